@@ -1,0 +1,39 @@
+"""Ancestral: denoising diffusion, from the forward process to samples, with every equation in one line.
+
+    schedule (signal, noise)  +  target  +  network  =  denoiser;     denoiser  +  sampler  =  images
+
+Names are imported when they are first used, so that `import ancestral` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Diffusion": "ancestral.diffusion",
+    "Prediction": "ancestral.targets",
+    "Model": "ancestral.model",
+    "load": "ancestral.model",
+}
+_ROOMS = ("bound", "config", "data", "guidance", "nets", "oracle", "randomness", "samplers", "schedules", "targets")
+
+__all__ = ["Diffusion", "Model", "Prediction", "load", *_ROOMS]
+
+if TYPE_CHECKING:
+    from ancestral import bound, config, data, guidance, nets, oracle, randomness, samplers, schedules, targets
+    from ancestral.diffusion import Diffusion
+    from ancestral.model import Model, load
+    from ancestral.targets import Prediction
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"ancestral.{name}")
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'ancestral' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,5 @@
+"""`python -m ancestral` is `ancestral`."""
+
+from ancestral.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The command line: `ancestral VERB ...`. One thin file a verb; each is imported when it is called.
+
+Bad input ends in exit code 2 with one line on standard error; anything else that fails is a defect and keeps its
+traceback.
+"""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ancestral import __version__
+from ancestral.errors import InputError
+
+VERBS = {
+    "train": "train a model on built-in data or on your own images",
+    "sample": "draw images from a trained model: grid, files, animation, film strip",
+    "info": "what a run or a model file holds",
+}
+
+USAGE = f"""\
+ancestral {__version__}: denoising diffusion, from your images to new ones
+
+usage: ancestral VERB [options]
+
+{chr(10).join(f"  {verb:<8} {summary}" for verb, summary in VERBS.items())}
+
+  ancestral train digits            start here: real digits, a few minutes on a laptop
+  ancestral sample runs/digits      64 new ones, with --gif as an animation
+  ancestral VERB --help             all options of a verb, with their defaults
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        code = run(sys.argv[1:] if argv is None else argv)
+    except (InputError, OSError) as error:
+        sys.stdout.flush()
+        print(f"ancestral: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
+    sys.exit(code)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Call the verb that `argv` begins with and return its exit code. Raises InputError where there is none."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"ancestral {__version__}")
+        return 0
+    verb, *rest = argv
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.0)[0]
+        raise InputError(f"there is no verb {verb!r}; did you mean {near}? There are {', '.join(VERBS)}")
+    code: int = importlib.import_module(f"ancestral.cli.{verb}").main(rest)
+    return code

@@ -1,0 +1,49 @@
+"""`ancestral info RUN`: what a run or a model file holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from ancestral.cli.parse import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """Show what a run or a model file holds."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Run folder, or its model.safetensors."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the facts, and return the exit code."""
+    options = parse(Options, argv, "info")
+    from rich.console import Console
+    from rich.table import Table
+
+    from ancestral import model as models
+
+    path = models.find(options.run)
+    model = models.load(path, "cpu")
+    config, facts, schedule = model.config, model.facts, model.denoiser.schedule
+    rows = {
+        "model": str(path),
+        "preset": config.preset,
+        "trained": f"{model.step:,} of {config.train.steps:,} steps of {config.train.batch_size} "
+        f"on {config.data.source}, seed {config.train.seed}",
+        "item": "x".join(str(side) for side in facts.shape) + f", coded as {facts.codec.kind}",
+        "classes": ", ".join(facts.classes) or "none",
+        "network": f"{sum(p.numel() for p in model.denoiser.parameters()):,} parameters, width {config.net.width}",
+        "schedule": f"{config.process.schedule}, T = {schedule.steps}; x_T has {float(schedule.signal[-1]):.2g} of x_0",
+        "target": model.denoiser.target.name,
+        "mean": " ".join(str(value) for value in facts.mean) or "not kept",
+        "file": f"{path.stat().st_size / 1e6:.1f} MB, written by ancestral {model.version}",
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(f"[bold]{name}[/bold]", value)
+    Console(soft_wrap=True).print(table, highlight=False)
+    return 0

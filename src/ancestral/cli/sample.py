@@ -1,0 +1,171 @@
+"""`ancestral sample RUN`: images from a trained model, as a grid, files, an array, an animation or a film strip."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from ancestral.cli.parse import parse
+from ancestral.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ancestral.model import Model
+    from ancestral.report import Frame
+    from ancestral.samplers import Sampler
+
+ANIMATIONS = (".gif", ".webp")
+FRAMES = 40
+"""States of the reverse process that are kept for pictures of it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw images from a trained model."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Run folder, or its model.safetensors."""
+    n: Annotated[int, arg(aliases=["-n"])] = 64
+    """How many images."""
+    sampler: str = "ddim"
+    """ddim, or ddpm."""
+    steps: int | None = None
+    """Sampling steps; None is 50 for ddim and all for ddpm."""
+    eta: float | None = None
+    """Noise of ddim: 0 is none, 1 is that of ddpm; None is 0."""
+    variance: str | None = None
+    """Variance of ddpm: large or small; None is large."""
+    seed: int = 0
+    """Image i of a seed is always the same image."""
+    label: str | None = None
+    """Class to draw, by name or number, or "none"; None draws all classes in turn."""
+    guidance: float = 1.0
+    """Classifier-free guidance: above 1 strengthens the label."""
+    batch_size: int = 64
+    """Images drawn at once. It changes memory and time, not the images."""
+    out: Path | None = None
+    """A .png for a grid, .gif or .webp for an animation, .npz for an array, else a folder of single PNGs; None is a
+    grid in RUN/samples."""
+    gif: Path | None = None
+    """Also write an animation of the reverse process; the path may be left out."""
+    film: Path | None = None
+    """Also write a strip of x_t above its x_0, over time; the path may be left out."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Sample, and return the exit code."""
+    options = parse(Options, _with_paths(argv), "sample")
+    if options.n < 1 or options.batch_size < 1:
+        raise InputError(f"-n and --batch-size must be at least 1, not {options.n} and {options.batch_size}")
+    from ancestral import model as models
+    from ancestral import report, samplers
+    from ancestral.data.statistics import channel_mean
+
+    sampler = samplers.from_name(options.sampler, steps=options.steps, eta=options.eta, variance=options.variance)
+    model = models.load(options.run, options.device)
+    sampler.times(model.denoiser.schedule)  # refuses a number of steps that does not fit before any work is done
+    folder = models.find(options.run).parent / "samples"
+    name = f"seed{options.seed}" + (f"-{options.label}" if options.label else "")
+    out = options.out or folder / f"{name}.png"
+    _check_out(out, model)
+
+    columns = 10 if len(model.facts.classes) == 10 else None
+    keep = bool(options.gif or options.film or out.suffix in ANIMATIONS)
+    items, labels, frames = _draw(model, options, sampler, keep)
+    writes: list[tuple[Path, Callable[[Path], None]]] = []
+    if out.suffix in ANIMATIONS:
+        writes.append((out, lambda path: report.animation(path, frames, columns, height=500)))
+    elif out.suffix == ".npz":
+        writes.append((out, lambda path: report.write_array(path, items, labels)))
+    elif out.suffix == ".png":
+        writes.append((out, lambda path: report.write_picture(path, report.picture(items, columns, height=500))))
+    else:
+        writes.append((out, lambda path: report.write_images(path, items)))
+    if options.gif:
+        gif = _path(options.gif, folder / f"{name}.gif")
+        writes.append((gif, lambda path: report.animation(path, frames, columns, height=500)))
+    if options.film:
+        film = _path(options.film, folder / f"{name}-film.png")
+        writes.append((film, lambda path: report.write_picture(path, report.film(frames, height=96))))
+    for path, write in writes:
+        write(path)
+        print(path)
+    if len(model.facts.mean) == 3:
+        colour = _numbers(channel_mean(items))
+        print(f"mean colour (0-255): samples {colour}; training data {_numbers(model.facts.mean)}")
+    return 0
+
+
+def _draw(
+    model: "Model", options: Options, sampler: "Sampler", keep: bool
+) -> tuple["Tensor", "Tensor | None", list["Frame"]]:
+    """The decoded items, their labels, and (where asked for) states on the way there."""
+    import torch
+    from rich.console import Console
+    from rich.progress import track
+
+    from ancestral.report import Frame, evenly
+
+    times = sampler.times(model.denoiser.schedule)
+    kept = evenly(FRAMES, len(times)) if keep else []
+    batches = [
+        range(first, min(first + options.batch_size, options.n)) for first in range(0, options.n, options.batch_size)
+    ]
+    decode = model.facts.codec.decode
+    items: list[Tensor] = []
+    states: dict[int, list[Frame]] = {index: [] for index in kept}
+    walks = (
+        (b, step)
+        for b in batches
+        for step in model.trajectory(b, sampler, options.seed, options.label, options.guidance)
+    )
+    console = Console(stderr=True)
+    total, quiet = len(batches) * len(times), not console.is_terminal
+    for _, step in track(walks, f"{options.n} images", total, console=console, transient=True, disable=quiet):
+        if step.index in states:
+            states[step.index].append(Frame(step.t, decode(step.x).cpu(), decode(step.x0).cpu()))
+        if step.t == 0:
+            items.append(decode(step.x).cpu())
+    frames = [Frame(f[0].t, torch.cat([g.x for g in f]), torch.cat([g.x0 for g in f])) for f in states.values()]
+    return torch.cat(items), model.labels(range(options.n), options.label), frames
+
+
+def _check_out(out: Path, model: "Model") -> None:
+    """Refuse, before any work, what could not be written at the end."""
+    if out.suffix in (*ANIMATIONS, ".npz", ".png"):
+        return
+    if out.suffix:
+        raise InputError(
+            f"cannot write {out.suffix} files; --out takes .png, .gif, .webp, .npz or the name of a folder"
+        )
+    if len(model.facts.shape) == 1:
+        raise InputError("points have no single images; give --out a .png, .gif, .webp or .npz")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give --out a folder, or a name that ends in .png, .gif, .webp or .npz")
+
+
+AUTO = Path("auto")
+
+
+def _with_paths(argv: Sequence[str]) -> list[str]:
+    """`--gif` and `--film` may stand alone: give them the path AUTO where no picture's path follows."""
+    args = []
+    for place, word in enumerate(argv):
+        following = argv[place + 1] if place + 1 < len(argv) else ""
+        args.append(word)
+        if word in ("--gif", "--film") and Path(following).suffix not in (*ANIMATIONS, ".png"):
+            args.append(str(AUTO))
+    return args
+
+
+def _path(given: Path, default: Path) -> Path:
+    return default if given == AUTO else given
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.1f}" for value in values)

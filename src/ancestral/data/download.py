@@ -1,0 +1,30 @@
+"""Files from the internet, kept in one folder of the user's, and accepted only if their SHA-256 is the known one."""
+
+import os
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+
+from ancestral.errors import InputError
+
+
+def cache() -> Path:
+    """Where downloads are kept: $ANCESTRAL_CACHE, or ~/.cache/ancestral."""
+    return Path(os.environ.get("ANCESTRAL_CACHE") or "~/.cache/ancestral").expanduser()
+
+
+def fetch(url: str, sha256: str, folder: Path, otherwise: str) -> Path:
+    """The file of `url` in `folder`, downloaded with a progress bar if it is not there yet.
+
+    A download appears under its name only when it is whole and right. Raises InputError, ending in `otherwise`: what
+    else the user can do.
+    """
+    file = folder / url.rpartition("/")[2]
+    if not file.is_file():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), hash_prefix=sha256)
+        except (OSError, RuntimeError, HTTPException) as error:
+            raise InputError(f"{file.name} could not be downloaded ({error}): {otherwise}") from error
+    return file

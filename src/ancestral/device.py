@@ -1,0 +1,59 @@
+"""Where to compute, and in which precision."""
+
+import contextlib
+import ctypes
+import sys
+from typing import Literal
+
+import torch
+
+from ancestral.errors import InputError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name` ("cpu", "cuda", "cuda:1", "mps"); "auto" is the first GPU, else the CPU.
+
+    Raises InputError where this machine has no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"this machine has no device {name!r}; use --device auto, or cpu") from None
+    return device
+
+
+def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype that the network computes in; weights, loss and sampling arithmetic stay float32.
+
+    "auto" is bfloat16 where the hardware multiplies it natively, float32 elsewhere: emulated, it is slower than
+    float32.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if _native_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep freed memory for the next step instead of handing it back to the system (Linux, CPU).
+
+    Activations of a few MB are otherwise mapped and zeroed anew at every step, which took a fifth of a small network's
+    time. It holds for the whole process, so the command line asks for it and the library does not.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # musl has no mallopt
+            libc = ctypes.CDLL(None)
+            libc.mallopt(-4, 0)  # M_MMAP_MAX: no allocation gets a mapping of its own
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the top of the heap is not given back

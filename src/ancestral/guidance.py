@@ -1,0 +1,38 @@
+"""Denoisers that wrap denoisers: what is asked of the samples changes, the sampler does not know."""
+
+import torch
+from torch import Tensor
+
+from ancestral.schedules import Schedule, Time
+from ancestral.targets import Denoiser, Prediction
+
+NO_CLASS = -1
+"""The label of an image without one: the network answers with its learned "no class"."""
+
+
+class ClassifierFree:
+    """Classifier-free guidance (Ho and Salimans 2022, eq. 6): away from "no class", towards the label.
+
+    `scale` 0 ignores the label, 1 is plain conditioning, more trades variety for typical samples. Both answers come
+    from one pass over a doubled batch.
+    """
+
+    def __init__(self, denoiser: Denoiser, scale: float) -> None:
+        self.denoiser = denoiser
+        self.scale = scale
+
+    @property
+    def schedule(self) -> Schedule:
+        """That of the denoiser inside."""
+        return self.denoiser.schedule
+
+    def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
+        """The guided estimates for x_t of shape (B, *); `labels` (B,) must be among the conditions."""
+        labels = condition.pop("labels")
+        both = {"labels": torch.cat([labels, torch.full_like(labels, NO_CLASS)])}
+        both |= {name: torch.cat([value, value]) for name, value in condition.items()}
+        times = t if isinstance(t, int) else torch.cat([t, t])
+        (x0, free_x0), (eps, free_eps) = (
+            p.chunk(2) for p in self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
+        )
+        return Prediction(free_x0 + self.scale * (x0 - free_x0), free_eps + self.scale * (eps - free_eps))

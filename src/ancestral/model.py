@@ -1,0 +1,238 @@
+"""A trained model and the one file that explains it.
+
+`model.safetensors` holds the averaged weights and, as metadata, everything needed to rebuild the denoiser around them:
+the config, the schedule, the target, the codec, the shape of an image, the classes, the step and the version.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ancestral import __version__, nets, samplers, schedules, storage, targets
+from ancestral.config import Config
+from ancestral.data.codec import Codec
+from ancestral.device import pick_device
+from ancestral.diffusion import Diffusion, prior
+from ancestral.errors import InputError
+from ancestral.guidance import NO_CLASS, ClassifierFree
+from ancestral.samplers import Sampler, Step
+from ancestral.targets import Denoiser
+
+FILE_NAME = "model.safetensors"
+FORMAT = "ancestral-1"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a model knows of its data: the shape of one item, how it is coded, its classes and mean per channel."""
+
+    shape: tuple[int, ...]
+    codec: Codec
+    classes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+
+
+class Model:
+    """A denoiser with all that is needed to draw images from it."""
+
+    def __init__(
+        self, denoiser: Diffusion, config: Config, facts: Facts, step: int, version: str = __version__
+    ) -> None:
+        self.denoiser = denoiser.eval()
+        self.config, self.facts, self.step, self.version = config, facts, step, version
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.denoiser.parameters()).device
+
+    def sample(
+        self,
+        n: int = 64,
+        sampler: str | Sampler = "ddim",
+        steps: int | None = None,
+        seed: int = 0,
+        label: int | str | None = None,
+        guidance: float = 1.0,
+        batch_size: int = 64,
+    ) -> Tensor:
+        """Images 0..n−1 of a seed: uint8 (n, C, H, W), or float32 (n, 2) of points, on the CPU.
+
+        `sampler` is "ddim", "ddpm" or a sampler of your own; `steps` is its number of steps (DDIM 50, DDPM all).
+        `label` is the number or the name of a class, or "none"; left out, a model with classes draws them in turn,
+        image i of class i mod their number. `guidance` above 1 strengthens the label. Raises InputError for what the
+        model cannot do.
+        """
+        if n < 1 or batch_size < 1:
+            raise InputError(f"n and batch_size must be at least 1, not {n} and {batch_size}")
+        chosen = sampler if isinstance(sampler, Sampler) else samplers.from_name(sampler, steps=steps)
+        images = []
+        for start in range(0, n, batch_size):
+            indices = range(start, min(start + batch_size, n))
+            *_, last = self.trajectory(indices, chosen, seed, label, guidance)
+            images.append(self.facts.codec.decode(last.x).cpu())
+        return torch.cat(images)
+
+    def trajectory(
+        self,
+        indices: Sequence[int],
+        sampler: Sampler,
+        seed: int = 0,
+        label: int | str | None = None,
+        guidance: float = 1.0,
+    ) -> Iterator[Step]:
+        """The steps of the images `indices` of a seed, in one batch. `facts.codec` decodes what they hold."""
+        condition: dict[str, Any] = {}
+        denoiser: Denoiser = self.denoiser
+        labels = self.labels(indices, label)
+        if labels is not None:
+            condition["labels"] = labels
+            denoiser = denoiser if guidance == 1.0 else ClassifierFree(denoiser, guidance)
+        elif guidance != 1.0:
+            raise InputError("this model was trained without classes, so there is nothing for guidance to strengthen")
+        x_T = prior(self.denoiser.schedule, self.facts.shape, seed, indices, self.device)
+        return sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **condition)
+
+    def labels(self, indices: Sequence[int], label: int | str | None) -> Tensor | None:
+        """The labels (len(indices),) of these images, or None for a model without classes. Raises InputError."""
+        classes = self.facts.classes
+        if not classes:
+            if label is not None:
+                raise InputError(f"this model was trained without classes, so it cannot draw label {label!r}")
+            return None
+        if label is None:
+            numbers = [index % len(classes) for index in indices]
+        else:
+            numbers = [self._label_number(label)] * len(indices)
+        return torch.tensor(numbers, device=self.device)
+
+    def _label_number(self, label: int | str) -> int:
+        classes = self.facts.classes
+        text = str(label)
+        if text in classes:
+            return classes.index(text)
+        if text == "none":
+            return NO_CLASS
+        if text.isdecimal() and int(text) < len(classes):
+            return int(text)
+        raise InputError(
+            f"there is no class {text!r}; this model has {', '.join(classes)} (or 0 to {len(classes) - 1}, or none)"
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the model file, atomically. Raises OSError where it cannot be written."""
+        metadata = {
+            "format": FORMAT,
+            "version": self.version,
+            "step": str(self.step),
+            "config": self.config.to_json(),
+            "schedule": json.dumps(self.denoiser.schedule.spec),
+            "target": self.denoiser.target.name,
+            "codec": self.facts.codec.kind,
+            "shape": json.dumps(self.facts.shape),
+            "classes": json.dumps(self.facts.classes),
+            "mean": json.dumps(self.facts.mean),
+        }
+        storage.write_tensors(path, self.denoiser.net.state_dict(), metadata)
+
+
+def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
+    """The untrained network that a config asks for, for items of a shape. Raises InputError where they do not fit."""
+    net = config.net
+    if len(shape) == 1:
+        return nets.MLP(features=shape[0], width=net.width, layers=net.blocks, classes=classes or None)
+    channels, height, width = shape
+    unet = nets.UNet(
+        channels=channels,
+        width=net.width,
+        mults=net.mults,
+        blocks=net.blocks,
+        attention=net.attention,
+        dropout=net.dropout,
+        image_size=max(height, width),
+        classes=classes or None,
+        patch=net.patch,
+    )
+    unet.check_size(height, width)
+    return unet
+
+
+def build(config: Config, facts: Facts) -> Diffusion:
+    """The untrained denoiser that a config asks for. Raises InputError where the data does not fit its network."""
+    process = config.process
+    schedule = schedules.from_spec({"name": process.schedule, "steps": process.timesteps})
+    net = build_net(config, facts.shape, len(facts.classes))
+    denoiser = Diffusion(net, schedule, targets.from_name(process.target), config.train.times)
+    return denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def find(path: str | Path) -> Path:
+    """The model file of a run folder, or the file itself. Raises InputError where there is neither."""
+    path = Path(path)
+    if path.is_dir():
+        if not (path / FILE_NAME).is_file():
+            raise InputError(f"{path} holds no {FILE_NAME}: it is no run folder, or its training has not saved yet")
+        return path / FILE_NAME
+    if not path.exists():
+        raise InputError(f"there is no run folder or model file {path}; `ancestral train` makes one")
+    return path
+
+
+def load(path: str | Path, device: str = "auto") -> Model:
+    """The model of a run folder or of a `model.safetensors`, ready to sample. Raises InputError where it is not one."""
+    path = find(path)
+    tensors, metadata = storage.read_tensors(path)
+    config, facts = describe(path, metadata)
+    spec = _json(path, metadata, "schedule")
+    if not isinstance(spec, dict):
+        raise _damaged(path, "schedule")
+    schedule = schedules.from_spec(spec)
+    net = build_net(config, facts.shape, len(facts.classes))
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError:
+        raise InputError(f"the weights in {path} do not fit the network that its own config describes") from None
+    denoiser = Diffusion(net, schedule, targets.from_name(metadata["target"]))
+    denoiser.to(pick_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Model(denoiser, config, facts, int(metadata["step"]), metadata["version"])
+
+
+def describe(path: Path, metadata: dict[str, str]) -> tuple[Config, Facts]:
+    """The config and the facts in a model file's metadata. Raises InputError where `Model.save` did not write it."""
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {FORMAT})")
+    missing = {"version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean"} - set(metadata)
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
+    config = Config.from_json(metadata["config"], f"the config in {path}")
+    shape, classes, mean = (_json_list(path, metadata, key) for key in ("shape", "classes", "mean"))
+    if len(shape) not in (1, 3) or not all(type(side) is int and side > 0 for side in shape):
+        raise _damaged(path, "shape")
+    if not all(isinstance(name, str) for name in classes):
+        raise _damaged(path, "classes")
+    if not metadata["step"].isdecimal():
+        raise _damaged(path, "step")
+    return config, Facts(shape, Codec(metadata["codec"]), classes, mean)
+
+
+def _json_list(path: Path, metadata: dict[str, str], key: str) -> tuple[Any, ...]:
+    value = _json(path, metadata, key)
+    if not isinstance(value, list):
+        raise _damaged(path, key)
+    return tuple(value)
+
+
+def _json(path: Path, metadata: dict[str, str], key: str) -> Any:
+    try:
+        return json.loads(metadata[key])
+    except json.JSONDecodeError:
+        raise _damaged(path, key) from None
+
+
+def _damaged(path: Path, key: str) -> InputError:
+    return InputError(f"{path} has a damaged {key!r} in its metadata")

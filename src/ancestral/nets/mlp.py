@@ -1,0 +1,38 @@
+"""A small network for points: residual layers of two dense layers each, told the time as the U-Net is."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ancestral.nets.embedding import timestep_embedding
+
+
+class MLP(nn.Module):
+    """ε_θ(x, index) for points x (B, features)."""
+
+    def __init__(self, features: int = 2, width: int = 128, layers: int = 3, classes: int | None = None) -> None:
+        super().__init__()
+        self.width, self.classes = width, classes
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.label = nn.Embedding(classes + 1, width) if classes else None  # the last row is "no class"
+        self.stem = nn.Linear(features, width)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, features)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The prediction, of the shape of x, at time indices (B,); negative labels, or None, mean "no class"."""
+        temb = self.time(timestep_embedding(index, self.width))
+        if self.label is not None and self.classes is not None:
+            labels = torch.full_like(index, -1) if labels is None else labels
+            temb = temb + self.label(labels.where(labels >= 0, self.classes))
+        h = self.stem(x)
+        for layer in self.layers:
+            h = h + layer(h + temb)
+        out: Tensor = self.out(F.silu(self.norm(h)))
+        return out

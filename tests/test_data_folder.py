@@ -1,0 +1,385 @@
+import io
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ancestral.data import load
+from ancestral.data.folder import find, pixels
+from ancestral.errors import InputError
+
+EMOJI = Path(__file__).parent / "data" / "emoji"
+
+
+def one(folder, image, suffix=".png", /, background="white", **options):
+    """What `image`, saved alone in `folder`, is loaded as: (C, H, W)."""
+    folder.mkdir(exist_ok=True)
+    image.save(folder / f"x{suffix}", **options)
+    data = load(str(folder), background=background)
+    assert (len(data), data.labels, data.skipped) == (1, None, ())
+    return data.items[0]
+
+
+def flat(mode, colour):
+    return Image.new(mode, (6, 5), colour)
+
+
+def chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(width, height, depth, colour, rows, extra=b""):
+    """A PNG written by hand, for what Pillow does not write."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+# every mode, by known pixel values
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "background", "expected"),
+    [
+        ("1", 1, "white", [255]),
+        ("L", 77, "white", [77]),
+        ("LA", (100, 51), "white", [224]),
+        ("LA", (100, 51), "black", [20]),
+        ("LA", (100, 51), "red", [224, 20, 20]),
+        ("RGB", (1, 2, 3), "white", [1, 2, 3]),
+        ("RGBA", (255, 0, 0, 128), "white", [255, 127, 127]),
+        ("RGBA", (255, 0, 0, 128), "#0000ff", [128, 0, 127]),
+        ("RGBA", (255, 0, 0, 0), "lime", [0, 255, 0]),
+        ("I;16", 65535, "white", [255]),
+        ("I;16", 32768, "white", [128]),
+        ("I;16", 257, "white", [1]),
+        ("I;16", 128, "white", [0]),
+        ("I;16", 129, "white", [1]),
+    ],
+)
+def test_png_modes(tmp_path, mode, colour, background, expected):
+    item = one(tmp_path, flat(mode, colour), background=background)
+    assert item.shape == (len(expected), 5, 6)
+    assert item[:, 2, 3].tolist() == expected
+
+
+def palette(mode="RGB", data=(10, 20, 30, 200, 100, 50)):
+    image = Image.new("P", (6, 5), 1)
+    image.putpalette(data, mode)
+    image.putpixel((0, 0), 0)
+    return image
+
+
+def test_palette_without_transparency(tmp_path):
+    item = one(tmp_path, palette())
+    assert item[:, 0, 0].tolist() == [10, 20, 30]
+    assert item[:, 4, 5].tolist() == [200, 100, 50]
+
+
+def test_palette_with_a_transparent_entry(tmp_path):
+    item = one(tmp_path, palette(), transparency=1)
+    assert item[:, 0, 0].tolist() == [10, 20, 30]
+    assert item[:, 4, 5].tolist() == [255, 255, 255]
+
+
+def test_palette_with_an_alpha_for_each_entry(tmp_path):
+    item = one(tmp_path, palette(), transparency=bytes([0, 51]))
+    assert item[:, 0, 0].tolist() == [255, 255, 255]
+    assert item[:, 4, 5].tolist() == [244, 224, 214]  # a fifth of the colour, four fifths of white
+
+
+@pytest.mark.parametrize(("mode", "colour", "hole"), [("L", 77, 77), ("RGB", (1, 2, 3), (1, 2, 3))])
+def test_one_colour_declared_transparent(tmp_path, mode, colour, hole):
+    item = one(tmp_path, flat(mode, colour), transparency=hole, background="#808080")
+    assert item.unique().tolist() == [128]
+
+
+def test_sixteen_bit_grey_with_a_transparent_value(tmp_path):
+    rows = b"".join(b"\0" + struct.pack(">2H", 65535, 40000) for _ in range(2))
+    (tmp_path / "x.png").write_bytes(png(2, 2, 16, 0, rows, chunk(b"tRNS", struct.pack(">H", 40000))))
+    assert load(str(tmp_path), background="black").items[0].tolist() == [[[255, 0], [255, 0]]]
+
+
+def test_sixteen_bit_rgb_is_scaled(tmp_path):
+    (tmp_path / "x.png").write_bytes(png(1, 1, 16, 2, b"\0" + struct.pack(">3H", 65535, 32768, 256)))
+    assert load(str(tmp_path)).items.flatten().tolist() == [255, 128, 1]
+
+
+def test_cmyk_jpeg(tmp_path):
+    item = one(tmp_path, flat("CMYK", (0, 255, 255, 0)), ".jpg", quality=100)
+    assert (item[:, 2, 2].int() - torch.tensor([255, 0, 0])).abs().max() <= 2
+
+
+def test_ycbcr(tmp_path):
+    colour = flat("RGB", (200, 100, 50)).convert("YCbCr")
+    item = one(tmp_path, colour, ".jpg", quality=100, subsampling=0)
+    assert (item[:, 2, 2].int() - torch.tensor([200, 100, 50])).abs().max() <= 3
+    assert (pixels(colour)[:, 2, 2].int() - torch.tensor([200, 100, 50])).abs().max() <= 2
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".webp", ".PNG", ".JPEG", ".Jpg"])
+def test_suffixes_in_any_case(tmp_path, suffix):
+    item = one(tmp_path, flat("RGB", (200, 100, 50)), suffix)
+    assert (item[:, 2, 2].int() - torch.tensor([200, 100, 50])).abs().max() <= 3
+
+
+def test_webp_with_alpha(tmp_path):
+    item = one(tmp_path, flat("RGBA", (255, 0, 0, 128)), ".webp", lossless=True)
+    assert item[:, 2, 2].tolist() == [255, 127, 127]
+
+
+def test_modes_that_no_file_brings_today():
+    """PA is made in memory only, I came from 16-bit PNG before Pillow 11, RGBa and La are premultiplied."""
+    both = flat("PA", (1, 51))
+    both.putpalette([10, 20, 30, 200, 100, 50])
+    assert pixels(both)[:, 0, 0].tolist() == [200, 100, 50, 51]
+    assert pixels(flat("I", 65535)).unique().tolist() == [255]
+    assert pixels(flat("RGBA", (100, 50, 0, 51)).convert("RGBa"))[:, 0, 0].tolist() == [100, 50, 0, 51]
+    assert pixels(flat("LA", (100, 51)).convert("La"))[:, 0, 0].tolist() == [100, 51]
+    with pytest.raises(ValueError, match="beyond 16 bits"):
+        pixels(flat("I", 65536))
+
+
+# orientation, size, channels
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_exif_orientation_is_applied(tmp_path, suffix):
+    """Orientation 6: the camera was turned, the picture's top is the stored left side."""
+    stored = np.zeros((16, 32), dtype=np.uint8)
+    stored[:, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    item = one(tmp_path, Image.fromarray(stored).convert("RGB"), suffix, exif=exif, quality=100)
+    assert item.shape == (3, 32, 16)
+    assert (item[:, :8] > 245).all()
+    assert (item[:, 9:] < 10).all()
+
+
+def test_broken_exif_does_not_cost_the_picture(tmp_path):
+    for exif in (b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xee" * 9):
+        assert one(tmp_path, flat("L", 50), ".jpg", exif=exif, quality=100)[0, 2, 2] == 50
+
+
+def test_a_wide_picture_is_cropped_at_the_centre_not_stretched(tmp_path):
+    y, x = np.mgrid[:100, :180]
+    disc = ((y - 49.5) ** 2 + (x - 89.5) ** 2 < 40**2).astype(np.uint8) * 255
+    Image.fromarray(disc).save(tmp_path / "x.png")
+    small = load(str(tmp_path), image_size=50).items[0, 0].double() / 255
+    assert small.shape == (50, 50)
+    assert small[25].sum() == pytest.approx(40, abs=0.6)
+    assert small[:, 25].sum() == pytest.approx(40, abs=0.6)
+
+
+def test_large_jpegs_decoded_at_a_fraction_look_the_same(tmp_path):
+    y, x = np.mgrid[:600, :920]  # a quarter of it, 230 x 150, has its crop at the same place
+    smooth = (127 + 100 * np.sin(x / 60) * np.cos(y / 45)).astype(np.uint8)
+    Image.fromarray(smooth).save(tmp_path / "x.jpg", quality=95)
+    fast = load(str(tmp_path), image_size=40).items[0, 0].double()
+    with Image.open(tmp_path / "x.jpg") as image:
+        full = image.crop((160, 0, 760, 600)).resize((40, 40), Image.Resampling.BICUBIC)
+    assert np.abs(fast.numpy() - np.asarray(full)).max() <= 3
+
+
+def test_sizes_that_differ_need_an_image_size(tmp_path):
+    flat("L", 1).save(tmp_path / "a.png")
+    flat("L", 2).resize((7, 5)).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"b\.png has 7 x 5 pixels, another 6 x 5\): give --image-size"):
+        load(str(tmp_path))
+    assert load(str(tmp_path), image_size=4).items[:, 0, 0, 0].tolist() == [1, 2]
+
+
+def test_one_colour_image_makes_all_rgb(tmp_path):
+    flat("L", 9).save(tmp_path / "a.png")
+    flat("LA", (9, 255)).save(tmp_path / "b.png")
+    assert load(str(tmp_path)).shape == (1, 5, 6)
+    assert load(str(tmp_path), background="navy").shape == (3, 5, 6)
+    assert load(str(tmp_path), channels=3).items.unique().tolist() == [9]
+    flat("RGB", (255, 0, 0)).save(tmp_path / "c.png")
+    data = load(str(tmp_path))
+    assert data.items[:, :, 0, 0].tolist() == [[9, 9, 9], [9, 9, 9], [255, 0, 0]]
+    assert load(str(tmp_path), channels=1).items[:, :, 0, 0].tolist() == [[9], [9], [76]]
+
+
+def test_unknown_background(tmp_path):
+    flat("L", 9).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="unknown background colour 'octarine'"):
+        load(str(tmp_path), background="octarine")
+
+
+# which files, which classes
+
+
+def test_classes_are_the_immediate_sub_folders(tmp_path):
+    for i, name in enumerate(["b/deep/er/x.png", "a/z.png", "a/Y.png", "c c/é.png", ".hidden/x.png", "a/.h.png"]):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        flat("L", i).save(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a" / "notes.txt").write_text("not an image")
+    data = load(str(tmp_path))
+    assert data.items[:, 0, 0, 0].tolist() == [2, 1, 0, 3]
+    assert data.classes == ("a", "b", "c c")
+    assert data.labels.tolist() == [0, 0, 1, 2]
+    assert data.labels.dtype == torch.int64
+    assert (data.name, data.skipped) == (tmp_path.name, ())
+
+
+def test_images_in_the_root_have_no_class(tmp_path):
+    (tmp_path / "sub").mkdir()
+    flat("L", 1).save(tmp_path / "sub" / "a.png")
+    flat("L", 2).save(tmp_path / "z.png")
+    data = load(str(tmp_path))
+    assert data.items[:, 0, 0, 0].tolist() == [1, 2]
+    assert (data.labels, data.classes) == (None, ())
+
+
+def test_links_are_followed_but_never_in_circles(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root / "a", elsewhere):
+        folder.mkdir(parents=True)
+        flat("L", 1).save(folder / "x.png")
+    (root / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(root)
+    (root / "a" / "up").symlink_to(tmp_path)
+    (root / "all").symlink_to("/")
+    (root / "self").symlink_to("self")
+    (root / "twice").symlink_to(elsewhere)
+    assert [str(file.relative_to(root)) for file in find(root)] == ["a/x.png", "linked/x.png"]
+
+
+def test_empty_folder(tmp_path):
+    with pytest.raises(InputError, match=r"no images in .*: looked for \.png, \.jpg, \.jpeg, \.webp, \.bmp"):
+        load(str(tmp_path))
+
+
+# files that cannot be read
+
+
+def saved(image, kind, **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def noise(side=64):
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+def broken():
+    """Files that cannot be read -> a part of the reason of each."""
+    return {
+        "empty.png": (b"", "the file is empty"),
+        "text.jpg": (b"hello", "not an image of a kind that is read"),
+        "cut.png": (saved(noise(), "PNG")[:3000], "truncated"),
+        "cut.jpg": (saved(noise(), "JPEG")[:2000], "truncated"),
+        "cut.webp": (saved(noise(), "WEBP")[:1000], ""),
+        "cut.bmp": (saved(noise(), "BMP")[:3000], "truncated"),
+        "header.png": (saved(noise(), "PNG")[:20], ""),
+        "crc.png": (saved(noise(), "PNG").replace(b"IDAT", b"IDAX"), ""),
+        "bomb.png": (png(50_000, 50_000, 8, 0, b"\0"), "too large to be decoded safely"),
+        "bomb-nearly.png": (png(10_000, 10_000, 1, 0, b"\0"), "too large to be decoded safely"),
+        "script.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image of a kind"),
+    }
+
+
+@pytest.mark.parametrize("image_size", [None, 16])
+def test_broken_files_are_skipped_and_listed(tmp_path, image_size):
+    good = {"a.png": 10, "d.jpg": 20, "z.bmp": 30}
+    for name, value in good.items():
+        Image.new("L", (64, 64), value).save(tmp_path / name)
+    for name, (raw, _) in broken().items():
+        (tmp_path / name).write_bytes(raw)
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    data = load(str(tmp_path), image_size=image_size, channels=1)
+    assert data.items[:, 0, 5, 5].tolist() == [10, 20, 30]
+    reasons = dict(line.split(": ", 1) for line in data.skipped)
+    assert sorted(reasons) == sorted([*broken(), "pipe.png", "gone.png"])
+    for name, (_, part) in broken().items():
+        assert part in reasons[name], reasons[name]
+        assert reasons[name].isprintable()
+        assert str(tmp_path) not in reasons[name]
+    assert reasons["pipe.png"] == "not a regular file"
+
+
+def test_labels_follow_the_images_that_are_left(tmp_path):
+    for folder, name, raw in [
+        ("a", "1.png", b"broken"),
+        ("b", "1.png", saved(flat("L", 1), "PNG")),
+        ("b", "2.png", b"broken"),
+        ("c", "1.png", saved(flat("L", 2), "PNG")),
+    ]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_bytes(raw)
+    data = load(str(tmp_path))
+    assert (data.classes, data.labels.tolist()) == (("b", "c"), [0, 1])
+    assert data.items[:, 0, 0, 0].tolist() == [1, 2]
+    assert [line.split(":")[0] for line in data.skipped] == ["a/1.png", "b/2.png"]
+
+
+def test_no_good_image_at_all(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"no image in .* can be read, x\.png for example: not an image") as error:
+        load(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP", "BMP"])
+def test_a_wrong_suffix_is_no_matter(tmp_path, kind):
+    (tmp_path / "x.png").write_bytes(saved(flat("L", 200), kind))
+    assert (load(str(tmp_path), channels=1).items.int() - 200).abs().max() <= 2
+
+
+def test_strange_file_names_make_one_printable_line(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    flat("L", 1).save(folder / "x.png")
+    (folder / "new\nline\x1b[31m.png").write_bytes(b"")
+    data = load(str(tmp_path))
+    assert data.classes == ("caf\\udce9",)
+    assert data.skipped == ("caf\\udce9/new\\nline\\x1b[31m.png: the file is empty",)
+
+
+def test_pillows_warnings_stay_inside_and_filters_are_restored(tmp_path):
+    palette().save(tmp_path / "x.png", transparency=bytes([0, 51]))
+    before = list(warnings.filters)
+    load(str(tmp_path))
+    assert list(warnings.filters) == before
+
+
+# real pictures
+
+
+def test_emoji():
+    """60 pictures of Noto Emoji in modes RGBA, LA and P, all of them transparent."""
+    data = load(str(EMOJI))
+    assert data.items.shape == (60, 3, 64, 64)
+    assert data.classes == ("Food-Drink", "Smileys-Emotion", "Travel-Places")
+    assert data.labels.bincount().tolist() == [20, 20, 20]
+    assert data.skipped == ()
+    modes = set()
+    for item, file in zip(data.items, find(EMOJI), strict=True):
+        with Image.open(file) as image:
+            modes.add(image.mode)
+            over = Image.alpha_composite(Image.new("RGBA", (64, 64), "white"), image.convert("RGBA")).convert("RGB")
+        assert np.abs(item.permute(1, 2, 0).numpy().astype(int) - np.asarray(over)).max() <= 1
+    assert modes == {"RGBA", "LA", "P"}
+
+
+def test_emoji_on_another_background_at_another_size():
+    data = load(str(EMOJI), image_size=32, background="#204060")
+    corners = data.items[:, :, 0, 0]
+    assert (corners == torch.tensor([0x20, 0x40, 0x60])).all(1).float().mean() > 0.8
+    grey = load(str(EMOJI), image_size=32, channels=1)
+    assert grey.shape == (1, 32, 32)

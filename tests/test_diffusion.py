@@ -1,0 +1,139 @@
+"""The reverse process and its loss, against formulas written out here a second time."""
+
+import pytest
+import torch
+from torch import nn
+
+from ancestral import Diffusion, randomness, schedules, targets
+from ancestral.diffusion import prior, reverse
+from ancestral.errors import InputError
+
+F64 = torch.float64
+
+
+class Recorder(nn.Module):
+    """A "network" that keeps what it is given and answers with a fixed function of it."""
+
+    def forward(self, x, index, **condition):
+        self.x, self.index, self.condition = x, index, condition
+        return 0.3 * x + 0.1
+
+
+def test_the_network_is_fed_the_index_t_minus_one():
+    d = Diffusion(Recorder(), schedules.linear())
+    d.predict(torch.zeros(3, 2), 1000)
+    assert d.net.index.tolist() == [999, 999, 999]
+    d.predict(torch.zeros(3, 2), torch.tensor([1, 2, 1000]))
+    assert d.net.index.tolist() == [0, 1, 999]
+    assert d.net.index.dtype == torch.int64
+
+
+def test_condition_reaches_the_network():
+    d = Diffusion(Recorder(), schedules.linear())
+    labels = torch.tensor([4, 5])
+    d.predict(torch.zeros(2, 2), 7, labels=labels)
+    assert d.net.condition["labels"] is labels
+
+
+@pytest.mark.parametrize("t", [1, 2, 500, 1000])
+def test_mean_is_the_lectures_and_equals_the_posterior_at_the_prediction(t):
+    """(11) against (7) at x̂_0, and against the lecture's formula with the paper's α_t, β_t and ᾱ_t."""
+    s = schedules.linear()
+    d = Diffusion(Recorder(), s)
+    x = torch.randn(4, 2, dtype=F64)
+    alpha, alpha_bar = 1 - s.beta[t], s.alpha_bar[t]
+    lecture = (x - s.beta[t] / (1 - alpha_bar).sqrt() * (0.3 * x + 0.1)) / alpha.sqrt()
+    torch.testing.assert_close(d.mean(x, t), lecture, rtol=1e-9, atol=1e-10)
+    p = reverse(s, d.predict(x, t).x0, x, t, t - 1, "large")
+    torch.testing.assert_close(p.mean, lecture, rtol=1e-9, atol=1e-10)
+    assert p.variance == pytest.approx(s.beta[t].item(), rel=1e-9)
+
+
+def test_small_variance_is_that_of_the_posterior():
+    s, x = schedules.linear(), torch.zeros(1, 1, dtype=F64)
+    alpha_bar, beta = s.alpha_bar, s.beta
+    for t in (2, 10, 1000):
+        truth = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
+        assert reverse(s, x, x, t, t - 1, "small").variance == pytest.approx(truth.item(), rel=1e-9)
+    assert reverse(s, x, x, 1, 0, "small").variance == 0
+    with pytest.raises(InputError, match="large and small"):
+        reverse(s, x, x, 1, 0, "medium")
+
+
+def test_posterior_defaults_to_one_step():
+    d, x = Diffusion(Recorder(), schedules.linear()), torch.randn(2, 3, dtype=F64)
+    one, other = d.posterior(x, x, 10), d.schedule.posterior(x, x, 10, 9)
+    assert torch.equal(one.mean, other.mean)
+    assert one.variance == other.variance
+
+
+@pytest.mark.parametrize("target", targets.BY_NAME.values(), ids=lambda target: target.name)
+def test_loss_is_l_simple_written_out(target):
+    s = schedules.linear()
+    d = Diffusion(Recorder(), s, target)
+    x0 = torch.randn(6, 3, 2, 2, dtype=F64)
+    t = randomness.integers(1, 1000, 5, "time", 9, range(6))
+    eps = randomness.normal((3, 2, 2), 5, "forward", 9, range(6)).double()
+    a, b = s.alpha_bar[t].sqrt().view(-1, 1, 1, 1), (1 - s.alpha_bar[t]).sqrt().view(-1, 1, 1, 1)
+    x_t = a * x0 + b * eps
+    truth = {"eps": eps, "x0": x0, "v": a * eps - b * x0}[target.name]
+    expected = ((truth - (0.3 * x_t + 0.1)) ** 2).mean()
+    assert d.loss(x0, seed=5, step=9).item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_loss_of_a_perfect_network_is_zero_and_of_none_is_one():
+    s = schedules.linear()
+
+    class Knows(nn.Module):
+        def forward(self, x, index):
+            return (x - s.signal[index + 1][:, None] * 0.5) / s.noise[index + 1][:, None]
+
+    class Null(nn.Module):
+        def forward(self, x, index):
+            return torch.zeros_like(x)
+
+    x0 = torch.full((500, 40), 0.5, dtype=F64)
+    assert Diffusion(Knows(), s).loss(x0).item() == pytest.approx(0, abs=1e-20)
+    assert Diffusion(Null(), s).loss(x0).item() == pytest.approx(1, abs=4 * (2 / 20_000) ** 0.5)
+
+
+def test_the_loss_of_a_batch_is_that_of_its_parts():
+    """Two processes with half the images each see the same t and ε as one with all."""
+    d = Diffusion(Recorder(), schedules.linear())
+    x0 = torch.randn(8, 5, dtype=F64)
+    halves = [d.loss(x0[i], seed=1, step=3, indices=i) for i in (range(4), range(4, 8))]
+    whole = d.loss(x0, seed=1, step=3)
+    assert ((halves[0] + halves[1]) / 2).item() == pytest.approx(whole.item(), rel=1e-12)
+    assert halves[0].item() != pytest.approx(halves[1].item(), rel=1e-3)
+
+
+def test_times_cover_one_to_T():
+    """`randint(1, T)` that never trains t = T is a known mistake."""
+    seen = []
+
+    class Keeps(nn.Module):
+        def forward(self, x, index):
+            seen.append(index)
+            return x
+
+    d = Diffusion(Keeps(), schedules.linear(5))
+    d.loss(torch.zeros(400, 1), seed=0, step=0)
+    assert torch.bincount(torch.cat(seen), minlength=5).tolist() == pytest.approx([80] * 5, abs=4 * 8)
+
+
+def test_stratified_times_are_uniform_each_and_spread_over_a_batch():
+    d = Diffusion(Recorder(), schedules.linear(1000), times="stratified")
+    t = torch.stack([d.draw_times(0, step, range(32)) for step in range(4000)])
+    counts = torch.histc(t[:, 7].double(), bins=10, min=1, max=1000)  # one place of the batch, over many steps
+    assert counts.tolist() == pytest.approx([400] * 10, abs=4 * 19)
+    assert (t.min(), t.max()) == (1, 1000)
+    gaps = t.sort(1).values.diff(dim=1)
+    assert gaps.max() <= 1000 / 32 * 2.7  # no hole: independent draws leave gaps of four times the mean
+    assert torch.equal(d.draw_times(0, 5, range(8, 16)), t[5, 8:16])
+
+
+def test_prior_is_a_standard_normal_times_the_schedules_deviation():
+    s = schedules.Schedule(torch.ones(2, dtype=F64), torch.tensor([0.0, 7.0], dtype=F64), prior_std=7.0)
+    one, other = prior(schedules.linear(), (2, 2), 3, [5]), prior(s, (2, 2), 3, [5])
+    assert torch.equal(other, 7 * one)
+    assert torch.equal(one, randomness.normal((2, 2), 3, "prior", 0, [5]))

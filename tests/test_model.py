@@ -1,0 +1,169 @@
+"""The model file explains itself, and sampling from it keeps its promises."""
+
+import json
+
+import pytest
+import torch
+
+import ancestral
+from ancestral import storage
+from ancestral.errors import InputError
+from ancestral.model import FILE_NAME, Facts, build
+from ancestral.samplers import DDIM
+from ancestral.training import Trainer
+from conftest import stripes, tiny_config
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run):
+    return ancestral.load(tiny_run.path, "cpu")
+
+
+def test_load_needs_nothing_but_the_file(tiny_run, model):
+    assert model.step == 6
+    assert model.version == ancestral.__version__
+    assert model.facts.shape == (1, 8, 8)
+    assert model.facts.classes == ("vertical", "horizontal")
+    assert model.facts.mean == (127.5,)
+    assert model.config == tiny_config()
+    assert model.denoiser.times == "uniform"
+    assert model.denoiser.schedule.spec["name"] == "cosine"
+    assert model.denoiser.target.name == "v"
+    assert not model.denoiser.training
+    again = ancestral.load(tiny_run.model, "cpu")
+    assert torch.equal(again.sample(4, steps=3), model.sample(4, steps=3))
+
+
+def test_a_saved_model_samples_the_same_images(tmp_path):
+    trainer = Trainer(tiny_config(steps=3), stripes(), "cpu")
+    list(trainer.run())
+    before = trainer.model()
+    before.save(tmp_path / "m.safetensors")
+    after = ancestral.load(tmp_path / "m.safetensors", "cpu")
+    assert torch.equal(before.sample(5, steps=4, seed=3), after.sample(5, steps=4, seed=3))
+
+
+def test_samples_are_uint8_images_of_the_right_shape(model):
+    images = model.sample(3, sampler="ddpm", steps=5)
+    assert images.dtype == torch.uint8
+    assert images.shape == (3, 1, 8, 8)
+    assert images.is_contiguous()
+
+
+def test_batches_do_not_change_an_image(model):
+    whole = model.sample(9, steps=5, batch_size=9).int()
+    for batch_size in (1, 4):
+        assert (model.sample(9, steps=5, batch_size=batch_size).int() - whole).abs().max() <= 1
+    assert torch.equal(model.sample(2, steps=5).int(), model.sample(9, steps=5).int()[:2]) or (
+        (model.sample(2, steps=5).int() - whole[:2]).abs().max() <= 1
+    )
+
+
+def test_seeds_differ(model):
+    assert not torch.equal(model.sample(2, steps=3, seed=0), model.sample(2, steps=3, seed=1))
+
+
+def test_labels_come_in_turn_by_name_by_number_or_not_at_all(model):
+    assert model.labels(range(5), None).tolist() == [0, 1, 0, 1, 0]
+    assert model.labels([3, 8], None).tolist() == [1, 0]
+    assert model.labels(range(2), "horizontal").tolist() == [1, 1]
+    assert model.labels(range(2), 1).tolist() == model.labels(range(2), "1").tolist() == [1, 1]
+    assert model.labels(range(2), "none").tolist() == [-1, -1]
+    for label in ("diagonal", 2, "-3"):
+        with pytest.raises(InputError, match="vertical, horizontal"):
+            model.labels(range(2), label)
+
+
+def test_labels_and_guidance_reach_the_network(model):
+    plain = model.sample(2, steps=3, label=0)
+    assert not torch.equal(plain, model.sample(2, steps=3, label=1))
+    assert not torch.equal(plain, model.sample(2, steps=3, label=0, guidance=3.0))
+    assert torch.equal(plain, model.sample(2, steps=3, label=0, guidance=1.0))
+
+
+def test_a_sampler_of_ones_own(model):
+    assert torch.equal(model.sample(2, sampler=DDIM(3)), model.sample(2, steps=3))
+
+
+def test_a_model_without_classes_refuses_labels(tmp_path):
+    config = tiny_config()
+    build(config, Facts((1, 8, 8), ancestral.data.IMAGES)).eval()
+    plain = ancestral.Model(
+        build(config, Facts((1, 8, 8), ancestral.data.IMAGES)), config, Facts((1, 8, 8), ancestral.data.IMAGES), 0
+    )
+    assert plain.labels(range(3), None) is None
+    with pytest.raises(InputError, match="without classes"):
+        plain.sample(1, label=0)
+    with pytest.raises(InputError, match="without classes"):
+        plain.sample(1, guidance=2.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"n": 0}, "at least 1"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"steps": 1001}, "1 to 1000"),
+        ({"sampler": "euler"}, "unknown"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(model, options, says):
+    with pytest.raises(InputError, match=says):
+        model.sample(**{"n": 1, **options})
+
+
+def rewrite(tiny_run, tmp_path, change, tensors=None):
+    weights, metadata = storage.read_tensors(tiny_run.model)
+    change(metadata)
+    path = tmp_path / FILE_NAME
+    storage.write_tensors(path, tensors if tensors is not None else weights, metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m.clear(), "not a model of ancestral's"),
+        (lambda m: m.update(format="ancestral-9"), "format ancestral-1"),
+        (lambda m: m.pop("schedule"), "lacks schedule"),
+        (lambda m: m.update(schedule="{"), "damaged 'schedule'"),
+        (lambda m: m.update(schedule=json.dumps({"name": "sine"})), "unknown schedule"),
+        (lambda m: m.update(target="noise"), "unknown target"),
+        (lambda m: m.update(codec="jpeg"), "codec"),
+        (lambda m: m.update(step="many"), "damaged 'step'"),
+        (lambda m: m.update(shape="7"), "damaged 'shape'"),
+        (lambda m: m.update(shape="[1, 2, 3, 4]"), "shape"),
+        (lambda m: m.update(config="[]"), "object of settings"),
+        (lambda m: m.update(config="{"), "not JSON"),
+        (lambda m: m.update(config=json.dumps({"colour": 1})), "unknown setting 'colour'"),
+        (lambda m: m.update(config=json.dumps({"net": {"width": "wide"}})), "config"),
+    ],
+)
+def test_damaged_metadata_is_named(tiny_run, tmp_path, change, says):
+    path = rewrite(tiny_run, tmp_path, change)
+    with pytest.raises(InputError, match=says):
+        ancestral.load(path, "cpu")
+
+
+def test_weights_of_another_network_are_refused(tiny_run, tmp_path):
+    path = rewrite(tiny_run, tmp_path, lambda m: None, {"stem.weight": torch.zeros(3)})
+    with pytest.raises(InputError, match="do not fit"):
+        ancestral.load(path, "cpu")
+
+
+def test_paths_that_are_no_run(tmp_path):
+    with pytest.raises(InputError, match="no run folder or model file"):
+        ancestral.load(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"holds no model\.safetensors"):
+        ancestral.load(tmp_path)
+    text = tmp_path / "notes.txt"
+    text.write_text("hello " * 100)
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        ancestral.load(text)
+
+
+def test_a_device_that_is_not_there(tiny_run):
+    with pytest.raises(InputError, match="no device 'cuda:99'"):
+        ancestral.load(tiny_run.path, "cuda:99")
+    with pytest.raises(InputError, match="no device 'abacus'"):
+        ancestral.load(tiny_run.path, "abacus")

@@ -1,0 +1,216 @@
+"""The networks: the paper's counts and wiring, and what goes beyond the paper."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ancestral import nets
+from ancestral.errors import InputError
+from ancestral.nets.embedding import timestep_embedding
+from ancestral.nets.unet import Downsample, SelfAttention, Stage, _norm
+
+
+def count(net):
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def small(**options):
+    torch.manual_seed(0)
+    net = nets.UNet(
+        **{"channels": 3, "width": 32, "mults": (1, 2), "blocks": 1, "attention": (8,), "image_size": 16, **options}
+    )
+    for parameter in net.parameters():  # wake the layers that begin at zero, or every output is zero
+        nn.init.normal_(parameter, std=0.05)
+    return net.eval()
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters"),
+    [
+        ({}, 35_746_307),
+        ({"mults": (1, 1, 2, 2, 4, 4), "image_size": 256, "dropout": 0.0}, 113_673_219),
+        ({"channels": 1}, 35_741_697),
+        ({"out_channels": 6}, 35_749_766),
+    ],
+    ids=["cifar10", "256x256", "one channel", "six outputs"],
+)
+def test_parameter_counts_are_the_papers(options, parameters):
+    with torch.device("meta"):
+        assert count(nets.UNet(**options)) == parameters
+
+
+def test_time_embedding_has_the_papers_values():
+    embedding = timestep_embedding(torch.tensor([1]), 128)[0, [0, 1, 31, 63, 64, 65]]
+    expected = torch.tensor([0.841471, 0.7604387, 0.0107582, 0.0001, 0.5403023, 0.6494097])
+    torch.testing.assert_close(embedding, expected, rtol=0, atol=5e-7)
+
+
+def test_attention_stands_where_the_paper_has_it():
+    """After every block at 16×16 (2 down, 3 up) and between the middle's blocks: six in all."""
+    with torch.device("meta"):
+        net = nets.UNet()
+    assert sum(isinstance(module, SelfAttention) for module in net.modules()) == 6
+    assert [isinstance(m.attention, SelfAttention) for m in net.down if isinstance(m, Stage)] == [False] * 2 + [
+        True
+    ] * 2 + [False] * 4
+    assert [isinstance(m.attention, SelfAttention) for m in net.middle] == [True, False]
+    assert [isinstance(m.attention, SelfAttention) for m in net.up if isinstance(m, Stage)] == [False] * 6 + [
+        True
+    ] * 3 + [False] * 3
+
+
+def test_norms_have_32_groups_and_a_small_epsilon():
+    with torch.device("meta"):
+        norms = [module for module in nets.UNet().modules() if isinstance(module, nn.GroupNorm)]
+    assert {(norm.num_groups, norm.eps) for norm in norms} == {(32, 1e-6)}
+
+
+def test_initialisation_is_uniform_over_the_mean_fan_and_zero_where_it_should_be():
+    torch.manual_seed(0)
+    net = nets.UNet()
+    block = net.down[3].block  # 128 -> 256
+    limit = math.sqrt(3 / (9 * (128 + 256) / 2))
+    assert block.conv1.weight.abs().max().item() == pytest.approx(limit, rel=1e-3)
+    assert block.conv1.weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.01)
+    attention = net.down[3].attention
+    assert attention.qkv.weight.abs().max().item() == pytest.approx(
+        math.sqrt(3 / 256), rel=1e-3
+    )  # three layers 256 -> 256
+    for layer in (block.conv2, attention.out, net.out):
+        assert 0 < layer.weight.abs().max() < 1e-5  # a variance scale of 1e-10
+    assert all((m.bias == 0).all() for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+
+
+def test_an_untrained_network_predicts_nothing():
+    torch.manual_seed(0)
+    assert nets.UNet(width=32)(torch.randn(1, 3, 32, 32), torch.tensor([5])).abs().max() < 1e-4
+
+
+def test_downsampling_pads_below_and_right():
+    """TensorFlow's "SAME": output (0, 0) sees input rows and columns 0..2, and the last sees the padding."""
+    down = Downsample(1)
+    nn.init.ones_(down.conv.weight)
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert down(x, torch.empty(0))[0, 0].tolist() == [[45, 39], [66, 50]]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 16), (13, 22), (2, 40)])
+def test_any_height_and_width_in_and_the_same_out(size):
+    x = torch.randn(2, 3, *size)
+    assert small()(x, torch.tensor([0, 7])).shape == x.shape
+
+
+def test_padding_keeps_the_image_in_the_middle():
+    """A size that needs padding is the padded image, cropped again."""
+    net, x = small(), torch.randn(1, 3, 14, 13)
+    padded = torch.zeros(1, 3, 14, 14)
+    padded[..., :13] = x
+    index = torch.tensor([3])
+    torch.testing.assert_close(net(x, index), net(padded, index)[..., :13])
+
+
+@pytest.mark.parametrize(("patch", "mults", "least"), [(1, (1, 2), 2), (2, (1, 2), 4), (2, (1, 1, 1), 8)])
+def test_sizes_below_the_levels_are_refused_by_name(patch, mults, least):
+    net = small(patch=patch, mults=mults)
+    net(torch.zeros(1, 3, least, least), torch.tensor([0]))
+    with pytest.raises(InputError, match=f"at least {least}"):
+        net(torch.zeros(1, 3, least, least - 1), torch.tensor([0]))
+    with pytest.raises(InputError, match="too small"):
+        small(patch=patch, mults=mults, image_size=least - 1)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_any_number_of_channels(channels):
+    x = torch.randn(2, channels, 16, 16)
+    assert small(channels=channels)(x, torch.tensor([0, 1])).shape == x.shape
+    assert small(channels=channels, out_channels=2 * channels)(x, torch.tensor([0, 1])).shape == (
+        2,
+        2 * channels,
+        16,
+        16,
+    )
+
+
+def test_the_patch_folds_pixels_and_unfolds_them():
+    net = small(channels=1, patch=2)
+    assert net.stem.in_channels == 4
+    assert net.out.out_channels == 4
+    assert net(torch.randn(1, 1, 28, 28), torch.tensor([0])).shape == (1, 1, 28, 28)
+    assert (
+        sum(isinstance(m, SelfAttention) for m in small(channels=1, patch=2, image_size=32).modules()) == 4
+    )  # 32 -> 16 -> 8
+
+
+def test_labels_are_added_to_the_time_and_minus_one_is_no_class():
+    net = small(classes=10)
+    x, index = torch.randn(1, 3, 16, 16), torch.tensor([5])
+
+    def answer(label):
+        return net(x, index, None if label is None else torch.tensor([label]))
+
+    assert torch.equal(answer(None), answer(-1))
+    assert not torch.allclose(answer(3), answer(4))
+    with torch.no_grad():
+        net.label.weight[3] = net.label.weight[10]  # the last row is "no class"
+    torch.testing.assert_close(answer(3), answer(None))
+
+
+def test_time_changes_the_answer_and_images_of_a_batch_do_not_mix():
+    net, x = small(), torch.randn(3, 3, 16, 16)
+    index = torch.tensor([0, 500, 999])
+    together = net(x, index)
+    for i in range(3):
+        torch.testing.assert_close(together[i : i + 1], net(x[i : i + 1], index[i : i + 1]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(net(x, index + 1), together)
+
+
+def test_channels_last_gives_the_same_numbers():
+    net, x, index = small(), torch.randn(2, 3, 16, 16), torch.tensor([1, 2])
+    expected = net(x, index)
+    net = net.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(
+        net(x.contiguous(memory_format=torch.channels_last), index), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "groups"), [(128, 32), (256, 32), (96, 8), (64, 16), (48, 4), (32, 8), (18, 2), (6, 1), (2, 2)]
+)
+def test_narrow_layers_get_fewer_groups(width, groups):
+    assert _norm(width).num_groups == groups
+
+
+def test_dropout_acts_in_training_alone():
+    net, x, index = small(dropout=0.5), torch.randn(1, 3, 16, 16), torch.tensor([1])
+    assert torch.equal(net(x, index), net(x, index))
+    net.train()
+    assert not torch.equal(net(x, index), net(x, index))
+
+
+def test_mlp_takes_points_times_and_labels():
+    torch.manual_seed(0)
+    net = nets.MLP(features=3, width=32, classes=2)
+    x, index = torch.randn(4, 3), torch.tensor([0, 1, 2, 999])
+    assert (net(x, index) == 0).all()  # it begins at zero
+    nn.init.normal_(net.out.weight)
+    assert net(x, index).shape == (4, 3)
+    none = torch.full((4,), -1)
+    assert torch.equal(net(x, index), net(x, index, none))
+    assert not torch.allclose(net(x, index, torch.zeros(4, dtype=torch.int64)), net(x, index))
+
+
+def test_mlp_learns_a_function_of_time():
+    """Two parameters of the target: the sign of x and the half of the time."""
+    torch.manual_seed(0)
+    net = nets.MLP(features=1, width=32, layers=2)
+    x, index = torch.randn(256, 1), torch.arange(256) * 4 % 1000
+    target = torch.where(index < 500, 1.0, -1.0)[:, None] * x.sign()
+    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(200):
+        loss = ((net(x, index) - target) ** 2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.1

@@ -1,0 +1,258 @@
+"""Samplers: the loop's promises, and their steps against closed recursions for Gaussian data."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from ancestral import Diffusion, oracle, samplers, schedules
+from ancestral.diffusion import prior
+from ancestral.errors import InputError
+from ancestral.samplers import DDIM, DDPM
+
+F64 = torch.float64
+LINEAR, COSINE = schedules.linear(), schedules.cosine()
+
+
+# -- times ------------------------------------------------------------------------------------------------------------
+
+
+def test_spacings_are_those_of_the_table():
+    """Lin et al. 2024, table 2, for T = 1000 and 10 steps; its indices are t − 1."""
+
+    def indices(spacing):
+        return [t - 1 for t in DDIM(10, spacing=spacing).times(LINEAR)[:-1]]
+
+    assert indices("leading") == [900, 800, 700, 600, 500, 400, 300, 200, 100, 0]
+    assert indices("linspace") == [999, 888, 777, 666, 555, 444, 333, 222, 111, 0]
+    assert indices("trailing") == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
+@pytest.mark.parametrize("T", [1, 2, 7, 100, 1000])
+def test_every_number_of_steps_gives_falling_times(spacing, T):
+    schedule = schedules.linear(T)
+    for steps in range(1, T + 1):
+        times = DDIM(steps, spacing=spacing).times(schedule)
+        assert len(times) == steps + 1
+        assert all(s < t for t, s in pairwise(times))
+        assert times[-1] == 0
+        assert 1 <= times[0] <= T
+        if spacing != "leading":
+            assert times[0] == T
+    assert DDPM().times(schedule) == list(range(T, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: DDIM(0).times(LINEAR), "choose 1 to 1000"),
+        (lambda: DDIM(1001).times(LINEAR), "choose 1 to 1000"),
+        (lambda: DDIM(5, spacing="even").times(LINEAR), "trailing, leading and linspace"),
+        (lambda: DDIM(eta=1.5), "between 0"),
+        (lambda: samplers.from_name("dpm"), "ddpm"),
+        (lambda: samplers.from_name("ddpm", eta=0.5), "no option eta"),
+        (lambda: run(DDIM(), times=[5, 5, 0]), "fall strictly"),
+        (lambda: run(DDIM(), times=[5, 1]), "to 0"),
+        (lambda: run(DDIM(), times=[2000, 0]), "at most 1000"),
+        (lambda: run(DDIM(), times=[0]), "fall strictly"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(call, says):
+    with pytest.raises(InputError, match=says):
+        call()
+
+
+def test_names_make_samplers():
+    assert samplers.from_name("ddim", steps=7, eta=None) == DDIM(7)
+    assert samplers.from_name("ddpm", variance="small") == DDPM("small")
+
+
+# -- the loop ---------------------------------------------------------------------------------------------------------
+
+
+def run(sampler, denoiser=None, x_T=None, **options):
+    denoiser = denoiser or oracle.Gaussian(LINEAR, 0.0, 1.0)
+    return sampler.sample(denoiser, torch.ones(2, 3, dtype=F64) if x_T is None else x_T, **options)
+
+
+def test_trajectory_is_every_state_from_the_prior_to_the_sample():
+    denoiser, x_T = oracle.Gaussian(LINEAR, 0.2, 0.5), torch.randn(2, 3, dtype=F64)
+    steps = list(DDIM(5).trajectory(denoiser, x_T))
+    assert [s.index for s in steps] == [0, 1, 2, 3, 4, 5]
+    assert [s.t for s in steps] == [1000, 800, 600, 400, 200, 0]
+    assert torch.equal(steps[0].x, x_T)
+    torch.testing.assert_close(steps[2].x0, denoiser.predict(steps[2].x, 600).x0.clamp(-1, 1))
+    assert torch.equal(steps[-1].x, DDIM(5).sample(denoiser, x_T))
+    assert steps[-1].x0 is steps[-1].x
+
+
+def test_explicit_times_replace_the_samplers_own():
+    denoiser = oracle.Gaussian(LINEAR, 0.0, 0.5)
+    assert [s.t for s in DDPM().trajectory(denoiser, torch.zeros(1, 2), times=[700, 3, 0])] == [700, 3, 0]
+
+
+def test_clipping_comes_before_the_step_and_keeps_the_pair_consistent():
+    """With x̂_0 far outside, every state is what it would be for x̂_0 = 1 and the ε that belongs to it."""
+    denoiser = oracle.Gaussian(LINEAR, 50.0, 1e-6)
+    x_T = torch.zeros(1, 1, dtype=F64)
+    last = x_T
+    for step, (t, s) in zip(list(DDIM(4).trajectory(denoiser, x_T))[1:], pairwise(DDIM(4).times(LINEAR)), strict=True):
+        (a_t, b_t), (a_s, b_s) = LINEAR.at(t), LINEAR.at(s)
+        last = a_s * 1.0 + b_s * (last - a_t * 1.0) / b_t
+        torch.testing.assert_close(step.x, last, rtol=1e-12, atol=1e-14)
+    assert last.item() == pytest.approx(1.0, abs=1e-12)
+    assert run(DDIM(4, clip=None), denoiser, x_T).item() == pytest.approx(50, rel=1e-4)
+    assert run(DDIM(4, clip=0.5), denoiser, x_T).item() == pytest.approx(0.5)
+
+
+def test_noise_may_be_given():
+    calls = []
+
+    def zeros(shape):
+        calls.append(shape)
+        return torch.zeros(shape)
+
+    sample = run(DDPM(steps=10), noise=zeros)
+    assert calls == [torch.Size([2, 3])] * 9  # none at the last step
+    assert torch.equal(sample, run(DDPM(steps=10), noise=lambda shape: torch.zeros(shape)))
+    assert not torch.equal(sample, run(DDPM(steps=10)))
+
+
+def test_deterministic_ddim_draws_no_noise():
+    def refuse(shape):
+        raise AssertionError(shape)
+
+    run(DDIM(10), noise=refuse)
+
+
+def test_no_gradient_is_kept():
+    net = nn.Linear(2, 2)
+    net_of_two = type("Net", (nn.Module,), {"forward": lambda self, x, index: net(x)})()
+    assert not run(DDIM(3), Diffusion(net_of_two, LINEAR), torch.zeros(1, 2)).requires_grad
+
+
+@pytest.mark.parametrize("sampler", [DDPM(steps=20), DDIM(20, eta=0.5), DDIM(20)], ids=str)
+def test_image_i_is_the_same_in_every_batch_to_the_last_bit(sampler):
+    """The oracle is elementwise, so nothing but the sampler could tell batches apart."""
+    denoiser = oracle.Gaussian(LINEAR, 0.1, 0.4)
+    whole = sampler.sample(denoiser, prior(LINEAR, (3, 4), 5, range(9)), seed=5, indices=range(9))
+    for indices in ([4], [8, 0], range(2, 7)):
+        part = sampler.sample(denoiser, prior(LINEAR, (3, 4), 5, list(indices)), seed=5, indices=indices)
+        assert torch.equal(part, whole[list(indices)])
+
+
+# -- the steps --------------------------------------------------------------------------------------------------------
+
+
+def recursion(schedule, times, mean, std, kind, eta=1.0):
+    """Mean and variance of the samples of N(mean, std²) data: the sampler as an affine map of (x, z), worked out in
+    floats.
+
+    The exact denoiser is affine, x̂_0 = k x + c, so every state stays Gaussian. Written from the papers: DDPM by its
+    posterior (6)-(7) with x̂_0, DDIM by its eq. (12) with σ from its eq. (16).
+    """
+    mu, variance = 0.0, 1.0
+    for t, s in pairwise(times):
+        A_t, A_s = schedule.alpha_bar[t].item(), schedule.alpha_bar[s].item()
+        gain = math.sqrt(A_t) * std**2 / (A_t * std**2 + 1 - A_t)
+        offset = mean - gain * math.sqrt(A_t) * mean
+        beta = 1 - A_t / A_s
+        tilde = (1 - A_s) / (1 - A_t) * beta
+        if kind == "ddim":
+            sigma2 = eta**2 * tilde
+            direction = math.sqrt(max(1 - A_s - sigma2, 0.0)) / math.sqrt(1 - A_t)
+            on_x0, on_x = math.sqrt(A_s) - direction * math.sqrt(A_t), direction
+        else:
+            on_x0, on_x = math.sqrt(A_s) * beta / (1 - A_t), math.sqrt(A_t / A_s) * (1 - A_s) / (1 - A_t)
+            sigma2 = beta if kind == "large" else tilde
+        slope = on_x0 * gain + on_x
+        mu, variance = slope * mu + on_x0 * offset, slope**2 * variance + (sigma2 if s else 0.0)
+    return mu, variance
+
+
+def measured(sampler, denoiser):
+    """Mean and variance of the sampler's output for x_T ~ N(0, 1), exactly: it is affine in x_T and in each z, so its
+    coefficients are its answers to unit impulses."""
+    draws = len(sampler.times(denoiser.schedule))
+    impulse = torch.cat([torch.zeros(1, draws + 1), torch.eye(draws + 1)]).to(F64)  # none, x_T, z_1, z_2, ...
+    number = iter(range(1, draws + 1))
+    answer = sampler.sample(denoiser, impulse[:, :1], noise=lambda _: impulse[:, next(number)][:, None]).flatten()
+    return answer[0].item(), ((answer[1:] - answer[0]) ** 2).sum().item()
+
+
+CASES = [
+    (DDPM("large", clip=None), "large", 1.0),
+    (DDPM("small", clip=None), "small", 1.0),
+    (DDPM("large", steps=50, clip=None), "large", 1.0),
+    (DDPM("small", steps=50, clip=None, spacing="linspace"), "small", 1.0),
+    (DDIM(1000, clip=None), "ddim", 0.0),
+    (DDIM(50, clip=None), "ddim", 0.0),
+    (DDIM(50, eta=0.3, clip=None, spacing="leading"), "ddim", 0.3),
+    (DDIM(37, eta=1.0, clip=None, spacing="linspace"), "ddim", 1.0),
+    (DDIM(1, clip=None), "ddim", 0.0),
+]
+
+
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
+@pytest.mark.parametrize(("sampler", "kind", "eta"), CASES, ids=[str(case[0]) for case in CASES])
+def test_gaussian_data_gives_the_closed_recursion(schedule, sampler, kind, eta):
+    mean, std = 0.3, 0.5
+    mu, variance = recursion(schedule, sampler.times(schedule), mean, std, kind, eta)
+    found_mu, found_variance = measured(sampler, oracle.Gaussian(schedule, mean, std))
+    assert found_mu == pytest.approx(mu, rel=1e-10, abs=1e-10)
+    assert found_variance == pytest.approx(variance, rel=1e-10, abs=1e-10)
+
+
+def test_many_steps_reach_the_data():
+    """What the recursion tends to: the samples' moments are the data's as the steps get short."""
+    denoiser = oracle.Gaussian(LINEAR, 0.3, 0.5)
+    for sampler in (DDPM("small", clip=None), DDPM("large", clip=None), DDIM(1000, clip=None)):
+        mu, variance = measured(sampler, denoiser)
+        assert mu == pytest.approx(0.3, abs=5e-3)
+        assert variance == pytest.approx(0.25, rel=0.03)
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize("steps", [1000, 50])
+def test_ddim_with_eta_one_is_ddpm_with_the_small_variance(steps, clip):
+    denoiser, x_T = oracle.Gaussian(LINEAR, 0.3, 0.5), torch.randn(4, 3, dtype=F64)
+    ddim = run(DDIM(steps, eta=1.0, clip=clip), denoiser, x_T, seed=2)
+    ddpm = run(DDPM("small", steps, clip=clip), denoiser, x_T, seed=2)
+    torch.testing.assert_close(ddim, ddpm, rtol=1e-10, atol=1e-12)
+
+
+def test_ddpm_is_algorithm_2_written_out():
+    """The lecture's loop, with its own symbols, on a network that is not linear."""
+
+    class Net(nn.Module):
+        def forward(self, x, index):
+            return torch.sin(3 * x) + 1e-3 * index[:, None]
+
+    T = 100
+    schedule = schedules.linear(T)
+    beta, alpha_bar = schedule.beta, schedule.alpha_bar
+    generator = torch.Generator().manual_seed(1)
+    zs = [torch.randn(2, 3, dtype=F64, generator=generator) for _ in range(T)]
+    x_T = torch.randn(2, 3, dtype=F64, generator=generator)
+    x, source = x_T, iter(zs)
+    for t in range(T, 0, -1):
+        z = next(source) if t > 1 else torch.zeros_like(x)
+        eps = Net()(x, torch.full((2,), t - 1))
+        x = (x - beta[t] / (1 - alpha_bar[t]).sqrt() * eps) / (1 - beta[t]).sqrt() + beta[t].sqrt() * z
+    again = iter(zs)
+    sample = DDPM("large", clip=None).sample(Diffusion(Net(), schedule), x_T, noise=lambda _: next(again))
+    torch.testing.assert_close(sample, x, rtol=1e-9, atol=1e-10)
+
+
+def test_a_finite_data_set_is_sampled_as_it_is():
+    """With the exact denoiser of three points, every sample is one of them, each about as often."""
+    data = torch.tensor([[-0.9, 0.1], [0.2, 0.8], [0.7, -0.6]])
+    x_T = prior(COSINE, (2,), 0, range(3000))
+    for sampler in (DDPM("small", steps=200), DDIM(50)):
+        distance = torch.cdist(sampler.sample(oracle.Empirical(COSINE, data), x_T), data)
+        assert distance.min(1).values.max() < 1e-2
+        counts = torch.bincount(distance.argmin(1), minlength=3)
+        assert counts.tolist() == pytest.approx([1000] * 3, abs=5 * 26)

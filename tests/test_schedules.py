@@ -1,0 +1,179 @@
+"""The first row of the matrix: published values, and the algebra of the forward process."""
+
+import math
+
+import pytest
+import torch
+
+from ancestral import schedules
+from ancestral.errors import InputError
+
+SCHEDULES = [
+    schedules.linear(),
+    schedules.linear(37),
+    schedules.cosine(),
+    schedules.cosine(50),
+    schedules.from_betas([0.1, 0.5, 0.9]),
+]
+
+
+def test_linear_has_the_papers_values():
+    s = schedules.linear()
+    assert s.alpha_bar[1].item() == pytest.approx(0.9999, rel=1e-12)
+    assert s.alpha_bar[500].item() == pytest.approx(0.07858724288, rel=1e-9)
+    assert s.alpha_bar[1000].item() == pytest.approx(4.035829765e-5, rel=1e-9)
+    assert s.beta[1].item() == pytest.approx(1e-4, rel=1e-9)
+    assert s.beta[1000].item() == pytest.approx(0.02, rel=1e-9)
+    assert s.posterior_variance(2, 1) == pytest.approx(5.453187661e-5, rel=1e-9)
+
+
+def test_posterior_coefficients_have_the_papers_values():
+    s = schedules.linear()
+    one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    assert s.posterior(one, zero, 2, 1).mean.item() == pytest.approx(0.5452915, abs=5e-8)
+    assert s.posterior(zero, one, 2, 1).mean.item() == pytest.approx(0.4547085, abs=5e-8)
+
+
+def test_cosine_has_the_papers_values():
+    s = schedules.cosine()
+    assert s.beta[1].item() == pytest.approx(4.1284225e-5, rel=1e-7)
+    assert s.beta[500].item() == pytest.approx(0.0031458862, rel=1e-7)
+    assert s.beta[1000].item() == pytest.approx(0.999, rel=1e-9)
+    assert s.alpha_bar[500].item() == pytest.approx(0.49384359, rel=1e-7)
+
+
+@pytest.mark.parametrize("s", SCHEDULES, ids=lambda s: f"{s.spec['name']}{s.steps}")
+def test_signal_and_noise_fill_a_unit_variance(s):
+    assert s.signal.dtype == s.noise.dtype == torch.float64
+    assert (s.signal[0].item(), s.noise[0].item()) == (1, 0)
+    torch.testing.assert_close(
+        s.signal**2 + s.noise**2, torch.ones(s.steps + 1, dtype=torch.float64), rtol=0, atol=1e-15
+    )
+    assert (s.signal.diff() < 0).all()
+    assert (s.noise.diff() > 0).all()
+
+
+def test_noise_is_stored_itself_and_not_lost_beside_a_rounded_signal():
+    # ᾱ_1 = 1 − 1e-14: √(1 − a²) of a rounded a has 1 % error here
+    assert schedules.from_betas([1e-14]).noise[1].item() == pytest.approx(1e-7, rel=1e-12)
+
+
+def test_from_betas_gives_the_betas_back():
+    betas = torch.rand(200, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 0.98 + 0.01
+    torch.testing.assert_close(schedules.from_betas(betas).beta[1:], betas, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("steps", [1, 10, 250, 999, 1000, 1500, 4000])
+def test_linear_of_any_length_walks_the_same_curve(steps):
+    """T cuts the process more or less finely; it does not change where it leads (peers.md, 12)."""
+    whole, s = schedules.linear(), schedules.linear(steps)
+    assert s.alpha_bar[-1].item() == pytest.approx(whole.alpha_bar[-1].item(), rel=1e-12)
+    for t in range(steps + 1):
+        if t * 1000 % steps == 0:
+            assert s.signal[t].item() == pytest.approx(whole.signal[t * 1000 // steps].item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("s", SCHEDULES, ids=lambda s: f"{s.spec['name']}{s.steps}")
+def test_spec_rebuilds_the_schedule(s):
+    again = schedules.from_spec(s.spec)
+    assert torch.equal(again.signal, s.signal)
+    assert torch.equal(again.noise, s.noise)
+    assert again.spec == s.spec
+
+
+def test_composed_steps_are_the_closed_form():
+    """q(x_t|x_{t−1}) t times is q(x_t|x_0): eq. (2) iterated against eq. (4), to rounding."""
+    s = schedules.linear()
+    x0 = torch.tensor([[0.7, -0.3]], dtype=torch.float64)
+    mean, variance = x0, 0.0
+    for t in range(1, s.steps + 1):
+        step = s.forward(mean, t, t - 1)
+        mean = step.mean
+        variance = variance * (1 - s.beta[t].item()) + step.variance  # of a linear map of a Gaussian, plus its own
+        closed = s.marginal(x0, t)
+        torch.testing.assert_close(mean, closed.mean, rtol=1e-12, atol=1e-15)
+        assert variance == pytest.approx(closed.variance, rel=1e-12)
+
+
+def test_a_long_step_is_the_short_ones_in_turn():
+    s = schedules.cosine()
+    x = torch.ones(1, dtype=torch.float64)
+    whole, first, second = s.forward(x, 900, 100), s.forward(x, 400, 100), s.forward(x, 900, 400)
+    torch.testing.assert_close(whole.mean, first.mean * second.mean, rtol=1e-12, atol=0)
+    assert whole.variance == pytest.approx(first.variance * second.mean.item() ** 2 + second.variance, rel=1e-12)
+
+
+@pytest.mark.parametrize(("t", "s"), [(1, 0), (2, 1), (500, 499), (1000, 999), (1000, 300), (40, 7)])
+@pytest.mark.parametrize("schedule", [schedules.linear(), schedules.cosine()], ids=["linear", "cosine"])
+def test_posterior_is_brute_force_conditioning(schedule, t, s):
+    """(x_s, x_t) given x_0 is jointly Gaussian; condition it by the textbook formula."""
+    (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(s)
+    ratio = a_t / a_s
+    x0 = torch.tensor([0.9], dtype=torch.float64)
+    x_t = torch.tensor([-0.4], dtype=torch.float64)
+    covariance, variance_t = ratio * b_s**2, b_t**2
+    mean = a_s * x0 + covariance / variance_t * (x_t - a_t * x0)
+    variance = b_s**2 - covariance**2 / variance_t
+    posterior = schedule.posterior(x0, x_t, t, s)
+    torch.testing.assert_close(posterior.mean, mean, rtol=1e-11, atol=1e-13)
+    assert posterior.variance == pytest.approx(variance, rel=1e-9, abs=1e-15)
+
+
+def test_posterior_by_quadrature():
+    """Bayes' rule on a grid: q(x_s|x_t,x_0) ∝ q(x_t|x_s) q(x_s|x_0), with no formula of ours for the answer."""
+    schedule, t, s = schedules.linear(), 300, 299
+    x0, x_t = torch.tensor([0.5], dtype=torch.float64), torch.tensor([1.1], dtype=torch.float64)
+    grid = torch.linspace(-6, 6, 200_001, dtype=torch.float64)
+    prior, step = schedule.marginal(x0, s), schedule.forward(grid, t, s)
+    log = -((grid - prior.mean) ** 2) / (2 * prior.variance) - (x_t - step.mean) ** 2 / (2 * step.variance)
+    weight = log.softmax(0)
+    mean = (weight * grid).sum()
+    posterior = schedule.posterior(x0, x_t, t, s)
+    assert mean.item() == pytest.approx(posterior.mean.item(), abs=1e-9)
+    assert (weight * (grid - mean) ** 2).sum().item() == pytest.approx(posterior.variance, rel=1e-7)
+
+
+def test_the_subtraction_keeps_more_digits_than_the_quotient():
+    """Measured once for the design: β_ts by b_t² − (a_t/a_s)² b_s² against 1 − (a_t/a_s)², in float32."""
+    s = schedules.linear()
+    a, b, exact = s.signal.float(), s.noise.float(), s.beta[1:]
+    ratio = (a[1:] / a[:-1]) ** 2
+    subtraction = ((b[1:] ** 2 - ratio * b[:-1] ** 2).double() / exact - 1).abs()[:100].mean()
+    quotient = ((1 - ratio).double() / exact - 1).abs()[:100].mean()
+    assert subtraction < quotient / 5
+
+
+def test_times_of_each_image_agree_with_one_time_for_all():
+    s = schedules.cosine()
+    t = torch.tensor([1, 700, 1000])
+    x0, eps = torch.randn(3, 2, 4, 4, dtype=torch.float64), torch.randn(3, 2, 4, 4, dtype=torch.float64)
+    together = s.add_noise(x0, t, eps)
+    posterior = s.posterior(x0, eps, t, t - 1)
+    for i, time in enumerate(t.tolist()):
+        torch.testing.assert_close(together[i], s.add_noise(x0[i : i + 1], time, eps[i : i + 1])[0], rtol=1e-14, atol=0)
+        alone = s.posterior(x0[i : i + 1], eps[i : i + 1], time, time - 1)
+        torch.testing.assert_close(posterior.mean[i], alone.mean[0], rtol=1e-13, atol=1e-15)
+        assert posterior.variance[i].item() == pytest.approx(alone.variance, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: schedules.linear(0), "at least 1 step"),
+        (lambda: schedules.linear(10, 0.5, 0.1), "beta_start <= beta_end"),
+        (lambda: schedules.from_betas([0.1, 1.0]), "between 0 and 1"),
+        (lambda: schedules.from_betas([]), "non-empty"),
+        (lambda: schedules.from_spec({"name": "sine"}), "linear, cosine"),
+        (lambda: schedules.from_spec({"name": "cosine", "slope": 2}), "does not take"),
+        (lambda: schedules.linear(10).at(11), "0..10"),
+        (lambda: schedules.linear(10).at(torch.tensor([-1])), "0..10"),
+    ],
+)
+def test_bad_schedules_are_refused(make, says):
+    with pytest.raises(InputError, match=says):
+        make()
+
+
+def test_prior_std_of_a_variance_preserving_schedule_is_one():
+    assert schedules.linear().prior_std == 1
+    assert math.isclose(schedules.linear().noise[-1].item(), 1, abs_tol=1e-4)

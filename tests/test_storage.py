@@ -1,0 +1,87 @@
+"""Files are whole or absent, whatever goes wrong."""
+
+import resource
+import stat
+
+import pytest
+import torch
+
+from ancestral import storage
+from ancestral.errors import InputError
+
+
+def test_tensors_round_trip(tmp_path):
+    path = tmp_path / "new folder" / "x.safetensors"
+    tensors = {"a": torch.randn(3, 4), "b": torch.tensor(7), "c": torch.randn(2, 3).to(torch.bfloat16)}
+    storage.write_tensors(path, tensors, {"step": "5"})
+    again, metadata = storage.read_tensors(path)
+    assert metadata == storage.read_metadata(path) == {"step": "5"}
+    assert again.keys() == tensors.keys()
+    assert all(torch.equal(again[name], tensors[name]) and again[name].dtype == tensors[name].dtype for name in tensors)
+
+
+def test_channels_last_tensors_keep_their_values(tmp_path):
+    weight = torch.randn(4, 3, 3, 3).contiguous(memory_format=torch.channels_last)
+    storage.write_tensors(tmp_path / "x.safetensors", {"w": weight}, {})
+    assert torch.equal(storage.read_tensors(tmp_path / "x.safetensors")[0]["w"], weight)
+
+
+def test_an_error_inside_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "x.txt"
+    storage.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), storage.atomic(path) as temporary:
+        temporary.write_text(f"half {1 / 0}")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_temporary_file_has_the_suffix_and_the_result_the_usual_rights(tmp_path):
+    path = tmp_path / "x.png"
+    with storage.atomic(path) as temporary:
+        assert temporary.suffix == ".png"
+        temporary.write_text("x")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~storage._umask()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model at all, but long enough to look like one", b"\xff" * 100])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    for read in (storage.read_tensors, storage.read_metadata):
+        with pytest.raises(InputError, match="not a whole safetensors file"):
+            read(path)
+
+
+def test_a_file_cut_short_is_refused_wherever_it_is_cut(tmp_path):
+    path = tmp_path / "x.safetensors"
+    storage.write_tensors(path, {"a": torch.randn(50)}, {"k": "v"})
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="not a whole"):
+            storage.read_tensors(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no file .*nowhere\.safetensors"):
+        storage.read_tensors(tmp_path / "nowhere.safetensors")
+
+
+def test_a_disk_without_room_leaves_the_old_file(tmp_path):
+    """The system refuses to let a file grow past a limit, which is what a full disk does; the error comes from it, not
+    from us.
+    """
+    path = tmp_path / "x.safetensors"
+    storage.write_tensors(path, {"a": torch.zeros(3)}, {})
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"could not write .*x\.safetensors.*untouched"):
+            storage.write_tensors(path, {"a": torch.ones(300_000)}, {})
+        with pytest.raises(OSError, match="File too large"):
+            storage.write_text(tmp_path / "x.txt", "x" * 200_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

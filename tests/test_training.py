@@ -1,0 +1,335 @@
+"""Training: it learns, it repeats itself exactly, and it loses nothing."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import ancestral
+from ancestral import config as configs
+from ancestral import data, storage
+from ancestral.config import Config
+from ancestral.data import stream
+from ancestral.errors import InputError
+from ancestral.training import EMA, RunFolder, Trainer
+from ancestral.training.optimiser import learning_rate
+from conftest import stripes, tiny_config
+
+
+def run(config, dataset=None, folder=None, steps=None):
+    trainer = Trainer(config, dataset or stripes(), "cpu")
+    for progress in trainer.run(folder):
+        if progress.step == steps:
+            break
+    return trainer
+
+
+def assert_same_state(one, other):
+    assert one.step == other.step
+    mine, theirs = one.state(), other.state()
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        assert torch.equal(mine[name], theirs[name]), name
+
+
+# -- learning ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_batch_is_learned_by_heart():
+    """Two images, shown long enough: DDIM gives back the one that the label asks for."""
+    dataset = stripes(2)
+    config = tiny_config(steps=400, batch_size=16, lr=3e-3, warmup=20, ema=0.98, label_dropout=0.0)
+    config = dataclasses.replace(config, net=dataclasses.replace(config.net, dropout=0.0, width=32))
+    trainer = run(config, dataset)
+    samples = trainer.model().sample(8, steps=20)
+    error = (samples.int() - dataset.items[torch.arange(8) % 2].int()).abs().float().mean()
+    assert error < 10  # of 255
+
+
+def test_loss_falls_and_progress_tells_it():
+    config = tiny_config(steps=60, lr=3e-3)
+    steps = list(Trainer(config, stripes(), "cpu").run())
+    assert [p.step for p in steps] == list(range(1, 61))
+    assert {p.steps for p in steps} == {60}
+    assert steps[-1].loss.item() < 0.8 * steps[0].loss.item()
+    assert steps[-1].seconds_left == 0
+    assert all(p.images_per_second > 0 for p in steps)
+    assert steps[1].lr == pytest.approx(learning_rate(config.train, 1))
+
+
+# -- the recipe -------------------------------------------------------------------------------------------------------
+
+
+def test_learning_rate_rises_from_zero_and_stays():
+    train = configs.cifar10().train
+    assert learning_rate(train, 0) == 0
+    assert learning_rate(train, 2500) == pytest.approx(1e-4)
+    assert learning_rate(train, 5000) == learning_rate(train, 799_999) == 2e-4
+
+
+def test_learning_rate_may_fall_along_a_cosine():
+    train = tiny_config(steps=110, warmup=10, lr=1.0).train
+    assert learning_rate(train, 10) == 1
+    assert learning_rate(train, 60) == pytest.approx(0.5)
+    assert learning_rate(train, 110) == pytest.approx(0, abs=1e-12)
+    assert learning_rate(dataclasses.replace(train, warmup=0), 0) == 1
+
+
+def test_cifar10_preset_is_the_papers():
+    c = configs.cifar10()
+    assert c.net == configs.NetConfig(width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1, patch=1)
+    assert c.process == configs.ProcessConfig("linear", 1000, "eps")
+    assert (c.train.steps, c.train.batch_size, c.train.lr, c.train.warmup) == (800_000, 128, 2e-4, 5000)
+    assert (c.train.clip_norm, c.train.ema, c.train.decay, c.data.flip) == (1.0, 0.9999, "none", True)
+    with torch.device("meta"):
+        net = ancestral.model.build_net(c, (3, 32, 32), 0)
+    assert sum(p.numel() for p in net.parameters()) == 35_746_307
+
+
+def test_adam_has_the_papers_constants():
+    trainer = Trainer(tiny_config(), stripes(), "cpu")
+    assert isinstance(trainer.optimiser, torch.optim.Adam)
+    assert trainer.optimiser.defaults["betas"] == (0.9, 0.999)
+    assert trainer.optimiser.defaults["eps"] == 1e-8
+
+
+def test_ema_is_the_weighted_mean_of_the_weights():
+    weight = nn.Parameter(torch.tensor([0.0]))
+    ema = EMA([weight], decay=0.5)
+    average = 0.0
+    for step in range(1, 30):
+        weight.data.fill_(step**0.5)
+        ema.update([weight], step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * step**0.5
+        assert ema.weights[0].item() == pytest.approx(average, rel=1e-6)
+
+
+def test_ema_warms_up():
+    """After one step at decay 0.9999 the average is mostly the new weights, not the initial ones."""
+    weight = nn.Parameter(torch.zeros(1))
+    ema = EMA([weight], decay=0.9999)
+    weight.data.fill_(1.0)
+    ema.update([weight], 1)
+    assert ema.weights[0].item() == pytest.approx(1 - 2 / 11)
+
+
+def test_ema_leaves_buffers_alone():
+    """Averaged buffers are a known way to black images: the model's buffers are the network's own."""
+    trainer = Trainer(tiny_config(steps=3), stripes(), "cpu")
+    trainer.denoiser.net.register_buffer("counter", torch.tensor(0))
+    for k, _ in enumerate(trainer.run()):
+        trainer.denoiser.net.counter.fill_(k)
+    model = trainer.model()
+    assert model.denoiser.net.counter.item() == 2
+    weights = dict(model.denoiser.net.named_parameters())
+    for (name, raw), average in zip(trainer.denoiser.net.named_parameters(), trainer.ema.weights, strict=True):
+        assert torch.equal(weights[name], average)
+        assert not torch.equal(raw, average) or raw.eq(raw.flatten()[0]).all()
+
+
+def test_gradients_are_clipped():
+    trainer = Trainer(tiny_config(clip_norm=1e-3), stripes(), "cpu")
+    trainer.advance()
+    norm = torch.stack([p.grad.norm() for p in trainer.parameters if p.grad is not None]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+# -- the batches ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(10, 3), (7, 7), (5, 12), (1, 4), (64, 16)])
+def test_every_item_is_seen_once_an_epoch_with_nothing_left_over(count, batch_size):
+    steps = 3 * count + 6
+    order = torch.cat([stream.batch(count, batch_size, 0, step) for step in range(steps)])
+    epochs = order[: len(order) // count * count].reshape(-1, count)
+    assert all(sorted(epoch.tolist()) == list(range(count)) for epoch in epochs)
+    if count >= 10:
+        assert len({tuple(epoch.tolist()) for epoch in epochs}) == len(epochs)
+    assert torch.equal(stream.batch(count, batch_size, 0, 5), order[5 * batch_size : 6 * batch_size])
+
+
+def test_flips_happen_to_half_of_the_images_and_only_when_asked():
+    images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    images[..., 0] = 255  # a bright left edge
+    dataset = data.Dataset(images, None, (), "edges")
+    config = tiny_config(batch_size=400)
+    plain, _ = Trainer(config, dataset, "cpu").batch(0)
+    assert (plain[..., 0] == 1).all()
+    flipped, _ = Trainer(
+        dataclasses.replace(config, data=dataclasses.replace(config.data, flip=True)), dataset, "cpu"
+    ).batch(0)
+    left = (flipped[:, 0, 0, 0] == 1).float().mean().item()
+    assert left == pytest.approx(0.5, abs=4 * 0.025)
+    assert ((flipped[..., 0] == 1) ^ (flipped[..., -1] == 1)).all()
+
+
+def test_batches_are_scaled_and_labelled():
+    x0, condition = Trainer(tiny_config(batch_size=1000), stripes(), "cpu").batch(0)
+    assert x0.unique().tolist() == [-1, 1]
+    labels = condition["labels"]
+    assert (labels == -1).float().mean().item() == pytest.approx(0.1, abs=4 * 0.0095)  # "no class"
+    vertical = x0[:, 0, 0, :].ne(x0[:, 0, 0, :1]).any(1)
+    assert (labels[labels >= 0] == (~vertical).long()[labels >= 0]).all()
+
+
+def test_classes_may_be_left_out():
+    config = tiny_config()
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, class_labels=False))
+    trainer = Trainer(config, stripes(), "cpu")
+    assert trainer.facts.classes == ()
+    assert trainer.batch(0)[1] == {}
+
+
+# -- the run folder ---------------------------------------------------------------------------------------------------
+
+
+def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path):
+    """Stopped after 4 of 9 steps, in the middle of a warm-up and of an epoch, with dropout and hidden labels."""
+    config = tiny_config(steps=9, warmup=6)
+    whole = run(config)
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(config)
+    first = run(config, folder=folder, steps=4)
+    first.save(folder)
+    second = Trainer(folder.read_config(), stripes(), "cpu")
+    second.load(folder)
+    assert_same_state(first, second)
+    list(second.run(folder))
+    assert_same_state(second, whole)
+
+
+def test_a_run_is_a_function_of_its_config():
+    assert_same_state(run(tiny_config(steps=3)), run(tiny_config(steps=3)))
+    one, other = run(tiny_config(steps=3)).state(), run(tiny_config(steps=3, seed=1)).state()
+    assert not torch.equal(one["net.stem.weight"], other["net.stem.weight"])
+
+
+def test_the_run_folder_holds_what_it_says(tiny_run):
+    assert Config.from_json(tiny_run.config.read_text()) == tiny_config()
+    tensors, metadata = storage.read_tensors(tiny_run.state)
+    assert metadata["step"] == "6"
+    assert {name.split(".")[0] for name in tensors} == {"net", "ema", "adam"}
+    model, _ = storage.read_tensors(tiny_run.model)
+    for name, weight in model.items():
+        assert torch.equal(weight, tensors[f"ema.{name}"])
+        assert not weight.isnan().any()
+
+
+def test_saves_come_at_their_interval_and_at_the_end(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    config = tiny_config(steps=7, save_every=3)
+    folder.begin(config)
+    assert [p.step for p in Trainer(config, stripes(), "cpu").run(folder) if p.saved] == [3, 6, 7]
+
+
+def test_a_folder_with_a_run_is_refused(tiny_run):
+    with pytest.raises(InputError, match="--resume"):
+        tiny_run.begin(tiny_config())
+
+
+def test_state_of_another_network_is_refused(tiny_run, tmp_path):
+    config = tiny_config()
+    wider = dataclasses.replace(config, net=dataclasses.replace(config.net, width=32))
+    with pytest.raises(InputError, match="does not fit"):
+        Trainer(wider, stripes(), "cpu").load(tiny_run)
+
+
+def test_the_log_forgets_what_will_be_written_again(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(tiny_config())
+    for step in (50, 100, 150):
+        folder.append_log(step, 0.5, 1e-3, 99.0, 1.0)
+    folder.trim_log(100)
+    folder.append_log(150, 0.25, 1e-3, 99.0, 1.0)
+    lines = folder.log.read_text().splitlines()
+    assert lines[0] == "step,loss,lr,images_per_second,seconds"
+    assert [line.split(",")[:2] for line in lines[1:]] == [["50", "0.5"], ["100", "0.5"], ["150", "0.25"]]
+
+
+def test_a_full_disk_while_saving_keeps_the_last_checkpoint(tiny_run, tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(tiny_config())
+    trainer = run(tiny_config(), folder=folder)
+    before = {path: path.read_bytes() for path in (folder.model, folder.state)}
+
+    def full(*_):
+        raise storage.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    trainer.step = 7
+    monkeypatch.setattr(storage.safetensors.torch, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.save(folder)
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in before} == before
+    assert ancestral.load(folder.path, "cpu").step == 6
+
+
+# -- precision, data, config ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_precisions_learn_the_same(precision):
+    config = tiny_config(steps=40, lr=3e-3, precision=precision)
+    trainer = Trainer(config, stripes(), "cpu")
+    losses = [p.loss.item() for p in trainer.run()]
+    assert losses[-1] < 0.85 * losses[0]
+    assert all(p.dtype == torch.float32 for p in trainer.parameters)
+
+
+def test_points_train():
+    config = dataclasses.replace(
+        configs.points(), train=dataclasses.replace(configs.points().train, steps=40, batch_size=64)
+    )
+    trainer = Trainer(config, data.load("moons"), "cpu")
+    losses = [p.loss.item() for p in trainer.run()]
+    assert losses[-1] < 0.95 * losses[0]
+    points = trainer.model().sample(20, steps=5)
+    assert points.shape == (20, 2)
+    assert points.dtype == torch.float32
+    assert points.abs().max() <= 1
+
+
+def test_images_too_small_for_the_network_are_refused():
+    with pytest.raises(InputError, match="too small"):
+        Trainer(
+            dataclasses.replace(tiny_config(), net=configs.digits().net),
+            data.Dataset(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), None, (), "dots"),
+            "cpu",
+        )
+
+
+def test_config_survives_json():
+    for name in configs.PRESETS:
+        config = configs.preset(name)
+        assert Config.from_json(config.to_json()) == config
+        assert config.preset == name
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        ({"net": {"width": "wide"}}, "width"),
+        ({"net": {"mults": [1, "2"]}}, "mults"),
+        ({"train": {"lr": True}}, "lr"),
+        ({"train": {"precision": "fp8"}}, "precision"),
+        ({"data": {"image_size": 1.5}}, "image_size"),
+        ({"nets": {}}, "unknown setting 'nets'"),
+        ([], "object of settings"),
+        ({"net": 3}, "object of settings"),
+    ],
+)
+def test_bad_configs_are_refused_by_name(tree, says):
+    with pytest.raises(InputError, match=says):
+        Config.from_json(json.dumps(tree))
+
+
+def test_integers_may_stand_for_floats_in_a_config():
+    assert Config.from_json('{"train": {"lr": 1}}').train.lr == 1
+
+
+def test_unknown_presets_get_the_nearest_name():
+    with pytest.raises(InputError, match="did you mean digits"):
+        configs.preset("digit")
