@@ -4,20 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-long lint types cov bench clean
+.PHONY: demo test lint types cov bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --out $(DEMO) --resume
-	$(BIN)/ancestral sample $(DEMO) --steps 50 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
+	$(BIN)/ancestral sample $(DEMO) --guidance 2 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
 	@echo
 	@echo "Open $(DEMO)/demo.png (a grid) and $(DEMO)/demo.gif (how it came about)."
 	@echo "Try next:  $(BIN)/ancestral sample $(DEMO) --label 7 --seed 1 --film"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "not long"
-
-test-long: $(VENV)/.installed-dev
-	$(BIN)/pytest -m long
+	$(BIN)/pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -27,7 +24,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 cov: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "not long" --cov=ancestral --cov-report=term-missing
+	$(BIN)/pytest --cov=ancestral --cov-report=term-missing
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/unet_step.py

@@ -9,7 +9,7 @@ from torch import nn
 from ancestral import nets
 from ancestral.errors import InputError
 from ancestral.nets.embedding import timestep_embedding
-from ancestral.nets.unet import Downsample, SelfAttention, Stage, _norm
+from ancestral.nets.unet import Downsample, SelfAttention, Stage, Upsample, _norm
 
 
 def count(net):
@@ -94,6 +94,20 @@ def test_downsampling_pads_below_and_right():
     nn.init.ones_(down.conv.weight)
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert down(x, torch.empty(0))[0, 0].tolist() == [[45, 39], [66, 50]]
+
+
+@pytest.mark.parametrize("size", [(4, 4), (1, 1), (3, 5)])
+def test_upsampling_is_nearest_and_a_convolution(size):
+    up = Upsample(6).double()
+    nn.init.normal_(up.conv.bias)
+    x = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
+    expected = up.conv(nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
+    torch.testing.assert_close(up(x, torch.empty(0)), expected, rtol=1e-12, atol=1e-12)
+    inputs = [x, up.conv.weight, up.conv.bias]
+    probe = torch.randn_like(expected)
+    ours, theirs = (torch.autograd.grad((y * probe).sum(), inputs) for y in (up(x, torch.empty(0)), expected))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 16), (13, 22), (2, 40)])

@@ -169,15 +169,15 @@ def digits() -> Config:
         net=NetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
         process=ProcessConfig("cosine", target="v"),
         train=TrainConfig(
-            steps=2000,
+            steps=1800,
             batch_size=32,
             lr=2e-3,
             warmup=50,
             decay="cosine",
             ema=0.999,
             times="stratified",
-            save_every=500,
-            sample_every=500,
+            save_every=600,
+            sample_every=600,
         ),
     )
 
@@ -221,14 +221,14 @@ def points() -> Config:
         net=NetConfig(width=128, blocks=3, dropout=0.0),
         process=ProcessConfig("cosine"),
         train=TrainConfig(
-            steps=2000,
-            batch_size=512,
-            lr=1e-3,
+            steps=1500,
+            batch_size=256,
+            lr=2e-3,
             warmup=50,
             decay="cosine",
             ema=0.999,
-            save_every=1000,
-            sample_every=1000,
+            save_every=500,
+            sample_every=500,
         ),
     )
 

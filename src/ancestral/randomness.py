@@ -30,17 +30,17 @@ def mix(z: int) -> int:
     return z ^ (z >> 31)
 
 
-def keys(seed: int, stream: str, step: int, indices: Sequence[int]) -> list[int]:
-    """One 64-bit key for each index, from the whole address (seed, stream, step, index)."""
+def keys(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
+    """One 64-bit key for each index, from the whole address (seed, stream, step, index): int64 (len(indices),)."""
     prefix = 0
     for word in (seed, zlib.crc32(stream.encode()), step):
-        prefix = mix((prefix ^ word) + GAMMA & MASK)
-    return [mix((prefix ^ index) + GAMMA & MASK) for index in indices]
+        prefix = mix(((prefix ^ word) + GAMMA) & MASK)
+    return _mix((torch.tensor(indices, dtype=torch.int64) ^ _signed(prefix)) + _signed(GAMMA))
 
 
 def uniform(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
     """U[0, 1) for each index: float64 of shape (len(indices),), on the CPU."""
-    return torch.tensor([(key >> 11) * 2.0**-53 for key in keys(seed, stream, step, indices)], dtype=torch.float64)
+    return _shift(keys(seed, stream, step, indices), 11).double() * 2.0**-53
 
 
 def integers(low: int, high: int, seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
@@ -59,7 +59,7 @@ def normal(
     """N(0, 1) for each index: float32 of shape (len(indices), *shape), drawn on the device where it has float64."""
     work = torch.device("cpu" if torch.device(device).type == "mps" else device)
     size = math.prod(shape)
-    key = torch.tensor([_signed(k) for k in keys(seed, stream, step, indices)], device=work)
+    key = keys(seed, stream, step, indices).to(work, non_blocking=True)
     bits = _mix(key[:, None] ^ _counters((size + 1) // 2, work))
     radius = ((_shift(bits, 32) + 1) * 2.0**-32).double().log_().mul_(-2).sqrt_()  # the upper half: u in (0, 1]
     angle = (bits & 0xFFFFFFFF).double().mul_(2.0**-32 * 2 * math.pi)  # the lower half
@@ -69,8 +69,7 @@ def normal(
 
 def permutation(n: int, seed: int, stream: str, step: int) -> Tensor:
     """A uniform permutation of 0..n−1: int64 of shape (n,), on the CPU."""
-    key = torch.tensor([_signed(k) for k in keys(seed, stream, step, [0])])
-    return (_mix(key ^ _counters(n, torch.device("cpu")))).argsort()
+    return _mix(keys(seed, stream, step, [0]) ^ _counters(n, torch.device("cpu"))).argsort()
 
 
 @lru_cache(maxsize=8)

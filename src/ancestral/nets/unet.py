@@ -201,18 +201,32 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Each pixel twice in both directions, then a 3×3 convolution."""
+    """Each pixel twice in both directions, then a 3×3 convolution.
+
+    It is computed as what it equals: of the three taps along an axis two meet the same pixel, so every second output is
+    a 2×2 convolution of the small image, with those taps added up: 16 multiplications where there were 36.
+    """
 
     skip = False
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = _conv(width, width)
+        taps = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # (even or odd output, of 2, of 3)
+        self.register_buffer("taps", taps, persistent=False)
 
     def forward(self, x: Tensor, temb: Tensor) -> Tensor:
         """(B, width, H, W) to (B, width, 2H, 2W)."""
-        out: Tensor = self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
-        return out
+        batch, width, height, columns = x.shape
+        taps = self.taps.to(self.conv.weight.dtype)
+        weight = torch.einsum("iah,jbw,ochw->ijocab", taps, taps, self.conv.weight).flatten(0, 2)
+        bias = None if self.conv.bias is None else self.conv.bias.repeat(4)
+        h = F.conv2d(F.pad(x, (1, 1, 1, 1)), weight, bias).permute(0, 2, 3, 1)  # four images, by channel
+        h = h.reshape(batch, height + 1, columns + 1, 2, 2, width)
+        rows = [
+            torch.stack([h[:, i : i + height, j : j + columns, i, j] for j in (0, 1)], dim=3) for i in (0, 1)
+        ]  # of (B, H, W, 2, width)
+        return torch.stack(rows, dim=2).reshape(batch, 2 * height, 2 * columns, width).permute(0, 3, 1, 2)
 
 
 def _norm(width: int) -> nn.GroupNorm:

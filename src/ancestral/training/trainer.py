@@ -46,7 +46,7 @@ class Progress:
     seconds: float
     """Since this process began to train."""
     seconds_left: float
-    """To the last step, at the present rate."""
+    """To the last step, at the rate of this process so far, pauses for pictures included."""
     saved: bool
 
 
@@ -74,7 +74,8 @@ class Trainer:
         The consumer may stop at any time; `save` then keeps what there is.
         """
         train = self.config.train
-        loss, began, window = None, time.monotonic(), _Rate(train.batch_size)
+        loss, window = None, _Rate(train.batch_size)
+        first, began = self.step, time.monotonic()
         while self.step < train.steps:
             latest = self.advance()
             loss = latest if loss is None else torch.lerp(latest, loss, SMOOTHING)
@@ -82,15 +83,16 @@ class Trainer:
             if folder is not None and saving:
                 self.save(folder)
             rate, lr = window.tick(), learning_rate(train, self.step - 1)
-            left = (train.steps - self.step) * train.batch_size / rate
-            yield Progress(self.step, train.steps, loss, lr, rate, time.monotonic() - began, left, saving)
+            done, seconds = self.step - first, time.monotonic() - began
+            left = (train.steps - self.step) * seconds / done
+            yield Progress(self.step, train.steps, loss, lr, rate, seconds, left, saving)
 
     def advance(self) -> Tensor:
         """One optimiser step. Returns its loss, still on the device."""
         train, step = self.config.train, self.step
         x0, condition = self.batch(step)
         self.denoiser.train()
-        torch.manual_seed(randomness.keys(train.seed, "dropout", step, [0])[0])
+        torch.manual_seed(int(randomness.keys(train.seed, "dropout", step, [0])))
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             loss = self.denoiser.loss(x0, train.seed, step, **condition)
         self.optimiser.zero_grad()
