@@ -8,7 +8,7 @@ DEMO := runs/demo
 
 demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --out $(DEMO) --resume
-	$(BIN)/ancestral sample $(DEMO) --guidance 2 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
+	$(BIN)/ancestral sample $(DEMO) -n 80 --guidance 2 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
 	@echo
 	@echo "Open $(DEMO)/demo.png (a grid) and $(DEMO)/demo.gif (how it came about)."
 	@echo "Try next:  $(BIN)/ancestral sample $(DEMO) --label 7 --seed 1 --film"

@@ -189,7 +189,7 @@ def fashion() -> Config:
         base,
         preset="fashion",
         data=DataConfig("fashion", flip=True),
-        train=dataclasses.replace(base.train, steps=4000, save_every=1000, sample_every=1000),
+        train=dataclasses.replace(base.train, steps=3000, save_every=1000, sample_every=1000),
     )
 
 
@@ -209,7 +209,7 @@ def folder() -> Config:
         base,
         preset="folder",
         data=DataConfig("", image_size=32, channels=3, flip=True),
-        train=dataclasses.replace(base.train, steps=4000, save_every=1000, sample_every=1000),
+        train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
     )
 
 

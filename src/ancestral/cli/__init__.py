@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         print(f"ancestral: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
+    except KeyboardInterrupt:
+        print("ancestral: interrupted", file=sys.stderr)
+        code = 130
     sys.exit(code)
 
 
