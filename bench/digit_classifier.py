@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import ancestral
 from ancestral import data
 
 ACCEPTED = 0.9
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=1000, help="samples to judge")
     parser.add_argument("--sampler", default="ddim", help="ddim or ddpm")
     parser.add_argument("--steps", type=int, default=50, help="sampling steps")
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0], help="classifier-free guidance")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples")
     options = parser.parse_args()
 
@@ -81,12 +83,10 @@ def main() -> None:
         f"held-out real digits: accuracy {(label == digits.labels[held]).float().mean():.1%};",
         report(net, digits.items[held]),
     )
-    import ancestral
-
-    samples = ancestral.load(options.run).sample(
-        options.n, sampler=options.sampler, steps=options.steps, seed=options.seed
-    )
-    print("samples:", report(net, samples))
+    model = ancestral.load(options.run)
+    for guidance in options.guidance:
+        samples = model.sample(options.n, options.sampler, options.steps, options.seed, guidance=guidance)
+        print(f"samples, guidance {guidance:g}:", report(net, samples), flush=True)
 
 
 if __name__ == "__main__":
