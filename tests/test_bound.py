@@ -116,6 +116,13 @@ def test_the_bound_is_above_the_entropy_and_nears_it_with_the_large_variance():
         assert total.mean().item() - entropy == pytest.approx(gap, abs=4 * total.std().item() / n**0.5)
 
 
+def test_an_images_bound_does_not_depend_on_its_neighbours():
+    x0 = torch.rand(3, 1, 2, 2, dtype=F64) * 2 - 1
+    denoiser = oracle.Gaussian(schedules.linear(20), 0.0, 0.5)
+    alone, among = bound.bits_per_dim(denoiser, x0[2:], indices=[2]), bound.bits_per_dim(denoiser, x0)
+    assert alone.total.item() == pytest.approx(among.total[2].item(), rel=1e-12)
+
+
 def test_clipping_helps_a_model_that_overshoots():
     x0 = torch.full((1, 1, 4, 4), 0.9, dtype=F64)
     denoiser = oracle.Gaussian(LINEAR, 3.0, 0.01)

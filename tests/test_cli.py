@@ -161,7 +161,11 @@ def test_gif_and_film_may_stand_alone_or_with_a_path(capsys, tiny_run, tmp_path)
         tmp_path / "g.png",
     )
     assert code == 0
-    assert text.splitlines() == [str(tmp_path / "g.png"), str(run / "samples" / "seed7.gif"), str(tmp_path / "f.png")]
+    assert text.splitlines() == [
+        str(tmp_path / "g.png"),
+        str(run / "samples" / "seed7-steps3.gif"),
+        str(tmp_path / "f.png"),
+    ]
     assert all(Path(line).is_file() for line in text.splitlines())
 
 
@@ -190,7 +194,7 @@ def test_points_are_drawn(capsys, points_run, tmp_path):
     )
     assert code == 0
     assert frames(tmp_path / "p.gif") == 6
-    assert text.splitlines()[0] == str(points_run / "samples" / "seed0.png")
+    assert text.splitlines()[0] == str(points_run / "samples" / "seed0-steps5.png")
     assert "single images" in refused(capsys, "sample", points_run, "--out", tmp_path / "folder")
 
 
@@ -281,6 +285,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         (["train", "digits", "--lr", "nan"], "--lr and --clip-norm must be above 0"),
         (["train", "digits", "--ema", "1.5"], "--ema must be"),
         (["train", "digits", "--mults", "0"], "--mults at least 1"),
+        (["train", "digits", "--width", "2"], "at least 4"),
+        (["train", "digits", "--seed", str(2**70)], "below 2^63"),
         (["train", "digits", "--timesteps", "0"], "at least 1 step"),
         (["train", "digits", "--device", "abacus"], "no device 'abacus'"),
         (["train", "digits", "--image-size", "2"], "too small"),
@@ -308,6 +314,9 @@ def test_bad_options_are_refused_and_nothing_is_written(capsys, tmp_path, monkey
         (["-n", "0"], "at least 1"),
         (["--sampler", "ddmp"], "did you mean ddpm?"),
         (["--sampler", "ddpm", "--eta", "1"], "no option eta"),
+        (["--guidance", "nan"], "finite"),
+        (["--gif", "a.mp4"], "--gif writes .gif or .webp files, not a.mp4"),
+        (["--film", "a.gif"], "--film writes .png files, not a.gif"),
         (["--eta", "2"], "eta must lie between"),
         (["--label", "diagonal"], "vertical, horizontal"),
         (["--out", "x.jpg"], "cannot write .jpg"),
@@ -319,6 +328,40 @@ def test_bad_sampling_is_refused_and_nothing_is_written(capsys, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert says in refused(capsys, "sample", tiny_run.path, *options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_training_state_is_gone_is_not_begun_anew(capsys, points_run, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((points_run / name).read_bytes())
+    before = (tmp_path / "model.safetensors").read_bytes()
+    assert "training.safetensors is gone" in refused(capsys, "train", "points", "--out", tmp_path, "--resume")
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_of_another_preset_is_refused(capsys, points_run):
+    assert "of the preset points, not digits" in refused(capsys, "train", "digits", "--out", points_run, "--resume")
+
+
+def test_paths_are_shown_as_they_are_and_quoted_in_commands(capsys, tmp_path):
+    out = tmp_path / "my [old] run :cat: ü"
+    code, text, _ = call(capsys, "train", "points", "--steps", "1", "--batch-size", "4", "--out", out)
+    assert code == 0
+    assert f"ancestral sample '{out}' --gif" in text
+    assert "[old]" in call(capsys, "info", out)[1]
+
+
+def test_single_images_of_two_calls_do_not_mix(capsys, tiny_run, tmp_path):
+    argv = ("sample", tiny_run.path, "-n", 2, "--steps", 2, "--out", tmp_path / "ones")
+    assert call(capsys, *argv)[0] == 0
+    assert "not empty" in refused(capsys, *argv)
+
+
+def test_other_settings_are_other_files(capsys, tiny_run):
+    names = [
+        call(capsys, "sample", tiny_run.path, "-n", 1, "--steps", 2, *more)[1]
+        for more in ([], ["--guidance", "2"], ["--label", "vertical"], ["--sampler", "ddpm"])
+    ]
+    assert len(set(names)) == 4
 
 
 def test_a_text_file_is_no_checkpoint(capsys, tmp_path):

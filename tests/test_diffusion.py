@@ -28,6 +28,13 @@ def test_the_network_is_fed_the_index_t_minus_one():
     assert d.net.index.dtype == torch.int64
 
 
+def test_nobody_asks_a_network_about_clean_images():
+    with pytest.raises(InputError, match=r"1\.\.T"):
+        Diffusion(Recorder(), schedules.linear()).predict(torch.zeros(1, 2), 0)
+    with pytest.raises(InputError, match="uniform and stratified"):
+        Diffusion(Recorder(), schedules.linear(), times="foo")
+
+
 def test_condition_reaches_the_network():
     d = Diffusion(Recorder(), schedules.linear())
     labels = torch.tensor([4, 5])

@@ -101,5 +101,11 @@ def test_empirical_knows_its_images_under_little_noise():
 def test_a_mixture_of_unequal_parts_is_refused():
     with pytest.raises(InputError, match="2 stds and 2 weights"):
         oracle.Mixture(SCHEDULE, torch.zeros(2, 3), torch.ones(3))
+    with pytest.raises(InputError, match="cannot be negative"):
+        oracle.Gaussian(SCHEDULE, 0.0, -1.0)
+    with pytest.raises(InputError, match="weight above 0"):
+        oracle.Mixture(SCHEDULE, torch.zeros(2, 3), torch.ones(2), torch.zeros(2))
+    with pytest.raises(InputError, match="says nothing where signal is 1"):
+        oracle.Empirical(SCHEDULE, torch.zeros(2, 3)).predict(torch.zeros(1, 3), 0)
     with pytest.raises(InputError, match="none negative"):
         oracle.Mixture(SCHEDULE, torch.zeros(2, 3), torch.tensor([1.0, -1.0]))

@@ -58,6 +58,10 @@ def test_every_number_of_steps_gives_falling_times(spacing, T):
         (lambda: run(DDIM(), times=[5, 1]), "to 0"),
         (lambda: run(DDIM(), times=[2000, 0]), "at most 1000"),
         (lambda: run(DDIM(), times=[0]), "fall strictly"),
+        (lambda: run(DDIM(2.5)), "2.5 sampling steps"),
+        (lambda: run(DDIM(clip=-1.0)), "clip must be above 0"),
+        (lambda: run(DDIM(), indices=[1]), "each of the 1 indices"),
+        (lambda: run(DDIM(), x_T=torch.ones(2, 3, dtype=torch.int64)), "floats"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(call, says):

@@ -161,6 +161,8 @@ def test_times_of_each_image_agree_with_one_time_for_all():
     [
         (lambda: schedules.linear(0), "at least 1 step"),
         (lambda: schedules.linear(10, 0.5, 0.1), "beta_start <= beta_end"),
+        (lambda: schedules.cosine(10, offset=-1), "offset"),
+        (lambda: schedules.cosine(10, max_beta=1), "max_beta"),
         (lambda: schedules.from_betas([0.1, 1.0]), "between 0 and 1"),
         (lambda: schedules.from_betas([]), "non-empty"),
         (lambda: schedules.from_spec({"name": "sine"}), "linear, cosine"),

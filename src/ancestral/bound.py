@@ -4,6 +4,7 @@ What a lossless coder would spend on an image, split over time: sending x_T, eac
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -40,18 +41,22 @@ def bits_per_dim(
     seed: int = 0,
     variance: Variance = "large",
     clip: bool = True,
+    indices: Sequence[int] | None = None,
     **condition: Tensor,
 ) -> Bound:
     """The bound on each image x0 (N, *) in [−1, 1], with one draw of x_t at every t: T passes of the denoiser.
 
-    `clip` keeps x̂_0 in [−1, 1], as the paper's evaluation does. Both variances are β̃_2 at t = 1, where β̃_1 = 0.
+    The draws follow from (seed, index), where `indices` are the images' numbers, 0..N−1 unless given. `clip` keeps x̂_0
+    in [−1, 1], as the paper's evaluation does. Both variances are β̃_2 at t = 1, where β̃_1 = 0.
     """
     schedule = denoiser.schedule
     if schedule.steps < 2:
         raise InputError("the bound needs a schedule of at least 2 steps: its decoder's variance is β̃_2")
 
+    places = range(len(x0)) if indices is None else indices
+
     def estimate(t: int) -> tuple[Tensor, Tensor]:
-        eps = randomness.normal(x0.shape[1:], seed, "bound", t, range(len(x0)), x0.device).to(x0)
+        eps = randomness.normal(x0.shape[1:], seed, "bound", t, places, x0.device).to(x0)
         x_t = schedule.add_noise(x0, t, eps)
         estimate = denoiser.predict(x_t, t, **condition).x0
         return x_t, estimate.clamp(-1, 1) if clip else estimate

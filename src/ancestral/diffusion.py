@@ -38,10 +38,14 @@ class Diffusion(nn.Module):
         self.schedule = schedule
         self.target = target
         self.times = times
+        if times not in ("uniform", "stratified"):
+            raise InputError(f"unknown times {times!r}; there are uniform and stratified")
 
     def output(self, x_t: Tensor, t: Time, **condition: Tensor) -> Tensor:
         """The network's raw answer at time t, of the shape and dtype of x_t. Here alone t becomes the index t − 1."""
         times = torch.full((len(x_t),), t) if isinstance(t, int) else t
+        if times.device.type == "cpu" and times.numel() and int(times.min()) < 1:
+            raise InputError("a denoiser is asked about times 1..T; at t = 0 there is no noise to find")
         output: Tensor = self.net(x_t, (times - 1).to(x_t.device, non_blocking=True), **condition)
         return output.to(x_t.dtype)
 
@@ -78,7 +82,8 @@ class Diffusion(nn.Module):
     ) -> Tensor:
         """L_simple over clean images x0 of shape (B, *): a scalar.
 
-        t ~ Uniform{1..T} and ε ~ N(0, I) of each image depend on (seed, step, index) alone. `indices` are the images'
+        t ~ Uniform{1..T} and ε ~ N(0, I) of each image depend on (seed, step, index) alone, so a training loop counts
+        `step` up: the same step draws the same numbers again. `indices` are the images'
         places in the global batch, 0..B−1 unless given.
         """
         places = range(len(x0)) if indices is None else indices

@@ -5,6 +5,7 @@ the config, the schedule, the target, the codec, the shape of an image, the clas
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,8 @@ class Model:
         """
         if n < 1 or batch_size < 1:
             raise InputError(f"n and batch_size must be at least 1, not {n} and {batch_size}")
+        if isinstance(sampler, Sampler) and steps is not None:
+            raise InputError("a sampler of your own has its own number of steps; leave steps out")
         chosen = sampler if isinstance(sampler, Sampler) else samplers.from_name(sampler, steps=steps)
         images = []
         for start in range(0, n, batch_size):
@@ -87,6 +90,8 @@ class Model:
         guidance: float = 1.0,
     ) -> Iterator[Step]:
         """The steps of the images `indices` of a seed, in one batch. `facts.codec` decodes what they hold."""
+        if not math.isfinite(guidance):
+            raise InputError(f"guidance must be a finite number, not {guidance}")
         condition: dict[str, Any] = {}
         denoiser: Denoiser = self.denoiser
         labels = self.labels(indices, label)
@@ -114,7 +119,7 @@ class Model:
     def _label_number(self, label: int | str) -> int:
         classes = self.facts.classes
         text = str(label)
-        if text in classes:
+        if isinstance(label, str) and text in classes:
             return classes.index(text)
         if text == "none":
             return NO_CLASS

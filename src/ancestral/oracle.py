@@ -19,6 +19,8 @@ class Gaussian:
     def __init__(self, schedule: Schedule, mean: Tensor | float, std: Tensor | float) -> None:
         self.schedule = schedule
         self.mean, self.std = _tensor(mean), _tensor(std)
+        if bool((self.std < 0).any()):
+            raise InputError("a standard deviation cannot be negative")
 
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
         """E[x_0 | x_t] and the ε that goes with it, of the shape (B, *) of x_t."""
@@ -35,9 +37,11 @@ class Mixture:
     def __init__(self, schedule: Schedule, means: Tensor, stds: Tensor, weights: Tensor | None = None) -> None:
         means, stds = _tensor(means), _tensor(stds)
         count = len(means)
-        weights = torch.full((count,), 1 / count, dtype=torch.float64) if weights is None else _tensor(weights)
+        weights = torch.full((count,), 1.0, dtype=torch.float64) if weights is None else _tensor(weights)
         if stds.shape != (count,) or weights.shape != (count,) or bool((stds < 0).any()) or bool((weights < 0).any()):
             raise InputError(f"a mixture of {count} means needs {count} stds and {count} weights, none negative")
+        if not count or not float(weights.sum()) > 0:
+            raise InputError("a mixture needs a component with a weight above 0")
         self.schedule = schedule
         self.means, self.stds, self.weights = means, stds, weights / weights.sum()
 

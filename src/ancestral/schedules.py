@@ -139,6 +139,8 @@ def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) ->
     `max_beta` caps the last steps, which would otherwise destroy the signal entirely.
     """
     _check_steps(steps)
+    if not offset >= 0 or not 0 < max_beta < 1:
+        raise InputError(f"cosine needs offset >= 0 and 0 < max_beta < 1, not {offset} and {max_beta}")
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
     alpha_bar = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
     beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)

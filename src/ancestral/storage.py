@@ -26,19 +26,26 @@ def atomic(path: Path) -> Iterator[Path]:
     Its suffix is that of `path`, and the folder is made if need be. Raises OSError where the disk is full or read-only;
     `path` is then as it was before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            f"could not write {path}: {reason}; make room or choose another folder (what was there is untouched)"
+        ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -54,7 +61,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         try:
             safetensors.torch.save_file(contents, temporary, dict(metadata))
         except SafetensorError as error:  # its only cause here is the operating system
-            raise OSError(f"could not write {path}: {error}; what it held before is untouched") from None
+            raise OSError(str(error)) from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -55,6 +55,8 @@ class Target:
         """(x_0, ε) from x_t and the network's output, both of shape (B, *); the coefficients are divided in float64."""
         p, q = self.p(a, b), self.q(a, b)
         d = a * q - b * p
+        if not isinstance(d, Tensor) and d == 0:
+            raise InputError(f"the target {self.name} says nothing where signal is {a} and noise {b}")
         x0 = spread(q / d, x_t) * x_t - spread(b / d, x_t) * output
         eps = spread(a / d, x_t) * output - spread(p / d, x_t) * x_t
         return Prediction(x0, eps)

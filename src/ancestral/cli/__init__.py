@@ -6,6 +6,7 @@ traceback.
 
 import difflib
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -33,6 +34,9 @@ usage: ancestral VERB [options]
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = run(sys.argv[1:] if argv is None else argv)
     except (InputError, OSError) as error:

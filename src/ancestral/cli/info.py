@@ -43,7 +43,8 @@ def main(argv: Sequence[str]) -> int:
         "file": f"{path.stat().st_size / 1e6:.1f} MB, written by ancestral {model.version}",
     }
     table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
     for name, value in rows.items():
-        table.add_row(f"[bold]{name}[/bold]", value)
-    Console(soft_wrap=True).print(table, highlight=False)
+        table.add_row(name, value)
+    Console(soft_wrap=True, markup=False, emoji=False).print(table, highlight=False)
     return 0

@@ -1,5 +1,6 @@
 """`ancestral sample RUN`: images from a trained model, as a grid, files, an array, an animation or a film strip."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,19 +71,19 @@ def main(argv: Sequence[str]) -> int:
     model = models.load(options.run, options.device)
     sampler.times(model.denoiser.schedule)  # refuses a number of steps that does not fit before any work is done
     folder = models.find(options.run).parent / "samples"
-    name = f"seed{options.seed}" + (f"-{options.label}" if options.label else "")
+    name = _name(options)
     out = options.out or folder / f"{name}.png"
     _check_out(out, model)
 
     columns = 10 if len(model.facts.classes) == 10 else None
-    keep = bool(options.gif or options.film or out.suffix in ANIMATIONS)
+    keep = bool(options.gif or options.film or out.suffix.lower() in ANIMATIONS)
     items, labels, frames = _draw(model, options, sampler, keep)
     writes: list[tuple[Path, Callable[[Path], None]]] = []
-    if out.suffix in ANIMATIONS:
+    if out.suffix.lower() in ANIMATIONS:
         writes.append((out, lambda path: report.animation(path, frames, columns, height=500)))
-    elif out.suffix == ".npz":
+    elif out.suffix.lower() == ".npz":
         writes.append((out, lambda path: report.write_array(path, items, labels)))
-    elif out.suffix == ".png":
+    elif out.suffix.lower() == ".png":
         writes.append((out, lambda path: report.write_picture(path, report.picture(items, columns, height=500))))
     else:
         writes.append((out, lambda path: report.write_images(path, items)))
@@ -137,7 +138,7 @@ def _draw(
 
 def _check_out(out: Path, model: "Model") -> None:
     """Refuse, before any work, what could not be written at the end."""
-    if out.suffix in (*ANIMATIONS, ".npz", ".png"):
+    if out.suffix.lower() in (*ANIMATIONS, ".npz", ".png"):
         return
     if out.suffix:
         raise InputError(
@@ -147,6 +148,17 @@ def _check_out(out: Path, model: "Model") -> None:
         raise InputError("points have no single images; give --out a .png, .gif, .webp or .npz")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out a folder, or a name that ends in .png, .gif, .webp or .npz")
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty, and the images of two runs would mix; give --out a new folder")
+
+
+def _name(options: Options) -> str:
+    """The stem of the files that are not named: the seed, and whatever else was asked for."""
+    asked = {"": options.label, "sampler": options.sampler, "steps": options.steps, "eta": options.eta}
+    asked |= {"variance": options.variance, "guidance": options.guidance}
+    usual = {"sampler": "ddim", "guidance": 1.0}
+    parts = [f"{key}{value}" for key, value in asked.items() if value is not None and value != usual.get(key)]
+    return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{options.seed}", *parts]))
 
 
 AUTO = Path("auto")
@@ -158,8 +170,15 @@ def _with_paths(argv: Sequence[str]) -> list[str]:
     for place, word in enumerate(argv):
         following = argv[place + 1] if place + 1 < len(argv) else ""
         args.append(word)
-        if word in ("--gif", "--film") and Path(following).suffix not in (*ANIMATIONS, ".png"):
-            args.append(str(AUTO))
+        if word in ("--gif", "--film"):
+            path = Path(following)
+            if following.startswith("-") or not path.suffix or path.exists():
+                if path.suffix.lower() not in (*ANIMATIONS, ".png"):
+                    args.append(str(AUTO))
+            elif path.suffix.lower() not in (ANIMATIONS if word == "--gif" else (".png",)):
+                raise InputError(
+                    f"{word} writes {'.gif or .webp' if word == '--gif' else '.png'} files, not {following}"
+                )
     return args
 
 

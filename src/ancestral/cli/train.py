@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,12 @@ def main(argv: Sequence[str]) -> int:
     resuming = options.resume and folder.holds_run()
     if resuming:
         saved = folder.read_config()
+        if folder.model.exists() and not folder.state.exists():
+            raise InputError(f"{folder.state} is gone, so the run cannot go on; give --out another name to start anew")
+        if argv and argv[0] == name != saved.preset:
+            raise InputError(
+                f"{folder.path} holds a run of the preset {saved.preset}, not {name}; give --out another name"
+            )
         options = parse(Options, args, "train", dataclasses.replace(default, config=saved), description)
         _refuse_changes(saved, options.config, folder)
     elif folder.holds_run():
@@ -83,13 +90,15 @@ def _check(config: Config) -> None:
     for name, low in least.items():
         if getattr(train, name) < low:
             raise InputError(f"--{name.replace('_', '-')} must be at least {low}, not {getattr(train, name)}")
+    if train.seed >= 2**63:
+        raise InputError(f"--seed must be below 2^63, not {train.seed}")
     if not train.lr > 0 or not train.clip_norm > 0:
         raise InputError(f"--lr and --clip-norm must be above 0, not {train.lr} and {train.clip_norm}")
     for name, value in (("ema", train.ema), ("label_dropout", train.label_dropout), ("dropout", net.dropout)):
         if not 0 <= value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
-    if min(net.width, net.blocks, net.patch, *net.mults) < 1 or not net.mults or net.width % 2:
-        raise InputError("--width must be even, and --width, --blocks, --patch and each of --mults at least 1")
+    if min(net.width, net.blocks, net.patch, *net.mults) < 1 or not net.mults or net.width % 2 or net.width < 4:
+        raise InputError("--width must be even and at least 4, and --blocks, --patch and each of --mults at least 1")
 
 
 def _refuse_changes(saved: Config, asked: Config, folder: "RunFolder") -> None:
@@ -113,7 +122,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
     from ancestral.device import keep_freed_memory
     from ancestral.training import Trainer
 
-    config, console = options.config, Console()
+    config, console = options.config, Console(markup=False, emoji=False, highlight=False)
     keep_freed_memory()
     dataset = data.load(
         config.data.source,
@@ -149,7 +158,8 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
                 _preview(trainer, folder)
     if dataset.skipped:
         console.print(f"skipped {_files(dataset.skipped)} that could not be read, named above", highlight=False)
-    resume = f"ancestral train {config.preset} --out {folder.path} --resume"
+    out = shlex.quote(str(folder.path))
+    resume = f"ancestral train {config.preset} --out {out} --resume"
     if stopped:
         console.print(
             f"Stopped after step {trainer.step} and saved. Go on with:  {resume}", highlight=False, soft_wrap=True
@@ -157,9 +167,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
         return 0
     console.print(f"Trained {trainer.step} steps: {folder.model}", highlight=False, soft_wrap=True)
     picture = folder.samples / f"{trainer.step:06d}.png"
-    console.print(
-        f"Look at {picture}; then try:  ancestral sample {folder.path} --gif --film", highlight=False, soft_wrap=True
-    )
+    console.print(f"Look at {picture}; then try:  ancestral sample {out} --gif --film", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -169,6 +177,9 @@ def _opening(trainer: "Trainer", dataset: "Dataset", folder: "RunFolder") -> Ite
     classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
     parameters = sum(parameter.numel() for parameter in trainer.parameters)
     yield f"{dataset.name}: {len(dataset):,} items of {shape}{classes}"
+    source = Path(trainer.config.data.source)
+    if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
+        yield "no classes: some images lie outside the sub-folders"
     if dataset.skipped:
         yield f"skipping {_files(dataset.skipped)} that could not be read:"
         yield from (f"  {line}" for line in dataset.skipped[:20])

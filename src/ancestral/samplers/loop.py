@@ -80,8 +80,12 @@ class Sampler(ABC):
         noise in whatever batch it is drawn. `condition` goes to the denoiser. Raises InputError for unusable times.
         """
         schedule = denoiser.schedule
-        times = _checked(self.times(schedule) if times is None else list(times), schedule)
+        times = _checked(self.times(schedule) if times is None else [int(t) for t in times], schedule)
         places = range(len(x_T)) if indices is None else indices
+        if len(places) != len(x_T) or not x_T.is_floating_point():
+            raise InputError(f"x_T must hold floats, one image for each of the {len(places)} indices")
+        if self.clip is not None and not self.clip > 0:
+            raise InputError(f"clip must be above 0, or None, not {self.clip}")
 
         def predict(x: Tensor, t: int) -> Prediction:
             prediction = denoiser.predict(x, t, **condition)
@@ -94,7 +98,7 @@ class Sampler(ABC):
 
             def z(x: Tensor = x, t: int = t) -> Tensor:
                 if noise is not None:
-                    return noise(x.shape).to(x)
+                    return noise(x.shape).to(x).expand_as(x)
                 return randomness.normal(x.shape[1:], seed, "reverse", t, places, x.device).to(x)
 
             prediction = predict(x, t)
@@ -125,7 +129,7 @@ def spaced(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]
     """
     T = schedule.steps
     count = T if steps is None else steps
-    if not 1 <= count <= T:
+    if not isinstance(count, int) or not 1 <= count <= T:
         raise InputError(f"{count} sampling steps do not fit a schedule of {T}; choose 1 to {T}")
     if spacing == "trailing":
         return [round(T - i * (T / count)) for i in range(count)] + [0]

@@ -7,6 +7,7 @@ samples/               grids drawn while training, and what `ancestral sample` d
 log.csv                step, loss, learning rate, images per second, seconds
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +60,14 @@ class RunFolder:
             raise InputError(f"{self.path} is a file; give --out a folder")
         if self.holds_run():
             raise InputError(f"{self.path} already holds a run: go on with it by --resume, or give --out another name")
-        storage.write_text(self.config, config.to_json())
-        storage.write_text(self.log, LOG_HEADER + "\n")
+        new = not self.path.exists()
+        try:
+            storage.write_text(self.config, config.to_json())
+            storage.write_text(self.log, LOG_HEADER + "\n")
+        except OSError:
+            if new:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def read_config(self) -> Config:
         """The config of the run that is here. Raises InputError where it is missing or damaged."""
