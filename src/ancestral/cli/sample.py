@@ -74,16 +74,17 @@ def main(argv: Sequence[str]) -> int:
     name = _name(options)
     out = options.out or folder / f"{name}.png"
     _check_out(out, model)
+    suffix = out.suffix.lower()
 
     columns = 10 if len(model.facts.classes) == 10 else None
-    keep = bool(options.gif or options.film or out.suffix.lower() in ANIMATIONS)
+    keep = bool(options.gif or options.film or suffix in ANIMATIONS)
     items, labels, frames = _draw(model, options, sampler, keep)
     writes: list[tuple[Path, Callable[[Path], None]]] = []
-    if out.suffix.lower() in ANIMATIONS:
+    if suffix in ANIMATIONS:
         writes.append((out, lambda path: report.animation(path, frames, columns, height=500)))
-    elif out.suffix.lower() == ".npz":
+    elif suffix == ".npz":
         writes.append((out, lambda path: report.write_array(path, items, labels)))
-    elif out.suffix.lower() == ".png":
+    elif suffix == ".png":
         writes.append((out, lambda path: report.write_picture(path, report.picture(items, columns, height=500))))
     else:
         writes.append((out, lambda path: report.write_images(path, items)))
@@ -162,6 +163,8 @@ def _name(options: Options) -> str:
 
 
 AUTO = Path("auto")
+PICTURES = {"--gif": ANIMATIONS, "--film": (".png",)}
+"""What each of the two may write."""
 
 
 def _with_paths(argv: Sequence[str]) -> list[str]:
@@ -170,15 +173,11 @@ def _with_paths(argv: Sequence[str]) -> list[str]:
     for place, word in enumerate(argv):
         following = argv[place + 1] if place + 1 < len(argv) else ""
         args.append(word)
-        if word in ("--gif", "--film"):
-            path = Path(following)
-            if following.startswith("-") or not path.suffix or path.exists():
-                if path.suffix.lower() not in (*ANIMATIONS, ".png"):
-                    args.append(str(AUTO))
-            elif path.suffix.lower() not in (ANIMATIONS if word == "--gif" else (".png",)):
-                raise InputError(
-                    f"{word} writes {'.gif or .webp' if word == '--gif' else '.png'} files, not {following}"
-                )
+        suffix = Path(following).suffix.lower()
+        if word in PICTURES and suffix not in PICTURES[word]:
+            if suffix and not following.startswith("-") and not Path(following).is_dir() and suffix != ".safetensors":
+                raise InputError(f"{word} writes {' or '.join(PICTURES[word])} files, not {following}")
+            args.append(str(AUTO))
     return args
 
 
