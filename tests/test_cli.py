@@ -70,7 +70,7 @@ def test_every_option_has_help_and_its_default(capsys, verb):
         "-h, --help"
     )[2]
     options = re.split(r" (?:-n INT, )?(?=--(?!no-)[a-z-]+ |--[a-z-]+, )", text)[1:]
-    assert len(options) == {"train": 31, "sample": 13, "info": 0}[verb]
+    assert len(options) == {"train": 37, "sample": 13, "info": 0}[verb]
     for option in options:
         assert re.search(r"[A-Za-z].* \(default: ", option), option
 
@@ -320,7 +320,7 @@ def test_bad_options_are_refused_and_nothing_is_written(capsys, tmp_path, monkey
         (["--eta", "2"], "eta must lie between"),
         (["--label", "diagonal"], "vertical, horizontal"),
         (["--out", "x.jpg"], "cannot write .jpg"),
-        (["--variance", "huge", "--sampler", "ddpm"], "large and small"),
+        (["--variance", "huge", "--sampler", "ddpm"], "large, small and learned"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from ancestral import Diffusion, randomness, schedules, targets
-from ancestral.diffusion import prior, reverse
 from ancestral.errors import InputError
+from ancestral.reverse import prior, transition
+from ancestral.targets import Prediction
 
 F64 = torch.float64
 
@@ -31,7 +32,7 @@ def test_the_network_is_fed_the_index_t_minus_one():
 def test_nobody_asks_a_network_about_clean_images():
     with pytest.raises(InputError, match=r"1\.\.T"):
         Diffusion(Recorder(), schedules.linear()).predict(torch.zeros(1, 2), 0)
-    with pytest.raises(InputError, match="uniform and stratified"):
+    with pytest.raises(InputError, match="uniform, stratified, lognormal and importance"):
         Diffusion(Recorder(), schedules.linear(), times="foo")
 
 
@@ -51,7 +52,7 @@ def test_mean_is_the_lectures_and_equals_the_posterior_at_the_prediction(t):
     alpha, alpha_bar = 1 - s.beta[t], s.alpha_bar[t]
     lecture = (x - s.beta[t] / (1 - alpha_bar).sqrt() * (0.3 * x + 0.1)) / alpha.sqrt()
     torch.testing.assert_close(d.mean(x, t), lecture, rtol=1e-9, atol=1e-10)
-    p = reverse(s, d.predict(x, t).x0, x, t, t - 1, "large")
+    p = transition(s, d.predict(x, t), x, t, t - 1, "large")
     torch.testing.assert_close(p.mean, lecture, rtol=1e-9, atol=1e-10)
     assert p.variance == pytest.approx(s.beta[t].item(), rel=1e-9)
 
@@ -61,10 +62,10 @@ def test_small_variance_is_that_of_the_posterior():
     alpha_bar, beta = s.alpha_bar, s.beta
     for t in (2, 10, 1000):
         truth = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
-        assert reverse(s, x, x, t, t - 1, "small").variance == pytest.approx(truth.item(), rel=1e-9)
-    assert reverse(s, x, x, 1, 0, "small").variance == 0
-    with pytest.raises(InputError, match="large and small"):
-        reverse(s, x, x, 1, 0, "medium")
+        assert transition(s, Prediction(x, x), x, t, t - 1, "small").variance == pytest.approx(truth.item(), rel=1e-9)
+    assert transition(s, Prediction(x, x), x, 1, 0, "small").variance == 0
+    with pytest.raises(InputError, match="large, small and learned"):
+        transition(s, Prediction(x, x), x, 1, 0, "medium")
 
 
 def test_posterior_defaults_to_one_step():
@@ -83,8 +84,19 @@ def test_loss_is_l_simple_written_out(target):
     eps = randomness.normal((3, 2, 2), 5, "forward", 9, range(6)).double()
     a, b = s.alpha_bar[t].sqrt().view(-1, 1, 1, 1), (1 - s.alpha_bar[t]).sqrt().view(-1, 1, 1, 1)
     x_t = a * x0 + b * eps
-    truth = {"eps": eps, "x0": x0, "v": a * eps - b * x0}[target.name]
-    expected = ((truth - (0.3 * x_t + 0.1)) ** 2).mean()
+    sigma, data = b / a, 0.5  # EDM writes its network in σ = b/a and x_t/a (Karras et al. 2022, table 1)
+    c_skip, c_out = data**2 / (sigma**2 + data**2), sigma * data / (sigma**2 + data**2).sqrt()
+    c_in = 1 / (sigma**2 + data**2).sqrt()
+    truth = {
+        "eps": eps,
+        "x0": x0,
+        "v": a * eps - b * x0,
+        "score": -eps / b,
+        "flow": eps - x0,
+        "edm": (x0 - c_skip * x_t / a) / c_out,
+    }[target.name]
+    seen = c_in * x_t / a if target is targets.EDM else x_t
+    expected = ((truth - (0.3 * seen + 0.1)) ** 2).mean()
     assert d.loss(x0, seed=5, step=9).item() == pytest.approx(expected.item(), rel=1e-9)
 
 
@@ -126,17 +138,6 @@ def test_times_cover_one_to_T():
     d = Diffusion(Keeps(), schedules.linear(5))
     d.loss(torch.zeros(400, 1), seed=0, step=0)
     assert torch.bincount(torch.cat(seen), minlength=5).tolist() == pytest.approx([80] * 5, abs=4 * 8)
-
-
-def test_stratified_times_are_uniform_each_and_spread_over_a_batch():
-    d = Diffusion(Recorder(), schedules.linear(1000), times="stratified")
-    t = torch.stack([d.draw_times(0, step, range(32)) for step in range(4000)])
-    counts = torch.histc(t[:, 7].double(), bins=10, min=1, max=1000)  # one place of the batch, over many steps
-    assert counts.tolist() == pytest.approx([400] * 10, abs=4 * 19)
-    assert (t.min(), t.max()) == (1, 1000)
-    gaps = t.sort(1).values.diff(dim=1)
-    assert gaps.max() <= 1000 / 32 * 2.7  # no hole: independent draws leave gaps of four times the mean
-    assert torch.equal(d.draw_times(0, 5, range(8, 16)), t[5, 8:16])
 
 
 def test_prior_is_a_standard_normal_times_the_schedules_deviation():

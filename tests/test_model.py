@@ -26,7 +26,7 @@ def test_load_needs_nothing_but_the_file(tiny_run, model):
     assert model.facts.classes == ("vertical", "horizontal")
     assert model.facts.mean == (127.5,)
     assert model.config == tiny_config()
-    assert model.denoiser.times == "uniform"
+    assert model.config.train.times == "stratified"
     assert model.denoiser.schedule.spec["name"] == "cosine"
     assert model.denoiser.target.name == "v"
     assert not model.denoiser.training
@@ -120,7 +120,10 @@ def test_a_model_without_classes_refuses_labels(tmp_path):
         ({"n": 0}, "at least 1"),
         ({"batch_size": 0}, "at least 1"),
         ({"steps": 1001}, "1 to 1000"),
-        ({"sampler": "euler"}, "unknown"),
+        ({"sampler": "eulre"}, "did you mean euler"),
+        ({"sampler": "heun:steps=2.5"}, "sampling steps"),
+        ({"sampler": "heun:chrun=1"}, "no option chrun"),
+        ({"sampler": "ddpm:variance=learned"}, "did not learn its variance"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(model, options, says):
@@ -144,7 +147,7 @@ def rewrite(tiny_run, tmp_path, change, tensors=None):
         (lambda m: m.pop("schedule"), "lacks schedule"),
         (lambda m: m.update(schedule="{"), "damaged 'schedule'"),
         (lambda m: m.update(schedule=json.dumps({"name": "sine"})), "unknown schedule"),
-        (lambda m: m.update(target="noise"), "unknown target"),
+        (lambda m: m.update(target="noise"), "damaged .target."),
         (lambda m: m.update(codec="jpeg"), "codec"),
         (lambda m: m.update(step="many"), "damaged 'step'"),
         (lambda m: m.update(shape="7"), "damaged 'shape'"),

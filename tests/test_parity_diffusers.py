@@ -51,7 +51,7 @@ def one_step(sampler, x, t, s, z):
     prediction = Denoiser().predict(x, t)
     if sampler.clip is not None:
         prediction = X0.solve(x, prediction.x0.clamp(-sampler.clip, sampler.clip), *LINEAR.at(t))
-    return sampler.advance(x, prediction, Move(LINEAR, t, s, lambda *_: Prediction(x, x), lambda: z), None)[0]
+    return sampler.advance(x, prediction, Move(LINEAR, t, s, lambda *_: Prediction(x, x), lambda _: z), None)[0]
 
 
 def state(t):
@@ -117,7 +117,7 @@ def test_rounding(monkeypatch, variance):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
         prediction = EPS.solve(x.double(), eps.double(), *LINEAR.at(t))
         truth, _ = sampler.advance(
-            x.double(), prediction, Move(LINEAR, t, t - 1, lambda *_: None, lambda z=z: z.double()), None
+            x.double(), prediction, Move(LINEAR, t, t - 1, lambda *_: None, lambda _, z=z: z.double()), None
         )
         ours_off.append((ours - truth).abs().max().item())
         theirs_off.append((theirs - truth).abs().max().item())

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ancestral import Diffusion, oracle, samplers, schedules
-from ancestral.diffusion import prior
 from ancestral.errors import InputError
+from ancestral.reverse import prior
 from ancestral.samplers import DDIM, DDPM
 
 F64 = torch.float64
@@ -50,12 +50,12 @@ def test_every_number_of_steps_gives_falling_times(spacing, T):
     [
         (lambda: DDIM(0).times(LINEAR), "choose 1 to 1000"),
         (lambda: DDIM(1001).times(LINEAR), "choose 1 to 1000"),
-        (lambda: DDIM(5, spacing="even").times(LINEAR), "trailing, leading and linspace"),
+        (lambda: DDIM(5, spacing="even").times(LINEAR), "trailing, leading, linspace, logsnr and karras"),
         (lambda: DDIM(eta=1.5), "between 0"),
-        (lambda: samplers.from_name("dpm"), "ddpm"),
+        (lambda: samplers.from_name("ddxm"), "ddpm"),
         (lambda: samplers.from_name("ddpm", eta=0.5), "no option eta"),
         (lambda: run(DDIM(), times=[5, 5, 0]), "fall strictly"),
-        (lambda: run(DDIM(), times=[5, 1]), "to 0"),
+        (lambda: run(DDIM(), times=[5, -1]), "to 0"),
         (lambda: run(DDIM(), times=[2000, 0]), "at most 1000"),
         (lambda: run(DDIM(), times=[0]), "fall strictly"),
         (lambda: run(DDIM(2.5)), "2.5 sampling steps"),

@@ -6,18 +6,33 @@ import torch
 from ancestral import schedules, targets
 from ancestral.errors import InputError
 
+SCHEDULES = {
+    "linear": schedules.linear(),
+    "cosine": schedules.cosine(),
+    "sigmoid": schedules.sigmoid(),
+    "geometric": schedules.geometric(),
+    "karras": schedules.karras(),
+    "flow": schedules.flow(),
+    "zero_terminal": schedules.zero_terminal(schedules.linear()),
+}
+
 
 @pytest.mark.parametrize("target", targets.BY_NAME.values(), ids=lambda target: target.name)
-@pytest.mark.parametrize("schedule", [schedules.linear(), schedules.cosine()], ids=["linear", "cosine"])
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 @pytest.mark.parametrize("t", [1, 2, 500, 999, 1000, torch.tensor([1, 500, 1000])], ids=str)
 def test_solve_undoes_the_matrix(target, schedule, t):
     generator = torch.Generator().manual_seed(0)
     x0, eps = torch.randn(2, 3, 1, 4, 4, generator=generator, dtype=torch.float64)
     a, b = schedule.at(t)
-    solved = target.solve(schedule.add_noise(x0, t, eps), target.of(x0, eps, a, b), a, b)
-    # the smallest scale divides the rounding: a_T of eps, b_1 of x0
-    torch.testing.assert_close(solved.x0, x0, rtol=1e-9, atol=1e-10)
-    torch.testing.assert_close(solved.eps, eps, rtol=1e-9, atol=1e-10)
+    x_t, output = schedule.add_noise(x0, t, eps), target.of(x0, eps, a, b)
+    if target.name in ("eps", "score") and bool((torch.as_tensor(a) == 0).any()):
+        with pytest.raises(InputError, match="says nothing where signal is"):
+            target.solve(x_t, output, a, b)
+        return
+    solved = target.solve(x_t, output, a, b)
+    # the smallest scale divides the rounding, a_T of eps and b_1 of x0; the largest, σ_T, multiplies it
+    torch.testing.assert_close(solved.x0, x0, rtol=1e-8, atol=1e-9)
+    torch.testing.assert_close(solved.eps, eps, rtol=1e-8, atol=1e-9)
 
 
 def test_the_rows_of_the_table():
@@ -25,6 +40,31 @@ def test_the_rows_of_the_table():
     assert targets.EPS.of(x0, eps, a, b).item() == 3
     assert targets.X0.of(x0, eps, a, b).item() == 2
     assert targets.V.of(x0, eps, a, b).item() == pytest.approx(0.8 * 3 - 0.6 * 2)
+    assert targets.SCORE.of(x0, eps, a, b).item() == pytest.approx(-3 / 0.6)
+    assert targets.FLOW.of(x0, eps, a, b).item() == 3 - 2
+    assert targets.EDM.input_scale(a, b) == pytest.approx((0.6**2 + (0.5 * 0.8) ** 2) ** -0.5)
+
+
+def test_edms_f_for_data_of_deviation_one_is_minus_v(monkeypatch):
+    monkeypatch.setattr(targets, "SIGMA_DATA", 1.0)
+    for a, b in ((0.8, 0.6), (0.0, 1.0), (1.0, 0.0)):
+        x0, eps = torch.randn(2, 5, dtype=torch.float64)
+        torch.testing.assert_close(targets.EDM.of(x0, eps, a, b), -targets.V.of(x0, eps, a, b))
+
+
+@pytest.mark.parametrize("sigma", [0.002, 0.5, 80.0])
+def test_edms_f_is_what_karras_et_al_write(sigma):
+    """Their (7): D = c_skip x + c_out F, with a = 1."""
+    x0, eps = torch.randn(2, 5, dtype=torch.float64)
+    x, norm = x0 + sigma * eps, sigma**2 + 0.25
+    F = targets.EDM.of(x0, eps, 1.0, sigma)
+    torch.testing.assert_close(0.25 / norm * x + sigma * 0.5 / norm**0.5 * F, x0, rtol=1e-9, atol=1e-10)
+    assert targets.EDM.of(x0, 0 * eps, 1.0, sigma).abs().max() < 2 * x0.abs().max()  # of order 1 at any σ
+
+
+def test_a_prediction_unpacks_as_a_pair():
+    x0, eps = targets.Prediction(torch.zeros(1), torch.ones(1), torch.ones(1))
+    assert (x0.item(), eps.item()) == (0, 1)
 
 
 def test_v_solves_as_salimans_and_ho_write_it():
@@ -34,5 +74,5 @@ def test_v_solves_as_salimans_and_ho_write_it():
 
 
 def test_unknown_target_is_refused():
-    with pytest.raises(InputError, match="eps, x0, v"):
+    with pytest.raises(InputError, match="eps, x0, v, score, flow, edm"):
         targets.from_name("epsilon")

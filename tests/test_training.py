@@ -80,7 +80,7 @@ def test_learning_rate_may_fall_along_a_cosine():
 def test_cifar10_preset_is_the_papers():
     c = configs.cifar10()
     assert c.net == configs.NetConfig(width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1, patch=1)
-    assert c.process == configs.ProcessConfig("linear", 1000, "eps")
+    assert c.process == configs.ProcessConfig(schedule="linear", timesteps=1000, target="eps")
     assert (c.train.steps, c.train.batch_size, c.train.lr, c.train.warmup) == (800_000, 128, 2e-4, 5000)
     assert (c.train.clip_norm, c.train.ema, c.train.decay, c.data.flip) == (1.0, 0.9999, "none", True)
     with torch.device("meta"):

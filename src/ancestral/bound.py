@@ -3,19 +3,19 @@
 What a lossless coder would spend on an image, split over time: sending x_T, each step back, and last the exact pixels.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.diffusion import Variance, reverse
-from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
-from ancestral.schedules import Schedule
-from ancestral.targets import Denoiser
+from ancestral.reverse import Decoder, Variance, bits, cost
+from ancestral.schedules import Schedule, Time
+from ancestral.targets import Denoiser, Prediction
 
 
 class Bound(NamedTuple):
@@ -27,52 +27,96 @@ class Bound(NamedTuple):
     total: Tensor
 
 
+class Term(NamedTuple):
+    """One term, of each image: at t = 1 L_0, else L_{t−1}, in bits/dim, and the mean square of x_0 − x̂_0; each (N,)."""
+
+    t: Time
+    bits: Tensor
+    error: Tensor
+
+
 def prior_bits(schedule: Schedule, x0: Tensor) -> Tensor:
     """L_T of each image x0 (N, *) in bits/dim: what is left of it in x_T."""
     end = schedule.marginal(x0, schedule.steps)
     prior = Gaussian(torch.zeros_like(x0), schedule.prior_std**2)
-    return _bits(end.kl(prior))  # (5)  L_T = KL(q(x_T|x_0) ‖ p(x_T))
+    return bits(end.kl(prior))  # (5)  L_T = KL(q(x_T|x_0) ‖ p(x_T))
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Bounder:
+    """How the bound is taken. `clip` keeps x̂_0 in [−1, 1], as the paper's evaluation does; see `reverse.cost` for
+    `variance` and `decoder`. The draws of x_t follow from (seed, t, index); `noise(shape)` replaces them.
+    """
+
+    seed: int = 0
+    variance: Variance = "large"
+    clip: bool = True
+    decoder: Decoder = "exact"
+    noise: Callable[[torch.Size], Tensor] | None = None
+
+    @torch.no_grad()
+    def term(
+        self, denoiser: Denoiser, x0: Tensor, t: Time, draw: int, indices: Sequence[int], **condition: Tensor
+    ) -> Term:
+        """The term of images x0 (N, *) in [−1, 1] at time t, with the noise number `draw` of each: one pass."""
+        schedule = denoiser.schedule
+        seeded = self.noise or (
+            lambda shape: randomness.normal(shape[1:], self.seed, "bound", draw, indices, x0.device)
+        )
+        x_t = schedule.add_noise(x0, t, seeded(x0.shape).to(x0))
+        p = denoiser.predict(x_t, t, **condition)
+        if self.clip:
+            p = Prediction(p.x0.clamp(-1, 1), p.eps, p.blend)  # the bound asks for x̂_0 alone
+        bits = cost(schedule, p, x0, x_t, t, self.variance, self.decoder)
+        return Term(t, bits, ((x0 - p.x0) ** 2).flatten(1).mean(1))
+
+    def terms(
+        self, denoiser: Denoiser, x0: Tensor, indices: Sequence[int] | None = None, **condition: Tensor
+    ) -> Iterator[Term]:
+        """Every term of images x0 (N, *), from t = T down to 1: T passes. `indices` are their numbers, 0..N−1 unless
+        given.
+        """
+        places = range(len(x0)) if indices is None else indices
+        return (self.term(denoiser, x0, t, t, places, **condition) for t in range(denoiser.schedule.steps, 0, -1))
+
+    def estimates(
+        self, denoiser: Denoiser, x0: Tensor, passes: int, indices: Sequence[int] | None = None, **condition: Tensor
+    ) -> Iterator[Term]:
+        """About `passes` terms that stand for all: each image is asked at one time out of each of `runs`, and at t = 1.
+
+        The bits of each are already counted as often as its run is long, so their sum is unbiased for L_0 + Σ L_t. The
+        images draw their times apart, so the spread of the sums over images shows the error of their mean.
+        """
+        places = range(len(x0)) if indices is None else indices
+        for number, run in enumerate(reversed(runs(denoiser.schedule.steps, passes))):
+            t = randomness.integers(run[0], run[-1], self.seed, "runs", number, places)
+            _, bits, error = self.term(denoiser, x0, t, number, places, **condition)
+            yield Term(t, len(run) * bits, error)
+
+
+def runs(steps: int, passes: int) -> list[range]:
+    """The times 1..T in at most `passes` runs, {1} and then longer and longer, as the terms get smaller."""
+    edges = sorted({1, 2, *(max(round((steps + 1) ** (i / passes)), 2) for i in range(1, passes)), steps + 1})
+    return [range(low, high) for low, high in pairwise(edges)]
+
+
 def bits_per_dim(
     denoiser: Denoiser,
     x0: Tensor,
     seed: int = 0,
     variance: Variance = "large",
     clip: bool = True,
+    decoder: Decoder = "exact",
+    noise: Callable[[torch.Size], Tensor] | None = None,
     indices: Sequence[int] | None = None,
     **condition: Tensor,
 ) -> Bound:
-    """The bound on each image x0 (N, *) in [−1, 1], with one draw of x_t at every t: T passes of the denoiser.
+    """The bound on each image x0 (N, *) in [−1, 1], with one draw of x_t at every t: T passes. See `Bounder`.
 
-    The draws follow from (seed, index), where `indices` are the images' numbers, 0..N−1 unless given. `clip` keeps x̂_0
-    in [−1, 1], as the paper's evaluation does. Both variances are β̃_2 at t = 1, where β̃_1 = 0.
+    Raises InputError for a schedule of one step.
     """
-    schedule = denoiser.schedule
-    if schedule.steps < 2:
-        raise InputError("the bound needs a schedule of at least 2 steps: its decoder's variance is β̃_2")
-
-    places = range(len(x0)) if indices is None else indices
-
-    def estimate(t: int) -> tuple[Tensor, Tensor]:
-        eps = randomness.normal(x0.shape[1:], seed, "bound", t, places, x0.device).to(x0)
-        x_t = schedule.add_noise(x0, t, eps)
-        estimate = denoiser.predict(x_t, t, **condition).x0
-        return x_t, estimate.clamp(-1, 1) if clip else estimate
-
-    terms = []
-    for t in range(2, schedule.steps + 1):
-        x_t, x0_hat = estimate(t)
-        q, p = schedule.posterior(x0, x_t, t, t - 1), reverse(schedule, x0_hat, x_t, t, t - 1, variance)
-        terms.append(_bits(q.kl(p)))  # (5)  L_{t−1} = KL(q(x_{t−1}|x_t,x_0) ‖ p_θ(x_{t−1}|x_t))
-    x_1, x0_hat = estimate(1)
-    decoder = Gaussian(reverse(schedule, x0_hat, x_1, 1, 0, variance).mean, schedule.posterior_variance(2, 1))
-    L_0 = -_bits(decoder.log_bins(x0, half_width=1 / 255, edge=0.999))  # (13)  L_0 = −log p_θ(x_0|x_1)
-    L_T, L_t = prior_bits(schedule, x0), torch.stack(terms, dim=1)
+    bounder = Bounder(seed, variance, clip, decoder, noise)
+    *steps, last = (term.bits for term in bounder.terms(denoiser, x0, indices, **condition))
+    L_T, L_0 = prior_bits(denoiser.schedule, x0), last
+    L_t = torch.stack(steps[::-1], dim=1) if steps else L_0.new_zeros(len(x0), 0)
     return Bound(L_T, L_t, L_0, L_T + L_t.sum(1) + L_0)
-
-
-def _bits(nats: Tensor) -> Tensor:
-    """Nats of each element (N, *) to bits/dim of each image (N,)."""
-    return nats.flatten(1).mean(1) / math.log(2)

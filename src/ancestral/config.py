@@ -10,6 +10,7 @@ import json
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Suppress, arg
@@ -58,12 +59,31 @@ class NetConfig:
 class ProcessConfig:
     """The forward process and what the network predicts."""
 
-    schedule: Literal["linear", "cosine"] = "linear"
-    """How the noise grows: linear (DDPM) or cosine (Improved DDPM)."""
+    schedule: Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = "linear"
+    """How the noise grows: linear (DDPM), cosine (Improved DDPM), sigmoid, geometric (NCSN), karras (EDM), flow."""
     timesteps: int = 1000
     """T, the number of noise levels."""
-    target: Literal["eps", "x0", "v"] = "eps"
-    """What the network predicts: the noise, the clean image, or v (their rotation)."""
+    sigma_min: float | None = None
+    """Least noise of geometric and karras; None is 0.01 and 0.002."""
+    sigma_max: float | None = None
+    """Most noise of geometric and karras; None is 50 and 80."""
+    zero_terminal_snr: bool = False
+    """Shift linear, cosine or sigmoid so that the last level holds no signal at all; not for eps and score."""
+    target: Literal["eps", "x0", "v", "score", "flow", "edm"] = "eps"
+    """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a
+    flow, or EDM's F."""
+    learned_variance: bool = False
+    """Also learn the variance of the reverse steps, by the bound (Improved DDPM's hybrid loss)."""
+
+    def schedule_spec(self) -> dict[str, Any]:
+        """What `schedules.from_spec` makes the schedule of. Raises InputError for settings of other schedules."""
+        spec: dict[str, Any] = {"name": self.schedule, "steps": self.timesteps}
+        for name in ("sigma_min", "sigma_max"):
+            if getattr(self, name) is not None:
+                if self.schedule not in ("geometric", "karras"):
+                    raise InputError(f"--{name.replace('_', '-')} is for the schedules geometric and karras")
+                spec[name] = getattr(self, name)
+        return {"name": "zero_terminal", "of": spec} if self.zero_terminal_snr else spec
 
 
 @dataclass(frozen=True)
@@ -86,8 +106,12 @@ class TrainConfig:
     """Decay of the averaged weights that samples are drawn with; it is reached gradually, so short runs work too."""
     label_dropout: float = 0.1
     """Share of labels hidden while training, which teaches the "no class" that guidance needs."""
-    times: Literal["uniform", "stratified"] = "uniform"
-    """How t is drawn: for each image on its own, or spread evenly over the batch, which is less noisy."""
+    times: Literal["uniform", "stratified", "lognormal", "importance"] = "uniform"
+    """How t is drawn: for each image on its own; spread evenly over the batch, which is less noisy; from EDM's
+    log-normal noise levels; or by importance, where the losses of late were large."""
+    weighting: Literal["simple", "snr", "min-snr", "variational", "edm"] = "simple"
+    """What each t counts: simple is 1 on the network's own error; the others weigh the error of x_0, whatever the
+    target."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the network; auto is bf16 where the hardware has it, else fp32."""
     seed: int = 0
@@ -99,6 +123,14 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class SampleConfig:
+    """How to sample, unless `ancestral sample` says otherwise."""
+
+    sampler: str = "ddim"
+    """What samples are drawn with: a name, or a name with options, as in heun:steps=18,churn=10."""
+
+
+@dataclass(frozen=True)
 class Config:
     """A training run."""
 
@@ -107,6 +139,7 @@ class Config:
     net: NetConfig = field(default_factory=NetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
 
     def to_json(self) -> str:
         """The tree as JSON text."""
@@ -233,12 +266,48 @@ def points() -> Config:
     )
 
 
+def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], Config], **train: Any) -> Config:
+    """The run of `base`, by the method of another paper."""
+    config = base()
+    return dataclasses.replace(
+        config,
+        preset=name if base is digits else f"{name}-points",
+        process=process,
+        train=dataclasses.replace(config.train, **{"times": "stratified", **train}),
+        sample=SampleConfig(sampler),
+    )
+
+
+METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
+    "ncsn": lambda base: _method(  # Song and Ermon 2019, with the levels of their 2020 paper
+        "ncsn",
+        "langevin:steps=100,steps_per_level=5,step_size=2e-5",
+        ProcessConfig("geometric", sigma_max=20.0, target="score"),
+        base,
+        weighting="snr",
+    ),
+    "ddpm": lambda base: _method("ddpm", "ddpm", ProcessConfig("linear"), base),  # Ho et al. 2020
+    "ddim": lambda base: _method("ddim", "ddim", ProcessConfig("linear"), base),  # Song, Meng and Ermon 2021
+    "improved": lambda base: _method(  # Nichol and Dhariwal 2021
+        "improved", "ddpm:variance=learned,steps=100", ProcessConfig("cosine", learned_variance=True), base
+    ),
+    "edm": lambda base: _method(  # Karras et al. 2022
+        "edm", "heun:steps=18", ProcessConfig("karras", target="edm"), base, times="lognormal", weighting="edm"
+    ),
+    "flow": lambda base: _method(
+        "flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base
+    ),  # Liu et al. 2022
+}
+"""The history, each a function of the run that it is tried on."""
+
 PRESETS: dict[str, Callable[[], Config]] = {
     "digits": digits,
     "fashion": fashion,
     "cifar10": cifar10,
     "folder": folder,
     "points": points,
+    **{name: partial(method, digits) for name, method in METHODS.items()},
+    **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},
 }
 
 

@@ -5,10 +5,12 @@ before it meets the data.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.special import ndtr
 
 Scalar = float | Tensor
 """A coefficient of the schedule: a float for one time, or a tensor that broadcasts against the images."""
@@ -39,15 +41,25 @@ class Gaussian(NamedTuple):
         ratio = self.variance / other.variance
         return 0.5 * (ratio - 1 - log(ratio) + (self.mean - other.mean) ** 2 / other.variance)
 
-    def log_bins(self, x: Tensor, half_width: float, edge: float) -> Tensor:
+    def log_density(self, x: Tensor) -> Tensor:
+        """Log density at x, of each element, in nats."""
+        return -0.5 * ((x - self.mean) ** 2 / self.variance + log(2 * math.pi * self.variance))
+
+    def log_bins(self, x: Tensor, half_width: float, edge: float, cdf: Callable[[Tensor], Tensor] = ndtr) -> Tensor:
         """Log of the mass in (x − half_width, x + half_width], of each element, in nats (DDPM eq. 13).
 
         Below −edge the bin reaches to −∞, above edge to +∞; the mass is floored at 1e-12 as the paper's code does.
+        `cdf` is Φ, or an approximation of it with Φ(−u) = 1 − Φ(u).
         """
         std = sqrt(self.variance)
-        lower = torch.special.ndtr((x - half_width - self.mean) / std).where(x > -edge, 0.0)
+        lower = cdf((x - half_width - self.mean) / std).where(x > -edge, 0.0)
         # 1 − Φ(u) loses everything in the right tail; Φ(−u) does not, so the last bin is taken from that side.
-        upper = torch.special.ndtr((x + half_width - self.mean) / std)
-        last = torch.special.ndtr(-(x - half_width - self.mean) / std)
+        upper = cdf((x + half_width - self.mean) / std)
+        last = cdf(-(x - half_width - self.mean) / std)
         mass: Tensor = (upper - lower).where(x < edge, last)
         return mass.clamp_min(1e-12).log()
+
+
+def tanh_cdf(u: Tensor) -> Tensor:
+    """Φ as the paper's code approximates it: ½ (1 + tanh(√(2/π) (u + 0.044715 u³)))."""
+    return 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)))

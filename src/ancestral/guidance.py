@@ -32,7 +32,7 @@ class ClassifierFree:
         both = {"labels": torch.cat([labels, torch.full_like(labels, NO_CLASS)])}
         both |= {name: torch.cat([value, value]) for name, value in condition.items()}
         times = t if isinstance(t, int) else torch.cat([t, t])
-        (x0, free_x0), (eps, free_eps) = (
-            p.chunk(2) for p in self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
-        )
-        return Prediction(free_x0 + self.scale * (x0 - free_x0), free_eps + self.scale * (eps - free_eps))
+        guided = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
+        (x0, free_x0), (eps, free_eps) = (part.chunk(2) for part in guided)
+        blend = None if guided.blend is None else guided.blend[: len(x_t)]
+        return Prediction(free_x0 + self.scale * (x0 - free_x0), free_eps + self.scale * (eps - free_eps), blend)

@@ -18,11 +18,13 @@ from ancestral import __version__, nets, samplers, schedules, storage, targets
 from ancestral.config import Config
 from ancestral.data.codec import Codec
 from ancestral.device import pick_device
-from ancestral.diffusion import Diffusion, prior
+from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS, ClassifierFree
+from ancestral.reverse import prior
 from ancestral.samplers import Sampler, Step
-from ancestral.targets import Denoiser
+from ancestral.schedules import Schedule
+from ancestral.targets import Denoiser, Target
 
 FILE_NAME = "model.safetensors"
 FORMAT = "ancestral-1"
@@ -55,7 +57,7 @@ class Model:
     def sample(
         self,
         n: int = 64,
-        sampler: str | Sampler = "ddim",
+        sampler: str | Sampler | None = None,
         steps: int | None = None,
         seed: int = 0,
         label: int | str | None = None,
@@ -64,7 +66,8 @@ class Model:
     ) -> Tensor:
         """Images 0..n−1 of a seed: uint8 (n, C, H, W), or float32 (n, 2) of points, on the CPU.
 
-        `sampler` is "ddim", "ddpm" or a sampler of your own; `steps` is its number of steps (DDIM 50, DDPM all).
+        `sampler` is a name of `samplers.BY_NAME`, with options or without ("heun:churn=10"), or a sampler of your own;
+        left out, it is the one of the model's config. `steps` is its number of steps (DDIM 50, DDPM all).
         `label` is the number or the name of a class, or "none"; left out, a model with classes draws them in turn,
         image i of class i mod their number. `guidance` above 1 strengthens the label. Raises InputError for what the
         model cannot do.
@@ -73,13 +76,17 @@ class Model:
             raise InputError(f"n and batch_size must be at least 1, not {n} and {batch_size}")
         if isinstance(sampler, Sampler) and steps is not None:
             raise InputError("a sampler of your own has its own number of steps; leave steps out")
-        chosen = sampler if isinstance(sampler, Sampler) else samplers.from_name(sampler, steps=steps)
+        chosen = sampler if isinstance(sampler, Sampler) else self.sampler(sampler, steps=steps)
         images = []
         for start in range(0, n, batch_size):
             indices = range(start, min(start + batch_size, n))
             *_, last = self.trajectory(indices, chosen, seed, label, guidance)
             images.append(self.facts.codec.decode(last.x).cpu())
         return torch.cat(images)
+
+    def sampler(self, name: str | None = None, **options: object) -> Sampler:
+        """The sampler called `name`, or that of the config, with these options. Raises InputError."""
+        return samplers.from_name(name or self.config.sample.sampler, **options)
 
     def trajectory(
         self,
@@ -148,9 +155,9 @@ class Model:
 
 def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
     """The untrained network that a config asks for, for items of a shape. Raises InputError where they do not fit."""
-    net = config.net
+    net, answers = config.net, 2 if config.process.learned_variance else 1
     if len(shape) == 1:
-        return nets.MLP(features=shape[0], width=net.width, layers=net.blocks, classes=classes or None)
+        return nets.MLP(shape[0], net.width, net.blocks, classes or None, out_features=answers * shape[0])
     channels, height, width = shape
     unet = nets.UNet(
         channels=channels,
@@ -160,6 +167,7 @@ def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
         attention=net.attention,
         dropout=net.dropout,
         image_size=max(height, width),
+        out_channels=answers * channels,
         classes=classes or None,
         patch=net.patch,
     )
@@ -167,13 +175,31 @@ def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
     return unet
 
 
-def build(config: Config, facts: Facts) -> Diffusion:
-    """The untrained denoiser that a config asks for. Raises InputError where the data does not fit its network."""
-    process = config.process
-    schedule = schedules.from_spec({"name": process.schedule, "steps": process.timesteps})
-    net = build_net(config, facts.shape, len(facts.classes))
-    denoiser = Diffusion(net, schedule, targets.from_name(process.target), config.train.times)
+def build(config: Config, facts: Facts, schedule: Schedule | None = None) -> Diffusion:
+    """The untrained denoiser that a config asks for, with its schedule unless another is given. Raises InputError where
+    the data does not fit its network, or the target says nothing at the schedule's last level.
+    """
+    process, train = config.process, config.train
+    schedule = schedule or schedules.from_spec(process.schedule_spec())
+    target = targets.from_name(process.target)
+    if target.determinant(*schedule.at(schedule.steps)) == 0:
+        raise InputError(
+            f"the last level of this schedule holds no signal, so the target {target.name} says nothing of x_0 there; "
+            "use --target v, x0, flow or edm"
+        )
+    net = _scaled(build_net(config, facts.shape, len(facts.classes)), schedule, target)
+    denoiser = Diffusion(net, schedule, target, train.times, train.weighting, process.learned_variance)
     return denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _scaled(net: nn.Module, schedule: Schedule, target: Target) -> nn.Module:
+    """The network between scales, where x_t or the answer would otherwise be far from order 1."""
+    a, b = schedule.at(torch.arange(1, schedule.steps + 1))
+    if target is not targets.SCORE and (target is targets.EDM or float(schedule.noise[-1]) <= 1):
+        return net
+    scale_in = targets.EDM.input_scale(a, b)
+    scale_out = 1 / b if target is targets.SCORE else b / b
+    return nets.Scaled(net, torch.as_tensor(scale_in), torch.as_tensor(scale_out))
 
 
 def find(path: str | Path) -> Path:
@@ -196,14 +222,14 @@ def load(path: str | Path, device: str = "auto") -> Model:
     spec = _json(path, metadata, "schedule")
     if not isinstance(spec, dict):
         raise _damaged(path, "schedule")
-    schedule = schedules.from_spec(spec)
-    net = build_net(config, facts.shape, len(facts.classes))
+    if metadata["target"] != config.process.target:
+        raise _damaged(path, "target")
+    denoiser = build(config, facts, schedules.from_spec(spec))
     try:
-        net.load_state_dict(tensors)
+        denoiser.net.load_state_dict(tensors)
     except RuntimeError:
         raise InputError(f"the weights in {path} do not fit the network that its own config describes") from None
-    denoiser = Diffusion(net, schedule, targets.from_name(metadata["target"]))
-    denoiser.to(pick_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    denoiser.to(pick_device(device))
     return Model(denoiser, config, facts, int(metadata["step"]), metadata["version"])
 
 

@@ -49,6 +49,11 @@ class Schedule:
         return self.signal**2
 
     @property
+    def snr(self) -> Tensor:
+        """The signal-to-noise ratio a_t²/b_t², float64 of T + 1 entries, falling from ∞ at t = 0."""
+        return (self.signal / self.noise) ** 2
+
+    @property
     def beta(self) -> Tensor:
         """β_t, the variance of the step t − 1 → t: float64 of T + 1 entries, with β_0 = 0."""
         t = torch.arange(1, self.steps + 1)
@@ -148,7 +153,76 @@ def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) ->
     return _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
 
 
-BY_NAME: dict[str, Callable[..., Schedule]] = {"linear": linear, "cosine": cosine, "from_betas": from_betas}
+def sigmoid(steps: int = 1000, start: float = -3.0, end: float = 3.0, max_beta: float = 0.999) -> Schedule:
+    """The sigmoid schedule of Jabri, Fleet and Chen 2022: ᾱ(u) falls as 1/(1 + eᶻ), z from `start` to `end`.
+
+    It is shifted and scaled to ᾱ(0) = 1 and ᾱ(1) = 0; `max_beta` caps the last step as in `cosine`.
+    """
+    _check_steps(steps)
+    if not start < end or not 0 < max_beta < 1:
+        raise InputError(f"sigmoid needs start < end and 0 < max_beta < 1, not {start}, {end} and {max_beta}")
+    fall = torch.sigmoid(-torch.linspace(start, end, steps + 1, dtype=torch.float64))
+    alpha_bar = (fall - fall[-1]) / (fall[0] - fall[-1])
+    beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
+    spec = {"name": "sigmoid", "steps": steps, "start": start, "end": end, "max_beta": max_beta}
+    return _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
+
+
+def geometric(steps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0) -> Schedule:
+    """NCSN's noise levels (Song and Ermon 2019): a_t = 1, b_t from σ_min at t = 1 to σ_max at t = T, in equal ratios.
+
+    Any number of steps cuts the same range; x_T starts from N(0, σ_max²).
+    """
+    u = _unit(steps)
+    _check_sigmas("geometric", sigma_min, sigma_max)
+    sigma = sigma_min ** (1 - u) * sigma_max**u
+    return _variance_exploding(sigma, {"name": "geometric", "sigma_min": sigma_min, "sigma_max": sigma_max})
+
+
+def karras(steps: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> Schedule:
+    """EDM's noise levels (Karras et al. 2022, eq. 5): a_t = 1, and b_t^(1/ρ) grows evenly from t = 1 to t = T."""
+    u = _unit(steps)
+    _check_sigmas("karras", sigma_min, sigma_max)
+    if not rho > 0:
+        raise InputError(f"karras needs rho > 0, not {rho}")
+    sigma = ((1 - u) * sigma_min ** (1 / rho) + u * sigma_max ** (1 / rho)) ** rho
+    spec = {"name": "karras", "sigma_min": sigma_min, "sigma_max": sigma_max, "rho": rho}
+    return _variance_exploding(sigma, spec)
+
+
+def flow(steps: int = 1000) -> Schedule:
+    """The straight line from data to noise (rectified flow; Liu, Gong and Liu 2022): a_t = 1 − t/T, b_t = t/T."""
+    _check_steps(steps)
+    u = torch.arange(steps + 1, dtype=torch.float64) / steps
+    return Schedule(1 - u, u, spec={"name": "flow", "steps": steps})
+
+
+def zero_terminal(schedule: Schedule) -> Schedule:
+    """`schedule` shifted to a_T = 0, so that x_T holds nothing of the data (Lin et al. 2024, algorithm 1).
+
+    a is shifted and scaled so that a_1 stays, and b = √(1 − a²). Raises InputError unless a² + b² = 1.
+    """
+    first, last = schedule.signal[1], schedule.signal[-1]
+    if not torch.allclose(schedule.alpha_bar + schedule.noise**2, torch.ones(1, dtype=torch.float64)):
+        raise InputError("only a schedule with a² + b² = 1 can be shifted to zero terminal SNR")
+    if not last < first:
+        raise InputError(
+            "a schedule of 1 step cannot be shifted to zero terminal SNR: its only noisy state is the last"
+        )
+    signal = torch.cat([schedule.signal[:1], (schedule.signal[1:] - last) * first / (first - last)])
+    return Schedule(signal, (1 - signal**2).sqrt(), spec={"name": "zero_terminal", "of": schedule.spec})
+
+
+BY_NAME: dict[str, Callable[..., Schedule]] = {
+    "linear": linear,
+    "cosine": cosine,
+    "sigmoid": sigmoid,
+    "geometric": geometric,
+    "karras": karras,
+    "flow": flow,
+    "from_betas": from_betas,
+    "zero_terminal": lambda of: zero_terminal(from_spec(of)),
+}
 
 
 def from_spec(spec: dict[str, Any]) -> Schedule:
@@ -167,6 +241,23 @@ def _variance_preserving(log_alpha_bar: Tensor, spec: dict[str, Any]) -> Schedul
     """The schedule with a² + b² = 1 whose log ᾱ_1..log ᾱ_T are given; b comes from ᾱ itself, not from a rounded a."""
     log_alpha_bar = torch.cat([torch.zeros(1, dtype=torch.float64), log_alpha_bar])
     return Schedule((log_alpha_bar / 2).exp(), (-torch.expm1(log_alpha_bar)).sqrt(), spec=spec)
+
+
+def _variance_exploding(sigma: Tensor, spec: dict[str, Any]) -> Schedule:
+    """The schedule with a = 1 and the noise levels σ_1..σ_T."""
+    noise = torch.cat([torch.zeros(1, dtype=torch.float64), sigma])
+    return Schedule(torch.ones_like(noise), noise, float(sigma[-1]), {"steps": len(sigma), **spec})
+
+
+def _unit(steps: int) -> Tensor:
+    """Where t = 1..T stand between the ends: float64 from 0 to 1. A single step stands at the noisy end."""
+    _check_steps(steps)
+    return torch.arange(steps, dtype=torch.float64) / (steps - 1) if steps > 1 else torch.ones(1, dtype=torch.float64)
+
+
+def _check_sigmas(name: str, sigma_min: float, sigma_max: float) -> None:
+    if not 0 < sigma_min < sigma_max < math.inf:
+        raise InputError(f"{name} needs 0 < sigma_min < sigma_max, not {sigma_min} and {sigma_max}")
 
 
 def _check_steps(steps: int) -> None:

@@ -7,22 +7,30 @@ A target is two functions p(a, b) and q(a, b). With d = a q − b p, the output 
 conversion exists in the package: clipping x̂_0 and the exact denoisers go through `X0.solve` too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.gaussian import Scalar
+from ancestral.gaussian import Scalar, sqrt
 from ancestral.schedules import Schedule, Time, spread
 
 
-class Prediction(NamedTuple):
-    """The two unknowns of the first row, each of the shape (B, *) of x_t, with x_t = a x0 + b eps."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Prediction:
+    """The two unknowns of the first row, each of the shape (B, *) of x_t, with x_t = a x0 + b eps.
+
+    It unpacks as `x0, eps`. A network that learns its reverse variance adds `blend`, also of that shape: 0 is β̃, 1 β.
+    """
 
     x0: Tensor
     eps: Tensor
+    blend: Tensor | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.x0, self.eps))
 
 
 class Denoiser(Protocol):
@@ -45,18 +53,29 @@ class Target:
     name: str
     p: Callable[[Scalar, Scalar], Scalar]
     q: Callable[[Scalar, Scalar], Scalar]
+    input_scale: Callable[[Scalar, Scalar], Scalar] = lambda a, b: 1.0
+    """What x_t is multiplied by before the network sees it."""
 
     def of(self, x0: Tensor, eps: Tensor, a: Scalar, b: Scalar) -> Tensor:
         """What the network should answer, of shape (B, *): p x_0 + q ε."""
         p, q = spread(self.p(a, b), x0), spread(self.q(a, b), x0)
         return p * x0 + q * eps
 
+    def determinant(self, a: Scalar, b: Scalar) -> Scalar:
+        """D = a q − b p: where it is 0, x_t and the target say the same and x_0 cannot be told."""
+        return a * self.q(a, b) - b * self.p(a, b)
+
     def solve(self, x_t: Tensor, output: Tensor, a: Scalar, b: Scalar) -> Prediction:
-        """(x_0, ε) from x_t and the network's output, both of shape (B, *); the coefficients are divided in float64."""
-        p, q = self.p(a, b), self.q(a, b)
-        d = a * q - b * p
-        if not isinstance(d, Tensor) and d == 0:
-            raise InputError(f"the target {self.name} says nothing where signal is {a} and noise {b}")
+        """(x_0, ε) from x_t and the network's output, both of shape (B, *); the coefficients are divided in float64.
+
+        Raises InputError where the determinant is 0, as for ε where no signal is left (a = 0).
+        """
+        p, q, d = self.p(a, b), self.q(a, b), self.determinant(a, b)
+        if bool((d == 0).any()) if isinstance(d, Tensor) else d == 0:
+            raise InputError(
+                f"the target {self.name} says nothing where signal is {a} and noise {b}: start from another time, or "
+                "train another target (v, flow and edm are defined everywhere)"
+            )
         x0 = spread(q / d, x_t) * x_t - spread(b / d, x_t) * output
         eps = spread(a / d, x_t) * output - spread(p / d, x_t) * x_t
         return Prediction(x0, eps)
@@ -65,8 +84,26 @@ class Target:
 EPS = Target("eps", lambda a, b: 0.0, lambda a, b: 1.0)  # Ho et al. 2020
 X0 = Target("x0", lambda a, b: 1.0, lambda a, b: 0.0)
 V = Target("v", lambda a, b: -b, lambda a, b: a)  # Salimans and Ho 2022
+SCORE = Target("score", lambda a, b: 0.0, lambda a, b: -1 / b)  # ∇ log p_t; Song and Ermon 2019
+FLOW = Target("flow", lambda a, b: -1.0, lambda a, b: 1.0)  # the velocity ε − x_0; Lipman et al. 2023
 
-BY_NAME = {target.name: target for target in (EPS, X0, V)}
+SIGMA_DATA = 0.5
+"""EDM's σ_d, the deviation that its preconditioning takes data in [−1, 1] to have."""
+
+
+def _edm_norm(a: Scalar, b: Scalar) -> Scalar:
+    """√(b² + σ_d² a²), the deviation of x_t."""
+    return sqrt(b**2 + SIGMA_DATA**2 * a**2)
+
+
+EDM = Target(  # Karras et al. 2022, table 1: F, with c_in as the input scale; for σ_d = 1 it is −v
+    "edm",
+    lambda a, b: b / (SIGMA_DATA * _edm_norm(a, b)),
+    lambda a, b: -SIGMA_DATA * a / _edm_norm(a, b),
+    input_scale=lambda a, b: 1 / _edm_norm(a, b),
+)
+
+BY_NAME = {target.name: target for target in (EPS, X0, V, SCORE, FLOW, EDM)}
 
 
 def from_name(name: str) -> Target:

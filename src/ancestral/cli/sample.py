@@ -31,14 +31,15 @@ class Options:
     """Run folder, or its model.safetensors."""
     n: Annotated[int, arg(aliases=["-n"])] = 64
     """How many images."""
-    sampler: str = "ddim"
-    """ddim, or ddpm."""
+    sampler: str | None = None
+    """ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin or pc, with options if need be:
+    heun:churn=10,spacing=logsnr. None is what the run was configured with."""
     steps: int | None = None
-    """Sampling steps; None is 50 for ddim and all for ddpm."""
+    """Sampling steps; None is 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
     eta: float | None = None
-    """Noise of ddim: 0 is none, 1 is that of ddpm; None is 0."""
+    """Noise of ddim and dpm: 0 is none, 1 that of ddpm; None is 0."""
     variance: str | None = None
-    """Variance of ddpm: large or small; None is large."""
+    """Variance of ddpm: large, small or (where the model has it) learned; None is large."""
     seed: int = 0
     """Image i of a seed is always the same image."""
     label: str | None = None
@@ -67,8 +68,11 @@ def main(argv: Sequence[str]) -> int:
     from ancestral import report, samplers
     from ancestral.data.statistics import channel_mean
 
-    sampler = samplers.from_name(options.sampler, steps=options.steps, eta=options.eta, variance=options.variance)
+    settings = {"steps": options.steps, "eta": options.eta, "variance": options.variance}
+    if options.sampler:  # a misspelt one is refused before the model is read
+        samplers.from_name(options.sampler, **settings)
     model = models.load(options.run, options.device)
+    sampler = model.sampler(options.sampler, **settings)
     sampler.times(model.denoiser.schedule)  # refuses a number of steps that does not fit before any work is done
     folder = models.find(options.run).parent / "samples"
     name = _name(options)
@@ -157,7 +161,7 @@ def _name(options: Options) -> str:
     """The stem of the files that are not named: the seed, and whatever else was asked for."""
     asked = {"": options.label, "sampler": options.sampler, "steps": options.steps, "eta": options.eta}
     asked |= {"variance": options.variance, "guidance": options.guidance}
-    usual = {"sampler": "ddim", "guidance": 1.0}
+    usual = {"guidance": 1.0}
     parts = [f"{key}{value}" for key, value in asked.items() if value is not None and value != usual.get(key)]
     return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{options.seed}", *parts]))
 

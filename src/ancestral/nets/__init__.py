@@ -1,6 +1,7 @@
-"""Networks: functions (x, index, labels) -> tensor of the shape of x, with index = t − 1 in 0..T−1."""
+"""Networks: the paper's U-Net for images, a small MLP for points, and scales around either."""
 
 from ancestral.nets.mlp import MLP
+from ancestral.nets.scaled import Scaled
 from ancestral.nets.unet import UNet
 
-__all__ = ["MLP", "UNet"]
+__all__ = ["MLP", "Scaled", "UNet"]

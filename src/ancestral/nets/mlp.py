@@ -8,9 +8,16 @@ from ancestral.nets.embedding import timestep_embedding
 
 
 class MLP(nn.Module):
-    """ε_θ(x, index) for points x (B, features)."""
+    """ε_θ(x, index) for points x (B, features); the answer has `out_features`, as many unless given."""
 
-    def __init__(self, features: int = 2, width: int = 128, layers: int = 3, classes: int | None = None) -> None:
+    def __init__(
+        self,
+        features: int = 2,
+        width: int = 128,
+        layers: int = 3,
+        classes: int | None = None,
+        out_features: int | None = None,
+    ) -> None:
         super().__init__()
         self.width, self.classes = width, classes
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
@@ -21,12 +28,12 @@ class MLP(nn.Module):
             for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, features)
+        self.out = nn.Linear(width, out_features or features)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The prediction, of the shape of x, at time indices (B,); negative labels, or None, mean "no class"."""
+        """The prediction (B, out_features) at time indices (B,); negative labels, or None, mean "no class"."""
         temb = self.time(timestep_embedding(index, self.width))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1) if labels is None else labels

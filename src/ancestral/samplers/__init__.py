@@ -1,29 +1,84 @@
 """Samplers: rules that walk a denoiser's estimates from x_T to a sample. One loop, one file a method."""
 
+import contextlib
+import dataclasses
 import difflib
 
 from ancestral.errors import InputError
 from ancestral.samplers.ddim import DDIM
 from ancestral.samplers.ddpm import DDPM
+from ancestral.samplers.dpm_solver import DPMSolver
+from ancestral.samplers.euler import Euler
+from ancestral.samplers.heun import Heun
+from ancestral.samplers.langevin import Langevin
 from ancestral.samplers.loop import Move, Sampler, Spacing, Step
+from ancestral.samplers.predictor_corrector import PredictorCorrector
+from ancestral.samplers.unipc import UniPC
 
-__all__ = ["BY_NAME", "DDIM", "DDPM", "Move", "Sampler", "Spacing", "Step", "from_name"]
+__all__ = [
+    "BY_NAME",
+    "DDIM",
+    "DDPM",
+    "DPMSolver",
+    "Euler",
+    "Heun",
+    "Langevin",
+    "Move",
+    "PredictorCorrector",
+    "Sampler",
+    "Spacing",
+    "Step",
+    "UniPC",
+    "from_name",
+]
 
-BY_NAME: dict[str, type[DDPM] | type[DDIM]] = {"ddpm": DDPM, "ddim": DDIM}
+BY_NAME: dict[str, Sampler] = {
+    "ddpm": DDPM(),
+    "ddim": DDIM(),
+    "dpm": DPMSolver(),
+    "dpm-sde": DPMSolver(eta=1.0),
+    "unipc": UniPC(),
+    "heun": Heun(),
+    "euler": Euler(),
+    "euler-ancestral": Euler(ancestral=True),
+    "langevin": Langevin(),
+    "pc": PredictorCorrector(),
+}
+"""Each name with the settings that it has unless others are given."""
 
 
 def from_name(name: str, **options: object) -> Sampler:
-    """The sampler called `name` with its options, those that are None left at their defaults.
+    """The sampler called `name`, which may bring options itself, "heun:steps=18,churn=10", with those that are given.
 
-    Raises InputError for a name that is unknown and for an option that this sampler does not have.
+    Options that are None stay at their defaults. Raises InputError for a name that is unknown, an option that this
+    sampler does not have, and a value that cannot be.
     """
+    name, _, written = name.partition(":")
     if name not in BY_NAME:
         near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.0)[0]
         raise InputError(f"unknown sampler {name!r}; did you mean {near}? There are {', '.join(BY_NAME)}")
-    given = {key: value for key, value in options.items() if value is not None}
+    usual = BY_NAME[name]
+    has = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}  # type: ignore[arg-type]
+    given: dict[str, object] = {}
+    for word in filter(None, written.split(",")):
+        key, _, value = word.partition("=")
+        given[key] = _read(value) if not isinstance(has.get(key), str) else value
+    given |= {key: value for key, value in options.items() if value is not None}
     for key in given:
-        if key not in BY_NAME[name].__dataclass_fields__:
-            raise InputError(
-                f"sampler {name} has no option {key}; it has {', '.join(BY_NAME[name].__dataclass_fields__)}"
-            )
-    return BY_NAME[name](**given)  # type: ignore[arg-type]  # each value is checked where it is used
+        if key not in has:
+            raise InputError(f"sampler {name} has no option {key}; it has {', '.join(has)}")
+    try:
+        return dataclasses.replace(usual, **given)  # type: ignore[type-var]  # all samplers are dataclasses
+    except TypeError:
+        raise InputError(f"{written!r} cannot be the options of the sampler {name}; write name=number") from None
+
+
+def _read(value: str) -> object:
+    """None, a truth value, an integer or a number."""
+    words: dict[str, object] = {"none": None, "true": True, "false": False}
+    if value.lower() in words:
+        return words[value.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(value)
+    return value

@@ -33,4 +33,4 @@ class DDIM(Sampler):
         a, b = move.schedule.at(move.s)
         variance = self.eta**2 * move.schedule.posterior_variance(move.t, move.s)
         x = a * prediction.x0 + math.sqrt(max(b**2 - variance, 0.0)) * prediction.eps  # DDIM (12)
-        return x + math.sqrt(variance) * move.z() if variance > 0 else x, state
+        return x + math.sqrt(variance) * move.z(0) if variance > 0 else x, state

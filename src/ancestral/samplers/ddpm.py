@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ancestral.diffusion import Variance, reverse
+from ancestral.reverse import Variance, transition
 from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
@@ -12,9 +12,10 @@ from ancestral.targets import Prediction
 
 @dataclass(frozen=True)
 class DDPM(Sampler):
-    """x_s = μ_θ + σ z, with σ² = β ("large", the lecture's) or β̃ ("small"); the last step adds no noise.
+    """x_s = μ_θ + σ z, with σ² = β ("large", the lecture's), β̃ ("small") or what the network "learned" between them.
 
-    Fewer than T `steps` walk a spaced subset of the times with the variances of the longer steps.
+    The last step adds no noise. Fewer than T `steps` walk a spaced subset of the times with the variances of the longer
+    steps.
     """
 
     variance: Variance = "large"
@@ -28,5 +29,5 @@ class DDPM(Sampler):
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """A draw from p_θ(x_s | x_t), or its mean at s = 0."""
-        step = reverse(move.schedule, prediction.x0, x, move.t, move.s, self.variance)
-        return step.sample(move.z()) if move.s else step.mean, state  # algorithm 2, line 4
+        step = transition(move.schedule, prediction, x, move.t, move.s, self.variance)
+        return step.sample(move.z(0)) if move.s else step.mean, state  # algorithm 2, line 4

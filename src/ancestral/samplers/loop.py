@@ -19,14 +19,15 @@ from ancestral.errors import InputError
 from ancestral.schedules import Schedule
 from ancestral.targets import X0, Denoiser, Prediction
 
-Spacing = Literal["trailing", "leading", "linspace"]
+Spacing = Literal["trailing", "leading", "linspace", "logsnr", "karras"]
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
     """One state of the reverse process: x at time t, and the estimate x0 of the clean images made from it.
 
-    The first is x_T, the last has t = 0 and is the sample, with x0 = x.
+    The first is x_T (or what a sampler that adds noise first makes of it), the last has t = 0 and is the sample, with
+    x0 = x.
     """
 
     index: int
@@ -44,8 +45,8 @@ class Move:
     s: int
     predict: Callable[[Tensor, int], Prediction]
     """The (clipped) denoiser, for samplers that look at a second point."""
-    z: Callable[[], Tensor]
-    """Draws the reverse noise z ~ N(0, I) of this step, of the shape of x."""
+    z: Callable[[int], Tensor]
+    """The reverse noise z ~ N(0, I) of this step, of the shape of x: number 0, 1, ... of those that a step needs."""
 
 
 class Sampler(ABC):
@@ -57,6 +58,10 @@ class Sampler(ABC):
     @abstractmethod
     def times(self, schedule: Schedule) -> list[int]:
         """The times visited, strictly falling from some t ≤ T to 0."""
+
+    def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
+        """Where the denoiser is asked: at x and `move.t`, unless a sampler adds noise first and steps from there."""
+        return x, move
 
     @abstractmethod
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Any) -> tuple[Tensor, Any]:
@@ -75,9 +80,10 @@ class Sampler(ABC):
     ) -> Iterator[Step]:
         """Every state from x_T, of shape (B, *), down to the sample.
 
-        `times` replaces the sampler's own; it must fall strictly and end at 0. `noise(shape)` replaces the seeded
-        reverse noise. `indices` are the images' numbers within the seed (0..B−1 unless given): image i gets the same
-        noise in whatever batch it is drawn. `condition` goes to the denoiser. Raises InputError for unusable times.
+        `times` replaces the sampler's own; it must fall strictly, and where it ends above 0 the last state is x at that
+        time, still noisy. `noise(shape)` replaces the seeded reverse noise. `indices` are the images' numbers within
+        the seed (0..B−1 unless given): image i gets the same noise in whatever batch it is drawn. `condition` goes to
+        the denoiser. Raises InputError for unusable times.
         """
         schedule = denoiser.schedule
         times = _checked(self.times(schedule) if times is None else [int(t) for t in times], schedule)
@@ -91,20 +97,23 @@ class Sampler(ABC):
             prediction = denoiser.predict(x, t, **condition)
             if self.clip is None:
                 return prediction
-            return X0.solve(x, prediction.x0.clamp(-self.clip, self.clip), *schedule.at(t))
+            x0, eps = X0.solve(x, prediction.x0.clamp(-self.clip, self.clip), *schedule.at(t))
+            return Prediction(x0, eps, prediction.blend)
 
         x, state = x_T, None
         for index, (t, s) in enumerate(pairwise(times)):
 
-            def z(x: Tensor = x, t: int = t) -> Tensor:
+            def z(draw: int, x: Tensor = x, t: int = t) -> Tensor:
                 if noise is not None:
                     return noise(x.shape).to(x).expand_as(x)
-                return randomness.normal(x.shape[1:], seed, "reverse", t, places, x.device).to(x)
+                stream = f"reverse {draw}" if draw else "reverse"
+                return randomness.normal(x.shape[1:], seed, stream, t, places, x.device).to(x)
 
-            prediction = predict(x, t)
-            yield Step(index, t, x, prediction.x0)
-            x, state = self.advance(x, prediction, Move(schedule, t, s, predict, z), state)
-        yield Step(len(times) - 1, 0, x, x)
+            x, move = self.start(x, Move(schedule, t, s, predict, z))
+            prediction = predict(x, move.t)
+            yield Step(index, move.t, x, prediction.x0)
+            x, state = self.advance(x, prediction, move, state)
+        yield Step(len(times) - 1, times[-1], x, predict(x, times[-1]).x0 if times[-1] else x)
 
     def sample(
         self,
@@ -125,7 +134,9 @@ def spaced(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]
     """`steps` times out of 1..T, falling, then 0; all T where steps is None.
 
     "trailing" starts at T and ends anywhere, "leading" ends at 1 and starts anywhere, "linspace" holds both ends (Lin
-    et al. 2024, table 2, whose indices are t − 1). Raises InputError unless 1 ≤ steps ≤ T.
+    et al. 2024, table 2, whose indices are t − 1). "logsnr" spaces log a/b evenly and "karras" the seventh root of
+    σ = b/a (Karras et al. 2022, eq. 5), as near as the times of this schedule allow; both hold both ends. Raises
+    InputError unless 1 ≤ steps ≤ T.
     """
     T = schedule.steps
     count = T if steps is None else steps
@@ -138,11 +149,33 @@ def spaced(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]
     if spacing == "linspace":
         gap = (T - 1) / max(count - 1, 1)
         return [1 + round(i * gap) for i in reversed(range(count))] + [0] if count > 1 else [T, 0]
-    raise InputError(f"unknown spacing {spacing!r}; there are trailing, leading and linspace")
+    sigma = schedule.noise[1:] / schedule.signal[1:]
+    if spacing == "logsnr":
+        return _evenly(sigma.log(), count)
+    if spacing == "karras":
+        return _evenly(sigma ** (1 / 7), count)
+    raise InputError(f"unknown spacing {spacing!r}; there are trailing, leading, linspace, logsnr and karras")
+
+
+def _evenly(curve: Tensor, count: int) -> list[int]:
+    """The `count` times whose values on the rising curve of t = 1..T are nearest to even ones, falling, then 0.
+
+    Where no signal is left the curve is infinite: that time comes first, and the others share what is finite.
+    """
+    finite = int(curve.isfinite().sum())
+    firsts = list(range(len(curve), finite, -1))[:count]
+    rest = count - len(firsts)
+    times = firsts
+    for place, value in enumerate(torch.linspace(float(curve[finite - 1]), float(curve[0]), rest, dtype=torch.float64)):
+        after = int(torch.searchsorted(curve[:finite], value).clamp(1, max(finite - 1, 1)))
+        nearest = after + int(value - curve[after - 1] > curve[min(after, finite - 1)] - value)
+        below = (times[-1] if times else len(curve) + 1) - 1
+        times.append(max(min(nearest, below), rest - place))  # all different, with enough left for those that follow
+    return [*times, 0]
 
 
 def _checked(times: list[int], schedule: Schedule) -> list[int]:
     falling = all(s < t for t, s in pairwise(times))
-    if len(times) < 2 or not falling or times[-1] != 0 or times[0] > schedule.steps:
-        raise InputError(f"times must fall strictly from at most {schedule.steps} to 0, not {times}")
+    if len(times) < 2 or not falling or times[-1] < 0 or times[0] > schedule.steps:
+        raise InputError(f"times must fall strictly, from at most {schedule.steps} to 0 or above, not {times}")
     return times

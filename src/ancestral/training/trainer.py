@@ -25,6 +25,7 @@ from ancestral.model import Facts, Model
 from ancestral.training.ema import EMA
 from ancestral.training.optimiser import learning_rate, make_adam, set_learning_rate
 from ancestral.training.run_folder import RunFolder
+from ancestral.weighting import Importance
 
 SMOOTHING = 0.98
 """Weight of the past in the loss that is shown: single batches jump with the times they happened to draw."""
@@ -94,7 +95,8 @@ class Trainer:
         self.denoiser.train()
         torch.manual_seed(int(randomness.keys(train.seed, "dropout", step, [0])))
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            loss = self.denoiser.loss(x0, train.seed, step, **condition)
+            times, losses = self.denoiser.losses(x0, train.seed, step, **condition)
+            loss = losses.mean()
         self.optimiser.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
@@ -102,6 +104,8 @@ class Trainer:
         set_learning_rate(self.optimiser, learning_rate(train, step))
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        if isinstance(self.denoiser.times, Importance):
+            self.denoiser.times.learn(times, losses.detach())
         self.step += 1
         self.ema.update(self.parameters, self.step)
         return loss.detach()
@@ -136,12 +140,14 @@ class Trainer:
         self.model().save(folder.model)
 
     def state(self) -> dict[str, Tensor]:
-        """Weights, average and Adam's moments by parameter name."""
+        """Weights, average and Adam's moments by parameter name, and the losses that importance draws from."""
         tensors = {f"net.{name}": value for name, value in self.denoiser.net.state_dict().items()}
         for (name, parameter), average in zip(self.denoiser.net.named_parameters(), self.ema.weights, strict=True):
             tensors[f"ema.{name}"] = average
             for key in ADAM_STATE if self.step else ():
                 tensors[f"adam.{key}.{name}"] = self.optimiser.state[parameter][key]
+        if isinstance(self.denoiser.times, Importance):
+            tensors |= {"times.history": self.denoiser.times.history, "times.counts": self.denoiser.times.counts}
         return tensors
 
     def load(self, folder: RunFolder) -> None:
@@ -160,6 +166,9 @@ class Trainer:
                     key: torch.empty_like(parameter).copy_(value) if value.ndim else value
                     for key, value in moments.items()
                 }
+            if isinstance(self.denoiser.times, Importance):
+                self.denoiser.times.history.copy_(tensors["times.history"])
+                self.denoiser.times.counts.copy_(tensors["times.counts"])
         except (KeyError, RuntimeError, ValueError):
             raise InputError(
                 f"{folder.state} does not fit the network of {folder.config}; one of them was changed"

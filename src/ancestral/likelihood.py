@@ -1,0 +1,95 @@
+"""The exact likelihood of a denoiser's probability-flow ODE (Song et al. 2021, eqs. 13 and 39).
+
+Sampling without noise moves x along dx = x̂_0 da + ε̂ db, a flow with an inverse, so by the change of variables
+
+    log p(x_0) = log p(x_T) + ∫ div(dx),      div(dx) = div x̂_0 da + div ε̂ db,   from the data to the prior.
+
+Both integrals are taken by the trapezoid rule along the schedule's curve (a, b), of order 2. It begins at t = 0 itself,
+where x̂_0 = x and ε̂ = 0 for data that has a density: no noise is the smallest noise.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.errors import InputError
+from ancestral.gaussian import Gaussian
+from ancestral.samplers.loop import Spacing, spaced
+from ancestral.targets import X0, Denoiser, Prediction
+
+
+class Flow(NamedTuple):
+    """The state of the integration at time t: x (N, *) and ∫ div so far (N,), in nats."""
+
+    t: int
+    x: Tensor
+    divergence: Tensor
+
+
+def flow(
+    denoiser: Denoiser,
+    x0: Tensor,
+    steps: int | None = None,
+    probes: int = 0,
+    seed: int = 0,
+    spacing: Spacing = "trailing",
+    indices: Sequence[int] | None = None,
+    **condition: Tensor,
+) -> Iterator[Flow]:
+    """From data x0 (N, *), with a density, to x_T in `steps` of the schedule's times (all unless given).
+
+    The divergence is exact for `probes` = 0, at as many backward passes as x has elements, or Hutchinson's estimate by
+    that many random signs, unbiased; they follow from (seed, index). Two passes of the denoiser a step.
+    """
+    schedule = denoiser.schedule
+    places = range(len(x0)) if indices is None else indices
+    if probes < 0:
+        raise InputError(f"probes must be 0 (exact) or more, not {probes}")
+    directions = _directions(x0, probes, seed, places)
+
+    def ask(x: Tensor, t: int) -> tuple[Prediction, Tensor, Tensor]:
+        """x̂_0 and ε̂ at x, and the divergence of each."""
+        a, b = schedule.at(t)
+        size = x[0].numel()
+        if t == 0:
+            return Prediction(x, torch.zeros_like(x)), x.new_full((len(x),), size), x.new_zeros(len(x))
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            estimate = denoiser.predict(x, t, **condition).x0
+            last = len(directions) - 1
+            products = [
+                (v * torch.autograd.grad(estimate, x, v, retain_graph=number < last)[0]).flatten(1).sum(1)
+                for number, v in enumerate(directions)
+            ]
+        div_x0 = torch.stack(products).sum(0) / (probes or 1)
+        prediction = X0.solve(x.detach(), estimate.detach(), a, b)
+        return prediction, div_x0, (size - a * div_x0) / b
+
+    x, total = x0, x0.new_zeros(len(x0))
+    yield Flow(0, x, total)
+    for s, t in pairwise(reversed(spaced(schedule, steps, spacing))):
+        da, db = (late - early for late, early in zip(schedule.at(t), schedule.at(s), strict=True))
+        (x0_s, eps_s), div_x0_s, div_eps_s = ask(x, s)
+        (x0_t, eps_t), div_x0_t, div_eps_t = ask(x + da * x0_s + db * eps_s, t)
+        x = x + da * (x0_s + x0_t) / 2 + db * (eps_s + eps_t) / 2
+        total = total + da * (div_x0_s + div_x0_t) / 2 + db * (div_eps_s + div_eps_t) / 2
+        yield Flow(t, x, total)
+
+
+def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
+    """Log p(x_0) of each of x0 (N, *) in nats, (N,), under the denoiser's probability flow. Options are `flow`'s."""
+    *_, end = flow(denoiser, x0, **options)  # type: ignore[arg-type]
+    prior = Gaussian(torch.zeros_like(x0), denoiser.schedule.prior_std**2)
+    return prior.log_density(end.x).flatten(1).sum(1) + end.divergence
+
+
+def _directions(x: Tensor, probes: int, seed: int, places: Sequence[int]) -> list[Tensor]:
+    """Unit vectors of all elements, or random signs, each of the shape of x."""
+    if probes:
+        return [randomness.normal(x.shape[1:], seed, "probe", k, places, x.device).sign().to(x) for k in range(probes)]
+    size = x[0].numel()
+    return list(torch.eye(size, dtype=x.dtype, device=x.device).reshape(size, 1, *x.shape[1:]).expand(size, *x.shape))

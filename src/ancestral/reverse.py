@@ -1,0 +1,106 @@
+"""The reverse process: p_θ(x_s | x_t) made from an estimate of x_0, and what each of its steps costs.
+
+The chain q of `schedules` is undone by p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t² I), whose mean is the posterior's with
+x̂_0 in the place of x_0. Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion probabilistic models*
+(2020).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.errors import InputError
+from ancestral.gaussian import Gaussian, log, tanh_cdf
+from ancestral.schedules import Schedule, Time, spread
+from ancestral.targets import Prediction
+
+Variance = Literal["large", "small", "learned"]
+Decoder = Literal["exact", "tanh", "density"]
+
+
+def prior(
+    schedule: Schedule, shape: Sequence[int], seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+) -> Tensor:
+    """x_T ~ p(x_T) = N(0, prior_std² I) for the images `indices` of this seed: float32 (len(indices), *shape)."""
+    return schedule.prior_std * randomness.normal(shape, seed, "prior", 0, indices, device)
+
+
+def transition(
+    schedule: Schedule, prediction: Prediction, x_t: Tensor, t: Time, s: Time, variance: Variance
+) -> Gaussian:
+    """p_θ(x_s | x_t) of an estimate of the clean images: the posterior with x̂_0 in the place of x_0, eq. (1).
+
+    `variance` is one of the paper's two fixed choices (§3.2), "large" being optimal for x_0 ~ N(0, I) and "small" for
+    one x_0; or "learned", between the two, by the prediction's `blend`. Raises InputError where there is no blend.
+    """
+    mean = schedule.posterior(prediction.x0, x_t, t, s).mean  # μ_θ(x_t, t) = μ̃_t(x_t, x̂_0), (7); for s = t − 1 (11)
+    if variance == "large":
+        return Gaussian(mean, spread(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
+    if variance == "small":
+        return Gaussian(mean, spread(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
+    if variance != "learned":
+        raise InputError(f"unknown variance {variance!r}; there are large, small and learned")
+    if prediction.blend is None:
+        raise InputError("this model did not learn its variance (preset improved does); use large or small")
+    upper, lower = (spread(log(v), x_t) for v in (schedule.forward_variance(t, s), _least_variance(schedule, t, s)))
+    blend = prediction.blend
+    return Gaussian(mean, (blend * upper + (1 - blend) * lower).exp())  # Nichol and Dhariwal 2021, eq. (15)
+
+
+def decode(schedule: Schedule, prediction: Prediction, x_1: Tensor, t: Time, variance: Variance) -> Gaussian:
+    """p_θ(x_0 | x_1), at t = 1. The fixed variances are both β̃_2 there, since β̃_1 = 0, as in the paper's code."""
+    step = transition(schedule, prediction, x_1, t, t - 1, variance)
+    return step if variance == "learned" else Gaussian(step.mean, schedule.posterior_variance(2, 1))
+
+
+def cost(
+    schedule: Schedule,
+    prediction: Prediction,
+    x0: Tensor,
+    x_t: Tensor,
+    t: Time,
+    variance: Variance,
+    decoder: Decoder = "exact",
+) -> Tensor:
+    """The term of the bound that belongs to the step t → t − 1, in bits/dim of each image: shape (B,).
+
+    For t > 1 it is L_{t−1}; at t = 1 it is L_0, whose `decoder` counts the mass in bins of 2/255 by the "exact" normal
+    distribution or the "tanh" of the paper's code, or for data that is not grey levels takes the "density" itself.
+    """
+
+    def step() -> Tensor:
+        at = t if isinstance(t, int) else t.clamp(min=2)  # those at 1 are replaced below, and must not be log 0
+        q, p = schedule.posterior(x0, x_t, at, at - 1), transition(schedule, prediction, x_t, at, at - 1, variance)
+        return bits(q.kl(p))  # (5)  L_{t−1} = KL(q(x_{t−1}|x_t,x_0) ‖ p_θ(x_{t−1}|x_t))
+
+    def last() -> Tensor:
+        p = decode(schedule, prediction, x_t, 1, variance)
+        if decoder == "density":
+            return -bits(p.log_density(x0))
+        if decoder not in ("exact", "tanh"):
+            raise InputError(f"unknown decoder {decoder!r}; there are exact, tanh and density")
+        cdf = tanh_cdf if decoder == "tanh" else torch.special.ndtr
+        return -bits(p.log_bins(x0, half_width=1 / 255, edge=0.999, cdf=cdf))  # (13)  L_0 = −log p_θ(x_0|x_1)
+
+    if schedule.steps < 2:
+        raise InputError("the bound needs a schedule of at least 2 steps: its decoder's variance is β̃_2")
+    if isinstance(t, int):
+        return last() if t == 1 else step()
+    return last().where(t.to(x0.device) == 1, step()) if bool((t == 1).any()) else step()
+
+
+def _least_variance(schedule: Schedule, t: Time, s: Time) -> Tensor | float:
+    """β̃_ts, and β̃_2 at s = 0, where it would be 0."""
+    least = schedule.posterior_variance(t, s)
+    if isinstance(least, Tensor):
+        return least.where(torch.as_tensor(s).cpu() > 0, schedule.posterior_variance(2, 1))
+    return least if s else schedule.posterior_variance(2, 1)
+
+
+def bits(nats: Tensor) -> Tensor:
+    """Nats of each element (B, *) to bits/dim of each image (B,)."""
+    return nats.flatten(1).mean(1) / math.log(2)

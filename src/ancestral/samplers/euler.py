@@ -1,0 +1,35 @@
+"""Euler's method on the probability-flow ODE dx = x̂_0 da + ε̂ db (Karras et al. 2022, algorithm 1 without line 6)."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
+from ancestral.schedules import Schedule
+from ancestral.targets import Prediction
+
+
+@dataclass(frozen=True)
+class Euler(Sampler):
+    """x_s = x + Δa x̂_0 + Δb ε̂. `ancestral` steps further down, to √(b_s² − β̃), and adds the noise √β̃ z back.
+
+    Since x = a x̂_0 + b ε̂ it lands where DDIM with η = 0 does, and ancestral where η = 1 does, on any schedule; a test
+    holds them equal. It is here under the name by which EDM's and NCSN's users look for it.
+    """
+
+    steps: int | None = 50
+    ancestral: bool = False
+    clip: float | None = 1.0
+    spacing: Spacing = "trailing"
+
+    def times(self, schedule: Schedule) -> list[int]:
+        """`steps` of the times T..1, or all of them for None, then 0."""
+        return spaced(schedule, self.steps, self.spacing)
+
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
+        """The step t → s."""
+        (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
+        up = move.schedule.posterior_variance(move.t, move.s) if self.ancestral else 0.0
+        x = x + (a_s - a_t) * prediction.x0 + (math.sqrt(b_s**2 - up) - b_t) * prediction.eps
+        return x + math.sqrt(up) * move.z(0) if up > 0 else x, state

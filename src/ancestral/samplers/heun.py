@@ -1,0 +1,60 @@
+"""Heun's method on the probability-flow ODE (Karras et al. 2022, EDM): order 2, two passes of the network a step."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ancestral.errors import InputError
+from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
+from ancestral.schedules import Schedule
+from ancestral.targets import Prediction
+
+
+@dataclass(frozen=True)
+class Heun(Sampler):
+    """The trapezoid rule for dx = x̂_0 da + ε̂ db, which is EDM's algorithm 1, and its algorithm 2 where a = 1.
+
+    `churn` is EDM's S_churn: before a step whose σ = b/a lies within [churn_min, churn_max] noise is added, as
+    q(x_u | x_t) adds it, up to the time u of this schedule whose σ is nearest to (1 + min(churn/steps, √2 − 1)) σ_t;
+    `churn_noise` scales its deviation.
+    """
+
+    steps: int | None = 18
+    churn: float = 0.0
+    churn_min: float = 0.0
+    churn_max: float = math.inf
+    churn_noise: float = 1.0
+    clip: float | None = None
+    spacing: Spacing = "karras"
+
+    def __post_init__(self) -> None:
+        if not self.churn >= 0 or not self.churn_noise >= 0:
+            raise InputError(f"churn and churn_noise cannot be negative: {self.churn}, {self.churn_noise}")
+
+    def times(self, schedule: Schedule) -> list[int]:
+        """`steps` of the times T..1, or all of them for None, then 0."""
+        return spaced(schedule, self.steps, self.spacing)
+
+    def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
+        """The state after churning, and the step from there (EDM algorithm 2, lines 4 to 6)."""
+        (a, b), schedule = move.schedule.at(move.t), move.schedule
+        if not self.churn or a == 0 or not self.churn_min <= b / a <= self.churn_max:
+            return x, move
+        rise = min(self.churn / (self.steps or schedule.steps), math.sqrt(2) - 1)
+        u = move.t + int(((schedule.noise / schedule.signal)[move.t :] - (1 + rise) * b / a).abs().argmin())
+        if u == move.t:
+            return x, move
+        forward = schedule.forward(x, u, move.t)
+        return forward.mean + self.churn_noise * (forward.sample(move.z(1)) - forward.mean), replace(move, t=u)
+
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
+        """The step t → s: Euler's, then corrected by the estimate at its end. At s = 0 there is nothing to correct."""
+        (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
+        da, db = a_s - a_t, b_s - b_t
+        x_s = x + da * prediction.x0 + db * prediction.eps
+        if move.s == 0:
+            return x_s, state
+        x0, eps = move.predict(x_s, move.s)
+        return x + da * torch.lerp(prediction.x0, x0, 0.5) + db * torch.lerp(prediction.eps, eps, 0.5), state

@@ -1,0 +1,48 @@
+"""Annealed Langevin dynamics (Song and Ermon 2019, NCSN, algorithm 1)."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ancestral.errors import InputError
+from ancestral.gaussian import Scalar, sqrt
+from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
+from ancestral.schedules import Schedule
+from ancestral.targets import Prediction
+
+
+@dataclass(frozen=True)
+class Langevin(Sampler):
+    """At each noise level x ← x + ½α s(x) + √α z, `steps_per_level` times, with α = step_size · b_t²/b_1².
+
+    s = −ε̂/b_t is the score. `steps` is the number of levels, all T of the schedule for None; x stays as it is between
+    two of them. After the last the noise that is left is taken away, x̂_0 (Song and Ermon 2020).
+    """
+
+    steps_per_level: int = 100
+    step_size: float = 2e-5
+    steps: int | None = None
+    clip: float | None = None
+    spacing: Spacing = "trailing"
+
+    def __post_init__(self) -> None:
+        if self.steps_per_level < 1 or not self.step_size > 0:
+            raise InputError("Langevin dynamics needs steps_per_level of at least 1 and a step_size above 0")
+
+    def times(self, schedule: Schedule) -> list[int]:
+        """The noise levels visited, then 0."""
+        return spaced(schedule, self.steps, self.spacing)
+
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
+        """All steps of the level t; at the last level also the step to x̂_0."""
+        b, smallest = move.schedule.at(move.t)[1], move.schedule.at(1)[1]
+        alpha = self.step_size * b**2 / smallest**2
+        for number in range(self.steps_per_level):
+            eps = prediction.eps if number == 0 else move.predict(x, move.t).eps
+            x = langevin_step(x, eps, b, alpha, move.z(number))
+        return x if move.s else move.predict(x, move.t).x0, state
+
+
+def langevin_step(x: Tensor, eps: Tensor, b: Scalar, alpha: Scalar, z: Tensor) -> Tensor:
+    """One step of size α towards, and around, what is likely at the noise level b."""
+    return x - 0.5 * alpha * eps / b + sqrt(alpha) * z  # x + ½α s + √α z, s = −ε̂/b

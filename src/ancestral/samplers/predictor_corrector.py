@@ -1,0 +1,36 @@
+"""Predictor-corrector sampling (Song et al. 2021, algorithms 1 to 3): ancestral steps, each followed by Langevin's."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ancestral.errors import InputError
+from ancestral.samplers.ddpm import DDPM
+from ancestral.samplers.langevin import langevin_step
+from ancestral.samplers.loop import Move
+from ancestral.targets import Prediction
+
+
+@dataclass(frozen=True)
+class PredictorCorrector(DDPM):
+    """The predictor is DDPM; the corrector then walks at the level s with steps of α = 4 (snr · b_s)².
+
+    The authors take 2 (snr · ‖z‖/‖score‖)² over the batch for their ε = α/2. ‖z‖/‖score‖ is about b_s; with that in its
+    place no image's step depends on its neighbours.
+    """
+
+    corrections: int = 1
+    snr: float = 0.16
+
+    def __post_init__(self) -> None:
+        if self.corrections < 1 or not self.snr > 0:
+            raise InputError("a corrector needs at least 1 correction and an snr above 0")
+
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
+        """The predictor's step t → s, then the corrections at s; none at s = 0."""
+        x, state = super().advance(x, prediction, move, state)
+        if move.s:
+            b = move.schedule.at(move.s)[1]
+            for number in range(self.corrections):
+                x = langevin_step(x, move.predict(x, move.s).eps, b, 4 * (self.snr * b) ** 2, move.z(1 + number))
+        return x, state

@@ -1,0 +1,73 @@
+"""UniPC of order 2 (Zhao et al. 2023, B₂(h), data prediction): DPM-Solver++ 2M, whose last step is corrected once the
+next estimate is there. Order 3 at one pass of the network a step.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ancestral.samplers.dpm_solver import slope
+from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
+from ancestral.schedules import Schedule
+from ancestral.targets import Prediction
+
+
+class Past(NamedTuple):
+    """A step that was made: from x at time t, with the estimate x0 there, and the past of that step."""
+
+    t: int
+    x: Tensor
+    x0: Tensor
+    before: "Past | None"
+
+
+@dataclass(frozen=True)
+class UniPC(Sampler):
+    """The predictor is DPM-Solver++ 2M. The corrector repeats the step just made, with the estimate at its end too."""
+
+    steps: int | None = 20
+    clip: float | None = None
+    spacing: Spacing = "trailing"
+
+    def times(self, schedule: Schedule) -> list[int]:
+        """`steps` of the times T..1, or all of them for None, then 0."""
+        return spaced(schedule, self.steps, self.spacing)
+
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Past | None) -> tuple[Tensor, Past]:
+        """Correct the step that led to t, then predict the step t → s. The state is the past of both."""
+        schedule, x0 = move.schedule, prediction.x0
+        if state is not None:
+            x = _step(schedule, state.t, move.t, state.x, _corrected(schedule, state, move.t, x0))
+        line = x0 if state is None else x0 + slope(schedule, state.t, move.t, move.s) * (x0 - state.x0)
+        before = state._replace(before=None) if state else None
+        return _step(schedule, move.t, move.s, x, line), Past(move.t, x, x0, before)
+
+
+def _step(schedule: Schedule, t: int, s: int, x: Tensor, x0: Tensor) -> Tensor:
+    """The exact step t → s for a constant x̂_0."""
+    (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(s)
+    return (b_s / b_t) * x + (a_s - a_t * b_s / b_t) * x0
+
+
+def _corrected(schedule: Schedule, past: Past, s: int, x0_s: Tensor) -> Tensor:
+    """The constant x̂_0 that makes the step past.t → s as good as the estimates before, at and after past.t allow.
+
+    It is x̂_0 + ρ₁ D₁ + ρ₂ D₂ with D₁ = (x̂_before − x̂)/r, D₂ = x̂_s − x̂ and weights ρ by which the first moments of the
+    integral are exact: ρ₁ + ρ₂ = φ₂/B, r ρ₁ + ρ₂ = 2 φ₃/B (their eq. 12, with B = e^−h − 1 and r = −h_before/h).
+    """
+    if schedule.at(past.t)[0] == 0:
+        return past.x0 + 0.5 * (x0_s - past.x0)
+    now, late = (math.log(a / b) for a, b in (schedule.at(past.t), schedule.at(s)))
+    if past.before is None or schedule.at(past.before.t)[0] == 0:
+        return past.x0 + 0.5 * (x0_s - past.x0)
+    a, b = schedule.at(past.before.t)
+    h = late - now
+    r = (math.log(a / b) - now) / h
+    B = math.expm1(-h)
+    phi_2 = B / -h - 1
+    phi_3 = phi_2 / -h - 0.5
+    total, moment = phi_2 / B, 2 * phi_3 / B
+    rho_1 = (moment - total) / (r - 1)
+    return past.x0 + rho_1 / r * (past.before.x0 - past.x0) + (total - rho_1) * (x0_s - past.x0)
