@@ -52,6 +52,9 @@ class NetConfig:
     """Share of features dropped in each block while training."""
     patch: int = 1
     """Fold patch x patch pixels into channels first: 2 is about four times as fast on small images."""
+    groups: int | None = None
+    """Groups of every group norm; None is 32, and fewer in narrow layers. One number for all is what other libraries
+    need of a model that is exported to them."""
 
 
 @dataclass(frozen=True)
