@@ -6,6 +6,7 @@ renamed over it. So at any moment the target is the old file or the new one, who
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,6 +47,35 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill; on leaving the block it becomes `path`, on an error it is removed.
+
+    Raises InputError where `path` is taken, before anything is written, and OSError like `atomic`.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{path} is not empty, and nothing there is overwritten; give --out a new folder")
+    if (path.exists() or path.is_symlink()) and not path.is_dir():
+        raise InputError(f"{path} is a file; give --out a folder")
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())  # mkdtemp makes private folders
+        if path.is_dir():
+            path.rmdir()  # it is empty, and not every system renames over a folder
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(
+            f"could not write {path}: {error.strerror or error}; make room or choose another folder"
+        ) from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
