@@ -79,10 +79,11 @@ def push(address: str, path: Path, card: str, private: bool = False) -> str:
 def _explained(address: str) -> Iterator[None]:
     """Turn what the Hub's library raises into an InputError that says what to do."""
     try:
-        import huggingface_hub.errors as errors
-        from httpx import HTTPError
+        from huggingface_hub import errors
     except ImportError:
         raise InputError(f"{address} needs one more package: pip install 'ancestral[hub]'") from None
+    # its HTTP library, and with it what a broken connection raises, has changed twice; the base is always this one
+    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
     try:
         yield
     except errors.GatedRepoError:
@@ -101,7 +102,7 @@ def _explained(address: str) -> Iterator[None]:
         ) from None
     except errors.HFValidationError as error:
         raise InputError(f"{address} is no address: {_line(error)}") from None
-    except (errors.HfHubHTTPError, HTTPError, OSError) as error:
+    except (http_error, OSError) as error:
         raise InputError(f"the Hub refused {address}, or cannot be reached: {_line(error)}") from None
 
 
