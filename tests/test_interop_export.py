@@ -260,7 +260,9 @@ def test_a_full_disk_leaves_nothing_behind(refused, tmp_path, monkeypatch):
         raise ancestral.storage.SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(ancestral.storage.safetensors.torch, "save_file", full)
-    assert "No space left" in refused("export", tmp_path / "run")
+    line = refused("export", tmp_path / "run")
+    assert "No space left" in line
+    assert line.count("could not write") == 1
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.safetensors"]
 
 

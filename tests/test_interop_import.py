@@ -412,6 +412,7 @@ def test_pipelines_of_other_kinds(folder, tmp_path, refused):
     change(folder / "model_index.json", vqvae=["diffusers", "VQModel"])
     untouched(tmp_path, refused, folder, "has a vqvae")
     untouched(tmp_path, refused, tmp_path / "nowhere", "there is no folder")
+    untouched(tmp_path, refused, "hf://google/ddpm-cifar10-32", "hf download")
     untouched(tmp_path, refused, folder / "model_index.json", "there is no folder")
 
 

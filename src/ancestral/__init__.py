@@ -16,12 +16,24 @@ _WHERE = {
     "Model": "ancestral.model",
     "load": "ancestral.model",
 }
-_ROOMS = ("bound", "config", "data", "guidance", "nets", "oracle", "randomness", "samplers", "schedules", "targets")
+_ROOMS = (
+    "bound",
+    "config",
+    "data",
+    "guidance",
+    "interop",
+    "nets",
+    "oracle",
+    "randomness",
+    "samplers",
+    "schedules",
+    "targets",
+)
 
 __all__ = ["Diffusion", "Model", "Prediction", "load", *_ROOMS]
 
 if TYPE_CHECKING:
-    from ancestral import bound, config, data, guidance, nets, oracle, randomness, samplers, schedules, targets
+    from ancestral import bound, config, data, guidance, interop, nets, oracle, randomness, samplers, schedules, targets
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load
     from ancestral.targets import Prediction

@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ancestral.cli.parse import parse
+from ancestral.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ def main(argv: Sequence[str]) -> int:
     from ancestral import interop, storage
     from ancestral.model import FILE_NAME
 
+    if options.folder.parts[:1] == ("hf:",):
+        raise InputError(
+            "models of other libraries are not fetched: `hf download USER/REPO --local-dir DIR`, then import DIR"
+        )
     out = options.out or Path("runs") / options.folder.resolve().name
     model, remarks = interop.read_pipeline(options.folder)
     with storage.atomic_folder(out) as folder:
