@@ -5,8 +5,11 @@ import dataclasses
 import pytest
 import torch
 
+from ancestral import cli
 from ancestral import config as configs
 from ancestral.data import Dataset
+from ancestral.data.codec import Codec
+from ancestral.model import Facts, Model, build
 from ancestral.training import RunFolder, Trainer
 
 
@@ -45,3 +48,53 @@ def tiny_run(tmp_path_factory):
     folder.begin(trainer.config)
     list(trainer.run(folder))
     return folder
+
+
+def wake(net):
+    """Give the layers that are initialised to zero some weight, or nothing would be compared."""
+    for parameter in net.parameters():
+        if parameter.abs().max() < 1e-4:
+            torch.nn.init.normal_(parameter, std=0.02)
+    return net
+
+
+def untrained(shape=(3, 8, 8), classes=(), process=None, **net):
+    """A model with random weights: a tiny U-Net, or for one dimension an MLP."""
+    settings = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.1, "groups": 4, **net}
+    config = dataclasses.replace(
+        configs.Config(), net=configs.NetConfig(**settings), process=process or configs.ProcessConfig()
+    )
+    facts = Facts(shape, Codec("uint8" if len(shape) == 3 else "float"), tuple(classes))
+    denoiser = build(config, facts)
+    wake(denoiser)
+    return Model(denoiser, config, facts, step=3)
+
+
+@pytest.fixture
+def run(capsys):
+    """What `ancestral ARGV` prints; exit code 0."""
+
+    def call(*argv):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(word) for word in argv])
+        captured = capsys.readouterr()
+        assert stop.value.code == 0, captured.err
+        return captured.out
+
+    return call
+
+
+@pytest.fixture
+def refused(capsys):
+    """The one line in which `ancestral ARGV` is refused; exit code 2."""
+
+    def call(*argv):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(word) for word in argv])
+        captured = capsys.readouterr()
+        assert stop.value.code == 2
+        assert captured.err.startswith("ancestral: ")
+        assert captured.err.count("\n") == 1, captured.err
+        return captured.err
+
+    return call

@@ -70,7 +70,7 @@ def test_every_option_has_help_and_its_default(capsys, verb):
         "-h, --help"
     )[2]
     options = re.split(r" (?:-n INT, )?(?=--(?!no-)[a-z-]+ |--[a-z-]+, )", text)[1:]
-    assert len(options) == {"train": 37, "sample": 13, "info": 0}[verb]
+    assert len(options) == {"train": 38, "sample": 13, "info": 0, "export": 3, "import": 1}[verb]
     for option in options:
         assert re.search(r"[A-Za-z].* \(default: ", option), option
 
@@ -286,6 +286,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         (["train", "digits", "--ema", "1.5"], "--ema must be"),
         (["train", "digits", "--mults", "0"], "--mults at least 1"),
         (["train", "digits", "--width", "2"], "at least 4"),
+        (["train", "digits", "--groups", "0"], "--groups 0 must divide"),
+        (["train", "digits", "--groups", "5"], "--groups 5 must divide"),
         (["train", "digits", "--seed", str(2**70)], "below 2^63"),
         (["train", "digits", "--timesteps", "0"], "at least 1 step"),
         (["train", "digits", "--device", "abacus"], "no device 'abacus'"),

@@ -17,7 +17,7 @@ SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
     {"errors"},
-    {"gaussian", "config", "randomness", "storage", "device"},
+    {"gaussian", "config", "randomness", "storage", "hub", "device"},
     {"schedules"},
     {"targets", "nets"},
     {"reverse", "weighting", "oracle", "guidance"},
@@ -25,7 +25,7 @@ LAYERS = [
     {"likelihood"},
     {"data"},
     {"model"},
-    {"training", "report"},
+    {"training", "report", "interop"},
     {"cli"},
 ]
 """A room imports from rooms above it in this list, never from its own row or below."""
@@ -130,6 +130,8 @@ def python(code):
         "from ancestral.cli import run; run(['--help'])",
         "from ancestral.cli import run\ntry: run(['train', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['sample', '--help'])\nexcept SystemExit: pass",
+        "from ancestral.cli import run\ntry: run(['export', '--help'])\nexcept SystemExit: pass",
+        "from ancestral.cli import run\ntry: run(['import', '--help'])\nexcept SystemExit: pass",
     ],
 )
 def test_no_torch_before_it_is_needed(code):

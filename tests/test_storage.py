@@ -85,3 +85,23 @@ def test_a_disk_without_room_leaves_the_old_file(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with storage.atomic_folder(tmp_path / "new" / "folder") as folder:
+        (folder / "part").write_text("x")
+        assert not (tmp_path / "new" / "folder").exists()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["folder"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError), storage.atomic_folder(tmp_path / "empty") as folder:
+        (folder / "missing" / "part").write_text("x")
+    assert list((tmp_path / "empty").iterdir()) == []
+    with storage.atomic_folder(tmp_path / "empty") as folder:
+        (folder / "part").write_text("x")
+    assert (tmp_path / "empty" / "part").read_text() == "x"
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "empty"}
+    for taken, says in ((tmp_path / "empty", "not empty"), (tmp_path / "empty" / "part", "is a file")):
+        with pytest.raises(InputError, match=says), storage.atomic_folder(taken):
+            pass
+    with pytest.raises(OSError, match="could not write"), storage.atomic_folder(tmp_path / "empty" / "part" / "x"):
+        pass

@@ -53,6 +53,9 @@ class NetConfig:
     """Share of features dropped in each block while training."""
     patch: int = 1
     """Fold patch x patch pixels into channels first: 2 is about four times as fast on small images."""
+    groups: int | None = None
+    """Groups of every group norm; None is 32, and fewer in narrow layers. One number for all is what other libraries
+    need of a model that is exported to them."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,15 @@ class ProcessConfig:
     """How the noise grows: linear (DDPM), cosine (Improved DDPM), sigmoid, geometric (NCSN), karras (EDM), flow."""
     timesteps: int = 1000
     """T, the number of noise levels."""
+    target: Literal["eps", "x0", "v", "score", "flow", "edm"] = "eps"
+    """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a
+    flow, or EDM's F."""
     sigma_min: float | None = None
     """Least noise of geometric and karras; None is 0.01 and 0.002."""
     sigma_max: float | None = None
     """Most noise of geometric and karras; None is 50 and 80."""
     zero_terminal_snr: bool = False
     """Shift linear, cosine or sigmoid so that the last level holds no signal at all; not for eps and score."""
-    target: Literal["eps", "x0", "v", "score", "flow", "edm"] = "eps"
-    """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a
-    flow, or EDM's F."""
     learned_variance: bool = False
     """Also learn the variance of the reverse steps, by the bound (Improved DDPM's hybrid loss)."""
 

@@ -6,6 +6,7 @@ the config, the schedule, the target, the codec, the shape of an image, the clas
 
 import json
 import math
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ancestral import __version__, nets, samplers, schedules, storage, targets
+from ancestral import __version__, hub, nets, samplers, schedules, storage, targets
 from ancestral.config import Config
 from ancestral.data.codec import Codec
 from ancestral.device import pick_device
@@ -152,6 +153,41 @@ class Model:
         }
         storage.write_tensors(path, self.denoiser.net.state_dict(), metadata)
 
+    def push(self, address: str, private: bool = False) -> str:
+        """Upload the model file to hf://user/repo, which is made if need be, and return the URL of the repository.
+
+        `load` reads it from there. Raises InputError where the Hub refuses or cannot be reached.
+        """
+        hub.parse(address)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / FILE_NAME
+            self.save(path)
+            return hub.push(address, path, self._card(address), private)
+
+    def _card(self, address: str) -> str:
+        """The model card: what the Hub lists the model by, and how to load it."""
+        shape = "×".join(str(side) for side in self.facts.shape)
+        classes = f" Classes: {', '.join(self.facts.classes)}." if self.facts.classes else ""
+        return f"""\
+---
+library_name: ancestral
+tags:
+- ddpm
+- diffusion
+- unconditional-image-generation
+---
+# {hub.parse(address).repo}
+
+A denoising diffusion model of items of {shape}, trained for {self.step:,} steps with ancestral {self.version}.{classes}
+
+    pip install 'ancestral[hub]'
+    ancestral sample {address}
+
+or in Python:
+
+    images = ancestral.load("{address}").sample(16)
+"""
+
 
 def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
     """The untrained network that a config asks for, for items of a shape. Raises InputError where they do not fit."""
@@ -170,6 +206,7 @@ def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
         out_channels=answers * channels,
         classes=classes or None,
         patch=net.patch,
+        groups=net.groups,
     )
     unet.check_size(height, width)
     return unet
@@ -203,7 +240,9 @@ def _scaled(net: nn.Module, schedule: Schedule, target: Target) -> nn.Module:
 
 
 def find(path: str | Path) -> Path:
-    """The model file of a run folder, or the file itself. Raises InputError where there is neither."""
+    """The model file of a run folder, of hf://user/repo, or the file itself. Raises InputError where there is none."""
+    if hub.is_address(path):
+        return hub.fetch(str(path), FILE_NAME)
     path = Path(path)
     if path.is_dir():
         if not (path / FILE_NAME).is_file():
@@ -215,7 +254,10 @@ def find(path: str | Path) -> Path:
 
 
 def load(path: str | Path, device: str = "auto") -> Model:
-    """The model of a run folder or of a `model.safetensors`, ready to sample. Raises InputError where it is not one."""
+    """The model of a run folder, a `model.safetensors` or hf://user/repo, ready to sample.
+
+    Raises InputError where it is not one.
+    """
     path = find(path)
     tensors, metadata = storage.read_tensors(path)
     config, facts = describe(path, metadata)

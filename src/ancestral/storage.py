@@ -6,6 +6,7 @@ renamed over it. So at any moment the target is the old file or the new one, who
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,24 +29,57 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
+        with _named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill; on leaving the block it becomes `path`, on an error it is removed.
+
+    Raises InputError where `path` is taken, before anything is written, and OSError like `atomic`.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{path} is not empty, and nothing there is overwritten; give --out a new folder")
+    if (path.exists() or path.is_symlink()) and not path.is_dir():
+        raise InputError(f"{path} is a file; give --out a folder")
+    with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary  # the files in it name themselves where they fail
+        with _named(path):
+            temporary.chmod(0o777 & ~_umask())  # mkdtemp makes private folders
+            if path.is_dir():
+                path.rmdir()  # it is empty, and not every system renames over a folder
+            temporary.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which path could not be written, why, and what to do."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(
             f"could not write {path}: {reason}; make room or choose another folder (what was there is untouched)"
         ) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ traceback.
 import difflib
 import importlib
 import io
+import keyword
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ VERBS = {
     "train": "train a model on built-in data or on your own images",
     "sample": "draw images from a trained model: grid, files, animation, film strip",
     "info": "what a run or a model file holds",
+    "export": "a model for other programs: diffusers, ONNX",
+    "import": "a model from diffusers",
 }
 
 USAGE = f"""\
@@ -61,5 +64,6 @@ def run(argv: Sequence[str]) -> int:
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.0)[0]
         raise InputError(f"there is no verb {verb!r}; did you mean {near}? There are {', '.join(VERBS)}")
-    code: int = importlib.import_module(f"ancestral.cli.{verb}").main(rest)
+    module = f"{verb}_" if keyword.iskeyword(verb) else verb
+    code: int = importlib.import_module(f"ancestral.cli.{module}").main(rest)
     return code

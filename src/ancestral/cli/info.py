@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -14,8 +13,8 @@ from ancestral.cli.parse import parse
 class Options:
     """Show what a run or a model file holds."""
 
-    run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run folder, or its model.safetensors."""
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+    """Run folder, its model.safetensors, or hf://user/repo."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,20 +23,23 @@ def main(argv: Sequence[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from ancestral import hub
     from ancestral import model as models
 
     path = models.find(options.run)
     model = models.load(path, "cpu")
     config, facts, schedule = model.config, model.facts, model.denoiser.schedule
     rows = {
-        "model": str(path),
+        "model": options.run if hub.is_address(options.run) else str(path),
         "preset": config.preset,
-        "trained": f"{model.step:,} of {config.train.steps:,} steps of {config.train.batch_size} "
+        "trained": f"elsewhere; imported from {config.data.source}"
+        if config.preset == "imported"
+        else f"{model.step:,} of {config.train.steps:,} steps of {config.train.batch_size} "
         f"on {config.data.source}, seed {config.train.seed}",
         "item": "x".join(str(side) for side in facts.shape) + f", coded as {facts.codec.kind}",
         "classes": ", ".join(facts.classes) or "none",
         "network": f"{sum(p.numel() for p in model.denoiser.parameters()):,} parameters, width {config.net.width}",
-        "schedule": f"{config.process.schedule}, T = {schedule.steps}; x_T has {float(schedule.signal[-1]):.2g} of x_0",
+        "schedule": f"{schedule.spec['name']}, T = {schedule.steps}; x_T has {float(schedule.signal[-1]):.2g} of x_0",
         "target": model.denoiser.target.name,
         "mean": " ".join(str(value) for value in facts.mean) or "not kept",
         "file": f"{path.stat().st_size / 1e6:.1f} MB, written by ancestral {model.version}",

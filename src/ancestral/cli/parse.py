@@ -9,6 +9,7 @@ import difflib
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -72,3 +73,11 @@ def _unfold(panel: str) -> str:
         return f"{missing[1]} is missing"
     told = re.sub(r"^(Parsing error|Value error|Missing argument|Invalid choice|Required options) ", "", told)
     return re.split(r" Argument helptext:| For full helptext", told)[0].rstrip(".")
+
+
+def home(run: str) -> Path:
+    """The folder that what is made of a model goes to: its run folder, or runs/REPO for one of the Hub."""
+    from ancestral import hub
+    from ancestral.model import find
+
+    return Path("runs") / hub.parse(run).repo.rpartition("/")[2] if hub.is_address(run) else find(run).parent

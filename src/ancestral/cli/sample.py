@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from ancestral.cli.parse import parse
+from ancestral.cli.parse import home, parse
 from ancestral.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ FRAMES = 40
 class Options:
     """Draw images from a trained model."""
 
-    run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run folder, or its model.safetensors."""
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+    """Run folder, its model.safetensors, or hf://user/repo."""
     n: Annotated[int, arg(aliases=["-n"])] = 64
     """How many images."""
     sampler: str | None = None
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     model = models.load(options.run, options.device)
     sampler = model.sampler(options.sampler, **settings)
     sampler.times(model.denoiser.schedule)  # refuses a number of steps that does not fit before any work is done
-    folder = models.find(options.run).parent / "samples"
+    folder = home(options.run) / "samples"
     name = _name(options)
     out = options.out or folder / f"{name}.png"
     _check_out(out, model)

@@ -99,6 +99,8 @@ def _check(config: Config) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
     if min(net.width, net.blocks, net.patch, *net.mults) < 1 or not net.mults or net.width % 2 or net.width < 4:
         raise InputError("--width must be even and at least 4, and --blocks, --patch and each of --mults at least 1")
+    if net.groups is not None and (net.groups < 1 or any(net.width * mult % net.groups for mult in (1, *net.mults))):
+        raise InputError(f"--groups {net.groups} must divide --width, and with it the channels of every level")
 
 
 def _refuse_changes(saved: Config, asked: Config, folder: "RunFolder") -> None:

@@ -39,6 +39,7 @@ class UNet(nn.Module):
         out_channels: of the output; `channels` unless given.
         classes: number of class labels; the network also learns an embedding for "no class".
         patch: side of the space-to-depth stem; 1 is the paper's network.
+        groups: of every group norm; None is the paper's 32, and fewer in narrow layers.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class UNet(nn.Module):
         out_channels: int | None = None,
         classes: int | None = None,
         patch: int = 1,
+        groups: int | None = None,
     ) -> None:
         super().__init__()
         self.channels, self.width, self.classes, self.patch = channels, width, classes, patch
@@ -67,28 +69,29 @@ class UNet(nn.Module):
         self.stem = _conv(depth, width)
 
         widths = [width * mult for mult in mults]
+        if groups is not None and (groups < 1 or any(after % groups for after in [width, *widths])):
+            raise InputError(f"groups={groups} does not divide the channels of every level, {[width, *widths]}")
         attends = [resolution >> level in attention for level in range(len(mults))]
         skips = [width]
         self.down = nn.ModuleList()
         for level, (before, after) in enumerate(pairwise([width, *widths])):
             for block in range(blocks):
-                self.down.append(Stage(before if block == 0 else after, after, temb, dropout, attends[level]))
+                self.down.append(Stage(before if block == 0 else after, after, temb, dropout, attends[level], groups))
                 skips.append(after)
             if level < len(mults) - 1:
                 self.down.append(Downsample(after))
                 skips.append(after)
-        self.middle = nn.ModuleList(
-            [Stage(after, after, temb, dropout, attend=True), Stage(after, after, temb, dropout, attend=False)]
-        )
+        self.middle = nn.ModuleList([Stage(after, after, temb, dropout, attend, groups) for attend in (True, False)])
         self.up = nn.ModuleList()
         x_width = after
         for level in reversed(range(len(mults))):
             for _ in range(blocks + 1):
-                self.up.append(Stage(x_width + skips.pop(), widths[level], temb, dropout, attends[level], skip=True))
+                before = x_width + skips.pop()
+                self.up.append(Stage(before, widths[level], temb, dropout, attends[level], groups, skip=True))
                 x_width = widths[level]
             if level:
                 self.up.append(Upsample(x_width))
-        self.norm = _norm(x_width)
+        self.norm = _norm(x_width, groups)
         self.out = _conv(x_width, (out_channels or channels) * patch**2, scale=ZERO)
 
     def check_size(self, height: int, width: int) -> None:
@@ -131,13 +134,20 @@ class Stage(nn.Module):
     """A residual block, and self-attention after it where `attend` is set."""
 
     def __init__(
-        self, in_width: int, out_width: int, temb: int, dropout: float, attend: bool, skip: bool = False
+        self,
+        in_width: int,
+        out_width: int,
+        temb: int,
+        dropout: float,
+        attend: bool,
+        groups: int | None,
+        skip: bool = False,
     ) -> None:
         super().__init__()
         self.skip = skip
         """Whether the input is joined with the skip connection of the same resolution."""
-        self.block = ResidualBlock(in_width, out_width, temb, dropout)
-        self.attention = SelfAttention(out_width) if attend else nn.Identity()
+        self.block = ResidualBlock(in_width, out_width, temb, dropout, groups)
+        self.attention = SelfAttention(out_width, groups) if attend else nn.Identity()
 
     def forward(self, x: Tensor, temb: Tensor) -> Tensor:
         """(B, in_width, H, W) to (B, out_width, H, W)."""
@@ -148,12 +158,12 @@ class Stage(nn.Module):
 class ResidualBlock(nn.Module):
     """norm, swish, conv; add the time; norm, swish, dropout, conv; add the input (by a 1×1 where widths differ)."""
 
-    def __init__(self, in_width: int, out_width: int, temb: int, dropout: float) -> None:
+    def __init__(self, in_width: int, out_width: int, temb: int, dropout: float, groups: int | None) -> None:
         super().__init__()
-        self.norm1 = _norm(in_width)
+        self.norm1 = _norm(in_width, groups)
         self.conv1 = _conv(in_width, out_width)
         self.time = _init(nn.Linear(temb, out_width))
-        self.norm2 = _norm(out_width)
+        self.norm2 = _norm(out_width, groups)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = _conv(out_width, out_width, scale=ZERO)
         self.shortcut = nn.Identity() if in_width == out_width else _conv(in_width, out_width, kernel=1)
@@ -169,9 +179,9 @@ class ResidualBlock(nn.Module):
 class SelfAttention(nn.Module):
     """One head over all positions, residual; q, k and v come from one 1×1 convolution."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, groups: int | None) -> None:
         super().__init__()
-        self.norm = _norm(width)
+        self.norm = _norm(width, groups)
         self.qkv = _conv(width, 3 * width, kernel=1, fan_out=width)  # three layers of `width` outputs, drawn as such
         self.out = _conv(width, width, kernel=1, scale=ZERO)
 
@@ -229,12 +239,12 @@ class Upsample(nn.Module):
         return torch.stack(rows, dim=2).reshape(batch, 2 * height, 2 * columns, width).permute(0, 3, 1, 2)
 
 
-def _norm(width: int) -> nn.GroupNorm:
-    """Group normalisation in the paper's 32 groups; a narrow layer gets fewer, so that each has 4 channels as there.
+def _norm(width: int, groups: int | None = None) -> nn.GroupNorm:
+    """Group normalisation in `groups` groups; None is the paper's 32, and fewer in a narrow layer, of 4 channels each.
 
     A group of one channel would wipe out that channel's mean, and could not be normalised on a single pixel at all.
     """
-    return nn.GroupNorm(math.gcd(32, width // 4, width), width, eps=1e-6)
+    return nn.GroupNorm(groups or math.gcd(32, width // 4, width), width, eps=1e-6)
 
 
 def _conv(

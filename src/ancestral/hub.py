@@ -1,0 +1,111 @@
+"""Models on the Hugging Face Hub, by address: hf://user/repo, hf://user/repo@revision, hf://user/repo/sub/folder.
+
+huggingface_hub is an extra, imported where it is used.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from ancestral.errors import InputError
+
+SCHEME = "hf://"
+ADDRESS = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<folder>.*?))?/*")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A folder of a repository at a revision; None is the newest, "" the whole repository."""
+
+    repo: str
+    revision: str | None
+    folder: str
+
+    def inside(self, name: str) -> str:
+        """The path of a file of this folder in the repository."""
+        return f"{self.folder}/{name}" if self.folder else name
+
+
+def is_address(path: object) -> bool:
+    """Whether this is an address on the Hub, not a path."""
+    return isinstance(path, str) and path.startswith(SCHEME)
+
+
+def parse(address: str) -> Address:
+    """The parts of an address; a slash within a revision is written %2F. Raises InputError where it is not one."""
+    match = ADDRESS.fullmatch(address)
+    if match is None or ".." in address:
+        raise InputError(
+            f"{address} is no address: write hf://user/repo, hf://user/repo@revision or hf://user/repo/folder"
+        )
+    revision = match["revision"]
+    return Address(match["repo"], unquote(revision) if revision else None, match["folder"] or "")
+
+
+def fetch(address: str, name: str) -> Path:
+    """The file `name` at this address, downloaded unless it is in the Hub's cache. Raises InputError if it is not."""
+    place = parse(address)
+    with _explained(address):
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(place.repo, place.inside(name), revision=place.revision))
+
+
+def push(address: str, path: Path, card: str, private: bool = False) -> str:
+    """Upload a file to this address, in one commit with a model card if there is none yet, and return the repo's URL.
+
+    The repository is made, private or not, if need be. Raises InputError where that cannot be.
+    """
+    place = parse(address)
+    with _explained(address):
+        from huggingface_hub import CommitOperationAdd, HfApi
+
+        api = HfApi()
+        url = str(api.create_repo(place.repo, private=private, exist_ok=True))
+        files: dict[str, str | bytes] = {place.inside(path.name): str(path)}
+        if not api.file_exists(place.repo, "README.md", revision=place.revision):
+            files["README.md"] = card.encode()
+        operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in files.items()]
+        api.create_commit(
+            place.repo, operations, commit_message=f"Upload {path.name} with ancestral", revision=place.revision
+        )
+    return url
+
+
+@contextlib.contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Turn what the Hub's library raises into an InputError that says what to do."""
+    try:
+        from huggingface_hub import errors
+    except ImportError:
+        raise InputError(f"{address} needs one more package: pip install 'ancestral[hub]'") from None
+    # its HTTP library, and with it what a broken connection raises, has changed twice; the base is always this one
+    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise InputError(f"{address} is gated: ask for access on its page, then log in with `hf auth login`") from None
+    except errors.RepositoryNotFoundError:
+        raise InputError(
+            f"there is no {address}, or it is private: check the name, or log in with `hf auth login`"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise InputError(f"{address} has no such revision; leave @ and what follows out for the newest") from None
+    except errors.LocalEntryNotFoundError:
+        raise InputError(f"{address} is not in the cache and the Hub cannot be reached; check the network") from None
+    except errors.EntryNotFoundError:
+        raise InputError(
+            f"{address} holds no model of ancestral's; give the folder of it: hf://user/repo/folder"
+        ) from None
+    except errors.HFValidationError as error:
+        raise InputError(f"{address} is no address: {_line(error)}") from None
+    except (http_error, OSError) as error:
+        raise InputError(f"the Hub refused {address}, or cannot be reached: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

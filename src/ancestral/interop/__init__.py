@@ -1,0 +1,6 @@
+"""Models to and from other programs: folders of diffusers, both ways, and ONNX files. diffusers is never imported."""
+
+from ancestral.interop.onnx_file import write_onnx
+from ancestral.interop.pipeline import read_pipeline, write_pipeline
+
+__all__ = ["read_pipeline", "write_onnx", "write_pipeline"]

@@ -1,0 +1,171 @@
+"""Models by hf://user/repo, with a stand-in for the Hub: a folder, whose calls must bind to the real signatures."""
+
+import inspect
+import shutil
+import sys
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import errors
+
+import ancestral
+from ancestral import hub
+from ancestral.errors import InputError
+from conftest import untrained
+
+HTTP = sys.modules[errors.HfHubHTTPError.__bases__[0].__module__]
+"""The HTTP library that it uses, which is another in other versions."""
+
+REAL = {
+    "hf_hub_download": huggingface_hub.hf_hub_download,
+    **{name: getattr(huggingface_hub.HfApi, name) for name in ("create_repo", "file_exists", "create_commit")},
+}
+
+
+class Hub:
+    """What of the Hub's library is used, over a folder: each call is checked against the real function first."""
+
+    def __init__(self, path):
+        self.path, self.repos, self.fails = path, {}, None
+
+    def call(self, name, *args, **kwargs):
+        bound = inspect.signature(REAL[name]).bind(*args, **kwargs)
+        if self.fails:
+            raise self.fails
+        return bound.arguments
+
+    def download(self, *args, **kwargs):
+        asked = self.call("hf_hub_download", *args, **kwargs)
+        folder = self.path / asked["repo_id"]
+        if not folder.is_dir():
+            raise failure(errors.RepositoryNotFoundError)
+        if asked.get("revision") not in (None, "main", "refs/pr/1"):
+            raise failure(errors.RevisionNotFoundError)
+        if not (folder / asked["filename"]).is_file():
+            raise failure(errors.RemoteEntryNotFoundError)
+        return str(folder / asked["filename"])
+
+    def create_repo(self, *args, **kwargs):
+        asked = self.call("create_repo", None, *args, **kwargs)
+        assert asked["exist_ok"]
+        (self.path / asked["repo_id"]).mkdir(parents=True, exist_ok=True)
+        self.repos.setdefault(asked["repo_id"], asked["private"])
+        return huggingface_hub.RepoUrl(f"https://huggingface.co/{asked['repo_id']}")
+
+    def file_exists(self, *args, **kwargs):
+        asked = self.call("file_exists", None, *args, **kwargs)
+        return (self.path / asked["repo_id"] / asked["filename"]).is_file()
+
+    def create_commit(self, *args, **kwargs):
+        asked = self.call("create_commit", None, *args, **kwargs)
+        assert asked["commit_message"]
+        for operation in asked["operations"]:
+            target = self.path / asked["repo_id"] / operation.path_in_repo
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(operation.path_or_fileobj, bytes):
+                target.write_bytes(operation.path_or_fileobj)
+            else:
+                shutil.copy(operation.path_or_fileobj, target)
+
+
+def failure(kind, message="404 Client Error.\n\nNot there (Request ID: 1)"):
+    return kind(message, response=HTTP.Response(404, request=HTTP.Request("GET", "https://huggingface.co")))
+
+
+@pytest.fixture
+def there(tmp_path, monkeypatch):
+    stand_in = Hub(tmp_path / "hub")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", stand_in.download)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: stand_in)
+    return stand_in
+
+
+@pytest.mark.parametrize("address", ["hf://me/stripes", "hf://me/stripes/runs/1", "hf://me/stripes@main"])
+def test_push_and_load(there, address):
+    model = untrained(classes=("a", "b"))
+    assert model.push(address) == "https://huggingface.co/me/stripes"
+    again = ancestral.load(address, "cpu")
+    assert torch.equal(again.sample(2, steps=2), model.sample(2, steps=2))
+    assert there.repos == {"me/stripes": False}
+    names = {str(p.relative_to(there.path / "me" / "stripes")) for p in there.path.rglob("*") if p.is_file()}
+    folder = "runs/1/" if address.endswith("1") else ""
+    assert names == {"README.md", f"{folder}model.safetensors"}
+
+
+def test_the_card_and_a_private_repository(there):
+    untrained(classes=("a", "b")).push("hf://me/secret", private=True)
+    assert there.repos == {"me/secret": True}
+    path = there.path / "me" / "secret" / "README.md"
+    card = path.read_text(encoding="utf-8")
+    front = card.split("---\n")[1]
+    assert "library_name: ancestral\n" in front
+    assert "tags:\n- ddpm\n" in front
+    assert "Classes: a, b." in card
+    assert 'ancestral.load("hf://me/secret")' in card
+    path.write_text("my own words")
+    untrained().push("hf://me/secret")
+    assert path.read_text() == "my own words"
+    assert ancestral.load("hf://me/secret", "cpu").facts.classes == ()
+
+
+def test_the_command_line_takes_addresses(there, run, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    untrained().push("hf://me/tiny")
+    assert "hf://me/tiny" in run("info", "hf://me/tiny")
+    assert run("sample", "hf://me/tiny", "-n", 2, "--steps", 2).startswith("runs/tiny/samples/seed0-steps2.png")
+    assert run("export", "hf://me/tiny").startswith("runs/tiny/diffusers")
+    for verb in ("info", "sample", "export"):
+        assert "there is no hf://me/nothing" in refused(verb, "hf://me/nothing")
+        assert "write hf://user/repo" in refused(verb, "hf://tiny")
+
+
+def test_addresses():
+    assert hub.parse("hf://a/b") == hub.Address("a/b", None, "")
+    assert hub.parse("hf://a/b/") == hub.Address("a/b", None, "")
+    assert hub.parse("hf://a/b@v1.0/c/d") == hub.Address("a/b", "v1.0", "c/d")
+    assert hub.parse("hf://a/b@refs%2Fpr%2F1").revision == "refs/pr/1"
+    for wrong in ("hf://", "hf://a", "hf:///b", "hf://a/b@", "hf://a b/c", "hf://a/b/../c", "hf:/a/b"):
+        with pytest.raises(InputError, match="write hf://user/repo"):
+            hub.parse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (failure(errors.RepositoryNotFoundError), "there is no hf://me/x, or it is private"),
+        (failure(errors.GatedRepoError), "is gated"),
+        (failure(errors.RevisionNotFoundError), "no such revision"),
+        (failure(errors.RemoteEntryNotFoundError), "holds no model of ancestral's"),
+        (errors.LocalEntryNotFoundError("offline"), "check the network"),
+        (errors.OfflineModeIsEnabled("offline mode"), "offline mode"),
+        (failure(errors.HfHubHTTPError, "500 Server Error"), "500 Server Error"),
+        (HTTP.ConnectError("no route\nto host"), "no route to host"),
+        (OSError("disk full"), "disk full"),
+        (errors.HFValidationError("Cannot have --"), "Cannot have --"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_goes_wrong_is_one_line(there, error, says):
+    there.fails = error
+    model = untrained()
+    for act in (lambda: ancestral.load("hf://me/x"), lambda: model.push("hf://me/x")):
+        with pytest.raises(InputError, match=says) as refusal:
+            act()
+        assert "\n" not in str(refusal.value)
+
+
+def test_the_real_library_refuses_bad_names_before_any_network():
+    with pytest.raises(InputError, match="no address"):
+        ancestral.load("hf://a--b/c--d..e")
+    with pytest.raises(InputError, match="is no address: "):
+        ancestral.load("hf://me/my--model")
+
+
+@pytest.mark.parametrize("act", [lambda m: ancestral.load("hf://me/x"), lambda m: m.push("hf://me/x")])
+def test_a_missing_package_is_named(monkeypatch, act):
+    model = untrained()
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", None)
+    with pytest.raises(InputError, match=r"pip install 'ancestral\[hub\]'"):
+        act(model)

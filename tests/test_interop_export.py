@@ -1,0 +1,292 @@
+"""A folder for diffusers, loaded by diffusers: the same image from the same noise, and what cannot be said so."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+
+import ancestral
+import ancestral.storage
+from ancestral import interop, schedules, targets
+from ancestral.config import ProcessConfig
+from ancestral.diffusion import Diffusion
+from ancestral.errors import InputError
+from ancestral.interop import scheduler
+from ancestral.samplers import DDIM, DDPM
+from ancestral.schedules import Schedule
+from conftest import untrained
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its imports warn of its own dependencies
+    from diffusers import DDIMPipeline, DDPMPipeline, DDPMScheduler, DPMSolverMultistepScheduler
+
+PROCESSES = [ProcessConfig("linear", target="eps"), ProcessConfig("cosine", target="v"), ProcessConfig(target="x0")]
+
+
+def with_schedule(model, schedule, target=None):
+    model.denoiser = Diffusion(model.denoiser.net, schedule, target or model.denoiser.target).eval()
+    return model
+
+
+def load(pipeline, folder):
+    loaded = pipeline.from_pretrained(folder)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+def drawn(pipeline, seed=5, **options):
+    """Two images of a pipeline, in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    images = pipeline(2, generator=generator, output_type="np", **options).images
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def ours(model, sampler, seed=5, label=None):
+    """The same two images by our sampler, from the noise that the pipeline's generator gives."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, *model.facts.shape)
+    condition = {} if label is None else {"labels": torch.tensor([label, label])}
+    x_T = torch.randn(shape, generator=generator)
+    noise = lambda size: torch.randn(size, generator=generator)  # noqa: E731
+    x = sampler.sample(model.denoiser, x_T, noise=noise, **condition)
+    return (x / 2 + 0.5).clamp(0, 1)
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: f"{p.schedule}, {p.target}")
+def test_ddim_draws_the_same_image(tmp_path, process):
+    model = untrained(process=process)
+    interop.write_pipeline(model, tmp_path / "out")
+    pipeline = load(DDIMPipeline, tmp_path / "out")
+    theirs = drawn(pipeline, num_inference_steps=50, use_clipped_model_output=True)
+    assert theirs.std() > 0.05
+    torch.testing.assert_close(ours(model, DDIM(50)), theirs, rtol=0, atol=1e-4)
+    noisy = drawn(pipeline, num_inference_steps=20, eta=0.7, use_clipped_model_output=True)
+    torch.testing.assert_close(ours(model, DDIM(20, eta=0.7)), noisy, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("process", "rounding"), [(PROCESSES[0], 1e-4), (PROCESSES[1], 5e-4)], ids=["eps", "v"])
+def test_ddpm_draws_the_same_image_after_1000_steps(tmp_path, process, rounding):
+    """With its own float32 table of ᾱ, which a cosine wears down at small t, and with that table in float64."""
+    model = untrained(shape=(1, 8, 4), mults=(1,), attention=(), process=process)
+    interop.write_pipeline(model, tmp_path / "out")
+    pipeline = load(DDPMPipeline, tmp_path / "out")
+    theirs = drawn(pipeline, num_inference_steps=1000)
+    assert theirs.std() > 0.05
+    image = ours(model, DDPM())
+    torch.testing.assert_close(image, theirs, rtol=0, atol=rounding)
+    pipeline.scheduler.alphas_cumprod = model.denoiser.schedule.alpha_bar[1:].clone()
+    torch.testing.assert_close(image, drawn(pipeline, num_inference_steps=1000), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spacing", ["short linear", "from_betas", "capped cosine"])
+def test_other_schedules_are_written_out(tmp_path, spacing):
+    schedule = {
+        "short linear": schedules.linear(100),
+        "from_betas": schedules.from_betas((torch.rand(60, dtype=torch.float64) * 0.2 + 0.01).tolist()),
+        "capped cosine": schedules.cosine(50, offset=0.02, max_beta=0.9),
+    }[spacing]
+    model = with_schedule(untrained(), schedule)
+    interop.write_pipeline(model, tmp_path / "out")
+    pipeline = load(DDPMPipeline, tmp_path / "out")
+    assert len(pipeline.scheduler.config.trained_betas) == schedule.steps
+    theirs = drawn(pipeline, num_inference_steps=schedule.steps)
+    torch.testing.assert_close(ours(model, DDPM()), theirs, rtol=0, atol=1e-4)
+
+
+def test_no_signal_at_the_end_is_written_out(tmp_path):
+    """A schedule whose x_T is pure noise, as a model that predicts v can have."""
+    signal = torch.cos(torch.linspace(0, 1, 51, dtype=torch.float64) * torch.pi / 2)
+    signal[-1] = 0
+    schedule = Schedule(signal, (1 - signal**2).sqrt(), spec={"name": "none"})
+    model = with_schedule(untrained(), schedule, targets.V)
+    interop.write_pipeline(model, tmp_path / "out")
+    theirs = drawn(load(DDIMPipeline, tmp_path / "out"), num_inference_steps=25, use_clipped_model_output=True)
+    torch.testing.assert_close(ours(model, DDIM(25)), theirs, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("of", ["linear", "cosine"])
+def test_zero_terminal_snr_goes_there_and_back(tmp_path, of):
+    """By diffusers' own flag: the same image, and the same table again when it is imported."""
+    process = ProcessConfig(of, 1000, "v", zero_terminal_snr=True)
+    model = untrained(process=process)
+    interop.write_pipeline(model, tmp_path / "out")
+    pipeline = load(DDIMPipeline, tmp_path / "out")
+    assert pipeline.scheduler.config.rescale_betas_zero_snr
+    theirs = drawn(pipeline, num_inference_steps=50, use_clipped_model_output=True)
+    torch.testing.assert_close(ours(model, DDIM(50)), theirs, rtol=0, atol=1e-4)
+    again, _ = interop.read_pipeline(tmp_path / "out")
+    assert torch.equal(again.denoiser.schedule.signal, model.denoiser.schedule.signal)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "keys"),
+    [
+        (schedules.linear(), {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}),
+        (schedules.linear(1000, 2e-4, 0.03), {"beta_schedule": "linear", "beta_start": 2e-4, "beta_end": 0.03}),
+        (schedules.cosine(), {"beta_schedule": "squaredcos_cap_v2"}),
+        (schedules.cosine(123), {"beta_schedule": "squaredcos_cap_v2"}),
+    ],
+)
+def test_the_tables_that_diffusers_makes_are_ours_to_float32_rounding(schedule, keys):
+    config = scheduler.to_config(schedule, targets.EPS)
+    assert keys.items() <= config.items()
+    assert "trained_betas" not in config
+    theirs = DDPMScheduler.from_config(config).betas.double()
+    assert ((theirs - schedule.beta[1:]) / schedule.beta[1:]).abs().max() < 1e-6
+
+
+def test_the_default_spacing_is_ours(tmp_path):
+    interop.write_pipeline(untrained(), tmp_path / "out")
+    pipeline = load(DDIMPipeline, tmp_path / "out")
+    for steps in (1000, 50, 17):
+        pipeline.scheduler.set_timesteps(steps)
+        times = DDIM(steps).times(schedules.linear())[:-1]
+        assert [t - 1 for t in times] == pipeline.scheduler.timesteps.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own use of numpy
+def test_dpm_solver_runs(tmp_path):
+    model = untrained(process=ProcessConfig("cosine", target="v"))
+    interop.write_pipeline(model, tmp_path / "out")
+    pipeline = load(DDPMPipeline, tmp_path / "out")
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    images = drawn(pipeline, num_inference_steps=20)
+    # it solves the differential equation that DDIM does, so that with many steps of DDIM's they meet
+    exact = ours(model, DDIM(1000, clip=None))
+    assert (images - exact).abs().max() < 0.01
+
+
+@pytest.mark.parametrize(("label", "number"), [("b", 1), ("0", 0), ("none", -1)])
+def test_one_class_is_built_in(tmp_path, label, number):
+    model = untrained(classes=("a", "b"))
+    torch.nn.init.normal_(model.denoiser.net.label.weight)
+    interop.write_pipeline(model, tmp_path / "out", label)
+    theirs = drawn(load(DDIMPipeline, tmp_path / "out"), num_inference_steps=10, use_clipped_model_output=True)
+    torch.testing.assert_close(ours(model, DDIM(10), label=number), theirs, rtol=0, atol=1e-4)
+    other = ours(model, DDIM(10), label=0 if number else 1)
+    assert (other - theirs).abs().max() > 1e-3
+
+
+def test_the_command_line_writes_beside_the_run(run, tmp_path):
+    folder = tmp_path / "run"
+    untrained().save(folder / "model.safetensors")
+    text = run("export", folder)
+    assert text.splitlines()[0] == str(folder / "diffusers")
+    written = {str(path.relative_to(folder / "diffusers")) for path in (folder / "diffusers").rglob("*.*")}
+    assert written == {
+        "model_index.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "scheduler/scheduler_config.json",
+    }
+    run("export", folder, "--out", tmp_path / "elsewhere")
+    assert json.loads((tmp_path / "elsewhere" / "unet" / "config.json").read_text())["sample_size"] == 8
+    assert (folder / "diffusers").stat().st_mode & 0o777 == folder.stat().st_mode & 0o777
+
+
+def test_diffusers_is_not_needed(tmp_path):
+    untrained().save(tmp_path / "model.safetensors")
+    code = (
+        "import sys; sys.modules['diffusers'] = None\n"
+        f"from ancestral.cli import run; run(['export', {str(tmp_path)!r}])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert (tmp_path / "diffusers" / "model_index.json").is_file()
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (lambda: untrained(patch=2), "--patch 1"),
+        (lambda: untrained(shape=(3, 9, 8)), "--image-size 10"),
+        (lambda: untrained(groups=None), "--groups 4"),
+        (lambda: untrained(shape=(2,)), "an MLP of points"),
+        (lambda: untrained(classes=("a", "b")), "--label a, b or none"),
+        (lambda: with_schedule(untrained(), exploding()), "schedule exploding does not keep"),
+        (lambda: with_schedule(untrained(), schedules.linear(), STRAIGHT), "target straight"),
+        (lambda: learned(untrained()), "predicts its variance"),
+    ],
+)
+def test_what_diffusers_cannot_hold_is_refused_by_name(tmp_path, model, says):
+    with pytest.raises(InputError, match=says) as refusal:
+        interop.write_pipeline(model(), tmp_path / "out")
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+STRAIGHT = targets.Target("straight", lambda a, b: -1.0, lambda a, b: 1.0)
+
+
+def exploding():
+    sigma = torch.linspace(0, 50, 101, dtype=torch.float64)
+    return Schedule(torch.ones_like(sigma), sigma, prior_std=50.0, spec={"name": "exploding"})
+
+
+def learned(model):
+    model.denoiser.learned_variance = True
+    return model
+
+
+def test_an_unknown_label_is_refused(tmp_path):
+    with pytest.raises(InputError, match="there is no class 'c'"):
+        interop.write_pipeline(untrained(classes=("a", "b")), tmp_path / "out", "c")
+    with pytest.raises(InputError, match="without classes"):
+        interop.write_pipeline(untrained(), tmp_path / "out", "c")
+
+
+def test_the_command_line_refuses_in_one_line(refused, tmp_path, tiny_run):
+    assert "--patch 1" in refused("export", patched(tmp_path / "patched"))
+    assert "group norms have 4, 8, 16 groups" in refused("export", tiny_run.path)
+    assert "--to" in refused("export", tiny_run.path, "--to", "tensorflow")
+    assert "leave --label out" in refused("export", tiny_run.path, "--to", "onnx", "--label", "0")
+    assert "ends in .onnx" in refused("export", tiny_run.path, "--to", "onnx", "--out", "x.pt")
+    assert "no run folder" in refused("export", tmp_path / "nowhere")
+    assert not (tiny_run.path / "diffusers").exists()
+
+
+def patched(path):
+    untrained(patch=2).save(path / "model.safetensors")
+    return path
+
+
+def test_a_folder_that_is_taken_is_refused_and_kept(refused, tmp_path):
+    untrained().save(tmp_path / "run" / "model.safetensors")
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "mine.txt").write_text("mine")
+    assert "not empty" in refused("export", tmp_path / "run", "--out", taken)
+    assert "is a file" in refused("export", tmp_path / "run", "--out", taken / "mine.txt")
+    assert [path.name for path in taken.iterdir()] == ["mine.txt"]
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "taken"}
+
+
+def test_a_full_disk_leaves_nothing_behind(refused, tmp_path, monkeypatch):
+    untrained().save(tmp_path / "run" / "model.safetensors")
+
+    def full(*_):
+        raise ancestral.storage.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(ancestral.storage.safetensors.torch, "save_file", full)
+    line = refused("export", tmp_path / "run")
+    assert "No space left" in line
+    assert line.count("could not write") == 1
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.safetensors"]
+
+
+def test_groups_reach_every_norm_and_old_configs_have_none(tmp_path):
+    model = untrained(groups=8)
+    norms = [m for m in model.denoiser.modules() if isinstance(m, torch.nn.GroupNorm)]
+    assert {norm.num_groups for norm in norms} == {8}
+    tree = json.loads(model.config.to_json())
+    del tree["net"]["groups"]
+    assert ancestral.config.Config.from_json(json.dumps(tree)).net.groups is None
+    with pytest.raises(InputError, match="groups=3 does not divide"):
+        untrained(groups=3)
+    assert dataclasses.asdict(model.config)["net"]["groups"] == 8
