@@ -282,26 +282,37 @@ def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], 
 
 
 METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
-    "ncsn": lambda base: _method(  # Song and Ermon 2019, with the levels of their 2020 paper
+    "ncsn": lambda base: _method(  # σ_max is about the largest distance within the data (Song and Ermon 2020)
         "ncsn",
         "langevin:steps=100,steps_per_level=5,step_size=2e-5",
-        ProcessConfig("geometric", sigma_max=20.0, target="score"),
+        ProcessConfig("geometric", sigma_max=20.0 if base is digits else 3.0, target="score"),
         base,
         weighting="snr",
     ),
-    "ddpm": lambda base: _method("ddpm", "ddpm", ProcessConfig("linear"), base),  # Ho et al. 2020
-    "ddim": lambda base: _method("ddim", "ddim", ProcessConfig("linear"), base),  # Song, Meng and Ermon 2021
-    "improved": lambda base: _method(  # Nichol and Dhariwal 2021
+    "ddpm": lambda base: _method("ddpm", "ddpm", ProcessConfig("linear"), base),
+    "ddim": lambda base: _method("ddim", "ddim", ProcessConfig("linear"), base),
+    "improved": lambda base: _method(
         "improved", "ddpm:variance=learned,steps=100", ProcessConfig("cosine", learned_variance=True), base
     ),
-    "edm": lambda base: _method(  # Karras et al. 2022
+    "edm": lambda base: _method(
         "edm", "heun:steps=18", ProcessConfig("karras", target="edm"), base, times="lognormal", weighting="edm"
     ),
-    "flow": lambda base: _method(
-        "flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base
-    ),  # Liu et al. 2022
+    "flow": lambda base: _method("flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base),
 }
 """The history, each a function of the run that it is tried on."""
+
+PAPERS = {
+    "ncsn": ("NCSN", "Song and Ermon 2019"),
+    "ddpm": ("DDPM", "Ho, Jain and Abbeel 2020"),
+    "ddim": ("DDIM", "Song, Meng and Ermon 2021"),
+    "improved": ("Improved DDPM", "Nichol and Dhariwal 2021"),
+    "edm": ("EDM", "Karras et al. 2022"),
+    "flow": ("Rectified flow", "Liu, Gong and Liu 2022"),
+}
+"""What each method is called, and where it is from."""
+
+POINTS = ("moons", "swissroll", "checkerboard")
+"""The built-in data that are points in the plane."""
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "digits": digits,

@@ -18,6 +18,8 @@ from ancestral.config import Config
 from ancestral.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ancestral.data import Dataset
     from ancestral.training import RunFolder, Trainer
 
@@ -63,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
         _refuse_changes(saved, options.config, folder)
     elif folder.holds_run():
         raise InputError(f"{folder.path} already holds a run: go on with it by --resume, or give --out another name")
-    _check(options.config)
+    check(options.config)
     return _train(options, folder, resuming)
 
 
@@ -77,11 +79,10 @@ def _preset_name(argv: Sequence[str]) -> tuple[str, list[str]]:
             source = word.partition("=")[2] or "".join(argv[place + 1 : place + 2])
     if not source:
         return "digits", list(argv)
-    points = source in ("moons", "swissroll", "checkerboard")
-    return "points" if points else source if source in configs.PRESETS else "folder", list(argv)
+    return "points" if source in configs.POINTS else source if source in configs.PRESETS else "folder", list(argv)
 
 
-def _check(config: Config) -> None:
+def check(config: Config) -> None:
     """Raise InputError for numbers that no run can have."""
     train, net = config.train, config.net
     if not config.data.source:
@@ -120,7 +121,6 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
     from rich.console import Console
 
     from ancestral import data
-    from ancestral.cli.progress import progress_line
     from ancestral.device import keep_freed_memory
     from ancestral.training import Trainer
 
@@ -145,19 +145,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
         console.print(f"Already at step {trainer.step} of {config.train.steps}; more --steps go on.", highlight=False)
         return 0
 
-    stopped = False
-    with _interrupts() as interrupted, progress_line(console, config.train.steps, trainer.step) as show:
-        for progress in trainer.run(folder):
-            show(progress)
-            step, last = progress.step, progress.step == progress.steps
-            if step % 50 == 0 or last:
-                folder.append_log(step, progress.loss.item(), progress.lr, progress.images_per_second, progress.seconds)
-            if interrupted() and not last:
-                trainer.save(folder)
-                stopped = True
-                break
-            if step % config.train.sample_every == 0 or last:
-                _preview(trainer, folder)
+    stopped = not fit(trainer, folder, console)
     if dataset.skipped:
         console.print(f"skipped {_files(dataset.skipped)} that could not be read, named above", highlight=False)
     out = shlex.quote(str(folder.path))
@@ -171,6 +159,25 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
     picture = folder.samples / f"{trainer.step:06d}.png"
     console.print(f"Look at {picture}; then try:  ancestral sample {out} --gif --film", highlight=False, soft_wrap=True)
     return 0
+
+
+def fit(trainer: "Trainer", folder: "RunFolder", console: "Console") -> bool:
+    """Train to the last step with a live line, the log and grids. On Ctrl-C save, and return False."""
+    from ancestral.cli.progress import progress_line
+
+    train = trainer.config.train
+    with _interrupts() as interrupted, progress_line(console, train.steps, trainer.step) as show:
+        for progress in trainer.run(folder):
+            show(progress)
+            step, last = progress.step, progress.step == progress.steps
+            if step % 50 == 0 or last:
+                folder.append_log(step, progress.loss.item(), progress.lr, progress.images_per_second, progress.seconds)
+            if interrupted() and not last:
+                trainer.save(folder)
+                return False
+            if step % train.sample_every == 0 or last:
+                _preview(trainer, folder)
+    return True
 
 
 def _opening(trainer: "Trainer", dataset: "Dataset", folder: "RunFolder") -> Iterator[str]:

@@ -89,3 +89,9 @@ class RunFolder:
         """Add a line to the log."""
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"{step},{loss:.6g},{lr:.6g},{images_per_second:.5g},{seconds:.1f}\n")
+
+    def seconds(self) -> float:
+        """How long the training took, by the log: each process that went on with it counted from 0."""
+        lines = self.log.read_text(encoding="utf-8").splitlines()[1:] if self.log.exists() else []
+        times = [float(line.rpartition(",")[2]) for line in lines]
+        return sum(time for time, after in zip(times, [*times[1:], 0.0], strict=True) if after < time)
