@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
 from ancestral.model import Model
-from ancestral.reverse import prior
 from ancestral.samplers import Sampler, Step
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import Denoiser, Prediction
@@ -90,7 +88,7 @@ class Study:
         denoiser, indices = self.model.denoiser, range(len(self.held_out))
         for steps, sampler in self.samplers.items():
             counted = Counted(denoiser)
-            x_T = prior(denoiser.schedule, self.model.facts.shape, self.seed, indices, self.model.device)
+            x_T = start(denoiser.schedule, len(indices), self.seed).to(self.model.device)
             kept = {round(place * steps / STATES) for place in range(STATES + 1)}
             for step in sampler.trajectory(counted, x_T, seed=self.seed, indices=indices):
                 if steps == self.own and step.index in kept:
@@ -128,6 +126,14 @@ class Study:
         }
 
 
+def start(schedule: Schedule, count: int, seed: int) -> Tensor:
+    """x_T of the prior, (count, 2), spread evenly: deterministic samplers carry its luck on to the samples."""
+    engine = torch.quasirandom.SobolEngine(2, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    even: Tensor = engine.draw(count, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
+    x_T: Tensor = schedule.prior_std * torch.special.ndtri(even)
+    return x_T.float()
+
+
 def distance(cloud: Tensor, other: Tensor, directions: int = 64) -> float:
     """The sliced Wasserstein-2 distance of two clouds (N, 2): over even directions, that of their shadows."""
     angles = torch.arange(directions, dtype=torch.float64) * math.pi / directions
@@ -139,11 +145,9 @@ def distance(cloud: Tensor, other: Tensor, directions: int = 64) -> float:
 def floor(points: Tensor, held_out: Tensor) -> float:
     """What the data is away from itself: the mean distance of clouds of the training points to the held-out ones.
 
-    No method can be expected to come nearer. Raises InputError where there are too few training points for one cloud.
+    No method can be expected to come nearer. There must be at least as many training points.
     """
-    clouds = [cloud for cloud in points.split(len(held_out)) if len(cloud) == len(held_out)]
-    if not clouds:
-        raise InputError(f"{len(held_out)} held-out points need as many to train on, not {len(points)}")
+    clouds = points[: len(points) // len(held_out) * len(held_out)].reshape(-1, *held_out.shape)
     return sum(distance(cloud, held_out) for cloud in clouds) / len(clouds)
 
 
@@ -154,6 +158,3 @@ def on_one_scale(schedule: Schedule, paths: Sequence[tuple[int, Tensor]]) -> Ten
     same, and the sample is itself in any case.
     """
     return torch.stack([x / max(1.0, math.hypot(*schedule.at(t))) for t, x in paths])
-
-
-__all__ = ["COUNT", "PATHS", "Counted", "Measure", "Study", "distance", "floor", "on_one_scale"]

@@ -96,8 +96,8 @@ def _runs(options: Options) -> dict[str, Config]:
             )
     if options.data not in configs.POINTS:
         raise InputError(
-            f"history draws points in the plane, so --data is {', '.join(configs.POINTS[:-1])} or {configs.POINTS[-1]}, "
-            f"not {options.data}; for images try ancestral train {options.methods[0]} --data {options.data}"
+            f"history is of points in the plane: --data {', '.join(configs.POINTS[:-1])} or {configs.POINTS[-1]}, not "
+            f"{options.data}; for images try ancestral train {options.methods[0]} --data {options.data}"
         )
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"{options.out} is a file; give --out a folder")

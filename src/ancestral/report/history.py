@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, TOP, ROW, HEAD, FOOT = 1600, 96, 232, 262, 40
+WIDTH, TOP, ROW, HEAD, FOOT = 1600, 138, 240, 240, 44
 """Pixels of the picture: its width, and the heights of the title, of a method's row, of the first row and the foot."""
-LEFTS, SIZES, GAP = (300, 628, 878, 1128), (278, 216, 216, 446), 34
+LEFTS, SIZES, GAP = (336, 604, 846, 1092), (248, 226, 226, 484), 34
 """Where the columns begin, how wide they are, and what is left below them for numbers."""
 COLOURS = {
     "ncsn": "#7a3e9d",
@@ -26,7 +27,7 @@ COLOURS = {
     "edm": "#d1741a",
     "flow": "#bf2c44",
 }
-INK, PALE, GROUND = "#22262b", "#c9ced4", "#dfe3e7"
+INK, GREY, PALE, GROUND = "#22262b", "#5b636c", "#c9ced4", "#dfe3e7"
 CLOUD = 2000
 """Samples that are drawn; more would be a blot."""
 ANSWERS = {
@@ -56,10 +57,10 @@ def history(studies: Mapping[str, Study], points: Tensor, floor: float) -> Image
         _scatter(cloud, study.cloud[:CLOUD], COLOURS[name])
         _costs(costs, studies, name, floor)
     foot = (
-        f"Needed (ring): the fewest passes of the network within {SLACK} times the method's best distance, or as near "
-        f"as the data is to itself. Distance: sliced Wasserstein-2 of {len(points):,} samples to as many held-out points."
+        f"Ring: the fewest passes within {SLACK} times the method's best distance, or as near as the data is to itself "
+        f"(dotted). Distance: sliced Wasserstein-2, {len(points):,} samples to as many held-out points."
     )
-    _text(figure, 24, height - 25, foot, size=9.5, color="#5b636c")
+    _text(figure, 24, height - 25, foot, size=9.5, color=GREY)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
     return Image.open(buffer).convert("RGB")
@@ -73,27 +74,45 @@ def _head(figure: "Figure", studies: Mapping[str, Study], points: Tensor, floor:
     )
     titles = ("noise curve", "from noise to sample", "samples", "distance to the data, over passes of the network")
     for left, title in zip(LEFTS, titles, strict=True):
-        _text(figure, left, 76, title, size=11.5, weight="bold")
+        _text(figure, left, TOP - 32, title, size=11.5, weight="bold")
     data = next(iter(studies.values())).model.config.data.source
-    _text(figure, 24, TOP + 18, "The data", size=16, weight="bold")
-    _text(figure, 24, TOP + 50, f"{len(points):,} points of {data}\nthat no method was trained on", size=10.5)
-    curve = "$x_t = a_t\\,x_0 + b_t\\,\\varepsilon$\n\n$a_t$, dashed: the signal\n$b_t$, solid: the noise\n\nover $t/T$, from data (0) to noise (1);\nlogarithmic above 1"
-    _text(figure, LEFTS[0], TOP + 18, curve, size=10.5)
-    paths = f"{PATHS} paths, each by the\nmethod's own sampler, from\n$x_T$ (ring) to $x_0$ (dot) over\nthe data. Where noise is added\nto a signal that stays (NCSN,\nEDM), $x_t$ is drawn divided by\n$\\sqrt{{a^2 + b^2}}$, or it would\nbegin far outside."
-    _text(figure, LEFTS[1], TOP + 18, paths, size=10.5)
-    _scatter(_axes(figure, 2, TOP + 14, HEAD - 14 - GAP), points[:CLOUD], INK)
-    _costs(_axes(figure, 3, TOP + 14, HEAD - 14 - GAP), studies, None, floor)
+    _text(figure, 24, TOP - 36, "The data", size=16, weight="bold")
+    _text(figure, 24, TOP - 4, f"{len(points):,} points of {data}\nthat no method was trained on", size=10.5)
+    curve = (
+        "$x_t = a_t\\,x_0 + b_t\\,\\varepsilon$",
+        "",
+        "dashed:  $a_t$, the signal",
+        "solid:  $b_t$, the noise",
+        "",
+        "over $t/T$, from data to noise;",
+        "logarithmic above 1",
+    )
+    paths = (
+        f"{PATHS} paths by the method's own",
+        "sampler, from $x_T$ (ring) to the",
+        "sample (dot), over the data.",
+        "",
+        "Where noise is added to a signal",
+        "that stays (NCSN, EDM), $x_t$ is",
+        "divided by  $(a^2 + b^2)^{1/2}$,  or it",
+        "would begin far outside.",
+    )
+    for left, lines in ((LEFTS[0], curve), (LEFTS[1], paths)):
+        for number, line in enumerate(lines):
+            _text(figure, left, TOP - 2 + 21 * number, line, size=10)
+    _scatter(_axes(figure, 2, TOP, ROW - 14 - GAP), points[:CLOUD], INK)
+    _costs(_axes(figure, 3, TOP, ROW - 14 - GAP), studies, None, floor)
 
 
 def _words(figure: "Figure", top: int, name: str, study: Study, floor: float) -> None:
     """What the method is, left of its row."""
     title, paper = PAPERS[name]
     _text(figure, 24, top, title, size=16, weight="bold", color=COLOURS[name])
-    _text(figure, 24, top + 28, paper, size=10.5, color="#5b636c")
+    _text(figure, 24, top + 28, paper, size=10.5, color=GREY)
     rows = {"predicts": ANSWERS[study.model.config.process.target], **_settings(study.model.config, study)}
     for number, (key, value) in enumerate(rows.items()):
-        _text(figure, 24, top + 58 + 24 * number, key, size=9.5, color="#8a929a")
-        _text(figure, 92, top + 58 + 24 * number, value, size=10)
+        _text(figure, 24, top + 58 + 24 * number, key, size=9.5, color=GREY)
+        _text(figure, 92, top + 58 + 24 * number, value, size=9.5)
     needed = study.needed(floor).passes
     _text(figure, 24, top + 62 + 24 * len(rows), f"needs {needed} pass{'es' if needed > 1 else ''}", size=12,
           weight="bold")  # fmt: skip
@@ -127,21 +146,21 @@ def _curve(axes: "Axes", study: Study, colour: str) -> None:
 
 def _paths(axes: "Axes", study: Study, points: Tensor, colour: str) -> None:
     """Lines that darken from x_T to the sample, over the data."""
-    import numpy as np
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
 
     paths = on_one_scale(study.model.denoiser.schedule, study.paths).double()
     x, y = points[:CLOUD].double().T.tolist()
-    axes.scatter(x, y, s=5, color=PALE, linewidths=0, alpha=0.5, zorder=1, rasterized=True)
-    shades = np.tile(to_rgba(colour), (len(paths) - 1, 1))
-    shades[:, 3] = np.linspace(0.18, 0.75, len(shades))
-    for path in paths.transpose(0, 1).numpy():
-        axes.add_collection(LineCollection(np.stack([path[:-1], path[1:]], axis=1), colors=shades, linewidths=0.8))
-    first, last = (paths[place].T.tolist() for place in (0, -1))
-    axes.scatter(*first, s=9, facecolors="white", edgecolors=colour, linewidths=0.8, zorder=3)
-    axes.scatter(*last, s=9, color=colour, linewidths=0, zorder=4)
-    axes.set(xlim=(-2.9, 2.9), ylim=(-2.6, 2.6), xticks=[], yticks=[])
+    axes.scatter(x, y, s=6, color=PALE, linewidths=0, alpha=0.6, zorder=1)
+    count = len(paths) - 1
+    shades = [to_rgba(colour, 0.06 + 0.7 * (place / count) ** 3) for place in range(count)]
+    for path in paths.transpose(0, 1):
+        lines = torch.stack([path[:-1], path[1:]], dim=1)
+        axes.add_collection(LineCollection(lines.tolist(), colors=shades, linewidths=0.8, zorder=2))
+    (x, y), (x_0, y_0) = (paths[place].T.tolist() for place in (0, -1))
+    axes.scatter(x, y, s=10, facecolors="white", edgecolors=colour, linewidths=0.9, zorder=3)
+    axes.scatter(x_0, y_0, s=18, color=INK, edgecolors="white", linewidths=0.5, zorder=4)
+    axes.set(xlim=(-2.9, 2.9), ylim=(-2.46, 2.46), xticks=[], yticks=[])
     _plain(axes)
 
 
@@ -165,7 +184,7 @@ def _costs(axes: "Axes", studies: Mapping[str, Study], name: str | None, floor: 
     if name is None:
         axes.text(1.1, floor * 0.93, FLOOR, fontsize=9, color=INK, va="top")
         for place, other in enumerate(studies):
-            axes.text(0.985, 0.95 - 0.115 * place, PAPERS[other][0], transform=axes.transAxes, fontsize=9.5,
+            axes.text(0.985, 0.95 - 0.1 * place, PAPERS[other][0], transform=axes.transAxes, fontsize=9.5,
                       color=COLOURS[other], ha="right", va="top")  # fmt: skip
     else:
         needed = studies[name].needed(floor)
@@ -191,7 +210,7 @@ def _axes(figure: "Figure", column: int, top: int, height: int) -> "Axes":
 
 
 def _plain(axes: "Axes") -> None:
-    axes.tick_params(labelsize=8.5, colors="#5b636c", length=3, color=PALE)
+    axes.tick_params(labelsize=8.5, colors=GREY, length=3, color=PALE)
     for spine in axes.spines.values():
         spine.set(color=PALE, linewidth=0.8)
 
