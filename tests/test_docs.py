@@ -27,8 +27,7 @@ def test_python_blocks_run(code):
 
 
 def test_every_preset_is_in_the_readme_and_every_command_is_one():
-    table = README[README.index("| preset |") :]
-    assert all(f"| `{name}` |" in table for name in PRESETS)
+    assert all(f"`{name}`" in README for name in PRESETS)
     verbs = re.findall(r"^ +ancestral (\w+)", README, re.MULTILINE)
     assert set(verbs) == set(cli.VERBS)
 

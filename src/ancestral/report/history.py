@@ -153,7 +153,8 @@ def _paths(axes: "Axes", study: Study, points: Tensor, colour: str) -> None:
     x, y = points[:CLOUD].double().T.tolist()
     axes.scatter(x, y, s=6, color=PALE, linewidths=0, alpha=0.6, zorder=1)
     count = len(paths) - 1
-    shades = [to_rgba(colour, 0.06 + 0.7 * (place / count) ** 3) for place in range(count)]
+    faint = min(0.6, 2 / float(paths.diff(dim=0).norm(dim=2).sum(0).mean()))  # long random walks would be a blot
+    shades = [to_rgba(colour, faint + (0.8 - faint) * (place / count) ** 3) for place in range(count)]
     for path in paths.transpose(0, 1):
         lines = torch.stack([path[:-1], path[1:]], dim=1)
         axes.add_collection(LineCollection(lines.tolist(), colors=shades, linewidths=0.8, zorder=2))

@@ -1,0 +1,278 @@
+"""The history: every method's preset trains and samples, and the verb measures, draws, resumes and refuses."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ancestral import cli, data, history, oracle, samplers, schedules, storage
+from ancestral import config as configs
+from ancestral.config import METHODS, PAPERS, preset
+from ancestral.training import Trainer
+from conftest import stripes
+
+TWO = ("--methods", "ddpm", "ddim")
+QUICK = ("--steps", 3)
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch):
+    """Clouds of 60 points: what is tested is the same, and a pass takes no time."""
+    monkeypatch.setattr(history, "COUNT", 60)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of all six methods, three steps each, and what the command said."""
+    out = tmp_path_factory.mktemp("history") / "all"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "COUNT", 60)
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["history", "--out", str(out), *map(str, QUICK)])
+    assert stop.value.code == 0
+    return out
+
+
+# -- the methods ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule", "target", "weighting", "times", "sampler"),
+    [
+        ("ncsn", "geometric", "score", "snr", "stratified", samplers.Langevin),
+        ("ddpm", "linear", "eps", "simple", "stratified", samplers.DDPM),
+        ("ddim", "linear", "eps", "simple", "stratified", samplers.DDIM),
+        ("improved", "cosine", "eps", "simple", "stratified", samplers.DDPM),
+        ("edm", "karras", "edm", "edm", "lognormal", samplers.Heun),
+        ("flow", "flow", "flow", "simple", "stratified", samplers.Euler),
+    ],
+)
+@pytest.mark.parametrize("base", ["digits", "points"])
+def test_each_method_is_as_its_paper_has_it_and_runs(name, schedule, target, weighting, times, sampler, base):
+    config = preset(name if base == "digits" else f"{name}-points")
+    process, train = config.process, config.train
+    assert (process.schedule, process.target) == (schedule, target)
+    assert (train.weighting, train.times) == (weighting, times)
+    assert process.learned_variance == (name == "improved")
+    net = replace(config.net, width=16, blocks=1)
+    train = replace(train, steps=2, batch_size=8)
+    trainer = Trainer(
+        replace(config, net=net, train=train), stripes() if base == "digits" else data.load("moons"), "cpu"
+    )
+    losses = [progress.loss.item() for progress in trainer.run()]
+    assert len(losses) == 2
+    assert all(math.isfinite(loss) for loss in losses)
+    model = trainer.model()
+    assert type(model.sampler()) is sampler
+    items = model.sample(2, steps=4)
+    assert items.shape == (2, 1, 8, 8) if base == "digits" else (2, 2)
+    assert bool(items.double().isfinite().all())
+
+
+def test_every_method_has_a_paper_and_a_preset_on_both():
+    assert list(PAPERS) == list(METHODS)
+    for name in METHODS:
+        assert preset(name).data.source == "digits"
+        assert preset(f"{name}-points").data.source == "moons"
+        assert (preset(name).preset, preset(f"{name}-points").preset) == (name, f"{name}-points")
+
+
+# -- what is measured -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sampler", "passes"),
+    [
+        (samplers.DDPM(steps=7), 7),
+        (samplers.DDIM(steps=7), 7),
+        (samplers.Heun(steps=7), 13),  # two a step, but one at the last
+        (samplers.Langevin(steps=7, steps_per_level=3), 22),  # and one to take away the noise that is left
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_passes_are_counted(sampler, passes):
+    counted = history.Counted(oracle.Gaussian(schedules.geometric(100, 0.1, 2.0), 0.0, 1.0))
+    sampler.sample(counted, torch.randn(3, 2))
+    assert counted.passes == passes
+
+
+def test_the_distance_is_that_of_the_shadows():
+    cloud = torch.randn(1000, 2)
+    assert history.distance(cloud, cloud[torch.randperm(1000)]) == 0
+    shift = history.distance(cloud, cloud + torch.tensor([0.3, 0.4]))
+    assert shift == pytest.approx(0.5 / math.sqrt(2), abs=1e-5)  # the mean of cos² over directions is ½
+    normal = history.distance(torch.randn(50_000, 2), 2 * torch.randn(50_000, 2))
+    assert normal == pytest.approx(1, abs=0.03)  # W₂ of N(0, 1) and N(0, 4) on every ray
+
+
+def test_the_floor_is_the_mean_over_clouds_of_the_data():
+    points, held_out = torch.randn(25, 2), torch.randn(10, 2)
+    expected = [history.distance(points[:10], held_out), history.distance(points[10:20], held_out)]
+    assert history.floor(points, held_out) == pytest.approx(sum(expected) / 2)
+
+
+def test_x_T_is_of_the_prior_and_even():
+    x_T = history.start(schedules.geometric(100, 0.1, 3.0), 4096, seed=1)
+    assert x_T.shape == (4096, 2)
+    assert x_T.std(0).tolist() == pytest.approx([3, 3], rel=0.01)
+    assert x_T.mean(0).tolist() == pytest.approx([0, 0], abs=0.02)  # by chance it would be about 0.05 off
+    assert not torch.equal(x_T, history.start(schedules.geometric(100, 0.1, 3.0), 4096, seed=2))
+
+
+def test_one_scale_leaves_what_does_not_explode():
+    x = torch.ones(4, 2)
+    for schedule in (schedules.linear(10), schedules.flow(10)):
+        assert torch.allclose(history.on_one_scale(schedule, [(10, x), (5, x), (0, x)]), torch.ones(3, 4, 2))
+    schedule = schedules.geometric(10, 0.1, 20.0)
+    scaled = history.on_one_scale(schedule, [(10, x), (0, x)])
+    assert torch.allclose(scaled[0], x / math.hypot(1, 20))
+    assert torch.equal(scaled[1], x)
+
+
+def test_needed_is_the_fewest_passes_near_the_best_or_the_floor():
+    study = object.__new__(history.Study)
+    study.measures = [
+        history.Measure(n, 2 * n, d) for n, d in ((1, 0.9), (5, 0.2), (10, 0.06), (50, 0.04), (100, 0.05))
+    ]
+    assert study.best() == (50, 100, 0.04)
+    assert study.needed(0.01).passes == 20  # 0.06 = 1.5 · 0.04
+    assert study.needed(0.3).passes == 10
+
+
+# -- the verb ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_is_there(whole):
+    assert {path.name for path in whole.iterdir()} == {
+        "history.json",
+        "history.png",
+        *(f"{name}-points" for name in METHODS),
+    }
+    figures = json.loads((whole / "history.json").read_text())
+    assert list(figures["methods"]) == list(METHODS)
+    assert (figures["data"], figures["samples"]) == ("moons", 60)
+    assert 0 < figures["floor"] < 1
+    own = {"ncsn": 501, "ddpm": 1000, "ddim": 50, "improved": 100, "edm": 35, "flow": 50}
+    for name, found in figures["methods"].items():
+        assert found["own"]["passes"] == own[name]
+        assert found["training_steps"] == 3
+        assert found["schedule"]["name"] == preset(name).process.schedule
+        assert 6 <= len(found["measures"]) <= 8
+        assert found["own"] in found["measures"]
+        assert found["needed"] in found["measures"]
+        assert all(math.isfinite(measure["distance"]) for measure in found["measures"])
+    with Image.open(whole / "history.png") as picture:
+        assert picture.width == 1600
+        assert 1500 < picture.height < 2000
+        pixels = np.asarray(picture.convert("L"))
+    assert pixels[:, :10].min() == 255  # the margin
+    assert pixels.std() > 10
+
+
+def test_ddim_is_a_copy_of_ddpm_with_its_own_sampler(whole):
+    one, other = (
+        storage.read_tensors(whole / f"{name}-points" / "training.safetensors")[0] for name in ("ddpm", "ddim")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    config = configs.Config.from_json((whole / "ddim-points" / "config.json").read_text())
+    assert (config.preset, config.sample.sampler) == ("ddim-points", "ddim")
+
+
+def test_a_second_call_trains_nothing_and_finds_the_same(whole, run):
+    models = {path: path.stat().st_mtime_ns for path in whole.glob("*/*.safetensors")}
+    before = json.loads((whole / "history.json").read_text())["methods"]["edm"]
+    text = run("history", "--out", whole, *QUICK, "--methods", "edm")
+    assert "training ->" not in text
+    assert {path: path.stat().st_mtime_ns for path in models} == models
+    assert json.loads((whole / "history.json").read_text())["methods"] == {"edm": before}
+    with Image.open(whole / "history.png") as picture:
+        assert picture.height < 800  # a row for the data and one for the method
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, run):
+    argv = ["--out", str(tmp_path / "h"), "--methods", "flow", "--steps", "100000"]
+    command = [sys.executable, "-m", "ancestral", "history", *argv]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step "):
+                break
+        process.send_signal(signal.SIGINT)
+        text = process.stdout.read()
+        assert process.wait(60) == 0
+    assert f"ancestral history {' '.join(argv)}" in text
+    state = tmp_path / "h" / "flow-points" / "training.safetensors"
+    assert 0 < int(storage.read_metadata(state)["step"]) < 100_000
+    assert not (tmp_path / "h" / "history.json").exists()
+
+
+def test_an_interrupted_run_goes_on_to_where_the_whole_one_ends(tmp_path, run, monkeypatch):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run("history", "--out", whole, "--steps", 6, "--methods", "flow")
+    advance = Trainer.advance
+
+    def stop(trainer):
+        loss = advance(trainer)
+        if trainer.step == 4:
+            signal.raise_signal(signal.SIGINT)
+        return loss
+
+    monkeypatch.setattr(Trainer, "advance", stop)
+    text = run("history", "--out", parts, "--steps", 6, "--methods", "flow")
+    assert "Stopped while training flow, and saved." in text
+    monkeypatch.setattr(Trainer, "advance", advance)
+    assert "training from step 4" in run("history", "--out", parts, "--steps", 6, "--methods", "flow")
+    one, other = (storage.read_tensors(path / "flow-points" / "training.safetensors")[0] for path in (whole, parts))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_ctrl_c_while_measuring_keeps_what_was_trained(tmp_path, run, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(history.Study, "run", stop)
+    text = run("history", "--out", tmp_path / "h", *QUICK, *TWO)
+    assert "Stopped while measuring; all that was trained is saved." in text
+    assert (tmp_path / "h" / "ddim-points" / "model.safetensors").exists()
+    assert not (tmp_path / "h" / "history.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--methods", "ncns"], "did you mean ncsn?"),
+        (["--methods", "ddpm", "score"], "no method 'score'"),
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--steps", "many"], "--steps"),
+        (["--seed", "-1"], "--seed must be at least 0"),
+        (["--data", "digits"], "points in the plane"),
+        (["--data", "photos/"], "points in the plane"),
+        (["--device", "abacus"], "no device 'abacus'"),
+        (["--metods", "ddpm"], "did you mean --methods?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_options_are_refused_and_nothing_is_written(refused, tmp_path, monkeypatch, argv, says):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused("history", *argv)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_is_not_overwritten(refused, whole, tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    assert "is a file" in refused("history", "--out", taken)
+    (tmp_path / "flow-points").write_text("mine")
+    assert "is a file" in refused("history", "--out", tmp_path, "--methods", "flow")
+    assert "other settings" in refused("history", "--out", whole)  # the presets' own steps, not three
+    assert "other settings" in refused("history", "--out", whole, *QUICK, "--data", "swissroll")
+    assert taken.read_text() == "mine"
