@@ -96,7 +96,10 @@ class Bounder:
 
 def runs(steps: int, passes: int) -> list[range]:
     """The times 1..T in at most `passes` runs, {1} and then longer and longer, as the terms get smaller."""
-    edges = sorted({1, 2, *(max(round((steps + 1) ** (i / passes)), 2) for i in range(1, passes)), steps + 1})
+    if passes >= steps:
+        return [range(t, t + 1) for t in range(1, steps + 1)]
+    ratio = ((steps + 1) / 2) ** (1 / max(passes - 1, 1))
+    edges = sorted({1, 2, *(round(2 * ratio**i) for i in range(passes - 1)), steps + 1})
     return [range(low, high) for low, high in pairwise(edges)]
 
 
