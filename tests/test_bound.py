@@ -132,3 +132,44 @@ def test_clipping_helps_a_model_that_overshoots():
 def test_one_step_has_no_decoder_variance():
     with pytest.raises(InputError, match="at least 2"):
         bound.bits_per_dim(oracle.Gaussian(schedules.linear(1), 0.0, 1.0), torch.zeros(1, 1))
+
+
+@pytest.mark.parametrize("steps", [2, 3, 10, 1000])
+@pytest.mark.parametrize("passes", [2, 3, 7, 40, 1000])
+def test_runs_are_as_many_as_asked_and_hold_each_time_once(steps, passes):
+    found = bound.runs(steps, passes)
+    assert [t for run in found for t in run] == list(range(1, steps + 1))
+    assert len(found) == min(passes, steps)
+    assert len(found[0]) == 1
+    assert len(found[-1]) == 1 or passes == 2
+
+
+def test_estimates_are_unbiased():
+    """Against the full sum on the same 3,000 images, whose difference has mean zero; four standard errors."""
+    n, schedule = 3000, schedules.linear(60)
+    x0 = 0.3 * randomness.normal((1, 1, 2), 0, "data", 0, range(n)).double()
+    denoiser = oracle.Gaussian(schedule, 0.1, 0.4)  # not quite that of the data
+    bounder = bound.Bounder(seed=1, decoder="density", clip=False)
+    full = sum(term.bits for term in bounder.terms(denoiser, x0))
+    spread = []
+    for passes in (2, 5, 20):
+        terms = list(bounder.estimates(denoiser, x0, passes))
+        assert len(terms) == passes
+        difference = sum(term.bits for term in terms) - full
+        assert abs(difference.mean()) < 4 * difference.std() / n**0.5
+        spread.append(difference.std().item())
+    assert spread[0] > 2 * spread[1] > 2 * spread[2]
+
+
+def test_as_many_estimates_as_times_are_the_full_sum():
+    """Each t once and each bit counted once; the noise is another draw, so noise that is given makes them equal."""
+    x0 = torch.rand(3, 1, 2, 2, dtype=F64) - 0.5
+    denoiser = oracle.Gaussian(schedules.linear(30), 0.0, 0.5)
+    bounder = bound.Bounder(noise=lambda shape: torch.linspace(-1, 1, 12, dtype=F64).reshape(shape))
+    full = list(bounder.terms(denoiser, x0))
+    for passes in (30, 99):
+        some = list(bounder.estimates(denoiser, x0, passes))
+        assert [term.t.unique().tolist() for term in some] == [[term.t] for term in full]
+        for one, other in zip(some, full, strict=True):
+            torch.testing.assert_close(one.bits, other.bits, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(one.error, other.error)
