@@ -1,7 +1,19 @@
-"""What is shown and written: grids, film strips, animations, files."""
+"""What is shown and written: grids, film strips, animations, plots, files."""
 
-from ancestral.report.files import write_array, write_images, write_picture
+from ancestral.report.curves import likelihood_plot
+from ancestral.report.files import write_array, write_images, write_json, write_picture
 from ancestral.report.pictures import evenly, picture
 from ancestral.report.reverse import Frame, animation, film
 
-__all__ = ["Frame", "animation", "evenly", "film", "picture", "write_array", "write_images", "write_picture"]
+__all__ = [
+    "Frame",
+    "animation",
+    "evenly",
+    "film",
+    "likelihood_plot",
+    "picture",
+    "write_array",
+    "write_images",
+    "write_json",
+    "write_picture",
+]
