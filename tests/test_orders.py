@@ -71,7 +71,7 @@ def test_mean_and_variance_of_stochastic_samplers_converge(label, name):
 @pytest.mark.parametrize("name", orders.SCHEDULES)
 def test_langevin_converges_in_its_own_steps(name):
     mean, std = zip(*(orders.langevin(name, count) for count in (3, 10, 30)), strict=True)
-    assert mean[0] + std[0] > 1.4 * (mean[1] + std[1]) > 1.4**2 * (mean[2] + std[2])
+    assert mean[0] + std[0] > 1.2 * (mean[1] + std[1]) > 1.2**2 * (mean[2] + std[2])
     if name != "flow":  # which is the slowest: its mean moves most
         assert mean[2] + std[2] < 0.03
 
