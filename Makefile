@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test lint types cov bench clean
+.PHONY: demo test lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --out $(DEMO) --resume
@@ -28,6 +28,10 @@ cov: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/unet_step.py
+
+tables: $(VENV)/.installed-dev
+	$(BIN)/python bench/orders.py
+	$(BIN)/python bench/bound_gap.py
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ancestral needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

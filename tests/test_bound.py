@@ -1,14 +1,18 @@
 """The variational bound, against published values and closed forms for Gaussian data."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
+from torch import nn
 
-from ancestral import bound, oracle, randomness, schedules
+import bound_gap
+from ancestral import Diffusion, bound, oracle, randomness, schedules
 from ancestral.errors import InputError
-from ancestral.gaussian import Gaussian
-from ancestral.targets import Prediction
+from ancestral.gaussian import Gaussian, tanh_cdf
+from ancestral.reverse import cost, transition
+from ancestral.targets import Prediction, V
 
 F64 = torch.float64
 LINEAR = schedules.linear()
@@ -132,3 +136,235 @@ def test_clipping_helps_a_model_that_overshoots():
 def test_one_step_has_no_decoder_variance():
     with pytest.raises(InputError, match="at least 2"):
         bound.bits_per_dim(oracle.Gaussian(schedules.linear(1), 0.0, 1.0), torch.zeros(1, 1))
+
+
+# -- closed forms (docs/bound.md) -------------------------------------------------------------------------------------
+
+SCHEDULES = {
+    "linear": LINEAR,
+    "cosine": schedules.cosine(200),
+    "sigmoid": schedules.sigmoid(100),
+    "geometric": schedules.geometric(50),
+    "karras": schedules.karras(30),
+    "flow": schedules.flow(50),
+    "zero_terminal": schedules.zero_terminal(schedules.linear(60)),
+}
+
+
+@pytest.mark.parametrize("variance", ["large", "small"])
+@pytest.mark.parametrize(
+    ("name", "null"),
+    [(name, null) for name, s in SCHEDULES.items() for null in (False, True) if not null or s.signal[-1] > 0],
+)
+def test_every_term_is_its_closed_form(name, null, variance):
+    """Expected over x_0 ~ N(m, s²) and ε, to 1e-8: at x_0 = m ± s and ε = ±1, since the terms are quadratic in both."""
+    schedule, mean, std = SCHEDULES[name], 0.3, 0.5
+
+    class NoNoise:
+        def __init__(self):
+            self.schedule = schedule
+
+        def predict(self, x_t, t):
+            return Prediction(x_t / schedule.at(t)[0], torch.zeros_like(x_t))
+
+    denoiser = NoNoise() if null else oracle.Gaussian(schedule, mean, std)
+    x0 = torch.tensor([mean - std, mean - std, mean + std, mean + std], dtype=F64)[:, None]
+    eps = torch.tensor([-1.0, 1, -1, 1], dtype=F64)[:, None]
+    found = bound.bits_per_dim(denoiser, x0, variance=variance, clip=False, decoder="density", noise=lambda _: eps)
+    L_T, L_t, L_0 = bound_gap.closed_form(schedule, mean, std, variance, null)
+    torch.testing.assert_close(found.L_T.mean(), L_T, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(found.L_t.mean(0), L_t, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(found.L_0.mean(), L_0, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(found.total.mean(), L_T + L_t.sum() + L_0, rtol=1e-8, atol=1e-8)
+
+
+def test_L_0_is_the_integral_of_its_decoder():
+    """Eq. (13) at one pixel, by quadrature of the normal density over the bin."""
+    x0, x_1 = torch.tensor([[0.1], [1.0], [-1.0]], dtype=F64), torch.tensor([[0.11], [0.98], [-1.01]], dtype=F64)
+    prediction = Prediction(x_1 + 0.003, x_1)
+    found = cost(LINEAR, prediction, x0, x_1, 1, "large") * math.log(2)
+    std = LINEAR.posterior_variance(2, 1) ** 0.5
+    for place in range(3):
+        low = x0[place].item() - 1 / 255 if x0[place] > -0.999 else -3.0
+        high = x0[place].item() + 1 / 255 if x0[place] < 0.999 else 3.0
+        grid = torch.linspace(low, high, 400_001, dtype=F64)
+        density = torch.distributions.Normal(prediction.x0[place], torch.tensor(std, dtype=F64)).log_prob(grid).exp()
+        assert found[place].item() == pytest.approx(-torch.trapezoid(density, grid).log().item(), rel=1e-6, abs=1e-10)
+
+
+def test_the_tanh_of_the_papers_code_is_near_the_exact_cdf():
+    """They differ in the third or fourth digit, as the sheet says, and the option changes L_0 by as much."""
+    u = torch.linspace(-5, 5, 1001, dtype=F64)
+    assert 1e-4 < (tanh_cdf(u) - torch.special.ndtr(u)).abs().max() < 1e-3
+    x0 = torch.rand(3, 1, 4, 4, dtype=F64) * 2 - 1
+    denoiser = oracle.Gaussian(schedules.linear(50), 0.0, 0.5)
+    exact, tanh = (bound.bits_per_dim(denoiser, x0, decoder=decoder) for decoder in ("exact", "tanh"))
+    assert 0 < (exact.L_0 - tanh.L_0).abs().max() < 2e-2
+    assert torch.equal(exact.L_t, tanh.L_t)
+    with pytest.raises(InputError, match="exact, tanh and density"):
+        bound.bits_per_dim(denoiser, x0, decoder="erf")
+
+
+@pytest.mark.parametrize("variance", ["large", "small"])
+def test_the_bound_is_above_the_entropy_and_closes_in_as_T_grows(variance):
+    gaps = [bound_gap.gap(schedules.geometric(T, 0.001, 50.0), variance, 2048) for T in (8, 32, 128, 512)]
+    assert all(early > 2 * late for early, late in pairwise(gaps))  # about 1/T in the end
+    assert 0 < gaps[-1] < 0.3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_bound_is_never_below_the_entropy(seed):
+    """Of random distributions over grey levels and random schedules: no code is shorter, whatever the denoiser is."""
+    generator = torch.Generator().manual_seed(seed)
+    levels = torch.randperm(256, generator=generator)[:6].double() / 127.5 - 1
+    weights = torch.rand(6, dtype=F64, generator=generator)
+    weights = weights / weights.sum()
+    schedule = [schedules.linear(20), schedules.cosine(7), schedules.flow(9), schedules.geometric(12)][seed % 4]
+    denoiser = oracle.Mixture(schedule, levels[:, None], torch.zeros(6, dtype=F64), weights)
+    x0 = levels.repeat_interleave(4000)[:, None]
+    for variance in ("large", "small"):
+        total = bound.bits_per_dim(denoiser, x0, seed, variance, clip=False).total.reshape(6, 4000)
+        error = (total.var(1) / 4000 * weights**2).sum().sqrt()
+        assert total.mean(1) @ weights > -(weights * weights.log2()).sum() - 4 * error
+
+
+# -- learned variance (Improved DDPM) ---------------------------------------------------------------------------------
+
+
+class Blend(nn.Module):
+    """Answers v for the target and the same blend everywhere."""
+
+    def __init__(self, v, target=0.1):
+        super().__init__()
+        self.v, self.target = nn.Parameter(torch.tensor(v, dtype=F64)), nn.Parameter(torch.tensor(target, dtype=F64))
+
+    def forward(self, x, index):
+        return torch.cat([self.target * x, self.v * torch.ones_like(x)], dim=1)
+
+
+@pytest.mark.parametrize(("v", "fixed"), [(1.0, "large"), (-1.0, "small")])
+def test_the_ends_of_the_blend_are_the_fixed_variances(v, fixed):
+    x0 = torch.rand(3, 2, 4, dtype=F64) * 2 - 1
+    denoiser = Diffusion(Blend(v), schedules.cosine(30), V, learned_variance=True)
+    learned, other = (
+        bound.bits_per_dim(denoiser, x0, variance=variance, clip=False) for variance in ("learned", fixed)
+    )
+    torch.testing.assert_close(learned.L_t, other.L_t, rtol=1e-9, atol=1e-12)
+    if fixed == "small":
+        torch.testing.assert_close(learned.L_0, other.L_0, rtol=1e-9, atol=1e-12)
+
+
+def test_the_blend_is_geometric():
+    """Σ = exp(v ln β + (1 − v) ln β̃), Nichol and Dhariwal's (15), at s = t − 1 and over longer steps, one t or many."""
+    schedule, x = schedules.cosine(30), torch.randn(2, 3, dtype=F64)
+    p = Prediction(x, x, torch.full_like(x, 0.25))
+    for t, s in ((20, 19), (20, 10), (1, 0)):
+        beta, tilde = (
+            schedule.forward_variance(t, s),
+            schedule.posterior_variance(t, s) or schedule.posterior_variance(2, 1),
+        )
+        found = transition(schedule, p, x, t, s, "learned").variance
+        torch.testing.assert_close(found, torch.full_like(x, beta**0.25 * tilde**0.75), rtol=1e-12, atol=0)
+    t = torch.tensor([20, 1])
+    both = transition(schedule, p, x, t, t - 1, "learned").variance
+    for place, one in enumerate((20, 1)):
+        torch.testing.assert_close(both[place], transition(schedule, p, x, one, one - 1, "learned").variance[place])
+
+
+def test_a_model_without_it_is_told_so():
+    with pytest.raises(InputError, match="did not learn its variance"):
+        bound.bits_per_dim(oracle.Gaussian(LINEAR, 0.0, 1.0), torch.zeros(1, 1), variance="learned")
+
+
+def test_hybrid_loss_is_simple_plus_a_thousandth_of_the_bound():
+    """L_hybrid = L_simple + λ T L_t; the bound moves the variance and not the mean (their stop-gradient)."""
+    schedule = schedules.cosine(1000)
+    net = Blend(0.3)
+    hybrid = Diffusion(net, schedule, V, learned_variance=True)
+    x0 = (torch.randint(0, 256, (6, 2, 4)) / 127.5 - 1).double()
+    t = torch.tensor([1, 2, 17, 400, 900, 1000])
+    eps = torch.randn(6, 2, 4, dtype=F64)
+    found = hybrid.errors(x0, t, eps)
+    x_t = schedule.add_noise(x0, t, eps)
+    p = hybrid.predict(x_t, t)
+    for place in range(6):
+        one = slice(place, place + 1)
+        a, b = schedule.at(int(t[place]))
+        simple = ((a * eps[one] - b * x0[one] - 0.1 * x_t[one]) ** 2).mean()
+        alone = Prediction(p.x0[one], p.eps[one], p.blend[one])
+        bits = cost(schedule, alone, x0[one], x_t[one], int(t[place]), "learned")
+        assert found[place].item() == pytest.approx((simple + 0.001 * 1000 * bits).item(), rel=1e-9)
+    found.sum().backward()
+    of_simple = torch.autograd.grad(
+        Diffusion(nn.Sequential(), schedule, V).target.of(x0, eps, *schedule.at(t)).sub(net.target * x_t).pow(2)
+        .flatten(1).mean(1).sum(), net.target)[0]  # fmt: skip
+    torch.testing.assert_close(net.target.grad, of_simple, rtol=1e-9, atol=1e-12)
+    assert net.v.grad.abs() > 1e-3
+
+
+def test_training_the_blend_finds_the_better_variance():
+    """For data of deviation 1 the reverse variance is β, for a single image β̃: the blend goes where it should."""
+    schedule = schedules.cosine(50)
+
+    class Knows(nn.Module):
+        """The exact denoiser of N(0, std²) as a network that predicts v, with a blend to learn."""
+
+        def __init__(self, std):
+            super().__init__()
+            self.oracle, self.v = oracle.Gaussian(schedule, 0.0, std), nn.Parameter(torch.zeros((), dtype=F64))
+
+        def forward(self, x, index):
+            t = index + 1
+            x0, eps = self.oracle.predict(x, t)
+            return torch.cat([V.of(x0, eps, *schedule.at(t)), self.v * torch.ones_like(x)], dim=1)
+
+    for std, expected in ((1.0, 1.0), (1e-6, -1.0)):
+        denoiser = Diffusion(Knows(std), schedule, V, learned_variance=True)
+        optimiser = torch.optim.Adam(denoiser.parameters(), lr=0.05)
+        for step in range(150):
+            x0 = std * randomness.normal((8, 2), 0, "data", step, range(16)).double()
+            optimiser.zero_grad()
+            denoiser.loss(x0, 0, step).backward()
+            optimiser.step()
+        assert denoiser.net.v.item() * expected > 0.75  # the decoder of a single image would go beyond −1
+
+
+@pytest.mark.parametrize("steps", [2, 3, 10, 1000])
+@pytest.mark.parametrize("passes", [2, 3, 7, 40, 1000])
+def test_runs_are_as_many_as_asked_and_hold_each_time_once(steps, passes):
+    found = bound.runs(steps, passes)
+    assert [t for run in found for t in run] == list(range(1, steps + 1))
+    assert len(found) == min(passes, steps)
+    assert len(found[0]) == 1
+    assert len(found[-1]) == 1 or passes == 2
+
+
+def test_estimates_are_unbiased():
+    """Against the full sum on the same 3,000 images, whose difference has mean zero; four standard errors."""
+    n, schedule = 3000, schedules.linear(60)
+    x0 = 0.3 * randomness.normal((1, 1, 2), 0, "data", 0, range(n)).double()
+    denoiser = oracle.Gaussian(schedule, 0.1, 0.4)  # not quite that of the data
+    bounder = bound.Bounder(seed=1, decoder="density", clip=False)
+    full = sum(term.bits for term in bounder.terms(denoiser, x0))
+    spread = []
+    for passes in (2, 5, 20):
+        terms = list(bounder.estimates(denoiser, x0, passes))
+        assert len(terms) == passes
+        difference = sum(term.bits for term in terms) - full
+        assert abs(difference.mean()) < 4 * difference.std() / n**0.5
+        spread.append(difference.std().item())
+    assert spread[0] > 2 * spread[1] > 2 * spread[2]
+
+
+def test_as_many_estimates_as_times_are_the_full_sum():
+    """Each t once and each bit counted once; the noise is another draw, so noise that is given makes them equal."""
+    x0 = torch.rand(3, 1, 2, 2, dtype=F64) - 0.5
+    denoiser = oracle.Gaussian(schedules.linear(30), 0.0, 0.5)
+    bounder = bound.Bounder(noise=lambda shape: torch.linspace(-1, 1, 12, dtype=F64).reshape(shape))
+    full = list(bounder.terms(denoiser, x0))
+    for passes in (30, 99):
+        some = list(bounder.estimates(denoiser, x0, passes))
+        assert [term.t.unique().tolist() for term in some] == [[term.t] for term in full]
+        for one, other in zip(some, full, strict=True):
+            torch.testing.assert_close(one.bits, other.bits, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(one.error, other.error)

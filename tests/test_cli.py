@@ -70,7 +70,10 @@ def test_every_option_has_help_and_its_default(capsys, verb):
         "-h, --help"
     )[2]
     options = re.split(r" (?:-n INT, )?(?=--(?!no-)[a-z-]+ |--[a-z-]+, )", text)[1:]
-    assert len(options) == {"train": 38, "sample": 13, "history": 6, "info": 0, "export": 3, "import": 1}[verb]
+    assert (
+        len(options)
+        == {"train": 38, "sample": 13, "evaluate": 15, "history": 6, "info": 0, "export": 3, "import": 1}[verb]
+    )
     for option in options:
         assert re.search(r"[A-Za-z].* \(default: ", option), option
 
@@ -290,6 +293,15 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         (["train", "digits", "--groups", "5"], "--groups 5 must divide"),
         (["train", "digits", "--seed", str(2**70)], "below 2^63"),
         (["train", "digits", "--timesteps", "0"], "at least 1 step"),
+        (["train", "digits", "--schedule", "flow", "--target", "eps"], "use --target v, x0, flow or edm"),
+        (["train", "digits", "--zero-terminal-snr", "--target", "score"], "says nothing of x_0 there"),
+        (["train", "digits", "--schedule", "flow", "--zero-terminal-snr"], "only a schedule with"),
+        (["train", "digits", "--sigma-max", "5"], "--sigma-max is for the schedules geometric and karras"),
+        (["train", "ncsn", "--sigma-max", "0"], "0 < sigma_min < sigma_max"),
+        (["train", "digits", "--sampler", "dimm"], "did you mean ddim?"),
+        (["train", "digits", "--sampler", "heun:steps=2000"], "2000 sampling steps do not fit"),
+        (["train", "digits", "--weighting", "heavy"], "--weighting"),
+        (["train", "digits", "--times", "often"], "--times"),
         (["train", "digits", "--device", "abacus"], "no device 'abacus'"),
         (["train", "digits", "--image-size", "2"], "too small"),
         (["train", "digits", "--image-size", "0"], "image size 0"),

@@ -25,7 +25,7 @@ LAYERS = [
     {"likelihood"},
     {"data"},
     {"model"},
-    {"history"},
+    {"evaluation", "history"},
     {"training", "report", "interop"},
     {"cli"},
 ]
@@ -131,6 +131,7 @@ def python(code):
         "from ancestral.cli import run; run(['--help'])",
         "from ancestral.cli import run\ntry: run(['train', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['sample', '--help'])\nexcept SystemExit: pass",
+        "from ancestral.cli import run\ntry: run(['evaluate', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['history', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['export', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['import', '--help'])\nexcept SystemExit: pass",

@@ -73,6 +73,18 @@ def test_image_i_of_a_seed_is_the_same_alone_among_seven_and_among_64(model, sam
         torch.testing.assert_close(final([index]), whole[index : index + 1], rtol=0, atol=1e-4)
 
 
+def test_the_samplers_usual_steps_are_at_most_T(model):
+    from ancestral.model import sampler_for
+    from ancestral.schedules import linear
+
+    assert model.sampler("ddim").steps == 50
+    assert sampler_for(linear(20), "ddim").steps == 20
+    assert sampler_for(linear(20), "ddim", steps=7).steps == 7
+    assert sampler_for(linear(20), "ddpm").steps is None
+    with pytest.raises(InputError, match="50 sampling steps do not fit"):
+        sampler_for(linear(20), "ddim:steps=50")
+
+
 def test_seeds_differ(model):
     assert not torch.equal(model.sample(2, steps=3, seed=0), model.sample(2, steps=3, seed=1))
 

@@ -68,11 +68,12 @@ def test_mean_and_variance_of_stochastic_samplers_converge(label, name):
     assert abs(std - orders.STD) < abs(coarse - orders.STD) / 5 or abs(std - orders.STD) < 1e-3
 
 
-def test_langevin_converges_in_its_own_steps():
-    mean, std = zip(*(orders.langevin(count) for count in (3, 30, 300)), strict=True)
-    assert std[0] > 2 * std[1] > 4 * std[2]
-    assert std[2] < 3e-3
-    assert mean[2] < 1e-6
+@pytest.mark.parametrize("name", orders.SCHEDULES)
+def test_langevin_converges_in_its_own_steps(name):
+    mean, std = zip(*(orders.langevin(name, count) for count in (3, 10, 30)), strict=True)
+    assert mean[0] + std[0] > 1.2 * (mean[1] + std[1]) > 1.2**2 * (mean[2] + std[2])
+    if name != "flow":  # which is the slowest: its mean moves most
+        assert mean[2] + std[2] < 0.03
 
 
 CLOUDS = {

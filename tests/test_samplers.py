@@ -10,7 +10,8 @@ from torch import nn
 from ancestral import Diffusion, oracle, samplers, schedules
 from ancestral.errors import InputError
 from ancestral.reverse import prior
-from ancestral.samplers import DDIM, DDPM
+from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Langevin, PredictorCorrector, UniPC
+from ancestral.targets import Prediction
 
 F64 = torch.float64
 LINEAR, COSINE = schedules.linear(), schedules.cosine()
@@ -30,7 +31,7 @@ def test_spacings_are_those_of_the_table():
     assert indices("trailing") == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
 
 
-@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
+@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace", "logsnr", "karras"])
 @pytest.mark.parametrize("T", [1, 2, 7, 100, 1000])
 def test_every_number_of_steps_gives_falling_times(spacing, T):
     schedule = schedules.linear(T)
@@ -43,6 +44,41 @@ def test_every_number_of_steps_gives_falling_times(spacing, T):
         if spacing != "leading":
             assert times[0] == T
     assert DDPM().times(schedule) == list(range(T, -1, -1))
+
+
+SCHEDULES = {
+    "linear": LINEAR,
+    "cosine": COSINE,
+    "sigmoid": schedules.sigmoid(),
+    "geometric": schedules.geometric(),
+    "karras": schedules.karras(),
+    "flow": schedules.flow(),
+    "zero_terminal": schedules.zero_terminal(LINEAR),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_logsnr_and_karras_spacing_are_even_in_their_own_measure(schedule):
+    """As near as whole times allow: each chosen level is the nearest to where it should be, or pushed by one before."""
+    sigma = schedule.noise[1:] / schedule.signal[1:]
+    for spacing, curve in (("logsnr", sigma.log()), ("karras", sigma ** (1 / 7))):
+        times = DDIM(12, spacing=spacing).times(schedule)
+        assert (times[0], times[-2]) == (1000, 1)
+        places = curve[torch.tensor(times[:-1]) - 1]
+        finite = places[places.isfinite()]
+        gaps = -finite.diff()
+        rounding = curve[curve.isfinite()].diff().max()
+        assert (gaps - gaps.mean()).abs().max() <= rounding
+    assert DDIM(1000, spacing="logsnr").times(schedule) == list(range(1000, -1, -1))
+
+
+def test_karras_spacing_of_karras_levels_is_every_so_many():
+    schedule = schedules.karras(1 + 17 * 50, 0.002, 80.0)
+    assert Heun(18).times(schedule) == [*range(851, 0, -50), 0]
+    levels = schedule.noise[torch.tensor(Heun(18).times(schedule)[:-1])]
+    i = torch.arange(18, dtype=F64)
+    expected = (80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7  # (5) of Karras et al.
+    torch.testing.assert_close(levels, expected, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +108,35 @@ def test_what_cannot_be_sampled_is_refused(call, says):
 def test_names_make_samplers():
     assert samplers.from_name("ddim", steps=7, eta=None) == DDIM(7)
     assert samplers.from_name("ddpm", variance="small") == DDPM("small")
+    assert samplers.from_name("heun:steps=18,churn=10,clip=1.0,spacing=logsnr", churn_noise=1.003) == Heun(
+        18, 10.0, churn_noise=1.003, clip=1.0, spacing="logsnr"
+    )
+    assert samplers.from_name("euler-ancestral:clip=none", steps=5) == Euler(5, ancestral=True, clip=None)
+    assert samplers.from_name("dpm-sde:clip=none") == DPMSolver(eta=1.0)
+    assert samplers.from_name("langevin:steps=20,steps_per_level=5") == Langevin(5, steps=20, clip=1.0)
+    assert samplers.from_name("pc", steps=30, variance="small") == PredictorCorrector("small", 30)
+    assert samplers.from_name("unipc", steps=9) == UniPC(9, clip=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("heun:order=2", "no option order; it has steps, churn"),
+        ("heun:churn=much", "cannot be the options of the sampler heun"),
+        ("dpm:order=4", "order 1 and 2"),
+        ("dpm:eta=2", "eta must lie"),
+        ("langevin:steps_per_level=0", "at least 1"),
+        ("langevin:step_size=-1", "above 0"),
+        ("pc:snr=0", "above 0"),
+        ("heun:churn=-1", "negative"),
+        ("ddim:eta=", "cannot be the options"),
+        ("ddim:steps=4.5", "sampling steps do not fit"),
+        ("ddim:spacing=even", "unknown spacing"),
+    ],
+)
+def test_a_sampler_in_words_that_cannot_be_is_refused(name, says):
+    with pytest.raises(InputError, match=says):
+        samplers.from_name(name).times(LINEAR)
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------
@@ -96,6 +161,16 @@ def test_trajectory_is_every_state_from_the_prior_to_the_sample():
 def test_explicit_times_replace_the_samplers_own():
     denoiser = oracle.Gaussian(LINEAR, 0.0, 0.5)
     assert [s.t for s in DDPM().trajectory(denoiser, torch.zeros(1, 2), times=[700, 3, 0])] == [700, 3, 0]
+
+
+def test_times_may_end_above_zero():
+    """The last state is then still noisy: two halves make the whole."""
+    denoiser, x_T = oracle.Gaussian(LINEAR, 0.2, 0.5), torch.randn(2, 3, dtype=F64)
+    half = list(DDIM().trajectory(denoiser, x_T, times=[1000, 700, 400]))
+    assert [step.t for step in half] == [1000, 700, 400]
+    torch.testing.assert_close(half[-1].x0, denoiser.predict(half[-1].x, 400).x0.clamp(-1, 1))
+    rest = run(DDIM(), denoiser, half[-1].x, times=[400, 100, 0])
+    torch.testing.assert_close(rest, run(DDIM(), denoiser, x_T, times=[1000, 700, 400, 100, 0]))
 
 
 def test_clipping_comes_before_the_step_and_keeps_the_pair_consistent():
@@ -138,7 +213,21 @@ def test_no_gradient_is_kept():
     assert not run(DDIM(3), Diffusion(net_of_two, LINEAR), torch.zeros(1, 2)).requires_grad
 
 
-@pytest.mark.parametrize("sampler", [DDPM(steps=20), DDIM(20, eta=0.5), DDIM(20)], ids=str)
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        DDPM(steps=20),
+        DDIM(20, eta=0.5),
+        DDIM(20),
+        DPMSolver(20),
+        DPMSolver(20, eta=1.0),
+        UniPC(20),
+        Heun(20, churn=10.0),
+        Langevin(3, steps=20),
+        PredictorCorrector(steps=20, corrections=2),
+    ],
+    ids=str,
+)
 def test_image_i_is_the_same_in_every_batch_to_the_last_bit(sampler):
     """The oracle is elementwise, so nothing but the sampler could tell batches apart."""
     denoiser = oracle.Gaussian(LINEAR, 0.1, 0.4)
@@ -260,3 +349,113 @@ def test_a_finite_data_set_is_sampled_as_it_is():
         assert distance.min(1).values.max() < 1e-2
         counts = torch.bincount(distance.argmin(1), minlength=3)
         assert counts.tolist() == pytest.approx([1000] * 3, abs=5 * 26)
+
+
+# -- what the other samplers are --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_euler_is_ddim_on_every_schedule(schedule):
+    denoiser, x_T = oracle.Gaussian(schedule, 0.3, 0.5), schedule.prior_std * torch.randn(4, 3, dtype=F64)
+    for ancestral, eta in ((False, 0.0), (True, 1.0)):
+        euler, ddim = Euler(30, ancestral, clip=None), DDIM(30, eta, clip=None)
+        torch.testing.assert_close(run(euler, denoiser, x_T), run(ddim, denoiser, x_T), rtol=1e-9, atol=1e-9)
+    one, other = DPMSolver(30, order=1), DDIM(30, clip=None)
+    torch.testing.assert_close(run(one, denoiser, x_T), run(other, denoiser, x_T), rtol=1e-9, atol=1e-9)
+
+
+def test_heun_is_edms_algorithm_1():
+    """Karras et al.'s lines for σ(t) = t, written out with D alone."""
+    schedule = schedules.karras(40)
+    denoiser, x = oracle.Mixture(schedule, torch.tensor([[-0.5], [0.5]]).double(), torch.tensor([0.1, 0.2])), 0
+    x_T = 80 * torch.randn(5, 1, dtype=F64)
+    times, x = [40, 30, 20, 10, 0], x_T
+    for t, s in pairwise(times):
+        sigma, following = schedule.noise[t], schedule.noise[s]
+        d = (x - denoiser.predict(x, t).x0) / sigma
+        proposal = x + (following - sigma) * d
+        if s:
+            again = (proposal - denoiser.predict(proposal, s).x0) / following
+            proposal = x + (following - sigma) * (d + again) / 2
+        x = proposal
+    torch.testing.assert_close(run(Heun(), denoiser, x_T, times=times), x, rtol=1e-9, atol=1e-9)
+
+
+def test_churn_is_edms_algorithm_2():
+    """σ rises to the level nearest to (1 + γ) σ by noise of the difference of variances, and the step begins there."""
+    schedule = schedules.karras(200)
+    denoiser, x_T = oracle.Gaussian(schedule, 0.2, 0.5), torch.ones(3, 1, dtype=F64)
+    z = torch.randn(3, 1, dtype=F64)
+    sampler = Heun(10, churn=2.0, churn_noise=1.01, churn_min=0.1, churn_max=50.0)
+    steps = list(sampler.trajectory(denoiser, x_T, times=[150, 100, 0], noise=lambda _: z))
+    sigma = schedule.noise
+    u = int((sigma - 1.2 * sigma[150]).abs().argmin())
+    assert steps[0].t == u > 150
+    torch.testing.assert_close(steps[0].x, x_T + 1.01 * (sigma[u] ** 2 - sigma[150] ** 2).sqrt() * z)
+    assert [step.t for step in sampler.trajectory(denoiser, x_T, times=[199, 20, 0])] == [199, 20, 0]  # out of range
+    most = next(iter(Heun(10, churn=1000.0).trajectory(denoiser, x_T, times=[150, 0])))
+    assert sigma[most.t] <= (2**0.5 + 0.02) * sigma[150]
+
+
+def test_langevin_is_ncsns_algorithm():
+    """Song and Ermon's x ← x + α/2 s + √α z with α = ε σ²/σ_L², each z its own, and x̂_0 at the end."""
+    schedule = schedules.geometric(5, 0.1, 2.0)
+    denoiser = oracle.Gaussian(schedule, 0.2, 0.5)
+    zs = [torch.randn(4, 2, dtype=F64) for _ in range(15)]
+    x_T = x = torch.randn(4, 2, dtype=F64)
+    source = iter(zs)
+    for t in range(5, 0, -1):
+        sigma = schedule.noise[t]
+        alpha = 0.002 * sigma**2 / 0.1**2
+        for _ in range(3):
+            score = -(x - 0.2) / (0.25 + sigma**2)
+            x = x + alpha / 2 * score + alpha.sqrt() * next(source)
+    again = iter(zs)
+    found = run(Langevin(3, 0.002), denoiser, x_T, noise=lambda _: next(again))
+    torch.testing.assert_close(found, denoiser.predict(x, 1).x0, rtol=1e-9, atol=1e-9)
+    wild = Langevin(50, 1.0)  # a step of 100 σ² if nothing held it
+    assert run(wild, denoiser, x_T).abs().max() < 3
+    seeded = run(Langevin(3, 0.002), denoiser, x_T)
+    assert not torch.equal(seeded, run(Langevin(3, 0.002), denoiser, x_T, seed=1))
+
+
+def test_each_noise_of_a_step_is_its_own():
+    drawn = []
+
+    class Spy(Langevin):
+        def advance(self, x, prediction, move, state):
+            drawn.extend(move.z(number) for number in range(3))
+            return super().advance(x, prediction, move, state)
+
+    run(Spy(1, 0.01, steps=2), x_T=torch.zeros(5, 4, dtype=F64))
+    assert len({tuple(z.flatten().tolist()) for z in drawn}) == 6
+
+
+def test_the_corrector_leaves_the_right_distribution_nearly_alone():
+    """Corrections at a level whose distribution x has: its variance moves by snr² b²/V at most (its step is finite)."""
+    few, many = (PredictorCorrector(steps=100, corrections=n, snr=0.05, clip=None) for n in (1, 20))
+    x_T = prior(LINEAR, (1,), 0, range(40_000)).double()
+    for sampler in (few, many):
+        samples = run(sampler, oracle.Gaussian(LINEAR, 0.3, 0.5), x_T)
+        assert samples.mean().item() == pytest.approx(0.3, abs=0.01)
+        assert samples.std().item() == pytest.approx(0.5, abs=0.015)
+
+
+def test_a_learned_variance_is_drawn_with():
+    """The blend of all ones is the large variance, of all zeros the small one."""
+
+    class Blended:
+        schedule = LINEAR
+
+        def __init__(self, blend):
+            self.blend, self.oracle = blend, oracle.Gaussian(LINEAR, 0.3, 0.5)
+
+        def predict(self, x_t, t):
+            x0, eps = self.oracle.predict(x_t, t)
+            return Prediction(x0, eps, torch.full_like(x_t, self.blend))
+
+    x_T = torch.randn(4, 3, dtype=F64)
+    for clip in (None, 1.0):
+        for blend, variance in ((1.0, "large"), (0.0, "small")):
+            learned = run(DDPM("learned", 50, clip), Blended(blend), x_T)
+            torch.testing.assert_close(learned, run(DDPM(variance, 50, clip), Blended(blend), x_T))

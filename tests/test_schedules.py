@@ -13,8 +13,25 @@ SCHEDULES = [
     schedules.linear(37),
     schedules.cosine(),
     schedules.cosine(50),
+    schedules.sigmoid(),
+    schedules.sigmoid(20),
+    schedules.zero_terminal(schedules.linear(100)),
     schedules.from_betas([0.1, 0.5, 0.9]),
 ]
+MAKERS = [schedules.linear, schedules.cosine, schedules.sigmoid, schedules.geometric, schedules.karras, schedules.flow]
+OTHERS = [
+    schedules.geometric(),
+    schedules.geometric(7, 0.1, 1.0),
+    schedules.karras(),
+    schedules.karras(18, 0.01, 50.0, rho=3.0),
+    schedules.flow(),
+    schedules.flow(1),
+]
+"""Those whose a² + b² is not 1."""
+
+
+def name(s):
+    return f"{s.spec['name']}{s.steps}"
 
 
 def test_linear_has_the_papers_values():
@@ -42,7 +59,7 @@ def test_cosine_has_the_papers_values():
     assert s.alpha_bar[500].item() == pytest.approx(0.49384359, rel=1e-7)
 
 
-@pytest.mark.parametrize("s", SCHEDULES, ids=lambda s: f"{s.spec['name']}{s.steps}")
+@pytest.mark.parametrize("s", SCHEDULES, ids=name)
 def test_signal_and_noise_fill_a_unit_variance(s):
     assert s.signal.dtype == s.noise.dtype == torch.float64
     assert (s.signal[0].item(), s.noise[0].item()) == (1, 0)
@@ -73,12 +90,78 @@ def test_linear_of_any_length_walks_the_same_curve(steps):
             assert s.signal[t].item() == pytest.approx(whole.signal[t * 1000 // steps].item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("s", SCHEDULES, ids=lambda s: f"{s.spec['name']}{s.steps}")
+@pytest.mark.parametrize("s", SCHEDULES + OTHERS, ids=name)
 def test_spec_rebuilds_the_schedule(s):
     again = schedules.from_spec(s.spec)
     assert torch.equal(again.signal, s.signal)
     assert torch.equal(again.noise, s.noise)
     assert again.spec == s.spec
+    assert again.prior_std == s.prior_std
+
+
+@pytest.mark.parametrize("s", OTHERS, ids=name)
+def test_others_begin_clean_and_only_get_noisier(s):
+    assert (s.signal[0].item(), s.noise[0].item()) == (1, 0)
+    assert (s.signal.diff() <= 0).all()
+    assert (s.noise.diff() > 0).all()
+    assert s.prior_std == s.noise[-1].item()
+    assert (s.snr.diff() < 0).all()
+    assert s.snr[0] == math.inf
+
+
+def test_geometric_is_ncsns():
+    """Equal ratios from σ_min to σ_max whatever T; ten levels from 1 to 0.01 in Song and Ermon 2019."""
+    s = schedules.geometric(10, 0.01, 1.0)
+    assert s.noise[[1, 10]].tolist() == pytest.approx([0.01, 1.0], rel=1e-12)
+    torch.testing.assert_close(s.noise[2:] / s.noise[1:-1], torch.full((9,), 100 ** (1 / 9), dtype=torch.float64))
+    assert (s.signal == 1).all()
+    assert schedules.geometric(1, 0.01, 3.0).noise.tolist() == [0, 3]
+
+
+def test_karras_is_edms():
+    """Their (5), counted from the clean end: the 18 levels of their CIFAR-10 sampler."""
+    s = schedules.karras(18)
+    i = torch.arange(18, dtype=torch.float64)
+    levels = (80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    torch.testing.assert_close(s.noise[1:].flip(0), levels, rtol=1e-12, atol=0)
+
+
+def test_flow_is_the_straight_line():
+    s = schedules.flow(4)
+    assert s.signal.tolist() == [1, 0.75, 0.5, 0.25, 0]
+    assert s.noise.tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_sigmoid_is_jabri_et_als():
+    """ᾱ(u) = (σ(−z) − σ(−end)) / (σ(−start) − σ(−end)): ½ in the middle, symmetric, and near 0 at the end."""
+    s = schedules.sigmoid(100)
+    assert s.alpha_bar[50].item() == pytest.approx(0.5, rel=1e-12)
+    inner = s.alpha_bar[:-1]
+    torch.testing.assert_close(inner[1:], 1 - inner[1:].flip(0), rtol=0, atol=1e-12)
+    z = torch.tensor(-3 + 6 * 0.2, dtype=torch.float64)
+    ends = [1 / (1 + math.exp(v)) for v in (-3, 3)]
+    assert s.alpha_bar[20].item() == pytest.approx(((1 / (1 + z.exp())).item() - ends[1]) / (ends[0] - ends[1]))
+    assert s.beta[-1].item() == pytest.approx(0.999)
+
+
+@pytest.mark.parametrize("make", [schedules.cosine, schedules.sigmoid, schedules.flow])
+@pytest.mark.parametrize("steps", [10, 100, 250])
+def test_every_curve_is_the_same_whatever_the_number_of_steps(make, steps):
+    """Up to the last step, where cosine and sigmoid cap β."""
+    whole, s = make(1000), make(steps)
+    for t in range(steps):
+        assert s.signal[t].item() == pytest.approx(whole.signal[t * 1000 // steps].item(), rel=1e-9)
+
+
+def test_zero_terminal_is_lin_et_als_algorithm_1():
+    """√ᾱ shifted by its last value and scaled so that the first stays."""
+    before = schedules.linear()
+    after = schedules.zero_terminal(before)
+    root = before.alpha_bar[1:].sqrt()
+    expected = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    torch.testing.assert_close(after.signal[1:], expected, rtol=1e-12, atol=1e-15)
+    assert after.signal[-1] == 0
+    assert after.noise[-1] == 1
 
 
 def test_composed_steps_are_the_closed_form():
@@ -104,7 +187,7 @@ def test_a_long_step_is_the_short_ones_in_turn():
 
 
 @pytest.mark.parametrize(("t", "s"), [(1, 0), (2, 1), (500, 499), (1000, 999), (1000, 300), (40, 7)])
-@pytest.mark.parametrize("schedule", [schedules.linear(), schedules.cosine()], ids=["linear", "cosine"])
+@pytest.mark.parametrize("schedule", [make() for make in MAKERS], ids=[make.__name__ for make in MAKERS])
 def test_posterior_is_brute_force_conditioning(schedule, t, s):
     """(x_s, x_t) given x_0 is jointly Gaussian; condition it by the textbook formula."""
     (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(s)
@@ -166,6 +249,13 @@ def test_times_of_each_image_agree_with_one_time_for_all():
         (lambda: schedules.from_betas([0.1, 1.0]), "between 0 and 1"),
         (lambda: schedules.from_betas([]), "non-empty"),
         (lambda: schedules.from_spec({"name": "sine"}), "linear, cosine"),
+        (lambda: schedules.sigmoid(10, start=3, end=3), "start < end"),
+        (lambda: schedules.geometric(10, 0, 1), "0 < sigma_min < sigma_max"),
+        (lambda: schedules.karras(10, 2, 1), "0 < sigma_min < sigma_max"),
+        (lambda: schedules.karras(10, rho=0), "rho > 0"),
+        (lambda: schedules.flow(0), "at least 1 step"),
+        (lambda: schedules.zero_terminal(schedules.flow(5)), r"a² \+ b² = 1"),
+        (lambda: schedules.zero_terminal(schedules.linear(1)), "1 step"),
         (lambda: schedules.from_spec({"name": "cosine", "slope": 2}), "does not take"),
         (lambda: schedules.linear(10).at(11), "0..10"),
         (lambda: schedules.linear(10).at(torch.tensor([-1])), "0..10"),

@@ -82,7 +82,7 @@ class Bounder:
     def estimates(
         self, denoiser: Denoiser, x0: Tensor, passes: int, indices: Sequence[int] | None = None, **condition: Tensor
     ) -> Iterator[Term]:
-        """About `passes` terms that stand for all: each image is asked at one time out of each of `runs`, and at t = 1.
+        """`passes` terms that stand for all: each image is asked at one time out of each of `runs`.
 
         The bits of each are already counted as often as its run is long, so their sum is unbiased for L_0 + Σ L_t. The
         images draw their times apart, so the spread of the sums over images shows the error of their mean.
@@ -95,8 +95,19 @@ class Bounder:
 
 
 def runs(steps: int, passes: int) -> list[range]:
-    """The times 1..T in at most `passes` runs, {1} and then longer and longer, as the terms get smaller."""
-    edges = sorted({1, 2, *(max(round((steps + 1) ** (i / passes)), 2) for i in range(1, passes)), steps + 1})
+    """The times 1..T in `passes` runs, each time on its own where there are as many passes.
+
+    {1} and {T} stand out (L_0 is no L_t, and a capped schedule throws away a lot in its last step), so each is a run
+    of its own, T where there are three passes or more; between them runs grow longer as the terms get smaller. Never
+    less than two.
+    """
+    count = min(max(passes, 2), steps)
+    end = steps if count > 2 else steps + 1
+    edges = [1, 2]
+    for left in range(count - 2 if count > 2 else count - 1, 0, -1):  # runs that share what is left of log t
+        ratio = (end / edges[-1]) ** (1 / left)
+        edges.append(max(round(edges[-1] * ratio), edges[-1] + 1))
+    edges = sorted({*edges, steps + 1})
     return [range(low, high) for low, high in pairwise(edges)]
 
 

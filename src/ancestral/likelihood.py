@@ -19,6 +19,7 @@ from ancestral import randomness
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.samplers.loop import Spacing, spaced
+from ancestral.schedules import Schedule
 from ancestral.targets import X0, Denoiser, Prediction
 
 
@@ -83,7 +84,12 @@ def flow(
 def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
     """Log p(x_0) of each of x0 (N, *) in nats, (N,), under the denoiser's probability flow. Options are `flow`'s."""
     *_, end = flow(denoiser, x0, **options)  # type: ignore[arg-type]
-    prior = Gaussian(torch.zeros_like(x0), denoiser.schedule.prior_std**2)
+    return log_density(denoiser.schedule, end)
+
+
+def log_density(schedule: Schedule, end: Flow) -> Tensor:
+    """Log p(x_0) of each image in nats, (N,), from the last state of its flow."""
+    prior = Gaussian(torch.zeros_like(end.x), schedule.prior_std**2)
     return prior.log_density(end.x).flatten(1).sum(1) + end.divergence
 
 

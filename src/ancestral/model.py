@@ -87,7 +87,7 @@ class Model:
 
     def sampler(self, name: str | None = None, **options: object) -> Sampler:
         """The sampler called `name`, or that of the config, with these options. Raises InputError."""
-        return samplers.from_name(name or self.config.sample.sampler, **options)
+        return sampler_for(self.denoiser.schedule, name or self.config.sample.sampler, **options)
 
     def trajectory(
         self,
@@ -237,6 +237,16 @@ def _scaled(net: nn.Module, schedule: Schedule, target: Target) -> nn.Module:
     scale_in = targets.EDM.input_scale(a, b)
     scale_out = 1 / b if target is targets.SCORE else b / b
     return nets.Scaled(net, torch.as_tensor(scale_in), torch.as_tensor(scale_out))
+
+
+def sampler_for(schedule: Schedule, name: str, **options: object) -> Sampler:
+    """The sampler called `name`, whose usual number of steps, where none is asked for, is at most the schedule's T."""
+    sampler = samplers.from_name(name, **options)
+    usual = "steps=" not in name and options.get("steps") is None
+    if usual and (getattr(sampler, "steps", None) or 0) > schedule.steps:
+        sampler = samplers.from_name(name, **{**options, "steps": schedule.steps})
+    sampler.times(schedule)  # refuses what does not fit before any work is done
+    return sampler
 
 
 def find(path: str | Path) -> Path:

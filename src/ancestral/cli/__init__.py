@@ -17,6 +17,7 @@ from ancestral.errors import InputError
 VERBS = {
     "train": "train a model on built-in data or on your own images",
     "sample": "draw images from a trained model: grid, files, animation, film strip",
+    "evaluate": "how well a model knows its data: bits/dim",
     "history": "six methods from NCSN to flow, trained on points and drawn side by side",
     "info": "what a run or a model file holds",
     "export": "a model for other programs: diffusers, ONNX",

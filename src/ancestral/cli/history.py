@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,7 +188,6 @@ def _write(
     from rich.table import Table
 
     from ancestral import history, report
-    from ancestral.storage import write_text
 
     methods = {
         name: {"paper": ", ".join(configs.PAPERS[name]), "training_seconds": seconds[name], **study.figures(floor)}
@@ -204,7 +202,7 @@ def _write(
         "slack": history.SLACK,
         "methods": methods,
     }
-    write_text(options.out / "history.json", json.dumps(figures, indent=2) + "\n")
+    report.write_json(options.out / "history.json", figures)
     report.write_picture(options.out / "history.png", report.history(studies, held_out, floor))
     table = Table(box=None, pad_edge=False)
     for column in ("method", "passes needed", "distance", "of its own", "at", "training"):

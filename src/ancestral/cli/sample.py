@@ -73,7 +73,6 @@ def main(argv: Sequence[str]) -> int:
         samplers.from_name(options.sampler, **settings)
     model = models.load(options.run, options.device)
     sampler = model.sampler(options.sampler, **settings)
-    sampler.times(model.denoiser.schedule)  # refuses a number of steps that does not fit before any work is done
     folder = home(options.run) / "samples"
     name = _name(options)
     out = options.out or folder / f"{name}.png"

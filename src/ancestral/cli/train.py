@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ancestral.data import Dataset
     from ancestral.training import RunFolder, Trainer
 
-PREVIEW_STEPS = 30
-"""DDIM steps of the grids drawn while training: enough to see by, cheap enough not to wait for."""
+PREVIEW_STEPS, LAST_STEPS = 30, 100
+"""Most sampling steps of the grids drawn while training, and of the last: enough to see by, and cheap to wait for."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
 
     from ancestral import data
     from ancestral.device import keep_freed_memory
+    from ancestral.model import sampler_for
     from ancestral.training import Trainer
 
     config, console = options.config, Console(markup=False, emoji=False, highlight=False)
@@ -133,6 +134,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
         background=config.data.background,
     )
     trainer = Trainer(config, dataset, options.device)
+    sampler_for(trainer.denoiser.schedule, config.sample.sampler)  # refused now, not after hours
     if resuming:
         if folder.state.exists():
             trainer.load(folder)
@@ -176,7 +178,7 @@ def fit(trainer: "Trainer", folder: "RunFolder", console: "Console") -> bool:
                 trainer.save(folder)
                 return False
             if step % train.sample_every == 0 or last:
-                _preview(trainer, folder)
+                _preview(trainer, folder, LAST_STEPS if last else PREVIEW_STEPS)
     return True
 
 
@@ -203,15 +205,16 @@ def _files(names: Sequence[str]) -> str:
     return f"{len(names)} file{'s' if len(names) > 1 else ''}"
 
 
-def _preview(trainer: "Trainer", folder: "RunFolder") -> None:
-    """A grid of what the averaged weights draw now."""
+def _preview(trainer: "Trainer", folder: "RunFolder", most: int) -> None:
+    """A grid of what the averaged weights draw now, by the run's own sampler in at most so many steps."""
     from ancestral.report import picture
     from ancestral.storage import atomic
 
     model = trainer.model()
     points = len(model.facts.shape) == 1
     columns = 10 if len(model.facts.classes) == 10 else 8
-    items = model.sample(1000 if points else columns * 8, steps=min(PREVIEW_STEPS, trainer.config.process.timesteps))
+    steps = len(model.sampler().times(model.denoiser.schedule)) - 1
+    items = model.sample(1000 if points else columns * 8, steps=min(most, steps))
     with atomic(folder.samples / f"{trainer.step:06d}.png") as path:
         picture(items, columns, height=500).save(path)
 

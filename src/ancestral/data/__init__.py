@@ -14,7 +14,7 @@ from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, one_line
 from ancestral.errors import InputError
 
-__all__ = ["BUILTINS", "IMAGES", "POINTS", "Codec", "Dataset", "load"]
+__all__ = ["BUILTINS", "IMAGES", "POINTS", "TESTED", "Codec", "Dataset", "load"]
 
 BUILTINS: dict[str, Callable[[str], Dataset]] = {
     "digits": digits.load,
@@ -24,6 +24,8 @@ BUILTINS: dict[str, Callable[[str], Dataset]] = {
     "swissroll": points.swissroll,
     "checkerboard": points.checkerboard,
 }
+TESTED = frozenset(BUILTINS) - {"digits"}
+"""Those with a test split."""
 
 
 def load(

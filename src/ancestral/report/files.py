@@ -1,6 +1,8 @@
-"""Items as files: single PNGs, and arrays."""
+"""What is made as files: pictures, single PNGs, arrays, numbers as JSON."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,3 +36,10 @@ def write_array(path: Path, items: Tensor, labels: Tensor | None) -> None:
         arrays["labels"] = labels.cpu().numpy()
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def write_json(path: Path, tree: dict[str, Any]) -> None:
+    """Write a tree of settings and finite numbers as JSON, atomically."""
+    text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -35,16 +35,17 @@ __all__ = [
 BY_NAME: dict[str, Sampler] = {
     "ddpm": DDPM(),
     "ddim": DDIM(),
-    "dpm": DPMSolver(),
-    "dpm-sde": DPMSolver(eta=1.0),
-    "unipc": UniPC(),
-    "heun": Heun(),
+    "dpm": DPMSolver(clip=1.0),
+    "dpm-sde": DPMSolver(eta=1.0, clip=1.0),
+    "unipc": UniPC(clip=1.0),
+    "heun": Heun(clip=1.0),
     "euler": Euler(),
     "euler-ancestral": Euler(ancestral=True),
-    "langevin": Langevin(),
+    "langevin": Langevin(clip=1.0),
     "pc": PredictorCorrector(),
 }
-"""Each name with the settings that it has unless others are given."""
+"""Each name with the settings that it has unless others are given. All clip, since our data is in [−1, 1]: unclipped, a
+network that predicts ε is asked to divide by a_T, and its images are lost."""
 
 
 def from_name(name: str, **options: object) -> Sampler:

@@ -15,8 +15,9 @@ from ancestral.targets import Prediction
 class Langevin(Sampler):
     """At each noise level x ← x + ½α s(x) + √α z, `steps_per_level` times, with α = step_size · b_t²/b_1².
 
-    s = −ε̂/b_t is the score. `steps` is the number of levels, all T of the schedule for None; x stays as it is between
-    two of them. After the last the noise that is left is taken away, x̂_0 (Song and Ermon 2020).
+    s = −ε̂/b_t is the score. α is at most b_t²/2: on schedules of very small b_1 it would otherwise run away. `steps` is
+    the number of levels, all T of the schedule for None; x stays as it is between two of them. After the last the noise
+    that is left is taken away, x̂_0 (Song and Ermon 2020).
     """
 
     steps_per_level: int = 100
@@ -36,7 +37,7 @@ class Langevin(Sampler):
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """All steps of the level t; at the last level also the step to x̂_0."""
         b, smallest = move.schedule.at(move.t)[1], move.schedule.at(1)[1]
-        alpha = self.step_size * b**2 / smallest**2
+        alpha = min(self.step_size / smallest**2, 0.5) * b**2
         for number in range(self.steps_per_level):
             eps = prediction.eps if number == 0 else move.predict(x, move.t).eps
             x = langevin_step(x, eps, b, alpha, move.z(number))

@@ -1,0 +1,196 @@
+"""The likelihood that `ancestral evaluate` measures: passes behind a progress bar, then a table, JSON and a plot."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ancestral.cli.evaluate import Options
+    from ancestral.data import Dataset
+    from ancestral.evaluation import Mean, Point, Subjects, Terms
+    from ancestral.model import Model
+
+T = TypeVar("T")
+
+
+def of_images(model: "Model") -> bool:
+    """Whether the model knows images of grey levels, and not points."""
+    return model.facts.codec.kind == "uint8"
+
+
+def measure(
+    options: "Options", model: "Model", dataset: "Dataset", subjects: "Subjects", notes: Sequence[str], out: Path
+) -> None:
+    """Show the likelihood of these items and write likelihood.json and likelihood.png into `out`.
+
+    No None is left in `options` for what the model decides. Nothing is written before everything is known.
+    """
+    from ancestral import report
+    from ancestral.evaluation import curve
+
+    terms = _bound(options, model, subjects)
+    nats = _nats(options, model, subjects) if options.ode else None
+    points = curve(terms)
+    scale, unit = (127.5, "0..255") if of_images(model) else (1.0, "units of the data")
+    plot = report.likelihood_plot(points, scale, unit)
+    tree = _tree(options, model, dataset, subjects, notes, terms, points, nats)
+    _show(options, model, dataset, tree, points, scale)
+    report.write_json(out / "likelihood.json", tree)
+    report.write_picture(out / "likelihood.png", plot)
+    print(out / "likelihood.json", out / "likelihood.png", sep="\n")
+
+
+def _bound(options: "Options", model: "Model", subjects: "Subjects") -> "Terms":
+    from ancestral import evaluation
+    from ancestral.bound import Bounder
+
+    assert options.variance is not None
+    assert options.decoder is not None
+    bounder = Bounder(options.seed, options.variance, bool(options.clip), options.decoder)
+    denoiser = model.denoiser
+    found = evaluation.cells(denoiser, subjects, bounder, options.passes, options.batch_size, model.device)
+    count = len(evaluation.strata(denoiser.schedule.steps, options.passes))
+    watched = list(_track(found, "bound", count * subjects.batch_count(options.batch_size)))
+    return evaluation.gather(watched, denoiser, subjects, options.passes)
+
+
+def _nats(options: "Options", model: "Model", subjects: "Subjects") -> "Tensor":
+    """−log p of each image in nats."""
+    import torch
+
+    from ancestral import evaluation, likelihood
+
+    assert options.ode_steps is not None
+    assert options.probes is not None
+    denoiser, nats = model.denoiser, torch.zeros(len(subjects), dtype=torch.float64)
+    walks = evaluation.walks(
+        denoiser,
+        subjects,
+        options.ode_steps,
+        options.probes,
+        options.seed,
+        of_images(model),
+        options.batch_size,
+        model.device,
+    )
+    for walk in _track(walks, "probability flow", (options.ode_steps + 1) * subjects.batch_count(options.batch_size)):
+        if walk.state.t == denoiser.schedule.steps:
+            nats[walk.rows] = -likelihood.log_density(denoiser.schedule, walk.state).cpu().double()
+    return nats
+
+
+def _track(items: Iterable[T], name: str, total: int) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(items, name, total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _tree(
+    options: "Options",
+    model: "Model",
+    dataset: "Dataset",
+    subjects: "Subjects",
+    notes: Sequence[str],
+    terms: "Terms",
+    points: Sequence["Point"],
+    nats: "Tensor | None",
+) -> dict[str, Any]:
+    """All that was found, for the JSON file."""
+    from ancestral import evaluation
+
+    names = ("variance", "clip", "decoder", "passes", "seed", *(("ode_steps", "probes") if options.ode else ()))
+    rows = {"L_T": terms.prior, "L_t": terms.bits[:, :-1].sum(1), "L_0": terms.bits[:, -1], "total": terms.total}
+    scale = 127.5 if of_images(model) else 1.0
+    tree: dict[str, Any] = {
+        "model": {"run": options.run, "step": model.step, "version": model.version},
+        "data": {
+            "source": options.data,
+            "split": options.split,
+            "images": len(subjects),
+            "of": len(dataset),
+            "shape": list(dataset.shape),
+            "notes": list(notes),
+        },
+        "settings": {"T": model.denoiser.schedule.steps, **{name: getattr(options, name) for name in names}},
+        "bits_per_dim": {name: evaluation.mean(values)._asdict() for name, values in rows.items()},
+        "over_time": {
+            "t_first": [p.first for p in points],
+            "t_last": [p.last for p in points],
+            "bits_per_dim_of_a_step": [p.bits for p in points],
+            "rate": [p.rate for p in points],
+            "mean_square_error": [p.error for p in points],
+            "distortion": [scale * math.sqrt(p.error) for p in points],
+        },
+        "per_image": {"index": subjects.indices, "bits_per_dim": terms.total.tolist()},
+    }
+    if nats is not None:
+        bits = evaluation.bits_of_density(nats, math.prod(dataset.shape), of_images(model))
+        tree["ode"] = {"bits_per_dim": evaluation.mean(bits)._asdict(), "nats": evaluation.mean(nats)._asdict()}
+        tree["per_image"] |= {"ode_bits_per_dim": bits.tolist()}
+    return tree
+
+
+def _show(
+    options: "Options",
+    model: "Model",
+    dataset: "Dataset",
+    tree: dict[str, Any],
+    points: Sequence["Point"],
+    scale: float,
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ancestral.evaluation import Mean
+
+    console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    found = {name: Mean(**values) for name, values in tree["bits_per_dim"].items()}
+    asked = len(points)
+    how = f"{options.variance} variance, {'clipped' if options.clip else 'not clipped'}, {options.decoder} decoder"
+    kind, n = "images" if of_images(model) else "points", tree["data"]["images"]
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_row("data", f"{n:,} of {len(dataset):,} {kind} of {dataset.name}, {options.split} split")
+    table.add_row("bound", f"{how}; {asked} passes for T = {model.denoiser.schedule.steps}")
+    table.add_row("L_T", f"{_shown(found['L_T'])} bits/dim")
+    table.add_row("Σ L_t", f"{_shown(found['L_t'])} bits/dim, t = 2..T")
+    table.add_row("L_0", f"{_shown(found['L_0'])} bits/dim")
+    table.add_row("total", f"{_shown(found['total'])} bits/dim")
+    if options.ode:
+        divergence = f"{options.probes} probe{'s' * (options.probes != 1)}" if options.probes else "exact divergence"
+        nats = "" if of_images(model) else f" ({_shown(Mean(**tree['ode']['nats']))} nats)"
+        bits = _shown(Mean(**tree["ode"]["bits_per_dim"]))
+        table.add_row("ODE", f"{bits} bits/dim{nats}, {options.ode_steps} steps, {divergence}")
+    console.print(table)
+    times = Table(box=None)
+    for name in ("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{' (0..255)' if scale != 1 else ''}"):
+        times.add_column(name, justify="right")
+    for p in _some(points):
+        when = f"{p.first}" if p.first == p.last else f"{p.first}-{p.last}"
+        times.add_row(when, f"{p.bits:.2g}", f"{p.rate:.3f}", f"{scale * math.sqrt(p.error):.3g}")
+    console.print(times)
+    for note in tree["data"]["notes"]:
+        console.print(note)
+
+
+def _some(points: Sequence["Point"]) -> list["Point"]:
+    """Those that hold T and parts of it, from T down to 1."""
+    T = points[-1].last
+    times = [max(round(part * T), 1) for part in (1, 0.75, 0.5, 0.25, 0.1, 0.01, 0)]
+    return list(dict.fromkeys(next(p for p in points if p.first <= t <= p.last) for t in times))
+
+
+def _shown(value: "Mean") -> str:
+    """3.73 ± 0.02: as many digits as the error leaves."""
+    mean, error = value
+    if error is None:
+        return f"{mean:.4g}"
+    if 0 < abs(mean) < 1e-3:
+        return f"{mean:.2g} ± {error:.1g}"
+    places = min(max(2, -math.floor(math.log10(error))), 4) if error > 0 else 4
+    return f"{mean:.{places}f} ± {error:.{places}f}"

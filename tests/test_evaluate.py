@@ -1,0 +1,376 @@
+"""`ancestral evaluate`: its numbers are those of the theory, and what it cannot do it says."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ancestral
+from ancestral import bound, cli, config, data, evaluation, likelihood, oracle, randomness, schedules
+from ancestral.bound import Bounder
+from ancestral.report import likelihood_plot
+from conftest import stripes, untrained
+
+T = 12
+PROCESS = config.ProcessConfig("cosine", timesteps=T, target="v")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A .npz of striped images with labels, as `ancestral evaluate --data` takes it."""
+    path = tmp_path_factory.mktemp("data") / "stripes.npz"
+    dataset = stripes()
+    np.savez(path, images=dataset.items.numpy(), labels=dataset.labels.numpy())
+    return path
+
+
+@pytest.fixture(scope="module")
+def model_run(tmp_path_factory):
+    """A model of 12 steps with two classes, in a run folder."""
+    path = tmp_path_factory.mktemp("runs") / "twelve"
+    untrained((1, 8, 8), ("vertical", "horizontal"), PROCESS, dropout=0.0).save(path / "model.safetensors")
+    return path
+
+
+@pytest.fixture(scope="module")
+def points_run(tmp_path_factory):
+    """A points run of a few steps and 20 times."""
+    path = tmp_path_factory.mktemp("runs") / "points"
+    argv = ["train", "points", "--out", str(path), "--steps", "80", "--batch-size", "64", "--width", "16"]
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*argv, "--timesteps", "20", "--schedule", "linear"])
+    assert stop.value.code == 0
+    return path
+
+
+def found(folder):
+    return json.loads((folder / "likelihood.json").read_text(encoding="utf-8"))
+
+
+def chosen(path, n):
+    """The images that -n chooses, as the model sees them, their labels and places."""
+    model = ancestral.load(path, "cpu")
+    dataset = stripes()
+    places = [i * len(dataset) // n for i in range(n)]
+    return model, data.IMAGES.encode(dataset.items[places]), dataset.labels[places], places
+
+
+# -- the numbers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"clip": False, "variance": "small"}, {"decoder": "tanh", "seed": 5}])
+def test_the_table_is_the_bound(run, model_run, images, tmp_path, options):
+    words = {"clip": lambda value: [] if value else ["--no-clip"]}
+    argv = [w for k, v in options.items() for w in words.get(k, lambda v, k=k: [f"--{k}", v])(v)]
+    text = run("evaluate", model_run, "--likelihood", "-n", 7, "--data", images, "--out", tmp_path, *argv)
+    model, x0, labels, places = chosen(model_run, 7)
+    expected = bound.bits_per_dim(model.denoiser, x0, indices=places, labels=labels, **options)
+    tree = found(tmp_path)
+    torch.testing.assert_close(torch.tensor(tree["per_image"]["bits_per_dim"]), expected.total, rtol=1e-5, atol=1e-5)
+    parts = {"L_T": expected.L_T, "L_t": expected.L_t.sum(1), "L_0": expected.L_0, "total": expected.total}
+    for name, values in parts.items():
+        shown = tree["bits_per_dim"][name]
+        assert shown["mean"] == pytest.approx(values.mean().item(), rel=1e-4)
+        assert shown["standard_error"] == pytest.approx(values.std().item() / 7**0.5, rel=1e-3)
+    mean, error = (float(word) for word in re.search(r"total +(\S+) ± (\S+) bits/dim", text).groups())
+    assert mean == pytest.approx(expected.total.mean().item(), abs=0.006)
+    assert error == pytest.approx(expected.total.std().item() / 7**0.5, abs=0.006)
+
+
+def test_over_time(run, model_run, images, tmp_path):
+    """Bits of each step, the rate that adds them up from T down, and the error of x̂_0 in grey levels."""
+    run("evaluate", model_run, "--likelihood", "-n", 5, "--data", images, "--out", tmp_path)
+    model, x0, labels, places = chosen(model_run, 5)
+    terms = list(Bounder().terms(model.denoiser, x0, places, labels=labels))[::-1]
+    over, total = found(tmp_path)["over_time"], found(tmp_path)["bits_per_dim"]
+    assert over["t_first"] == over["t_last"] == list(range(1, T + 1))
+    assert over["bits_per_dim_of_a_step"] == pytest.approx([t.bits.mean().item() for t in terms], rel=1e-4)
+    assert over["mean_square_error"] == pytest.approx([t.error.mean().item() for t in terms], rel=1e-4)
+    assert over["distortion"] == pytest.approx([127.5 * t.error.mean().item() ** 0.5 for t in terms], rel=1e-4)
+    assert over["rate"][-1] == pytest.approx(total["L_T"]["mean"])
+    assert over["rate"][0] == pytest.approx(total["L_T"]["mean"] + total["L_t"]["mean"])
+    steps = over["bits_per_dim_of_a_step"]
+    assert all(over["rate"][i] - over["rate"][i + 1] == pytest.approx(steps[i + 1], abs=1e-9) for i in range(T - 1))
+
+
+def test_a_run_of_times_counts_its_steps_and_half_of_them_lie_above():
+    terms = evaluation.Terms(
+        [range(3, 7), range(2, 3), range(1, 2)],
+        torch.tensor([1.0, 3.0]).double(),
+        torch.tensor([[8.0, 2.0, 5.0], [4.0, 4.0, 7.0]]).double(),
+        torch.tensor([[0.4, 0.2, 0.1], [0.2, 0.2, 0.1]]).double(),
+    )
+    assert terms.total.tolist() == [16, 18]
+    last, middle, first = evaluation.curve(terms)
+    assert first[:4] == (3, 6, 1.5, 2 + 1.5 * 1.5)  # the mean of 2, 3.5, 5 and 6.5
+    assert middle[:4] == (2, 2, 3, 2 + 6)
+    assert last[:4] == (1, 1, 6, 2 + 6 + 3)
+    assert [p.error for p in (first, middle, last)] == pytest.approx([0.3, 0.2, 0.1])
+
+
+def test_batch_size_changes_nothing(run, points_run, model_run, images, tmp_path):
+    for size in (2, 7):
+        common = ("--likelihood", "-n", 7, "--ode", "--batch-size", size)
+        run("evaluate", model_run, *common, "--data", images, "--ode-steps", 4, "--out", tmp_path / f"i{size}")
+        run("evaluate", points_run, *common, "--passes", 6, "--probes", 2, "--out", tmp_path / f"p{size}")
+    for kind in "ip":
+        one, other = (found(tmp_path / f"{kind}{size}")["per_image"] for size in (2, 7))
+        assert one["index"] == other["index"]
+        for name in ("bits_per_dim", "ode_bits_per_dim"):
+            assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-4)
+
+
+def test_few_passes_agree_with_all_of_them_within_their_error(run, points_run, tmp_path):
+    """Over eight seeds: the z-scores are neither all tiny nor large. The error of both is mostly that of the images."""
+    common = ("evaluate", points_run, "--likelihood", "--clip", "-n", 200, "--batch-size", 200, "--out", tmp_path)
+    run(*common)
+    truth = np.array(found(tmp_path)["per_image"]["bits_per_dim"])
+    scores = []
+    for seed in range(8):
+        run(*common, "--passes", 6, "--seed", seed)
+        tree = found(tmp_path)
+        assert len(tree["over_time"]["t_first"]) == 6
+        total = tree["bits_per_dim"]["total"]
+        apart = np.array(tree["per_image"]["bits_per_dim"]) - truth
+        scores.append(apart.mean() / (apart.std(ddof=1) / 200**0.5))
+        assert abs(total["mean"] - truth.mean()) < 4 * total["standard_error"]
+    assert max(map(abs, scores)) < 4
+    assert 0.3 < np.mean(np.square(scores)) ** 0.5 < 2
+
+
+def test_passes_as_many_as_times_are_all_of_them(run, points_run, tmp_path):
+    trees = []
+    for passes in ([], ["--passes", 20], ["--passes", 500]):
+        run("evaluate", points_run, "--likelihood", "-n", 9, "--out", tmp_path, *passes)
+        trees.append(found(tmp_path))
+    assert trees[0]["over_time"]["t_last"] == list(range(1, 21))
+    assert trees[0]["per_image"] == trees[1]["per_image"] == trees[2]["per_image"]
+
+
+# -- the probability flow ---------------------------------------------------------------------------------------------
+
+
+def test_ode_of_points_is_the_flows_likelihood(run, points_run, tmp_path):
+    text = run("evaluate", points_run, "--likelihood", "-n", 6, "--ode", "--ode-steps", 15, "--out", tmp_path)
+    model, moons = ancestral.load(points_run, "cpu"), data.load("moons", split="test")
+    places = [i * len(moons) // 6 for i in range(6)]
+    log_p = likelihood.log_likelihood(model.denoiser, moons.items[places], steps=15, spacing="logsnr")
+    tree = found(tmp_path)
+    assert tree["ode"]["nats"]["mean"] == pytest.approx(-log_p.mean().item(), rel=1e-4)
+    assert tree["per_image"]["ode_bits_per_dim"] == pytest.approx((-log_p / (2 * math.log(2))).tolist(), rel=1e-4)
+    assert "15 steps, exact divergence" in text
+    assert tree["settings"]["probes"] == 0
+
+
+def test_grey_levels_have_the_entropy_that_a_density_tells():
+    """Levels of a Gaussian, dequantised, under its own exact flow: the cost is the entropy of the levels."""
+    std, n, size = 0.3, 400, 4
+    x0 = std * randomness.normal((1, 2, 2), 0, "data", 0, range(n)).double()
+    subjects = evaluation.Subjects((x0 * 127.5).round() / 127.5, list(range(n)))
+    denoiser = oracle.Gaussian(schedules.cosine(200), 0.0, std)
+    *_, (_, end) = evaluation.walks(denoiser, subjects, 200, 0, 0, True, n, torch.device("cpu"))
+    bits = evaluation.bits_of_density(-likelihood.log_density(denoiser.schedule, end), size, True)
+    entropy = 0.5 * math.log2(2 * math.pi * math.e * std**2) + math.log2(127.5)
+    mean, error = evaluation.mean(bits)
+    assert mean == pytest.approx(entropy, abs=4 * error + 0.003)
+    assert error < 0.03
+
+
+def test_dequantising_stays_within_the_bin_of_each_level():
+    subjects = evaluation.Subjects(torch.zeros(50, 1, 8, 8), list(range(50)))
+    denoiser = oracle.Gaussian(schedules.cosine(4), 0.0, 0.5)
+    walks = evaluation.walks(denoiser, subjects, 1, 1, 3, True, 50, torch.device("cpu"))
+    x = next(walks).state.x * 127.5
+    assert -0.5 <= x.min() < -0.49
+    assert 0.49 < x.max() <= 0.5
+    assert x.mean().item() == pytest.approx(0, abs=4 * 12**-0.5 / 3200**0.5)
+    assert x.std().item() == pytest.approx(12**-0.5, rel=0.05)
+
+
+# -- what is written and said -----------------------------------------------------------------------------------------
+
+
+def test_files_and_words(run, tiny_run, images):
+    """A run of a thousand steps, few passes, into its own folder."""
+    text = run("evaluate", tiny_run.path, "--likelihood", "-n", 6, "--passes", 8, "--data", images, "--ode",
+               "--ode-steps", 3)  # fmt: skip
+    folder = tiny_run.path / "evaluation"
+    assert text.splitlines()[-2:] == [str(folder / "likelihood.json"), str(folder / "likelihood.png")]
+    assert "6 of 40 images of stripes, train split" in text
+    assert "8 passes for T = 1000" in text
+    assert "told the class of each image" in text
+    assert "training data" not in text
+    tree = found(folder)
+    assert tree["data"] == {
+        "source": str(images),
+        "split": "train",
+        "images": 6,
+        "of": 40,
+        "shape": [1, 8, 8],
+        "notes": ["The model was told the class of each image, so these are bits given the class."],
+    }
+    assert tree["settings"] == {
+        "T": 1000,
+        "variance": "large",
+        "clip": True,
+        "decoder": "exact",
+        "passes": 8,
+        "seed": 0,
+        "ode_steps": 3,
+        "probes": 1,
+    }
+    assert tree["per_image"]["index"] == [0, 6, 13, 20, 26, 33]
+    assert tree["over_time"]["t_first"][0] == 1
+    assert tree["over_time"]["t_last"][-1] == 1000
+    with Image.open(folder / "likelihood.png") as plot:
+        assert plot.size == (1800, 600)
+        assert len(plot.convert("RGB").getcolors(2**20)) > 10
+    assert {path.name for path in folder.iterdir()} == {"likelihood.json", "likelihood.png"}
+
+
+def test_the_split_is_test_where_there_is_one(run, points_run, tmp_path):
+    common = ("evaluate", points_run, "--likelihood", "-n", 3, "--passes", 2, "--out", tmp_path)
+    assert "moons, test split" in run(*common)
+    text = run(*common, "--split", "train")
+    assert "moons, train split" in text
+    assert "These are training data" in text
+    assert found(tmp_path)["settings"]["clip"] is True
+    assert found(tmp_path)["settings"]["decoder"] == "density"
+    assert found(tmp_path)["data"]["split"] == "train"
+
+
+def test_small_data_is_taken_whole(run, model_run, images, tmp_path):
+    text = run("evaluate", model_run, "--likelihood", "--passes", 2, "--data", images, "--out", tmp_path)
+    assert "40 of 40 images" in text
+    assert found(tmp_path)["per_image"]["index"] == list(range(40))
+
+
+def test_one_image_has_no_error(run, points_run, tmp_path):
+    text = run("evaluate", points_run, "--likelihood", "-n", 1, "--passes", 3, "--out", tmp_path)
+    assert "±" not in text
+    assert found(tmp_path)["bits_per_dim"]["total"]["standard_error"] is None
+
+
+def test_a_learned_variance_is_used_unless_told_otherwise(run, tmp_path, images):
+    process = config.ProcessConfig("cosine", timesteps=T, target="v", learned_variance=True)
+    model = untrained((1, 8, 8), process=process, dropout=0.0)
+    model.save(tmp_path / "model.safetensors")
+    common = ("evaluate", tmp_path, "--likelihood", "-n", 4, "--data", images)
+    text = run(*common)
+    assert "learned variance" in text
+    assert "class" not in text
+    x0 = data.IMAGES.encode(stripes().items[::10])
+    expected = bound.bits_per_dim(model.denoiser, x0, variance="learned", indices=[0, 10, 20, 30])
+    assert found(tmp_path / "evaluation")["per_image"]["bits_per_dim"] == pytest.approx(expected.total.tolist(), 1e-4)
+    assert "small variance" in run(*common, "--variance", "small")
+
+
+def test_data_without_its_classes_asks_for_no_class(run, model_run, tmp_path):
+    np.save(tmp_path / "plain.npy", stripes().items.numpy())
+    text = run("evaluate", model_run, "--likelihood", "-n", 4, "--data", tmp_path / "plain.npy", "--out", tmp_path)
+    assert '"no class"' in text
+    model, x0, _, places = chosen(model_run, 4)
+    expected = bound.bits_per_dim(model.denoiser, x0, indices=places, labels=torch.full((4,), -1))
+    assert found(tmp_path)["per_image"]["bits_per_dim"] == pytest.approx(expected.total.tolist(), rel=1e-4)
+
+
+def test_labels_are_matched_by_name_and_by_number_only_where_there_are_no_names():
+    names = data.Dataset(torch.zeros(3, 2), torch.tensor([0, 1, 1]), ("b", "a"), "x")
+    assert evaluation.labels_for(names, ("a", "b", "c")).tolist() == [1, 0, 0]
+    assert evaluation.labels_for(names, ("c", "d")) is None
+    assert evaluation.labels_for(names, ()) is None
+    assert evaluation.labels_for(names, ("c", "d"), by_number=True).tolist() == [0, 1, 1]
+    assert evaluation.labels_for(names, ("c",), by_number=True) is None
+
+
+def test_a_plot_survives_what_cannot_be_drawn():
+    """One time alone, steps that cost nothing, errors without bound."""
+    for points in (
+        [evaluation.Point(1, 1, -3.0, 0.0, 0.0)],
+        [evaluation.Point(t, t, 0.0, 0.0, 1e6 if t == 3 else 0.1) for t in (1, 2, 3)],
+    ):
+        assert likelihood_plot(points, 1.0, "units").size == (1800, 600)
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "say what to evaluate: --likelihood"),
+        (["--likelihood", "-n", "0"], "at least 1"),
+        (["--likelihood", "--batch-size", "0"], "at least 1"),
+        (["--likelihood", "-n", "41"], "choose -n from 1 to 40"),
+        (["--likelihood", "--passes", "1"], "--passes must be at least 2"),
+        (["--likelihood", "--data", "nowhere"], "no such file or folder: 'nowhere'"),
+        (["--likelihood", "--data", "digits"], "items of 1x28x28, but the model knows 1x8x8"),
+        (["--likelihood", "--data", "moons"], "items of 2, but the model knows 1x8x8"),
+        (["--likelihood", "--split", "test"], "has no test split"),
+        (["--likelihood", "--variance", "learned"], "did not learn its variance"),
+        (["--likelihood", "--variance", "huge"], "--variance"),
+        (["--likelihood", "--decoder", "best"], "--decoder"),
+        (["--likelihood", "--probes", "3"], "belong to --ode"),
+        (["--likelihood", "--ode", "--probes", "-1"], "--probes must be 0"),
+        (["--likelihood", "--ode", "--ode-steps", "13"], "choose 1 to 12"),
+        (["--likelihood", "--ode", "--ode-steps", "0"], "choose 1 to 12"),
+        (["--likelihood", "--device", "abacus"], "no device 'abacus'"),
+        (["--likelihod"], "did you mean --likelihood?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(refused, model_run, images, tmp_path, options, says):
+    source = [] if "--data" in options else ["--data", images]
+    assert says in refused("evaluate", model_run, "--out", tmp_path / "new", *source, *options)
+    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]
+
+
+def test_data_that_moved_and_models_from_elsewhere(refused, tiny_run, tmp_path):
+    line = refused("evaluate", tiny_run.path, "--likelihood")
+    assert "no such file or folder: 'stripes'" in line
+    assert "say with --data where the data of this run is now" in line
+    model = untrained((1, 8, 8), process=PROCESS)
+    object.__setattr__(model.config, "preset", "imported")
+    model.save(tmp_path / "model.safetensors")
+    assert "imported, so say which data" in refused("evaluate", tmp_path, "--likelihood")
+
+
+def test_points_have_no_grey_levels(refused, points_run):
+    assert "no grey levels" in refused("evaluate", points_run, "--likelihood", "--decoder", "tanh")
+
+
+def test_an_out_that_is_a_file(refused, points_run, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    assert "is a file" in refused("evaluate", points_run, "--likelihood", "--out", tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_broken_model_has_no_likelihood(refused, tmp_path, images):
+    model = untrained((1, 8, 8), process=PROCESS)
+    with torch.no_grad():
+        next(model.denoiser.parameters()).fill_(math.nan)
+    model.save(tmp_path / "model.safetensors")
+    assert "at t = 12 is no finite number" in refused("evaluate", tmp_path, "--likelihood", "--data", images)
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_ctrl_c_writes_nothing(capsys, monkeypatch, points_run, tmp_path):
+    term, asked = Bounder.term, []
+
+    def interrupted(self, *args, **kwargs):
+        asked.append(args)
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        return term(self, *args, **kwargs)
+
+    monkeypatch.setattr(Bounder, "term", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", str(points_run), "--likelihood", "-n", "3", "--out", str(tmp_path / "new")])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "ancestral: interrupted\n"
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,91 @@
+"""The probability flow's likelihood against exact densities."""
+
+import math
+
+import pytest
+import torch
+
+import bound_gap
+from ancestral import likelihood, oracle, schedules
+from ancestral.errors import InputError
+
+F64 = torch.float64
+MEANS = torch.tensor([[-0.6, 0.2], [0.5, 0.5], [0.1, -0.6]], dtype=F64)
+STDS = torch.tensor([0.15, 0.25, 0.2], dtype=F64)
+
+
+def points(count=60):
+    generator = torch.Generator().manual_seed(1)
+    part = torch.randint(3, (count,), generator=generator)
+    return MEANS[part] + STDS[part, None] * torch.randn(count, 2, dtype=F64, generator=generator)
+
+
+def density(x):
+    """Log p of the mixture, written out with torch's own distributions."""
+    parts = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(3, dtype=F64)),
+        torch.distributions.Independent(torch.distributions.Normal(MEANS, STDS[:, None].expand(3, 2)), 1),
+    )
+    return parts.log_prob(x)
+
+
+@pytest.mark.parametrize("make", [schedules.cosine, schedules.flow], ids=["cosine", "flow"])
+def test_it_is_the_exact_density_to_a_ten_thousandth_of_a_nat(make):
+    """End to end: schedules whose x_T is N(0, 1) to that precision."""
+    schedule, x = make(1000), points()
+    found = likelihood.log_likelihood(oracle.Mixture(schedule, MEANS, STDS), x)
+    torch.testing.assert_close(found, density(x), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["linear", "geometric", "karras", "sigmoid", "zero_terminal"])
+def test_the_integral_is_exact_where_the_prior_is_not(name):
+    """With the exact density of x_T in the place of N(0, π²), which there is off by what x_T still holds of x_0."""
+    T = 4000 if name == "sigmoid" else 2000  # whose last steps are long
+    make = {"zero_terminal": lambda steps: schedules.zero_terminal(schedules.linear(steps))}.get(name)
+    schedule, x = (make or getattr(schedules, name))(T), points()
+    denoiser = oracle.Mixture(schedule, MEANS, STDS)
+    *_, end = likelihood.flow(denoiser, x)
+    torch.testing.assert_close(denoiser.log_density(end.x, T) + end.divergence, density(x), rtol=0, atol=1e-4)
+
+
+def test_its_order_is_two():
+    errors = [bound_gap.flow_error(schedules.flow(steps)) for steps in (100, 200, 400)]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.15)
+    assert math.log2(errors[1] / errors[2]) == pytest.approx(2, abs=0.15)
+
+
+def test_gaussian_data_in_many_dimensions_by_hutchinson():
+    """Random signs are exact here: the Jacobian of the exact denoiser of a Gaussian is diagonal."""
+    x = 0.3 + 0.5 * torch.randn(4, 1, 6, 6, dtype=F64, generator=torch.Generator().manual_seed(0))
+    denoiser = oracle.Gaussian(schedules.cosine(500), 0.3, 0.5)
+    exact = torch.distributions.Normal(0.3, 0.5).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(likelihood.log_likelihood(denoiser, x, probes=1), exact, rtol=0, atol=5e-3)
+
+
+def test_hutchinson_is_unbiased():
+    denoiser, x = oracle.Mixture(schedules.cosine(30), MEANS, STDS), points(3)
+    exact = likelihood.log_likelihood(denoiser, x)
+    many = x.repeat(400, 1)
+    estimates = likelihood.log_likelihood(denoiser, many, probes=1, seed=3).reshape(400, 3)
+    error = estimates.std(0) / 20
+    assert (error > 0).all()
+    assert ((estimates.mean(0) - exact).abs() < 4 * error).all()
+
+
+def test_an_image_has_the_same_probe_in_every_batch():
+    denoiser, x = oracle.Mixture(schedules.cosine(20), MEANS, STDS), points(5)
+    whole = likelihood.log_likelihood(denoiser, x, probes=1, seed=1)
+    alone = likelihood.log_likelihood(denoiser, x[3:4], probes=1, seed=1, indices=[3])
+    torch.testing.assert_close(alone, whole[3:4])
+
+
+def test_fewer_steps_and_bad_ones():
+    denoiser, x = oracle.Mixture(schedules.cosine(1000), MEANS, STDS), points(5)
+    states = list(likelihood.flow(denoiser, x, steps=25, spacing="logsnr"))
+    assert [states[0].t, states[-1].t, len(states)] == [0, 1000, 26]
+    few = likelihood.log_likelihood(denoiser, x, steps=50, spacing="logsnr")
+    torch.testing.assert_close(few, density(x), rtol=0, atol=0.3)
+    with pytest.raises(InputError, match="probes must be 0"):
+        likelihood.log_likelihood(denoiser, x, probes=-1)
+    with pytest.raises(InputError, match="sampling steps"):
+        likelihood.log_likelihood(denoiser, x, steps=0)
