@@ -15,6 +15,7 @@ from PIL import Image
 
 from ancestral import cli, data, history, oracle, samplers, schedules, storage
 from ancestral import config as configs
+from ancestral.cli import train
 from ancestral.config import METHODS, PAPERS, preset
 from ancestral.training import Trainer
 from conftest import stripes
@@ -25,8 +26,9 @@ QUICK = ("--steps", 3)
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch):
-    """Clouds of 60 points: what is tested is the same, and a pass takes no time."""
+    """Clouds of 60 points and quick previews: what is tested is the same, and a pass takes no time."""
     monkeypatch.setattr(history, "COUNT", 60)
+    monkeypatch.setattr(train, "LAST_STEPS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,7 @@ def whole(tmp_path_factory):
     out = tmp_path_factory.mktemp("history") / "all"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "COUNT", 60)
+        patch.setattr(train, "LAST_STEPS", 2)
         with pytest.raises(SystemExit) as stop:
             cli.main(["history", "--out", str(out), *map(str, QUICK)])
     assert stop.value.code == 0
@@ -58,15 +61,13 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("base", ["digits", "points"])
 def test_each_method_is_as_its_paper_has_it_and_runs(name, schedule, target, weighting, times, sampler, base):
     config = preset(name if base == "digits" else f"{name}-points")
-    process, train = config.process, config.train
+    process = config.process
     assert (process.schedule, process.target) == (schedule, target)
-    assert (train.weighting, train.times) == (weighting, times)
+    assert (config.train.weighting, config.train.times) == (weighting, times)
     assert process.learned_variance == (name == "improved")
     net = replace(config.net, width=16, blocks=1)
-    train = replace(train, steps=2, batch_size=8)
-    trainer = Trainer(
-        replace(config, net=net, train=train), stripes() if base == "digits" else data.load("moons"), "cpu"
-    )
+    few = replace(config.train, steps=2, batch_size=8)
+    trainer = Trainer(replace(config, net=net, train=few), stripes() if base == "digits" else data.load("moons"), "cpu")
     losses = [progress.loss.item() for progress in trainer.run()]
     assert len(losses) == 2
     assert all(math.isfinite(loss) for loss in losses)
