@@ -284,10 +284,10 @@ def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], 
 
 
 METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
-    "ncsn": lambda base: _method(  # σ_max is about the largest distance within the data (Song and Ermon 2020)
+    "ncsn": lambda base: _method(  # σ_max: twice the largest distance within moons, a quarter of that within digits
         "ncsn",
         "langevin:steps=100,steps_per_level=5,step_size=2e-5",
-        ProcessConfig("geometric", sigma_max=20.0 if base is digits else 3.0, target="score"),
+        ProcessConfig("geometric", sigma_max=8.0 if base is digits else 3.0, target="score"),
         base,
         weighting="snr",
     ),
