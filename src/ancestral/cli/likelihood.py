@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ancestral.cli.evaluate import Options
+    from ancestral.cli.evaluate_options import Options
     from ancestral.data import Dataset
     from ancestral.evaluation import Mean, Point, Subjects, Terms
     from ancestral.model import Model
