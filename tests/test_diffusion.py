@@ -145,3 +145,20 @@ def test_prior_is_a_standard_normal_times_the_schedules_deviation():
     one, other = prior(schedules.linear(), (2, 2), 3, [5]), prior(s, (2, 2), 3, [5])
     assert torch.equal(other, 7 * one)
     assert torch.equal(one, randomness.normal((2, 2), 3, "prior", 0, [5]))
+
+
+def test_a_network_of_the_wrong_width_is_refused_and_not_broadcast():
+    class Two(nn.Module):
+        def forward(self, x, index):
+            return x.repeat(1, 2) if self.double else x
+
+    x0 = torch.randn(4, 2)
+    for double, learned in ((False, True), (True, False)):
+        net = Two()
+        net.double = double
+        denoiser = Diffusion(net, schedules.linear(20), learned_variance=learned)
+        for call in (denoiser.loss, lambda x, d=denoiser: d.predict(x, 3)):
+            with pytest.raises(InputError, match="twice the channels"):
+                call(x0)
+    with pytest.raises(InputError, match="at least 2 steps"):
+        Diffusion(Two(), schedules.linear(1), learned_variance=True)

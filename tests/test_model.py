@@ -7,9 +7,11 @@ import torch
 
 import ancestral
 from ancestral import storage
+from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import FILE_NAME, Facts, build
+from ancestral.model import FILE_NAME, Facts, build, sampler_for
 from ancestral.samplers import DDIM, DDPM
+from ancestral.schedules import linear
 from ancestral.training import Trainer
 from conftest import stripes, tiny_config
 
@@ -74,15 +76,22 @@ def test_image_i_of_a_seed_is_the_same_alone_among_seven_and_among_64(model, sam
 
 
 def test_the_samplers_usual_steps_are_at_most_T(model):
-    from ancestral.model import sampler_for
-    from ancestral.schedules import linear
-
+    short = Diffusion(model.denoiser.net, linear(20))
     assert model.sampler("ddim").steps == 50
-    assert sampler_for(linear(20), "ddim").steps == 20
-    assert sampler_for(linear(20), "ddim", steps=7).steps == 7
-    assert sampler_for(linear(20), "ddpm").steps is None
+    assert sampler_for(short, "ddim").steps == 20
+    assert sampler_for(short, "ddim", steps=7).steps == 7
+    assert sampler_for(short, "ddpm").steps is None
     with pytest.raises(InputError, match="50 sampling steps do not fit"):
-        sampler_for(linear(20), "ddim:steps=50")
+        sampler_for(short, "ddim:steps=50")
+
+
+def test_samples_that_are_no_numbers_are_refused(model):
+    class Broken(DDIM):
+        def advance(self, x, prediction, move, state):
+            return x * float("nan"), state
+
+    with pytest.raises(InputError, match="no finite numbers"):
+        model.sample(2, sampler=Broken(3))
 
 
 def test_seeds_differ(model):
@@ -133,7 +142,7 @@ def test_a_model_without_classes_refuses_labels(tmp_path):
         ({"batch_size": 0}, "at least 1"),
         ({"steps": 1001}, "1 to 1000"),
         ({"sampler": "eulre"}, "did you mean euler"),
-        ({"sampler": "heun:steps=2.5"}, "sampling steps"),
+        ({"sampler": "heun:steps=2.5"}, "cannot be 2.5"),
         ({"sampler": "heun:chrun=1"}, "no option chrun"),
         ({"sampler": "ddpm:variance=learned"}, "did not learn its variance"),
     ],

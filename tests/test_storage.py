@@ -105,3 +105,11 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
             pass
     with pytest.raises(OSError, match="could not write"), storage.atomic_folder(tmp_path / "empty" / "part" / "x"):
         pass
+
+
+def test_a_place_that_cannot_be_written_to_is_known_before(tmp_path):
+    storage.check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="choose another folder"):
+        storage.check_writable(tmp_path / "file" / "b")

@@ -45,6 +45,8 @@ class Diffusion(nn.Module):
         self.times = _weighting.times(times, schedule)
         self.weights = _weighting.table(weighting, schedule, target)
         self.learned_variance = learned_variance
+        if learned_variance and schedule.steps < 2:
+            raise InputError("a learned variance needs a schedule of at least 2 steps: it lies between β̃ and β")
 
     def output(self, x_t: Tensor, t: Time, **condition: Tensor) -> Tensor:
         """The network's raw answer at time t, in the dtype of x_t. Here alone t becomes the index t − 1."""
@@ -61,12 +63,21 @@ class Diffusion(nn.Module):
 
     def _split(self, x_t: Tensor, output: Tensor, t: Time) -> tuple[Tensor, Prediction]:
         """The part of the output that answers the target, and the prediction that all of it makes."""
-        answer, blend = output, None
+        answer, blend = self._answer(output, x_t), None
         if self.learned_variance:
-            answer, v = output.chunk(2, dim=1)
-            blend = (v + 1) / 2
+            blend = (output.chunk(2, dim=1)[1] + 1) / 2
         x0, eps = self.target.solve(x_t, answer, *self.schedule.at(t))
         return answer, Prediction(x0, eps, blend)
+
+    def _answer(self, output: Tensor, x: Tensor) -> Tensor:
+        """The part of the output that answers the target. Raises InputError where it is not of the shape of x."""
+        answer = output.chunk(2, dim=1)[0] if self.learned_variance else output
+        if answer.shape != x.shape or (self.learned_variance and output.shape[1] != 2 * x.shape[1]):
+            raise InputError(
+                f"the network answers {list(output.shape)} to x of {list(x.shape)}; it should be of one shape, and "
+                "with learned_variance, and only then, have twice the channels"
+            )
+        return answer
 
     def add_noise(self, x0: Tensor, t: Time, eps: Tensor) -> Tensor:
         """x_t ~ q(x_t | x_0), eq. (4), of shape (B, *)."""
@@ -95,7 +106,7 @@ class Diffusion(nn.Module):
         """
         x_t = self.add_noise(x0, t, eps)
         output = self.output(x_t, t, **condition)
-        answer = output.chunk(2, dim=1)[0] if self.learned_variance else output
+        answer = self._answer(output, x_t)
         error = self.target.of(x0, eps, *self.schedule.at(t)) - answer
         errors = (error**2).flatten(1).mean(1)
         if self.weights is not None:

@@ -22,8 +22,8 @@ from ancestral.device import pick_device
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS, ClassifierFree
-from ancestral.reverse import prior
-from ancestral.samplers import Sampler, Step
+from ancestral.reverse import check_variance, prior
+from ancestral.samplers import DDPM, Sampler, Step
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 
@@ -87,7 +87,7 @@ class Model:
 
     def sampler(self, name: str | None = None, **options: object) -> Sampler:
         """The sampler called `name`, or that of the config, with these options. Raises InputError."""
-        return sampler_for(self.denoiser.schedule, name or self.config.sample.sampler, **options)
+        return sampler_for(self.denoiser, name or self.config.sample.sampler, **options)
 
     def trajectory(
         self,
@@ -109,7 +109,10 @@ class Model:
         elif guidance != 1.0:
             raise InputError("this model was trained without classes, so there is nothing for guidance to strengthen")
         x_T = prior(self.denoiser.schedule, self.facts.shape, seed, indices, self.device)
-        return sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **condition)
+        for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **condition):
+            if step.t == 0 and not bool(step.x.isfinite().all()):
+                raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
+            yield step
 
     def labels(self, indices: Sequence[int], label: int | str | None) -> Tensor | None:
         """The labels (len(indices),) of these images, or None for a model without classes. Raises InputError."""
@@ -239,13 +242,19 @@ def _scaled(net: nn.Module, schedule: Schedule, target: Target) -> nn.Module:
     return nets.Scaled(net, torch.as_tensor(scale_in), torch.as_tensor(scale_out))
 
 
-def sampler_for(schedule: Schedule, name: str, **options: object) -> Sampler:
-    """The sampler called `name`, whose usual number of steps, where none is asked for, is at most the schedule's T."""
+def sampler_for(denoiser: Diffusion, name: str, **options: object) -> Sampler:
+    """The sampler called `name`, whose usual number of steps, where none is asked for, is at most the schedule's T.
+
+    Raises InputError for what this denoiser cannot be sampled with, before any work is done.
+    """
+    schedule = denoiser.schedule
     sampler = samplers.from_name(name, **options)
     usual = "steps=" not in name and options.get("steps") is None
     if usual and (getattr(sampler, "steps", None) or 0) > schedule.steps:
         sampler = samplers.from_name(name, **{**options, "steps": schedule.steps})
-    sampler.times(schedule)  # refuses what does not fit before any work is done
+    sampler.times(schedule)
+    if isinstance(sampler, DDPM):
+        check_variance(sampler.variance, denoiser.learned_variance)
     return sampler
 
 

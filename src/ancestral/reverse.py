@@ -42,13 +42,19 @@ def transition(
         return Gaussian(mean, spread(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
     if variance == "small":
         return Gaussian(mean, spread(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
-    if variance != "learned":
-        raise InputError(f"unknown variance {variance!r}; there are large, small and learned")
-    if prediction.blend is None:
-        raise InputError("this model did not learn its variance (preset improved does); use large or small")
+    check_variance(variance, prediction.blend is not None)
+    assert prediction.blend is not None
     upper, lower = (spread(log(v), x_t) for v in (schedule.forward_variance(t, s), _least_variance(schedule, t, s)))
     blend = prediction.blend
     return Gaussian(mean, (blend * upper + (1 - blend) * lower).exp())  # Nichol and Dhariwal 2021, eq. (15)
+
+
+def check_variance(variance: Variance, learned: bool) -> None:
+    """Raise InputError for a variance that there is not, or that a model has not learned."""
+    if variance not in ("large", "small", "learned"):
+        raise InputError(f"unknown variance {variance!r}; there are large, small and learned")
+    if variance == "learned" and not learned:
+        raise InputError("this model did not learn its variance (preset improved does); use large or small")
 
 
 def decode(schedule: Schedule, prediction: Prediction, x_1: Tensor, t: Time, variance: Variance) -> Gaussian:

@@ -183,8 +183,8 @@ def karras(steps: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0,
     """EDM's noise levels (Karras et al. 2022, eq. 5): a_t = 1, and b_t^(1/ρ) grows evenly from t = 1 to t = T."""
     u = _unit(steps)
     _check_sigmas("karras", sigma_min, sigma_max)
-    if not rho > 0:
-        raise InputError(f"karras needs rho > 0, not {rho}")
+    if not 0.1 <= rho <= 100:
+        raise InputError(f"karras needs a rho between 0.1 and 100, not {rho}")
     sigma = ((1 - u) * sigma_min ** (1 / rho) + u * sigma_max ** (1 / rho)) ** rho
     spec = {"name": "karras", "sigma_min": sigma_min, "sigma_max": sigma_max, "rho": rho}
     return _variance_exploding(sigma, spec)
@@ -229,7 +229,7 @@ def from_spec(spec: dict[str, Any]) -> Schedule:
     """The schedule that `spec` names: {"name": ..., and its arguments}. Raises InputError for an unknown name."""
     arguments = dict(spec)
     name = arguments.pop("name", None)
-    if name not in BY_NAME:
+    if not isinstance(name, str) or name not in BY_NAME:
         raise InputError(f"unknown schedule {name!r}; there are {', '.join(BY_NAME)}")
     try:
         return BY_NAME[name](**arguments)
@@ -240,6 +240,8 @@ def from_spec(spec: dict[str, Any]) -> Schedule:
 def _variance_preserving(log_alpha_bar: Tensor, spec: dict[str, Any]) -> Schedule:
     """The schedule with a² + b² = 1 whose log ᾱ_1..log ᾱ_T are given; b comes from ᾱ itself, not from a rounded a."""
     log_alpha_bar = torch.cat([torch.zeros(1, dtype=torch.float64), log_alpha_bar])
+    if not bool(((log_alpha_bar / 2).exp() > 0).all()):  # NaN is not either
+        raise InputError(f"the schedule {spec['name']} with these settings loses all signal before its end")
     return Schedule((log_alpha_bar / 2).exp(), (-torch.expm1(log_alpha_bar)).sqrt(), spec=spec)
 
 
@@ -261,5 +263,5 @@ def _check_sigmas(name: str, sigma_min: float, sigma_max: float) -> None:
 
 
 def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise InputError(f"a schedule needs at least 1 step, not {steps}")
+    if type(steps) is not int or steps < 1:
+        raise InputError(f"a schedule needs a whole number of steps, at least 1 step, not {steps!r}")

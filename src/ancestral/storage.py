@@ -82,6 +82,16 @@ def _named(path: Path) -> Iterator[None]:
         ) from None
 
 
+def check_writable(folder: Path) -> None:
+    """Raise OSError where files could not be written into `folder`, which need not be there yet."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write into {folder}: {error.strerror}; choose another folder") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with atomic(path) as temporary:

@@ -29,6 +29,8 @@ GAMMA = 5.0
 def on_x0(name: Weighting, schedule: Schedule) -> Tensor:
     """The weight on ‖x_0 − x̂_0‖² at t = 1..T: float64 (T,). Raises InputError for an unknown name."""
     snr = schedule.snr
+    if name == "variational" and schedule.steps < 2:
+        raise InputError("the variational weighting needs a schedule of at least 2 steps: the last is decoded with β̃_2")
     if name == "snr":
         return snr[1:]  # ‖ε − ε̂‖²: L_simple (14), and NCSN's λ(σ) = σ² on the score
     if name == "min-snr":

@@ -27,6 +27,7 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Options, _with_values(argv), "evaluate")
     _check(options)
     from ancestral import model as models
+    from ancestral import storage
     from ancestral.device import keep_freed_memory
 
     model = models.load(options.run, options.device)
@@ -34,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
     out = options.out or home(options.run) / "evaluation"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out the name of a folder")
+    storage.check_writable(out)
     dataset = _load(options, model)
     subjects, notes = _subjects(options, model, dataset)
     keep_freed_memory()
@@ -91,6 +93,9 @@ def _load(options: Options, model: "Model") -> "Dataset":
     from ancestral import data
 
     own, source = model.config.data, str(options.data)
+    channels, height, width = model.facts.shape if len(model.facts.shape) == 3 else (None, 0, None)
+    if source != own.source and channels in (1, 3) and height == width:  # other data is brought to the model's shape
+        own = dataclasses.replace(own, image_size=height, channels=channels)
     try:
         dataset = data.load(
             source,

@@ -32,6 +32,8 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(
             "models of other libraries are not fetched: `hf download USER/REPO --local-dir DIR`, then import DIR"
         )
+    if (options.folder / FILE_NAME).is_file():
+        raise InputError(f"{options.folder} is a run of ancestral's already: ancestral sample {options.folder}")
     out = options.out or Path("runs") / options.folder.resolve().name
     model, remarks = interop.read_pipeline(options.folder)
     with storage.atomic_folder(out) as folder:

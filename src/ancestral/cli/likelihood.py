@@ -165,7 +165,7 @@ def _show(
         divergence = f"{options.probes} probe{'s' * (options.probes != 1)}" if options.probes else "exact divergence"
         nats = "" if of_images(model) else f" ({_shown(Mean(**tree['ode']['nats']))} nats)"
         bits = _shown(Mean(**tree["ode"]["bits_per_dim"]))
-        table.add_row("ODE", f"{bits} bits/dim{nats}, {options.ode_steps} steps, {divergence}")
+        table.add_row("ODE", f"{bits} bits/dim{nats}, {options.ode_steps} steps, {divergence}, not clipped")
     console.print(table)
     times = Table(box=None)
     for name in ("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{' (0..255)' if scale != 1 else ''}"):

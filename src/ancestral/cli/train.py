@@ -93,8 +93,10 @@ def check(config: Config) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be at least {low}, not {getattr(train, name)}")
     if train.seed >= 2**63:
         raise InputError(f"--seed must be below 2^63, not {train.seed}")
-    if not train.lr > 0 or not train.clip_norm > 0:
-        raise InputError(f"--lr and --clip-norm must be above 0, not {train.lr} and {train.clip_norm}")
+    if not 0 < train.lr < float("inf") or not train.clip_norm > 0:
+        raise InputError(
+            f"--lr and --clip-norm must be above 0, and the rate finite, not {train.lr} and {train.clip_norm}"
+        )
     for name, value in (("ema", train.ema), ("label_dropout", train.label_dropout), ("dropout", net.dropout)):
         if not 0 <= value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
@@ -134,7 +136,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
         background=config.data.background,
     )
     trainer = Trainer(config, dataset, options.device)
-    sampler_for(trainer.denoiser.schedule, config.sample.sampler)  # refused now, not after hours
+    sampler_for(trainer.denoiser, config.sample.sampler)  # refused now, not after hours
     if resuming:
         if folder.state.exists():
             trainer.load(folder)

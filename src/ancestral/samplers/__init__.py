@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import difflib
+import math
+import typing
 
 from ancestral.errors import InputError
 from ancestral.samplers.ddim import DDIM
@@ -41,7 +43,7 @@ BY_NAME: dict[str, Sampler] = {
     "heun": Heun(clip=1.0),
     "euler": Euler(),
     "euler-ancestral": Euler(ancestral=True),
-    "langevin": Langevin(clip=1.0),
+    "langevin": Langevin(steps_per_level=5, steps=100, clip=1.0),
     "pc": PredictorCorrector(),
 }
 """Each name with the settings that it has unless others are given. All clip, since our data is in [−1, 1]: unclipped, a
@@ -62,16 +64,30 @@ def from_name(name: str, **options: object) -> Sampler:
     has = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}  # type: ignore[arg-type]
     given: dict[str, object] = {}
     for word in filter(None, written.split(",")):
-        key, _, value = word.partition("=")
+        key, _, value = (part.strip() for part in word.partition("="))
         given[key] = _read(value) if not isinstance(has.get(key), str) else value
     given |= {key: value for key, value in options.items() if value is not None}
-    for key in given:
+    hints = typing.get_type_hints(type(usual))
+    for key, option in given.items():
         if key not in has:
             raise InputError(f"sampler {name} has no option {key}; it has {', '.join(has)}")
-    try:
-        return dataclasses.replace(usual, **given)  # type: ignore[type-var]  # all samplers are dataclasses
-    except TypeError:
-        raise InputError(f"{written!r} cannot be the options of the sampler {name}; write name=number") from None
+        if not _fits(option, hints[key]):
+            choices = typing.get_args(hints[key]) if isinstance(has[key], str) else ()
+            known = f"there are {', '.join(choices)}" if choices else f"unless given, it is {has[key]!r}"
+            raise InputError(f"{key} of the sampler {name} cannot be {option!r}; {known}")
+    return dataclasses.replace(usual, **given)  # type: ignore[type-var]  # all samplers are dataclasses
+
+
+def _fits(value: object, hint: object) -> bool:
+    """Whether a value may stand in a field of this type. An int may stand for a float; NaN never does."""
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return value in options
+    if options:
+        return any(_fits(value, option) for option in options)
+    if hint is float:
+        return type(value) in (int, float) and not math.isnan(value)  # type: ignore[arg-type]
+    return type(value) is (type(None) if hint is None else hint)
 
 
 def _read(value: str) -> object:

@@ -30,8 +30,8 @@ class Heun(Sampler):
     spacing: Spacing = "karras"
 
     def __post_init__(self) -> None:
-        if not self.churn >= 0 or not self.churn_noise >= 0:
-            raise InputError(f"churn and churn_noise cannot be negative: {self.churn}, {self.churn_noise}")
+        if not 0 <= self.churn < math.inf or not 0 <= self.churn_noise < math.inf:
+            raise InputError(f"churn and churn_noise must be 0 or more, and finite: {self.churn}, {self.churn_noise}")
 
     def times(self, schedule: Schedule) -> list[int]:
         """`steps` of the times T..1, or all of them for None, then 0."""

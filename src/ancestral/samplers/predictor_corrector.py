@@ -23,8 +23,8 @@ class PredictorCorrector(DDPM):
     snr: float = 0.16
 
     def __post_init__(self) -> None:
-        if self.corrections < 1 or not self.snr > 0:
-            raise InputError("a corrector needs at least 1 correction and an snr above 0")
+        if self.corrections < 1 or not 0 < self.snr < 1:
+            raise InputError("a corrector needs at least 1 correction, and an snr between 0 and 1")
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """The predictor's step t → s, then the corrections at s; none at s = 0."""
