@@ -28,9 +28,7 @@ def entropy() -> float:
     return -(WEIGHTS * WEIGHTS.log2()).sum().item()
 
 
-def closed_form(
-    schedule: Schedule, mean: float, std: float, variance: Variance, null: bool = False
-) -> tuple[Tensor, ...]:
+def closed_form(schedule: Schedule, mean: float, std: float, variance: Variance, null: bool = False) -> list[Tensor]:
     """L_T, L_t for t = 2..T, and L_0 with the density decoder, in bits/dim, expected over x_0 ~ N(mean, std²) and ε.
 
     For the exact denoiser, or for the null model ε̂ = 0. Written out in floats, apart from the package's own bound.

@@ -129,5 +129,5 @@ def bits_per_dim(
     bounder = Bounder(seed, variance, clip, decoder, noise)
     *steps, last = (term.bits for term in bounder.terms(denoiser, x0, indices, **condition))
     L_T, L_0 = prior_bits(denoiser.schedule, x0), last
-    L_t = torch.stack(steps[::-1], dim=1) if steps else L_0.new_zeros(len(x0), 0)
+    L_t = torch.stack(steps[::-1], dim=1)
     return Bound(L_T, L_t, L_0, L_T + L_t.sum(1) + L_0)

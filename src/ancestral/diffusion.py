@@ -59,15 +59,12 @@ class Diffusion(nn.Module):
 
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
         """Estimates of x_0 and ε for x_t of shape (B, *) at times t in 1..T."""
-        return self._split(x_t, self.output(x_t, t, **condition), t)[1]
+        return self._prediction(x_t, self.output(x_t, t, **condition), t)
 
-    def _split(self, x_t: Tensor, output: Tensor, t: Time) -> tuple[Tensor, Prediction]:
-        """The part of the output that answers the target, and the prediction that all of it makes."""
-        answer, blend = self._answer(output, x_t), None
-        if self.learned_variance:
-            blend = (output.chunk(2, dim=1)[1] + 1) / 2
-        x0, eps = self.target.solve(x_t, answer, *self.schedule.at(t))
-        return answer, Prediction(x0, eps, blend)
+    def _prediction(self, x_t: Tensor, output: Tensor, t: Time) -> Prediction:
+        """What the output says of x_0 and ε, and of the variance where that is learned."""
+        x0, eps = self.target.solve(x_t, self._answer(output, x_t), *self.schedule.at(t))
+        return Prediction(x0, eps, (output.chunk(2, dim=1)[1] + 1) / 2 if self.learned_variance else None)
 
     def _answer(self, output: Tensor, x: Tensor) -> Tensor:
         """The part of the output that answers the target. Raises InputError where it is not of the shape of x."""
@@ -112,7 +109,7 @@ class Diffusion(nn.Module):
         if self.weights is not None:
             errors = errors * self.weights[t].to(errors)
         if self.learned_variance:
-            _, p = self._split(x_t, output, t)
+            p = self._prediction(x_t, output, t)
             frozen = Prediction(p.x0.detach(), p.eps.detach(), p.blend)
             bound = self.schedule.steps * reverse.cost(self.schedule, frozen, x0, x_t, t, "learned")
             errors = errors + HYBRID * bound  # L_hybrid (16 of Nichol and Dhariwal)

@@ -89,8 +89,7 @@ class Cell(NamedTuple):
 
 def strata(steps: int, passes: int | None) -> list[range]:
     """The times that each pass stands for, from t = T down to 1: one each where `passes` are not fewer than T."""
-    every = passes is None or passes >= steps
-    return [range(t, t + 1) for t in range(steps, 0, -1)] if every else runs(steps, passes or steps)[::-1]
+    return runs(steps, steps if passes is None else passes)[::-1]
 
 
 def cells(

@@ -250,7 +250,7 @@ def sampler_for(denoiser: Diffusion, name: str, **options: object) -> Sampler:
     schedule = denoiser.schedule
     sampler = samplers.from_name(name, **options)
     usual = "steps=" not in name and options.get("steps") is None
-    if usual and (getattr(sampler, "steps", None) or 0) > schedule.steps:
+    if usual and (sampler.steps or 0) > schedule.steps:
         sampler = samplers.from_name(name, **{**options, "steps": schedule.steps})
     sampler.times(schedule)
     if isinstance(sampler, DDPM):

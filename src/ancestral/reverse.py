@@ -87,11 +87,11 @@ def cost(
         p = decode(schedule, prediction, x_t, 1, variance)
         if decoder == "density":
             return -bits(p.log_density(x0))
-        if decoder not in ("exact", "tanh"):
-            raise InputError(f"unknown decoder {decoder!r}; there are exact, tanh and density")
         cdf = tanh_cdf if decoder == "tanh" else torch.special.ndtr
         return -bits(p.log_bins(x0, half_width=1 / 255, edge=0.999, cdf=cdf))  # (13)  L_0 = −log p_θ(x_0|x_1)
 
+    if decoder not in ("exact", "tanh", "density"):
+        raise InputError(f"unknown decoder {decoder!r}; there are exact, tanh and density")
     if schedule.steps < 2:
         raise InputError("the bound needs a schedule of at least 2 steps: its decoder's variance is β̃_2")
     if isinstance(t, int):

@@ -5,8 +5,9 @@ that times (b/d)². So one definition serves every target.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -54,17 +55,25 @@ def table(name: Weighting, schedule: Schedule, target: Target) -> Tensor | None:
     return torch.cat([torch.zeros(1, dtype=torch.float64), weights])
 
 
-class Times(Protocol):
-    """A way to draw t."""
+class Times(ABC):
+    """A way to draw t. Most are functions of (seed, step, place); one that learns says what it keeps as `state`."""
 
+    @abstractmethod
     def draw(self, seed: int, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """T in 1..T for the images at `places` of the global batch: int64 (len(places),) on the CPU, a function of its
         arguments; and float64 factors for their losses, where the draw was uneven and should not change the mean.
         """
-        ...
+
+    def learn(self, t: Tensor, losses: Tensor) -> None:  # noqa: B027  # most have nothing to learn
+        """Remember the losses (B,) that were drawn at times t (B,), with their factors."""
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The tensors to keep with the weights, by name; a restart copies them back in place."""
+        return {}
 
 
-class Uniform:
+class Uniform(Times):
     """Each t as likely as the others; `even` spreads the t of a batch, by multiples of the golden ratio after one
     shared draw, which makes the mean over a small batch less noisy (Kingma et al. 2021, appendix I.1).
     """
@@ -78,7 +87,7 @@ class Uniform:
         return 1 + (u * self.steps).long(), None
 
 
-class LogNormal:
+class LogNormal(Times):
     """EDM's choice (Karras et al. 2022, table 1): ln σ ~ N(mean, std²) for σ = b/a, here on the schedule's own levels.
 
     It is part of the weighting, so the losses are not corrected for it.
@@ -94,11 +103,11 @@ class LogNormal:
         return _invert(self.chances, evenly(seed, step, places)), None
 
 
-class Importance:
+class Importance(Times):
     """Improved DDPM's choice (Nichol and Dhariwal 2021, eq. 18): p_t ∝ √E[L_t²], from the last 10 losses of each t.
 
     Until each t has been asked 10 times, all are equally likely. The history is state: whoever trains tells it the
-    losses by `learn`, and keeps `history` and `counts` with the weights.
+    losses by `learn`, and keeps `state` with the weights.
     """
 
     KEEP = 10
@@ -124,8 +133,13 @@ class Importance:
         t = _invert(chances, evenly(seed, step, places))
         return t, 1 / (len(chances) * chances[t - 1])
 
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """See `Times`."""
+        return {"history": self.history, "counts": self.counts}
+
     def learn(self, t: Tensor, losses: Tensor) -> None:
-        """Remember the losses (B,) that were drawn at times t (B,), with their factors."""
+        """See `Times`."""
         raw = losses.double().cpu() * len(self.counts) * self.chances[t - 1]
         for time, loss in zip(t.tolist(), raw.tolist(), strict=True):
             self.history[time - 1, int(self.counts[time - 1]) % self.KEEP] = loss

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
-from ancestral.schedules import Schedule
+from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
@@ -23,10 +22,6 @@ class DDIM(Sampler):
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
             raise InputError(f"eta must lie between 0 (no noise) and 1 (DDPM), not {self.eta}")
-
-    def times(self, schedule: Schedule) -> list[int]:
-        """`steps` of the times T..1, or all of them for None, then 0."""
-        return spaced(schedule, self.steps, self.spacing)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """The step t → s. At s = 0, where β̃ and b_s vanish, it is x̂_0."""

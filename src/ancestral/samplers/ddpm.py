@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ancestral.reverse import Variance, transition
-from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
-from ancestral.schedules import Schedule
+from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
@@ -22,10 +21,6 @@ class DDPM(Sampler):
     steps: int | None = None
     clip: float | None = 1.0
     spacing: Spacing = "trailing"
-
-    def times(self, schedule: Schedule) -> list[int]:
-        """All of T..1, or `steps` of them, then 0."""
-        return spaced(schedule, self.steps, self.spacing)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """A draw from p_θ(x_s | x_t), or its mean at s = 0."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
+from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
@@ -40,10 +40,6 @@ class DPMSolver(Sampler):
             raise InputError(f"DPM-Solver++ comes here in order 1 and 2, not {self.order}")
         if not 0 <= self.eta <= 1:
             raise InputError(f"eta must lie between 0 (ODE) and 1 (SDE), not {self.eta}")
-
-    def times(self, schedule: Schedule) -> list[int]:
-        """`steps` of the times T..1, or all of them for None, then 0."""
-        return spaced(schedule, self.steps, self.spacing)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Past | None) -> tuple[Tensor, Past]:
         """The step t → s, with the estimate of the step before as the state."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
-from ancestral.schedules import Schedule
+from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
@@ -22,10 +21,6 @@ class Euler(Sampler):
     ancestral: bool = False
     clip: float | None = 1.0
     spacing: Spacing = "trailing"
-
-    def times(self, schedule: Schedule) -> list[int]:
-        """`steps` of the times T..1, or all of them for None, then 0."""
-        return spaced(schedule, self.steps, self.spacing)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """The step t → s."""

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
-from ancestral.schedules import Schedule
+from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
@@ -32,10 +31,6 @@ class Heun(Sampler):
     def __post_init__(self) -> None:
         if not 0 <= self.churn < math.inf or not 0 <= self.churn_noise < math.inf:
             raise InputError(f"churn and churn_noise must be 0 or more, and finite: {self.churn}, {self.churn_noise}")
-
-    def times(self, schedule: Schedule) -> list[int]:
-        """`steps` of the times T..1, or all of them for None, then 0."""
-        return spaced(schedule, self.steps, self.spacing)
 
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
         """The state after churning, and the step from there (EDM algorithm 2, lines 4 to 6)."""

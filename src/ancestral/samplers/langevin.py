@@ -6,8 +6,7 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
-from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
-from ancestral.schedules import Schedule
+from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
 
@@ -29,10 +28,6 @@ class Langevin(Sampler):
     def __post_init__(self) -> None:
         if self.steps_per_level < 1 or not self.step_size > 0:
             raise InputError("Langevin dynamics needs steps_per_level of at least 1 and a step_size above 0")
-
-    def times(self, schedule: Schedule) -> list[int]:
-        """The noise levels visited, then 0."""
-        return spaced(schedule, self.steps, self.spacing)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """All steps of the level t; at the last level also the step to x̂_0."""

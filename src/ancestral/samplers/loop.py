@@ -50,14 +50,18 @@ class Move:
 
 
 class Sampler(ABC):
-    """What all samplers share: the loop. A subclass is a frozen dataclass with `times` and `advance`."""
+    """What all samplers share: the loop. A subclass is a frozen dataclass with these fields and `advance`."""
 
     clip: float | None
     """x̂_0 is kept within [−clip, clip]; None leaves it alone."""
+    steps: int | None
+    """How many of the times T..1 are visited; all for None."""
+    spacing: Spacing
+    """Which ones; see `spaced`."""
 
-    @abstractmethod
     def times(self, schedule: Schedule) -> list[int]:
         """The times visited, strictly falling from some t ≤ T to 0."""
+        return spaced(schedule, self.steps, self.spacing)
 
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
         """Where the denoiser is asked: at x and `move.t`, unless a sampler adds noise first and steps from there."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ancestral.samplers.dpm_solver import slope
-from ancestral.samplers.loop import Move, Sampler, Spacing, spaced
+from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
@@ -30,10 +30,6 @@ class UniPC(Sampler):
     steps: int | None = 20
     clip: float | None = None
     spacing: Spacing = "trailing"
-
-    def times(self, schedule: Schedule) -> list[int]:
-        """`steps` of the times T..1, or all of them for None, then 0."""
-        return spaced(schedule, self.steps, self.spacing)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Past | None) -> tuple[Tensor, Past]:
         """Correct the step that led to t, then predict the step t → s. The state is the past of both."""

@@ -25,7 +25,6 @@ from ancestral.model import Facts, Model
 from ancestral.training.ema import EMA
 from ancestral.training.optimiser import learning_rate, make_adam, set_learning_rate
 from ancestral.training.run_folder import RunFolder
-from ancestral.weighting import Importance
 
 SMOOTHING = 0.98
 """Weight of the past in the loss that is shown: single batches jump with the times they happened to draw."""
@@ -104,8 +103,7 @@ class Trainer:
         set_learning_rate(self.optimiser, learning_rate(train, step))
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        if isinstance(self.denoiser.times, Importance):
-            self.denoiser.times.learn(times, losses.detach())
+        self.denoiser.times.learn(times, losses.detach())
         self.step += 1
         self.ema.update(self.parameters, self.step)
         return loss.detach()
@@ -146,9 +144,7 @@ class Trainer:
             tensors[f"ema.{name}"] = average
             for key in ADAM_STATE if self.step else ():
                 tensors[f"adam.{key}.{name}"] = self.optimiser.state[parameter][key]
-        if isinstance(self.denoiser.times, Importance):
-            tensors |= {"times.history": self.denoiser.times.history, "times.counts": self.denoiser.times.counts}
-        return tensors
+        return tensors | {f"times.{name}": value for name, value in self.denoiser.times.state.items()}
 
     def load(self, folder: RunFolder) -> None:
         """Take up the state saved in `folder`. Raises InputError where it does not fit this config."""
@@ -166,9 +162,8 @@ class Trainer:
                     key: torch.empty_like(parameter).copy_(value) if value.ndim else value
                     for key, value in moments.items()
                 }
-            if isinstance(self.denoiser.times, Importance):
-                self.denoiser.times.history.copy_(tensors["times.history"])
-                self.denoiser.times.counts.copy_(tensors["times.counts"])
+            for name, value in self.denoiser.times.state.items():
+                value.copy_(tensors[f"times.{name}"])
         except (KeyError, RuntimeError, ValueError):
             raise InputError(
                 f"{folder.state} does not fit the network of {folder.config}; one of them was changed"
