@@ -1,16 +1,13 @@
-"""One frozen tree of dataclasses says all that a training run is; presets are functions that return one.
+"""One frozen tree of dataclasses says all that a training run is.
 
 The command line is generated from it, and the `config.json` of a run folder is it. The docstring below each field is
 its help.
 """
 
 import dataclasses
-import difflib
 import json
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Suppress, arg
@@ -23,18 +20,28 @@ class DataConfig:
     """What to train on."""
 
     source: Annotated[str, arg(name="data", metavar="SOURCE")] = "digits"
-    """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images, or a .npy/.npz file.
+    """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images, a .npy/.npz file, a
+    folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or hf://datasets/user/name).
     """
     image_size: int | None = None
     """Side to which images are cropped and resized; None keeps the size that they have."""
     channels: int | None = None
-    """1 makes images grey, 3 makes them RGB; None keeps what they are."""
+    """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA); None
+    makes them grey or RGB, whichever they are, and keeps 5 and more."""
+    dims: Literal[1, 2, 3] | None = None
+    """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the array's shape."""
+    bits: Literal[8, 16] | None = None
+    """8 rounds deeper images to 8 bits, 16 keeps 16-bit files as they are; None is 16 where all are so deep."""
     flip: bool = False
     """Mirror half of the images left to right, at random. Not for digits and letters."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True
     """Learn the classes where the data has them (one sub-folder each), so that they can be asked for."""
+    memory: float = 1.0
+    """Data of up to so many GiB, decoded, is held in memory; more is read from the disk while training."""
+    streaming: bool = False
+    """Read the data in the order in which it lies instead of by index; for sets too far away to be fetched whole."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,31 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class EngineConfig:
+    """How the work is done. None of it changes what is learned, but for rounding."""
+
+    micro_batch: int | None = None
+    """Images that each process works on at once; gradients are added up over them. None is all of its share, and
+    halves itself where the memory does not suffice."""
+    workers: int | None = None
+    """Processes that read and decode data, for each training process; None is none for data in memory, else as many
+    as there are cores, up to 8."""
+    shard: bool = False
+    """Share weights, average and optimiser out over the processes (FSDP2) instead of copying them (DDP)."""
+    compile: bool = False
+    """Compile the blocks of the network (torch.compile). Worth it on a GPU in a long run."""
+    keep: int = 2
+    """Checkpoints that are kept: the newest so many."""
+    keep_every: int = 0
+    """Also keep the checkpoints whose step is a multiple of this; 0 for none."""
+    log_every: int = 50
+    """Steps between two lines of the log and two points of the trackers."""
+    trackers: tuple[str, ...] = ("tensorboard",)
+    """Where the curves go besides log.csv: tensorboard, wandb, trackio, aim or others that Accelerate knows; none
+    for nowhere."""
+
+
+@dataclass(frozen=True)
 class SampleConfig:
     """How to sample, unless `ancestral sample` says otherwise."""
 
@@ -142,6 +174,7 @@ class Config:
     net: NetConfig = field(default_factory=NetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 
     def to_json(self) -> str:
@@ -186,150 +219,12 @@ def _build(kind: type[Any], tree: Any, where: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value may stand in a field of this type: a choice, a number, text, bool, None or some ints."""
+    """Whether a JSON value may stand in a field of this type: a choice, number, text, bool, None, or a list of one."""
     options = typing.get_args(hint)
     if typing.get_origin(hint) is Literal:
         return value in options
     if typing.get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(type(item) is int for item in value)
+        return isinstance(value, tuple) and all(type(item) is options[0] for item in value)
     if options:
         return any(_fits(value, option) for option in options)
     return type(value) is hint or (hint is float and type(value) is int)
-
-
-def digits() -> Config:
-    """5,000 real MNIST digits, by class: minutes on a laptop."""
-    return Config(
-        preset="digits",
-        data=DataConfig("digits"),
-        net=NetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
-        process=ProcessConfig("cosine", target="v"),
-        train=TrainConfig(
-            steps=1800,
-            batch_size=32,
-            lr=2e-3,
-            warmup=50,
-            decay="cosine",
-            ema=0.999,
-            times="stratified",
-            save_every=600,
-            sample_every=600,
-        ),
-    )
-
-
-def fashion() -> Config:
-    """60,000 images of clothes (Fashion-MNIST), by class."""
-    base = digits()
-    return dataclasses.replace(
-        base,
-        preset="fashion",
-        data=DataConfig("fashion", flip=True),
-        train=dataclasses.replace(base.train, steps=3000, save_every=1000, sample_every=1000),
-    )
-
-
-def cifar10() -> Config:
-    """The DDPM paper's CIFAR-10 run, setting for setting; for a GPU."""
-    return Config(
-        preset="cifar10",
-        data=DataConfig("cifar10", flip=True, class_labels=False),
-        train=TrainConfig(save_every=5000, sample_every=5000),
-    )
-
-
-def folder() -> Config:
-    """Your own folder of images, in colour at 32x32, by sub-folder."""
-    base = digits()
-    return dataclasses.replace(
-        base,
-        preset="folder",
-        data=DataConfig("", image_size=32, channels=3, flip=True),
-        train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
-    )
-
-
-def points() -> Config:
-    """Points of two moons: seconds, and every step can be seen."""
-    return Config(
-        preset="points",
-        data=DataConfig("moons"),
-        net=NetConfig(width=128, blocks=3, dropout=0.0),
-        process=ProcessConfig("cosine"),
-        train=TrainConfig(
-            steps=1500,
-            batch_size=256,
-            lr=2e-3,
-            warmup=50,
-            decay="cosine",
-            ema=0.999,
-            save_every=500,
-            sample_every=500,
-        ),
-    )
-
-
-def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], Config], **train: Any) -> Config:
-    """The run of `base`, by the method of another paper."""
-    config = base()
-    if base is points:  # where little noise is left ε tells little of x_0, and small batches drown that in chance
-        train = {"batch_size": 1024, **train}
-    return dataclasses.replace(
-        config,
-        preset=name if base is digits else f"{name}-points",
-        process=process,
-        train=dataclasses.replace(config.train, **{"times": "stratified", **train}),
-        sample=SampleConfig(sampler),
-    )
-
-
-METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
-    "ncsn": lambda base: _method(  # σ_max: twice the largest distance within moons, a quarter of that within digits
-        "ncsn",
-        "langevin:steps=100,steps_per_level=5,step_size=2e-5",
-        ProcessConfig("geometric", sigma_max=8.0 if base is digits else 3.0, target="score"),
-        base,
-        weighting="snr",
-    ),
-    "ddpm": lambda base: _method("ddpm", "ddpm", ProcessConfig("linear"), base),
-    "ddim": lambda base: _method("ddim", "ddim", ProcessConfig("linear"), base),
-    "improved": lambda base: _method(
-        "improved", "ddpm:variance=learned,steps=100", ProcessConfig("cosine", learned_variance=True), base
-    ),
-    "edm": lambda base: _method(
-        "edm", "heun:steps=18", ProcessConfig("karras", target="edm"), base, times="lognormal", weighting="edm"
-    ),
-    "flow": lambda base: _method("flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base),
-}
-"""The history, each a function of the run that it is tried on."""
-
-PAPERS = {
-    "ncsn": ("NCSN", "Song and Ermon 2019"),
-    "ddpm": ("DDPM", "Ho, Jain and Abbeel 2020"),
-    "ddim": ("DDIM", "Song, Meng and Ermon 2021"),
-    "improved": ("Improved DDPM", "Nichol and Dhariwal 2021"),
-    "edm": ("EDM", "Karras et al. 2022"),
-    "flow": ("Rectified flow", "Liu, Gong and Liu 2022"),
-}
-"""What each method is called, and where it is from."""
-
-POINTS = ("moons", "swissroll", "checkerboard")
-"""The built-in data that are points in the plane."""
-
-PRESETS: dict[str, Callable[[], Config]] = {
-    "digits": digits,
-    "fashion": fashion,
-    "cifar10": cifar10,
-    "folder": folder,
-    "points": points,
-    **{name: partial(method, digits) for name, method in METHODS.items()},
-    **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},
-}
-
-
-def preset(name: str) -> Config:
-    """The preset called `name`. Raises InputError, with the nearest name, where there is none."""
-    if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
-        raise InputError(f"there is no preset {name!r}; did you mean {near}? There are {', '.join(PRESETS)}")
-    return PRESETS[name]()

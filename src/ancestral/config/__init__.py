@@ -1,0 +1,32 @@
+"""What a run is: one frozen tree of dataclasses (`tree`), and the presets that return one (`presets`)."""
+
+from ancestral.config.presets import METHODS, PAPERS, POINTS, PRESETS, cifar10, digits, fashion, folder, points, preset
+from ancestral.config.tree import (
+    Config,
+    DataConfig,
+    EngineConfig,
+    NetConfig,
+    ProcessConfig,
+    SampleConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "METHODS",
+    "PAPERS",
+    "POINTS",
+    "PRESETS",
+    "Config",
+    "DataConfig",
+    "EngineConfig",
+    "NetConfig",
+    "ProcessConfig",
+    "SampleConfig",
+    "TrainConfig",
+    "cifar10",
+    "digits",
+    "fashion",
+    "folder",
+    "points",
+    "preset",
+]

@@ -1,0 +1,148 @@
+"""The presets: functions that return a config."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ancestral.config.tree import Config, DataConfig, NetConfig, ProcessConfig, SampleConfig, TrainConfig
+from ancestral.errors import InputError
+
+
+def digits() -> Config:
+    """5,000 real MNIST digits, by class: minutes on a laptop."""
+    return Config(
+        preset="digits",
+        data=DataConfig("digits"),
+        net=NetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
+        process=ProcessConfig("cosine", target="v"),
+        train=TrainConfig(
+            steps=1800,
+            batch_size=32,
+            lr=2e-3,
+            warmup=50,
+            decay="cosine",
+            ema=0.999,
+            times="stratified",
+            save_every=600,
+            sample_every=600,
+        ),
+    )
+
+
+def fashion() -> Config:
+    """60,000 images of clothes (Fashion-MNIST), by class."""
+    base = digits()
+    return dataclasses.replace(
+        base,
+        preset="fashion",
+        data=DataConfig("fashion", flip=True),
+        train=dataclasses.replace(base.train, steps=3000, save_every=1000, sample_every=1000),
+    )
+
+
+def cifar10() -> Config:
+    """The DDPM paper's CIFAR-10 run, setting for setting; for a GPU."""
+    return Config(
+        preset="cifar10",
+        data=DataConfig("cifar10", flip=True, class_labels=False),
+        train=TrainConfig(save_every=5000, sample_every=5000),
+    )
+
+
+def folder() -> Config:
+    """Your own folder of images, in colour at 32x32, by sub-folder."""
+    base = digits()
+    return dataclasses.replace(
+        base,
+        preset="folder",
+        data=DataConfig("", image_size=32, channels=3, flip=True),
+        train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
+    )
+
+
+def points() -> Config:
+    """Points of two moons: seconds, and every step can be seen."""
+    return Config(
+        preset="points",
+        data=DataConfig("moons"),
+        net=NetConfig(width=128, blocks=3, dropout=0.0),
+        process=ProcessConfig("cosine"),
+        train=TrainConfig(
+            steps=1500,
+            batch_size=256,
+            lr=2e-3,
+            warmup=50,
+            decay="cosine",
+            ema=0.999,
+            save_every=500,
+            sample_every=500,
+        ),
+    )
+
+
+def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], Config], **train: Any) -> Config:
+    """The run of `base`, by the method of another paper."""
+    config = base()
+    if base is points:  # where little noise is left ε tells little of x_0, and small batches drown that in chance
+        train = {"batch_size": 1024, **train}
+    return dataclasses.replace(
+        config,
+        preset=name if base is digits else f"{name}-points",
+        process=process,
+        train=dataclasses.replace(config.train, **{"times": "stratified", **train}),
+        sample=SampleConfig(sampler),
+    )
+
+
+METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
+    "ncsn": lambda base: _method(  # σ_max: twice the largest distance within moons, a quarter of that within digits
+        "ncsn",
+        "langevin:steps=100,steps_per_level=5,step_size=2e-5",
+        ProcessConfig("geometric", sigma_max=8.0 if base is digits else 3.0, target="score"),
+        base,
+        weighting="snr",
+    ),
+    "ddpm": lambda base: _method("ddpm", "ddpm", ProcessConfig("linear"), base),
+    "ddim": lambda base: _method("ddim", "ddim", ProcessConfig("linear"), base),
+    "improved": lambda base: _method(
+        "improved", "ddpm:variance=learned,steps=100", ProcessConfig("cosine", learned_variance=True), base
+    ),
+    "edm": lambda base: _method(
+        "edm", "heun:steps=18", ProcessConfig("karras", target="edm"), base, times="lognormal", weighting="edm"
+    ),
+    "flow": lambda base: _method("flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base),
+}
+"""The history, each a function of the run that it is tried on."""
+
+PAPERS = {
+    "ncsn": ("NCSN", "Song and Ermon 2019"),
+    "ddpm": ("DDPM", "Ho, Jain and Abbeel 2020"),
+    "ddim": ("DDIM", "Song, Meng and Ermon 2021"),
+    "improved": ("Improved DDPM", "Nichol and Dhariwal 2021"),
+    "edm": ("EDM", "Karras et al. 2022"),
+    "flow": ("Rectified flow", "Liu, Gong and Liu 2022"),
+}
+"""What each method is called, and where it is from."""
+
+POINTS = ("moons", "swissroll", "checkerboard")
+"""The built-in data that are points in the plane."""
+
+PRESETS: dict[str, Callable[[], Config]] = {
+    "digits": digits,
+    "fashion": fashion,
+    "cifar10": cifar10,
+    "folder": folder,
+    "points": points,
+    **{name: partial(method, digits) for name, method in METHODS.items()},
+    **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},
+}
+
+
+def preset(name: str) -> Config:
+    """The preset called `name`. Raises InputError, with the nearest name, where there is none."""
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
+        raise InputError(f"there is no preset {name!r}; did you mean {near}? There are {', '.join(PRESETS)}")
+    return PRESETS[name]()
