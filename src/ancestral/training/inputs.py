@@ -1,0 +1,47 @@
+"""From a batch of the data to what the network is asked about."""
+
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.config import Config
+from ancestral.data import Dataset
+from ancestral.data.codec import IMAGES, POINTS
+from ancestral.data.loader import Batch
+from ancestral.data.statistics import channel_mean
+from ancestral.errors import InputError
+from ancestral.guidance import NO_CLASS
+from ancestral.model import Facts
+
+
+def facts_of(dataset: Dataset, config: Config) -> Facts:
+    """What a model trained on this data by this config will know of it."""
+    if not len(dataset):
+        raise InputError(f"{dataset.name} holds no items to train on")
+    images = dataset.items.ndim == 4
+    mean = channel_mean(dataset.items) if images else ()
+    classes = dataset.classes if config.data.class_labels else ()
+    return Facts(dataset.shape, IMAGES if images else POINTS, classes, mean)
+
+
+def prepare(
+    batch: Batch, places: range, config: Config, facts: Facts, device: torch.device
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The clean images (places, *) in [−1, 1] on the device, flipped where the config says so; and what else the
+    network is told: labels, some of them hidden, and the keys of its dropout. Image by image a function of
+    (seed, step, place).
+    """
+    train, step = config.train, batch.step
+    x0 = facts.codec.encode(batch.items.to(device, non_blocking=True))
+    if config.data.flip and x0.ndim >= 4:
+        flip = randomness.uniform(train.seed, "flip", step, places) < 0.5
+        x0 = x0.flip(-1).where(flip.to(device).view(-1, *[1] * (x0.ndim - 1)), x0)
+    if x0.ndim == 4:
+        x0 = x0.contiguous(memory_format=torch.channels_last)
+    condition: dict[str, Tensor] = {}
+    if facts.classes and batch.labels is not None:
+        hidden = randomness.uniform(train.seed, "label", step, places) < train.label_dropout
+        condition["labels"] = batch.labels.masked_fill(hidden, NO_CLASS)
+    if config.net.dropout > 0:
+        condition["keys"] = randomness.keys(train.seed, "dropout", step, places)
+    return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}
