@@ -5,6 +5,7 @@ goes through one sum a step (`total`), and is then the same on each.
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -25,7 +26,7 @@ class Engine:
 
         launched = get_int_from_env(["WORLD_SIZE"], 1) > 1
         alone = pick_device(device) if not launched else None
-        ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
         # precision is torch.autocast's (below): Accelerate's is one for all trainings of a process
         self.accelerator = Accelerator(cpu=launched and device == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
         self.device = alone or self.accelerator.device
@@ -54,6 +55,8 @@ class Engine:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # a view is returned, and never changed in place
+        net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # all that FSDP2 can cut
         mesh = init_device_mesh(self.device.type, (self.world,))
         for region in regions(net):
             fully_shard(region, mesh=mesh)
