@@ -133,7 +133,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     from ancestral.training import Trainer, trackers
 
     config = options.config
-    trackers.check(config.engine.trackers)
+    trackers.chosen(config.engine.trackers)  # refused now, if at all
     keep_freed_memory()
     dataset = data.load(
         config.data.source,
@@ -144,8 +144,15 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     trainer = Trainer(config, dataset, options.device)
     sampler_for(trainer.denoiser, config.sample.sampler)  # refused now, not after hours
     console = Console(markup=False, emoji=False, highlight=False, quiet=not trainer.engine.main)
-    with folder.locked() if trainer.engine.main else contextlib.nullcontext():
-        wrong = _begin(trainer, folder, resuming)
+    main, wrong = trainer.engine.main, list[str]()
+    if main and not resuming:
+        folder.begin(config)
+    with folder.locked() if main else contextlib.nullcontext():
+        if resuming:
+            wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
+            if main:
+                folder.tidy()
+                folder.trim_log(trainer.step)
         for line in [*_opening(trainer, dataset, folder), *changes, *wrong]:
             console.print(line, soft_wrap=True)
         if trainer.step >= config.train.steps:
@@ -163,20 +170,6 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     picture = folder.samples / f"{trainer.step:06d}.png"
     console.print(f"Look at {picture}; then try:  ancestral sample {out} --gif --film", soft_wrap=True)
     return 0
-
-
-def _begin(trainer: "Trainer", folder: "RunFolder", resuming: bool) -> list[str]:
-    """Make the run folder, or take up what is in it; the rest is what is wrong with that, a line each."""
-    if not resuming:
-        if trainer.engine.main:
-            folder.begin(trainer.config)
-        return []
-    if trainer.engine.main:
-        folder.tidy()
-    wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
-    if trainer.engine.main:
-        folder.trim_log(trainer.step)
-    return wrong
 
 
 def _opening(trainer: "Trainer", dataset: "Dataset", folder: "RunFolder") -> Iterator[str]:

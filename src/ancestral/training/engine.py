@@ -79,10 +79,9 @@ class Engine:
         """The context in which the network is asked."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def clip(self, parameters: list[nn.Parameter], most: float) -> Tensor:
-        """Shorten the gradient to `most`, and return the length it had: the whole one, on every process."""
-        norm = torch.nn.utils.clip_grad_norm_(parameters, most)
-        return self.full(norm)
+    def gradient_norm(self, parameters: list[nn.Parameter]) -> Tensor:
+        """The length of the whole gradient, the same on every process."""
+        return self.full(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum over the processes of a small tensor, on the CPU of each."""

@@ -136,7 +136,6 @@ class RunFolder:
         except ImportError:  # Windows has none of these
             yield
             return
-        self.path.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.path, os.O_RDONLY)
         try:
             try:

@@ -15,10 +15,11 @@ from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
 
 
-def check(names: Sequence[str]) -> None:
-    """Raise InputError for a tracker that is unknown or not installed."""
+def chosen(names: Sequence[str]) -> list[str]:
+    """The trackers of these names, of which "none" is no one. Raises InputError for one unknown or not installed."""
+    names = [name for name in names if name != "none"]
     if not names:
-        return
+        return names
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     installed = [str(name) for name in get_available_trackers()]
@@ -30,6 +31,7 @@ def check(names: Sequence[str]) -> None:
             )
         if name not in installed:
             raise InputError(f"the tracker {name} is not installed: pip install {name}, or leave it out of --trackers")
+    return names
 
 
 class Trackers:
@@ -40,7 +42,7 @@ class Trackers:
         self.labels = [f"loss by time/{n * T // BINS + 1}-{(n + 1) * T // BINS}" for n in range(BINS)]
         self.trackers: list[Any] = []
         self._failed = False
-        for name in names:
+        for name in chosen(names):
             from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
             kind = LOGGER_TYPE_TO_CLASS[name]

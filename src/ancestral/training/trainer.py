@@ -93,7 +93,8 @@ class Trainer:
             notes = outcome.notes
             if outcome.verdict == "return":
                 notes += (self._go_back(checkpoints),)
-            ending = outcome.stopping or self.step >= train.steps
+            stopping = outcome.stopping or (self.stopping and self.engine.world == 1)
+            ending = stopping or self.step >= train.steps
             saving = folder is not None and (ending or (self.step % train.save_every == 0 and not self.guard.bad))
             if folder is not None and checkpoints is not None:
                 notes += self._save_or_say(folder, checkpoints, saving, ending)
@@ -109,10 +110,10 @@ class Trainer:
                 seconds,
                 (train.steps - self.step) * seconds / done,
                 saving,
-                outcome.stopping,
+                stopping,
                 notes,
             )
-            if outcome.stopping:
+            if stopping:
                 return
 
     def stop(self) -> None:
@@ -126,11 +127,12 @@ class Trainer:
         with torch.no_grad():
             t, all_losses, stopping = self._shared(losses)
         self.engine.scaler.unscale_(self.optimiser)
-        norm = self.engine.clip(self.parameters, self.config.train.clip_norm).item()
+        norm = self.engine.gradient_norm(self.parameters)
         loss = all_losses.mean().item()
         # with loss scaling an infinite gradient is how the scale is found: the scaler then skips the step itself
-        verdict = self.guard.judge(loss, 0.0 if self.engine.scaler.is_enabled() else norm)
+        verdict = self.guard.judge(loss, 0.0 if self.engine.scaler.is_enabled() else norm.item())
         if verdict == "good":
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.train.clip_norm, norm)
             set_learning_rate(self.optimiser, self._learning_rate(self.step))
             self.engine.scaler.step(self.optimiser)
             self.denoiser.times.learn(t, all_losses)
@@ -140,7 +142,7 @@ class Trainer:
             notes += (self._fault(t, all_losses, batch) + f": skipped ({self.guard.bad} in a row)",)
         self.engine.scaler.update()
         self.step += 1
-        return Outcome(verdict, norm, t, all_losses, stopping, batch.notes + notes)
+        return Outcome(verdict, norm.item(), t, all_losses, stopping, batch.notes + notes)
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate(self.config.train, step) * self.guard.slower
@@ -231,8 +233,9 @@ class Trainer:
         """The denoiser with the averaged weights (a copy), as it would be saved now. All processes take part."""
         with torch.random.fork_rng(devices=[]):
             denoiser = model.build(self.config, self.facts).to(self.device).requires_grad_(False)
-        weights = dict(state.averaged(self.engine, self.net, self.ema))
-        denoiser.net.load_state_dict(weights | dict(self.net.named_buffers()), strict=False)
+        own = dict(state.averaged(self.engine, self.net, self.ema)) | dict(self.net.named_buffers())
+        for name, tensor in [*denoiser.net.named_parameters(), *denoiser.net.named_buffers()]:
+            tensor.copy_(own[name])
         return Model(denoiser, self.config, self.facts, self.step)
 
     def save(self, folder: RunFolder) -> None:
