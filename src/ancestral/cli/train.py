@@ -134,6 +134,8 @@ def _train(options: Options, folder: "RunFolder", resuming: bool) -> int:
         image_size=config.data.image_size,
         channels=config.data.channels,
         background=config.data.background,
+        dims=config.data.dims,
+        bits=config.data.bits,
     )
     trainer = Trainer(config, dataset, options.device)
     sampler_for(trainer.denoiser, config.sample.sampler)  # refused now, not after hours

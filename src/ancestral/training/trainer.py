@@ -16,7 +16,6 @@ from torch import Tensor
 from ancestral import model, randomness, storage
 from ancestral.config import Config
 from ancestral.data import Dataset, stream
-from ancestral.data.codec import IMAGES, POINTS
 from ancestral.data.statistics import channel_mean
 from ancestral.device import pick_device, pick_dtype
 from ancestral.errors import InputError
@@ -176,10 +175,9 @@ def facts_of(dataset: Dataset, config: Config) -> Facts:
     """What a model trained on this data by this config will know of it."""
     if not len(dataset):
         raise InputError(f"{dataset.name} holds no items to train on")
-    images = dataset.items.ndim == 4
-    mean = channel_mean(dataset.items) if images else ()
+    mean = channel_mean(dataset.items) if len(dataset.shape) > 1 else ()
     classes = dataset.classes if config.data.class_labels else ()
-    return Facts(dataset.shape, IMAGES if images else POINTS, classes, mean)
+    return Facts(dataset.shape, dataset.codec, classes, mean)
 
 
 class _Rate:
