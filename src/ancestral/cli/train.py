@@ -79,14 +79,20 @@ def _preset_name(argv: Sequence[str]) -> tuple[str, list[str]]:
             source = word.partition("=")[2] or "".join(argv[place + 1 : place + 2])
     if not source:
         return "digits", list(argv)
-    return "points" if source in configs.POINTS else source if source in configs.PRESETS else "folder", list(argv)
+    if source in configs.POINTS:
+        return "points", list(argv)
+    if source in configs.PRESETS:
+        return source, list(argv)
+    return "arrays" if Path(source).suffix.lower() in (".npy", ".npz") else "folder", list(argv)
 
 
 def check(config: Config) -> None:
     """Raise InputError for numbers that no run can have."""
     train, net = config.train, config.net
     if not config.data.source:
-        raise InputError("say which images to train on: --data FOLDER (a folder of PNG, JPEG, WebP or BMP files)")
+        raise InputError(
+            "say what to train on: --data FOLDER (of PNG, JPEG, WebP or BMP files), or a .npy or .npz file"
+        )
     least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
     for name, low in least.items():
         if getattr(train, name) < low:
@@ -220,7 +226,7 @@ def _preview(trainer: "Trainer", folder: "RunFolder", most: int) -> None:
     steps = len(model.sampler().times(model.denoiser.schedule)) - 1
     items = model.sample(1000 if points else columns * 8, steps=min(most, steps))
     with atomic(folder.samples / f"{trainer.step:06d}.png") as path:
-        picture(items, columns, height=500).save(path)
+        picture(items, columns, height=500, limits=model.facts.codec.limits).save(path)
 
 
 @contextlib.contextmanager

@@ -83,8 +83,8 @@ def _numbers(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
         if array.dtype == kind or array.dtype == np.dtype(kind).newbyteorder():
             return array.astype(kind, copy=False)
     raise InputError(
-        f"{name} holds {array.dtype} numbers of shape {array.shape}, not uint8, uint16 or floats: convert them, as in "
-        "np.save('images.npy', images.astype('uint8')) if values are in 0..255, or .astype('float32')"
+        f"{name} holds {array.dtype} numbers of shape {array.shape}, not uint8, uint16 or floats: convert them, if "
+        "values are in 0..255 as in np.save('images.npy', images.astype('uint8')), else .astype('float32')"
     )
 
 
