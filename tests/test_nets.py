@@ -9,7 +9,7 @@ from torch import nn
 from ancestral import nets
 from ancestral.errors import InputError
 from ancestral.nets.embedding import timestep_embedding
-from ancestral.nets.unet import Downsample, SelfAttention, Stage, Upsample, _norm
+from ancestral.nets.layers import Downsample, SelfAttention, Stage, Upsample, norm
 
 
 def count(net):
@@ -193,7 +193,7 @@ def test_channels_last_gives_the_same_numbers():
     ("width", "groups"), [(128, 32), (256, 32), (96, 8), (64, 16), (48, 4), (32, 8), (18, 2), (6, 1), (2, 2)]
 )
 def test_narrow_layers_get_fewer_groups(width, groups):
-    assert _norm(width).num_groups == groups
+    assert norm(width).num_groups == groups
 
 
 def test_dropout_acts_in_training_alone():

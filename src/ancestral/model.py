@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ancestral import __version__, hub, nets, samplers, schedules, storage, targets
 from ancestral.config import Config
 from ancestral.data.codec import Codec
-from ancestral.device import pick_device
+from ancestral.device import layout, pick_device
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS, ClassifierFree
@@ -199,7 +199,7 @@ def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
     net, answers = config.net, 2 if config.process.learned_variance else 1
     if len(shape) == 1:
         return nets.MLP(shape[0], net.width, net.blocks, classes or None, out_features=answers * shape[0])
-    channels, height, width = shape
+    channels, *sides = shape
     unet = nets.UNet(
         channels=channels,
         width=net.width,
@@ -207,13 +207,14 @@ def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
         blocks=net.blocks,
         attention=net.attention,
         dropout=net.dropout,
-        image_size=max(height, width),
+        image_size=max(sides),
         out_channels=answers * channels,
         classes=classes or None,
         patch=net.patch,
         groups=net.groups,
+        dims=len(sides),
     )
-    unet.check_size(height, width)
+    unet.check_size(*sides)
     return unet
 
 
@@ -231,7 +232,7 @@ def build(config: Config, facts: Facts, schedule: Schedule | None = None) -> Dif
         )
     net = _scaled(build_net(config, facts.shape, len(facts.classes)), schedule, target)
     denoiser = Diffusion(net, schedule, target, train.times, train.weighting, process.learned_variance)
-    return denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return denoiser.to(memory_format=layout(1 + len(facts.shape)))  # type: ignore[call-overload,no-any-return]
 
 
 def _scaled(net: nn.Module, schedule: Schedule, target: Target) -> nn.Module:
@@ -305,7 +306,7 @@ def describe(path: Path, metadata: dict[str, str]) -> tuple[Config, Facts]:
         raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
     config = Config.from_json(metadata["config"], f"the config in {path}")
     shape, classes, mean = (_json_list(path, metadata, key) for key in ("shape", "classes", "mean"))
-    if len(shape) not in (1, 3) or not all(type(side) is int and side > 0 for side in shape):
+    if len(shape) not in (1, 2, 3, 4) or not all(type(side) is int and side > 0 for side in shape):
         raise _damaged(path, "shape")
     if not all(isinstance(name, str) for name in classes):
         raise _damaged(path, "classes")
