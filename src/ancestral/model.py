@@ -65,7 +65,8 @@ class Model:
         guidance: float = 1.0,
         batch_size: int = 64,
     ) -> Tensor:
-        """Images 0..n−1 of a seed: uint8 (n, C, H, W), or float32 (n, 2) of points, on the CPU.
+        """Items 0..n−1 of a seed, on the CPU, in the data's own units: uint8, uint16 or float32 (n, C, *space) with 1
+        axis of space for signals, 2 for images, 3 for volumes, or float32 (n, 2) of points.
 
         `sampler` is a name of `samplers.BY_NAME`, with options or without ("heun:churn=10"), or a sampler of your own;
         left out, it is the one of the model's config. `steps` is its number of steps (DDIM 50, DDPM all).
@@ -193,6 +194,7 @@ def describing(
         "schedule": json.dumps(denoiser.schedule.spec),
         "target": denoiser.target.name,
         "codec": facts.codec.kind,
+        "limits": json.dumps(facts.codec.limits),
         "shape": json.dumps(facts.shape),
         "classes": json.dumps(facts.classes),
         "mean": json.dumps(facts.mean),
@@ -317,7 +319,17 @@ def describe(path: Path, metadata: dict[str, str]) -> tuple[Config, Facts]:
         raise _damaged(path, "classes")
     if not metadata["step"].isdecimal():
         raise _damaged(path, "step")
-    return config, Facts(shape, Codec(metadata["codec"]), classes, mean)
+    return config, Facts(shape, _codec(path, metadata), classes, mean)
+
+
+def _codec(path: Path, metadata: dict[str, str]) -> Codec:
+    """The codec; files written before 16-bit and float images name no limits, and have the usual ones."""
+    if "limits" not in metadata:
+        return Codec(metadata["codec"])
+    limits = _json_list(path, metadata, "limits")
+    if len(limits) != 2 or not all(type(value) in (int, float) for value in limits):
+        raise _damaged(path, "limits")
+    return Codec(metadata["codec"], (limits[0], limits[1]))
 
 
 def _json_list(path: Path, metadata: dict[str, str], key: str) -> tuple[Any, ...]:

@@ -62,7 +62,7 @@ def _preview(trainer: "Trainer", folder: "RunFolder", most: int, trackers: "Trac
     columns = 10 if len(trainer.facts.classes) == 10 else 8
     items = draw(trainer, 1000 if points else columns * 8, most)
     if items is not None and trackers is not None:
-        image = picture(items, columns, height=500)
+        image = picture(items, columns, height=500, limits=trainer.facts.codec.limits)
         with atomic(folder.samples / f"{trainer.step:06d}.png") as path:
             image.save(path)
         trackers.picture(image, trainer.step)

@@ -76,14 +76,20 @@ def _preset_name(argv: Sequence[str]) -> tuple[str, list[str]]:
             source = word.partition("=")[2] or "".join(argv[place + 1 : place + 2])
     if not source:
         return "digits", list(argv)
-    return "points" if source in configs.POINTS else source if source in configs.PRESETS else "folder", list(argv)
+    if source in configs.POINTS:
+        return "points", list(argv)
+    if source in configs.PRESETS:
+        return source, list(argv)
+    return "arrays" if Path(source).suffix.lower() in (".npy", ".npz") else "folder", list(argv)
 
 
 def check(config: Config) -> None:
     """Raise InputError for numbers that no run can have."""
     train, net, engine = config.train, config.net, config.engine
     if not config.data.source:
-        raise InputError("say which images to train on: --data FOLDER (a folder of PNG, JPEG, WebP or BMP files)")
+        raise InputError(
+            "say what to train on: --data FOLDER (of PNG, JPEG, WebP or BMP files), or a .npy or .npz file"
+        )
     least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
     how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1}
     for settings, bounds in ((train, least), (engine, how)):
@@ -140,6 +146,8 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
         image_size=config.data.image_size,
         channels=config.data.channels,
         background=config.data.background,
+        dims=config.data.dims,
+        bits=config.data.bits,
     )
     trainer = Trainer(config, dataset, options.device)
     sampler_for(trainer.denoiser, config.sample.sampler)  # refused now, not after hours

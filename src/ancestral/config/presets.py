@@ -62,6 +62,17 @@ def folder() -> Config:
     )
 
 
+def arrays() -> Config:
+    """Your own .npy or .npz file of images, signals or volumes, in the size and the channels that they have."""
+    base = digits()
+    return dataclasses.replace(
+        base,
+        preset="arrays",
+        data=DataConfig(""),
+        train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
+    )
+
+
 def points() -> Config:
     """Points of two moons: seconds, and every step can be seen."""
     return Config(
@@ -134,6 +145,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "fashion": fashion,
     "cifar10": cifar10,
     "folder": folder,
+    "arrays": arrays,
     "points": points,
     **{name: partial(method, digits) for name, method in METHODS.items()},
     **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},

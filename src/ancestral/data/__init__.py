@@ -1,6 +1,6 @@
 """Sources -> one tensor of items, and the codec between items and the network's [-1, 1].
 
-load("digits")    load("photos/", image_size=64)    load("samples.npz", channels=1)
+load("digits")    load("photos/", image_size=64)    load("samples.npz", channels=1)    load("ecg.npy", dims=1)
 """
 
 import difflib
@@ -34,27 +34,39 @@ def load(
     image_size: int | None = None,
     channels: int | None = None,
     background: str = "white",
+    dims: int | None = None,
+    bits: int | None = None,
     split: str = "train",
 ) -> Dataset:
     """All of `source`: a built-in's name, a folder of images, or a .npy or .npz file. (`./digits` is a folder.)
 
     Images are cropped to their centre square and resized to `image_size`, never stretched; None keeps their size.
-    `channels` 1 or 3 converts to grey or RGB; None gives grey if all images are grey, else RGB. `background` shows
-    through transparent pixels. `split`, "train" or "test", is for built-ins. Raises InputError.
+    `channels` 1 or 3 converts to grey or RGB, and the images' own number keeps all channels as they are; None gives
+    grey if all images are grey, else RGB, and keeps what is no colour. `background` shows through transparent pixels.
+    `dims`, the axes besides channels, says whether an array is of signals, images or volumes; None reads it off the
+    shape. `bits` 8 or 16 makes integers so deep; None keeps 16 where all files are so deep. `split`, "train" or "test",
+    is for built-ins. Raises InputError.
     """
-    conversion = Conversion(image_size, channels, background)
+    conversion = Conversion(image_size, channels, background, bits)
     if split not in ("train", "test"):
         raise InputError(f"unknown split {split!r}: use train or test")
     if source in BUILTINS:
+        _check_dims(source, dims)
         return _builtin(source, split, conversion)
     path = _existing(source)
     if split != "train":
         raise InputError(f"{one_line(source)} has no {split} split: give the path of the {split} data itself")
     if path.is_dir():
+        _check_dims(one_line(source), dims)
         return folder.load(path, conversion)
     if path.suffix.lower() in arrays.SUFFIXES:
-        return arrays.load(path, conversion)
+        return arrays.load(path, conversion, dims)
     raise InputError(f"{one_line(source)} cannot be read as data: give a folder of images, or a .npy or .npz file")
+
+
+def _check_dims(name: str, dims: int | None) -> None:
+    if dims in (1, 3):
+        raise InputError(f"{name} holds no {arrays.NAMES[dims]}: leave --dims out, or give a .npy or .npz file of them")
 
 
 def _builtin(name: str, split: str, conversion: Conversion) -> Dataset:

@@ -7,6 +7,7 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ancestral.data.convert import Conversion
+from ancestral.data.codec import LARGEST
+from ancestral.data.convert import DEPTHS, Conversion, deepen, recolour
 from ancestral.data.dataset import Dataset, one_line
 from ancestral.errors import InputError
 
@@ -30,6 +32,10 @@ def load(root: Path, conversion: Conversion) -> Dataset:
     If an image lies in `root` itself there are no labels: it has no class. Files that cannot be read are listed in
     `skipped`. Raises InputError if no image can be read, or if sizes differ and no image_size is given.
     """
+    if conversion.channels not in (None, 1, 2, 3, 4):
+        raise InputError(
+            f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
+        )
     files = find(root)
     if not files:
         raise InputError(f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders")
@@ -39,13 +45,14 @@ def load(root: Path, conversion: Conversion) -> Dataset:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         if conversion.channels is None:
-            channels = max(pool.map(lambda file: _channels(file, conversion), files))
-            conversion = Conversion(conversion.image_size, channels, conversion.background)
+            conversion = replace(conversion, channels=max(pool.map(lambda file: _channels(file, conversion), files)))
+        if conversion.bits is None:
+            conversion = replace(conversion, bits=16 if all(map(_deep, files)) else 8)
         first = next((image for image in (_decode(f, conversion) for f in files) if isinstance(image, Tensor)), None)
         if first is None:
             reason = _decode(files[0], conversion)
             raise InputError(f"no image in {one_line(root)} can be read, {names[0]} for example: {reason}")
-        items = torch.empty(len(files), *first.shape, dtype=torch.uint8)
+        items = torch.empty(len(files), *first.shape, dtype=first.dtype)
 
         def place(row: int) -> str | None:
             image = _decode(files[row], conversion)
@@ -86,25 +93,35 @@ def find(root: Path) -> list[Path]:
     return sorted(found)
 
 
-def pixels(image: Image.Image) -> Tensor:
-    """A Pillow image of any mode -> uint8 (C, H, W), C = 1..4: grey, grey + alpha, RGB, RGBA."""
+def pixels(image: Image.Image, bits: int = 8) -> Tensor:
+    """A Pillow image of any mode -> uint8 (C, H, W), C = 1..4: grey, grey + alpha, RGB, RGBA.
+
+    With `bits` 16, those that Pillow keeps as deep (grey ones) are uint16.
+    """
     alpha = image.has_transparency_data
     if image.mode.startswith("I"):
-        return _sixteen_bits(image)
+        return deepen(_sixteen_bits(image), DEPTHS[bits])
     mode = ("L" if image.mode in GREY else "RGB") + ("A" if alpha else "")
     array = np.array(image.convert(mode))
     return torch.from_numpy(array.reshape(image.height, image.width, -1)).permute(2, 0, 1)
 
 
 def _sixteen_bits(image: Image.Image) -> Tensor:
-    """Grey of 16 bits, scaled to 8: 65535 is 255. (Pillow's own conversion clips all above 255.)"""
+    """Uint16 (1 or 2, H, W) of grey, and alpha where there is any. (Pillow's own conversion clips all above 255.)"""
     deep = np.asarray(image).astype(np.int64)
     if deep.min() < 0 or deep.max() > 65535:
         raise ValueError("its pixels are beyond 16 bits: save it with 8")
-    bands = [(deep + 128) // 257]
+    bands = [deep]
     if image.has_transparency_data:  # one grey value stands for "transparent"
-        bands.append(np.where(deep == image.info["transparency"], 0, 255))
-    return torch.from_numpy(np.stack(bands).astype(np.uint8))
+        bands.append(np.where(deep == image.info["transparency"], 0, 65535))
+    return torch.from_numpy(np.stack(bands).astype(np.uint16))
+
+
+def _with_alpha(image: Tensor, channels: int) -> Tensor:
+    """Integer (C, H, W), C = 1..4, as (2 or 4, H, W): grey or RGB, and alpha, opaque where there is none."""
+    if len(image) in (1, 3):
+        image = torch.cat([image, torch.full_like(image[:1], LARGEST[image.dtype])])
+    return torch.cat([recolour(image[None, :-1], channels - 1)[0], image[-1:]])
 
 
 def _open(file: Path) -> Image.Image:
@@ -122,8 +139,15 @@ def _channels(file: Path, conversion: Conversion) -> int:
     return 1
 
 
+def _deep(file: Path) -> bool:
+    """Whether the file's grey has 16 bits, by its header alone; True if it has none that can be read."""
+    with suppress(Exception), _open(file) as image:
+        return image.mode.startswith("I")
+    return True
+
+
 def _decode(file: Path, conversion: Conversion) -> Tensor | str:
-    """Uint8 (C, H, W), or why the file cannot be read."""
+    """(C, H, W) of the channels and bits (8 for None) of `conversion`, or why the file cannot be read."""
     try:
         with _open(file) as image:
             if conversion.image_size is not None:  # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size
@@ -132,7 +156,10 @@ def _decode(file: Path, conversion: Conversion) -> Tensor | str:
             upright = image
             with suppress(Exception):  # a broken EXIF block is no reason to lose the picture
                 upright = ImageOps.exif_transpose(image)
-            return conversion(pixels(upright).unsqueeze(0))[0]
+            image_pixels = pixels(upright, conversion.bits or 8)
+            if conversion.channels in (2, 4):
+                image_pixels = _with_alpha(image_pixels, conversion.channels)
+            return conversion(image_pixels.unsqueeze(0))[0]
     except UnidentifiedImageError:
         return f"not an image of a kind that is read ({', '.join(FORMATS)})"
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):

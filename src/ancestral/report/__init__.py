@@ -1,7 +1,7 @@
 """What is shown and written: grids, film strips, animations, plots, files."""
 
 from ancestral.report.curves import likelihood_plot
-from ancestral.report.files import write_array, write_images, write_json, write_picture
+from ancestral.report.files import check_png, write_array, write_images, write_json, write_picture
 from ancestral.report.history import history
 from ancestral.report.pictures import evenly, picture
 from ancestral.report.reverse import Frame, animation, film
@@ -9,6 +9,7 @@ from ancestral.report.reverse import Frame, animation, film
 __all__ = [
     "Frame",
     "animation",
+    "check_png",
     "evenly",
     "film",
     "history",

@@ -6,9 +6,9 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.config import Config
 from ancestral.data import Dataset
-from ancestral.data.codec import IMAGES, POINTS
 from ancestral.data.loader import Batch
 from ancestral.data.statistics import channel_mean
+from ancestral.device import layout
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Facts
@@ -18,10 +18,9 @@ def facts_of(dataset: Dataset, config: Config) -> Facts:
     """What a model trained on this data by this config will know of it."""
     if not len(dataset):
         raise InputError(f"{dataset.name} holds no items to train on")
-    images = dataset.items.ndim == 4
-    mean = channel_mean(dataset.items) if images else ()
+    mean = channel_mean(dataset.items) if len(dataset.shape) > 1 else ()
     classes = dataset.classes if config.data.class_labels else ()
-    return Facts(dataset.shape, IMAGES if images else POINTS, classes, mean)
+    return Facts(dataset.shape, dataset.codec, classes, mean)
 
 
 def prepare(
@@ -36,8 +35,7 @@ def prepare(
     if config.data.flip and x0.ndim >= 4:
         flip = randomness.uniform(train.seed, "flip", step, places) < 0.5
         x0 = x0.flip(-1).where(flip.to(device).view(-1, *[1] * (x0.ndim - 1)), x0)
-    if x0.ndim == 4:
-        x0 = x0.contiguous(memory_format=torch.channels_last)
+    x0 = x0.contiguous(memory_format=layout(x0.ndim))
     condition: dict[str, Tensor] = {}
     if facts.classes and batch.labels is not None:
         hidden = randomness.uniform(train.seed, "label", step, places) < train.label_dropout
