@@ -84,8 +84,15 @@ class Trainer:
 
         Raises InputError where training cannot go on, and OSError where the last save fails.
         """
-        train, rate = self.config.train, Rate(self.config.train.batch_size)
         checkpoints = None if folder is None else self.checkpoints(folder)
+        try:
+            yield from self._steps(folder, checkpoints)
+        finally:
+            if checkpoints is not None:
+                checkpoints.settle()
+
+    def _steps(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> Generator[Progress, None, None]:
+        train, rate = self.config.train, Rate(self.config.train.batch_size)
         done, began = 0, time.monotonic()
         while self.step < train.steps:
             outcome = self.advance()
