@@ -116,12 +116,14 @@ def _opened(source: str | Path, split: str, streaming: bool) -> Any:
             return datasets.load_dataset(
                 match["repo"], match["config"], split=split, revision=match["revision"], streaming=streaming
             )
-        if is_saved(source):
-            rows = datasets.load_from_disk(str(source))
-            if isinstance(rows, datasets.DatasetDict):
-                rows = rows[split]
-            return rows.to_iterable_dataset(max(1, len(rows.cache_files))) if streaming else rows
-        return _of_files(datasets, source, split, streaming)
+        rows = datasets.load_from_disk(str(source)) if is_saved(source) else None
+        if isinstance(rows, datasets.DatasetDict):
+            rows = rows[split]
+        elif split != "train":
+            raise InputError(f"{one_line(source)} has no {split} split: give the path of the {split} data itself")
+        if rows is None:
+            return _of_files(datasets, source, streaming)
+        return rows.to_iterable_dataset(max(1, len(rows.cache_files))) if streaming else rows
     except InputError:
         raise
     except Exception as error:  # of the library, Arrow, the network or the file system
@@ -129,15 +131,15 @@ def _opened(source: str | Path, split: str, streaming: bool) -> Any:
         raise InputError(f"{one_line(source)} cannot be read as a data set: {message}") from None
 
 
-def _of_files(datasets: Any, source: Path, split: str, streaming: bool) -> Any:
+def _of_files(datasets: Any, source: Path, streaming: bool) -> Any:
     """The .parquet files of a folder, or else its .arrow files; arrow is mapped into memory where it lies."""
     parquet, arrow = (sorted(map(str, source.glob(f"*.{kind}"))) for kind in ("parquet", "arrow"))
     if arrow and not parquet and not streaming:
         return datasets.concatenate_datasets([datasets.Dataset.from_file(file) for file in arrow])
     return datasets.load_dataset(
         "parquet" if parquet else "arrow",
-        data_files={split: parquet or arrow},
-        split=split,
+        data_files=parquet or arrow,
+        split="train",
         streaming=streaming,
         cache_dir=str(cache() / "datasets"),
     )

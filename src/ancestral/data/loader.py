@@ -101,7 +101,8 @@ class Loader:
         news: tuple[str, ...] = ()
         told: set[str] = set()
         while True:
-            with closing(parts(Reader(data, self._seed), self._tasks(data, step), self.workers)) as source:
+            tasks, share = self._tasks(data, step), len(self._places)
+            with closing(parts(Reader(data, self._seed), tasks, share, self.workers)) as source:
                 try:
                     while True:
                         pieces = [next(source) for _ in range(self._pieces)]
@@ -132,9 +133,9 @@ class Loader:
                 lanes, width = data.lanes, math.gcd(self._places.step, data.lanes)
                 owners = [number % lanes // width % self._pieces for number in numbers]
                 for piece in range(self._pieces):
-                    yield Task({at: n for at, n in enumerate(numbers) if owners[at] == piece})
+                    yield {at: number for at, number in enumerate(numbers) if owners[at] == piece}
             else:
-                yield Task(dict(enumerate(self._chosen(len(data), step).tolist())))
+                yield dict(enumerate(self._chosen(len(data), step).tolist()))
             step += 1
 
 

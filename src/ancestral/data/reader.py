@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -23,24 +23,55 @@ IN_A_ROW = 100
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Task:
-    """Which items are wanted: place in the batch -> the item's index, or its number in a stream's endless order."""
+Task = dict[int, int]
+"""Which items are wanted: place in the batch -> the item's index, or its number in a stream's endless order."""
 
-    items: dict[int, int]
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the reading went: notes for the user; and if there are no items, why, or the traceback of a defect."""
+
+    notes: tuple[str, ...] = ()
+    lost: str = ""
+    defect: str = ""
 
 
 @dataclass(frozen=True)
 class Part:
-    """The items of a task."""
+    """The items of a task, at their places in the batch, or in one line why there are none."""
 
     at: list[int]
     items: Tensor
     labels: Tensor
     indices: Tensor
     notes: tuple[str, ...]
-    lost: str = ""
-    """Why there are none; a line, for exceptions grow tracebacks on their way out of a worker."""
+    lost: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Memory for what is asked, and for what is read; a worker's is shared with it."""
+
+    numbers: Tensor
+    items: Tensor
+    labels: Tensor
+    indices: Tensor
+
+    def first(self, count: int) -> "Slot":
+        """The memory of the first `count` items."""
+        return Slot(self.numbers[:count], self.items[:count], self.labels[:count], self.indices[:count])
+
+    def put(self, task: Task) -> "Slot":
+        """Write down what is asked, and return the memory of that many items."""
+        asked = self.first(len(task))
+        asked.numbers.copy_(torch.tensor(list(task.values()), dtype=torch.int64))
+        return asked
+
+    def part(self, task: Task, outcome: Outcome) -> Part:
+        """A copy of what was read."""
+        read = self.first(len(task))
+        copies = (read.items.clone(), read.labels.clone(), read.indices.clone())
+        return Part(list(task), *copies, outcome.notes, outcome.lost)
 
 
 class Reader:
@@ -50,18 +81,20 @@ class Reader:
         self._data, self._seed = data, seed
         self._lanes: dict[int, Lane] = {}
 
-    def __getitem__(self, task: Task) -> Part:
-        """Read all of a task. An item that cannot be read is replaced by the next that can, and named in a note."""
-        items = torch.empty(len(task.items), *self._data.shape, dtype=self._data.codec.dtype)
-        labels, indices = torch.full((2, len(task.items)), -1)
-        part = Part(list(task.items), items, labels, indices, ())
+    def slot(self, share: int, allocate: Callable[..., Tensor]) -> Slot:
+        """Memory for `share` items, by torch.empty or something like it."""
+        numbers, labels, indices = (allocate(share, dtype=torch.int64) for _ in range(3))
+        return Slot(numbers, allocate(share, *self._data.shape, dtype=self._data.codec.dtype), labels, indices)
+
+    def fill(self, slot: Slot) -> Outcome:
+        """Read all that is asked. An item that cannot be read is replaced by the next that can, named in a note."""
         notes: list[str] = []
         try:
-            for row, number in enumerate(task.items.values()):
-                items[row], labels[row], indices[row] = self._item(number, notes)
+            for row, number in enumerate(slot.numbers.tolist()):
+                slot.items[row], slot.labels[row], slot.indices[row] = self._item(number, notes)
         except InputError as error:
-            return replace(part, lost=str(error))
-        return replace(part, notes=tuple(notes))
+            return Outcome(lost=str(error))
+        return Outcome(tuple(notes))
 
     def _item(self, number: int, notes: list[str]) -> tuple[Tensor, int, int]:
         """An item, its label, and which one it is."""
@@ -88,11 +121,11 @@ class Reader:
         position, lane = divmod(number, self._data.lanes)
         if lane not in self._lanes:
             self._lanes[lane] = Lane(self._data, self._seed, lane)
-        (raw, label), name = self._lanes[lane].sample(position, other)
+        (raw, label), shard, place = self._lanes[lane].sample(position, other)
         try:
             return self._data.form.decode(raw), label, number
         except Unreadable as error:
-            raise Unreadable(f"{name}: {error}") from None
+            raise Unreadable(f"sample {place} of shard {shard}: {error}") from None
 
 
 def patiently(read: Callable[[], T], notes: list[str]) -> T:

@@ -32,7 +32,7 @@ class Shards(Indexed):
         skipped = tuple(f"{one_line(p.name)}: {i.trouble}" for p, i in zip(paths, indices, strict=True) if i.trouble)
         if not self.bounds[-1]:
             found = (
-                f"{skipped[0]}" if skipped else "write them as webdataset does, with names such as 0001.png, 0001.cls"
+                f"{skipped[0]}" if skipped else "write them as webdataset does, with names such as 01.png and 01.cls"
             )
             raise InputError(f"no whole sample with an image in the shards of {name}: {found}")
         labels = np.concatenate([index.labels for index in indices])

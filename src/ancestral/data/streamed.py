@@ -27,6 +27,9 @@ BUFFER = 4096
 Sample = tuple[bytes, int]
 """The bytes of an item, as a file would hold them, and its label, -1 without."""
 
+Visited = tuple[Sample, int, int]
+"""A sample, its shard, and its number in the shard."""
+
 
 class Streamed(ABC):
     """Shards of items that are read from their beginning, again and again alike."""
@@ -122,11 +125,11 @@ class Lane:
         self._data, self._seed, self._number = data, seed, number
         self._size = BUFFER // data.lanes
         self._shift = number * self._size // data.lanes  # so that not all lanes read their next blocks at once
-        self._block, self._held = -1, list[Sample]()
-        self._source: Iterator[Sample] | None = None
+        self._block, self._held = -1, list[Visited]()
+        self._source: Iterator[Visited] | None = None
 
-    def sample(self, position: int, other: int = 0) -> tuple[Sample, str]:
-        """The sample at a position and what a message calls it; `other` > 0 is the one so many after it in its block.
+    def sample(self, position: int, other: int = 0) -> Visited:
+        """The sample at a position; `other` > 0 is the one so many after it in its block.
 
         Raises SourceLost, after which the same can be asked again.
         """
@@ -136,8 +139,7 @@ class Lane:
         if block != self._block:
             self._fetch(block, begin, count)
         order = randomness.permutation(count, self._seed, f"block {self._number}", block)
-        place = int(order[(position - begin + other) % count])
-        return self._held[place], f"item {begin + place:,} of lane {self._number}"
+        return self._held[int(order[(position - begin + other) % count])]
 
     def _fetch(self, block: int, begin: int, count: int) -> None:
         source = self._source if block == self._block + 1 and self._source else self._from(begin)
@@ -145,7 +147,7 @@ class Lane:
         self._held = list(islice(source, count))
         self._block, self._source = block, source
 
-    def _from(self, position: int) -> Iterator[Sample]:
+    def _from(self, position: int) -> Iterator[Visited]:
         """All samples of the lane from a position."""
         visit = self._number
         while position:
@@ -155,9 +157,11 @@ class Lane:
             position, visit = position - count, visit + self._data.lanes
         return self._walk(visit, position)
 
-    def _walk(self, visit: int, start: int) -> Iterator[Sample]:
+    def _walk(self, visit: int, start: int) -> Iterator[Visited]:
         while True:
-            yield from self._data.samples(self._shard(visit), start)
+            shard = self._shard(visit)
+            for number, sample in enumerate(self._data.samples(shard, start), start):
+                yield sample, shard, number
             visit, start = visit + self._data.lanes, 0
 
     def _shard(self, visit: int) -> int:

@@ -1,113 +1,162 @@
-"""Worker processes that read ahead: PyTorch's DataLoader, made safe for a training that must not be disturbed.
+"""Worker processes that read ahead, made for a training that must not be disturbed.
 
-On Linux workers are forked. They share the index of the data without a copy, start in milliseconds, and need no
-importable main module; a worker keeps to one thread and to this package's decoding, so it takes no lock that another
+Not PyTorch's DataLoader: it raises a worker's death out of a signal handler, in the middle of whatever the training is
+doing, maybe half of an optimiser's step; else finds it after five seconds; loses what a worker that died had read; dies
+itself where a container's /dev/shm is small; and draws from the global generator. Here each worker has a pipe and some
+anonymous shared memory of its own, so the death of one leaves the others, and what it had finished, whole.
+
+On Linux workers are forked: they share the index of the data without a copy, start in milliseconds, and need no main
+module that can be imported. A worker keeps to one thread and to reading and decoding, so it takes no lock that another
 thread may have held at the fork, and touches no GPU. Elsewhere they are spawned.
-
-PyTorch would raise a worker's death as an exception out of a signal handler, in the middle of whatever the training is
-doing, maybe half of an optimiser's step. That handler is taken out again: a death is found where its batch is missed.
 """
 
+import atexit
 import contextlib
+import mmap
 import multiprocessing
 import os
 import signal
 import sys
-import threading
+import traceback
 import warnings
-from collections.abc import Generator, Iterable, Iterator
-from multiprocessing.process import BaseProcess
-from typing import Any
+from collections import deque
+from collections.abc import Generator, Iterator
+from multiprocessing.connection import Connection, wait
 
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
 
-from ancestral.data.reader import Part, Reader, Task
+from ancestral.data.reader import Outcome, Part, Reader, Slot, Task
 
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 AHEAD = 2  # tasks of each worker that are read before they are asked for
-DIED = "DataLoader worker (pid"  # what PyTorch's message of a death begins with
+GRACE = 5.0  # seconds for a process that was killed to end: on a dead network file system it may not
+FOR_THE_TRAINING = ("SIGINT", "SIGTERM", "SIGUSR1")
+"""Signals that reach all processes of a terminal or a job at once, and are the training process's to judge."""
 
 
 class WorkerDied(Exception):
     """A worker ended that should not have. The message says how."""
 
 
-def parts(reader: Reader, tasks: Iterator[Task], workers: int) -> Generator[Part]:
-    """What the reader makes of each task, in order; read ahead by so many workers, or here and now by none.
+def parts(reader: Reader, tasks: Iterator[Task], share: int, workers: int) -> Generator[Part]:
+    """What the reader makes of each of the endless tasks, in order; read ahead by so many workers, or here by none.
 
-    Raises WorkerDied. Closing it ends the workers.
+    A task has at most `share` items. Raises WorkerDied. Closing it ends the workers.
     """
     if workers == 0:
-        yield from map(reader.__getitem__, tasks)
-        return
-    running, processes = _started(reader, tasks, workers)
-    try:
+        slot = reader.slot(share, torch.empty)
         while True:
-            try:
-                part = next(running)
-            except RuntimeError as error:
-                if not str(error).startswith(DIED):
-                    raise
-                raise WorkerDied(_how(processes)) from None
+            task = next(tasks)
+            yield slot.part(task, reader.fill(slot.put(task)))
+    pool: list[_Worker] = []
+    try:
+        pool += (_Worker(reader, share) for _ in range(workers))
+        turns = deque(pool * AHEAD)
+        for worker in turns:
+            worker.ask(next(tasks))
+        while True:
+            part = turns[0].answer()
+            turns[0].ask(next(tasks))
+            turns.rotate(-1)
             yield part
     finally:
-        del running  # PyTorch ends the workers with their iterator
+        for worker in pool:
+            worker.end()
 
 
-def _started(reader: Reader, tasks: Iterable[Task], workers: int) -> tuple[Iterator[Part], list[BaseProcess]]:
-    """The running loader and its processes."""
-    loader: DataLoader[Part] = DataLoader(
-        reader,  # type: ignore[arg-type]
-        batch_size=None,
-        sampler=tasks,
-        num_workers=workers,
-        prefetch_factor=AHEAD,
-        collate_fn=_as_it_is,
-        worker_init_fn=_begin,
-        multiprocessing_context=METHOD,
-        generator=torch.Generator(),  # else it draws a number from the training's own
-    )
-    before = set(multiprocessing.active_children())
-    with _undisturbed():
-        running = iter(loader)
-    return running, [process for process in multiprocessing.active_children() if process not in before]
+class _Worker:
+    """A process, its pipe, and the memory in which it leaves what it read."""
+
+    def __init__(self, reader: Reader, share: int) -> None:
+        slots = [reader.slot(share, _shared) for _ in range(AHEAD)]
+        context = multiprocessing.get_context(METHOD)
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(reader, slots, theirs), daemon=True)  # type: ignore[attr-defined]
+        with _undisturbed():
+            self._process.start()
+        theirs.close()
+        atexit.register(self.end)  # before Python's own end of daemons, which would wait for one that hears no SIGTERM
+        self._free, self._asked = deque(enumerate(slots)), deque[tuple[Task, tuple[int, Slot]]]()
+
+    def ask(self, task: Task) -> None:
+        """Have a task read; at most AHEAD are under way."""
+        number, slot = self._free.popleft()
+        self._asked.append((task, (number, slot)))
+        slot.put(task)
+        with contextlib.suppress(OSError):  # a worker that is dead is found where its answer is missed
+            self._pipe.send((number, len(task)))
+
+    def answer(self) -> Part:
+        """The part of the oldest task. Raises WorkerDied."""
+        wait([self._pipe, self._process.sentinel])
+        try:
+            if not self._pipe.poll():
+                raise EOFError
+            outcome: Outcome = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(GRACE)
+            code = self._process.exitcode or 0
+            raise WorkerDied(signal.Signals(-code).name if code < 0 else f"exit code {code}") from None
+        if outcome.defect:
+            raise RuntimeError(f"a data worker failed:\n{outcome.defect}")
+        task, (number, slot) = self._asked.popleft()
+        self._free.append((number, slot))
+        return slot.part(task, outcome)
+
+    def end(self) -> None:
+        """End the process at once: it writes nothing, so nothing can be half-written."""
+        atexit.unregister(self.end)
+        self._pipe.close()
+        self._process.kill()
+        self._process.join(GRACE)
+        if self._process.exitcode is not None:
+            self._process.close()
+
+
+def _work(reader: Reader, slots: list[Slot], pipe: Connection) -> None:
+    """Read tasks until the pipe or the training process ends."""
+    for name in FOR_THE_TRAINING:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
+    torch.set_num_threads(1)
+    parent = os.getppid()
+    with contextlib.suppress(EOFError, OSError):
+        while os.getppid() == parent:
+            if not pipe.poll(1.0):  # siblings may hold the other end open, so the training's end need not show in it
+                continue
+            number, count = pipe.recv()
+            try:
+                outcome = reader.fill(slots[number].first(count))
+            except Exception:
+                outcome = Outcome(defect=traceback.format_exc())
+            pipe.send(outcome)
 
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Start processes that never see Ctrl-C, and leave this one's signal handlers as they were."""
-    in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGCHLD) if in_main and hasattr(signal, "SIGCHLD") else None
-    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    """Start a process in which no signal is heard before it has said which it ignores."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals()) if hasattr(signal, "pthread_sigmask") else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12's, of forks beside threads; see above
             yield
     finally:
-        if handler is not None:
-            signal.signal(signal.SIGCHLD, handler)
-        if masked is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(_number: int) -> None:
-    """First thing in a worker: leave the terminal's process group, whose signals are the training process's to judge.
-
-    SIGTERM still ends a worker: that is how PyTorch stops one that hangs.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "setpgid"):
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        os.setpgid(0, 0)
+def _signals() -> set[signal.Signals]:
+    return {signal.Signals[name] for name in FOR_THE_TRAINING if hasattr(signal, name)}
 
 
-def _as_it_is(part: Any) -> Any:
-    return part
-
-
-def _how(processes: list[BaseProcess]) -> str:
-    """How the workers ended that did."""
-    codes = sorted({process.exitcode for process in processes if process.exitcode})
-    words = [signal.Signals(-code).name if code < 0 else f"exit code {code}" for code in codes]
-    return ", ".join(words) or "no exit code"
+def _shared(*shape: int, dtype: torch.dtype) -> Tensor:
+    """Memory that a worker shares; when it is forked, memory that no limit of /dev/shm counts."""
+    size = torch.empty(shape, dtype=dtype, device="meta").nbytes
+    if METHOD == "fork":
+        return torch.frombuffer(mmap.mmap(-1, max(1, size)), dtype=torch.uint8)[:size].view(dtype).view(shape)
+    memory = torch.empty(shape, dtype=dtype)
+    memory.share_memory_()  # type: ignore[no-untyped-call]
+    return memory
