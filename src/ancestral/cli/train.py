@@ -17,7 +17,7 @@ from ancestral.config import Config
 from ancestral.errors import InputError
 
 if TYPE_CHECKING:
-    from ancestral.data import Dataset
+    from ancestral.data import Data
     from ancestral.training import RunFolder, Trainer
 
 MAY_CHANGE = {"train": {"steps", "lr", "precision", "save_every", "sample_every"}}
@@ -141,13 +141,15 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     config = options.config
     trackers.chosen(config.engine.trackers)  # refused now, if at all
     keep_freed_memory()
-    dataset = data.load(
+    dataset = data.open(
         config.data.source,
         image_size=config.data.image_size,
         channels=config.data.channels,
         background=config.data.background,
         dims=config.data.dims,
         bits=config.data.bits,
+        memory=config.data.memory,
+        streaming=config.data.streaming,
     )
     trainer = Trainer(config, dataset, options.device)
     sampler_for(trainer.denoiser, config.sample.sampler)  # refused now, not after hours
@@ -155,7 +157,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     main, wrong = trainer.engine.main, list[str]()
     if main and not resuming:
         folder.begin(config)
-    with folder.locked() if main else contextlib.nullcontext():
+    with folder.locked() if main else contextlib.nullcontext(), contextlib.closing(trainer):
         if resuming:
             wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
             if main:
@@ -180,14 +182,22 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     return 0
 
 
-def _opening(trainer: "Trainer", dataset: "Dataset", folder: "RunFolder") -> Iterator[str]:
+def _opening(trainer: "Trainer", dataset: "Data", folder: "RunFolder") -> Iterator[str]:
     """What the user should know before the first step."""
+    from ancestral.data import Dataset, Streamed
+
     shape = "x".join(str(side) for side in dataset.shape)
     classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
     parameters = sum(parameter.numel() for parameter in trainer.parameters)
-    yield f"{dataset.name}: {len(dataset):,} items of {shape}{classes}"
+    count = f"{dataset.shards:,} shards" if isinstance(dataset, Streamed) else f"{len(dataset):,} items"
+    where = (
+        ""
+        if isinstance(dataset, Dataset)
+        else f", read by {max(1, trainer.loader.workers)} process{'' if trainer.loader.workers < 2 else 'es'}"
+    )
+    yield f"{dataset.name}: {count} of {shape}{classes}{where}"
     source = Path(trainer.config.data.source)
-    if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
+    if not dataset.labelled and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
         yield "no classes: some images lie outside the sub-folders"
     if dataset.skipped:
         yield f"skipping {_files(dataset.skipped)} that could not be read:"

@@ -5,22 +5,19 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.config import Config
-from ancestral.data import Dataset
+from ancestral.data import Data, Dataset
 from ancestral.data.loader import Batch
-from ancestral.data.statistics import channel_mean
 from ancestral.device import layout
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Facts
 
 
-def facts_of(dataset: Dataset, config: Config) -> Facts:
+def facts_of(data: Data, config: Config) -> Facts:
     """What a model trained on this data by this config will know of it."""
-    if not len(dataset):
-        raise InputError(f"{dataset.name} holds no items to train on")
-    mean = channel_mean(dataset.items) if len(dataset.shape) > 1 else ()
-    classes = dataset.classes if config.data.class_labels else ()
-    return Facts(dataset.shape, dataset.codec, classes, mean)
+    if isinstance(data, Dataset) and not len(data):
+        raise InputError(f"{data.name} holds no items to train on")
+    return Facts(data.shape, data.codec, data.classes if config.data.class_labels else (), data.mean)
 
 
 def prepare(

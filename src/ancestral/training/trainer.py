@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ancestral import model, storage
 from ancestral.config import Config
-from ancestral.data import Dataset
+from ancestral.data import Data
 from ancestral.data.loader import Batch, Loader
+from ancestral.data.reading import SourceLost
 from ancestral.errors import InputError
 from ancestral.model import Model
 from ancestral.training import guard, state
@@ -33,7 +34,7 @@ from ancestral.training.run_folder import RunFolder
 class Trainer:
     """A denoiser, its average, its optimiser and its step: all that a checkpoint holds."""
 
-    def __init__(self, config: Config, dataset: Dataset, device: str = "auto") -> None:
+    def __init__(self, config: Config, dataset: Data, device: str = "auto") -> None:
         """Build everything, or raise InputError where config and data do not fit; nothing is written."""
         self.config, self.dataset = config, dataset
         self.engine = Engine(device, config.train.precision, config.engine.shard)
@@ -95,7 +96,10 @@ class Trainer:
         train, rate = self.config.train, Rate(self.config.train.batch_size)
         done, began = 0, time.monotonic()
         while self.step < train.steps:
-            outcome = self.advance()
+            try:
+                outcome = self.advance()
+            except SourceLost as error:
+                raise SourceLost(f"{error}; {self._save_at_once(folder, checkpoints)}") from None
             done += 1
             notes = outcome.notes
             if outcome.verdict == "return":
@@ -122,6 +126,10 @@ class Trainer:
             )
             if stopping:
                 return
+
+    def close(self) -> None:
+        """End the processes that read data."""
+        self.loader.close()
 
     def stop(self) -> None:
         """End `run` after the step in progress, saved. May be called from a signal handler, on any of the processes."""
@@ -280,6 +288,14 @@ class Trainer:
 
         facts = {"guard": self.guard.state}
         checkpoints.save(Checkpoint(self.step, tensors, facts), publish)
+
+    def _save_at_once(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:
+        """Keep what there is where training cannot go on, and say so; not where that takes all processes."""
+        if folder is None or checkpoints is None or self.engine.shard or not self.engine.main:
+            return "what was saved last is whole"
+        self._save(folder, checkpoints)
+        checkpoints.wait()
+        return f"saved after step {self.step}: --resume goes on"
 
     def state(self) -> dict[str, Tensor]:
         """Weights, average and Adam's moments by parameter name, the losses that importance draws from, and the loss
