@@ -54,15 +54,16 @@ def thumbnails(images: Tensor) -> NDArray[np.uint8]:
 
 def find(thumbs: NDArray[np.uint8], digests: NDArray[np.uint64]) -> list[Group]:
     """All groups of two and more, first by kind, then by their first member. `digests` (N,) tell pixels apart."""
-    same = _same(digests)
+    exact = same(digests)
     alone = np.ones(len(digests), dtype=bool)
-    for group in same:
+    for group in exact:
         alone[list(group.members[1:])] = False
     kept = np.flatnonzero(alone)  # one of each group stands for it, so that a thousand copies are compared once
-    return same + [Group("alike", tuple(kept[list(members)].tolist())) for members in _alike(thumbs[kept])]
+    return exact + [Group("alike", tuple(kept[list(members)].tolist())) for members in _alike(thumbs[kept])]
 
 
-def _same(digests: NDArray[np.uint64]) -> list[Group]:
+def same(digests: NDArray[np.uint64]) -> list[Group]:
+    """Groups of equal digests (N,)."""
     order = np.argsort(digests, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(digests[order])) + 1)
     return sorted((Group("same", tuple(p.tolist())) for p in parts if len(p) > 1), key=lambda group: group.members)

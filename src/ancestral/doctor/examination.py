@@ -2,38 +2,23 @@
 
 import dataclasses
 import json
-import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
-from ancestral import config as configs
-from ancestral import data
 from ancestral.config import Config
-from ancestral.data import BUILTINS, Dataset, folder
-from ancestral.data.convert import Conversion
 from ancestral.data.dataset import one_line
-from ancestral.doctor import duplicates, findings, sheet
-from ancestral.doctor.duplicates import Group
+from ancestral.doctor import findings, sources
 from ancestral.doctor.estimate import Estimate, estimate
-from ancestral.doctor.files import look_all, strays
 from ancestral.doctor.findings import Finding
-from ancestral.doctor.survey import Files, Survey
-from ancestral.doctor.values import Values, summary
+from ancestral.doctor.sheet import draw
+from ancestral.doctor.sources import Source, Watch
+from ancestral.doctor.survey import Files
+from ancestral.doctor.values import Values
 from ancestral.errors import InputError
 
-T = TypeVar("T")
-Watch = Callable[[Iterable[T], str, int], Iterable[T]]
-"""Shows progress while handing on what it is given: (things, what they are, how many)."""
-SAMPLE = 256
-"""Items that the estimate trains on."""
+LEVELS = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
@@ -43,13 +28,14 @@ class Report:
     source: str
     preset: str
     image_size: int | None
+    """Pixels of a side to which training would bring the images; None keeps theirs."""
     count: int
     """Items that training would see."""
     values: Values
     classes: dict[str, int]
     """Items of each class; empty without classes."""
     files: Files | None
-    """None of what is no folder of images."""
+    """None for what is no folder of images."""
     duplicates: tuple[tuple[str, tuple[str, ...]], ...]
     """Groups by name: ("same" or "alike", names)."""
     findings: tuple[Finding, ...]
@@ -66,37 +52,9 @@ class Report:
 
     def to_json(self) -> str:
         """All but the picture, as JSON text."""
-        tree = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "sheet"}
-        return json.dumps(
-            {"trainable": self.trainable, **tree}, default=dataclasses.asdict, indent=2, ensure_ascii=False
-        )
-
-
-@dataclass(frozen=True)
-class _Items:
-    """What a source came to, whichever it was."""
-
-    name: str
-    count: int
-    values: Values
-    classes: dict[str, int]
-    label: Callable[[int], str]
-    """Class of an item; "" without classes."""
-    title: Callable[[int], str]
-    item: Callable[[int], Tensor | None]
-    groups: list[Group]
-    sample: Dataset
-    files: Files | None
-    codec_limits: tuple[float, float] | None
-
-
-def suiting(source: str) -> str:
-    """The preset that `ancestral train --data SOURCE` takes."""
-    if source in configs.POINTS:
-        return "points"
-    if source in BUILTINS:
-        return source
-    return "arrays" if Path(source).suffix.lower() in (".npy", ".npz") else "folder"
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "sheet"}
+        tree = {"trainable": self.trainable, **fields}
+        return json.dumps(tree, default=dataclasses.asdict, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def examine(
@@ -106,48 +64,43 @@ def examine(
     steps: int = 5,
     threads: int | None = None,
     device: str = "auto",
-    watch: "Watch[object] | None" = None,
+    watch: Watch = sources.unwatched,
 ) -> Report:
-    """Examine `source` as a training by `config` would use it, whose own source is not looked at.
+    """Examine `source` as a training by `config` (whose own source is not looked at) would use it.
 
-    `steps` training steps are measured for the estimate; 0 leaves it out. `threads` decode files, as many as there are
-    cores (8 at most) unless given. Raises InputError where nothing can be read.
+    `steps` training steps are measured for the estimate; 0 leaves it out. Files are decoded by `threads`; None is as
+    many as there are cores, 8 at most. Raises InputError where nothing can be read.
     """
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
-    path = None if source in BUILTINS else Path(source).expanduser()
-    found = folder.find(path) if path is not None and path.is_dir() else []
-    if path is not None and found:
-        items = _folder(path, found, config, threads or min(8, os.cpu_count() or 1), watch)
-    else:
-        items = _loaded(source, config)
-    told = list(_findings(items, config))
+    found = sources.read(source, config.data, threads, watch)
+    told = list(_of_data(found, config))
     measured = None
-    if steps and not any(finding.level == "error" for finding in told):
+    if steps and all(finding.level != "error" for finding in told):
         try:
-            measured = estimate(config, items.sample, items.count, device, steps)
+            measured = estimate(config, found.sample, found.count, device, steps)
         except InputError as error:
-            told.append(Finding("refused", "error", str(error), f"other options of ancestral train {config.preset}"))
-    told += findings.of_training(items.count, items.values, config, measured)
-    order = {"error": 0, "warning": 1, "note": 2}
-    told.sort(key=lambda finding: order[finding.level])
+            told.append(Finding("refused", "error", str(error), f"see ancestral train {config.preset} --help"))
+    told += findings.of_training(found.count, config, measured)
+    told.sort(key=lambda finding: LEVELS.index(finding.level))
+    groups = tuple((group.kind, tuple(found.title(member) for member in group.members)) for group in found.groups)
     return Report(
-        source=one_line(source),
-        preset=config.preset,
-        image_size=config.data.image_size,
-        count=items.count,
-        values=items.values,
-        classes=items.classes,
-        files=items.files,
-        duplicates=tuple((group.kind, tuple(map(items.title, group.members))) for group in items.groups),
-        findings=tuple(told),
-        estimate=measured,
-        sheet=_sheet(items, told),
+        one_line(source),
+        config.preset,
+        config.data.image_size,
+        found.count,
+        found.values,
+        found.classes,
+        found.files,
+        groups,
+        tuple(told),
+        measured,
+        draw(found, told),
     )
 
 
-def _findings(items: _Items, config: Config) -> Iterator[Finding]:
-    if items.files is not None:
-        yield from findings.of_files(items.files, config)
-    yield from findings.of_duplicates(items.groups, items.title, items.label)
-    yield from findings.of_classes(items.classes)
-    yield from findings.of_values(items.values)
+def _of_data(found: Source, config: Config) -> Iterator[Finding]:
+    if found.files is not None:
+        yield from findings.of_files(found.files, config.data)
+    yield from findings.of_duplicates(found.groups, found.title, found.label)
+    yield from findings.of_classes(found.classes)
+    yield from findings.of_values(found.values)

@@ -33,12 +33,22 @@ FORMATS = {
     ".bmp": "BMP",
 }
 """What a suffix promises."""
-PICTURES = frozenset(
-    ".gif .tif .tiff .heic .heif .avif .jfif .jpe .jp2 .jxl .svg .psd .ico .ppm .pgm .pbm .pnm .tga .exr .hdr .dds"
-    " .dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .raw .apng .mng .eps .ai .xcf".split()
-)
+_UNREAD = """
+    apng gif mng tif tiff heic heif avif jfif jpe jp2 jxl svg psd xcf ai eps ico ppm pgm pbm pnm tga exr hdr dds
+    dng cr2 cr3 nef arw raf orf rw2 raw
+"""
+PICTURES = frozenset(f".{suffix}" for suffix in _UNREAD.split())
 """Suffixes of images that training does not read."""
 Kind = Literal["corrupt", "empty", "not_image", "too_large", "loop", "unreadable"]
+LOST: dict[Kind, str] = {
+    "corrupt": "damaged: it cannot be decoded to its end",
+    "empty": "zero bytes long",
+    "not_image": "no image, whatever the name says",
+    "too_large": "too large to be decoded safely",
+    "loop": "in a circle of symbolic links",
+    "unreadable": "out of reach",
+}
+"""What is said of each kind after "this file is"."""
 LOOP = "a symbolic link that leads back to itself"
 
 
@@ -62,7 +72,7 @@ class Seen:
     """Upright, as the EXIF block has it."""
     depth: int
     """Bits of each channel."""
-    bytes: int
+    file_size: int
     animated: bool
     rotated: bool
     transparent: bool
@@ -151,7 +161,7 @@ def _system(path: Path, error: OSError) -> str:
     if error.errno == errno.ELOOP:
         return LOOP
     if error.errno == errno.ENOENT and path.is_symlink():
-        return f"a symbolic link to {one_line(os.readlink(path))}, which is not there"
+        return f"a symbolic link to {one_line(path.readlink())}, which is not there"
     return error.strerror or type(error).__name__
 
 

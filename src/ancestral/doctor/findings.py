@@ -1,13 +1,14 @@
 """What is wrong with the data, or might be, each with what to do about it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ancestral.config import Config
+from ancestral.config import Config, DataConfig
 from ancestral.doctor.duplicates import Group
 from ancestral.doctor.estimate import Estimate
+from ancestral.doctor.files import LOST, Kind
 from ancestral.doctor.survey import Files
 from ancestral.doctor.values import Values
 
@@ -33,41 +34,41 @@ class Finding:
 
 
 SKIPPED = "training skips what cannot be read"
-LOST: dict[str, tuple[str, str]] = {
-    "corrupt": ("damaged: it cannot be decoded to its end", f"fetch it again, or delete it: {SKIPPED}"),
-    "empty": ("zero bytes long", f"fetch it again, or delete it: {SKIPPED}"),
-    "not_image": ("no image, whatever the name says", "convert it to PNG or JPEG, or delete it"),
-    "too_large": ("too large to be decoded safely", "shrink it: no training needs such a size"),
-    "loop": ("in a circle of symbolic links", "delete the link"),
-    "unreadable": ("out of reach", f"mend its permissions or its link, or delete it: {SKIPPED}"),
+MEND: dict[Kind, str] = {
+    "corrupt": f"fetch it again, or delete it: {SKIPPED}",
+    "empty": f"fetch it again, or delete it: {SKIPPED}",
+    "not_image": "convert it to PNG or JPEG, or delete it",
+    "too_large": "shrink it: no training needs such a size",
+    "loop": "delete the link",
+    "unreadable": f"mend its permissions or its link, or delete it: {SKIPPED}",
 }
 ODD: dict[str, tuple[Level, str, str]] = {
     "suffix": ("note", "of another format than the name says", "nothing is needed: the contents decide"),
     "animated": ("warning", "animated", "only the first frame is trained on: save the frames as files to use all"),
-    "mode": ("warning", "in the colours of print or measurement (CMYK and such)", "convert to RGB by its colour profile, "
-             "if exact colours matter: the profile is not used here"),
+    "mode": ("warning", "in the colours of print or measurement (CMYK and such)", "convert to RGB by its "
+             "colour profile, if exact colours matter: the profile is not used here"),
     "deep": ("note", "of more than 8 bits a channel", "rounded to 8, unless all files are 16-bit grey"),
     "unread": ("warning", "of a kind that is not read", "convert to PNG or JPEG to train on it"),
 }  # fmt: skip
 """What is said of each kind after "1 file is", and what to do."""
 
 
-def of_files(files: Files, config: Config) -> Iterator[Finding]:
+def of_files(files: Files, config: DataConfig) -> Iterator[Finding]:
     """What the files of a folder show."""
-    for code, (text, advice) in LOST.items():
-        names = {lost.name: lost.reason for lost in files.lost if lost.kind == code}
+    for kind, said in LOST.items():
+        names = {lost.name: lost.reason for lost in files.lost if lost.kind == kind}
         if names:
-            yield Finding(code, "warning", f"{_are(len(names), 'file')} {text}", advice, names)
+            yield Finding(kind, "warning", f"{_are(len(names), 'file')} {said}", MEND[kind], names)
     for code, (level, text, advice) in ODD.items():
         if names := files.odd.get(code, {}):
             yield Finding(code, level, f"{_are(len(names), 'file')} {text}", advice, names)
-    yield from _of_shapes(files, config.data.image_size)
+    yield from _of_shapes(files, config.image_size)
     grey = sum(count for mode, count in files.modes.items() if mode[0] in "1LI")
-    if 0 < grey < files.read and config.data.channels != 1:
+    if 0 < grey < files.read and config.channels != 1:
         text = f"{grey:,} of {files.read:,} files are grey, the others in colour"
         yield Finding("mixed_modes", "note", text, "grey ones are used as grey RGB; --channels 1 makes all grey")
     if files.transparent:
-        text = f"{_are(files.transparent, 'file')} partly transparent, laid on {config.data.background}"
+        text = f"{_are(files.transparent, 'file')} partly transparent, laid on {config.background}"
         yield Finding("transparent", "note", text, "choose the colour below by --background; the model learns it too")
     if files.rotated:
         text = f"{_are(files.rotated, 'photograph')} turned upright by the EXIF block"
@@ -81,7 +82,7 @@ def _of_shapes(files: Files, image_size: int | None) -> Iterator[Finding]:
         yield Finding("sizes", "error", text, "give --image-size N: all are cropped and resized to it")
     if tiny := files.odd.get("tiny", {}):
         text = f"{_are(len(tiny), 'file')} smaller than {image_size or 8} pixels"
-        advice = "leave them out, or take a smaller --image-size: what is enlarged is blurred, and the model learns that"
+        advice = "leave them out, or take a smaller --image-size: what is enlarged is blurred, and so the model draws"
         yield Finding("tiny", "warning", text, advice, tiny)
     if image_size is not None:
         if image_size < min(sizes) // 4:
@@ -96,32 +97,27 @@ def _of_shapes(files: Files, image_size: int | None) -> Iterator[Finding]:
             yield Finding("aspect", "warning" if cropped else "note", text, advice, cropped)
 
 
-def of_duplicates(groups: Sequence[Group], names: Sequence[str], classes: Sequence[str]) -> Iterator[Finding]:
-    """Items that are there twice, by name; `classes` are those of all items, or empty."""
+def of_duplicates(
+    groups: Sequence[Group], title: Callable[[int], str], label: Callable[[int], str]
+) -> Iterator[Finding]:
+    """Items that are there twice; `title` and `label` give an item's name and its class."""
+    copies = [(group.kind, group.members[0], member) for group in groups for member in group.members[1:]]
     sentences = {
         "same": ("duplicates", "the same pixels as another", "the same pixels as"),
         "alike": ("near_duplicates", "the same look as another", "looks the same as"),
     }
     for kind, (code, text, remark) in sentences.items():
-        found = {
-            names[member]: f"{remark} {names[group.members[0]]}"
-            for group in groups
-            if group.kind == kind
-            for member in group.members[1:]
-        }
-        if found:
+        if found := {title(copy): f"{remark} {title(first)}" for of, first, copy in copies if of == kind}:
             advice = "delete the copies: they count twice, and what is seen more often is sooner learned by heart"
             yield Finding(code, "warning", f"{_files(len(found), 'item')} with {text}", advice, found)
     crossing = {
-        names[member]: f"{classes[member]}, but in {classes[group.members[0]]} as {names[group.members[0]]}"
-        for group in groups
-        if classes
-        for member in group.members[1:]
-        if classes[member] != classes[group.members[0]]
+        title(copy): f"in the class {label(copy)}, but {title(first)} in {label(first)}"
+        for _, first, copy in copies
+        if label(copy) != label(first)
     }
     if crossing:
-        text = f"{_are(len(crossing), 'picture')} in two classes"
-        yield Finding("two_classes", "warning", text, "decide for one of them: the label says nothing of these", crossing)
+        advice = "decide for one of them: two labels for one picture say nothing"
+        yield Finding("two_classes", "warning", f"{_are(len(crossing), 'picture')} in two classes", advice, crossing)
 
 
 def of_classes(classes: Mapping[str, int]) -> Iterator[Finding]:
@@ -160,15 +156,15 @@ def of_values(values: Values) -> Iterator[Finding]:
         yield Finding("grey", "note", text, "--channels 1 is a third of the data, and the model cannot tint them")
 
 
-def of_training(count: int, values: Values, config: Config, estimate: Estimate | None) -> Iterator[Finding]:
+def of_training(count: int, config: Config, estimate: Estimate | None) -> Iterator[Finding]:
     """What the data and the preset say of each other."""
     epochs = config.train.steps * config.train.batch_size / count
     if estimate is not None:
         numbers = count * math.prod(estimate.shape)
         if estimate.parameters > numbers and epochs > EPOCHS:
             text = (
-                f"{count:,} items are too few for {estimate.parameters:,} parameters, which are more than all numbers in "
-                f"the data, and each is seen {epochs:,.0f} times: the model will learn them by heart (memorisation)"
+                f"{count:,} items are too few for {estimate.parameters:,} parameters, more than numbers in the data, "
+                f"and each is seen {epochs:,.0f} times: the model will learn them by heart (memorisation)"
             )
             enough = -(-estimate.parameters * count // numbers)
             steps = max(1, int(EPOCHS * count / config.train.batch_size))
@@ -180,7 +176,9 @@ def of_training(count: int, values: Values, config: Config, estimate: Estimate |
         yield from _of_machine(estimate)
     if count < config.train.batch_size:
         text = f"there are fewer items ({count:,}) than in one batch ({config.train.batch_size:,})"
-        yield Finding("few", "warning", text, f"each batch repeats some; take --batch-size {max(1, count // 2)} or less")
+        yield Finding(
+            "few", "warning", text, f"each batch repeats some; take --batch-size {max(1, count // 2)} or less"
+        )
 
 
 def _of_machine(estimate: Estimate) -> Iterator[Finding]:
@@ -189,7 +187,7 @@ def _of_machine(estimate: Estimate) -> Iterator[Finding]:
         yield Finding("memory", "warning", text, "take a smaller --batch-size, --width or --image-size")
     if estimate.seconds > 86400 and estimate.device == "cpu":
         text = f"all steps take {estimate.seconds / 86400:,.1f} days on this machine"
-        yield Finding("time", "warning", text, "use a GPU, a smaller --image-size, or the preset folder with more --width")
+        yield Finding("time", "warning", text, "use a GPU, fewer --steps, or a smaller --width or --image-size")
 
 
 def size(count: float) -> str:

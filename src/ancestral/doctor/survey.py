@@ -71,9 +71,14 @@ class Survey:
         """Which of the files were read."""
         self.lost: list[Lost] = []
         self.bytes = self.transparent = self.rotated = self.hidden = 0
-        self.formats, self.modes, self.depths, self.others = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+        self.formats, self.modes, self.depths, self.others = (
+            Counter[str](),
+            Counter[str](),
+            Counter[str](),
+            Counter[str](),
+        )
         self.odd: dict[str, dict[str, str]] = {}
-        self._width, self._height, self._digests, self._thumbs = array("q"), array("q"), array("Q"), bytearray()
+        self.width, self.height, self._digests, self._thumbs = array("q"), array("q"), array("Q"), bytearray()
 
     def add(self, number: int, seen: Seen | Lost) -> None:
         """Count file `number`."""
@@ -82,14 +87,14 @@ class Survey:
             return
         self.kept.append(number)
         self.tally.add(seen.item[None])
-        self.bytes += seen.bytes
+        self.bytes += seen.file_size
         self.transparent += seen.transparent
         self.rotated += seen.rotated
         self.formats[seen.format] += 1
         self.modes[seen.mode] += 1
         self.depths[str(seen.depth)] += 1
-        self._width.append(seen.width)
-        self._height.append(seen.height)
+        self.width.append(seen.width)
+        self.height.append(seen.height)
         self._digests.append(seen.digest)
         self._thumbs += seen.thumb
         promised = FORMATS[self.files[number].suffix.lower()]
@@ -140,9 +145,9 @@ class Survey:
             counts[parts[number][0]] += 1
         return {one_line(name): count for name, count in counts.items()}
 
-    def files_report(self) -> Files:
+    def report(self) -> Files:
         """What was counted."""
-        width, height = (np.frombuffer(side, dtype=np.int64) for side in (self._width, self._height))
+        width, height = (np.frombuffer(side, dtype=np.int64) for side in (self.width, self.height))
         ratio = width / height
         bins = np.searchsorted(list(RATIOS.values()), ratio)
         cut = 1 - np.minimum(ratio, 1 / ratio)

@@ -107,8 +107,10 @@ class Tally:
             total = total.with_grey(self.sums[1])
         shape = next(iter(self.shapes)) if len(self.shapes) == 1 else ()
         colourfulness = round(self.colourfulness / self.coloured, 2) if self.coloured else None
+        mean, std = total.moments()
+        low, high, bottom, top = total.ends()
         return Values(
-            self.count, shape, self.dtype, *total.moments(), *total.ends(), self.flat, self.grey, colourfulness
+            self.count, shape, self.dtype, mean, std, low, high, bottom, top, self.flat, self.grey, colourfulness
         )
 
 
