@@ -148,7 +148,7 @@ def _command(options: Options, config: Config) -> str:
 def _with_path(argv: Sequence[str]) -> list[str]:
     """`--json` may stand alone, which prints: give it `-` where no .json follows."""
     args = []
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, [*argv, ""][1:], strict=True):
         args.append(word)
         if word == "--json" and following != str(PRINTED) and not following.lower().endswith(".json"):
             args.append(str(PRINTED))

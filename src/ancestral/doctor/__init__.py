@@ -4,7 +4,7 @@ report = examine("photos/", config.preset("folder"))    report.findings    repor
 summary(dataset)    # statistics and balance of a data set in memory, in a fraction of a second
 """
 
-from ancestral.doctor.estimate import Estimate, estimate
+from ancestral.doctor.cost import Estimate, estimate
 from ancestral.doctor.examination import Report, examine
 from ancestral.doctor.findings import Finding
 from ancestral.doctor.page import page

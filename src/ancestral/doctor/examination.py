@@ -10,7 +10,7 @@ from PIL import Image
 from ancestral.config import Config
 from ancestral.data.dataset import one_line
 from ancestral.doctor import findings, sources
-from ancestral.doctor.estimate import Estimate, estimate
+from ancestral.doctor.cost import Estimate, estimate
 from ancestral.doctor.findings import Finding
 from ancestral.doctor.sheet import draw
 from ancestral.doctor.sources import Source, Watch

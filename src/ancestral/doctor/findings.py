@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ancestral.config import Config, DataConfig
+from ancestral.doctor.cost import Estimate
 from ancestral.doctor.duplicates import Group
-from ancestral.doctor.estimate import Estimate
 from ancestral.doctor.files import LOST, Kind
 from ancestral.doctor.survey import Files
 from ancestral.doctor.values import Values
@@ -69,7 +69,9 @@ def of_files(files: Files, config: DataConfig) -> Iterator[Finding]:
         yield Finding("mixed_modes", "note", text, "grey ones are used as grey RGB; --channels 1 makes all grey")
     if files.transparent:
         text = f"{_are(files.transparent, 'file')} partly transparent, laid on {config.background}"
-        yield Finding("transparent", "note", text, "choose the colour below by --background; the model learns it too")
+        yield Finding(
+            "transparent", "note", text, "--background chooses the colour, which the model learns with the rest"
+        )
     if files.rotated:
         text = f"{_are(files.rotated, 'photograph')} turned upright by the EXIF block"
         yield Finding("rotated", "note", text, "nothing is needed")
@@ -132,7 +134,7 @@ def of_classes(classes: Mapping[str, int]) -> Iterator[Finding]:
         yield Finding("one_class", "note", text, "--no-class-labels leaves it out; or train on the folder inside")
     if max(counts) > UNEVEN * min(counts):
         text = f"classes are uneven: the largest has {max(counts):,}, the smallest {min(counts):,}"
-        advice = "add to the small ones, or copy less of the large: rare classes are drawn worse"
+        advice = "add to the small ones: what is rare is drawn worse"
         yield Finding("imbalance", "warning", text, advice)
     if few := {name: f"{count}" for name, count in classes.items() if 0 < count < FEW}:
         text = f"{_files(len(few), 'class')} with fewer than {FEW} items"
@@ -176,9 +178,7 @@ def of_training(count: int, config: Config, estimate: Estimate | None) -> Iterat
         yield from _of_machine(estimate)
     if count < config.train.batch_size:
         text = f"there are fewer items ({count:,}) than in one batch ({config.train.batch_size:,})"
-        yield Finding(
-            "few", "warning", text, f"each batch repeats some; take --batch-size {max(1, count // 2)} or less"
-        )
+        yield Finding("few", "warning", text, f"each batch repeats some; take --batch-size {count}")
 
 
 def _of_machine(estimate: Estimate) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ancestral.doctor.estimate import Estimate
+from ancestral.doctor.cost import Estimate
 from ancestral.doctor.examination import Report
 from ancestral.doctor.findings import size
 from ancestral.doctor.survey import Files
@@ -130,7 +130,7 @@ def _findings(report: Report) -> Iterator[Text]:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count:,})" if len(counts) > 1 else name for name, count in counts.items())
+    return ", ".join(f"{name} ({count:,})" for name, count in counts.items())
 
 
 def _number(value: float) -> str:

@@ -8,7 +8,6 @@ from ancestral.doctor.findings import Finding
 from ancestral.doctor.sources import Source
 from ancestral.report import Row, Tile, contact_sheet, evenly, picture, thumbnail
 from ancestral.report.contact import CAPTIONED, COLUMNS
-from ancestral.report.pictures import PADDING
 
 CLASSES, PLAIN, TROUBLES = 12, 4, 12
 """Most rows of classes, of items without classes, and of findings."""
@@ -35,15 +34,11 @@ def draw(source: Source, findings: Sequence[Finding]) -> Image.Image:
 
 def _tiles(source: Source, rows: Sequence[int]) -> list[Tile]:
     """Items as small pictures."""
-    return [Tile(thumbnail(_bare(source, row))) for row in rows]
+    return [Tile(_picture(source, row)) for row in rows]
 
 
-def _bare(source: Source, row: int) -> Image.Image:
-    """One item as a picture, without the edge that a grid has."""
-    items = source.items([row])
-    whole = picture(items, columns=1, limits=(source.values.low, source.values.high))
-    edge = 0 if items.ndim == 3 else PADDING
-    return whole.crop((edge, edge, whole.width - edge, whole.height - edge))
+def _picture(source: Source, row: int) -> Image.Image:
+    return thumbnail(picture(source.items([row]), columns=1, limits=(source.values.low, source.values.high)))
 
 
 def _by_class(source: Source) -> Iterator[Row]:
@@ -73,10 +68,11 @@ def _troubles(source: Source, findings: Sequence[Finding]) -> Iterator[Row]:
     rows = {title: row for row in range(source.count) if (title := source.title(row)) in wanted}
     for finding, names in zip(told, named, strict=True):
         if finding.code in COPIES:  # each beside what it is a copy of
-            groups = [group.members for group in source.groups if group.kind == COPIES[finding.code]]
-            members = [member for group in groups[:CAPTIONED] for member in group[:CAPTIONED]][:CAPTIONED]
-            tiles = [Tile(thumbnail(_bare(source, row)), source.title(row)) for row in members]
+            pairs = [group.members[:2] for group in source.groups if group.kind == COPIES[finding.code]]
+            members = [member for pair in pairs[: CAPTIONED // 2] for member in pair]
+            tiles = [Tile(_picture(source, row), source.title(row)) for row in members]
         else:
-            tiles = [Tile(thumbnail(_bare(source, rows[name])) if name in rows else None, name) for name in names]
-        more = f"and {len(finding.names) - CAPTIONED:,} more" if len(finding.names) > CAPTIONED else ""
+            tiles = [Tile(_picture(source, rows[name]) if name in rows else None, name) for name in names]
+        shown = len(tiles) // 2 if finding.code in COPIES else len(tiles)
+        more = f"and {len(finding.names) - shown:,} more" if len(finding.names) > shown else ""
         yield Row(finding.text, more, tiles, finding.level)

@@ -94,6 +94,8 @@ def _refuse(path: Path, names: Sequence[str]) -> None:
 
 
 def _folder(root: Path, files: Sequence[Path], config: DataConfig, threads: int, watch: Watch) -> Source:
+    if config.channels not in (None, 1, 2, 3, 4):
+        raise InputError(f"image files have 1 to 4 channels, not {config.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)")
     conversion = Conversion(config.image_size, config.channels, config.background, config.bits)
     survey = Survey(files, root, config.image_size)
     for number, seen in enumerate(watch(look_all(files, root, conversion, threads), "images", len(files))):

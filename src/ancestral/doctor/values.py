@@ -163,7 +163,7 @@ class _Sums:
             return self.low, self.high, None, None
         seen = self.histogram.sum(0)
         used = seen.nonzero().flatten()
-        shares = (seen[[0, 255]] / seen.sum()).tolist()
+        shares = (seen[[0, 255]].double() / seen.sum()).tolist()
         return float(used[0]), float(used[-1]), shares[0], shares[1]
 
 
