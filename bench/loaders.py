@@ -1,15 +1,16 @@
 """Images a second of each kind of source, against decoding alone, on small synthetic PNGs.
 
-    python bench/loaders.py [--images 6000] [--size 64] [--seconds 3]
+    python bench/loaders.py [--images 6000] [--size 64] [--seconds 2] [--rounds 3]
 
 "decoding alone" turns bytes that are in memory into items, in one thread, with nothing else around it: what no source
-can beat in one process. The last line is what the preset digits consumes while it trains on all cores.
+can beat in one process. It is measured again beside each, so that a busy machine disturbs both alike. The last line is what the preset digits consumes while it trains on all cores.
 """
 
 import argparse
 import io
 import itertools
 import os
+import statistics
 import tarfile
 import tempfile
 import time
@@ -94,7 +95,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=3, help="for each figure")
+    parser.add_argument("--seconds", type=float, default=2, help="for each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of which the median counts")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ["ANCESTRAL_CACHE"] = f"{place}/cache"
@@ -106,9 +108,11 @@ def main() -> None:
         )
         conversion = data.convert.Conversion(channels=3, bits=8)
         turn = itertools.cycle(raws)
-        with quiet():
-            alone = rate(lambda: isinstance(decode(next(turn), conversion), torch.Tensor), options.seconds)
-        print(f"{'decoding alone':30} {alone:8,.0f} images/s")
+
+        def alone() -> float:
+            with quiet():
+                return rate(lambda: isinstance(decode(next(turn), conversion), torch.Tensor), options.seconds)
+
         sources: dict[str, Dataset | Indexed | Streamed] = {
             "memory": data.load(str(root / "tree")),
             "tree": data.open(str(root / "tree"), memory=0),
@@ -120,10 +124,11 @@ def main() -> None:
         }
         for name, source in sources.items():
             for workers in (0,) if isinstance(source, Dataset) else (0, 2):
-                speed = loaded(source, workers, options.seconds)
-                print(
-                    f"{name:20} {workers} workers {speed:8,.0f} images/s, {speed / alone:.2f} of decoding", flush=True
-                )
+                pairs = [(loaded(source, workers, options.seconds), alone()) for _ in range(options.rounds)]
+                speed = statistics.median(speed for speed, _ in pairs)
+                share = statistics.median(speed / bare for speed, bare in pairs)
+                print(f"{name:20} {workers} workers {speed:8,.0f} images/s, {share:5.2f} of decoding", flush=True)
+        print(f"{'decoding alone':30} {alone():8,.0f} images/s")
         trainer = Trainer(config.digits(), data.load("digits"), "cpu")
         size = trainer.config.train.batch_size
 
@@ -131,7 +136,7 @@ def main() -> None:
             trainer.advance().item()
             return size
 
-        speed, name = rate(step, options.seconds), f"training, {torch.get_num_threads()} threads"
+        speed, name = rate(step, 10 * options.seconds), f"training, {torch.get_num_threads()} threads"
         print(f"{name:30} {speed:8,.0f} images/s by the preset digits")
 
 

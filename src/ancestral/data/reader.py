@@ -89,11 +89,16 @@ class Reader:
     def fill(self, slot: Slot) -> Outcome:
         """Read all that is asked. An item that cannot be read is replaced by the next that can, named in a note."""
         notes: list[str] = []
+        labels, indices = [], []
         try:
             for row, number in enumerate(slot.numbers.tolist()):
-                slot.items[row], slot.labels[row], slot.indices[row] = self._item(number, notes)
+                slot.items[row], label, index = self._item(number, notes)
+                labels.append(label)
+                indices.append(index)
         except InputError as error:
             return Outcome(lost=str(error))
+        slot.labels.copy_(torch.tensor(labels, dtype=torch.int64))
+        slot.indices.copy_(torch.tensor(indices, dtype=torch.int64))
         return Outcome(tuple(notes))
 
     def _item(self, number: int, notes: list[str]) -> tuple[Tensor, int, int]:

@@ -125,7 +125,7 @@ class Lane:
         self._data, self._seed, self._number = data, seed, number
         self._size = BUFFER // data.lanes
         self._shift = number * self._size // data.lanes  # so that not all lanes read their next blocks at once
-        self._block, self._held = -1, list[Visited]()
+        self._block, self._held, self._order = -1, list[Visited](), list[int]()
         self._source: Iterator[Visited] | None = None
 
     def sample(self, position: int, other: int = 0) -> Visited:
@@ -138,13 +138,13 @@ class Lane:
         count = (block + 1) * self._size - self._shift - begin
         if block != self._block:
             self._fetch(block, begin, count)
-        order = randomness.permutation(count, self._seed, f"block {self._number}", block)
-        return self._held[int(order[(position - begin + other) % count])]
+        return self._held[self._order[(position - begin + other) % count]]
 
     def _fetch(self, block: int, begin: int, count: int) -> None:
         source = self._source if block == self._block + 1 and self._source else self._from(begin)
         self._block, self._source = -1, None  # until all is there, nothing is
         self._held = list(islice(source, count))
+        self._order = randomness.permutation(count, self._seed, f"block {self._number}", block).tolist()
         self._block, self._source = block, source
 
     def _from(self, position: int) -> Iterator[Visited]:
