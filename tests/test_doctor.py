@@ -135,7 +135,6 @@ def test_ten_planted_faults_are_all_named(emoji, tmp_path, lock, capsys, run, mo
         assert sheet.width == 1240
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
 def test_what_cannot_be_opened_is_named_and_never_waited_for(tmp_path):
     flat(tmp_path / "good.png", "red")
     os.mkfifo(tmp_path / "pipe.png")
