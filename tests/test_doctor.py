@@ -486,7 +486,7 @@ def test_names_are_shown_as_they_are(tmp_path, run):
     (place / "bad [bold]x[bold]\n\x1b[31m.png").write_bytes(b"")
     text = run("doctor", place, "--steps", 0, "--out", tmp_path)
     assert r"bad [bold]x[bold]\n\x1b[31m.png: zero bytes long" in text
-    assert "my [red]photos :cat: ü: 1 items" in text
+    assert "my [red]photos :cat: ü: 1 item of" in text
 
 
 def test_the_sheet_shows_the_classes(emoji):
