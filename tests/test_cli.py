@@ -71,10 +71,17 @@ def test_every_option_has_help_and_its_default(capsys, verb):
         "-h, --help"
     )[2]
     options = re.split(r" (?:-n INT, )?(?=--(?!no-)[a-z-]+ |--[a-z-]+, )", text)[1:]
-    assert (
-        len(options)
-        == {"train": 50, "sample": 13, "evaluate": 15, "history": 6, "info": 0, "export": 3, "import": 1}[verb]
-    )
+    counts = {
+        "train": 50,
+        "sample": 13,
+        "evaluate": 15,
+        "history": 6,
+        "doctor": 10,
+        "info": 0,
+        "export": 3,
+        "import": 1,
+    }
+    assert len(options) == counts[verb]
     for option in options:
         assert re.search(r"[A-Za-z].* \(default: ", option), option
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from tyro.conf import Positional, arg
 
@@ -36,6 +36,8 @@ class Options:
     """Side to which training crops and resizes; None is the preset's."""
     channels: int | None = None
     """1 for grey, 3 for RGB; None is the preset's."""
+    dims: Literal[1, 2, 3] | None = None
+    """Axes of an array besides channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the shape."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     steps: int = 5
@@ -87,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
 def _config(options: Options) -> Config:
     """The config of the training that is judged."""
     config = configs.preset(options.preset or configs.suiting(options.source))
-    settings = dataclasses.replace(config.data, background=options.background)
+    settings = dataclasses.replace(config.data, background=options.background, dims=options.dims)
     if options.image_size is not None:
         settings = dataclasses.replace(settings, image_size=options.image_size)
     if options.channels is not None:
@@ -137,7 +139,7 @@ def _command(options: Options, config: Config) -> str:
     words = ["ancestral", "train", config.preset]
     if options.source != configs.preset(config.preset).data.source:
         words += ["--data", options.source]
-    for name in ("image_size", "channels"):
+    for name in ("image_size", "channels", "dims"):
         if getattr(options, name) is not None:
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     if options.background != "white":

@@ -63,15 +63,15 @@ def estimate(config: Config, dataset: Dataset, count: int, device: str = "auto",
 
     Raises InputError where config and data do not fit.
     """
-    whole = config.train.batch_size
+    whole, before = config.train.batch_size, psutil.Process().memory_info().rss
     batch = min(whole, PROBE)
-    seconds, trainer, peak = _measure(config, dataset, device, batch, 1, 1)
+    seconds, trainer, peak = _measure(config, dataset, device, batch, 1, 1, before)
     if batch < whole and seconds * whole / batch <= PATIENCE:
         batch = whole
         del trainer
-        seconds, trainer, peak = _measure(config, dataset, device, batch, WARM_UP, steps)
+        seconds, trainer, peak = _measure(config, dataset, device, batch, WARM_UP, steps, before)
     elif seconds < PATIENCE:
-        seconds, trainer, peak = _measure(config, dataset, device, batch, 1, steps)
+        seconds, trainer, peak = _measure(config, dataset, device, batch, 1, steps, before)
     else:
         steps = 1
     parameters = sum(parameter.numel() for parameter in trainer.parameters)
@@ -99,13 +99,13 @@ def estimate(config: Config, dataset: Dataset, count: int, device: str = "auto",
 
 
 def _measure(
-    config: Config, dataset: Dataset, device: str, batch: int, warm_up: int, steps: int
+    config: Config, dataset: Dataset, device: str, batch: int, warm_up: int, steps: int, before: int
 ) -> tuple[float, Trainer, int]:
-    """Seconds of a step of `batch` items, the trainer, and the most bytes that it held."""
+    """Seconds of a step of `batch` items, the trainer, and the most bytes held beyond those `before`."""
     train = dataclasses.replace(config.train, batch_size=batch)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    with _watched() as most:
+    with _watched(before) as most:
         trainer = Trainer(dataclasses.replace(config, train=train), dataset, device)
         for _ in range(warm_up):
             _step(trainer)
@@ -128,10 +128,9 @@ def _step(trainer: Trainer) -> float:
 
 
 @contextlib.contextmanager
-def _watched(interval: float = 0.01) -> Iterator[Callable[[], int]]:
-    """The most memory that the process has held since, looked at again and again: bytes above what it held before."""
+def _watched(before: int, interval: float = 0.01) -> Iterator[Callable[[], int]]:
+    """The most memory that the process holds meanwhile, looked at again and again: bytes beyond those `before`."""
     process = psutil.Process()
-    before = process.memory_info().rss
     most, done = before, threading.Event()
 
     def watch() -> None:

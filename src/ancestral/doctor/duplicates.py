@@ -73,7 +73,7 @@ def _alike(thumbs: NDArray[np.uint8]) -> list[tuple[int, ...]]:
     """Groups of thumbnails (N, SIZE) that show the same picture."""
     keys = _keys(thumbs)
     owner = np.repeat(np.arange(len(thumbs)), keys.shape[1])
-    order = np.lexsort((thumbs[owner, : CELLS**2].mean(1), keys.ravel()))
+    order = np.lexsort((thumbs[:, : CELLS**2].mean(1, dtype=np.float32)[owner], keys.ravel()))
     key, owner = keys.ravel()[order], owner[order]
     groups = _Groups(len(thumbs))
     for gap in range(1, min(NEIGHBOURS + 1, len(key))):

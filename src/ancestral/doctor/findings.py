@@ -94,7 +94,7 @@ def _of_shapes(files: Files, image_size: int | None) -> Iterator[Finding]:
         if cropped or some:
             text = f"shapes are mixed: the crop to the centre square throws away {files.cropped:.0%} of the pixels"
             if cropped:
-                text += f", and over a third of {_files(len(cropped), 'file')}"
+                text += f", and over a third of {plural(len(cropped), 'file')}"
             advice = "crop the pictures yourself where the subject is not in the middle"
             yield Finding("aspect", "warning" if cropped else "note", text, advice, cropped)
 
@@ -111,7 +111,7 @@ def of_duplicates(
     for kind, (code, text, remark) in sentences.items():
         if found := {title(copy): f"{remark} {title(first)}" for of, first, copy in copies if of == kind}:
             advice = "delete the copies: they count twice, and what is seen more often is sooner learned by heart"
-            yield Finding(code, "warning", f"{_files(len(found), 'item')} with {text}", advice, found)
+            yield Finding(code, "warning", f"{plural(len(found), 'item')} with {text}", advice, found)
     crossing = {
         title(copy): f"in the class {label(copy)}, but {title(first)} in {label(first)}"
         for _, first, copy in copies
@@ -137,7 +137,7 @@ def of_classes(classes: Mapping[str, int]) -> Iterator[Finding]:
         advice = "add to the small ones: what is rare is drawn worse"
         yield Finding("imbalance", "warning", text, advice)
     if few := {name: f"{count}" for name, count in classes.items() if 0 < count < FEW}:
-        text = f"{_files(len(few), 'class')} with fewer than {FEW} items"
+        text = f"{plural(len(few), 'class')} with fewer than {FEW} items"
         yield Finding("small_class", "warning", text, "add images, or merge classes, or --no-class-labels", few)
 
 
@@ -199,10 +199,10 @@ def size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def _files(count: int, what: str) -> str:
-    plural = what + ("es" if what.endswith("s") else "s")
-    return f"{count:,} {what if count == 1 else plural}"
+def plural(count: int, what: str) -> str:
+    """So many of a thing: 1 class, 2 classes."""
+    return f"{count:,} {what}" + ("" if count == 1 else "es" if what.endswith("s") else "s")
 
 
 def _are(count: int, what: str) -> str:
-    return f"{_files(count, what)} {'is' if count == 1 else 'are'}"
+    return f"{plural(count, what)} {'is' if count == 1 else 'are'}"

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ancestral.doctor.cost import Estimate
 from ancestral.doctor.examination import Report
-from ancestral.doctor.findings import size
+from ancestral.doctor.findings import plural, size
 from ancestral.doctor.survey import Files
 
 NAMES, CLASSES, BAR = 5, 20, 30
@@ -24,7 +24,9 @@ def page(report: Report) -> Group:
 def _parts(report: Report) -> Iterator[RenderableType]:
     values = report.values
     shape = " x ".join(map(str, values.shape)) or "different sizes"
-    yield Text(f"{report.source}: {report.count:,} items of {shape} for the preset {report.preset}", style="bold")
+    yield Text(
+        f"{report.source}: {plural(report.count, 'item')} of {shape} for the preset {report.preset}", style="bold"
+    )
     yield Text()
     if report.files is not None:
         yield _rows(_of_files(report.files))
@@ -86,7 +88,7 @@ def _of_values(report: Report) -> Iterator[tuple[str, str]]:
     for kind, what in (("same", "duplicates"), ("alike", "look-alikes")):
         groups = [names for of, names in report.duplicates if of == kind]
         if groups:
-            yield what, f"{len(groups):,} groups of {sum(map(len, groups)):,} items"
+            yield what, f"{plural(len(groups), 'group')} of {sum(map(len, groups)):,} items"
 
 
 def _of_estimate(estimate: Estimate, count: int) -> Iterator[tuple[str, str]]:
@@ -98,7 +100,7 @@ def _of_estimate(estimate: Estimate, count: int) -> Iterator[tuple[str, str]]:
         how += f" of {estimate.scaled_from} items and scaled up"
     yield "time", f"about {_clock(estimate.seconds)}, {estimate.seconds_per_step:.3g} s a step ({how})"
     parts = f"weights and optimiser {size(estimate.weights)}, data {size(estimate.data)}"
-    yield "memory", f"about {size(estimate.memory)} ({parts}); {size(estimate.available)} are free"
+    yield "memory", f"about {size(estimate.memory)} ({parts}) beside the program; {size(estimate.available)} are free"
     yield "on the disk", f"{size(estimate.checkpoint)} a checkpoint"
 
 
@@ -134,7 +136,13 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    return (
+        f"{value:,.0f}"
+        if value.is_integer() or abs(value) >= 1000
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.3g}"
+    )
 
 
 def _clock(seconds: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from ancestral.doctor.findings import Finding
+from ancestral.doctor.findings import Finding, plural
 from ancestral.doctor.sources import Source
 from ancestral.report import Row, Tile, contact_sheet, evenly, picture, thumbnail
 from ancestral.report.contact import CAPTIONED, COLUMNS
@@ -19,8 +19,8 @@ OF_CLASSES = ("empty_class", "small_class")
 def draw(source: Source, findings: Sequence[Finding]) -> Image.Image:
     """The contact sheet of a data set and what was found in it."""
     shape = " x ".join(map(str, source.values.shape)) or "different sizes"
-    classes = f" in {len(source.classes):,} classes" if source.classes else ""
-    title = f"{source.name}: {source.count:,} items{classes}"
+    classes = f" in {plural(len(source.classes), 'class')}" if source.classes else ""
+    title = f"{source.name}: {plural(source.count, 'item')}{classes}"
     mean = ", ".join(
         f"{mean:.1f} ± {std:.1f}" for mean, std in zip(source.values.mean[:4], source.values.std, strict=False)
     )
@@ -49,7 +49,7 @@ def _by_class(source: Source) -> Iterator[Row]:
             members[name].append(row)
     for name, rows in members.items():
         chosen = [rows[place] for place in evenly(COLUMNS, len(rows))]
-        yield Row(name, f"{len(rows):,} items", _tiles(source, chosen))
+        yield Row(name, plural(len(rows), "item"), _tiles(source, chosen))
     if len(source.classes) > CLASSES:
         yield Row(f"and {len(source.classes) - CLASSES:,} smaller classes", "", [])
 
@@ -72,7 +72,10 @@ def _troubles(source: Source, findings: Sequence[Finding]) -> Iterator[Row]:
             members = [member for pair in pairs[: CAPTIONED // 2] for member in pair]
             tiles = [Tile(_picture(source, row), source.title(row)) for row in members]
         else:
-            tiles = [Tile(_picture(source, rows[name]) if name in rows else None, name) for name in names]
+            tiles = [
+                Tile(_picture(source, rows[name]) if name in rows else None, name, finding.names[name])
+                for name in names
+            ]
         shown = len(tiles) // 2 if finding.code in COPIES else len(tiles)
         more = f"and {len(finding.names) - shown:,} more" if len(finding.names) > shown else ""
-        yield Row(finding.text, more, tiles, finding.level)
+        yield Row(finding.text.partition(":")[0], more, tiles, finding.level)

@@ -109,12 +109,12 @@ def _folder(root: Path, files: Sequence[Path], config: DataConfig, threads: int,
         raise InputError(
             f"{many} in {one_line(root)} {can} be read: {first.name} is {LOST[first.kind]} ({first.reason})"
         )
-    values = survey.tally.values()
+    values = survey.values()
     settled = Conversion(config.image_size, config.channels or len(values.mean), config.background, 8)
     classes = survey.classes()
 
     def label(row: int) -> str:
-        return one_line(survey.path(row).relative_to(root).parts[0]) if classes else ""
+        return survey.label(row) if classes else ""
 
     def items(rows: Sequence[int]) -> Tensor:
         with folder.quiet():

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ancestral.data.dataset import one_line
 from ancestral.doctor import duplicates
 from ancestral.doctor.files import FORMATS, PICTURES, Lost, Seen
-from ancestral.doctor.values import Tally
+from ancestral.doctor.values import Tally, Values
 
 RATIOS = {
     "taller than 1:2": 0.5,
@@ -24,6 +26,7 @@ RATIOS = {
     "wider than 2:1": float("inf"),
 }
 """Width over height, up to."""
+PENDING = 64  # files between two counts of their pixels: one by one takes three times as long
 ODD_MODES = ("CMYK", "YCbCr", "LAB", "HSV", "F")
 
 
@@ -65,7 +68,7 @@ class Survey:
     """Adds up files as they come in."""
 
     def __init__(self, files: Sequence[Path], root: Path, image_size: int | None) -> None:
-        self.files, self.root, self.image_size = files, root, image_size
+        self.files, self.image_size = files, image_size
         self.tally = Tally()
         self.kept = array("q")
         """Which of the files were read."""
@@ -77,6 +80,8 @@ class Survey:
             Counter[str](),
             Counter[str](),
         )
+        self._pending: dict[tuple[int, ...], list[Tensor]] = {}
+        self._prefix = len(str(root / "x")) - 1
         self.odd: dict[str, dict[str, str]] = {}
         self.width, self.height, self._digests, self._thumbs = array("q"), array("q"), array("Q"), bytearray()
 
@@ -86,7 +91,9 @@ class Survey:
             self.lost.append(seen)
             return
         self.kept.append(number)
-        self.tally.add(seen.item[None])
+        self._pending.setdefault(tuple(seen.item.shape), []).append(seen.item)
+        if len(self.kept) % PENDING == 0:
+            self._count()
         self.bytes += seen.file_size
         self.transparent += seen.transparent
         self.rotated += seen.rotated
@@ -122,6 +129,16 @@ class Survey:
         if suffix in PICTURES:
             self.odd.setdefault("unread", {})[name] = f"{suffix} files are not read"
 
+    def values(self) -> Values:
+        """The numbers in all files that were read."""
+        self._count()
+        return self.tally.values()
+
+    def _count(self) -> None:
+        for items in self._pending.values():
+            self.tally.add(torch.stack(items))
+        self._pending.clear()
+
     def name(self, row: int) -> str:
         """The name of the `row`th file that was read, from the root."""
         return self._name(self.kept[row])
@@ -137,13 +154,22 @@ class Survey:
 
     def classes(self) -> dict[str, int]:
         """Readable images of each immediate sub-folder that has image files; none where some lie in the root."""
-        parts = [self.files[number].relative_to(self.root).parts for number in range(len(self.files))]
-        if any(len(parts[number]) == 1 for number in self.kept):
+        if any("/" not in self._relative(number) for number in self.kept):
             return {}
-        counts = {part[0]: 0 for part in sorted(parts) if len(part) > 1}
+        counts = dict.fromkeys(sorted({self._top(number) for number in range(len(self.files))} - {""}), 0)
         for number in self.kept:
-            counts[parts[number][0]] += 1
+            counts[self._top(number)] += 1
         return {one_line(name): count for name, count in counts.items()}
+
+    def label(self, row: int) -> str:
+        """The immediate sub-folder of the `row`th file that was read."""
+        return one_line(self._top(self.kept[row]))
+
+    def _top(self, number: int) -> str:
+        return self._relative(number).rpartition("/")[0].partition("/")[0]
+
+    def _relative(self, number: int) -> str:
+        return self.files[number].as_posix()[self._prefix :]
 
     def report(self) -> Files:
         """What was counted."""
@@ -176,7 +202,7 @@ class Survey:
         )
 
     def _name(self, number: int) -> str:
-        return one_line(self.files[number].relative_to(self.root).as_posix())
+        return one_line(self._relative(number))
 
 
 def _spread(sides: NDArray[np.int64]) -> tuple[int, int, int]:

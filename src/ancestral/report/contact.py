@@ -25,10 +25,11 @@ COLOURS = {"error": "#b3261e", "warning": "#b35c00", "note": "#1f5fa8"}
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture of any size, or None for what cannot be shown, with a line below where `caption` says one."""
+    """A picture of any size, or None for what cannot be shown; below it a caption, and in paler ink a remark."""
 
     picture: Image.Image | None
     caption: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def contact_sheet(title: str, lines: Sequence[str], sections: Sequence[tuple[str
 
 def _height(row: Row) -> int:
     biggest = max((tile.picture.height for tile in row.tiles if tile.picture is not None), default=TILE)
-    return max(TILE, biggest) + (20 if _captioned(row) else 0)
+    return max(TILE, biggest) + (20 if _captioned(row) else 0) + (16 if any(tile.remark for tile in row.tiles) else 0)
 
 
 def _captioned(row: Row) -> bool:
@@ -75,7 +76,7 @@ def _captioned(row: Row) -> bool:
 def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) -> None:
     colour = COLOURS.get(row.level, INK)
     below = top + 2
-    for line in _wrapped(row.name, 13, LEFT - 18, 2):
+    for line in _wrapped(row.name, 13, LEFT - 18, 3):
         pen.text((MARGIN, below), line, fill=colour, font=_font(13, bold=True))
         below += 18
     for line in _wrapped(row.remark, 12, LEFT - 18, 2):
@@ -93,7 +94,9 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) 
             right, bottom = left + tile.picture.width, top + tile.picture.height
             pen.rectangle([left - 1, top - 1, right, bottom], outline=PALE)  # else white pictures have no edge
         if tile.caption:
-            pen.text((left, top + TILE + 4), _fitted(tile.caption, 11, wide - 8), fill=GREY, font=_font(11))
+            pen.text((left, top + TILE + 4), _fitted(tile.caption, 11, wide - 8), fill=INK, font=_font(11))
+        if tile.remark:
+            pen.text((left, top + TILE + 20), _fitted(tile.remark, 11, wide - 8), fill=GREY, font=_font(11))
 
 
 def thumbnail(picture: Image.Image, side: int = TILE) -> Image.Image:
