@@ -3,7 +3,8 @@
     python bench/loaders.py [--images 6000] [--size 64] [--seconds 2] [--rounds 3]
 
 "decoding alone" turns bytes that are in memory into items, in one thread, with nothing else around it: what no source
-can beat in one process. It is measured again beside each, so that a busy machine disturbs both alike. The last line is what the preset digits consumes while it trains on all cores.
+can beat in one process. It is measured again beside each, so that a busy machine disturbs both alike. The last line is
+what the preset digits consumes while it trains on all cores.
 """
 
 import argparse
