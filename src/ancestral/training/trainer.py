@@ -260,18 +260,23 @@ class Trainer:
         checkpoints.wait()
 
     def _save_or_say(self, folder: RunFolder, checkpoints: Checkpoints, saving: bool, ending: bool) -> tuple[str, ...]:
-        """Save if it is time, in the background unless it is the end; what went wrong, unless it is the end."""
+        """Save if it is time, in the background unless it is the end; the rest is what went wrong with the save before.
+
+        Raises OSError where the last save fails: that of an earlier one is none, since training goes on.
+        """
+        notes: tuple[str, ...] = ()
         try:
-            checkpoints.check()
             if saving:
-                self._save(folder, checkpoints)
-            if ending:
                 checkpoints.wait()
+            else:
+                checkpoints.check()
         except OSError as error:
-            if ending:
-                raise
-            return (f"{error}; training goes on, and saves again at the next multiple of --save-every",)
-        return ()
+            notes = (f"{error}; training goes on, and saves again at the next multiple of --save-every",)
+        if saving:
+            self._save(folder, checkpoints)
+        if ending:
+            checkpoints.wait()
+        return notes
 
     def _save(self, folder: RunFolder, checkpoints: Checkpoints) -> None:
         tensors = self.state()
