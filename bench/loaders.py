@@ -1,17 +1,17 @@
 """Images a second of each kind of source, against decoding alone, on small synthetic PNGs.
 
-    python bench/loaders.py [--images 6000] [--size 64] [--seconds 2] [--rounds 3]
+    python bench/loaders.py [--images 6000] [--size 64] [--seconds 3]
 
 "decoding alone" turns bytes that are in memory into items, in one thread, with nothing else around it: what no source
-can beat in one process. It is measured again beside each, so that a busy machine disturbs both alike. The last line is
-what the preset digits consumes while it trains on all cores.
+can beat on one core. Images a second of a core's time, workers' included, tell what a source costs even where other
+programs are busy on the machine; images a second of the clock are what a training would get, had it nothing to do but
+wait for them. The last line is what the preset digits consumes while it trains on all cores.
 """
 
 import argparse
 import io
 import itertools
 import os
-import statistics
 import tarfile
 import tempfile
 import time
@@ -20,11 +20,13 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 
 from ancestral import config, data
 from ancestral.data import Dataset, Indexed, Streamed
+from ancestral.data.convert import Conversion
 from ancestral.data.folder import decode, quiet
 from ancestral.data.loader import Loader
 from ancestral.training import Trainer
@@ -75,20 +77,26 @@ def write(root: Path, raws: list[bytes]) -> None:
         rows.shard(SHARDS, k, contiguous=True).to_parquet(root / "parquet" / f"{k}.parquet")
 
 
-def rate(advance: Callable[[], int], seconds: float) -> float:
-    """Images a second, after one call that does not count."""
+def cores() -> float:
+    """Seconds of a core that this process and its workers have had."""
+    times = [child.cpu_times() for child in psutil.Process().children()]
+    return time.process_time() + sum(each.user + each.system for each in times)
+
+
+def rates(advance: Callable[[], int], seconds: float) -> tuple[float, float]:
+    """Images a second of the clock, and of a core's time, after one call that does not count."""
     advance()
-    began, done = time.perf_counter(), 0
+    began, used, done = time.perf_counter(), cores(), 0
     while time.perf_counter() - began < seconds:
         done += advance()
-    return done / (time.perf_counter() - began)
+    return done / (time.perf_counter() - began), done / (cores() - used)
 
 
-def loaded(source: Dataset | Indexed | Streamed, workers: int, seconds: float) -> float:
-    """Images a second that a loader gives while nothing else is done."""
+def loaded(source: Dataset | Indexed | Streamed, workers: int, seconds: float) -> tuple[float, float]:
+    """The rates of a loader while nothing else is done."""
     with Loader(source, seed=0, batch_size=BATCH, places=range(BATCH), workers=workers) as loader:
         batches = loader.batches(0)
-        return rate(lambda: len(next(batches).items), seconds)
+        return rates(lambda: len(next(batches).items), seconds)
 
 
 def main() -> None:
@@ -96,8 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=2, help="for each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of which the median counts")
+    parser.add_argument("--seconds", type=float, default=3, help="for each measurement")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ["ANCESTRAL_CACHE"] = f"{place}/cache"
@@ -107,13 +114,12 @@ def main() -> None:
         print(
             f"{len(raws):,} PNGs of {options.size} x {options.size}, {np.mean([len(r) for r in raws]):,.0f} bytes each"
         )
-        conversion = data.convert.Conversion(channels=3, bits=8)
+        conversion = Conversion(channels=3, bits=8)
         turn = itertools.cycle(raws)
-
-        def alone() -> float:
-            with quiet():
-                return rate(lambda: isinstance(decode(next(turn), conversion), torch.Tensor), options.seconds)
-
+        print(f"{'':31} {'by the clock':>14} {'a core-second':>14} {'of decoding':>12}")
+        with quiet():
+            bare = rates(lambda: isinstance(decode(next(turn), conversion), torch.Tensor), options.seconds)
+        print(f"{'decoding alone':31} {bare[0]:14,.0f} {bare[1]:14,.0f} {1:12.2f}", flush=True)
         sources: dict[str, Dataset | Indexed | Streamed] = {
             "memory": data.load(str(root / "tree")),
             "tree": data.open(str(root / "tree"), memory=0),
@@ -125,11 +131,8 @@ def main() -> None:
         }
         for name, source in sources.items():
             for workers in (0,) if isinstance(source, Dataset) else (0, 2):
-                pairs = [(loaded(source, workers, options.seconds), alone()) for _ in range(options.rounds)]
-                speed = statistics.median(speed for speed, _ in pairs)
-                share = statistics.median(speed / bare for speed, bare in pairs)
-                print(f"{name:20} {workers} workers {speed:8,.0f} images/s, {share:5.2f} of decoding", flush=True)
-        print(f"{'decoding alone':30} {alone():8,.0f} images/s")
+                clock, core = loaded(source, workers, options.seconds)
+                print(f"{name:20}, {workers} workers {clock:14,.0f} {core:14,.0f} {core / bare[1]:12.2f}", flush=True)
         trainer = Trainer(config.digits(), data.load("digits"), "cpu")
         size = trainer.config.train.batch_size
 
@@ -137,8 +140,9 @@ def main() -> None:
             trainer.advance().item()
             return size
 
-        speed, name = rate(step, 10 * options.seconds), f"training, {torch.get_num_threads()} threads"
-        print(f"{name:30} {speed:8,.0f} images/s by the preset digits")
+        clock, core = rates(step, 10 * options.seconds)
+        name = f"training, {torch.get_num_threads()} threads"
+        print(f"{name:31} {clock:14,.0f} {core:14,.0f}")
 
 
 if __name__ == "__main__":
