@@ -143,19 +143,7 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the model file, atomically. Raises OSError where it cannot be written."""
-        metadata = {
-            "format": FORMAT,
-            "version": self.version,
-            "step": str(self.step),
-            "config": self.config.to_json(),
-            "schedule": json.dumps(self.denoiser.schedule.spec),
-            "target": self.denoiser.target.name,
-            "codec": self.facts.codec.kind,
-            "limits": json.dumps(self.facts.codec.limits),
-            "shape": json.dumps(self.facts.shape),
-            "classes": json.dumps(self.facts.classes),
-            "mean": json.dumps(self.facts.mean),
-        }
+        metadata = describing(self.denoiser, self.config, self.facts, self.step, self.version)
         storage.write_tensors(path, self.denoiser.net.state_dict(), metadata)
 
     def push(self, address: str, private: bool = False) -> str:
@@ -192,6 +180,25 @@ or in Python:
 
     images = ancestral.load("{address}").sample(16)
 """
+
+
+def describing(
+    denoiser: Diffusion, config: Config, facts: Facts, step: int, version: str = __version__
+) -> dict[str, str]:
+    """What the model file says beside the weights; `describe` reads it."""
+    return {
+        "format": FORMAT,
+        "version": version,
+        "step": str(step),
+        "config": config.to_json(),
+        "schedule": json.dumps(denoiser.schedule.spec),
+        "target": denoiser.target.name,
+        "codec": facts.codec.kind,
+        "limits": json.dumps(facts.codec.limits),
+        "shape": json.dumps(facts.shape),
+        "classes": json.dumps(facts.classes),
+        "mean": json.dumps(facts.mean),
+    }
 
 
 def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:

@@ -121,7 +121,7 @@ def _sheet_path(options: Options, builtins: Iterable[str]) -> Path:
         out = out / f"{name}.png"
     if options.source not in builtins and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise InputError(
-            f"the contact sheet {out} lies in the data, and would be trained on; give --out a folder outside"
+            f"the contact sheet {out} lies in the data and would be trained on; give --out a place outside"
         )
     return out
 

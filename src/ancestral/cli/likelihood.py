@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KINDS = {2: "signals", 3: "images", 4: "volumes"}
-"""What items are called by the axes that one of them has."""
-
 
 def measure(
     options: "Options", model: "Model", dataset: "Dataset", subjects: "Subjects", notes: Sequence[str], out: Path
@@ -145,13 +142,14 @@ def _show(
     from rich.console import Console
     from rich.table import Table
 
+    from ancestral.data.arrays import NAMES
     from ancestral.evaluation import Mean
 
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     found = {name: Mean(**values) for name, values in tree["bits_per_dim"].items()}
     asked = len(points)
     how = f"{options.variance} variance, {'clipped' if options.clip else 'not clipped'}, {options.decoder} decoder"
-    kind, n = KINDS.get(len(dataset.shape), "points"), tree["data"]["images"]
+    kind, n = NAMES.get(len(dataset.shape) - 1, "points"), tree["data"]["images"]
     table = Table(show_header=False, box=None)
     table.add_column(style="bold")
     table.add_row("data", f"{n:,} of {len(dataset):,} {kind} of {dataset.name}, {options.split} split")

@@ -8,6 +8,7 @@ or the second. So (N, 3, 32, 4) is read as 3 x 32 pixels of RGBA.
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -35,17 +36,25 @@ def load(path: Path, conversion: Conversion, dims: int | None = None) -> Dataset
         raise InputError(f"{name} holds no items: its shape is {array.shape}")
     if dims is None:
         dims = {"signals": 1, "volumes": 3}.get(key)
-    array = _numbers(array, name)
-    if array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == 2 and dims is None:
-        items = _points(array, name, conversion)
-    else:
-        array = _channels_first(array, name, dims, conversion.channels)
-        items = conversion(torch.from_numpy(np.ascontiguousarray(array)))
+    items = _items(array, name, conversion, dims)
     labels = None if numbers is None else _labels(numbers, name, len(items))
     classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
     data = Dataset(items, labels, classes, one_line(path.stem))
     _ = data.codec  # floats without a range are refused now
     return data
+
+
+def item(file: BinaryIO, conversion: Conversion, dims: int | None) -> Tensor:
+    """The one item (C, *space) of a .npy, laid out as `load` has it but for the first axis. Raises whatever it may."""
+    return _items(np.load(file, allow_pickle=False)[None], "the array", conversion, dims)[0]
+
+
+def _items(array: NDArray[np.generic], name: str, conversion: Conversion, dims: int | None) -> Tensor:
+    array = _numbers(array, name)
+    if array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == 2 and dims is None:
+        return _points(array, name, conversion)
+    array = _channels_first(array, name, dims, conversion.channels)
+    return conversion(torch.from_numpy(np.ascontiguousarray(array)))
 
 
 def _read(path: Path, name: str) -> tuple[NDArray[np.generic], str, NDArray[np.generic] | None]:

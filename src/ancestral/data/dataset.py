@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ancestral.data.codec import IMAGES, POINTS, Codec
+from ancestral.data.statistics import channel_mean
 from ancestral.errors import InputError
 
 
@@ -35,6 +36,16 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """Shape of one item: (C, *space) or (2,)."""
         return tuple(self.items.shape[1:])
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are classes."""
+        return self.labels is not None
+
+    @cached_property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel, in the items' units; empty for points."""
+        return channel_mean(self.items) if self.items.ndim > 2 else ()
 
     @cached_property
     def codec(self) -> Codec:

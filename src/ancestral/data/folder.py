@@ -3,9 +3,10 @@
 Files are decoded by a pool of threads (Pillow lets go of Python's lock), each straight into its row of the result.
 """
 
+import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -19,6 +20,7 @@ from torch import Tensor
 from ancestral.data.codec import LARGEST
 from ancestral.data.convert import DEPTHS, Conversion, deepen, recolour
 from ancestral.data.dataset import Dataset, one_line
+from ancestral.data.files import scan
 from ancestral.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -33,19 +35,12 @@ def load(root: Path, conversion: Conversion) -> Dataset:
     If an image lies in `root` itself there are no labels: it has no class. Files that cannot be read are listed in
     `skipped`. Raises InputError if no image can be read, or if sizes differ and no image_size is given.
     """
-    if conversion.channels not in (None, 1, 2, 3, 4):
-        raise InputError(
-            f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
-        )
     files = find(root)
     if not files:
         raise InputError(f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders")
     names = [one_line(file.relative_to(root).as_posix()) for file in files]
     with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        if conversion.channels is None:
-            conversion = replace(conversion, channels=max(pool.map(lambda file: _channels(file, conversion), files)))
-        if conversion.bits is None:
-            conversion = replace(conversion, bits=16 if all(map(_deep, files)) else 8)
+        conversion = settled(conversion, files, pool)
         first = next((image for image in (decode(f, conversion) for f in files) if isinstance(image, Tensor)), None)
         if first is None:
             reason = decode(files[0], conversion)
@@ -76,19 +71,9 @@ def load(root: Path, conversion: Conversion) -> Dataset:
 
 
 def find(root: Path) -> list[Path]:
-    """All files below `root` with an image's suffix, sorted; hidden ones aside.
-
-    Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
-    """
-    entered = set(root.resolve().parents)
-    found: list[Path] = []
-    for folder, below, files in os.walk(root, followlinks=True):
-        real = Path(folder).resolve()
-        below[:] = [] if real in entered else sorted(name for name in below if not name.startswith("."))
-        if real not in entered:
-            found += [Path(folder, f) for f in files if f.lower().endswith(SUFFIXES) and not f.startswith(".")]
-        entered.add(real)
-    return sorted(found)
+    """All files below `root` with an image's suffix, as `scan` finds them."""
+    files = scan(root, SUFFIXES)
+    return [files.path(index) for index in range(len(files))]
 
 
 @contextmanager
@@ -98,6 +83,22 @@ def quiet() -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
+
+
+def settled(conversion: Conversion, files: Sequence[Path | bytes], pool: ThreadPoolExecutor) -> Conversion:
+    """The conversion with channels and bits, where it leaves them open, as the headers of these files ask for.
+
+    Raises InputError for channels that no image file has.
+    """
+    if conversion.channels not in (None, 1, 2, 3, 4):
+        raise InputError(
+            f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
+        )
+    if conversion.channels is None:
+        conversion = replace(conversion, channels=max(pool.map(lambda file: _channels(file, conversion), files)))
+    if conversion.bits is None:
+        conversion = replace(conversion, bits=16 if all(map(_deep, files)) else 8)
+    return conversion
 
 
 def pixels(image: Image.Image, bits: int = 8) -> Tensor:
@@ -131,29 +132,30 @@ def _with_alpha(image: Tensor, channels: int) -> Tensor:
     return torch.cat([recolour(image[None, :-1], channels - 1)[0], image[-1:]])
 
 
-def _open(file: Path) -> Image.Image:
-    if not file.is_file():  # a pipe would wait for ever
+def _open(file: Path | bytes) -> Image.Image:
+    """A file, or the bytes of one."""
+    if isinstance(file, Path) and not file.is_file():  # a pipe would wait for ever
         raise OSError("not a regular file")
-    if file.stat().st_size == 0:
+    if (len(file) if isinstance(file, bytes) else file.stat().st_size) == 0:
         raise OSError("the file is empty")
-    return Image.open(file, formats=FORMATS)
+    return Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS)
 
 
-def _channels(file: Path, conversion: Conversion) -> int:
+def _channels(file: Path | bytes, conversion: Conversion) -> int:
     """Channels that the file asks for, by its header alone; 1 if it has none that can be read."""
     with suppress(Exception), _open(file) as image:
         return conversion.channels_of(grey=image.mode in GREY, transparent=image.has_transparency_data)
     return 1
 
 
-def _deep(file: Path) -> bool:
+def _deep(file: Path | bytes) -> bool:
     """Whether the file's grey has 16 bits, by its header alone; True if it has none that can be read."""
     with suppress(Exception), _open(file) as image:
         return image.mode.startswith("I")
     return True
 
 
-def decode(file: Path, conversion: Conversion) -> Tensor | str:
+def decode(file: Path | bytes, conversion: Conversion) -> Tensor | str:
     """(C, H, W) of the channels and bits (8 for None) of `conversion`, or why the file cannot be read."""
     try:
         with _open(file) as image:

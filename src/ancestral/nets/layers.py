@@ -71,7 +71,9 @@ class ResidualBlock(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """One head over all positions, residual; q, k and v come from one 1×1 convolution."""
+    """One head over all positions, residual; q, k and v come from one 1×1 convolution, computed as the dense layer that
+    it is.
+    """
 
     def __init__(self, width: int, groups: int | None, dims: int = 2) -> None:
         super().__init__()
@@ -81,8 +83,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, *sides) to the same."""
-        qkv = self.qkv(self.norm(x)).flatten(2).transpose(1, 2)  # (B, positions, 3·width): free in channels_last
-        q, k, v = qkv.unsqueeze(1).chunk(3, dim=-1)
+        h = self.norm(x).flatten(2).transpose(1, 2)  # (B, positions, width): free in channels_last
+        b_q, b_k, b_v = self.qkv.bias.chunk(3)  # type: ignore[union-attr]  # it has one
+        # a key's bias adds the same to all that a query compares, which softmax does not see: its gradient would be
+        # nothing but rounding, which Adam makes into steps of full size, other ones on other machines
+        bias = torch.cat([b_q, b_k.detach(), b_v])
+        q, k, v = F.linear(h, self.qkv.weight.flatten(1), bias).unsqueeze(1).chunk(3, dim=-1)
         h = F.scaled_dot_product_attention(q, k, v)  # softmax(q kᵀ / √width) v
         out: Tensor = x + self.out(h.squeeze(1).transpose(1, 2).reshape(x.shape))
         return out
