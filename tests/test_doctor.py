@@ -516,7 +516,7 @@ def test_the_sheet_shows_the_classes(emoji):
         (["photos", "--background", "whit"], "unknown background colour"),
         (["photos", "--device", "abacus"], "no device 'abacus'"),
         (["photos", "--out", "sheet.jpg"], "the contact sheet is a .png, not .jpg"),
-        (["photos", "--out", "photos"], "lies in the data"),
+        (["photos", "--out", "photos"], "lies in the data and would be trained on"),
         (["photos", "--out", "picture.png"], "is no contact sheet of ancestral's"),
         (["photos", "--json=all.txt"], "--json writes .json files"),
         (["photos", "more"], "one word too many"),

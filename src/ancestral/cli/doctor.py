@@ -120,7 +120,9 @@ def _sheet_path(options: Options, builtins: Iterable[str]) -> Path:
     if out.suffix.lower() != ".png" or out.is_dir():
         out = out / f"{name}.png"
     if options.source not in builtins and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"{out} lies in the data, and would become one of its images; give --out another folder")
+        raise InputError(
+            f"the contact sheet {out} lies in the data and would be trained on; give --out a place outside"
+        )
     return out
 
 

@@ -60,6 +60,8 @@ def of_files(files: Files, config: DataConfig) -> Iterator[Finding]:
         if names:
             yield Finding(kind, "warning", f"{_are(len(names), 'file')} {said}", MEND[kind], names)
     for code, (level, text, advice) in ODD.items():
+        if code == "deep" and all(mode.startswith("I") for mode in files.modes):
+            advice = "all are grey, so training keeps their bits (--bits 8 rounds them); the figures here are of 8"
         if names := files.odd.get(code, {}):
             yield Finding(code, level, f"{_are(len(names), 'file')} {text}", advice, names)
     yield from _of_shapes(files, config.image_size)
@@ -165,8 +167,8 @@ def of_training(count: int, config: Config, estimate: Estimate | None) -> Iterat
         numbers = count * math.prod(estimate.shape)
         if estimate.parameters > numbers and epochs > EPOCHS:
             text = (
-                f"{count:,} items are too few for {estimate.parameters:,} parameters, more than numbers in the data, "
-                f"and each is seen {epochs:,.0f} times: the model will learn them by heart (memorisation)"
+                f"{plural(count, 'item')} for {estimate.parameters:,} parameters: the data has fewer numbers than the "
+                f"network, and each item is seen {epochs:,.0f} times, so it will be learned by heart (memorisation)"
             )
             enough = -(-estimate.parameters * count // numbers)
             steps = max(1, int(EPOCHS * count / config.train.batch_size))

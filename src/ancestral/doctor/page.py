@@ -44,7 +44,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 
 def _rows(rows: Iterator[tuple[str, str]]) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="bold", no_wrap=True, min_width=13)  # so that the tables stand in line
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), Text(value))
@@ -93,7 +93,7 @@ def _of_values(report: Report) -> Iterator[tuple[str, str]]:
 
 def _of_estimate(estimate: Estimate, count: int) -> Iterator[tuple[str, str]]:
     passes = estimate.steps * estimate.batch_size / count
-    yield "training", f"{estimate.steps:,} steps of {estimate.batch_size:,}: each item is seen {passes:,.1f} times"
+    yield "training", f"{estimate.steps:,} steps of {estimate.batch_size:,}: each item is seen {_number(passes)} times"
     yield "network", f"{estimate.parameters:,} parameters, {estimate.dtype}, on {estimate.device}"
     how = f"{estimate.measured} step{'s' if estimate.measured > 1 else ''} measured"
     if estimate.scaled_from < estimate.batch_size:

@@ -83,8 +83,10 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) 
         pen.text((MARGIN, below + 1), line, fill=GREY, font=_font(12))
         below += 16
     wide = (WIDTH - 2 * MARGIN - LEFT + GAP) // CAPTIONED if _captioned(row) else TILE + GAP
-    for place, tile in enumerate(row.tiles[: CAPTIONED if _captioned(row) else COLUMNS]):
+    tiles = row.tiles[: CAPTIONED if _captioned(row) else COLUMNS]
+    for place, tile in enumerate(tiles):
         left = MARGIN + LEFT + place * wide
+        room = (wide if place + 1 < len(tiles) else WIDTH - MARGIN - left) - 8
         if tile.picture is None:
             pen.rectangle([left, top, left + TILE - 1, top + TILE - 1], fill=GROUND, outline=PALE)
             pen.line([(left + 22, top + 22), (left + 41, top + 41)], fill=GREY, width=2)
@@ -94,9 +96,9 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) 
             right, bottom = left + tile.picture.width, top + tile.picture.height
             pen.rectangle([left - 1, top - 1, right, bottom], outline=PALE)  # else white pictures have no edge
         if tile.caption:
-            pen.text((left, top + TILE + 4), _fitted(tile.caption, 11, wide - 8), fill=INK, font=_font(11))
+            pen.text((left, top + TILE + 4), _fitted(tile.caption, 11, room), fill=INK, font=_font(11))
         if tile.remark:
-            pen.text((left, top + TILE + 20), _fitted(tile.remark, 11, wide - 8), fill=GREY, font=_font(11))
+            pen.text((left, top + TILE + 20), _fitted(tile.remark, 11, room), fill=GREY, font=_font(11))
 
 
 def thumbnail(picture: Image.Image, side: int = TILE) -> Image.Image:
