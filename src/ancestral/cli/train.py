@@ -74,13 +74,7 @@ def _preset_name(argv: Sequence[str]) -> tuple[str, list[str]]:
     for place, word in enumerate(argv):
         if word.partition("=")[0] == "--data":
             source = word.partition("=")[2] or "".join(argv[place + 1 : place + 2])
-    if not source:
-        return "digits", list(argv)
-    if source in configs.POINTS:
-        return "points", list(argv)
-    if source in configs.PRESETS:
-        return source, list(argv)
-    return "arrays" if Path(source).suffix.lower() in (".npy", ".npz") else "folder", list(argv)
+    return configs.suiting(source) if source else "digits", list(argv)
 
 
 def check(config: Config) -> None:

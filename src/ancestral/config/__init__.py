@@ -12,6 +12,7 @@ from ancestral.config.presets import (
     folder,
     points,
     preset,
+    suiting,
 )
 from ancestral.config.tree import (
     Config,
@@ -42,4 +43,5 @@ __all__ = [
     "folder",
     "points",
     "preset",
+    "suiting",
 ]

@@ -158,3 +158,12 @@ def preset(name: str) -> Config:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
         raise InputError(f"there is no preset {name!r}; did you mean {near}? There are {', '.join(PRESETS)}")
     return PRESETS[name]()
+
+
+def suiting(source: str) -> str:
+    """The name of the preset that suits a data source, where none is asked for."""
+    if source in POINTS:
+        return "points"
+    if source in ("digits", "fashion", "cifar10"):
+        return source
+    return "arrays" if source.lower().endswith((".npy", ".npz")) else "folder"

@@ -5,8 +5,9 @@ Files are decoded by a pool of threads (Pillow lets go of Python's lock), each s
 
 import os
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,22 +41,19 @@ def load(root: Path, conversion: Conversion) -> Dataset:
     if not files:
         raise InputError(f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders")
     names = [one_line(file.relative_to(root).as_posix()) for file in files]
-    # The filters hold for all threads, so they are set here, once. A bomb is an error before it is decompressed.
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         if conversion.channels is None:
             conversion = replace(conversion, channels=max(pool.map(lambda file: _channels(file, conversion), files)))
         if conversion.bits is None:
             conversion = replace(conversion, bits=16 if all(map(_deep, files)) else 8)
-        first = next((image for image in (_decode(f, conversion) for f in files) if isinstance(image, Tensor)), None)
+        first = next((image for image in (decode(f, conversion) for f in files) if isinstance(image, Tensor)), None)
         if first is None:
-            reason = _decode(files[0], conversion)
+            reason = decode(files[0], conversion)
             raise InputError(f"no image in {one_line(root)} can be read, {names[0]} for example: {reason}")
         items = torch.empty(len(files), *first.shape, dtype=first.dtype)
 
         def place(row: int) -> str | None:
-            image = _decode(files[row], conversion)
+            image = decode(files[row], conversion)
             if isinstance(image, str):
                 return image
             if image.shape != items.shape[1:]:
@@ -91,6 +89,15 @@ def find(root: Path) -> list[Path]:
             found += [Path(folder, f) for f in files if f.lower().endswith(SUFFIXES) and not f.startswith(".")]
         entered.add(real)
     return sorted(found)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While inside, in all threads, Pillow's warnings are silent, but a bomb is an error before it is decompressed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def pixels(image: Image.Image, bits: int = 8) -> Tensor:
@@ -146,7 +153,7 @@ def _deep(file: Path) -> bool:
     return True
 
 
-def _decode(file: Path, conversion: Conversion) -> Tensor | str:
+def decode(file: Path, conversion: Conversion) -> Tensor | str:
     """(C, H, W) of the channels and bits (8 for None) of `conversion`, or why the file cannot be read."""
     try:
         with _open(file) as image:

@@ -1,5 +1,6 @@
 """What is shown and written: grids, film strips, animations, plots, files."""
 
+from ancestral.report.contact import Row, Tile, check_sheet, contact_sheet, thumbnail, write_sheet
 from ancestral.report.curves import likelihood_plot
 from ancestral.report.files import check_png, write_array, write_images, write_json, write_picture
 from ancestral.report.history import history
@@ -8,15 +9,21 @@ from ancestral.report.reverse import Frame, animation, film
 
 __all__ = [
     "Frame",
+    "Row",
+    "Tile",
     "animation",
     "check_png",
+    "check_sheet",
+    "contact_sheet",
     "evenly",
     "film",
     "history",
     "likelihood_plot",
     "picture",
+    "thumbnail",
     "write_array",
     "write_images",
     "write_json",
     "write_picture",
+    "write_sheet",
 ]
