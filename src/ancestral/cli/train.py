@@ -170,7 +170,8 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
         return 0
     console.print(f"Trained {trainer.step} steps: {folder.model}", soft_wrap=True)
     picture = folder.samples / f"{trainer.step:06d}.png"
-    console.print(f"Look at {picture}; then try:  ancestral sample {out} --gif --film", soft_wrap=True)
+    seen = f"{folder.report} and {picture}" if folder.report.exists() else str(picture)
+    console.print(f"Look at {seen}; then try:  ancestral sample {out} --gif --film", soft_wrap=True)
     return 0
 
 
