@@ -59,7 +59,11 @@ def fit(trainer: "Trainer", folder: "RunFolder", console: "Console") -> bool:
                 report(last=True)
                 return False
             if step % train.sample_every == 0 or last:
-                film = _preview(trainer, folder, LAST_STEPS if last else PREVIEW_STEPS, trackers)
+                try:
+                    film = _preview(trainer, folder, LAST_STEPS if last else PREVIEW_STEPS, trackers)
+                except OSError as error:
+                    film = None
+                    console.print(f"{error}; training goes on", soft_wrap=True)
                 report(film, last)
     return True
 

@@ -68,21 +68,22 @@ class Page:
         from ancestral.doctor.findings import of_classes, of_training, of_values
         from ancestral.doctor.page import value_rows
         from ancestral.doctor.values import balance
-        from ancestral.report import DataFacts, picture
+        from ancestral.report import DataFacts, evenly, picture
 
         dataset = self.trainer.dataset
         shape = "x".join(map(str, dataset.shape))
-        apart = -(-dataset.items.numel() // EXAMINED)
-        labels = None if dataset.labels is None else dataset.labels[::apart]
-        some = dataclasses.replace(dataset, items=dataset.items[::apart], labels=labels)
+        most = max(1, EXAMINED // dataset.items[0].numel())
+        some = dataset
+        if len(dataset) > most:
+            some = dataclasses.replace(dataset, items=dataset.items[evenly(most, len(dataset))], labels=None)
         values, classes = summary(some).values, balance(dataset.labels, dataset.classes)
         found = [*of_classes(classes), *of_values(values), *of_training(len(dataset), self.trainer.config, None)]
         rows = {"items": f"{len(dataset):,} of {shape}"}
-        rows |= {"examined": f"every {apart}th"} if apart > 1 else {}
-        most = 1000 if len(dataset.shape) == 1 else SHOWN
-        shown = dataset.items[:: max(1, len(dataset) // most)][:most]
+        rows |= {"examined": f"{len(some):,} of them"} if some is not dataset else {}
+        shown = dataset.items[evenly(1000 if len(dataset.shape) == 1 else SHOWN, len(dataset))]
         return DataFacts(
             dataset.name,
+            len(dataset),
             rows | dict(value_rows(values)),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],
@@ -98,9 +99,9 @@ def sentence(trainer: "Trainer") -> str:
     net = "An MLP" if len(facts.shape) == 1 else "A U-Net"
     target = {"eps": "the noise ε", "x0": "the clean item", "v": "v", "score": "the score",
               "flow": "the velocity of a flow", "edm": "EDM's F"}[process.target]  # fmt: skip
-    by_class = f", by class ({len(facts.classes)})" if facts.classes else ""
+    by_class = f", in {len(facts.classes)} classes" if facts.classes else ""
     return (
         f"{net} that turns noise into {what} like those of {trainer.dataset.name}{by_class}: it predicts {target} at "
-        f"{process.timesteps:,} noise levels of the schedule {process.schedule}, and learns from {train.batch_size:,} "
+        f"{process.timesteps:,} noise levels of the {process.schedule} schedule, and learns from {train.batch_size:,} "
         "items a step."
     )

@@ -20,6 +20,7 @@ from ancestral.report.pictures import evenly
 from ancestral.report.plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, plot
 
 NAME = "report.html"
+BY_TIME, GRADIENT = "loss by time t", "gradient norm, before it is clipped"
 GRIDS = 12
 """Sample grids that are shown, the last of them large."""
 SMALL, LARGE, STRIP = 448, 1280, 1840
@@ -27,6 +28,8 @@ SMALL, LARGE, STRIP = 448, 1280, 1840
 point shows."""
 HEAVY = 400_000
 """Bytes above which a large picture is compressed with loss."""
+SPREAD = ("loss", BY_TIME, GRADIENT)
+"""Curves that may span decades."""
 NOTES, CLASSES = 100, 40
 """Lines shown."""
 
@@ -36,6 +39,7 @@ class DataFacts:
     """What the page tells of the data."""
 
     name: str
+    count: int
     rows: Mapping[str, str]
     """Facts by name."""
     classes: Mapping[str, int]
@@ -109,8 +113,8 @@ def read_log(path: Path) -> list[dict[str, float]]:
     """The whole lines of a log, what is no number as NaN; none where there is no log."""
     if not path.is_file():
         return []
-    header, *lines = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()) or [[]]
-    whole = [line for line in lines if len(line) == len(header) and line[0].isdecimal()]
+    header, *lines = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())) or [[]]
+    whole = [line for line in lines if line and len(line) == len(header) and line[0].isdecimal()]
     return [dict(zip(header, map(_number, line), strict=True)) for line in whole]
 
 
@@ -131,14 +135,16 @@ def _plots(rows: Sequence[Mapping[str, float]], T: int | None) -> list[Plot]:
     if not rows:
         return []
     bins = [name for name in rows[0] if name.startswith("loss_")]
-    names = {"loss": "loss", "lr": "learning rate", "gradient_norm": "gradient norm, before it is clipped",
-             "images_per_second": "images per second"}  # fmt: skip
-    wanted = {title: {title: name} for name, title in names.items() if name in rows[0]}
-    by_time = {_span(number, len(bins), T): name for number, name in enumerate(bins)}
-    wanted = {"loss": {"loss": "loss"}, "loss by time t": by_time} | wanted
+    wanted = {
+        "loss": {"loss": "loss"},
+        BY_TIME: {_span(number, len(bins), T): name for number, name in enumerate(bins)},
+        "learning rate": {"": "lr"},
+        GRADIENT: {"": "gradient_norm"},
+        "images per second": {"": "images_per_second"},
+    }
     steps = [row["step"] for row in rows]
     drawn = [
-        plot(title, steps, {label: [row[name] for row in rows] for label, name in lines.items()})
+        plot(title, steps, {label: [row[name] for row in rows] for label, name in lines.items()}, title in SPREAD)
         for title, lines in wanted.items()
         if set(lines.values()) <= set(rows[0])
     ]

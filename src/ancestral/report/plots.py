@@ -1,7 +1,7 @@
 """Line plots as numbers for the page's inline SVG: paths and ticks, in the units of a fixed box."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 464, 230
@@ -34,13 +34,16 @@ class Plot:
     """The last value of a single line, to be read as a number."""
 
 
-def plot(title: str, x: Sequence[float], lines: dict[str, Sequence[float]]) -> Plot | None:
-    """Lines over the same x, by name; gaps where a value is no finite number. None where there is nothing to draw."""
+def plot(title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], spread: bool = False) -> Plot | None:
+    """Lines over the same x, by name; gaps where a value is no finite number. None where there is nothing to draw.
+
+    `spread` allows a logarithmic axis, which is taken where values differ much.
+    """
     known = [value for values in lines.values() for value in values if math.isfinite(value)]
     if not known:
         return None
     low, high = min(known), max(known)
-    logarithmic = low > 0 and high > WIDE * low
+    logarithmic = spread and low > 0 and high > WIDE * low
     if not logarithmic:
         low, high = min(low, 0.0), high if high > 0 else 0.0
         high = high if high > low else low + 1

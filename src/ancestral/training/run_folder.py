@@ -140,7 +140,7 @@ class RunFolder:
         """How long the training took, by the log: each process that went on with it counted from 0."""
         lines = self.log.read_text(encoding="utf-8").splitlines()[1:] if self.log.exists() else []
         times = [float(line.rpartition(",")[2]) for line in lines]
-        return sum(time for time, after in zip(times, [*times[1:], 0.0], strict=True) if after < time)
+        return sum(time for time, after in zip(times, [*times, 0.0][1:], strict=True) if after < time)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
