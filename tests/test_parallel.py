@@ -66,7 +66,7 @@ def alone(tmp_path_factory):
     folder.begin(config())
     trainer = Trainer(config(), stripes(), "cpu")
     list(trainer.run(folder))
-    return folder.path, draw(trainer, 5, 4)
+    return folder.path, draw(trainer, 5, 4).items
 
 
 @pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
@@ -127,7 +127,7 @@ def work(path, shard, steps, times):
         if progress.step == steps:
             break
     trainer.save(folder)
-    drawn = draw(trainer, 5, 4)
+    drawn = draw(trainer, 5, 4).items
     if trainer.engine.main:
         (path / "drawn").write_bytes(drawn.numpy().tobytes())
     trainer.engine.accelerator.end_training()

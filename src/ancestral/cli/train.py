@@ -157,6 +157,8 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
             if main:
                 folder.tidy()
                 folder.trim_log(trainer.step)
+                with contextlib.suppress(OSError):  # the notes are for the page alone
+                    folder.append_notes(trainer.step, ["going on", *changes, *wrong])
         for line in [*_opening(trainer, dataset, folder), *changes, *wrong]:
             console.print(line, soft_wrap=True)
         if trainer.step >= config.train.steps:
@@ -172,7 +174,10 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
         return 0
     console.print(f"Trained {trainer.step} steps: {folder.model}", soft_wrap=True)
     picture = folder.samples / f"{trainer.step:06d}.png"
-    console.print(f"Look at {picture}; then try:  ancestral sample {out} --gif --film", soft_wrap=True)
+    seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
+    console.print(
+        f"{f'Look at {seen}; then' if seen else 'Now'} try:  ancestral sample {out} --gif --film", soft_wrap=True
+    )
     return 0
 
 

@@ -1,6 +1,6 @@
 """The report as a page of text: what the data is, what is wrong with it, what a training will take."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,6 +10,7 @@ from ancestral.doctor.cost import Estimate
 from ancestral.doctor.examination import Report
 from ancestral.doctor.findings import plural, size
 from ancestral.doctor.survey import Files
+from ancestral.doctor.values import Values
 
 NAMES, CLASSES, BAR = 5, 20, 30
 """Names told of a finding, classes told, characters of the longest bar."""
@@ -31,7 +32,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     if report.files is not None:
         yield _rows(_of_files(report.files))
         yield Text()
-    yield _rows(_of_values(report))
+    yield _rows(value_rows(report.values, report.duplicates))
     yield Text()
     if report.classes:
         yield _classes(report.classes)
@@ -72,8 +73,8 @@ def _of_files(files: Files) -> Iterator[tuple[str, str]]:
         yield "passed over", _counts({**dict(list(files.others.items())[:8]), **hidden})
 
 
-def _of_values(report: Report) -> Iterator[tuple[str, str]]:
-    values = report.values
+def value_rows(values: Values, duplicates: Sequence[tuple[str, tuple[str, ...]]] = ()) -> Iterator[tuple[str, str]]:
+    """What the numbers are, as (name, text)."""
     names = {1: ("grey",), 3: ("red", "green", "blue")}.get(len(values.mean), ())
     if not values.shape or len(values.shape) != 3 or not names:
         names = tuple(f"{'channel' if len(values.shape) > 1 else 'axis'} {i}" for i in range(len(values.mean)))
@@ -86,7 +87,7 @@ def _of_values(report: Report) -> Iterator[tuple[str, str]]:
         grey = f"; {values.grey:,} without any colour" if values.grey else ""
         yield "colourfulness", f"{values.colourfulness:.0f} (0 grey, 33 moderate, 109 extreme){grey}"
     for kind, what in (("same", "duplicates"), ("alike", "look-alikes")):
-        groups = [names for of, names in report.duplicates if of == kind]
+        groups = [names for of, names in duplicates if of == kind]
         if groups:
             yield what, f"{plural(len(groups), 'group')} of {sum(map(len, groups)):,} items"
 

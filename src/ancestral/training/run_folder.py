@@ -5,13 +5,14 @@ model.safetensors      the averaged weights, self-describing: all that sampling 
 checkpoints/           raw weights, average, optimiser and step, by step: all that going on needs
 samples/               grids drawn while training, and what `ancestral sample` draws
 log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
+notes.txt              what else the user should know: faults, and where it went on
 report.html            the run on one page
 """
 
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,16 @@ class RunFolder:
         """The log, as CSV."""
         return self.path / "log.csv"
 
+    @property
+    def notes(self) -> Path:
+        """The notes, as text."""
+        return self.path / "notes.txt"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
     def holds_run(self) -> bool:
         """Whether a run was begun here."""
         return self.config.exists() or self.model.exists() or self.checkpoints.exists()
@@ -105,11 +116,10 @@ class RunFolder:
         return Config.from_json(text, str(self.config))
 
     def trim_log(self, step: int) -> None:
-        """Drop the lines after `step`, which a resumed run is about to write again."""
+        """Drop the lines after `step`, which a resumed run is about to write again, and those cut short."""
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else [LOG_HEADER]
-        kept = [
-            line for line in lines[1:] if line.partition(",")[0].isdecimal() and int(line.partition(",")[0]) <= step
-        ]
+        whole = [line.split(",") for line in lines[1:] if line.count(",") == LOG_HEADER.count(",")]
+        kept = [",".join(line) for line in whole if line[0].isdecimal() and int(line[0]) <= step]
         storage.write_text(self.log, "\n".join([LOG_HEADER, *kept]) + "\n")
 
     def append_log(self, progress: Progress) -> None:
@@ -119,11 +129,18 @@ class RunFolder:
         with self.log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
+    def append_notes(self, step: int, notes: Sequence[str]) -> None:
+        """Add lines to the notes, with the step that they are of."""
+        if notes:
+            lines = [note if note.startswith("step ") else f"step {step}: {note}" for note in notes]
+            with self.notes.open("a", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+
     def seconds(self) -> float:
         """How long the training took, by the log: each process that went on with it counted from 0."""
         lines = self.log.read_text(encoding="utf-8").splitlines()[1:] if self.log.exists() else []
         times = [float(line.rpartition(",")[2]) for line in lines]
-        return sum(time for time, after in zip(times, [*times[1:], 0.0], strict=True) if after < time)
+        return sum(time for time, after in zip(times, [*times, 0.0][1:], strict=True) if after < time)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

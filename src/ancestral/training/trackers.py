@@ -67,6 +67,7 @@ class Trackers:
         }
         try:
             self.folder.append_log(progress)
+            self.folder.append_notes(progress.step, progress.notes)
             for tracker in self.trackers:
                 tracker.log(values, step=progress.step)
         except Exception as error:  # a full disk, a service that cannot be reached: whatever trackers raise
