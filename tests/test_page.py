@@ -76,7 +76,7 @@ def read(path):
 
 
 def about(**changes):
-    facts = DataFacts("stripes", 40, {"items": "40 of 1x8x8"}, {"a": 30, "b": 10})
+    facts = DataFacts("stripes", {"items": "40 of 1x8x8"}, {"a": 30, "b": 10})
     return dataclasses.replace(About(6, 6, "A net.", 100.0, 1234, facts, {"Python": "3"}), **changes)
 
 
@@ -141,7 +141,7 @@ def test_all_that_the_user_names_is_escaped(tmp_path):
     config = dataclasses.replace(base, data=dataclasses.replace(base.data, source=evil))
     folder = begun(tmp_path / "<img src=x onerror=y>", config)
     folder.append_notes(3, [evil])
-    facts = DataFacts(evil, 2, {evil: evil}, {evil: 1}, [("warning", evil, evil)])
+    facts = DataFacts(evil, {evil: evil}, {evil: 1}, [("warning", evil, evil)])
     page = read(write_page(folder.path, about(sentence=evil, data=facts, environment={"command": evil})))
     assert page.words.count(evil) >= 6
     assert f"step 3: {evil}" in page.text

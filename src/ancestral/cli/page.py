@@ -1,6 +1,6 @@
 """report.html, kept up to date while a run goes on, as long as that costs next to nothing."""
 
-import dataclasses
+import math
 import shlex
 import sys
 import time
@@ -64,26 +64,25 @@ class Page:
 
     @cached_property
     def _data(self) -> "DataFacts":
+        from ancestral.data import Streamed, sample
         from ancestral.doctor import summary
         from ancestral.doctor.findings import of_classes, of_training, of_values
         from ancestral.doctor.page import value_rows
         from ancestral.doctor.values import balance
-        from ancestral.report import DataFacts, evenly, picture
+        from ancestral.report import DataFacts, picture
 
-        dataset = self.trainer.dataset
-        shape = "x".join(map(str, dataset.shape))
-        most = max(1, EXAMINED // dataset.items[0].numel())
-        some = dataset
-        if len(dataset) > most:
-            some = dataclasses.replace(dataset, items=dataset.items[evenly(most, len(dataset))], labels=None)
-        values, classes = summary(some).values, balance(dataset.labels, dataset.classes)
-        found = [*of_classes(classes), *of_values(values), *of_training(len(dataset), self.trainer.config, None)]
-        rows = {"items": f"{len(dataset):,} of {shape}"}
-        rows |= {"examined": f"{len(some):,} of them"} if some is not dataset else {}
-        shown = dataset.items[evenly(1000 if len(dataset.shape) == 1 else SHOWN, len(dataset))]
+        data, points = self.trainer.dataset, len(self.trainer.dataset.shape) == 1
+        count = None if isinstance(data, Streamed) else len(data)
+        some = sample(data, max(1, EXAMINED // math.prod(data.shape)))
+        values = summary(some).values
+        classes = {} if isinstance(data, Streamed) else balance(data.labels, data.classes)
+        found = [*of_classes(classes), *of_values(values)]
+        found += [] if count is None else of_training(count, self.trainer.config, None)
+        rows = {"items": f"{'a stream' if count is None else f'{count:,}'} of {'x'.join(map(str, data.shape))}"}
+        rows |= {"examined": f"{len(some):,} of them"} if len(some) != count else {}
+        shown = sample(some, 1000 if points else SHOWN).items
         return DataFacts(
-            dataset.name,
-            len(dataset),
+            data.name,
             rows | dict(value_rows(values)),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],

@@ -16,12 +16,26 @@ from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, one_line
 from ancestral.data.hugging_face import HuggingFace, HuggingFaceStream
 from ancestral.data.indexed import Indexed, gathered
+from ancestral.data.sample import sample
 from ancestral.data.shards import Shards
 from ancestral.data.streamed import InOrder, Streamed
 from ancestral.data.tree import Tree
 from ancestral.errors import InputError
 
-__all__ = ["BUILTINS", "IMAGES", "POINTS", "TESTED", "Codec", "Data", "Dataset", "Indexed", "Streamed", "load", "open"]
+__all__ = [
+    "BUILTINS",
+    "IMAGES",
+    "POINTS",
+    "TESTED",
+    "Codec",
+    "Data",
+    "Dataset",
+    "Indexed",
+    "Streamed",
+    "load",
+    "open",
+    "sample",
+]
 
 Data = Dataset | Indexed | Streamed
 """What can be trained on: all in memory, or read by index, or in order."""

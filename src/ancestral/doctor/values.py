@@ -7,7 +7,9 @@ everything follows exactly; other numbers are summed in float64.
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ancestral.data import Dataset
@@ -60,11 +62,12 @@ def summary(dataset: Dataset) -> Summary:
     return Summary(dataset.name, tally.values(), balance(dataset.labels, dataset.classes))
 
 
-def balance(labels: Tensor | None, classes: tuple[str, ...]) -> dict[str, int]:
-    """Items of each class, in the order of the classes. Names that occur twice are numbered."""
+def balance(labels: Tensor | NDArray[np.integer] | None, classes: tuple[str, ...]) -> dict[str, int]:
+    """Items of each class, in the order of the classes; a negative label is none. Names that occur twice are numbered."""
     if labels is None:
         return {}
-    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    known = torch.as_tensor(np.asarray(labels, dtype=np.int64))
+    counts = torch.bincount(known[known >= 0], minlength=len(classes)).tolist()
     names = [one_line(name) for name in classes]
     times = Counter(names)
     names = [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]

@@ -39,7 +39,6 @@ class DataFacts:
     """What the page tells of the data."""
 
     name: str
-    count: int
     rows: Mapping[str, str]
     """Facts by name."""
     classes: Mapping[str, int]
