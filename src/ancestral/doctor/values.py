@@ -63,7 +63,7 @@ def summary(dataset: Dataset) -> Summary:
 
 
 def balance(labels: Tensor | NDArray[np.integer] | None, classes: tuple[str, ...]) -> dict[str, int]:
-    """Items of each class, in the order of the classes; a negative label is none. Names that occur twice are numbered."""
+    """Items of each class, in the order of the classes; a label below 0 is none. Names that come twice are numbered."""
     if labels is None:
         return {}
     known = torch.as_tensor(np.asarray(labels, dtype=np.int64))
