@@ -49,7 +49,8 @@ def fit(trainer: "Trainer", folder: "RunFolder", console: "Console") -> bool:
             step, last = progress.step, progress.step == progress.steps
             if trackers is not None:
                 if step < reached:  # training went back, and will log these steps again
-                    folder.trim_log(step)
+                    with contextlib.suppress(OSError):  # of a full disk: they stand there twice
+                        folder.trim_log(step)
                 if step % engine.log_every == 0 or last or progress.notes:
                     problem = trackers.log(progress)
                     if problem:

@@ -107,3 +107,24 @@ def _decoded(raw: bytes, conversion: Conversion, dims: int | None) -> Tensor:
 
 def _sides(item: Tensor) -> str:
     return " x ".join(map(str, reversed(item.shape[1:]))) + f" with {item.shape[0]} channels"
+
+
+class Formed:
+    """A source that tells of its items what its form tells."""
+
+    form: Form
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one item: (C, *space)."""
+        return self.form.shape
+
+    @property
+    def codec(self) -> Codec:
+        """Between items and what the network sees."""
+        return self.form.codec
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel over a sample, or over the first items of a stream, in the items' units."""
+        return self.form.mean

@@ -10,16 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ancestral.data.codec import Codec
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset
-from ancestral.data.form import Form, survey
+from ancestral.data.form import Formed, survey
 from ancestral.data.reading import Unreadable
 
 Labels = NDArray[np.integer]
 
 
-class Indexed(ABC):
+class Indexed(Formed, ABC):
     """Items by index. A subclass says where the bytes of each lie; all else follows from a sample of them."""
 
     def __init__(
@@ -37,7 +36,7 @@ class Indexed(ABC):
         self.labels = labels
         """(N,), or None where the source has no classes; -1 is an item without one."""
         self._count = count
-        self.form: Form = survey(name, count, self.encoded, self.header, conversion, dims)
+        self.form = survey(name, count, self.encoded, self.header, conversion, dims)
 
     @abstractmethod
     def encoded(self, index: int) -> bytes:
@@ -66,21 +65,6 @@ class Indexed(ABC):
     def labelled(self) -> bool:
         """Whether there are classes."""
         return self.labels is not None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one item: (C, *space)."""
-        return self.form.shape
-
-    @property
-    def codec(self) -> Codec:
-        """Between items and what the network sees."""
-        return self.form.codec
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Mean of each channel over a sample, in the items' units."""
-        return self.form.mean
 
     @property
     def size(self) -> int:

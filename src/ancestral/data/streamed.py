@@ -13,9 +13,8 @@ from itertools import islice, pairwise
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.data.codec import Codec
 from ancestral.data.convert import Conversion
-from ancestral.data.form import SAMPLE, Form, survey
+from ancestral.data.form import SAMPLE, Formed, survey
 from ancestral.data.indexed import Indexed
 from ancestral.data.reading import Unreadable
 from ancestral.errors import InputError
@@ -31,7 +30,7 @@ Visited = tuple[Sample, int, int]
 """A sample, its shard, and its number in the shard."""
 
 
-class Streamed(ABC):
+class Streamed(Formed, ABC):
     """Shards of items that are read from their beginning, again and again alike."""
 
     def __init__(
@@ -49,7 +48,7 @@ class Streamed(ABC):
         first = [raw for raw, _ in islice(self.samples(0), SAMPLE)]
         if not first:
             raise InputError(f"the first shard of {name} holds no items")
-        self.form: Form = survey(name, len(first), first.__getitem__, first.__getitem__, conversion, dims)
+        self.form = survey(name, len(first), first.__getitem__, first.__getitem__, conversion, dims)
 
     @abstractmethod
     def samples(self, shard: int, start: int = 0) -> Iterator[Sample]:
@@ -67,21 +66,6 @@ class Streamed(ABC):
             except Unreadable:
                 continue
             yield item, label
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one item: (C, *space)."""
-        return self.form.shape
-
-    @property
-    def codec(self) -> Codec:
-        """Between items and what the network sees."""
-        return self.form.codec
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Mean of each channel over the first items, in the items' units."""
-        return self.form.mean
 
     @property
     def lanes(self) -> int:
