@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 import ancestral
 from ancestral import data
+from ancestral.data.reading import SourceLost
 from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.guard import RETURNS, SETTLED, SKIPS, Guard
@@ -260,3 +263,64 @@ def test_a_log_that_cannot_be_written_does_not_stop_a_training(tmp_path, run, mo
     text = run(*argv, "--log-every", "1", "--out", tmp_path / "run")
     assert text.count("could not log step") == 1
     assert ancestral.load(tmp_path / "run", "cpu").step == 4
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_data_that_is_gone_ends_a_training_saved(tmp_path, monkeypatch):
+    """The file system does not come back: what was trained is saved, and the error says how to go on."""
+    config = tiny_config(steps=9, save_every=100)
+    folder = begun(tmp_path / "run", config)
+    trainer = Trainer(config, stripes(), "cpu")
+    real = trainer.batches
+
+    def lost():
+        for batch in real:
+            if batch.step == 5:
+                raise SourceLost("photos/ does not answer")
+            yield batch
+
+    trainer.batches = lost()
+    with pytest.raises(InputError, match=r"photos/ does not answer; saved after step 5: --resume goes on"):
+        list(trainer.run(folder))
+    resumed = Trainer(config, stripes(), "cpu")
+    resumed.load(folder)
+    assert resumed.step == 5
+    list(resumed.run(folder))
+    plain = Trainer(config, stripes(), "cpu")
+    list(plain.run())
+    assert_same_state(plain, resumed)
+
+
+def test_a_killed_data_worker_changes_nothing(tmp_path):
+    """Images read while training, by two workers; one is killed in the middle."""
+    images = Path(__file__).parent / "data" / "emoji"
+    source = data.open(str(images), image_size=8, channels=3, memory=0)
+    base = tiny_config(steps=8, batch_size=8)
+    config = dataclasses.replace(base, engine=dataclasses.replace(base.engine, workers=2))
+    whole, struck = (Trainer(config, source, "cpu") for _ in range(2))
+    list(whole.run())
+    notes = []
+    for progress in struck.run():
+        notes += progress.notes
+        if progress.step == 3:
+            for child in psutil.Process().children():
+                child.kill()
+    assert any("data worker died" in note for note in notes)
+    assert_same_state(whole, struck)
+    whole.close()
+    struck.close()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own, of its compiler
+def test_blocks_are_compiled_where_it_is_asked_for():
+    """By region: each block on its own, and nothing else; compiling itself is left to the first step."""
+    config = tiny_config()
+    plain = Trainer(config, stripes(), "cpu")
+    asked = dataclasses.replace(config, engine=dataclasses.replace(config.engine, compile=True))
+    compiled = Trainer(asked, stripes(), "cpu")
+    names = [{n for n, m in t.net.named_modules() if m._compiled_call_impl is not None} for t in (plain, compiled)]
+    assert names[0] == set()
+    assert names[1] == {n for n, _ in compiled.net.named_modules() if n.count(".") == 1 and n[:2] in ("do", "mi", "up")}
+    assert compiled.state().keys() == plain.state().keys()
