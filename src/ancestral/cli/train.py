@@ -203,7 +203,10 @@ def _opening(trainer: "Trainer", dataset: "Data", folder: "RunFolder") -> Iterat
         yield from (f"  {line}" for line in dataset.skipped[:20])
         if len(dataset.skipped) > 20:
             yield f"  and {len(dataset.skipped) - 20} more"
-    yield f"{parameters:,} parameters on {trainer.device}, {str(trainer.dtype).removeprefix('torch.')} -> {folder.path}"
+    engine = trainer.engine
+    many = f"{engine.world} processes{', sharded' if engine.shard else ''} on " if engine.world > 1 else ""
+    precision = str(trainer.dtype).removeprefix("torch.")
+    yield f"{parameters:,} parameters on {many}{trainer.device}, {precision} -> {folder.path}"
     if trainer.step:
         yield f"going on from step {trainer.step:,}"
 
