@@ -50,6 +50,22 @@ def test_bins_hold_all_the_mass():
         assert mass.sum().item() == pytest.approx(1, abs=256e-12)
 
 
+def test_sixteen_bits_cost_eight_more_than_eight():
+    """Of data that is smooth within a grey level: the bins are 257 times as narrow, and still hold all the mass."""
+    levels = torch.arange(65536, dtype=F64) / 32767.5 - 1
+    g = Gaussian(torch.full((65536,), 0.9, dtype=F64), 0.1**2)
+    assert g.log_bins(levels, 1 / 65535, 1 - 0.5 / 65535).exp().sum().item() == pytest.approx(1, abs=65536e-12)
+    schedule = schedules.cosine(50)
+    denoiser = oracle.Gaussian(schedule, 0.1, 0.2)
+    x0 = (0.1 + 0.2 * torch.randn(64, 1, 8, 8, dtype=F64)).clamp(-0.99, 0.99)
+    costs = []
+    for half in (127.5, 32767.5):
+        bounder = bound.Bounder(level=1 / half)
+        terms = bounder.terms(denoiser, (x0 * half).round() / half)
+        costs.append(sum(term.bits.mean().item() for term in terms))
+    assert costs[1] - costs[0] == pytest.approx(math.log2(257), abs=0.02)
+
+
 def test_the_right_tail_is_as_precise_as_the_left():
     g = Gaussian(torch.tensor([-1.0, 1.0]), 0.15**2)
     left, right = g.log_bins(torch.tensor([1.0, -1.0]), 1 / 255, 0.999).tolist()

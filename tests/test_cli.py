@@ -17,6 +17,7 @@ from PIL import Image
 import ancestral
 from ancestral import cli, storage
 from ancestral.config import PRESETS
+from ancestral.training import Checkpoints
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
 SMALL = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--steps", "2", "--device", "cpu"]
@@ -70,10 +71,17 @@ def test_every_option_has_help_and_its_default(capsys, verb):
         "-h, --help"
     )[2]
     options = re.split(r" (?:-n INT, )?(?=--(?!no-)[a-z-]+ |--[a-z-]+, )", text)[1:]
-    assert (
-        len(options)
-        == {"train": 50, "sample": 13, "evaluate": 15, "history": 6, "info": 0, "export": 3, "import": 1}[verb]
-    )
+    counts = {
+        "train": 50,
+        "sample": 13,
+        "evaluate": 15,
+        "history": 6,
+        "doctor": 10,
+        "info": 0,
+        "export": 3,
+        "import": 1,
+    }
+    assert len(options) == counts[verb]
     for option in options:
         assert re.search(r"[A-Za-z].* \(default: ", option), option
 
@@ -88,7 +96,7 @@ def test_train_help_shows_the_presets_own_defaults(capsys):
 
 def test_train_leaves_a_run_folder(points_run):
     names = {path.name for path in points_run.iterdir()}
-    assert names >= {"config.json", "model.safetensors", "training.safetensors", "samples", "log.csv"}
+    assert names >= {"config.json", "model.safetensors", "checkpoints", "tensorboard", "samples", "log.csv"}
     assert [p.name for p in (points_run / "samples").iterdir() if p.name[0] == "0"] == ["000060.png"]
     with (points_run / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -205,7 +213,9 @@ def test_points_are_drawn(capsys, points_run, tmp_path):
 
 
 def state(path):
-    return storage.read_tensors(path / "training.safetensors")
+    found, wrong = Checkpoints(path / "checkpoints").newest()
+    assert not wrong
+    return found
 
 
 def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
@@ -216,8 +226,8 @@ def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
     assert code == 0
     assert "going on from step 4" in text
     one, other = state(tmp_path / "a"), state(tmp_path / "b")
-    assert one[1] == other[1] == {"step": "6"}
-    assert all(torch.equal(one[0][name], other[0][name]) for name in one[0])
+    assert one.step == other.step == 6
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
     assert "Already at step 6 of 6" in call(capsys, "train", "points", "--resume", "--out", tmp_path / "b")[1]
 
 
@@ -226,7 +236,7 @@ def test_resume_begins_a_run_where_there_is_none(capsys, tmp_path):
         capsys, "train", "points", "--steps", "1", "--batch-size", "4", "--resume", "--out", tmp_path / "new"
     )
     assert code == 0
-    assert state(tmp_path / "new")[1] == {"step": "1"}
+    assert state(tmp_path / "new").step == 1
 
 
 def test_a_resumed_run_cannot_become_another(capsys, points_run):
@@ -262,7 +272,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         text = process.stdout.read()
         assert process.wait(60) == 0
     assert f"ancestral train points --out {out} --resume" in text
-    step = int(state(out)[1]["step"])
+    step = state(out).step
     assert 0 < step < 1_000_000
     assert f"Stopped after step {step}" in text
     assert ancestral.load(out).step == step
@@ -353,7 +363,7 @@ def test_a_run_whose_training_state_is_gone_is_not_begun_anew(capsys, points_run
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((points_run / name).read_bytes())
     before = (tmp_path / "model.safetensors").read_bytes()
-    assert "training.safetensors is gone" in refused(capsys, "train", "points", "--out", tmp_path, "--resume")
+    assert "checkpoints is gone" in refused(capsys, "train", "points", "--out", tmp_path, "--resume")
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
@@ -397,13 +407,21 @@ def test_a_truncated_model_is_refused(capsys, tiny_run, tmp_path):
         assert "cut short" in refused(capsys, "sample", tmp_path)
 
 
-def test_a_truncated_training_state_is_refused_and_kept(capsys, points_run, tmp_path):
-    for name in ("config.json", "model.safetensors"):
-        (tmp_path / name).write_bytes((points_run / name).read_bytes())
-    cut = (points_run / "training.safetensors").read_bytes()[:5000]
-    (tmp_path / "training.safetensors").write_bytes(cut)
-    assert "cut short" in refused(capsys, "train", "points", "--out", tmp_path, "--resume", "--steps", "100")
-    assert (tmp_path / "training.safetensors").read_bytes() == cut
+def test_a_truncated_training_state_gives_way_to_an_older_one(capsys, tmp_path):
+    run = tmp_path / "run"
+    argv = ("train", "points", "--batch-size", "4", "--width", "16", "--out", run)
+    assert call(capsys, *argv, "--steps", 4, "--save-every", 2)[0] == 0
+    states = {step: run / "checkpoints" / f"{step:06d}" / "state.safetensors" for step in (2, 4)}
+    states[4].write_bytes(states[4].read_bytes()[:5000])
+    code, text, _ = call(capsys, *argv, "--resume", "--steps", 4)
+    assert code == 0
+    assert "000004 is no whole checkpoint: it was changed or cut short; going on from an older one" in text
+    assert "going on from step 2" in text
+    for path in states.values():
+        path.write_bytes(path.read_bytes()[:5000])
+    before = {path: path.read_bytes() for path in states.values()}
+    assert "no other is left" in refused(capsys, *argv, "--resume", "--steps", 4)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(capsys, points_run):

@@ -33,7 +33,7 @@ def test_points_pass_unchanged():
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(InputError, match="unknown codec 'jpeg': use one of uint8, float"):
+    with pytest.raises(InputError, match="unknown codec 'jpeg': use one of uint8, uint16, float"):
         Codec("jpeg")
 
 

@@ -131,7 +131,8 @@ def test_only_a_coloured_background_colours_grey_images(background, expected):
     ("options", "message"),
     [
         ({"image_size": 0}, "image size 0 is impossible"),
-        ({"channels": 2}, "2 channels are impossible"),
+        ({"channels": 0}, "0 channels are impossible"),
+        ({"bits": 12}, "12 bits are impossible"),
         ({"background": "wite"}, "unknown background colour 'wite'"),
         ({"background": "#ff00ff80"}, "unknown background colour '#ff00ff80'"),
         ({"background": ""}, "unknown background colour ''"),

@@ -21,7 +21,7 @@ def one(folder, image, suffix=".png", /, background="white", **options):
     """What `image`, saved alone in `folder`, is loaded as: (C, H, W)."""
     folder.mkdir(exist_ok=True)
     image.save(folder / f"x{suffix}", **options)
-    data = load(str(folder), background=background)
+    data = load(str(folder), background=background, bits=8)
     assert (len(data), data.labels, data.skipped) == (1, None, ())
     return data.items[0]
 
@@ -108,7 +108,9 @@ def test_one_colour_declared_transparent(tmp_path, mode, colour, hole):
 def test_sixteen_bit_grey_with_a_transparent_value(tmp_path):
     rows = b"".join(b"\0" + struct.pack(">2H", 65535, 40000) for _ in range(2))
     (tmp_path / "x.png").write_bytes(png(2, 2, 16, 0, rows, chunk(b"tRNS", struct.pack(">H", 40000))))
-    assert load(str(tmp_path), background="black").items[0].tolist() == [[[255, 0], [255, 0]]]
+    assert load(str(tmp_path), background="black", bits=8).items[0].tolist() == [[[255, 0], [255, 0]]]
+    deep = load(str(tmp_path), background="#010101")  # one level of 255 is 257 of 65535
+    assert deep.items[0].tolist() == [[[65535, 257], [65535, 257]]]
 
 
 def test_sixteen_bit_rgb_is_scaled(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 import ancestral
 from ancestral import bound, cli, config, data, evaluation, likelihood, oracle, randomness, schedules
 from ancestral.bound import Bounder
+from ancestral.data import IMAGES
 from ancestral.report import likelihood_plot
 from conftest import stripes, untrained
 
@@ -172,8 +173,8 @@ def test_grey_levels_have_the_entropy_that_a_density_tells():
     x0 = std * randomness.normal((1, 2, 2), 0, "data", 0, range(n)).double()
     subjects = evaluation.Subjects((x0 * 127.5).round() / 127.5, list(range(n)))
     denoiser = oracle.Gaussian(schedules.cosine(200), 0.0, std)
-    *_, (_, end) = evaluation.walks(denoiser, subjects, 200, 0, 0, True, n, torch.device("cpu"))
-    bits = evaluation.bits_of_density(-likelihood.log_density(denoiser.schedule, end), size, True)
+    *_, (_, end) = evaluation.walks(denoiser, subjects, 200, 0, 0, IMAGES.level, n, torch.device("cpu"))
+    bits = evaluation.bits_of_density(-likelihood.log_density(denoiser.schedule, end), size, IMAGES.level)
     entropy = 0.5 * math.log2(2 * math.pi * math.e * std**2) + math.log2(127.5)
     mean, error = evaluation.mean(bits)
     assert mean == pytest.approx(entropy, abs=4 * error + 0.003)
@@ -183,7 +184,7 @@ def test_grey_levels_have_the_entropy_that_a_density_tells():
 def test_dequantising_stays_within_the_bin_of_each_level():
     subjects = evaluation.Subjects(torch.zeros(50, 1, 8, 8), list(range(50)))
     denoiser = oracle.Gaussian(schedules.cosine(4), 0.0, 0.5)
-    walks = evaluation.walks(denoiser, subjects, 1, 1, 3, True, 50, torch.device("cpu"))
+    walks = evaluation.walks(denoiser, subjects, 1, 1, 3, IMAGES.level, 50, torch.device("cpu"))
     x = next(walks).state.x * 127.5
     assert -0.5 <= x.min() < -0.49
     assert 0.49 < x.max() <= 0.5

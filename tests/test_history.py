@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral import cli, data, history, oracle, samplers, schedules, storage
+from ancestral import cli, data, history, oracle, samplers, schedules
 from ancestral import config as configs
-from ancestral.cli import train
+from ancestral.cli import fit
 from ancestral.config import METHODS, PAPERS, preset
-from ancestral.training import Trainer
+from ancestral.training import Checkpoints, Trainer
 from conftest import stripes
 
 TWO = ("--methods", "ddpm", "ddim")
@@ -28,7 +28,7 @@ QUICK = ("--steps", 3)
 def _few(monkeypatch):
     """Clouds of 60 points and quick previews: what is tested is the same, and a pass takes no time."""
     monkeypatch.setattr(history, "COUNT", 60)
-    monkeypatch.setattr(train, "LAST_STEPS", 2)
+    monkeypatch.setattr(fit, "LAST_STEPS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def whole(tmp_path_factory):
     out = tmp_path_factory.mktemp("history") / "all"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "COUNT", 60)
-        patch.setattr(train, "LAST_STEPS", 2)
+        patch.setattr(fit, "LAST_STEPS", 2)
         with pytest.raises(SystemExit) as stop:
             cli.main(["history", "--out", str(out), *map(str, QUICK)])
     assert stop.value.code == 0
@@ -68,7 +68,7 @@ def test_each_method_is_as_its_paper_has_it_and_runs(name, schedule, target, wei
     net = replace(config.net, width=16, blocks=1)
     few = replace(config.train, steps=2, batch_size=8)
     trainer = Trainer(replace(config, net=net, train=few), stripes() if base == "digits" else data.load("moons"), "cpu")
-    losses = [progress.loss.item() for progress in trainer.run()]
+    losses = [progress.loss for progress in trainer.run()]
     assert len(losses) == 2
     assert all(math.isfinite(loss) for loss in losses)
     model = trainer.model()
@@ -180,7 +180,7 @@ def test_all_is_there(whole):
 
 def test_ddim_is_a_copy_of_ddpm_with_its_own_sampler(whole):
     one, other = (
-        storage.read_tensors(whole / f"{name}-points" / "training.safetensors")[0] for name in ("ddpm", "ddim")
+        Checkpoints(whole / f"{name}-points" / "checkpoints").newest()[0].tensors for name in ("ddpm", "ddim")
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
     config = configs.Config.from_json((whole / "ddim-points" / "config.json").read_text())
@@ -211,8 +211,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, run):
         text = process.stdout.read()
         assert process.wait(60) == 0
     assert f"ancestral history {' '.join(argv)}" in text
-    state = tmp_path / "h" / "flow-points" / "training.safetensors"
-    assert 0 < int(storage.read_metadata(state)["step"]) < 100_000
+    assert 0 < Checkpoints(tmp_path / "h" / "flow-points" / "checkpoints").steps()[-1] < 100_000
     assert not (tmp_path / "h" / "history.json").exists()
 
 
@@ -232,7 +231,7 @@ def test_an_interrupted_run_goes_on_to_where_the_whole_one_ends(tmp_path, run, m
     assert "Stopped while training flow, and saved." in text
     monkeypatch.setattr(Trainer, "advance", advance)
     assert "training from step 4" in run("history", "--out", parts, "--steps", 6, "--methods", "flow")
-    one, other = (storage.read_tensors(path / "flow-points" / "training.safetensors")[0] for path in (whole, parts))
+    one, other = (Checkpoints(path / "flow-points" / "checkpoints").newest()[0].tensors for path in (whole, parts))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

@@ -27,6 +27,7 @@ LAYERS = [
     {"model"},
     {"evaluation", "history"},
     {"training", "report", "interop"},
+    {"doctor"},
     {"cli"},
 ]
 """A room imports from rooms above it in this list, never from its own row or below."""
@@ -131,6 +132,7 @@ def python(code):
         "from ancestral.cli import run; run(['--help'])",
         "from ancestral.cli import run\ntry: run(['train', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['sample', '--help'])\nexcept SystemExit: pass",
+        "from ancestral.cli import run\ntry: run(['doctor', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['evaluate', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['history', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['export', '--help'])\nexcept SystemExit: pass",

@@ -13,7 +13,8 @@ from ancestral import data, storage
 from ancestral.config import Config
 from ancestral.data import stream
 from ancestral.errors import InputError
-from ancestral.training import EMA, RunFolder, Trainer
+from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
+from ancestral.training.inputs import prepare
 from ancestral.training.optimiser import learning_rate
 from conftest import stripes, tiny_config
 
@@ -24,6 +25,11 @@ def run(config, dataset=None, folder=None, steps=None):
         if progress.step == steps:
             break
     return trainer
+
+
+def batch(trainer):
+    """What the network is asked about at the next step."""
+    return prepare(next(trainer.batches), trainer.places, trainer.config, trainer.facts, trainer.device)
 
 
 def assert_same_state(one, other):
@@ -53,7 +59,7 @@ def test_loss_falls_and_progress_tells_it():
     steps = list(Trainer(config, stripes(), "cpu").run())
     assert [p.step for p in steps] == list(range(1, 61))
     assert {p.steps for p in steps} == {60}
-    assert steps[-1].loss.item() < 0.8 * steps[0].loss.item()
+    assert steps[-1].loss < 0.8 * steps[0].loss
     assert steps[-1].seconds_left == 0
     assert all(p.images_per_second > 0 for p in steps)
     assert steps[1].lr == pytest.approx(learning_rate(config.train, 1))
@@ -119,13 +125,13 @@ def test_ema_warms_up():
 def test_ema_leaves_buffers_alone():
     """Averaged buffers are a known way to black images: the model's buffers are the network's own."""
     trainer = Trainer(tiny_config(steps=3), stripes(), "cpu")
-    trainer.denoiser.net.register_buffer("counter", torch.tensor(0))
+    name, buffer = next(iter(trainer.net.named_buffers()))
     for k, _ in enumerate(trainer.run()):
-        trainer.denoiser.net.counter.fill_(k)
+        buffer.fill_(k)
     model = trainer.model()
-    assert model.denoiser.net.counter.item() == 2
+    assert (dict(model.denoiser.net.named_buffers())[name] == 2).all()
     weights = dict(model.denoiser.net.named_parameters())
-    for (name, raw), average in zip(trainer.denoiser.net.named_parameters(), trainer.ema.weights, strict=True):
+    for (name, raw), average in zip(trainer.net.named_parameters(), trainer.ema.weights, strict=True):
         assert torch.equal(weights[name], average)
         assert not torch.equal(raw, average) or raw.eq(raw.flatten()[0]).all()
 
@@ -156,18 +162,18 @@ def test_flips_happen_to_half_of_the_images_and_only_when_asked():
     images[..., 0] = 255  # a bright left edge
     dataset = data.Dataset(images, None, (), "edges")
     config = tiny_config(batch_size=400)
-    plain, _ = Trainer(config, dataset, "cpu").batch(0)
+    plain, _ = batch(Trainer(config, dataset, "cpu"))
     assert (plain[..., 0] == 1).all()
-    flipped, _ = Trainer(
-        dataclasses.replace(config, data=dataclasses.replace(config.data, flip=True)), dataset, "cpu"
-    ).batch(0)
+    flipped, _ = batch(
+        Trainer(dataclasses.replace(config, data=dataclasses.replace(config.data, flip=True)), dataset, "cpu")
+    )
     left = (flipped[:, 0, 0, 0] == 1).float().mean().item()
     assert left == pytest.approx(0.5, abs=4 * 0.025)
     assert ((flipped[..., 0] == 1) ^ (flipped[..., -1] == 1)).all()
 
 
 def test_batches_are_scaled_and_labelled():
-    x0, condition = Trainer(tiny_config(batch_size=1000), stripes(), "cpu").batch(0)
+    x0, condition = batch(Trainer(tiny_config(batch_size=1000), stripes(), "cpu"))
     assert x0.unique().tolist() == [-1, 1]
     labels = condition["labels"]
     assert (labels == -1).float().mean().item() == pytest.approx(0.1, abs=4 * 0.0095)  # "no class"
@@ -180,7 +186,7 @@ def test_classes_may_be_left_out():
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, class_labels=False))
     trainer = Trainer(config, stripes(), "cpu")
     assert trainer.facts.classes == ()
-    assert trainer.batch(0)[1] == {}
+    assert batch(trainer)[1].keys() == {"keys"}  # of the dropout
 
 
 # -- the run folder ---------------------------------------------------------------------------------------------------
@@ -209,8 +215,9 @@ def test_a_run_is_a_function_of_its_config():
 
 def test_the_run_folder_holds_what_it_says(tiny_run):
     assert Config.from_json(tiny_run.config.read_text()) == tiny_config()
-    tensors, metadata = storage.read_tensors(tiny_run.state)
-    assert metadata["step"] == "6"
+    checkpoints = Checkpoints(tiny_run.checkpoints)
+    assert checkpoints.steps() == [3, 6]
+    tensors = checkpoints.newest()[0].tensors
     assert {name.split(".")[0] for name in tensors} == {"net", "ema", "adam"}
     model, _ = storage.read_tensors(tiny_run.model)
     for name, weight in model.items():
@@ -240,31 +247,19 @@ def test_state_of_another_network_is_refused(tiny_run, tmp_path):
 def test_the_log_forgets_what_will_be_written_again(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.begin(tiny_config())
-    for step in (50, 100, 150):
-        folder.append_log(step, 0.5, 1e-3, 99.0, 1.0)
+    for step, loss in ((50, 0.5), (100, 0.5), (150, 0.5)):
+        folder.append_log(progress(step, loss))
     folder.trim_log(100)
-    folder.append_log(150, 0.25, 1e-3, 99.0, 1.0)
+    folder.append_log(progress(150, 0.25))
     lines = folder.log.read_text().splitlines()
-    assert lines[0] == "step,loss,lr,images_per_second,seconds"
+    assert lines[0].startswith("step,loss,loss_1_of_8,")
+    assert lines[0].endswith(",seconds")
     assert [line.split(",")[:2] for line in lines[1:]] == [["50", "0.5"], ["100", "0.5"], ["150", "0.25"]]
+    assert {line.count(",") for line in lines} == {lines[0].count(",")}
 
 
-def test_a_full_disk_while_saving_keeps_the_last_checkpoint(tiny_run, tmp_path, monkeypatch):
-    folder = RunFolder(tmp_path / "run")
-    folder.begin(tiny_config())
-    trainer = run(tiny_config(), folder=folder)
-    before = {path: path.read_bytes() for path in (folder.model, folder.state)}
-
-    def full(*_):
-        raise storage.SafetensorError("I/O error: No space left on device (os error 28)")
-
-    trainer.step = 7
-    monkeypatch.setattr(storage.safetensors.torch, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        trainer.save(folder)
-    monkeypatch.undo()
-    assert {path: path.read_bytes() for path in before} == before
-    assert ancestral.load(folder.path, "cpu").step == 6
+def progress(step, loss):
+    return Progress(step, 1000, loss, (loss,) * 8, 1e-3, 1.0, 99.0, 1.0, 1.0, False)
 
 
 # -- precision, data, config ------------------------------------------------------------------------------------------
@@ -274,7 +269,7 @@ def test_a_full_disk_while_saving_keeps_the_last_checkpoint(tiny_run, tmp_path, 
 def test_precisions_learn_the_same(precision):
     config = tiny_config(steps=40, lr=3e-3, precision=precision)
     trainer = Trainer(config, stripes(), "cpu")
-    losses = [p.loss.item() for p in trainer.run()]
+    losses = [p.loss for p in trainer.run()]
     assert losses[-1] < 0.85 * losses[0]
     assert all(p.dtype == torch.float32 for p in trainer.parameters)
 
@@ -284,7 +279,7 @@ def test_points_train():
         configs.points(), train=dataclasses.replace(configs.points().train, steps=40, batch_size=64)
     )
     trainer = Trainer(config, data.load("moons"), "cpu")
-    losses = [p.loss.item() for p in trainer.run()]
+    losses = [p.loss for p in trainer.run()]
     assert losses[-1] < 0.95 * losses[0]
     points = trainer.model().sample(20, steps=5)
     assert points.shape == (20, 2)

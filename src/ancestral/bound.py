@@ -45,7 +45,7 @@ def prior_bits(schedule: Schedule, x0: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class Bounder:
     """How the bound is taken. `clip` keeps x̂_0 in [−1, 1], as the paper's evaluation does; see `reverse.cost` for
-    `variance` and `decoder`. The draws of x_t follow from (seed, t, index); `noise(shape)` replaces them.
+    `variance`, `decoder` and `level`. The draws of x_t follow from (seed, t, index); `noise(shape)` replaces them.
     """
 
     seed: int = 0
@@ -53,6 +53,7 @@ class Bounder:
     clip: bool = True
     decoder: Decoder = "exact"
     noise: Callable[[torch.Size], Tensor] | None = None
+    level: float = 2 / 255
 
     @torch.no_grad()
     def term(
@@ -67,7 +68,7 @@ class Bounder:
         p = denoiser.predict(x_t, t, **condition)
         if self.clip:
             p = Prediction(p.x0.clamp(-1, 1), p.eps, p.blend)  # the bound asks for x̂_0 alone
-        bits = cost(schedule, p, x0, x_t, t, self.variance, self.decoder)
+        bits = cost(schedule, p, x0, x_t, t, self.variance, self.decoder, self.level)
         return Term(t, bits, ((x0 - p.x0) ** 2).flatten(1).mean(1))
 
     def terms(

@@ -20,9 +20,6 @@ from ancestral.guidance import NO_CLASS
 from ancestral.likelihood import Flow, flow
 from ancestral.targets import Denoiser
 
-GREY_LEVEL = 1 / 127.5
-"""Between two neighbouring grey levels in [−1, 1]."""
-
 
 @dataclass(frozen=True)
 class Subjects:
@@ -172,28 +169,28 @@ def walks(
     steps: int,
     probes: int,
     seed: int,
-    dequantise: bool,
+    level: float | None,
     batch_size: int,
     device: torch.device,
 ) -> Iterator[Walk]:
     """Every state of the probability flow from t = 0 to T, batch by batch.
 
-    A density has no grey levels: `dequantise` adds noise that is uniform on the bin of each.
+    A density has no levels: where the items have, a `level` apart, noise is added that is uniform on the bin of each.
     """
     for rows, part, condition in subjects.batches(batch_size, device):
         x0 = part.x0
-        if dequantise:
+        if level is not None:
             z = randomness.normal(x0.shape[1:], seed, "dequantise", 0, part.indices, device)
-            x0 = x0 + GREY_LEVEL * (torch.special.ndtr(z) - 0.5)  # Φ(z) is uniform
+            x0 = x0 + level * (torch.special.ndtr(z) - 0.5)  # Φ(z) is uniform
         for state in flow(denoiser, x0, steps, probes, seed, "logsnr", part.indices, **condition):
             if not bool(state.x.isfinite().all()):
                 raise InputError(f"the flow leaves all numbers at t = {state.t}; it may need more --ode-steps")
             yield Walk(rows, state)
 
 
-def bits_of_density(nats: Tensor, size: int, dequantised: bool) -> Tensor:
-    """−log p in nats of items of `size` elements, in bits/dim; of grey levels where p is of the dequantised ones."""
-    return nats / (size * math.log(2)) - (math.log2(GREY_LEVEL) if dequantised else 0.0)
+def bits_of_density(nats: Tensor, size: int, level: float | None) -> Tensor:
+    """−log p in nats of items of `size` elements, in bits/dim: of levels so far apart, if p is of dequantised ones."""
+    return nats / (size * math.log(2)) - (math.log2(level) if level is not None else 0.0)
 
 
 class Mean(NamedTuple):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ancestral import __version__, hub, nets, samplers, schedules, storage, targets
 from ancestral.config import Config
 from ancestral.data.codec import Codec
-from ancestral.device import pick_device
+from ancestral.device import layout, pick_device
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS, ClassifierFree
@@ -65,7 +65,8 @@ class Model:
         guidance: float = 1.0,
         batch_size: int = 64,
     ) -> Tensor:
-        """Images 0..n−1 of a seed: uint8 (n, C, H, W), or float32 (n, 2) of points, on the CPU.
+        """Items 0..n−1 of a seed, on the CPU, in the data's own units: uint8, uint16 or float32 (n, C, *space) with 1
+        axis of space for signals, 2 for images, 3 for volumes, or float32 (n, 2) of points.
 
         `sampler` is a name of `samplers.BY_NAME`, with options or without ("heun:churn=10"), or a sampler of your own;
         left out, it is the one of the model's config. `steps` is its number of steps (DDIM 50, DDPM all).
@@ -142,18 +143,7 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the model file, atomically. Raises OSError where it cannot be written."""
-        metadata = {
-            "format": FORMAT,
-            "version": self.version,
-            "step": str(self.step),
-            "config": self.config.to_json(),
-            "schedule": json.dumps(self.denoiser.schedule.spec),
-            "target": self.denoiser.target.name,
-            "codec": self.facts.codec.kind,
-            "shape": json.dumps(self.facts.shape),
-            "classes": json.dumps(self.facts.classes),
-            "mean": json.dumps(self.facts.mean),
-        }
+        metadata = describing(self.denoiser, self.config, self.facts, self.step, self.version)
         storage.write_tensors(path, self.denoiser.net.state_dict(), metadata)
 
     def push(self, address: str, private: bool = False) -> str:
@@ -192,12 +182,31 @@ or in Python:
 """
 
 
+def describing(
+    denoiser: Diffusion, config: Config, facts: Facts, step: int, version: str = __version__
+) -> dict[str, str]:
+    """What the model file says beside the weights; `describe` reads it."""
+    return {
+        "format": FORMAT,
+        "version": version,
+        "step": str(step),
+        "config": config.to_json(),
+        "schedule": json.dumps(denoiser.schedule.spec),
+        "target": denoiser.target.name,
+        "codec": facts.codec.kind,
+        "limits": json.dumps(facts.codec.limits),
+        "shape": json.dumps(facts.shape),
+        "classes": json.dumps(facts.classes),
+        "mean": json.dumps(facts.mean),
+    }
+
+
 def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
     """The untrained network that a config asks for, for items of a shape. Raises InputError where they do not fit."""
     net, answers = config.net, 2 if config.process.learned_variance else 1
     if len(shape) == 1:
         return nets.MLP(shape[0], net.width, net.blocks, classes or None, out_features=answers * shape[0])
-    channels, height, width = shape
+    channels, *sides = shape
     unet = nets.UNet(
         channels=channels,
         width=net.width,
@@ -205,13 +214,14 @@ def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
         blocks=net.blocks,
         attention=net.attention,
         dropout=net.dropout,
-        image_size=max(height, width),
+        image_size=max(sides),
         out_channels=answers * channels,
         classes=classes or None,
         patch=net.patch,
         groups=net.groups,
+        dims=len(sides),
     )
-    unet.check_size(height, width)
+    unet.check_size(*sides)
     return unet
 
 
@@ -229,7 +239,7 @@ def build(config: Config, facts: Facts, schedule: Schedule | None = None) -> Dif
         )
     net = _scaled(build_net(config, facts.shape, len(facts.classes)), schedule, target)
     denoiser = Diffusion(net, schedule, target, train.times, train.weighting, process.learned_variance)
-    return denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return denoiser.to(memory_format=layout(1 + len(facts.shape)))  # type: ignore[call-overload,no-any-return]
 
 
 def _scaled(net: nn.Module, schedule: Schedule, target: Target) -> nn.Module:
@@ -303,13 +313,23 @@ def describe(path: Path, metadata: dict[str, str]) -> tuple[Config, Facts]:
         raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
     config = Config.from_json(metadata["config"], f"the config in {path}")
     shape, classes, mean = (_json_list(path, metadata, key) for key in ("shape", "classes", "mean"))
-    if len(shape) not in (1, 3) or not all(type(side) is int and side > 0 for side in shape):
+    if len(shape) not in (1, 2, 3, 4) or not all(type(side) is int and side > 0 for side in shape):
         raise _damaged(path, "shape")
     if not all(isinstance(name, str) for name in classes):
         raise _damaged(path, "classes")
     if not metadata["step"].isdecimal():
         raise _damaged(path, "step")
-    return config, Facts(shape, Codec(metadata["codec"]), classes, mean)
+    return config, Facts(shape, _codec(path, metadata), classes, mean)
+
+
+def _codec(path: Path, metadata: dict[str, str]) -> Codec:
+    """The codec; files written before 16-bit and float images name no limits, and have the usual ones."""
+    if "limits" not in metadata:
+        return Codec(metadata["codec"])
+    limits = _json_list(path, metadata, "limits")
+    if len(limits) != 2 or not all(type(value) in (int, float) for value in limits):
+        raise _damaged(path, "limits")
+    return Codec(metadata["codec"], (limits[0], limits[1]))
 
 
 def _json_list(path: Path, metadata: dict[str, str], key: str) -> tuple[Any, ...]:

@@ -38,6 +38,12 @@ def keys(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
     return _mix((torch.tensor(indices, dtype=torch.int64) ^ _signed(prefix)) + _signed(GAMMA))
 
 
+def words(keys: Tensor, count: int) -> Tensor:
+    """The first `count` 64-bit words of each key (B,): int64 (B, count), on the device of the keys."""
+    counters = _counters.__wrapped__ if torch.compiler.is_compiling() else _counters  # torch.compile warns of caches
+    return _mix(keys[:, None] ^ counters(count, keys.device))
+
+
 def uniform(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
     """U[0, 1) for each index: float64 of shape (len(indices),), on the CPU."""
     return _shift(keys(seed, stream, step, indices), 11).double() * 2.0**-53
@@ -60,7 +66,7 @@ def normal(
     work = torch.device("cpu" if torch.device(device).type == "mps" else device)
     size = math.prod(shape)
     key = keys(seed, stream, step, indices).to(work, non_blocking=True)
-    bits = _mix(key[:, None] ^ _counters((size + 1) // 2, work))
+    bits = words(key, (size + 1) // 2)
     radius = ((_shift(bits, 32) + 1) * 2.0**-32).double().log_().mul_(-2).sqrt_()  # the upper half: u in (0, 1]
     angle = (bits & 0xFFFFFFFF).double().mul_(2.0**-32 * 2 * math.pi)  # the lower half
     z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :size]
@@ -69,12 +75,12 @@ def normal(
 
 def permutation(n: int, seed: int, stream: str, step: int) -> Tensor:
     """A uniform permutation of 0..n−1: int64 of shape (n,), on the CPU."""
-    return _mix(keys(seed, stream, step, [0]) ^ _counters(n, torch.device("cpu"))).argsort()
+    return words(keys(seed, stream, step, [0]), n)[0].argsort()
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _counters(count: int, device: torch.device) -> Tensor:
-    """mix(j · γ) for j = 0..count−1: they depend on the size alone, so a sampling loop makes them once."""
+    """mix(j · γ) for j = 0..count−1: they depend on the size alone, so a loop makes them once."""
     return _mix(torch.arange(count, device=device) * _signed(GAMMA))
 
 

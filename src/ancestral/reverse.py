@@ -71,11 +71,13 @@ def cost(
     t: Time,
     variance: Variance,
     decoder: Decoder = "exact",
+    level: float = 2 / 255,
 ) -> Tensor:
     """The term of the bound that belongs to the step t → t − 1, in bits/dim of each image: shape (B,).
 
-    For t > 1 it is L_{t−1}; at t = 1 it is L_0, whose `decoder` counts the mass in bins of 2/255 by the "exact" normal
-    distribution or the "tanh" of the paper's code, or for data that is not grey levels takes the "density" itself.
+    For t > 1 it is L_{t−1}; at t = 1 it is L_0, whose `decoder` counts the mass in bins of the width `level`, grey
+    levels unless given, by the "exact" normal distribution or the "tanh" of the paper's code, or for data that has no
+    levels takes the "density" itself.
     """
 
     def step() -> Tensor:
@@ -88,7 +90,7 @@ def cost(
         if decoder == "density":
             return -bits(p.log_density(x0))
         cdf = tanh_cdf if decoder == "tanh" else torch.special.ndtr
-        return -bits(p.log_bins(x0, half_width=1 / 255, edge=0.999, cdf=cdf))  # (13)  L_0 = −log p_θ(x_0|x_1)
+        return -bits(p.log_bins(x0, half_width=level / 2, edge=1 - level / 4, cdf=cdf))  # (13)  L_0 = −log p_θ(x_0|x_1)
 
     if decoder not in ("exact", "tanh", "density"):
         raise InputError(f"unknown decoder {decoder!r}; there are exact, tanh and density")

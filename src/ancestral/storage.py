@@ -98,6 +98,17 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """The safetensors file of these tensors."""
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file atomically. Raises OSError where it cannot be written; the file before it stays."""
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -15,6 +15,7 @@ from ancestral import __version__
 from ancestral.errors import InputError
 
 VERBS = {
+    "doctor": "read a data set before training: faults, duplicates, time and memory",
     "train": "train a model on built-in data or on your own images",
     "sample": "draw images from a trained model: grid, files, animation, film strip",
     "evaluate": "how well a model knows its data: bits/dim",

@@ -71,9 +71,9 @@ def _complete(options: Options, model: "Model") -> Options:
 
     if options.data is None and model.config.preset == "imported":
         raise InputError("this model was imported, so say which data to evaluate it on: --data SOURCE")
-    images, schedule = likelihood.of_images(model), model.denoiser.schedule
-    if not images and options.decoder not in (None, "density"):
-        raise InputError(f"points have no grey levels to decode; leave --decoder {options.decoder} out")
+    levels, schedule = model.facts.codec.level, model.denoiser.schedule
+    if not levels and options.decoder not in (None, "density"):
+        raise InputError(f"points and floats have no grey levels to decode; leave --decoder {options.decoder} out")
     source = options.data if options.data is not None else model.config.data.source
     steps = options.ode_steps if options.ode_steps is not None else min(schedule.steps, ODE_STEPS)
     spaced(schedule, steps, "logsnr")  # refuses a number that does not fit
@@ -82,7 +82,7 @@ def _complete(options: Options, model: "Model") -> Options:
         "split": "test" if source in TESTED else "train",
         "variance": "learned" if model.denoiser.learned_variance else "large",
         "clip": True,
-        "decoder": "exact" if images else "density",
+        "decoder": "exact" if levels else "density",
         "ode_steps": steps,
         "probes": 0 if math.prod(model.facts.shape) <= EXACT else 1,
     }
@@ -95,23 +95,29 @@ def _load(options: Options, model: "Model") -> "Dataset":
     own, source = model.config.data, str(options.data)
     channels, height, width = model.facts.shape if len(model.facts.shape) == 3 else (None, 0, None)
     if source != own.source and channels in (1, 3) and height == width:  # other data is brought to the model's shape
-        own = dataclasses.replace(own, image_size=height, channels=channels)
+        bits: Any = {"uint8": 8, "uint16": 16}.get(model.facts.codec.kind)
+        own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
     try:
         dataset = data.load(
             source,
             image_size=own.image_size,
             channels=own.channels,
             background=own.background,
+            dims=own.dims,
+            bits=own.bits,
             split=options.split or "train",
         )
     except InputError as error:
         gone = source == own.source and "no such file" in str(error)
         hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
         raise InputError(f"{error}{hint}") from None
-    if dataset.shape != model.facts.shape or dataset.codec != model.facts.codec:
+    kind, known = dataset.codec.kind, model.facts.codec.kind
+    if dataset.shape != model.facts.shape or kind != known:
         raise InputError(
             f"{dataset.name} holds items of {_sides(dataset.shape)}, but the model knows {_sides(model.facts.shape)}; "
             "give --data of that shape"
+            if kind == known
+            else f"{dataset.name} holds {kind} numbers, but the model knows {known}; give --data of that kind"
         )
     return dataset
 
@@ -131,6 +137,11 @@ def _subjects(options: Options, model: "Model", dataset: "Dataset") -> tuple["Su
         notes.append('The data has no classes that the model knows, so it was asked for "no class".')
     elif classes:
         notes.append("The model was told the class of each image, so these are bits given the class.")
+    codec = model.facts.codec
+    if not codec.level and codec.scale != 1:
+        notes.append(
+            f"Densities are of the data scaled to [-1, 1]; in its own units add {math.log2(codec.scale):.4g} bits/dim."
+        )
     n = min(IMAGES, len(dataset)) if options.n is None else options.n
     return evaluation.choose(dataset, n, model.facts.codec, labels), notes
 

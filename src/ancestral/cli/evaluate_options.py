@@ -29,7 +29,7 @@ class Options:
     """Keep x̂_0 within [−1, 1], as sampling does unless it is told otherwise; None does."""
     decoder: Literal["exact", "tanh", "density"] | None = None
     """Last step: the normal distribution's mass of a grey level, the DDPM code's tanh for it, or a density. None is
-    exact for images, density for points."""
+    exact for data of 8 or 16 bits, density for points and floats."""
     ode: bool = False
     """Also the likelihood of the probability-flow ODE, of images with uniform noise within their grey levels."""
     ode_steps: int | None = None

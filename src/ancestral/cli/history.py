@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ancestral import config as configs
+from ancestral.cli.fit import fit
 from ancestral.cli.parse import parse
-from ancestral.cli.train import check, fit
+from ancestral.cli.train import check
 from ancestral.config import Config, SampleConfig
 from ancestral.errors import InputError
 
@@ -120,8 +121,7 @@ def _refuse_others(folder: "RunFolder", config: Config) -> None:
         raise InputError(
             f"{folder.path} holds a run with other settings (data, steps, seed or preset); give --out another folder"
         )
-    if folder.model.exists() and not folder.state.exists():
-        raise InputError(f"{folder.state} is gone, so the run cannot go on; give --out another folder")
+    folder.check_whole()
 
 
 def _same_training(one: Config, other: Config) -> bool:
@@ -146,7 +146,7 @@ def _trained(
     trainer = Trainer(config, dataset, device)
     if not folder.holds_run():
         folder.begin(config)
-    if folder.state.exists():
+    if folder.checkpoints.exists():
         trainer.load(folder)
     elif twin is not None:
         trainer.load(twin)

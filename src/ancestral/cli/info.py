@@ -29,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
     path = models.find(options.run)
     model = models.load(path, "cpu")
     config, facts, schedule = model.config, model.facts, model.denoiser.schedule
+    low, high = facts.codec.limits
     rows = {
         "model": options.run if hub.is_address(options.run) else str(path),
         "preset": config.preset,
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         if config.preset == "imported"
         else f"{model.step:,} of {config.train.steps:,} steps of {config.train.batch_size} "
         f"on {config.data.source}, seed {config.train.seed}",
-        "item": "x".join(str(side) for side in facts.shape) + f", coded as {facts.codec.kind}",
+        "item": "x".join(str(side) for side in facts.shape) + f", {facts.codec.kind} from {low:g} to {high:g}",
         "classes": ", ".join(facts.classes) or "none",
         "network": f"{sum(p.numel() for p in model.denoiser.parameters()):,} parameters, width {config.net.width}",
         "schedule": f"{schedule.spec['name']}, T = {schedule.steps}; x_T has {float(schedule.signal[-1]):.2g} of x_0",

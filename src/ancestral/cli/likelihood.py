@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def of_images(model: "Model") -> bool:
-    """Whether the model knows images of grey levels, and not points."""
-    return model.facts.codec.kind == "uint8"
-
-
 def measure(
     options: "Options", model: "Model", dataset: "Dataset", subjects: "Subjects", notes: Sequence[str], out: Path
 ) -> None:
@@ -34,10 +29,11 @@ def measure(
     terms = _bound(options, model, subjects)
     nats = _nats(options, model, subjects) if options.ode else None
     points = curve(terms)
-    scale, unit = (127.5, "0..255") if of_images(model) else (1.0, "units of the data")
-    plot = report.likelihood_plot(points, scale, unit)
+    codec = model.facts.codec
+    unit = f"0..{codec.limits[1]:.0f}" if codec.level else "units of the data"
+    plot = report.likelihood_plot(points, codec.scale, unit)
     tree = _tree(options, model, dataset, subjects, notes, terms, points, nats)
-    _show(options, model, dataset, tree, points, scale)
+    _show(options, model, dataset, tree, points, unit)
     report.write_json(out / "likelihood.json", tree)
     report.write_picture(out / "likelihood.png", plot)
     print(out / "likelihood.json", out / "likelihood.png", sep="\n")
@@ -49,7 +45,8 @@ def _bound(options: "Options", model: "Model", subjects: "Subjects") -> "Terms":
 
     assert options.variance is not None
     assert options.decoder is not None
-    bounder = Bounder(options.seed, options.variance, bool(options.clip), options.decoder)
+    level = model.facts.codec.level or 0.0  # of no matter to the density of data without levels
+    bounder = Bounder(options.seed, options.variance, bool(options.clip), options.decoder, level=level)
     denoiser = model.denoiser
     found = evaluation.cells(denoiser, subjects, bounder, options.passes, options.batch_size, model.device)
     count = len(evaluation.strata(denoiser.schedule.steps, options.passes))
@@ -72,7 +69,7 @@ def _nats(options: "Options", model: "Model", subjects: "Subjects") -> "Tensor":
         options.ode_steps,
         options.probes,
         options.seed,
-        of_images(model),
+        model.facts.codec.level,
         options.batch_size,
         model.device,
     )
@@ -105,7 +102,6 @@ def _tree(
 
     names = ("variance", "clip", "decoder", "passes", "seed", *(("ode_steps", "probes") if options.ode else ()))
     rows = {"L_T": terms.prior, "L_t": terms.bits[:, :-1].sum(1), "L_0": terms.bits[:, -1], "total": terms.total}
-    scale = 127.5 if of_images(model) else 1.0
     tree: dict[str, Any] = {
         "model": {"run": options.run, "step": model.step, "version": model.version},
         "data": {
@@ -124,12 +120,12 @@ def _tree(
             "bits_per_dim_of_a_step": [p.bits for p in points],
             "rate": [p.rate for p in points],
             "mean_square_error": [p.error for p in points],
-            "distortion": [scale * math.sqrt(p.error) for p in points],
+            "distortion": [model.facts.codec.scale * math.sqrt(p.error) for p in points],
         },
         "per_image": {"index": subjects.indices, "bits_per_dim": terms.total.tolist()},
     }
     if nats is not None:
-        bits = evaluation.bits_of_density(nats, math.prod(dataset.shape), of_images(model))
+        bits = evaluation.bits_of_density(nats, math.prod(dataset.shape), model.facts.codec.level)
         tree["ode"] = {"bits_per_dim": evaluation.mean(bits)._asdict(), "nats": evaluation.mean(nats)._asdict()}
         tree["per_image"] |= {"ode_bits_per_dim": bits.tolist()}
     return tree
@@ -141,18 +137,19 @@ def _show(
     dataset: "Dataset",
     tree: dict[str, Any],
     points: Sequence["Point"],
-    scale: float,
+    unit: str,
 ) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ancestral.data.arrays import NAMES
     from ancestral.evaluation import Mean
 
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     found = {name: Mean(**values) for name, values in tree["bits_per_dim"].items()}
     asked = len(points)
     how = f"{options.variance} variance, {'clipped' if options.clip else 'not clipped'}, {options.decoder} decoder"
-    kind, n = "images" if of_images(model) else "points", tree["data"]["images"]
+    kind, n = NAMES.get(len(dataset.shape) - 1, "points"), tree["data"]["images"]
     table = Table(show_header=False, box=None)
     table.add_column(style="bold")
     table.add_row("data", f"{n:,} of {len(dataset):,} {kind} of {dataset.name}, {options.split} split")
@@ -163,16 +160,16 @@ def _show(
     table.add_row("total", f"{_shown(found['total'])} bits/dim")
     if options.ode:
         divergence = f"{options.probes} probe{'s' * (options.probes != 1)}" if options.probes else "exact divergence"
-        nats = "" if of_images(model) else f" ({_shown(Mean(**tree['ode']['nats']))} nats)"
+        nats = "" if model.facts.codec.level else f" ({_shown(Mean(**tree['ode']['nats']))} nats)"
         bits = _shown(Mean(**tree["ode"]["bits_per_dim"]))
         table.add_row("ODE", f"{bits} bits/dim{nats}, {options.ode_steps} steps, {divergence}, not clipped")
     console.print(table)
     times = Table(box=None)
-    for name in ("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{' (0..255)' if scale != 1 else ''}"):
+    for name in ("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{f' ({unit})' if unit[0] == '0' else ''}"):
         times.add_column(name, justify="right")
     for p in _some(points):
         when = f"{p.first}" if p.first == p.last else f"{p.first}-{p.last}"
-        times.add_row(when, f"{p.bits:.2g}", f"{p.rate:.3f}", f"{scale * math.sqrt(p.error):.3g}")
+        times.add_row(when, f"{p.bits:.2g}", f"{p.rate:.3f}", f"{model.facts.codec.scale * math.sqrt(p.error):.3g}")
     console.print(times)
     for note in tree["data"]["notes"]:
         console.print(note)

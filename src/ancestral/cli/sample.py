@@ -1,8 +1,10 @@
 """`ancestral sample RUN`: images from a trained model, as a grid, files, an array, an animation or a film strip."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 ANIMATIONS = (".gif", ".webp")
 FRAMES = 40
 """States of the reverse process that are kept for pictures of it."""
+MOST_MEANS = 8
+"""Channels whose means are shown; more would be no line to read."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class Options:
     batch_size: int = 64
     """Images drawn at once. It changes memory and time, not the images."""
     out: Path | None = None
-    """A .png for a grid, .gif or .webp for an animation, .npz for an array, else a folder of single PNGs; None is a
-    grid in RUN/samples."""
+    """A .png for a grid, .gif or .webp for an animation, .npz for an array (images, signals, volumes or points) and
+    labels, else a folder of single PNGs; None is a grid in RUN/samples."""
     gif: Path | None = None
     """Also write an animation of the reverse process; the path may be left out."""
     film: Path | None = None
@@ -82,27 +86,30 @@ def main(argv: Sequence[str]) -> int:
     columns = 10 if len(model.facts.classes) == 10 else None
     keep = bool(options.gif or options.film or suffix in ANIMATIONS)
     items, labels, frames = _draw(model, options, sampler, keep)
+    limits = model.facts.codec.limits
+    grid = partial(report.picture, columns=columns, height=500, limits=limits)
+    animate = partial(report.animation, frames=frames, columns=columns, height=500, limits=limits)
     writes: list[tuple[Path, Callable[[Path], None]]] = []
     if suffix in ANIMATIONS:
-        writes.append((out, lambda path: report.animation(path, frames, columns, height=500)))
+        writes.append((out, animate))
     elif suffix == ".npz":
         writes.append((out, lambda path: report.write_array(path, items, labels)))
     elif suffix == ".png":
-        writes.append((out, lambda path: report.write_picture(path, report.picture(items, columns, height=500))))
+        writes.append((out, lambda path: report.write_picture(path, grid(items))))
     else:
         writes.append((out, lambda path: report.write_images(path, items)))
     if options.gif:
-        gif = _path(options.gif, folder / f"{name}.gif")
-        writes.append((gif, lambda path: report.animation(path, frames, columns, height=500)))
+        writes.append((_path(options.gif, folder / f"{name}.gif"), animate))
     if options.film:
         film = _path(options.film, folder / f"{name}-film.png")
-        writes.append((film, lambda path: report.write_picture(path, report.film(frames, height=96))))
+        writes.append((film, lambda path: report.write_picture(path, report.film(frames, height=96, limits=limits))))
     for path, write in writes:
         write(path)
         print(path)
-    if len(model.facts.mean) == 3:
-        colour = _numbers(channel_mean(items))
-        print(f"mean colour (0-255): samples {colour}; training data {_numbers(model.facts.mean)}")
+    facts, mean = model.facts, model.facts.mean
+    if 1 < len(mean) <= MOST_MEANS:
+        what = "mean colour (0-255)" if facts.codec.kind == "uint8" and len(mean) == 3 else "mean of each channel"
+        print(f"{what}: samples {_numbers(channel_mean(items))}; training data {_numbers(mean)}")
     return 0
 
 
@@ -148,8 +155,9 @@ def _check_out(out: Path, model: "Model") -> None:
         raise InputError(
             f"cannot write {out.suffix} files; --out takes .png, .gif, .webp, .npz or the name of a folder"
         )
-    if len(model.facts.shape) == 1:
-        raise InputError("points have no single images; give --out a .png, .gif, .webp or .npz")
+    from ancestral.report import check_png
+
+    check_png(model.facts.shape, model.facts.codec.dtype)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out a folder, or a name that ends in .png, .gif, .webp or .npz")
     if out.exists() and any(out.iterdir()):
@@ -189,4 +197,6 @@ def _path(given: Path, default: Path) -> Path:
 
 
 def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.1f}" for value in values)
+    """With as many places as the largest of them needs for four digits, one at least."""
+    places = max(1, 3 - math.floor(math.log10(max(map(abs, values)) or 1)))
+    return " ".join(f"{value:.{places}f}" for value in values)

@@ -1,6 +1,19 @@
 """What a run is: one frozen tree of dataclasses (`tree`), and the presets that return one (`presets`)."""
 
-from ancestral.config.presets import METHODS, PAPERS, POINTS, PRESETS, cifar10, digits, fashion, folder, points, preset
+from ancestral.config.presets import (
+    METHODS,
+    PAPERS,
+    POINTS,
+    PRESETS,
+    arrays,
+    cifar10,
+    digits,
+    fashion,
+    folder,
+    points,
+    preset,
+    suiting,
+)
 from ancestral.config.tree import (
     Config,
     DataConfig,
@@ -23,10 +36,12 @@ __all__ = [
     "ProcessConfig",
     "SampleConfig",
     "TrainConfig",
+    "arrays",
     "cifar10",
     "digits",
     "fashion",
     "folder",
     "points",
     "preset",
+    "suiting",
 ]

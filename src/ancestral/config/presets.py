@@ -62,6 +62,17 @@ def folder() -> Config:
     )
 
 
+def arrays() -> Config:
+    """Your own .npy or .npz file of images, signals or volumes, in the size and the channels that they have."""
+    base = digits()
+    return dataclasses.replace(
+        base,
+        preset="arrays",
+        data=DataConfig(""),
+        train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
+    )
+
+
 def points() -> Config:
     """Points of two moons: seconds, and every step can be seen."""
     return Config(
@@ -134,6 +145,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "fashion": fashion,
     "cifar10": cifar10,
     "folder": folder,
+    "arrays": arrays,
     "points": points,
     **{name: partial(method, digits) for name, method in METHODS.items()},
     **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},
@@ -146,3 +158,12 @@ def preset(name: str) -> Config:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
         raise InputError(f"there is no preset {name!r}; did you mean {near}? There are {', '.join(PRESETS)}")
     return PRESETS[name]()
+
+
+def suiting(source: str) -> str:
+    """The name of the preset that suits a data source, where none is asked for."""
+    if source in POINTS:
+        return "points"
+    if source in ("digits", "fashion", "cifar10"):
+        return source
+    return "arrays" if source.lower().endswith((".npy", ".npz")) else "folder"

@@ -1,8 +1,10 @@
-"""The one road for images of every source: 1..4 channels of any size in, the size and channels asked for out.
+"""The one road for images of every source: any channels, depth and size in, those asked for out.
 
-    composite on the background  ->  crop to the centre square  ->  resize, antialiased  ->  grey <-> RGB
+    depth  ->  composite on the background  ->  crop to the centre square  ->  resize, antialiased  ->  grey <-> RGB
 
-Compositing comes first: resizing would mix the hidden colour of transparent pixels into their neighbours.
+Compositing comes first: resizing would mix the hidden colour of transparent pixels into their neighbours. Channels mean
+colours only for integer images of 1..4 channels (grey, grey + alpha, RGB, RGBA) and float images of 1 or 3, unless as
+many as there are were asked for; else they are kept as they are. Signals and volumes can change their depth alone.
 """
 
 from dataclasses import dataclass
@@ -13,31 +15,41 @@ from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
+from ancestral.data.codec import LARGEST
 from ancestral.errors import InputError
 
 CHUNK = 1024  # images at a time, so that temporaries stay far below the result
+DEPTHS = {8: torch.uint8, 16: torch.uint16}
+WIDE = {torch.uint8: torch.int32, torch.uint16: torch.int64}
+"""Integers that hold a product of two of these."""
+LUMA = (19595, 38470, 7471)
+"""Red, green and blue in grey, of 2^16."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What to make of uint8 (N, C, H, W) images with C = 1..4 (grey, grey + alpha, RGB, RGBA).
-
-    Raises InputError if a field makes no sense.
-    """
+    """What to make of items (N, C, *space) of uint8, uint16 or float32. Raises InputError if a field makes no sense."""
 
     image_size: int | None = None
     """Side of the square result; None keeps the size."""
     channels: int | None = None
-    """1 or 3; None keeps grey images grey and colour images RGB."""
+    """1 or 3, or the images' own number, which keeps all channels as they are; None keeps grey images grey, colour
+    images RGB, and any other number of channels."""
     background: str = "white"
     """What shows through transparent pixels: a colour's name or #rrggbb."""
+    bits: int | None = None
+    """8 or 16 for integers of that depth; None keeps the depth."""
 
     def __post_init__(self) -> None:
         """Check all fields, the background too."""
         if self.image_size is not None and self.image_size < 1:
             raise InputError(f"image size {self.image_size} is impossible: give 1 or more pixels")
-        if self.channels not in (None, 1, 3):
-            raise InputError(f"{self.channels} channels are impossible: give 1 (grey) or 3 (RGB)")
+        if self.channels is not None and self.channels < 1:
+            raise InputError(
+                f"{self.channels} channels are impossible: give 1 (grey), 3 (RGB) or the images' own number"
+            )
+        if self.bits not in (None, *DEPTHS):
+            raise InputError(f"{self.bits} bits are impossible: give 8 or 16")
         _ = self.paint
 
     @cached_property
@@ -55,8 +67,8 @@ class Conversion:
 
     def refuse(self, name: str) -> None:
         """Raise InputError if an option for images was given, for `name` holds points."""
-        if self.image_size is not None or self.channels is not None:
-            raise InputError(f"{name} holds 2-D points, which have no image size and no channels: leave these out")
+        if (self.image_size, self.channels, self.bits) != (None, None, None):
+            raise InputError(f"{name} holds 2-D points, which have no image size, channels or bits: leave these out")
 
     def channels_of(self, grey: bool, transparent: bool) -> int:
         """Channels of the result, 1 or 3: a coloured background shines through grey but transparent images."""
@@ -64,35 +76,84 @@ class Conversion:
             return self.channels
         return 1 if grey and not (transparent and len(set(self.paint)) > 1) else 3
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Uint8 (N, C, H, W), N >= 1 -> uint8 (N, 1 or 3, size, size); `images` itself if there is nothing to do."""
-        count, have = images.shape[:2]
-        channels = self.channels_of(grey=have <= 2, transparent=have in (2, 4))
-        size = images.shape[2:] if self.image_size is None else (self.image_size, self.image_size)
-        if (have, *images.shape[2:]) == (channels, *size):
-            return images
-        out = torch.empty(count, channels, *size, dtype=torch.uint8)
+    def __call__(self, items: Tensor) -> Tensor:
+        """(N, C, *space), N >= 1 -> the same converted; `items` itself if there is nothing to do.
+
+        Raises InputError for what cannot be made of them.
+        """
+        self._check_space(items.ndim - 2)
+        count, have = items.shape[:2]
+        dtype = self._dtype(items.dtype)
+        channels = self._channels(have, items.is_floating_point(), items.ndim == 4)
+        size = items.shape[2:] if self.image_size is None else (self.image_size, self.image_size)
+        if (dtype, have, *items.shape[2:]) == (items.dtype, channels, *size):
+            return items
+        out = torch.empty(count, channels, *size, dtype=dtype)
         for start in range(0, count, CHUNK):
-            chunk = composite(images[start : start + CHUNK], self.paint)
+            chunk = deepen(items[start : start + CHUNK], dtype)
+            chunk = chunk if channels == have else composite(chunk, self.paint)
             out[start : start + CHUNK] = recolour(fit(chunk, self.image_size), channels)
         return out
 
+    def _check_space(self, dims: int) -> None:
+        if dims != 2 and self.image_size is not None:
+            raise InputError(
+                f"{dims}-D data is not resized: bring it to the size you want yourself, and leave --image-size out "
+                "(--image-size None)"
+            )
+
+    def _channels(self, have: int, floats: bool, images: bool) -> int:
+        """Channels of the result."""
+        colours = (1, 3) if floats else (1, 2, 3, 4)  # in floats nothing says which value is opaque
+        if self.channels == have:
+            return have
+        if not images or have not in colours:
+            if self.channels is None:
+                return have
+            raise InputError(
+                f"data of {have} channels cannot be given {self.channels}: leave --channels out, or give {have}"
+            )
+        if self.channels not in (None, 1, 3):
+            own = "" if have in (1, 3) else f"{have}, which keeps all as they are, "
+            raise InputError(
+                f"images of {have} channels cannot be given {self.channels}: give {own}1 (grey) or 3 (RGB)"
+            )
+        return self.channels_of(grey=have <= 2, transparent=have in (2, 4))
+
+    def _dtype(self, have: torch.dtype) -> torch.dtype:
+        """That of the result."""
+        if self.bits is not None and have.is_floating_point:
+            raise InputError(f"floating-point data cannot be given {self.bits} bits: leave --bits out (--bits None)")
+        return have if self.bits is None else DEPTHS[self.bits]
+
+
+def deepen(items: Tensor, dtype: torch.dtype) -> Tensor:
+    """Items of any shape between uint8 and uint16, rounded: 255 is 65535."""
+    if items.dtype == dtype:
+        return items
+    return ((items.int() + 128) // 257 if dtype == torch.uint8 else items.int() * 257).to(dtype)
+
 
 def composite(images: Tensor, paint: tuple[int, int, int]) -> Tensor:
-    """Uint8 (N, C, H, W) -> the same without alpha; grey + alpha stays grey if `paint` is grey, else becomes RGB."""
+    """Integer (N, C, H, W), C = 1..4, without alpha; grey + alpha stays grey if `paint` is grey, else becomes RGB.
+
+    `paint` is in 0..255. Images of 1 or 3 channels, floats too, have no alpha and are returned as they are.
+    """
     if images.shape[1] in (1, 3):
         return images
-    colour, alpha = images[:, :-1].int(), images[:, -1:].int()
-    under = torch.tensor(paint, dtype=torch.int32).view(1, 3, 1, 1)
+    most, wide = LARGEST[images.dtype], WIDE[images.dtype]
+    colour, alpha = images[:, :-1].to(wide), images[:, -1:].to(wide)
+    under = torch.tensor(paint, dtype=wide).view(1, 3, 1, 1) * (most // 255)
     if colour.shape[1] == 1 and len(set(paint)) == 1:
         under = under[:, :1]
-    return ((colour * alpha + under * (255 - alpha) + 127) // 255).to(torch.uint8)
+    return ((colour * alpha + under * (most - alpha) + most // 2) // most).to(images.dtype)
 
 
 def fit(images: Tensor, size: int | None) -> Tensor:
-    """Uint8 (N, C, H, W) -> (N, C, size, size): the largest centre square, resized with antialiasing.
+    """(N, C, H, W) -> (N, C, size, size): the largest centre square, resized with antialiasing.
 
-    This is torch's uint8 kernel, which equals Pillow's bicubic resize to one level of 255.
+    This is torch's uint8 kernel, which equals Pillow's bicubic resize to one level of 255; other numbers are resized in
+    float32, and integers rounded.
     """
     if size is None:
         return images
@@ -100,14 +161,20 @@ def fit(images: Tensor, size: int | None) -> Tensor:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = images[:, :, top : top + side, left : left + side]
-    return square if side == size else F.interpolate(square, size=(size, size), mode="bicubic", antialias=True)
+    if side == size:
+        return square
+    exact = square.float() if images.dtype == torch.uint16 else square
+    resized = F.interpolate(exact, size=(size, size), mode="bicubic", antialias=True)
+    return resized.round().clamp(0, 65535).to(images.dtype) if images.dtype == torch.uint16 else resized
 
 
 def recolour(images: Tensor, channels: int) -> Tensor:
-    """Uint8 (N, 1 or 3, H, W) -> (N, channels, H, W); grey is the luma of ITU-R 601, in Pillow's integers."""
+    """(N, 1 or 3, H, W) -> (N, channels, H, W); grey is the luma of ITU-R 601, for integers as in Pillow's."""
     if images.shape[1] == channels:
         return images
     if channels == 3:
         return images.expand(-1, 3, -1, -1)
-    red, green, blue = (images[:, i : i + 1].int() for i in range(3))
-    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(torch.uint8)
+    if images.is_floating_point():
+        return torch.tensor(LUMA).div(2**16).view(1, 3, 1, 1).mul(images).sum(1, keepdim=True)
+    red, green, blue = (weight * images[:, i : i + 1].to(WIDE[images.dtype]) for i, weight in enumerate(LUMA))
+    return ((red + green + blue + 2**15) >> 16).to(images.dtype)

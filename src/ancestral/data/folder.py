@@ -3,10 +3,13 @@
 Files are decoded by a pool of threads (Pillow lets go of Python's lock), each straight into its row of the result.
 """
 
+import io
 import os
 import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,10 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ancestral.data.convert import Conversion
+from ancestral.data.codec import LARGEST
+from ancestral.data.convert import DEPTHS, Conversion, deepen, recolour
 from ancestral.data.dataset import Dataset, one_line
+from ancestral.data.files import scan
 from ancestral.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -34,21 +39,16 @@ def load(root: Path, conversion: Conversion) -> Dataset:
     if not files:
         raise InputError(f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders")
     names = [one_line(file.relative_to(root).as_posix()) for file in files]
-    # The filters hold for all threads, so they are set here, once. A bomb is an error before it is decompressed.
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        if conversion.channels is None:
-            channels = max(pool.map(lambda file: _channels(file, conversion), files))
-            conversion = Conversion(conversion.image_size, channels, conversion.background)
-        first = next((image for image in (_decode(f, conversion) for f in files) if isinstance(image, Tensor)), None)
+    with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        conversion = settled(conversion, files, pool)
+        first = next((image for image in (decode(f, conversion) for f in files) if isinstance(image, Tensor)), None)
         if first is None:
-            reason = _decode(files[0], conversion)
+            reason = decode(files[0], conversion)
             raise InputError(f"no image in {one_line(root)} can be read, {names[0]} for example: {reason}")
-        items = torch.empty(len(files), *first.shape, dtype=torch.uint8)
+        items = torch.empty(len(files), *first.shape, dtype=first.dtype)
 
         def place(row: int) -> str | None:
-            image = _decode(files[row], conversion)
+            image = decode(files[row], conversion)
             if isinstance(image, str):
                 return image
             if image.shape != items.shape[1:]:
@@ -71,59 +71,92 @@ def load(root: Path, conversion: Conversion) -> Dataset:
 
 
 def find(root: Path) -> list[Path]:
-    """All files below `root` with an image's suffix, sorted; hidden ones aside.
+    """All files below `root` with an image's suffix, as `scan` finds them."""
+    files = scan(root, SUFFIXES)
+    return [files.path(index) for index in range(len(files))]
 
-    Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While inside, in all threads, Pillow's warnings are silent, but a bomb is an error before it is decompressed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def settled(conversion: Conversion, files: Sequence[Path | bytes], pool: ThreadPoolExecutor) -> Conversion:
+    """The conversion with channels and bits, where it leaves them open, as the headers of these files ask for.
+
+    Raises InputError for channels that no image file has.
     """
-    entered = set(root.resolve().parents)
-    found: list[Path] = []
-    for folder, below, files in os.walk(root, followlinks=True):
-        real = Path(folder).resolve()
-        below[:] = [] if real in entered else sorted(name for name in below if not name.startswith("."))
-        if real not in entered:
-            found += [Path(folder, f) for f in files if f.lower().endswith(SUFFIXES) and not f.startswith(".")]
-        entered.add(real)
-    return sorted(found)
+    if conversion.channels not in (None, 1, 2, 3, 4):
+        raise InputError(
+            f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
+        )
+    if conversion.channels is None:
+        conversion = replace(conversion, channels=max(pool.map(lambda file: _channels(file, conversion), files)))
+    if conversion.bits is None:
+        conversion = replace(conversion, bits=16 if all(map(_deep, files)) else 8)
+    return conversion
 
 
-def pixels(image: Image.Image) -> Tensor:
-    """A Pillow image of any mode -> uint8 (C, H, W), C = 1..4: grey, grey + alpha, RGB, RGBA."""
+def pixels(image: Image.Image, bits: int = 8) -> Tensor:
+    """A Pillow image of any mode -> uint8 (C, H, W), C = 1..4: grey, grey + alpha, RGB, RGBA.
+
+    With `bits` 16, those that Pillow keeps as deep (grey ones) are uint16.
+    """
     alpha = image.has_transparency_data
     if image.mode.startswith("I"):
-        return _sixteen_bits(image)
+        return deepen(_sixteen_bits(image), DEPTHS[bits])
     mode = ("L" if image.mode in GREY else "RGB") + ("A" if alpha else "")
     array = np.array(image.convert(mode))
     return torch.from_numpy(array.reshape(image.height, image.width, -1)).permute(2, 0, 1)
 
 
 def _sixteen_bits(image: Image.Image) -> Tensor:
-    """Grey of 16 bits, scaled to 8: 65535 is 255. (Pillow's own conversion clips all above 255.)"""
+    """Uint16 (1 or 2, H, W) of grey, and alpha where there is any. (Pillow's own conversion clips all above 255.)"""
     deep = np.asarray(image).astype(np.int64)
     if deep.min() < 0 or deep.max() > 65535:
         raise ValueError("its pixels are beyond 16 bits: save it with 8")
-    bands = [(deep + 128) // 257]
+    bands = [deep]
     if image.has_transparency_data:  # one grey value stands for "transparent"
-        bands.append(np.where(deep == image.info["transparency"], 0, 255))
-    return torch.from_numpy(np.stack(bands).astype(np.uint8))
+        bands.append(np.where(deep == image.info["transparency"], 0, 65535))
+    return torch.from_numpy(np.stack(bands).astype(np.uint16))
 
 
-def _open(file: Path) -> Image.Image:
-    if not file.is_file():  # a pipe would wait for ever
+def _with_alpha(image: Tensor, channels: int) -> Tensor:
+    """Integer (C, H, W), C = 1..4, as (2 or 4, H, W): grey or RGB, and alpha, opaque where there is none."""
+    if len(image) in (1, 3):
+        image = torch.cat([image, torch.full_like(image[:1], LARGEST[image.dtype])])
+    return torch.cat([recolour(image[None, :-1], channels - 1)[0], image[-1:]])
+
+
+def _open(file: Path | bytes) -> Image.Image:
+    """A file, or the bytes of one."""
+    if isinstance(file, Path) and not file.is_file():  # a pipe would wait for ever
         raise OSError("not a regular file")
-    if file.stat().st_size == 0:
+    if (len(file) if isinstance(file, bytes) else file.stat().st_size) == 0:
         raise OSError("the file is empty")
-    return Image.open(file, formats=FORMATS)
+    return Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS)
 
 
-def _channels(file: Path, conversion: Conversion) -> int:
+def _channels(file: Path | bytes, conversion: Conversion) -> int:
     """Channels that the file asks for, by its header alone; 1 if it has none that can be read."""
     with suppress(Exception), _open(file) as image:
         return conversion.channels_of(grey=image.mode in GREY, transparent=image.has_transparency_data)
     return 1
 
 
-def _decode(file: Path, conversion: Conversion) -> Tensor | str:
-    """Uint8 (C, H, W), or why the file cannot be read."""
+def _deep(file: Path | bytes) -> bool:
+    """Whether the file's grey has 16 bits, by its header alone; True if it has none that can be read."""
+    with suppress(Exception), _open(file) as image:
+        return image.mode.startswith("I")
+    return True
+
+
+def decode(file: Path | bytes, conversion: Conversion) -> Tensor | str:
+    """(C, H, W) of the channels and bits (8 for None) of `conversion`, or why the file cannot be read."""
     try:
         with _open(file) as image:
             if conversion.image_size is not None:  # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size
@@ -132,7 +165,10 @@ def _decode(file: Path, conversion: Conversion) -> Tensor | str:
             upright = image
             with suppress(Exception):  # a broken EXIF block is no reason to lose the picture
                 upright = ImageOps.exif_transpose(image)
-            return conversion(pixels(upright).unsqueeze(0))[0]
+            image_pixels = pixels(upright, conversion.bits or 8)
+            if conversion.channels in (2, 4):
+                image_pixels = _with_alpha(image_pixels, conversion.channels)
+            return conversion(image_pixels.unsqueeze(0))[0]
     except UnidentifiedImageError:
         return f"not an image of a kind that is read ({', '.join(FORMATS)})"
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):

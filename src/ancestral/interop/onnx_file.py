@@ -2,7 +2,8 @@
 
 Inputs are x, float32 (batch, *shape), index = t − 1, int64 (batch,), and for a model with classes labels, int64
 (batch,), negative for "no class"; output is what the network says, float32 of the shape of x. The metadata is JSON:
-the tables a_t and b_t (signal and noise, t = 0..T), the target, the shape, the codec and the classes.
+the tables a_t and b_t (signal and noise, t = 0..T), the target, the shape, the codec with its limits (the values that
+−1 and 1 stand for) and the classes.
 """
 
 import json
@@ -69,6 +70,7 @@ def metadata(model: Model) -> dict[str, str]:
         "learned_variance": model.denoiser.learned_variance,
         "shape": facts.shape,
         "codec": facts.codec.kind,
+        "limits": facts.codec.limits,
         "classes": facts.classes,
     }
     return {name: json.dumps(value) for name, value in values.items()}

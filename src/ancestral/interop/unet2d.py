@@ -9,7 +9,8 @@ from torch import nn
 from ancestral.config import NetConfig
 from ancestral.errors import InputError
 from ancestral.nets import UNet
-from ancestral.nets.unet import SelfAttention, Stage
+from ancestral.nets.layers import SelfAttention, Stage
+from ancestral.nets.unet import NOUNS
 
 DEFAULTS: dict[str, Any] = {
     "sample_size": None,
@@ -74,6 +75,8 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
         raise InputError(
             f"a UNet2DModel holds images, and this model is an {type(net).__name__} of points; use --to onnx"
         )
+    if net.dims != 2:
+        raise InputError(f"a UNet2DModel holds images, and this model is of {NOUNS[net.dims]}; use --to onnx")
     if net.patch > 1:
         raise InputError(
             f"the network folds {net.patch}x{net.patch} pixels into channels (patch {net.patch}), which a UNet2DModel "

@@ -32,8 +32,11 @@ class MLP(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The prediction (B, out_features) at time indices (B,); negative labels, or None, mean "no class"."""
+    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
+        """The prediction (B, out_features) at time indices (B,); negative labels, or None, mean "no class".
+
+        `keys` are those of the U-Net's dropout; there is none here, so they change nothing.
+        """
         temb = self.time(timestep_embedding(index, self.width))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1) if labels is None else labels

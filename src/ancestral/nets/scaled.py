@@ -19,8 +19,8 @@ class Scaled(nn.Module):
         self.register_buffer("scale_in", scale_in.float(), persistent=False)
         self.register_buffer("scale_out", scale_out.float(), persistent=False)
 
-    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
         """The scaled answer for x (B, *) at time indices (B,)."""
         shape = (-1, *[1] * (x.ndim - 1))
-        out: Tensor = self.net(self.scale_in[index].reshape(shape) * x, index, labels)
+        out: Tensor = self.net(self.scale_in[index].reshape(shape) * x, index, labels, keys)
         return self.scale_out[index].reshape(shape) * out

@@ -1,21 +1,35 @@
 """What is shown and written: grids, film strips, animations, plots, files."""
 
+from ancestral.report.contact import Row, Tile, check_sheet, contact_sheet, thumbnail, write_sheet
 from ancestral.report.curves import likelihood_plot
-from ancestral.report.files import write_array, write_images, write_json, write_picture
+from ancestral.report.environment import environment
+from ancestral.report.files import check_png, write_array, write_images, write_json, write_picture
 from ancestral.report.history import history
+from ancestral.report.page import About, DataFacts, write_page
 from ancestral.report.pictures import evenly, picture
 from ancestral.report.reverse import Frame, animation, film
 
 __all__ = [
+    "About",
+    "DataFacts",
     "Frame",
+    "Row",
+    "Tile",
     "animation",
+    "check_png",
+    "check_sheet",
+    "contact_sheet",
+    "environment",
     "evenly",
     "film",
     "history",
     "likelihood_plot",
     "picture",
+    "thumbnail",
     "write_array",
     "write_images",
     "write_json",
+    "write_page",
     "write_picture",
+    "write_sheet",
 ]

@@ -1,17 +1,21 @@
 """What is made as files: pictures, single PNGs, arrays, numbers as JSON."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.data.arrays import NAMES
 from ancestral.errors import InputError
 from ancestral.storage import atomic
 
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+DEPTHS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
+"""Channels of the images that a PNG holds (and Pillow writes): L, LA, RGB, RGBA, and I;16."""
 
 
 def write_picture(path: Path, image: Image.Image) -> None:
@@ -21,17 +25,34 @@ def write_picture(path: Path, image: Image.Image) -> None:
 
 
 def write_images(folder: Path, images: Tensor) -> None:
-    """Write uint8 images (N, C, H, W) as 000000.png and so on. Raises InputError where PNG lacks such channels."""
-    if images.shape[1] not in MODES:
-        raise InputError(f"PNG has no mode of {images.shape[1]} channels; write a .npz instead")
+    """Write images (N, C, H, W) as 000000.png and so on. Raises InputError for what `check_png` refuses."""
+    check_png(images.shape[1:], images.dtype)
     for number, image in enumerate(images):
         pixels = image.permute(1, 2, 0).contiguous().numpy()
         write_picture(folder / f"{number:06d}.png", Image.fromarray(pixels.squeeze(2) if len(image) == 1 else pixels))
 
 
+def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
+    """Raise InputError for items that are no single image of a depth and channels that PNG holds."""
+    kind = {1: "points", 2: "signals", 4: "volumes"}.get(len(shape))
+    if kind:
+        raise InputError(f"{kind} are no single images; give --out a .npz for numbers, or a .png, .gif or .webp")
+    if dtype not in DEPTHS:
+        raise InputError("PNG holds no floating-point images; give --out a .npz, or a .png for a grid in 8 bits")
+    if shape[0] not in DEPTHS[dtype]:
+        bits = torch.iinfo(dtype).bits
+        raise InputError(
+            f"PNG files of {bits} bits cannot hold {shape[0]} channels; give --out a .npz, or a .png for a grid in "
+            "8 bits"
+        )
+
+
 def write_array(path: Path, items: Tensor, labels: Tensor | None) -> None:
-    """Write uint8 `images` (N, C, H, W), or float32 `points` (N, 2), and `labels` (N,) where there are any, as .npz."""
-    arrays = {"images" if items.ndim == 4 else "points": items.numpy()}
+    """Write items as they are, and `labels` (N,) where there are any, as .npz.
+
+    They are called `points` (N, 2), `signals` (N, C, L), `images` (N, C, H, W) or `volumes` (N, C, D, H, W).
+    """
+    arrays = {NAMES.get(items.ndim - 2, "points"): items.numpy()}
     if labels is not None:
         arrays["labels"] = labels.cpu().numpy()
     with atomic(path) as temporary, temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Pictures of items: images tiled, points scattered. Everything that is shown or written is made of these."""
+"""Pictures of items: images and slices of volumes tiled, signals and points plotted. All that is shown is of these."""
 
 import io
 from collections.abc import Sequence
@@ -7,27 +7,37 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.report.signals import lines
+from ancestral.report.visible import in_bytes, in_colours, slices
+
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""
 
 
-def picture(items: Tensor, columns: int | None = None, height: int = 0) -> Image.Image:
-    """One picture of uint8 images (N, C, H, W), as a grid of `columns`, or of points (N, 2), as a scatter plot.
+def picture(
+    items: Tensor, columns: int | None = None, height: int = 0, limits: tuple[float, float] | None = None
+) -> Image.Image:
+    """One picture of items of any shape and depth: points (N, 2) as a scatter plot; else a grid of `columns`.
 
-    Small grids are enlarged by a whole factor, pixels kept square, to about `height` pixels (left alone for 0). Images
-    of other than 1 or 3 channels show their first channel.
+    Its cells are images (N, C, H, W), line plots of signals (N, C, L), or the three middle slices of volumes
+    (N, C, D, H, W). Two channels show the first, four and more the first three as RGB. `limits` are those of a codec,
+    the values that are black and white; None takes the least and largest there is of floats. Small grids are enlarged
+    by a whole factor, pixels kept square, to about `height` pixels (left alone for 0).
     """
     if items.ndim == 2:
         return scatter(items, height or 400)
-    return enlarge(tile(items, columns or max(1, round(len(items) ** 0.5))), height)
+    columns = columns or max(1, round(len(items) ** 0.5))
+    if items.ndim == 3:
+        return lines(items, columns, height, limits)
+    seen = in_bytes(items, limits)
+    return enlarge(tile(slices(seen) if items.ndim == 5 else seen, columns), height)
 
 
 def tile(images: Tensor, columns: int) -> Image.Image:
     """Uint8 images (N, C, H, W) side by side, `columns` a row, on mid-grey."""
     from torchvision.utils import make_grid
 
-    images = images if images.shape[1] in (1, 3) else images[:, :1]
-    grid = make_grid(images, nrow=columns, padding=PADDING, pad_value=128)
+    grid = make_grid(in_colours(images), nrow=columns, padding=PADDING, pad_value=128)
     return Image.fromarray(grid.permute(1, 2, 0).contiguous().numpy())
 
 

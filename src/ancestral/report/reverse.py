@@ -22,27 +22,35 @@ class Frame(NamedTuple):
     x0: Tensor
 
 
-def film(frames: Sequence[Frame], columns: int = 12, height: int = 0) -> Image.Image:
+def film(
+    frames: Sequence[Frame], columns: int = 12, height: int = 0, limits: tuple[float, float] | None = None
+) -> Image.Image:
     """Time from left to right: for each of the first items, x_t and below it what x_0 was then taken to be.
 
-    `height` is about that of one image.
+    `height` is about that of one image, `limits` are those of `picture`.
     """
     chosen = [frames[i] for i in evenly(columns, len(frames))]
     if chosen[0].x.ndim == 2:  # points are one cloud, not items to look at one by one
-        return _strip(chosen, slice(None), 3 * height)
+        return _strip(chosen, slice(None), 3 * height, limits)
     count = min(FILM_ITEMS, len(chosen[0].x))
-    return above([_strip(chosen, slice(i, i + 1), height) for i in range(count)], gap=12)
+    return above([_strip(chosen, slice(i, i + 1), height, limits) for i in range(count)], gap=12)
 
 
-def _strip(frames: Sequence[Frame], items: slice, height: int) -> Image.Image:
-    x = beside([picture(frame.x[items], 1, height) for frame in frames])
-    x0 = beside([picture(frame.x0[items], 1, height) for frame in frames])
+def _strip(frames: Sequence[Frame], items: slice, height: int, limits: tuple[float, float] | None) -> Image.Image:
+    x = beside([picture(frame.x[items], 1, height, limits) for frame in frames])
+    x0 = beside([picture(frame.x0[items], 1, height, limits) for frame in frames])
     return above([x, x0])
 
 
-def animation(path: Path, frames: Sequence[Frame], columns: int | None = None, height: int = 400) -> None:
+def animation(
+    path: Path,
+    frames: Sequence[Frame],
+    columns: int | None = None,
+    height: int = 400,
+    limits: tuple[float, float] | None = None,
+) -> None:
     """Write x_t falling from noise to samples as .gif or .webp: about three seconds, then the end stays for two."""
-    pictures = [picture(frame.x, columns, height) for frame in frames]
+    pictures = [picture(frame.x, columns, height, limits) for frame in frames]
     lasts = [80] * (len(pictures) - 1) + [2000]  # milliseconds
     with atomic(path) as temporary:
         pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=lasts, loop=0)

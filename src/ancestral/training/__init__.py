@@ -1,7 +1,9 @@
 """Training: the loop as a generator, the average of the weights, and the folder that a run lives in."""
 
+from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.ema import EMA
+from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
-from ancestral.training.trainer import Progress, Trainer
+from ancestral.training.trainer import Trainer
 
-__all__ = ["EMA", "Progress", "RunFolder", "Trainer"]
+__all__ = ["EMA", "Checkpoints", "Progress", "RunFolder", "Trainer"]

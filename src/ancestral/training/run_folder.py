@@ -2,12 +2,17 @@
 
 config.json            the whole config
 model.safetensors      the averaged weights, self-describing: all that sampling needs
-training.safetensors   raw weights, average, optimiser and step: all that going on needs
+checkpoints/           raw weights, average, optimiser and step, by step: all that going on needs
 samples/               grids drawn while training, and what `ancestral sample` draws
-log.csv                step, loss, learning rate, images per second, seconds
+log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
+notes.txt              what else the user should know: faults, and where it went on
+report.html            the run on one page
 """
 
+import contextlib
+import os
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +20,16 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME
+from ancestral.training.meters import BINS
+from ancestral.training.progress import Progress
 
-LOG_HEADER = "step,loss,lr,images_per_second,seconds"
+LOG_HEADER = ",".join(
+    [
+        *("step", "loss"),
+        *(f"loss_{number + 1}_of_{BINS}" for number in range(BINS)),
+        *("lr", "gradient_norm", "images_per_second", "seconds"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +49,9 @@ class RunFolder:
         return self.path / FILE_NAME
 
     @property
-    def state(self) -> Path:
-        """The training state."""
-        return self.path / "training.safetensors"
+    def checkpoints(self) -> Path:
+        """The folder of the training states."""
+        return self.path / "checkpoints"
 
     @property
     def samples(self) -> Path:
@@ -50,9 +63,34 @@ class RunFolder:
         """The log, as CSV."""
         return self.path / "log.csv"
 
+    @property
+    def notes(self) -> Path:
+        """The notes, as text."""
+        return self.path / "notes.txt"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
     def holds_run(self) -> bool:
         """Whether a run was begun here."""
-        return self.config.exists() or self.model.exists() or self.state.exists()
+        return self.config.exists() or self.model.exists() or self.checkpoints.exists()
+
+    def check_whole(self) -> None:
+        """Raise InputError where the checkpoints of a run that saved are gone: it cannot go on."""
+        if self.model.exists() and not self.checkpoints.exists():
+            raise InputError(
+                f"{self.checkpoints} is gone, so the run cannot go on; give --out another name to start anew"
+            )
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half-written."""
+        for path in [*self.path.glob(".*-*"), *self.checkpoints.glob(".*-*"), *self.samples.glob(".*-*")]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def begin(self, config: Config) -> None:
         """Make the folder and write the config. Raises InputError where a run is here already."""
@@ -78,20 +116,53 @@ class RunFolder:
         return Config.from_json(text, str(self.config))
 
     def trim_log(self, step: int) -> None:
-        """Drop the lines after `step`, which a resumed run is about to write again."""
+        """Drop the lines after `step`, which a resumed run is about to write again, and those cut short."""
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else [LOG_HEADER]
-        kept = [
-            line for line in lines[1:] if line.partition(",")[0].isdecimal() and int(line.partition(",")[0]) <= step
-        ]
+        whole = [line.split(",") for line in lines[1:] if line.count(",") == LOG_HEADER.count(",")]
+        kept = [",".join(line) for line in whole if line[0].isdecimal() and int(line[0]) <= step]
         storage.write_text(self.log, "\n".join([LOG_HEADER, *kept]) + "\n")
 
-    def append_log(self, step: int, loss: float, lr: float, images_per_second: float, seconds: float) -> None:
+    def append_log(self, progress: Progress) -> None:
         """Add a line to the log."""
+        numbers = [progress.loss, *progress.by_time, progress.lr, progress.gradient_norm, progress.images_per_second]
+        line = ",".join([str(progress.step), *(f"{number:.6g}" for number in numbers), f"{progress.seconds:.1f}"])
         with self.log.open("a", encoding="utf-8") as file:
-            file.write(f"{step},{loss:.6g},{lr:.6g},{images_per_second:.5g},{seconds:.1f}\n")
+            file.write(line + "\n")
+
+    def append_notes(self, step: int, notes: Sequence[str]) -> None:
+        """Add lines to the notes, with the step that they are of."""
+        if notes:
+            lines = [note if note.startswith("step ") else f"step {step}: {note}" for note in notes]
+            with self.notes.open("a", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
 
     def seconds(self) -> float:
         """How long the training took, by the log: each process that went on with it counted from 0."""
         lines = self.log.read_text(encoding="utf-8").splitlines()[1:] if self.log.exists() else []
         times = [float(line.rpartition(",")[2]) for line in lines]
-        return sum(time for time, after in zip(times, [*times[1:], 0.0], strict=True) if after < time)
+        return sum(time for time, after in zip(times, [*times, 0.0][1:], strict=True) if after < time)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """While inside, no other process may train here. Raises InputError where one does.
+
+        The system lets go of the lock however the process ends.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows has none of these
+            yield
+            return
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another process is training in {self.path}; wait for it, or give --out another name"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+            yield
+        finally:
+            os.close(handle)

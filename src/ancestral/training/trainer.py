@@ -1,195 +1,347 @@
 """The training loop, as a generator of `Progress`.
 
 Each step is a function of (config, data, step): the batch, the flips, t, ε and dropout all follow from (seed, step,
-index), so a run that was stopped and resumed is the run that was not.
+index), so a run that was stopped and resumed is the run that was not, and many processes train what one would.
 """
 
-import copy
+import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ancestral import model, randomness, storage
+from ancestral import model, storage
 from ancestral.config import Config
-from ancestral.data import Dataset, stream
-from ancestral.data.codec import IMAGES, POINTS
-from ancestral.data.statistics import channel_mean
-from ancestral.device import pick_device, pick_dtype
+from ancestral.data import Data
+from ancestral.data.loader import Batch, Loader
+from ancestral.data.reading import SourceLost
 from ancestral.errors import InputError
-from ancestral.guidance import NO_CLASS
-from ancestral.model import Facts, Model
+from ancestral.model import Model
+from ancestral.training import guard, state
+from ancestral.training.checkpoints import Checkpoint, Checkpoints
 from ancestral.training.ema import EMA
+from ancestral.training.engine import Engine, regions
+from ancestral.training.guard import Guard
+from ancestral.training.inputs import facts_of, prepare
+from ancestral.training.meters import LossByTime, Rate
 from ancestral.training.optimiser import learning_rate, make_adam, set_learning_rate
+from ancestral.training.progress import Outcome, Progress
 from ancestral.training.run_folder import RunFolder
-
-SMOOTHING = 0.98
-"""Weight of the past in the loss that is shown: single batches jump with the times they happened to draw."""
-
-ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
-"""What Adam keeps of each parameter."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The state after a step. The loss is a tensor on the device: asking for its value waits for the device."""
-
-    step: int
-    steps: int
-    loss: Tensor
-    """L_simple, smoothed over about fifty steps."""
-    lr: float
-    images_per_second: float
-    seconds: float
-    """Since this process began to train."""
-    seconds_left: float
-    """To the last step, at the rate of this process so far, pauses for pictures included."""
-    saved: bool
 
 
 class Trainer:
     """A denoiser, its average, its optimiser and its step: all that a checkpoint holds."""
 
-    def __init__(self, config: Config, dataset: Dataset, device: str = "auto") -> None:
+    def __init__(self, config: Config, dataset: Data, device: str = "auto") -> None:
         """Build everything, or raise InputError where config and data do not fit; nothing is written."""
         self.config, self.dataset = config, dataset
-        self.device = pick_device(device)
-        self.dtype = pick_dtype(config.train.precision, self.device)
+        self.engine = Engine(device, config.train.precision, config.engine.shard)
+        self.device, self.dtype = self.engine.device, self.engine.dtype
         self.facts = facts_of(dataset, config)
+        self.places = self.engine.places(config.train.batch_size)
+        if not self.places:
+            raise InputError(
+                f"--batch-size {config.train.batch_size} leaves nothing to do for some of {self.engine.world} processes"
+            )
+        self.micro = min(config.engine.micro_batch or len(self.places), len(self.places))
+        """Images at once; see EngineConfig."""
+        self.loader = Loader(
+            dataset,
+            seed=config.train.seed,
+            batch_size=config.train.batch_size,
+            places=self.places,
+            workers=config.engine.workers,
+        )
+        self.stopping = False
+        """Whether `stop` was called on this process."""
+        self.restart()
+
+    def restart(self) -> None:
+        """Be at step 0: fresh weights, which follow from the seed."""
+        config = self.config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
             self.denoiser = model.build(config, self.facts).to(self.device)
-        self.parameters = list(self.denoiser.parameters())
+        self.net = self.denoiser.net
+        if config.engine.compile:
+            for region in regions(self.net):
+                region.compile()
+        self.denoiser.net = self.engine.wrap(self.net)
+        self.parameters = list(self.net.parameters())
         self.ema = EMA(self.parameters, config.train.ema)
-        self.optimiser = make_adam(self.denoiser)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        self.step = 0
+        self.optimiser = make_adam(self.net)
+        self.guard = Guard()
+        self.by_time = LossByTime(self.denoiser.schedule.steps)
+        self._go_to(0)
 
-    def run(self, folder: RunFolder | None = None) -> Iterator[Progress]:
-        """Train up to `config.train.steps`, saving into `folder` at intervals and at the end.
+    def _go_to(self, step: int) -> None:
+        self.step = step
+        self.batches = self.loader.batches(step)
 
-        The consumer may stop at any time; `save` then keeps what there is.
+    def run(self, folder: RunFolder | None = None) -> Generator[Progress, None, None]:
+        """Train up to `config.train.steps`, saving into `folder` at intervals, at the end, and when `stop` is called.
+
+        Raises InputError where training cannot go on, and OSError where the last save fails.
         """
-        train = self.config.train
-        loss, window = None, _Rate(train.batch_size)
-        first, began = self.step, time.monotonic()
+        checkpoints = None if folder is None else self.checkpoints(folder)
+        try:
+            yield from self._steps(folder, checkpoints)
+        finally:
+            if checkpoints is not None:
+                checkpoints.settle()
+
+    def _steps(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> Generator[Progress, None, None]:
+        train, rate = self.config.train, Rate(self.config.train.batch_size)
+        done, began = 0, time.monotonic()
         while self.step < train.steps:
-            latest = self.advance()
-            loss = latest if loss is None else torch.lerp(latest, loss, SMOOTHING)
-            saving = folder is not None and (self.step % train.save_every == 0 or self.step == train.steps)
-            if folder is not None and saving:
-                self.save(folder)
-            rate, lr = window.tick(), learning_rate(train, self.step - 1)
-            done, seconds = self.step - first, time.monotonic() - began
-            left = (train.steps - self.step) * seconds / done
-            yield Progress(self.step, train.steps, loss, lr, rate, seconds, left, saving)
+            try:
+                outcome = self.advance()
+            except SourceLost as error:
+                raise SourceLost(f"{error}; {self._save_at_once(folder, checkpoints)}") from None
+            done += 1
+            notes = outcome.notes
+            if outcome.verdict == "return":
+                notes += (self._go_back(checkpoints),)
+            stopping = outcome.stopping or (self.stopping and self.engine.world == 1)
+            ending = stopping or self.step >= train.steps
+            saving = folder is not None and (ending or (self.step % train.save_every == 0 and not self.guard.bad))
+            if folder is not None and checkpoints is not None:
+                notes += self._save_or_say(folder, checkpoints, saving, ending)
+            seconds = time.monotonic() - began
+            yield Progress(
+                self.step,
+                train.steps,
+                math.nan if self.guard.loss is None else self.guard.loss,
+                self.by_time.means,
+                self._learning_rate(max(self.step - 1, 0)),
+                outcome.norm,
+                rate.tick(),
+                seconds,
+                (train.steps - self.step) * seconds / done,
+                saving,
+                stopping,
+                notes,
+            )
+            if stopping:
+                return
 
-    def advance(self) -> Tensor:
-        """One optimiser step. Returns its loss, still on the device."""
-        train, step = self.config.train, self.step
-        x0, condition = self.batch(step)
-        self.denoiser.train()
-        torch.manual_seed(int(randomness.keys(train.seed, "dropout", step, [0])))
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            times, losses = self.denoiser.losses(x0, train.seed, step, **condition)
-            loss = losses.mean()
-        self.optimiser.zero_grad()
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.unscale_(self.optimiser)
-        torch.nn.utils.clip_grad_norm_(self.parameters, train.clip_norm)
-        set_learning_rate(self.optimiser, learning_rate(train, step))
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        self.denoiser.times.learn(times, losses.detach())
+    def close(self) -> None:
+        """End the processes that read data."""
+        self.loader.close()
+
+    def stop(self) -> None:
+        """End `run` after the step in progress, saved. May be called from a signal handler, on any of the processes."""
+        self.stopping = True
+
+    def advance(self) -> Outcome:
+        """One optimiser step, or the decision not to take it. `step` is one more in either case."""
+        batch = next(self.batches)
+        losses, notes = self._gradients(batch)
+        with torch.no_grad():
+            t, all_losses, stopping = self._shared(losses)
+        self.engine.scaler.unscale_(self.optimiser)
+        norm = self.engine.gradient_norm(self.parameters)
+        loss = all_losses.mean().item()
+        # with loss scaling an infinite gradient is how the scale is found: the scaler then skips the step itself
+        verdict = self.guard.judge(loss, 0.0 if self.engine.scaler.is_enabled() else norm.item())
+        if verdict == "good":
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.train.clip_norm, norm)
+            set_learning_rate(self.optimiser, self._learning_rate(self.step))
+            self.engine.scaler.step(self.optimiser)
+            self.denoiser.times.learn(t, all_losses)
+            self.by_time.add(t, all_losses)
+            self.ema.update(self.parameters, self.step + 1)
+        else:
+            notes += (self._fault(t, all_losses, batch) + f": skipped ({self.guard.bad} in a row)",)
+        self.engine.scaler.update()
         self.step += 1
-        self.ema.update(self.parameters, self.step)
-        return loss.detach()
+        return Outcome(verdict, norm.item(), t, all_losses, stopping, batch.notes + notes)
 
-    def batch(self, step: int) -> tuple[Tensor, dict[str, Any]]:
-        """The clean images (batch_size, *) in [−1, 1] of a step, flipped where the config says so, and their labels."""
-        train, places = self.config.train, range(self.config.train.batch_size)
-        chosen = stream.batch(len(self.dataset), train.batch_size, train.seed, step)
-        x0 = self.facts.codec.encode(self.dataset.items[chosen].to(self.device, non_blocking=True))
-        if self.config.data.flip and x0.ndim == 4:
-            flip = randomness.uniform(train.seed, "flip", step, places) < 0.5
-            x0 = x0.flip(-1).where(flip.to(self.device)[:, None, None, None], x0)
-        if x0.ndim == 4:
-            x0 = x0.contiguous(memory_format=torch.channels_last)
-        if not self.facts.classes or self.dataset.labels is None:
-            return x0, {}
-        hidden = randomness.uniform(train.seed, "label", step, places) < train.label_dropout
-        labels = self.dataset.labels[chosen].masked_fill(hidden, NO_CLASS)
-        return x0, {"labels": labels.to(self.device, non_blocking=True)}
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(self.config.train, step) * self.guard.slower
+
+    def _gradients(self, batch: Batch) -> tuple[Tensor, tuple[str, ...]]:
+        """Leave the gradient of the mean loss in the parameters: (times and losses of this process's places, notes)."""
+        notes: tuple[str, ...] = ()
+        while True:
+            try:
+                return self._accumulate(batch), notes
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if self.engine.world > 1 or self.micro == 1:
+                    raise InputError(
+                        f"the memory of {self.device} does not suffice for {self.micro} images at once: give "
+                        f"--micro-batch {max(1, self.micro // 2)}, or a smaller network, and --resume"
+                    ) from None
+            self.micro //= 2
+            notes += (f"out of memory: going on with {self.micro} images at once, in the same batches",)
+            self.optimiser.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _accumulate(self, batch: Batch) -> Tensor:
+        """One pass over the batch, `micro` images at once: float64 (2, places) of times and losses, on the device."""
+        train, net, count = self.config.train, self.denoiser.net, len(self.places)
+        self.denoiser.train()
+        self.optimiser.zero_grad()
+        x0, condition = prepare(batch, self.places, self.config, self.facts, self.device)
+        table = []
+        for start in range(0, count, self.micro):
+            part = slice(start, start + self.micro)
+            some = {name: value[part] for name, value in condition.items()}
+            with self.engine.accumulating(net, last=start + self.micro >= count):
+                with self.engine.autocast():
+                    t, losses = self.denoiser.losses(x0[part], train.seed, self.step, self.places[part], **some)
+                # DDP and FSDP2 take the mean over the processes, so each gives its part of the sum times their number
+                loss = losses.sum() * (self.engine.world / train.batch_size)
+                self.engine.scaler.scale(loss).backward()
+            table.append(torch.stack([t.to(self.device, torch.float64), losses.detach().double()]))
+        return torch.cat(table, dim=1)
+
+    def _shared(self, mine: Tensor) -> tuple[Tensor, Tensor, bool]:
+        """Times and losses of the whole batch in its order, and whether some process was asked to stop: on the CPU."""
+        table = mine.new_zeros(3, self.config.train.batch_size)
+        table[:2, self.places.start :: self.engine.world] = mine
+        table[2, 0] = self.stopping
+        t, losses, stop = self.engine.total(table)
+        return t.long(), losses, bool(stop[0])
+
+    def _fault(self, t: Tensor, losses: Tensor, batch: Batch) -> str:
+        """What went wrong with the step just computed. All processes take part."""
+        items = torch.zeros(self.config.train.batch_size, dtype=torch.float64, device=self.device)
+        items[self.places.start :: self.engine.world] = batch.indices.to(self.device, torch.float64)
+        worst = guard.worst_layer(self.net)
+        names = self.engine.total(items).long().tolist()
+        return guard.describe(self.step, t, losses, names, worst, self.denoiser.schedule.steps)
+
+    def _go_back(self, checkpoints: Checkpoints | None) -> str:
+        """Return to the last good state with a lower learning rate. Raises InputError when that did not help before."""
+        before, failed = self.guard, self.step
+        if before.returns >= guard.RETURNS:
+            raise InputError(
+                f"training diverges again and again before step {failed}: try a lower --lr, or look at the data; "
+                "what was saved is untouched"
+            )
+        self.restart()
+        if checkpoints is not None:
+            checkpoints.settle()
+            self.engine.wait()
+            self._take(checkpoints, lambda facts: facts["guard"]["bad"] == 0)
+            self.engine.wait()
+            if self.engine.main:
+                checkpoints.forget(self.step)
+        before.returned(self.guard)
+        self.guard = before
+        return (
+            f"{guard.SKIPS} bad steps in a row: back to step {self.step}, with {self.guard.slower:g} times the "
+            "learning rate"
+        )
+
+    def checkpoints(self, folder: RunFolder) -> Checkpoints:
+        """The checkpoints of a run, as this config keeps them."""
+        return Checkpoints(folder.checkpoints, self.config.engine.keep, self.config.engine.keep_every)
 
     def model(self) -> Model:
-        """The denoiser with the averaged weights (a copy), as it would be saved now."""
-        averaged = copy.deepcopy(self.denoiser).requires_grad_(False)
-        for parameter, weight in zip(averaged.parameters(), self.ema.weights, strict=True):
-            parameter.copy_(weight)
-        return Model(averaged, self.config, self.facts, self.step)
+        """The denoiser with the averaged weights (a copy), as it would be saved now. All processes take part."""
+        with torch.random.fork_rng(devices=[]):
+            denoiser = model.build(self.config, self.facts).to(self.device).requires_grad_(False)
+        own = dict(state.averaged(self.engine, self.net, self.ema)) | dict(self.net.named_buffers())
+        for name, tensor in [*denoiser.net.named_parameters(), *denoiser.net.named_buffers()]:
+            tensor.copy_(own[name])
+        return Model(denoiser, self.config, self.facts, self.step)
 
     def save(self, folder: RunFolder) -> None:
-        """Write the training state, then the model. Raises OSError where they cannot be written; the old ones stay."""
-        storage.write_text(folder.config, self.config.to_json())
-        storage.write_tensors(folder.state, self.state(), {"step": str(self.step)})
-        self.model().save(folder.model)
+        """Write a checkpoint, then the model. Raises OSError where they cannot be written; the old ones stay."""
+        checkpoints = self.checkpoints(folder)
+        self._save(folder, checkpoints)
+        checkpoints.wait()
+
+    def _save_or_say(self, folder: RunFolder, checkpoints: Checkpoints, saving: bool, ending: bool) -> tuple[str, ...]:
+        """Save if it is time, in the background unless it is the end; the rest is what went wrong with the save before.
+
+        Raises OSError where the last save fails: that of an earlier one is none, since training goes on.
+        """
+        notes: tuple[str, ...] = ()
+        try:
+            if saving:
+                checkpoints.wait()
+            else:
+                checkpoints.check()
+        except OSError as error:
+            notes = (f"{error}; training goes on, and saves again at the next multiple of --save-every",)
+        if saving:
+            self._save(folder, checkpoints)
+        if ending:
+            checkpoints.wait()
+        return notes
+
+    def _save(self, folder: RunFolder, checkpoints: Checkpoints) -> None:
+        tensors = self.state()
+        if not self.engine.main:
+            return
+        averaged = {name.removeprefix("ema."): value for name, value in tensors.items() if name.startswith("ema.")}
+        buffers = {name: tensors[f"net.{name}"] for name, _ in self.net.named_buffers() if f"net.{name}" in tensors}
+        metadata = model.describing(self.denoiser, self.config, self.facts, self.step)
+        config = self.config.to_json()
+
+        def publish() -> None:
+            storage.write_text(folder.config, config)
+            storage.write_tensors(folder.model, averaged | buffers, metadata)
+
+        facts = {"guard": self.guard.state}
+        checkpoints.save(Checkpoint(self.step, tensors, facts), publish)
+
+    def _save_at_once(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:
+        """Keep what there is where training cannot go on, and say so; not where that takes all processes."""
+        if folder is None or checkpoints is None or self.engine.shard or not self.engine.main:
+            return "what was saved last is whole"
+        self._save(folder, checkpoints)
+        checkpoints.wait()
+        return f"saved after step {self.step}: --resume goes on"
 
     def state(self) -> dict[str, Tensor]:
-        """Weights, average and Adam's moments by parameter name, and the losses that importance draws from."""
-        tensors = {f"net.{name}": value for name, value in self.denoiser.net.state_dict().items()}
-        for (name, parameter), average in zip(self.denoiser.net.named_parameters(), self.ema.weights, strict=True):
-            tensors[f"ema.{name}"] = average
-            for key in ADAM_STATE if self.step else ():
-                tensors[f"adam.{key}.{name}"] = self.optimiser.state[parameter][key]
-        return tensors | {f"times.{name}": value for name, value in self.denoiser.times.state.items()}
+        """Weights, average and Adam's moments by parameter name, the losses that importance draws from, and the loss
+        scale; all on the CPU, in memory of their own. All processes take part.
+        """
+        tensors = state.gather(self.engine, self.net, self.ema, self.optimiser)
+        tensors |= {f"times.{name}": value.clone() for name, value in self.denoiser.times.state.items()}
+        scale = {name: torch.tensor(float(value)) for name, value in self.engine.scaler.state_dict().items()}
+        return tensors | {f"scaler.{name}": value for name, value in scale.items()}
 
-    def load(self, folder: RunFolder) -> None:
-        """Take up the state saved in `folder`. Raises InputError where it does not fit this config."""
-        tensors, metadata = storage.read_tensors(folder.state)
-        optimiser = self.optimiser.state_dict()
+    def load(self, folder: RunFolder) -> list[str]:
+        """Take up the newest whole checkpoint; the rest is what is wrong with newer ones, a line each.
+
+        Raises InputError where there is none, or where it does not fit this config.
+        """
+        return self._take(self.checkpoints(folder))
+
+    def _take(
+        self, checkpoints: Checkpoints, good: Callable[[Mapping[str, Any]], bool] = lambda facts: True
+    ) -> list[str]:
+        found, wrong = checkpoints.newest(good)
+        if found is None:
+            if wrong:
+                raise InputError(f"{wrong[0]}, and no other is left; give --out another name to start anew")
+            return wrong
         try:
-            step = int(metadata["step"])
-            net = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
-            self.denoiser.net.load_state_dict(net)
-            for number, (name, parameter) in enumerate(self.denoiser.net.named_parameters()):
-                self.ema.weights[number].copy_(tensors[f"ema.{name}"])
-                moments = {key: tensors[f"adam.{key}.{name}"] for key in ADAM_STATE}
-                # PyTorch's fused Adam walks memory, not indices: moments must lie in the parameter's own layout
-                optimiser["state"][number] = {
-                    key: torch.empty_like(parameter).copy_(value) if value.ndim else value
-                    for key, value in moments.items()
-                }
+            state.scatter(found.tensors, self.engine, self.net, self.ema, self.optimiser)
             for name, value in self.denoiser.times.state.items():
-                value.copy_(tensors[f"times.{name}"])
-        except (KeyError, RuntimeError, ValueError):
+                value.copy_(found.tensors[f"times.{name}"])
+            scale = {n.removeprefix("scaler."): v.item() for n, v in found.tensors.items() if n.startswith("scaler.")}
+            if scale and self.engine.scaler.is_enabled():
+                self.engine.scaler.load_state_dict(scale)
+            self.guard = Guard.restored(found.facts["guard"])
+        except (KeyError, RuntimeError, ValueError, TypeError):
             raise InputError(
-                f"{folder.state} does not fit the network of {folder.config}; one of them was changed"
+                f"{checkpoints.path(found.step)} does not fit the network of the run's config; one of them was changed"
             ) from None
-        self.optimiser.load_state_dict(optimiser)
-        self.step = step
+        self._go_to(found.step)
+        return wrong
 
 
-def facts_of(dataset: Dataset, config: Config) -> Facts:
-    """What a model trained on this data by this config will know of it."""
-    if not len(dataset):
-        raise InputError(f"{dataset.name} holds no items to train on")
-    images = dataset.items.ndim == 4
-    mean = channel_mean(dataset.items) if images else ()
-    classes = dataset.classes if config.data.class_labels else ()
-    return Facts(dataset.shape, IMAGES if images else POINTS, classes, mean)
-
-
-class _Rate:
-    """Images per second over the last steps."""
-
-    def __init__(self, batch_size: int, span: int = 20) -> None:
-        self.batch_size, self.span = batch_size, span
-        self.ticks = [time.monotonic()]
-
-    def tick(self) -> float:
-        """Count a step and return the rate."""
-        self.ticks = [*self.ticks[-self.span :], time.monotonic()]
-        return self.batch_size * (len(self.ticks) - 1) / max(self.ticks[-1] - self.ticks[0], 1e-9)
+def _out_of_memory(error: BaseException) -> bool:
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words

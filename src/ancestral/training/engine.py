@@ -1,0 +1,128 @@
+"""The processes that train together, by Accelerate: `accelerate launch` or torchrun starts them; one alone needs none.
+
+Process r of N works on the places r, r + N, r + 2N, ... of every global batch. Whatever has to be known of all of them
+goes through one sum a step (`total`), and is then the same on each.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ancestral.device import Precision, pick_device, pick_dtype
+
+
+class Engine:
+    """A process among the others: its device, its share of the work, and the sums over all."""
+
+    def __init__(self, device: str = "auto", precision: Precision = "auto", shard: bool = False) -> None:
+        """Join the processes that a launcher started. `shard` is FSDP2's way to hold the weights; one process has no
+        use for it. Raises InputError where there is no such device.
+        """
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate.utils import get_int_from_env
+
+        launched = get_int_from_env(["WORLD_SIZE"], 1) > 1
+        alone = pick_device(device) if not launched else None
+        ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
+        # precision is torch.autocast's (below): Accelerate's is one for all trainings of a process
+        self.accelerator = Accelerator(cpu=launched and device == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+        self.device = alone or self.accelerator.device
+        self.dtype = pick_dtype(precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        self.shard = shard and self.world > 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process prints and writes."""
+        return bool(self.rank == 0)
+
+    def places(self, count: int) -> range:
+        """Which of `count` places of a batch are this process's."""
+        return range(self.rank, count, self.world)
+
+    def wrap(self, net: nn.Module) -> nn.Module:
+        """The network as it is trained: alone as it is, copied (DDP), or with its weights shared out (FSDP2)."""
+        if self.world == 1:
+            return net
+        if not self.shard:
+            wrapped: nn.Module = self.accelerator.prepare_model(net, device_placement=False)
+            return wrapped
+        # torch's own call, since Accelerate's plug-in leaves it out on CPUs: so it is one path, and a tested one
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # a view is returned, and never changed in place
+        net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # all that FSDP2 can cut
+        mesh = init_device_mesh(self.device.type, (self.world,))
+        for region in regions(net):
+            fully_shard(region, mesh=mesh)
+        fully_shard(net, mesh=mesh)
+        return net
+
+    @contextlib.contextmanager
+    def accumulating(self, net: nn.Module, last: bool) -> Iterator[None]:
+        """Inside, gradients are summed over the processes only if this is the `last` micro-batch of the step."""
+        if self.shard:
+            net.set_requires_gradient_sync(last)  # type: ignore[operator]  # FSDP2 adds it to the module
+            yield
+        elif self.world > 1 and not last:
+            with self.accelerator.no_sync(net):
+                yield
+        else:
+            yield
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the network is asked."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def gradient_norm(self, parameters: list[nn.Parameter]) -> Tensor:
+        """The length of the whole gradient, the same on every process."""
+        return self.full(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum over the processes of a small tensor, on the CPU of each."""
+        if self.world > 1:
+            tensor = self.accelerator.reduce(tensor.to(self.device), "sum")
+        return tensor.cpu()
+
+    def memory(self) -> int:
+        """Bytes in use: the most so far on a GPU, else what this process holds now."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.accelerator.wait_for_everyone()
+
+    def full(self, tensor: Tensor) -> Tensor:
+        """The whole of a tensor that may be shared out; all processes ask together."""
+        whole: Tensor = tensor.full_tensor() if self.shard and hasattr(tensor, "full_tensor") else tensor
+        return whole
+
+    def like(self, parameter: Tensor, whole: Tensor) -> Tensor:
+        """The share that this process has of a whole tensor, in the memory layout of the parameter."""
+        if self.shard:
+            from torch.distributed.tensor import DTensor, distribute_tensor
+
+            if isinstance(parameter, DTensor):
+                whole = distribute_tensor(whole.to(self.device), parameter.device_mesh, parameter.placements)
+        # PyTorch's fused Adam walks memory, not indices: moments must lie in the parameter's own layout
+        return torch.empty_like(parameter).copy_(whole)
+
+
+def unwrap(net: nn.Module) -> nn.Module:
+    """The network inside DDP; FSDP2 changes its weights in place."""
+    inner = net.module if isinstance(net, nn.parallel.DistributedDataParallel) else net
+    return inner
+
+
+def regions(net: nn.Module) -> list[nn.Module]:
+    """The blocks that a network repeats: what is compiled, or gathered before use, one at a time."""
+    return [block for module in net.modules() if isinstance(module, nn.ModuleList) for block in module]

@@ -1,0 +1,96 @@
+"""Where the curves of a training go: log.csv always, and trackers that Accelerate knows by name."""
+
+import contextlib
+import difflib
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ancestral.errors import InputError
+from ancestral.training.meters import BINS
+from ancestral.training.progress import Progress
+from ancestral.training.run_folder import RunFolder
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The trackers of these names, of which "none" is no one. Raises InputError for one unknown or not installed."""
+    names = [name for name in names if name != "none"]
+    if not names:
+        return names
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    installed = [str(name) for name in get_available_trackers()]
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            near = difflib.get_close_matches(name, LOGGER_TYPE_TO_CLASS, n=1, cutoff=0.0)[0]
+            raise InputError(
+                f"there is no tracker {name!r}; did you mean {near}? There are {', '.join(LOGGER_TYPE_TO_CLASS)}"
+            )
+        if name not in installed:
+            raise InputError(f"the tracker {name} is not installed: pip install {name}, or leave it out of --trackers")
+    return names
+
+
+class Trackers:
+    """The log and the trackers of a run that goes on from `step`; a context, which closes them."""
+
+    def __init__(self, folder: RunFolder, names: Sequence[str], T: int, step: int) -> None:
+        self.folder = folder
+        self.labels = [f"loss by time/{n * T // BINS + 1}-{(n + 1) * T // BINS}" for n in range(BINS)]
+        self.trackers: list[Any] = []
+        self._failed = False
+        for name in chosen(names):
+            from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+            kind = LOGGER_TYPE_TO_CLASS[name]
+            options: dict[str, Any] = {}
+            if name == "tensorboard":  # points after `step` are of a run that was killed, and are drawn again
+                options = {"logging_dir": str(folder.path), "purge_step": step + 1}
+            elif name == "wandb":
+                options = {"dir": str(folder.path), "name": folder.path.name, "resume": "allow"}
+            tracker = kind("tensorboard" if name == "tensorboard" else "ancestral", **options)
+            tracker.start()
+            self.trackers.append(tracker)
+
+    def log(self, progress: Progress) -> str | None:
+        """Write the numbers of a step; a line on what went wrong, the first time. Training does not depend on it."""
+        by_time = {label: mean for label, mean in zip(self.labels, progress.by_time, strict=True) if mean == mean}
+        values = {
+            "loss": progress.loss,
+            "learning rate": progress.lr,
+            "gradient norm": progress.gradient_norm,
+            "images per second": progress.images_per_second,
+            **by_time,
+        }
+        try:
+            self.folder.append_log(progress)
+            self.folder.append_notes(progress.step, progress.notes)
+            for tracker in self.trackers:
+                tracker.log(values, step=progress.step)
+        except Exception as error:  # a full disk, a service that cannot be reached: whatever trackers raise
+            first, self._failed = not self._failed, True
+            return f"could not log step {progress.step}: {error}; training goes on" if first else None
+        return None
+
+    def picture(self, image: Image.Image, step: int) -> None:
+        """Hand a sample grid to the trackers that take pictures."""
+        for tracker in self.trackers:
+            with contextlib.suppress(Exception):  # as above
+                if tracker.name == "tensorboard":
+                    pixels = np.asarray(image.convert("RGB"))[None]
+                    tracker.log_images({"samples": pixels}, step=step, dataformats="NHWC")
+                elif hasattr(tracker, "log_images"):
+                    tracker.log_images({"samples": [image]}, step=step)
+
+    def __enter__(self) -> "Trackers":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for tracker in self.trackers:
+            with contextlib.suppress(Exception):
+                tracker.finish()

@@ -1,0 +1,155 @@
+"""Checkpoints: whole or not there, read back before an older one goes, and the newest whole one is found."""
+
+import json
+import threading
+
+import pytest
+import torch
+
+from ancestral import storage
+from ancestral.errors import InputError
+from ancestral.training import Checkpoints, RunFolder
+from ancestral.training.checkpoints import MANIFEST, TENSORS, Checkpoint
+
+
+def checkpoint(step, size=10, **facts):
+    return Checkpoint(step, {"w": torch.arange(size) + step}, facts)
+
+
+def saved(folder, *steps, keep=2, every=0):
+    checkpoints = Checkpoints(folder, keep, every)
+    for step in steps:
+        checkpoints.save(checkpoint(step))
+    checkpoints.wait()
+    return checkpoints
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(checkpoint(7, loss=0.1 + 0.2))
+    checkpoints.wait()
+    found, wrong = checkpoints.newest()
+    assert wrong == []
+    assert (found.step, found.facts) == (7, {"loss": 0.1 + 0.2})  # JSON keeps every bit of a float
+    assert torch.equal(found.tensors["w"], torch.arange(10) + 7)
+
+
+def test_the_newest_stay_and_those_of_every_nth_step(tmp_path):
+    assert saved(tmp_path / "a", 10, 20, 30, 40, 50).steps() == [40, 50]
+    assert saved(tmp_path / "b", 10, 20, 30, 40, 50, keep=1).steps() == [50]
+    assert saved(tmp_path / "c", 10, 20, 30, 40, 50, keep=1, every=20).steps() == [20, 40, 50]
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "gone", "manifest", "no manifest", "empty"])
+def test_a_damaged_one_gives_way_to_the_one_before(tmp_path, harm):
+    checkpoints = saved(tmp_path, 1, 2)
+    path = checkpoints.path(2)
+    content = bytearray((path / TENSORS).read_bytes())
+    if harm == "cut":
+        (path / TENSORS).write_bytes(content[:-1])
+    elif harm == "flipped":  # a bit that no parser would miss
+        content[-3] ^= 1
+        (path / TENSORS).write_bytes(content)
+    elif harm == "gone":
+        (path / TENSORS).unlink()
+    elif harm == "manifest":
+        (path / MANIFEST).write_text('{"format": 3}')
+    elif harm == "no manifest":
+        (path / MANIFEST).unlink()
+    else:
+        for file in path.iterdir():
+            file.unlink()
+    found, wrong = checkpoints.newest()
+    assert found.step == 1
+    assert len(wrong) == 1
+    assert "is no whole checkpoint" in wrong[0]
+
+
+def test_an_older_one_goes_only_after_the_new_one_was_read_back(tmp_path, monkeypatch):
+    """A disk that takes the bytes and gives back others: the old checkpoints stay, and the save says so."""
+    checkpoints = saved(tmp_path, 1, 2)
+    write = storage.write_bytes
+
+    def rotten(path, content):
+        write(path, content[:-1] + bytes([content[-1] ^ 1]))
+
+    monkeypatch.setattr(storage, "write_bytes", rotten)
+    checkpoints.save(checkpoint(3))
+    with pytest.raises(OSError, match="is the disk failing"):
+        checkpoints.wait()
+    assert checkpoints.steps() == [1, 2, 3]
+    assert checkpoints.newest()[0].step == 2
+
+
+def test_saving_does_not_hold_up_training_and_errors_come_once(tmp_path, monkeypatch):
+    checkpoints, go = Checkpoints(tmp_path), threading.Event()
+    write = Checkpoints.write
+
+    def slow(self, one):
+        assert go.wait(10)
+        if one.step == 2:
+            raise OSError("no room")
+        write(self, one)
+
+    monkeypatch.setattr(Checkpoints, "write", slow)
+    checkpoints.save(checkpoint(1))
+    checkpoints.check()  # returns at once, and there is nothing wrong yet
+    assert checkpoints.steps() == []
+    go.set()
+    checkpoints.wait()
+    assert checkpoints.steps() == [1]
+    checkpoints.save(checkpoint(2))
+    with pytest.raises(OSError, match="no room"):
+        checkpoints.wait()
+    checkpoints.check()
+    assert checkpoints.steps() == [1]
+
+
+def test_after_is_called_when_the_checkpoint_is_safe(tmp_path):
+    checkpoints, seen = Checkpoints(tmp_path), []
+    checkpoints.save(checkpoint(5), lambda: seen.append(checkpoints.verify(5)["step"]))
+    checkpoints.wait()
+    assert seen == [5]
+
+
+def test_training_that_went_back_forgets_what_came_after(tmp_path):
+    checkpoints = saved(tmp_path, 1, 2, 3, keep=9)
+    checkpoints.forget(1)
+    assert checkpoints.steps() == [1]
+
+
+def test_only_good_ones_are_gone_back_to(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=9)
+    for step in (1, 2, 3):
+        checkpoints.save(checkpoint(step, bad=step % 2))
+    checkpoints.wait()
+    assert checkpoints.newest(lambda facts: facts["bad"] == 0)[0].step == 2
+
+
+def test_a_manifest_holds_the_hash_that_a_user_can_check(tmp_path):
+    import hashlib
+
+    checkpoints = saved(tmp_path, 4)
+    manifest = json.loads((checkpoints.path(4) / MANIFEST).read_text())
+    assert manifest["sha256"][TENSORS] == hashlib.sha256((checkpoints.path(4) / TENSORS).read_bytes()).hexdigest()
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path):
+    folder = RunFolder(tmp_path)
+    saved(folder.checkpoints, 1)
+    (folder.checkpoints / ".000002-abc").mkdir()
+    (folder.checkpoints / ".000002-abc" / TENSORS).write_bytes(b"half")
+    (tmp_path / ".model-xyz.safetensors").write_bytes(b"half")
+    (tmp_path / ".hidden").write_text("not ours")
+    folder.tidy()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
+        [".hidden", "checkpoints", "000001", TENSORS, MANIFEST]
+    )
+
+
+def test_two_trainings_of_one_folder_are_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    with folder.locked(), pytest.raises(InputError, match="another process is training"), folder.locked():
+        pass
+    with folder.locked():
+        pass

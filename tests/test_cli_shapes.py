@@ -1,0 +1,141 @@
+"""Each kind of data through the command line: trained for three steps, sampled, described, evaluated."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ancestral
+
+RNG = np.random.default_rng(0)
+SMALL = ("--steps", "3", "--batch-size", "4", "--width", "16", "--mults", "1", "2", "--blocks", "1", "--attention")
+ANY = {
+    "bytes4": ((12, 4, 10, 10), "uint8", ("--channels", "4")),
+    "rectangles": ((12, 3, 12, 20), "float32", ()),
+    "odd": ((12, 7, 9, 11), "uint16", ()),
+    "signals": ((12, 2, 18), "float32", ("--dims", "1")),
+    "volumes": ((12, 1, 6, 5, 7), "uint16", ()),
+}
+
+
+def made(name):
+    shape, dtype, _ = ANY[name]
+    if dtype == "float32":
+        return RNG.uniform(20, 30, shape).astype(dtype)
+    return RNG.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The run folder of each kind of array, made when first asked for."""
+    root, runs = tmp_path_factory.mktemp("shapes"), {}
+
+    def get(name):
+        if name not in runs:
+            np.save(root / f"{name}.npy", made(name))
+            out = root / name
+            argv = ("train", "--data", root / f"{name}.npy", "--out", out, *ANY[name][2], *SMALL)
+            with pytest.raises(SystemExit) as stop:
+                ancestral.cli.main([str(word) for word in argv])
+            assert stop.value.code == 0
+            runs[name] = out
+        return runs[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_trains_samples_and_says_what_it_is(run, trained, tmp_path, name):
+    shape, dtype, _ = ANY[name]
+    folder = trained(name)
+    with Image.open(folder / "samples" / "000003.png") as picture:
+        assert picture.mode == "RGB"
+        assert picture.height > 100
+    run("sample", folder, "-n", "3", "--steps", "2", "--out", tmp_path / "x.npz", "--gif", tmp_path / "x.gif",
+        "--film", tmp_path / "f.png")  # fmt: skip
+    key = {3: "signals", 4: "images", 5: "volumes"}[len(shape)]
+    with np.load(tmp_path / "x.npz") as arrays:
+        items = arrays[key]
+    assert (items.dtype, items.shape) == (dtype, (3, *shape[1:]))
+    assert np.array_equal(items, ancestral.load(folder).sample(3, steps=2).numpy())
+    if dtype == "float32":
+        assert 19.9 < items.min() < items.max() < 30.1
+    with Image.open(tmp_path / "x.gif") as movie:
+        assert movie.n_frames == 3
+    told = run("info", folder)
+    assert "x".join(map(str, shape[1:])) in told
+    low, high = ancestral.load(folder).facts.codec.limits
+    assert f"{'float' if dtype == 'float32' else dtype} from {low:g} to {high:g}" in told
+
+
+def test_what_was_sampled_is_data_again(run, trained, tmp_path):
+    for name in ("signals", "volumes", "rectangles"):
+        folder = trained(name)
+        run("sample", folder, "-n", "4", "--steps", "1", "--out", tmp_path / f"{name}.npz")
+        assert ancestral.data.load(str(tmp_path / f"{name}.npz")).shape == ancestral.load(folder).facts.shape
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("signals", r"signals are no single images; give --out a .npz"),
+        ("volumes", r"volumes are no single images"),
+        ("rectangles", "PNG holds no floating-point images"),
+        ("odd", "PNG files of 16 bits cannot hold 7 channels"),
+    ],
+)
+def test_what_png_cannot_hold_is_refused_before_sampling(refused, trained, tmp_path, name, message):
+    assert message in refused("sample", trained(name), "--out", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_pngs_with_four_channels(run, trained, tmp_path):
+    out = run("sample", trained("bytes4"), "-n", "2", "--steps", "1", "--out", tmp_path / "pngs")
+    assert "mean of each channel: samples " in out
+    with Image.open(tmp_path / "pngs" / "000001.png") as image:
+        assert image.mode == "RGBA"
+        pixels = np.asarray(image).transpose(2, 0, 1)
+    assert np.array_equal(pixels, ancestral.load(trained("bytes4")).sample(2, steps=1)[1].numpy())
+
+
+def test_a_folder_of_sixteen_bit_files_from_end_to_end(run, tmp_path):
+    source, out = tmp_path / "deep", tmp_path / "run"
+    source.mkdir()
+    for number in range(8):
+        Image.fromarray(RNG.integers(0, 65536, (8, 8), dtype=np.uint16)).save(source / f"{number}.png")
+    run("train", "--data", source, "--image-size", "8", "--channels", "1", "--out", out, *SMALL)
+    assert ancestral.load(out).facts.codec.kind == "uint16"
+    run("sample", out, "-n", "3", "--steps", "2", "--out", tmp_path / "pngs")
+    with Image.open(tmp_path / "pngs" / "000002.png") as image:
+        assert image.mode == "I;16"
+        assert np.array_equal(np.asarray(image), ancestral.load(out).sample(3, steps=2)[2, 0].numpy())
+    assert torch.equal(ancestral.data.load(str(tmp_path / "pngs")).items, ancestral.load(out).sample(3, steps=2))
+    run("evaluate", out, "--likelihood", "-n", "4", "--passes", "3", "--ode", "--ode-steps", "2")
+    tree = json.loads((out / "evaluation" / "likelihood.json").read_text())
+    assert tree["settings"]["decoder"] == "exact"
+    assert tree["bits_per_dim"]["total"]["mean"] > 8  # random 16-bit numbers have 16
+
+
+def test_the_likelihood_of_floats_is_a_density(run, refused, trained):
+    folder = trained("signals")
+    assert "points and floats have no grey levels" in refused("evaluate", folder, "--likelihood", "--decoder", "exact")
+    told = run("evaluate", folder, "--likelihood", "-n", "4", "--passes", "3", "--ode", "--ode-steps", "2")
+    assert "4 of 12 signals" in told
+    assert "in its own units add 2.3" in told  # log2 of about 5
+    assert "nats" in told
+
+
+def test_data_of_another_kind_is_refused(refused, trained, tmp_path):
+    np.save(tmp_path / "x.npy", made("odd").astype(np.float32))
+    assert "holds float numbers, but the model knows uint16" in refused(
+        "evaluate", trained("odd"), "--likelihood", "--data", tmp_path / "x.npy"
+    )
+
+
+def test_signals_are_not_resized(refused, trained, tmp_path):
+    np.save(tmp_path / "x.npy", made("signals"))
+    argv = ("train", "--data", tmp_path / "x.npy", "--dims", "1", "--image-size", "8", "--out", tmp_path / "run")
+    assert "1-D data is not resized" in refused(*argv)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,554 @@
+"""`ancestral doctor`: planted faults are found by name, statistics are NumPy's, copies are copies."""
+
+import dataclasses
+import errno
+import io
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ancestral import config as configs
+from ancestral import data, doctor
+from ancestral.data import Dataset, folder
+from ancestral.doctor import cost, duplicates, files, values
+from conftest import stripes, tiny_config
+from test_data_folder import png
+
+EMOJI = Path(__file__).parent / "data" / "emoji"
+FOLDER = configs.folder()
+
+
+def examine(source, config=FOLDER, **options):
+    return doctor.examine(str(source), config, **{"steps": 0, "device": "cpu", **options})
+
+
+def found(report, code):
+    """The names of a finding; None where it was not made."""
+    return next((dict(finding.names) for finding in report.findings if finding.code == code), None)
+
+
+def codes(report):
+    return {finding.code for finding in report.findings}
+
+
+@pytest.fixture
+def emoji(tmp_path):
+    """A copy that may be spoiled."""
+    path = tmp_path / "emoji"
+    shutil.copytree(EMOJI, path)
+    return path
+
+
+def flat(path, colour, size=(32, 32), mode="RGB", **options):
+    Image.new(mode, size, colour).save(path, **options)
+
+
+# -- the ten faults ---------------------------------------------------------------------------------------------------
+
+FAULTS = {
+    "corrupt": "Food-Drink/corrupt.png",
+    "duplicates": "Food-Drink/twin.png",
+    "mode": "Food-Drink/cmyk.jpg",
+    "deep": "Food-Drink/deep.png",
+    "tiny": "Food-Drink/tiny.png",
+    "animated": "Food-Drink/animated.webp",
+    "empty": "Food-Drink/empty.png",
+    "suffix": "Food-Drink/really-a-jpeg.png",
+    "loop": "Food-Drink/loop",
+    "unreadable": "Food-Drink/unreadable.png",
+}
+
+
+def plant(root):
+    """One of each."""
+    place = root / "Food-Drink"
+    some = sorted(place.glob("*.png"))
+    (place / "corrupt.png").write_bytes(some[0].read_bytes()[:900])
+    with Image.open(some[1]) as image:
+        image.save(place / "twin.png", compress_level=1)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    Image.fromarray(noise, "CMYK").save(place / "cmyk.jpg", quality=95)
+    Image.fromarray((np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64)).save(place / "deep.png")
+    Image.fromarray(noise[:9, :7, :3].copy()).save(place / "tiny.png")
+    frames = [Image.fromarray(noise[:48, i : i + 48, :3].copy()) for i in (0, 8, 16)]
+    frames[0].save(place / "animated.webp", save_all=True, append_images=frames[1:], lossless=True)
+    (place / "empty.png").touch()
+    Image.fromarray(noise[::-1, :, :3].copy()).save(place / "really-a-jpeg.png", "JPEG")
+    (place / "loop").symlink_to(root, target_is_directory=True)
+    locked = place / "unreadable.png"
+    locked.write_bytes(some[2].read_bytes())
+    return locked
+
+
+@pytest.fixture
+def lock(monkeypatch):
+    """Take the right to read a file away, even from the superuser."""
+
+    def lock(path):
+        path.chmod(0)
+        opened = Path.open
+
+        def refuse(self, *args, **options):
+            if self == path:
+                raise PermissionError(errno.EACCES, "Permission denied", str(self))
+            return opened(self, *args, **options)
+
+        real = Image.open
+        monkeypatch.setattr(Path, "open", refuse)
+        monkeypatch.setattr(
+            files.Image, "open", lambda file, **options: refuse(file, "rb") if file == path else real(file, **options)
+        )
+
+    return lock
+
+
+def test_ten_planted_faults_are_all_named(emoji, tmp_path, lock, capsys, run, monkeypatch):
+    assert not codes(examine(emoji)) & set(FAULTS)
+    lock(plant(emoji))
+    monkeypatch.chdir(tmp_path)
+    text = run("doctor", emoji, "--steps", 0, "--json", "all.json", "--out", "sheet.png", "--device", "cpu")
+    tree = json.loads(Path("all.json").read_text(encoding="utf-8"))
+    findings = {finding["code"]: finding for finding in tree["findings"]}
+    for code, name in FAULTS.items():
+        assert list(findings[code]["names"]) == [name], code
+        assert f"{name}: {findings[code]['names'][name]}" in text
+        assert findings[code]["text"] in text
+        assert findings[code]["advice"]
+    assert findings["unreadable"]["names"][FAULTS["unreadable"]] == "Permission denied"
+    assert findings["deep"]["names"][FAULTS["deep"]] == "16 bits a channel"
+    assert findings["tiny"]["names"][FAULTS["tiny"]] == "7 x 9"
+    assert tree["trainable"]
+    assert (tree["files"]["found"], tree["files"]["read"], tree["count"]) == (69, 66, 66)
+    assert tree["files"]["bytes"] == sum(
+        path.stat().st_size
+        for path in emoji.rglob("*")
+        if path.is_file() and path.suffix != "" and path.stem not in ("corrupt", "empty", "unreadable")
+    )
+    with Image.open("sheet.png") as sheet:
+        assert sheet.width == 1240
+
+
+def test_what_cannot_be_opened_is_named_and_never_waited_for(tmp_path):
+    flat(tmp_path / "good.png", "red")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "dead.png").symlink_to("nowhere.png")
+    (tmp_path / "gone").symlink_to("missing-folder")
+    (tmp_path / "self.png").symlink_to("self.png")
+    (tmp_path / "album.png").mkdir()
+    flat(tmp_path / "album.png" / "inside.png", "blue")
+    report = examine(tmp_path)
+    assert set(found(report, "unreadable")) == {"pipe.png", "dead.png", "gone", "album.png"}
+    assert found(report, "unreadable")["dead.png"] == "a symbolic link to nowhere.png, which is not there"
+    assert found(report, "loop") == {"self.png": files.LOOP}
+    assert report.count == 2
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    flat(tmp_path / "good.png", "red")
+    (tmp_path / "locked").mkdir()
+    scan = os.scandir
+
+    def refuse(path="."):
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert found(examine(tmp_path), "unreadable") == {"locked/": "this folder cannot be listed: Permission denied"}
+
+
+def test_a_bomb_is_not_decoded(tmp_path):
+    flat(tmp_path / "good.png", "red")
+    (tmp_path / "bomb.png").write_bytes(png(40_000, 40_000, 8, 2, b""))
+    assert list(found(examine(tmp_path), "too_large")) == ["bomb.png"]
+
+
+def test_what_is_no_image_is_told_apart(tmp_path):
+    flat(tmp_path / "good.png", "red")
+    (tmp_path / "page.jpg").write_bytes(b"<!DOCTYPE html><html>404")
+    (tmp_path / "pointer.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid")
+    (tmp_path / "noise.webp").write_bytes(bytes(range(200)))
+    Image.new("RGB", (9, 9)).save(tmp_path / "scan.png", "TIFF")
+    named = found(examine(tmp_path), "not_image")
+    assert "web page" in named["page.jpg"]
+    assert "Git LFS" in named["pointer.png"]
+    assert "TIFF" in named["scan.png"]
+    assert "PNG, JPEG" in named["noise.webp"]
+
+
+def test_other_files_are_counted_and_unread_images_named(tmp_path):
+    flat(tmp_path / "good.png", "red")
+    for name in ("a.gif", "b.TIFF", "notes.txt", "more.txt", "README", ".hidden.png", ".DS_Store"):
+        (tmp_path / name).write_bytes(b"x")
+    report = examine(tmp_path)
+    assert set(found(report, "unread")) == {"a.gif", "b.TIFF"}
+    assert report.files.others == {".txt": 2, "no suffix": 1, ".gif": 1, ".tiff": 1}
+    assert report.files.hidden == 2
+
+
+def test_it_reads_what_training_reads(emoji):
+    plant(emoji)
+    report = examine(emoji)
+    dataset = data.load(str(emoji), image_size=32, channels=3)
+    assert report.count == len(dataset)
+    assert report.classes == doctor.summary(dataset).classes
+    lost = {line.partition(": ")[0] for line in dataset.skipped}
+    assert {item.name for item in report.files.lost if item.name != "Food-Drink/loop"} == lost
+
+
+def test_threads_change_nothing(emoji):
+    plant(emoji)
+    one, many = (json.loads(examine(emoji, threads=threads).to_json()) for threads in (1, 5))
+    assert one == many
+
+
+# -- statistics -------------------------------------------------------------------------------------------------------
+
+
+def test_statistics_of_a_folder_are_those_of_the_loaded_data(emoji):
+    items = data.load(str(EMOJI), image_size=32, channels=3).items.numpy().astype(np.float64)
+    got = examine(emoji).values
+    assert np.allclose(got.mean, items.mean((0, 2, 3)), atol=1e-9)
+    assert np.allclose(got.std, items.std((0, 2, 3)), atol=1e-9)
+    assert (got.low, got.high) == (items.min(), items.max())
+    assert (got.bottom, got.top) == ((items == 0).mean(), (items == 255).mean())
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        torch.randint(0, 256, (40, 3, 5, 7), dtype=torch.uint8),
+        torch.randint(0, 256, (40, 1, 6, 6), dtype=torch.uint8),
+        torch.randint(0, 65536, (30, 2, 5, 5), dtype=torch.int32).to(torch.uint16),
+        1e6 + torch.randn(2000, 4, 9, dtype=torch.float64).float(),
+        torch.rand(50, 2),
+        torch.randn(12, 1, 4, 5, 6),
+    ],
+    ids=["rgb", "grey", "16-bit", "signals", "points", "volumes"],
+)
+def test_statistics_in_memory_are_numpys(items):
+    got = doctor.summary(Dataset(items, None, (), "x")).values
+    array = items.numpy().astype(np.float64)
+    axes = tuple(axis for axis in range(array.ndim) if axis != 1)
+    assert np.allclose(got.mean, array.mean(axes), rtol=1e-12)
+    assert np.allclose(got.std, array.std(axes), rtol=1e-9)
+    assert (got.count, got.shape, got.low, got.high) == (len(items), items.shape[1:], array.min(), array.max())
+
+
+def test_colourfulness_is_the_papers():
+    rgb = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
+    expected = []
+    for red, green, blue in rgb.numpy().astype(float):
+        rg, yb = red - green, (red + green) / 2 - blue
+        expected.append(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
+    assert doctor.summary(Dataset(rgb, None, (), "x")).values.colourfulness == pytest.approx(
+        np.mean(expected), abs=0.01
+    )
+
+
+def test_grey_among_colour_counts_in_each_channel():
+    tally = values.Tally()
+    tally.add(torch.full((1, 1, 2, 2), 100, dtype=torch.uint8))
+    tally.add(torch.tensor([0, 50, 200], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 2, 2))
+    for _ in range(2):  # asking does not change it
+        assert tally.values().mean == (50, 75, 150)
+    assert (tally.values().flat, tally.values().grey) == (2, 0)
+
+
+def test_a_summary_is_quick(tmp_path):
+    dataset = data.load("digits")
+    began = time.process_time()
+    summary = doctor.summary(dataset)
+    assert time.process_time() - began < 1
+    assert summary.classes == {str(digit): 500 for digit in range(10)}
+
+
+# -- duplicates -------------------------------------------------------------------------------------------------------
+
+
+def white(path):
+    with Image.open(path) as image:
+        sheet = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(sheet, image.convert("RGBA")).convert("RGB")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda image: image.resize((128, 128), Image.Resampling.BICUBIC),
+        lambda image: image.resize((40, 40), Image.Resampling.LANCZOS),
+        lambda image: reencoded(image, 92),
+        lambda image: reencoded(image.resize((200, 200), Image.Resampling.BICUBIC), 80),
+    ],
+    ids=["larger", "smaller", "jpeg", "larger jpeg"],
+)
+def test_a_picture_saved_again_is_found(emoji, spoil):
+    originals = sorted(emoji.rglob("*.png"))
+    for path in originals:
+        spoil(white(path)).save(path.with_name(f"{path.stem}-again.png"))
+    report = examine(emoji)
+    groups = {frozenset(names) for kind, names in report.duplicates if kind == "alike"}
+    names = [path.relative_to(emoji).as_posix() for path in originals]
+    again = [frozenset({name, name.replace(".png", "-again.png")}) for name in names]
+    assert sum(pair in groups for pair in again) >= 0.95 * len(again)
+    assert groups <= set(again)
+    assert "duplicates" not in codes(report)
+
+
+def reencoded(image, quality):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer)
+
+
+def test_no_false_duplicates_among_flat_and_faint_images(tmp_path):
+    for level in range(0, 256, 10):
+        flat(tmp_path / f"grey{level}.png", (level, level, level))
+        flat(tmp_path / f"red{level}.png", (255, level, 128))
+    line = np.full((32, 32), 250, dtype=np.uint8)
+    for column in range(0, 32, 4):
+        drawn = line.copy()
+        drawn[:, column : column + 2] = 200
+        Image.fromarray(drawn).save(tmp_path / f"line{column}.png")
+    report = examine(tmp_path)
+    assert report.duplicates == ()
+    assert found(report, "flat") == {}
+
+
+def test_no_false_duplicates_among_the_digits_and_emoji():
+    assert examine("digits", configs.digits()).duplicates == ()
+    assert examine(EMOJI).duplicates == ()
+
+
+def test_exact_copies_are_grouped_and_crossing_classes_told(emoji):
+    first = sorted((emoji / "Food-Drink").glob("*.png"))[0]
+    shutil.copy(first, emoji / "Travel-Places" / "z.png")
+    shutil.copy(first, emoji / "Travel-Places" / "zz.png")
+    report = examine(emoji)
+    name = first.relative_to(emoji).as_posix()
+    assert report.duplicates == (("same", (name, "Travel-Places/z.png", "Travel-Places/zz.png")),)
+    assert set(found(report, "two_classes")) == {"Travel-Places/z.png", "Travel-Places/zz.png"}
+
+
+def test_a_thousand_equal_images_are_one_group_and_many_faint_ones_take_no_long():
+    rng = np.random.default_rng(0)
+    thumbs = rng.integers(0, 256, (1, duplicates.SIZE), dtype=np.uint8).repeat(1000, 0)
+    assert duplicates.find(thumbs, np.zeros(1000, np.uint64)) == [duplicates.Group("same", tuple(range(1000)))]
+    faint = (128 + rng.integers(0, 2, (5000, duplicates.SIZE))).astype(np.uint8)
+    (group,) = duplicates.find(faint, np.arange(5000, dtype=np.uint64))
+    assert len(group.members) == 5000
+
+
+# -- what is said of the data -----------------------------------------------------------------------------------------
+
+
+def test_sizes_that_differ_are_an_error_without_an_image_size(tmp_path, run, capsys):
+    flat(tmp_path / "a.png", "red", (40, 40))
+    flat(tmp_path / "b.png", "blue", (90, 30))
+    report = examine(tmp_path, configs.arrays())
+    assert found(report, "sizes") == {}
+    assert not report.trainable
+    assert report.values.shape == ()
+    assert examine(tmp_path).trainable
+
+
+def test_shapes_and_crop(tmp_path):
+    flat(tmp_path / "square.png", "red", (64, 64))
+    flat(tmp_path / "wide.png", "blue", (128, 64))
+    flat(tmp_path / "tall.png", "green", (64, 80))
+    report = examine(tmp_path)
+    assert report.files.ratios == {"3:4 to square": 1, "square": 1, "4:3 to 2:1": 1}
+    assert report.files.cropped == pytest.approx((0 + 0.5 + 0.2) / 3)
+    assert found(report, "aspect") == {"wide.png": "128 x 64 loses 50%"}
+    assert report.files.width == (64, 64, 128)
+
+
+def test_rotated_photographs_count_upright(tmp_path):
+    exif = Image.Exif()
+    exif[files.ORIENTATION] = 6
+    flat(tmp_path / "photo.jpg", "red", (80, 40), exif=exif)
+    report = examine(tmp_path)
+    assert (report.files.rotated, report.files.sizes) == (1, {"40 x 80": 1})
+    assert "rotated" in codes(report)
+
+
+def test_sixteen_bits_of_colour_are_seen(tmp_path):
+    (tmp_path / "deep.png").write_bytes(png(2, 2, 16, 2, b"".join(b"\0" + bytes(12) for _ in range(2))))
+    assert examine(tmp_path).files.depths == {"16": 1}
+
+
+def test_transparency_and_background(tmp_path):
+    flat(tmp_path / "clear.png", (255, 0, 0, 0), mode="RGBA")
+    flat(tmp_path / "solid.png", (255, 0, 0, 255), mode="RGBA")
+    blue = dataclasses.replace(FOLDER, data=dataclasses.replace(FOLDER.data, background="blue"))
+    report = examine(tmp_path, blue)
+    assert report.files.transparent == 1
+    assert report.values.mean == (127.5, 0, 127.5)
+    assert "laid on blue" in next(finding.text for finding in report.findings if finding.code == "transparent")
+
+
+def test_balance(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, count in (("many", 30), ("few", 2)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name / f"{number}.png")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "x.png").write_bytes(b"")
+    report = examine(tmp_path)
+    assert report.classes == {"few": 2, "many": 30, "none": 0}
+    assert {"imbalance", "small_class", "empty_class"} <= codes(report)
+    assert list(found(report, "empty_class")) == ["none"]
+
+
+def test_bytes_that_were_scaled_to_one_are_told(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 2, (20, 8, 8), dtype=np.uint8))
+    assert "range" in codes(examine(tmp_path / "x.npy", configs.arrays()))
+
+
+# -- other sources ----------------------------------------------------------------------------------------------------
+
+
+def test_arrays_points_and_signals(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
+    images[5] = images[3]
+    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(24) % 2)
+    report = examine(tmp_path / "images.npz", configs.arrays())
+    assert report.duplicates == (("same", ("item 3", "item 5")),)
+    assert report.classes == {"0": 12, "1": 12}
+    assert report.files is None
+    np.save(tmp_path / "signals.npy", rng.normal(size=(30, 2, 16)).astype(np.float32))
+    config = configs.arrays()
+    one = dataclasses.replace(config, data=dataclasses.replace(config.data, dims=1))
+    assert examine(tmp_path / "signals.npy", one).values.shape == (2, 16)
+    assert examine("moons", configs.points()).values.shape == (2,)
+
+
+def test_digits_in_full(run, tmp_path):
+    text = run("doctor", "digits", "--steps", 1, "--out", tmp_path, "--device", "cpu")
+    assert "digits: 5,000 items of 1 x 28 x 28 for the preset digits" in text
+    assert "each item is seen 11.5 times" in text
+    assert "ancestral train digits" in text
+    assert (tmp_path / "digits.png").exists()
+
+
+# -- the estimate -----------------------------------------------------------------------------------------------------
+
+
+def test_the_estimate_adds_up(emoji):
+    report = examine(emoji, steps=2)
+    got = report.estimate
+    trainer_parameters = 658_796
+    assert abs(got.parameters / trainer_parameters - 1) < 0.2
+    assert got.seconds == pytest.approx(got.seconds_per_step * FOLDER.train.steps)
+    assert got.weights == got.parameters * 20
+    assert got.data == 60 * 3 * 32 * 32
+    assert got.memory >= got.weights + got.data
+    assert got.measured == 2
+    assert "memorisation" in codes(report)
+
+
+def test_a_step_that_takes_long_is_scaled_up(monkeypatch):
+    monkeypatch.setattr(cost, "PATIENCE", 0.0)
+    estimated = doctor.estimate(tiny_config(), stripes(), 40, "cpu", steps=3)
+    assert (estimated.scaled_from, estimated.measured, estimated.batch_size) == (4, 1, 8)
+
+
+def test_a_preset_that_does_not_fit_is_an_error_of_the_report(emoji, tmp_path, capsys):
+    config = dataclasses.replace(FOLDER, data=dataclasses.replace(FOLDER.data, image_size=3))
+    report = examine(emoji, config, steps=1)
+    assert "refused" in codes(report)
+    assert not report.trainable
+    assert report.estimate is None
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_json_alone_prints_nothing_else(emoji, tmp_path, run):
+    tree = json.loads(run("doctor", "--json", emoji, "--steps", 0, "--out", tmp_path / "out"))
+    assert tree["count"] == 60
+    assert (tmp_path / "out" / "emoji.png").exists()
+
+
+def test_names_are_shown_as_they_are(tmp_path, run):
+    place = tmp_path / "my [red]photos :cat: ü"
+    place.mkdir()
+    flat(place / "good.png", "red")
+    (place / "bad [bold]x[bold]\n\x1b[31m.png").write_bytes(b"")
+    text = run("doctor", place, "--steps", 0, "--out", tmp_path)
+    assert r"bad [bold]x[bold]\n\x1b[31m.png: zero bytes long" in text
+    assert "my [red]photos :cat: ü: 1 item of" in text
+
+
+def test_the_sheet_shows_the_classes(emoji):
+    sheet = np.asarray(examine(emoji).sheet)
+    dataset = data.load(str(EMOJI), image_size=32, channels=3)
+    first = dataset.items[0].permute(1, 2, 0).numpy().repeat(2, 0).repeat(2, 1)
+    rows, columns = np.where((sheet[:-63, :-63] == first[0, 0]).all(-1))
+    assert any((sheet[y : y + 64, x : x + 64] == first).all() for y, x in zip(rows, columns, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([], "SOURCE is missing"),
+        (["nowhere"], "no such file or folder: 'nowhere'"),
+        (["digit"], "did you mean digits?"),
+        (["notes.txt"], "cannot be read as data"),
+        (["picture.png"], "give a folder"),
+        (["empty"], "no images in empty"),
+        (["texts"], "no images in texts, but 2 other files (.csv, .txt), a.csv for example"),
+        (["broken"], "the one image file in broken cannot be read: a.png is zero bytes long"),
+        (["photos", "--preset", "foldr"], "did you mean folder?"),
+        (["photos", "--steps", "-1"], "--steps must be at least 0"),
+        (["photos", "--threads", "0"], "--threads must be at least 1"),
+        (["photos", "--image-size", "0"], "image size 0"),
+        (["photos", "--channels", "9"], "1 to 4 channels, not 9"),
+        (["photos", "--background", "whit"], "unknown background colour"),
+        (["photos", "--device", "abacus"], "no device 'abacus'"),
+        (["photos", "--out", "sheet.jpg"], "the contact sheet is a .png, not .jpg"),
+        (["photos", "--out", "photos"], "lies in the data and would be trained on"),
+        (["photos", "--out", "picture.png"], "is no contact sheet of ancestral's"),
+        (["photos", "--json=all.txt"], "--json writes .json files"),
+        (["photos", "more"], "one word too many"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_calls_are_refused_in_one_line_and_nothing_is_written(tmp_path, monkeypatch, refused, argv, says):
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "texts", "broken", "photos"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "texts" / "a.csv").write_text("x")
+    (tmp_path / "texts" / "b.txt").write_text("x")
+    (tmp_path / "broken" / "a.png").touch()
+    flat(tmp_path / "picture.png", "red")
+    flat(tmp_path / "photos" / "a.png", "red")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert says in refused("doctor", *argv)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_sheet_is_overwritten_by_a_sheet(emoji, tmp_path, run):
+    for _ in range(2):
+        run("doctor", emoji, "--steps", 0, "--out", tmp_path / "sheet.png", "--json")
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.info["Software"] == "ancestral doctor"
+
+
+def test_find_and_strays_see_the_same_folders(emoji):
+    plant(emoji)
+    (emoji / "again").symlink_to(emoji / "Food-Drink", target_is_directory=True)
+    strays = list(files.strays(emoji))
+    images = {path.relative_to(emoji).as_posix() for path in folder.find(emoji)}
+    assert not images & {stray for stray in strays if isinstance(stray, str)}
+    assert len([stray for stray in strays if isinstance(stray, files.Lost)]) == 2

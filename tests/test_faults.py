@@ -1,0 +1,326 @@
+"""What goes wrong in a training, planted: each ends as it should, and nothing is lost."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+import ancestral
+from ancestral import data
+from ancestral.data.reading import SourceLost
+from ancestral.errors import InputError
+from ancestral.training import Checkpoints, RunFolder, Trainer
+from ancestral.training.guard import RETURNS, SETTLED, SKIPS, Guard
+from conftest import stripes, tiny_config
+from test_training import assert_same_state
+
+
+def begun(path, config):
+    folder = RunFolder(path)
+    folder.begin(config)
+    return folder
+
+
+# -- losses that are no numbers, or explode ---------------------------------------------------------------------------
+
+
+def test_a_nan_in_the_data_is_skipped_and_named():
+    """Points, one of them NaN: the steps that meet it change nothing, and say which item it was."""
+    points = torch.rand(20, 2) * 2 - 1
+    points[7] = float("nan")
+    config = tiny_config(steps=10, batch_size=4)
+    trainer = Trainer(config, data.Dataset(points, None, (), "points"), "cpu")
+    before, notes, weights = None, [], []
+    for progress in trainer.run():
+        notes += progress.notes
+        now = [weight.clone() for weight in trainer.ema.weights]
+        if progress.notes:
+            assert all(torch.equal(a, b) for a, b in zip(before, now, strict=True))
+        before = now
+        weights += now
+    assert len(notes) == 2  # once an epoch of five steps
+    assert all("the loss is nan" in note and "items 7" in note and "skipped (1 in a row)" in note for note in notes)
+    assert all(weight.isfinite().all() for weight in weights)
+    assert progress.step == 10
+
+
+def test_a_nan_in_a_gradient_is_skipped_and_its_layer_named(monkeypatch):
+    trainer = Trainer(tiny_config(steps=4), stripes(), "cpu")
+    layer = trainer.net.up[0].block.conv1
+    hook = layer.weight.register_hook(lambda grad: grad * float("nan") if trainer.step == 2 else grad)
+    notes = [progress.notes for progress in trainer.run()]
+    hook.remove()
+    assert [len(few) for few in notes] == [0, 0, 1, 0]
+    assert "largest in up.0.block.conv1.weight" in notes[2][0]
+    assert all(parameter.isfinite().all() for parameter in trainer.parameters)
+
+
+def poison(trainer, steps):
+    """Make the loss NaN at these steps, each time they are tried at the full learning rate."""
+    losses = trainer.denoiser.__class__.losses
+
+    def poisoned(denoiser, x0, seed, step, *rest, **condition):
+        t, values = losses(denoiser, x0, seed, step, *rest, **condition)
+        return t, values * float("nan") if step in steps and trainer.guard.slower == 1 else values
+
+    return poisoned
+
+
+def test_several_bad_steps_in_a_row_go_back_to_the_last_good_state(tmp_path, monkeypatch):
+    config = tiny_config(steps=14, save_every=4)
+    folder = begun(tmp_path / "run", config)
+    trainer = Trainer(config, stripes(), "cpu")
+    monkeypatch.setattr(type(trainer.denoiser), "losses", poison(trainer, range(5, 5 + SKIPS)))
+    seen = list(trainer.run(folder))
+    back = next(progress for progress in seen if progress.notes and "back to step" in progress.notes[-1])
+    assert back.step == 4
+    assert f"{SKIPS} bad steps in a row: back to step 4, with 0.5 times the learning rate" in back.notes[-1]
+    assert seen[-1].step == 14
+    assert trainer.guard.slower == 0.5
+    again = [progress for progress in seen[seen.index(back) + 1 :] if progress.step == 6]
+    plain = Trainer(config, stripes(), "cpu")
+    assert again[0].lr == pytest.approx(0.5 * plain._learning_rate(5))
+    assert ancestral.load(folder.path, "cpu").step == 14
+
+
+def test_a_run_killed_after_going_back_is_the_one_that_was_not(tmp_path, monkeypatch):
+    config = tiny_config(steps=14, save_every=4)
+
+    def trained(name, stop):
+        folder = begun(tmp_path / name, config)
+        for until in (stop, 14):
+            trainer = Trainer(config, stripes(), "cpu")
+            monkeypatch.setattr(type(trainer.denoiser), "losses", poison(trainer, range(5, 5 + SKIPS)))
+            trainer.load(folder)
+            went_back = False
+            for progress in trainer.run(folder):
+                went_back |= any("back to" in note for note in progress.notes)
+                if went_back and progress.step == until:
+                    break
+            monkeypatch.undo()
+        return trainer
+
+    assert_same_state(trained("whole", 14), trained("killed", 6))
+
+
+def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
+    config = tiny_config(steps=40, save_every=3)
+    folder = begun(tmp_path / "run", config)
+    trainer = Trainer(config, stripes(), "cpu")
+    losses = type(trainer.denoiser).losses
+
+    def poisoned(denoiser, x0, seed, step, *rest, **condition):
+        t, values = losses(denoiser, x0, seed, step, *rest, **condition)
+        return t, values * float("inf") if step >= 7 else values
+
+    monkeypatch.setattr(type(trainer.denoiser), "losses", poisoned)
+    with pytest.raises(InputError, match="diverges again and again"):
+        list(trainer.run(folder))
+    assert trainer.guard.returns == RETURNS
+    assert Checkpoints(folder.checkpoints).newest()[0].step == 6
+
+
+def test_a_loss_that_explodes_is_no_luck():
+    guard = Guard()
+    assert {guard.judge(1.0 + 0.5 * (k % 3), 1.0) for k in range(SETTLED)} == {"good"}
+    assert guard.judge(10.0, 1.0) == "good"
+    assert [guard.judge(1e4, 1.0) for _ in range(SKIPS)] == ["skip"] * (SKIPS - 1) + ["return"]
+    assert Guard().judge(1e9, 1.0) == "good"  # nothing to compare with yet
+    assert Guard().judge(1.0, float("inf")) == "skip"
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_out_of_memory_halves_the_micro_batch_and_trains_the_same(monkeypatch):
+    """A network that cannot take more than 2 images at once, as a full GPU would say it."""
+    config = tiny_config(steps=5, batch_size=8, precision="fp32")
+    whole, small = Trainer(config, stripes(), "cpu"), Trainer(config, stripes(), "cpu")
+    list(whole.run())
+    forward = small.net.forward
+
+    def limited(x, *rest, **condition):
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return forward(x, *rest, **condition)
+
+    monkeypatch.setattr(small.net, "forward", limited)
+    seen = list(small.run())
+    notes = [note for progress in seen for note in progress.notes]
+    assert notes == [f"out of memory: going on with {n} images at once, in the same batches" for n in (4, 2)]
+    assert seen[0].notes == tuple(notes)
+    assert small.micro == 2
+    for one, other in zip(whole.parameters, small.parameters, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_memory_for_less_than_one_image_is_an_error_that_says_what_to_do(monkeypatch):
+    trainer = Trainer(tiny_config(batch_size=2), stripes(), "cpu")
+
+    def never(*_, **__):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(trainer.net, "forward", never)
+    with pytest.raises(InputError, match="does not suffice for 1 images at once"):
+        next(trainer.run())
+
+
+def test_micro_batches_are_the_batch(tmp_path):
+    """Gradients over 8 images at once, or over 3, 3 and 2: the same but for rounding; dropout too."""
+    config = tiny_config(steps=6, batch_size=8, precision="fp32")
+    parts = dataclasses.replace(config, engine=dataclasses.replace(config.engine, micro_batch=3))
+    one, other = (Trainer(c, stripes(), "cpu") for c in (config, parts))
+    losses = [[progress.loss for progress in trainer.run()] for trainer in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for a, b in zip(one.parameters, other.parameters, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+# -- signals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name)
+def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "ancestral", "train", "points", "--steps", "1000000", "--batch-size", "8",
+               "--width", "16", "--trackers", "none", "--out", str(out)]  # fmt: skip
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step "):
+                break
+        process.send_signal(number)
+        text = process.stdout.read()
+        assert process.wait(60) == 0
+    newest, wrong = Checkpoints(out / "checkpoints").newest()
+    assert not wrong
+    assert f"Stopped after step {newest.step} and saved" in text
+    assert f"ancestral train points --out {out} --resume" in text
+    assert ancestral.load(out, "cpu").step == newest.step
+
+
+# -- disks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_save_that_fails_is_told_and_tried_again(tmp_path, monkeypatch):
+    """No room at the second of three saves: training goes on, the first is untouched, the third succeeds."""
+    config = tiny_config(steps=9, save_every=3)
+    folder = begun(tmp_path / "run", config)
+    trainer = Trainer(config, stripes(), "cpu")
+    write = Checkpoints.write
+
+    def full(checkpoints, checkpoint):
+        if checkpoint.step == 6:
+            raise OSError(28, "could not write: No space left on device")
+        write(checkpoints, checkpoint)
+
+    monkeypatch.setattr(Checkpoints, "write", full)
+    seen = list(trainer.run(folder))
+    notes = [note for progress in seen for note in progress.notes]
+    assert len(notes) == 1
+    assert "No space left on device" in notes[0]
+    assert "training goes on" in notes[0]
+    assert Checkpoints(folder.checkpoints).steps() == [3, 9]
+    plain = Trainer(config, stripes(), "cpu")
+    list(plain.run())
+    assert_same_state(plain, trainer)
+
+
+def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkeypatch):
+    config = tiny_config(steps=6, save_every=3)
+    folder = begun(tmp_path / "run", config)
+    write = Checkpoints.write
+
+    def full(checkpoints, checkpoint):
+        if checkpoint.step == 6:
+            raise OSError(28, "could not write: No space left on device")
+        write(checkpoints, checkpoint)
+
+    monkeypatch.setattr(Checkpoints, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        list(Trainer(config, stripes(), "cpu").run(folder))
+    monkeypatch.undo()
+    assert Checkpoints(folder.checkpoints).newest()[0].step == 3
+    resumed = Trainer(config, stripes(), "cpu")
+    resumed.load(folder)
+    list(resumed.run(folder))
+    assert ancestral.load(folder.path, "cpu").step == 6
+
+
+def test_a_log_that_cannot_be_written_does_not_stop_a_training(tmp_path, run, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "append_log", full)
+    argv = ["train", "points", "--steps", "4", "--batch-size", "4", "--width", "16", "--trackers", "none"]
+    text = run(*argv, "--log-every", "1", "--out", tmp_path / "run")
+    assert text.count("could not log step") == 1
+    assert ancestral.load(tmp_path / "run", "cpu").step == 4
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_data_that_is_gone_ends_a_training_saved(tmp_path, monkeypatch):
+    """The file system does not come back: what was trained is saved, and the error says how to go on."""
+    config = tiny_config(steps=9, save_every=100)
+    folder = begun(tmp_path / "run", config)
+    trainer = Trainer(config, stripes(), "cpu")
+    real = trainer.batches
+
+    def lost():
+        for batch in real:
+            if batch.step == 5:
+                raise SourceLost("photos/ does not answer")
+            yield batch
+
+    trainer.batches = lost()
+    with pytest.raises(InputError, match=r"photos/ does not answer; saved after step 5: --resume goes on"):
+        list(trainer.run(folder))
+    resumed = Trainer(config, stripes(), "cpu")
+    resumed.load(folder)
+    assert resumed.step == 5
+    list(resumed.run(folder))
+    plain = Trainer(config, stripes(), "cpu")
+    list(plain.run())
+    assert_same_state(plain, resumed)
+
+
+def test_a_killed_data_worker_changes_nothing(tmp_path):
+    """Images read while training, by two workers; one is killed in the middle."""
+    images = Path(__file__).parent / "data" / "emoji"
+    source = data.open(str(images), image_size=8, channels=3, memory=0)
+    base = tiny_config(steps=8, batch_size=8)
+    config = dataclasses.replace(base, engine=dataclasses.replace(base.engine, workers=2))
+    whole, struck = (Trainer(config, source, "cpu") for _ in range(2))
+    list(whole.run())
+    notes = []
+    for progress in struck.run():
+        notes += progress.notes
+        if progress.step == 3:
+            for child in psutil.Process().children():
+                child.kill()
+    assert any("data worker died" in note for note in notes)
+    assert_same_state(whole, struck)
+    whole.close()
+    struck.close()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own, of its compiler
+def test_blocks_are_compiled_where_it_is_asked_for():
+    """By region: each block on its own, and nothing else; compiling itself is left to the first step."""
+    config = tiny_config()
+    plain = Trainer(config, stripes(), "cpu")
+    asked = dataclasses.replace(config, engine=dataclasses.replace(config.engine, compile=True))
+    compiled = Trainer(asked, stripes(), "cpu")
+    names = [{n for n, m in t.net.named_modules() if m._compiled_call_impl is not None} for t in (plain, compiled)]
+    assert names[0] == set()
+    assert names[1] == {n for n, _ in compiled.net.named_modules() if n.count(".") == 1 and n[:2] in ("do", "mi", "up")}
+    assert compiled.state().keys() == plain.state().keys()

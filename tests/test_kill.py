@@ -1,0 +1,22 @@
+"""kill -9 in the middle of a training, the short version of `python bench/kill.py`."""
+
+import random
+
+import pytest
+
+import kill
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_that_was_killed_ends_as_the_one_that_was_not(tmp_path, precision):
+    whole, out, tally = tmp_path / "whole", tmp_path / "run", kill.Tally()
+    kill.leave_alone(kill.command(whole, precision, 120, 10))
+    argv, rng = kill.command(out, precision, 120, 10), random.Random(0)
+    while tally.kills < 3 and kill.kill_once(argv, out, rng, tally):
+        pass
+    assert tally.kills
+    kill.leave_alone(argv)
+    assert kill.compare(whole, out)
+    other = tmp_path / "other"
+    kill.leave_alone([*kill.command(other, precision, 120, 10), "--seed", "1"])
+    assert not kill.compare(whole, other)  # what is compared can differ

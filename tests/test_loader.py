@@ -1,0 +1,422 @@
+import gc
+import io
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from ancestral import data
+from ancestral.data import Dataset, reader
+from ancestral.data import workers as workers_
+from ancestral.data.convert import Conversion
+from ancestral.data.form import survey
+from ancestral.data.indexed import Indexed
+from ancestral.data.loader import Loader, default_workers
+from ancestral.data.reading import SourceLost
+from ancestral.data.streamed import InOrder, Lane, Streamed
+from ancestral.errors import InputError
+
+BATCH = 8
+
+
+def picture(number):
+    """A PNG whose pixels say which it is."""
+    out = io.BytesIO()
+    Image.new("L", (4, 4), number).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """36 images of two classes."""
+    for i in range(36):
+        path = tmp_path / "set" / "ab"[i % 2] / f"{i:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(i))
+    return tmp_path / "set"
+
+
+class Shelf(Streamed):
+    """Shards of given sizes, held in memory; item j of shard k is the picture of the sum of sizes before, plus j."""
+
+    def __init__(self, sizes):
+        self.sizes, self.read = sizes, []
+        super().__init__("shelf", len(sizes), True, ("even", "odd"), Conversion())
+
+    def samples(self, shard, start=0):
+        first = sum(self.sizes[:shard])
+        for j in range(start, self.sizes[shard]):
+            self.read.append(first + j)
+            yield picture(first + j), (first + j) % 2
+
+    def count(self, shard):
+        return self.sizes[shard]
+
+
+def batches(source, count, *, first=0, rank=0, ranks=1, workers=0, seed=3):
+    with Loader(source, seed=seed, batch_size=BATCH, places=range(rank, BATCH, ranks), workers=workers) as loader:
+        stream = loader.batches(first)
+        return [next(stream) for _ in range(count)]
+
+
+def equal(one, other):
+    assert [b.step for b in one] == [b.step for b in other]
+    for a, b in zip(one, other, strict=True):
+        for field in ("items", "labels", "indices"):
+            assert torch.equal(getattr(a, field), getattr(b, field)), field
+
+
+def values(batch):
+    """Which picture each item is."""
+    return batch.items[:, 0, 0, 0].tolist()
+
+
+def children():
+    return multiprocessing.active_children()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind():
+    handlers = [signal.getsignal(number) for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)]
+    yield
+    gc.collect()
+    assert children() == []
+    assert [signal.getsignal(number) for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)] == handlers
+    left = [child.cmdline() for child in psutil.Process().children()]
+    assert [words for words in left if "resource_tracker" not in " ".join(words)] == []  # Python's own, once spawned
+
+
+# the same batches, however they are read
+
+
+@pytest.mark.parametrize("kind", ["memory", "tree", "stream", "uneven stream"])
+@pytest.mark.parametrize("workers", [0, 2, 3])
+def test_any_workers_ranks_and_beginning_give_the_same(folder, kind, workers):
+    source = {
+        "memory": lambda: data.load(str(folder)),
+        "tree": lambda: data.open(str(folder), memory=0),
+        "stream": lambda: Shelf([9, 9, 9, 9]),
+        "uneven stream": lambda: Shelf([30, 1, 3, 5, 80]),
+    }[kind]()
+    whole = batches(source, 12)
+    assert [b.step for b in whole] == list(range(12))
+    equal(batches(source, 12, workers=workers), whole)
+    equal(batches(source, 5, first=7, workers=workers), whole[7:])
+    for rank in (0, 1):
+        share = batches(source, 9, first=3, rank=rank, ranks=2, workers=workers)
+        for mine, all_ in zip(share, whole[3:], strict=True):
+            for field in ("items", "labels", "indices"):
+                assert torch.equal(getattr(mine, field), getattr(all_, field)[rank::2])
+    for batch in whole:
+        assert batch.items.dtype == torch.uint8
+        assert batch.labels.tolist() == [value % 2 for value in values(batch)]
+        assert batch.notes == ()
+
+
+def test_by_index_it_is_the_order_of_memory(folder):
+    equal(batches(data.open(str(folder), memory=0), 10), batches(data.load(str(folder)), 10))
+
+
+def test_workers_that_are_spawned(folder, monkeypatch):
+    lazy = data.open(str(folder), memory=0)
+    monkeypatch.setattr(workers_, "METHOD", "spawn")
+    equal(batches(lazy, 3, workers=1), batches(lazy, 3))
+
+
+def test_memory_needs_no_processes(folder):
+    loader = Loader(data.load(str(folder)), seed=0, batch_size=BATCH, places=range(BATCH), workers=4)
+    assert loader.workers == 0
+    next(loader.batches(0))
+    assert threading.active_count() == 1
+    loader.close()
+
+
+def test_default_workers(folder, monkeypatch):
+    lazy = data.open(str(folder), memory=0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(12), raising=False)
+    assert Loader(lazy, seed=0, batch_size=BATCH, places=range(BATCH)).workers == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert default_workers() == 3
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "40")
+    assert default_workers() == 1
+
+
+def test_the_global_random_state_is_not_touched(folder):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    batches(data.open(str(folder), memory=0), 2, workers=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_sixteen_bits_and_no_labels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 65536, (20, 4, 4), dtype=np.uint16)
+    for i in range(20):
+        Image.fromarray(pixels[i]).save(tmp_path / f"{i:02d}.png")
+    lazy = data.open(str(tmp_path), memory=0)
+    for source in (lazy, InOrder(lazy, [0, 6, 13, 20])):
+        for batch in batches(source, 2, workers=2):
+            assert (batch.items.dtype, batch.labels) == (torch.uint16, None)
+    for batch in batches(lazy, 2, workers=1):
+        assert np.array_equal(batch.items[:, 0].numpy(), pixels[batch.indices.numpy()])
+
+
+# streams
+
+
+def test_a_stream_shows_every_item_equally_often():
+    long = [value for batch in batches(Shelf([3, 12, 5, 4, 9, 7]), 500) for value in values(batch)]
+    often = np.bincount(long, minlength=40)
+    assert often.min() > 0.8 * 100
+    assert often.max() < 1.2 * 100
+    other = batches(Shelf([3, 12, 5, 4, 9, 7]), 1, seed=4)
+    assert values(other[0]) != long[:BATCH]
+    assert sorted(long[:BATCH]) != long[:BATCH]
+
+
+def test_a_restart_in_the_middle_of_a_block_reads_no_more_than_that_block(monkeypatch):
+    monkeypatch.setattr("ancestral.data.streamed.BUFFER", 40)
+    shelf = Shelf([50, 50, 50, 50])
+    whole = batches(shelf, 60)
+    shelf.read.clear()
+    equal(batches(shelf, 1, first=57), whole[57:58])
+    assert len(shelf.read) <= 4 * 2 * 10  # the two items that each lane gives may lie in two blocks
+    shelf.read.clear()
+    equal(batches(shelf, 1, first=57, rank=1, ranks=4), [
+        type(b)(b.step, b.items[1::4], b.labels[1::4], b.indices[1::4]) for b in whole[57:58]
+    ])  # fmt: skip
+    assert len(shelf.read) <= 2 * 10  # one lane of four
+
+
+def test_a_lane_goes_on_after_a_loss():
+    shelf = Shelf([30, 30])
+    lane, calls = Lane(shelf, 0, 1), []
+    wanted = [lane.sample(p) for p in range(100)]
+    real = shelf.samples
+
+    def failing(shard, start=0):
+        for number, sample in enumerate(real(shard, start)):
+            calls.append(number)
+            if len(calls) in (5, 50, 90):
+                raise SourceLost("gone")
+            yield sample
+
+    shelf.samples = failing
+    again, got = Lane(shelf, 0, 1), []
+    while len(got) < 100:
+        try:
+            got.append(again.sample(len(got)))
+        except SourceLost:
+            continue
+    assert got == wanted
+
+
+# what goes wrong
+
+
+def test_an_unreadable_item_is_replaced_by_the_next_and_named_once(folder):
+    lazy = data.open(str(folder), memory=0)
+    names = [lazy.name_of(i) for i in range(36)]
+    for i in (4, 5, 35):
+        (folder / names[i]).write_bytes(b"bad")
+    order = batches(data.load(str(folder)), 1)  # any: only the count matters
+    assert len(order) == 1
+    all_ = batches(lazy, 18)
+    equal(batches(lazy, 18, workers=2), all_)
+    equal(batches(lazy, 9, first=9, workers=2), all_[9:])
+    indices = torch.cat([b.indices for b in all_]).tolist()
+    assert [indices.count(i) for i in (3, 4, 5, 6, 35, 0)] == [4, 0, 0, 12, 0, 8]
+    notes = [note for b in all_ for note in b.notes]
+    reason = "not an image of a kind that is read (PNG, JPEG, WEBP, BMP, GIF)"
+    assert sorted(notes) == sorted(f"left out {names[i]}: {reason}" for i in (4, 5, 35))
+
+
+def test_unreadable_items_of_a_stream():
+    class Holes(Shelf):
+        def samples(self, shard, start=0):
+            for raw, label in super().samples(shard, start):
+                yield (b"" if raw == picture(9) else raw), label
+
+    shelf = Holes([16, 16])
+    all_ = batches(shelf, 20)
+    equal(batches(shelf, 8, first=12, workers=2), all_[12:])
+    assert 9 not in [value for b in all_ for value in values(b)]
+    notes = [note for b in all_ for note in b.notes]
+    assert notes == ["left out sample 9 of shard 0: the file is empty"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_but_unreadable_items_ends_it(folder, workers):
+    lazy = data.open(str(folder), memory=0)
+    for i in range(36):
+        (folder / lazy.name_of(i)).write_bytes(b"bad")
+    with pytest.raises(InputError, match="100 items of set one after the other cannot be read: ") as error:
+        batches(lazy, 1, workers=workers)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["tree", "stream"])
+def test_a_killed_worker_costs_no_batch(folder, kind):
+    source = data.open(str(folder), memory=0) if kind == "tree" else Shelf([9, 9, 9, 9])
+    whole = batches(source, 12)
+    with Loader(source, seed=3, batch_size=BATCH, places=range(BATCH), workers=2) as loader:
+        stream = loader.batches(0)
+        got = [next(stream) for _ in range(3)]
+        os.kill(children()[0].pid, signal.SIGKILL)
+        got += [next(stream) for _ in range(9)]
+    equal(got, whole)
+    notes = [note for b in got for note in b.notes]
+    assert len(notes) == 1
+    assert notes[0].startswith("a data worker died at step ")
+    assert notes[0].endswith(" (SIGKILL): started again")
+
+
+class Deadly(Indexed):
+    """Item 20 ends the process that reads it; item 21 is a defect of ours."""
+
+    def __init__(self):
+        super().__init__("deadly", 36, None, (), (), Conversion())
+
+    def encoded(self, index):
+        if multiprocessing.parent_process() is not None:
+            if index == 20:
+                os._exit(9)
+            if index == 21:
+                raise RuntimeError("a defect")
+        return picture(index)
+
+    def name_of(self, index):
+        return str(index)
+
+
+def test_workers_that_die_again_and_again_end_it():
+    source = Deadly()
+    step = next(b.step for b in batches(source, 5) if 20 in b.indices)
+    with Loader(source, seed=3, batch_size=BATCH, places=range(BATCH), workers=1) as loader:
+        stream = loader.batches(step)
+        with pytest.raises(InputError, match=rf"died 3 times at step {step} \(exit code 9\): free some memory.*0$"):
+            next(stream)
+
+
+def test_a_defect_is_no_death():
+    source = Deadly()
+    step = next(b.step for b in batches(source, 5) if 21 in b.indices and 20 not in b.indices)
+    with (
+        Loader(source, seed=3, batch_size=BATCH, places=range(BATCH), workers=1) as loader,
+        pytest.raises(RuntimeError, match="a defect"),
+    ):
+        next(loader.batches(step))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_that_is_gone_for_a_while_is_waited_for(folder, workers):
+    lazy = data.open(str(folder), memory=0)
+    whole = batches(lazy, 12)
+    away = folder.with_name("away")
+    with Loader(lazy, seed=3, batch_size=BATCH, places=range(BATCH), workers=workers) as loader:
+        stream = loader.batches(0)
+        got = [next(stream)]
+        folder.rename(away)
+        back = threading.Timer(0.5, away.rename, [folder])
+        back.start()
+        got += [next(stream) for _ in range(11)]
+        back.join()
+    equal(got, whole)
+    notes = [note for b in got for note in b.notes]
+    assert notes
+    assert all(note.startswith("waited 0.") and "No such file or directory" in note for note in notes)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_that_stays_gone_ends_it(folder, workers, monkeypatch):
+    monkeypatch.setattr(reader, "PATIENCE", 0.3)
+    lazy = data.open(str(folder), memory=0)
+    folder.rename(folder.with_name("away"))
+    folder.mkdir()  # as a mount point without its file system
+    with pytest.raises(SourceLost, match=r"No such file or directory \(for 0\.3 s now\): bring it back") as error:
+        batches(lazy, 1, workers=workers)
+    assert "\n" not in str(error.value)
+
+
+def test_ctrl_c_is_not_for_workers(folder):
+    lazy = data.open(str(folder), memory=0)
+    with Loader(lazy, seed=3, batch_size=BATCH, places=range(BATCH), workers=2) as loader:
+        stream = loader.batches(0)
+        got = [next(stream)]
+        for child in children():
+            os.kill(child.pid, signal.SIGINT)
+            os.kill(child.pid, signal.SIGTERM)
+            os.kill(child.pid, signal.SIGUSR1)
+        got += [next(stream) for _ in range(11)]
+    equal(got, batches(lazy, 12))
+    assert all(b.notes == () for b in got)
+
+
+def test_batches_asked_for_anew_end_those_before(folder):
+    lazy = data.open(str(folder), memory=0)
+    with Loader(lazy, seed=3, batch_size=BATCH, places=range(BATCH), workers=1) as loader:
+        old = loader.batches(0)
+        next(old)
+        new = loader.batches(5)
+        assert next(new).step == 5
+        assert next(old, None) is None
+        assert len(children()) == 1
+        del loader, old, new
+
+
+SCRIPT = """
+import sys, time
+from ancestral import data
+from ancestral.data.loader import Loader
+lazy = data.open(sys.argv[1], memory=0)
+loader = Loader(lazy, seed=0, batch_size=8, places=range(8), workers=2)
+stream = loader.batches(0)
+next(stream)
+import multiprocessing
+print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+if sys.argv[2] == "wait":
+    time.sleep(60)
+raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "leave"])
+def test_no_worker_outlives_its_training(folder, how):
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        textwrap.dedent(SCRIPT),
+        str(folder),
+        "wait" if how == "kill" else "",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        pids = [int(word) for word in process.stdout.readline().split()]
+        assert len(pids) == 2
+        if how == "kill":
+            process.kill()
+        process.wait(timeout=30)
+        assert process.stderr.read() == "" if how == "leave" else True
+        assert process.returncode == (3 if how == "leave" else -signal.SIGKILL)
+    end = time.monotonic() + 15
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_survey_of_nothing():
+    with pytest.raises(InputError, match=r"no item of x can be read \(1 were tried\): the file is empty"):
+        survey("x", 1, lambda _: b"", lambda _: b"", Conversion(), None)
+    with pytest.raises(InputError, match="first shard of shelf holds no items"):
+        Shelf([0])
+    assert isinstance(data.load("moons"), Dataset)

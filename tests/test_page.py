@@ -1,0 +1,334 @@
+"""report.html: it holds what the run folder holds, needs nothing else, and never stands in a training's way."""
+
+import base64
+import dataclasses
+import io
+import math
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ancestral import storage
+from ancestral.cli import fit
+from ancestral.cli.page import Page
+from ancestral.config import presets
+from ancestral.data import Dataset
+from ancestral.report import About, DataFacts, write_page
+from ancestral.report.page import GRIDS, read_log
+from ancestral.report.plots import HEIGHT, TOP, WIDTH, plot
+from ancestral.training import RunFolder, Trainer
+from conftest import stripes, tiny_config
+from test_training import progress
+
+VOID = {"meta", "img", "br", "line", "path", "circle", "link"}
+
+
+class Read(HTMLParser):
+    """The text, the tags and the attributes of a page; fails where tags are not closed in their order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.attributes, self._open = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert tag in VOID or self._open.pop() == tag, tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    @property
+    def pictures(self):
+        """The pictures of the page, decoded."""
+        uris = [value for tag, name, value in self.attributes if (tag, name) == ("img", "src")]
+        return [Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) for uri in uris]
+
+
+def read(path):
+    """A page, which is checked to need nothing but itself."""
+    text = path.read_text(encoding="utf-8")
+    assert "http" not in text.replace("http-equiv", "")
+    assert not re.search(r"url\(|@import|javascript:", text)
+    page = Read(text)
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & set(page.tags)
+    for tag, name, value in page.attributes:
+        assert name not in ("href", "srcset", "action", "data"), (tag, name)
+        assert not name.startswith("on"), (tag, name)
+        assert name != "src" or value.startswith("data:image/"), value
+    return page
+
+
+def about(**changes):
+    facts = DataFacts("stripes", {"items": "40 of 1x8x8"}, {"a": 30, "b": 10})
+    return dataclasses.replace(About(6, 6, "A net.", 100.0, 1234, facts, {"Python": "3"}), **changes)
+
+
+def begun(path, config=None):
+    folder = RunFolder(path)
+    folder.begin(config or tiny_config())
+    return folder
+
+
+# -- contents ---------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_come_from_the_log(tmp_path):
+    folder = begun(tmp_path / "run")
+    for step in (50, 100):
+        folder.append_log(dataclasses.replace(progress(step, 0.5), images_per_second=4321.0))
+    folder.append_log(progress(150, 0.123456))
+    page = read(write_page(folder.path, about()))
+    assert "loss 0.1235" in page.text
+    assert "images per second 99" in page.text
+    assert "876-1000" in page.text  # of the last of eight parts of T
+    assert page.tags.count("svg") == 5
+    assert "step 6 of 6" in page.text
+    assert "time trained 2 min" in page.text
+
+
+def test_a_log_of_one_line_one_cut_short_and_one_with_nan(tmp_path):
+    folder = begun(tmp_path / "run")
+    folder.append_log(dataclasses.replace(progress(50, 0.25), gradient_norm=math.nan, by_time=(math.nan,) * 8))
+    with folder.log.open("a") as file:
+        file.write("100,0.1")
+    page = read(write_page(folder.path, about()))
+    assert "loss 0.25" in page.text
+    assert page.tags.count("svg") == 3  # no gradient, no loss by time
+    folder.log.write_bytes(b"\xff\xfe,,\n" * 3)
+    assert "No step was logged yet." in read(write_page(folder.path, about())).text
+    folder.log.write_text("")
+    assert read_log(folder.log) == []
+
+
+def test_a_run_that_has_only_begun(tmp_path):
+    text = read(write_page(begun(tmp_path / "run").path, about(step=0))).text
+    assert "No step was logged yet." in text
+    assert "None was drawn yet." in text
+    assert "From noise to samples" not in text
+    (tmp_path / "empty").mkdir()
+    assert "None was drawn yet." in read(write_page(tmp_path / "empty", about())).text
+
+
+def test_what_differs_from_the_preset_is_marked(tmp_path):
+    base = presets.digits()
+    config = dataclasses.replace(base, train=dataclasses.replace(base.train, lr=0.125))
+    text = write_page(begun(tmp_path / "run", config).path, about()).read_text()
+    marked = re.findall(r'<tr class="changed"><th>(.*?)</th><td>(.*?)</td>', text)
+    assert marked == [("lr", "0.125<small>preset: 0.002</small>")]
+    assert "<th>batch-size</th><td>32</td>" in text
+
+
+def test_all_that_the_user_names_is_escaped(tmp_path):
+    evil = '<script>alert("1")</script>'
+    base = presets.digits()
+    config = dataclasses.replace(base, data=dataclasses.replace(base.data, source=evil))
+    folder = begun(tmp_path / "<img src=x onerror=y>", config)
+    folder.append_notes(3, [evil])
+    facts = DataFacts(evil, {evil: evil}, {evil: 1}, [("warning", evil, evil)])
+    page = read(write_page(folder.path, about(sentence=evil, data=facts, environment={"command": evil})))
+    assert page.words.count(evil) >= 6
+    assert f"step 3: {evil}" in page.text
+
+
+def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
+    folder = begun(tmp_path / "run")
+    folder.samples.mkdir()
+    steps = range(900, 100_900, 5000)
+    for step in steps:
+        Image.new("RGB", (900, 450), (step // 1000, 0, 0)).save(folder.samples / f"{step:06d}.png")
+    Image.new("RGB", (900, 450)).save(folder.samples / "seed0.png")  # drawn by hand
+    page = read(write_page(folder.path, about()))
+    shown = [int(step.replace(",", "")) for step in re.findall(r"step ([\d,]+)", " ".join(page.words))][
+        2:
+    ]  # those of the title are 6
+    assert len(shown) == GRIDS == len(page.pictures)
+    assert shown == sorted(shown)
+    assert (shown[0], shown[-1]) == (steps[0], steps[-1])
+    assert page.pictures[-1].size == (900, 450)
+    assert {picture.size for picture in page.pictures[:-1]} == {(448, 224)}
+    reds = [np.asarray(picture)[..., 0].mean() for picture in page.pictures]
+    assert np.allclose(reds, [step // 1000 for step in shown], atol=3)
+
+
+def test_a_damaged_grid_is_left_out(tmp_path):
+    folder = begun(tmp_path / "run")
+    folder.samples.mkdir()
+    Image.new("RGB", (30, 30)).save(folder.samples / "000001.png")
+    (folder.samples / "000002.png").write_bytes((folder.samples / "000001.png").read_bytes()[:40])
+    (folder.samples / "000003.png").write_text("nothing")
+    assert len(read(write_page(folder.path, about())).pictures) == 1
+
+
+# -- plots ------------------------------------------------------------------------------------------------------------
+
+
+def coordinates(path):
+    return [tuple(map(float, pair.split())) for pair in re.split("[ML]", path)[1:]]
+
+
+def test_a_curve_lies_where_its_ticks_say():
+    drawn = plot("p", [0, 50, 100], {"a": [0.0, 30.0, 20.0]})
+    (line,) = drawn.lines
+    x, y = ({text: place for place, text in ticks} for ticks in (drawn.x_ticks, drawn.y_ticks))
+    assert coordinates(line.path) == [(x["0"], y["0"]), (x["50"], y["30"]),
+                                      (x["100"], y["20"])]  # fmt: skip
+    assert drawn.last == "20"
+    logarithmic = plot("p", [1, 2, 3], {"a": [0.01, 0.1, 1.0]}, spread=True)
+    places = [place for place, text in logarithmic.y_ticks if text in ("0.01", "0.1", "1")]
+    assert [y for _, y in coordinates(logarithmic.lines[0].path)] == pytest.approx(places)
+    assert places[0] - places[1] == pytest.approx(places[1] - places[2])
+
+
+@pytest.mark.parametrize("values", [[3.0], [0.0], [-2.0], [1e-9, 1e9], [5.0, 5.0], [0.0, math.nan, 1e-12]])
+def test_any_values_stay_in_the_box(values):
+    drawn = plot("p", list(range(len(values))), {"a": values}, spread=True)
+    for a, b in coordinates(drawn.lines[0].path):
+        assert 0 <= a <= WIDTH
+        assert 0 <= b <= HEIGHT
+    assert 1 <= len(drawn.y_ticks) <= 8
+
+
+def test_gaps_break_a_line_and_a_long_one_keeps_its_outliers():
+    assert plot("p", [1, 2, 3, 4], {"a": [1.0, math.nan, 2.0, math.inf]}).lines[0].path.count("M") == 2
+    assert plot("p", [1], {"a": [math.nan]}) is None
+    values = [1.0] * 100_000
+    values[54_321] = 7.0
+    drawn = plot("p", list(range(100_000)), {"a": values})
+    path = drawn.lines[0].path
+    assert len(path) < 10_000
+    assert min(b for _, b in coordinates(path)) == TOP  # the outlier is the highest point of the box
+
+
+def test_the_curves_are_whole_svg(tmp_path):
+    folder = begun(tmp_path / "run")
+    for step in (1, 2, 3):
+        folder.append_log(progress(step, 1 / step))
+    text = write_page(folder.path, about()).read_text()
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        assert ElementTree.fromstring(svg).find("path") is not None
+
+
+# -- trainings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(fit, "PREVIEW_STEPS", 2)
+    monkeypatch.setattr(fit, "LAST_STEPS", 3)
+
+
+TINY = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--trackers", "none"]
+
+
+def test_a_training_of_digits_leaves_its_page(tmp_path, run, quick):
+    out = tmp_path / "run"
+    text = run("train", "digits", *TINY, "--steps", "4", "--sample-every", "2", "--log-every", "1", "--out", out)
+    assert f"Look at {out / 'report.html'} and {out / 'samples' / '000004.png'}" in text
+    page = read(out / "report.html")
+    assert len(page.pictures) == 4  # two grids, the film strip, the data
+    for part in ("step 4 of 4", "in 10 classes", "5,000 of 1x28x28", "predicts v", "cosine schedule", "PyTorch 2.",
+                 "500", "From noise to samples", "precision", "command ancestral"):  # fmt: skip
+        assert part in page.text, part
+    assert (out / "report.html").stat().st_size < 1_000_000
+
+
+def test_a_training_of_points_leaves_its_page_and_its_notes(tmp_path, run, quick):
+    out = tmp_path / "run"
+    options = ["points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--out", out]
+    run("train", *options, "--steps", "2")
+    assert "Notes" not in read(out / "report.html").text
+    run("train", "points", "--out", out, "--resume", "--steps", "3", "--lr", "0.5")
+    page = read(out / "report.html")
+    assert "step 2: going on" in page.text
+    assert "step 2: changed: --lr 0.5, was 0.002" in page.text
+    assert "An MLP that turns noise into points" in page.text
+    assert "step 3 of 3" in page.text
+
+
+@pytest.mark.parametrize("shape", [(2, 16), (4, 8, 8), (1, 8, 8, 8)], ids=["signals", "channels", "volumes"])
+def test_other_data_have_pages_too(tmp_path, run, quick, shape):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "data.npy", rng.random((12, *shape), dtype=np.float32))
+    out = tmp_path / "run"
+    run("train", "--data", tmp_path / "data.npy", "--dims", len(shape) - 1, *TINY, "--steps", "1", "--out", out)
+    page = read(out / "report.html")
+    assert len(page.pictures) == 3
+    assert f"12 of {'x'.join(map(str, shape))}" in page.text
+
+
+def test_a_stopped_training_leaves_its_page(tmp_path, run, quick, monkeypatch):
+    advance = Trainer.advance
+
+    def stopping(trainer):
+        if trainer.step == 2:
+            trainer.stop()
+        return advance(trainer)
+
+    monkeypatch.setattr(Trainer, "advance", stopping)
+    out = tmp_path / "run"
+    run("train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--steps", "9", "--out", out)
+    page = read(out / "report.html")
+    assert "step 3 of 9" in page.text
+    assert "From noise to samples" not in page.text
+
+
+def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, monkeypatch):
+    write, atomic = storage.write_text, storage.atomic
+
+    def full(path, text):
+        if path.name == "report.html":
+            raise OSError(28, "No space left on device")
+        write(path, text)
+
+    def no_pictures(path):
+        if path.suffix == ".png":
+            raise OSError(28, "No space left on device")
+        return atomic(path)
+
+    monkeypatch.setattr(storage, "write_text", full)
+    monkeypatch.setattr(storage, "atomic", no_pictures)
+    out = tmp_path / "run"
+    options = ["--batch-size", "4", "--width", "16", "--trackers", "none", "--steps", "4", "--sample-every", "1"]
+    text = run("train", "points", *options, "--out", out)
+    assert text.count("could not write the report") == 1
+    assert "Trained 4 steps" in text
+    assert "Now try:  ancestral sample" in text
+    assert not (out / "report.html").exists()
+
+
+def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
+    folder = begun(tmp_path / "run")
+    page = Page(Trainer(tiny_config(), stripes(), "cpu"), folder)
+    page.seconds = 10.0
+    assert page.write() is None
+    assert not folder.report.exists()
+    assert page.write(last=True) is None
+    assert folder.report.exists()
+
+
+def test_what_the_doctor_finds_is_told(tmp_path):
+    data = stripes(40, channels=3)
+    few = Dataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
+    page = Page(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))
+    assert page.write() is None
+    read_page = read(page.folder.report)
+    assert "<b>one</b> 21" in read_page.text
+    assert "all images are grey" in read_page.text  # the doctor's word
+    assert "1 class is empty" in read_page.text

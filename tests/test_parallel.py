@@ -1,0 +1,139 @@
+"""One process, two with copies of the network (DDP), two that share it out (FSDP2): the same training, over gloo."""
+
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ancestral.training import Checkpoints, RunFolder, Trainer
+from ancestral.training.preview import draw
+from conftest import stripes, tiny_config
+
+STEPS = 50
+TOLERANCE = 1e-5
+
+
+def config(shard=False, times="stratified"):
+    """With attention, labels and flips, and without dropout; the batch is 32 on one process, 16 on each of two."""
+    base = tiny_config(steps=STEPS, batch_size=32, warmup=10, precision="fp32", save_every=20, times=times)
+    return dataclasses.replace(
+        base,
+        data=dataclasses.replace(base.data, flip=True),
+        net=dataclasses.replace(base.net, dropout=0.0),
+        engine=dataclasses.replace(base.engine, shard=shard, keep=9),
+    )
+
+
+def processes(folder, count, shard=False, steps=STEPS, times="stratified"):
+    """Train with so many processes, from where the folder is to `steps`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    argv = [sys.executable, __file__, str(folder), str(int(shard)), str(steps), times]
+    common = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+              "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": str(count)}  # fmt: skip
+    started = []
+    for rank in range(count):
+        environment = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(argv, env=environment, **pipes))
+    errors = [process.communicate(timeout=300)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * count, "".join(errors)
+
+
+def state(folder, step=STEPS):
+    found, wrong = Checkpoints(folder / "checkpoints").newest()
+    assert not wrong
+    assert found.step == step
+    return found
+
+
+def assert_close(one, other):
+    assert one.tensors.keys() == other.tensors.keys()
+    for name, tensor in one.tensors.items():
+        assert torch.allclose(tensor.double(), other.tensors[name].double(), rtol=0, atol=TOLERANCE), name
+    assert one.facts["guard"]["loss"] == pytest.approx(other.facts["guard"]["loss"], rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The training by one process, and what it draws at its end."""
+    folder = RunFolder(tmp_path_factory.mktemp("alone") / "run")
+    folder.begin(config())
+    trainer = Trainer(config(), stripes(), "cpu")
+    list(trainer.run(folder))
+    return folder.path, draw(trainer, 5, 4).items
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
+def test_two_processes_train_what_one_does(tmp_path, alone, shard):
+    """50 steps: 1 x 32 images against 2 x 16, weights, average and Adam's moments within 1e-5."""
+    processes(tmp_path / "run", 2, shard)
+    assert_close(state(alone[0]), state(tmp_path / "run"))
+    drawn = torch.frombuffer(bytearray((tmp_path / "run" / "drawn").read_bytes()), dtype=torch.uint8)
+    assert (drawn.view(5, 1, 8, 8).int() - alone[1].int()).abs().max() <= 2  # of 255: shared out, and brought together
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
+def test_what_two_began_one_goes_on_with(tmp_path, alone, shard):
+    processes(tmp_path / "run", 2, shard, steps=20)
+    assert state(tmp_path / "run", 20).step == 20
+    trainer = Trainer(config(), stripes(), "cpu")
+    assert trainer.load(RunFolder(tmp_path / "run")) == []
+    list(trainer.run(RunFolder(tmp_path / "run")))
+    assert_close(state(alone[0]), state(tmp_path / "run"))
+
+
+def test_what_one_began_two_share_out(tmp_path, alone):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(config())
+    for progress in Trainer(config(), stripes(), "cpu").run(folder):
+        if progress.step == 20:
+            break
+    processes(folder.path, 2, shard=True)
+    assert_close(state(alone[0]), state(folder.path))
+
+
+def test_importance_learns_from_the_losses_of_all(tmp_path):
+    folder = RunFolder(tmp_path / "one")
+    folder.begin(config(times="importance"))
+    trainer = Trainer(config(times="importance"), stripes(), "cpu")
+    for _ in range(5):
+        trainer.advance()
+    trainer.save(folder)
+    processes(tmp_path / "two", 2, steps=5, times="importance")
+    one, two = state(folder.path, 5), state(tmp_path / "two", 5)
+    assert one.tensors["times.counts"].sum() == 5 * 32
+    assert torch.equal(one.tensors["times.counts"], two.tensors["times.counts"])
+    assert torch.allclose(one.tensors["times.history"], two.tensors["times.history"], atol=1e-5)
+
+
+def work(path, shard, steps, times):
+    """What each process does."""
+    folder, asked = RunFolder(path), config(shard, times)
+    trainer = Trainer(asked, stripes(), "cpu")
+    assert trainer.engine.world == 2
+    if folder.holds_run():
+        trainer.load(folder)
+    trainer.engine.wait()
+    if trainer.engine.main and not folder.holds_run():
+        folder.begin(asked)
+    trainer.engine.wait()
+    for progress in trainer.run(folder):
+        if progress.step == steps:
+            break
+    trainer.save(folder)
+    drawn = draw(trainer, 5, 4).items
+    if trainer.engine.main:
+        (path / "drawn").write_bytes(drawn.numpy().tobytes())
+    trainer.engine.accelerator.end_training()
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    work(Path(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,92 @@
+"""Where the curves go: log.csv, TensorBoard's events, trackers by name; and the live panel."""
+
+import csv
+import io
+import math
+
+import pytest
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ancestral.cli.panel import clock, draw, panel
+from ancestral.errors import InputError
+from ancestral.training import Progress
+from ancestral.training.trackers import chosen
+
+TRAIN = ("train", "points", "--batch-size", "8", "--width", "16", "--log-every", "2", "--save-every", "4")
+
+
+def events(path):
+    found = EventAccumulator(str(path / "tensorboard")).Reload()
+    return {name: found.Scalars(name) for name in found.Tags()["scalars"]}, found.Tags()["images"], found
+
+
+def test_tensorboard_holds_what_the_log_holds(tmp_path, run):
+    run(*TRAIN, "--steps", 8, "--out", tmp_path / "run")
+    scalars, images, found = events(tmp_path / "run")
+    with (tmp_path / "run" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4", "6", "8"]
+    columns = {"loss": "loss", "gradient norm": "gradient_norm", "learning rate": "lr"}
+    for name, column in columns.items():
+        assert [point.step for point in scalars[name]] == [2, 4, 6, 8]
+        for point, row in zip(scalars[name], rows, strict=True):
+            assert point.value == pytest.approx(float(row[column]), rel=1e-4)
+    by_time = {name: points for name, points in scalars.items() if name.startswith("loss by time/")}
+    assert sorted(by_time) == sorted(f"loss by time/{125 * n + 1}-{125 * (n + 1)}" for n in range(8))
+    assert "images per second" in scalars
+    assert images == ["samples"]
+    assert [image.step for image in found.Images("samples")] == [8]
+
+
+def test_a_resumed_run_has_no_point_twice(tmp_path, run):
+    run(*TRAIN, "--steps", 6, "--out", tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "000006" / "manifest.json").unlink()  # so it goes on from step 4
+    run(*TRAIN, "--steps", 8, "--out", tmp_path / "run", "--resume")
+    scalars, _, _ = events(tmp_path / "run")
+    assert [point.step for point in scalars["loss"]] == [2, 4, 6, 8]
+
+
+def test_no_tracker_is_an_answer(tmp_path, run):
+    run(*TRAIN, "--steps", 2, "--trackers", "none", "--out", tmp_path / "run")
+    assert not (tmp_path / "run" / "tensorboard").exists()
+    assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 2
+
+
+def test_trackers_that_cannot_be_are_refused():
+    assert chosen(("none",)) == []
+    assert chosen(("tensorboard", "none")) == ["tensorboard"]
+    with pytest.raises(InputError, match="did you mean tensorboard"):
+        chosen(("tensorbord",))
+
+
+def test_a_tracker_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [])
+    with pytest.raises(InputError, match="the tracker wandb is not installed: pip install wandb"):
+        chosen(("wandb",))
+
+
+def progress(step=50, **changes):
+    values = {"steps": 100, "loss": 0.25, "by_time": (0.5, 0.25, *[math.nan] * 6), "lr": 1e-3, "gradient_norm": 0.5,
+              "images_per_second": 321.0, "seconds": 65.0, "seconds_left": 3725.0, "saved": False}  # fmt: skip
+    return Progress(step, **{**values, **changes})
+
+
+def test_the_panel_shows_how_far_how_well_how_fast():
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    console.print(draw(progress(), 1000, 3 * 2**29))
+    text = console.file.getvalue()
+    for words in ("50 of 100", "1:05", "1:02:05 left", "loss 0.2500", "1.00e-03", "321 images/s", "1.50 GiB", "0.500"):
+        assert words in text, words
+
+
+def test_the_panel_prints_notes_above_itself():
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with panel(console, 1000, lambda: 2**30) as show:
+        show(progress(notes=("a data worker died",)))
+        show(progress(100))
+    assert "a data worker died" in console.file.getvalue()
+
+
+def test_clocks():
+    assert [clock(seconds) for seconds in (0, 61, 3600)] == ["0:00", "1:01", "1:00:00"]
