@@ -39,10 +39,10 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def layout(axes: int) -> torch.memory_format:
-    """How tensors of so many axes, (B, C, *sides), and the network that reads them lie in memory: channels innermost
-    for images and volumes, which their convolutions are fastest at.
+    """How items of so many axes, (B, C, *sides), and the network that reads them lie in memory: images with the
+    channels innermost, all else plainly (volumes with the channels innermost took 4 % longer to train on a CPU).
     """
-    return {4: torch.channels_last, 5: torch.channels_last_3d}.get(axes, torch.contiguous_format)
+    return torch.channels_last if axes == 4 else torch.contiguous_format
 
 
 def _native_bf16(device: torch.device) -> bool:

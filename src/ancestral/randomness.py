@@ -40,7 +40,8 @@ def keys(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
 
 def words(keys: Tensor, count: int) -> Tensor:
     """The first `count` 64-bit words of each key (B,): int64 (B, count), on the device of the keys."""
-    return _mix(keys[:, None] ^ _counters(count, keys.device))
+    counters = _counters.__wrapped__ if torch.compiler.is_compiling() else _counters  # torch.compile warns of caches
+    return _mix(keys[:, None] ^ counters(count, keys.device))
 
 
 def uniform(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:

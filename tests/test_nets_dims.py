@@ -1,0 +1,232 @@
+"""The U-Net for signals and volumes: layers against PyTorch's own, the whole net against itself with an axis more."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import ancestral
+from ancestral import nets
+from ancestral.device import layout
+from ancestral.errors import InputError
+from ancestral.interop import unet2d
+from ancestral.nets.layers import Downsample, Stage, Upsample
+from ancestral.nets.space import crop, fold, pad, unfold
+from conftest import untrained
+
+CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+def small(dims, **options):
+    net = nets.UNet(
+        **{"channels": 2, "width": 8, "mults": (1, 2), "blocks": 1, "attention": (4,), "image_size": 8, **options},
+        dims=dims,
+    )
+    for parameter in net.parameters():  # wake the layers that begin at zero, or every output is zero
+        nn.init.normal_(parameter, std=0.2)
+    return net.eval()
+
+
+def formula(dims, channels, width, mults, blocks, attends, out_channels, patch=1, classes=0):
+    """The parameters of the paper's wiring, counted by hand: `attends` says which levels have attention."""
+
+    def conv(before, after, kernel=3):
+        return before * after * kernel**dims + after
+
+    def block(before, after, attend):
+        n = 2 * before + conv(before, after) + (4 * width + 1) * after + 2 * after + conv(after, after)
+        n += conv(before, after, 1) if before != after else 0
+        return n + (2 * after + conv(after, 3 * after, 1) + conv(after, after, 1) if attend else 0)
+
+    total = (width + 1) * 4 * width + (4 * width + 1) * 4 * width + (classes + 1) * 4 * width * bool(classes)
+    total += conv(channels * patch**dims, width)
+    now, skips = width, [width]
+    for level, mult in enumerate(mults):
+        for _ in range(blocks):
+            total += block(now, width * mult, attends[level])
+            now = width * mult
+            skips.append(now)
+        if level < len(mults) - 1:
+            total += conv(now, now)
+            skips.append(now)
+    total += block(now, now, True) + block(now, now, False)
+    for level, mult in reversed(list(enumerate(mults))):
+        for _ in range(blocks + 1):
+            total += block(now + skips.pop(), width * mult, attends[level])
+            now = width * mult
+        total += conv(now, now) if level else 0
+    return total + 2 * now + conv(now, out_channels * patch**dims)
+
+
+def test_parameter_counts_follow_from_the_wiring():
+    paper = {"channels": 3, "width": 128, "mults": (1, 2, 2, 2), "blocks": 2}
+    assert formula(2, **paper, attends=(False, True, False, False), out_channels=3) == 35_746_307
+    for dims in (1, 2, 3):
+        for options in ({}, {"patch": 2, "classes": 5, "out_channels": 6}):
+            with torch.device("meta"):
+                net = nets.UNet(3, 32, (1, 2, 4), 1, (16,), image_size=64 if options else 32, dims=dims, **options)
+            attends = (False, True, False)
+            expected = formula(dims, 3, 32, (1, 2, 4), 1, attends, **{"out_channels": 3, **options})
+            assert sum(p.numel() for p in net.parameters()) == expected
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_upsampling_is_nearest_and_a_convolution(dims):
+    up = Upsample(3, dims).double()
+    nn.init.normal_(up.conv.bias)
+    for sides in [(5, 3, 4)[:dims], (1,) * dims]:
+        x = torch.randn(2, 3, *sides, dtype=torch.float64, requires_grad=True)
+        nearest = F.interpolate(x, scale_factor=2, mode="nearest")
+        expected = CONVOLVE[dims](nearest, up.conv.weight, up.conv.bias, padding=1)
+        torch.testing.assert_close(up(x, torch.empty(0)), expected, rtol=1e-12, atol=1e-12)
+        inputs, probe = [x, up.conv.weight, up.conv.bias], torch.randn_like(expected)
+        ours, theirs = (torch.autograd.grad((y * probe).sum(), inputs) for y in (up(x, torch.empty(0)), expected))
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("dims", [1, 3])
+def test_downsampling_pads_at_the_end_of_each_axis(dims):
+    """Of a signal 0, 1, 2, 3 a kernel of ones sums 0 + 1 + 2 and 2 + 3 + nothing; further axes only multiply."""
+    down = Downsample(1, dims)
+    nn.init.ones_(down.conv.weight)
+    x = torch.arange(4.0).reshape(1, 1, 4, *[1] * (dims - 1)).expand(1, 1, *[4] * dims)
+    ramp = down(x, torch.empty(0))[0, 0]
+    assert ramp.shape == (2,) * dims
+    assert ramp.reshape(2, -1)[:, 0].tolist() == [3 * 3 ** (dims - 1), 5 * 3 ** (dims - 1)]
+    assert ramp.reshape(2, -1)[:, -1].tolist() == [3 * 2 ** (dims - 1), 5 * 2 ** (dims - 1)]
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_attention_looks_at_all_positions(dims):
+    """Against the formula, position by position."""
+    stage = Stage(8, 8, 4, 0.0, True, None, dims=dims).double()
+    attention = stage.attention
+    for parameter in attention.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(2, 8, *(3, 2, 4)[:dims], dtype=torch.float64)
+    h = attention.norm(x).flatten(2)
+    matrix = attention.qkv.weight.flatten(1)
+    q, k, v = (matrix @ h + attention.qkv.bias[:, None]).split(8, dim=1)
+    h = v @ (q.mT @ k / math.sqrt(8)).softmax(-1).mT
+    h = attention.out.weight.flatten(1) @ h + attention.out.bias[:, None]
+    torch.testing.assert_close(attention(x), x + h.reshape(x.shape), rtol=1e-10, atol=1e-10)
+
+
+def test_folding_puts_each_block_into_channels():
+    image = torch.randn(2, 3, 6, 4)
+    assert torch.equal(fold(image, 2), F.pixel_unshuffle(image, 2))
+    assert torch.equal(unfold(fold(image, 2), 2), image)
+    signal = torch.arange(12.0).reshape(1, 2, 6)
+    assert fold(signal, 3)[0].tolist() == [[0, 3], [1, 4], [2, 5], [6, 9], [7, 10], [8, 11]]
+    volume = torch.randn(2, 3, 4, 6, 2)
+    folded = fold(volume, 2)
+    assert folded.shape == (2, 24, 2, 3, 1)
+    for c, i, j, k in ((0, 0, 0, 1), (1, 0, 1, 0), (2, 1, 0, 1)):
+        assert torch.equal(folded[:, 8 * c + 4 * i + 2 * j + k], volume[:, c, i::2, j::2, k::2])
+    for x in (signal, volume):
+        assert torch.equal(unfold(fold(x, 2), 2), x)
+
+
+def test_padding_leaves_the_middle_and_cropping_finds_it():
+    x = torch.ones(1, 1, 3, 5, 4)
+    padded = pad(x, 4)
+    assert padded.shape == (1, 1, 4, 8, 4)
+    assert padded.sum() == x.sum()
+    assert torch.equal(padded[:, :, :3, 1:6], x)
+    assert torch.equal(crop(padded, (3, 5, 4)), x)
+    assert pad(x[..., :4, :4, :4], 1).shape == (1, 1, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "sides", [(8,), (7,), (13,), (2,), (4, 4, 4), (5, 4, 3), (2, 7, 9)], ids=lambda s: "x".join(map(str, s))
+)
+@pytest.mark.parametrize("patch", [1, 2])
+def test_any_sides_in_and_the_same_out(sides, patch):
+    net = small(len(sides), patch=patch, mults=(1, 2) if patch == 1 else (1,))
+    x, index = torch.randn(2, 2, *sides), torch.tensor([0, 7])
+    answer = net(x, index)
+    assert answer.shape == x.shape
+    torch.testing.assert_close(net(x[1:], index[1:]), answer[1:], rtol=1e-4, atol=1e-5)  # the batch does not mix
+    assert small(len(sides), out_channels=5)(x, index).shape == (2, 5, *sides)
+
+
+def lifted(net, weights):
+    """The weights of `net` for one axis more, which touch a single tap of it."""
+    tall = small(net.dims + 1)
+    state = tall.state_dict()
+    for name, tensor in weights.items():
+        if state[name].ndim == tensor.ndim:
+            state[name] = tensor
+            continue
+        taps = state[name].shape[-1]
+        strided = name.startswith("down") and name.endswith("conv.weight")  # its padding stands at the end alone
+        state[name] = torch.zeros_like(state[name])
+        state[name][..., 0 if strided else taps // 2] = tensor
+    tall.load_state_dict(state)
+    return tall
+
+
+@pytest.mark.parametrize("sides", [(8,), (11,), (8, 4), (5, 7)], ids=lambda s: "x".join(map(str, s)))
+def test_a_net_is_the_net_of_one_axis_more_where_nothing_changes_along_it(sides):
+    """Stem, blocks, attention, resampling, padding: all of it, and images have diffusers for an oracle."""
+    net = small(len(sides))
+    tall = lifted(net, net.state_dict())
+    x, index = torch.randn(2, 2, *sides), torch.tensor([3, 700])
+    with torch.no_grad():
+        low, high = net(x, index), tall(x[..., None].repeat_interleave(4, dim=-1), index)
+    assert low.std() > 0.1
+    torch.testing.assert_close(high, low[..., None].expand_as(high), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("sides", "name"), [((3,), "signals of 3"), ((4, 3, 4), "volumes of 4x3x4")])
+def test_sides_below_the_levels_are_refused_by_name(sides, name):
+    net = small(len(sides), mults=(1, 1, 1))
+    net(torch.zeros(1, 2, *[4] * len(sides)), torch.tensor([0]))
+    with pytest.raises(InputError, match=f"{name} are too small.*at least 4"):
+        net(torch.zeros(1, 2, *sides), torch.tensor([0]))
+
+
+def test_more_axes_than_three_are_refused():
+    with pytest.raises(InputError, match="dims=4"):
+        small(4)
+
+
+@pytest.mark.parametrize("dims", [1, 3])
+def test_initialisation_counts_every_tap(dims):
+    net = nets.UNet(width=32, mults=(1, 2), image_size=8, attention=(), dims=dims)
+    weight = net.down[3].block.conv1.weight  # 32 -> 64
+    limit = math.sqrt(3 / (3**dims * (32 + 64) / 2))
+    assert weight.abs().max().item() == pytest.approx(limit, rel=2e-3)
+    assert weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.02)
+
+
+def test_the_layout_changes_no_number():
+    net, x, index = small(3), torch.randn(2, 2, 4, 5, 6), torch.tensor([1, 2])
+    expected = net(x, index)
+    net = net.to(memory_format=torch.channels_last_3d)
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(net(x, index), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 21), (3, 6, 8), (1, 4, 6, 5)])
+def test_a_model_of_any_shape_is_built_saved_and_sampled(tmp_path, shape):
+    model = untrained(shape)
+    net = model.denoiser.net
+    assert net.dims == len(shape) - 1
+    assert net.down[0].block.conv1.weight.is_contiguous(memory_format=layout(len(shape) + 1))
+    model.save(tmp_path / "m.safetensors")
+    again = ancestral.load(tmp_path / "m.safetensors", "cpu")
+    assert again.facts.shape == shape
+    samples = again.sample(3, sampler="ddim", steps=2)
+    assert samples.shape == (3, *shape)
+    assert torch.equal(samples, model.sample(3, sampler="ddim", steps=2))
+    with pytest.raises(InputError, match="too small"):
+        untrained((shape[0], *[1] * (len(shape) - 1)))
+
+
+def test_only_images_go_to_diffusers():
+    with pytest.raises(InputError, match="of volumes"):
+        unet2d.to_config(untrained((1, 8, 8, 8)).denoiser.net, (1, 8, 8, 8))
