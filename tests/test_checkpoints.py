@@ -40,7 +40,7 @@ def test_the_newest_stay_and_those_of_every_nth_step(tmp_path):
     assert saved(tmp_path / "c", 10, 20, 30, 40, 50, keep=1, every=20).steps() == [20, 40, 50]
 
 
-@pytest.mark.parametrize("harm", ["cut", "flipped", "gone", "manifest", "no manifest", "empty"])
+@pytest.mark.parametrize("harm", ["cut", "flipped", "gone", "manifest", "no facts", "no manifest", "empty"])
 def test_a_damaged_one_gives_way_to_the_one_before(tmp_path, harm):
     checkpoints = saved(tmp_path, 1, 2)
     path = checkpoints.path(2)
@@ -54,6 +54,9 @@ def test_a_damaged_one_gives_way_to_the_one_before(tmp_path, harm):
         (path / TENSORS).unlink()
     elif harm == "manifest":
         (path / MANIFEST).write_text('{"format": 3}')
+    elif harm == "no facts":
+        manifest = json.loads((path / MANIFEST).read_text())
+        (path / MANIFEST).write_text(json.dumps({name: manifest[name] for name in manifest if name != "facts"}))
     elif harm == "no manifest":
         (path / MANIFEST).unlink()
     else:

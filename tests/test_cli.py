@@ -363,8 +363,23 @@ def test_a_run_whose_training_state_is_gone_is_not_begun_anew(capsys, points_run
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((points_run / name).read_bytes())
     before = (tmp_path / "model.safetensors").read_bytes()
-    assert "checkpoints is gone" in refused(capsys, "train", "points", "--out", tmp_path, "--resume")
+    assert "checkpoints is gone, so" in refused(capsys, "train", "points", "--out", tmp_path, "--resume")
     assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_whose_checkpoints_were_emptied_is_not_begun_anew(capsys, points_run, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((points_run / name).read_bytes())
+    (tmp_path / "checkpoints").mkdir()
+    assert "all in" in refused(capsys, "train", "points", "--out", tmp_path, "--resume")
+
+
+def test_a_log_that_is_noise_does_not_stop_a_resume(capsys, tmp_path):
+    argv = ("train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--out", tmp_path / "run")
+    assert call(capsys, *argv, "--steps", 2)[0] == 0
+    (tmp_path / "run" / "log.csv").write_bytes(bytes(range(128, 256)) * 3)
+    assert call(capsys, *argv, "--steps", 4, "--resume")[0] == 0
+    assert (tmp_path / "run" / "log.csv").read_text().startswith("step,loss,")
 
 
 def test_a_run_of_another_preset_is_refused(capsys, points_run):

@@ -5,14 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from rich.console import Console
 
 import ancestral
 from ancestral import data
+from ancestral.cli.fit import fit
 from ancestral.data.reading import SourceLost
 from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
@@ -291,6 +294,27 @@ def test_data_that_is_gone_ends_a_training_saved(tmp_path, monkeypatch):
     plain = Trainer(config, stripes(), "cpu")
     list(plain.run())
     assert_same_state(plain, resumed)
+
+
+def test_a_signal_is_heard_while_data_is_waited_for(tmp_path, monkeypatch):
+    """The data is away for a minute; whoever wants the machine back does not wait for that."""
+    config = tiny_config(steps=9, save_every=100)
+    folder = begun(tmp_path / "run", config)
+    trainer = Trainer(config, stripes(), "cpu")
+    real = trainer.batches
+
+    def away():
+        for batch in real:
+            if batch.step == 5:
+                signal.raise_signal(signal.SIGTERM)
+                time.sleep(60)
+            yield batch
+
+    trainer.batches = away()
+    began = time.monotonic()
+    assert not fit(trainer, folder, Console(quiet=True))
+    assert time.monotonic() - began < 50
+    assert Checkpoints(folder.checkpoints).newest()[0].step == 5
 
 
 def test_a_killed_data_worker_changes_nothing(tmp_path):

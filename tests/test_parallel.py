@@ -112,6 +112,19 @@ def test_importance_learns_from_the_losses_of_all(tmp_path):
     assert torch.allclose(one.tensors["times.history"], two.tensors["times.history"], atol=1e-5)
 
 
+def test_torchrun_starts_one_training_of_two_processes(tmp_path):
+    """The command of the README: no device named, one run, both told of it once."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command += ["--standalone", "-m", "ancestral", "train", "points", "--steps", "12", "--batch-size", "8"]
+    command += ["--width", "16", "--trackers", "none", "--out", str(tmp_path / "run")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "parameters on 2 processes on " in done.stdout
+    assert done.stdout.count("Trained 12 steps") == 1
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [12]
+
+
 def work(path, shard, steps, times):
     """What each process does."""
     folder, asked = RunFolder(path), config(shard, times)

@@ -92,11 +92,14 @@ def _preview(trainer: "Trainer", folder: "RunFolder", most: int, trackers: "Trac
 @contextlib.contextmanager
 def _signals(trainer: "Trainer") -> Iterator[None]:
     """While inside, signals that ask to end are told to the trainer."""
+    from ancestral.training import Stopped
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if trainer.stopping and number == signal.SIGINT:
             raise KeyboardInterrupt
         trainer.stop()
+        if trainer.waiting:
+            raise Stopped
 
     asked = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
     before = {number: signal.signal(number, handle) for number in asked}

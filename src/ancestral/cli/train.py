@@ -170,6 +170,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     out = shlex.quote(str(folder.path))
     if not finished:
         resume = f"ancestral train {config.preset} --out {out} --resume"
+        resume += " (started as before, for as many processes)" if trainer.engine.world > 1 else ""
         console.print(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}", soft_wrap=True)
         return 0
     console.print(f"Trained {trainer.step} steps: {folder.model}", soft_wrap=True)

@@ -129,7 +129,10 @@ def _open(source: str, conversion: Conversion, dims: int | None, split: str, mos
         return tree if tree.size > most else folder.load(path, conversion)
     if kind == "arrays":
         return arrays.load(path, conversion, dims)
-    raise InputError(f"{name} cannot be read as data: give a folder of images, a .npy or .npz file, or a .tar")
+    raise InputError(
+        f"{name} cannot be read as data: give a folder of images, a .npy or .npz file, a .tar, or the folder of a "
+        ".parquet file"
+    )
 
 
 def _kind(path: Path) -> str:

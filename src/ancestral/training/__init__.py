@@ -2,8 +2,8 @@
 
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.ema import EMA
-from ancestral.training.progress import Progress
+from ancestral.training.progress import Progress, Stopped
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.trainer import Trainer
 
-__all__ = ["EMA", "Checkpoints", "Progress", "RunFolder", "Trainer"]
+__all__ = ["EMA", "Checkpoints", "Progress", "RunFolder", "Stopped", "Trainer"]

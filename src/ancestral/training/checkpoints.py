@@ -118,6 +118,7 @@ class Checkpoints:
             manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             digest = hashlib.sha256((path / TENSORS).read_bytes()).hexdigest()
             whole = manifest["format"] == FORMAT and manifest["sha256"][TENSORS] == digest and manifest["step"] == step
+            whole = whole and isinstance(manifest["facts"], dict)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
         if not whole:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral.device import Precision, pick_device, pick_dtype
+from ancestral.errors import InputError
 
 
 class Engine:
@@ -21,18 +22,22 @@ class Engine:
         """Join the processes that a launcher started. `shard` is FSDP2's way to hold the weights; one process has no
         use for it. Raises InputError where there is no such device.
         """
-        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate import Accelerator
         from accelerate.utils import get_int_from_env
 
-        launched = get_int_from_env(["WORLD_SIZE"], 1) > 1
+        asked = get_int_from_env(["WORLD_SIZE"], 1)
+        launched, on_cpu = asked > 1, device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         alone = pick_device(device) if not launched else None
-        ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
         # precision is torch.autocast's (below): Accelerate's is one for all trainings of a process
-        self.accelerator = Accelerator(cpu=launched and device == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+        self.accelerator = Accelerator(cpu=launched and on_cpu, mixed_precision="no")
         self.device = alone or self.accelerator.device
         self.dtype = pick_dtype(precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        if self.world != asked:
+            raise InputError(
+                f"{asked} processes were started, but {self.world} found each other: give --device cpu or cuda"
+            )
         self.shard = shard and self.world > 1
 
     @property
@@ -79,6 +84,16 @@ class Engine:
         """The context in which the network is asked."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
+    @property
+    def scale(self) -> dict[str, Tensor]:
+        """The state of the loss scaling, by name; empty where nothing is scaled."""
+        return {name: torch.tensor(float(value)) for name, value in self.scaler.state_dict().items()}
+
+    @scale.setter
+    def scale(self, saved: dict[str, Tensor]) -> None:
+        if saved and self.scaler.is_enabled():
+            self.scaler.load_state_dict({name: value.item() for name, value in saved.items()})
+
     def gradient_norm(self, parameters: list[nn.Parameter]) -> Tensor:
         """The length of the whole gradient, the same on every process."""
         return self.full(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
@@ -100,6 +115,12 @@ class Engine:
     def wait(self) -> None:
         """Until every process is here."""
         self.accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        """Take leave of the other processes, when all are done."""
+        if self.world > 1 and torch.distributed.is_initialized():
+            self.wait()
+            torch.distributed.destroy_process_group()
 
     def full(self, tensor: Tensor) -> Tensor:
         """The whole of a tensor that may be shared out; all processes ask together."""
@@ -126,3 +147,9 @@ def unwrap(net: nn.Module) -> nn.Module:
 def regions(net: nn.Module) -> list[nn.Module]:
     """The blocks that a network repeats: what is compiled, or gathered before use, one at a time."""
     return [block for module in net.modules() if isinstance(module, nn.ModuleList) for block in module]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error is a device's, or the system's, way to say that no memory is left."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words

@@ -45,3 +45,7 @@ class Outcome:
     """float64 (batch_size,)"""
     stopping: bool
     notes: tuple[str, ...]
+
+
+class Stopped(Exception):
+    """Training was asked to end while it waited for data, which may take a minute where that is gone."""

@@ -12,6 +12,7 @@ report.html            the run on one page
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME
+from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.meters import BINS
 from ancestral.training.progress import Progress
 
@@ -79,9 +81,9 @@ class RunFolder:
 
     def check_whole(self) -> None:
         """Raise InputError where the checkpoints of a run that saved are gone: it cannot go on."""
-        if self.model.exists() and not self.checkpoints.exists():
+        if self.model.exists() and not Checkpoints(self.checkpoints).steps():
             raise InputError(
-                f"{self.checkpoints} is gone, so the run cannot go on; give --out another name to start anew"
+                f"all in {self.checkpoints} is gone, so the run cannot go on; give --out another name to start anew"
             )
 
     def tidy(self) -> None:
@@ -117,7 +119,9 @@ class RunFolder:
 
     def trim_log(self, step: int) -> None:
         """Drop the lines after `step`, which a resumed run is about to write again, and those cut short."""
-        lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else [LOG_HEADER]
+        lines = (
+            self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else [LOG_HEADER]
+        )
         whole = [line.split(",") for line in lines[1:] if line.count(",") == LOG_HEADER.count(",")]
         kept = [",".join(line) for line in whole if line[0].isdecimal() and int(line[0]) <= step]
         storage.write_text(self.log, "\n".join([LOG_HEADER, *kept]) + "\n")
@@ -138,7 +142,7 @@ class RunFolder:
 
     def seconds(self) -> float:
         """How long the training took, by the log: each process that went on with it counted from 0."""
-        lines = self.log.read_text(encoding="utf-8").splitlines()[1:] if self.log.exists() else []
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if self.log.exists() else []
         times = [float(line.rpartition(",")[2]) for line in lines]
         return sum(time for time, after in zip(times, [*times, 0.0][1:], strict=True) if after < time)
 
@@ -155,14 +159,18 @@ class RunFolder:
             return
         handle = os.open(self.path, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"another process is training in {self.path}; wait for it, or give --out another name"
-                ) from None
-            except OSError:  # a file system without locks
-                pass
+            for patience in range(30, -1, -1):  # a killed process's data workers hold it for a second more
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not patience:
+                        raise InputError(
+                            f"another process is training in {self.path}; wait for it, or give --out another name"
+                        ) from None
+                    time.sleep(0.1)
+                except OSError:  # a file system without locks
+                    break
             yield
         finally:
             os.close(handle)

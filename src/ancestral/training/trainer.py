@@ -22,12 +22,12 @@ from ancestral.model import Model
 from ancestral.training import guard, state
 from ancestral.training.checkpoints import Checkpoint, Checkpoints
 from ancestral.training.ema import EMA
-from ancestral.training.engine import Engine, regions
+from ancestral.training.engine import Engine, out_of_memory, regions
 from ancestral.training.guard import Guard
 from ancestral.training.inputs import facts_of, prepare
 from ancestral.training.meters import LossByTime, Rate
 from ancestral.training.optimiser import learning_rate, make_adam, set_learning_rate
-from ancestral.training.progress import Outcome, Progress
+from ancestral.training.progress import Outcome, Progress, Stopped
 from ancestral.training.run_folder import RunFolder
 
 
@@ -56,6 +56,8 @@ class Trainer:
         )
         self.stopping = False
         """Whether `stop` was called on this process."""
+        self.waiting = False
+        """Whether it waits for data, where nothing is in progress: a signal handler may raise `Stopped` then."""
         self.restart()
 
     def restart(self) -> None:
@@ -98,9 +100,11 @@ class Trainer:
         while self.step < train.steps:
             try:
                 outcome = self.advance()
+            except Stopped:
+                outcome = Outcome("good", math.nan, torch.empty(0), torch.empty(0), True, ())
             except SourceLost as error:
                 raise SourceLost(f"{error}; {self._save_at_once(folder, checkpoints)}") from None
-            done += 1
+            done += len(outcome.t) > 0
             notes = outcome.notes
             if outcome.verdict == "return":
                 notes += (self._go_back(checkpoints),)
@@ -119,7 +123,7 @@ class Trainer:
                 outcome.norm,
                 rate.tick(),
                 seconds,
-                (train.steps - self.step) * seconds / done,
+                (train.steps - self.step) * seconds / max(done, 1),
                 saving,
                 stopping,
                 notes,
@@ -128,8 +132,9 @@ class Trainer:
                 return
 
     def close(self) -> None:
-        """End the processes that read data."""
+        """End the processes that read data, and take leave of those that train."""
         self.loader.close()
+        self.engine.close()
 
     def stop(self) -> None:
         """End `run` after the step in progress, saved. May be called from a signal handler, on any of the processes."""
@@ -137,7 +142,11 @@ class Trainer:
 
     def advance(self) -> Outcome:
         """One optimiser step, or the decision not to take it. `step` is one more in either case."""
-        batch = next(self.batches)
+        self.waiting = self.engine.world == 1
+        try:
+            batch = next(self.batches)
+        finally:
+            self.waiting = False
         losses, notes = self._gradients(batch)
         with torch.no_grad():
             t, all_losses, stopping = self._shared(losses)
@@ -169,7 +178,7 @@ class Trainer:
             try:
                 return self._accumulate(batch), notes
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if self.engine.world > 1 or self.micro == 1:
                     raise InputError(
@@ -308,8 +317,7 @@ class Trainer:
         """
         tensors = state.gather(self.engine, self.net, self.ema, self.optimiser)
         tensors |= {f"times.{name}": value.clone() for name, value in self.denoiser.times.state.items()}
-        scale = {name: torch.tensor(float(value)) for name, value in self.engine.scaler.state_dict().items()}
-        return tensors | {f"scaler.{name}": value for name, value in scale.items()}
+        return tensors | {f"scaler.{name}": value for name, value in self.engine.scale.items()}
 
     def load(self, folder: RunFolder) -> list[str]:
         """Take up the newest whole checkpoint; the rest is what is wrong with newer ones, a line each.
@@ -330,18 +338,10 @@ class Trainer:
             state.scatter(found.tensors, self.engine, self.net, self.ema, self.optimiser)
             for name, value in self.denoiser.times.state.items():
                 value.copy_(found.tensors[f"times.{name}"])
-            scale = {n.removeprefix("scaler."): v.item() for n, v in found.tensors.items() if n.startswith("scaler.")}
-            if scale and self.engine.scaler.is_enabled():
-                self.engine.scaler.load_state_dict(scale)
+            self.engine.scale = {n[7:]: v for n, v in found.tensors.items() if n.startswith("scaler.")}
             self.guard = Guard.restored(found.facts["guard"])
         except (KeyError, RuntimeError, ValueError, TypeError):
-            raise InputError(
-                f"{checkpoints.path(found.step)} does not fit the network of the run's config; one of them was changed"
-            ) from None
+            path = checkpoints.path(found.step)
+            raise InputError(f"{path} does not fit the network of the run's config: one of them was changed") from None
         self._go_to(found.step)
         return wrong
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
