@@ -143,7 +143,8 @@ def work(path, shard, steps, times):
     drawn = draw(trainer, 5, 4).items
     if trainer.engine.main:
         (path / "drawn").write_bytes(drawn.numpy().tobytes())
-    trainer.engine.accelerator.end_training()
+    trainer.engine.wait()
+    trainer.close()
 
 
 if __name__ == "__main__":

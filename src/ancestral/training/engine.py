@@ -54,6 +54,7 @@ class Engine:
         if self.world == 1:
             return net
         if not self.shard:
+            warnings.filterwarnings("ignore", "Grad strides do not match")  # of 1×1 kernels, which lie either way
             wrapped: nn.Module = self.accelerator.prepare_model(net, device_placement=False)
             return wrapped
         # torch's own call, since Accelerate's plug-in leaves it out on CPUs: so it is one path, and a tested one
@@ -117,9 +118,8 @@ class Engine:
         self.accelerator.wait_for_everyone()
 
     def close(self) -> None:
-        """Take leave of the other processes, when all are done."""
+        """Take leave of the other processes. None is waited for: this may be because something went wrong."""
         if self.world > 1 and torch.distributed.is_initialized():
-            self.wait()
             torch.distributed.destroy_process_group()
 
     def full(self, tensor: Tensor) -> Tensor:
