@@ -1,4 +1,4 @@
-"""Data of every shape and depth, each trained for about a minute and sampled: have the samples the right statistics?
+"""Data of every shape and depth, each trained for a minute or two and sampled: have the samples the right statistics?
 
     python bench/shapes.py [signals volumes channels deep] [--out runs/shapes] [--samples 512]
 
@@ -134,7 +134,7 @@ VOLUMES = Case(
         "size": (uniform(*SIZES)[0], 0.1),
         "its deviation": (uniform(*SIZES)[1], 0.08),
     },
-    "--dims 3 --target x0 --width 24 --mults 1 2 --patch 2 --batch-size 8 --steps 1000",
+    "--dims 3 --target x0 --weighting min-snr --width 64 --mults 1 --patch 4 --batch-size 16 --steps 1300",
 )
 
 
