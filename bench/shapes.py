@@ -109,7 +109,8 @@ def measure_volumes(x: NDArray[np.float64]) -> Statistics:
     centre = np.stack([(share * places).sum(1) for share in along], 1)
     spread = np.stack([(share * (places - c[:, None]) ** 2).sum(1) for share, c in zip(along, centre.T, strict=True)])
     size = np.sqrt(2 * spread.mean(0))
-    found = {"mean of a voxel": float(x.mean()), "brightest voxel": float(x.max((1, 2, 3, 4)).mean())}
+    brightest = x.max((1, 2, 3, 4))
+    found = {"mean of a voxel": x.mean(), "brightest voxel": brightest.mean(), "faint blobs": (brightest < 180).mean()}
     for axis, name in enumerate("DHW"):
         found |= {f"centre along {name}": centre[:, axis].mean(), f"its deviation along {name}": centre[:, axis].std()}
     correlation = np.abs(np.corrcoef(centre.T) - np.eye(3)).max()
@@ -128,6 +129,7 @@ VOLUMES = Case(
     {
         "mean of a voxel": (255 * (2 * math.pi) ** 1.5 * CUBE / SIDE**3, 0.6),
         "brightest voxel": (247, 32),  # 255 less what the grid misses of the peak
+        "faint blobs": (0, 0.05),  # share of those whose brightest voxel is below 180
         **{f"centre along {name}": (uniform(*CENTRES)[0], 0.2) for name in "DHW"},
         **{f"its deviation along {name}": (uniform(*CENTRES)[1], 0.12) for name in "DHW"},
         "centre: largest correlation": (0, 0.14),
@@ -202,12 +204,14 @@ def measure_deep(x: NDArray[np.float64]) -> Statistics:
         "mean": x.mean(),
         "deviation": x.std(),
         "deviation of an image's mean": x.mean((1, 2, 3)).std(),
+        "RMS step to the next pixel": math.sqrt(np.square(np.diff(x)).mean()),
         "distinct levels above 256": float(len(np.unique(x)) > 256),
         "within 8 bits' level: evenness": low.min() / low.mean(),
     }
 
 
 IMAGE_DEVIATION = DEVIATION * math.sqrt(float(BASIS.mean((1, 2, 3)).square().sum()) / GAIN)
+STEP = DEVIATION * math.sqrt(float(BASIS.diff(dim=3).square().sum(0).mean()) / GAIN)
 DEEP = Case(
     make_deep,
     measure_deep,
@@ -215,10 +219,11 @@ DEEP = Case(
         "mean": (MEAN, 400),
         "deviation": (DEVIATION, 0.06 * DEVIATION),
         "deviation of an image's mean": (IMAGE_DEVIATION, 0.12 * IMAGE_DEVIATION),
+        "RMS step to the next pixel": (STEP, 0.1 * STEP),
         "distinct levels above 256": (1, 0),
         "within 8 bits' level: evenness": (1, 0.3),
     },
-    "--channels 1 --image-size 16 --no-flip --width 32 --mults 1 2 --patch 2 --batch-size 32 --steps 1200",
+    "--channels 1 --image-size 16 --no-flip --target x0 --width 32 --mults 1 2 --patch 2 --batch-size 32 --steps 1200",
 )
 CASES = {"signals": SIGNALS, "volumes": VOLUMES, "channels": CHANNELS, "deep": DEEP}
 
