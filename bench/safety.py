@@ -1,10 +1,10 @@
-"""What safety and looks cost: the digits preset bare, saving every 100 steps, and with trackers and the live panel too.
+"""What safety and looks cost: steps of the digits preset bare, with a save, and with log, TensorBoard and panel.
 
-    python bench/safety.py [--rounds 5]
+    python bench/safety.py [--rounds 10]
 
-Three trainings of the same config take turns of 100 steps in one process; a turn of the second ends in a save, which
-goes on beside the next turn, and is counted where it falls: so turns are followed by a wait for it, inside the clock.
-Medians of the ratios to the bare one in the same round, by the clock and by CPU time.
+One training takes turns of 100 steps. The save of a turn begins at its start and goes on beside the steps, as in a
+user's training, and its end is waited for inside the turn. Medians of the ratios to the bare turn of the same round,
+with the quartiles, by the clock and by CPU time.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -22,85 +23,74 @@ from ancestral import config as configs
 from ancestral import data
 from ancestral.cli.panel import panel
 from ancestral.device import keep_freed_memory
-from ancestral.training import RunFolder, Trainer
+from ancestral.training import Progress, RunFolder, Trainer
 from ancestral.training.trackers import Trackers
 
 TURN = 100
+Steps = Iterator[Progress]
 
 
-def bare(trainer: Trainer, folder: RunFolder) -> Iterator[None]:
+def bare(trainer: Trainer, folder: RunFolder, steps: Steps) -> None:
     """Steps alone."""
-    for progress in trainer.run():
-        if progress.step % TURN == 0:
-            yield
+    for _ in range(TURN):
+        next(steps)
 
 
-def saving(trainer: Trainer, folder: RunFolder) -> Iterator[None]:
-    """And a checkpoint and a model file each turn, waited for."""
+def saved(trainer: Trainer, folder: RunFolder, steps: Steps) -> None:
+    """And a checkpoint and a model file, written meanwhile."""
     checkpoints = trainer.checkpoints(folder)
-    for progress in trainer.run():
-        if progress.step % TURN == 0:
-            trainer._save(folder, checkpoints)
-            checkpoints.wait()
-            yield
+    trainer._save(folder, checkpoints)
+    bare(trainer, folder, steps)
+    checkpoints.wait()
 
 
-def beside(trainer: Trainer, folder: RunFolder) -> Iterator[None]:
-    """As a user's training does it: the save goes on while the next turn is computed."""
-    for progress in trainer.run(folder):
-        if progress.step % TURN == 0:
-            yield
-
-
-def shown(trainer: Trainer, folder: RunFolder) -> Iterator[None]:
-    """The log, TensorBoard, and the panel on a terminal."""
-    T = trainer.denoiser.schedule.steps
-    console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with panel(console, T, trainer.engine.memory) as show, Trackers(folder, ("tensorboard",), T, 0) as trackers:
-        for progress in trainer.run():
-            show(progress)
-            if progress.step % trainer.config.engine.log_every == 0:
-                trackers.log(progress)
-            if progress.step % TURN == 0:
-                yield
+def shown(
+    trackers: Trackers, show: Callable[[Progress], None], trainer: Trainer, folder: RunFolder, steps: Steps
+) -> None:
+    """And the log, TensorBoard, and the panel on a terminal."""
+    for _ in range(TURN):
+        progress = next(steps)
+        show(progress)
+        if progress.step % trainer.config.engine.log_every == 0:
+            trackers.log(progress)
 
 
 def main() -> None:
     """Take turns, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
     keep_freed_memory()
-    config, dataset = configs.digits(), data.load("digits")
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=10**6, save_every=TURN))
-    kinds: dict[str, Callable[[Trainer, RunFolder], Iterator[None]]] = {
-        "bare": bare, "saving, waited for": saving, "saving": beside, "log, TensorBoard, panel": shown
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory() as path:
-        turns = {}
-        for number, (name, kind) in enumerate(kinds.items()):
-            folder = RunFolder(Path(path) / str(number))
-            folder.begin(config)
-            turns[name] = kind(Trainer(config, dataset, "cpu"), folder)
-        wall: dict[str, list[float]] = {name: [] for name in kinds}
-        cpu: dict[str, list[float]] = {name: [] for name in kinds}
+    config = configs.digits()
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=10**6))
+    trainer = Trainer(config, data.load("digits"), "cpu")
+    T, console = trainer.denoiser.schedule.steps, Console(file=io.StringIO(), force_terminal=True, width=120)
+    with (
+        tempfile.TemporaryDirectory() as path,
+        Trackers(RunFolder(Path(path)), ("tensorboard",), T, 0) as trackers,
+        panel(console, T, trainer.engine.memory) as show,
+    ):
+        folder, steps = RunFolder(Path(path)), trainer.run()
+        kinds = {"bare": bare, "a save": saved, "log, TensorBoard, panel": partial(shown, trackers, show)}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
         for turn in range(rounds + 1):
-            for name, steps in turns.items():
+            names = list(kinds)[turn % 3 :] + list(kinds)[: turn % 3]  # no kind always follows the same other
+            for name in names:
                 before = time.perf_counter(), time.process_time()
-                next(steps)
-                if turn:  # the first warms up
-                    wall[name].append(time.perf_counter() - before[0])
-                    cpu[name].append(time.process_time() - before[1])
-        for steps in turns.values():
-            steps.close()  # type: ignore[attr-defined]
-    print(f"{'':<26}{'clock':>10}{'ratio':>9}{'CPU':>10}{'ratio':>9}   of {TURN} steps, {rounds} rounds")
+                kinds[name](trainer, folder, steps)
+                if turn:
+                    times[name].append((time.perf_counter() - before[0], time.process_time() - before[1]))
+    print(
+        f"{'of ' + str(TURN) + ' steps':<26}{'clock':>10}{'ratio':>9} {'quartiles':<17}{'CPU':>9}{'ratio':>9} quartiles"
+    )
     for name in kinds:
-        ratios = [
-            statistics.median(one / base for one, base in zip(times[name], times["bare"], strict=True))
-            for times in (wall, cpu)
-        ]
-        print(f"{name:<26}{statistics.median(wall[name]):>8.2f} s{ratios[0]:>9.4f}"
-              f"{statistics.median(cpu[name]):>8.2f} s{ratios[1]:>9.4f}")  # fmt: skip
+        line = f"{name:<26}"
+        for place in (0, 1):
+            ratios = [one[place] / base[place] for one, base in zip(times[name], times["bare"], strict=True)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            line += f"{statistics.median(t[place] for t in times[name]):>8.2f} s{middle:>9.4f} "
+            line += f"{low:.4f}-{high:.4f}  "
+        print(line)
 
 
 if __name__ == "__main__":

@@ -212,11 +212,7 @@ def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number):
 # -- disks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_save_that_fails_is_told_and_tried_again(tmp_path, monkeypatch):
-    """No room at the second of three saves: training goes on, the first is untouched, the third succeeds."""
-    config = tiny_config(steps=9, save_every=3)
-    folder = begun(tmp_path / "run", config)
-    trainer = Trainer(config, stripes(), "cpu")
+def no_room_for_step_6(monkeypatch):
     write = Checkpoints.write
 
     def full(checkpoints, checkpoint):
@@ -225,6 +221,14 @@ def test_a_save_that_fails_is_told_and_tried_again(tmp_path, monkeypatch):
         write(checkpoints, checkpoint)
 
     monkeypatch.setattr(Checkpoints, "write", full)
+
+
+def test_a_save_that_fails_is_told_and_tried_again(tmp_path, monkeypatch):
+    """No room at the second of three saves: training goes on, the first is untouched, the third succeeds."""
+    config = tiny_config(steps=9, save_every=3)
+    folder = begun(tmp_path / "run", config)
+    trainer = Trainer(config, stripes(), "cpu")
+    no_room_for_step_6(monkeypatch)
     seen = list(trainer.run(folder))
     notes = [note for progress in seen for note in progress.notes]
     assert len(notes) == 1
@@ -239,14 +243,7 @@ def test_a_save_that_fails_is_told_and_tried_again(tmp_path, monkeypatch):
 def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkeypatch):
     config = tiny_config(steps=6, save_every=3)
     folder = begun(tmp_path / "run", config)
-    write = Checkpoints.write
-
-    def full(checkpoints, checkpoint):
-        if checkpoint.step == 6:
-            raise OSError(28, "could not write: No space left on device")
-        write(checkpoints, checkpoint)
-
-    monkeypatch.setattr(Checkpoints, "write", full)
+    no_room_for_step_6(monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         list(Trainer(config, stripes(), "cpu").run(folder))
     monkeypatch.undo()
@@ -271,20 +268,28 @@ def test_a_log_that_cannot_be_written_does_not_stop_a_training(tmp_path, run, mo
 # -- data -------------------------------------------------------------------------------------------------------------
 
 
+def nine_steps(path):
+    config = tiny_config(steps=9, save_every=100)
+    return config, begun(path / "run", config)
+
+
+def interrupted(batches, what):
+    """The batches, but `what` happens before that of step 5."""
+    for batch in batches:
+        if batch.step == 5:
+            what()
+        yield batch
+
+
 def test_data_that_is_gone_ends_a_training_saved(tmp_path, monkeypatch):
     """The file system does not come back: what was trained is saved, and the error says how to go on."""
-    config = tiny_config(steps=9, save_every=100)
-    folder = begun(tmp_path / "run", config)
+    config, folder = nine_steps(tmp_path)
     trainer = Trainer(config, stripes(), "cpu")
-    real = trainer.batches
 
-    def lost():
-        for batch in real:
-            if batch.step == 5:
-                raise SourceLost("photos/ does not answer")
-            yield batch
+    def gone():
+        raise SourceLost("photos/ does not answer")
 
-    trainer.batches = lost()
+    trainer.batches = interrupted(trainer.batches, gone)
     with pytest.raises(InputError, match=r"photos/ does not answer; saved after step 5: --resume goes on"):
         list(trainer.run(folder))
     resumed = Trainer(config, stripes(), "cpu")
@@ -298,19 +303,14 @@ def test_data_that_is_gone_ends_a_training_saved(tmp_path, monkeypatch):
 
 def test_a_signal_is_heard_while_data_is_waited_for(tmp_path, monkeypatch):
     """The data is away for a minute; whoever wants the machine back does not wait for that."""
-    config = tiny_config(steps=9, save_every=100)
-    folder = begun(tmp_path / "run", config)
+    config, folder = nine_steps(tmp_path)
     trainer = Trainer(config, stripes(), "cpu")
-    real = trainer.batches
 
     def away():
-        for batch in real:
-            if batch.step == 5:
-                signal.raise_signal(signal.SIGTERM)
-                time.sleep(60)
-            yield batch
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(60)
 
-    trainer.batches = away()
+    trainer.batches = interrupted(trainer.batches, away)
     began = time.monotonic()
     assert not fit(trainer, folder, Console(quiet=True))
     assert time.monotonic() - began < 50

@@ -303,7 +303,7 @@ def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, m
         return atomic(path)
 
     monkeypatch.setattr(storage, "write_text", full)
-    monkeypatch.setattr(storage, "atomic", no_pictures)
+    monkeypatch.setattr("ancestral.report.files.atomic", no_pictures)
     out = tmp_path / "run"
     options = ["--batch-size", "4", "--width", "16", "--trackers", "none", "--steps", "4", "--sample-every", "1"]
     text = run("train", "points", *options, "--out", out)

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from ancestral import report
+from ancestral.data.evenly import evenly
 from ancestral.errors import InputError
-from ancestral.report.pictures import above, beside, enlarge, evenly, tile
+from ancestral.report.pictures import above, beside, enlarge, tile
 
 
 def test_tiles_lie_row_by_row_with_a_border():

@@ -106,17 +106,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     """The safetensors file of these tensors."""
-    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return safetensors.torch.save(_plain(tensors))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file atomically. Raises OSError where it cannot be written; the file before it stays."""
-    contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
         try:
-            safetensors.torch.save_file(contents, temporary, dict(metadata))
+            safetensors.torch.save_file(_plain(tensors), temporary, dict(metadata))
         except SafetensorError as error:  # its only cause here is the operating system
             raise OSError(str(error)) from None
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

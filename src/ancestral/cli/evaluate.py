@@ -98,15 +98,7 @@ def _load(options: Options, model: "Model") -> "Dataset":
         bits: Any = {"uint8": 8, "uint16": 16}.get(model.facts.codec.kind)
         own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
     try:
-        dataset = data.load(
-            source,
-            image_size=own.image_size,
-            channels=own.channels,
-            background=own.background,
-            dims=own.dims,
-            bits=own.bits,
-            split=options.split or "train",
-        )
+        dataset = data.load(source, **own.form, split=options.split or "train")
     except InputError as error:
         gone = source == own.source and "no such file" in str(error)
         hint = "; say with --data where the data of this run is now, or take other data" if gone else ""

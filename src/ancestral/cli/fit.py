@@ -71,8 +71,7 @@ def fit(trainer: "Trainer", folder: "RunFolder", console: "Console") -> bool:
 
 def _preview(trainer: "Trainer", folder: "RunFolder", most: int, trackers: "Trackers | None") -> "Image | None":
     """A grid of what the averaged weights draw now, written; and a film strip of how, for the page."""
-    from ancestral.report import Frame, film, picture
-    from ancestral.storage import atomic
+    from ancestral.report import Frame, film, picture, write_picture
     from ancestral.training.preview import draw
 
     points = len(trainer.facts.shape) == 1
@@ -83,8 +82,7 @@ def _preview(trainer: "Trainer", folder: "RunFolder", most: int, trackers: "Trac
         return None
     limits = trainer.facts.codec.limits
     image = picture(drawn.items, columns, height=500, limits=limits)
-    with atomic(folder.samples / f"{trainer.step:06d}.png") as path:
-        image.save(path)
+    write_picture(folder.samples / f"{trainer.step:06d}.png", image)
     trackers.picture(image, trainer.step)
     return film([Frame(state.t, state.x, state.x0) for state in drawn.states], height=72, limits=limits)
 

@@ -92,9 +92,11 @@ class Page:
 
 def sentence(trainer: "Trainer") -> str:
     """What is trained here, to one who has not seen the command."""
+    from ancestral.data.arrays import NAMES
+
     config, facts = trainer.config, trainer.facts
     process, train = config.process, config.train
-    what = {1: "points", 2: "signals", 3: "images", 4: "volumes"}[len(facts.shape)]
+    what = NAMES.get(len(facts.shape) - 1, "points")
     net = "An MLP" if len(facts.shape) == 1 else "A U-Net"
     target = {"eps": "the noise ε", "x0": "the clean item", "v": "v", "score": "the score",
               "flow": "the velocity of a flow", "edm": "EDM's F"}[process.target]  # fmt: skip

@@ -121,7 +121,8 @@ def _draw(
     from rich.console import Console
     from rich.progress import track
 
-    from ancestral.report import Frame, evenly
+    from ancestral.data.evenly import evenly
+    from ancestral.report import Frame
 
     times = sampler.times(model.denoiser.schedule)
     kept = evenly(FRAMES, len(times)) if keep else []

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ancestral.data import Data
     from ancestral.training import RunFolder, Trainer
 
-MAY_CHANGE = {"train": {"steps", "lr", "precision", "save_every", "sample_every"}}
-"""What of a run may be other when it goes on, besides how the work is done and how samples are drawn."""
+MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every"}
+"""What of how a run trains may be other when it goes on, besides how the work is done and how samples are drawn."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _changes(saved: Config, asked: Config, folder: "RunFolder") -> list[str]:
             if before[key] == after[key]:
                 continue
             option = f"--{'data' if key == 'source' else key.replace('_', '-')}"
-            if room in ("engine", "sample") or key in MAY_CHANGE.get(room, ()):
+            if room in ("engine", "sample") or (room == "train" and key in MAY_CHANGE):
                 lines.append(f"changed: {option} {after[key]}, was {before[key]}")
             else:
                 raise InputError(
@@ -135,16 +135,8 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     config = options.config
     trackers.chosen(config.engine.trackers)  # refused now, if at all
     keep_freed_memory()
-    dataset = data.open(
-        config.data.source,
-        image_size=config.data.image_size,
-        channels=config.data.channels,
-        background=config.data.background,
-        dims=config.data.dims,
-        bits=config.data.bits,
-        memory=config.data.memory,
-        streaming=config.data.streaming,
-    )
+    source = config.data
+    dataset = data.open(source.source, **source.form, memory=source.memory, streaming=source.streaming)
     trainer = Trainer(config, dataset, options.device)
     sampler_for(trainer.denoiser, config.sample.sampler)  # refused now, not after hours
     console = Console(markup=False, emoji=False, highlight=False, quiet=not trainer.engine.main)

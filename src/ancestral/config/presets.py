@@ -64,13 +64,7 @@ def folder() -> Config:
 
 def arrays() -> Config:
     """Your own .npy or .npz file of images, signals or volumes, in the size and the channels that they have."""
-    base = digits()
-    return dataclasses.replace(
-        base,
-        preset="arrays",
-        data=DataConfig(""),
-        train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
-    )
+    return dataclasses.replace(folder(), preset="arrays", data=DataConfig(""))
 
 
 def points() -> Config:

@@ -43,6 +43,11 @@ class DataConfig:
     streaming: bool = False
     """Read the data in the order in which it lies instead of by index; for sets too far away to be fetched whole."""
 
+    @property
+    def form(self) -> dict[str, Any]:
+        """What `data.load` and `data.open` are to make of the source, by their arguments."""
+        return {name: getattr(self, name) for name in ("image_size", "channels", "background", "dims", "bits")}
+
 
 @dataclass(frozen=True)
 class NetConfig:

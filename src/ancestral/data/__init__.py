@@ -126,7 +126,7 @@ def _open(source: str, conversion: Conversion, dims: int | None, split: str, mos
         if most == math.inf:
             return folder.load(path, conversion)
         tree = Tree(path, conversion)
-        return tree if tree.size > most else folder.load(path, conversion)
+        return tree if tree.size > most else folder.load(path, conversion, tree.files)
     if kind == "arrays":
         return arrays.load(path, conversion, dims)
     raise InputError(

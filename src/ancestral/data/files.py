@@ -67,6 +67,10 @@ class Files:
         """The path, with the root."""
         return Path(os.fsdecode(os.path.join(self.root, self.relative(index))))  # noqa: PTH118 (bytes)
 
+    def paths(self) -> list[Path]:
+        """All paths: of a million files a million objects."""
+        return [self.path(index) for index in range(len(self))]
+
     def classes(self) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:
         """A label for each file and the names: its immediate sub-folder. None if a file lies in the root itself."""
         folder = np.frombuffer(self.folder, dtype=np.int32)

@@ -20,7 +20,7 @@ from torch import Tensor
 from ancestral.data.codec import LARGEST
 from ancestral.data.convert import DEPTHS, Conversion, deepen, recolour
 from ancestral.data.dataset import Dataset, one_line
-from ancestral.data.files import scan
+from ancestral.data.files import Files, scan
 from ancestral.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -29,13 +29,13 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 
 
-def load(root: Path, conversion: Conversion) -> Dataset:
-    """All images below `root`, in sorted order; a class for each immediate sub-folder.
+def load(root: Path, conversion: Conversion, scanned: Files | None = None) -> Dataset:
+    """All images below `root`, in sorted order; a class for each immediate sub-folder. `scanned` is what `scan` found.
 
     If an image lies in `root` itself there are no labels: it has no class. Files that cannot be read are listed in
     `skipped`. Raises InputError if no image can be read, or if sizes differ and no image_size is given.
     """
-    files = find(root)
+    files = find(root) if scanned is None else scanned.paths()
     if not files:
         raise InputError(f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders")
     names = [one_line(file.relative_to(root).as_posix()) for file in files]
@@ -72,8 +72,7 @@ def load(root: Path, conversion: Conversion) -> Dataset:
 
 def find(root: Path) -> list[Path]:
     """All files below `root` with an image's suffix, as `scan` finds them."""
-    files = scan(root, SUFFIXES)
-    return [files.path(index) for index in range(len(files))]
+    return scan(root, SUFFIXES).paths()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from ancestral.data import arrays, folder
 from ancestral.data.codec import Codec
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, one_line
+from ancestral.data.evenly import evenly
 from ancestral.data.reading import Unreadable
 from ancestral.data.statistics import channel_mean
 from ancestral.errors import InputError
@@ -70,10 +71,10 @@ def survey(
                 return None
             return None if isinstance(found, bytes) and found.startswith(NPY) else found
 
-        heads = [head for head in pool.map(images, spread(count, HEADERS)) if head is not None]
+        heads = [head for head in pool.map(images, evenly(HEADERS, count)) if head is not None]
         if heads:
             conversion = folder.settled(conversion, heads, pool)
-        found = list(pool.map(lambda row: attempt(row, conversion), spread(count, SAMPLE)))
+        found = list(pool.map(lambda row: attempt(row, conversion), evenly(SAMPLE, count)))
     items = [item for item in found if isinstance(item, Tensor)]
     if not items:
         raise InputError(f"no item of {source} can be read ({len(found)} were tried): {found[0]}")
@@ -85,11 +86,6 @@ def survey(
             )
     sample = Dataset(torch.stack(items), None, (), source)
     return Form(sample.shape, sample.codec, channel_mean(sample.items), conversion, dims)
-
-
-def spread(count: int, most: int) -> Sequence[int]:
-    """At most so many of 0..count-1, evenly over all of them."""
-    return range(count) if count <= most else [i * count // most for i in range(most)]
 
 
 def _decoded(raw: bytes, conversion: Conversion, dims: int | None) -> Tensor:

@@ -3,10 +3,10 @@
 from contextlib import suppress
 from itertools import islice
 
-import numpy as np
 import torch
 
 from ancestral.data.dataset import Dataset
+from ancestral.data.evenly import evenly
 from ancestral.data.indexed import Indexed
 from ancestral.data.reading import Unreadable
 from ancestral.data.streamed import Streamed
@@ -20,17 +20,15 @@ def sample(data: Dataset | Indexed | Streamed, most: int) -> Dataset:
     labels. Those that cannot be read are left out. Raises SourceLost.
     """
     if isinstance(data, Dataset):
-        if len(data) <= most:
-            return Dataset(data.items, None, (), data.name)
-        chosen = torch.linspace(0, len(data) - 1, most).round().long()
-        return Dataset(data.items[chosen], None, (), data.name)
+        items = data.items if len(data) <= most else data.items[evenly(most, len(data))]
+        return Dataset(items, None, (), data.name)
     most = min(most, READ)
     found = []
     if isinstance(data, Streamed):
         found = [item for item, _ in islice(data.shard(0), most)]
     else:
-        for index in np.unique(np.linspace(0, len(data) - 1, most).round().astype(np.int64)):
+        for index in evenly(most, len(data)):
             with suppress(Unreadable):
-                found.append(data.read(int(index))[0])
+                found.append(data.read(index)[0])
     items = torch.stack(found) if found else torch.empty(0, *data.shape, dtype=data.codec.dtype)
     return Dataset(items, None, (), data.name)

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
+from ancestral.data.evenly import evenly
 from ancestral.doctor.findings import Finding, plural
 from ancestral.doctor.sources import Source
-from ancestral.report import Row, Tile, contact_sheet, evenly, picture, thumbnail
+from ancestral.report import Row, Tile, contact_sheet, picture, thumbnail
 from ancestral.report.contact import CAPTIONED, COLUMNS
 
 CLASSES, PLAIN, TROUBLES = 12, 4, 12

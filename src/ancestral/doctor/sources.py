@@ -16,6 +16,7 @@ from ancestral.config import DataConfig
 from ancestral.data import BUILTINS, Dataset, folder
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import one_line
+from ancestral.data.evenly import evenly
 from ancestral.doctor import duplicates
 from ancestral.doctor.duplicates import Group
 from ancestral.doctor.files import LOST, look_all, strays
@@ -70,15 +71,7 @@ def read(source: str, config: DataConfig, threads: int | None = None, watch: Wat
             return _folder(path, files, config, threads or min(8, os.cpu_count() or 1), watch)
         if seen := [name for name in strays(path) if isinstance(name, str)]:
             _refuse(path, seen)
-    dataset = data.load(
-        source,
-        image_size=config.image_size,
-        channels=config.channels,
-        background=config.background,
-        dims=config.dims,
-        bits=config.bits,
-    )
-    return _memory(dataset)
+    return _memory(data.load(source, **config.form))
 
 
 def _refuse(path: Path, names: Sequence[str]) -> None:
@@ -121,7 +114,7 @@ def _folder(root: Path, files: Sequence[Path], config: DataConfig, threads: int,
             decoded = [folder.decode(survey.path(row), settled) for row in rows]
         return torch.stack([image for image in decoded if isinstance(image, Tensor)])
 
-    rows = _spread(len(survey.kept))
+    rows = evenly(SAMPLE, len(survey.kept))
     sizes = {(survey.width[row], survey.height[row]) for row in rows}
     chosen = rows if config.image_size or len(sizes) == 1 else rows[:1]
     sample = _sample(items(chosen), [label(row) for row in chosen], classes, root.resolve().name)
@@ -142,7 +135,7 @@ def _folder(root: Path, files: Sequence[Path], config: DataConfig, threads: int,
 def _memory(dataset: Dataset) -> Source:
     told = summary(dataset)
     names, labels = list(told.classes), dataset.labels
-    rows = _spread(len(dataset))
+    rows = evenly(SAMPLE, len(dataset))
 
     def label(row: int) -> str:
         return names[int(labels[row])] if labels is not None else ""
@@ -172,12 +165,6 @@ def _groups(items: Tensor) -> list[Group]:
 
 def _digest(item: Tensor) -> int:
     return int.from_bytes(hashlib.blake2b(item.numpy().tobytes(), digest_size=8).digest(), "little")
-
-
-def _spread(count: int) -> list[int]:
-    """Some numbers out of 0..count−1, evenly."""
-    rows: list[int] = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int)).tolist()
-    return rows
 
 
 def _sample(items: Tensor, labels: Sequence[str], classes: dict[str, int], name: str) -> Dataset:

@@ -6,7 +6,7 @@ from ancestral.report.environment import environment
 from ancestral.report.files import check_png, write_array, write_images, write_json, write_picture
 from ancestral.report.history import history
 from ancestral.report.page import About, DataFacts, write_page
-from ancestral.report.pictures import evenly, picture
+from ancestral.report.pictures import picture
 from ancestral.report.reverse import Frame, animation, film
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "check_sheet",
     "contact_sheet",
     "environment",
-    "evenly",
     "film",
     "history",
     "likelihood_plot",

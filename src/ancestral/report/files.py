@@ -34,8 +34,8 @@ def write_images(folder: Path, images: Tensor) -> None:
 
 def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raise InputError for items that are no single image of a depth and channels that PNG holds."""
-    kind = {1: "points", 2: "signals", 4: "volumes"}.get(len(shape))
-    if kind:
+    kind = NAMES.get(len(shape) - 1, "points")
+    if kind != "images":
         raise InputError(f"{kind} are no single images; give --out a .npz for numbers, or a .png, .gif or .webp")
     if dtype not in DEPTHS:
         raise InputError("PNG holds no floating-point images; give --out a .npz, or a .png for a grid in 8 bits")

@@ -15,8 +15,8 @@ from PIL import Image
 from ancestral import config as configs
 from ancestral import storage
 from ancestral.config import Config
+from ancestral.data.evenly import evenly
 from ancestral.errors import InputError
-from ancestral.report.pictures import evenly
 from ancestral.report.plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, plot
 
 NAME = "report.html"

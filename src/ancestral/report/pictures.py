@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -83,10 +82,3 @@ def above(pictures: Sequence[Image.Image], gap: int = PADDING) -> Image.Image:
         sheet.paste(p, (0, top))
         top += p.height + gap
     return sheet
-
-
-def evenly(count: int, of: int) -> list[int]:
-    """`count` numbers out of 0..of−1, the first and the last among them, or all where there are fewer."""
-    if of <= count:
-        return list(range(of))
-    return torch.linspace(0, of - 1, count).round().long().tolist()

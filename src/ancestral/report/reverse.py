@@ -7,7 +7,8 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from ancestral.report.pictures import above, beside, evenly, picture
+from ancestral.data.evenly import evenly
+from ancestral.report.pictures import above, beside, picture
 from ancestral.storage import atomic
 
 FILM_ITEMS = 8

@@ -138,12 +138,6 @@ class Engine:
         return torch.empty_like(parameter).copy_(whole)
 
 
-def unwrap(net: nn.Module) -> nn.Module:
-    """The network inside DDP; FSDP2 changes its weights in place."""
-    inner = net.module if isinstance(net, nn.parallel.DistributedDataParallel) else net
-    return inner
-
-
 def regions(net: nn.Module) -> list[nn.Module]:
     """The blocks that a network repeats: what is compiled, or gathered before use, one at a time."""
     return [block for module in net.modules() if isinstance(module, nn.ModuleList) for block in module]
