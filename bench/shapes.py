@@ -1,6 +1,6 @@
 """Data of every shape and depth, each trained for a minute or two and sampled: have the samples the right statistics?
 
-    python bench/shapes.py [signals volumes channels deep] [--out runs/shapes] [--samples 512]
+    python bench/shapes.py [signals volumes channels deep] [--out runs/shapes] [--samples 512] [--seed 0]
 
 The data is made with statistics that are known in closed form. It goes through files and the command line as a user's
 would, from `ancestral train` on; the table shows what is known, what the training data has (luck of the draw) and what
@@ -239,15 +239,16 @@ def save(name: str, array: NDArray[np.generic], folder: Path) -> Path:
     return folder / name
 
 
-def run(name: str, folder: Path, samples: int) -> bool:
+def run(name: str, folder: Path, samples: int, seed: int) -> bool:
     """Make, train, sample, measure, print. Returns whether all is within what is allowed."""
     case = CASES[name]
-    source = save(name, case.make(np.random.default_rng(0), case.count), folder)
+    source = save(name, case.make(np.random.default_rng(seed), case.count), folder)
     out, began = folder / f"{name}-run", time.process_time()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-        cli.main(["train", "--data", str(source), "--out", str(out), *case.options.split(), "--sampler", SAMPLER])
+        argv = ["train", "--data", str(source), "--out", str(out), "--seed", str(seed), *case.options.split()]
+        cli.main([*argv, "--sampler", SAMPLER])
     seconds, model = time.process_time() - began, ancestral.load(out)
-    drawn = model.sample(samples, seed=1)
+    drawn = model.sample(samples, seed=seed + 1)
     own = model.config.data
     data = ancestral.data.load(str(source), dims=own.dims, channels=own.channels, image_size=own.image_size)
     for kind, items in (("data", data.items), ("samples", drawn)):
@@ -272,9 +273,12 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", default=list(CASES), help=", ".join(CASES))
     parser.add_argument("--out", type=Path, default=Path("runs/shapes"), help="a new folder")
     parser.add_argument("--samples", type=int, default=512)
+    parser.add_argument("--seed", type=int, default=0, help="of the data, the training and the samples")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
-    right = [run(name, options.out, options.samples) for name in options.cases]  # all, whatever the first came to
+    right = [
+        run(name, options.out, options.samples, options.seed) for name in options.cases
+    ]  # all, whatever the first came to
     return 0 if all(right) else 1
 
 
