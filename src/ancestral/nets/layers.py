@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.nets.dropout import Dropout
+from ancestral.nets.norm import GroupNorm
 
 Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
 CONV: dict[int, type[Conv]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -64,8 +65,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
         """(B, in_width, *sides) to (B, out_width, *sides), with temb (B, temb) already through swish."""
-        h = self.conv1(F.silu(self.norm1(x))) + self.time(temb)[(..., *[None] * (x.ndim - 2))]
-        h = self.conv2(self.dropout(F.silu(self.norm2(h)), keys))
+        h = self.conv1(self.norm1(x)) + self.time(temb)[(..., *[None] * (x.ndim - 2))]
+        h = self.conv2(self.dropout(self.norm2(h), keys))
         out: Tensor = self.shortcut(x) + h
         return out
 
@@ -77,7 +78,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, groups: int | None, dims: int = 2) -> None:
         super().__init__()
-        self.norm = norm(width, groups)
+        self.norm = norm(width, groups, swish=False)
         self.qkv = conv(dims, width, 3 * width, kernel=1, fan_out=width)  # three layers of `width` outputs each
         self.out = conv(dims, width, width, kernel=1, scale=ZERO)
 
@@ -140,12 +141,12 @@ class Upsample(nn.Module):
         return h.movedim(-1, 1)
 
 
-def norm(width: int, groups: int | None = None) -> nn.GroupNorm:
-    """Group normalisation in `groups` groups; None is the paper's 32, and fewer in a narrow layer, of 4 channels each.
+def norm(width: int, groups: int | None = None, swish: bool = True) -> GroupNorm:
+    """Group normalisation and swish in `groups` groups; None is the paper's 32, and fewer in a narrow layer, of 4 channels each.
 
     A group of one channel would wipe out that channel's mean, and could not be normalised on a single pixel at all.
     """
-    return nn.GroupNorm(groups or math.gcd(32, width // 4, width), width, eps=1e-6)
+    return GroupNorm(groups or math.gcd(32, width // 4, width), width, swish)
 
 
 def conv(
