@@ -1,7 +1,7 @@
 """Group normalisation, and the swish that follows it before every convolution of the U-Net.
 
 On a CPU the two are one function: it keeps x alone for the way back, not what lies between, and in bfloat16 with the
-channels innermost takes a quarter to a half of the time of PyTorch's two. A GPU's own kernels, and a compiler, do better.
+channels innermost takes a quarter to a half of the time of PyTorch's two. A GPU's kernels, and a compiler, do better.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 
 class GroupNorm(nn.GroupNorm):
-    """γ (x − μ)/σ + β, with μ and σ² = variance + eps of each group of channels (Wu and He 2018); then swish, if set."""
+    """γ (x − μ)/σ + β, where σ² is variance + eps, of each group of channels (Wu and He 2018); then swish, if set."""
 
     def __init__(self, groups: int, width: int, swish: bool = True) -> None:
         super().__init__(groups, width, eps=1e-6)
@@ -22,7 +22,7 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, *sides) to the same."""
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
-            out: Tensor = _Normalise.apply(x, self.weight, self.bias, self.num_groups, self.eps, self.swish)
+            out: Tensor = _Normalise.apply(x, self.weight, self.bias, self.num_groups, self.eps, self.swish)  # type: ignore[no-untyped-call]
             return out
         h = super().forward(x)
         return F.silu(h) if self.swish else h
@@ -46,7 +46,7 @@ class _Normalise(torch.autograd.Function):
         return (F.silu(out, inplace=True) if swish else out).to(x.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """With x̂ = (x − μ)/σ and g the gradient of γx̂ + β: that of x is (γg − mean(γg) − x̂ mean(γg x̂))/σ, where the
         means are over a group; it is put together as scale · g + along · x + level.
@@ -74,7 +74,7 @@ def _precise(x: Tensor) -> Tensor:
 
 def _by_group(h: Tensor, groups: int) -> Tensor:
     """The sum over the sides of each channel of h (B, C, *sides): (B, groups, C/groups)."""
-    return h.flatten(2).sum(2).unflatten(1, (groups, -1))
+    return h.flatten(2).sum(2).view(len(h), groups, -1)
 
 
 def _by_channel(values: Tensor, x: Tensor) -> Tensor:
