@@ -53,8 +53,7 @@ def kernel(x: Tensor, y: Tensor) -> float:
 
     All pairs count, none of an item with itself. Equal distributions give 0 on average, so it may be negative.
     """
-    own = [_pairs(z, z, own=True).rows.sum() / (len(z) * (len(z) - 1)) for z in (x, y)]
-    return float(own[0] + own[1] - 2 * _pairs(x, y).rows.sum() / (len(x) * len(y)))
+    return kernel_value(pairs(x, x, own=True), pairs(y, y, own=True), pairs(x, y))
 
 
 class Pairs(NamedTuple):
@@ -65,7 +64,7 @@ class Pairs(NamedTuple):
     squares: Tensor
 
 
-def _pairs(x: Tensor, y: Tensor, own: bool = False) -> Pairs:
+def pairs(x: Tensor, y: Tensor, own: bool = False) -> Pairs:
     """The sums over k(x_i, y_j), without i = j where both sets are one."""
     if min(len(x), len(y)) < 2:
         raise InputError("a distance needs at least 2 items on each side")
@@ -79,6 +78,12 @@ def _pairs(x: Tensor, y: Tensor, own: bool = False) -> Pairs:
         columns += k.sum(0)
         squares += k.square().sum()
     return Pairs(torch.cat(rows), columns, squares)
+
+
+def kernel_value(xx: Pairs, yy: Pairs, xy: Pairs) -> float:
+    """KID from the sums over its three matrices."""
+    n, m = len(xx.rows), len(yy.rows)
+    return float(xx.rows.sum() / (n * (n - 1)) + yy.rows.sum() / (m * (m - 1)) - 2 * xy.rows.sum() / (n * m))
 
 
 def inception_score(logits: Tensor, splits: int = 1) -> float:
