@@ -214,6 +214,7 @@ def nan(x): return x.flatten(1) / 0 * 0
 """
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     yield "mine_of_test"
     sys.modules.pop("mine_of_test", None)
 

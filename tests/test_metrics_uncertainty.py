@@ -161,6 +161,20 @@ def test_values_are_those_without_an_error():
     assert uncertainty.frechet(x, y) == far_off  # the same each time
 
 
+def test_sets_that_share_no_direction_have_an_error():
+    """As pixels that never change do: singular values of 0, or none at all."""
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    left, right = x * torch.tensor([1, 1, 0, 0]), x * torch.tensor([0, 0, 1, 1])
+    found = uncertainty.frechet(left, right)  # tr Σ_x + tr Σ_y + ‖μ_x − μ_y‖², so each item adds ‖x‖²
+    total = x.double().square().sum(1)
+    assert found.value == pytest.approx(float(total.sum() / 39 - x.double().mean(0).square().sum() * (40 / 39 - 1)))
+    halves = [part.double().square().sum(1).var() / 40 for part in (left, right)]
+    assert found.error == pytest.approx(math.sqrt(sum(halves)), rel=0.1)
+    flat = torch.ones(40, 4)
+    assert uncertainty.frechet(flat, flat + 1)[:2] == (4, 0)
+    assert uncertainty.frechet(flat, x).error > 0
+
+
 def test_intervals_end_where_numbers_do():
     x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
     assert uncertainty.frechet(x, x).low == 0

@@ -98,7 +98,7 @@ def _frechet_pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
 def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:
     """g_ij, or −g_ij across, of the i-th item of p with the i-th of q, which are of one set or of two."""
     both = p.white * q.white
-    weights = s[:, None] * s / (s[:, None] + s)
+    weights = s[:, None] * s / (s[:, None] + s).clamp(min=torch.finfo(s.dtype).tiny)
     means = both @ s if own else (p.centred * q.centred).sum(1)
     covariances = (both @ weights * both).sum(1) - (p.white.square() + q.white.square() - 1) @ s / 2
     return 2 * means + covariances
