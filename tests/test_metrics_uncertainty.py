@@ -89,7 +89,7 @@ def weighted(x, y, u, v):
     def of(z, w):
         w = w / w.sum()
         centred = z - w @ z
-        return Moments(w @ z, (centred * w[:, None]).T @ centred * len(z) / (len(z) - 1), len(z))
+        return Moments(w @ z, (centred * w[:, None].sqrt()).T * math.sqrt(len(z) / (len(z) - 1)), len(z))
 
     return distances.frechet(of(x, u), of(y, v))
 
@@ -99,11 +99,9 @@ def test_the_frechet_distance_has_these_derivatives():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, d, generator=generator).double() * torch.tensor([1, 2, 0.5, 1.5]) + 0.3
     y = torch.randn(n, d, generator=generator).double()
-    ours, theirs = distances.moments(x), distances.moments(y)
-    a, b = distances.root(ours.covariance), distances.root(theirs.covariance)
-    u, s, vh = torch.linalg.svd(a.T @ b)
-    p = uncertainty._Side.of(x, ours, a, u)
-    q = uncertainty._Side.of(y, theirs, b, vh.T)
+    (ours, cx, wx), (theirs, cy, wy) = distances.factored(x), distances.factored(y)
+    u, s, vh = torch.linalg.svd(ours.root.T @ theirs.root)
+    p, q = uncertainty._Side(cx, wx @ u), uncertainty._Side(cy, wy @ vh.T)
     even, unit = torch.full((n,), 1 / n).double(), torch.eye(n).double() - 1 / n
 
     influence = p.influence(ours.mean - theirs.mean, s)
