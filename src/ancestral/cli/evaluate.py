@@ -102,9 +102,10 @@ def _with_values(argv: Sequence[str]) -> list[str]:
 
 def _check(options: Options) -> None:
     """Refuse what cannot be, before the model is read."""
+    usual = {field.name: field.default for field in dataclasses.fields(options)}
     for part, other, names in (("likelihood", "samples", OF_SAMPLES), ("samples", "likelihood", OF_LIKELIHOOD)):
         if getattr(options, part) and not getattr(options, other):
-            given = [name for name in names if getattr(options, name) not in (None, False)]
+            given = [name for name in names if getattr(options, name) != usual[name]]
             if given:
                 name = "-n" if given == ["n"] else f"--{given[0].replace('_', '-')}"
                 raise InputError(f"{name} belongs to --{other}; give that too, or leave --{part} out")
