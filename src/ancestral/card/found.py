@@ -104,12 +104,15 @@ def others(tree: Mapping[str, Any]) -> dict[str, str]:
         if near:
             found[f"memorisation by {name}"] = _memorised(near)
     if colour:
-        ours, data = colour["samples"]["mean"], colour["data"]["mean"]
+        sides = {"samples": colour["samples"], "training data": colour["data"]}
         sigmas = "–" if colour["sigmas"] is None else f"{colour['sigmas']:.1f}"
+        means = "; ".join(f"{name} {_few(side['mean'])}" for name, side in sides.items())
         found["mean of each channel"] = (
-            f"samples {_few(ours)}; training data {_few(data)}; at most {colour['levels']:+.2f} of 255 levels apart, "
-            f"{sigmas} standard errors"
+            f"{means}; at most {colour['levels']:+.2f} of 255 levels apart, {sigmas} standard errors"
         )
+        if "covariance" in colour["data"]:
+            spread = {name: [row[i] ** 0.5 for i, row in enumerate(side["covariance"])] for name, side in sides.items()}
+            found["deviation of each channel"] = "; ".join(f"{name} {_few(row)}" for name, row in spread.items())
     return found
 
 
