@@ -521,3 +521,15 @@ def test_a_study_can_be_made_without_the_command_line(model_run, files):
     assert values[0] == values[2] != values[1]
     assert len(list((model_run / "evaluation" / "samples").iterdir())) == 2
     assert Path(one.drawn.folder).parent == model_run / "evaluation" / "samples"
+
+
+def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_path, monkeypatch):
+    """The stand-in for the Hub's cache is the run folder; what is made of the model lies where one works."""
+    from ancestral import hub
+
+    monkeypatch.setattr(hub, "fetch", lambda address, name: model_run / name)
+    monkeypatch.chdir(tmp_path)
+    run("evaluate", "hf://me/stripes", *common)
+    assert found(tmp_path / "runs" / "stripes" / "evaluation")["samples"]["count"] == 20
+    assert "ancestral sample hf://me/stripes" in (tmp_path / "runs" / "stripes" / "README.md").read_text()
+    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ancestral.evaluation.study import Study
     from ancestral.training.engine import Engine
 
-SHOWN = 12
-"""Samples in a row of the picture."""
+SHOWN, POINTS = 12, 1000
+"""Samples in a row of the picture; of points so many are a cloud."""
 
 
 def share(study: "Study", engine: "Engine", batch_size: int) -> None:
@@ -79,7 +79,7 @@ def _picture(study: "Study", items: "Tensor", found: "Quality") -> "Image":
     groups = []
     for name, near, train in spaces:
         if near is not None:
-            rows = closest(near, SHOWN)
+            rows = closest(near, SHOWN if items.ndim > 2 else POINTS)
             groups.append(Twins(f"nearest by {name}", items[rows], train[near.samples.index[rows]]))
     return memorisation(groups, study.model.facts.codec.limits)
 

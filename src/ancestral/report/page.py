@@ -119,7 +119,10 @@ def update_page(folder: Path) -> bool:
     Raises OSError where it cannot be written.
     """
     path = folder / NAME
-    before, first, rest = path.read_text(encoding="utf-8").partition(OPEN) if path.is_file() else ("", "", "")
+    try:
+        before, first, rest = path.read_text(encoding="utf-8").partition(OPEN)
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
     _, last, after = rest.partition(CLOSE)
     if not first or not last:
         return False
