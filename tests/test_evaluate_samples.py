@@ -1,11 +1,14 @@
 """`ancestral evaluate` of samples: drawn once whatever happens, held against data, and told as it is."""
 
+import dataclasses
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from PIL import Image
 
 import ancestral
 from ancestral import cli, config, data, storage
+from ancestral.cli import samples
 from ancestral.errors import InputError
 from ancestral.evaluation import drawn, quality, real
 from ancestral.evaluation.drawn import Drawn, Recipe
@@ -206,6 +210,43 @@ def test_two_processes_find_what_one_does(run, model_run, common, tmp_path, file
     assert outputs[1][0] == ""
     assert "samples.json" in outputs[0][0]
     assert found(tmp_path / "two") == found(tmp_path / "one")
+
+
+class Together:
+    """An engine of threads: rank r of N, which wait for each other."""
+
+    def __init__(self, rank, world, barrier):
+        self.rank, self.world, self.main, self.wait = rank, world, rank == 0, barrier.wait
+
+
+def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, monkeypatch, passes):
+    """Features that are worth keeping are made by all, and the one that measures finds them on disk."""
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(quality, "PIECE", 16)
+    looked = []
+
+    def compute(items):
+        looked.extend(items)
+        return Features(data.IMAGES.encode(items).flatten(1))
+
+    model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
+    plain = study(model, model.sampler(), train, count=20, extractor="pixels")
+    one = dataclasses.replace(plain, extractor=extractors.Extractor("known", 64, "a hash", compute))
+    barrier = threading.Barrier(3)
+    engines = [Together(rank, 3, barrier) for rank in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda engine: samples.share(one, engine, 8), engines))
+    assert sorted(passes, key=lambda part: part.start) == [range(8), range(8, 16), range(16, 20)]
+    items = one.drawn.read(20)
+    assert torch.equal(items, model.sample(20))
+    everything = torch.cat([items, train.items])
+    assert len(looked) == 80
+    assert {item.numpy().tobytes() for item in looked} == {item.numpy().tobytes() for item in everything}
+    samples.measure(one, "a run", 8, tmp_path / "out")
+    assert len(looked) == 80
+    samples.measure(plain, "a run", 8, tmp_path / "plain")
+    assert found(tmp_path / "out")["distances"] == found(tmp_path / "plain")["distances"]
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 4  # 60 in pieces of 16
 
 
 # -- the numbers ------------------------------------------------------------------------------------------------------
