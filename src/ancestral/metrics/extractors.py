@@ -39,7 +39,7 @@ class Extractor:
 
     def __call__(self, items: Tensor) -> Features:
         """The features of items (B, C, *space). Raises InputError where one of them is no finite number."""
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 in earnest
             found = self.compute(items)
         values = found.values.float().cpu()
         if not bool(values.isfinite().all()):
@@ -76,7 +76,7 @@ def extractor(name: str, shape: tuple[int, ...], codec: Codec, device: torch.dev
         raise InputError(f"unknown extractor {name!r}: use {known}, or your own function as package.module:function")
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise InputError(
-            f"{name} sees grey or RGB images, not items of shape {'x'.join(map(str, shape))}: use the extractor pixels"
+            f"{name} sees grey or RGB images, not items of shape {'x'.join(map(str, shape))}: use --extractor pixels"
         )
     network = networks.BY_NAME[name](device)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -71,9 +72,8 @@ def inception(device: torch.device) -> Network:
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     name = INCEPTION_WEIGHTS.rpartition("/")[2]
-    weights = fetch(
-        INCEPTION_WEIGHTS, INCEPTION_SHA256, folder, f"put it into {folder} yourself, or use --features lite0"
-    )
+    otherwise = f"put it into {folder} yourself, or use --extractor lite0"
+    weights = fetch(INCEPTION_WEIGHTS, INCEPTION_SHA256, folder, otherwise)
     if _sha256(weights) != INCEPTION_SHA256:
         raise InputError(f"{weights} is not the published {name}: delete it, and it is downloaded anew")
     copy = io.BytesIO()  # torch-fidelity would unpickle the file: it gets one of our own writing, made of tensors alone
@@ -101,7 +101,9 @@ def dinov2(device: torch.device) -> Network:
     try:
         weights = hub.fetch(f"hf://timm/{DINOV2}", "model.safetensors")
     except InputError as error:
-        raise InputError(f"dinov2 has no weights ({error}): run once with a network, or use --features lite0") from None
+        raise InputError(
+            f"the weights of dinov2 are not here ({error}): run it once with a network, or use --extractor lite0"
+        ) from None
     net = timm.create_model(
         DINOV2, pretrained=True, pretrained_cfg_overlay={"file": str(weights)}, img_size=224, num_classes=0
     )
@@ -112,7 +114,7 @@ def dinov2(device: torch.device) -> Network:
         x = F.interpolate(x, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
         return net((x - mean) / std), None
 
-    return Network(net.num_features, f"dinov2 v1 {_sha256(weights)}", answer)
+    return Network(cast(int, net.num_features), f"dinov2 v1 {_sha256(weights)}", answer)
 
 
 BY_NAME: dict[str, Callable[[torch.device], Network]] = {"lite0": lite0, "inception": inception, "dinov2": dinov2}

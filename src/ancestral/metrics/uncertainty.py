@@ -50,9 +50,11 @@ class Estimate(NamedTuple):
 def frechet(x: Tensor, y: Tensor) -> Estimate:
     """`distances.frechet` of features (n, d) and (m, d).
 
-    With Σ_x = A Aᵀ, Σ_y = B Bᵀ, Aᵀ B = U s Vᵀ, w an item whitened by A or B and turned by U or V, and c centred:
-    g_i = ± 2 cᵀ(μ_x − μ_y) + cᵀc − wᵀ s w, and g_ij = 2 c_iᵀ c_j + Σ_kl s_k s_l/(s_k + s_l) (w wᵀ − 1)_i (w wᵀ − 1)_j,
-    the second derivative of the sum of the singular values.
+    With Σ_x = A Aᵀ, Σ_y = B Bᵀ and Aᵀ B = U s Vᵀ, let c be an item centred, and w the same whitened by A or B and then
+    turned by U or V. Of s + G the singular values' sum is Σ s + tr G + ½ Σ_{k<l} (G_kl − G_lk)²/(s_k + s_l) to second
+    order. So g_i = ± 2 cᵀ(μ_x − μ_y) + cᵀc − wᵀ s w, and within a set
+    g_ij = 2 w_iᵀ s w_j + Σ_kl s_k s_l/(s_k + s_l) (w_i w_iᵀ − 1)_kl (w_j w_jᵀ − 1)_kl;
+    across the sets its sign is the other, and c_iᵀ c_j is in the place of w_iᵀ s w_j.
     """
     ours, theirs = distances.moments(x), distances.moments(y)
     a, b = distances.root(ours.covariance), distances.root(theirs.covariance)
@@ -75,6 +77,9 @@ class _Side(NamedTuple):
         centred = x.double() - moments.mean
         return cls(centred, centred @ (root / root.square().sum(0)) @ turn)
 
+    def rows(self, indices: Tensor) -> "_Side":
+        return _Side(self.centred[indices], self.white[indices])
+
     def influence(self, apart: Tensor, s: Tensor) -> Tensor:
         return 2 * self.centred @ apart + self.centred.square().sum(1) - self.white.square() @ s
 
@@ -82,15 +87,21 @@ class _Side(NamedTuple):
 def _frechet_pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
     """E g_ij²/(nm) over pairs of different items, by a sample of them that is the same each time."""
     n, m = len(p.white), len(q.white)
-    numbers = range(SAMPLED)
-    i = randomness.integers(0, n - 1, 0, "pairs", 0, numbers)
-    j = randomness.integers(0, m - 1, 0, "pairs", 1, numbers)
+    words = randomness.words(randomness.keys(0, "pairs", 0, [0, 1]), SAMPLED)
+    i, j = words[0] % n, words[1] % m
     if p is q:
         i, j = i[i != j], j[i != j]
-    both = p.white[i] * q.white[j]
+    g = _pair_terms(p.rows(i), q.rows(j), s, own=p is q)
+    return g.square().mean() / (n * m)
+
+
+def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:
+    """g_ij, or −g_ij across, of the i-th item of p with the i-th of q, which are of one set or of two."""
+    both = p.white * q.white
     weights = s[:, None] * s / (s[:, None] + s)
-    bilinear = (both @ weights * both).sum(1) - (p.white[i].square() + q.white[j].square() - 1) @ s / 2
-    return (2 * (p.centred[i] * q.centred[j]).sum(1) + bilinear).square().mean() / (n * m)
+    means = both @ s if own else (p.centred * q.centred).sum(1)
+    covariances = (both @ weights * both).sum(1) - (p.white.square() + q.white.square() - 1) @ s / 2
+    return 2 * means + covariances
 
 
 def kernel(x: Tensor, y: Tensor) -> Estimate:
