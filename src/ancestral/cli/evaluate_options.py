@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a trained model: how good its samples are, and how well it knows the data."""
+    """Measure a trained model: how good its samples are and how well it knows the data, or one of the two."""
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Run folder, its model.safetensors, or hf://user/repo."""
