@@ -205,7 +205,6 @@ def test_diffusers_is_not_needed(tmp_path):
     ("model", "says"),
     [
         (lambda: untrained(patch=2), "--patch 1"),
-        (lambda: untrained(process=ProcessConfig(target="x0"), bounded=True), "--no-bounded"),
         (lambda: untrained(shape=(3, 9, 8)), "--image-size 10"),
         (lambda: untrained(groups=None), "--groups 4"),
         (lambda: untrained(shape=(2,)), "an MLP of points"),

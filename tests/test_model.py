@@ -7,14 +7,13 @@ import torch
 
 import ancestral
 from ancestral import storage
-from ancestral.config import ProcessConfig
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME, Facts, build, sampler_for
 from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import linear
 from ancestral.training import Trainer
-from conftest import stripes, tiny_config, untrained
+from conftest import stripes, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +43,6 @@ def test_a_saved_model_samples_the_same_images(tmp_path):
     before.save(tmp_path / "m.safetensors")
     after = ancestral.load(tmp_path / "m.safetensors", "cpu")
     assert torch.equal(before.sample(5, steps=4, seed=3), after.sample(5, steps=4, seed=3))
-
-
-def test_a_bounded_model_answers_within_its_bounds_and_is_saved_as_one(tmp_path):
-    model = untrained(process=ProcessConfig(target="x0"), bounded=True)
-    plain = untrained(process=ProcessConfig(target="x0"))
-    plain.denoiser.net.load_state_dict(model.denoiser.net.net.state_dict())
-    x = 5 * torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    x0 = model.denoiser.predict(x, 500).x0
-    torch.testing.assert_close(x0, plain.denoiser.predict(x, 500).x0.tanh())
-    model.save(tmp_path / "m.safetensors")
-    after = ancestral.load(tmp_path / "m.safetensors", "cpu")
-    assert torch.equal(after.denoiser.predict(x, 500).x0, x0)
-
-
-@pytest.mark.parametrize("process", [ProcessConfig(target="v"), ProcessConfig(target="x0", learned_variance=True)])
-def test_what_is_not_x0_alone_is_not_bounded(process):
-    with pytest.raises(InputError, match="--bounded is for the target x0 alone"):
-        untrained(process=process, bounded=True)
 
 
 def test_samples_are_uint8_images_of_the_right_shape(model):

@@ -235,12 +235,7 @@ def build(config: Config, facts: Facts, schedule: Schedule | None = None) -> Dif
             f"the last level of this schedule holds no signal, so the target {target.name} says nothing of x_0 there; "
             "use --target v, x0, flow or edm"
         )
-    net = build_net(config, facts.shape, len(facts.classes))
-    if config.net.bounded:
-        if target is not targets.X0 or process.learned_variance:
-            raise InputError("--bounded is for the target x0 alone, which lies within [-1, 1]: give --target x0")
-        net = nets.Bounded(net)
-    net = _scaled(net, schedule, target)
+    net = _scaled(build_net(config, facts.shape, len(facts.classes)), schedule, target)
     denoiser = Diffusion(net, schedule, target, train.times, train.weighting, process.learned_variance)
     return denoiser.to(memory_format=layout(1 + len(facts.shape)))  # type: ignore[call-overload,no-any-return]
 

@@ -65,8 +65,6 @@ class NetConfig:
     """Share of features dropped in each block while training."""
     patch: int = 1
     """Fold patch x patch pixels into channels first: 2 is about four times as fast on small images."""
-    bounded: bool = False
-    """Keep the answer within [-1, 1] by tanh: for the target x0, whose flat blacks and whites it keeps clean."""
     groups: int | None = None
     """Groups of every group norm; None is 32, and fewer in narrow layers. One number for all is what other libraries
     need of a model that is exported to them."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from ancestral.config import NetConfig
 from ancestral.errors import InputError
-from ancestral.nets import Bounded, UNet
+from ancestral.nets import UNet
 from ancestral.nets.layers import SelfAttention, Stage
 from ancestral.nets.unet import NOUNS
 
@@ -71,11 +71,6 @@ LARGEST = 2**16
 
 def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """The config of a `UNet2DModel` that computes what `net` does, labels aside. Raises InputError where none does."""
-    if isinstance(net, Bounded):
-        raise InputError(
-            "the network's answer is bounded by tanh, which that of a UNet2DModel is not; train with --no-bounded, or "
-            "use --to onnx"
-        )
     if not isinstance(net, UNet):
         raise InputError(
             f"a UNet2DModel holds images, and this model is an {type(net).__name__} of points; use --to onnx"

@@ -1,7 +1,7 @@
-"""Networks: the paper's U-Net for images, a small MLP for points, and what stands around either."""
+"""Networks: the paper's U-Net for images, a small MLP for points, and scales around either."""
 
 from ancestral.nets.mlp import MLP
-from ancestral.nets.scaled import Bounded, Scaled
+from ancestral.nets.scaled import Scaled
 from ancestral.nets.unet import UNet
 
-__all__ = ["MLP", "Bounded", "Scaled", "UNet"]
+__all__ = ["MLP", "Scaled", "UNet"]

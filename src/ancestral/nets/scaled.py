@@ -1,4 +1,4 @@
-"""Networks around a network: between two scales that depend on the time alone; with an answer that is bounded."""
+"""A network between two scales that depend on the time alone."""
 
 from torch import Tensor, nn
 
@@ -24,20 +24,3 @@ class Scaled(nn.Module):
         shape = (-1, *[1] * (x.ndim - 1))
         out: Tensor = self.net(self.scale_in[index].reshape(shape) * x, index, labels, keys)
         return self.scale_out[index].reshape(shape) * out
-
-
-class Bounded(nn.Module):
-    """tanh(net(x, index)): for a network that answers with x_0, whose values lie in [−1, 1].
-
-    Where the data are flat and extreme, as the black around a digit, tanh is flat too, and the network's own noise does
-    not show.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
-        """The bounded answer for x (B, *) at time indices (B,)."""
-        out: Tensor = self.net(x, index, labels, keys).tanh()
-        return out
