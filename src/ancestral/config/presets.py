@@ -16,7 +16,7 @@ def digits() -> Config:
         preset="digits",
         data=DataConfig("digits"),
         net=NetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
-        # x_0, since the flat black around a digit is easy to say, and noise that has to be told from noise leaves traces
+        # x_0, since flat black is easy to say, and noise that has to be told from noise leaves a trace on it
         process=ProcessConfig("cosine", target="x0"),
         train=TrainConfig(
             steps=2400,
