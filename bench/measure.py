@@ -1,0 +1,119 @@
+"""What all measurements share: taking turns, medians with quartiles, where it was measured, and the file they are
+written to.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ancestral.report.environment import environment
+from ancestral.report.files import write_json
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+"""One JSON of each part and kind of device, committed: docs/benchmarks.md is made of them."""
+OUT = HERE / "out"
+"""Samples, pictures and logs; not committed."""
+PACKAGES = ("torch", "diffusers", "denoising-diffusion-pytorch", "ema-pytorch", "accelerate", "numpy")
+
+Spread = dict[str, float]
+
+
+def alternate(
+    jobs: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1, wait: Callable[[], object] = lambda: None
+) -> dict[str, list[float]]:
+    """Seconds of each job in each round, after `warmup` rounds that do not count.
+
+    Every job runs once a round, in an order that turns from round to round, so that a noisy machine disturbs all alike
+    and none always follows the same one. `wait` returns when the device has done what it was asked.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for round_ in range(warmup + rounds):
+        names = list(jobs)
+        shift = round_ // 2 % len(names)
+        names = names[shift:] + names[:shift]
+        for name in names if round_ % 2 else reversed(names):
+            wait()
+            began = now()
+            jobs[name]()
+            wait()
+            if round_ >= warmup:
+                seconds[name].append(now() - began)
+    return seconds
+
+
+def clock() -> str:
+    """CPU time where one thread does it all: other programs on the machine do not count then. Else wall time."""
+    return "CPU" if torch.get_num_threads() == 1 and not torch.cuda.is_available() else "wall"
+
+
+def now() -> float:
+    """Seconds by that clock."""
+    return time.process_time() if clock() == "CPU" else time.perf_counter()
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles, and of how many."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
+    return {"median": middle, "low": low, "high": high, "rounds": len(values)}
+
+
+def paired(above: Sequence[float], below: Sequence[float]) -> Spread:
+    """The spread of the ratios of what was measured in the same round."""
+    return spread([a / b for a, b in zip(above, below, strict=True)])
+
+
+def pick_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def waiter(device: torch.device) -> Callable[[], object]:
+    """Returns when the device is done."""
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+
+
+def where(device: torch.device) -> dict[str, Any]:
+    """Machine, date, versions and threads."""
+    facts = environment(device, torch.float32, 1)
+    versions = {"ancestral": facts["ancestral"], "Python": facts["Python"]}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    machine = {name: facts[name] for name in ("system", "processor", "cores", "memory", "GPU") if name in facts}
+    return {
+        "device": device.type,
+        "machine": machine,
+        "versions": versions,
+        "date": facts["date"],
+        "threads": torch.get_num_threads(),
+        "clock": clock(),
+    }
+
+
+def write(part: str, device: torch.device, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Path:
+    """Write bench/results/PART.DEVICE.json."""
+    path = RESULTS / f"{part}.{device.type}.json"
+    write_json(path, {"part": part, **where(device), "settings": settings, "rows": rows})
+    print(path, flush=True)
+    return path
+
+
+def child(code: str, *words: str, threads: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, with `words` as its sys.argv[1:] and this folder on its path."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    if threads:
+        environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *words], env=environ, capture_output=True, text=True, check=True
+    )
