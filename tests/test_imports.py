@@ -24,7 +24,7 @@ LAYERS = [
     {"diffusion", "samplers", "bound"},
     {"likelihood"},
     {"data"},
-    {"model"},
+    {"model", "metrics"},
     {"evaluation", "history"},
     {"training", "report", "interop"},
     {"doctor"},

@@ -1,0 +1,66 @@
+"""Features kept on disk, so that a reference set is looked at once.
+
+An entry's name is a hash of all that it follows from: the items' bytes, type and shape, and the extractor's weights and
+transform. So a change of any of them is another entry. Entries are safetensors: whoever wrote them, they run no code.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from ancestral import storage
+from ancestral.data.download import cache
+from ancestral.errors import InputError
+from ancestral.metrics import extractors
+from ancestral.metrics.extractors import Extractor, Features
+
+VERSION = "1"
+"""Of this file's layout, in every key."""
+
+
+def features(
+    extractor: Extractor, items: Tensor, batch_size: int = 64, folder: Path | None = None
+) -> Iterator[Features]:
+    """`extractors.features`, kept in `folder`, which unless given is one of the user's cache.
+
+    What is there comes in one batch. What is not is kept once the last batch has been taken; where it cannot be
+    written, or the extractor's identity is not known, it is not kept.
+    """
+    if extractor.identity is None:
+        yield from extractors.features(extractor, items, batch_size)
+        return
+    path = (folder or cache() / "features") / f"{key(extractor, items)}.safetensors"
+    found = _read(path, len(items), extractor.width)
+    if found is not None:
+        yield found
+        return
+    batches = []
+    for batch in extractors.features(extractor, items, batch_size):
+        batches.append(batch)
+        yield batch
+    tensors = extractors.gathered(batches)._asdict()
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time and nothing else
+        storage.write_tensors(path, {name: x for name, x in tensors.items() if x is not None}, {})
+
+
+def key(extractor: Extractor, items: Tensor) -> str:
+    """SHA-256 of everything that the features follow from."""
+    head = f"{VERSION}\n{extractor.name}\n{extractor.identity}\n{items.dtype}\n{tuple(items.shape)}\n"
+    digest = hashlib.sha256(head.encode())
+    digest.update(items.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _read(path: Path, count: int, width: int) -> Features | None:
+    """The entry, or None where there is none that is whole and fits."""
+    try:
+        tensors, _ = storage.read_tensors(path)
+        found = Features(**tensors)
+    except (InputError, OSError, TypeError):
+        return None
+    if found.values.shape != (count, width) or not bool(found.values.isfinite().all()):
+        return None
+    return found if found.logits is None or len(found.logits) == count else None

