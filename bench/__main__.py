@@ -8,7 +8,7 @@
 import argparse
 import importlib
 
-PARTS = ("steps",)
+PARTS = ("steps", "quality")
 
 
 def main() -> None:

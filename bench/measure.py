@@ -2,6 +2,7 @@
 written to.
 """
 
+import json
 import os
 import statistics
 import subprocess
@@ -109,11 +110,33 @@ def write(part: str, device: torch.device, settings: dict[str, Any], rows: list[
     return path
 
 
-def child(code: str, *words: str, threads: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own, with `words` as its sys.argv[1:] and this folder on its path."""
+def record(part: str, row: dict[str, Any] | None = None, key: Sequence[str] = (), threads: int = 1) -> list[Any]:
+    """The rows of a part whose rows are measured one by one, on the CPU; `row`, if given, first takes the place of the
+    one with the same `key`, or comes last, with the date and the threads of its own.
+    """
+    path = RESULTS / f"{part}.cpu.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    if row is not None:
+        facts = {**where(torch.device("cpu")), "threads": threads}
+        row = {**row, "date": facts["date"]}
+        rows = [old for old in rows if any(old[name] != row[name] for name in key)] + [row]
+        write_json(path, {"part": part, **facts, "settings": {}, "rows": rows})
+    return rows
+
+
+def child(code: str, *words: str, threads: int | None = None, echo: bool = False) -> str:
+    """What Python code prints in a process of its own, with `words` as its sys.argv[1:] and this folder on its path.
+
+    `echo` shows it as it comes instead. Raises CalledProcessError where it fails, with its error shown.
+    """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     if threads:
         environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *words], env=environ, capture_output=True, text=True, check=True
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *words],
+        env=environ,
+        stdout=None if echo else subprocess.PIPE,
+        text=True,
+        check=True,
     )
+    return done.stdout or ""
