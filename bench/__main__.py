@@ -8,7 +8,7 @@
 import argparse
 import importlib
 
-PARTS = ("steps", "quality")
+PARTS = ("steps", "memory", "start", "sampling", "growth", "quality")
 
 
 def main() -> None:

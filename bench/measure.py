@@ -29,13 +29,19 @@ Spread = dict[str, float]
 
 
 def alternate(
-    jobs: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1, wait: Callable[[], object] = lambda: None
+    jobs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warmup: int = 1,
+    wait: Callable[[], object] = lambda: None,
+    wall: bool = False,
 ) -> dict[str, list[float]]:
     """Seconds of each job in each round, after `warmup` rounds that do not count.
 
     Every job runs once a round, in an order that turns from round to round, so that a noisy machine disturbs all alike
-    and none always follows the same one. `wait` returns when the device has done what it was asked.
+    and none always follows the same one. `wait` returns when the device has done what it was asked. `wall` is for jobs
+    that do their work in another process.
     """
+    now = time.perf_counter if wall else timer()
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for round_ in range(warmup + rounds):
         names = list(jobs)
@@ -56,9 +62,9 @@ def clock() -> str:
     return "CPU" if torch.get_num_threads() == 1 and not torch.cuda.is_available() else "wall"
 
 
-def now() -> float:
-    """Seconds by that clock."""
-    return time.process_time() if clock() == "CPU" else time.perf_counter()
+def timer() -> Callable[[], float]:
+    """What tells the seconds of that clock."""
+    return time.process_time if clock() == "CPU" else time.perf_counter
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -39,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, help="CPU-minutes of training; 5 for digits, 15 for fashion")
     parser.add_argument("--samples", type=int, default=1000, help="images to draw")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="a training for each")
+    parser.add_argument("--curve", type=int, nargs="*", default=[], help="also judge as many with so many steps each")
     parser.add_argument("--set", default="{}", metavar="JSON", help="settings to try instead; nothing is recorded then")
     parser.add_argument("--tag", default="", help="a name for that trial, of its folder in bench/out/quality")
 
@@ -53,7 +54,8 @@ def run(options: argparse.Namespace) -> None:
             for contestant in options.only:
                 words = (contestant, name, str(minutes(options, name)), str(options.samples), str(seed))
                 code = "import sys; from parts.quality import one; one(*sys.argv[1:])"
-                child(code, *words, options.set, options.tag, threads=threads, echo=True)
+                words += (" ".join(map(str, options.curve)), options.set, options.tag)
+                child(code, *words, threads=threads, echo=True)
                 folder = place(contestant, name, seed, options.tag)
                 row = json.loads((folder / "result.json").read_text(encoding="utf-8"))
                 if options.set == "{}":
@@ -75,7 +77,7 @@ def place(contestant: str, name: str, seed: int, tag: str = "") -> Path:
     return OUT / "quality" / "-".join(filter(None, [name, contestant, tag, f"seed{seed}"]))
 
 
-def one(contestant: str, name: str, minutes: str, samples: str, seed: str, change: str = "{}", tag: str = "") -> None:
+def one(contestant: str, name: str, minutes: str, samples: str, seed: str, curve: str, change: str, tag: str) -> None:
     """A contestant, in a process of its own. PyTorch's threads are those of OMP_NUM_THREADS."""
     keep_freed_memory()
     dataset = data.load(name)
@@ -103,6 +105,10 @@ def one(contestant: str, name: str, minutes: str, samples: str, seed: str, chang
         "sampling_cpu_seconds": sampling,
         "threads": torch.get_num_threads(),
         **judged(images, name),
+        "curve": {
+            steps: judged(trained.sample(int(samples), int(seed), int(steps)), name)["KID"]["value"]
+            for steps in curve.split()
+        },
         "settings": trained.settings,
     }
     write_json(folder / "result.json", json.loads(json.dumps(row)))

@@ -20,8 +20,8 @@ class Contestant(Protocol):
     def step(self) -> float:
         """One optimiser step; the loss."""
 
-    def sample(self, count: int, seed: int) -> Tensor:
-        """New images, uint8 (count, 1, H, W)."""
+    def sample(self, count: int, seed: int, steps: int | None = None, batch: int = 100) -> Tensor:
+        """New images, uint8 (count, 1, H, W), by its sampler with its own number of steps unless given."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from peers.peer import Peer, Recipe
 
 DOCUMENTED = Recipe(
     net={"dim": 64, "dim_mults": (1, 2, 4, 8)},
-    process={"timesteps": 1000, "sampling_timesteps": 50},
+    process={"timesteps": 1000},
     ema={"beta": 0.995, "update_every": 10},
     pad=2,
     batch=32,
@@ -46,7 +46,7 @@ class DDP(Peer):
 
     def build(self) -> None:
         """The U-Net of the recipe, inside its diffusion."""
-        process = {"sampling_timesteps": self.recipe.drawn, **self.recipe.process}
+        process = dict(self.recipe.process)
         if self.recipe.labels:
             net = classifier_free_guidance.Unet(num_classes=10, channels=1, **self.recipe.net)
             self.net = classifier_free_guidance.GaussianDiffusion(net, image_size=self.side, **process)
@@ -67,9 +67,10 @@ class DDP(Peer):
         """EMA's."""
         self.ema.update()
 
-    def draw(self, labels: Tensor) -> Tensor:
+    def draw(self, labels: Tensor, steps: int) -> Tensor:
         """GaussianDiffusion's own, by DDIM; its bar of progress goes nowhere."""
         averaged = self.ema.ema_model.eval()
+        averaged.sampling_timesteps, averaged.is_ddim_sampling = steps, steps < averaged.num_timesteps
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
             if not self.recipe.labels:
                 return averaged.sample(batch_size=len(labels)) * 2 - 1

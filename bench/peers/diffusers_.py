@@ -88,16 +88,15 @@ class Diffusers(Peer):
         """EMAModel's."""
         self.ema.step(self.parameters)
 
-    def draw(self, labels: Tensor) -> Tensor:
+    def draw(self, labels: Tensor, steps: int) -> Tensor:
         """The loop that diffusers' documentation gives for a model and a scheduler."""
-        if not hasattr(self, "averaged"):
-            self.averaged = copy.deepcopy(self.net).eval()
-            self.ema.copy_to(self.averaged.parameters())
+        averaged = copy.deepcopy(self.net).eval()
+        self.ema.copy_to(averaged.parameters())
         scheduler = diffusers.DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
-        scheduler.set_timesteps(self.recipe.drawn)
+        scheduler.set_timesteps(steps)
         x = torch.randn(len(labels), 1, self.side, self.side)
         for t in scheduler.timesteps:
-            answer = self.averaged(x, t, labels if self.recipe.labels else None, return_dict=False)[0]
+            answer = averaged(x, t, labels if self.recipe.labels else None, return_dict=False)[0]
             x = scheduler.step(answer.float(), t, x).prev_sample
         return x
 

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ancestral import config
@@ -46,8 +45,8 @@ class Ours:
         """One of `Trainer`'s."""
         return float(self.trainer.advance().losses.mean())
 
-    def sample(self, count: int, seed: int) -> Tensor:
-        """By the preset's own sampler, a class after the other; in the precision of the training."""
-        model = self.trainer.model()
-        with torch.autocast("cpu", self.trainer.dtype, enabled=self.trainer.dtype != torch.float32):
-            return model.sample(count, seed=seed, guidance=self.guidance, batch_size=100)
+    def sample(self, count: int, seed: int, steps: int | None = None, batch: int = 100) -> Tensor:
+        """By the preset's own sampler, a class after the other."""
+        name = self.trainer.config.sample.sampler
+        name = name if steps is None else name.split(":")[0]
+        return self.trainer.model().sample(count, name, steps, seed, guidance=self.guidance, batch_size=batch)

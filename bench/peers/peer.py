@@ -41,7 +41,6 @@ class Recipe:
     """γ of the min-SNR weighting."""
     drawn: int = 50
     """Steps of the sampler."""
-    sample_batch: int = 100
 
 
 class Peer(ABC):
@@ -83,9 +82,9 @@ class Peer(ABC):
         """Update the moving average."""
 
     @abstractmethod
-    def draw(self, labels: Tensor) -> Tensor:
-        """Images (len(labels), 1, side, side) in [−1, 1] from the averaged weights; the labels are for those who know
-        them.
+    def draw(self, labels: Tensor, steps: int) -> Tensor:
+        """Images (len(labels), 1, side, side) in [−1, 1] from the averaged weights, in so many steps. The labels are
+        for those who know them.
         """
 
     def autocast(self) -> torch.autocast:
@@ -110,11 +109,11 @@ class Peer(ABC):
         self.average()
         return total
 
-    def sample(self, count: int, seed: int) -> Tensor:
+    def sample(self, count: int, seed: int, steps: int | None = None, batch: int = 100) -> Tensor:
         """By the recipe's sampler, in batches."""
         torch.manual_seed(seed)
         images = []
-        for labels in (torch.arange(count) % 10).split(self.recipe.sample_batch):
+        for labels in (torch.arange(count) % 10).split(batch):
             with torch.no_grad(), self.autocast():
-                images.append(to_bytes(self.draw(labels), self.recipe.pad))
+                images.append(to_bytes(self.draw(labels, steps or self.recipe.drawn), self.recipe.pad))
         return torch.cat(images)
