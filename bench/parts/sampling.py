@@ -183,7 +183,9 @@ def sweeps(options: argparse.Namespace, device: torch.device) -> list[dict[str, 
             rows.append(
                 {"what": "sweep", "contestant": name, "batch": batch, "seconds_per_image_step": each, "bytes": memory_}
             )
-            print(f"{name}, batch {batch}: {1 / each['median']:.0f} image steps/s, {memory_ / 2**20:.0f} MiB", flush=True)
+            print(
+                f"{name}, batch {batch}: {1 / each['median']:.0f} image steps/s, {memory_ / 2**20:.0f} MiB", flush=True
+            )
     return rows
 
 

@@ -54,7 +54,7 @@ def measure(options: argparse.Namespace, batch: int, compiled: bool, device: tor
             jobs[key] = peaks[key] = Peak(batch, DTYPES[precision], device, layout == "channels_last")
     seconds = alternate(jobs, options.rounds, wait=waiter(device))
 
-    paper_net = network(options.width).to(device)
+    paper_net = network(options.width)  # on the CPU, where it is counted alike for all devices
     flops = {what: batch * of_network(paper_net, (3, 32, 32), what == "train") for what in ("train", "forward")}
     common = {"batch": batch, "compile": compiled}
     rows: list[dict[str, Any]] = []

@@ -3,7 +3,6 @@
 import contextlib
 import os
 
-import torch
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet, classifier_free_guidance
 from ema_pytorch import EMA
 from torch import Tensor
