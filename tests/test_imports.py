@@ -152,6 +152,9 @@ def test_every_public_name_is_there():
 
 
 def test_nothing_pickles():
+    """Weights that were published as PyTorch's own files alone are read as tensors, which run no code."""
     for path in FILES:
         assert not {"pickle", "shelve", "marshal", "dill"} & {module.split(".")[0] for module in imports(path)}
-        assert "torch.load" not in path.read_text(encoding="utf-8")
+        loads = [line for line in path.read_text(encoding="utf-8").splitlines() if "torch.load" in line]
+        assert all("weights_only=True" in line for line in loads)
+        assert not loads or path.parts[-2:] == ("metrics", "networks.py")

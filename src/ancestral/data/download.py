@@ -10,8 +10,9 @@ from ancestral.errors import InputError
 
 
 def cache() -> Path:
-    """Where downloads are kept: $ANCESTRAL_CACHE, or ~/.cache/ancestral."""
-    return Path(os.environ.get("ANCESTRAL_CACHE") or "~/.cache/ancestral").expanduser()
+    """Where downloads are kept: $ANCESTRAL_CACHE, or ancestral in $XDG_CACHE_HOME or in ~/.cache."""
+    system = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(os.environ.get("ANCESTRAL_CACHE") or system / "ancestral").expanduser()
 
 
 def fetch(url: str, sha256: str, folder: Path, otherwise: str) -> Path:

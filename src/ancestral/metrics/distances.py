@@ -43,9 +43,13 @@ def frechet(x: Moments, y: Moments) -> float:
 
     With Σ = A Aᵀ, the last trace is the sum of the singular values of A_xᵀ A_y, which is real for any rank.
     """
-    cross = torch.linalg.svdvals(root(x.covariance).T @ root(y.covariance)).sum()
+    return frechet_value(x, y, torch.linalg.svdvals(root(x.covariance).T @ root(y.covariance)))
+
+
+def frechet_value(x: Moments, y: Moments, singular: Tensor) -> float:
+    """`frechet`, of the singular values of A_xᵀ A_y."""
     apart = (x.mean - y.mean).square().sum()
-    return max(0.0, float(apart + x.covariance.trace() + y.covariance.trace() - 2 * cross))
+    return max(0.0, float(apart + x.covariance.trace() + y.covariance.trace() - 2 * singular.sum()))
 
 
 def kernel(x: Tensor, y: Tensor) -> float:
@@ -87,17 +91,18 @@ def kernel_value(xx: Pairs, yy: Pairs, xy: Pairs) -> float:
 
 
 def inception_score(logits: Tensor, splits: int = 1) -> float:
-    """The exponential of the mean KL(p(y given x) ‖ p(y)) (Salimans et al. 2016), over `splits` parts on average.
+    """The exponential of the mean KL(p(y given x) ‖ p(y)) (Salimans et al. 2016), on average over `splits` parts.
 
-    Logits are (n, K). Its least value is 1, its largest K.
+    Logits are (n, K). The least score is 1, the largest K.
     """
+    parts = divergences(logits, splits)
+    return math.fsum(float(part.mean().exp()) for part in parts) / len(parts)
+
+
+def divergences(logits: Tensor, splits: int = 1) -> list[Tensor]:
+    """KL(p(y given x) ‖ p(y)) of each item, by part; p(y) is the mean of the part."""
     parts = logits.double().log_softmax(1).chunk(splits)
-    return math.fsum(_score(part) for part in parts) / len(parts)
-
-
-def _score(log_p: Tensor) -> float:
-    marginal = log_p.logsumexp(0) - math.log(len(log_p))
-    return math.exp(float((log_p.exp() * (log_p - marginal)).sum(1).mean()))
+    return [(p.exp() * (p - p.logsumexp(0) + math.log(len(p)))).sum(1) for p in parts]
 
 
 def enough(n: int, d: int) -> str | None:

@@ -14,6 +14,10 @@ from ancestral.metrics import networks, own
 FID = "inception"
 """The one extractor whose distance is called FID: numbers of other networks are on another scale."""
 
+AT_ONCE = {"cpu": 4}
+"""Images that go through a network together: a CPU's cache holds what few make, and lite0 takes a third of the time of
+64."""
+
 
 class Features(NamedTuple):
     """Of N items: `values` (N, d), and `logits` (N, K) where the network names classes; float32 on the CPU."""
@@ -35,7 +39,7 @@ class Extractor:
 
     def __call__(self, items: Tensor) -> Features:
         """The features of items (B, C, *space). Raises InputError where one of them is no finite number."""
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 in earnest
             found = self.compute(items)
         values = found.values.float().cpu()
         if not bool(values.isfinite().all()):
@@ -72,13 +76,13 @@ def extractor(name: str, shape: tuple[int, ...], codec: Codec, device: torch.dev
         raise InputError(f"unknown extractor {name!r}: use {known}, or your own function as package.module:function")
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise InputError(
-            f"{name} sees grey or RGB images, not items of shape {'x'.join(map(str, shape))}: use the extractor pixels"
+            f"{name} sees grey or RGB images, not items of shape {'x'.join(map(str, shape))}: use --extractor pixels"
         )
     network = networks.BY_NAME[name](device)
 
     def compute(items: Tensor) -> Features:
-        x = (codec.encode(items.to(device)) + 1) * 127.5
-        return Features(*network.answer(x.expand(-1, 3, -1, -1)))
+        x = ((codec.encode(items.to(device)) + 1) * 127.5).expand(-1, 3, -1, -1)
+        return gathered(Features(*network.answer(part)) for part in torch.split(x, AT_ONCE.get(device.type, len(x))))
 
     return Extractor(name, network.width, f"{network.identity} {codec.kind} {codec.limits}", compute)
 

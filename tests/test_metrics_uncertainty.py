@@ -1,0 +1,173 @@
+"""Errors against the spread of sets that are drawn again and again, and against derivatives taken numerically."""
+
+import math
+
+import pytest
+import torch
+
+from ancestral.metrics import distances, uncertainty
+from ancestral.metrics.distances import Moments
+from ancestral.metrics.manifold import manifold
+
+D = 12
+SCALE = torch.arange(1, D + 1) ** -0.5
+
+
+def same(n, generator):
+    return torch.randn(n, D, generator=generator) * SCALE
+
+
+def near(n, generator):
+    return torch.randn(n, D, generator=generator) * SCALE * 1.1 + 0.1
+
+
+def far(n, generator):
+    turn = torch.randn(D, D, generator=torch.Generator().manual_seed(5)) / math.sqrt(D)
+    return torch.randn(n, D, generator=generator) @ turn + 0.3
+
+
+def repeated(measure, draw, n, m, repeats):
+    """Values and errors of sets that are drawn so often: n of `draw` against m of `same`."""
+    generator = torch.Generator().manual_seed(7)
+    found = [measure(draw(n, generator), same(m, generator)) for _ in range(repeats)]
+    return torch.tensor(found, dtype=torch.float64)[..., :2].unbind(-1)
+
+
+def check(values, errors, low=0.8, high=1.3, cover=0.9):
+    """Errors are the spread of the values, and intervals hold their average about as often as they say."""
+    ratio = errors.mean(0) / values.std(0)
+    held = ((values - values.mean(0)).abs() < 1.96 * errors).double().mean(0)
+    assert bool(((ratio > low) & (ratio < high)).all()), ratio
+    assert bool((held >= cover).all()), held
+
+
+@pytest.mark.parametrize("draw", [same, near, far])
+@pytest.mark.parametrize(("n", "m"), [(9, 150), (24, 150), (150, 150)], ids=["n < d", "n = 2 d", "n >> d"])
+def test_intervals_of_the_frechet_distance_hold_what_they_say(draw, n, m):
+    check(*repeated(uncertainty.frechet, draw, n, m, repeats=100), low=0.85, cover=0.88 if n < D else 0.9)
+
+
+@pytest.mark.parametrize("draw", [same, near, far])
+@pytest.mark.parametrize(("n", "m"), [(9, 150), (150, 150)], ids=["n < d", "n >> d"])
+def test_intervals_of_kid_hold_what_they_say(draw, n, m):
+    check(*repeated(uncertainty.kernel, draw, n, m, repeats=200), low=0.85, cover=0.8 if n < D else 0.9)
+
+
+@pytest.mark.parametrize("draw", [same, near])
+def test_intervals_of_precision_and_recall_hold_what_they_say(draw):
+    def measure(x, y):
+        return list(uncertainty.manifold(x, y).values())
+
+    check(*repeated(measure, draw, 200, 200, repeats=50), low=0.75, high=1.35, cover=0.85)
+
+
+@pytest.mark.parametrize("splits", [1, 4])
+def test_intervals_of_the_inception_score_hold_what_they_say(splits):
+    def measure(x, y):
+        return uncertainty.inception_score(3 * x, splits)
+
+    check(*repeated(measure, near, 200, 2, repeats=300), low=0.9, high=1.1, cover=0.93)
+
+
+def test_a_bootstrap_would_overstate():
+    """The reason for the second order: resampled sets are farther away, and spread more than sets do."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = same(150, generator), same(150, generator)
+    picks = [(torch.randint(150, (150,), generator=generator) for _ in "xy") for _ in range(100)]
+    resampled = torch.tensor(
+        [distances.frechet(distances.moments(x[i]), distances.moments(y[j])) for i, j in picks], dtype=torch.float64
+    )
+    values, errors = repeated(uncertainty.frechet, same, 150, 150, repeats=100)
+    assert resampled.mean() > 1.5 * values.mean()
+    assert resampled.std() > 1.4 * values.std()
+    assert errors.mean() < 1.3 * values.std()
+
+
+def weighted(x, y, u, v):
+    """The Fréchet distance of items that weigh u and v."""
+
+    def of(z, w):
+        w = w / w.sum()
+        centred = z - w @ z
+        return Moments(w @ z, (centred * w[:, None]).T @ centred * len(z) / (len(z) - 1), len(z))
+
+    return distances.frechet(of(x, u), of(y, v))
+
+
+def test_the_frechet_distance_has_these_derivatives():
+    n, d, h = 300, 4, 1e-3
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, d, generator=generator).double() * torch.tensor([1, 2, 0.5, 1.5]) + 0.3
+    y = torch.randn(n, d, generator=generator).double()
+    ours, theirs = distances.moments(x), distances.moments(y)
+    a, b = distances.root(ours.covariance), distances.root(theirs.covariance)
+    u, s, vh = torch.linalg.svd(a.T @ b)
+    p = uncertainty._Side.of(x, ours, a, u)
+    q = uncertainty._Side.of(y, theirs, b, vh.T)
+    even, unit = torch.full((n,), 1 / n).double(), torch.eye(n).double() - 1 / n
+
+    influence = p.influence(ours.mean - theirs.mean, s)
+    influence = influence - influence.mean()
+    for i in range(3):
+        step = h * unit[i]
+        found = (weighted(x, y, even + step, even) - weighted(x, y, even - step, even)) / (2 * h)
+        assert found == pytest.approx(float(influence[i]), rel=0.02, abs=0.02)
+
+    def second(first, other):  # of two changes, each to the weights of x and of y
+        signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+        moved = [
+            e * f * weighted(x, y, even + h * (e * first[0] + f * other[0]), even + h * (e * first[1] + f * other[1]))
+            for e, f in signs
+        ]
+        return sum(moved) / (4 * h * h)
+
+    nothing = torch.zeros(n).double()
+    scale = 2.0
+    for i, j in ((0, 1), (2, 3), (4, 5)):
+        for side, moves in (
+            (p, ((unit[i], nothing), (unit[j], nothing))),
+            (q, ((unit[i], nothing), (nothing, unit[j]))),
+        ):
+            first, other = p.rows(torch.tensor([i])), side.rows(torch.tensor([j]))
+            g = float(uncertainty._pair_terms(first, other, s, own=side is p))
+            sign = 1 if side is p else -1
+            assert second(*moves) == pytest.approx(sign * g, rel=0.02, abs=0.02 * scale)
+
+
+def test_second_order_sums_of_kid_are_those_of_the_centred_kernel():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 3, generator=generator).double(), torch.randn(30, 3, generator=generator).double()
+    k = (x @ y.T / 3 + 1) ** 3
+    centred = k - k.mean(0) - k.mean(1, keepdim=True) + k.mean()
+    expected = centred.square().sum() / (39 * 29)
+    assert float(uncertainty._across(distances.pairs(x, y))) == pytest.approx(float(expected), rel=1e-9)
+    own = ((x @ x.T / 3 + 1) ** 3).fill_diagonal_(0)
+    rows = own.sum(1) / 39
+    centred = (own - rows - rows[:, None] + own.sum() / (40 * 39)).fill_diagonal_(0)
+    expected = centred.square().sum() / (40 * 37)
+    assert float(uncertainty._own(distances.pairs(x, x, own=True))) == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_values_are_those_without_an_error():
+    generator = torch.Generator().manual_seed(0)
+    x, y = near(30, generator), same(25, generator)
+    far_off = uncertainty.frechet(x, y)
+    assert far_off.value == pytest.approx(distances.frechet(distances.moments(x), distances.moments(y)), rel=1e-9)
+    assert uncertainty.kernel(x, y).value == distances.kernel(x, y)
+    assert uncertainty.inception_score(x).value == distances.inception_score(x)
+    means = {name: float(values.mean()) for name, values in manifold(x, y)._asdict().items()}
+    assert {name: found.value for name, found in uncertainty.manifold(x, y).items()} == means
+    assert uncertainty.manifold(x[:6], y[:6]).keys() == means.keys()  # too few for quarters
+    assert uncertainty.frechet(x, y) == far_off  # the same each time
+
+
+def test_intervals_end_where_numbers_do():
+    x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
+    assert uncertainty.frechet(x, x).low == 0
+    assert uncertainty.kernel(x, x[:9]).low < 0  # KID has no such end
+    one = uncertainty.mean(torch.tensor([2.0]))
+    assert one.value == 2
+    assert math.isnan(one.error)
+    some = uncertainty.mean([0.0, 1.0, 1.0, 1.0])
+    assert some.error == pytest.approx(math.sqrt(0.25 / 4))
+    assert (some.low, some.high) == pytest.approx((0.75 - 1.96 * 0.25, 0.75 + 1.96 * 0.25))
