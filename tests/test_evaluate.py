@@ -303,7 +303,6 @@ def test_a_plot_survives_what_cannot_be_drawn():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ([], "say what to evaluate: --likelihood"),
         (["--likelihood", "-n", "0"], "at least 1"),
         (["--likelihood", "--batch-size", "0"], "at least 1"),
         (["--likelihood", "-n", "41"], "choose -n from 1 to 40"),

@@ -24,6 +24,7 @@ LAYERS = [
     {"diffusion", "samplers", "bound"},
     {"likelihood"},
     {"data"},
+    {"card"},
     {"model", "metrics"},
     {"evaluation", "history"},
     {"training", "report", "interop"},

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ancestral import __version__, hub, nets, samplers, schedules, storage, targets
+from ancestral import __version__, card, hub, nets, samplers, schedules, storage, targets
 from ancestral.config import Config
 from ancestral.data.codec import Codec
 from ancestral.device import layout, pick_device
@@ -45,10 +45,18 @@ class Model:
     """A denoiser with all that is needed to draw images from it."""
 
     def __init__(
-        self, denoiser: Diffusion, config: Config, facts: Facts, step: int, version: str = __version__
+        self,
+        denoiser: Diffusion,
+        config: Config,
+        facts: Facts,
+        step: int,
+        version: str = __version__,
+        file: Path | None = None,
     ) -> None:
         self.denoiser = denoiser.eval()
         self.config, self.facts, self.step, self.version = config, facts, step, version
+        self.file = file
+        """Where it was loaded from."""
 
     @property
     def device(self) -> torch.device:
@@ -149,7 +157,9 @@ class Model:
     def push(self, address: str, private: bool = False) -> str:
         """Upload the model file to hf://user/repo, which is made if need be, and return the URL of the repository.
 
-        `load` reads it from there. Raises InputError where the Hub refuses or cannot be reached.
+        A model card goes with it: the README.md of the run folder that the model was loaded from, with what you wrote
+        there and what was measured of it, or a new one. `load` reads it from there. Raises InputError where the Hub
+        refuses or cannot be reached.
         """
         hub.parse(address)
         with tempfile.TemporaryDirectory() as folder:
@@ -158,28 +168,16 @@ class Model:
             return hub.push(address, path, self._card(address), private)
 
     def _card(self, address: str) -> str:
-        """The model card: what the Hub lists the model by, and how to load it."""
-        shape = "×".join(str(side) for side in self.facts.shape)
-        classes = f" Classes: {', '.join(self.facts.classes)}." if self.facts.classes else ""
-        return f"""\
----
-library_name: ancestral
-tags:
-- ddpm
-- diffusion
-- unconditional-image-generation
----
-# {hub.parse(address).repo}
+        about = self.about(hub.parse(address).repo, address)
+        if self.file is None:
+            return card.card(about, card.Found())
+        text = card.card(about, card.read(self.file.parent / "evaluation", storage.sha256(self.file)))
+        return card.around(self.file.parent, text)
 
-A denoising diffusion model of items of {shape}, trained for {self.step:,} steps with ancestral {self.version}.{classes}
-
-    pip install 'ancestral[hub]'
-    ancestral sample {address}
-
-or in Python:
-
-    images = ancestral.load("{address}").sample(16)
-"""
+    def about(self, name: str, place: str = card.FOLDER) -> card.About:
+        """What its card tells of the model, called `name`, that can be loaded from `place`."""
+        facts, parameters = self.facts, sum(parameter.numel() for parameter in self.denoiser.parameters())
+        return card.About(name, place, self.config, facts.shape, facts.classes, self.step, self.version, parameters)
 
 
 def describing(
@@ -301,7 +299,7 @@ def load(path: str | Path, device: str = "auto") -> Model:
     except RuntimeError:
         raise InputError(f"the weights in {path} do not fit the network that its own config describes") from None
     denoiser.to(pick_device(device))
-    return Model(denoiser, config, facts, int(metadata["step"]), metadata["version"])
+    return Model(denoiser, config, facts, int(metadata["step"]), metadata["version"], path)
 
 
 def describe(path: Path, metadata: dict[str, str]) -> tuple[Config, Facts]:

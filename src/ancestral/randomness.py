@@ -86,14 +86,14 @@ def _counters(count: int, device: torch.device) -> Tensor:
 
 def _mix(z: Tensor) -> Tensor:
     """`mix` over an int64 tensor; its products wrap modulo 2^64 as they should."""
-    z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
-    z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)
-    return z ^ _shift(z, 31)
+    z = (z ^ _shift(z, 30)).mul_(_signed(0xBF58476D1CE4E5B9))
+    z = z.bitwise_xor_(_shift(z, 27)).mul_(_signed(0x94D049BB133111EB))
+    return z.bitwise_xor_(_shift(z, 31))
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:
     """Logical right shift: PyTorch's own copies the sign bit."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
+    return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _signed(z: int) -> int:

@@ -5,6 +5,7 @@ renamed over it. So at any moment the target is the old file or the new one, who
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -102,6 +103,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:

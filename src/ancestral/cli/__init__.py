@@ -18,7 +18,7 @@ VERBS = {
     "doctor": "read a data set before training: faults, duplicates, time and memory",
     "train": "train a model on built-in data or on your own images",
     "sample": "draw images from a trained model: grid, files, animation, film strip",
-    "evaluate": "how well a model knows its data: bits/dim",
+    "evaluate": "how good a model's samples are, and how well it knows its data",
     "history": "six methods from NCSN to flow, trained on points and drawn side by side",
     "info": "what a run or a model file holds",
     "export": "a model for other programs: diffusers, ONNX",

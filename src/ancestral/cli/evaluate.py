@@ -1,19 +1,28 @@
-"""`ancestral evaluate RUN --likelihood`: bits/dim on data, split over time, as a table, JSON and a plot."""
+"""`ancestral evaluate RUN`: how good a model's samples are, and how well it knows the data."""
 
+import contextlib
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ancestral.cli import likelihood
-from ancestral.cli.evaluate_options import Options
+from ancestral.cli import likelihood, samples
+from ancestral.cli.evaluate_options import OF_LIKELIHOOD, OF_SAMPLES, Options
 from ancestral.cli.parse import home, parse
 from ancestral.errors import InputError
 
 if TYPE_CHECKING:
-    from ancestral.data import Dataset
+    from ancestral.data import Data, Dataset
     from ancestral.evaluation import Subjects
+    from ancestral.evaluation.study import Study
     from ancestral.model import Model
+    from ancestral.training.engine import Engine
+
+    Load = Callable[[str, str], Data]
 
 EXACT = 16
 """Elements up to which the divergence of the flow is exact unless --probes says otherwise."""
@@ -26,21 +35,63 @@ def main(argv: Sequence[str]) -> int:
     """Evaluate, and return the exit code."""
     options = parse(Options, _with_values(argv), "evaluate")
     _check(options)
+    from ancestral.training.engine import Engine
+
+    with contextlib.closing(Engine(options.device)) as engine:
+        return _evaluate(options, engine, shlex.join(["ancestral", "evaluate", *argv]))
+
+
+def _evaluate(options: Options, engine: "Engine", command: str) -> int:
     from ancestral import model as models
     from ancestral import storage
     from ancestral.device import keep_freed_memory
+    from ancestral.evaluation import real
 
-    model = models.load(options.run, options.device)
+    model = models.load(options.run, str(engine.device))
     options = _complete(options, model)
-    out = options.out or home(options.run) / "evaluation"
+    folder = home(options.run)
+    out = options.out or folder / "evaluation"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out the name of a folder")
     storage.check_writable(out)
-    dataset = _load(options, model)
-    subjects, notes = _subjects(options, model, dataset)
+    load: Load = functools.cache(functools.partial(real.fitting, model))
+    study = _study(options, model, load, out) if options.samples else None
+    chosen = _subjects(options, model, load) if options.likelihood else None
     keep_freed_memory()
-    likelihood.measure(options, model, dataset, subjects, notes, out)
+    try:
+        if study is not None:
+            samples.share(study, engine, options.batch_size)
+        engine.close()  # what is left is the work of one, and takes as long as it takes
+        if not engine.main:
+            return 0
+        if study is not None:
+            samples.measure(study, options.run, options.batch_size, out)
+    except KeyboardInterrupt:
+        if engine.main and study is not None:
+            kept = f"{study.drawn.count(study.count):,} of {study.count:,} samples are drawn and kept"
+            print(f"Stopped; {kept}. Go on with:  {command}", file=sys.stderr)
+        raise
+    if chosen is not None:
+        likelihood.measure(*chosen, out)
+    if options.out is None:
+        _tell(options, model, folder, out)
     return 0
+
+
+def _tell(options: Options, model: "Model", folder: Path, out: Path) -> None:
+    """Bring the model card and the page of the run up to date."""
+    from ancestral import card, hub, report, storage
+
+    assert model.file is not None
+    if options.samples or (folder / card.NAME).exists():
+        place = options.run if hub.is_address(options.run) else card.FOLDER
+        about = model.about(folder.absolute().name, place)
+        if card.write(folder, card.card(about, card.read(out, storage.sha256(model.file)))):
+            print(folder / card.NAME)
+        else:
+            print(f"{folder / card.NAME} is left as it is, since it is your own; move it away for a new one")
+    if report.update_page(folder):
+        print(folder / report.PAGE)
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:
@@ -51,9 +102,14 @@ def _with_values(argv: Sequence[str]) -> list[str]:
 
 def _check(options: Options) -> None:
     """Refuse what cannot be, before the model is read."""
-    if not options.likelihood:
-        raise InputError("say what to evaluate: --likelihood")
-    for name, number in (("-n", options.n), ("--batch-size", options.batch_size)):
+    usual = {field.name: field.default for field in dataclasses.fields(options)}
+    for part, other, names in (("likelihood", "samples", OF_SAMPLES), ("samples", "likelihood", OF_LIKELIHOOD)):
+        if getattr(options, part) and not getattr(options, other):
+            given = [name for name in names if getattr(options, name) != usual[name]]
+            if given:
+                name = "-n" if given == ["n"] else f"--{given[0].replace('_', '-')}"
+                raise InputError(f"{name} belongs to --{other}; give that too, or leave --{part} out")
+    for name, number in (("-n", options.n), ("--draw", options.draw), ("--batch-size", options.batch_size)):
         if number is not None and number < 1:
             raise InputError(f"{name} must be at least 1, not {number}")
     if options.passes is not None and options.passes < 2:
@@ -67,8 +123,11 @@ def _check(options: Options) -> None:
 def _complete(options: Options, model: "Model") -> Options:
     """The options with every None that this model decides replaced."""
     from ancestral.data import TESTED
+    from ancestral.evaluation.study import DRAW
     from ancestral.samplers.loop import spaced
 
+    if not options.samples and not options.likelihood:
+        options = dataclasses.replace(options, samples=True, likelihood=True)
     if options.data is None and model.config.preset == "imported":
         raise InputError("this model was imported, so say which data to evaluate it on: --data SOURCE")
     levels, schedule = model.facts.codec.level, model.denoiser.schedule
@@ -85,45 +144,75 @@ def _complete(options: Options, model: "Model") -> Options:
         "decoder": "exact" if levels else "density",
         "ode_steps": steps,
         "probes": 0 if math.prod(model.facts.shape) <= EXACT else 1,
+        "draw": DRAW,
+        "guidance": 1.0,
     }
+    if options.held_out is not None and options.split is None:
+        usual["split"] = "held-out"
     return dataclasses.replace(options, **{k: v for k, v in usual.items() if getattr(options, k) is None})
 
 
-def _load(options: Options, model: "Model") -> "Dataset":
-    from ancestral import data
+def _held_out(options: Options, load: "Load") -> "Data | None":
+    """What is held out: as given, or the test split of the data where there is one."""
+    from ancestral.data import TESTED
 
-    own, source = model.config.data, str(options.data)
-    channels, height, width = model.facts.shape if len(model.facts.shape) == 3 else (None, 0, None)
-    if source != own.source and channels in (1, 3) and height == width:  # other data is brought to the model's shape
-        bits: Any = {"uint8": 8, "uint16": 16}.get(model.facts.codec.kind)
-        own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
+    source = str(options.data)
+    if options.held_out is not None:
+        return load(options.held_out, "test" if options.held_out in TESTED else "train")
+    if source in TESTED:
+        return load(source, "test")
     try:
-        dataset = data.load(source, **own.form, split=options.split or "train")
-    except InputError as error:
-        gone = source == own.source and "no such file" in str(error)
-        hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
-        raise InputError(f"{error}{hint}") from None
-    kind, known = dataset.codec.kind, model.facts.codec.kind
-    if dataset.shape != model.facts.shape or kind != known:
-        raise InputError(
-            f"{dataset.name} holds items of {_sides(dataset.shape)}, but the model knows {_sides(model.facts.shape)}; "
-            "give --data of that shape"
-            if kind == known
-            else f"{dataset.name} holds {kind} numbers, but the model knows {known}; give --data of that kind"
-        )
-    return dataset
+        return load(source, "test")
+    except InputError:  # it has none
+        return None
 
 
-def _subjects(options: Options, model: "Model", dataset: "Dataset") -> tuple["Subjects", list[str]]:
-    """The images that were chosen, and what the reader should know of them."""
+def _study(options: Options, model: "Model", load: "Load", out: Path) -> "Study":
+    """What is drawn and what it is held against."""
+    from ancestral.data import TESTED
+    from ancestral.evaluation.study import study
+
+    sampler = model.sampler(options.sampler, steps=options.steps)
+    train = load(str(options.data), "train")
+    assert options.draw is not None
+    assert options.guidance is not None
+    return study(
+        model,
+        sampler,
+        train,
+        _held_out(options, load),
+        options.draw,
+        options.extractor,
+        options.seed,
+        options.guidance,
+        out / "samples",
+        ("train split", "test split" if options.held_out in (None, *TESTED) else "held out"),
+    )
+
+
+def _subjects(
+    options: Options, model: "Model", load: "Load"
+) -> tuple[Options, "Model", "Dataset", "Subjects", list[str]]:
+    """The items that were chosen for the likelihood, and what the reader should know of them."""
     from ancestral import evaluation
+    from ancestral.evaluation import real
 
     notes, classes, source = [], model.facts.classes, str(options.data)
+    if options.split == "held-out":
+        held_out = _held_out(options, load)
+        if held_out is None:
+            raise InputError(f"{source} has no test split: say with --held-out which data the model did not learn from")
+        found, options = held_out, dataclasses.replace(options, data=options.held_out or source)
+    else:
+        found = load(source, options.split or "train")
+    dataset = real.in_memory(found)
+    if dataset is not found:
+        notes.append(f"The data do not fit into memory: {len(dataset):,} of them, evenly chosen, stand for all.")
     if source == model.config.data.source and options.split == "train":
         notes.append("These are training data, which a model that has memorised them knows too well.")
     if dataset.skipped:
         notes.append(f"Files that could not be read were skipped: {len(dataset.skipped)}.")
-    labels = evaluation.labels_for(dataset, classes, by_number=source.lower().endswith(".npz"))
+    labels = evaluation.labels_for(dataset, classes, real.nameless(dataset.classes))
     if classes and labels is None:
         labels = evaluation.without_class(len(dataset))
         notes.append('The data has no classes that the model knows, so it was asked for "no class".')
@@ -135,8 +224,4 @@ def _subjects(options: Options, model: "Model", dataset: "Dataset") -> tuple["Su
             f"Densities are of the data scaled to [-1, 1]; in its own units add {math.log2(codec.scale):.4g} bits/dim."
         )
     n = min(IMAGES, len(dataset)) if options.n is None else options.n
-    return evaluation.choose(dataset, n, model.facts.codec, labels), notes
-
-
-def _sides(shape: Sequence[int]) -> str:
-    return "x".join(str(side) for side in shape)
+    return options, model, dataset, evaluation.choose(dataset, n, model.facts.codec, labels), notes

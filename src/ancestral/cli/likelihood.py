@@ -1,9 +1,11 @@
 """The likelihood that `ancestral evaluate` measures: passes behind a progress bar, then a table, JSON and a plot."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+
+from ancestral.cli.bars import watched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,8 +14,6 @@ if TYPE_CHECKING:
     from ancestral.data import Dataset
     from ancestral.evaluation import Mean, Point, Subjects, Terms
     from ancestral.model import Model
-
-T = TypeVar("T")
 
 
 def measure(
@@ -50,8 +50,8 @@ def _bound(options: "Options", model: "Model", subjects: "Subjects") -> "Terms":
     denoiser = model.denoiser
     found = evaluation.cells(denoiser, subjects, bounder, options.passes, options.batch_size, model.device)
     count = len(evaluation.strata(denoiser.schedule.steps, options.passes))
-    watched = list(_track(found, "bound", count * subjects.batch_count(options.batch_size)))
-    return evaluation.gather(watched, denoiser, subjects, options.passes)
+    seen = list(watched(found, "bound", count * subjects.batch_count(options.batch_size)))
+    return evaluation.gather(seen, denoiser, subjects, options.passes)
 
 
 def _nats(options: "Options", model: "Model", subjects: "Subjects") -> "Tensor":
@@ -73,18 +73,10 @@ def _nats(options: "Options", model: "Model", subjects: "Subjects") -> "Tensor":
         options.batch_size,
         model.device,
     )
-    for walk in _track(walks, "probability flow", (options.ode_steps + 1) * subjects.batch_count(options.batch_size)):
+    for walk in watched(walks, "probability flow", (options.ode_steps + 1) * subjects.batch_count(options.batch_size)):
         if walk.state.t == denoiser.schedule.steps:
             nats[walk.rows] = -likelihood.log_density(denoiser.schedule, walk.state).cpu().double()
     return nats
-
-
-def _track(items: Iterable[T], name: str, total: int) -> Iterator[T]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    yield from track(items, name, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _tree(
@@ -98,12 +90,13 @@ def _tree(
     nats: "Tensor | None",
 ) -> dict[str, Any]:
     """All that was found, for the JSON file."""
-    from ancestral import evaluation
+    from ancestral import evaluation, storage
 
     names = ("variance", "clip", "decoder", "passes", "seed", *(("ode_steps", "probes") if options.ode else ()))
+    digest = None if model.file is None else storage.sha256(model.file)
     rows = {"L_T": terms.prior, "L_t": terms.bits[:, :-1].sum(1), "L_0": terms.bits[:, -1], "total": terms.total}
     tree: dict[str, Any] = {
-        "model": {"run": options.run, "step": model.step, "version": model.version},
+        "model": {"run": options.run, "step": model.step, "version": model.version, "sha256": digest},
         "data": {
             "source": options.data,
             "split": options.split,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 15.0
 """Between two lines where the output is a file or a pipe."""
 
-LIVE_SECONDS = 0.5
+LIVE_SECONDS = 1.0
 """Between two pictures of the panel: drawing it takes a few milliseconds."""
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -1,16 +1,19 @@
 """Dropout as a function of its address: the image's key, the layer and the element.
 
 The mask of an image comes from the words of its own key, so it is the same on any device, in any batch and memory
-layout, and a step that is computed again, or elsewhere, drops the same elements. A word serves four elements, 16 bits
-each, so the chance of a drop is a multiple of 1/65536 (0.1 becomes 0.1000061), and the rescale is exact for it.
-Elements are counted with the channels innermost, as channels_last has them in memory.
+layout, and a step that is computed again, or elsewhere, drops the same elements. So no mask is kept for the way back
+either: it is made again. A word serves four elements, 16 bits each, so the chance of a drop is a multiple of 1/65536
+(0.1 becomes 0.1000061), and the rescale is exact for it. Elements are counted with the channels innermost, as
+channels_last has them in memory.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ancestral import randomness
 from ancestral.errors import InputError
@@ -40,11 +43,35 @@ class Dropout(nn.Module):
         """Drop from h (B, C, *) by the keys of its images, int64 (B,); without keys, by PyTorch's generator."""
         if keys is None or not self.training or self.p == 0:
             return F.dropout(h, self.p, self.training)
-        batch, channels, *sides = h.shape
-        size = channels * math.prod(sides)
-        lanes = randomness.words(keys ^ self.salt, -(-size // 4)).view(torch.int16)[:, :size]
-        kept = (lanes >= self.dropped - LANES // 2).reshape(batch, *sides, channels).movedim(-1, 1)
-        return h * kept * (LANES / (LANES - self.dropped))
+        out: Tensor = _Drop.apply(h, keys ^ self.salt, self.dropped)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _Drop(torch.autograd.Function):
+    """h times 0 or 1/(1 − p), by the keys (B,) of its images; its gradient likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, keys: Tensor, dropped: int) -> Tensor:
+        ctx.save_for_backward(keys)
+        ctx.dropped = dropped
+        return h * _factors(h, keys, dropped)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (keys,) = ctx.saved_tensors
+        return gradient * _factors(gradient, keys, ctx.dropped), None, None
+
+
+def _factors(h: Tensor, keys: Tensor, dropped: int) -> Tensor:
+    """0 or 1/(1 − p) for each element of h (B, C, *), in its dtype."""
+    batch, channels, *sides = h.shape
+    size = channels * math.prod(sides)
+    lanes = randomness.words(keys, -(-size // 4)).view(torch.int16)[:, :size]
+    kept = torch.empty(lanes.shape, dtype=h.dtype, device=h.device)
+    torch.ge(lanes, dropped - LANES // 2, out=kept)  # a number at once: to make one of a bool takes four times as long
+    kept *= LANES / (LANES - dropped)
+    return kept.reshape(batch, *sides, channels).movedim(-1, 1)
 
 
 def number_dropouts(net: nn.Module) -> None:

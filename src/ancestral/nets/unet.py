@@ -142,5 +142,5 @@ class UNet(nn.Module):
             h = module(h, temb, keys)
         for module in self.up:
             h = module(torch.cat([h, skips.pop()], dim=1) if module.skip else h, temb, keys)
-        h = self.out(F.silu(self.norm(h)))
+        h = self.out(self.norm(h))
         return crop(unfold(h, self.patch), sides)

@@ -5,16 +5,20 @@ from ancestral.report.curves import likelihood_plot
 from ancestral.report.environment import environment
 from ancestral.report.files import check_png, write_array, write_images, write_json, write_picture
 from ancestral.report.history import history
-from ancestral.report.page import About, DataFacts, write_page
+from ancestral.report.page import NAME as PAGE
+from ancestral.report.page import About, DataFacts, update_page, write_page
 from ancestral.report.pictures import picture
 from ancestral.report.reverse import Frame, animation, film
+from ancestral.report.twins import Twins, memorisation
 
 __all__ = [
+    "PAGE",
     "About",
     "DataFacts",
     "Frame",
     "Row",
     "Tile",
+    "Twins",
     "animation",
     "check_png",
     "check_sheet",
@@ -23,8 +27,10 @@ __all__ = [
     "film",
     "history",
     "likelihood_plot",
+    "memorisation",
     "picture",
     "thumbnail",
+    "update_page",
     "write_array",
     "write_images",
     "write_json",

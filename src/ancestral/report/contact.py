@@ -48,15 +48,15 @@ def contact_sheet(title: str, lines: Sequence[str], sections: Sequence[tuple[str
     height = 84 + 22 * len(lines) + sum(44 + sum(_height(row) + 14 for row in rows) for _, rows in shown) + MARGIN // 2
     sheet = Image.new("RGB", (WIDTH, height), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, 26), _fitted(title, 26, WIDTH - 2 * MARGIN, bold=True), fill=INK, font=_font(26, bold=True))
+    pen.text((MARGIN, 26), _fitted(title, 26, WIDTH - 2 * MARGIN, bold=True), fill=INK, font=font(26, bold=True))
     top = 70
     for line in lines:
-        pen.text((MARGIN, top), _fitted(line, 14, WIDTH - 2 * MARGIN), fill=GREY, font=_font(14))
+        pen.text((MARGIN, top), _fitted(line, 14, WIDTH - 2 * MARGIN), fill=GREY, font=font(14))
         top += 22
     for heading, rows in shown:
         top += 12
         pen.line([(MARGIN, top), (WIDTH - MARGIN, top)], fill=PALE)
-        pen.text((MARGIN, top + 8), heading, fill=INK, font=_font(15, bold=True))
+        pen.text((MARGIN, top + 8), heading, fill=INK, font=font(15, bold=True))
         top += 32
         for row in rows:
             _draw_row(sheet, pen, row, top)
@@ -77,10 +77,10 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) 
     colour = COLOURS.get(row.level, INK)
     below = top + 2
     for line in _wrapped(row.name, 13, LEFT - 18, 3):
-        pen.text((MARGIN, below), line, fill=colour, font=_font(13, bold=True))
+        pen.text((MARGIN, below), line, fill=colour, font=font(13, bold=True))
         below += 18
     for line in _wrapped(row.remark, 12, LEFT - 18, 2):
-        pen.text((MARGIN, below + 1), line, fill=GREY, font=_font(12))
+        pen.text((MARGIN, below + 1), line, fill=GREY, font=font(12))
         below += 16
     wide = (WIDTH - 2 * MARGIN - LEFT + GAP) // CAPTIONED if _captioned(row) else TILE + GAP
     tiles = row.tiles[: CAPTIONED if _captioned(row) else COLUMNS]
@@ -96,9 +96,9 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) 
             right, bottom = left + tile.picture.width, top + tile.picture.height
             pen.rectangle([left - 1, top - 1, right, bottom], outline=PALE)  # else white pictures have no edge
         if tile.caption:
-            pen.text((left, top + TILE + 4), _fitted(tile.caption, 11, room), fill=INK, font=_font(11))
+            pen.text((left, top + TILE + 4), _fitted(tile.caption, 11, room), fill=INK, font=font(11))
         if tile.remark:
-            pen.text((left, top + TILE + 20), _fitted(tile.remark, 11, room), fill=GREY, font=_font(11))
+            pen.text((left, top + TILE + 20), _fitted(tile.remark, 11, room), fill=GREY, font=font(11))
 
 
 def thumbnail(picture: Image.Image, side: int = TILE) -> Image.Image:
@@ -136,7 +136,7 @@ def write_sheet(path: Path, sheet: Image.Image) -> None:
 
 
 @cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu, which comes with matplotlib and knows most alphabets, so that file names can be read."""
     import matplotlib
 
@@ -146,9 +146,9 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def _fitted(text: str, size: int, width: int, bold: bool = False) -> str:
     """The text on one line of so many pixels, its middle left out where it is too long: names differ at their ends."""
-    font, short = _font(size, bold), text
+    face, short = font(size, bold), text
     keep = len(text)
-    while keep > 2 and font.getlength(short) > width:
+    while keep > 2 and face.getlength(short) > width:
         keep -= 1
         short = f"{text[: keep // 3]}…{text[len(text) - (keep - keep // 3) :]}"
     return short
@@ -156,10 +156,10 @@ def _fitted(text: str, size: int, width: int, bold: bool = False) -> str:
 
 def _wrapped(text: str, size: int, width: int, most: int) -> list[str]:
     """The text on at most so many lines, broken between words."""
-    font, lines = _font(size, bold=True), [""]
+    face, lines = font(size, bold=True), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width and len(lines) < most:
+        if lines[-1] and face.getlength(longer) > width and len(lines) < most:
             lines.append(word)
         else:
             lines[-1] = longer

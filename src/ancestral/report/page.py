@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -17,9 +18,12 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.evenly import evenly
 from ancestral.errors import InputError
+from ancestral.report.measured import measured
 from ancestral.report.plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, plot
 
 NAME = "report.html"
+OPEN, CLOSE = "<!-- evaluation -->", "<!-- end of evaluation -->"
+"""What stands around the part that tells of evaluations."""
 BY_TIME, GRADIENT = "loss by time t", "gradient norm, before it is clipped"
 GRIDS = 12
 """Sample grids that are shown, the last of them large."""
@@ -78,13 +82,13 @@ def write_page(folder: Path, about: About, film: Image.Image | None = None) -> P
 
     What is missing or damaged is left out. Raises OSError where the page cannot be written.
     """
-    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     config = _config(folder / "config.json")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     rows = read_log(folder / "log.csv")
     grids = _grids(folder / "samples")
-    text = environment.from_string(files("ancestral.report").joinpath("page.html").read_text("utf-8")).render(
+    text = _rendered(
+        "page.html",
         name=folder.absolute().name,
         preset=config.preset if config else folder.absolute().name,
         about=about,
@@ -101,11 +105,43 @@ def write_page(folder: Path, about: About, film: Image.Image | None = None) -> P
         classes=list(about.data.classes.items())[:CLASSES],
         more_classes=max(0, len(about.data.classes) - CLASSES),
         most=max(about.data.classes.values(), default=0) or 1,
+        evaluation=Markup(_evaluation(folder)),
         rooms=_settings(config) if config else {},
         notes=_notes(folder / "notes.txt"),
     )
     storage.write_text(folder / NAME, text)
     return folder / NAME
+
+
+def update_page(folder: Path) -> bool:
+    """Bring what the page of a run tells of evaluations up to date, and nothing else; False where there is no page.
+
+    Raises OSError where it cannot be written.
+    """
+    path = folder / NAME
+    try:
+        before, first, rest = path.read_text(encoding="utf-8").partition(OPEN)
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
+    _, last, after = rest.partition(CLOSE)
+    if not first or not last:
+        return False
+    storage.write_text(path, f"{before}{first}\n{_evaluation(folder)}\n{last}{after}")
+    return True
+
+
+def _evaluation(folder: Path) -> str:
+    """The part of the page that tells of evaluations, in HTML; empty where there was none."""
+    found = measured(folder / "evaluation")
+    pictures = [(_uri(image, LARGE), text) for image, text in found.pictures] if found else []
+    return _rendered("evaluation.html", measured=found, pictures=pictures)
+
+
+def _rendered(template: str, **values: Any) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files("ancestral.report").joinpath(template).read_text("utf-8")).render(values)
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

@@ -61,12 +61,13 @@ def choose(data: Dataset, n: int, codec: Codec, labels: Tensor | None = None) ->
 def labels_for(data: Dataset, classes: Sequence[str], by_number: bool = False) -> Tensor | None:
     """The labels of all the data as a model of these `classes` numbers them, or None where they mean nothing to it.
 
-    Classes are matched by name, or by number for data that knows no names.
+    Classes are matched by name, or by number for data that knows no names. -1 is an item without a class.
     """
     if data.labels is None or not classes:
         return None
     if set(data.classes) <= set(classes):
-        return torch.tensor([classes.index(name) for name in data.classes])[data.labels]
+        known = torch.tensor([classes.index(name) for name in data.classes])[data.labels]
+        return torch.where(data.labels < 0, NO_CLASS, known)
     return data.labels if by_number and len(data.classes) <= len(classes) else None
 
 

@@ -1,0 +1,100 @@
+"""The real items that samples are held against: what a model learned from, and what it never saw."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ancestral import data
+from ancestral.data import Data, Dataset, Streamed
+from ancestral.errors import InputError
+from ancestral.evaluation.likelihood import labels_for
+from ancestral.model import Model
+
+MOST = 10_000
+"""Items whose features are looked at: distances take time and memory with the square of it."""
+ELEMENTS = 2**26
+"""Numbers of all items that are held: as float64, half a GiB."""
+
+
+def fitting(model: Model, source: str, split: str) -> Data:
+    """The data of `source`, brought to the model's shape where that can be, in memory as the run's own data were.
+
+    Raises InputError where it does not fit.
+    """
+    own = config = model.config.data
+    channels, height, width = model.facts.shape if len(model.facts.shape) == 3 else (None, 0, None)
+    if source != own.source and channels in (1, 3) and height == width:
+        bits: Any = {"uint8": 8, "uint16": 16}.get(model.facts.codec.kind)
+        own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
+    streaming = config.streaming and source == config.source
+    try:
+        found = data.open(source, **own.form, memory=config.memory, streaming=streaming, split=split)
+    except InputError as error:
+        gone = source == own.source and "no such file" in str(error)
+        hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
+        raise InputError(f"{error}{hint}") from None
+    kind, known = found.codec.kind, model.facts.codec.kind
+    if found.shape != model.facts.shape or kind != known:
+        raise InputError(
+            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(model.facts.shape)}; "
+            "give --data of that shape"
+            if kind == known
+            else f"{found.name} holds {kind} numbers, but the model knows {known}; give --data of that kind"
+        )
+    return found
+
+
+def in_memory(found: Data) -> Dataset:
+    """The same, or as many of its items as can be held, evenly chosen."""
+    return data.sample(found, limit(found.shape), limit(found.shape)) if not isinstance(found, Dataset) else found
+
+
+def limit(shape: Sequence[int]) -> int:
+    """How many items of a shape are held of data that does not fit into memory."""
+    return min(MOST, max(1, ELEMENTS // math.prod(shape)))
+
+
+@dataclass(frozen=True, eq=False)
+class Real:
+    """Items (N, *shape) of a part of the data."""
+
+    items: Tensor
+    labels: Tensor | None
+    """int64 (N,), as the model numbers its classes, -1 without; None where they mean nothing to it."""
+    name: str
+    split: str
+    of: int | None
+    """How many there are in all; None for a stream, which nobody has counted."""
+    all: Tensor
+    """More items (M, *shape), or the same: copies are looked for among all that can be held."""
+
+    @staticmethod
+    def of_data(found: Data, model: Model, split: str) -> "Real":
+        """Of `found`, as many as distances can be measured on, evenly chosen."""
+        more = data.sample(found, max(1, ELEMENTS // math.prod(found.shape)), limit(found.shape))
+        held = data.sample(more, limit(found.shape))
+        labels = labels_for(held, model.facts.classes, nameless(held.classes))
+        of = None if isinstance(found, Streamed) else len(found)
+        return Real(held.items, labels, held.name, split, of, more.items)
+
+    def words(self) -> str:
+        """What they are, in words."""
+        count = f"{len(self.items):,}"
+        if self.of is None:
+            count += " of a stream"
+        elif self.of != len(self.items):
+            count += f" of {self.of:,}, evenly chosen"
+        return f"{self.name}, {self.split}, {count}"
+
+
+def nameless(classes: Sequence[str]) -> bool:
+    """Whether classes are but numbers, as in a .npz file."""
+    return list(classes) == [str(number) for number in range(len(classes))]
+
+
+def _sides(shape: Sequence[int]) -> str:
+    return "x".join(str(side) for side in shape)

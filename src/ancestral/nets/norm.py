@@ -1,0 +1,82 @@
+"""Group normalisation, and the swish that follows it before every convolution of the U-Net.
+
+On a CPU the two are one function: it keeps x alone for the way back, not what lies between, and in bfloat16 with the
+channels innermost takes a quarter to a half of the time of PyTorch's two. A GPU's kernels, and a compiler, do better.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+class GroupNorm(nn.GroupNorm):
+    """γ (x − μ)/σ + β, where σ² is variance + eps, of each group of channels (Wu and He 2018); then swish, if set."""
+
+    def __init__(self, groups: int, width: int, swish: bool = True) -> None:
+        super().__init__(groups, width, eps=1e-6)
+        self.swish = swish
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, *sides) to the same."""
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            out: Tensor = _Normalise.apply(x, self.weight, self.bias, self.num_groups, self.eps, self.swish)  # type: ignore[no-untyped-call]
+            return out
+        h = super().forward(x)
+        return F.silu(h) if self.swish else h
+
+
+class _Normalise(torch.autograd.Function):
+    """The sums are taken in float32 at least, over each channel first, which is how the channels lie in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, swish: bool) -> Tensor:
+        h = _precise(x)
+        size = x[0].numel() // groups
+        mean = _by_group(h, groups).sum(2, keepdim=True) / size
+        square = _by_group(h * h, groups).sum(2, keepdim=True) / size
+        rate = ((square - mean * mean).clamp(min=0) + eps).rsqrt()  # 1/σ
+        scale = gamma.view(groups, -1) * rate
+        shift = beta.view(groups, -1) - mean * scale
+        ctx.save_for_backward(x, gamma, scale, shift, mean, rate)
+        ctx.swish = swish
+        out = torch.addcmul(_by_channel(shift, x), h, _by_channel(scale, x))  # γ (x − μ)/σ + β
+        return (F.silu(out, inplace=True) if swish else out).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """With x̂ = (x − μ)/σ and g the gradient of γx̂ + β: that of x is (γg − mean(γg) − x̂ mean(γg x̂))/σ, where the
+        means are over a group; it is put together as scale · g + along · x + level.
+        """
+        x, gamma, scale, shift, mean, rate = ctx.saved_tensors
+        groups, h, g = scale.shape[1], _precise(x), _precise(gradient)
+        spare = None
+        if ctx.swish:
+            spare = torch.addcmul(_by_channel(shift, x), h, _by_channel(scale, x))
+            g = torch.ops.aten.silu_backward(g, spare)
+        sum_g = _by_group(g, groups)
+        sum_gx = (_by_group(torch.mul(g, h, out=spare), groups) - mean * sum_g) * rate  # Σ g x̂ of each channel
+        size = x[0].numel() // groups
+        weights = gamma.view(groups, -1)
+        along = -(weights * sum_gx).sum(2, keepdim=True) * rate**2 / size
+        level = -along * mean - (weights * sum_g).sum(2, keepdim=True) * rate / size
+        dx = torch.addcmul(_by_channel(level.expand_as(scale), x), h, _by_channel(along.expand_as(scale), x))
+        dx.addcmul_(g, _by_channel(scale, x))
+        return dx.to(x.dtype), sum_gx.sum(0).flatten(), sum_g.sum(0).flatten(), None, None, None
+
+
+def _precise(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _by_group(h: Tensor, groups: int) -> Tensor:
+    """The sum over the sides of each channel of h (B, C, *sides): (B, groups, C/groups)."""
+    return h.flatten(2).sum(2).view(len(h), groups, -1)
+
+
+def _by_channel(values: Tensor, x: Tensor) -> Tensor:
+    """Values (B, groups, C/groups) as (B, C, 1...), to stand beside x (B, C, *sides)."""
+    return values.reshape(*x.shape[:2], *[1] * (x.ndim - 2))

@@ -1,0 +1,337 @@
+"""The model card: what the Hub can read, what was measured and nothing else, and what a user wrote is kept."""
+
+import json
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+import ancestral
+from ancestral import card, config, storage
+from ancestral.card import found as words
+from ancestral.card.marks import marked, merged
+from ancestral.config import presets
+from ancestral.evaluation.results import tree as plain
+from ancestral.metrics.extractors import Extractor
+from ancestral.report import page
+from conftest import untrained
+from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, found, images, model_run, state
+from test_page import about as page_about
+from test_page import begun, read
+
+__all__ = ["common", "files", "model_run"]  # fixtures
+
+
+def estimate(value, error=0.1):
+    return {"value": value, "error": error, "low": value - 2 * error, "high": value + 2 * error}
+
+
+def samples_tree(**changes):
+    """A samples.json of round numbers."""
+    distances = {name: estimate(value) for name, value in
+                 (("frechet", 12.345), ("kernel", 0.5), ("precision", 0.7), ("recall", 0.6), ("density", 0.8),
+                  ("coverage", 0.9))}  # fmt: skip
+    return {
+        "model": {"run": "runs/x", "step": 600, "version": "0.1.0", "sha256": "abc"},
+        "samples": {"count": 2500, "sampler": "DDIM(steps=50)", "seed": 3, "guidance": 2.0,
+                    "label": "2 classes in turn"},
+        "data": {"train": "stripes, train split, 60", "held_out": None, "notes": ["A note of the data."]},
+        "extractor": {"name": "lite0", "features": 1280},
+        "titles": {"frechet": "FD-lite0", "kernel": "KID-lite0", "inception_score": "IS-lite0"},
+        "floor": "halves of the training data",
+        "distances": {"train": {"items": 2500, "against": 60, **distances},
+                      "floor": {"items": 30, "against": 30, **distances}},
+        "inception_score": {"samples": estimate(5.5), "train": estimate(6.5)},
+        "memorisation": {"pixels": {"among": 60, "median": 20.0, "share": 0.5, "expected": 0.05, "error": 0.01},
+                         "features": {"among": 60, "median": 4.0}},
+        "colour": {"levels": -1.5, "sigmas": 4.0, "samples": {"mean": [100.0], "covariance": [[9.0]]},
+                   "data": {"mean": [101.5], "covariance": [[16.0]]}},
+        "class_accuracy": {"samples": estimate(0.9, 0.01), "data": estimate(0.95, 0.02), "items": 12},
+        "notes": ["A note of the samples."],
+        **changes,
+    }  # fmt: skip
+
+
+def likelihood_tree():
+    mean = {"mean": 3.456, "standard_error": 0.02}
+    return {
+        "model": {"step": 600, "sha256": "abc"},
+        "data": {"source": "/home/me/photos", "split": "train", "images": 64, "of": 500, "notes": []},
+        "bits_per_dim": {"total": mean},
+    }
+
+
+def about(place=card.FOLDER, shape=SHAPE, classes=CLASSES, **changes):
+    return card.About("a: name", place, changes.get("config", presets.digits()), shape, classes, 600, "0.1.0", 1234)
+
+
+FLOW = config.ProcessConfig("flow", target="flow")
+FOUND = card.Found(samples_tree(), likelihood_tree())
+
+
+# -- the text ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_hub_reads_the_front_matter(tmp_path):
+    """As YAML, and by the library that the Hub's own pages are made with."""
+    text = card.card(about(), FOUND)
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["library_name"] == "ancestral"
+    assert "license" not in front  # that is for the user to say
+    assert front["tags"] == [
+        "ddpm",
+        "diffusion",
+        "class-conditional-image-generation",
+        "unconditional-image-generation",
+    ]
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    hub = ModelCard.load(tmp_path / "README.md")
+    assert hub.data.model_name == "a: name"
+    numbers = {(result.dataset_name, result.metric_type): result.metric_value for result in hub.data.eval_results}
+    assert numbers["stripes, train split, 60", "fd-lite0"] == 12.345
+    assert numbers["stripes, train split, 60", "coverage"] == 0.9
+    assert numbers["64 of 500 of photos, train split", "bits_per_dim"] == 3.456
+    assert len(numbers) == 7
+
+
+def test_the_card_tells_what_was_measured():
+    text = card.card(about(), FOUND)
+    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts v", "Classes: vertical, horizontal.",
+                 'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
+                 "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
+                 "90.0 ± 1.0 % of samples are taken", "50 % of samples are nearer to a training item than 95 %",
+                 "cannot be told; the median distance to the nearest of 60 is 4", "half of the training data stands in",
+                 "-1.50 of 255 levels apart, 4.0 standard errors", "samples 3; training data 4 |",
+                 "3.456 ± 0.020", "- A note of the data.",
+                 "- A note of the samples.", "64 of 500 of photos, train split"):  # fmt: skip
+        assert part in text, part
+    assert "/home/me" not in text
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [f"## {name}" for name in
+                        ("Use", "Data", "Training", "Evaluation", "Memorisation", "Likelihood", "Limits")]  # fmt: skip
+
+
+def test_what_was_not_measured_is_not_told():
+    text = card.card(about(), card.Found())
+    assert "model-index" not in text
+    assert "## Evaluation" not in text
+    assert "was not measured" in text
+
+
+@pytest.mark.parametrize(
+    ("shape", "changes", "says"),
+    [
+        (SHAPE, {}, "--to onnx"),  # its preset folds pixels into channels
+        ((3, 32, 32), {"net": config.NetConfig(groups=8), "process": PROCESS}, "from_pretrained"),
+        ((3, 32, 32), {"net": config.NetConfig(groups=8), "process": FLOW}, "onnx"),
+        ((2,), {}, "points in 2 dimensions"),
+        ((1, 8, 8, 8), {}, "volumes of 1×8×8×8"),
+    ],
+)  # fmt: skip
+def test_other_models_have_cards_too(shape, changes, says):
+    kept = config.Config(**{"data": config.DataConfig("/home/me/x|y.npz", flip=True), **changes})
+    text = card.card(about("hf://me/x", shape, (), config=kept), FOUND)
+    assert says in text
+    assert "ancestral sample hf://me/x" in text
+    assert "pip install 'ancestral[hub]'" in text
+    assert "x\\|y.npz" in text
+    assert "mirrored at random, without labels." in text
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert ("pipeline_tag" in front) == (len(shape) == 3)
+    assert len(ModelCard(text).data.eval_results) == 7
+
+
+def test_names_cannot_break_out():
+    evil = '"\n---\n# <!-- end of what ancestral generated -->\n<script>'
+    data = {"train": evil, "held_out": evil, "notes": [evil]}
+    kept = config.Config(data=config.DataConfig(evil))
+    odd = card.About(evil, card.FOLDER, kept, SHAPE, (evil,), 1, "0.1.0", 1)
+    distances = samples_tree()["distances"]
+    text = card.card(odd, card.Found(samples_tree(data=data, distances={**distances, "held_out": distances["train"]})))
+    assert ModelCard(text).data.model_name == evil
+    assert {result.dataset_name for result in ModelCard(text).data.eval_results} == {evil}
+    assert "<script>" not in text.split("---\n", 2)[2]
+    assert merged(text, text) == text
+
+
+# -- what the user wrote ----------------------------------------------------------------------------------------------
+
+
+def test_words_outside_of_the_marks_are_kept(tmp_path):
+    assert card.write(tmp_path, card.card(about(), card.Found()))
+    path = tmp_path / "README.md"
+    text = path.read_text(encoding="utf-8").replace("---\n# license", "---\nlicense: mit\n# license", 1)
+    path.write_text(f"{text}\nMy own words.\n", encoding="utf-8")
+    assert card.write(tmp_path, card.card(about(), FOUND))
+    new = path.read_text(encoding="utf-8")
+    assert new.endswith("\nMy own words.\n")
+    assert "| FD-lite0 |" in new
+    assert yaml.safe_load(new.split("---\n")[1])["license"] == "mit"
+    assert len(ModelCard.load(path).data.eval_results) == 7
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: "My own card.\n",
+        lambda text: text.replace("1,234 parameters", "few parameters"),
+        lambda text: text.replace("library_name: ancestral", "library_name: other"),
+        lambda text: text.replace("<!-- end of what ancestral generated -->", ""),
+        lambda text: "",
+    ],
+    ids=["own", "body", "front", "mark", "emptied"],
+)
+def test_a_card_that_was_edited_is_left_alone(tmp_path, edit):
+    card.write(tmp_path, card.card(about(), card.Found()))
+    path = tmp_path / "README.md"
+    mine = edit(path.read_text(encoding="utf-8"))
+    path.write_text(mine, encoding="utf-8")
+    assert not card.write(tmp_path, card.card(about(), FOUND))
+    assert path.read_text(encoding="utf-8") == mine
+    assert card.around(tmp_path, card.card(about(), FOUND)) == (mine or card.card(about(), FOUND))
+    path.write_bytes(b"\xff\xfe")
+    assert not card.write(tmp_path, card.card(about(), FOUND))
+    assert path.read_bytes() == b"\xff\xfe"
+
+
+def test_marks_hold_exactly_what_is_theirs():
+    one, two = marked("a: 1\n", "body\n"), marked("a: 2\n", "other\n")
+    assert merged(one, two) == two
+    assert merged(one.replace("\n---\n", "\nmine: 3\n---\n"), two) == two.replace("\n---\n", "\nmine: 3\n---\n")
+    assert merged(one + one, two) is None
+
+
+# -- from the command line --------------------------------------------------------------------------------------------
+
+
+def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, common, files):
+    text = run("evaluate", model_run, *common)
+    path = model_run / "README.md"
+    assert text.splitlines()[-1] == str(path)
+    value = found(model_run / "evaluation")["distances"]["train"]["frechet"]["value"]
+    results = {result.metric_type: result.metric_value for result in ModelCard.load(path).data.eval_results}
+    assert results["fd-pixels"] == pytest.approx(value, rel=1e-5)
+    assert ModelCard.load(path).data.model_name == "run"
+    path.write_text(path.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
+    run("evaluate", model_run, "--likelihood", "-n", 3, "--passes", 2, "--data", files / "train.npz")
+    told = path.read_text(encoding="utf-8")
+    assert "## Likelihood" in told
+    assert told.endswith("\nMine.\n")
+    path.write_text("# All mine\n", encoding="utf-8")
+    assert "is left as it is, since it is your own" in run("evaluate", model_run, *common)
+    assert path.read_text(encoding="utf-8") == "# All mine\n"
+
+
+def test_results_of_another_state_of_the_model_are_not_in_its_card(run, model_run, common, files):
+    run("evaluate", model_run, "--likelihood", "-n", 3, "--passes", 2, "--data", files / "train.npz")
+    model = ancestral.load(model_run, "cpu")
+    model.step += 1
+    model.save(model_run / "model.safetensors")
+    run("evaluate", model_run, *common)
+    text = (model_run / "README.md").read_text(encoding="utf-8")
+    assert "## Evaluation" in text
+    assert "## Likelihood" not in text
+
+
+def test_elsewhere_there_is_no_card(run, model_run, common, tmp_path):
+    text = run("evaluate", model_run, *common, "--out", tmp_path / "out")
+    assert text.splitlines()[-1] == str(tmp_path / "out" / "memorisation.png")
+    assert not (model_run / "README.md").exists()
+
+
+def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
+    from ancestral import hub
+
+    pushed = []
+    monkeypatch.setattr(hub, "push", lambda address, path, text, private: pushed.append(text) or "url")
+    run("evaluate", model_run, *common)
+    path = model_run / "README.md"
+    path.write_text(path.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
+    ancestral.load(model_run, "cpu").push("hf://me/stripes")
+    untrained().push("hf://me/none")
+    assert "# me/stripes" in pushed[0]
+    assert "ancestral sample hf://me/stripes" in pushed[0]
+    assert "FD-pixels" in pushed[0]
+    assert pushed[0].endswith("\nMine.\n")
+    assert "FD-pixels" not in pushed[1]
+    assert "ancestral sample hf://me/none" in pushed[1]
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, common):
+    begun(model_run.parent / "other")
+    page.write_page(model_run, page_about())
+    empty = read(model_run / "report.html").text
+    assert "Evaluation" not in empty
+    text = run("evaluate", model_run, *common)
+    assert text.splitlines()[-1] == str(model_run / "report.html")
+    updated = read(model_run / "report.html")
+    value = words.table(found(model_run / "evaluation")).rows[0][1]
+    assert f"FD-pixels {value}" in updated.text
+    assert "memorisation by pixels" in updated.text
+    assert len(updated.pictures) == 1
+    page.write_page(model_run, page_about())  # as a training does
+    again = read(model_run / "report.html")
+    assert again.text == updated.text
+    assert (model_run / "report.html").stat().st_size < 200_000
+    storage.write_text(model_run / "report.html", "<html>of another make</html>")
+    assert not page.update_page(model_run)
+    assert (model_run / "report.html").read_text() == "<html>of another make</html>"
+
+
+def test_damaged_results_are_left_out(tmp_path):
+    folder = tmp_path / "evaluation"
+    folder.mkdir()
+    begun(tmp_path / "x")
+    whole = samples_tree()
+    cases = ["", "[]", "{}", "nothing", '{"model": 3}', json.dumps({**whole, "distances": {}}),
+             json.dumps({**whole, "samples": {**whole["samples"], "count": "many"}}),
+             json.dumps({**whole, "memorisation": {"pixels": {"among": 1}}})]  # fmt: skip
+    for text in cases:
+        (folder / "samples.json").write_text(text)
+        assert card.read(folder) == card.Found(), text
+        assert "Evaluation" not in read(page.write_page(tmp_path, page_about())).text
+    (folder / "samples.json").write_bytes(b"\xff")
+    assert card.read(folder).samples is None
+    (folder / "samples.json").write_text(json.dumps(whole))
+    (folder / "memorisation.png").write_bytes(b"no picture")
+    told = read(page.write_page(tmp_path, page_about()))
+    assert "FD-lite0 12.35 ± 0.10" in told.text
+    assert told.pictures == []
+    assert card.read(folder, "abc").samples == whole
+    assert card.read(folder, "abd").samples is None
+
+
+def test_what_an_evaluation_names_is_escaped(tmp_path):
+    evil = "<script>alert(1)</script>"
+    tree = samples_tree(data={"train": evil, "held_out": evil, "notes": [evil]}, notes=[evil])
+    storage.write_text(tmp_path / "evaluation" / "samples.json", json.dumps(tree))
+    told = read(page.write_page(tmp_path, page_about()))
+    assert told.words.count(evil) == 4
+
+
+# -- numbers in words -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [(12.3456, 0.4217, "12.35 ± 0.42"), (1234.5, 67.8, "1,234 ± 68"), (0.5, 0.0123, "0.500 ± 0.012"),
+     (1e-7, 2.3e-8, "1e-07 ± 2e-08"), (3.0, 0.0, "3"), (3.0, None, "3"), (-0.001, 0.00123, "-0.0010 ± 0.0012")],
+)  # fmt: skip
+def test_numbers_have_as_many_digits_as_their_errors_leave(value, error, text):
+    assert words.number(value, error) == text
+
+
+def test_every_number_of_a_tree_is_finite_or_none():
+    """Channels that never change have no error, and their drift in errors is infinite."""
+    flat = images(20, 0) * 0 + 7
+    train = images(40, 1)
+    still = state(flat, train)
+    tree = plain(still, Extractor("pixels", 64, "", None))
+    assert json.loads(json.dumps(tree, allow_nan=False))["colour"]["samples"]["mean"] == [7.0]
+    both = plain(state(flat, train * 0 + 9), Extractor("pixels", 64, "", None))
+    assert both["colour"]["sigmas"] is None
+    assert "– standard errors" in words.others(both)["mean of each channel"]
+    assert "cannot be told" in words.others(both)["memorisation by pixels"]

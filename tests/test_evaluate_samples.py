@@ -1,0 +1,588 @@
+"""`ancestral evaluate` of samples: drawn once whatever happens, held against data, and told as it is."""
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ancestral
+from ancestral import cli, config, data, storage
+from ancestral.cli import samples
+from ancestral.errors import InputError
+from ancestral.evaluation import drawn, quality, real
+from ancestral.evaluation.drawn import Drawn, Recipe
+from ancestral.evaluation.quality import Set
+from ancestral.evaluation.study import study
+from ancestral.metrics import distances, extractors, manifold, neighbours, uncertainty
+from ancestral.metrics.colour import drift
+from ancestral.metrics.extractors import Features, extractor
+from ancestral.model import Model
+from conftest import untrained
+
+PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
+SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
+
+
+def noisy(count, seed=0):
+    """Images 8×8 of vertical or horizontal stripes, by class, with noise: no two are alike."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    bars = (np.arange(8) % 4 < 2) * 120.0 + 60
+    images = np.where(labels[:, None, None] == 1, bars[None, :, None], bars[None, None, :])
+    return (images + rng.normal(0, 12, (count, 8, 8))).round().astype(np.uint8)[:, None], labels
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two .npz files of such images: to learn from, and held out."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, count, seed in (("train", 60, 0), ("test", 40, 1)):
+        images, labels = noisy(count, seed)
+        np.savez(folder / f"{name}.npz", images=images, labels=labels)
+    return folder
+
+
+@pytest.fixture
+def model_run(tmp_path):
+    """An untrained model of six steps, in a run folder."""
+    untrained(SHAPE, CLASSES, PROCESS, dropout=0.0).save(tmp_path / "run" / "model.safetensors")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def common(files):
+    return ("--samples", "--draw", 20, "--batch-size", 8, "--data", files / "train.npz", "--extractor", "pixels")
+
+
+def found(folder):
+    return json.loads((folder / "samples.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The items that were drawn, in the order of the batches."""
+    asked, trajectory = [], Model.trajectory
+
+    def counted(self, indices, *args, **kwargs):
+        for step in trajectory(self, indices, *args, **kwargs):
+            if step.t == 0:
+                asked.append(indices)
+            yield step
+
+    monkeypatch.setattr(Model, "trajectory", counted)
+    return asked
+
+
+# -- samples on disk --------------------------------------------------------------------------------------------------
+
+
+def test_the_same_evaluation_again_draws_nothing_and_says_the_same(run, model_run, common, passes):
+    run("evaluate", model_run, *common)
+    first = found(model_run / "evaluation")
+    assert passes == [range(8), range(8, 16), range(16, 20)]
+    run("evaluate", model_run, *common)
+    assert len(passes) == 3
+    assert found(model_run / "evaluation") == first
+    run("evaluate", model_run, *common, "--draw", 30)  # the last of a repeated option counts
+    assert passes[3:] == [range(20, 28), range(28, 30)]
+    items = ancestral.load(model_run, "cpu").sample(30)
+    folder = model_run / "evaluation" / "samples" / first["samples"]["folder"]
+    assert torch.equal(Drawn(folder, SHAPE, torch.uint8).read(30), items)
+
+
+KILLED = """
+import os, signal, sys
+from ancestral import cli
+from ancestral.evaluation.drawn import Drawn
+write = Drawn.write
+def fatal(self, part, items):
+    write(self, part, items)
+    if part.start >= 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+Drawn.write = fatal
+cli.main(sys.argv[1:])
+"""
+
+
+def test_what_was_killed_goes_on_and_draws_nothing_twice(run, model_run, common, passes):
+    argv = [str(word) for word in ("evaluate", model_run, *common)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *argv], capture_output=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (model_run / "evaluation" / "samples.json").exists()
+    run(*argv)
+    assert passes == [range(16, 20)]
+    told = found(model_run / "evaluation")
+    run(*argv, "--out", model_run.parent / "anew")
+    assert found(model_run.parent / "anew") == told
+
+
+def test_ctrl_c_keeps_what_is_drawn_and_says_how_to_go_on(capsys, monkeypatch, model_run, common):
+    write = Drawn.write
+
+    def interrupted(self, part, items):
+        write(self, part, items)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Drawn, "write", interrupted)
+    argv = [str(word) for word in ("evaluate", model_run, *common)]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(argv)
+    assert stop.value.code == 130
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("Stopped; 8 of 20 samples are drawn and kept. Go on with:  ancestral evaluate ")
+    assert said[1] == "ancestral: interrupted"
+    assert {path.name for path in (model_run / "evaluation").iterdir()} == {"samples"}
+
+
+def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model_run, common, passes):
+    folders = set()
+    for options in ([], ["--seed", 1], ["--steps", 3], ["--guidance", 2], ["--sampler", "ddpm"]):
+        run("evaluate", model_run, *common, *options)
+        folders.add(found(model_run / "evaluation")["samples"]["folder"])
+    assert len(folders) == 5
+    assert len(passes) == 15
+    before = found(model_run / "evaluation")
+    with torch.no_grad():
+        model = ancestral.load(model_run, "cpu")
+        next(model.denoiser.parameters()).mul_(1.5)
+    model.save(model_run / "model.safetensors")
+    run("evaluate", model_run, *common, "--sampler", "ddpm")
+    assert len(passes) == 18
+    after = found(model_run / "evaluation")
+    assert after["model"]["sha256"] == storage.sha256(model_run / "model.safetensors") != before["model"]["sha256"]
+    assert after["distances"] != before["distances"]
+
+
+def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
+    model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
+    recipe, sampler = Recipe("a hash", "a sampler"), model.sampler()
+    kept = Drawn.of(model, recipe, tmp_path)
+    assert kept.missing(20, 8) == [range(8), range(8, 16), range(16, 20)]
+    list(drawn.draw(model, sampler, recipe, kept, [range(4, 9), range(12, 15)]))
+    assert kept.missing(20, 8) == [range(4), range(9, 12), range(15, 20)]
+    assert (kept.count(20), kept.count(6), kept.read(20)) == (8, 2, None)
+    worked = sum(drawn.draw(model, sampler, recipe, kept, kept.missing(20, 8)))
+    assert worked == pytest.approx(12)
+    whole = kept.read(20)
+    assert torch.equal(whole, model.sample(20))
+    assert torch.equal(kept.read(7), whole[:7])
+    names = sorted(path.name for path in kept.folder.iterdir())
+    assert names[0] == "000000-000003.safetensors"
+    (kept.folder / names[0]).write_bytes((kept.folder / names[0]).read_bytes()[:-5])
+    kept.write(range(9, 12), torch.zeros(3, 1, 4, 4, dtype=torch.uint8))  # of another shape
+    assert kept.read(20) is None
+    assert kept.missing(20, 8) == [range(4), range(9, 12)]
+    assert json.loads((kept.folder / "recipe.json").read_text())["sampler"] == "a sampler"
+
+
+def test_two_processes_find_what_one_does(run, model_run, common, tmp_path, files):
+    """The same JSON; each draws its own batches, and all the features are there before the first is left alone."""
+    run("evaluate", model_run, *common, "--out", tmp_path / "one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [str(word) for word in ("evaluate", model_run, *common, "--out", tmp_path / "two")]
+    common_environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+                          "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "2"}  # fmt: skip
+    code = "import sys; from ancestral import cli; cli.main(sys.argv[1:])"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            env={**common_environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            **pipes,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert outputs[1][0] == ""
+    assert "samples.json" in outputs[0][0]
+    assert found(tmp_path / "two") == found(tmp_path / "one")
+
+
+class Together:
+    """An engine of threads: rank r of N, which wait for each other."""
+
+    def __init__(self, rank, world, barrier):
+        self.rank, self.world, self.main, self.wait = rank, world, rank == 0, barrier.wait
+
+
+def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, monkeypatch, passes):
+    """Features that are worth keeping are made by all, and the one that measures finds them on disk."""
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(quality, "PIECE", 16)
+    looked = []
+
+    def compute(items):
+        looked.extend(items)
+        return Features(data.IMAGES.encode(items).flatten(1))
+
+    model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
+    plain = study(model, model.sampler(), train, count=20, extractor="pixels")
+    one = dataclasses.replace(plain, extractor=extractors.Extractor("known", 64, "a hash", compute))
+    barrier = threading.Barrier(3)
+    engines = [Together(rank, 3, barrier) for rank in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda engine: samples.share(one, engine, 8), engines))
+    assert sorted(passes, key=lambda part: part.start) == [range(8), range(8, 16), range(16, 20)]
+    items = one.drawn.read(20)
+    assert torch.equal(items, model.sample(20))
+    everything = torch.cat([items, train.items])
+    assert len(looked) == 80
+    assert {item.numpy().tobytes() for item in looked} == {item.numpy().tobytes() for item in everything}
+    samples.measure(one, "a run", 8, tmp_path / "out")
+    assert len(looked) == 80
+    samples.measure(plain, "a run", 8, tmp_path / "plain")
+    assert found(tmp_path / "out")["distances"] == found(tmp_path / "plain")["distances"]
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 4  # 60 in pieces of 16
+
+
+# -- the numbers ------------------------------------------------------------------------------------------------------
+
+
+def features(items):
+    return data.IMAGES.encode(items).flatten(1)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, held):
+    argv = ("--held-out", files / "test.npz") if held else ()
+    text = run("evaluate", model_run, *common, *argv)
+    tree = found(model_run / "evaluation")
+    x = features(ancestral.load(model_run, "cpu").sample(20))
+    y = features(data.load(str(files / "train.npz")).items)
+    sets = {"train": (x, y)}
+    if held:
+        z = features(data.load(str(files / "test.npz")).items)
+        places = [round(i * 39 / 19) for i in range(20)]
+        sets |= {"held_out": (x, z), "floor": (z[places], y)}
+    for name, (ours, theirs) in sets.items():
+        told = tree["distances"][name]
+        assert (told["items"], told["against"]) == (len(ours), len(theirs))
+        ball = manifold.manifold(ours, theirs)
+        expected = {
+            "frechet": distances.frechet(distances.moments(ours), distances.moments(theirs)),
+            "kernel": distances.kernel(ours, theirs),
+            **{key: float(values.mean()) for key, values in ball._asdict().items()},
+        }
+        for key, value in expected.items():
+            assert told[key]["value"] == pytest.approx(value, rel=1e-6, abs=1e-9), (name, key)
+            assert told[key]["low"] <= told[key]["value"] <= told[key]["high"]
+    near = neighbours.nearest(x, y)
+    told = tree["memorisation"]["pixels"]
+    assert told["among"] == 60
+    assert told["median"] == pytest.approx(float(near.distance.median()) * 127.5 / 8)  # root mean square, grey levels
+    assert told["closest"][0]["sample"] == int(near.distance.argmin())
+    assert told["closest"][0]["training_item"] == int(near.index[near.distance.argmin()])
+    if held:
+        judged = neighbours.memorisation(x, y, z)
+        assert [told[key] for key in ("share", "expected", "error")] == pytest.approx(
+            [judged.share, judged.expected, judged.error]
+        )
+        assert "floor          held-out data: 20 to 60" in text
+        assert "held-out data  test, held out, 40" in text
+    else:
+        assert tree["floor"] == "halves of the training data"
+        floor = tree["distances"]["floor"]
+        assert (floor["items"], floor["against"]) == (20, 30)
+        assert abs(floor["kernel"]["value"]) < 4 * floor["kernel"]["error"]
+        assert floor["kernel"]["value"] < tree["distances"]["train"]["kernel"]["value"]
+    assert tree["samples"]["label"] == "2 classes in turn"
+    assert tree["data"]["train"] == "train, train split, 60"
+    assert "20 items cannot fill a covariance of 64 features" in text
+    assert f"{'FD-pixels':<12}" in text
+
+
+def test_features_wider_than_the_sets_are_turned_and_nothing_changes():
+    x, y = torch.randn(12, 90) + 1, torch.randn(20, 90) * 1.5
+    found = quality.distances(x, y)
+    flat = quality.turned(x, y)
+    assert max(part.shape[1] for part in flat) <= 31
+    assert torch.allclose(torch.cdist(*flat), torch.cdist(x.double(), y.double()))
+    assert found.frechet.value == pytest.approx(distances.frechet(*map(distances.moments, (x, y))), rel=1e-9)
+    assert found.frechet.error == pytest.approx(uncertainty.frechet(x, y).error, rel=1e-6)
+    assert found.kernel == uncertainty.kernel(x, y)
+    assert found.density.value == pytest.approx(float(manifold.manifold(x, y).density.mean()))
+
+
+def state(samples, train, held_out=None, labels=(None, None, None)):
+    """The whole result for items in uint8, by their pixels."""
+    judge = extractor("pixels", tuple(train.shape[1:]), data.IMAGES)
+    sets = [
+        None if x is None else Set(x, Features(data.IMAGES.encode(x).flatten(1)), known)
+        for x, known in zip((samples, train, held_out), labels, strict=True)
+    ]
+    *states, last = quality.measure(*sets, data.IMAGES, judge)
+    assert len(states) + 1 == quality.STAGES
+    return last
+
+
+def images(count, seed):
+    return torch.from_numpy(noisy(count, seed)[0])
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_copies_of_training_items_are_found(held):
+    """With nothing held out, copies of one half alone can be found; and what is new is never taken for a copy."""
+    train, held_out = images(200, 0), images(150, 1) if held else None
+    copies = train[:100].clone()
+    copies[:, 0, 0, 0] += 1  # not to the last level
+    found = state(copies, train, held_out).pixels
+    assert found.samples.index.tolist() == list(range(100))
+    assert found.judged.share == 1 if held else found.judged.share == pytest.approx(0.5, abs=0.15)
+    fresh = state(images(300, 2), train, held_out).pixels.judged
+    assert abs(fresh.share - fresh.expected) < 4 * fresh.error
+    assert found.judged.share - found.judged.expected > 8 * fresh.error
+
+
+def test_copies_among_the_data_leave_memorisation_open():
+    train = images(40, 0)
+    found = state(images(20, 1), train, train[:20])
+    assert found.pixels.judged is None
+    assert any("Memorisation cannot be told by pixels" in note for note in found.notes)
+    assert found.floor.frechet.value < found.train.frechet.value
+
+
+def test_a_drift_of_colours_is_found():
+    train = images(200, 0)
+    still, moved = images(100, 1), images(100, 2) + 9
+    assert abs(state(still, train).drift.levels) < 1
+    assert state(still, train).drift.sigmas < 4
+    told = state(moved, train).drift
+    assert told.levels == pytest.approx(9, abs=1)
+    assert told.sigmas > 10
+    expected = drift(moved, train, data.IMAGES)
+    assert told.levels == expected.levels
+
+
+def test_class_accuracy_of_right_and_of_wrong_labels():
+    (train, known), (fresh, asked) = noisy(200, 0), noisy(80, 1)
+    train, known, fresh, asked = map(torch.from_numpy, (train, known, fresh, asked))
+    right = state(fresh, train, None, (asked, known, None)).accuracy
+    assert right.samples.value == right.data.value == 1
+    assert right.items == 40  # a fifth of the training data
+    wrong = state(fresh, train, None, (1 - asked, known, None)).accuracy
+    assert wrong.samples.value == 0
+    mixed = torch.cat([asked[:40], 1 - asked[40:]])
+    half = state(fresh, train, fresh, (mixed, known, asked)).accuracy
+    assert half.samples.value == 0.5
+    assert half.samples.error == pytest.approx(0.5 / 80**0.5, rel=0.05)
+    assert (half.data.value, half.items) == (1, 80)
+    some = known.clone()
+    some[::4] = -1  # not every item has a class
+    assert state(fresh, train, None, (asked, some, None)).accuracy.items == 30
+
+
+def test_what_the_classes_do_not_allow_is_said():
+    train, asked = images(60, 0), torch.arange(20) % 2
+    assert state(images(20, 1), train).accuracy is None
+    unknown = state(images(20, 1), train, None, (asked, None, None))
+    assert "The data has no classes that the model knows" in " ".join(unknown.notes)
+    one = state(images(20, 1), train, None, (asked, torch.zeros(60, dtype=torch.int64), None))
+    assert "The class accuracy is not known: a classifier needs" in " ".join(one.notes)
+    uneven = (torch.arange(60) > 45).long()
+    assert "not equally frequent" in " ".join(state(images(20, 1), train, None, (asked, uneven, None)).notes)
+
+
+def test_logits_give_an_inception_score():
+    x, y = (torch.randn(n, 5) * 3 for n in (40, 60))
+    sets = [Set(torch.zeros(len(z), 1, 2, 2, dtype=torch.uint8) + z[:, :1, None, None].byte(), Features(z, z))
+            for z in (x, y)]  # fmt: skip
+    judge = extractors.Extractor("own", 5, None, lambda items: Features(items))
+    *_, found = quality.measure(sets[0], sets[1], None, data.IMAGES, judge)
+    assert found.inception["samples"].value == pytest.approx(distances.inception_score(x))
+    assert found.inception["train"].value == pytest.approx(distances.inception_score(y))
+    assert found.features.samples.index.tolist() == neighbours.nearest(x, y).index.tolist()
+
+
+# -- the data ---------------------------------------------------------------------------------------------------------
+
+
+def test_data_too_large_are_a_fixed_number_evenly_chosen(run, model_run, files, common, monkeypatch):
+    monkeypatch.setattr(real, "MOST", 21)
+    text = run("evaluate", model_run, *common)
+    assert "train, train split, 21 of 60, evenly chosen" in text
+    tree = found(model_run / "evaluation")
+    assert tree["distances"]["train"]["against"] == 21
+    assert tree["memorisation"]["pixels"]["among"] == 60  # pixels are cheap
+    model = ancestral.load(model_run, "cpu")
+    held = real.Real.of_data(data.load(str(files / "train.npz")), model, "train split")
+    assert torch.equal(held.items, data.load(str(files / "train.npz")).items[[round(i * 59 / 20) for i in range(21)]])
+    assert held.labels.tolist() == [round(i * 59 / 20) % 2 for i in range(21)]
+
+
+def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, model_run):
+    """A folder that does not fit into memory: by index, with an image that cannot be read."""
+    pixels, labels = noisy(30)
+    for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        folder = tmp_path / "images" / CLASSES[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(folder / f"{number:02d}.png")
+    (tmp_path / "images" / "vertical" / "00.png").write_bytes(b"no image")
+    model = ancestral.load(model_run, "cpu")
+    lazy = data.open(str(tmp_path / "images"), memory=0)
+    held = real.Real.of_data(lazy, model, "train split")
+    whole = data.load(str(tmp_path / "images"))
+    assert not isinstance(lazy, data.Dataset)
+    assert held.of == 30
+    assert len(held.items) == 29
+    assert torch.equal(held.items, whole.items)
+    names = {name: number for number, name in enumerate(CLASSES)}
+    assert held.labels.tolist() == [names[whole.classes[label]] for label in whole.labels.tolist()]
+    assert real.in_memory(lazy).items.shape == (29, 1, 8, 8)
+
+
+def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(real, "MOST", 400)
+    untrained((2,), process=PROCESS).save(tmp_path / "run" / "model.safetensors")
+    text = run("evaluate", tmp_path / "run", "--samples", "--draw", 30, "--data", "moons")
+    tree = found(tmp_path / "run" / "evaluation")
+    assert tree["data"]["train"] == "moons, train split, 400 of 10,000, evenly chosen"
+    assert tree["data"]["held_out"] == "moons, test split, 400 of 10,000, evenly chosen"
+    assert tree["distances"]["floor"]["items"] == 30
+    assert "FD-pixels" in text
+    assert tree["extractor"] == {"name": "pixels", "features": 2}
+    assert tree["memorisation"]["features"] is None
+    some = [round(i * 9999 / 399) for i in range(400)]
+    unseen = data.load("moons", split="test").items[some][[round(i * 399 / 29) for i in range(30)]]
+    floor = distances.kernel(unseen, data.load("moons").items[some])
+    assert tree["distances"]["floor"]["kernel"]["value"] == pytest.approx(floor, rel=1e-6)
+
+
+def test_everything_is_measured_unless_told_otherwise(run, model_run, files, common):
+    argv = ["--draw", 12, "--data", files / "train.npz", "--extractor", "pixels", "-n", 5, "--passes", 3]
+    text = run("evaluate", model_run, *argv, "--held-out", files / "test.npz")
+    folder = model_run / "evaluation"
+    assert {path.name for path in folder.iterdir()} == {
+        "samples", "samples.json", "memorisation.png", "likelihood.json", "likelihood.png"
+    }  # fmt: skip
+    assert text.splitlines()[-1] == str(model_run / "README.md")
+    likelihood = json.loads((folder / "likelihood.json").read_text())
+    assert likelihood["data"]["source"] == str(files / "test.npz")
+    assert likelihood["data"]["split"] == "held-out"
+    assert likelihood["per_image"]["index"] == [0, 8, 16, 24, 32]
+    assert likelihood["model"]["sha256"] == found(folder)["model"]["sha256"]
+    assert "5 of 40 images of test, held-out split" in text
+
+
+def test_the_picture_holds_samples_above_training_items(run, model_run, files, common):
+    run("evaluate", model_run, *common)
+    near = found(model_run / "evaluation")["memorisation"]["pixels"]["closest"][:12]
+    samples = ancestral.load(model_run, "cpu").sample(20)[[row["sample"] for row in near]]
+    train = data.load(str(files / "train.npz")).items[[row["training_item"] for row in near]]
+    with Image.open(model_run / "evaluation" / "memorisation.png") as image:
+        pixels = np.asarray(image.convert("L"))[28:, 88:]
+    factor = pixels.shape[1] // 122  # twelve tiles of 8 with 2 between and around
+    height = 12 * factor
+    for top, items in ((0, samples), (height + 2, train)):
+        for place in (0, 5, 11):
+            tile = pixels[top + 2 * factor : top + 10 * factor : factor, (2 + 10 * place) * factor :: factor][:, :8]
+            assert np.array_equal(tile, items[place, 0].numpy()), place
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--draw", "0"], "--draw must be at least 1"),
+        (["--draw", "5"], "5 samples are too few to measure; draw at least 6"),
+        (["--extractor", "lite1"], "unknown extractor 'lite1'"),
+        (["--sampler", "ddimm"], "did you mean ddim?"),
+        (["--steps", "7"], "7 sampling steps do not fit a schedule of 6"),
+        (["--guidance", "nan"], "guidance must be a finite number"),
+        (["--held-out", "nowhere"], "no such file or folder: 'nowhere'"),
+        (["--held-out", "digits"], "but the model knows 1x8x8"),
+        (["--held-out", "few.npy"], "5 held-out items are too few to measure by; at least 6"),
+        (["--data", "few.npy"], "5 training items are too few to measure by; at least 12"),
+        (["-n", "3"], "-n belongs to --likelihood; give that too, or leave --samples out"),
+        (["--ode-steps", "3"], "--ode-steps belongs to --likelihood"),
+        (["--no-clip"], "--clip belongs to --likelihood"),
+        (["--samples", "yes"], "one word too many"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(
+    refused, model_run, files, tmp_path, monkeypatch, options, says
+):
+    monkeypatch.chdir(files)
+    np.save(files / "few.npy", noisy(5)[0])
+    argv = ["--extractor", "pixels", "--samples", *options]
+    source = [] if "--data" in options else ["--data", files / "train.npz"]
+    assert says in refused("evaluate", model_run, "--out", tmp_path / "new", *source, *argv)
+    assert not (tmp_path / "new").exists()
+    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]
+
+
+def test_samples_options_are_not_for_the_likelihood(refused, model_run, files):
+    argv = ("evaluate", model_run, "--likelihood", "--data", files / "train.npz")
+    assert "--draw belongs to --samples" in refused(*argv, "--draw", "9")
+    assert "has no test split: say with --held-out" in refused(*argv, "--split", "held-out")
+
+
+def test_a_missing_extra_is_named(refused, model_run, files, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr("ancestral.metrics.networks.find_spec", lambda name: None if "lite" in name else find(name))
+    line = refused("evaluate", model_run, "--data", files / "train.npz")
+    assert "pip install 'ancestral[metrics]'" in line
+    assert not (model_run / "evaluation").exists()
+
+
+def test_a_model_that_diverges_leaves_no_samples(refused, tmp_path, files):
+    model = untrained(SHAPE, CLASSES, PROCESS)
+    with torch.no_grad():
+        next(model.denoiser.parameters()).fill_(float("nan"))
+    model.save(tmp_path / "run" / "model.safetensors")
+    argv = ("--samples", "--data", files / "train.npz", "--extractor", "pixels")
+    assert "the samples are no finite numbers" in refused("evaluate", tmp_path / "run", *argv)
+    assert not list((tmp_path / "run").rglob("*-*.safetensors"))
+
+
+def test_an_unsaved_model_has_no_samples_on_disk(files):
+    model = untrained(SHAPE, CLASSES, PROCESS)
+    with pytest.raises(InputError, match="save the model"):
+        study(model, model.sampler(), data.load(str(files / "train.npz")))
+
+
+def test_a_study_can_be_made_without_the_command_line(model_run, files):
+    """What a comparison does: several samplers, one model; samples are kept beside it."""
+    model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
+    values = []
+    for name in ("ddim", "heun:steps=3", "ddim"):
+        one = study(model, model.sampler(name), train, count=10, extractor="pixels")
+        list(one.draw(one.drawn.missing(10, 10)))
+        items = one.drawn.read(10)
+        looks = [extractors.gathered(quality.look(one.extractor, x, quality.pieces(len(x)), 8, folder))
+                 for _, x, folder in one.sets(items)]  # fmt: skip
+        *_, last = one.measure(items, looks)
+        values.append(one.tree(last, "a run")["distances"]["train"]["frechet"]["value"])
+    assert values[0] == values[2] != values[1]
+    assert len(list((model_run / "evaluation" / "samples").iterdir())) == 2
+    assert Path(one.drawn.folder).parent == model_run / "evaluation" / "samples"
+
+
+def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_path, monkeypatch):
+    """The stand-in for the Hub's cache is the run folder; what is made of the model lies where one works."""
+    from ancestral import hub
+
+    monkeypatch.setattr(hub, "fetch", lambda address, name: model_run / name)
+    monkeypatch.chdir(tmp_path)
+    run("evaluate", "hf://me/stripes", *common)
+    assert found(tmp_path / "runs" / "stripes" / "evaluation")["samples"]["count"] == 20
+    assert "ancestral sample hf://me/stripes" in (tmp_path / "runs" / "stripes" / "README.md").read_text()
+    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]

@@ -1,0 +1,86 @@
+"""The group norm with swish: PyTorch's own two functions are the truth, forwards and backwards."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ancestral.nets.layers import ATTEND_WHOLE, attend
+from ancestral.nets.norm import GroupNorm
+
+SHAPES = {"signal": (3, 24, 17), "image": (2, 24, 5, 6), "volume": (2, 24, 3, 4, 5), "one pixel": (3, 24, 1, 1)}
+
+
+def pair(groups: int, width: int, swish: bool, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, nn.Module]:
+    """Ours, and PyTorch's with the same weights, which are not 1 and 0."""
+    ours, theirs = GroupNorm(groups, width, swish).to(dtype), nn.GroupNorm(groups, width, eps=1e-6).to(dtype)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in ours.parameters():
+        parameter.data = torch.randn(width, generator=generator, dtype=torch.float64).to(dtype)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, nn.Sequential(theirs, nn.SiLU()) if swish else theirs
+
+
+def results(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """The answer, and the gradients of a fixed sum of it: of x, γ and β."""
+    x = x.detach().requires_grad_()
+    out = net(x)
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).reshape(out.shape).to(out.dtype)
+    return [out, *torch.autograd.grad((out * weights).sum(), [x, *net.parameters()])]
+
+
+@pytest.mark.parametrize("swish", [True, False])
+@pytest.mark.parametrize("groups", [1, 6, 24])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_it_is_group_norm_and_swish(shape: tuple[int, ...], groups: int, swish: bool) -> None:
+    x = 3 + 2 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ours, theirs = pair(groups, 24, swish)
+    for mine, other in zip(results(ours, x), results(theirs, x), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
+
+
+def test_the_gradient_is_that_of_finite_differences() -> None:
+    x = torch.randn(2, 8, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    ours, _ = pair(2, 8, swish=True)
+    assert torch.autograd.gradcheck(ours, [x])
+
+
+@pytest.mark.parametrize("mean", [0, 5, 30])
+def test_in_float32_it_is_as_near_to_the_truth_as_pytorchs_own(mean: float) -> None:
+    x = mean + torch.randn(4, 32, 16, 16, generator=torch.Generator().manual_seed(0))
+    ours, theirs = pair(8, 32, swish=True)
+    truth = results(ours, x.double())
+    x = x.contiguous(memory_format=torch.channels_last)
+    for mine, other, exact in zip(results(ours.float(), x), results(theirs.float(), x), truth, strict=True):
+        unit = exact.abs().max() * 2**-23
+        assert (mine - exact).abs().max() <= 1.5 * (other - exact).abs().max() + unit
+
+
+def test_bfloat16_is_rounded_once() -> None:
+    x = torch.randn(4, 32, 16, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
+    ours, _ = pair(8, 32, swish=True, dtype=torch.float32)
+    exact = ours(x.float())
+    assert torch.equal(ours(x), exact.bfloat16())
+
+
+def test_layout_and_dtype_stay() -> None:
+    x = torch.randn(2, 8, 4, 4).contiguous(memory_format=torch.channels_last).bfloat16()
+    out = GroupNorm(2, 8)(x)
+    assert out.dtype == torch.bfloat16
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_it_keeps_its_input_and_nothing_else_of_that_size() -> None:
+    x = torch.randn(2, 8, 32, 32, requires_grad=True)
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        GroupNorm(2, 8)(x)
+    assert [t.data_ptr() for t in kept if t.numel() >= x.numel()] == [x.data_ptr()]
+
+
+@pytest.mark.parametrize("positions", [49, ATTEND_WHOLE, ATTEND_WHOLE + 1])
+def test_attention_in_bfloat16_is_softmax_attention(positions: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 1, positions, 16, generator=generator) for _ in range(3))
+    exact = F.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).float(), exact, rtol=0.05, atol=0.03)
