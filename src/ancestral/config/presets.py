@@ -24,7 +24,7 @@ def digits() -> Config:
             lr=2e-3,
             warmup=50,
             decay="cosine",
-            ema=0.999,
+            ema=0.995,
             times="stratified",
             save_every=800,
             sample_every=800,
