@@ -53,8 +53,8 @@ def test_the_frechet_distance_is_that_of_torchmetrics_and_of_a_matrix_square_roo
 
 def gaussian(mean, spread, turn):
     turn = torch.linalg.qr(torch.as_tensor(turn, dtype=torch.float64)).Q
-    covariance = turn @ torch.tensor(spread, dtype=torch.float64).square().diag() @ turn.T
-    return Moments(torch.tensor(mean, dtype=torch.float64), covariance, 100)
+    root = turn @ torch.tensor(spread, dtype=torch.float64).diag()
+    return Moments(torch.tensor(mean, dtype=torch.float64), root, 100)
 
 
 def test_the_frechet_distance_of_gaussians_has_its_closed_form():
@@ -66,6 +66,17 @@ def test_the_frechet_distance_of_gaussians_has_its_closed_form():
     assert frechet(flat, other) == pytest.approx(9 + 4)
     assert frechet(a, a) == pytest.approx(0, abs=1e-12)
     assert frechet(flat, flat) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 4), (4, 30)])
+def test_moments_and_whitened_rows(n, d):
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(0)) + 3
+    found, centred, white = distances.factored(x)
+    assert torch.allclose(found.mean, x.double().mean(0))
+    assert torch.allclose(found.root @ found.root.T, torch.cov(x.double().T))
+    assert torch.allclose(white @ found.root.T, centred)
+    assert torch.allclose(white.T @ white / (n - 1), torch.eye(min(n, d)).double())
+    assert torch.allclose(moments(x).root @ moments(x).root.T, torch.cov(x.double().T))
 
 
 def test_a_set_of_few_items_is_at_distance_nought_from_itself():

@@ -89,7 +89,7 @@ def weighted(x, y, u, v):
     def of(z, w):
         w = w / w.sum()
         centred = z - w @ z
-        return Moments(w @ z, (centred * w[:, None]).T @ centred * len(z) / (len(z) - 1), len(z))
+        return Moments(w @ z, (centred * w[:, None].sqrt()).T * math.sqrt(len(z) / (len(z) - 1)), len(z))
 
     return distances.frechet(of(x, u), of(y, v))
 
@@ -99,11 +99,9 @@ def test_the_frechet_distance_has_these_derivatives():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, d, generator=generator).double() * torch.tensor([1, 2, 0.5, 1.5]) + 0.3
     y = torch.randn(n, d, generator=generator).double()
-    ours, theirs = distances.moments(x), distances.moments(y)
-    a, b = distances.root(ours.covariance), distances.root(theirs.covariance)
-    u, s, vh = torch.linalg.svd(a.T @ b)
-    p = uncertainty._Side.of(x, ours, a, u)
-    q = uncertainty._Side.of(y, theirs, b, vh.T)
+    (ours, cx, wx), (theirs, cy, wy) = distances.factored(x), distances.factored(y)
+    u, s, vh = torch.linalg.svd(ours.root.T @ theirs.root)
+    p, q = uncertainty._Side(cx, wx @ u), uncertainty._Side(cy, wy @ vh.T)
     even, unit = torch.full((n,), 1 / n).double(), torch.eye(n).double() - 1 / n
 
     influence = p.influence(ours.mean - theirs.mean, s)
@@ -159,6 +157,20 @@ def test_values_are_those_without_an_error():
     assert {name: found.value for name, found in uncertainty.manifold(x, y).items()} == means
     assert uncertainty.manifold(x[:6], y[:6]).keys() == means.keys()  # too few for quarters
     assert uncertainty.frechet(x, y) == far_off  # the same each time
+
+
+def test_sets_that_share_no_direction_have_an_error():
+    """As pixels that never change do: singular values of 0, or none at all."""
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    left, right = x * torch.tensor([1, 1, 0, 0]), x * torch.tensor([0, 0, 1, 1])
+    found = uncertainty.frechet(left, right)  # tr Σ_x + tr Σ_y + ‖μ_x − μ_y‖², so each item adds ‖x‖²
+    total = x.double().square().sum(1)
+    assert found.value == pytest.approx(float(total.sum() / 39 - x.double().mean(0).square().sum() * (40 / 39 - 1)))
+    halves = [part.double().square().sum(1).var() / 40 for part in (left, right)]
+    assert found.error == pytest.approx(math.sqrt(sum(halves)), rel=0.1)
+    flat = torch.ones(40, 4)
+    assert uncertainty.frechet(flat, flat + 1)[:2] == (4, 0)
+    assert uncertainty.frechet(flat, x).error > 0
 
 
 def test_intervals_end_where_numbers_do():

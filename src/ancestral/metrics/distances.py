@@ -13,29 +13,29 @@ ROWS = 1024
 
 
 class Moments(NamedTuple):
-    """Of n rows of features: mean (d,) and covariance (d, d), over n − 1, in float64."""
+    """Of n rows of features, in float64: `mean` (d,), and a root A (d, r) of their covariance over n − 1, Σ = A Aᵀ."""
 
     mean: Tensor
-    covariance: Tensor
+    root: Tensor
     n: int
 
 
 def moments(x: Tensor) -> Moments:
     """Of features (n, d). Raises InputError for fewer than two, which have no covariance."""
+    return factored(x, "r")[0]
+
+
+def factored(x: Tensor, mode: str = "reduced") -> tuple[Moments, Tensor, Tensor]:
+    """The moments of features (n, d), the rows less their mean, and the same whitened: w (n, r) with x = μ + A w.
+
+    A QR decomposition of the rows gives all three, so the covariance (d, d) is never made. With mode "r", no w.
+    """
     if len(x) < 2:
         raise InputError(f"a distance needs at least 2 items on each side, not {len(x)}")
-    x = x.double()
+    x, scale = x.double(), math.sqrt(len(x) - 1)
     mean = x.mean(0)
-    centred = x - mean
-    return Moments(mean, centred.T @ centred / (len(x) - 1), len(x))
-
-
-def root(covariance: Tensor) -> Tensor:
-    """A (d, r) with A Aᵀ = Σ, r its rank: a set of n rows fills at most n − 1 directions."""
-    values, vectors = torch.linalg.eigh(covariance)
-    kept = values > values[-1].clamp(min=0) * len(values) * torch.finfo(values.dtype).eps
-    factor: Tensor = vectors[:, kept] * values[kept].sqrt()
-    return factor
+    q, r = torch.linalg.qr(x - mean, mode)
+    return Moments(mean, r.T / scale, len(x)), x - mean, q * scale
 
 
 def frechet(x: Moments, y: Moments) -> float:
@@ -43,13 +43,13 @@ def frechet(x: Moments, y: Moments) -> float:
 
     With Σ = A Aᵀ, the last trace is the sum of the singular values of A_xᵀ A_y, which is real for any rank.
     """
-    return frechet_value(x, y, torch.linalg.svdvals(root(x.covariance).T @ root(y.covariance)))
+    return frechet_value(x, y, torch.linalg.svdvals(x.root.T @ y.root))
 
 
 def frechet_value(x: Moments, y: Moments, singular: Tensor) -> float:
     """`frechet`, of the singular values of A_xᵀ A_y."""
     apart = (x.mean - y.mean).square().sum()
-    return max(0.0, float(apart + x.covariance.trace() + y.covariance.trace() - 2 * singular.sum()))
+    return max(0.0, float(apart + x.root.square().sum() + y.root.square().sum() - 2 * singular.sum()))
 
 
 def kernel(x: Tensor, y: Tensor) -> float:

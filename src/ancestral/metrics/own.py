@@ -43,14 +43,12 @@ def load(name: str, shape: tuple[int, ...], device: torch.device) -> Own:
     So what is wrong with it is found before an hour of sampling. Raises InputError.
     """
     module, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)  # as `python -m` does
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
     try:
         function = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # importing runs it
         raise InputError(f"{name} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
-    finally:
-        sys.path.remove(here)
     if not callable(function):
         raise InputError(f"{name} is a {type(function).__name__}, which cannot be called: name a function")
     if isinstance(function, torch.nn.Module):

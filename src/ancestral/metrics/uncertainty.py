@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.metrics import distances
-from ancestral.metrics.distances import Moments, Pairs
+from ancestral.metrics.distances import Pairs
 from ancestral.metrics.manifold import Manifold
 from ancestral.metrics.manifold import manifold as _manifold
 
@@ -56,26 +56,21 @@ def frechet(x: Tensor, y: Tensor) -> Estimate:
     g_ij = 2 w_iᵀ s w_j + Σ_kl s_k s_l/(s_k + s_l) (w_i w_iᵀ − 1)_kl (w_j w_jᵀ − 1)_kl;
     across the sets its sign is the other, and c_iᵀ c_j is in the place of w_iᵀ s w_j.
     """
-    ours, theirs = distances.moments(x), distances.moments(y)
-    a, b = distances.root(ours.covariance), distances.root(theirs.covariance)
-    u, s, vh = torch.linalg.svd(a.T @ b, full_matrices=False)
+    ours, x, p = distances.factored(x)
+    theirs, y, q = distances.factored(y)
+    u, s, vh = torch.linalg.svd(ours.root.T @ theirs.root, full_matrices=False)
     apart = ours.mean - theirs.mean
-    p, q = _Side.of(x, ours, a, u), _Side.of(y, theirs, b, vh.T)
-    first = p.influence(apart, s).var() / len(x) + q.influence(-apart, s).var() / len(y)
-    second = _frechet_pairs(p, p, s) / 2 + _frechet_pairs(q, q, s) / 2 + _frechet_pairs(p, q, s)
-    return _estimate(distances.frechet_value(ours, theirs, s), float(torch.maximum(first - second, second)), least=0)
+    first, second = _Side(x, p @ u), _Side(y, q @ vh.T)
+    linear = first.influence(apart, s).var() / len(x) + second.influence(-apart, s).var() / len(y)
+    square = _pairs(first, first, s) / 2 + _pairs(second, second, s) / 2 + _pairs(first, second, s)
+    return _estimate(distances.frechet_value(ours, theirs, s), float(torch.maximum(linear - square, square)), least=0)
 
 
 class _Side(NamedTuple):
-    """A set of features centred, and whitened and turned to where the cross-covariance is diagonal."""
+    """A set of features centred, (n, d), and whitened and turned to where the cross-covariance is diagonal, (n, r)."""
 
     centred: Tensor
     white: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor, moments: Moments, root: Tensor, turn: Tensor) -> "_Side":
-        centred = x.double() - moments.mean
-        return cls(centred, centred @ (root / root.square().sum(0)) @ turn)
 
     def rows(self, indices: Tensor) -> "_Side":
         return _Side(self.centred[indices], self.white[indices])
@@ -84,7 +79,7 @@ class _Side(NamedTuple):
         return 2 * self.centred @ apart + self.centred.square().sum(1) - self.white.square() @ s
 
 
-def _frechet_pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
+def _pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
     """E g_ij²/(nm) over pairs of different items, by a sample of them that is the same each time."""
     n, m = len(p.white), len(q.white)
     words = randomness.words(randomness.keys(0, "pairs", 0, [0, 1]), SAMPLED)
@@ -98,7 +93,7 @@ def _frechet_pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
 def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:
     """g_ij, or −g_ij across, of the i-th item of p with the i-th of q, which are of one set or of two."""
     both = p.white * q.white
-    weights = s[:, None] * s / (s[:, None] + s)
+    weights = s[:, None] * s / (s[:, None] + s).clamp(min=torch.finfo(s.dtype).tiny)
     means = both @ s if own else (p.centred * q.centred).sum(1)
     covariances = (both @ weights * both).sum(1) - (p.white.square() + q.white.square() - 1) @ s / 2
     return 2 * means + covariances
@@ -108,9 +103,9 @@ def kernel(x: Tensor, y: Tensor) -> Estimate:
     """`distances.kernel` of features (n, d) and (m, d): a quadratic form, so that two orders are all there are."""
     xx, yy, xy = distances.pairs(x, x, own=True), distances.pairs(y, y, own=True), distances.pairs(x, y)
     n, m = len(x), len(y)
-    first = 4 * (xx.rows / (n - 1) - xy.rows / m).var() / n + 4 * (yy.rows / (m - 1) - xy.columns / n).var() / m
-    second = 2 * _own(xx) / n**2 + 2 * _own(yy) / m**2 + 4 * _across(xy) / (n * m)
-    return _estimate(distances.kernel_value(xx, yy, xy), float(torch.maximum(first - second, second)))
+    linear = 4 * (xx.rows / (n - 1) - xy.rows / m).var() / n + 4 * (yy.rows / (m - 1) - xy.columns / n).var() / m
+    square = 2 * _own(xx) / n**2 + 2 * _own(yy) / m**2 + 4 * _across(xy) / (n * m)
+    return _estimate(distances.kernel_value(xx, yy, xy), float(torch.maximum(linear - square, square)))
 
 
 def _own(k: Pairs) -> Tensor:
