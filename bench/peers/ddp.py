@@ -26,7 +26,7 @@ DOCUMENTED = Recipe(
 
 TUNED = Recipe(
     net={"dim": 32, "dim_mults": (1, 2, 2)},
-    process={"timesteps": 1000, "beta_schedule": "cosine", "objective": "pred_v"},
+    process={"timesteps": 1000, "beta_schedule": "cosine", "objective": "pred_x0"},
     ema={"beta": 0.995, "update_every": 1, "update_after_step": 0, "power": 0.75, "use_foreach": True},
     batch=32,
     lr=2e-3,
@@ -35,6 +35,7 @@ TUNED = Recipe(
     fused=True,
     bf16=True,
     channels_last=True,
+    min_snr=5.0,  # without it pred_x0 is weighted by the SNR itself
     drawn=50,
 )
 """See bench/README.md for what was tried."""
