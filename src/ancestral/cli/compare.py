@@ -175,7 +175,7 @@ def _show_runs(names: Sequence[str], trees: list[dict[str, Any]], rows: "Sequenc
         if row.title == "bits/dim":
             tell = words.number
         cells = [
-            "–" if value is None else f"{tell(*value)}{' *' if place == row.best else ''}"
+            "–" if value is None else f"{'* ' if place == row.best else ''}{tell(*value)}"
             for place, value in enumerate(row.values)
         ]
         table.add_row(row.title, *cells, "" if row.floor is None else tell(*row.floor))
