@@ -75,6 +75,7 @@ def test_every_option_has_help_and_its_default(capsys, verb):
         "train": 50,
         "sample": 13,
         "evaluate": 22,
+        "compare": 13,
         "history": 6,
         "doctor": 10,
         "info": 0,

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ancestral.model import Model
 from ancestral.samplers import Sampler, Step
-from ancestral.schedules import Schedule, Time
-from ancestral.targets import Denoiser, Prediction
+from ancestral.schedules import Schedule
 
 COUNT = 5000
 """Samples whose distance to as many held-out points is measured."""
@@ -27,23 +26,6 @@ MOST = 1000
 """Passes beyond which nothing is tried: what DDPM takes."""
 SLACK = 1.5
 """How far from its best a method may be and have got there: by luck alone, two clouds of the data differ as much."""
-
-
-class Counted:
-    """A denoiser that counts how often it is asked."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, self.passes = denoiser, 0
-
-    @property
-    def schedule(self) -> Schedule:
-        """That of the denoiser inside."""
-        return self.denoiser.schedule
-
-    def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
-        """Its answer, counted."""
-        self.passes += 1
-        return self.denoiser.predict(x_t, t, **condition)
 
 
 class Measure(NamedTuple):
@@ -71,31 +53,26 @@ class Study:
 
     def _ladder(self) -> Iterator[tuple[int, Sampler]]:
         """The numbers of steps that are tried, rising, each with its sampler."""
-        few = self.held_out[:1]
         for steps in sorted({max(1, round(share * self.own)) for share in SHARES}):
             if steps > self.model.denoiser.schedule.steps:
                 return
             sampler = self.model.sampler(steps=steps)
-            if steps > self.own:  # try on one point whether that is too dear
-                counted = Counted(self.model.denoiser)
-                sampler.sample(counted, few.to(self.model.device))
-                if counted.passes > MOST:
-                    return
+            if steps > self.own and sampler.passes(self.model.denoiser.schedule) > MOST:
+                return
             yield steps, sampler
 
     def run(self) -> Iterator[Step]:
         """Sample by each number of steps, from the same x_T. Yields every step on the way."""
         denoiser, indices = self.model.denoiser, range(len(self.held_out))
         for steps, sampler in self.samplers.items():
-            counted = Counted(denoiser)
             x_T = start(denoiser.schedule, len(indices), self.seed).to(self.model.device)
             kept = {round(place * steps / STATES) for place in range(STATES + 1)}
-            for step in sampler.trajectory(counted, x_T, seed=self.seed, indices=indices):
+            for step in sampler.trajectory(denoiser, x_T, seed=self.seed, indices=indices):
                 if steps == self.own and step.index in kept:
                     self.paths.append((step.t, step.x[:PATHS].cpu()))
                 yield step
             cloud = self.model.facts.codec.decode(step.x).cpu()
-            self.measures.append(Measure(steps, counted.passes, distance(cloud, self.held_out)))
+            self.measures.append(Measure(steps, sampler.passes(denoiser.schedule), distance(cloud, self.held_out)))
             if steps == self.own:
                 self.cloud = cloud
 

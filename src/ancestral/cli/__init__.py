@@ -19,6 +19,7 @@ VERBS = {
     "train": "train a model on built-in data or on your own images",
     "sample": "draw images from a trained model: grid, files, animation, film strip",
     "evaluate": "how good a model's samples are, and how well it knows its data",
+    "compare": "runs side by side, or the samplers of one: which comes nearest, at what cost",
     "history": "six methods from NCSN to flow, trained on points and drawn side by side",
     "info": "what a run or a model file holds",
     "export": "a model for other programs: diffusers, ONNX",

@@ -34,7 +34,7 @@ IMAGES = 64
 def main(argv: Sequence[str]) -> int:
     """Evaluate, and return the exit code."""
     options = parse(Options, _with_values(argv), "evaluate")
-    _check(options)
+    check(options)
     from ancestral.training.engine import Engine
 
     with contextlib.closing(Engine(options.device)) as engine:
@@ -48,14 +48,14 @@ def _evaluate(options: Options, engine: "Engine", command: str) -> int:
     from ancestral.evaluation import real
 
     model = models.load(options.run, str(engine.device))
-    options = _complete(options, model)
+    options = complete(options, model)
     folder = home(options.run)
     out = options.out or folder / "evaluation"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out the name of a folder")
     storage.check_writable(out)
     load: Load = functools.cache(functools.partial(real.fitting, model))
-    study = _study(options, model, load, out) if options.samples else None
+    study = study_of(options, model, load, out) if options.samples else None
     chosen = _subjects(options, model, load) if options.likelihood else None
     keep_freed_memory()
     try:
@@ -100,7 +100,7 @@ def _with_values(argv: Sequence[str]) -> list[str]:
     return [word for given in argv for word in flags.get(given, [given])]
 
 
-def _check(options: Options) -> None:
+def check(options: Options) -> None:
     """Refuse what cannot be, before the model is read."""
     usual = {field.name: field.default for field in dataclasses.fields(options)}
     for part, other, names in (("likelihood", "samples", OF_SAMPLES), ("samples", "likelihood", OF_LIKELIHOOD)):
@@ -120,7 +120,7 @@ def _check(options: Options) -> None:
         raise InputError("--ode-steps and --probes belong to --ode; give that too")
 
 
-def _complete(options: Options, model: "Model") -> Options:
+def complete(options: Options, model: "Model") -> Options:
     """The options with every None that this model decides replaced."""
     from ancestral.data import TESTED
     from ancestral.evaluation.study import DRAW
@@ -167,8 +167,8 @@ def _held_out(options: Options, load: "Load") -> "Data | None":
         return None
 
 
-def _study(options: Options, model: "Model", load: "Load", out: Path) -> "Study":
-    """What is drawn and what it is held against."""
+def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Study":
+    """What is drawn, and kept in `out`, and what it is held against. The options are complete."""
     from ancestral.data import TESTED
     from ancestral.evaluation.study import study
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ancestral.evaluation.quality import Quality
     from ancestral.evaluation.study import Study
+    from ancestral.metrics.extractors import Features
     from ancestral.training.engine import Engine
 
 SHOWN, POINTS = 12, 1000
@@ -50,19 +51,26 @@ def samples(study: "Study", batch_size: int) -> "Tensor":
     return items
 
 
+def looks(study: "Study", items: "Tensor", batch_size: int) -> "list[Features]":
+    """The features of samples and of the data that they are held against, in the order of `study.sets`."""
+    from ancestral.evaluation import quality
+    from ancestral.metrics.extractors import gathered
+
+    found = []
+    for name, part, folder in study.sets(items):
+        look = quality.look(study.extractor, part, quality.pieces(len(part)), batch_size, folder)
+        watching = watched(look, f"looking at {name}", len(part), lambda batch: len(batch.values), "items")
+        found.append(gathered(watching))
+    return found
+
+
 def measure(study: "Study", run: str, batch_size: int, out: Path) -> None:
     """Show how good the samples are, and write samples.json and memorisation.png into `out`."""
     from ancestral import report
     from ancestral.evaluation import quality
-    from ancestral.metrics.extractors import gathered
 
     items = samples(study, batch_size)
-    looks = []
-    for name, part, folder in study.sets(items):
-        found = quality.look(study.extractor, part, quality.pieces(len(part)), batch_size, folder)
-        watching = watched(found, f"looking at {name}", len(part), lambda batch: len(batch.values), "items")
-        looks.append(gathered(watching))
-    *_, whole = watched(study.measure(items, looks), "measuring", quality.STAGES)
+    *_, whole = watched(study.measure(items, looks(study, items, batch_size)), "measuring", quality.STAGES)
     tree = study.tree(whole, run)
     _show(tree)
     report.write_json(out / "samples.json", tree)

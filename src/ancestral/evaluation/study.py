@@ -3,6 +3,7 @@
 Whoever measures several (samplers, models) makes a study of each: data is looked at once, and samples are drawn once.
 """
 
+import dataclasses
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +42,12 @@ class Study:
     train: Real
     held_out: Real | None
     notes: tuple[str, ...] = ()
+
+    def by(self, sampler: Sampler) -> "Study":
+        """The same by another sampler, whose samples are kept beside these."""
+        recipe = dataclasses.replace(self.recipe, sampler=repr(sampler))
+        stored = Drawn.of(self.model, recipe, self.drawn.folder.parent)
+        return dataclasses.replace(self, sampler=sampler, recipe=recipe, drawn=stored)
 
     def draw(self, parts: list[range]) -> Iterator[float]:
         """Draw and keep these items, each range in one batch; after each step, how many items' work it was."""

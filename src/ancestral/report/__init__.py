@@ -1,5 +1,6 @@
 """What is shown and written: grids, film strips, animations, plots, files."""
 
+from ancestral.report.compared import Grid, samplers_plot, side_by_side
 from ancestral.report.contact import Row, Tile, check_sheet, contact_sheet, thumbnail, write_sheet
 from ancestral.report.curves import likelihood_plot
 from ancestral.report.environment import environment
@@ -16,6 +17,7 @@ __all__ = [
     "About",
     "DataFacts",
     "Frame",
+    "Grid",
     "Row",
     "Tile",
     "Twins",
@@ -29,6 +31,8 @@ __all__ = [
     "likelihood_plot",
     "memorisation",
     "picture",
+    "samplers_plot",
+    "side_by_side",
     "thumbnail",
     "update_page",
     "write_array",

@@ -48,10 +48,10 @@ def contact_sheet(title: str, lines: Sequence[str], sections: Sequence[tuple[str
     height = 84 + 22 * len(lines) + sum(44 + sum(_height(row) + 14 for row in rows) for _, rows in shown) + MARGIN // 2
     sheet = Image.new("RGB", (WIDTH, height), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, 26), _fitted(title, 26, WIDTH - 2 * MARGIN, bold=True), fill=INK, font=font(26, bold=True))
+    pen.text((MARGIN, 26), fitted(title, 26, WIDTH - 2 * MARGIN, bold=True), fill=INK, font=font(26, bold=True))
     top = 70
     for line in lines:
-        pen.text((MARGIN, top), _fitted(line, 14, WIDTH - 2 * MARGIN), fill=GREY, font=font(14))
+        pen.text((MARGIN, top), fitted(line, 14, WIDTH - 2 * MARGIN), fill=GREY, font=font(14))
         top += 22
     for heading, rows in shown:
         top += 12
@@ -96,9 +96,9 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) 
             right, bottom = left + tile.picture.width, top + tile.picture.height
             pen.rectangle([left - 1, top - 1, right, bottom], outline=PALE)  # else white pictures have no edge
         if tile.caption:
-            pen.text((left, top + TILE + 4), _fitted(tile.caption, 11, room), fill=INK, font=font(11))
+            pen.text((left, top + TILE + 4), fitted(tile.caption, 11, room), fill=INK, font=font(11))
         if tile.remark:
-            pen.text((left, top + TILE + 20), _fitted(tile.remark, 11, room), fill=GREY, font=font(11))
+            pen.text((left, top + TILE + 20), fitted(tile.remark, 11, room), fill=GREY, font=font(11))
 
 
 def thumbnail(picture: Image.Image, side: int = TILE) -> Image.Image:
@@ -144,7 +144,7 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
-def _fitted(text: str, size: int, width: int, bold: bool = False) -> str:
+def fitted(text: str, size: int, width: int, bold: bool = False) -> str:
     """The text on one line of so many pixels, its middle left out where it is too long: names differ at their ends."""
     face, short = font(size, bold), text
     keep = len(text)
@@ -163,4 +163,4 @@ def _wrapped(text: str, size: int, width: int, most: int) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = longer
-    return [_fitted(line, size, width, bold=True) for line in lines if line]
+    return [fitted(line, size, width, bold=True) for line in lines if line]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
-from ancestral.schedules import Schedule
+from ancestral.schedules import Schedule, Time
 from ancestral.targets import X0, Denoiser, Prediction
 
 Spacing = Literal["trailing", "leading", "linspace", "logsnr", "karras"]
@@ -62,6 +62,12 @@ class Sampler(ABC):
     def times(self, schedule: Schedule) -> list[int]:
         """The times visited, strictly falling from some t ≤ T to 0."""
         return spaced(schedule, self.steps, self.spacing)
+
+    def passes(self, schedule: Schedule) -> int:
+        """How often a denoiser is asked on the way to a sample: once a step, by some samplers more often."""
+        blank = _Blank(schedule)
+        self.sample(blank, torch.zeros(1, 1))
+        return blank.asked
 
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
         """Where the denoiser is asked: at x and `move.t`, unless a sampler adds noise first and steps from there."""
@@ -132,6 +138,17 @@ class Sampler(ABC):
         """The last state of `trajectory`: samples of the shape of x_T."""
         *_, last = self.trajectory(denoiser, x_T, times, noise, seed, indices, **condition)
         return last.x
+
+
+class _Blank:
+    """A denoiser that knows nothing, but how often it was asked."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule, self.asked = schedule, 0
+
+    def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
+        self.asked += 1
+        return Prediction(*torch.zeros(3, *x_t.shape, dtype=x_t.dtype, device=x_t.device))
 
 
 def spaced(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]:

@@ -1,0 +1,251 @@
+"""`ancestral compare`: runs measured as `evaluate` does, and samplers by the passes of the network that they take."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+import ancestral
+from ancestral import cli, config, samplers
+from ancestral.evaluation import comparison
+from ancestral.evaluation.comparison import Number, Point, Row
+from ancestral.metrics.uncertainty import Estimate
+from ancestral.report import Grid, picture, samplers_plot, side_by_side
+from conftest import untrained
+
+# what evaluate's tests have: a run of six steps, its data and options, and a list of all that is drawn
+from test_evaluate_samples import CLASSES, KILLED, PROCESS, SHAPE, common, files, found, model_run, passes  # noqa: F401
+
+LONGER = config.ProcessConfig("cosine", timesteps=12, target="v")
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another model of the same items, with other weights."""
+    torch.manual_seed(1)
+    untrained(SHAPE, CLASSES, LONGER, dropout=0.0).save(tmp_path / "other" / "model.safetensors")
+    return tmp_path / "other"
+
+
+@pytest.fixture
+def options(common):  # noqa: F811
+    """Those of `common` that are compare's too."""
+    return common[1:]
+
+
+def compared(folder, name="compare"):
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def at(passes, value, error=0.0):  # noqa: F811
+    estimate = Estimate(value, error, value, value)
+    return Point(passes, passes, estimate, estimate)
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_numbers_are_those_of_evaluate_and_its_samples_are_not_drawn_again(
+    run, model_run, other, options, passes, tmp_path  # noqa: F811
+):  # fmt: skip
+    run("evaluate", model_run, "--samples", *options)
+    assert len(passes) == 3
+    text = run("compare", model_run, other, *options, "--out", tmp_path / "both")
+    assert len(passes) == 6
+    run("evaluate", other, "--samples", *options)
+    assert len(passes) == 6
+    for folder, tree in zip((model_run, other), compared(tmp_path / "both")["runs"], strict=True):
+        own = found(folder / "evaluation")
+        assert {name: tree[name] for name in own} == own
+        parameters = sum(p.numel() for p in ancestral.load(folder, "cpu").denoiser.parameters())
+        assert tree["parameters"] == parameters
+        assert f"{parameters:,}" in text
+        assert tree["bits_per_dim"] is None
+    assert "bits/dim" not in text
+
+
+def test_a_run_differs_from_itself_by_nothing(run, model_run, options, files, tmp_path):  # noqa: F811
+    run("evaluate", model_run, "--likelihood", "-n", 3, "--passes", 2, "--data", files / "train.npz")
+    text = run("compare", model_run, model_run, *options, "--out", tmp_path / "both")
+    tree = compared(tmp_path / "both")
+    assert tree["runs"][0] == tree["runs"][1]
+    bits = json.loads((model_run / "evaluation" / "likelihood.json").read_text())["bits_per_dim"]["total"]
+    assert tree["runs"][0]["bits_per_dim"] == bits
+    assert set(tree["best"].values()) == {None}
+    assert " *" not in text.replace("* better", "")
+    with Image.open(tmp_path / "both" / "compare.png") as image:
+        middle = image.width // 2
+        left, right = (image.crop((x, 0, x + middle - 8, image.height)) for x in (0, middle + 8))
+        assert left.tobytes() == right.tobytes()
+
+
+def test_image_i_stands_beside_image_i():
+    items = torch.arange(9 * 64).reshape(9, 1, 8, 8).remainder(256).to(torch.uint8)
+    sheet = side_by_side([Grid("one", items), Grid("two", 255 - items)], (0, 255))
+    grids = [picture(part, height=384, limits=(0, 255)) for part in (items, 255 - items)]
+    width, height = grids[0].size
+    for left, grid in zip((0, sheet.width - width), grids, strict=True):
+        assert sheet.crop((left, sheet.height - height, left + width, sheet.height)).tobytes() == grid.tobytes()
+
+
+def test_the_best_is_marked_only_beyond_the_error():
+    near, far = Row("FD", (Number(10, 1), Number(12, 1)), sign=-1), Row("FD", (Number(10, 1), Number(13, 1)), sign=-1)
+    assert (near.best, far.best) == (None, 0)  # 1.96 · √2 = 2.77
+    assert dataclasses.replace(far, sign=1).best == 1
+    assert dataclasses.replace(far, sign=0).best is None
+    assert Row("FD", (Number(10, 1), Number(13, 1), Number(10, 1)), sign=-1).best is None
+    assert Row("FD", (Number(10, 1), None), sign=-1).best is None
+
+
+def test_bits_of_other_items_have_no_rank():
+    tree = {
+        "titles": {"frechet": "FD", "kernel": "KID"},
+        "model": {"step": 1},
+        "class_accuracy": None,
+        "distances": {
+            part: {name: {"value": 1.0, "error": 0.1} for name in ("frechet", "kernel", "precision", "recall")}
+            for part in ("train", "floor")
+        },
+    }
+
+    def likelihood(source, bits):
+        items = {"source": source, "split": "test", "images": 9, "of": 9}
+        return {"data": items, "bits_per_dim": {"total": {"mean": bits, "standard_error": 0.1}}}
+
+    def best(*sources):
+        likelihoods = [likelihood(source, bits) for source, bits in zip(sources, (3, 2), strict=True)]
+        return next(row for row in comparison.rows([tree, tree], likelihoods, [1, 1]) if row.title == "bits/dim").best
+
+    assert (best("one", "one"), best("one", "two")) == (1, None)
+
+
+# -- samplers ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_fewest_passes_within_five_per_cent():
+    points = [at(4, 30.0), at(8, 10.6), at(12, 10.4), at(16, 10.6), at(25, 9.0)]
+    assert comparison.fewest(points, 10.0) == points[2]
+    assert comparison.fewest(points, 30.0) == points[0]
+    assert comparison.fewest(points, 8.0) is None
+    assert comparison.doubt(Estimate(10, 0.2, 0, 0)) is None
+    assert "± 20%" in comparison.doubt(Estimate(10, 1.0, 0, 0))
+
+
+def test_the_ladder_counts_passes_not_steps():
+    model = untrained(SHAPE, (), dataclasses.replace(PROCESS, timesteps=60))
+    for name, steps in {
+        "ddim": [4, 6, 8, 10, 12, 16, 25, 50],
+        "heun": [2, 3, 4, 5, 6, 8, 13, 25, 50],  # 2n − 1 passes
+        "langevin": [1, 2, 3, 4, 9, 19, 49],  # 5n + 1
+    }.items():
+        rungs = list(comparison.ladder(model, name, 250))
+        assert [rung.steps for rung in rungs if rung.steps < 60] == steps
+        assert all(rung.passes <= wanted for rung, wanted in zip(rungs[::-1], comparison.PASSES[::-1], strict=False))
+    assert [rung.passes for rung in comparison.ladder(model, "heun", 12)] == [3, 5, 7, 9, 11]
+    whole = comparison.reference(model)
+    assert (whole.sampler, whole.steps, whole.passes) == (samplers.DDPM(steps=60), 60, 60)
+
+
+def test_the_curve_is_what_evaluate_measures_of_each(run, model_run, options, passes):  # noqa: F811
+    argv = ("compare", model_run, *options, "--samplers", "ddim,heun", "--most", 6)
+    text = run(*argv)
+    tree = compared(model_run / "evaluation", "samplers")
+    assert [(p["steps"], p["passes"]) for p in tree["curves"]["ddim"]] == [(4, 4), (6, 6)]
+    assert [(p["steps"], p["passes"]) for p in tree["curves"]["heun"]] == [(2, 3), (3, 5)]
+    drawn = len(passes)
+    assert drawn == 5 * 3
+    for name, point in [("ddpm", tree["reference"]), ("heun", tree["curves"]["heun"][1])]:
+        run("evaluate", model_run, "--samples", *options, "--sampler", name, "--steps", point["steps"])
+        own = found(model_run / "evaluation")["distances"]
+        assert point["frechet"] == own["train"]["frechet"]
+        assert point["kernel"] == own["train"]["kernel"]
+        assert tree["floor"] == own["floor"]["frechet"]
+    for name, curve in tree["curves"].items():
+        reached = [p for p in curve if p["frechet"]["value"] <= 1.05 * tree["reference"]["frechet"]["value"]]
+        assert tree["needed"][name] == (reached[0] if reached else None)
+    assert text.count("not reached") == list(tree["needed"].values()).count(None)
+    assert run(*argv) == text
+    assert len(passes) == drawn
+
+
+def test_what_was_killed_goes_on(run, model_run, options, passes):  # noqa: F811
+    argv = [str(word) for word in ("compare", model_run, *options, "--samplers", "ddim", "--most", 4)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *argv], capture_output=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (model_run / "evaluation" / "samplers.json").exists()
+    run(*argv)
+    assert passes == [range(16, 20), range(8), range(8, 16), range(16, 20)]  # the rest of DDPM's, then DDIM's
+
+
+def test_what_cannot_run_is_left_out_and_said(run, refused, model_run, options, monkeypatch):  # noqa: F811
+    argv = ("compare", model_run, *options, "--most", 4)
+    text = run(*argv, "--samplers", "ddim,langevin,ddpm:variance=learned")
+    assert "langevin was left out: it takes more than 4 passes." in text
+    assert "ddpm:variance=learned was left out: this model did not learn its variance" in text
+    assert list(compared(model_run / "evaluation", "samplers")["curves"]) == ["ddim"]
+    monkeypatch.setattr(samplers.DDIM, "advance", lambda self, x, prediction, move, state: (x * float("nan"), state))
+    text = run(*argv, "--samplers", "ddim,euler", "--seed", 1)
+    assert "ddim has no number at 4 passes: the samples are no finite numbers" in text
+    assert list(compared(model_run / "evaluation", "samplers")["curves"]) == ["euler"]
+    assert "none of these samplers can be tried" in refused(*argv, "--samplers", "langevin")
+
+
+def test_all_samplers_are_drawn_as_lines_over_passes():
+    curves = {name: [at(4, 30.0, 1.0), at(16, 9.0, 1.0)] for name in samplers.BY_NAME}
+    whole = samplers_plot(curves, at(1000, 10.0), Estimate(1, 0, 0, 0), "FD")
+    fewer = samplers_plot(dict(list(curves.items())[:1]), at(1000, 10.0), Estimate(1, 0, 0, 0), "FD")
+    assert whole.size == fewer.size == (1500, 900)
+    assert whole.tobytes() != fewer.tobytes()
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "name the runs"),
+        (["RUN"], "one run is compared with nothing"),
+        (["RUN", "RUN", "--samplers", "all"], "of one run, not of several"),
+        (["RUN", "RUN", "--most", 9], "--most belongs to --samplers"),
+        (["RUN", "--samplers", "all", "--most", 0], "--most must be at least 1"),
+        (["RUN", "--samplers", "all", "--steps", 3], "leave --steps out"),
+        (["RUN", "--samplers", "dddim"], "did you mean ddim"),
+        (["RUN", "--samplers", ","], "--samplers names none"),
+        (["RUN", "RUN", "--draw", 0], "--draw must be at least 1"),
+        (["RUN", "RUN", "--draw", 3], "3 samples are too few"),
+        (["RUN", "nowhere"], "there is no run folder or model file nowhere"),
+        (["RUN", "larger"], "RUN makes items of 1x8x8, but larger 3x8x8"),
+        (["RUN", "deeper"], "RUN makes items as uint8, but deeper uint16"),
+        (["RUN", "RUN", "--out", "file"], "file is a file"),
+    ],
+)
+def test_refusals_are_one_line_and_draw_nothing(refused, monkeypatch, tmp_path, options, passes, words, said):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    untrained(SHAPE, CLASSES, PROCESS).save(tmp_path / "RUN" / "model.safetensors")
+    untrained((3, 8, 8), CLASSES, PROCESS).save(tmp_path / "larger" / "model.safetensors")
+    deeper = untrained(SHAPE, CLASSES, PROCESS)
+    deeper.facts = dataclasses.replace(deeper.facts, codec=ancestral.data.Codec("uint16"))
+    deeper.save(tmp_path / "deeper" / "model.safetensors")
+    (tmp_path / "file").write_text("mine")
+    assert said in refused("compare", *options, *words)
+    assert passes == []
+    assert not (tmp_path / "runs").exists()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, model_run, options):  # noqa: F811
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "fewest", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(word) for word in ("compare", model_run, *options, "--samplers", "ddim", "--most", 4)])
+    assert stop.value.code == 130
+    assert "all samples that are drawn are kept. Go on with:  ancestral compare" in capsys.readouterr().err
+    assert not (model_run / "evaluation" / "samplers.json").exists()
