@@ -46,7 +46,7 @@ TUNED = Recipe(
     process={
         "num_train_timesteps": 1000,
         "beta_schedule": "squaredcos_cap_v2",
-        "prediction_type": "v_prediction",
+        "prediction_type": "sample",
     },
     ema={"decay": 0.995, "use_ema_warmup": True, "inv_gamma": 1.0, "power": 0.75, "foreach": True},
     batch=32,
@@ -76,12 +76,14 @@ class Diffusers(Peer):
         noisy = self.scheduler.add_noise(x, noise, t)
         with self.autocast():
             answer = self.net(noisy, t, labels if self.recipe.labels else None, return_dict=False)[0].float()
-        velocity = self.scheduler.config.prediction_type == "v_prediction"
-        target = self.scheduler.get_velocity(x, noise, t) if velocity else noise
+        predicted = self.scheduler.config.prediction_type
+        velocity = self.scheduler.get_velocity(x, noise, t)
+        target = {"sample": x, "v_prediction": velocity, "epsilon": noise}[predicted]
         errors = (answer - target).square().flatten(1).mean(1)
         if self.recipe.min_snr is not None:
             snr = compute_snr(self.scheduler, t)
-            errors = errors * snr.clamp(max=self.recipe.min_snr) / (snr + 1 if velocity else snr)
+            weight = snr.clamp(max=self.recipe.min_snr)
+            errors = errors * weight / {"sample": 1, "v_prediction": snr + 1, "epsilon": snr}[predicted]
         return errors.mean()
 
     def average(self) -> None:
