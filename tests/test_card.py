@@ -96,7 +96,8 @@ def test_the_hub_reads_the_front_matter(tmp_path):
 
 def test_the_card_tells_what_was_measured():
     text = card.card(about(), FOUND)
-    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts v", "Classes: vertical, horizontal.",
+    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts the clean item x_0",
+                 "Classes: vertical, horizontal.",
                  'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
                  "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
                  "90.0 ± 1.0 % of samples are taken", "50 % of samples are nearer to a training item than 95 %",

@@ -74,7 +74,7 @@ def test_every_option_has_help_and_its_default(capsys, verb):
     counts = {
         "train": 50,
         "sample": 13,
-        "evaluate": 23,
+        "evaluate": 22,
         "history": 6,
         "doctor": 10,
         "info": 0,

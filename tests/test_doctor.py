@@ -435,7 +435,7 @@ def test_arrays_points_and_signals(tmp_path):
 def test_digits_in_full(run, tmp_path):
     text = run("doctor", "digits", "--steps", 1, "--out", tmp_path, "--device", "cpu")
     assert "digits: 5,000 items of 1 x 28 x 28 for the preset digits" in text
-    assert "each item is seen 11.5 times" in text
+    assert "each item is seen 15.4 times" in text
     assert "ancestral train digits" in text
     assert (tmp_path / "digits.png").exists()
 

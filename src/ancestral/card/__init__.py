@@ -2,6 +2,6 @@
 
 from ancestral.card.found import Found, Table, read
 from ancestral.card.marks import NAME, around, merged, write
-from ancestral.card.readme import FOLDER, About, card
+from ancestral.card.readme import FOLDER, TARGETS, About, card
 
-__all__ = ["FOLDER", "NAME", "About", "Found", "Table", "around", "card", "merged", "read", "write"]
+__all__ = ["FOLDER", "NAME", "TARGETS", "About", "Found", "Table", "around", "card", "merged", "read", "write"]

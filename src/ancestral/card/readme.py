@@ -19,12 +19,13 @@ DENSE = ("eps", "x0", "v")
 """Targets that diffusers knows."""
 TARGETS = {
     "eps": "the noise ε",
-    "x0": "the clean item x_0",
+    "x0": "the clean item",
     "v": "v",
     "score": "the score",
     "flow": "the velocity of a flow",
     "edm": "EDM's F",
 }
+"""What a network predicts, in words."""
 
 
 @dataclass(frozen=True)

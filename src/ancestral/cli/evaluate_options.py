@@ -37,7 +37,7 @@ class Options:
     n: Annotated[int | None, arg(aliases=["-n"])] = None
     """Likelihood: of how many items, spread evenly over the data; None is 64, or all where there are fewer."""
     split: Literal["train", "test", "held-out"] | None = None
-    """Likelihood: part of the data; None is --held-out where that is given, else test where there is one."""
+    """Likelihood: part of the data; None is held-out where that was given, else test where there is one."""
     passes: int | None = None
     """Likelihood: times at which each item is asked, drawn at random for each; None is all T, exact and slower."""
     variance: Literal["large", "small", "learned"] | None = None

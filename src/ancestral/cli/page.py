@@ -92,14 +92,14 @@ class Page:
 
 def sentence(trainer: "Trainer") -> str:
     """What is trained here, to one who has not seen the command."""
+    from ancestral.card import TARGETS
     from ancestral.data.arrays import NAMES
 
     config, facts = trainer.config, trainer.facts
     process, train = config.process, config.train
     what = NAMES.get(len(facts.shape) - 1, "points")
     net = "An MLP" if len(facts.shape) == 1 else "A U-Net"
-    target = {"eps": "the noise ε", "x0": "the clean item", "v": "v", "score": "the score",
-              "flow": "the velocity of a flow", "edm": "EDM's F"}[process.target]  # fmt: skip
+    target = TARGETS[process.target]
     by_class = f", in {len(facts.classes)} classes" if facts.classes else ""
     return (
         f"{net} that turns noise into {what} like those of {trainer.dataset.name}{by_class}: it predicts {target} at "

@@ -81,21 +81,9 @@ class Distances(NamedTuple):
 
 def distances(items: Tensor, reference: Tensor) -> Distances:
     """Of features (n, d) and (m, d)."""
-    kid = uncertainty.kernel(items, reference)
-    x, y = turned(items, reference) if items.shape[1] > len(items) + len(reference) else (items, reference)
-    return Distances(len(x), len(y), uncertainty.frechet(x, y), kid, **uncertainty.manifold(x, y))
-
-
-def turned(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (n, d) and (m, d), moved and turned as one so that they need at most n + m columns: what lies between them
-    stays as it is, and a covariance of d × d (volumes have 10⁵ values) is never made.
-    """
-    rows = torch.cat([x, y]).double()
-    rows -= rows.mean(0)
-    values, vectors = torch.linalg.eigh(rows @ rows.T)
-    kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
-    flat = vectors[:, kept] * values[kept].sqrt()
-    return flat[: len(x)], flat[len(x) :]
+    found = uncertainty.manifold(items, reference)
+    far, kid = uncertainty.frechet(items, reference), uncertainty.kernel(items, reference)
+    return Distances(len(items), len(reference), far, kid, **found)
 
 
 @dataclass(frozen=True, eq=False)

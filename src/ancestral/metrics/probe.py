@@ -8,7 +8,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.errors import InputError
 
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 """Of the square of the weights: the one is taken that serves the held-out part best."""
 HELD_OUT = 5
 """One item in so many is held out."""
@@ -45,7 +45,7 @@ def fit(features: Tensor, labels: Tensor, seed: int = 0) -> Probe:
     x, classes = (features.double() - mean) / scale, int(labels.max()) + 1
     best: Probe | None = None
     weight, bias = torch.zeros(x.shape[1], classes, dtype=x.dtype), torch.zeros(classes, dtype=x.dtype)
-    for penalty in sorted(PENALTIES, reverse=True):  # each from the last one's answer
+    for penalty in PENALTIES:  # each from the last one's answer
         weight, bias = _minimum(x[rest], labels[rest], penalty, weight, bias)
         plain = weight / scale[:, None]
         probe = Probe(plain, bias - mean @ plain, penalty, 0.0, len(held))
@@ -58,7 +58,7 @@ def fit(features: Tensor, labels: Tensor, seed: int = 0) -> Probe:
 
 def _minimum(x: Tensor, labels: Tensor, penalty: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     weight, bias = (start.clone().requires_grad_() for start in (weight, bias))
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=200, tolerance_change=1e-9, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=200, tolerance_grad=1e-4, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
