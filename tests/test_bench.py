@@ -32,11 +32,14 @@ with warnings.catch_warnings():
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """Results go to a temporary folder, and the allocator of this process stays as it is."""
+    """Results go to a temporary folder; the allocator and the threads of this process stay as they are."""
     monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(quality, "OUT", tmp_path / "out")
     for part in (steps, memory, sampling, growth, quality):
         monkeypatch.setattr(part, "keep_freed_memory", lambda: None)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def asked(part, *words):
