@@ -32,11 +32,14 @@ with warnings.catch_warnings():
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """Results go to a temporary folder, and the allocator of this process stays as it is."""
+    """Results go to a temporary folder; the allocator and the threads of this process stay as they are."""
     monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(quality, "OUT", tmp_path / "out")
     for part in (steps, memory, sampling, growth, quality):
         monkeypatch.setattr(part, "keep_freed_memory", lambda: None)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def asked(part, *words):
@@ -257,6 +260,7 @@ def test_memory_of_both_sides():
 
 def test_start_in_fresh_processes(monkeypatch):
     monkeypatch.setattr(start, "IMPORTS", {"ancestral: import": "import ancestral", "gone": "import no_such_package"})
+    monkeypatch.setattr(start.shutil, "which", lambda *_, **__: None)  # diffusers-cli takes seconds
     rows = asked(start, "--rounds", "1")["rows"]
     assert {"ancestral: import", "ancestral --help", "ancestral train --help"} <= {r["what"] for r in rows}
     assert "gone" not in {r["what"] for r in rows}
@@ -285,14 +289,19 @@ def test_equal_quality_takes_the_fewest_steps_that_reach_it(monkeypatch):
     assert row["seconds"] == pytest.approx(1000 * 10 * 0.01)
 
 
-def test_growth_alone_and_by_two_processes(capfd):
-    result = asked(growth, "--over", "batch", "processes", "--most", "4", "--rounds", "1")
+def test_growth_and_its_power(monkeypatch):
+    monkeypatch.setattr(growth, "BASE", dataclasses.replace(growth.BASE, width=32))
+    result = asked(growth, "--over", "batch", "--most", "4", "--rounds", "1")
     found = {(r["over"], r["value"], r["contestant"]) for r in result["rows"]}
-    values = [("batch", 1), ("batch", 4), ("processes", 1), ("processes", 2)]
-    assert found == {(*value, name) for value in values for name in ("ancestral", "diffusers")}
+    assert found == {("batch", value, name) for value in (1, 4) for name in ("ancestral", "diffusers")}
     text = section(page.page({"growth.cpu": result}), "Growth")
-    points = [(r["value"], r["seconds_per_image"]["median"]) for r in result["rows"][:4:2]]
+    points = [(r["value"], r["seconds_per_image"]["median"]) for r in result["rows"] if r["contestant"] == "ancestral"]
     assert f"| {growth.exponent(points):.2f} |" in text
+
+
+def test_two_processes_take_their_turns_together():
+    seconds = growth.processes(2, rounds=1, width=32)
+    assert {name: len(each) for name, each in seconds.items()} == {"ancestral": 1, "diffusers": 1}
 
 
 def test_quality_from_scratch_to_the_page(monkeypatch, tmp_path):

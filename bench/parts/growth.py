@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
         values = (1, 2) if over == "processes" else [value for value in GROWING[over] if value <= options.most]
         for value in values:
             if over == "processes":
-                seconds = processes(value, options.rounds)
+                seconds = processes(value, options.rounds, BASE.width)
                 images = 16
             else:
                 setting = dataclasses.replace(BASE, device=device, **{over: value})
@@ -66,12 +66,12 @@ def exponent(points: list[tuple[float, float]]) -> float:
     return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum((a - x) ** 2 for a in xs)
 
 
-def processes(count: int, rounds: int) -> dict[str, list[float]]:
+def processes(count: int, rounds: int, width: int) -> dict[str, list[float]]:
     """Seconds of each side's steps of 16 images, by so many processes of one thread."""
     code = str(HERE / "parts" / "launched.py")
     launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}"}
-    words = [str(count), code, str(rounds)]
+    words = [str(count), code, str(rounds), str(width)]
     done = subprocess.run([*launcher, *words], env=environ, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
     return found

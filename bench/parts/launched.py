@@ -17,11 +17,12 @@ def main() -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
     world, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
-    ours = Ours(Setting(batch=16, width=64))  # a batch of all processes; it joins them
-    theirs = Diffusers(Setting(batch=16 // world, width=64))  # of one
+    rounds, width = map(int, sys.argv[1:])
+    ours = Ours(Setting(batch=16, width=width))  # a batch of all processes; it joins them
+    theirs = Diffusers(Setting(batch=16 // world, width=width))  # of one
     if world > 1:
         theirs.net = DistributedDataParallel(theirs.net)
-    seconds = alternate({"ancestral": ours.step, "diffusers": theirs.step}, int(sys.argv[1]), wall=True)
+    seconds = alternate({"ancestral": ours.step, "diffusers": theirs.step}, rounds, wall=True)
     if rank == 0:
         print(json.dumps(seconds), flush=True)
     ours.trainer.close()

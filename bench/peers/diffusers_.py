@@ -76,15 +76,14 @@ class Diffusers(Peer):
         noisy = self.scheduler.add_noise(x, noise, t)
         with self.autocast():
             answer = self.net(noisy, t, labels if self.recipe.labels else None, return_dict=False)[0].float()
-        kind = self.scheduler.config.prediction_type
-        velocity = kind == "v_prediction"
-        target = self.scheduler.get_velocity(x, noise, t) if velocity else x if kind == "sample" else noise
+        predicted = self.scheduler.config.prediction_type
+        velocity = self.scheduler.get_velocity(x, noise, t)
+        target = {"sample": x, "v_prediction": velocity, "epsilon": noise}[predicted]
         errors = (answer - target).square().flatten(1).mean(1)
         if self.recipe.min_snr is not None:
             snr = compute_snr(self.scheduler, t)
-            errors = (
-                errors * snr.clamp(max=self.recipe.min_snr) / (snr + 1 if velocity else 1 if kind == "sample" else snr)
-            )
+            weight = snr.clamp(max=self.recipe.min_snr)
+            errors = errors * weight / {"sample": 1, "v_prediction": snr + 1, "epsilon": snr}[predicted]
         return errors.mean()
 
     def average(self) -> None:
