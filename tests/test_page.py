@@ -243,7 +243,8 @@ def test_a_training_of_digits_leaves_its_page(tmp_path, run, quick):
     assert f"Look at {out / 'report.html'} and {out / 'samples' / '000004.png'}" in text
     page = read(out / "report.html")
     assert len(page.pictures) == 4  # two grids, the film strip, the data
-    for part in ("step 4 of 4", "in 10 classes", "5,000 of 1x28x28", "predicts the clean item", "cosine schedule", "PyTorch 2.",
+    for part in ("step 4 of 4", "in 10 classes", "5,000 of 1x28x28", "predicts the clean item", "cosine schedule",
+                 "PyTorch 2.",
                  "500", "From noise to samples", "precision", "command ancestral"):  # fmt: skip
         assert part in page.text, part
     assert (out / "report.html").stat().st_size < 1_000_000
