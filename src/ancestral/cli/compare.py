@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ancestral.cli import evaluate, evaluate_options, samples
 from ancestral.cli.bars import watched
 from ancestral.cli.compare_options import Options
+from ancestral.cli.console import console
 from ancestral.cli.parse import home, parse
 from ancestral.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from torch import Tensor
 
     from ancestral.evaluation.comparison import Point, Row, Rung
@@ -162,7 +162,7 @@ def _show_runs(names: Sequence[str], trees: list[dict[str, Any]], rows: "Sequenc
 
     from ancestral.card import found as words
 
-    console = _console()
+    out = console()
     own = [words.setting(tree) for tree in trees]
     table = Table(box=None)
     table.add_column("", style="bold")
@@ -184,21 +184,15 @@ def _show_runs(names: Sequence[str], trees: list[dict[str, Any]], rows: "Sequenc
     facts.add_column(style="bold")
     for name, text in same.items():
         facts.add_row(name, text)
-    console.print(facts)
-    console.print(table)
-    console.print("* better than all others by more than the error of their difference (95 %)")
+    out.print(facts)
+    out.print(table)
+    out.print("* better than all others by more than the error of their difference (95 %)")
     for note in dict.fromkeys(note for tree in trees for note in words.notes(tree)):
-        console.print(note)
+        out.print(note)
 
 
 def _count(value: float, error: float | None) -> str:
     return f"{value:,.0f}"
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 # -- samplers ---------------------------------------------------------------------------------------------------------
@@ -235,8 +229,9 @@ def _samplers(options: Options, study: "Study", out: Path) -> None:
             except InputError as error:  # they are no numbers: so few steps, and it flies apart
                 notes.append(f"{name} has no number at {rung.passes} passes: {error}.")
     notes += [doubt] if (doubt := comparison.doubt(level.frechet)) else []
-    tree = _tree(options, study, level, floor, curves, notes)
-    _show_samplers(tree, curves, level, floor)
+    needed = {name: comparison.fewest(points, level.frechet.value) for name, points in curves.items()}
+    tree = _tree(options, study, level, floor, curves, needed, notes)
+    _show_samplers(tree, curves, needed, level, floor)
     report.write_json(out / "samplers.json", tree)
     plot = report.samplers_plot(curves, level, floor, study.extractor.title("FD"))
     report.write_picture(out / "samplers.png", plot)
@@ -270,6 +265,7 @@ def _tree(
     level: "Point",
     floor: "Estimate",
     curves: "dict[str, list[Point]]",
+    needed: "dict[str, Point | None]",
     notes: list[str],
 ) -> dict[str, Any]:
     """All that was found, for samplers.json."""
@@ -280,7 +276,6 @@ def _tree(
             return None
         return {**point._asdict(), "frechet": point.frechet._asdict(), "kernel": point.kernel._asdict()}
 
-    needed = {name: comparison.fewest(points, level.frechet.value) for name, points in curves.items()}
     return {
         "model": {"run": options.runs[0], "step": study.model.step, "sha256": study.recipe.model},
         "samples": {"count": study.count, "seed": study.recipe.seed, "guidance": study.recipe.guidance},
@@ -296,14 +291,19 @@ def _tree(
     }
 
 
-def _show_samplers(tree: dict[str, Any], curves: "dict[str, list[Point]]", level: "Point", floor: "Estimate") -> None:
+def _show_samplers(
+    tree: dict[str, Any],
+    curves: "dict[str, list[Point]]",
+    needed: "dict[str, Point | None]",
+    level: "Point",
+    floor: "Estimate",
+) -> None:
     from rich.table import Table
 
     from ancestral.card import found as words
-    from ancestral.evaluation import comparison
 
-    console, titles = _console(), tree["titles"]
-    console.print(
+    out, titles = console(), tree["titles"]
+    out.print(
         f"{tree['samples']['count']:,} samples each, to {tree['data']['train']}; "
         f"the floor is {titles['frechet']} {words.number(floor.value, floor.error)}."
     )
@@ -313,13 +313,13 @@ def _show_samplers(tree: dict[str, Any], curves: "dict[str, list[Point]]", level
     own = [words.number(*estimate[:2]) for estimate in (level.frechet, level.kernel)]
     table.add_row(f"ddpm, all {level.steps:,} steps", f"{level.passes:,}", *own, "", "")
     for name, points in curves.items():
-        needed = comparison.fewest(points, level.frechet.value)
+        first = needed[name]
         best = min(points, key=lambda point: point.frechet.value)
         reached = ["not reached", "", ""]
-        if needed is not None:
-            reached = [str(needed.passes), *(words.number(*e[:2]) for e in (needed.frechet, needed.kernel))]
+        if first is not None:
+            reached = [str(first.passes), *(words.number(*e[:2]) for e in (first.frechet, first.kernel))]
         table.add_row(name, *reached, words.number(*best.frechet[:2]), str(best.passes))
-    console.print(table)
-    console.print(f"Needed: the fewest passes whose {titles['frechet']} is within {tree['slack']:.0%} of DDPM's.")
+    out.print(table)
+    out.print(f"Needed: the fewest passes whose {titles['frechet']} is within {tree['slack']:.0%} of DDPM's.")
     for note in tree["notes"]:
-        console.print(note)
+        out.print(note)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ancestral.cli.bars import watched
+from ancestral.cli.console import console
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,13 +133,12 @@ def _show(
     points: Sequence["Point"],
     unit: str,
 ) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ancestral.data.arrays import NAMES
     from ancestral.evaluation import Mean
 
-    console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    out = console()
     found = {name: Mean(**values) for name, values in tree["bits_per_dim"].items()}
     asked = len(points)
     how = f"{options.variance} variance, {'clipped' if options.clip else 'not clipped'}, {options.decoder} decoder"
@@ -156,16 +156,16 @@ def _show(
         nats = "" if model.facts.codec.level else f" ({_shown(Mean(**tree['ode']['nats']))} nats)"
         bits = _shown(Mean(**tree["ode"]["bits_per_dim"]))
         table.add_row("ODE", f"{bits} bits/dim{nats}, {options.ode_steps} steps, {divergence}, not clipped")
-    console.print(table)
+    out.print(table)
     times = Table(box=None)
     for name in ("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{f' ({unit})' if unit[0] == '0' else ''}"):
         times.add_column(name, justify="right")
     for p in _some(points):
         when = f"{p.first}" if p.first == p.last else f"{p.first}-{p.last}"
         times.add_row(when, f"{p.bits:.2g}", f"{p.rate:.3f}", f"{model.facts.codec.scale * math.sqrt(p.error):.3g}")
-    console.print(times)
+    out.print(times)
     for note in tree["data"]["notes"]:
-        console.print(note)
+        out.print(note)
 
 
 def _some(points: Sequence["Point"]) -> list["Point"]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ancestral.cli.bars import watched
+from ancestral.cli.console import console
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,12 +94,11 @@ def _picture(study: "Study", items: "Tensor", found: "Quality") -> "Image":
 
 
 def _show(tree: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ancestral.card import found as words
 
-    console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    out = console()
     for rows in (words.setting(tree), None, words.others(tree)):
         if rows is None:
             distances = words.table(tree)
@@ -113,6 +113,6 @@ def _show(tree: dict[str, Any]) -> None:
             table.add_column(style="bold")
             for name, text in rows.items():
                 table.add_row(name, text)
-        console.print(table)
+        out.print(table)
     for note in words.notes(tree):
-        console.print(note)
+        out.print(note)

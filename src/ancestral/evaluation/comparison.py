@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ancestral.data.evenly import evenly
 from ancestral.errors import InputError
-from ancestral.evaluation.quality import parted
+from ancestral.evaluation.quality import floor_sets
 from ancestral.metrics import uncertainty
 from ancestral.metrics.extractors import Features
 from ancestral.metrics.uncertainty import NORMAL, Estimate
@@ -138,8 +137,7 @@ def point(rung: Rung, samples: Features, train: Features) -> Point:
 
 def floor(count: int, train: Features, held_out: Features | None) -> Estimate:
     """The Fréchet distance of so many real items to the training data, as in `quality.measure`."""
-    near, far = parted(train.values, None if held_out is None else held_out.values)
-    return uncertainty.frechet(far[evenly(count, len(far))], near)
+    return uncertainty.frechet(*floor_sets(count, train.values, None if held_out is None else held_out.values))
 
 
 def fewest(points: Iterable[Point], level: float) -> Point | None:

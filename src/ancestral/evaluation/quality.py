@@ -159,8 +159,7 @@ def measure(
     yield found
     found = replace(found, held_out=None if unseen is None else distances(x, unseen))
     yield found
-    near, far = parted(y, unseen)
-    found = replace(found, floor=distances(far[evenly(len(x), len(far))], near))
+    found = replace(found, floor=distances(*floor_sets(len(x), y, unseen)))
     yield found
     logits = {"samples": samples.features.logits, "train": train.features.logits}
     scores = {name: uncertainty.inception_score(answer) for name, answer in logits.items() if answer is not None}
@@ -185,6 +184,12 @@ def parted(train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:
         return train, unseen
     order = randomness.permutation(len(train), 0, "halves", 0)
     return train[order[::2]], train[order[1::2]]
+
+
+def floor_sets(count: int, train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The sets whose distance is the floor: at most `count` unseen rows, evenly chosen, and the seen ones."""
+    near, far = parted(train, unseen)
+    return far[evenly(count, len(far))], near
 
 
 def _warnings(samples: Set, train: Set, extractor: Extractor) -> Iterator[str]:

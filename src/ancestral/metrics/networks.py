@@ -3,7 +3,6 @@
 Each is made of its own package, an extra, and answers (features, logits or None) to RGB images in 0..255.
 """
 
-import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ancestral import hub
+from ancestral import hub, storage
 from ancestral.data.download import fetch
 from ancestral.errors import InputError
 
@@ -63,7 +62,7 @@ def lite0(device: torch.device) -> Network:
         values = net.extract_features(((x - 127) / 128).contiguous(memory_format=torch.channels_last)).mean((2, 3))
         return values, net._fc(values)
 
-    return Network(1280, f"lite0 v2 {_sha256(weights)}", answer)
+    return Network(1280, f"lite0 v2 {storage.sha256(weights)}", answer)
 
 
 def inception(device: torch.device) -> Network:
@@ -79,7 +78,7 @@ def inception(device: torch.device) -> Network:
     name = INCEPTION_WEIGHTS.rpartition("/")[2]
     otherwise = f"put it into {folder} yourself, or use --extractor lite0"
     weights = fetch(INCEPTION_WEIGHTS, INCEPTION_SHA256, folder, otherwise)
-    if _sha256(weights) != INCEPTION_SHA256:
+    if storage.sha256(weights) != INCEPTION_SHA256:
         raise InputError(f"{weights} is not the published {name}: delete it, and it is downloaded anew")
     copy = io.BytesIO()  # torch-fidelity would unpickle the file: it gets one of our own writing, made of tensors alone
     torch.save(_weights(weights), copy)
@@ -119,7 +118,7 @@ def dinov2(device: torch.device) -> Network:
         x = F.interpolate(x, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
         return net((x - mean) / std), None
 
-    return Network(cast(int, net.num_features), f"dinov2 v1 {_sha256(weights)}", answer)
+    return Network(cast(int, net.num_features), f"dinov2 v1 {storage.sha256(weights)}", answer)
 
 
 BY_NAME: dict[str, Callable[[torch.device], Network]] = {"lite0": lite0, "inception": inception, "dinov2": dinov2}
@@ -138,8 +137,3 @@ def _weights(path: Path) -> dict[str, Tensor]:
 
 def _freeze(net: nn.Module, device: torch.device) -> None:
     net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

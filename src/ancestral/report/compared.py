@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.evaluation.comparison import SLACK, Point
+from ancestral.evaluation.comparison import PASSES, SLACK, Point, fewest
 from ancestral.metrics.uncertainty import Estimate
 from ancestral.report.contact import GREY, INK, PALE, fitted, font
 from ancestral.report.pictures import beside, picture
@@ -66,14 +66,14 @@ def samplers_plot(curves: Mapping[str, Sequence[Point]], level: Point, floor: Es
         colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
         axes.errorbar(passes, distances, [p.frechet.error for p in points], color=colour, marker=mark, markersize=4.5,
                       linewidth=1.6, elinewidth=0.8, label=name)  # fmt: skip
-        reached = [p for p in points if p.frechet.value <= (1 + SLACK) * value]
-        if reached:
-            axes.plot(reached[0].passes, reached[0].frechet.value, marker="o", markersize=11, color=colour,
+        first = fewest(points, value)
+        if first is not None:
+            axes.plot(first.passes, first.frechet.value, marker="o", markersize=11, color=colour,
                       markerfacecolor="none", markeredgewidth=1.6)  # fmt: skip
     known = [p.frechet.value for points in curves.values() for p in points] + [value, floor.value]
     if 0 < min(known) < max(known) / WIDE:
         axes.set_yscale("log")
-    ticks = sorted({p.passes for points in curves.values() for p in points} & {4, 6, 8, 10, 16, 25, 50, 100, 250})
+    ticks = sorted({p.passes for points in curves.values() for p in points} & set(PASSES))
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())

@@ -116,7 +116,7 @@ class Checkpoints:
         path = self.path(step)
         try:
             manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            digest = hashlib.sha256((path / TENSORS).read_bytes()).hexdigest()
+            digest = storage.sha256(path / TENSORS)
             whole = manifest["format"] == FORMAT and manifest["sha256"][TENSORS] == digest and manifest["step"] == step
             whole = whole and isinstance(manifest["facts"], dict)
         except (OSError, ValueError, KeyError, TypeError) as error:
