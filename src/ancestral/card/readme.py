@@ -19,7 +19,7 @@ DENSE = ("eps", "x0", "v")
 """Targets that diffusers knows."""
 TARGETS = {
     "eps": "the noise ε",
-    "x0": "the clean item",
+    "x0": "the clean item x_0",
     "v": "v",
     "score": "the score",
     "flow": "the velocity of a flow",
