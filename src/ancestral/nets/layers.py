@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ancestral.nets.convolution import Conv1d, Conv2d, Conv3d
 from ancestral.nets.dropout import Dropout
 from ancestral.nets.norm import GroupNorm
 
-Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
-CONV: dict[int, type[Conv]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+Conv = Conv1d | Conv2d | Conv3d
+CONV: dict[int, type[Conv]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 Layer = TypeVar("Layer", bound=Conv | nn.Linear)
 
