@@ -116,6 +116,36 @@ def test_loss_of_a_perfect_network_is_zero_and_of_none_is_one():
     assert Diffusion(Null(), s).loss(x0).item() == pytest.approx(1, abs=4 * (2 / 20_000) ** 0.5)
 
 
+@pytest.mark.parametrize("target", targets.BY_NAME.values(), ids=lambda target: target.name)
+def test_the_clipped_loss_is_that_of_the_clipped_image(target):
+    """The answers of x̂_0 and of its clipped self lie D/b times as far apart as the images."""
+    d = Diffusion(Recorder(), schedules.cosine(), target, clip=True)
+    t = torch.tensor([9, 99, 300, 600, 900, 999])
+    x0, eps = torch.rand(6, 50, dtype=F64) * 2 - 1, 5 * torch.randn(6, 50, dtype=F64)
+    a, b = d.schedule.at(t)
+    guess = d.predict(d.add_noise(x0, t, eps), t).x0
+    assert (guess.abs() > 1).any()
+    want = ((guess.clamp(-1, 1) - x0) * (target.determinant(a, b) / b)[:, None]).square().mean(1)
+    torch.testing.assert_close(d.errors(x0, t, eps), want, rtol=1e-6, atol=1e-9)
+
+
+def test_what_is_beyond_the_range_costs_nothing_and_is_pulled_back_where_the_image_is_within():
+    class Answer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.value = nn.Parameter(torch.tensor([[-1.5, -1.5, 1.5, 1.5, 0.5]], dtype=F64))
+
+        def forward(self, x, index):
+            return self.value
+
+    d = Diffusion(Answer(), schedules.cosine(), targets.X0, clip=True)
+    x0 = torch.tensor([[-1.0, 0.0, 1.0, -1.0, 0.0]], dtype=F64)
+    errors = d.errors(x0, torch.tensor([400]), torch.randn(1, 5, dtype=F64))
+    assert errors.item() == pytest.approx((0 + 1 + 0 + 4 + 0.25) / 5)
+    errors.sum().backward()
+    assert d.net.value.grad[0].tolist() == pytest.approx([0, -2 / 5, 0, 4 / 5, 1 / 5])
+
+
 def test_the_loss_of_a_batch_is_that_of_its_parts():
     """Two processes with half the images each see the same t and ε as one with all."""
     d = Diffusion(Recorder(), schedules.linear())

@@ -117,7 +117,7 @@ def test_labels_and_guidance_reach_the_network(model):
 
 
 def test_a_sampler_of_ones_own(model):
-    assert torch.equal(model.sample(2, sampler=DDIM(3)), model.sample(2, steps=3))
+    assert torch.equal(model.sample(2, sampler=DDIM(3)), model.sample(2, "ddim", steps=3))
     with pytest.raises(InputError, match="leave steps out"):
         model.sample(2, sampler=DDIM(3), steps=5)
 

@@ -15,7 +15,7 @@ from ancestral import weighting as _weighting
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.schedules import Schedule, Time, spread
-from ancestral.targets import EPS, Prediction, Target
+from ancestral.targets import EPS, X0, Prediction, Target
 from ancestral.weighting import TimesName, Weighting
 
 HYBRID = 0.001
@@ -27,6 +27,7 @@ class Diffusion(nn.Module):
 
     `times` says how the loss draws t and `weighting` what each t counts; see `weighting`. With `learned_variance` the
     network answers with twice the channels: the target, and the blend between β̃ (−1) and β (1), trained by the bound.
+    With `clip` the loss is that of x̂_0 clipped to [−1, 1], as samplers use it.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Diffusion(nn.Module):
         times: TimesName = "uniform",
         weighting: Weighting = "simple",
         learned_variance: bool = False,
+        clip: bool = False,
     ) -> None:
         super().__init__()
         self.net = net
@@ -44,7 +46,7 @@ class Diffusion(nn.Module):
         self.target = target
         self.times = _weighting.times(times, schedule)
         self.weights = _weighting.table(weighting, schedule, target)
-        self.learned_variance = learned_variance
+        self.learned_variance, self.clip = learned_variance, clip
         if learned_variance and schedule.steps < 2:
             raise InputError("a learned variance needs a schedule of at least 2 steps: it lies between β̃ and β")
 
@@ -76,6 +78,12 @@ class Diffusion(nn.Module):
             )
         return answer
 
+    def _clipped(self, answer: Tensor, x_t: Tensor, t: Time) -> Tensor:
+        """The answer that says x̂_0 clipped to [−1, 1]."""
+        at = self.schedule.at(t)
+        x0, eps = X0.solve(x_t, self.target.solve(x_t, answer, *at).x0.clamp(-1, 1), *at)
+        return self.target.of(x0, eps, *at)
+
     def add_noise(self, x0: Tensor, t: Time, eps: Tensor) -> Tensor:
         """x_t ~ q(x_t | x_0), eq. (4), of shape (B, *)."""
         return self.schedule.add_noise(x0, t, eps)
@@ -104,6 +112,10 @@ class Diffusion(nn.Module):
         x_t = self.add_noise(x0, t, eps)
         output = self.output(x_t, t, **condition)
         answer = self._answer(output, x_t)
+        if (
+            self.clip
+        ):  # what lies beyond costs nothing, so black can be black; the gradient is that of the answer itself
+            answer = answer + (self._clipped(answer, x_t, t) - answer).detach()
         error = self.target.of(x0, eps, *self.schedule.at(t)) - answer
         errors = (error**2).flatten(1).mean(1)
         if self.weights is not None:

@@ -236,7 +236,7 @@ def build(config: Config, facts: Facts, schedule: Schedule | None = None) -> Dif
             "use --target v, x0, flow or edm"
         )
     net = _scaled(build_net(config, facts.shape, len(facts.classes)), schedule, target)
-    denoiser = Diffusion(net, schedule, target, train.times, train.weighting, process.learned_variance)
+    denoiser = Diffusion(net, schedule, target, train.times, train.weighting, process.learned_variance, process.clip)
     return denoiser.to(memory_format=layout(1 + len(facts.shape)))  # type: ignore[call-overload,no-any-return]
 
 

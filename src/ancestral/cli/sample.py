@@ -41,7 +41,7 @@ class Options:
     steps: int | None = None
     """Sampling steps; None is 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
     eta: float | None = None
-    """Noise of ddim and dpm: 0 is none, 1 that of ddpm; None is 0."""
+    """Noise of ddim and dpm: 0 is none, 1 that of ddpm; None is what the run says, or 0 for a sampler by name."""
     variance: str | None = None
     """Variance of ddpm: large, small or (where the model has it) learned; None is large."""
     seed: int = 0

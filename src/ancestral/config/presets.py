@@ -16,8 +16,8 @@ def digits() -> Config:
         preset="digits",
         data=DataConfig("digits"),
         net=NetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
-        # x_0, since flat black is easy to say, and noise that has to be told from noise leaves a trace on it
-        process=ProcessConfig("cosine", target="x0"),
+        # x_0, clipped, since flat black is easy to say then; noise that has to be told from noise leaves a trace on it
+        process=ProcessConfig("cosine", target="x0", clip=True),
         train=TrainConfig(
             steps=2400,
             batch_size=32,
@@ -29,6 +29,7 @@ def digits() -> Config:
             save_every=800,
             sample_every=800,
         ),
+        sample=SampleConfig("ddim:eta=1"),  # fresh noise mends what a small network gets wrong on the way
     )
 
 

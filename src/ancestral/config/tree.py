@@ -89,6 +89,8 @@ class ProcessConfig:
     """Shift linear, cosine or sigmoid so that the last level holds no signal at all; not for eps and score."""
     learned_variance: bool = False
     """Also learn the variance of the reverse steps, by the bound (Improved DDPM's hybrid loss)."""
+    clip: bool = False
+    """Clip the clean image to [-1, 1] in the loss, as samplers do: for images that are black or white in places."""
 
     def schedule_spec(self) -> dict[str, Any]:
         """What `schedules.from_spec` makes the schedule of. Raises InputError for settings of other schedules."""
