@@ -71,6 +71,7 @@ class DDP(Peer):
         """GaussianDiffusion's own, by DDIM; its bar of progress goes nowhere."""
         averaged = self.ema.ema_model.eval()
         averaged.sampling_timesteps, averaged.is_ddim_sampling = steps, steps < averaged.num_timesteps
+        averaged.ddim_sampling_eta = self.recipe.eta
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
             if not self.recipe.labels:
                 return averaged.sample(batch_size=len(labels)) * 2 - 1

@@ -40,7 +40,9 @@ class Recipe:
     min_snr: float | None = None
     """γ of the min-SNR weighting."""
     drawn: int = 50
-    """Steps of the sampler."""
+    """Steps of DDIM."""
+    eta: float = 0.0
+    """Its share of fresh noise."""
 
 
 class Peer(ABC):
