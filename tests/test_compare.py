@@ -195,6 +195,17 @@ def test_what_cannot_run_is_left_out_and_said(run, refused, model_run, options, 
     assert "none of these samplers can be tried" in refused(*argv, "--samplers", "langevin")
 
 
+def test_all_is_also_what_the_run_draws_by(run, model_run, options, monkeypatch):  # noqa: F811
+    model = ancestral.load(model_run, "cpu")
+    model.config = dataclasses.replace(model.config, sample=config.SampleConfig("ddim:eta=1"))
+    model.save(model_run / "model.safetensors")
+    monkeypatch.setattr(samplers, "BY_NAME", {name: samplers.BY_NAME[name] for name in ("ddpm", "ddim", "euler")})
+    run("compare", model_run, *options, "--samplers", "all", "--most", 4)
+    curves = compared(model_run / "evaluation", "samplers")["curves"]
+    assert list(curves) == ["ddpm", "ddim", "euler", "ddim:eta=1"]
+    assert curves["ddim"] != curves["ddim:eta=1"]
+
+
 def test_all_samplers_are_drawn_as_lines_over_passes():
     curves = {name: [at(4, 30.0, 1.0), at(16, 9.0, 1.0)] for name in samplers.BY_NAME}
     whole = samplers_plot(curves, at(1000, 10.0), Estimate(1, 0, 0, 0), "FD")

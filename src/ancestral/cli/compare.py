@@ -206,7 +206,10 @@ def _samplers(options: Options, study: "Study", out: Path) -> None:
     most = max(comparison.PASSES) if options.most is None else options.most
     whole, notes = comparison.reference(study.model), list(study.notes)
     ladders: dict[str, list[Rung]] = {}
-    for name in _names(options.samplers):
+    names = _names(options.samplers)
+    if options.samplers == "all":  # and what the run draws by, where that is one of them with other settings
+        names = list(dict.fromkeys([*names, study.model.config.sample.sampler]))
+    for name in names:
         try:
             ladders[name] = list(comparison.ladder(study.model, name, most))
         except InputError as error:
