@@ -36,7 +36,8 @@ TUNED = Recipe(
     bf16=True,
     channels_last=True,
     min_snr=1.0,
-    drawn=50,
+    drawn=20,
+    eta=1.0,
 )
 """See bench/README.md for what was tried."""
 

@@ -47,6 +47,4 @@ class Ours:
 
     def sample(self, count: int, seed: int, steps: int | None = None, batch: int = 100) -> Tensor:
         """By the preset's own sampler, a class after the other."""
-        name = self.trainer.config.sample.sampler
-        name = name if steps is None else name.split(":")[0]
-        return self.trainer.model().sample(count, name, steps, seed, guidance=self.guidance, batch_size=batch)
+        return self.trainer.model().sample(count, None, steps, seed, guidance=self.guidance, batch_size=batch)
