@@ -15,7 +15,7 @@ from ancestral import weighting as _weighting
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.schedules import Schedule, Time, spread
-from ancestral.targets import EPS, X0, Prediction, Target
+from ancestral.targets import EPS, Prediction, Target
 from ancestral.weighting import TimesName, Weighting
 
 HYBRID = 0.001
@@ -78,12 +78,6 @@ class Diffusion(nn.Module):
             )
         return answer
 
-    def _clipped(self, answer: Tensor, x_t: Tensor, t: Time) -> Tensor:
-        """The answer that says x̂_0 clipped to [−1, 1]."""
-        at = self.schedule.at(t)
-        x0, eps = X0.solve(x_t, self.target.solve(x_t, answer, *at).x0.clamp(-1, 1), *at)
-        return self.target.of(x0, eps, *at)
-
     def add_noise(self, x0: Tensor, t: Time, eps: Tensor) -> Tensor:
         """x_t ~ q(x_t | x_0), eq. (4), of shape (B, *)."""
         return self.schedule.add_noise(x0, t, eps)
@@ -111,12 +105,11 @@ class Diffusion(nn.Module):
         """
         x_t = self.add_noise(x0, t, eps)
         output = self.output(x_t, t, **condition)
-        answer = self._answer(output, x_t)
-        if (
-            self.clip
-        ):  # what lies beyond costs nothing, so black can be black; the gradient is that of the answer itself
-            answer = answer + (self._clipped(answer, x_t, t) - answer).detach()
-        error = self.target.of(x0, eps, *self.schedule.at(t)) - answer
+        answer, at = self._answer(output, x_t), self.schedule.at(t)
+        if self.clip:  # what lies beyond costs nothing, so black can be black; the gradient stays the answer's own
+            clipped = self._prediction(x_t, output.detach(), t).clipped(1.0, x_t, *at)
+            answer = answer + (self.target.of(clipped.x0, clipped.eps, *at) - answer).detach()
+        error = self.target.of(x0, eps, *at) - answer
         errors = (error**2).flatten(1).mean(1)
         if self.weights is not None:
             errors = errors * self.weights[t].to(errors)

@@ -32,6 +32,11 @@ class Prediction:
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.x0, self.eps))
 
+    def clipped(self, limit: float, x_t: Tensor, a: Scalar, b: Scalar) -> "Prediction":
+        """With x̂_0 kept within [−limit, limit], and the ε that then agrees with x_t."""
+        x0, eps = X0.solve(x_t, self.x0.clamp(-limit, limit), a, b)
+        return Prediction(x0, eps, self.blend)
+
 
 class Denoiser(Protocol):
     """Anything that guesses what is under the noise: a trained `Diffusion`, an exact oracle, or a wrapper of either."""

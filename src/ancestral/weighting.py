@@ -6,7 +6,7 @@ that times (b/d)². So one definition serves every target.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -148,13 +148,10 @@ class Importance(Times):
 
 def times(name: TimesName, schedule: Schedule) -> Times:
     """The draw called `name`. All but "uniform" spread the t of a batch evenly. Raises InputError."""
-    if name in ("uniform", "stratified"):
-        return Uniform(schedule, even=name == "stratified")
-    if name == "lognormal":
-        return LogNormal(schedule)
-    if name == "importance":
-        return Importance(schedule)
-    raise InputError(f"unknown times {name!r}; there are uniform, stratified, lognormal and importance")
+    kinds: dict[str, Callable[[Schedule], Times]] = {"lognormal": LogNormal, "importance": Importance}
+    if name not in ("uniform", "stratified", *kinds):
+        raise InputError(f"unknown times {name!r}; there are uniform, stratified, lognormal and importance")
+    return kinds[name](schedule) if name in kinds else Uniform(schedule, even=name == "stratified")
 
 
 def evenly(seed: int, step: int, places: Sequence[int]) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.errors import InputError
 from ancestral.schedules import Schedule, Time
-from ancestral.targets import X0, Denoiser, Prediction
+from ancestral.targets import Denoiser, Prediction
 
 Spacing = Literal["trailing", "leading", "linspace", "logsnr", "karras"]
 
@@ -105,10 +105,7 @@ class Sampler(ABC):
 
         def predict(x: Tensor, t: int) -> Prediction:
             prediction = denoiser.predict(x, t, **condition)
-            if self.clip is None:
-                return prediction
-            x0, eps = X0.solve(x, prediction.x0.clamp(-self.clip, self.clip), *schedule.at(t))
-            return Prediction(x0, eps, prediction.blend)
+            return prediction if self.clip is None else prediction.clipped(self.clip, x, *schedule.at(t))
 
         x, state = x_T, None
         for index, (t, s) in enumerate(pairwise(times)):
@@ -171,11 +168,10 @@ def spaced(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]
         gap = (T - 1) / max(count - 1, 1)
         return [1 + round(i * gap) for i in reversed(range(count))] + [0] if count > 1 else [T, 0]
     sigma = schedule.noise[1:] / schedule.signal[1:]
-    if spacing == "logsnr":
-        return _evenly(sigma.log(), count)
-    if spacing == "karras":
-        return _evenly(sigma ** (1 / 7), count)
-    raise InputError(f"unknown spacing {spacing!r}; there are trailing, leading, linspace, logsnr and karras")
+    curves = {"logsnr": sigma.log(), "karras": sigma ** (1 / 7)}
+    if spacing not in curves:
+        raise InputError(f"unknown spacing {spacing!r}; there are trailing, leading, linspace, logsnr and karras")
+    return _evenly(curves[spacing], count)
 
 
 def _evenly(curve: Tensor, count: int) -> list[int]:
@@ -184,9 +180,8 @@ def _evenly(curve: Tensor, count: int) -> list[int]:
     Where no signal is left the curve is infinite: that time comes first, and the others share what is finite.
     """
     finite = int(curve.isfinite().sum())
-    firsts = list(range(len(curve), finite, -1))[:count]
-    rest = count - len(firsts)
-    times = firsts
+    times = list(range(len(curve), finite, -1))[:count]
+    rest = count - len(times)
     for place, value in enumerate(torch.linspace(float(curve[finite - 1]), float(curve[0]), rest, dtype=torch.float64)):
         after = int(torch.searchsorted(curve[:finite], value).clamp(1, max(finite - 1, 1)))
         nearest = after + int(value - curve[after - 1] > curve[min(after, finite - 1)] - value)
