@@ -1,6 +1,7 @@
 """denoising-diffusion-pytorch in the quality part: as its README has it, and tuned."""
 
 import contextlib
+import dataclasses
 import os
 
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet, classifier_free_guidance
@@ -40,6 +41,9 @@ TUNED = Recipe(
     eta=1.0,
 )
 """See bench/README.md for what was tried."""
+
+CLOTHES = dataclasses.replace(TUNED, drawn=50, eta=0.0)
+"""For Fashion-MNIST, where diffusers' samples came out worse with fresh noise (0.45 for 0.37)."""
 
 
 class DDP(Peer):
@@ -87,4 +91,4 @@ def documented(task: Task) -> DDP:
 
 def tuned(task: Task) -> DDP:
     """As well as we can."""
-    return DDP(task, TUNED)
+    return DDP(task, TUNED if task.data == "digits" else CLOTHES)
