@@ -38,7 +38,7 @@ def samples_tree(**changes):
         "data": {"train": "stripes, train split, 60", "held_out": None, "notes": ["A note of the data."]},
         "extractor": {"name": "lite0", "features": 1280},
         "titles": {"frechet": "FD-lite0", "kernel": "KID-lite0", "inception_score": "IS-lite0"},
-        "floor": "halves of the training data",
+        "floor": "training data against the rest of it",
         "distances": {"train": {"items": 2500, "against": 60, **distances},
                       "floor": {"items": 30, "against": 30, **distances}},
         "inception_score": {"samples": estimate(5.5), "train": estimate(6.5)},

@@ -244,6 +244,8 @@ def test_a_resumed_run_cannot_become_another(capsys, points_run):
     assert "--width 16" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--width", "32")
     assert "--data moons" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--data", "swissroll")
     assert "--target eps" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--target", "v")
+    said = refused(capsys, "train", "points", "--out", points_run, "--resume", "--clip")
+    assert "with --no-clip, so it cannot go on with --clip;" in said
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):

@@ -203,6 +203,8 @@ def test_all_is_also_what_the_run_draws_by(run, model_run, options, monkeypatch)
     run("compare", model_run, *options, "--samplers", "all", "--most", 4)
     curves = compared(model_run / "evaluation", "samplers")["curves"]
     assert list(curves) == ["ddpm", "ddim", "euler", "ddim:eta=1"]
+    notes = compared(model_run / "evaluation", "samplers")["notes"]
+    assert any(note.startswith("20 items cannot fill a covariance of 64 features") for note in notes)
     assert curves["ddim"] != curves["ddim:eta=1"]
 
 

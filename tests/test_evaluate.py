@@ -309,7 +309,7 @@ def test_a_plot_survives_what_cannot_be_drawn():
         (["--likelihood", "--passes", "1"], "--passes must be at least 2"),
         (["--likelihood", "--data", "nowhere"], "no such file or folder: 'nowhere'"),
         (["--likelihood", "--data", "digits"], "items of 1x28x28, but the model knows 1x8x8"),
-        (["--likelihood", "--data", "moons"], "which have no image size"),
+        (["--likelihood", "--data", "moons"], "moons cannot be made into uint8 items of 1x8x8, which the model knows"),
         (["--likelihood", "--split", "test"], "has no test split"),
         (["--likelihood", "--variance", "learned"], "did not learn its variance"),
         (["--likelihood", "--variance", "huge"], "--variance"),

@@ -294,9 +294,9 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
         assert "floor          held-out data: 20 to 60" in text
         assert "held-out data  test, held out, 40" in text
     else:
-        assert tree["floor"] == "halves of the training data"
+        assert tree["floor"] == "training data against the rest of it"
         floor = tree["distances"]["floor"]
-        assert (floor["items"], floor["against"]) == (20, 30)
+        assert (floor["items"], floor["against"]) == (20, 40)
         assert abs(floor["kernel"]["value"]) < 4 * floor["kernel"]["error"]
         assert floor["kernel"]["value"] < tree["distances"]["train"]["kernel"]["value"]
     assert tree["samples"]["label"] == "2 classes in turn"

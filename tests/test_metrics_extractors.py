@@ -219,6 +219,11 @@ def wavers(x): return x.flatten(1)[:, : len(x)]
 def array(x): return x.flatten(1).numpy()
 def fails(x): raise ValueError("a fault\\nof mine")
 def nan(x): return x.flatten(1) / 0 * 0
+def rarely(x): return x.flatten(1) / (len(x) == 2)
+def same(x): return torch.ones(len(x), 3)
+def imaginary(x): return x.flatten(1) * 1j
+def leaves(x): raise SystemExit(3)
+def inplace(x): return x.mul_(2).flatten(1)
 """
     )
     monkeypatch.chdir(tmp_path)
@@ -236,6 +241,9 @@ def test_an_extractor_of_ones_own(mine):
     assert own.width == 6
     assert own.identity is None
     assert own.title("FD") == f"FD-{mine}:means"
+    before = items.clone()
+    extractor(f"{mine}:inplace", RGB, IMAGES)(items)
+    assert torch.equal(items, before)
     module = extractor(f"{mine}:net", RGB, IMAGES)  # in evaluation mode
     assert torch.allclose(module(items).values.double(), x.flatten(1), atol=1e-6)
 
@@ -250,6 +258,10 @@ def test_an_extractor_of_ones_own(mine):
         ("mine_of_test:few", r"not of shape \(1, 1440\)"),
         ("mine_of_test:array", "not a ndarray"),
         ("mine_of_test:fails", r"failed: ValueError: a fault\\nof mine"),
+        ("mine_of_test:leaves", "failed: SystemExit: 3"),
+        ("mine_of_test:nan", "NaN or infinite"),
+        ("mine_of_test:same", "answers two different items alike"),
+        ("mine_of_test:imaginary", "must answer with real numbers, not torch.complex64"),
     ],
 )
 def test_a_bad_extractor_is_refused_before_anything_is_drawn(mine, name, message):
@@ -261,4 +273,4 @@ def test_a_bad_answer_is_refused(mine):
     with pytest.raises(InputError, match="gave 2 features an item, and now 3"):
         extractor(f"{mine}:wavers", RGB, IMAGES)(images(RGB))
     with pytest.raises(InputError, match="NaN or infinite"):
-        extractor(f"{mine}:nan", RGB, IMAGES)(images(RGB))
+        extractor(f"{mine}:rarely", RGB, IMAGES)(images(RGB))

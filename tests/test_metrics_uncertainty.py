@@ -61,6 +61,24 @@ def test_intervals_of_precision_and_recall_hold_what_they_say(draw):
     check(*repeated(measure, draw, 200, 200, repeats=50), low=0.75, high=1.35, cover=0.85)
 
 
+@pytest.mark.parametrize("n", [10, 24, 60])
+def test_errors_of_precision_and_recall_of_few_samples_are_not_too_small(n):
+    def measure(x, y):
+        return [estimate for name, estimate in uncertainty.manifold(x, y).items() if name != "density"]
+
+    values, errors = repeated(measure, near, n, 300, repeats=60)
+    assert bool((errors.mean(0) >= 0.8 * values.std(0)).all()), (errors.mean(0), values.std(0))
+
+
+def test_shares_stay_between_0_and_1_and_are_never_certain():
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    for found in (uncertainty.manifold(x, x)["precision"], uncertainty.manifold(x + 100, x)["precision"]):
+        assert found.value in (0, 1)
+        assert found.error > 0
+        assert 0.05 < found.high - found.low < 0.2  # 30 times out of 30: above 0.886 with 95 %
+        assert 0 <= found.low <= found.value <= found.high <= 1
+
+
 @pytest.mark.parametrize("splits", [1, 4])
 def test_intervals_of_the_inception_score_hold_what_they_say(splits):
     def measure(x, y):

@@ -201,6 +201,7 @@ def _count(value: float, error: float | None) -> str:
 def _samplers(options: Options, study: "Study", out: Path) -> None:
     from ancestral import report
     from ancestral.evaluation import comparison
+    from ancestral.metrics.distances import enough
 
     assert options.samplers is not None
     most = max(comparison.PASSES) if options.most is None else options.most
@@ -231,7 +232,8 @@ def _samplers(options: Options, study: "Study", out: Path) -> None:
                 curves.setdefault(name, []).append(comparison.point(rung, found, train))
             except InputError as error:  # they are no numbers: so few steps, and it flies apart
                 notes.append(f"{name} has no number at {rung.passes} passes: {error}.")
-    notes += [doubt] if (doubt := comparison.doubt(level.frechet)) else []
+    doubts = (enough(min(study.count, len(train.values)), study.extractor.width), comparison.doubt(level.frechet))
+    notes += [doubt if doubt.endswith(".") else f"{doubt}." for doubt in doubts if doubt]
     needed = {name: comparison.fewest(points, level.frechet.value) for name, points in curves.items()}
     tree = _tree(options, study, level, floor, curves, needed, notes)
     _show_samplers(tree, curves, needed, level, floor)

@@ -117,9 +117,12 @@ def _changes(saved: Config, asked: Config, folder: "RunFolder") -> list[str]:
             if room in ("engine", "sample") or (room == "train" and key in MAY_CHANGE):
                 lines.append(f"changed: {option} {after[key]}, was {before[key]}")
             else:
+                had, wants = f"{option} {before[key]}", str(after[key])
+                if isinstance(before[key], bool):
+                    had, wants = (option if value else f"--no-{option[2:]}" for value in (before[key], after[key]))
                 raise InputError(
-                    f"{folder.path} was trained with {option} {before[key]}, so it cannot go on with {after[key]}; "
-                    "leave the option out, or start a new run with --out"
+                    f"{folder.path} was trained with {had}, so it cannot go on with {wants}; leave the option out, or "
+                    "start a new run with --out"
                 )
     return lines
 

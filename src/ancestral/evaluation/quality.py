@@ -187,9 +187,16 @@ def parted(train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def floor_sets(count: int, train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The sets whose distance is the floor: at most `count` unseen rows, evenly chosen, and the seen ones."""
-    near, far = parted(train, unseen)
-    return far[evenly(count, len(far))], near
+    """The sets whose distance is the floor: at most `count` unseen rows, evenly chosen, and the seen ones.
+
+    Where nothing is held out, as many are taken out by chance, and the rest stays as large as it can be: coverage,
+    recall and density depend on the number of items of both sets.
+    """
+    if unseen is None:
+        order = randomness.permutation(len(train), 0, "halves", 0)
+        cut = min(count, len(train) // 2)
+        return train[order[:cut]], train[order[cut:]]
+    return unseen[evenly(count, len(unseen))], train
 
 
 def _warnings(samples: Set, train: Set, extractor: Extractor) -> Iterator[str]:

@@ -34,6 +34,11 @@ def fitting(model: Model, source: str, split: str) -> Data:
     try:
         found = data.open(source, **own.form, memory=config.memory, streaming=streaming, split=split)
     except InputError as error:
+        if source != config.source and "leave" in str(error):  # options that nobody here gave
+            made = f"{model.facts.codec.kind} items of {_sides(model.facts.shape)}"
+            raise InputError(
+                f"{source} cannot be made into {made}, which the model knows; give --data that can"
+            ) from None
         gone = source == own.source and "no such file" in str(error)
         hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
         raise InputError(f"{error}{hint}") from None

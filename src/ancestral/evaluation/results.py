@@ -20,7 +20,7 @@ def tree(quality: Quality, extractor: Extractor) -> dict[str, Any]:
     return {
         "extractor": {"name": extractor.name, "features": extractor.width},
         "titles": {name: extractor.title(kind) for name, kind in titles.items()},
-        "floor": "halves of the training data" if quality.halves else "held-out data",
+        "floor": "training data against the rest of it" if quality.halves else "held-out data",
         "distances": {name: _plain(found) for name, found in sets.items() if found is not None},
         "inception_score": _plain(quality.inception),
         "memorisation": {

@@ -26,12 +26,14 @@ class Own:
     def __call__(self, x: Tensor) -> Tensor:
         """The features (B, width) of x (B, C, *space) in [0, 1]. Raises InputError where the answer is another."""
         try:
-            answer = self.function(x.to(self.device))
-        except Exception as error:  # it may raise anything
+            answer = self.function(x.to(self.device, copy=True))  # which may work in place
+        except (Exception, SystemExit) as error:  # it may raise anything
             raise InputError(f"{self.name} failed: {type(error).__name__}: {one_line(error)}") from error
         if not isinstance(answer, Tensor) or answer.ndim != 2 or len(answer) != len(x) or answer.shape[1] == 0:
             got = f"of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
             raise InputError(f"{self.name} must answer {len(x)} items with a tensor ({len(x)}, d), not {got}")
+        if answer.is_complex():
+            raise InputError(f"{self.name} must answer with real numbers, not {answer.dtype}")
         if self.width and answer.shape[1] != self.width:
             raise InputError(f"{self.name} gave {self.width} features an item, and now {answer.shape[1]}")
         return answer
@@ -47,7 +49,7 @@ def load(name: str, shape: tuple[int, ...], device: torch.device) -> Own:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
     try:
         function = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # importing runs it
+    except (Exception, SystemExit) as error:  # importing runs it
         raise InputError(f"{name} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
     if not callable(function):
         raise InputError(f"{name} is a {type(function).__name__}, which cannot be called: name a function")
@@ -55,5 +57,9 @@ def load(name: str, shape: tuple[int, ...], device: torch.device) -> Own:
         function = function.eval().to(device)
     noise = (randomness.normal(shape, 0, "extractor", 0, range(2), device) / 4 + 0.5).clamp(0, 1)
     with torch.inference_mode():
-        width = Own(name, function, device, 0)(noise).shape[1]
-    return Own(name, function, device, width)
+        answer = Own(name, function, device, 0)(noise)
+    if not bool(answer.isfinite().all()):
+        raise InputError(f"{name} answers images of noise with NaN or infinite numbers")
+    if torch.equal(answer[0], answer[1]):
+        raise InputError(f"{name} answers two different items alike, so it cannot tell samples from data")
+    return Own(name, function, device, answer.shape[1])

@@ -33,6 +33,8 @@ SAMPLED = 4096
 """Pairs of items of which E g_ij² is taken, where all would be d² operations each."""
 PARTS, WAYS = 4, 5
 """Precision and recall are looked at in so many parts of the sets, so many times."""
+FEW = 200
+"""Items of a set below which its parts tell nothing of the whole."""
 
 
 class Estimate(NamedTuple):
@@ -134,15 +136,39 @@ def manifold(samples: Tensor, reference: Tensor, k: int = 5) -> dict[str, Estima
     """Precision, recall, density and coverage by name, of features (n, d) and (m, d).
 
     Nearest neighbours have no derivative. Both sets are cut into quarters at random: numbers of quarters vary with
-    four times the variance. Their items' own error, as if the balls of the other set were known, is the least.
+    four times the variance. Their items' own error, as if the balls of the other set were known, is the least. Of few
+    items that is far too little and a quarter holds hardly more than k: there a share has the error of as many throws,
+    which is more than it should be.
     """
     found = _manifold(samples, reference, k)
     variances = torch.stack([values.var() / len(values) for values in found])
-    if min(len(samples), len(reference)) // PARTS > k:
+    fewest = min(len(samples), len(reference))
+    if fewest < FEW:
+        variances = torch.maximum(variances, torch.stack([values.var() / fewest for values in found]))
+    if fewest // PARTS > k:
         ways = [_spread(samples, reference, k, way) for way in range(WAYS)]
         variances = torch.maximum(variances, torch.stack(ways).mean(0))
     names = zip(Manifold._fields, found, variances.tolist(), strict=True)
-    return {name: _estimate(float(values.mean()), variance, least=0) for name, values, variance in names}
+    return {
+        name: _estimate(float(values.mean()), variance, least=0)
+        if name == "density"
+        else _share(float(values.mean()), variance, fewest)
+        for name, values, variance in names
+    }
+
+
+def _share(value: float, variance: float, count: int) -> Estimate:
+    """A share in [0, 1] with Wilson's interval (1927), of as many throws as have this variance.
+
+    At 0 and 1, where the variance says nothing, of `count` throws, whose interval gives the error.
+    """
+    certain = variance == 0 or value in (0, 1)
+    throws = count if certain else value * (1 - value) / variance
+    square = NORMAL**2 / throws
+    middle = (value + square / 2) / (1 + square)
+    half = math.sqrt(square * (value * (1 - value) + square / 4)) / (1 + square)
+    error = max(math.sqrt(variance), half / NORMAL if certain else 0)
+    return Estimate(value, error, max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half)))
 
 
 def _spread(samples: Tensor, reference: Tensor, k: int, way: int) -> Tensor:
