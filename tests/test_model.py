@@ -40,7 +40,7 @@ def test_a_saved_model_samples_the_same_images(tmp_path):
     trainer = Trainer(tiny_config(steps=3), stripes(), "cpu")
     list(trainer.run())
     before = trainer.model()
-    before.save(tmp_path / "m.safetensors")
+    before.save(str(tmp_path / "m.safetensors"))
     after = ancestral.load(tmp_path / "m.safetensors", "cpu")
     assert torch.equal(before.sample(5, steps=4, seed=3), after.sample(5, steps=4, seed=3))
 

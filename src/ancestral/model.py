@@ -149,10 +149,10 @@ class Model:
             f"there is no class {text!r}; this model has {', '.join(classes)} (or 0 to {len(classes) - 1}, or none)"
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the model file, atomically. Raises OSError where it cannot be written."""
         metadata = describing(self.denoiser, self.config, self.facts, self.step, self.version)
-        storage.write_tensors(path, self.denoiser.net.state_dict(), metadata)
+        storage.write_tensors(Path(path), self.denoiser.net.state_dict(), metadata)
 
     def push(self, address: str, private: bool = False) -> str:
         """Upload the model file to hf://user/repo, which is made if need be, and return the URL of the repository.
