@@ -24,8 +24,13 @@ def trained(net, x, dtype, asked=True):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     "options",
-    [{"kernel_size": 3, "padding": 1}, {"kernel_size": 3, "stride": 2}, {"kernel_size": 1, "bias": False}],
-    ids=["same", "half", "without bias"],
+    [
+        {"kernel_size": 3, "padding": 1},
+        {"kernel_size": 3, "stride": 2},
+        {"kernel_size": 1, "bias": False},
+        {"kernel_size": 3, "dilation": 2, "groups": 4},
+    ],
+    ids=["same", "half", "without bias", "dilated, in groups"],
 )
 def test_under_autocast_it_is_pytorchs(dims, dtype, options):
     ours, theirs = CONV[dims](8, 16, **options), THEIRS[dims](8, 16, **options)

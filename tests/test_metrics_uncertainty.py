@@ -195,9 +195,10 @@ def test_intervals_end_where_numbers_do():
     x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
     assert uncertainty.frechet(x, x).low == 0
     assert uncertainty.kernel(x, x[:9]).low < 0  # KID has no such end
-    one = uncertainty.mean(torch.tensor([2.0]))
-    assert one.value == 2
-    assert math.isnan(one.error)
-    some = uncertainty.mean([0.0, 1.0, 1.0, 1.0])
+    one = uncertainty.share(1.0, 1)
+    assert one.value == 1
+    assert one.error > 0.2
+    some = uncertainty.share(0.75, 4)  # three of four
     assert some.error == pytest.approx(math.sqrt(0.25 / 4))
-    assert (some.low, some.high) == pytest.approx((0.75 - 1.96 * 0.25, 0.75 + 1.96 * 0.25))
+    for end in (some.low, some.high):  # Wilson's: 0.75 is 1.96 deviations of a mean of 3 throws away
+        assert abs(0.75 - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / 3))

@@ -7,3 +7,7 @@ traceback.
 
 class InputError(ValueError):
     """Bad input at a boundary: an option, a file, a folder, a checkpoint, a tensor of the wrong shape."""
+
+
+class UnsuitableError(InputError):
+    """An option of how data are read that these data cannot be given, which whoever did not give it should not read."""

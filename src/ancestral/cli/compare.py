@@ -232,8 +232,9 @@ def _samplers(options: Options, study: "Study", out: Path) -> None:
                 curves.setdefault(name, []).append(comparison.point(rung, found, train))
             except InputError as error:  # they are no numbers: so few steps, and it flies apart
                 notes.append(f"{name} has no number at {rung.passes} passes: {error}.")
-    doubts = (enough(min(study.count, len(train.values)), study.extractor.width), comparison.doubt(level.frechet))
-    notes += [doubt if doubt.endswith(".") else f"{doubt}." for doubt in doubts if doubt]
+    few = enough(min(study.count, len(train.values)), study.extractor.width)
+    notes += [f"{few}."] if few else []
+    notes += [doubt] if (doubt := comparison.doubt(level.frechet)) else []
     needed = {name: comparison.fewest(points, level.frechet.value) for name, points in curves.items()}
     tree = _tree(options, study, level, floor, curves, needed, notes)
     _show_samplers(tree, curves, needed, level, floor)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ancestral.data.codec import LARGEST
-from ancestral.errors import InputError
+from ancestral.errors import InputError, UnsuitableError
 
 CHUNK = 1024  # images at a time, so that temporaries stay far below the result
 DEPTHS = {8: torch.uint8, 16: torch.uint16}
@@ -68,7 +68,9 @@ class Conversion:
     def refuse(self, name: str) -> None:
         """Raise InputError if an option for images was given, for `name` holds points."""
         if (self.image_size, self.channels, self.bits) != (None, None, None):
-            raise InputError(f"{name} holds 2-D points, which have no image size, channels or bits: leave these out")
+            raise UnsuitableError(
+                f"{name} holds 2-D points, which have no image size, channels or bits: leave these out"
+            )
 
     def channels_of(self, grey: bool, transparent: bool) -> int:
         """Channels of the result, 1 or 3: a coloured background shines through grey but transparent images."""
@@ -97,7 +99,7 @@ class Conversion:
 
     def _check_space(self, dims: int) -> None:
         if dims != 2 and self.image_size is not None:
-            raise InputError(
+            raise UnsuitableError(
                 f"{dims}-D data is not resized: bring it to the size you want yourself, and leave --image-size out "
                 "(--image-size None)"
             )
@@ -110,12 +112,12 @@ class Conversion:
         if not images or have not in colours:
             if self.channels is None:
                 return have
-            raise InputError(
+            raise UnsuitableError(
                 f"data of {have} channels cannot be given {self.channels}: leave --channels out, or give {have}"
             )
         if self.channels not in (None, 1, 3):
             own = "" if have in (1, 3) else f"{have}, which keeps all as they are, "
-            raise InputError(
+            raise UnsuitableError(
                 f"images of {have} channels cannot be given {self.channels}: give {own}1 (grey) or 3 (RGB)"
             )
         return self.channels_of(grey=have <= 2, transparent=have in (2, 4))
@@ -123,7 +125,9 @@ class Conversion:
     def _dtype(self, have: torch.dtype) -> torch.dtype:
         """That of the result."""
         if self.bits is not None and have.is_floating_point:
-            raise InputError(f"floating-point data cannot be given {self.bits} bits: leave --bits out (--bits None)")
+            raise UnsuitableError(
+                f"floating-point data cannot be given {self.bits} bits: leave --bits out (--bits None)"
+            )
         return have if self.bits is None else DEPTHS[self.bits]
 
 

@@ -182,8 +182,12 @@ def parted(train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:
     """Seen and unseen rows: two halves where nothing is held out, by chance, since the order may be that of classes."""
     if unseen is not None:
         return train, unseen
-    order = randomness.permutation(len(train), 0, "halves", 0)
-    return train[order[::2]], train[order[1::2]]
+    shuffled = _by_chance(train)
+    return shuffled[::2], shuffled[1::2]
+
+
+def _by_chance(rows: Tensor) -> Tensor:
+    return rows[randomness.permutation(len(rows), 0, "halves", 0)]
 
 
 def floor_sets(count: int, train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -193,9 +197,8 @@ def floor_sets(count: int, train: Tensor, unseen: Tensor | None) -> tuple[Tensor
     recall and density depend on the number of items of both sets.
     """
     if unseen is None:
-        order = randomness.permutation(len(train), 0, "halves", 0)
-        cut = min(count, len(train) // 2)
-        return train[order[:cut]], train[order[cut:]]
+        shuffled, cut = _by_chance(train), min(count, len(train) // 2)
+        return shuffled[:cut], shuffled[cut:]
     return unseen[evenly(count, len(unseen))], train
 
 
@@ -238,15 +241,11 @@ def _classified(found: Quality, samples: Set, train: Set, held_out: Set | None) 
         classifier = probe.fit(train.features.values[known], train.labels[known])
     except InputError as error:
         return replace(found, notes=(*found.notes, f"The class accuracy is not known: {error}."))
-    right = (classifier.predict(samples.features.values) == samples.labels).double()
-    data, count = _share(classifier.accuracy, classifier.held_out), classifier.held_out
+    right = classifier.predict(samples.features.values) == samples.labels
+    accuracy, count = classifier.accuracy, classifier.held_out
     if held_out is not None and held_out.labels is not None and bool((held_out.labels >= 0).any()):
         named = held_out.labels >= 0
-        hits = (classifier.predict(held_out.features.values[named]) == held_out.labels[named]).double()
-        data, count = uncertainty.mean(hits), len(hits)
-    return replace(found, accuracy=Accuracy(uncertainty.mean(right), data, count))
-
-
-def _share(accuracy: float, count: int) -> Estimate:
-    """An accuracy on so many items."""
-    return uncertainty.mean(torch.arange(count).lt(round(accuracy * count)).double())
+        hits = classifier.predict(held_out.features.values[named]) == held_out.labels[named]
+        accuracy, count = float(hits.double().mean()), len(hits)
+    own = uncertainty.share(float(right.double().mean()), len(right))
+    return replace(found, accuracy=Accuracy(own, uncertainty.share(accuracy, count), count))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ancestral import data
 from ancestral.data import Data, Dataset, Streamed
-from ancestral.errors import InputError
+from ancestral.errors import InputError, UnsuitableError
 from ancestral.evaluation.likelihood import labels_for
 from ancestral.model import Model
 
@@ -33,12 +33,10 @@ def fitting(model: Model, source: str, split: str) -> Data:
     streaming = config.streaming and source == config.source
     try:
         found = data.open(source, **own.form, memory=config.memory, streaming=streaming, split=split)
+    except UnsuitableError as error:  # nobody here gave such options
+        made = f"{model.facts.codec.kind} items of {_sides(model.facts.shape)}"
+        raise InputError(f"{source} cannot be made into {made}, which the model knows; give --data that can") from error
     except InputError as error:
-        if source != config.source and "leave" in str(error):  # options that nobody here gave
-            made = f"{model.facts.codec.kind} items of {_sides(model.facts.shape)}"
-            raise InputError(
-                f"{source} cannot be made into {made}, which the model knows; give --data that can"
-            ) from None
         gone = source == own.source and "no such file" in str(error)
         hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
         raise InputError(f"{error}{hint}") from None

@@ -15,7 +15,6 @@ again, from less than one item a feature up to many, near and far.
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -152,16 +151,19 @@ def manifold(samples: Tensor, reference: Tensor, k: int = 5) -> dict[str, Estima
     return {
         name: _estimate(float(values.mean()), variance, least=0)
         if name == "density"
-        else _share(float(values.mean()), variance, fewest)
+        else share(float(values.mean()), fewest, variance)
         for name, values, variance in names
     }
 
 
-def _share(value: float, variance: float, count: int) -> Estimate:
-    """A share in [0, 1] with Wilson's interval (1927), of as many throws as have this variance.
+def share(value: float, count: int, variance: float | None = None) -> Estimate:
+    """A share in [0, 1] of `count` items, with Wilson's interval (1927), of as many throws as have this variance.
 
-    At 0 and 1, where the variance says nothing, of `count` throws, whose interval gives the error.
+    The variance is that of independent items unless given. At 0 and 1, where it says nothing, the interval is that of
+    `count` throws, and gives the error.
     """
+    if variance is None:
+        variance = value * (1 - value) / max(1, count - 1)
     certain = variance == 0 or value in (0, 1)
     throws = count if certain else value * (1 - value) / variance
     square = NORMAL**2 / throws
@@ -177,12 +179,6 @@ def _spread(samples: Tensor, reference: Tensor, k: int, way: int) -> Tensor:
     theirs = randomness.permutation(len(reference), 0, "quarters", 2 * way + 1)
     parts = [_manifold(samples[mine[i::PARTS]], reference[theirs[i::PARTS]], k) for i in range(PARTS)]
     return torch.stack([torch.stack([values.mean() for values in part]) for part in parts]).var(0) / PARTS
-
-
-def mean(values: Tensor | Sequence[float], least: float = -math.inf) -> Estimate:
-    """The mean of values (n,), which is never below `least`."""
-    row = torch.as_tensor(values, dtype=torch.float64)
-    return _estimate(float(row.mean()), float(row.var() / len(row)) if len(row) > 1 else math.nan, least)
 
 
 def _estimate(value: float, variance: float, least: float = -math.inf) -> Estimate:

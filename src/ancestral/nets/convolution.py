@@ -28,8 +28,8 @@ class _Once(_Base):
             and torch.is_grad_enabled()
             and not torch.compiler.is_compiling()
         ):
-            dtype = torch.get_autocast_dtype(where)
-            out: Tensor = _Convolve.apply(input, weight, bias, self.stride, self.padding, dtype)  # type: ignore[no-untyped-call]
+            settings = (self.stride, self.padding, self.dilation, False, self.output_padding, self.groups)
+            out: Tensor = _Convolve.apply(input, weight, bias, settings, torch.get_autocast_dtype(where))  # type: ignore[no-untyped-call]
             return out
         return super()._conv_forward(input, weight, bias)
 
@@ -55,17 +55,14 @@ class _Convolve(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        stride: tuple[int, ...],
-        padding: tuple[int, ...],
+        settings: tuple[Any, ...],
         dtype: torch.dtype,
     ) -> Tensor:
-        ctx.settings = (stride, padding, (1,) * len(stride), False, (0,) * len(stride), 1)
-        ctx.of = x.dtype
-        ctx.biased = bias is not None
+        ctx.settings, ctx.of, ctx.biased = settings, x.dtype, bias is not None
         x = x.to(dtype)
         ctx.save_for_backward(x, weight)
         bias = None if bias is None else bias.to(dtype)
-        return torch.convolution(x, weight.to(dtype), bias, *ctx.settings)
+        return torch.convolution(x, weight.to(dtype), bias, *settings)
 
     @staticmethod
     @once_differentiable
@@ -77,4 +74,4 @@ class _Convolve(torch.autograd.Function):
             gradient, x, weight.to(x.dtype), weight.shape[:1] if ctx.biased else None, *ctx.settings, wanted
         )
         dw, db = (None if each is None else each.to(weight.dtype) for each in (dw, db))
-        return None if dx is None else dx.to(ctx.of), dw, db, None, None, None
+        return None if dx is None else dx.to(ctx.of), dw, db, None, None
