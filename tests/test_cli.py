@@ -232,6 +232,27 @@ def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
     assert "Already at step 6 of 6" in call(capsys, "train", "points", "--resume", "--out", tmp_path / "b")[1]
 
 
+@pytest.mark.parametrize("left", ["the model before", "half of a model", "no model"])
+def test_resume_gives_the_model_that_a_kill_after_the_last_checkpoint_cost(capsys, tmp_path, left):
+    begin = ("train", "points", "--batch-size", "4", "--save-every", "3", "--out", tmp_path / "a")
+    assert call(capsys, *begin, "--steps", "3")[0] == 0
+    model = tmp_path / "a" / "model.safetensors"
+    before = model.read_bytes()
+    assert call(capsys, *begin, "--steps", "6", "--resume")[0] == 0
+    whole = ancestral.load(model)
+    model.write_bytes(before if left == "the model before" else model.read_bytes()[:999])
+    if left == "no model":
+        model.unlink()
+    assert "Already at step 6 of 6" in call(capsys, *begin, "--steps", "6", "--resume")[1]
+    again = ancestral.load(model)
+    assert again.step == 6
+    for mine, other in zip(again.denoiser.parameters(), whole.denoiser.parameters(), strict=True):
+        assert torch.equal(mine, other)
+    content = model.read_bytes()
+    call(capsys, *begin, "--steps", "6", "--resume")
+    assert model.read_bytes() == content  # what is there is left alone
+
+
 def test_resume_begins_a_run_where_there_is_none(capsys, tmp_path):
     code, _, _ = call(
         capsys, "train", "points", "--steps", "1", "--batch-size", "4", "--resume", "--out", tmp_path / "new"

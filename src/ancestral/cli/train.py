@@ -157,6 +157,8 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
         for line in [*_opening(trainer, dataset, folder), *changes, *wrong]:
             console.print(line, soft_wrap=True)
         if trainer.step >= config.train.steps:
+            if not folder.publishes(trainer.step):
+                trainer.save(folder)
             console.print(f"Already at step {trainer.step} of {config.train.steps}; more --steps go on.")
             return 0
         finished = fit(trainer, folder, console)

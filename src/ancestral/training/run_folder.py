@@ -86,6 +86,13 @@ class RunFolder:
                 f"all in {self.checkpoints} is gone, so the run cannot go on; give --out another name to start anew"
             )
 
+    def publishes(self, step: int) -> bool:
+        """Whether the model file is that of this step. One may be killed after a checkpoint, before its model."""
+        try:
+            return storage.read_metadata(self.model).get("step") == str(step)
+        except InputError:
+            return False
+
     def tidy(self) -> None:
         """Remove what a killed process left half-written."""
         for path in [*self.path.glob(".*-*"), *self.checkpoints.glob(".*-*"), *self.samples.glob(".*-*")]:
