@@ -57,6 +57,7 @@ def likelihood_tree():
     return {
         "model": {"step": 600, "sha256": "abc"},
         "data": {"source": "/home/me/photos", "split": "train", "images": 64, "of": 500, "notes": []},
+        "settings": {"T": 1000, "variance": "large", "clip": True, "decoder": "exact", "passes": 60},
         "bits_per_dim": {"total": mean},
     }
 
@@ -103,7 +104,8 @@ def test_the_card_tells_what_was_measured():
                  "90.0 ± 1.0 % of samples are taken", "50 % of samples are nearer to a training item than 95 %",
                  "cannot be told; the median distance to the nearest of 60 is 4", "half of the training data stands in",
                  "-1.50 of 255 levels apart, 4.0 standard errors", "samples 3; training data 4 |",
-                 "3.456 ± 0.020", "- A note of the data.",
+                 "3.456 ± 0.020", "large variance, clipped, exact decoder; 60 passes for T = 1,000",
+                 "target x0, x\\_0 clipped in the loss", "- A note of the data.",
                  "- A note of the samples.", "64 of 500 of photos, train split"):  # fmt: skip
         assert part in text, part
     assert "/home/me" not in text

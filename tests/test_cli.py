@@ -232,6 +232,17 @@ def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
     assert "Already at step 6 of 6" in call(capsys, "train", "points", "--resume", "--out", tmp_path / "b")[1]
 
 
+def test_a_resumed_run_has_no_numbers_of_the_model_before_on_its_card(capsys, tmp_path):
+    folder, card = str(tmp_path / "a"), tmp_path / "a" / "README.md"
+    call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--width", "16", "--out", folder)
+    assert not card.exists()
+    code = call(capsys, "evaluate", folder, "--likelihood", "-n", "3", "--passes", "2", "--ode")[0]
+    assert (code, "## Likelihood" in card.read_text()) == (0, True)
+    call(capsys, "train", "points", "--steps", "3", "--resume", "--out", folder)
+    assert "trained for 3 steps" in card.read_text()
+    assert "## Likelihood" not in card.read_text()
+
+
 @pytest.mark.parametrize("left", ["the model before", "half of a model", "no model"])
 def test_resume_gives_the_model_that_a_kill_after_the_last_checkpoint_cost(capsys, tmp_path, left):
     begin = ("train", "points", "--batch-size", "4", "--save-every", "3", "--out", tmp_path / "a")

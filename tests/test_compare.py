@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,14 +75,26 @@ def test_a_run_differs_from_itself_by_nothing(run, model_run, options, files, tm
     text = run("compare", model_run, model_run, *options, "--out", tmp_path / "both")
     tree = compared(tmp_path / "both")
     assert tree["runs"][0] == tree["runs"][1]
-    bits = json.loads((model_run / "evaluation" / "likelihood.json").read_text())["bits_per_dim"]["total"]
-    assert tree["runs"][0]["bits_per_dim"] == bits
+    likelihood = json.loads((model_run / "evaluation" / "likelihood.json").read_text())
+    assert tree["runs"][0]["bits_per_dim"] == likelihood["bits_per_dim"]["total"] | likelihood["settings"]
     assert set(tree["best"].values()) == {None}
     assert " *" not in text.replace("* better", "")
     with Image.open(tmp_path / "both" / "compare.png") as image:
         middle = image.width // 2
         left, right = (image.crop((x, 0, x + middle - 8, image.height)) for x in (0, middle + 8))
         assert left.tobytes() == right.tobytes()
+
+
+def test_bounds_that_differ_are_told(run, model_run, options, files, tmp_path):  # noqa: F811
+    other = tmp_path / "other"
+    shutil.copytree(model_run, other)
+    for folder, variance in ((model_run, "large"), (other, "small")):
+        run("evaluate", folder, "--likelihood", "-n", 3, "--passes", 2, "--data", files / "train.npz",
+            "--variance", variance)  # fmt: skip
+    text = run("compare", model_run, other, *options, "--out", tmp_path / "both")
+    assert any(line.split()[:1] == ["of"] for line in text.splitlines())  # the rest is folded into columns
+    runs = compared(tmp_path / "both")["runs"]
+    assert [run["bits_per_dim"]["variance"] for run in runs] == ["large", "small"]
 
 
 def test_image_i_stands_beside_image_i():
@@ -102,7 +115,7 @@ def test_the_best_is_marked_only_beyond_the_error():
     assert Row("FD", (Number(10, 1), None), sign=-1).best is None
 
 
-def test_bits_of_other_items_have_no_rank():
+def test_bits_of_other_items_or_bounds_have_no_rank():
     tree = {
         "titles": {"frechet": "FD", "kernel": "KID"},
         "model": {"step": 1},
@@ -113,15 +126,21 @@ def test_bits_of_other_items_have_no_rank():
         },
     }
 
-    def likelihood(source, bits):
+    def likelihood(bits, source="one", **changes):
         items = {"source": source, "split": "test", "images": 9, "of": 9}
-        return {"data": items, "bits_per_dim": {"total": {"mean": bits, "standard_error": 0.1}}}
+        settings = {"T": 10, "variance": "large", "clip": True, "decoder": "exact", "passes": None, **changes}
+        return {
+            "data": items,
+            "settings": settings,
+            "bits_per_dim": {"total": {"mean": bits, "standard_error": 0.1}},
+        }
 
-    def best(*sources):
-        likelihoods = [likelihood(source, bits) for source, bits in zip(sources, (3, 2), strict=True)]
+    def best(**changes):
+        likelihoods = [likelihood(3), likelihood(2, **changes)]
         return next(row for row in comparison.rows([tree, tree], likelihoods, [1, 1]) if row.title == "bits/dim").best
 
-    assert (best("one", "one"), best("one", "two")) == (1, None)
+    assert best() == best(passes=5) == 1
+    assert [best(source="two"), best(variance="small"), best(clip=False), best(decoder="tanh")] == [None] * 4
 
 
 # -- samplers ---------------------------------------------------------------------------------------------------------

@@ -200,7 +200,8 @@ def test_files_and_words(run, tiny_run, images):
     text = run("evaluate", tiny_run.path, "--likelihood", "-n", 6, "--passes", 8, "--data", images, "--ode",
                "--ode-steps", 3)  # fmt: skip
     folder = tiny_run.path / "evaluation"
-    assert text.splitlines()[-2:] == [str(folder / "likelihood.json"), str(folder / "likelihood.png")]
+    names = (folder / "likelihood.json", folder / "likelihood.png", tiny_run.path / "README.md")
+    assert text.splitlines()[-3:] == [str(path) for path in names]
     assert "6 of 40 images of stripes, train split" in text
     assert "8 passes for T = 1000" in text
     assert "told the class of each image" in text

@@ -183,6 +183,18 @@ def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
     kept.write(range(9, 12), torch.zeros(3, 1, 4, 4, dtype=torch.uint8))  # of another shape
     assert kept.read(20) is None
     assert kept.missing(20, 8) == [range(4), range(9, 12)]
+    kept.write(range(9, 12), whole[9:12])
+    kept.write(range(4), whole[:4])
+    path = kept.folder / names[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # a byte of an image, which the disk got wrong
+    path.write_bytes(content)
+    assert kept.read(20) is None
+    assert kept.missing(20, 8) == [range(4)]
+    path.mkdir()
+    with pytest.raises(InputError, match="is a folder where samples are kept; move it away"):
+        kept.missing(20, 8)
+    path.rmdir()
     assert json.loads((kept.folder / "recipe.json").read_text())["sampler"] == "a sampler"
 
 

@@ -119,9 +119,9 @@ def others(tree: Mapping[str, Any]) -> dict[str, str]:
 def _memorised(near: Mapping[str, Any]) -> str:
     if "share" not in near:
         return f"cannot be told; the median distance to the nearest of {near['among']:,} is {near['median']:.4g}"
-    share, expected, error = near["share"], near["expected"], near["error"]
+    share, expected, error = percent(near["share"], near.get("share_error")), near["expected"], near["error"]
     return (
-        f"{percent(share)} of samples are nearer to a training item than {percent(1 - expected)} of unseen ones are; "
+        f"{share} of samples are nearer to a training item than {percent(1 - expected)} of unseen ones are; "
         f"without memorisation {percent(expected, error)}"
     )
 
@@ -131,12 +131,23 @@ def about_likelihood(tree: Mapping[str, Any]) -> dict[str, str]:
     data, bits = tree["data"], tree["bits_per_dim"]
     found = {
         "data": f"{data['images']:,} of {data['of']:,} of {short(str(data['source']))}, {data['split']} split",
+        "bound": bound(tree),
         "bound, bits/dim": number(bits["total"]["mean"], bits["total"]["standard_error"]),
     }
     if "ode" in tree:
-        ode = tree["ode"]["bits_per_dim"]
+        ode, probes = tree["ode"]["bits_per_dim"], tree["settings"]["probes"]
+        divergence = f"{probes} probe{'s' * (probes != 1)}" if probes else "exact divergence"
+        found["probability flow"] = f"{tree['settings']['ode_steps']} steps, {divergence}, not clipped"
         found["probability flow, bits/dim"] = number(ode["mean"], ode["standard_error"])
     return found
+
+
+def bound(tree: Mapping[str, Any]) -> str:
+    """What a bound is of: other variances, clipping or decoders make another number."""
+    settings, T = tree["settings"], tree["settings"]["T"]
+    clipped = "clipped" if settings["clip"] else "not clipped"
+    passes = T if settings["passes"] is None else min(T, settings["passes"])
+    return f"{settings['variance']} variance, {clipped}, {settings['decoder']} decoder; {passes:,} passes for T = {T:,}"
 
 
 def short(source: str) -> str:

@@ -166,6 +166,7 @@ def _training(about: About) -> dict[str, str]:
         "average of the weights": f"{train.ema:g}",
         "network": f"width {net.width}{levels}, {net.blocks} blocks, patch {net.patch}, dropout {net.dropout:g}",
         "process": f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}"
+        + (", x_0 clipped in the loss" if process.clip else "")
         + (", learned variance" if process.learned_variance else ""),
         "times and weighting": f"{train.times}, {train.weighting}",
         "precision": train.precision,

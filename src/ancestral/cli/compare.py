@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,9 +145,13 @@ def _runs(options: Options, studies: list["Study"], out: Path) -> None:
         likelihoods.append(card.read(home(run) / "evaluation", study.recipe.model).likelihood)
         parameters.append(sum(parameter.numel() for parameter in model.denoiser.parameters()))
     table = comparison.rows(trees, likelihoods, parameters)
-    _show_runs(options.runs, trees, table)
+    _show_runs(options.runs, trees, likelihoods, table)
     runs = [
-        {**tree, "parameters": count, "bits_per_dim": None if known is None else known["bits_per_dim"]["total"]}
+        {
+            **tree,
+            "parameters": count,
+            "bits_per_dim": None if known is None else {**known["bits_per_dim"]["total"], **known["settings"]},
+        }
         for tree, count, known in zip(trees, parameters, likelihoods, strict=True)
     ]
     best = {row.title: None if row.best is None else options.runs[row.best] for row in table}
@@ -157,7 +161,12 @@ def _runs(options: Options, studies: list["Study"], out: Path) -> None:
     print(out / "compare.json", out / "compare.png", sep="\n")
 
 
-def _show_runs(names: Sequence[str], trees: list[dict[str, Any]], rows: "Sequence[Row]") -> None:
+def _show_runs(
+    names: Sequence[str],
+    trees: list[dict[str, Any]],
+    likelihoods: Sequence[Mapping[str, Any] | None],
+    rows: "Sequence[Row]",
+) -> None:
     from rich.table import Table
 
     from ancestral.card import found as words
@@ -170,6 +179,8 @@ def _show_runs(names: Sequence[str], trees: list[dict[str, Any]], rows: "Sequenc
         table.add_column(name, justify="right", overflow="fold")
     if len({one["samples"] for one in own}) > 1:
         table.add_row("samples", *(one["samples"] for one in own), "")
+    bounds = ["–" if tree is None else f"{words.about_likelihood(tree)['data']}: {words.bound(tree)}"
+              for tree in likelihoods]  # fmt: skip
     for row in rows:
         tell = words.percent if row.title == "class accuracy" else words.number if row.sign else _count
         if row.title == "bits/dim":
@@ -179,6 +190,8 @@ def _show_runs(names: Sequence[str], trees: list[dict[str, Any]], rows: "Sequenc
             for place, value in enumerate(row.values)
         ]
         table.add_row(row.title, *cells, "" if row.floor is None else tell(*row.floor))
+        if row.title == "bits/dim" and len(set(bounds)) > 1:
+            table.add_row("of", *bounds, "")
     same = {name: text for name, text in own[0].items() if all(one.get(name) == text for one in own)}
     facts = Table(show_header=False, box=None)
     facts.add_column(style="bold")

@@ -80,16 +80,11 @@ def _evaluate(options: Options, engine: "Engine", command: str) -> int:
 
 def _tell(options: Options, model: "Model", folder: Path, out: Path) -> None:
     """Bring the model card and the page of the run up to date."""
-    from ancestral import card, hub, report, storage
+    from ancestral import hub, report
+    from ancestral.card import FOLDER
+    from ancestral.cli import card
 
-    assert model.file is not None
-    if options.samples or (folder / card.NAME).exists():
-        place = options.run if hub.is_address(options.run) else card.FOLDER
-        about = model.about(folder.absolute().name, place)
-        if card.write(folder, card.card(about, card.read(out, storage.sha256(model.file)))):
-            print(folder / card.NAME)
-        else:
-            print(f"{folder / card.NAME} is left as it is, since it is your own; move it away for a new one")
+    card.tell(model, folder, options.run if hub.is_address(options.run) else FOLDER, out)
     if report.update_page(folder):
         print(folder / report.PAGE)
 

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         "classes": ", ".join(facts.classes) or "none",
         "network": f"{sum(p.numel() for p in model.denoiser.parameters()):,} parameters, width {config.net.width}",
         "schedule": f"{schedule.spec['name']}, T = {schedule.steps}; x_T has {float(schedule.signal[-1]):.2g} of x_0",
-        "target": model.denoiser.target.name,
+        "target": model.denoiser.target.name + (", x_0 clipped in the loss" if config.process.clip else ""),
         "mean": " ".join(str(value) for value in facts.mean) or "not kept",
         "file": f"{path.stat().st_size / 1e6:.1f} MB, written by ancestral {model.version}",
     }

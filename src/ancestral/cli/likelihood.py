@@ -135,27 +135,25 @@ def _show(
 ) -> None:
     from rich.table import Table
 
+    from ancestral.card import found as words
     from ancestral.data.arrays import NAMES
     from ancestral.evaluation import Mean
 
     out = console()
     found = {name: Mean(**values) for name, values in tree["bits_per_dim"].items()}
-    asked = len(points)
-    how = f"{options.variance} variance, {'clipped' if options.clip else 'not clipped'}, {options.decoder} decoder"
     kind, n = NAMES.get(len(dataset.shape) - 1, "points"), tree["data"]["images"]
     table = Table(show_header=False, box=None)
     table.add_column(style="bold")
     table.add_row("data", f"{n:,} of {len(dataset):,} {kind} of {dataset.name}, {options.split} split")
-    table.add_row("bound", f"{how}; {asked} passes for T = {model.denoiser.schedule.steps}")
+    table.add_row("bound", words.bound(tree))
     table.add_row("L_T", f"{_shown(found['L_T'])} bits/dim")
     table.add_row("Σ L_t", f"{_shown(found['L_t'])} bits/dim, t = 2..T")
     table.add_row("L_0", f"{_shown(found['L_0'])} bits/dim")
     table.add_row("total", f"{_shown(found['total'])} bits/dim")
     if options.ode:
-        divergence = f"{options.probes} probe{'s' * (options.probes != 1)}" if options.probes else "exact divergence"
         nats = "" if model.facts.codec.level else f" ({_shown(Mean(**tree['ode']['nats']))} nats)"
         bits = _shown(Mean(**tree["ode"]["bits_per_dim"]))
-        table.add_row("ODE", f"{bits} bits/dim{nats}, {options.ode_steps} steps, {divergence}, not clipped")
+        table.add_row("ODE", f"{bits} bits/dim{nats}, {words.about_likelihood(tree)['probability flow']}")
     out.print(table)
     times = Table(box=None)
     for name in ("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{f' ({unit})' if unit[0] == '0' else ''}"):

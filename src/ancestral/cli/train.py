@@ -131,6 +131,9 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     from rich.console import Console
 
     from ancestral import data
+    from ancestral import model as models
+    from ancestral.card import FOLDER, NAME
+    from ancestral.cli import card
     from ancestral.device import keep_freed_memory
     from ancestral.model import sampler_for
     from ancestral.training import Trainer, trackers
@@ -171,6 +174,8 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
         console.print(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}", soft_wrap=True)
         return 0
     console.print(f"Trained {trainer.step} steps: {folder.model}", soft_wrap=True)
+    if main and (folder.path / NAME).exists():  # its numbers are of the model before
+        card.tell(models.load(folder.model, "cpu"), folder.path, FOLDER, folder.path / "evaluation")
     picture = folder.samples / f"{trainer.step:06d}.png"
     seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
     console.print(

@@ -59,7 +59,7 @@ def rows(
 ) -> list[Row]:
     """The table of runs, from the trees of their samples.json and likelihood.json and their numbers of parameters.
 
-    Bits/dim are of no rank where they are not of the same items.
+    Bits/dim are of no rank where they are not of the same items by the same bound.
     """
     first, found = trees[0], []
     titles = {"frechet": first["titles"]["frechet"], "kernel": first["titles"]["kernel"]}
@@ -83,8 +83,9 @@ def rows(
 
 
 def _items(tree: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Of what items a likelihood is."""
-    return tuple(tree["data"].get(name) for name in ("source", "split", "images", "of"))
+    """Of what items a likelihood is, and by which bound."""
+    settings = (tree["settings"][name] for name in ("variance", "clip", "decoder"))
+    return (*(tree["data"].get(name) for name in ("source", "split", "images", "of")), *settings)
 
 
 def _number(tree: Mapping[str, Any], value: str = "value", error: str = "error") -> Number | None:

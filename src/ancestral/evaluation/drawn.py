@@ -64,6 +64,8 @@ class Drawn:
         found = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             match = NAME.fullmatch(path.name)
+            if path.is_dir():
+                raise InputError(f"{path} is a folder where samples are kept; move it away")
             if match and int(match[1]) <= int(match[2]):
                 try:
                     storage.read_metadata(path)
@@ -88,7 +90,7 @@ class Drawn:
     def write(self, part: range, items: Tensor) -> None:
         """Keep items `part`, decoded. Raises OSError where they cannot be written."""
         path = self.folder / f"{part.start:06d}-{part.stop - 1:06d}.safetensors"
-        storage.write_tensors(path, {"items": items}, {})
+        storage.write_tensors(path, {"items": items}, {"sha256": _digest(items)})
 
     def read(self, n: int) -> Tensor | None:
         """Items 0..n−1 (n, *shape), decoded; None where some are not there. What is not as it should be is removed."""
@@ -96,12 +98,19 @@ class Drawn:
         for part, path in self.parts().items():
             if part.start >= n:
                 continue
-            held = storage.read_tensors(path)[0].get("items")
-            if held is None or held.shape != (len(part), *self.shape) or held.dtype != self.dtype:
+            tensors, facts = storage.read_tensors(path)
+            held = tensors.get("items")
+            whole = held is not None and held.shape == (len(part), *self.shape) and held.dtype == self.dtype
+            if held is None or not whole or facts.get("sha256") != _digest(held):
                 path.unlink(missing_ok=True)
                 continue
             items[part.start : part.stop] = held[: n - part.start]
         return None if self.missing(n, n) else items
+
+
+def _digest(items: Tensor) -> str:
+    """Of the bytes, so that one that a disk got wrong is noticed."""
+    return hashlib.sha256(items.contiguous().numpy().data).hexdigest()
 
 
 def draw(model: Model, sampler: Sampler, recipe: Recipe, drawn: Drawn, parts: Iterable[range]) -> Iterator[float]:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from ancestral.evaluation.quality import Nearness, Quality
+from ancestral.metrics import uncertainty
 from ancestral.metrics.colour import Colour, Drift
 from ancestral.metrics.extractors import Extractor
 
@@ -44,7 +45,13 @@ def _near(near: Nearness) -> dict[str, Any]:
     found: dict[str, Any] = {"among": near.among, "median": float(distance.median())}
     if near.judged is not None:
         share, error, expected, threshold = near.judged[:4]
-        found |= {"share": share, "expected": expected, "error": error, "threshold": threshold * near.scale}
+        found |= {
+            "share": share,
+            "share_error": uncertainty.share(share, len(distance)).error,
+            "expected": expected,
+            "error": error,
+            "threshold": threshold * near.scale,
+        }
     rows = closest(near)
     found["closest"] = [
         {"sample": row, "training_item": int(near.samples.index[row]), "distance": float(distance[row])} for row in rows

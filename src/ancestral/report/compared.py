@@ -18,6 +18,7 @@ WIDE = 20
 """Distances that differ by such a factor are drawn on a logarithmic axis."""
 COLOURS = (
     "#1f5fa8", "#14868c", "#d1741a", "#e0a63c", "#bf2c44", "#4f8a2a", "#7a3e9d", "#b07cc6", "#8a5a3b", "#666d75",
+    "#e0709f", "#35b26f",
 )  # fmt: skip
 MARKS = "osD^vP"
 
