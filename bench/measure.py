@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from ancestral.report.environment import environment
+from ancestral.report.environment import environment, instructions
 from ancestral.report.files import write_json
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-"""One JSON of each part and kind of device, committed: docs/benchmarks.md is made of them."""
+"""One JSON of each part and kind of processor, committed: docs/benchmarks.md is made of them."""
 OUT = HERE / "out"
 """Samples, pictures and logs; not committed."""
 PACKAGES = ("torch", "diffusers", "denoising-diffusion-pytorch", "ema-pytorch", "accelerate", "numpy")
@@ -110,9 +110,19 @@ def where(device: torch.device) -> dict[str, Any]:
     }
 
 
+def file(part: str, device: torch.device) -> Path:
+    """bench/results/PART.KIND.json, where KIND is cuda, or the instructions of the CPU (cpu-avx2, cpu-avx512-bfloat16):
+    they make a factor of four, so what was measured on one kind is not replaced from another, nor compared with it.
+    """
+    kind = device.type
+    if kind == "cpu":
+        kind += "-" + instructions().lower().replace(",", "").replace(" ", "-")
+    return RESULTS / f"{part}.{kind}.json"
+
+
 def write(part: str, device: torch.device, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Path:
-    """Write bench/results/PART.DEVICE.json."""
-    path = RESULTS / f"{part}.{device.type}.json"
+    """Write the file of a part."""
+    path = file(part, device)
     write_json(path, {"part": part, **where(device), "settings": settings, "rows": rows})
     print(path, flush=True)
     return path
@@ -122,7 +132,7 @@ def record(part: str, row: dict[str, Any] | None = None, key: Sequence[str] = ()
     """The rows of a part whose rows are measured one by one, on the CPU; `row`, if given, first takes the place of the
     one with the same `key`, or comes last, with the date and the threads of its own.
     """
-    path = RESULTS / f"{part}.cpu.json"
+    path = file(part, torch.device("cpu"))
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
     if row is not None:
         facts = {**where(torch.device("cpu")), "threads": threads}

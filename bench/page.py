@@ -37,7 +37,7 @@ TITLES = {
 
 
 def read(folder: Path = RESULTS) -> dict[str, Result]:
-    """What there is, by "part.device"."""
+    """What there is, by "part.kind" of processor."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
@@ -51,11 +51,12 @@ def page(results: Mapping[str, Result]) -> str:
         for device, name in DEVICES.items():
             if device == "cuda" and part in ("start", "quality"):
                 continue
-            result = results.get(f"{part}.{device}")
-            if result is None:
+            here = [result for kind, result in results.items() if kind.startswith(f"{part}.{device}")]
+            for result in here:
+                title = f"**On {result['machine'].get('GPU', result['machine']['processor'])}**"
+                lines += [title, "", *SECTIONS[part](result["rows"]), "", f"{name}: {place(result)}", ""]
+            if not here:
                 lines += [f"{name}: {MISSING}.", ""]
-                continue
-            lines += [*SECTIONS[part](result["rows"]), "", f"{name}: {place(result)}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

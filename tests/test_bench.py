@@ -49,7 +49,7 @@ def asked(part, *words):
     part.add_options(parser)
     part.run(parser.parse_args([*words, "--threads", "1"]))
     name = part.__name__.removeprefix("parts.")
-    return json.loads((measure.RESULTS / f"{name}.cpu.json").read_text(encoding="utf-8"))
+    return json.loads(measure.file(name, torch.device("cpu")).read_text(encoding="utf-8"))
 
 
 # arithmetic
@@ -352,6 +352,21 @@ def test_the_page_says_where_and_when(monkeypatch):
     assert "| import x | 1.50 (1.25 to 2.00) |" in text
     for fact in (facts["machine"]["processor"], f"torch {torch.__version__}", facts["date"]):
         assert fact in text
+
+
+def test_what_was_measured_on_another_kind_of_processor_stands_beside_it(monkeypatch):
+    files = set()
+    for instructions in ("AVX2", "AVX512, bfloat16"):
+        monkeypatch.setattr(measure, "instructions", lambda instructions=instructions: instructions)
+        for seconds in (2.0, 1.0):  # a later run on the same kind takes the place of the earlier
+            row = {"what": instructions, "seconds": {"median": seconds, "low": seconds, "high": seconds, "rounds": 1}}
+            files.add(measure.write("start", torch.device("cpu"), {}, [row]).name)
+    assert files == {"start.cpu-avx2.json", "start.cpu-avx512-bfloat16.json"}
+    text = section(page.page(page.read(measure.RESULTS)), "Start")
+    for instructions in ("AVX2", "AVX512, bfloat16"):
+        assert f"| {instructions} | 1.00 (1.00 to 1.00) |" in text
+    assert text.count("**On ") == 2
+    assert "not measured" not in text
 
 
 def test_several_seeds_are_one_row_with_their_span():

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ancestral.nets import norm
 from ancestral.nets.layers import ATTEND_WHOLE, attend
 from ancestral.nets.norm import GroupNorm
 
@@ -35,6 +36,15 @@ def results(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
 def test_it_is_group_norm_and_swish(shape: tuple[int, ...], groups: int, swish: bool) -> None:
     x = 3 + 2 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ours, theirs = pair(groups, 24, swish)
+    for mine, other in zip(results(ours, x), results(theirs, x), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("few", [1, 24 * 30 * 2])
+def test_parts_of_a_batch_make_the_whole(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = 3 + 2 * torch.randn(5, 24, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ours, theirs = pair(6, 24, swish=True)
+    monkeypatch.setattr(norm, "FEW", few)
     for mine, other in zip(results(ours, x), results(theirs, x), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 

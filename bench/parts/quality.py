@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train and judge each in a process of its own, and put its row into results/quality.cpu.json."""
+    """Train and judge each in a process of its own, and record its row."""
     threads = options.threads or 1
     torch.set_num_threads(threads)  # of the floor, too: linear algebra by two threads crawls where one has to wait
     for name in options.data:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ancestral.device import keep_freed_memory
+from ancestral.device import keep_freed_memory, pick_dtype
 from flops import Peak, of_network
 from measure import alternate, paired, pick_device, spread, waiter, write
 from peers.paper import PAPERS, Setting, network
@@ -80,7 +80,7 @@ def measure(options: argparse.Namespace, batch: int, compiled: bool, device: tor
                 if mine is not None and name != "ancestral":
                     row["ratio"] = paired(theirs, mine)
                 rows.append(row)
-    default = "bf16" if device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() else "fp32"
+    default = "bf16" if pick_dtype("auto", device) == torch.bfloat16 else "fp32"
     mine, theirs = (seconds.get(f"train {key}") for key in (f"{default} ancestral", "fp32 diffusers"))
     if mine is not None and theirs is not None:
         rows.append({**common, "what": "default", "precision": default, "ratio": paired(theirs, mine)})

@@ -43,7 +43,7 @@ TUNED = Recipe(
 """See bench/README.md for what was tried."""
 
 CLOTHES = dataclasses.replace(TUNED, drawn=50, eta=0.0)
-"""For Fashion-MNIST, where diffusers' samples came out worse with fresh noise (0.45 for 0.37)."""
+"""For Fashion-MNIST, where x_0 came out worse with fresh noise (with diffusers), and ε here; see bench/README.md."""
 
 
 class DDP(Peer):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ancestral import __version__
+from ancestral.device import pick_dtype
 
 
 def environment(device: torch.device, dtype: torch.dtype, processes: int) -> dict[str, str]:
@@ -19,7 +20,7 @@ def environment(device: torch.device, dtype: torch.dtype, processes: int) -> dic
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
         "PyTorch": torch.__version__,
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": f"{_processor()} ({instructions()})",
         "cores": f"{psutil.cpu_count(logical=False) or '?'}, {psutil.cpu_count()} threads; "
         f"{torch.get_num_threads()} used by each process",
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
@@ -33,6 +34,12 @@ def environment(device: torch.device, dtype: torch.dtype, processes: int) -> dic
         "processes": str(processes),
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     }
+
+
+def instructions() -> str:
+    """What the CPU computes with: "AVX2", or "AVX512, bfloat16" where it has that natively."""
+    native = pick_dtype("auto", torch.device("cpu")) == torch.bfloat16
+    return torch.backends.cpu.get_cpu_capability() + (", bfloat16" if native else "")
 
 
 def _processor() -> str:
