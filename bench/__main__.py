@@ -1,6 +1,6 @@
 """Measure Ancestral against its peers: `python bench PART`, or all parts and then the page.
 
-python bench all                 every part, then docs/benchmarks.md (an hour or more on two cores)
+python bench all                 every part, then docs/benchmarks.md (hours on two cores)
 python bench steps --batch 8     one part; --help says what it takes
 python bench page                docs/benchmarks.md, from what bench/results holds
 """

@@ -223,6 +223,14 @@ def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, c
     path.write_text("# All mine\n", encoding="utf-8")
     assert "is left as it is, since it is your own" in run("evaluate", model_run, *common)
     assert path.read_text(encoding="utf-8") == "# All mine\n"
+    path.unlink()
+    path.mkdir()
+    (model_run / "report.html").write_text("mine", encoding="utf-8")
+    text = run("evaluate", model_run, *common)
+    assert "README.md is left as it is" in text
+    assert "report.html is left as it is" in text
+    assert path.is_dir()
+    assert (model_run / "report.html").read_text(encoding="utf-8") == "mine"
 
 
 def test_results_of_another_state_of_the_model_are_not_in_its_card(run, model_run, common, files):

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import types
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 import ancestral
 from ancestral import bound, cli, config, data, evaluation, likelihood, oracle, randomness, schedules
 from ancestral.bound import Bounder
+from ancestral.cli.likelihood import _beyond
 from ancestral.data import IMAGES
 from ancestral.report import likelihood_plot
 from conftest import stripes, untrained
@@ -203,7 +205,7 @@ def test_files_and_words(run, tiny_run, images):
     names = (folder / "likelihood.json", folder / "likelihood.png", tiny_run.path / "README.md")
     assert text.splitlines()[-3:] == [str(path) for path in names]
     assert "6 of 40 images of stripes, train split" in text
-    assert "8 passes for T = 1000" in text
+    assert "8 passes for T = 1,000" in " ".join(text.split())
     assert "told the class of each image" in text
     assert "training data" not in text
     tree = found(folder)
@@ -287,6 +289,12 @@ def test_labels_are_matched_by_name_and_by_number_only_where_there_are_no_names(
     assert evaluation.labels_for(names, ()) is None
     assert evaluation.labels_for(names, ("c", "d"), by_number=True).tolist() == [0, 1, 1]
     assert evaluation.labels_for(names, ("c",), by_number=True) is None
+
+
+@pytest.mark.parametrize("bits", [7.9, 8.1])
+def test_more_than_a_guess_costs_is_said(bits):
+    model = types.SimpleNamespace(facts=types.SimpleNamespace(codec=IMAGES))
+    assert ["costs 8 bits/dim" in note for note in _beyond(model, bits)] == [True] * (bits > 8)
 
 
 def test_a_plot_survives_what_cannot_be_drawn():

@@ -499,6 +499,8 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
     ("options", "says"),
     [
         (["--draw", "0"], "--draw must be at least 1"),
+        (["--draw", "1000000000000"], "draw fewer"),
+        (["--draw", "99999999999999999999"], "draw fewer"),
         (["--draw", "5"], "5 samples are too few to measure; draw at least 6"),
         (["--extractor", "lite1"], "unknown extractor 'lite1'"),
         (["--sampler", "ddimm"], "did you mean ddim?"),

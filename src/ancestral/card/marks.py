@@ -64,7 +64,7 @@ def _old(folder: Path) -> str | None:
         return (folder / NAME).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, IsADirectoryError):
         return ""
 
 

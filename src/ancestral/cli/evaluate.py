@@ -87,6 +87,8 @@ def _tell(options: Options, model: "Model", folder: Path, out: Path) -> None:
     card.tell(model, folder, options.run if hub.is_address(options.run) else FOLDER, out)
     if report.update_page(folder):
         print(folder / report.PAGE)
+    elif (folder / report.PAGE).exists():
+        print(f"{folder / report.PAGE} is left as it is, since it has no place for this; training writes a new one")
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:

@@ -33,11 +33,24 @@ def measure(
     codec = model.facts.codec
     unit = f"0..{codec.limits[1]:.0f}" if codec.level else "units of the data"
     plot = report.likelihood_plot(points, codec.scale, unit)
+    notes = [*notes, *_beyond(model, float(terms.total.mean()))]
     tree = _tree(options, model, dataset, subjects, notes, terms, points, nats)
     _show(options, model, dataset, tree, points, unit)
     report.write_json(out / "likelihood.json", tree)
     report.write_picture(out / "likelihood.png", plot)
     print(out / "likelihood.json", out / "likelihood.png", sep="\n")
+
+
+def _beyond(model: "Model", bits: float) -> list[str]:
+    """A note where a guess would do better."""
+    codec = model.facts.codec
+    uniform = math.log2(1 + codec.limits[1] - codec.limits[0]) if codec.level else math.inf
+    if bits <= uniform:
+        return []
+    return [
+        f"A uniform guess costs {uniform:g} bits/dim. The bound counts most where there is least noise, and there this "
+        "network's error is larger than the noise. Samples do not show it; the preset `improved` learns for the bound."
+    ]
 
 
 def _bound(options: "Options", model: "Model", subjects: "Subjects") -> "Terms":

@@ -4,12 +4,14 @@ Whoever measures several (samplers, models) makes a study of each: data is looke
 """
 
 import dataclasses
+import math
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -129,4 +131,7 @@ def study(
     skipped = [f"{len(part.skipped)} of {part.name}" for part in (train, held_out) if part is not None and part.skipped]
     notes = tuple(f"Files that could not be read were left out: {words}." for words in skipped)
     stored = Drawn.of(model, recipe, home or model.file.parent / "evaluation" / "samples")
+    need, free = count * math.prod(facts.shape) * stored.dtype.itemsize, psutil.virtual_memory().available
+    if need > free:
+        raise InputError(f"{count:,} samples take {need / 2**30:,.0f} GiB and {free / 2**30:.0f} are free; draw fewer")
     return Study(model, sampler, recipe, stored, count, chosen, real, unseen, notes)
