@@ -211,6 +211,7 @@ def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, c
     text = run("evaluate", model_run, *common)
     path = model_run / "README.md"
     assert text.splitlines()[-1] == str(path)
+    assert "learned from digits; what is called training data is train.npz" in " ".join(text.split())
     value = found(model_run / "evaluation")["distances"]["train"]["frechet"]["value"]
     results = {result.metric_type: result.metric_value for result in ModelCard.load(path).data.eval_results}
     assert results["fd-pixels"] == pytest.approx(value, rel=1e-5)

@@ -166,6 +166,7 @@ def _held_out(options: Options, load: "Load") -> "Data | None":
 
 def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Study":
     """What is drawn, and kept in `out`, and what it is held against. The options are complete."""
+    from ancestral.card.found import short
     from ancestral.data import TESTED
     from ancestral.evaluation.study import study
 
@@ -173,7 +174,7 @@ def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Stud
     train = load(str(options.data), "train")
     assert options.draw is not None
     assert options.guidance is not None
-    return study(
+    one = study(
         model,
         sampler,
         train,
@@ -185,6 +186,11 @@ def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Stud
         out / "samples",
         ("train split", "test split" if options.held_out in (None, *TESTED) else "held out"),
     )
+    learned, given = short(model.config.data.source), short(str(options.data))
+    if learned == given or model.config.preset == "imported":
+        return one
+    note = f"A model here learned from {learned}; what is called training data is {given}."
+    return dataclasses.replace(one, notes=(*one.notes, note))
 
 
 def _subjects(
