@@ -9,6 +9,7 @@ import io
 import json
 import tarfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -343,6 +344,11 @@ def test_a_page_without_measurements_says_so():
         assert "CPU: not measured." in section(text, title)
     for part in ("steps", "memory", "sampling", "growth"):
         assert "GPU: not measured." in section(text, page.TITLES[part])
+
+
+def test_the_page_is_of_the_results_that_are_kept():
+    results = page.read(Path(page.__file__).parent / "results")
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(results)
 
 
 def test_the_page_says_where_and_when(monkeypatch):
