@@ -61,10 +61,13 @@ def page(results: Mapping[str, Result]) -> str:
 
 
 def place(result: Result) -> str:
-    """Machine, date, threads, versions: a line."""
+    """Machine, threads, rounds, versions, date: a line."""
     machine = ", ".join(f"{name} {text}" for name, text in result["machine"].items())
     versions = ", ".join(f"{name} {text}" for name, text in result["versions"].items())
-    return f"{machine}; threads: {result['threads']}; {result['clock']} time; {versions}; {result['date']}."
+    settings = result.get("settings", {})
+    rounds = f"rounds: {settings['rounds']}; " if "rounds" in settings else ""
+    clock = settings.get("clock", result["clock"])  # some parts have one of their own
+    return f"{machine}; threads: {result['threads']}; {rounds}{clock} time; {versions}; {result['date']}."
 
 
 def table(head: list[str], rows: Iterator[list[str]] | list[list[str]]) -> list[str]:

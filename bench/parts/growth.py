@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure and write results/growth.DEVICE.json."""
+    """Measure and write results/growth.KIND.json."""
     keep_freed_memory()
     device = pick_device()
     rows: list[dict[str, Any]] = []

@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure and write results/memory.DEVICE.json."""
+    """Measure and write results/memory.KIND.json."""
     rows: list[dict[str, Any]] = []
     for batch in options.batch:
         for precision in options.precision:

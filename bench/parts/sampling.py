@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure and write results/sampling.DEVICE.json."""
+    """Measure and write results/sampling.KIND.json."""
     keep_freed_memory()
     device = pick_device()
     rows = overheads(options, device)

@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure and write results/start.DEVICE.json."""
+    """Measure and write results/start.KIND.json."""
     commands = {name: (sys.executable, "-W", "ignore", "-c", code) for name, code in IMPORTS.items() if there(code)}
     commands |= {name: (sys.executable, *words) for name, words in HELPS.items()}
     cli = shutil.which("diffusers-cli", path=str(Path(sys.executable).parent)) or shutil.which("diffusers-cli")

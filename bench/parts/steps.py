@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure and write results/steps.DEVICE.json."""
+    """Measure and write results/steps.KIND.json."""
     keep_freed_memory()
     device = pick_device()
     rows: list[dict[str, Any]] = []

@@ -90,10 +90,11 @@ def _few(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def _room(x: Tensor) -> Tensor | None:
     """x, to work in, where it is precise enough."""
-    return x if x.dtype == torch.promote_types(x.dtype, torch.float32) else None
+    return x if x.dtype == _precise(x[:0]).dtype else None
 
 
 def _precise(x: Tensor) -> Tensor:
+    """As float32 at least: x itself where it is that."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
