@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
-from ancestral.gaussian import Gaussian, log, tanh_cdf
+from ancestral.gaussian import Gaussian, log, normal_tail, tanh_tail
 from ancestral.schedules import Schedule, Time, spread
 from ancestral.targets import Prediction
 
@@ -89,8 +89,8 @@ def cost(
         p = decode(schedule, prediction, x_t, 1, variance)
         if decoder == "density":
             return -bits(p.log_density(x0))
-        cdf = tanh_cdf if decoder == "tanh" else torch.special.ndtr
-        return -bits(p.log_bins(x0, half_width=level / 2, edge=1 - level / 4, cdf=cdf))  # (13)  L_0 = −log p_θ(x_0|x_1)
+        tail = tanh_tail if decoder == "tanh" else normal_tail
+        return -bits(p.log_bins(x0, half_width=level / 2, edge=1 - level / 4, tail=tail))  # (13)  L_0 = −log p_θ(x_0|x_1)
 
     if decoder not in ("exact", "tanh", "density"):
         raise InputError(f"unknown decoder {decoder!r}; there are exact, tanh and density")
