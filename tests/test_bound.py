@@ -11,6 +11,7 @@ import bound_gap
 from ancestral import Diffusion, bound, oracle, randomness, schedules
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian, normal_tail, tanh_tail
+from ancestral.randomness import Stream
 from ancestral.reverse import cost, transition
 from ancestral.targets import Prediction, V
 
@@ -114,7 +115,7 @@ def test_tails_are_precise_where_one_minus_the_cdf_is_not():
 def test_L_0_in_float32_is_that_of_float64(half):
     """Also where the model is sure and wrong: this one is told a deviation of 0.02 of data that has 0.3."""
     schedule = schedules.linear()
-    x0 = (0.3 * randomness.normal((1, 8, 8), 0, "test", 0, range(32)).double()).clamp(-1, 1)
+    x0 = (0.3 * randomness.normal((1, 8, 8), 0, Stream.OWN, 0, range(32)).double()).clamp(-1, 1)
     x0 = (((x0 + 1) * half).round() / half - 1).clamp(-1, 1)
     bounder = bound.Bounder(level=1 / half)
     denoiser = oracle.Gaussian(schedule, 0.0, 0.02)
@@ -139,7 +140,7 @@ def test_null_model_by_the_formula_in_eps():
     for variance in ("small", "large"):
         result = bound.bits_per_dim(Null(), x0, seed=4, variance=variance, clip=False)
         for t in (2, 3, 500, 1000):
-            eps = randomness.normal((1, 4, 4), 4, "bound", t, range(3)).double()
+            eps = randomness.normal((1, 4, 4), 4, Stream.BOUND, t, range(3)).double()
             tilde = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
             sigma2 = beta[t] if variance == "large" else tilde
             error = beta[t] ** 2 / (2 * sigma2 * (1 - beta[t]) * (1 - alpha_bar[t])) * eps**2
@@ -179,7 +180,7 @@ def test_the_bound_is_above_the_entropy_and_nears_it_with_the_large_variance():
     β̃, which is right for a single image and too small for data this broad.
     """
     std, n = 0.3, 4000
-    x0 = std * randomness.normal((1, 1, 1), 0, "data", 0, range(n)).double()
+    x0 = std * randomness.normal((1, 1, 1), 0, Stream.OWN, 0, range(n)).double()
     x0 = (x0 * 127.5).round() / 127.5
     entropy = 0.5 * math.log2(2 * math.pi * math.e * std**2) + math.log2(127.5)
     for variance, gap in (("large", 0.31), ("small", 0.98)):
@@ -391,9 +392,9 @@ def test_training_the_blend_finds_the_better_variance():
         denoiser = Diffusion(Knows(std), schedule, V, learned_variance=True)
         optimiser = torch.optim.Adam(denoiser.parameters(), lr=0.05)
         for step in range(150):
-            x0 = std * randomness.normal((8, 2), 0, "data", step, range(16)).double()
+            x0 = std * randomness.normal((8, 2), 0, Stream.OWN, step, range(16)).double()
             optimiser.zero_grad()
-            denoiser.loss(x0, 0, step).backward()
+            denoiser.loss(x0, step=step).backward()
             optimiser.step()
         assert denoiser.net.v.item() * expected > 0.75  # the decoder of a single image would go beyond −1
 
@@ -411,7 +412,7 @@ def test_runs_are_as_many_as_asked_and_hold_each_time_once(steps, passes):
 def test_estimates_are_unbiased():
     """Against the full sum on the same 3,000 images, whose difference has mean zero; four standard errors."""
     n, schedule = 3000, schedules.linear(60)
-    x0 = 0.3 * randomness.normal((1, 1, 2), 0, "data", 0, range(n)).double()
+    x0 = 0.3 * randomness.normal((1, 1, 2), 0, Stream.OWN, 0, range(n)).double()
     denoiser = oracle.Gaussian(schedule, 0.1, 0.4)  # not quite that of the data
     bounder = bound.Bounder(seed=1, decoder="density", clip=False)
     full = sum(term.bits for term in bounder.terms(denoiser, x0))

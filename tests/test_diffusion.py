@@ -6,6 +6,7 @@ from torch import nn
 
 from ancestral import Diffusion, randomness, schedules, targets
 from ancestral.errors import InputError
+from ancestral.randomness import Stream
 from ancestral.reverse import prior, transition
 from ancestral.targets import Prediction
 
@@ -80,8 +81,8 @@ def test_loss_is_l_simple_written_out(target):
     s = schedules.linear()
     d = Diffusion(Recorder(), s, target)
     x0 = torch.randn(6, 3, 2, 2, dtype=F64)
-    t = randomness.integers(1, 1000, 5, "time", 9, range(6))
-    eps = randomness.normal((3, 2, 2), 5, "forward", 9, range(6)).double()
+    t = randomness.integers(1, 1000, 5, Stream.TIME, 9, range(6))
+    eps = randomness.normal((3, 2, 2), 5, Stream.FORWARD, 9, range(6)).double()
     a, b = s.alpha_bar[t].sqrt().view(-1, 1, 1, 1), (1 - s.alpha_bar[t]).sqrt().view(-1, 1, 1, 1)
     x_t = a * x0 + b * eps
     sigma, data = b / a, 0.5  # EDM writes its network in σ = b/a and x_t/a (Karras et al. 2022, table 1)
@@ -112,8 +113,8 @@ def test_loss_of_a_perfect_network_is_zero_and_of_none_is_one():
             return torch.zeros_like(x)
 
     x0 = torch.full((500, 40), 0.5, dtype=F64)
-    assert Diffusion(Knows(), s).loss(x0).item() == pytest.approx(0, abs=1e-20)
-    assert Diffusion(Null(), s).loss(x0).item() == pytest.approx(1, abs=4 * (2 / 20_000) ** 0.5)
+    assert Diffusion(Knows(), s).loss(x0, step=0).item() == pytest.approx(0, abs=1e-20)
+    assert Diffusion(Null(), s).loss(x0, step=0).item() == pytest.approx(1, abs=4 * (2 / 20_000) ** 0.5)
 
 
 @pytest.mark.parametrize("target", targets.BY_NAME.values(), ids=lambda target: target.name)
@@ -174,7 +175,15 @@ def test_prior_is_a_standard_normal_times_the_schedules_deviation():
     s = schedules.Schedule(torch.ones(2, dtype=F64), torch.tensor([0.0, 7.0], dtype=F64), prior_std=7.0)
     one, other = prior(schedules.linear(), (2, 2), 3, [5]), prior(s, (2, 2), 3, [5])
     assert torch.equal(other, 7 * one)
-    assert torch.equal(one, randomness.normal((2, 2), 3, "prior", 0, [5]))
+    assert torch.equal(one, randomness.normal((2, 2), 3, Stream.PRIOR, 0, [5]))
+
+
+def test_the_loss_needs_its_step():
+    """A default would train on one draw of t and ε for ever."""
+    d, x0 = Diffusion(nn.Module(), schedules.linear()), torch.randn(2, 3)
+    for call in (d.loss, d.losses):
+        with pytest.raises(TypeError, match="required keyword-only argument: 'step'"):
+            call(x0)
 
 
 def test_a_network_of_the_wrong_width_is_refused_and_not_broadcast():
@@ -187,7 +196,7 @@ def test_a_network_of_the_wrong_width_is_refused_and_not_broadcast():
         net = Two()
         net.double = double
         denoiser = Diffusion(net, schedules.linear(20), learned_variance=learned)
-        for call in (denoiser.loss, lambda x, d=denoiser: d.predict(x, 3)):
+        for call in (lambda x, d=denoiser: d.loss(x, step=0), lambda x, d=denoiser: d.predict(x, 3)):
             with pytest.raises(InputError, match="twice the channels"):
                 call(x0)
     with pytest.raises(InputError, match="at least 2 steps"):

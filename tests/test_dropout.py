@@ -7,10 +7,11 @@ from torch import nn
 from ancestral import Diffusion, nets, randomness, schedules
 from ancestral.errors import InputError
 from ancestral.nets.dropout import Dropout, number_dropouts
+from ancestral.randomness import Stream
 
 
 def keys(places, step=0, seed=0):
-    return randomness.keys(seed, "dropout", step, places)
+    return randomness.keys(seed, Stream.DROPOUT, step, places)
 
 
 def layers(count, p=0.1):
@@ -166,7 +167,7 @@ def test_a_batch_in_two_halves_has_the_loss_and_gradients_of_the_whole():
 
     def part(places, step=3):
         condition = {"labels": labels[places], "keys": keys(places, step)}
-        _, losses = diffusion.losses(x0[places], 0, step, places, **condition)
+        _, losses = diffusion.losses(x0[places], step=step, indices=places, **condition)
         return losses.detach(), torch.autograd.grad(losses.sum() / 6, list(net.parameters()))
 
     whole, gradient = part(list(range(6)))

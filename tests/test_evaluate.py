@@ -15,6 +15,7 @@ from ancestral import bound, cli, config, data, evaluation, likelihood, oracle, 
 from ancestral.bound import Bounder
 from ancestral.cli.likelihood import _beyond
 from ancestral.data import IMAGES
+from ancestral.randomness import Stream
 from ancestral.report import likelihood_plot
 from conftest import stripes, untrained
 
@@ -172,7 +173,7 @@ def test_ode_of_points_is_the_flows_likelihood(run, points_run, tmp_path):
 def test_grey_levels_have_the_entropy_that_a_density_tells():
     """Levels of a Gaussian, dequantised, under its own exact flow: the cost is the entropy of the levels."""
     std, n, size = 0.3, 400, 4
-    x0 = std * randomness.normal((1, 2, 2), 0, "data", 0, range(n)).double()
+    x0 = std * randomness.normal((1, 2, 2), 0, Stream.OWN, 0, range(n)).double()
     subjects = evaluation.Subjects((x0 * 127.5).round() / 127.5, list(range(n)))
     denoiser = oracle.Gaussian(schedules.cosine(200), 0.0, std)
     *_, (_, end) = evaluation.walks(denoiser, subjects, 200, 0, 0, IMAGES.level, n, torch.device("cpu"))

@@ -81,10 +81,10 @@ def test_weights_reach_the_loss(name):
 
     x0 = torch.randn(5, 3, dtype=F64)
     plain, weighted = Diffusion(Null(), COSINE), Diffusion(Null(), COSINE, weighting=name)
-    (t, before), (_, after) = plain.losses(x0, 1, 2), weighted.losses(x0, 1, 2)
+    (t, before), (_, after) = plain.losses(x0, step=2, seed=1), weighted.losses(x0, step=2, seed=1)
     weight = 1 if name == "simple" else table(name, COSINE, targets.EPS)[t]
     close(after, before * weight)
-    assert weighted.loss(x0, 1, 2).item() == pytest.approx(after.mean().item())
+    assert weighted.loss(x0, step=2, seed=1).item() == pytest.approx(after.mean().item())
 
 
 def test_what_has_no_meaning_is_refused():

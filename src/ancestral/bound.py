@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.gaussian import Gaussian
+from ancestral.randomness import Stream
 from ancestral.reverse import Decoder, Variance, bits, cost
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import Denoiser, Prediction
@@ -62,7 +63,7 @@ class Bounder:
         """The term of images x0 (N, *) in [−1, 1] at time t, with the noise number `draw` of each: one pass."""
         schedule = denoiser.schedule
         seeded = self.noise or (
-            lambda shape: randomness.normal(shape[1:], self.seed, "bound", draw, indices, x0.device)
+            lambda shape: randomness.normal(shape[1:], self.seed, Stream.BOUND, draw, indices, x0.device)
         )
         x_t = schedule.add_noise(x0, t, seeded(x0.shape).to(x0))
         p = denoiser.predict(x_t, t, **condition)
@@ -90,7 +91,7 @@ class Bounder:
         """
         places = range(len(x0)) if indices is None else indices
         for number, run in enumerate(reversed(runs(denoiser.schedule.steps, passes))):
-            t = randomness.integers(run[0], run[-1], self.seed, "runs", number, places)
+            t = randomness.integers(run[0], run[-1], self.seed, Stream.BOUND_TIME, number, places)
             _, bits, error = self.term(denoiser, x0, t, number, places, **condition)
             yield Term(t, len(run) * bits, error)
 

@@ -14,6 +14,7 @@ from ancestral import randomness, reverse
 from ancestral import weighting as _weighting
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
+from ancestral.randomness import Stream
 from ancestral.schedules import Schedule, Time, spread
 from ancestral.targets import EPS, Prediction, Target
 from ancestral.weighting import TimesName, Weighting
@@ -121,23 +122,30 @@ class Diffusion(nn.Module):
         return errors
 
     def losses(
-        self, x0: Tensor, seed: int = 0, step: int = 0, indices: Sequence[int] | None = None, **condition: Any
+        self, x0: Tensor, *, step: int, seed: int = 0, indices: Sequence[int] | None = None, **condition: Any
     ) -> tuple[Tensor, Tensor]:
-        """The times drawn, int64 (B,) on the CPU, and the loss of each image, (B,), whose mean is the loss.
+        """The loss of each image, at a random time t and with random noise ε.
 
-        t and ε ~ N(0, I) of each image depend on (seed, step, index) alone, so a training loop counts `step` up: the
-        same step draws the same numbers again. `indices` are the images' places in the global batch, 0..B−1 unless
-        given.
+        Args:
+            x0: Clean images in [−1, 1], of shape (B, *).
+            step: Number of the training step. t and ε are functions of (seed, step, index) alone: the same step draws
+                the same numbers again, so a training loop counts it up.
+            seed: Seed of the training run.
+            indices: Positions of the images in the global batch, 0..B−1 unless given.
+            condition: What the network is conditioned on, for example `labels`.
+
+        Returns:
+            The times t, int64 of shape (B,) on the CPU, and the losses, of shape (B,), whose mean is the loss.
         """
         places = range(len(x0)) if indices is None else indices
         t, factors = self.times.draw(seed, step, places)
-        eps = randomness.normal(x0.shape[1:], seed, "forward", step, places, x0.device).to(x0.dtype)
+        eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, places, x0.device).to(x0.dtype)
         errors = self.errors(x0, t, eps, **condition)
         return t, errors if factors is None else errors * factors.to(errors)
 
     def loss(
-        self, x0: Tensor, seed: int = 0, step: int = 0, indices: Sequence[int] | None = None, **condition: Any
+        self, x0: Tensor, *, step: int, seed: int = 0, indices: Sequence[int] | None = None, **condition: Any
     ) -> Tensor:
-        """L_simple over clean images x0 of shape (B, *): a scalar, the mean of `losses`."""
-        _, losses = self.losses(x0, seed, step, indices, **condition)
+        """L_simple over clean images x0 of shape (B, *): a scalar, the mean of `losses`, whose arguments it takes."""
+        _, losses = self.losses(x0, step=step, seed=seed, indices=indices, **condition)
         return losses.mean()  # (14)  L_simple = E ‖ε − ε_θ(√ᾱ_t x_0 + √(1−ᾱ_t) ε, t)‖²

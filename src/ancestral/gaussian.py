@@ -60,8 +60,8 @@ class Gaussian(NamedTuple):
         """Log probability of the bin (x − half_width, x + half_width], of each element (DDPM eq. 13).
 
         The probability is the difference of two tails on the side of the mean where the bin lies. Both are small there,
-        so their difference keeps its digits at any distance from the mean. It is taken in float64 (float32 on MPS, which
-        has no float64), because the two tails of a narrow bin, as of 16-bit data, agree in most of their digits.
+        so their difference keeps its digits at any distance from the mean. It is taken in float64 (float32 on MPS,
+        which has no float64), because the two tails of a narrow bin, as of 16-bit data, agree in most of their digits.
 
         Args:
             x: Bin centres, of the shape of `mean`.

@@ -18,6 +18,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
+from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced
 from ancestral.schedules import Schedule
 from ancestral.targets import X0, Denoiser, Prediction
@@ -96,6 +97,9 @@ def log_density(schedule: Schedule, end: Flow) -> Tensor:
 def _directions(x: Tensor, probes: int, seed: int, places: Sequence[int]) -> list[Tensor]:
     """Unit vectors of all elements, or random signs, each of the shape of x."""
     if probes:
-        return [randomness.normal(x.shape[1:], seed, "probe", k, places, x.device).sign().to(x) for k in range(probes)]
+        return [
+            randomness.normal(x.shape[1:], seed, Stream.HUTCHINSON, k, places, x.device).sign().to(x)
+            for k in range(probes)
+        ]
     size = x[0].numel()
     return list(torch.eye(size, dtype=x.dtype, device=x.device).reshape(size, 1, *x.shape[1:]).expand(size, *x.shape))

@@ -8,19 +8,71 @@ k draws the same times and noise after a restart, so no random state is ever sto
 where `mix` is the finaliser of SplitMix64 and γ its increment (Steele, Lea and Flood, *Fast splittable pseudorandom
 number generators*, 2014). PyTorch's own CPU generator will not do: it keeps 32 bits of its seed, so among 50,000 images
 two would be likely to start from the same noise. Normals come from Box-Muller in float64 and are then rounded to
-float32, so that the last bit of a library's log or cosine does not show. `stream` names what the numbers are for.
+float32, so that the last bit of a library's log or cosine does not show. A `Stream` names what the numbers are for.
 """
 
 import math
 import zlib
 from collections.abc import Sequence
+from enum import Enum, unique
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from ancestral.errors import InputError
+
 GAMMA = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
+
+
+@unique
+class Stream(Enum):
+    """What random numbers are for. Each use has a member of its own, so that no two can share an address.
+
+    The values are part of every address: changing one changes what a seed stands for.
+    """
+
+    TIME = "time"
+    """The times t of a training step."""
+    FORWARD = "forward"
+    """ε of a training step."""
+    FLIP = "flip"
+    """Which images of a batch are mirrored."""
+    LABEL = "label"
+    """Which labels of a batch are hidden, for classifier-free guidance."""
+    DROPOUT = "dropout"
+    """Dropout masks."""
+    ORDER = "order"
+    """The order of the items in an epoch."""
+    SHARDS = "shards"
+    """The order of the shards of a sequential source."""
+    BLOCK = "block"
+    """The order within a block of a sequential source; the draw is the lane."""
+    PRIOR = "prior"
+    """x_T."""
+    REVERSE = "reverse"
+    """z of a reverse step."""
+    BOUND = "bound"
+    """ε at which the variational bound is evaluated."""
+    BOUND_TIME = "runs"
+    """The times at which the bound is estimated."""
+    HUTCHINSON = "probe"
+    """The signs of Hutchinson's estimate of a divergence."""
+    DEQUANTISE = "dequantise"
+    """The noise that turns levels into a density."""
+    HALVES = "halves"
+    """How the data are halved, to compare data with data."""
+    QUARTERS = "quarters"
+    """How sets are split for the errors of distances."""
+    PAIRS = "pairs"
+    """Pairs of items, for the errors of kernel distances."""
+    EXTRACTOR = "extractor"
+    """The images that a feature extractor is tried on."""
+    CLASSIFIER = "classifier"
+    """The split into training and test set of the linear classifier."""
+    OWN = "own"
+    """Draws of your own code. The package makes none."""
 
 
 def mix(z: int) -> int:
@@ -30,10 +82,30 @@ def mix(z: int) -> int:
     return z ^ (z >> 31)
 
 
-def keys(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
-    """One 64-bit key for each index, from the whole address (seed, stream, step, index): int64 (len(indices),)."""
+def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int | None = None) -> Tensor:
+    """One 64-bit key for each index, from the whole address (seed, stream, step, index).
+
+    Args:
+        seed: A whole number from 0 to 2^64 − 1.
+        stream: What the numbers are for.
+        step: Training step, time, epoch, or whatever else counts the draws of the stream.
+        indices: Numbers of the items.
+        draw: Which of several draws at the same step, where a stream has more than one.
+
+    Returns:
+        int64 of shape (len(indices),), on the CPU.
+
+    Raises:
+        InputError: If the seed is outside its range (seeds that differ by 2^64 would be the same), or the stream is no
+            `Stream`.
+    """
+    if not 0 <= seed <= MASK:
+        raise InputError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed}")
+    if not isinstance(stream, Stream):
+        raise InputError(f"random numbers need a randomness.Stream, not {stream!r}; for draws of your own Stream.OWN")
+    name = stream.value if draw is None else f"{stream.value} {draw}"
     prefix = 0
-    for word in (seed, zlib.crc32(stream.encode()), step):
+    for word in (int(seed), zlib.crc32(name.encode()), step):
         prefix = mix(((prefix ^ word) + GAMMA) & MASK)
     return _mix((torch.tensor(indices, dtype=torch.int64) ^ _signed(prefix)) + _signed(GAMMA))
 
@@ -44,12 +116,12 @@ def words(keys: Tensor, count: int) -> Tensor:
     return _mix(keys[:, None] ^ counters(count, keys.device))
 
 
-def uniform(seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
+def uniform(seed: int, stream: Stream, step: int, indices: Sequence[int]) -> Tensor:
     """U[0, 1) for each index: float64 of shape (len(indices),), on the CPU."""
     return _shift(keys(seed, stream, step, indices), 11).double() * 2.0**-53
 
 
-def integers(low: int, high: int, seed: int, stream: str, step: int, indices: Sequence[int]) -> Tensor:
+def integers(low: int, high: int, seed: int, stream: Stream, step: int, indices: Sequence[int]) -> Tensor:
     """Uniform on {low, ..., high} for each index: int64 of shape (len(indices),), on the CPU."""
     return low + (uniform(seed, stream, step, indices) * (high - low + 1)).long()
 
@@ -57,15 +129,16 @@ def integers(low: int, high: int, seed: int, stream: str, step: int, indices: Se
 def normal(
     shape: Sequence[int],
     seed: int,
-    stream: str,
+    stream: Stream,
     step: int,
     indices: Sequence[int],
     device: torch.device | str = "cpu",
+    draw: int | None = None,
 ) -> Tensor:
     """N(0, 1) for each index: float32 of shape (len(indices), *shape), drawn on the device where it has float64."""
     work = torch.device("cpu" if torch.device(device).type == "mps" else device)
     size = math.prod(shape)
-    key = keys(seed, stream, step, indices).to(work, non_blocking=True)
+    key = keys(seed, stream, step, indices, draw).to(work, non_blocking=True)
     bits = words(key, (size + 1) // 2)
     radius = ((_shift(bits, 32) + 1) * 2.0**-32).double().log_().mul_(-2).sqrt_()  # the upper half: u in (0, 1]
     angle = (bits & 0xFFFFFFFF).double().mul_(2.0**-32 * 2 * math.pi)  # the lower half
@@ -73,9 +146,9 @@ def normal(
     return z.to(torch.float32).reshape(len(indices), *shape).to(device)
 
 
-def permutation(n: int, seed: int, stream: str, step: int) -> Tensor:
+def permutation(n: int, seed: int, stream: Stream, step: int, draw: int | None = None) -> Tensor:
     """A uniform permutation of 0..n−1: int64 of shape (n,), on the CPU."""
-    return words(keys(seed, stream, step, [0]), n)[0].argsort()
+    return words(keys(seed, stream, step, [0], draw), n)[0].argsort()
 
 
 @lru_cache(maxsize=16)

@@ -15,6 +15,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian, log, normal_tail, tanh_tail
+from ancestral.randomness import Stream
 from ancestral.schedules import Schedule, Time, spread
 from ancestral.targets import Prediction
 
@@ -26,7 +27,7 @@ def prior(
     schedule: Schedule, shape: Sequence[int], seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
 ) -> Tensor:
     """x_T ~ p(x_T) = N(0, prior_std² I) for the images `indices` of this seed: float32 (len(indices), *shape)."""
-    return schedule.prior_std * randomness.normal(shape, seed, "prior", 0, indices, device)
+    return schedule.prior_std * randomness.normal(shape, seed, Stream.PRIOR, 0, indices, device)
 
 
 def transition(
@@ -90,7 +91,9 @@ def cost(
         if decoder == "density":
             return -bits(p.log_density(x0))
         tail = tanh_tail if decoder == "tanh" else normal_tail
-        return -bits(p.log_bins(x0, half_width=level / 2, edge=1 - level / 4, tail=tail))  # (13)  L_0 = −log p_θ(x_0|x_1)
+        return -bits(
+            p.log_bins(x0, half_width=level / 2, edge=1 - level / 4, tail=tail)
+        )  # (13)  L_0 = −log p_θ(x_0|x_1)
 
     if decoder not in ("exact", "tanh", "density"):
         raise InputError(f"unknown decoder {decoder!r}; there are exact, tanh and density")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
+from ancestral.randomness import Stream
 from ancestral.schedules import Schedule
 from ancestral.targets import SIGMA_DATA, Target
 
@@ -83,7 +84,7 @@ class Uniform(Times):
 
     def draw(self, seed: int, step: int, places: Sequence[int]) -> tuple[Tensor, None]:
         """See `Times`."""
-        u = evenly(seed, step, places) if self.even else randomness.uniform(seed, "time", step, places)
+        u = evenly(seed, step, places) if self.even else randomness.uniform(seed, Stream.TIME, step, places)
         return 1 + (u * self.steps).long(), None
 
 
@@ -156,7 +157,7 @@ def times(name: TimesName, schedule: Schedule) -> Times:
 
 def evenly(seed: int, step: int, places: Sequence[int]) -> Tensor:
     """U[0, 1) for each place, spread over the batch: float64 (len(places),)."""
-    shared = randomness.uniform(seed, "time", step, [0])
+    shared = randomness.uniform(seed, Stream.TIME, step, [0])
     return (shared + torch.tensor(places, dtype=torch.float64) * GOLDEN) % 1
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.randomness import Stream
 
 
 def batch(count: int, batch_size: int, seed: int, step: int) -> Tensor:
@@ -22,4 +23,4 @@ def batch(count: int, batch_size: int, seed: int, step: int) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _shuffled(count: int, seed: int, epoch: int) -> Tensor:
-    return randomness.permutation(count, seed, "order", epoch)
+    return randomness.permutation(count, seed, Stream.ORDER, epoch)

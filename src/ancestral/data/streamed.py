@@ -18,6 +18,7 @@ from ancestral.data.form import SAMPLE, Formed, survey
 from ancestral.data.indexed import Indexed
 from ancestral.data.reading import Unreadable
 from ancestral.errors import InputError
+from ancestral.randomness import Stream
 
 LANES = 16
 BUFFER = 4096
@@ -128,7 +129,7 @@ class Lane:
         source = self._source if block == self._block + 1 and self._source else self._from(begin)
         self._block, self._source = -1, None  # until all is there, nothing is
         self._held = list(islice(source, count))
-        self._order = randomness.permutation(count, self._seed, f"block {self._number}", block).tolist()
+        self._order = randomness.permutation(count, self._seed, Stream.BLOCK, block, self._number).tolist()
         self._block, self._source = block, source
 
     def _from(self, position: int) -> Iterator[Visited]:
@@ -150,4 +151,4 @@ class Lane:
 
     def _shard(self, visit: int) -> int:
         round_, place = divmod(visit, self._data.shards)
-        return int(randomness.permutation(self._data.shards, self._seed, "shards", round_)[place])
+        return int(randomness.permutation(self._data.shards, self._seed, Stream.SHARDS, round_)[place])

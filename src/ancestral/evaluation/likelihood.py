@@ -18,6 +18,7 @@ from ancestral.data import Codec, Dataset
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.likelihood import Flow, flow
+from ancestral.randomness import Stream
 from ancestral.targets import Denoiser
 
 
@@ -181,7 +182,7 @@ def walks(
     for rows, part, condition in subjects.batches(batch_size, device):
         x0 = part.x0
         if level is not None:
-            z = randomness.normal(x0.shape[1:], seed, "dequantise", 0, part.indices, device)
+            z = randomness.normal(x0.shape[1:], seed, Stream.DEQUANTISE, 0, part.indices, device)
             x0 = x0 + level * (torch.special.ndtr(z) - 0.5)  # Φ(z) is uniform
         for state in flow(denoiser, x0, steps, probes, seed, "logsnr", part.indices, **condition):
             if not bool(state.x.isfinite().all()):

@@ -23,6 +23,7 @@ from ancestral.metrics.distances import enough
 from ancestral.metrics.extractors import Extractor, Features
 from ancestral.metrics.neighbours import Memorisation, Nearest, memorisation, nearest
 from ancestral.metrics.uncertainty import Estimate
+from ancestral.randomness import Stream
 
 FEWEST = 6
 """Items of a set that have the 5 neighbours which precision and recall look at."""
@@ -187,7 +188,7 @@ def parted(train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _by_chance(rows: Tensor) -> Tensor:
-    return rows[randomness.permutation(len(rows), 0, "halves", 0)]
+    return rows[randomness.permutation(len(rows), 0, Stream.HALVES, 0)]
 
 
 def floor_sets(count: int, train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.data.dataset import one_line
 from ancestral.errors import InputError
+from ancestral.randomness import Stream
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def load(name: str, shape: tuple[int, ...], device: torch.device) -> Own:
         raise InputError(f"{name} is a {type(function).__name__}, which cannot be called: name a function")
     if isinstance(function, torch.nn.Module):
         function = function.eval().to(device)
-    noise = (randomness.normal(shape, 0, "extractor", 0, range(2), device) / 4 + 0.5).clamp(0, 1)
+    noise = (randomness.normal(shape, 0, Stream.EXTRACTOR, 0, range(2), device) / 4 + 0.5).clamp(0, 1)
     with torch.inference_mode():
         answer = Own(name, function, device, 0)(noise)
     if not bool(answer.isfinite().all()):

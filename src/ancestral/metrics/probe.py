@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
+from ancestral.randomness import Stream
 
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 """Of the square of the weights: the one is taken that serves the held-out part best."""
@@ -38,7 +39,7 @@ def fit(features: Tensor, labels: Tensor, seed: int = 0) -> Probe:
     """
     if len(features) < 2 * HELD_OUT or bool((labels == labels[0]).all()):
         raise InputError(f"a classifier needs at least {2 * HELD_OUT} items, of two classes or more")
-    order = randomness.permutation(len(features), seed, "probe", 0)
+    order = randomness.permutation(len(features), seed, Stream.CLASSIFIER, 0)
     held, rest = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
     mean, scale = features[rest].double().mean(0), features[rest].double().std(0)
     scale = torch.where(scale > 0, scale, 1.0)

@@ -25,6 +25,7 @@ from ancestral.metrics import distances
 from ancestral.metrics.distances import Pairs
 from ancestral.metrics.manifold import Manifold
 from ancestral.metrics.manifold import manifold as _manifold
+from ancestral.randomness import Stream
 
 NORMAL = 1.96
 """Standard errors on either side in which a normal number stays with 95 %."""
@@ -83,7 +84,7 @@ class _Side(NamedTuple):
 def _pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
     """E g_ij²/(nm) over pairs of different items, by a sample of them that is the same each time."""
     n, m = len(p.white), len(q.white)
-    words = randomness.words(randomness.keys(0, "pairs", 0, [0, 1]), SAMPLED)
+    words = randomness.words(randomness.keys(0, Stream.PAIRS, 0, [0, 1]), SAMPLED)
     i, j = words[0] % n, words[1] % m
     if p is q:
         i, j = i[i != j], j[i != j]
@@ -175,8 +176,8 @@ def share(value: float, count: int, variance: float | None = None) -> Estimate:
 
 def _spread(samples: Tensor, reference: Tensor, k: int, way: int) -> Tensor:
     """The variance of the four numbers over quarters, over the number of quarters."""
-    mine = randomness.permutation(len(samples), 0, "quarters", 2 * way)
-    theirs = randomness.permutation(len(reference), 0, "quarters", 2 * way + 1)
+    mine = randomness.permutation(len(samples), 0, Stream.QUARTERS, 2 * way)
+    theirs = randomness.permutation(len(reference), 0, Stream.QUARTERS, 2 * way + 1)
     parts = [_manifold(samples[mine[i::PARTS]], reference[theirs[i::PARTS]], k) for i in range(PARTS)]
     return torch.stack([torch.stack([values.mean() for values in part]) for part in parts]).var(0) / PARTS
 

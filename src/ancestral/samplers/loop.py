@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
+from ancestral.randomness import Stream
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import Denoiser, Prediction
 
@@ -113,8 +114,7 @@ class Sampler(ABC):
             def z(draw: int, x: Tensor = x, t: int = t) -> Tensor:
                 if noise is not None:
                     return noise(x.shape).to(x).expand_as(x)
-                stream = f"reverse {draw}" if draw else "reverse"
-                return randomness.normal(x.shape[1:], seed, stream, t, places, x.device).to(x)
+                return randomness.normal(x.shape[1:], seed, Stream.REVERSE, t, places, x.device, draw or None).to(x)
 
             x, move = self.start(x, Move(schedule, t, s, predict, z))
             prediction = predict(x, move.t)

@@ -11,6 +11,7 @@ from ancestral.device import layout
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Facts
+from ancestral.randomness import Stream
 
 
 def facts_of(data: Data, config: Config) -> Facts:
@@ -30,13 +31,13 @@ def prepare(
     train, step = config.train, batch.step
     x0 = facts.codec.encode(batch.items.to(device, non_blocking=True))
     if config.data.flip and x0.ndim >= 4:
-        flip = randomness.uniform(train.seed, "flip", step, places) < 0.5
+        flip = randomness.uniform(train.seed, Stream.FLIP, step, places) < 0.5
         x0 = x0.flip(-1).where(flip.to(device).view(-1, *[1] * (x0.ndim - 1)), x0)
     x0 = x0.contiguous(memory_format=layout(x0.ndim))
     condition: dict[str, Tensor] = {}
     if facts.classes and batch.labels is not None:
-        hidden = randomness.uniform(train.seed, "label", step, places) < train.label_dropout
+        hidden = randomness.uniform(train.seed, Stream.LABEL, step, places) < train.label_dropout
         condition["labels"] = batch.labels.masked_fill(hidden, NO_CLASS)
     if config.net.dropout > 0:
-        condition["keys"] = randomness.keys(train.seed, "dropout", step, places)
+        condition["keys"] = randomness.keys(train.seed, Stream.DROPOUT, step, places)
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}

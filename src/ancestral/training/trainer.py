@@ -203,7 +203,9 @@ class Trainer:
             some = {name: value[part] for name, value in condition.items()}
             with self.engine.accumulating(net, last=start + self.micro >= count):
                 with self.engine.autocast():
-                    t, losses = self.denoiser.losses(x0[part], train.seed, self.step, self.places[part], **some)
+                    t, losses = self.denoiser.losses(
+                        x0[part], step=self.step, seed=train.seed, indices=self.places[part], **some
+                    )
                 # DDP and FSDP2 take the mean over the processes, so each gives its part of the sum times their number
                 loss = losses.sum() * (self.engine.world / train.batch_size)
                 self.engine.scaler.scale(loss).backward()
