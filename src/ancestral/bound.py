@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.reverse import Decoder, Variance, bits, cost
 from ancestral.schedules import Schedule, Time
@@ -125,8 +126,10 @@ def bits_per_dim(
 ) -> Bound:
     """The bound on each image x0 (N, *) in [−1, 1], with one draw of x_t at every t: T passes. See `Bounder`.
 
-    Raises InputError for a schedule of one step.
+    Raises InputError for a schedule of one step, and for no images.
     """
+    if not len(x0):
+        raise InputError("the bound of no images is not defined: x0 needs at least one")
     bounder = Bounder(seed, variance, clip, decoder, noise)
     *steps, last = (term.bits for term in bounder.terms(denoiser, x0, indices, **condition))
     L_T, L_0 = prior_bits(denoiser.schedule, x0), last

@@ -52,8 +52,8 @@ class Diffusion(nn.Module):
 
     def output(self, x_t: Tensor, t: Time, **condition: Tensor) -> Tensor:
         """The network's raw answer at time t, in the dtype of x_t. Here alone t becomes the index t − 1."""
-        times = torch.full((len(x_t),), t) if isinstance(t, int) else t
-        if times.device.type == "cpu" and times.numel() and int(times.min()) < 1:
+        times = torch.as_tensor(self.schedule.time(t)).expand(len(x_t))
+        if times.numel() and int(times.min()) < 1:
             raise InputError("a denoiser is asked about times 1..T; at t = 0 there is no noise to find")
         x = spread(self.target.input_scale(*self.schedule.at(t)), x_t) * x_t
         output: Tensor = self.net(x, (times - 1).to(x_t.device, non_blocking=True), **condition)
@@ -112,7 +112,7 @@ class Diffusion(nn.Module):
         error = self.target.of(x0, eps, *at) - answer
         errors = (error**2).flatten(1).mean(1)
         if self.weights is not None:
-            errors = errors * self.weights[t].to(errors)
+            errors = errors * self.weights[self.schedule.time(t)].to(errors)
         if self.learned_variance:
             p = self._prediction(x_t, output, t)
             frozen = Prediction(p.x0.detach(), p.eps.detach(), p.blend)
@@ -139,5 +139,7 @@ class Diffusion(nn.Module):
         self, x0: Tensor, seed: int = 0, step: int = 0, indices: Sequence[int] | None = None, **condition: Any
     ) -> Tensor:
         """L_simple over clean images x0 of shape (B, *): a scalar, the mean of `losses`."""
+        if not len(x0):
+            raise InputError("the loss of no images is not defined: x0 needs at least one")
         _, losses = self.losses(x0, seed, step, indices, **condition)
         return losses.mean()  # (14)  L_simple = E ‖ε − ε_θ(√ᾱ_t x_0 + √(1−ᾱ_t) ε, t)‖²

@@ -19,7 +19,7 @@ from ancestral import randomness
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.samplers.loop import Spacing, spaced
-from ancestral.schedules import Schedule
+from ancestral.schedules import Schedule, check_floats
 from ancestral.targets import X0, Denoiser, Prediction
 
 
@@ -46,6 +46,7 @@ def flow(
     The divergence is exact for `probes` = 0, at as many backward passes as x has elements, or Hutchinson's estimate by
     that many random signs, unbiased; they follow from (seed, index). Two passes of the denoiser a step.
     """
+    check_floats(x0)
     schedule = denoiser.schedule
     places = range(len(x0)) if indices is None else indices
     if probes < 0:
@@ -55,7 +56,7 @@ def flow(
     def ask(x: Tensor, t: int) -> tuple[Prediction, Tensor, Tensor]:
         """x̂_0 and ε̂ at x, and the divergence of each."""
         a, b = schedule.at(t)
-        size = x[0].numel()
+        size = x.shape[1:].numel()
         if t == 0:
             return Prediction(x, torch.zeros_like(x)), x.new_full((len(x),), size), x.new_zeros(len(x))
         with torch.enable_grad():
@@ -67,8 +68,7 @@ def flow(
                 for number, v in enumerate(directions)
             ]
         div_x0 = torch.stack(products).sum(0) / (probes or 1)
-        prediction = X0.solve(x.detach(), estimate.detach(), a, b)
-        return prediction, div_x0, (size - a * div_x0) / b
+        return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, (size - a * div_x0) / b
 
     x, total = x0, x0.new_zeros(len(x0))
     yield Flow(0, x, total)
@@ -97,5 +97,5 @@ def _directions(x: Tensor, probes: int, seed: int, places: Sequence[int]) -> lis
     """Unit vectors of all elements, or random signs, each of the shape of x."""
     if probes:
         return [randomness.normal(x.shape[1:], seed, "probe", k, places, x.device).sign().to(x) for k in range(probes)]
-    size = x[0].numel()
+    size = x.shape[1:].numel()
     return list(torch.eye(size, dtype=x.dtype, device=x.device).reshape(size, 1, *x.shape[1:]).expand(size, *x.shape))

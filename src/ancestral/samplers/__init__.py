@@ -17,22 +17,8 @@ from ancestral.samplers.loop import Move, Sampler, Spacing, Step
 from ancestral.samplers.predictor_corrector import PredictorCorrector
 from ancestral.samplers.unipc import UniPC
 
-__all__ = [
-    "BY_NAME",
-    "DDIM",
-    "DDPM",
-    "DPMSolver",
-    "Euler",
-    "Heun",
-    "Langevin",
-    "Move",
-    "PredictorCorrector",
-    "Sampler",
-    "Spacing",
-    "Step",
-    "UniPC",
-    "from_name",
-]
+__all__ = ["DDIM", "DDPM", "DPMSolver", "Euler", "Heun", "Langevin", "PredictorCorrector", "UniPC"]
+__all__ += ["BY_NAME", "Move", "Sampler", "Spacing", "Step", "from_name"]
 
 BY_NAME: dict[str, Sampler] = {
     "ddpm": DDPM(),
@@ -66,7 +52,8 @@ def from_name(name: str, **options: object) -> Sampler:
     for word in filter(None, written.split(",")):
         key, _, value = (part.strip() for part in word.partition("="))
         given[key] = _read(value) if not isinstance(has.get(key), str) else value
-    given |= {key: value for key, value in options.items() if value is not None}
+    # NumPy's numbers become Python's
+    given |= {key: v.item() if hasattr(v, "item") else v for key, v in options.items() if v is not None}
     hints = typing.get_type_hints(type(usual))
     for key, option in given.items():
         if key not in has:
@@ -93,9 +80,7 @@ def _fits(value: object, hint: object) -> bool:
 def _read(value: str) -> object:
     """None, a truth value, an integer or a number."""
     words: dict[str, object] = {"none": None, "true": True, "false": False}
-    if value.lower() in words:
-        return words[value.lower()]
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(value)
+    for read in (words.__getitem__, int, float):
+        with contextlib.suppress(KeyError, ValueError):
+            return read(value.lower())
     return value

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
-from ancestral.schedules import Schedule, Time
-from ancestral.targets import Denoiser, Prediction
+from ancestral.schedules import Schedule, Time, whole
+from ancestral.targets import SIGMA_DATA, Denoiser, Prediction
 
 Spacing = Literal["trailing", "leading", "linspace", "logsnr", "karras"]
 
@@ -157,9 +157,8 @@ def spaced(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]
     InputError unless 1 ≤ steps ≤ T.
     """
     T = schedule.steps
-    count = T if steps is None else steps
-    if not isinstance(count, int) or not 1 <= count <= T:
-        raise InputError(f"{count} sampling steps do not fit a schedule of {T}; choose 1 to {T}")
+    says = f"{steps} sampling steps do not fit a schedule of {T}; choose 1 to {T}"
+    count = T if steps is None else whole(steps, 1, T, says)
     if spacing == "trailing":
         return [round(T - i * (T / count)) for i in range(count)] + [0]
     if spacing == "leading":
@@ -190,8 +189,10 @@ def _evenly(curve: Tensor, count: int) -> list[int]:
     return [*times, 0]
 
 
-def _checked(times: list[int], schedule: Schedule) -> list[int]:
-    falling = all(s < t for t, s in pairwise(times))
-    if len(times) < 2 or not falling or times[-1] < 0 or times[0] > schedule.steps:
-        raise InputError(f"times must fall strictly, from at most {schedule.steps} to 0 or above, not {times}")
+def _checked(times: Sequence[int], schedule: Schedule) -> list[int]:
+    times, T = list(times), schedule.steps
+    says = f"times must be whole numbers that fall strictly, from at most {T} to 0 or above, not {times}"
+    times = [whole(t, 0, T, says) for t in times]
+    if len(times) < 2 or not all(s < t for t, s in pairwise(times)):
+        raise InputError(says)
     return times
