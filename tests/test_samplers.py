@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from ancestral.errors import InputError
 from ancestral.reverse import prior
 from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Langevin, PredictorCorrector, UniPC
 from ancestral.targets import Prediction
+from conftest import untrained
 
 F64 = torch.float64
 LINEAR, COSINE = schedules.linear(), schedules.cosine()
@@ -35,14 +37,14 @@ def test_spacings_are_those_of_the_table():
 @pytest.mark.parametrize("T", [1, 2, 7, 100, 1000])
 def test_every_number_of_steps_gives_falling_times(spacing, T):
     schedule = schedules.linear(T)
-    for steps in range(1, T + 1):
+    fewest = 1 if spacing != "leading" or T == 1 else 2 if T > 2 else T  # fewer start where x_t still holds data
+    for steps in range(fewest, T + 1):
         times = DDIM(steps, spacing=spacing).times(schedule)
         assert len(times) == steps + 1
         assert all(s < t for t, s in pairwise(times))
         assert times[-1] == 0
         assert 1 <= times[0] <= T
-        if spacing != "leading":
-            assert times[0] == T
+        assert times[0] == T if spacing != "leading" else T - times[0] < T / steps
     assert DDPM().times(schedule) == list(range(T, -1, -1))
 
 
@@ -81,6 +83,63 @@ def test_karras_spacing_of_karras_levels_is_every_so_many():
     torch.testing.assert_close(levels, expected, rtol=1e-9, atol=0)
 
 
+@pytest.mark.parametrize("name", ["linear", "cosine", "karras", "geometric", "flow", "zero_terminal"])
+@pytest.mark.parametrize("steps", [37, 50, 333, 501, 999])
+def test_leading_spacing_starts_from_the_prior_of_its_first_time(name, steps):
+    """The deviation of samples of N(0, ½²), in which DDIM's steps are factors: from the prior at the first time, the
+    step from T with x̂_0 = 0, on; by a method of order 2 it is the data's.
+    """
+    schedule = SCHEDULES[name]
+    denoiser, x_T = oracle.Gaussian(schedule, 0.0, 0.5), torch.full((1, 1), schedule.prior_std, dtype=F64)
+    ddim, heun = DDIM(steps, clip=None, spacing="leading"), Heun(steps, spacing="leading")
+    times, a, b = ddim.times(schedule), schedule.signal.tolist(), schedule.noise.tolist()
+    assert 1000 - times[0] < 1000 / steps
+    deviation = schedule.prior_std * b[times[0]] / b[1000]
+    for t, s in pairwise(times):
+        gain = a[t] * 0.25 / (a[t] ** 2 * 0.25 + b[t] ** 2)
+        deviation *= a[s] * gain + b[s] * (1 - a[t] * gain) / b[t]
+    assert ddim.sample(denoiser, x_T).item() == pytest.approx(deviation, rel=1e-10)
+    assert heun.sample(denoiser, x_T).item() == pytest.approx(0.5, abs=6e-3)
+    first = next(ddim.trajectory(denoiser, x_T))
+    assert first.x.item() == pytest.approx(x_T.item() * b[times[0]] / b[1000], rel=1e-12)
+    given = next(ddim.trajectory(denoiser, x_T, times=times))
+    assert torch.equal(given.x, x_T)  # a state that the caller has made
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_leading_spacing_that_starts_among_the_data_is_refused(name):
+    """Refused where data of deviation ½ make the deviation of x_t more than 5 % larger than that of its noise."""
+    schedule, refused = SCHEDULES[name], 0
+    for steps in range(1, 12):
+        t = 1 + int(1000 - 1000 / steps + 1e-9)
+        a, b = schedule.at(t)
+        if math.sqrt(0.25 * a**2 + b**2) > 1.05 * b:
+            refused += 1
+            with pytest.raises(InputError, match=f"starts at t = {t}, where x_t is not noise alone; take more steps"):
+                DDIM(steps, spacing="leading").times(schedule)
+        else:
+            assert DDIM(steps, spacing="leading").times(schedule)[0] == t
+    assert refused
+    assert DDIM(1, spacing="leading").passes(schedule) == 1  # counting needs no start
+
+
+def test_leading_spacing_that_starts_among_the_data_is_refused_before_any_work():
+    with pytest.raises(InputError, match="not noise alone"):
+        untrained().sampler("ddim:spacing=leading", steps=1)
+
+
+def test_numbers_of_numpy_are_numbers():
+    denoiser, x_T = oracle.Gaussian(LINEAR, 0.2, 0.5), torch.randn(2, 3, dtype=F64)
+    want = DDIM(5).sample(denoiser, x_T)
+    assert torch.equal(DDIM(np.int64(5)).sample(denoiser, x_T), want)
+    for times in (np.array([1000, 800, 600, 400, 200, 0]), torch.tensor([1000, 800, 600, 400, 200, 0])):
+        assert torch.equal(DDIM().sample(denoiser, x_T, times=times), want)
+    made = samplers.from_name("heun", steps=np.int64(5), churn=np.float32(2.0))
+    assert (made, type(made.steps), type(made.churn)) == (Heun(5, 2.0, clip=1.0), int, float)
+    with pytest.raises(InputError, match="cannot be True"):
+        samplers.from_name("heun", steps=np.bool_(True))
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -94,7 +153,9 @@ def test_karras_spacing_of_karras_levels_is_every_so_many():
         (lambda: run(DDIM(), times=[5, -1]), "to 0"),
         (lambda: run(DDIM(), times=[2000, 0]), "at most 1000"),
         (lambda: run(DDIM(), times=[0]), "fall strictly"),
+        (lambda: run(DDIM(), times=[700.5, 0]), "whole numbers"),
         (lambda: run(DDIM(2.5)), "2.5 sampling steps"),
+        (lambda: run(DDIM(True)), "True sampling steps"),
         (lambda: run(DDIM(clip=-1.0)), "clip must be above 0"),
         (lambda: run(DDIM(), indices=[1]), "each of the 1 indices"),
         (lambda: run(DDIM(), x_T=torch.ones(2, 3, dtype=torch.int64)), "floats"),
@@ -253,7 +314,7 @@ def recursion(schedule, times, mean, std, kind, eta=1.0):
     The exact denoiser is affine, x̂_0 = k x + c, so every state stays Gaussian. Written from the papers: DDPM by its
     posterior (6)-(7) with x̂_0, DDIM by its eq. (12) with σ from its eq. (16).
     """
-    mu, variance = 0.0, 1.0
+    mu, variance = 0.0, schedule.noise[times[0]].item() ** 2 / schedule.noise[-1].item() ** 2
     for t, s in pairwise(times):
         A_t, A_s = schedule.alpha_bar[t].item(), schedule.alpha_bar[s].item()
         gain = math.sqrt(A_t) * std**2 / (A_t * std**2 + 1 - A_t)

@@ -88,8 +88,8 @@ def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
 
 
 def log_density(schedule: Schedule, end: Flow) -> Tensor:
-    """Log p(x_0) of each image in nats, (N,), from the last state of its flow."""
-    prior = Gaussian(torch.zeros_like(end.x), schedule.prior_std**2)
+    """log p(x_0) of each image in nats, (N,), from the last state of its flow."""
+    prior = Gaussian(torch.zeros_like(end.x), schedule.prior_deviation(end.t) ** 2)
     return prior.log_density(end.x).flatten(1).sum(1) + end.divergence
 
 
