@@ -453,7 +453,7 @@ def test_churn_is_edms_algorithm_2():
     schedule = schedules.karras(200)
     denoiser, x_T = oracle.Gaussian(schedule, 0.2, 0.5), torch.ones(3, 1, dtype=F64)
     z = torch.randn(3, 1, dtype=F64)
-    sampler = Heun(10, churn=2.0, churn_noise=1.01, churn_min=0.1, churn_max=50.0)
+    sampler = Heun(10, churn=0.4, churn_noise=1.01, churn_min=0.1, churn_max=50.0)
     steps = list(sampler.trajectory(denoiser, x_T, times=[150, 100, 0], noise=lambda _: z))
     sigma = schedule.noise
     u = int((sigma - 1.2 * sigma[150]).abs().argmin())
@@ -462,6 +462,42 @@ def test_churn_is_edms_algorithm_2():
     assert [step.t for step in sampler.trajectory(denoiser, x_T, times=[199, 20, 0])] == [199, 20, 0]  # out of range
     most = next(iter(Heun(10, churn=1000.0).trajectory(denoiser, x_T, times=[150, 0])))
     assert sigma[most.t] <= (2**0.5 + 0.02) * sigma[150]
+
+
+def test_churn_of_explicit_times_is_edms_algorithm_2():
+    """γ = S_churn/N of the N steps that are made. Karras et al.'s lines, with σ̂ rounded to the schedule's levels."""
+    schedule, churn, count = schedules.karras(1000), 20.0, 64
+    sigma = schedule.noise
+    denoiser = oracle.Mixture(schedule, torch.tensor([[-0.5], [0.5]], dtype=F64), torch.tensor([0.1, 0.2], dtype=F64))
+    times = [round(1000 * (1 - (i / count) ** 1.5)) for i in range(count)] + [0]
+    zs = [torch.randn(5, 1, dtype=F64) for _ in range(count)]
+    x_T = x = 80 * torch.randn(5, 1, dtype=F64)
+    source = iter(zs)
+    for t, s in pairwise(times):
+        gamma = min(churn / count, math.sqrt(2) - 1)
+        u = t + int((sigma[t:] - (1 + gamma) * sigma[t]).abs().argmin())
+        if u > t:
+            x = x + (sigma[u] ** 2 - sigma[t] ** 2).sqrt() * next(source)
+        d = (x - denoiser.predict(x, u).x0) / sigma[u]
+        proposal = x + (sigma[s] - sigma[u]) * d
+        if s:
+            again = (proposal - denoiser.predict(proposal, s).x0) / sigma[s]
+            proposal = x + (sigma[s] - sigma[u]) * (d + again) / 2
+        x = proposal
+    for own in (18, 64, None):
+        again = iter(zs)
+        found = run(Heun(own, churn), denoiser, x_T, times=times, noise=lambda _, again=again: next(again))
+        torch.testing.assert_close(found, x, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("top", [1.0, 1.09, 1.35, 1.5])
+def test_ancestral_euler_takes_no_root_of_a_rounding_error(top):
+    """On a schedule of one's own that ends without signal b_s² − β̃ is 0, or −1e-17 by rounding."""
+    u = torch.arange(11, dtype=F64) / 10
+    schedule = schedules.Schedule(1 - u, top * u, prior_std=top)
+    denoiser, x_T = oracle.Gaussian(schedule, 0.3, 0.5), top * torch.randn(4, 3, dtype=F64)
+    euler, ddim = Euler(None, ancestral=True, clip=None), DDIM(None, eta=1.0, clip=None)
+    torch.testing.assert_close(run(euler, denoiser, x_T), run(ddim, denoiser, x_T), rtol=1e-7, atol=1e-7)
 
 
 def test_langevin_is_ncsns_algorithm():

@@ -37,7 +37,7 @@ class Heun(Sampler):
         (a, b), schedule = move.schedule.at(move.t), move.schedule
         if not self.churn or a == 0 or not self.churn_min <= b / a <= self.churn_max:
             return x, move
-        rise = min(self.churn / (self.steps or schedule.steps), math.sqrt(2) - 1)
+        rise = min(self.churn / move.steps, math.sqrt(2) - 1)
         u = move.t + int(((schedule.noise / schedule.signal)[move.t :] - (1 + rise) * b / a).abs().argmin())
         if u == move.t:
             return x, move

@@ -48,6 +48,8 @@ class Move:
     """The (clipped) denoiser, for samplers that look at a second point."""
     z: Callable[[int], Tensor]
     """The reverse noise z ~ N(0, I) of this step, of the shape of x: number 0, 1, ... of those that a step needs."""
+    steps: int = 1
+    """The number of steps of the trajectory that this one is part of."""
 
 
 class Sampler(ABC):
@@ -131,7 +133,7 @@ class Sampler(ABC):
                 stream = f"reverse {draw}" if draw else "reverse"
                 return randomness.normal(x.shape[1:], seed, stream, t, places, x.device).to(x)
 
-            x, move = self.start(x, Move(schedule, t, s, predict, z))
+            x, move = self.start(x, Move(schedule, t, s, predict, z, len(visited) - 1))
             prediction = predict(x, move.t)
             yield Step(index, move.t, x, prediction.x0)
             x, state = self.advance(x, prediction, move, state)
