@@ -120,12 +120,12 @@ class Importance(Times):
 
     @property
     def chances(self) -> Tensor:
-        """p_t for t = 1..T, float64."""
+        """p_t for t = 1..T, float64: all equal also where every loss is 0."""
         flat = torch.full((len(self.counts),), 1 / len(self.counts), dtype=torch.float64)
-        if bool((self.counts < self.KEEP).any()):
-            return flat
         size = (self.history**2).mean(1).sqrt()
-        return torch.lerp(size / size.sum().clamp_min(1e-300), flat, self.UNIFORM)
+        if bool((self.counts < self.KEEP).any()) or not float(size.sum()) > 0:
+            return flat
+        return torch.lerp(size / size.sum(), flat, self.UNIFORM)
 
     def draw(self, seed: int, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         """See `Times`."""
@@ -139,11 +139,12 @@ class Importance(Times):
         return {"history": self.history, "counts": self.counts}
 
     def learn(self, t: Tensor, losses: Tensor) -> None:
-        """See `Times`."""
+        """See `Times`. A loss that is not finite is not remembered: its t would be drawn with p_t = NaN."""
         raw = losses.double().cpu() * len(self.counts) * self.chances[t - 1]
         for time, loss in zip(t.tolist(), raw.tolist(), strict=True):
-            self.history[time - 1, int(self.counts[time - 1]) % self.KEEP] = loss
-            self.counts[time - 1] += 1
+            if math.isfinite(loss):
+                self.history[time - 1, int(self.counts[time - 1]) % self.KEEP] = loss
+                self.counts[time - 1] += 1
 
 
 def times(name: TimesName, schedule: Schedule) -> Times:
