@@ -448,6 +448,41 @@ def test_heun_is_edms_algorithm_1():
     torch.testing.assert_close(run(Heun(), denoiser, x_T, times=times), x, rtol=1e-9, atol=1e-9)
 
 
+def edm(schedule, rates, denoiser, x, times, correct):
+    """Karras et al.'s algorithm 1 in x = s (x_0 + σ ε): dx/dt = ṡ x̂_0 + (ṡ σ + s σ̇) ε̂, that is a' x̂_0 + b' ε̂."""
+    for t, s in pairwise(times):
+        h = (s - t) / schedule.steps
+
+        def slope(x, t):
+            x0, eps = denoiser.predict(x, t)
+            return rates[0][t] * x0 + rates[1][t] * eps
+
+        first = slope(x, t)
+        proposal = x + h * first
+        x = x + h * (first + slope(proposal, s)) / 2 if correct and s else proposal
+    return x
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(Euler(clip=None), 1), (Heun(), 2)], ids=["Euler", "Heun"])
+def test_edms_algorithm_1_is_ours_where_a_and_b_are_linear_and_elsewhere_of_the_same_order(sampler, order):
+    u = torch.arange(401, dtype=F64) / 400
+    angle = u * math.pi / 2
+    bent = schedules.Schedule(angle.cos(), angle.sin())
+    bent_rates = (-angle.sin() * math.pi / 2, angle.cos() * math.pi / 2)
+    straight, line_rates = schedules.flow(400), (-torch.ones(401, dtype=F64), torch.ones(401, dtype=F64))
+    x_T = torch.randn(5, 1, dtype=F64)
+    off = {}
+    for name, schedule, rates in (("straight", straight, line_rates), ("bent", bent, bent_rates)):
+        denoiser = oracle.Mixture(schedule, torch.tensor([[-0.5], [0.5]], dtype=F64), torch.tensor([0.1, 0.2]))
+        for stride in (4, 8):
+            times = list(range(360, 39, -stride))
+            theirs = edm(schedule, rates, denoiser, x_T, times, correct=order == 2)
+            off[name, stride] = (run(sampler, denoiser, x_T, times=times) - theirs).abs().max().item()
+    assert max(off["straight", 4], off["straight", 8]) < 1e-13
+    assert off["bent", 4] > 1e-6
+    assert math.log2(off["bent", 8] / off["bent", 4]) == pytest.approx(order, abs=0.25)
+
+
 def test_churn_is_edms_algorithm_2():
     """σ rises to the level nearest to (1 + γ) σ by noise of the difference of variances, and the step begins there."""
     schedule = schedules.karras(200)
@@ -542,6 +577,21 @@ def test_the_corrector_leaves_the_right_distribution_nearly_alone():
         samples = run(sampler, oracle.Gaussian(LINEAR, 0.3, 0.5), x_T)
         assert samples.mean().item() == pytest.approx(0.3, abs=0.01)
         assert samples.std().item() == pytest.approx(0.5, abs=0.015)
+
+
+def test_what_the_corrector_takes_for_the_ratio_of_norms():
+    """‖z‖/‖score‖ over b: 1 while the noise dominates and for a finite data set, √(a²/4 + b²)/b for N(0, ½²)."""
+    data = 0.5 * torch.randn(300, 784, dtype=F64)
+    z = torch.randn(100, 784, dtype=F64)
+    for t, expected in ((1000, 1.0), (500, 1.01), (300, 1.08), (1, 50.0)):
+        b, x = LINEAR.at(t)[1], LINEAR.add_noise(data[:100], t, torch.randn(100, 784, dtype=F64))
+        dense, finite = (
+            (z.norm(dim=1).mean() / (denoiser.predict(x, t).eps / b).norm(dim=1).mean() / b).item()
+            for denoiser in (oracle.Gaussian(LINEAR, 0.0, 0.5), oracle.Empirical(LINEAR, data))
+        )
+        assert dense == pytest.approx(expected, rel=0.01)
+        assert finite == pytest.approx(1.0, rel=0.02)
+    assert 0.98 <= (1 - LINEAR.beta[1:]).min() < 0.9801
 
 
 def test_a_learned_variance_is_drawn_with():

@@ -82,7 +82,7 @@ def flow(
 
 
 def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
-    """Log p(x_0) of each of x0 (N, *) in nats, (N,), under the denoiser's probability flow. Options are `flow`'s."""
+    """log p(x_0) of each of x0 (N, *) in nats, (N,), under the denoiser's probability flow. Options are `flow`'s."""
     *_, end = flow(denoiser, x0, **options)  # type: ignore[arg-type]
     return log_density(denoiser.schedule, end)
 

@@ -60,8 +60,9 @@ class Times(ABC):
 
     @abstractmethod
     def draw(self, seed: int, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """T in 1..T for the images at `places` of the global batch: int64 (len(places),) on the CPU, a function of its
-        arguments; and float64 factors for their losses, where the draw was uneven and should not change the mean.
+        """Draw t in {1, ..., T} for the samples at `places` of the global batch: a function of its arguments.
+
+        Returns (t, importance weights or None): int64 (len(places),) on the CPU, and float64 factors of the losses.
         """
 
     def learn(self, t: Tensor, losses: Tensor) -> None:  # noqa: B027  # most have nothing to learn
@@ -162,5 +163,5 @@ def evenly(seed: int, step: int, places: Sequence[int]) -> Tensor:
 
 
 def _invert(chances: Tensor, u: Tensor) -> Tensor:
-    """T = 1 + the number of cumulated chances that u has passed."""
+    """t = 1 + the number of cumulated chances that u has passed."""
     return 1 + torch.searchsorted(chances.cumsum(0), u, right=True).clamp(max=len(chances) - 1)

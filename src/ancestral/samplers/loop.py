@@ -78,7 +78,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Any) -> tuple[Tensor, Any]:
-        """X at time `move.s` from x at time `move.t`, with the state for the next step (None before the first)."""
+        """x at time `move.s` from x at time `move.t`, with the state for the next step (None before the first)."""
 
     @torch.no_grad()
     def trajectory(
