@@ -124,9 +124,24 @@ def bits_per_dim(
     indices: Sequence[int] | None = None,
     **condition: Tensor,
 ) -> Bound:
-    """The bound on each image x0 (N, *) in [−1, 1], with one draw of x_t at every t: T passes. See `Bounder`.
+    """The bound on each image, with one draw of x_t at every t: T passes.
 
-    Raises InputError for a schedule of one step, and for no images.
+    Args:
+        denoiser: What estimates x_0.
+        x0: At least one image in [−1, 1], floats of shape (N, *).
+        seed: See `Bounder`, as for variance, clip, decoder and noise.
+        variance: The variance of the reverse steps.
+        clip: Whether x̂_0 is kept in [−1, 1].
+        decoder: How L_0 counts the mass of a bin.
+        noise: `noise(shape)` replaces the seeded draws.
+        indices: The images' numbers within the seed, 0..N−1 unless given.
+        condition: Passed on to the denoiser.
+
+    Returns:
+        The terms and their sum, in bits/dim of each image.
+
+    Raises:
+        InputError: If the schedule has one step, there are no images, or they are not of floats.
     """
     if not len(x0):
         raise InputError("the bound of no images is not defined: x0 needs at least one")

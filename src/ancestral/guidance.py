@@ -22,9 +22,18 @@ class ClassifierFree:
         self.denoiser, self.schedule, self.scale = denoiser, denoiser.schedule, scale
 
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
-        """The guided estimates for x_t of shape (B, *).
+        """The guided estimates.
 
-        Raises InputError unless `labels` (B,) are among the conditions.
+        Args:
+            x_t: The states, of shape (B, *).
+            t: Their time, or times (B,), in 1..T.
+            condition: What the denoiser is conditioned on; `labels` (B,) must be among it.
+
+        Returns:
+            The prediction, each part of the shape of x_t.
+
+        Raises:
+            InputError: If there are no labels.
         """
         if condition.get("labels") is None:
             raise InputError("guidance strengthens a label, and none is given: pass labels=..., one for each image")

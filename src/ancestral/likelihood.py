@@ -41,10 +41,24 @@ def flow(
     indices: Sequence[int] | None = None,
     **condition: Tensor,
 ) -> Iterator[Flow]:
-    """From data x0 (N, *), with a density, to x_T in `steps` of the schedule's times (all unless given).
+    """Integrate the probability flow from data to noise. Two passes of the denoiser a step.
 
-    The divergence is exact for `probes` = 0, at as many backward passes as x has elements, or Hutchinson's estimate by
-    that many random signs, unbiased; they follow from (seed, index). Two passes of the denoiser a step.
+    Args:
+        denoiser: What estimates x_0.
+        x0: Data with a density, floats of shape (N, *).
+        steps: The number of the schedule's times, all unless given.
+        probes: 0 for the exact divergence, at as many backward passes as x has elements, or the number of random signs
+            of Hutchinson's estimate, which is unbiased.
+        seed: The seed of the signs, which follow from (seed, index).
+        spacing: How the times are spaced; "leading" ends below T.
+        indices: The numbers of the data within the seed, 0..N−1 unless given.
+        condition: Passed on to the denoiser.
+
+    Yields:
+        The state at t = 0 and after each step.
+
+    Raises:
+        InputError: If x0 is not of floats, `probes` is negative, or the times cannot be used (see `spaced`).
     """
     check_floats(x0)
     schedule = denoiser.schedule
@@ -88,7 +102,15 @@ def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
 
 
 def log_density(schedule: Schedule, end: Flow) -> Tensor:
-    """log p(x_0) of each image in nats, (N,), from the last state of its flow."""
+    """log p(x_0) of each image, from the last state of its flow.
+
+    Args:
+        schedule: The schedule of the flow.
+        end: The state, whose density is that of the prior at its time.
+
+    Returns:
+        Nats, of shape (N,).
+    """
     prior = Gaussian(torch.zeros_like(end.x), schedule.prior_deviation(end.t) ** 2)
     return prior.log_density(end.x).flatten(1).sum(1) + end.divergence
 

@@ -62,7 +62,17 @@ class Schedule:
         return torch.cat([torch.zeros(1, dtype=torch.float64), torch.as_tensor(self.forward_variance(t, t - 1))])
 
     def at(self, t: Time) -> tuple[Scalar, Scalar]:
-        """(a_t, b_t) in float64: two floats for an integer t, two tensors (B,) on the CPU for a tensor t."""
+        """The scales at time t.
+
+        Args:
+            t: One time in 0..T for the whole batch, or an integer tensor (B,).
+
+        Returns:
+            (a_t, b_t) in float64: two floats for one time, two tensors (B,) on the CPU for a tensor.
+
+        Raises:
+            InputError: If t is not an integer, or not in 0..T.
+        """
         t = self.time(t)
         return (float(self.signal[t]), float(self.noise[t])) if isinstance(t, int) else (self.signal[t], self.noise[t])
 
@@ -89,6 +99,15 @@ class Schedule:
         """Standard deviation of the prior at time t: `prior_std` · b_t/b_T.
 
         x_T ~ N(0, prior_std²) holds no data, so the DDIM step from T to t with x̂_0 = 0 multiplies it by b_t/b_T.
+
+        Args:
+            t: One time in 0..T, or an integer tensor (B,).
+
+        Returns:
+            A float for one time, a float64 tensor (B,) on the CPU for a tensor.
+
+        Raises:
+            InputError: If t is not an integer, or not in 0..T.
         """
         return self.prior_std * (self.at(t)[1] / self.at(self.steps)[1])
 
@@ -128,9 +147,17 @@ class Schedule:
 
 
 def spread(value: Scalar, like: Tensor) -> Scalar:
-    """`value` ready to multiply `like` of shape (B, *): a tensor (B,) gets its dtype, device and dimensions.
+    """Make `value` ready to multiply images.
 
-    Raises InputError for images `like` that are not floats: an integer dtype would round the scales to 0.
+    Args:
+        value: A float, or one number for each image, (B,).
+        like: The images, floats of shape (B, *).
+
+    Returns:
+        A float as it is; a tensor with the dtype, the device and the number of dimensions of `like`.
+
+    Raises:
+        InputError: If `like` is not of floats: an integer dtype would round the scales to 0.
     """
     check_floats(like)
     if not isinstance(value, Tensor):
@@ -139,7 +166,14 @@ def spread(value: Scalar, like: Tensor) -> Scalar:
 
 
 def check_floats(x: Tensor) -> None:
-    """Raise InputError for images that are not floats."""
+    """Refuse images that are not floats.
+
+    Args:
+        x: The images.
+
+    Raises:
+        InputError: If their dtype is not a floating-point one.
+    """
     if not x.is_floating_point():
         raise InputError(f"images must be floats in [-1, 1], not {x.dtype}: convert uint8 by x.float() / 127.5 - 1")
 
