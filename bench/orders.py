@@ -317,7 +317,9 @@ MOMENTS = """
 
 Error of the samples' deviation for data N(0.3, 0.5²), all steps of a schedule of so many, without sampling: the sampler
 is an affine map of x_T and the z, whose coefficients are its answers to unit impulses. The error of their mean is below
-1e-14 throughout.
+1e-14 throughout. Churn takes noise up to the level of the schedule that is nearest to (1 + γ) σ_t; where levels are
+further apart than that it adds none: in no step of 10 levels of `geometric` and `karras`, in 4 to 8 of those of the
+others.
 
 """
 

@@ -1,13 +1,15 @@
 """The reverse process and its loss, against formulas written out here a second time."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from ancestral import Diffusion, randomness, schedules, targets
+from ancestral import Diffusion, randomness, samplers, schedules, targets
+from ancestral.bound import bits_per_dim
 from ancestral.errors import InputError
 from ancestral.randomness import Stream
-from ancestral.reverse import prior, transition
+from ancestral.reverse import cost, prior, transition
 from ancestral.targets import Prediction
 
 F64 = torch.float64
@@ -201,3 +203,58 @@ def test_a_network_of_the_wrong_width_is_refused_and_not_broadcast():
                 call(x0)
     with pytest.raises(InputError, match="at least 2 steps"):
         Diffusion(Two(), schedules.linear(1), learned_variance=True)
+
+
+def test_times_may_be_of_any_integer_type():
+    d = Diffusion(Recorder(), schedules.cosine(200), weighting="min-snr")
+    x, t = torch.randn(3, 2, dtype=F64), torch.tensor([1, 7, 200])
+    errors, eps = d.errors(x, t, x), d.predict(x, t).eps
+    for dtype in (torch.int32, torch.uint8, torch.int16):
+        assert torch.equal(d.predict(x, t.to(dtype)).eps, eps)
+        assert d.net.index.dtype == torch.int64
+        assert d.net.index.tolist() == [0, 6, 199]
+        assert torch.equal(d.errors(x, t.to(dtype), x), errors)
+    assert torch.equal(d.predict(x, np.int64(7)).eps, d.predict(x, 7).eps)
+    assert torch.equal(d.mean(x, np.int64(7)), d.mean(x, 7))
+    terms = [cost(d.schedule, d.predict(x, 7), x, x, t, "large") for t in (7, np.int64(7))]
+    assert torch.equal(*terms)
+
+
+@pytest.mark.parametrize("t", [2.5, 2.0, torch.tensor([2.0, 3.0]), True, torch.tensor([True, True])], ids=str)
+def test_times_that_are_no_whole_numbers_are_refused(t):
+    d, x = Diffusion(Recorder(), schedules.cosine(20), weighting="snr"), torch.randn(2, 2)
+    for call in (
+        lambda: d.predict(x, t),
+        lambda: d.add_noise(x, t, x),
+        lambda: d.posterior(x, x, t, 1),
+        lambda: d.errors(x, t, x),
+        lambda: cost(d.schedule, Prediction(x, x), x, x, t, "large"),
+    ):
+        with pytest.raises(InputError, match="whole numbers"):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_integer_images_are_refused(dtype):
+    """Their dtype would round every scale to 0."""
+    d, x = Diffusion(Recorder(), schedules.cosine(20)), torch.ones(2, 3, dtype=dtype)
+    for call in (
+        lambda: d.add_noise(x, 5, torch.randn(2, 3)),
+        lambda: d.loss(x, seed=0, step=0),
+        lambda: d.predict(x, 5),
+        lambda: d.predict(x, torch.tensor([5, 6])),
+        lambda: d.posterior(x, x, 5),
+        lambda: bits_per_dim(d, x),
+    ):
+        with pytest.raises(InputError, match=r"must be floats in \[-1, 1\]"):
+            call()
+
+
+def test_no_images_have_a_prediction_but_no_loss():
+    d, none = Diffusion(Recorder(), schedules.cosine(20)), torch.zeros(0, 3)
+    assert d.predict(none, 5).x0.shape == d.predict(none, torch.zeros(0, dtype=torch.int64)).x0.shape == (0, 3)
+    assert samplers.DDPM().sample(d, none).shape == (0, 3)
+    with pytest.raises(InputError, match="the loss of no images"):
+        d.loss(none, seed=0, step=0)
+    with pytest.raises(InputError, match="the bound of no images"):
+        bits_per_dim(d, none)

@@ -1,10 +1,12 @@
 """Denoisers that wrap denoisers."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from ancestral import Diffusion, guidance, nets, schedules
+from ancestral.errors import InputError
 from ancestral.samplers import DDIM
 
 
@@ -40,3 +42,17 @@ def test_scale_one_is_the_denoiser_itself():
     x_T = torch.randn(3, 2)
     plain = DDIM(5).sample(inner, x_T, labels=labels)
     torch.testing.assert_close(DDIM(5).sample(guidance.ClassifierFree(inner, 1.0), x_T, labels=labels), plain)
+
+
+@pytest.mark.parametrize("condition", [{}, {"labels": None}], ids=["none", "None"])
+def test_guidance_without_labels_is_refused(condition):
+    guided = guidance.ClassifierFree(Diffusion(LabelNet(), schedules.linear()), 2.0)
+    with pytest.raises(InputError, match="pass labels="):
+        guided.predict(torch.randn(2, 3), 10, **condition)
+
+
+def test_guidance_takes_the_integers_of_numpy_and_no_images():
+    guided = guidance.ClassifierFree(Diffusion(LabelNet(), schedules.linear()), 2.0)
+    x, labels = torch.randn(2, 3), torch.tensor([4, 4])
+    assert torch.equal(guided.predict(x, np.int64(10), labels=labels).eps, guided.predict(x, 10, labels=labels).eps)
+    assert guided.predict(x[:0], 10, labels=labels[:0]).eps.shape == (0, 3)

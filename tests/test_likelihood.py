@@ -89,3 +89,25 @@ def test_fewer_steps_and_bad_ones():
         likelihood.log_likelihood(denoiser, x, probes=-1)
     with pytest.raises(InputError, match="sampling steps"):
         likelihood.log_likelihood(denoiser, x, steps=0)
+
+
+def test_a_flow_that_ends_below_T_meets_the_prior_of_that_time():
+    """karras, 300 leading steps: the last state is of t = 997, whose noise is 2 % less than that of T."""
+    schedule, x = schedules.karras(1000), points()
+    denoiser = oracle.Mixture(schedule, MEANS, STDS)
+    *_, end = likelihood.flow(denoiser, x, steps=300, spacing="leading")
+    assert end.t == 997
+    found = likelihood.log_density(schedule, end)
+    exact = torch.distributions.Normal(0.0, schedule.noise[997]).log_prob(end.x).sum(1) + end.divergence
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-10)
+    torch.testing.assert_close(found, density(x), rtol=0, atol=6e-3)
+    with pytest.raises(InputError, match="not noise alone"):
+        likelihood.log_likelihood(denoiser, x, steps=1, spacing="leading")
+
+
+def test_no_data_have_no_likelihood_and_integers_are_refused():
+    denoiser = oracle.Mixture(schedules.cosine(10), MEANS, STDS)
+    for probes in (0, 1):
+        assert likelihood.log_likelihood(denoiser, points()[:0], probes=probes).shape == (0,)
+    with pytest.raises(InputError, match="must be floats"):
+        likelihood.log_likelihood(denoiser, torch.zeros(2, 2, dtype=torch.int64))

@@ -109,3 +109,48 @@ def test_a_mixture_of_unequal_parts_is_refused():
         oracle.Empirical(SCHEDULE, torch.zeros(2, 3)).predict(torch.zeros(1, 3), 0)
     with pytest.raises(InputError, match="none negative"):
         oracle.Mixture(SCHEDULE, torch.zeros(2, 3), torch.tensor([1.0, -1.0]))
+
+
+@pytest.mark.parametrize("per_image", [False, True], ids=["one time", "a time each"])
+@pytest.mark.parametrize("make", [schedules.linear, schedules.karras, schedules.flow])
+def test_the_log_density_of_images_in_float32(make, per_image):
+    """784 dimensions, from little noise to no signal (flow's T): the sum written out with differences in float64."""
+    schedule, generator = make(), torch.Generator().manual_seed(0)
+    data = torch.rand(40, 784, generator=generator) * 2 - 1
+    stds = torch.rand(40, generator=generator) * 1e-3
+    for denoiser in (oracle.Empirical(schedule, data), oracle.Mixture(schedule, data, stds)):
+        for times in ([1] * 6, [2] * 6, [10] * 6, [1, 2, 20, 300, 999, 1000]):
+            t = torch.tensor(times)
+            eps = torch.randn(6, 784, generator=generator)
+            x = schedule.add_noise(data[:6], t, eps)
+            a, b = (scale[:, None, None] for scale in schedule.at(t))
+            variance = a[..., 0] ** 2 * denoiser.stds.double() ** 2 + b[..., 0] ** 2
+            distance = ((x.double()[:, None] - a * data.double()) ** 2).sum(2)
+            parts = -0.5 * (distance / variance + 784 * (2 * torch.pi * variance).log()) - torch.tensor(40.0).log()
+            truth = parts.logsumexp(1)
+            if per_image:
+                found = denoiser.log_density(x, t)
+            else:
+                found = torch.cat([denoiser.log_density(x[i : i + 1], time) for i, time in enumerate(times)])
+            assert found.dtype == torch.float32
+            torch.testing.assert_close(found.double(), truth, rtol=0, atol=1e-2)
+
+
+def test_the_score_of_images_in_float32_is_the_gradient():
+    data = torch.rand(20, 784, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    denoiser, t = oracle.Empirical(SCHEDULE, data), torch.tensor([1, 5, 500])
+    x = SCHEDULE.add_noise(data[:3], t, torch.randn(3, 784)).requires_grad_()
+    (score,) = torch.autograd.grad(denoiser.log_density(x, t).sum(), x)
+    eps = -SCHEDULE.at(t)[1][:, None] * score
+    torch.testing.assert_close(denoiser.predict(x.detach(), t).eps.double(), eps, rtol=1e-3, atol=1e-3)
+
+
+def test_integers_are_refused_and_no_images_have_no_estimate():
+    mixture = oracle.Mixture(SCHEDULE, torch.zeros(2, 3), torch.ones(2))
+    for denoiser in (mixture, oracle.Gaussian(SCHEDULE, 0.0, 1.0)):
+        with pytest.raises(InputError, match="must be floats"):
+            denoiser.predict(torch.zeros(1, 3, dtype=torch.uint8), 5)
+        for t in (5, torch.zeros(0, dtype=torch.int64)):
+            assert denoiser.predict(torch.zeros(0, 3), t).x0.shape == (0, 3)
+    with pytest.raises(InputError, match="must be floats"):
+        mixture.log_density(torch.zeros(1, 3, dtype=torch.int64), 5)

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,6 +98,24 @@ def test_the_distance_sees_a_shift_of_a_hundredth():
     cloud = orders.truth(seed=3)
     assert orders.swd(cloud + 0.01) > orders.floor()[1]
     assert orders.swd(0.97 * cloud) > orders.floor()[1]
+
+
+def test_the_page_has_the_words_of_its_generator():
+    page = (Path(__file__).parent.parent / "docs" / "samplers.md").read_text(encoding="utf-8")
+    for words in (orders.INTRODUCTION, orders.TARGETS, orders.MOMENTS, orders.LANGEVIN):
+        assert words.strip() in page
+
+
+def test_churn_adds_nothing_between_coarse_levels():
+    """As docs/samplers.md has it, of 10 levels: the steps before which noise is added."""
+    churned = {}
+    for name, make in orders.SCHEDULES.items():
+        schedule = make(10)
+        denoiser, x_T = oracle.Gaussian(schedule, orders.MEAN, orders.STD), orders.start(schedule, 1)
+        steps = list(orders.STOCHASTIC["Heun, churn 10"].trajectory(denoiser, x_T))
+        churned[name] = sum(step.t != t for step, t in zip(steps, range(10, -1, -1), strict=True))
+    assert churned.pop("geometric") == churned.pop("karras") == 0
+    assert (min(churned.values()), max(churned.values())) == (4, 8)
 
 
 def test_oracles_take_times_one_by_one():

@@ -56,9 +56,13 @@ def test_seeds_fill_64_bits_and_end_there():
     draws = [randomness.normal((8,), seed, Stream.OWN, 0, [0]) for seed in seeds]
     assert len({tuple(draw.flatten().tolist()) for draw in draws}) == 6
     assert torch.equal(draws[4], randomness.normal((8,), 5, Stream.OWN, 0, [0]))
-    for seed in (-1, 2**64, 2**64 + 5):
+    for seed in (-1, 2**64, 2**64 + 5, 1.5, True):
         with pytest.raises(InputError, match=f"from 0 to 2\\^64 - 1, not {seed}"):
             randomness.normal((8,), seed, Stream.OWN, 0, [0])
+    assert torch.equal(randomness.keys(5, Stream.OWN, np.int64(3), [0]), randomness.keys(5, Stream.OWN, 3, [0]))
+    for step in (-1, 0.5, None):
+        with pytest.raises(InputError, match=f"a step is a whole number, 0 or more, not {step}"):
+            randomness.keys(0, Stream.OWN, step, [0])
 
 
 def test_streams_share_no_address():

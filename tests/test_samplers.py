@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from ancestral.errors import InputError
 from ancestral.reverse import prior
 from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Langevin, PredictorCorrector, UniPC
 from ancestral.targets import Prediction
+from conftest import untrained
 
 F64 = torch.float64
 LINEAR, COSINE = schedules.linear(), schedules.cosine()
@@ -35,14 +37,14 @@ def test_spacings_are_those_of_the_table():
 @pytest.mark.parametrize("T", [1, 2, 7, 100, 1000])
 def test_every_number_of_steps_gives_falling_times(spacing, T):
     schedule = schedules.linear(T)
-    for steps in range(1, T + 1):
+    fewest = 1 if spacing != "leading" or T == 1 else 2 if T > 2 else T  # fewer start where x_t still holds data
+    for steps in range(fewest, T + 1):
         times = DDIM(steps, spacing=spacing).times(schedule)
         assert len(times) == steps + 1
         assert all(s < t for t, s in pairwise(times))
         assert times[-1] == 0
         assert 1 <= times[0] <= T
-        if spacing != "leading":
-            assert times[0] == T
+        assert times[0] == T if spacing != "leading" else T - times[0] < T / steps
     assert DDPM().times(schedule) == list(range(T, -1, -1))
 
 
@@ -81,6 +83,63 @@ def test_karras_spacing_of_karras_levels_is_every_so_many():
     torch.testing.assert_close(levels, expected, rtol=1e-9, atol=0)
 
 
+@pytest.mark.parametrize("name", ["linear", "cosine", "karras", "geometric", "flow", "zero_terminal"])
+@pytest.mark.parametrize("steps", [37, 50, 333, 501, 999])
+def test_leading_spacing_starts_from_the_prior_of_its_first_time(name, steps):
+    """The deviation of samples of N(0, ½²), in which DDIM's steps are factors: from the prior at the first time, the
+    step from T with x̂_0 = 0, on; by a method of order 2 it is the data's.
+    """
+    schedule = SCHEDULES[name]
+    denoiser, x_T = oracle.Gaussian(schedule, 0.0, 0.5), torch.full((1, 1), schedule.prior_std, dtype=F64)
+    ddim, heun = DDIM(steps, clip=None, spacing="leading"), Heun(steps, spacing="leading")
+    times, a, b = ddim.times(schedule), schedule.signal.tolist(), schedule.noise.tolist()
+    assert 1000 - times[0] < 1000 / steps
+    deviation = schedule.prior_std * b[times[0]] / b[1000]
+    for t, s in pairwise(times):
+        gain = a[t] * 0.25 / (a[t] ** 2 * 0.25 + b[t] ** 2)
+        deviation *= a[s] * gain + b[s] * (1 - a[t] * gain) / b[t]
+    assert ddim.sample(denoiser, x_T).item() == pytest.approx(deviation, rel=1e-10)
+    assert heun.sample(denoiser, x_T).item() == pytest.approx(0.5, abs=6e-3)
+    first = next(ddim.trajectory(denoiser, x_T))
+    assert first.x.item() == pytest.approx(x_T.item() * b[times[0]] / b[1000], rel=1e-12)
+    given = next(ddim.trajectory(denoiser, x_T, times=times))
+    assert torch.equal(given.x, x_T)  # a state that the caller has made
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_leading_spacing_that_starts_among_the_data_is_refused(name):
+    """Refused where data of deviation ½ make the deviation of x_t more than 5 % larger than that of its noise."""
+    schedule, refused = SCHEDULES[name], 0
+    for steps in range(1, 12):
+        t = 1 + int(1000 - 1000 / steps + 1e-9)
+        a, b = schedule.at(t)
+        if math.sqrt(0.25 * a**2 + b**2) > 1.05 * b:
+            refused += 1
+            with pytest.raises(InputError, match=f"starts at t = {t}, where x_t is not noise alone; take more steps"):
+                DDIM(steps, spacing="leading").times(schedule)
+        else:
+            assert DDIM(steps, spacing="leading").times(schedule)[0] == t
+    assert refused
+    assert DDIM(1, spacing="leading").passes(schedule) == 1  # counting needs no start
+
+
+def test_leading_spacing_that_starts_among_the_data_is_refused_before_any_work():
+    with pytest.raises(InputError, match="not noise alone"):
+        untrained().sampler("ddim:spacing=leading", steps=1)
+
+
+def test_numbers_of_numpy_are_numbers():
+    denoiser, x_T = oracle.Gaussian(LINEAR, 0.2, 0.5), torch.randn(2, 3, dtype=F64)
+    want = DDIM(5).sample(denoiser, x_T)
+    assert torch.equal(DDIM(np.int64(5)).sample(denoiser, x_T), want)
+    for times in (np.array([1000, 800, 600, 400, 200, 0]), torch.tensor([1000, 800, 600, 400, 200, 0])):
+        assert torch.equal(DDIM().sample(denoiser, x_T, times=times), want)
+    made = samplers.from_name("heun", steps=np.int64(5), churn=np.float32(2.0))
+    assert (made, type(made.steps), type(made.churn)) == (Heun(5, 2.0, clip=1.0), int, float)
+    with pytest.raises(InputError, match="cannot be True"):
+        samplers.from_name("heun", steps=np.bool_(True))
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -94,7 +153,9 @@ def test_karras_spacing_of_karras_levels_is_every_so_many():
         (lambda: run(DDIM(), times=[5, -1]), "to 0"),
         (lambda: run(DDIM(), times=[2000, 0]), "at most 1000"),
         (lambda: run(DDIM(), times=[0]), "fall strictly"),
+        (lambda: run(DDIM(), times=[700.5, 0]), "whole numbers"),
         (lambda: run(DDIM(2.5)), "2.5 sampling steps"),
+        (lambda: run(DDIM(True)), "True sampling steps"),
         (lambda: run(DDIM(clip=-1.0)), "clip must be above 0"),
         (lambda: run(DDIM(), indices=[1]), "each of the 1 indices"),
         (lambda: run(DDIM(), x_T=torch.ones(2, 3, dtype=torch.int64)), "floats"),
@@ -253,7 +314,7 @@ def recursion(schedule, times, mean, std, kind, eta=1.0):
     The exact denoiser is affine, x̂_0 = k x + c, so every state stays Gaussian. Written from the papers: DDPM by its
     posterior (6)-(7) with x̂_0, DDIM by its eq. (12) with σ from its eq. (16).
     """
-    mu, variance = 0.0, 1.0
+    mu, variance = 0.0, schedule.noise[times[0]].item() ** 2 / schedule.noise[-1].item() ** 2
     for t, s in pairwise(times):
         A_t, A_s = schedule.alpha_bar[t].item(), schedule.alpha_bar[s].item()
         gain = math.sqrt(A_t) * std**2 / (A_t * std**2 + 1 - A_t)
@@ -387,12 +448,47 @@ def test_heun_is_edms_algorithm_1():
     torch.testing.assert_close(run(Heun(), denoiser, x_T, times=times), x, rtol=1e-9, atol=1e-9)
 
 
+def edm(schedule, rates, denoiser, x, times, correct):
+    """Karras et al.'s algorithm 1 in x = s (x_0 + σ ε): dx/dt = ṡ x̂_0 + (ṡ σ + s σ̇) ε̂, that is a' x̂_0 + b' ε̂."""
+    for t, s in pairwise(times):
+        h = (s - t) / schedule.steps
+
+        def slope(x, t):
+            x0, eps = denoiser.predict(x, t)
+            return rates[0][t] * x0 + rates[1][t] * eps
+
+        first = slope(x, t)
+        proposal = x + h * first
+        x = x + h * (first + slope(proposal, s)) / 2 if correct and s else proposal
+    return x
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(Euler(clip=None), 1), (Heun(), 2)], ids=["Euler", "Heun"])
+def test_edms_algorithm_1_is_ours_where_a_and_b_are_linear_and_elsewhere_of_the_same_order(sampler, order):
+    u = torch.arange(401, dtype=F64) / 400
+    angle = u * math.pi / 2
+    bent = schedules.Schedule(angle.cos(), angle.sin())
+    bent_rates = (-angle.sin() * math.pi / 2, angle.cos() * math.pi / 2)
+    straight, line_rates = schedules.flow(400), (-torch.ones(401, dtype=F64), torch.ones(401, dtype=F64))
+    x_T = torch.randn(5, 1, dtype=F64)
+    off = {}
+    for name, schedule, rates in (("straight", straight, line_rates), ("bent", bent, bent_rates)):
+        denoiser = oracle.Mixture(schedule, torch.tensor([[-0.5], [0.5]], dtype=F64), torch.tensor([0.1, 0.2]))
+        for stride in (4, 8):
+            times = list(range(360, 39, -stride))
+            theirs = edm(schedule, rates, denoiser, x_T, times, correct=order == 2)
+            off[name, stride] = (run(sampler, denoiser, x_T, times=times) - theirs).abs().max().item()
+    assert max(off["straight", 4], off["straight", 8]) < 1e-13
+    assert off["bent", 4] > 1e-6
+    assert math.log2(off["bent", 8] / off["bent", 4]) == pytest.approx(order, abs=0.25)
+
+
 def test_churn_is_edms_algorithm_2():
     """σ rises to the level nearest to (1 + γ) σ by noise of the difference of variances, and the step begins there."""
     schedule = schedules.karras(200)
     denoiser, x_T = oracle.Gaussian(schedule, 0.2, 0.5), torch.ones(3, 1, dtype=F64)
     z = torch.randn(3, 1, dtype=F64)
-    sampler = Heun(10, churn=2.0, churn_noise=1.01, churn_min=0.1, churn_max=50.0)
+    sampler = Heun(10, churn=0.4, churn_noise=1.01, churn_min=0.1, churn_max=50.0)
     steps = list(sampler.trajectory(denoiser, x_T, times=[150, 100, 0], noise=lambda _: z))
     sigma = schedule.noise
     u = int((sigma - 1.2 * sigma[150]).abs().argmin())
@@ -401,6 +497,42 @@ def test_churn_is_edms_algorithm_2():
     assert [step.t for step in sampler.trajectory(denoiser, x_T, times=[199, 20, 0])] == [199, 20, 0]  # out of range
     most = next(iter(Heun(10, churn=1000.0).trajectory(denoiser, x_T, times=[150, 0])))
     assert sigma[most.t] <= (2**0.5 + 0.02) * sigma[150]
+
+
+def test_churn_of_explicit_times_is_edms_algorithm_2():
+    """γ = S_churn/N of the N steps that are made. Karras et al.'s lines, with σ̂ rounded to the schedule's levels."""
+    schedule, churn, count = schedules.karras(1000), 20.0, 64
+    sigma = schedule.noise
+    denoiser = oracle.Mixture(schedule, torch.tensor([[-0.5], [0.5]], dtype=F64), torch.tensor([0.1, 0.2], dtype=F64))
+    times = [round(1000 * (1 - (i / count) ** 1.5)) for i in range(count)] + [0]
+    zs = [torch.randn(5, 1, dtype=F64) for _ in range(count)]
+    x_T = x = 80 * torch.randn(5, 1, dtype=F64)
+    source = iter(zs)
+    for t, s in pairwise(times):
+        gamma = min(churn / count, math.sqrt(2) - 1)
+        u = t + int((sigma[t:] - (1 + gamma) * sigma[t]).abs().argmin())
+        if u > t:
+            x = x + (sigma[u] ** 2 - sigma[t] ** 2).sqrt() * next(source)
+        d = (x - denoiser.predict(x, u).x0) / sigma[u]
+        proposal = x + (sigma[s] - sigma[u]) * d
+        if s:
+            again = (proposal - denoiser.predict(proposal, s).x0) / sigma[s]
+            proposal = x + (sigma[s] - sigma[u]) * (d + again) / 2
+        x = proposal
+    for own in (18, 64, None):
+        again = iter(zs)
+        found = run(Heun(own, churn), denoiser, x_T, times=times, noise=lambda _, again=again: next(again))
+        torch.testing.assert_close(found, x, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("top", [1.0, 1.09, 1.35, 1.5])
+def test_ancestral_euler_takes_no_root_of_a_rounding_error(top):
+    """On a schedule of one's own that ends without signal b_s² − β̃ is 0, or −1e-17 by rounding."""
+    u = torch.arange(11, dtype=F64) / 10
+    schedule = schedules.Schedule(1 - u, top * u, prior_std=top)
+    denoiser, x_T = oracle.Gaussian(schedule, 0.3, 0.5), top * torch.randn(4, 3, dtype=F64)
+    euler, ddim = Euler(None, ancestral=True, clip=None), DDIM(None, eta=1.0, clip=None)
+    torch.testing.assert_close(run(euler, denoiser, x_T), run(ddim, denoiser, x_T), rtol=1e-7, atol=1e-7)
 
 
 def test_langevin_is_ncsns_algorithm():
@@ -445,6 +577,21 @@ def test_the_corrector_leaves_the_right_distribution_nearly_alone():
         samples = run(sampler, oracle.Gaussian(LINEAR, 0.3, 0.5), x_T)
         assert samples.mean().item() == pytest.approx(0.3, abs=0.01)
         assert samples.std().item() == pytest.approx(0.5, abs=0.015)
+
+
+def test_what_the_corrector_takes_for_the_ratio_of_norms():
+    """‖z‖/‖score‖ over b: 1 while the noise dominates and for a finite data set, √(a²/4 + b²)/b for N(0, ½²)."""
+    data = 0.5 * torch.randn(300, 784, dtype=F64)
+    z = torch.randn(100, 784, dtype=F64)
+    for t, expected in ((1000, 1.0), (500, 1.01), (300, 1.08), (1, 50.0)):
+        b, x = LINEAR.at(t)[1], LINEAR.add_noise(data[:100], t, torch.randn(100, 784, dtype=F64))
+        dense, finite = (
+            (z.norm(dim=1).mean() / (denoiser.predict(x, t).eps / b).norm(dim=1).mean() / b).item()
+            for denoiser in (oracle.Gaussian(LINEAR, 0.0, 0.5), oracle.Empirical(LINEAR, data))
+        )
+        assert dense == pytest.approx(expected, rel=0.01)
+        assert finite == pytest.approx(1.0, rel=0.02)
+    assert 0.98 <= (1 - LINEAR.beta[1:]).min() < 0.9801
 
 
 def test_a_learned_variance_is_drawn_with():

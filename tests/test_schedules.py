@@ -1,7 +1,9 @@
 """The first row of the matrix: published values, and the algebra of the forward process."""
 
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -264,11 +266,42 @@ def test_times_of_each_image_agree_with_one_time_for_all():
         (lambda: schedules.from_spec({"name": "cosine", "slope": 2}), "does not take"),
         (lambda: schedules.linear(10).at(11), "0..10"),
         (lambda: schedules.linear(10).at(torch.tensor([-1])), "0..10"),
+        (lambda: schedules.linear(10).at(2.5), "time 2.5 is not one of this schedule's 0..10"),
+        (lambda: schedules.linear(10).at(2.0), "whole numbers"),
+        (lambda: schedules.linear(10).at(True), "whole numbers"),
+        (lambda: schedules.linear(10).at(np.array([1, 2])), "whole numbers"),
+        (lambda: schedules.linear(10).at(torch.tensor([2.5, 3.0])), "whole numbers in 0..10, not 2.5 to 3.0"),
+        (lambda: schedules.linear(10).at(torch.tensor([True])), "whole numbers"),
+        (lambda: schedules.cosine(np.bool_(True)), "whole number"),
+        (lambda: schedules.karras(np.float64(5)), "whole number"),
+        (lambda: schedules.linear(9).add_noise(torch.ones(2, 3, dtype=torch.uint8), 5, torch.ones(2, 3)), "must be fl"),
+        (lambda: schedules.linear(9).marginal(torch.ones(2, 3, dtype=torch.int64), 5), "must be floats"),
     ],
 )
 def test_bad_schedules_are_refused(make, says):
     with pytest.raises(InputError, match=says):
         make()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_steps_and_times_may_be_of_any_integer_type(make):
+    schedule, plain = make(np.int64(20)), make(20)
+    assert json.loads(json.dumps(schedule.spec)) == plain.spec
+    assert torch.equal(schedule.noise, plain.noise)
+    for kind in (np.int64, np.uint8, torch.tensor):
+        assert schedule.at(kind(7)) == plain.at(7)
+    for dtype in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8):
+        for one, other in zip(schedule.at(torch.tensor([0, 1, 20], dtype=dtype)), plain.at(20), strict=True):
+            assert one.shape == (3,)
+            assert one[2] == other
+
+
+def test_the_priors_deviation_falls_as_the_noise():
+    s = schedules.karras(100)
+    assert (s.prior_deviation(100), s.prior_deviation(0)) == (80, 0)
+    assert s.prior_deviation(60) == pytest.approx(s.noise[60].item(), rel=1e-12)
+    own = schedules.Schedule(torch.tensor([1.0, 0.9, 0.1]).double(), torch.tensor([0.0, 0.2, 0.5]).double(), 3.0)
+    torch.testing.assert_close(own.prior_deviation(torch.tensor([1, 2])), torch.tensor([1.2, 3.0], dtype=torch.float64))
 
 
 def test_prior_std_of_a_variance_preserving_schedule_is_one():

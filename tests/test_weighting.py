@@ -146,6 +146,25 @@ def test_importance_is_improved_ddpms():
     assert (sizes[t - 1] * factors).mean().item() == pytest.approx(sizes.mean().item(), rel=1e-3)
 
 
+def test_importance_of_losses_that_are_0_or_no_number():
+    """All 0: every t alike. What is not finite is not remembered, and does not count as one of the ten."""
+    times, t = Importance(schedules.linear(4)), torch.tensor([1, 2, 3, 4])
+    for _ in range(10):
+        times.learn(t, torch.zeros(4, dtype=F64))
+    assert torch.equal(times.chances, torch.full((4,), 0.25, dtype=F64))
+    drawn, factors = times.draw(0, 0, range(4000))
+    assert torch.bincount(drawn, minlength=5)[1:].tolist() == pytest.approx([1000] * 4, abs=2)
+    assert torch.equal(factors, torch.ones(4000, dtype=F64))
+    sizes = torch.tensor([1.0, 2.0, 4.0, 1.0], dtype=F64)
+    for number in range(15):
+        bad = torch.tensor([math.nan, math.inf, -math.inf], dtype=F64)
+        if number in (3, 9, 11):
+            times.learn(torch.tensor([1, 2, 3]), bad)
+        times.learn(t, sizes / (4 * times.chances))
+    assert times.counts.tolist() == [25] * 4
+    close(times.chances, 0.999 * sizes / 8 + 0.001 / 4, rtol=1e-9)
+
+
 def test_importance_learns_in_training_and_survives_a_restart(tmp_path):
     def config(steps):
         base = tiny_config(times="importance", steps=steps, save_every=3, decay="none")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.randomness import Stream
 from ancestral.reverse import Decoder, Variance, bits, cost
@@ -124,10 +125,27 @@ def bits_per_dim(
     indices: Sequence[int] | None = None,
     **condition: Tensor,
 ) -> Bound:
-    """The bound on each image x0 (N, *) in [−1, 1], with one draw of x_t at every t: T passes. See `Bounder`.
+    """The bound on each image, with one draw of x_t at every t: T passes.
 
-    Raises InputError for a schedule of one step.
+    Args:
+        denoiser: What estimates x_0.
+        x0: At least one image in [−1, 1], floats of shape (N, *).
+        seed: See `Bounder`, as for variance, clip, decoder and noise.
+        variance: The variance of the reverse steps.
+        clip: Whether x̂_0 is kept in [−1, 1].
+        decoder: How L_0 counts the mass of a bin.
+        noise: `noise(shape)` replaces the seeded draws.
+        indices: The images' numbers within the seed, 0..N−1 unless given.
+        condition: Passed on to the denoiser.
+
+    Returns:
+        The terms and their sum, in bits/dim of each image.
+
+    Raises:
+        InputError: If the schedule has one step, there are no images, or they are not of floats.
     """
+    if not len(x0):
+        raise InputError("the bound of no images is not defined: x0 needs at least one")
     bounder = Bounder(seed, variance, clip, decoder, noise)
     *steps, last = (term.bits for term in bounder.terms(denoiser, x0, indices, **condition))
     L_T, L_0 = prior_bits(denoiser.schedule, x0), last

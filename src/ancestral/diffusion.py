@@ -53,8 +53,8 @@ class Diffusion(nn.Module):
 
     def output(self, x_t: Tensor, t: Time, **condition: Tensor) -> Tensor:
         """The network's raw answer at time t, in the dtype of x_t. Here alone t becomes the index t − 1."""
-        times = torch.full((len(x_t),), t) if isinstance(t, int) else t
-        if times.device.type == "cpu" and times.numel() and int(times.min()) < 1:
+        times = torch.as_tensor(self.schedule.time(t)).expand(len(x_t))
+        if times.numel() and int(times.min()) < 1:
             raise InputError("a denoiser is asked about times 1..T; at t = 0 there is no noise to find")
         x = spread(self.target.input_scale(*self.schedule.at(t)), x_t) * x_t
         output: Tensor = self.net(x, (times - 1).to(x_t.device, non_blocking=True), **condition)
@@ -113,7 +113,7 @@ class Diffusion(nn.Module):
         error = self.target.of(x0, eps, *at) - answer
         errors = (error**2).flatten(1).mean(1)
         if self.weights is not None:
-            errors = errors * self.weights[t].to(errors)
+            errors = errors * self.weights[self.schedule.time(t)].to(errors)
         if self.learned_variance:
             p = self._prediction(x_t, output, t)
             frozen = Prediction(p.x0.detach(), p.eps.detach(), p.blend)
@@ -146,6 +146,22 @@ class Diffusion(nn.Module):
     def loss(
         self, x0: Tensor, *, step: int, seed: int = 0, indices: Sequence[int] | None = None, **condition: Any
     ) -> Tensor:
-        """L_simple over clean images x0 of shape (B, *): a scalar, the mean of `losses`, whose arguments it takes."""
+        """L_simple over clean images, the mean of `losses`.
+
+        Args:
+            x0: Clean images in [−1, 1], of shape (B, *), at least one.
+            step: As in `losses`, like seed, indices and condition.
+            seed: Seed of the training run.
+            indices: Positions of the images in the global batch, 0..B−1 unless given.
+            condition: What the network is conditioned on, for example `labels`.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            InputError: If there are no images, or they are not floats.
+        """
+        if not len(x0):
+            raise InputError("the loss of no images is not defined: x0 needs at least one")
         _, losses = self.losses(x0, step=step, seed=seed, indices=indices, **condition)
         return losses.mean()  # (14)  L_simple = E ‖ε − ε_θ(√ᾱ_t x_0 + √(1−ᾱ_t) ε, t)‖²

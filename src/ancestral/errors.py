@@ -4,10 +4,36 @@ The command line turns it into exit code 2 and that line. Any other exception is
 traceback.
 """
 
+import contextlib
+import operator
+
 
 class InputError(ValueError):
     """Bad input at a boundary: an option, a file, a folder, a checkpoint, a tensor of the wrong shape."""
 
 
 class UnsuitableError(InputError):
-    """An option of how data are read that these data cannot be given, which whoever did not give it should not read."""
+    """A data option (image_size, channels, bits) that does not apply to this data set. Callers that chose the option
+    themselves catch this and raise their own message.
+    """
+
+
+def whole(value: int, least: float, most: float, message: str) -> int:
+    """Convert a whole number of any type, NumPy's integers too, to an int.
+
+    Args:
+        value: The number.
+        least: Its smallest allowed value.
+        most: Its largest allowed value.
+        message: The text of the error.
+
+    Returns:
+        The number as an int.
+
+    Raises:
+        InputError: If the value is a bool, is not a whole number, or is out of range.
+    """
+    with contextlib.suppress(TypeError):
+        if not isinstance(value, bool) and least <= operator.index(value) <= most:
+            return operator.index(value)
+    raise InputError(message)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from ancestral.schedules import Schedule, Time
+from ancestral.errors import InputError
+from ancestral.schedules import Time
 from ancestral.targets import Denoiser, Prediction
 
 NO_CLASS = -1
@@ -18,20 +19,28 @@ class ClassifierFree:
     """
 
     def __init__(self, denoiser: Denoiser, scale: float) -> None:
-        self.denoiser = denoiser
-        self.scale = scale
-
-    @property
-    def schedule(self) -> Schedule:
-        """That of the denoiser inside."""
-        return self.denoiser.schedule
+        self.denoiser, self.schedule, self.scale = denoiser, denoiser.schedule, scale
 
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
-        """The guided estimates for x_t of shape (B, *); `labels` (B,) must be among the conditions."""
+        """The guided estimates.
+
+        Args:
+            x_t: The states, of shape (B, *).
+            t: Their time, or times (B,), in 1..T.
+            condition: What the denoiser is conditioned on; `labels` (B,) must be among it.
+
+        Returns:
+            The prediction, each part of the shape of x_t.
+
+        Raises:
+            InputError: If there are no labels.
+        """
+        if condition.get("labels") is None:
+            raise InputError("guidance strengthens a label, and none is given: pass labels=..., one for each image")
         labels = condition.pop("labels")
         both = {"labels": torch.cat([labels, torch.full_like(labels, NO_CLASS)])}
         both |= {name: torch.cat([value, value]) for name, value in condition.items()}
-        times = t if isinstance(t, int) else torch.cat([t, t])
+        times = torch.cat([t, t]) if isinstance(t, Tensor) else t
         guided = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
         (x0, free_x0), (eps, free_eps) = (part.chunk(2) for part in guided)
         blend = None if guided.blend is None else guided.blend[: len(x_t)]

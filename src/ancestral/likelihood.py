@@ -20,7 +20,7 @@ from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced
-from ancestral.schedules import Schedule
+from ancestral.schedules import Schedule, check_floats
 from ancestral.targets import X0, Denoiser, Prediction
 
 
@@ -42,11 +42,26 @@ def flow(
     indices: Sequence[int] | None = None,
     **condition: Tensor,
 ) -> Iterator[Flow]:
-    """From data x0 (N, *), with a density, to x_T in `steps` of the schedule's times (all unless given).
+    """Integrate the probability flow from data to noise. Two passes of the denoiser a step.
 
-    The divergence is exact for `probes` = 0, at as many backward passes as x has elements, or Hutchinson's estimate by
-    that many random signs, unbiased; they follow from (seed, index). Two passes of the denoiser a step.
+    Args:
+        denoiser: What estimates x_0.
+        x0: Data with a density, floats of shape (N, *).
+        steps: The number of the schedule's times, all unless given.
+        probes: 0 for the exact divergence, at as many backward passes as x has elements, or the number of random signs
+            of Hutchinson's estimate, which is unbiased.
+        seed: The seed of the signs, which follow from (seed, index).
+        spacing: How the times are spaced; "leading" ends below T.
+        indices: The numbers of the data within the seed, 0..N−1 unless given.
+        condition: Passed on to the denoiser.
+
+    Yields:
+        The state at t = 0 and after each step.
+
+    Raises:
+        InputError: If x0 is not of floats, `probes` is negative, or the times cannot be used (see `spaced`).
     """
+    check_floats(x0)
     schedule = denoiser.schedule
     places = range(len(x0)) if indices is None else indices
     if probes < 0:
@@ -56,7 +71,7 @@ def flow(
     def ask(x: Tensor, t: int) -> tuple[Prediction, Tensor, Tensor]:
         """x̂_0 and ε̂ at x, and the divergence of each."""
         a, b = schedule.at(t)
-        size = x[0].numel()
+        size = x.shape[1:].numel()
         if t == 0:
             return Prediction(x, torch.zeros_like(x)), x.new_full((len(x),), size), x.new_zeros(len(x))
         with torch.enable_grad():
@@ -68,8 +83,7 @@ def flow(
                 for number, v in enumerate(directions)
             ]
         div_x0 = torch.stack(products).sum(0) / (probes or 1)
-        prediction = X0.solve(x.detach(), estimate.detach(), a, b)
-        return prediction, div_x0, (size - a * div_x0) / b
+        return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, (size - a * div_x0) / b
 
     x, total = x0, x0.new_zeros(len(x0))
     yield Flow(0, x, total)
@@ -83,14 +97,22 @@ def flow(
 
 
 def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
-    """Log p(x_0) of each of x0 (N, *) in nats, (N,), under the denoiser's probability flow. Options are `flow`'s."""
+    """log p(x_0) of each of x0 (N, *) in nats, (N,), under the denoiser's probability flow. Options are `flow`'s."""
     *_, end = flow(denoiser, x0, **options)  # type: ignore[arg-type]
     return log_density(denoiser.schedule, end)
 
 
 def log_density(schedule: Schedule, end: Flow) -> Tensor:
-    """Log p(x_0) of each image in nats, (N,), from the last state of its flow."""
-    prior = Gaussian(torch.zeros_like(end.x), schedule.prior_std**2)
+    """log p(x_0) of each image, from the last state of its flow.
+
+    Args:
+        schedule: The schedule of the flow.
+        end: The state, whose density is that of the prior at its time.
+
+    Returns:
+        Nats, of shape (N,).
+    """
+    prior = Gaussian(torch.zeros_like(end.x), schedule.prior_deviation(end.t) ** 2)
     return prior.log_density(end.x).flatten(1).sum(1) + end.divergence
 
 
@@ -101,5 +123,5 @@ def _directions(x: Tensor, probes: int, seed: int, places: Sequence[int]) -> lis
             randomness.normal(x.shape[1:], seed, Stream.HUTCHINSON, k, places, x.device).sign().to(x)
             for k in range(probes)
         ]
-    size = x[0].numel()
+    size = x.shape[1:].numel()
     return list(torch.eye(size, dtype=x.dtype, device=x.device).reshape(size, 1, *x.shape[1:]).expand(size, *x.shape))

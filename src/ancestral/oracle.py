@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.schedules import Schedule, Time, spread
+from ancestral.schedules import Schedule, Time, check_floats, spread
 from ancestral.targets import X0, Prediction
 
 
@@ -35,8 +35,7 @@ class Mixture:
     """The exact denoiser of x_0 ~ Σ_k w_k N(m_k, s_k² I): means (K, *), stds (K,), weights (K,) or equal ones."""
 
     def __init__(self, schedule: Schedule, means: Tensor, stds: Tensor, weights: Tensor | None = None) -> None:
-        means, stds = _tensor(means), _tensor(stds)
-        count = len(means)
+        means, stds, count = _tensor(means), _tensor(stds), len(means)
         weights = torch.full((count,), 1.0, dtype=torch.float64) if weights is None else _tensor(weights)
         if stds.shape != (count,) or weights.shape != (count,) or bool((stds < 0).any()) or bool((weights < 0).any()):
             raise InputError(f"a mixture of {count} means needs {count} stds and {count} weights, none negative")
@@ -48,25 +47,31 @@ class Mixture:
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
         """E[x_0 | x_t] and the ε that goes with it, of the shape (B, *) of x_t."""
         scales = self.schedule.at(t)
-        a, b = (_column(scale, x_t) for scale in scales)
         x, means, variances = x_t.flatten(1), self.means.to(x_t).flatten(1), self.stds.to(x_t) ** 2
-        share = self._joint_log_density(x_t, t).softmax(1)  # p(k | x_t), (B, K)
+        a, b = (spread(scale, x) for scale in scales)
+        share = self._joint_log_density(x_t, t).softmax(1).to(x)  # p(k | x_t), (B, K)
         gain = a * variances / (a**2 * variances + b**2)  # of each component, as for one Gaussian
         # Σ_k share_k (m_k + gain_k (x − a m_k)), with no tensor of size B × K × D
         x0 = (share * (1 - gain * a)) @ means + (share * gain).sum(1, keepdim=True) * x
         return X0.solve(x_t, x0.reshape(x_t.shape), *scales)
 
     def log_density(self, x_t: Tensor, t: Time) -> Tensor:
-        """Log p_t(x_t) of each image, in nats: shape (B,). Its gradient is −ε/b, the score."""
-        return self._joint_log_density(x_t, t).logsumexp(1)
+        """log p_t(x_t) of each image, in nats: shape (B,). Its gradient is −ε/b, the score."""
+        return self._joint_log_density(x_t, t).logsumexp(1).to(x_t)
 
     def _joint_log_density(self, x_t: Tensor, t: Time) -> Tensor:
-        """Log w_k + log N(x_t; a m_k, a² s_k² + b²): shape (B, K)."""
-        a, b = (_column(scale, x_t) for scale in self.schedule.at(t))
-        x, means, variances = x_t.flatten(1), self.means.to(x_t).flatten(1), self.stds.to(x_t) ** 2
-        distance = (x**2).sum(1, keepdim=True) - 2 * a * (x @ means.T) + a**2 * (means**2).sum(1)
-        variance = a**2 * variances + b**2
-        return self.weights.to(x_t).log() - 0.5 * (distance / variance + x.shape[1] * (2 * torch.pi * variance).log())
+        """log w_k + log N(x_t; a m_k, a² s_k² + b²): shape (B, K), in float64 where the device has it.
+
+        ‖x − a m_k‖² is expanded, as B × K × D differences would not fit into memory. At little noise it is the small
+        difference of large terms, which is 13 nats off in float32 for images of 784 elements.
+        """
+        check_floats(x_t)
+        x = x_t.flatten(1).to(torch.float32 if x_t.device.type == "mps" else torch.float64)  # MPS has no float64
+        a, b = (spread(scale, x) for scale in self.schedule.at(t))
+        means, variance = self.means.to(x).flatten(1), a**2 * self.stds.to(x) ** 2 + b**2
+        lengths: Tensor = torch.linalg.vector_norm(means, dim=1)  # at less memory than the sum of means²
+        distance = (x**2).sum(1, keepdim=True) - 2 * a * (x @ means.T) + a**2 * lengths**2
+        return self.weights.to(x).log() - 0.5 * (distance / variance + x.shape[1] * (2 * torch.pi * variance).log())
 
 
 class Empirical(Mixture):
@@ -79,8 +84,3 @@ class Empirical(Mixture):
 def _tensor(value: Tensor | float) -> Tensor:
     """A tensor as it is, and numbers in float64: PyTorch's own default would round 0.3 to float32."""
     return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-
-
-def _column(scale: float | Tensor, like: Tensor) -> Tensor:
-    """A scale as (B, 1) or (1, 1), to meet arrays over (B, K)."""
-    return _tensor(scale).to(like).reshape(-1, 1)

@@ -20,7 +20,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 
 GAMMA = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
@@ -88,7 +88,7 @@ def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int
     Args:
         seed: A whole number from 0 to 2^64 − 1.
         stream: What the numbers are for.
-        step: Training step, time, epoch, or whatever else counts the draws of the stream.
+        step: Training step, time, epoch, or whatever else counts the draws of the stream; 0 or more.
         indices: Numbers of the items.
         draw: Which of several draws at the same step, where a stream has more than one.
 
@@ -96,16 +96,16 @@ def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int
         int64 of shape (len(indices),), on the CPU.
 
     Raises:
-        InputError: If the seed is outside its range (seeds that differ by 2^64 would be the same), or the stream is no
-            `Stream`.
+        InputError: If the seed or the step is not a whole number in its range (seeds that differ by 2^64 would be the
+            same), or the stream is no `Stream`.
     """
-    if not 0 <= seed <= MASK:
-        raise InputError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed}")
+    seed = whole(seed, 0, MASK, f"a seed is a whole number from 0 to 2^64 - 1, not {seed}")
+    step = whole(step, 0, MASK, f"a step is a whole number, 0 or more, not {step}")
     if not isinstance(stream, Stream):
         raise InputError(f"random numbers need a randomness.Stream, not {stream!r}; for draws of your own Stream.OWN")
     name = stream.value if draw is None else f"{stream.value} {draw}"
     prefix = 0
-    for word in (int(seed), zlib.crc32(name.encode()), step):
+    for word in (seed, zlib.crc32(name.encode()), step):
         prefix = mix(((prefix ^ word) + GAMMA) & MASK)
     return _mix((torch.tensor(indices, dtype=torch.int64) ^ _signed(prefix)) + _signed(GAMMA))
 

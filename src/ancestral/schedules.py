@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 from ancestral.gaussian import Gaussian, Scalar
 
 Time = int | Tensor
@@ -60,15 +60,54 @@ class Schedule:
         return torch.cat([torch.zeros(1, dtype=torch.float64), torch.as_tensor(self.forward_variance(t, t - 1))])
 
     def at(self, t: Time) -> tuple[Scalar, Scalar]:
-        """(a_t, b_t) in float64: two floats for an integer t, two tensors (B,) on the CPU for a tensor t."""
-        if isinstance(t, int):
-            if not 0 <= t <= self.steps:
-                raise InputError(f"time {t} is outside this schedule's 0..{self.steps}")
-            return float(self.signal[t]), float(self.noise[t])
+        """The scales at time t.
+
+        Args:
+            t: One time in 0..T for the whole batch, or an integer tensor (B,).
+
+        Returns:
+            (a_t, b_t) in float64: two floats for one time, two tensors (B,) on the CPU for a tensor.
+
+        Raises:
+            InputError: If t is not an integer, or not in 0..T.
+        """
+        t = self.time(t)
+        return (float(self.signal[t]), float(self.noise[t])) if isinstance(t, int) else (self.signal[t], self.noise[t])
+
+    def time(self, t: Time) -> Time:
+        """Convert t to the type that tables are indexed with.
+
+        Args:
+            t: One time, an int or an integer of NumPy, or a tensor of any integer dtype.
+
+        Returns:
+            An int, or an int64 tensor on the CPU.
+
+        Raises:
+            InputError: If t is not an integer, or not in 0..T.
+        """
+        if not isinstance(t, Tensor):
+            return whole(t, 0, self.steps, f"time {t} is not one of this schedule's 0..{self.steps}, whole numbers all")
         t = t.cpu()
-        if t.numel() and not 0 <= int(t.min()) <= int(t.max()) <= self.steps:
-            raise InputError(f"times {int(t.min())}..{int(t.max())} are outside this schedule's 0..{self.steps}")
-        return self.signal[t], self.noise[t]
+        if t.numel() and (t.is_floating_point() or t.dtype == torch.bool or not 0 <= t.min() <= t.max() <= self.steps):
+            raise InputError(f"times must be whole numbers in 0..{self.steps}, not {t.min()} to {t.max()} ({t.dtype})")
+        return t.long()
+
+    def prior_deviation(self, t: Time) -> Scalar:
+        """Standard deviation of the prior at time t: `prior_std` · b_t/b_T.
+
+        x_T ~ N(0, prior_std²) holds no data, so the DDIM step from T to t with x̂_0 = 0 multiplies it by b_t/b_T.
+
+        Args:
+            t: One time in 0..T, or an integer tensor (B,).
+
+        Returns:
+            A float for one time, a float64 tensor (B,) on the CPU for a tensor.
+
+        Raises:
+            InputError: If t is not an integer, or not in 0..T.
+        """
+        return self.prior_std * (self.at(t)[1] / self.at(self.steps)[1])
 
     def forward_variance(self, t: Time, s: Time) -> Scalar:
         """β_ts, the variance of q(x_t | x_s) for s < t, in float64."""
@@ -106,10 +145,35 @@ class Schedule:
 
 
 def spread(value: Scalar, like: Tensor) -> Scalar:
-    """`value` ready to multiply `like` of shape (B, *): a tensor (B,) gets its dtype, device and dimensions."""
+    """Make `value` ready to multiply images.
+
+    Args:
+        value: A float, or one number for each image, (B,).
+        like: The images, floats of shape (B, *).
+
+    Returns:
+        A float as it is; a tensor with the dtype, the device and the number of dimensions of `like`.
+
+    Raises:
+        InputError: If `like` is not of floats: an integer dtype would round the scales to 0.
+    """
+    check_floats(like)
     if not isinstance(value, Tensor):
         return value
     return value.to(dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def check_floats(x: Tensor) -> None:
+    """Refuse images that are not floats.
+
+    Args:
+        x: The images.
+
+    Raises:
+        InputError: If their dtype is not a floating-point one.
+    """
+    if not x.is_floating_point():
+        raise InputError(f"images must be floats in [-1, 1], not {x.dtype}: convert uint8 by x.float() / 127.5 - 1")
 
 
 def from_betas(betas: Sequence[float] | Tensor) -> Schedule:
@@ -126,7 +190,7 @@ def linear(steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) 
     The two ends belong to a chain of 1,000 steps. Another number of steps walks the same curve ᾱ(t/T), read between
     its entries where T does not divide 1,000, so that T changes how finely the process is cut and not what it is.
     """
-    _check_steps(steps)
+    steps = _check_steps(steps)
     if not 0 < beta_start <= beta_end < 1:
         raise InputError(f"linear needs 0 < beta_start <= beta_end < 1, not {beta_start} and {beta_end}")
     beta = torch.linspace(beta_start, beta_end, 1000, dtype=torch.float64)
@@ -143,7 +207,7 @@ def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) ->
 
     `max_beta` caps the last steps, which would otherwise destroy the signal entirely.
     """
-    _check_steps(steps)
+    steps = _check_steps(steps)
     if not offset >= 0 or not 0 < max_beta < 1:
         raise InputError(f"cosine needs offset >= 0 and 0 < max_beta < 1, not {offset} and {max_beta}")
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
@@ -158,7 +222,7 @@ def sigmoid(steps: int = 1000, start: float = -3.0, end: float = 3.0, max_beta: 
 
     It is shifted and scaled to ᾱ(0) = 1 and ᾱ(1) = 0; `max_beta` caps the last step as in `cosine`.
     """
-    _check_steps(steps)
+    steps = _check_steps(steps)
     if not start < end or not 0 < max_beta < 1:
         raise InputError(f"sigmoid needs start < end and 0 < max_beta < 1, not {start}, {end} and {max_beta}")
     fall = torch.sigmoid(-torch.linspace(start, end, steps + 1, dtype=torch.float64))
@@ -192,7 +256,7 @@ def karras(steps: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0,
 
 def flow(steps: int = 1000) -> Schedule:
     """The straight line from data to noise (rectified flow; Liu, Gong and Liu 2022): a_t = 1 − t/T, b_t = t/T."""
-    _check_steps(steps)
+    steps = _check_steps(steps)
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
     return Schedule(1 - u, u, spec={"name": "flow", "steps": steps})
 
@@ -206,9 +270,7 @@ def zero_terminal(schedule: Schedule) -> Schedule:
     if not torch.allclose(schedule.alpha_bar + schedule.noise**2, torch.ones(1, dtype=torch.float64)):
         raise InputError("only a schedule with a² + b² = 1 can be shifted to zero terminal SNR")
     if not last < first:
-        raise InputError(
-            "a schedule of 1 step cannot be shifted to zero terminal SNR: its only noisy state is the last"
-        )
+        raise InputError("a schedule of 1 step cannot have zero terminal SNR: its only noisy state is the last")
     signal = torch.cat([schedule.signal[:1], (schedule.signal[1:] - last) * first / (first - last)])
     return Schedule(signal, (1 - signal**2).sqrt(), spec={"name": "zero_terminal", "of": schedule.spec})
 
@@ -253,7 +315,7 @@ def _variance_exploding(sigma: Tensor, spec: dict[str, Any]) -> Schedule:
 
 def _unit(steps: int) -> Tensor:
     """Where t = 1..T stand between the ends: float64 from 0 to 1. A single step stands at the noisy end."""
-    _check_steps(steps)
+    steps = _check_steps(steps)
     return torch.arange(steps, dtype=torch.float64) / (steps - 1) if steps > 1 else torch.ones(1, dtype=torch.float64)
 
 
@@ -262,6 +324,5 @@ def _check_sigmas(name: str, sigma_min: float, sigma_max: float) -> None:
         raise InputError(f"{name} needs 0 < sigma_min < sigma_max, not {sigma_min} and {sigma_max}")
 
 
-def _check_steps(steps: int) -> None:
-    if type(steps) is not int or steps < 1:
-        raise InputError(f"a schedule needs a whole number of steps, at least 1 step, not {steps!r}")
+def _check_steps(steps: int) -> int:
+    return whole(steps, 1, math.inf, f"a schedule needs a whole number of steps, at least 1 step, not {steps!r}")

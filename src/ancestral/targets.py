@@ -67,7 +67,7 @@ class Target:
         return p * x0 + q * eps
 
     def determinant(self, a: Scalar, b: Scalar) -> Scalar:
-        """D = a q − b p: where it is 0, x_t and the target say the same and x_0 cannot be told."""
+        """The determinant d = a q − b p. If d = 0 the system is singular and x_0 cannot be recovered."""
         return a * self.q(a, b) - b * self.p(a, b)
 
     def solve(self, x_t: Tensor, output: Tensor, a: Scalar, b: Scalar) -> Prediction:

@@ -61,8 +61,9 @@ class Times(ABC):
 
     @abstractmethod
     def draw(self, seed: int, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """T in 1..T for the images at `places` of the global batch: int64 (len(places),) on the CPU, a function of its
-        arguments; and float64 factors for their losses, where the draw was uneven and should not change the mean.
+        """Draw t in {1, ..., T} for the samples at `places` of the global batch: a function of its arguments.
+
+        Returns (t, importance weights or None): int64 (len(places),) on the CPU, and float64 factors of the losses.
         """
 
     def learn(self, t: Tensor, losses: Tensor) -> None:  # noqa: B027  # most have nothing to learn
@@ -121,12 +122,12 @@ class Importance(Times):
 
     @property
     def chances(self) -> Tensor:
-        """p_t for t = 1..T, float64."""
+        """p_t for t = 1..T, float64: all equal also where every loss is 0."""
         flat = torch.full((len(self.counts),), 1 / len(self.counts), dtype=torch.float64)
-        if bool((self.counts < self.KEEP).any()):
-            return flat
         size = (self.history**2).mean(1).sqrt()
-        return torch.lerp(size / size.sum().clamp_min(1e-300), flat, self.UNIFORM)
+        if bool((self.counts < self.KEEP).any()) or not float(size.sum()) > 0:
+            return flat
+        return torch.lerp(size / size.sum(), flat, self.UNIFORM)
 
     def draw(self, seed: int, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         """See `Times`."""
@@ -140,11 +141,12 @@ class Importance(Times):
         return {"history": self.history, "counts": self.counts}
 
     def learn(self, t: Tensor, losses: Tensor) -> None:
-        """See `Times`."""
+        """See `Times`. A loss that is not finite is not remembered: its t would be drawn with p_t = NaN."""
         raw = losses.double().cpu() * len(self.counts) * self.chances[t - 1]
         for time, loss in zip(t.tolist(), raw.tolist(), strict=True):
-            self.history[time - 1, int(self.counts[time - 1]) % self.KEEP] = loss
-            self.counts[time - 1] += 1
+            if math.isfinite(loss):
+                self.history[time - 1, int(self.counts[time - 1]) % self.KEEP] = loss
+                self.counts[time - 1] += 1
 
 
 def times(name: TimesName, schedule: Schedule) -> Times:
@@ -162,5 +164,5 @@ def evenly(seed: int, step: int, places: Sequence[int]) -> Tensor:
 
 
 def _invert(chances: Tensor, u: Tensor) -> Tensor:
-    """T = 1 + the number of cumulated chances that u has passed."""
+    """t = 1 + the number of cumulated chances that u has passed."""
     return 1 + torch.searchsorted(chances.cumsum(0), u, right=True).clamp(max=len(chances) - 1)

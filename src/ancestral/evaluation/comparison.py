@@ -3,6 +3,8 @@
 Cost is counted in passes of the network, since a step of Heun's costs two and a level of Langevin's several.
 """
 
+import contextlib
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,16 +105,19 @@ class Rung(NamedTuple):
 def ladder(model: Model, name: str, most: int) -> Iterator[Rung]:
     """The sampler called `name` by the numbers of passes in PASSES up to `most`, or what it can that is just below.
 
-    Passes grow evenly with the steps, which all samplers here do. Raises InputError for a sampler that the model cannot
-    be sampled with.
+    Passes grow evenly with the steps, which all samplers here do. Numbers of steps that the sampler's spacing cannot
+    take are left out. Raises InputError for a sampler that the model cannot be sampled with.
     """
     schedule, before = model.denoiser.schedule, 0
-    one, two = (model.sampler(name, steps=min(n, schedule.steps)).passes(schedule) for n in (1, 2))
+    whole: Any = model.sampler(name, steps=schedule.steps)
+    one, two = (dataclasses.replace(whole, steps=min(n, schedule.steps)).passes(schedule) for n in (1, 2))
     for wanted in PASSES:
         steps = min(1 + (wanted - one) // max(1, two - one), schedule.steps) if wanted >= one else 0
         if wanted <= most and steps > before:
-            sampler, before = model.sampler(name, steps=steps), steps
-            yield Rung(sampler, steps, sampler.passes(schedule))
+            before = steps
+            with contextlib.suppress(InputError):  # leading spacing needs some steps to start near T
+                sampler = model.sampler(name, steps=steps)
+                yield Rung(sampler, steps, sampler.passes(schedule))
 
 
 def reference(model: Model) -> Rung:

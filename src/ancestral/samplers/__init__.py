@@ -66,7 +66,8 @@ def from_name(name: str, **options: object) -> Sampler:
     for word in filter(None, written.split(",")):
         key, _, value = (part.strip() for part in word.partition("="))
         given[key] = _read(value) if not isinstance(has.get(key), str) else value
-    given |= {key: value for key, value in options.items() if value is not None}
+    # NumPy's numbers become Python's
+    given |= {key: v.item() if hasattr(v, "item") else v for key, v in options.items() if v is not None}
     hints = typing.get_type_hints(type(usual))
     for key, option in given.items():
         if key not in has:

@@ -13,11 +13,17 @@ from ancestral.targets import Prediction
 
 @dataclass(frozen=True)
 class Heun(Sampler):
-    """The trapezoid rule for dx = x̂_0 da + ε̂ db, which is EDM's algorithm 1, and its algorithm 2 where a = 1.
+    """The trapezoid rule for dx = x̂_0 da + ε̂ db, with a and b taken as linear between two times.
+
+    It equals EDM's algorithm 1, and with `churn` algorithm 2, where a and b are linear in EDM's time: for a = 1 with σ
+    as the time (`karras`, `geometric`), and for `flow`. On other schedules EDM's step has the derivatives of a and b at
+    both ends in the place of their differences. The two differ by O(h³) in a step of length h, as both do from the
+    exact solution.
 
     `churn` is EDM's S_churn: before a step whose σ = b/a lies within [churn_min, churn_max] noise is added, as
-    q(x_u | x_t) adds it, up to the time u of this schedule whose σ is nearest to (1 + min(churn/steps, √2 − 1)) σ_t;
-    `churn_noise` scales its deviation.
+    q(x_u | x_t) adds it, up to the time u of this schedule whose σ is nearest to (1 + γ) σ_t, γ = min(churn/N, √2 − 1),
+    with N the number of steps of the trajectory. `churn_noise` scales its deviation. Where that nearest time is t, no
+    noise is added: at t = T, and where σ_{t+1} > (1 + 2γ) σ_t, as between all of 10 levels of `karras`.
     """
 
     steps: int | None = 18
@@ -37,7 +43,7 @@ class Heun(Sampler):
         (a, b), schedule = move.schedule.at(move.t), move.schedule
         if not self.churn or a == 0 or not self.churn_min <= b / a <= self.churn_max:
             return x, move
-        rise = min(self.churn / (self.steps or schedule.steps), math.sqrt(2) - 1)
+        rise = min(self.churn / move.steps, math.sqrt(2) - 1)
         u = move.t + int(((schedule.noise / schedule.signal)[move.t :] - (1 + rise) * b / a).abs().argmin())
         if u == move.t:
             return x, move

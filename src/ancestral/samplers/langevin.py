@@ -14,9 +14,11 @@ from ancestral.targets import Prediction
 class Langevin(Sampler):
     """At each noise level x ← x + ½α s(x) + √α z, `steps_per_level` times, with α = step_size · b_t²/b_1².
 
-    s = −ε̂/b_t is the score. α is at most b_t²/2: on schedules of very small b_1 it would otherwise run away. `steps` is
-    the number of levels, all T of the schedule for None; x stays as it is between two of them. After the last the noise
-    that is left is taken away, x̂_0 (Song and Ermon 2020).
+    s = −ε̂/b_t is the score. `step_size` is the ε of the paper's algorithm 1, where it is 2e-5. The authors' released
+    code steps by α s + √(2α) z, twice as far: its step_lr of 2e-5 is a step_size of 4e-5 here. α is at most b_t²/2: on
+    schedules of very small b_1 it would otherwise run away. `steps` is the number of levels, all T of the schedule for
+    None; x stays as it is between two of them. After the last the noise that is left is taken away, x̂_0 (Song and
+    Ermon 2020).
     """
 
     steps_per_level: int = 100

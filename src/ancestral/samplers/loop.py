@@ -5,6 +5,7 @@ needs from one step to the next (a multistep history) it returns as a value, and
 film strips, animations and the studio all read the same generator.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 from ancestral.randomness import Stream
 from ancestral.schedules import Schedule, Time
-from ancestral.targets import Denoiser, Prediction
+from ancestral.targets import SIGMA_DATA, Denoiser, Prediction
 
 Spacing = Literal["trailing", "leading", "linspace", "logsnr", "karras"]
 
@@ -48,6 +49,8 @@ class Move:
     """The (clipped) denoiser, for samplers that look at a second point."""
     z: Callable[[int], Tensor]
     """The reverse noise z ~ N(0, I) of this step, of the shape of x: number 0, 1, ... of those that a step needs."""
+    steps: int = 1
+    """The number of steps of the trajectory that this one is part of."""
 
 
 class Sampler(ABC):
@@ -61,13 +64,13 @@ class Sampler(ABC):
     """Which ones; see `spaced`."""
 
     def times(self, schedule: Schedule) -> list[int]:
-        """The times visited, strictly falling from some t ≤ T to 0."""
+        """The times visited, strictly falling from some t ≤ T to 0. Raises InputError as `spaced` does."""
         return spaced(schedule, self.steps, self.spacing)
 
     def passes(self, schedule: Schedule) -> int:
         """How often a denoiser is asked on the way to a sample: once a step, by some samplers more often."""
         blank = _Blank(schedule)
-        self.sample(blank, torch.zeros(1, 1))
+        self.sample(blank, torch.zeros(1, 1), times=spaced(schedule, self.steps, "trailing"))
         return blank.asked
 
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
@@ -76,7 +79,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Any) -> tuple[Tensor, Any]:
-        """X at time `move.s` from x at time `move.t`, with the state for the next step (None before the first)."""
+        """x at time `move.s` from x at time `move.t`, with the state for the next step (None before the first)."""
 
     @torch.no_grad()
     def trajectory(
@@ -89,15 +92,28 @@ class Sampler(ABC):
         indices: Sequence[int] | None = None,
         **condition: Any,
     ) -> Iterator[Step]:
-        """Every state from x_T, of shape (B, *), down to the sample.
+        """Every state from x_T down to the sample.
 
-        `times` replaces the sampler's own; it must fall strictly, and where it ends above 0 the last state is x at that
-        time, still noisy. `noise(shape)` replaces the seeded reverse noise. `indices` are the images' numbers within
-        the seed (0..B−1 unless given): image i gets the same noise in whatever batch it is drawn. `condition` goes to
-        the denoiser. Raises InputError for unusable times.
+        Args:
+            denoiser: What estimates x_0 and ε.
+            x_T: Noise of the prior at T, floats of shape (B, *). Where the sampler's own times begin below T, it is
+                scaled to the prior at the first of them. With `times` it is the state at times[0] and left as it is.
+            times: Replace the sampler's own times. They must fall strictly; where they end above 0, the last state is
+                x at that time, still noisy.
+            noise: `noise(shape)` replaces the seeded reverse noise.
+            seed: The seed of the reverse noise.
+            indices: The images' numbers within the seed, 0..B−1 unless given: image i gets the same noise in every
+                batch.
+            condition: Passed on to the denoiser.
+
+        Yields:
+            A `Step` for each time visited.
+
+        Raises:
+            InputError: If the times, x_T, the indices or `clip` cannot be used.
         """
         schedule = denoiser.schedule
-        times = _checked(self.times(schedule) if times is None else [int(t) for t in times], schedule)
+        visited = _checked(self.times(schedule) if times is None else times, schedule)
         places = range(len(x_T)) if indices is None else indices
         if len(places) != len(x_T) or not x_T.is_floating_point():
             raise InputError(f"x_T must hold floats, one image for each of the {len(places)} indices")
@@ -108,19 +124,20 @@ class Sampler(ABC):
             prediction = denoiser.predict(x, t, **condition)
             return prediction if self.clip is None else prediction.clipped(self.clip, x, *schedule.at(t))
 
-        x, state = x_T, None
-        for index, (t, s) in enumerate(pairwise(times)):
+        fade = schedule.prior_deviation(visited[0]) / schedule.prior_std if times is None else 1.0
+        x, state = x_T * fade, None  # noise of time T becomes noise of the first time
+        for index, (t, s) in enumerate(pairwise(visited)):
 
             def z(draw: int, x: Tensor = x, t: int = t) -> Tensor:
                 if noise is not None:
                     return noise(x.shape).to(x).expand_as(x)
                 return randomness.normal(x.shape[1:], seed, Stream.REVERSE, t, places, x.device, draw or None).to(x)
 
-            x, move = self.start(x, Move(schedule, t, s, predict, z))
+            x, move = self.start(x, Move(schedule, t, s, predict, z, len(visited) - 1))
             prediction = predict(x, move.t)
             yield Step(index, move.t, x, prediction.x0)
             x, state = self.advance(x, prediction, move, state)
-        yield Step(len(times) - 1, times[-1], x, predict(x, times[-1]).x0 if times[-1] else x)
+        yield Step(len(visited) - 1, visited[-1], x, predict(x, visited[-1]).x0 if visited[-1] else x)
 
     def sample(
         self,
@@ -149,21 +166,38 @@ class _Blank:
 
 
 def spaced(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]:
-    """`steps` times out of 1..T, falling, then 0; all T where steps is None.
+    """The times that a sampler visits.
 
-    "trailing" starts at T and ends anywhere, "leading" ends at 1 and starts anywhere, "linspace" holds both ends (Lin
-    et al. 2024, table 2, whose indices are t − 1). "logsnr" spaces log a/b evenly and "karras" the seventh root of
-    σ = b/a (Karras et al. 2022, eq. 5), as near as the times of this schedule allow; both hold both ends. Raises
-    InputError unless 1 ≤ steps ≤ T.
+    "trailing" starts at T and ends at about T/steps. "leading" ends at 1 and starts within T/steps of T, at the times
+    of Lin et al. where steps divides T. "linspace" holds both ends (Lin et al. 2024, table 2, whose indices are t − 1).
+    "logsnr" spaces log a/b evenly and "karras" the seventh root of σ = b/a (Karras et al. 2022, eq. 5), as near as the
+    times of this schedule allow; both hold both ends.
+
+    Args:
+        schedule: The schedule, with times 1..T.
+        steps: The number of times, all T for None.
+        spacing: How they are spaced.
+
+    Returns:
+        `steps` times out of 1..T, falling, then 0.
+
+    Raises:
+        InputError: Unless 1 ≤ steps ≤ T, for an unknown spacing, and where "leading" starts at a time t < T whose x_t
+            is no noise: data of deviation σ_d = ½ makes its deviation √(a²σ_d² + b²) more than 5 % larger than b.
     """
     T = schedule.steps
-    count = T if steps is None else steps
-    if not isinstance(count, int) or not 1 <= count <= T:
-        raise InputError(f"{count} sampling steps do not fit a schedule of {T}; choose 1 to {T}")
+    says = f"{steps} sampling steps do not fit a schedule of {T}; choose 1 to {T}"
+    count = T if steps is None else whole(steps, 1, T, says)
     if spacing == "trailing":
         return [round(T - i * (T / count)) for i in range(count)] + [0]
     if spacing == "leading":
-        return [1 + i * (T // count) for i in reversed(range(count))] + [0]
+        a, b = schedule.at(first := 1 + (count - 1) * T // count)
+        if first < T and math.hypot(a * SIGMA_DATA, b) > 1.05 * b:
+            raise InputError(
+                f"leading spacing with {count} of {T} steps starts at t = {first}, where x_t is not noise alone; take "
+                "more steps, or trailing spacing"
+            )
+        return [1 + i * T // count for i in reversed(range(count))] + [0]
     if spacing == "linspace":
         gap = (T - 1) / max(count - 1, 1)
         return [1 + round(i * gap) for i in reversed(range(count))] + [0] if count > 1 else [T, 0]
@@ -190,8 +224,10 @@ def _evenly(curve: Tensor, count: int) -> list[int]:
     return [*times, 0]
 
 
-def _checked(times: list[int], schedule: Schedule) -> list[int]:
-    falling = all(s < t for t, s in pairwise(times))
-    if len(times) < 2 or not falling or times[-1] < 0 or times[0] > schedule.steps:
-        raise InputError(f"times must fall strictly, from at most {schedule.steps} to 0 or above, not {times}")
+def _checked(times: Sequence[int], schedule: Schedule) -> list[int]:
+    times, T = list(times), schedule.steps
+    says = f"times must be whole numbers that fall strictly, from at most {T} to 0 or above, not {times}"
+    times = [whole(t, 0, T, says) for t in times]
+    if len(times) < 2 or not all(s < t for t, s in pairwise(times)):
+        raise InputError(says)
     return times

@@ -53,14 +53,11 @@ def _corrected(schedule: Schedule, past: Past, s: int, x0_s: Tensor) -> Tensor:
     It is x̂_0 + ρ₁ D₁ + ρ₂ D₂ with D₁ = (x̂_before − x̂)/r, D₂ = x̂_s − x̂ and weights ρ by which the first moments of the
     integral are exact: ρ₁ + ρ₂ = φ₂/B, r ρ₁ + ρ₂ = 2 φ₃/B (their eq. 12, with B = e^−h − 1 and r = −h_before/h).
     """
-    if schedule.at(past.t)[0] == 0:
-        return past.x0 + 0.5 * (x0_s - past.x0)
-    now, late = (math.log(a / b) for a, b in (schedule.at(past.t), schedule.at(s)))
     if past.before is None or schedule.at(past.before.t)[0] == 0:
         return past.x0 + 0.5 * (x0_s - past.x0)
-    a, b = schedule.at(past.before.t)
+    before, now, late = (math.log(a / b) for a, b in map(schedule.at, (past.before.t, past.t, s)))
     h = late - now
-    r = (math.log(a / b) - now) / h
+    r = (before - now) / h
     B = math.expm1(-h)
     phi_2 = B / -h - 1
     phi_3 = phi_2 / -h - 0.5
