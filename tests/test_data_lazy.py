@@ -1,15 +1,20 @@
 import errno
+import io
+import math
 import os
 import sys
+import tarfile
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from ancestral import data
 from ancestral.data import Dataset, Indexed
+from ancestral.data import folder as folders
 from ancestral.data.convert import Conversion
+from ancestral.data.evenly import evenly, evenly_first
 from ancestral.data.files import Names, scan
 from ancestral.data.folder import SUFFIXES, find
 from ancestral.data.reading import SourceLost, Unreadable, contents
@@ -107,7 +112,7 @@ def test_what_is_not_like_the_rest(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "0" / "bad.png")
     with pytest.raises(Unreadable, match="it is 8 x 8 with 3 channels, but the others are 7 x 9"):
         lazy.read(next(i for i in range(len(lazy)) if lazy.name_of(i) == "cat/0/bad.png"))
-    with pytest.raises(InputError, match=r"items that differ .*: give --image-size N"):
+    with pytest.raises(InputError, match=r"items of .* differ \(cat/0/bad\.png is 8 x 8 .*: give --image-size N"):
         data.open(source, memory=0)
     assert data.open(source, memory=0, image_size=5).shape == (3, 5, 5)
 
@@ -116,7 +121,9 @@ def test_nothing_that_can_be_read(tmp_path):
     with pytest.raises(InputError, match="no images in"):
         data.open(str(tmp_path), memory=0)
     (tmp_path / "x.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no item of .* can be read \(1 were tried\): the file is empty"):
+    with pytest.raises(
+        InputError, match=r"no item of .* can be read \(1 tried\), x\.png for example: the file is empty"
+    ):
         Tree(tmp_path, Conversion())
 
 
@@ -147,6 +154,170 @@ def test_what_a_network_file_system_says_when_it_is_gone(tmp_path, monkeypatch, 
         contents(tmp_path / "a.png")
 
 
+# in memory or not: the same network, the same items
+
+
+def png(image, **options):
+    out = io.BytesIO()
+    image.save(out, "PNG", **options)
+    return out.getvalue()
+
+
+def grey(value=7, mode="L"):
+    return png(Image.new(mode, (3, 2), value))
+
+
+def crowd(root, count, usual, odd, kind="folder"):
+    """`count` files of which all but one are alike, and that one is where no even sample of 128 or 1,000 looks."""
+    seen = {*evenly(1000, count), *evenly(128, count)} if count > 1000 else set(evenly(128, count))
+    place = next(i for i in range(count // 2, count) if i not in seen)
+    root.mkdir(parents=True, exist_ok=True)
+    if kind == "shards":
+        with tarfile.open(root / "all.tar", "w") as tar:
+            for i in range(count):
+                info = tarfile.TarInfo(f"{i:05d}.png")
+                info.size = len(odd if i == place else usual)
+                tar.addfile(info, io.BytesIO(odd if i == place else usual))
+        return str(root / "all.tar"), place
+    (root.parent / "usual.png").write_bytes(usual)
+    for i in range(count):
+        if i == place:
+            (root / f"{i:05d}.png").write_bytes(odd)
+        else:
+            os.link(root.parent / "usual.png", root / f"{i:05d}.png")
+    return str(root), place
+
+
+def alike(source, **options):
+    """The source in memory and by index, equal in all that a network and its batches depend on."""
+    eager, lazy = data.load(source, **options), data.open(source, memory=0, **options)
+    assert isinstance(lazy, Indexed)
+    assert (lazy.name, lazy.shape, lazy.codec, lazy.classes) == (eager.name, eager.shape, eager.codec, eager.classes)
+    kept, skipped = [], list(lazy.skipped)
+    for i in range(len(lazy)):
+        try:
+            kept.append(lazy.read(i))
+        except Unreadable as reason:
+            skipped.append(f"{lazy.name_of(i)}: {reason}")
+    assert torch.equal(eager.items, torch.stack([item for item, _ in kept]))
+    assert skipped == list(eager.skipped)
+    assert [label for _, label in kept] == (eager.labels.tolist() if eager.labelled else [-1] * len(kept))
+    return eager, lazy
+
+
+@pytest.mark.parametrize("kind", ["folder", "shards"])
+@pytest.mark.parametrize(
+    ("usual", "odd", "shape", "codec"),
+    [
+        (grey(), png(Image.new("RGB", (3, 2), "red")), (3, 2, 3), "uint8"),
+        (grey(700, "I;16"), grey(), (1, 2, 3), "uint8"),
+        (grey(700, "I;16"), png(Image.new("RGB", (3, 2), "red")), (3, 2, 3), "uint8"),
+        (grey(), grey(700, "I;16"), (1, 2, 3), "uint8"),
+    ],
+    ids=["RGB among grey", "8 among 16 bits", "RGB among 16 bits", "16 among 8 bits"],
+)
+def test_one_file_among_2500_has_a_vote(tmp_path, monkeypatch, kind, usual, odd, shape, codec):
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
+    source, place = crowd(tmp_path / "set", 2500, usual, odd, kind)
+    eager, lazy = alike(source)
+    assert (lazy.shape, lazy.codec.kind, len(lazy)) == (shape, codec, 2500)
+    if shape[0] == 3:
+        assert eager.items[place, :, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_header_that_is_longer_than_what_is_read_of_it_has_a_vote(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", "x" * 100_000)
+    long = png(Image.new("RGB", (3, 2), "red"), pnginfo=text)
+    assert long.index(b"IDAT") > 100_000
+    assert alike(crowd(tmp_path / "set", 300, grey(), long)[0])[0].shape == (3, 2, 3)
+
+
+def test_no_more_headers_are_read_than_it_takes(tmp_path, monkeypatch):
+    read = []
+    real = folders.header
+    monkeypatch.setattr(folders, "header", lambda *given: read.append(0) or real(*given))
+    colour, plain = png(Image.new("RGB", (3, 2), "red")), grey()
+    photos, scans = (
+        crowd(tmp_path / "a" / "x", 3000, colour, plain)[0],
+        crowd(tmp_path / "b" / "x", 3000, plain, b"")[0],
+    )
+    for source, options, most in (
+        (photos, {}, 8),
+        (scans, {}, 3000),
+        (scans, {"channels": 1, "bits": 8}, 8),
+        (scans, {"channels": 1}, 8),
+        (scans, {"bits": 8}, 3000),
+    ):
+        read.clear()
+        data.open(source, memory=0, **options)
+        assert len(read) == most
+
+
+@pytest.mark.parametrize(("count", "of"), [(1000, 2500), (8, 3), (8, 0), (3, 4), (1, 9)])
+def test_evenly_first(count, of):
+    order = list(evenly_first(count, of))
+    assert order[:count] == evenly(count, of)
+    assert sorted(order) == list(range(of))
+
+
+def test_classes_follow_from_names(tmp_path):
+    """Whether a file can be read is not known of all of them unless all are read."""
+    source = tree(tmp_path)
+    (tmp_path / "ape").mkdir()
+    (tmp_path / "ape" / "a.png").write_bytes(b"broken")
+    eager, _ = alike(source)
+    assert (eager.classes, eager.labels.min()) == (("ape", "cat", "dog", "emu"), 1)
+    (tmp_path / "a.png").write_bytes(b"broken")
+    assert alike(source)[0].classes == ()
+
+
+def test_items_are_tried_until_one_can_be_read(tmp_path):
+    source, _ = crowd(tmp_path / "set", 400, b"broken", grey())
+    eager, _ = alike(source)
+    assert (eager.items.tolist(), len(eager.skipped)) == ([[[[7] * 3] * 2]], 399)
+
+
+def test_one_item_of_another_size_is_left_out_by_name(tmp_path):
+    source, place = crowd(tmp_path / "set", 300, grey(), png(Image.new("L", (4, 4))))
+    eager, _ = alike(source)
+    assert eager.skipped == (f"{place:05d}.png: it is 4 x 4 with 1 channels, but the others are 3 x 2 with 1 channels",)
+
+
+def test_a_file_system_that_is_gone_does_not_shrink_the_data(tmp_path, monkeypatch):
+    source = tree(tmp_path)
+    real = os.open
+
+    def fail(path, *rest):
+        if str(path).endswith("6.png"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *rest)
+
+    monkeypatch.setattr(os, "open", fail)
+    for memory in (0, 1, math.inf):
+        with pytest.raises(SourceLost, match=r"6\.png cannot be read: Input/output error"):
+            data.open(source, memory=memory)
+
+
+def test_floats_of_shards_have_one_range_and_no_gaps(tmp_path, monkeypatch):
+    """By a sample of the items, as not all are read; one beyond it is mapped beyond [-1, 1], in memory too."""
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
+    signals = RNG.uniform(-1, 1, (300, 5)).astype(np.float32)
+    beyond, gap = [i for i in range(300) if i not in evenly(128, 300)][:2]
+    signals[beyond, 2], signals[gap, 1] = 3, np.nan
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for i, signal in enumerate(signals):
+            out = io.BytesIO()
+            np.save(out, signal)
+            info = tarfile.TarInfo(f"{i:03d}.npy")
+            info.size = len(out.getvalue())
+            tar.addfile(info, io.BytesIO(out.getvalue()))
+    eager, _ = alike(str(tmp_path / "x.tar"))
+    assert eager.codec.limits[1] < 1
+    assert eager.codec.encode(eager.items).max() > 2.9
+    assert eager.skipped == (f"x.tar/{gap:03d}.npy: it holds NaN or infinity",)
+
+
 # finding files
 
 
@@ -173,6 +344,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert data.open(source, memory=0).skipped == ("dog/: Permission denied",)
+    assert data.load(source).skipped == ("dog/: Permission denied",)
 
 
 def test_names():

@@ -201,6 +201,9 @@ def test_it_reads_what_training_reads(emoji):
     assert report.classes == doctor.summary(dataset).classes
     lost = {line.partition(": ")[0] for line in dataset.skipped}
     assert {item.name for item in report.files.lost if item.name != "Food-Drink/loop"} == lost
+    (emoji / "broken.png").write_bytes(b"broken")  # classes follow from names
+    assert data.load(str(emoji), image_size=32, channels=3).classes == ()
+    assert examine(emoji).classes == {}
 
 
 def test_threads_change_nothing(emoji):

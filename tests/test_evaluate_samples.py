@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,7 +26,7 @@ from ancestral.metrics import distances, extractors, manifold, neighbours
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
-from conftest import untrained
+from conftest import together, untrained
 
 PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
 SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
@@ -201,26 +199,10 @@ def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
 def test_two_processes_find_what_one_does(run, model_run, common, tmp_path, files):
     """The same JSON; each draws its own batches, and all the features are there before the first is left alone."""
     run("evaluate", model_run, *common, "--out", tmp_path / "one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [str(word) for word in ("evaluate", model_run, *common, "--out", tmp_path / "two")]
-    common_environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-                          "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "2"}  # fmt: skip
     code = "import sys; from ancestral import cli; cli.main(sys.argv[1:])"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *words],
-            env={**common_environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            **pipes,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=300) for process in started]
-    assert [process.returncode for process in started] == [0, 0], outputs
-    assert outputs[1][0] == ""
-    assert "samples.json" in outputs[0][0]
+    first, second = together("-c", code, "evaluate", model_run, *common, "--out", tmp_path / "two")
+    assert second == ""
+    assert "samples.json" in first
     assert found(tmp_path / "two") == found(tmp_path / "one")
 
 

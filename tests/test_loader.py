@@ -416,8 +416,10 @@ def test_no_worker_outlives_its_training(folder, how):
 
 
 def test_a_survey_of_nothing():
-    with pytest.raises(InputError, match=r"no item of x can be read \(1 were tried\): the file is empty"):
-        survey("x", 1, lambda _: b"", lambda _: b"", Conversion(), None)
+    with pytest.raises(
+        InputError, match=r"no item of x can be read \(1 tried\), item 0 for example: the file is empty"
+    ):
+        survey("x", 1, lambda _: b"", lambda _: b"", "item {}".format, Conversion(), None)
     with pytest.raises(InputError, match="first shard of shelf holds no items"):
         Shelf([0])
     assert isinstance(data.load("moons"), Dataset)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-import socket
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +11,7 @@ import torch
 
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.preview import draw
-from conftest import stripes, tiny_config
+from conftest import stripes, tiny_config, together
 
 STEPS = 50
 TOLERANCE = 1e-5
@@ -28,21 +28,9 @@ def config(shard=False, times="stratified"):
     )
 
 
-def processes(folder, count, shard=False, steps=STEPS, times="stratified"):
-    """Train with so many processes, from where the folder is to `steps`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    argv = [sys.executable, __file__, str(folder), str(int(shard)), str(steps), times]
-    common = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-              "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": str(count)}  # fmt: skip
-    started = []
-    for rank in range(count):
-        environment = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(argv, env=environment, **pipes))
-    errors = [process.communicate(timeout=300)[1] for process in started]
-    assert [process.returncode for process in started] == [0] * count, "".join(errors)
+def processes(folder, shard=False, steps=STEPS, times="stratified"):
+    """Train with two processes, from where the folder is to `steps`."""
+    together(__file__, folder, int(shard), steps, times)
 
 
 def state(folder, step=STEPS):
@@ -69,18 +57,25 @@ def alone(tmp_path_factory):
     return folder.path, draw(trainer, 5, 4).items
 
 
-@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
-def test_two_processes_train_what_one_does(tmp_path, alone, shard):
+@pytest.fixture(scope="module", params=[False, True], ids=["ddp", "fsdp"])
+def pair(request, tmp_path_factory):
+    """The same training by two processes."""
+    folder = tmp_path_factory.mktemp("pair") / "run"
+    processes(folder, request.param)
+    return folder
+
+
+def test_two_processes_train_what_one_does(alone, pair):
     """50 steps: 1 x 32 images against 2 x 16, weights, average and Adam's moments within 1e-5."""
-    processes(tmp_path / "run", 2, shard)
-    assert_close(state(alone[0]), state(tmp_path / "run"))
-    drawn = torch.frombuffer(bytearray((tmp_path / "run" / "drawn").read_bytes()), dtype=torch.uint8)
+    assert_close(state(alone[0]), state(pair))
+    drawn = torch.frombuffer(bytearray((pair / "drawn").read_bytes()), dtype=torch.uint8)
     assert (drawn.view(5, 1, 8, 8).int() - alone[1].int()).abs().max() <= 2  # of 255: shared out, and brought together
 
 
-@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
-def test_what_two_began_one_goes_on_with(tmp_path, alone, shard):
-    processes(tmp_path / "run", 2, shard, steps=20)
+def test_what_two_began_one_goes_on_with(tmp_path, alone, pair):
+    shutil.copytree(pair, tmp_path / "run")
+    for step in (40, STEPS):
+        shutil.rmtree(Checkpoints(tmp_path / "run" / "checkpoints").path(step))
     assert state(tmp_path / "run", 20).step == 20
     trainer = Trainer(config(), stripes(), "cpu")
     assert trainer.load(RunFolder(tmp_path / "run")) == []
@@ -94,7 +89,7 @@ def test_what_one_began_two_share_out(tmp_path, alone):
     for progress in Trainer(config(), stripes(), "cpu").run(folder):
         if progress.step == 20:
             break
-    processes(folder.path, 2, shard=True)
+    processes(folder.path, shard=True)
     assert_close(state(alone[0]), state(folder.path))
 
 
@@ -105,7 +100,7 @@ def test_importance_learns_from_the_losses_of_all(tmp_path):
     for _ in range(5):
         trainer.advance()
     trainer.save(folder)
-    processes(tmp_path / "two", 2, steps=5, times="importance")
+    processes(tmp_path / "two", steps=5, times="importance")
     one, two = state(folder.path, 5), state(tmp_path / "two", 5)
     assert one.tensors["times.counts"].sum() == 5 * 32
     assert torch.equal(one.tensors["times.counts"], two.tensors["times.counts"])

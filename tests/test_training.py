@@ -46,7 +46,7 @@ def assert_same_state(one, other):
 def test_one_batch_is_learned_by_heart():
     """Two images, shown long enough: DDIM gives back the one that the label asks for."""
     dataset = stripes(2)
-    config = tiny_config(steps=400, batch_size=16, lr=3e-3, warmup=20, ema=0.98, label_dropout=0.0)
+    config = tiny_config(steps=250, batch_size=16, lr=3e-3, warmup=20, ema=0.98, label_dropout=0.0)
     config = dataclasses.replace(config, net=dataclasses.replace(config.net, dropout=0.0, width=32))
     trainer = run(config, dataset)
     samples = trainer.model().sample(8, steps=20)

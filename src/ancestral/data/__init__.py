@@ -93,6 +93,10 @@ def open(
     `dims`, the axes besides channels, says whether an array is of signals, images or volumes; None reads it off the
     shape. `bits` 8 or 16 makes integers so deep; None keeps 16 where all files are so deep. `split`, "train" or "test",
     is for built-ins and for data sets of `datasets`. Raises InputError.
+
+    `memory` changes neither shape, codec nor classes. For `channels` and `bits` None, headers are read until the answer
+    is certain: a few of RGB files, all of grey ones. Of a data set of `datasets` that is streamed, only the first 128
+    items are looked at: give both where these do not speak for all.
     """
     conversion = Conversion(image_size, channels, background, bits)
     return _open(source, conversion, dims, split, memory * 2**30, streaming)
@@ -123,10 +127,7 @@ def _open(source: str, conversion: Conversion, dims: int | None, split: str, mos
     _check_streaming(name, streaming)
     if kind == "images":
         _check_dims(name, dims)
-        if most == math.inf:
-            return folder.load(path, conversion)
-        tree = Tree(path, conversion)
-        return tree if tree.size > most else folder.load(path, conversion, tree.files)
+        return _fitted(Tree(path, conversion), most)
     if kind == "arrays":
         return arrays.load(path, conversion, dims)
     raise InputError(

@@ -28,6 +28,8 @@ class Dataset:
     name: str
     skipped: tuple[str, ...] = ()
     """One line per file that could not be read: "path: reason"."""
+    limits: tuple[float, float] | None = None
+    """Of floats, the range that the codec maps to [-1, 1]; None is that of `items`."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -56,6 +58,8 @@ class Dataset:
             return Codec("uint16")
         if self.items.ndim == 2:
             return POINTS
+        if self.limits is not None:
+            return Codec("float", self.limits)
         low, high = (end.item() for end in self.items.aminmax())
         if not bool(torch.tensor([low, high]).isfinite().all()):
             odd = [i for i, item in enumerate(self.items) if not bool(item.isfinite().all())]

@@ -1,15 +1,9 @@
-"""A folder of images, of any size and mode, with files among them that are not what they seem.
-
-Files are decoded by a pool of threads (Pillow lets go of Python's lock), each straight into its row of the result.
-"""
+"""Image files of any size and mode, with files among them that are not what they seem."""
 
 import io
-import os
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,55 +13,13 @@ from torch import Tensor
 
 from ancestral.data.codec import LARGEST
 from ancestral.data.convert import DEPTHS, Conversion, deepen, recolour
-from ancestral.data.dataset import Dataset, one_line
-from ancestral.data.files import Files, scan
-from ancestral.errors import InputError
+from ancestral.data.dataset import one_line
+from ancestral.data.files import scan
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 # What a file may hold, whatever its suffix says. A closed list: Pillow would run Ghostscript on a PostScript file.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
-
-
-def load(root: Path, conversion: Conversion, scanned: Files | None = None) -> Dataset:
-    """All images below `root`, in sorted order; a class for each immediate sub-folder. `scanned` is what `scan` found.
-
-    If an image lies in `root` itself there are no labels: it has no class. Files that cannot be read are listed in
-    `skipped`. Raises InputError if no image can be read, or if sizes differ and no image_size is given.
-    """
-    files = find(root) if scanned is None else scanned.paths()
-    if not files:
-        raise InputError(f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders")
-    names = [one_line(file.relative_to(root).as_posix()) for file in files]
-    with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        conversion = settled(conversion, files, pool)
-        first = next((image for image in (decode(f, conversion) for f in files) if isinstance(image, Tensor)), None)
-        if first is None:
-            reason = decode(files[0], conversion)
-            raise InputError(f"no image in {one_line(root)} can be read, {names[0]} for example: {reason}")
-        items = torch.empty(len(files), *first.shape, dtype=first.dtype)
-
-        def place(row: int) -> str | None:
-            image = decode(files[row], conversion)
-            if isinstance(image, str):
-                return image
-            if image.shape != items.shape[1:]:
-                height, width = image.shape[1:]
-                raise InputError(
-                    f"images differ in size ({names[row]} has {width} x {height} pixels, another "
-                    f"{items.shape[3]} x {items.shape[2]}): give --image-size N to crop and resize them all"
-                )
-            items[row] = image
-            return None
-
-        reasons = list(pool.map(place, range(len(files))))
-    kept = [row for row, reason in enumerate(reasons) if reason is None]
-    for new, old in enumerate(kept):  # close the gaps in place: items[kept] would hold everything twice
-        if new != old:
-            items[new] = items[old]
-    labels, classes = _classes([files[row].relative_to(root) for row in kept])
-    skipped = tuple(f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True) if reason is not None)
-    return Dataset(items[: len(kept)], labels, classes, one_line(root.resolve().name), skipped)
 
 
 def find(root: Path) -> list[Path]:
@@ -82,22 +34,6 @@ def quiet() -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
-
-
-def settled(conversion: Conversion, files: Sequence[Path | bytes], pool: ThreadPoolExecutor) -> Conversion:
-    """The conversion with channels and bits, where it leaves them open, as the headers of these files ask for.
-
-    Raises InputError for channels that no image file has.
-    """
-    if conversion.channels not in (None, 1, 2, 3, 4):
-        raise InputError(
-            f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
-        )
-    if conversion.channels is None:
-        conversion = replace(conversion, channels=max(pool.map(lambda file: _channels(file, conversion), files)))
-    if conversion.bits is None:
-        conversion = replace(conversion, bits=16 if all(map(_deep, files)) else 8)
-    return conversion
 
 
 def pixels(image: Image.Image, bits: int = 8) -> Tensor:
@@ -140,18 +76,15 @@ def _open(file: Path | bytes) -> Image.Image:
     return Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS)
 
 
-def _channels(file: Path | bytes, conversion: Conversion) -> int:
-    """Channels that the file asks for, by its header alone; 1 if it has none that can be read."""
-    with suppress(Exception), _open(file) as image:
-        return conversion.channels_of(grey=image.mode in GREY, transparent=image.has_transparency_data)
-    return 1
+def header(begin: bytes, conversion: Conversion) -> tuple[int, bool] | None:
+    """The channels that a file asks for and whether its grey has 16 bits; None if its header cannot be read.
 
-
-def _deep(file: Path | bytes) -> bool:
-    """Whether the file's grey has 16 bits, by its header alone; True if it has none that can be read."""
-    with suppress(Exception), _open(file) as image:
-        return image.mode.startswith("I")
-    return True
+    The first bytes of the file are enough if the header ends in them.
+    """
+    with suppress(Exception), _open(begin) as image:
+        grey, transparent = image.mode in GREY, image.has_transparency_data
+        return conversion.channels_of(grey, transparent), image.mode.startswith("I")
+    return None
 
 
 def decode(file: Path | bytes, conversion: Conversion) -> Tensor | str:
@@ -174,12 +107,3 @@ def decode(file: Path | bytes, conversion: Conversion) -> Tensor | str:
         return f"more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels: too large to be decoded safely"
     except Exception as error:  # a decoder that meets a hostile file may raise anything
         return one_line(error) or type(error).__name__
-
-
-def _classes(paths: list[Path]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Labels and class names of paths relative to the root."""
-    if any(len(path.parts) == 1 for path in paths):
-        return None, ()
-    folders = sorted({path.parts[0] for path in paths})
-    number = {folder: i for i, folder in enumerate(folders)}
-    return torch.tensor([number[path.parts[0]] for path in paths]), tuple(map(one_line, folders))

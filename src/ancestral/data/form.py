@@ -1,11 +1,11 @@
-"""What all items of a source that is read bit by bit have in common, found in a sample of it."""
+"""What all items of a source have in common: channels and depth by all headers, the rest by a sample of the items."""
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -14,14 +14,21 @@ from ancestral.data import arrays, folder
 from ancestral.data.codec import Codec
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, one_line
-from ancestral.data.evenly import evenly
+from ancestral.data.evenly import evenly_first
 from ancestral.data.reading import Unreadable
 from ancestral.data.statistics import channel_mean
 from ancestral.errors import InputError
 
-HEADERS, SAMPLE = 1000, 128
-"""How many headers decide on channels and depth, and how many items on the size, the range of floats and the mean."""
+SAMPLE = 128
+"""Number of items that decide on the size, the range of floats and the mean."""
+HEADER = 1 << 14
+"""Bytes at the beginning of a file in which nearly every header ends."""
+SPREAD, FIRST, MOST = 1000, 8, 8192
+"""Headers: how many are visited in evenly spaced order before the others, and how many are read at once, at first and
+at most."""
 NPY = b"\x93NUMPY"
+Header = tuple[int, bool]
+"""What a header asks for: the number of channels, and whether its grey has 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -47,54 +54,114 @@ def survey(
     source: str,
     count: int,
     read: Callable[[int], bytes],
-    header: Callable[[int], Path | bytes],
+    begin: Callable[[int], bytes],
+    name_of: Callable[[int], str],
     conversion: Conversion,
     dims: int | None,
 ) -> Form:
-    """The form of the `count` items of `source`, by a spread sample of them.
+    """The form of the `count` items of `source`: channels and depth by all headers, the rest by a spread sample.
 
-    `read` gives an item's bytes, `header` something in which Pillow can read its header. Raises InputError where no
-    item of the sample can be read, or where sizes differ and no image_size is given.
+    Args:
+        source: What messages call the source.
+        count: Number of items.
+        read: The bytes of an item.
+        begin: At least the first HEADER of them, or all.
+        name_of: What messages call an item.
+        conversion: What to make of the items. If it leaves channels or bits open, headers are read.
+        dims: Axes besides channels, of arrays.
+
+    Raises:
+        InputError: No item can be read, sizes in the sample differ and no image_size is given, or image files cannot
+            have so many channels.
+        SourceLost: The place where the data lies does not answer.
     """
-    with folder.quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    threads = min(8, os.cpu_count() or 1)
+    with folder.quiet(), ThreadPoolExecutor(threads) as pool:
 
-        def attempt(row: int, conversion: Conversion) -> Tensor | str:
+        def ask(rows: list[int]) -> list[Header]:
+            return [header for row in rows if (header := _header(row, read, begin, conversion))]
+
+        def headers(rows: list[int]) -> Iterator[Header]:
+            return chain.from_iterable(pool.map(ask, (rows[k::threads] for k in range(threads))))
+
+        settled = _settled(conversion, count, headers)
+
+        def attempt(row: int) -> Tensor | str:
             try:
-                return _decoded(read(row), conversion, dims)
+                return _decoded(read(row), settled, dims)
             except Unreadable as error:
-                return str(error)
+                return f", {name_of(row)} for example: {error}"
 
-        def images(row: int) -> Path | bytes | None:
-            try:
-                found = header(row)
-            except Unreadable:
-                return None
-            return None if isinstance(found, bytes) and found.startswith(NPY) else found
-
-        heads = [head for head in pool.map(images, evenly(HEADERS, count)) if head is not None]
-        if heads:
-            conversion = folder.settled(conversion, heads, pool)
-        found = list(pool.map(lambda row: attempt(row, conversion), evenly(SAMPLE, count)))
-    items = [item for item in found if isinstance(item, Tensor)]
+        rows, tried, example = evenly_first(SAMPLE, count), 0, ""
+        items: dict[int, Tensor] = {}
+        while not items and (chosen := list(islice(rows, SAMPLE))):
+            tried += len(chosen)
+            for row, item in zip(chosen, pool.map(attempt, chosen), strict=True):
+                if isinstance(item, Tensor):
+                    items[row] = item
+                else:
+                    example = example or item
     if not items:
-        raise InputError(f"no item of {source} can be read ({len(found)} were tried): {found[0]}")
-    for item in items:
-        if (item.shape, item.dtype) != (items[0].shape, items[0].dtype):
+        raise InputError(f"no item of {source} can be read ({tried:,} tried){example}")
+    first = next(iter(items.values()))
+    for row, item in items.items():
+        if (item.shape, item.dtype) != (first.shape, first.dtype):
             raise InputError(
-                f"{source} holds items that differ ({_sides(item)}, and {_sides(items[0])}): give --image-size N to "
-                "crop and resize them all"
+                f"items of {source} differ ({name_of(row)} is {_sides(item)}, another is {_sides(first)}): give "
+                "--image-size N to crop and resize them all"
             )
-    sample = Dataset(torch.stack(items), None, (), source)
-    return Form(sample.shape, sample.codec, channel_mean(sample.items), conversion, dims)
+    sample = Dataset(torch.stack(list(items.values())), None, (), source)
+    return Form(sample.shape, sample.codec, channel_mean(sample.items), settled, dims)
+
+
+def _settled(conversion: Conversion, count: int, headers: Callable[[list[int]], Iterable[Header]]) -> Conversion:
+    """The conversion with channels and bits, where it leaves them open, as the headers of `count` items ask for.
+
+    All headers count, but none is read once the answer is certain: 3 channels are the most that a file asks for, and
+    one file without 16 bits makes all items 8 bits deep. Files without a readable header and arrays have no vote.
+    """
+    rows, size, channels, deep = evenly_first(SPREAD, count), FIRST, 0, True
+    while chosen := list(islice(rows, size)):
+        for asked, sixteen in headers(chosen):
+            channels, deep = max(channels, asked), deep and sixteen
+        if channels and conversion.channels not in (None, 1, 2, 3, 4):
+            raise InputError(
+                f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
+            )
+        if (conversion.channels or channels == 3) and (conversion.bits or not deep):
+            break
+        size = min(2 * size, MOST)
+    if not channels:
+        return conversion
+    return replace(conversion, channels=conversion.channels or channels, bits=conversion.bits or (16 if deep else 8))
+
+
+def _header(
+    row: int, read: Callable[[int], bytes], begin: Callable[[int], bytes], conversion: Conversion
+) -> Header | None:
+    """What the header of an item asks for; None of an array, and of a file whose header cannot be read."""
+    try:
+        head = begin(row)
+        if head.startswith(NPY):
+            return None
+        found = folder.header(head, conversion)
+        if found is None and len(head) >= HEADER:  # it may go on, with a preview or a profile
+            found = folder.header(read(row), conversion)
+        return found
+    except Unreadable:
+        return None
 
 
 def _decoded(raw: bytes, conversion: Conversion, dims: int | None) -> Tensor:
     """(C, *space). Raises Unreadable. Warnings are the caller's to silence."""
     if raw.startswith(NPY):
         try:
-            return arrays.item(io.BytesIO(raw), conversion, dims)
+            item = arrays.item(io.BytesIO(raw), conversion, dims)
         except Exception as error:  # a damaged file may raise anything
             raise Unreadable(one_line(error) or type(error).__name__) from None
+        if not bool(item.isfinite().all()):
+            raise Unreadable("it holds NaN or infinity")
+        return item
     image = folder.decode(raw, conversion)
     if isinstance(image, str):
         raise Unreadable(image)
@@ -122,5 +189,8 @@ class Formed:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Mean of each channel over a sample, or over the first items of a stream, in the items' units."""
+        """Mean of each channel over at most SAMPLE items, spread evenly or the first of a stream, in the items' units.
+
+        Of data in memory it is over all items. It is reported, and training does not depend on it.
+        """
         return self.form.mean

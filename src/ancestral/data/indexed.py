@@ -3,7 +3,6 @@
 import os
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset
+from ancestral.data.folder import quiet
 from ancestral.data.form import Formed, survey
 from ancestral.data.reading import Unreadable
 
@@ -19,7 +19,7 @@ Labels = NDArray[np.integer]
 
 
 class Indexed(Formed, ABC):
-    """Items by index. A subclass says where the bytes of each lie; all else follows from a sample of them."""
+    """Items by index. A subclass says where the bytes of each lie; all else follows from headers and a sample."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Indexed(Formed, ABC):
         self.labels = labels
         """(N,), or None where the source has no classes; -1 is an item without one."""
         self._count = count
-        self.form = survey(name, count, self.encoded, self.header, conversion, dims)
+        self.form = survey(name, count, self.encoded, self.begin, self.name_of, conversion, dims)
 
     @abstractmethod
     def encoded(self, index: int) -> bytes:
@@ -46,8 +46,8 @@ class Indexed(Formed, ABC):
     def name_of(self, index: int) -> str:
         """What a message calls an item, in one line."""
 
-    def header(self, index: int) -> Path | bytes:
-        """Where the header of an item can be read, if need be without the rest."""
+    def begin(self, index: int) -> bytes:
+        """At least the first `form.HEADER` of these bytes, where they can be had without the rest."""
         return self.encoded(index)
 
     def read(self, index: int) -> tuple[Tensor, int]:
@@ -73,7 +73,10 @@ class Indexed(Formed, ABC):
 
 
 def gathered(data: Indexed) -> Dataset:
-    """All of it in memory; items that cannot be read are left out, and listed in `skipped`."""
+    """All of it in memory, with the same shape, codec and classes.
+
+    Items that cannot be read, or are not of the form of the others, are left out and listed in `skipped`.
+    """
     items = torch.empty(len(data), *data.shape, dtype=data.codec.dtype)
 
     def place(index: int) -> str | None:
@@ -83,11 +86,12 @@ def gathered(data: Indexed) -> Dataset:
             return f"{data.name_of(index)}: {reason}"
         return None
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    # Each read silences Pillow too, which is not safe among threads unless it is silenced around all of them.
+    with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         reasons = list(pool.map(place, range(len(data))))
     skipped = data.skipped + tuple(reason for reason in reasons if reason is not None)
     labels = None if data.labels is None else torch.from_numpy(data.labels.astype(np.int64))
     if len(skipped) > len(data.skipped):
         kept = torch.tensor([reason is None for reason in reasons])
         items, labels = items[kept], None if labels is None else labels[kept]
-    return Dataset(items, labels, data.classes, data.name, skipped)
+    return Dataset(items, labels, data.classes, data.name, skipped, data.codec.limits)

@@ -27,8 +27,8 @@ class SourceLost(InputError):
     """The place where the data lies does not answer."""
 
 
-def contents(path: Path) -> bytes:
-    """All bytes of a file. Raises Unreadable, or SourceLost where not this file alone is gone."""
+def contents(path: Path, most: int = -1) -> bytes:
+    """All bytes of a file, or the first `most`. Raises Unreadable, or SourceLost where not this file alone is gone."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as file:
@@ -37,7 +37,7 @@ def contents(path: Path) -> bytes:
                 raise Unreadable("not a regular file")
             if facts.st_size > LARGEST:
                 raise Unreadable(f"the file has more than {LARGEST >> 30} GiB")
-            return file.read()
+            return file.read(most)
     except OSError as error:
         raise explained(error, path) from None
 

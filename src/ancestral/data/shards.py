@@ -8,6 +8,7 @@ import numpy as np
 
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import one_line
+from ancestral.data.form import HEADER
 from ancestral.data.indexed import Indexed
 from ancestral.data.reading import SourceLost, section
 from ancestral.data.tar_index import tar_index
@@ -46,10 +47,17 @@ class Shards(Indexed):
 
     def encoded(self, index: int) -> bytes:
         """The bytes of an image in its shard."""
+        return self._section(index, int(self._sizes[index]))
+
+    def begin(self, index: int) -> bytes:
+        """The first of them."""
+        return self._section(index, min(int(self._sizes[index]), HEADER))
+
+    def _section(self, index: int, size: int) -> bytes:
         shard = self._shard(index)
         handle = self._handle(shard)
         try:
-            return section(self.paths[shard], handle.number, int(self._starts[index]), int(self._sizes[index]))
+            return section(self.paths[shard], handle.number, int(self._starts[index]), size)
         except SourceLost:
             self._handles.pop(shard, None)  # a handle from before a network file system went away stays stale
             raise

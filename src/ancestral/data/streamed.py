@@ -44,12 +44,16 @@ class Streamed(Formed, ABC):
         dims: int | None = None,
         skipped: tuple[str, ...] = (),
     ) -> None:
-        """Survey the first items; whatever `samples` needs has to be there. Raises InputError like `survey`."""
+        """Survey the first SAMPLE items; whatever `samples` needs has to be there. Raises InputError like `survey`.
+
+        A stream cannot be searched for an item that differs, so channels and bits are those of its first items too,
+        unless `conversion` says otherwise.
+        """
         self.name, self.shards, self.labelled, self.classes, self.skipped = name, shards, labelled, classes, skipped
         first = [raw for raw, _ in islice(self.samples(0), SAMPLE)]
         if not first:
             raise InputError(f"the first shard of {name} holds no items")
-        self.form = survey(name, len(first), first.__getitem__, first.__getitem__, conversion, dims)
+        self.form = survey(name, len(first), first.__getitem__, first.__getitem__, "item {}".format, conversion, dims)
 
     @abstractmethod
     def samples(self, shard: int, start: int = 0) -> Iterator[Sample]:
@@ -85,7 +89,7 @@ class InOrder(Streamed):
         super().__init__(
             data.name, len(self._spans), data.labelled, data.classes, form.conversion, form.dims, data.skipped
         )
-        self.form = form  # of a sample spread over all shards
+        self.form = form  # by all headers, and a sample spread over all shards
 
     def samples(self, shard: int, start: int = 0) -> Iterator[Sample]:
         """An item that cannot be read has no bytes."""

@@ -1,4 +1,4 @@
-"""A folder of images that do not fit in memory, read by index."""
+"""A folder of images, read by index."""
 
 from pathlib import Path
 
@@ -6,13 +6,18 @@ from ancestral.data.convert import Conversion
 from ancestral.data.dataset import one_line
 from ancestral.data.files import Files, scan
 from ancestral.data.folder import SUFFIXES
+from ancestral.data.form import HEADER
 from ancestral.data.indexed import Indexed
 from ancestral.data.reading import contents
 from ancestral.errors import InputError
 
 
 class Tree(Indexed):
-    """All images below `root`, in sorted order; a class for each immediate sub-folder, as `folder.load` has them."""
+    """All images below `root`, in sorted order; a class for each immediate sub-folder.
+
+    If an image file lies in `root` itself there are no labels: it has no class. Classes follow from names alone, so
+    files that cannot be read count.
+    """
 
     def __init__(self, root: Path, conversion: Conversion) -> None:
         """Raises InputError where there are no images, or like `survey`."""
@@ -30,9 +35,9 @@ class Tree(Indexed):
         """The bytes of a file."""
         return contents(self.files.path(index))
 
-    def header(self, index: int) -> Path:
-        """The file itself, of which Pillow reads no more than it needs."""
-        return self.files.path(index)
+    def begin(self, index: int) -> bytes:
+        """The first bytes of a file."""
+        return contents(self.files.path(index), HEADER)
 
     def name_of(self, index: int) -> str:
         """The file's path from the root."""

@@ -153,10 +153,11 @@ class Survey:
         return duplicates.find(thumbs, np.frombuffer(self._digests, dtype=np.uint64))
 
     def classes(self) -> dict[str, int]:
-        """Readable images of each immediate sub-folder that has image files; none where some lie in the root."""
-        if any("/" not in self._relative(number) for number in self.kept):
+        """Readable images of each immediate sub-folder that has image files; none where some files lie in the root."""
+        tops = {self._top(number) for number in range(len(self.files))}
+        if "" in tops:
             return {}
-        counts = dict.fromkeys(sorted({self._top(number) for number in range(len(self.files))} - {""}), 0)
+        counts = dict.fromkeys(sorted(tops), 0)
         for number in self.kept:
             counts[self._top(number)] += 1
         return {one_line(name): count for name, count in counts.items()}
