@@ -197,7 +197,7 @@ def test_large_jpegs_decoded_at_a_fraction_look_the_same(tmp_path):
 def test_sizes_that_differ_need_an_image_size(tmp_path):
     flat("L", 1).save(tmp_path / "a.png")
     flat("L", 2).resize((7, 5)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"\(b\.png is 7 x 5 .*, another is 6 x 5 .*\): give --image-size"):
+    with pytest.raises(InputError, match=r"\(b\.png is 7 x 5 .*, a\.png 6 x 5 .*\): give --image-size"):
         load(str(tmp_path))
     assert load(str(tmp_path), image_size=4).items[:, 0, 0, 0].tolist() == [1, 2]
 

@@ -258,3 +258,25 @@ def test_no_images_have_a_prediction_but_no_loss():
         d.loss(none, seed=0, step=0)
     with pytest.raises(InputError, match="the bound of no images"):
         bits_per_dim(d, none)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.uint16, torch.uint32, torch.uint64])
+def test_times_of_every_integer_type_are_times(dtype):
+    x, d = torch.randn(3, 2), Diffusion(Zero(), schedules.linear())
+    times = torch.tensor([1, 20, 255])
+    assert torch.equal(d.predict(x, times.to(dtype)).x0, d.predict(x, times).x0)
+
+
+@pytest.mark.parametrize("t", [torch.tensor([1, 2]), torch.tensor([[1], [2], [3]]), torch.tensor([1 + 0j]), [1, 2, 3]])
+def test_times_that_do_not_fit_the_images_are_refused(t):
+    d = Diffusion(Zero(), schedules.linear())
+    for call in (lambda: d.add_noise(torch.randn(3, 2), t, torch.randn(3, 2)), lambda: d.predict(torch.randn(3, 2), t)):
+        with pytest.raises(InputError, match="time"):
+            call()
+
+
+class Zero(nn.Module):
+    """Answers 0."""
+
+    def forward(self, x, index):
+        return 0 * x + 0 * index[:, None]

@@ -68,8 +68,8 @@ def poison(trainer, steps):
     """Make the loss NaN at these steps, each time they are tried at the full learning rate."""
     losses = trainer.denoiser.__class__.losses
 
-    def poisoned(denoiser, x0, seed, step, *rest, **condition):
-        t, values = losses(denoiser, x0, seed, step, *rest, **condition)
+    def poisoned(denoiser, x0, *, step, **arguments):
+        t, values = losses(denoiser, x0, step=step, **arguments)
         return t, values * float("nan") if step in steps and trainer.guard.slower == 1 else values
 
     return poisoned
@@ -118,8 +118,8 @@ def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
     trainer = Trainer(config, stripes(), "cpu")
     losses = type(trainer.denoiser).losses
 
-    def poisoned(denoiser, x0, seed, step, *rest, **condition):
-        t, values = losses(denoiser, x0, seed, step, *rest, **condition)
+    def poisoned(denoiser, x0, *, step, **arguments):
+        t, values = losses(denoiser, x0, step=step, **arguments)
         return t, values * float("inf") if step >= 7 else values
 
     monkeypatch.setattr(type(trainer.denoiser), "losses", poisoned)

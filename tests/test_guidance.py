@@ -8,6 +8,7 @@ from torch import nn
 from ancestral import Diffusion, guidance, nets, schedules
 from ancestral.errors import InputError
 from ancestral.samplers import DDIM
+from ancestral.targets import Prediction
 
 
 class LabelNet(nn.Module):
@@ -56,3 +57,17 @@ def test_guidance_takes_the_integers_of_numpy_and_no_images():
     x, labels = torch.randn(2, 3), torch.tensor([4, 4])
     assert torch.equal(guided.predict(x, np.int64(10), labels=labels).eps, guided.predict(x, 10, labels=labels).eps)
     assert guided.predict(x[:0], 10, labels=labels[:0]).eps.shape == (0, 3)
+
+
+@pytest.mark.parametrize("t", [torch.tensor(3), torch.tensor([3])])
+def test_one_time_as_a_tensor_is_that_of_all_images(t):
+    class Labelled:
+        schedule = schedules.linear()
+
+        def predict(self, x_t, t, labels):
+            assert torch.as_tensor(t).numel() in (1, len(x_t))
+            return Prediction(x_t * labels[:, None], x_t)
+
+    x, labels = torch.randn(4, 2), torch.arange(4)
+    one, other = (guidance.ClassifierFree(Labelled(), 2.0).predict(x, time, labels=labels) for time in (t, 3))
+    assert torch.equal(one.x0, other.x0)

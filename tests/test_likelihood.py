@@ -85,7 +85,7 @@ def test_fewer_steps_and_bad_ones():
     assert [states[0].t, states[-1].t, len(states)] == [0, 1000, 26]
     few = likelihood.log_likelihood(denoiser, x, steps=50, spacing="logsnr")
     torch.testing.assert_close(few, density(x), rtol=0, atol=0.3)
-    with pytest.raises(InputError, match="probes must be 0"):
+    with pytest.raises(InputError, match="probes is a whole number, 0"):
         likelihood.log_likelihood(denoiser, x, probes=-1)
     with pytest.raises(InputError, match="sampling steps"):
         likelihood.log_likelihood(denoiser, x, steps=0)

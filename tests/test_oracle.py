@@ -154,3 +154,12 @@ def test_integers_are_refused_and_no_images_have_no_estimate():
             assert denoiser.predict(torch.zeros(0, 3), t).x0.shape == (0, 3)
     with pytest.raises(InputError, match="must be floats"):
         mixture.log_density(torch.zeros(1, 3, dtype=torch.int64), 5)
+
+
+def test_means_beyond_one_part_count(monkeypatch):
+    """The means are visited in parts of 4,096."""
+    x0 = torch.randn(5000, 3, dtype=torch.float64)
+    exact = oracle.Empirical(schedules.linear(), x0)
+    x, (a, b) = torch.randn(4, 3, dtype=torch.float64), exact.schedule.at(300)
+    weights = (-((x[:, None] - a * x0) ** 2).sum(2) / (2 * b**2)).softmax(1)
+    torch.testing.assert_close(exact.predict(x, 300).x0, weights @ x0)

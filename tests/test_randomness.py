@@ -137,3 +137,12 @@ def test_permutation_is_one_and_uniform():
     counts = torch.tensor([orders.count(order) for order in set(orders)])
     assert len(counts) == 24
     assert ((counts - 200).abs() < 4 * 14).all()
+
+
+def test_indices_are_whole_numbers():
+    """Floats would be cut, so that two images got the same noise."""
+    for indices in ([0.2, 0.7], torch.tensor([0.0])):
+        with pytest.raises(InputError, match="indices are whole numbers"):
+            randomness.keys(0, Stream.OWN, 0, indices)
+    assert randomness.keys(0, Stream.OWN, 0, []).shape == (0,)
+    assert torch.equal(randomness.keys(0, Stream.OWN, 0, torch.arange(3)), randomness.keys(0, Stream.OWN, 0, range(3)))

@@ -121,7 +121,6 @@ def test_leading_spacing_that_starts_among_the_data_is_refused(name):
         else:
             assert DDIM(steps, spacing="leading").times(schedule)[0] == t
     assert refused
-    assert DDIM(1, spacing="leading").passes(schedule) == 1  # counting needs no start
 
 
 def test_leading_spacing_that_starts_among_the_data_is_refused_before_any_work():
@@ -613,3 +612,17 @@ def test_a_learned_variance_is_drawn_with():
         for blend, variance in ((1.0, "large"), (0.0, "small")):
             learned = run(DDPM("learned", 50, clip), Blended(blend), x_T)
             torch.testing.assert_close(learned, run(DDPM(variance, 50, clip), Blended(blend), x_T))
+
+
+def test_passes_are_those_of_a_samplers_own_times():
+    class Two(DDIM):
+        def times(self, schedule):
+            return [schedule.steps, schedule.steps // 2, 0]
+
+    assert Two(steps=50).passes(schedules.linear()) == 2
+
+
+def test_options_that_are_no_numbers_are_refused():
+    with pytest.raises(InputError, match="steps of the sampler heun cannot be"):
+        samplers.from_name("heun", steps=np.array([5, 6]))
+    assert samplers.from_name("heun", steps=np.int64(5)).steps == 5

@@ -183,3 +183,14 @@ def test_importance_learns_in_training_and_survives_a_restart(tmp_path):
     for one, other in zip(whole.parameters, resumed.parameters, strict=True):
         assert torch.equal(one, other)
     assert torch.equal(whole.denoiser.times.history, resumed.denoiser.times.history)
+
+
+def test_importance_outlives_a_loss_whose_square_overflows():
+    times = weighting.times("importance", schedules.linear(3))
+    for _ in range(10):
+        times.learn(torch.arange(1, 4), torch.tensor([1e160, 1.0, 1.0], dtype=torch.float64))
+    assert times.chances.isfinite().all()
+    assert times.chances.sum().item() == pytest.approx(1)
+    for _ in range(10):
+        times.learn(torch.arange(1, 4), torch.ones(3))
+    assert times.chances.isfinite().all()

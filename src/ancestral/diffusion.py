@@ -15,7 +15,7 @@ from ancestral import weighting as _weighting
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.randomness import Stream
-from ancestral.schedules import Schedule, Time, spread
+from ancestral.schedules import Schedule, Time, check_count, spread
 from ancestral.targets import EPS, Prediction, Target
 from ancestral.weighting import TimesName, Weighting
 
@@ -53,10 +53,13 @@ class Diffusion(nn.Module):
 
     def output(self, x_t: Tensor, t: Time, **condition: Tensor) -> Tensor:
         """The network's raw answer at time t, in the dtype of x_t. Here alone t becomes the index t − 1."""
-        times = torch.as_tensor(self.schedule.time(t)).expand(len(x_t))
-        if times.numel() and int(times.min()) < 1:
-            raise InputError("a denoiser is asked about times 1..T; at t = 0 there is no noise to find")
+        t = self.schedule.time(t)
+        if isinstance(t, Tensor):
+            check_count(t, x_t)
+        if t < 1 if isinstance(t, int) else t.numel() and int(t.min()) < 1:
+            raise InputError("a denoiser takes times 1..T; at t = 0 there is no noise to find")
         x = spread(self.target.input_scale(*self.schedule.at(t)), x_t) * x_t
+        times = torch.full((len(x_t),), t) if isinstance(t, int) else t.expand(len(x_t))
         output: Tensor = self.net(x, (times - 1).to(x_t.device, non_blocking=True), **condition)
         return output.to(x_t.dtype)
 

@@ -40,7 +40,7 @@ class ClassifierFree:
         labels = condition.pop("labels")
         both = {"labels": torch.cat([labels, torch.full_like(labels, NO_CLASS)])}
         both |= {name: torch.cat([value, value]) for name, value in condition.items()}
-        times = torch.cat([t, t]) if isinstance(t, Tensor) else t
+        times = t.expand(len(x_t)).repeat(2) if isinstance(t, Tensor) else t
         guided = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
         (x0, free_x0), (eps, free_eps) = (part.chunk(2) for part in guided)
         blend = None if guided.blend is None else guided.blend[: len(x_t)]

@@ -8,6 +8,7 @@ Both integrals are taken by the trapezoid rule along the schedule's curve (a, b)
 where x̂_0 = x and ε̂ = 0 for data that has a density: no noise is the smallest noise.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError
+from ancestral.errors import whole
 from ancestral.gaussian import Gaussian
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced
@@ -64,8 +65,7 @@ def flow(
     check_floats(x0)
     schedule = denoiser.schedule
     places = range(len(x0)) if indices is None else indices
-    if probes < 0:
-        raise InputError(f"probes must be 0 (exact) or more, not {probes}")
+    probes = whole(probes, 0, math.inf, f"probes is a whole number, 0 (exact) or more, not {probes}")
     directions = _directions(x0, probes, seed, places)
 
     def ask(x: Tensor, t: int) -> tuple[Prediction, Tensor, Tensor]:

@@ -20,7 +20,7 @@ from ancestral.config import Config
 from ancestral.data.codec import Codec
 from ancestral.device import layout, pick_device
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.reverse import check_variance, prior
 from ancestral.samplers import DDPM, Sampler, Step
@@ -82,8 +82,8 @@ class Model:
         image i of class i mod their number. `guidance` above 1 strengthens the label. Raises InputError for what the
         model cannot do.
         """
-        if n < 1 or batch_size < 1:
-            raise InputError(f"n and batch_size must be at least 1, not {n} and {batch_size}")
+        says = f"n and batch_size must be whole numbers, at least 1, not {n} and {batch_size}"
+        n, batch_size = (whole(number, 1, math.inf, says) for number in (n, batch_size))
         if isinstance(sampler, Sampler) and steps is not None:
             raise InputError("a sampler of your own has its own number of steps; leave steps out")
         chosen = sampler if isinstance(sampler, Sampler) else self.sampler(sampler, steps=steps)

@@ -28,9 +28,9 @@ MASK = (1 << 64) - 1
 
 @unique
 class Stream(Enum):
-    """What random numbers are for. Each use has a member of its own, so that no two can share an address.
+    """What random numbers are for. Each use has a member of its own, so that no two draw the same numbers.
 
-    The values are part of every address: changing one changes what a seed stands for.
+    The values are part of every key: changing one changes what a seed stands for.
     """
 
     TIME = "time"
@@ -83,13 +83,13 @@ def mix(z: int) -> int:
 
 
 def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int | None = None) -> Tensor:
-    """One 64-bit key for each index, from the whole address (seed, stream, step, index).
+    """One 64-bit key for each index: a function of (seed, stream, step, index, draw).
 
     Args:
         seed: A whole number from 0 to 2^64 − 1.
         stream: What the numbers are for.
-        step: Training step, time, epoch, or whatever else counts the draws of the stream; 0 or more.
-        indices: Numbers of the items.
+        step: Training step, time or epoch: the counter of the stream, 0 or more.
+        indices: Numbers of the items, whole numbers.
         draw: Which of several draws at the same step, where a stream has more than one.
 
     Returns:
@@ -97,7 +97,7 @@ def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int
 
     Raises:
         InputError: If the seed or the step is not a whole number in its range (seeds that differ by 2^64 would be the
-            same), or the stream is no `Stream`.
+            same), the stream is no `Stream`, or an index is not a whole number.
     """
     seed = whole(seed, 0, MASK, f"a seed is a whole number from 0 to 2^64 - 1, not {seed}")
     step = whole(step, 0, MASK, f"a step is a whole number, 0 or more, not {step}")
@@ -107,7 +107,10 @@ def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int
     prefix = 0
     for word in (seed, zlib.crc32(name.encode()), step):
         prefix = mix(((prefix ^ word) + GAMMA) & MASK)
-    return _mix((torch.tensor(indices, dtype=torch.int64) ^ _signed(prefix)) + _signed(GAMMA))
+    numbers = torch.as_tensor(indices)
+    if numbers.numel() and numbers.is_floating_point():
+        raise InputError("indices are whole numbers, one for each item")
+    return _mix((numbers.long() ^ _signed(prefix)) + _signed(GAMMA))
 
 
 def words(keys: Tensor, count: int) -> Tensor:

@@ -91,9 +91,8 @@ def cost(
         if decoder == "density":
             return -bits(p.log_density(x0))
         tail = tanh_tail if decoder == "tanh" else normal_tail
-        return -bits(
-            p.log_bins(x0, half_width=level / 2, edge=1 - level / 4, tail=tail)
-        )  # (13)  L_0 = −log p_θ(x_0|x_1)
+        mass = p.log_bins(x0, half_width=level / 2, edge=1 - level / 4, tail=tail)
+        return -bits(mass)  # (13)  L_0 = −log p_θ(x_0|x_1)
 
     t = schedule.time(t)
     if decoder not in ("exact", "tanh", "density"):
@@ -107,8 +106,10 @@ def cost(
 
 def _least_variance(schedule: Schedule, t: Time, s: Time) -> Tensor | float:
     """β̃_ts, and β̃_2 at s = 0, where it would be 0."""
-    least, last = schedule.posterior_variance(t, s), schedule.posterior_variance(2, 1)
-    return least.where(torch.as_tensor(s).cpu() > 0, last) if isinstance(least, Tensor) else (least if s else last)
+    least = schedule.posterior_variance(t, s)
+    if isinstance(least, Tensor):
+        return least.where(torch.as_tensor(s).cpu() > 0, schedule.posterior_variance(2, 1))
+    return least if s else schedule.posterior_variance(2, 1)
 
 
 def bits(nats: Tensor) -> Tensor:

@@ -78,20 +78,25 @@ class Schedule:
         """Convert t to the type that tables are indexed with.
 
         Args:
-            t: One time, an int or an integer of NumPy, or a tensor of any integer dtype.
+            t: One time, an int or an integer of NumPy, or a tensor of any integer dtype, of shape (B,) or ().
 
         Returns:
             An int, or an int64 tensor on the CPU.
 
         Raises:
-            InputError: If t is not an integer, or not in 0..T.
+            InputError: If t is not an integer, not in 0..T, or a tensor of another shape.
         """
+        if type(t) is int and 0 <= t <= self.steps:
+            return t
         if not isinstance(t, Tensor):
-            return whole(t, 0, self.steps, f"time {t} is not one of this schedule's 0..{self.steps}, whole numbers all")
-        t = t.cpu()
-        if t.numel() and (t.is_floating_point() or t.dtype == torch.bool or not 0 <= t.min() <= t.max() <= self.steps):
-            raise InputError(f"times must be whole numbers in 0..{self.steps}, not {t.min()} to {t.max()} ({t.dtype})")
-        return t.long()
+            says = f"times must be whole numbers in 0..{self.steps}, an int or an integer tensor (B,), not {t}"
+            return whole(t, 0, self.steps, says)
+        if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool or t.ndim > 1:
+            raise InputError(f"times must be whole numbers, an integer tensor (B,), not {t.dtype} {tuple(t.shape)}")
+        t = t.long().cpu()
+        if t.numel() and not 0 <= int(t.min()) <= int(t.max()) <= self.steps:
+            raise InputError(f"times {int(t.min())}..{int(t.max())} are outside this schedule's 0..{self.steps}")
+        return t
 
     def prior_deviation(self, t: Time) -> Scalar:
         """Standard deviation of the prior at time t: `prior_std` · b_t/b_T.
@@ -155,12 +160,28 @@ def spread(value: Scalar, like: Tensor) -> Scalar:
         A float as it is; a tensor with the dtype, the device and the number of dimensions of `like`.
 
     Raises:
-        InputError: If `like` is not of floats: an integer dtype would round the scales to 0.
+        InputError: If `like` is not of floats (an integer dtype would round the scales to 0), or `value` holds another
+            number of values than there are images.
     """
     check_floats(like)
     if not isinstance(value, Tensor):
         return value
+    check_count(value, like)
     return value.to(dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def check_count(value: Tensor, images: Tensor) -> None:
+    """Refuse values that are neither one for all images nor one for each.
+
+    Args:
+        value: The values, (B,) or ().
+        images: The images, (B, *).
+
+    Raises:
+        InputError: If there is another number of values.
+    """
+    if value.numel() not in (1, len(images)):
+        raise InputError(f"{len(images)} images need one time or {len(images)} times, not {value.numel()}")
 
 
 def check_floats(x: Tensor) -> None:

@@ -124,9 +124,10 @@ class Importance(Times):
     def chances(self) -> Tensor:
         """p_t for t = 1..T, float64: all equal also where every loss is 0."""
         flat = torch.full((len(self.counts),), 1 / len(self.counts), dtype=torch.float64)
-        size = (self.history**2).mean(1).sqrt()
-        if bool((self.counts < self.KEEP).any()) or not float(size.sum()) > 0:
+        peak = self.history.abs().max()  # divided by, so that no square overflows
+        if bool((self.counts < self.KEEP).any()) or not float(peak) > 0:
             return flat
+        size = ((self.history / peak) ** 2).mean(1).sqrt()
         return torch.lerp(size / size.sum(), flat, self.UNIFORM)
 
     def draw(self, seed: int, step: int, places: Sequence[int]) -> tuple[Tensor, Tensor]:

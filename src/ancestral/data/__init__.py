@@ -96,7 +96,7 @@ def open(
 
     `memory` changes neither shape, codec nor classes. For `channels` and `bits` None, headers are read until the answer
     is certain: a few of RGB files, all of grey ones. Of a data set of `datasets` that is streamed, only the first 128
-    items are looked at: give both where these do not speak for all.
+    items are looked at: give both if these are not like all others.
     """
     conversion = Conversion(image_size, channels, background, bits)
     return _open(source, conversion, dims, split, memory * 2**30, streaming)

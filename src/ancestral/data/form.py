@@ -59,7 +59,7 @@ def survey(
     conversion: Conversion,
     dims: int | None,
 ) -> Form:
-    """The form of the `count` items of `source`: channels and depth by all headers, the rest by a spread sample.
+    """The form of the `count` items of `source`: channels and depth by all headers, the rest by evenly spaced items.
 
     Args:
         source: What messages call the source.
@@ -78,11 +78,11 @@ def survey(
     threads = min(8, os.cpu_count() or 1)
     with folder.quiet(), ThreadPoolExecutor(threads) as pool:
 
-        def ask(rows: list[int]) -> list[Header]:
+        def some(rows: list[int]) -> list[Header]:
             return [header for row in rows if (header := _header(row, read, begin, conversion))]
 
         def headers(rows: list[int]) -> Iterator[Header]:
-            return chain.from_iterable(pool.map(ask, (rows[k::threads] for k in range(threads))))
+            return chain.from_iterable(pool.map(some, (rows[k::threads] for k in range(threads))))
 
         settled = _settled(conversion, count, headers)
 
@@ -103,12 +103,12 @@ def survey(
                     example = example or item
     if not items:
         raise InputError(f"no item of {source} can be read ({tried:,} tried){example}")
-    first = next(iter(items.values()))
+    origin, first = next(iter(items.items()))
     for row, item in items.items():
         if (item.shape, item.dtype) != (first.shape, first.dtype):
             raise InputError(
-                f"items of {source} differ ({name_of(row)} is {_sides(item)}, another is {_sides(first)}): give "
-                "--image-size N to crop and resize them all"
+                f"items of {source} differ ({name_of(row)} is {_sides(item)}, {name_of(origin)} {_sides(first)}): "
+                "give --image-size N to crop and resize them all"
             )
     sample = Dataset(torch.stack(list(items.values())), None, (), source)
     return Form(sample.shape, sample.codec, channel_mean(sample.items), settled, dims)
@@ -118,7 +118,7 @@ def _settled(conversion: Conversion, count: int, headers: Callable[[list[int]], 
     """The conversion with channels and bits, where it leaves them open, as the headers of `count` items ask for.
 
     All headers count, but none is read once the answer is certain: 3 channels are the most that a file asks for, and
-    one file without 16 bits makes all items 8 bits deep. Files without a readable header and arrays have no vote.
+    one file without 16 bits makes all items 8 bits deep. Files without a readable header and arrays do not count.
     """
     rows, size, channels, deep = evenly_first(SPREAD, count), FIRST, 0, True
     while chosen := list(islice(rows, size)):
@@ -189,7 +189,7 @@ class Formed:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Mean of each channel over at most SAMPLE items, spread evenly or the first of a stream, in the items' units.
+        """Mean of each channel over at most SAMPLE items, evenly spaced or the first of a stream, in the items' units.
 
         Of data in memory it is over all items. It is reported, and training does not depend on it.
         """

@@ -92,6 +92,9 @@ def gathered(data: Indexed) -> Dataset:
     skipped = data.skipped + tuple(reason for reason in reasons if reason is not None)
     labels = None if data.labels is None else torch.from_numpy(data.labels.astype(np.int64))
     if len(skipped) > len(data.skipped):
-        kept = torch.tensor([reason is None for reason in reasons])
-        items, labels = items[kept], None if labels is None else labels[kept]
+        kept = [row for row, reason in enumerate(reasons) if reason is None]
+        for new, old in enumerate(kept):  # close the gaps in place: items[kept] would hold everything twice
+            if new != old:
+                items[new] = items[old]
+        items, labels = items[: len(kept)], None if labels is None else labels[kept]
     return Dataset(items, labels, data.classes, data.name, skipped, data.codec.limits)

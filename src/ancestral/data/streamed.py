@@ -89,7 +89,7 @@ class InOrder(Streamed):
         super().__init__(
             data.name, len(self._spans), data.labelled, data.classes, form.conversion, form.dims, data.skipped
         )
-        self.form = form  # by all headers, and a sample spread over all shards
+        self.form = form  # by all headers, and evenly spaced items of all shards
 
     def samples(self, shard: int, start: int = 0) -> Iterator[Sample]:
         """An item that cannot be read has no bytes."""

@@ -109,8 +109,10 @@ def ladder(model: Model, name: str, most: int) -> Iterator[Rung]:
     take are left out. Raises InputError for a sampler that the model cannot be sampled with.
     """
     schedule, before = model.denoiser.schedule, 0
-    whole: Any = model.sampler(name, steps=schedule.steps)
-    one, two = (dataclasses.replace(whole, steps=min(n, schedule.steps)).passes(schedule) for n in (1, 2))
+    full: Any = model.sampler(name, steps=schedule.steps)
+    # counted at a spacing that takes any number of steps
+    few: Any = [dataclasses.replace(full, steps=min(n, schedule.steps), spacing="trailing") for n in (1, 2)]
+    one, two = (sampler.passes(schedule) for sampler in few)
     for wanted in PASSES:
         steps = min(1 + (wanted - one) // max(1, two - one), schedule.steps) if wanted >= one else 0
         if wanted <= most and steps > before:

@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import math
 import typing
+from typing import Any
 
 from ancestral.errors import InputError
 from ancestral.samplers.ddim import DDIM
@@ -50,7 +51,7 @@ BY_NAME: dict[str, Sampler] = {
 network that predicts ε is asked to divide by a_T, and its images are lost."""
 
 
-def from_name(name: str, **options: object) -> Sampler:
+def from_name(name: str, **options: Any) -> Sampler:
     """The sampler called `name`, which may bring options itself, "heun:steps=18,churn=10", with those that are given.
 
     Options that are None stay at their defaults. Raises InputError for a name that is unknown, an option that this
@@ -67,7 +68,7 @@ def from_name(name: str, **options: object) -> Sampler:
         key, _, value = (part.strip() for part in word.partition("="))
         given[key] = _read(value) if not isinstance(has.get(key), str) else value
     # NumPy's numbers become Python's
-    given |= {key: v.item() if hasattr(v, "item") else v for key, v in options.items() if v is not None}
+    given |= {key: v.item() if getattr(v, "ndim", 1) == 0 else v for key, v in options.items() if v is not None}
     hints = typing.get_type_hints(type(usual))
     for key, option in given.items():
         if key not in has:

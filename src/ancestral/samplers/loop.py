@@ -64,13 +64,13 @@ class Sampler(ABC):
     """Which ones; see `spaced`."""
 
     def times(self, schedule: Schedule) -> list[int]:
-        """The times visited, strictly falling from some t ≤ T to 0. Raises InputError as `spaced` does."""
+        """The times visited, strictly falling from some t ≤ T to 0. See `spaced`, and for its errors too."""
         return spaced(schedule, self.steps, self.spacing)
 
     def passes(self, schedule: Schedule) -> int:
         """How often a denoiser is asked on the way to a sample: once a step, by some samplers more often."""
         blank = _Blank(schedule)
-        self.sample(blank, torch.zeros(1, 1), times=spaced(schedule, self.steps, "trailing"))
+        self.sample(blank, torch.zeros(1, 1))
         return blank.asked
 
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
