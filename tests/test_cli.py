@@ -518,3 +518,25 @@ def test_an_output_that_is_a_file_is_refused(capsys, tmp_path):
     path.write_text("mine")
     assert "is a file" in refused(capsys, "train", "points", "--out", path)
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_is_still_being_written_at_the_end_is_waited_for(tmp_path, processes):
+    """By one process, and by one of several, which leaves without Python's shutdown."""
+    code = f"""
+import threading, time
+from pathlib import Path
+from ancestral import cli
+
+def late(argv):
+    threading.Thread(target=lambda: (time.sleep(0.5), Path({str(tmp_path / "late")!r}).write_text("whole"))).start()
+    print("said")
+    return 3
+
+cli.run = late
+cli.main([])
+"""
+    environment = os.environ | {"WORLD_SIZE": str(processes)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said\n", "")
+    assert (tmp_path / "late").read_text() == "whole"

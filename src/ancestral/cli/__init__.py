@@ -10,6 +10,7 @@ import io
 import keyword
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
 from ancestral import __version__
@@ -56,7 +57,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = 130
     if os.environ.get("WORLD_SIZE", "1") != "1":
         # Threads of torch.distributed outlive its process group. At times one aborts Python's shutdown (SIGABRT), and
-        # the launcher would report a run that ended well as failed. All is closed here, so the shutdown is left out.
+        # the launcher would report a run that ended well as failed. So the shutdown is left out, but for what it waits
+        # for: threads that still write.
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
