@@ -77,7 +77,7 @@ def _open(file: Path | bytes) -> Image.Image:
 
 
 def header(begin: bytes, conversion: Conversion) -> tuple[int, bool] | None:
-    """The channels that a file asks for and whether its grey has 16 bits; None if its header cannot be read.
+    """The channels that a file needs and whether its grey has 16 bits; None if its header cannot be read.
 
     The first bytes of the file are enough if the header ends in them.
     """

@@ -28,7 +28,7 @@ SPREAD, FIRST, MOST = 1000, 8, 8192
 at most."""
 NPY = b"\x93NUMPY"
 Header = tuple[int, bool]
-"""What a header asks for: the number of channels, and whether its grey has 16 bits."""
+"""What a header needs: the number of channels, and whether its grey has 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def survey(
         dims: Axes besides channels, of arrays.
 
     Raises:
-        InputError: No item can be read, sizes in the sample differ and no image_size is given, or image files cannot
-            have so many channels.
-        SourceLost: The place where the data lies does not answer.
+        InputError: If no item can be read, sizes in the sample differ and no image_size is given, or image files cannot
+            have this number of channels.
+        SourceLost: If the place where the data lies does not answer.
     """
     threads = min(8, os.cpu_count() or 1)
     with folder.quiet(), ThreadPoolExecutor(threads) as pool:
@@ -115,15 +115,15 @@ def survey(
 
 
 def _settled(conversion: Conversion, count: int, headers: Callable[[list[int]], Iterable[Header]]) -> Conversion:
-    """The conversion with channels and bits, where it leaves them open, as the headers of `count` items ask for.
+    """The conversion with channels and bits, where it leaves them open, as the headers of `count` items need.
 
-    All headers count, but none is read once the answer is certain: 3 channels are the most that a file asks for, and
+    All headers count, but none is read once the answer is certain: 3 channels are the most that a file needs, and
     one file without 16 bits makes all items 8 bits deep. Files without a readable header and arrays do not count.
     """
     rows, size, channels, deep = evenly_first(SPREAD, count), FIRST, 0, True
     while chosen := list(islice(rows, size)):
-        for asked, sixteen in headers(chosen):
-            channels, deep = max(channels, asked), deep and sixteen
+        for needed, sixteen in headers(chosen):
+            channels, deep = max(channels, needed), deep and sixteen
         if channels and conversion.channels not in (None, 1, 2, 3, 4):
             raise InputError(
                 f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
@@ -139,7 +139,7 @@ def _settled(conversion: Conversion, count: int, headers: Callable[[list[int]], 
 def _header(
     row: int, read: Callable[[int], bytes], begin: Callable[[int], bytes], conversion: Conversion
 ) -> Header | None:
-    """What the header of an item asks for; None of an array, and of a file whose header cannot be read."""
+    """What the header of an item needs; None of an array, and of a file whose header cannot be read."""
     try:
         head = begin(row)
         if head.startswith(NPY):

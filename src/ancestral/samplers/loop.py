@@ -64,7 +64,11 @@ class Sampler(ABC):
     """Which ones; see `spaced`."""
 
     def times(self, schedule: Schedule) -> list[int]:
-        """The times visited, strictly falling from some t ≤ T to 0. See `spaced`, and for its errors too."""
+        """The times visited, strictly falling from some t ≤ T to 0.
+
+        Raises:
+            InputError: As `spaced` does.
+        """
         return spaced(schedule, self.steps, self.spacing)
 
     def passes(self, schedule: Schedule) -> int:
