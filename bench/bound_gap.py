@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ancestral import bound, likelihood, oracle, schedules
+from ancestral import bound, oracle, probability_flow, schedules
 from ancestral.reverse import Variance
 from ancestral.schedules import Schedule
 
@@ -69,7 +69,7 @@ def flow_error(schedule: Schedule) -> float:
     denoiser = oracle.Mixture(schedule, means, stds)
     z = torch.randn(17, 3, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
     x0 = (means + stds[:, None] * z).flatten(0, 1)
-    *_, end = likelihood.flow(denoiser, x0)
+    *_, end = probability_flow.integrate(denoiser, x0)
     exact = denoiser.log_density(x0, 0)
     return (denoiser.log_density(end.x, end.t) + end.divergence - exact).abs().max().item()
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from ancestral.report.environment import environment, instructions
-from ancestral.report.files import write_json
+from ancestral.render.environment import environment, instructions
+from ancestral.render.writers import write_json
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -77,7 +77,7 @@ class Exact(nn.Module):
         t = int(index[0]) + 1
         a, b = self.oracle.schedule.at(t)
         x0, eps = self.oracle.predict(x / self.target.input_scale(a, b), t)
-        return self.target.of(x0, eps, a, b)
+        return self.target.from_x0_eps(x0, eps, a, b)
 
 
 def start(schedule: Schedule, count: int = 64) -> Tensor:
@@ -100,7 +100,7 @@ def exact(schedule: Schedule, t: int, s: int, x: Tensor, steps: int = 1000) -> T
 
     def slope(u: Tensor, place: int) -> Tensor:
         x0, eps = denoiser.predict(u, place + 1)
-        return targets.V.of(x0, eps, *circle.at(place + 1))
+        return targets.V.from_x0_eps(x0, eps, *circle.at(place + 1))
 
     u = x / early
     for place in range(2 * steps, 0, -2):

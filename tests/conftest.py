@@ -13,7 +13,8 @@ from ancestral import cli
 from ancestral import config as configs
 from ancestral.data import Dataset
 from ancestral.data.codec import Codec
-from ancestral.model import Facts, Model, build
+from ancestral.data.spec import DataSpec
+from ancestral.model import Model, build
 from ancestral.training import RunFolder, Trainer
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so do the processes that their tests start
@@ -73,7 +74,7 @@ def untrained(shape=(3, 8, 8), classes=(), process=None, **net):
     config = dataclasses.replace(
         configs.Config(), net=configs.NetConfig(**settings), process=process or configs.ProcessConfig()
     )
-    facts = Facts(shape, Codec("uint8" if len(shape) == 3 else "float"), tuple(classes))
+    facts = DataSpec(shape, Codec("uint8" if len(shape) == 3 else "float"), tuple(classes))
     denoiser = build(config, facts)
     wake(denoiser)
     return Model(denoiser, config, facts, step=3)

@@ -61,8 +61,8 @@ def test_sixteen_bits_cost_eight_more_than_eight():
     x0 = (0.1 + 0.2 * torch.randn(64, 1, 8, 8, dtype=F64)).clamp(-0.99, 0.99)
     costs = []
     for half in (127.5, 32767.5):
-        bounder = bound.Bounder(level=1 / half)
-        terms = bounder.terms(denoiser, (x0 * half).round() / half)
+        elbo = bound.ELBO(level=1 / half)
+        terms = elbo.terms(denoiser, (x0 * half).round() / half)
         costs.append(sum(term.bits.mean().item() for term in terms))
     assert costs[1] - costs[0] == pytest.approx(math.log2(257), abs=0.02)
 
@@ -117,9 +117,9 @@ def test_L_0_in_float32_is_that_of_float64(half):
     schedule = schedules.linear()
     x0 = (0.3 * randomness.normal((1, 8, 8), 0, Stream.OWN, 0, range(32)).double()).clamp(-1, 1)
     x0 = (((x0 + 1) * half).round() / half - 1).clamp(-1, 1)
-    bounder = bound.Bounder(level=1 / half)
+    elbo = bound.ELBO(level=1 / half)
     denoiser = oracle.Gaussian(schedule, 0.0, 0.02)
-    single, double = (bounder.term(denoiser, x, 1, 1, range(32)).bits for x in (x0.float(), x0))
+    single, double = (elbo.term(denoiser, x, 1, 1, range(32)).bits for x in (x0.float(), x0))
     assert double.mean() > 3 + math.log2(half / 127.5)  # many bins lie far from the mean
     torch.testing.assert_close(single.double(), double, rtol=0, atol=2e-3)
 
@@ -302,7 +302,7 @@ def test_the_bound_is_never_below_the_entropy(seed):
 
 
 class Blend(nn.Module):
-    """Answers v for the target and the same blend everywhere."""
+    """Answers v for the target and the same variance_fraction everywhere."""
 
     def __init__(self, v, target=0.1):
         super().__init__()
@@ -361,23 +361,23 @@ def test_hybrid_loss_is_simple_plus_a_thousandth_of_the_bound():
         one = slice(place, place + 1)
         a, b = schedule.at(int(t[place]))
         simple = ((a * eps[one] - b * x0[one] - 0.1 * x_t[one]) ** 2).mean()
-        alone = Prediction(p.x0[one], p.eps[one], p.blend[one])
+        alone = Prediction(p.x0[one], p.eps[one], p.variance_fraction[one])
         bits = cost(schedule, alone, x0[one], x_t[one], int(t[place]), "learned")
         assert found[place].item() == pytest.approx((simple + 0.001 * 1000 * bits).item(), rel=1e-9)
     found.sum().backward()
     of_simple = torch.autograd.grad(
-        Diffusion(nn.Sequential(), schedule, V).target.of(x0, eps, *schedule.at(t)).sub(net.target * x_t).pow(2)
+        V.from_x0_eps(x0, eps, *schedule.at(t)).sub(net.target * x_t).pow(2)
         .flatten(1).mean(1).sum(), net.target)[0]  # fmt: skip
     torch.testing.assert_close(net.target.grad, of_simple, rtol=1e-9, atol=1e-12)
     assert net.v.grad.abs() > 1e-3
 
 
 def test_training_the_blend_finds_the_better_variance():
-    """For data of deviation 1 the reverse variance is β, for a single image β̃: the blend goes where it should."""
+    """For data of deviation 1 the reverse variance is β, for a single image β̃: the fraction goes where it should."""
     schedule = schedules.cosine(50)
 
     class Knows(nn.Module):
-        """The exact denoiser of N(0, std²) as a network that predicts v, with a blend to learn."""
+        """The exact denoiser of N(0, std²) as a network that predicts v, with a variance_fraction to learn."""
 
         def __init__(self, std):
             super().__init__()
@@ -386,7 +386,7 @@ def test_training_the_blend_finds_the_better_variance():
         def forward(self, x, index):
             t = index + 1
             x0, eps = self.oracle.predict(x, t)
-            return torch.cat([V.of(x0, eps, *schedule.at(t)), self.v * torch.ones_like(x)], dim=1)
+            return torch.cat([V.from_x0_eps(x0, eps, *schedule.at(t)), self.v * torch.ones_like(x)], dim=1)
 
     for std, expected in ((1.0, 1.0), (1e-6, -1.0)):
         denoiser = Diffusion(Knows(std), schedule, V, learned_variance=True)
@@ -402,7 +402,7 @@ def test_training_the_blend_finds_the_better_variance():
 @pytest.mark.parametrize("steps", [2, 3, 10, 1000])
 @pytest.mark.parametrize("passes", [2, 3, 7, 40, 1000])
 def test_runs_are_as_many_as_asked_and_hold_each_time_once(steps, passes):
-    found = bound.runs(steps, passes)
+    found = bound.time_strata(steps, passes)
     assert [t for run in found for t in run] == list(range(1, steps + 1))
     assert len(found) == min(passes, steps)
     assert len(found[0]) == 1
@@ -414,11 +414,11 @@ def test_estimates_are_unbiased():
     n, schedule = 3000, schedules.linear(60)
     x0 = 0.3 * randomness.normal((1, 1, 2), 0, Stream.OWN, 0, range(n)).double()
     denoiser = oracle.Gaussian(schedule, 0.1, 0.4)  # not quite that of the data
-    bounder = bound.Bounder(seed=1, decoder="density", clip=False)
-    full = sum(term.bits for term in bounder.terms(denoiser, x0))
+    elbo = bound.ELBO(seed=1, decoder="density", clip=False)
+    full = sum(term.bits for term in elbo.terms(denoiser, x0))
     spread = []
     for passes in (2, 5, 20):
-        terms = list(bounder.estimates(denoiser, x0, passes))
+        terms = list(elbo.estimates(denoiser, x0, passes))
         assert len(terms) == passes
         difference = sum(term.bits for term in terms) - full
         assert abs(difference.mean()) < 4 * difference.std() / n**0.5
@@ -430,10 +430,10 @@ def test_as_many_estimates_as_times_are_the_full_sum():
     """Each t once and each bit counted once; the noise is another draw, so noise that is given makes them equal."""
     x0 = torch.rand(3, 1, 2, 2, dtype=F64) - 0.5
     denoiser = oracle.Gaussian(schedules.linear(30), 0.0, 0.5)
-    bounder = bound.Bounder(noise=lambda shape: torch.linspace(-1, 1, 12, dtype=F64).reshape(shape))
-    full = list(bounder.terms(denoiser, x0))
+    elbo = bound.ELBO(noise=lambda shape: torch.linspace(-1, 1, 12, dtype=F64).reshape(shape))
+    full = list(elbo.terms(denoiser, x0))
     for passes in (30, 99):
-        some = list(bounder.estimates(denoiser, x0, passes))
+        some = list(elbo.estimates(denoiser, x0, passes))
         assert [term.t.unique().tolist() for term in some] == [[term.t] for term in full]
         for one, other in zip(some, full, strict=True):
             torch.testing.assert_close(one.bits, other.bits, rtol=1e-9, atol=1e-12)

@@ -7,13 +7,14 @@ import yaml
 from huggingface_hub import ModelCard
 
 import ancestral
-from ancestral import card, config, storage
-from ancestral.card import found as words
-from ancestral.card.marks import marked, merged
+from ancestral import config, storage
 from ancestral.config import presets
 from ancestral.evaluation.results import tree as plain
 from ancestral.metrics.extractors import Extractor
-from ancestral.report import page
+from ancestral.render import card, html_report
+from ancestral.render.card import summary as words
+from ancestral.render.card.managed_sections import marked, merged
+from ancestral.workflows import publish
 from conftest import untrained
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, found, images, model_run, state
 from test_page import about as page_about
@@ -259,8 +260,8 @@ def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
     run("evaluate", model_run, *common)
     path = model_run / "README.md"
     path.write_text(path.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
-    ancestral.load(model_run, "cpu").push("hf://me/stripes")
-    untrained().push("hf://me/none")
+    publish.push(ancestral.load(model_run, "cpu"), "hf://me/stripes")
+    publish.push(untrained(), "hf://me/none")
     assert "# me/stripes" in pushed[0]
     assert "ancestral sample hf://me/stripes" in pushed[0]
     assert "FD-pixels" in pushed[0]
@@ -274,7 +275,7 @@ def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
 
 def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, common):
     begun(model_run.parent / "other")
-    page.write_page(model_run, page_about())
+    html_report.write_page(model_run, page_about())
     empty = read(model_run / "report.html").text
     assert "Evaluation" not in empty
     text = run("evaluate", model_run, *common)
@@ -284,12 +285,12 @@ def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, 
     assert f"FD-pixels {value}" in updated.text
     assert "memorisation by pixels" in updated.text
     assert len(updated.pictures) == 1
-    page.write_page(model_run, page_about())  # as a training does
+    html_report.write_page(model_run, page_about())  # as a training does
     again = read(model_run / "report.html")
     assert again.text == updated.text
     assert (model_run / "report.html").stat().st_size < 200_000
     storage.write_text(model_run / "report.html", "<html>of another make</html>")
-    assert not page.update_page(model_run)
+    assert not html_report.update_page(model_run)
     assert (model_run / "report.html").read_text() == "<html>of another make</html>"
 
 
@@ -304,12 +305,12 @@ def test_damaged_results_are_left_out(tmp_path):
     for text in cases:
         (folder / "samples.json").write_text(text)
         assert card.read(folder) == card.Found(), text
-        assert "Evaluation" not in read(page.write_page(tmp_path, page_about())).text
+        assert "Evaluation" not in read(html_report.write_page(tmp_path, page_about())).text
     (folder / "samples.json").write_bytes(b"\xff")
     assert card.read(folder).samples is None
     (folder / "samples.json").write_text(json.dumps(whole))
     (folder / "memorisation.png").write_bytes(b"no picture")
-    told = read(page.write_page(tmp_path, page_about()))
+    told = read(html_report.write_page(tmp_path, page_about()))
     assert "FD-lite0 12.35 ± 0.10" in told.text
     assert told.pictures == []
     assert card.read(folder, "abc").samples == whole
@@ -320,7 +321,7 @@ def test_what_an_evaluation_names_is_escaped(tmp_path):
     evil = "<script>alert(1)</script>"
     tree = samples_tree(data={"train": evil, "held_out": evil, "notes": [evil]}, notes=[evil])
     storage.write_text(tmp_path / "evaluation" / "samples.json", json.dumps(tree))
-    told = read(page.write_page(tmp_path, page_about()))
+    told = read(html_report.write_page(tmp_path, page_about()))
     assert told.words.count(evil) == 4
 
 

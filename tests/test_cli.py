@@ -112,13 +112,13 @@ def test_the_folder_of_emoji_trains_by_class(capsys, tmp_path):
     assert "60 items of 3x16x16, 3 classes" in text
     model = ancestral.load(out)
     assert model.config.preset == "folder"
-    assert len(model.facts.classes) == 3
-    code, text, _ = call(capsys, "sample", out, "-n", "4", "--steps", "2", "--label", model.facts.classes[1])
+    assert len(model.spec.classes) == 3
+    code, text, _ = call(capsys, "sample", out, "-n", "4", "--steps", "2", "--label", model.spec.classes[1])
     assert code == 0
     assert "mean colour (0-255): samples " in text
     code, text, _ = call(capsys, "info", out)
     assert code == 0
-    assert model.facts.classes[0] in text
+    assert model.spec.classes[0] in text
     assert "2 of 2 steps" in text
 
 

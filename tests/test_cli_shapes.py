@@ -66,7 +66,7 @@ def test_trains_samples_and_says_what_it_is(run, trained, tmp_path, name):
         assert movie.n_frames == 3
     told = run("info", folder)
     assert "x".join(map(str, shape[1:])) in told
-    low, high = ancestral.load(folder).facts.codec.limits
+    low, high = ancestral.load(folder).spec.codec.limits
     assert f"{'float' if dtype == 'float32' else dtype} from {low:g} to {high:g}" in told
 
 
@@ -74,7 +74,7 @@ def test_what_was_sampled_is_data_again(run, trained, tmp_path):
     for name in ("signals", "volumes", "rectangles"):
         folder = trained(name)
         run("sample", folder, "-n", "4", "--steps", "1", "--out", tmp_path / f"{name}.npz")
-        assert ancestral.data.load(str(tmp_path / f"{name}.npz")).shape == ancestral.load(folder).facts.shape
+        assert ancestral.data.load(str(tmp_path / f"{name}.npz")).shape == ancestral.load(folder).spec.shape
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_folder_of_sixteen_bit_files_from_end_to_end(run, tmp_path):
     for number in range(8):
         Image.fromarray(RNG.integers(0, 65536, (8, 8), dtype=np.uint16)).save(source / f"{number}.png")
     run("train", "--data", source, "--image-size", "8", "--channels", "1", "--out", out, *SMALL)
-    assert ancestral.load(out).facts.codec.kind == "uint16"
+    assert ancestral.load(out).spec.codec.kind == "uint16"
     run("sample", out, "-n", "3", "--steps", "2", "--out", tmp_path / "pngs")
     with Image.open(tmp_path / "pngs" / "000002.png") as image:
         assert image.mode == "I;16"

@@ -16,7 +16,7 @@ from ancestral import cli, config, samplers
 from ancestral.evaluation import comparison
 from ancestral.evaluation.comparison import Number, Point, Row
 from ancestral.metrics.uncertainty import Estimate
-from ancestral.report import Grid, picture, samplers_plot, side_by_side
+from ancestral.render import Grid, picture, samplers_plot, side_by_side
 from conftest import untrained
 
 # what evaluate's tests have: a run of six steps, its data and options, and a list of all that is drawn
@@ -263,7 +263,7 @@ def test_refusals_are_one_line_and_draw_nothing(refused, monkeypatch, tmp_path, 
     untrained(SHAPE, CLASSES, PROCESS).save(tmp_path / "RUN" / "model.safetensors")
     untrained((3, 8, 8), CLASSES, PROCESS).save(tmp_path / "larger" / "model.safetensors")
     deeper = untrained(SHAPE, CLASSES, PROCESS)
-    deeper.facts = dataclasses.replace(deeper.facts, codec=ancestral.data.Codec("uint16"))
+    deeper.spec = dataclasses.replace(deeper.spec, codec=ancestral.data.Codec("uint16"))
     deeper.save(tmp_path / "deeper" / "model.safetensors")
     (tmp_path / "file").write_text("mine")
     assert said in refused("compare", *options, *words)

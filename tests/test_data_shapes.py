@@ -83,10 +83,10 @@ def test_each_kind_of_items_has_its_codec():
 
 def test_a_model_file_keeps_the_limits_and_older_ones_are_read(tmp_path):
     model = untrained((1, 8, 8))
-    facts = dataclasses.replace(model.facts, codec=Codec("float", (-0.1, 1 / 3)))
+    facts = dataclasses.replace(model.spec, codec=Codec("float", (-0.1, 1 / 3)))
     ancestral.model.Model(model.denoiser, model.config, facts, 3).save(tmp_path / "x.safetensors")
     again = ancestral.load(tmp_path / "x.safetensors")
-    assert again.facts == facts
+    assert again.spec == facts
     assert again.sample(2, steps=2).abs().max() < 1
     tensors, metadata = storage.read_tensors(tmp_path / "x.safetensors")
     for limits in ("[1]", '["a", 2]', "[2, 1]", "{}", "[NaN, 1]"):
@@ -95,7 +95,7 @@ def test_a_model_file_keeps_the_limits_and_older_ones_are_read(tmp_path):
             ancestral.load(tmp_path / "bad.safetensors")
     del metadata["limits"]
     storage.write_tensors(tmp_path / "old.safetensors", tensors, metadata)
-    assert ancestral.load(tmp_path / "old.safetensors").facts.codec == Codec("float")
+    assert ancestral.load(tmp_path / "old.safetensors").spec.codec == Codec("float")
 
 
 # arrays

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import bound, cli, config, data, evaluation, likelihood, oracle, randomness, schedules
-from ancestral.bound import Bounder
+from ancestral import bound, cli, config, data, evaluation, oracle, probability_flow, randomness, schedules
+from ancestral.bound import ELBO
 from ancestral.cli.likelihood import _beyond
 from ancestral.data import IMAGES
 from ancestral.randomness import Stream
-from ancestral.report import likelihood_plot
+from ancestral.render import likelihood_plot
 from conftest import stripes, untrained
 
 T = 12
@@ -89,7 +89,7 @@ def test_over_time(run, model_run, images, tmp_path):
     """Bits of each step, the rate that adds them up from T down, and the error of x̂_0 in grey levels."""
     run("evaluate", model_run, "--likelihood", "-n", 5, "--data", images, "--out", tmp_path)
     model, x0, labels, places = chosen(model_run, 5)
-    terms = list(Bounder().terms(model.denoiser, x0, places, labels=labels))[::-1]
+    terms = list(ELBO().terms(model.denoiser, x0, places, labels=labels))[::-1]
     over, total = found(tmp_path)["over_time"], found(tmp_path)["bits_per_dim"]
     assert over["t_first"] == over["t_last"] == list(range(1, T + 1))
     assert over["bits_per_dim_of_a_step"] == pytest.approx([t.bits.mean().item() for t in terms], rel=1e-4)
@@ -162,7 +162,7 @@ def test_ode_of_points_is_the_flows_likelihood(run, points_run, tmp_path):
     text = run("evaluate", points_run, "--likelihood", "-n", 6, "--ode", "--ode-steps", 15, "--out", tmp_path)
     model, moons = ancestral.load(points_run, "cpu"), data.load("moons", split="test")
     places = [i * len(moons) // 6 for i in range(6)]
-    log_p = likelihood.log_likelihood(model.denoiser, moons.items[places], steps=15, spacing="logsnr")
+    log_p = probability_flow.log_likelihood(model.denoiser, moons.items[places], steps=15, spacing="logsnr")
     tree = found(tmp_path)
     assert tree["ode"]["nats"]["mean"] == pytest.approx(-log_p.mean().item(), rel=1e-4)
     assert tree["per_image"]["ode_bits_per_dim"] == pytest.approx((-log_p / (2 * math.log(2))).tolist(), rel=1e-4)
@@ -177,7 +177,7 @@ def test_grey_levels_have_the_entropy_that_a_density_tells():
     subjects = evaluation.Subjects((x0 * 127.5).round() / 127.5, list(range(n)))
     denoiser = oracle.Gaussian(schedules.cosine(200), 0.0, std)
     *_, (_, end) = evaluation.walks(denoiser, subjects, 200, 0, 0, IMAGES.level, n, torch.device("cpu"))
-    bits = evaluation.bits_of_density(-likelihood.log_density(denoiser.schedule, end), size, IMAGES.level)
+    bits = evaluation.bits_of_density(-probability_flow.log_density(denoiser.schedule, end), size, IMAGES.level)
     entropy = 0.5 * math.log2(2 * math.pi * math.e * std**2) + math.log2(127.5)
     mean, error = evaluation.mean(bits)
     assert mean == pytest.approx(entropy, abs=4 * error + 0.003)
@@ -370,7 +370,7 @@ def test_a_broken_model_has_no_likelihood(refused, tmp_path, images):
 
 
 def test_ctrl_c_writes_nothing(capsys, monkeypatch, points_run, tmp_path):
-    term, asked = Bounder.term, []
+    term, asked = ELBO.term, []
 
     def interrupted(self, *args, **kwargs):
         asked.append(args)
@@ -378,7 +378,7 @@ def test_ctrl_c_writes_nothing(capsys, monkeypatch, points_run, tmp_path):
             raise KeyboardInterrupt
         return term(self, *args, **kwargs)
 
-    monkeypatch.setattr(Bounder, "term", interrupted)
+    monkeypatch.setattr(ELBO, "term", interrupted)
     with pytest.raises(SystemExit) as stop:
         cli.main(["evaluate", str(points_run), "--likelihood", "-n", "3", "--out", str(tmp_path / "new")])
     assert stop.value.code == 130

@@ -19,7 +19,7 @@ from ancestral.cli.fit import fit
 from ancestral.data.reading import SourceLost
 from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
-from ancestral.training.guard import RETURNS, SETTLED, SKIPS, Guard
+from ancestral.training.divergence import RETURNS, SETTLED, SKIPS, Guard
 from conftest import stripes, tiny_config
 from test_training import assert_same_state
 

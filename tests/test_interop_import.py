@@ -100,7 +100,7 @@ def test_the_networks_of_the_paper(tmp_path, run, settings, size):
     net = saved(tmp_path / "ddpm", settings)
     run("import", tmp_path / "ddpm", "--out", tmp_path / "run")
     model = ancestral.load(tmp_path / "run", "cpu")
-    assert model.facts.shape == (3, settings["sample_size"], settings["sample_size"])
+    assert model.spec.shape == (3, settings["sample_size"], settings["sample_size"])
     assert model.config.net.attention == (16,)
     assert model.denoiser.schedule.spec == schedules.linear().spec
     agree(model, net, size)
@@ -117,7 +117,7 @@ def test_an_imported_run_samples_and_says_what_it_is(tiny, tmp_path, run, monkey
     assert "linear, T = 1000" in about
     assert "uint8" in about
     model = ancestral.load("runs/tiny", "cpu")
-    assert (model.config.preset, model.step, model.facts.classes, model.facts.mean) == ("imported", 0, (), ())
+    assert (model.config.preset, model.step, model.spec.classes, model.spec.mean) == ("imported", 0, (), ())
     assert ancestral.config.Config.from_json((tmp_path / "runs" / "tiny" / "config.json").read_text()) == model.config
 
 
@@ -164,7 +164,7 @@ def test_out_and_in_again_loses_nothing(tmp_path, net, shape):
     again, _ = interop.read_pipeline(tmp_path / "out")
     assert again.config.net == model.config.net
     assert again.config.process == model.config.process
-    assert again.facts == model.facts
+    assert again.spec == model.spec
     assert again.denoiser.schedule.spec == model.denoiser.schedule.spec
     before, after = model.denoiser.net.state_dict(), again.denoiser.net.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)

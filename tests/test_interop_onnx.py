@@ -56,17 +56,17 @@ def test_a_ddim_run_in_numpy(tmp_path, case):
     path = tmp_path / "model.onnx"
     interop.write_onnx(model, path)
     network, about = session(path)
-    classes = bool(model.facts.classes)
+    classes = bool(model.spec.classes)
     assert [value.name for value in network.get_inputs()] == ["x", "index", *["labels"] * classes]
     assert [value.name for value in network.get_outputs()] == ["output"]
     assert {value.shape[0] for value in [*network.get_inputs(), *network.get_outputs()]} == {"batch"}
-    assert about["shape"] == list(model.facts.shape)
-    assert about["classes"] == list(model.facts.classes)
-    assert about["codec"] == model.facts.codec.kind
+    assert about["shape"] == list(model.spec.shape)
+    assert about["classes"] == list(model.spec.classes)
+    assert about["codec"] == model.spec.codec.kind
     assert about["schedule"] == model.denoiser.schedule.spec
     assert about["prior_std"] == 1
     for batch in (1, 3):
-        x_T = torch.randn(batch, *model.facts.shape)
+        x_T = torch.randn(batch, *model.spec.shape)
         labels = torch.tensor([1, -1, 0])[:batch]
         ours = DDIM(50).sample(model.denoiser, x_T, **({"labels": labels} if classes else {}))
         theirs = numpy_ddim(path, x_T.numpy(), **({"labels": labels.numpy()} if classes else {}))

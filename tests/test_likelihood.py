@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bound_gap
-from ancestral import likelihood, oracle, schedules
+from ancestral import oracle, probability_flow, schedules
 from ancestral.errors import InputError
 
 F64 = torch.float64
@@ -33,7 +33,7 @@ def density(x):
 def test_it_is_the_exact_density_to_a_ten_thousandth_of_a_nat(make):
     """End to end: schedules whose x_T is N(0, 1) to that precision."""
     schedule, x = make(1000), points()
-    found = likelihood.log_likelihood(oracle.Mixture(schedule, MEANS, STDS), x)
+    found = probability_flow.log_likelihood(oracle.Mixture(schedule, MEANS, STDS), x)
     torch.testing.assert_close(found, density(x), rtol=0, atol=1e-4)
 
 
@@ -44,7 +44,7 @@ def test_the_integral_is_exact_where_the_prior_is_not(name):
     make = {"zero_terminal": lambda steps: schedules.zero_terminal(schedules.linear(steps))}.get(name)
     schedule, x = (make or getattr(schedules, name))(T), points()
     denoiser = oracle.Mixture(schedule, MEANS, STDS)
-    *_, end = likelihood.flow(denoiser, x)
+    *_, end = probability_flow.integrate(denoiser, x)
     torch.testing.assert_close(denoiser.log_density(end.x, T) + end.divergence, density(x), rtol=0, atol=1e-4)
 
 
@@ -59,14 +59,14 @@ def test_gaussian_data_in_many_dimensions_by_hutchinson():
     x = 0.3 + 0.5 * torch.randn(4, 1, 6, 6, dtype=F64, generator=torch.Generator().manual_seed(0))
     denoiser = oracle.Gaussian(schedules.cosine(500), 0.3, 0.5)
     exact = torch.distributions.Normal(0.3, 0.5).log_prob(x).flatten(1).sum(1)
-    torch.testing.assert_close(likelihood.log_likelihood(denoiser, x, probes=1), exact, rtol=0, atol=5e-3)
+    torch.testing.assert_close(probability_flow.log_likelihood(denoiser, x, probes=1), exact, rtol=0, atol=5e-3)
 
 
 def test_hutchinson_is_unbiased():
     denoiser, x = oracle.Mixture(schedules.cosine(30), MEANS, STDS), points(3)
-    exact = likelihood.log_likelihood(denoiser, x)
+    exact = probability_flow.log_likelihood(denoiser, x)
     many = x.repeat(400, 1)
-    estimates = likelihood.log_likelihood(denoiser, many, probes=1, seed=3).reshape(400, 3)
+    estimates = probability_flow.log_likelihood(denoiser, many, probes=1, seed=3).reshape(400, 3)
     error = estimates.std(0) / 20
     assert (error > 0).all()
     assert ((estimates.mean(0) - exact).abs() < 4 * error).all()
@@ -74,40 +74,40 @@ def test_hutchinson_is_unbiased():
 
 def test_an_image_has_the_same_probe_in_every_batch():
     denoiser, x = oracle.Mixture(schedules.cosine(20), MEANS, STDS), points(5)
-    whole = likelihood.log_likelihood(denoiser, x, probes=1, seed=1)
-    alone = likelihood.log_likelihood(denoiser, x[3:4], probes=1, seed=1, indices=[3])
+    whole = probability_flow.log_likelihood(denoiser, x, probes=1, seed=1)
+    alone = probability_flow.log_likelihood(denoiser, x[3:4], probes=1, seed=1, indices=[3])
     torch.testing.assert_close(alone, whole[3:4])
 
 
 def test_fewer_steps_and_bad_ones():
     denoiser, x = oracle.Mixture(schedules.cosine(1000), MEANS, STDS), points(5)
-    states = list(likelihood.flow(denoiser, x, steps=25, spacing="logsnr"))
+    states = list(probability_flow.integrate(denoiser, x, steps=25, spacing="logsnr"))
     assert [states[0].t, states[-1].t, len(states)] == [0, 1000, 26]
-    few = likelihood.log_likelihood(denoiser, x, steps=50, spacing="logsnr")
+    few = probability_flow.log_likelihood(denoiser, x, steps=50, spacing="logsnr")
     torch.testing.assert_close(few, density(x), rtol=0, atol=0.3)
     with pytest.raises(InputError, match="probes is a whole number, 0"):
-        likelihood.log_likelihood(denoiser, x, probes=-1)
+        probability_flow.log_likelihood(denoiser, x, probes=-1)
     with pytest.raises(InputError, match="sampling steps"):
-        likelihood.log_likelihood(denoiser, x, steps=0)
+        probability_flow.log_likelihood(denoiser, x, steps=0)
 
 
 def test_a_flow_that_ends_below_T_meets_the_prior_of_that_time():
     """karras, 300 leading steps: the last state is of t = 997, whose noise is 2 % less than that of T."""
     schedule, x = schedules.karras(1000), points()
     denoiser = oracle.Mixture(schedule, MEANS, STDS)
-    *_, end = likelihood.flow(denoiser, x, steps=300, spacing="leading")
+    *_, end = probability_flow.integrate(denoiser, x, steps=300, spacing="leading")
     assert end.t == 997
-    found = likelihood.log_density(schedule, end)
+    found = probability_flow.log_density(schedule, end)
     exact = torch.distributions.Normal(0.0, schedule.noise[997]).log_prob(end.x).sum(1) + end.divergence
     torch.testing.assert_close(found, exact, rtol=0, atol=1e-10)
     torch.testing.assert_close(found, density(x), rtol=0, atol=6e-3)
     with pytest.raises(InputError, match="not noise alone"):
-        likelihood.log_likelihood(denoiser, x, steps=1, spacing="leading")
+        probability_flow.log_likelihood(denoiser, x, steps=1, spacing="leading")
 
 
 def test_no_data_have_no_likelihood_and_integers_are_refused():
     denoiser = oracle.Mixture(schedules.cosine(10), MEANS, STDS)
     for probes in (0, 1):
-        assert likelihood.log_likelihood(denoiser, points()[:0], probes=probes).shape == (0,)
+        assert probability_flow.log_likelihood(denoiser, points()[:0], probes=probes).shape == (0,)
     with pytest.raises(InputError, match="must be floats"):
-        likelihood.log_likelihood(denoiser, torch.zeros(2, 2, dtype=torch.int64))
+        probability_flow.log_likelihood(denoiser, torch.zeros(2, 2, dtype=torch.int64))

@@ -7,9 +7,10 @@ import torch
 
 import ancestral
 from ancestral import storage
+from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import FILE_NAME, Facts, build, sampler_for
+from ancestral.model import FILE_NAME, build, sampler_for
 from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import linear
 from ancestral.training import Trainer
@@ -24,9 +25,9 @@ def model(tiny_run):
 def test_load_needs_nothing_but_the_file(tiny_run, model):
     assert model.step == 6
     assert model.version == ancestral.__version__
-    assert model.facts.shape == (1, 8, 8)
-    assert model.facts.classes == ("vertical", "horizontal")
-    assert model.facts.mean == (127.5,)
+    assert model.spec.shape == (1, 8, 8)
+    assert model.spec.classes == ("vertical", "horizontal")
+    assert model.spec.mean == (127.5,)
     assert model.config == tiny_config()
     assert model.config.train.times == "stratified"
     assert model.denoiser.schedule.spec["name"] == "cosine"
@@ -126,9 +127,9 @@ def test_a_sampler_of_ones_own(model):
 
 def test_a_model_without_classes_refuses_labels(tmp_path):
     config = tiny_config()
-    build(config, Facts((1, 8, 8), ancestral.data.IMAGES)).eval()
+    build(config, DataSpec((1, 8, 8), ancestral.data.IMAGES)).eval()
     plain = ancestral.Model(
-        build(config, Facts((1, 8, 8), ancestral.data.IMAGES)), config, Facts((1, 8, 8), ancestral.data.IMAGES), 0
+        build(config, DataSpec((1, 8, 8), ancestral.data.IMAGES)), config, DataSpec((1, 8, 8), ancestral.data.IMAGES), 0
     )
     assert plain.labels(range(3), None) is None
     with pytest.raises(InputError, match="without classes"):

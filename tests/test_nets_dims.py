@@ -219,7 +219,7 @@ def test_a_model_of_any_shape_is_built_saved_and_sampled(tmp_path, shape):
     assert net.down[0].block.conv1.weight.is_contiguous(memory_format=layout(len(shape) + 1))
     model.save(tmp_path / "m.safetensors")
     again = ancestral.load(tmp_path / "m.safetensors", "cpu")
-    assert again.facts.shape == shape
+    assert again.spec.shape == shape
     samples = again.sample(3, sampler="ddim", steps=2)
     assert samples.shape == (3, *shape)
     assert torch.equal(samples, model.sample(3, sampler="ddim", steps=2))

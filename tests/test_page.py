@@ -17,9 +17,9 @@ from ancestral.cli import fit
 from ancestral.cli.page import Page
 from ancestral.config import presets
 from ancestral.data import Dataset
-from ancestral.report import About, DataFacts, write_page
-from ancestral.report.page import GRIDS, read_log
-from ancestral.report.plots import HEIGHT, TOP, WIDTH, plot
+from ancestral.render import About, DataFacts, write_page
+from ancestral.render.html_report import GRIDS, read_log
+from ancestral.render.svg_plots import HEIGHT, TOP, WIDTH, plot
 from ancestral.training import RunFolder, Trainer
 from conftest import stripes, tiny_config
 from test_training import progress
@@ -304,7 +304,7 @@ def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, m
         return atomic(path)
 
     monkeypatch.setattr(storage, "write_text", full)
-    monkeypatch.setattr("ancestral.report.files.atomic", no_pictures)
+    monkeypatch.setattr("ancestral.render.writers.atomic", no_pictures)
     out = tmp_path / "run"
     options = ["--batch-size", "4", "--width", "16", "--trackers", "none", "--steps", "4", "--sample-every", "1"]
     text = run("train", "points", *options, "--out", out)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral import report
+from ancestral import render
 from ancestral.data.evenly import evenly
 from ancestral.errors import InputError
-from ancestral.report.pictures import above, beside, enlarge, tile
+from ancestral.render.pictures import above, beside, enlarge, tile
 
 
 def test_tiles_lie_row_by_row_with_a_border():
@@ -41,7 +41,7 @@ def test_pictures_join():
 
 
 def test_points_are_drawn_where_they_are():
-    plot = np.asarray(report.picture(torch.tensor([[0.75, 0.75]]), height=300))
+    plot = np.asarray(render.picture(torch.tensor([[0.75, 0.75]]), height=300))
     assert plot.shape == (300, 300, 3)
     row, column = np.argwhere(plot.min(2) < 200).mean(0)
     assert (row, column) == pytest.approx((75, 225), abs=3)  # of [−1.5, 1.5], y upwards
@@ -61,30 +61,30 @@ def frames(count=6, items=2):
     def images(level):
         return torch.full((items, 1, 4, 4), level, dtype=torch.uint8)
 
-    return [report.Frame(count - 1 - i, images(10 * i), images(200)) for i in range(count)]
+    return [render.Frame(count - 1 - i, images(10 * i), images(200)) for i in range(count)]
 
 
 def test_film_has_x_above_x0_from_noise_to_sample():
-    film = np.asarray(report.film(frames(items=1), columns=3))[..., 0]
+    film = np.asarray(render.film(frames(items=1), columns=3))[..., 0]
     assert film.shape == (2 * 4 + 2, 3 * 4 + 2 * 2)
     assert [film[2, x] for x in (2, 8, 14)] == [0, 20, 50]
     assert [film[8, x] for x in (2, 8, 14)] == [200] * 3
 
 
 def test_film_of_several_images_has_a_strip_for_each():
-    assert report.film(frames(items=2), columns=3).height == 2 * 10 + 12
-    assert report.film(frames(items=20), columns=3).height == 8 * 10 + 7 * 12
+    assert render.film(frames(items=2), columns=3).height == 2 * 10 + 12
+    assert render.film(frames(items=20), columns=3).height == 8 * 10 + 7 * 12
 
 
 def test_film_of_points():
-    clouds = [report.Frame(i, torch.zeros(5, 2), torch.zeros(5, 2)) for i in range(4)]
-    assert report.film(clouds, columns=4, height=20).size == (4 * 60 + 3 * 2, 2 * 60 + 2)
+    clouds = [render.Frame(i, torch.zeros(5, 2), torch.zeros(5, 2)) for i in range(4)]
+    assert render.film(clouds, columns=4, height=20).size == (4 * 60 + 3 * 2, 2 * 60 + 2)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    report.animation(path, frames(), columns=2, height=16)
+    render.animation(path, frames(), columns=2, height=16)
     with Image.open(path) as movie:
         assert movie.n_frames == 6
         assert movie.info.get("loop", 0) == 0
@@ -94,23 +94,23 @@ def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
 
 def test_single_files(tmp_path):
     images = torch.randint(0, 256, (3, 3, 5, 4), dtype=torch.uint8)
-    report.write_images(tmp_path, images)
+    render.write_images(tmp_path, images)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000000.png", "000001.png", "000002.png"]
     with Image.open(tmp_path / "000001.png") as image:
         assert np.array_equal(np.asarray(image), images[1].permute(1, 2, 0).numpy())
-    report.write_images(tmp_path / "grey", images[:, :1])
+    render.write_images(tmp_path / "grey", images[:, :1])
     with Image.open(tmp_path / "grey" / "000000.png") as image:
         assert image.mode == "L"
     with pytest.raises(InputError, match="5 channels"):
-        report.write_images(tmp_path / "five", torch.zeros(1, 5, 2, 2, dtype=torch.uint8))
+        render.write_images(tmp_path / "five", torch.zeros(1, 5, 2, 2, dtype=torch.uint8))
 
 
 def test_arrays(tmp_path):
     images, labels = torch.randint(0, 256, (3, 1, 5, 4), dtype=torch.uint8), torch.tensor([0, 1, 0])
-    report.write_array(tmp_path / "x.npz", images, labels)
+    render.write_array(tmp_path / "x.npz", images, labels)
     with np.load(tmp_path / "x.npz", allow_pickle=False) as arrays:
         assert np.array_equal(arrays["images"], images.numpy())
         assert arrays["labels"].tolist() == [0, 1, 0]
-    report.write_array(tmp_path / "p.npz", torch.zeros(2, 2), None)
+    render.write_array(tmp_path / "p.npz", torch.zeros(2, 2), None)
     with np.load(tmp_path / "p.npz", allow_pickle=False) as arrays:
         assert list(arrays) == ["points"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ancestral import report
-from ancestral.report.visible import in_bytes, slices
+from ancestral import render
+from ancestral.render.to_uint8 import in_bytes, slices
 
 
 def pixels(image):
@@ -26,7 +26,7 @@ def test_depths_and_floats_look_alike():
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 9])
 def test_any_number_of_channels(channels):
     image = (20 * torch.arange(1, channels + 1, dtype=torch.uint8)).view(1, -1, 1, 1).expand(1, channels, 3, 4)
-    shown = pixels(report.picture(image))[1, 1].tolist()
+    shown = pixels(render.picture(image))[1, 1].tolist()
     assert shown == ([20, 40, 60] if channels > 2 else [20] * 3)
 
 
@@ -43,12 +43,12 @@ def test_the_middle_slices_of_a_volume():
 
 def test_a_grid_of_volumes():
     volumes = torch.rand(6, 1, 8, 8, 8)
-    assert report.picture(volumes, 3).size == (3 * (26 + 2) + 2, 2 * (8 + 2) + 2)
+    assert render.picture(volumes, 3).size == (3 * (26 + 2) + 2, 2 * (8 + 2) + 2)
 
 
 def plot(signal, limits=(-1.0, 1.0), height=104):
     """The rows at which the first channel's line is, by column."""
-    image = pixels(report.picture(signal, 1, height, limits))[4:-4, 4:-4]
+    image = pixels(render.picture(signal, 1, height, limits))[4:-4, 4:-4]
     blue = (image[..., 2] - image[..., 0]) > 40
     return image.shape, [np.flatnonzero(column).mean() if column.any() else None for column in blue.T]
 
@@ -68,23 +68,23 @@ def test_signals_beyond_the_limits_leave_the_plot():
 
 def test_every_channel_of_a_signal_has_a_line():
     both = torch.stack([torch.full((9,), 0.5), torch.full((9,), -0.5)])[None]
-    image = pixels(report.picture(both, 1, 104, (-1.0, 1.0)))[4:-4, 4:-4]
+    image = pixels(render.picture(both, 1, 104, (-1.0, 1.0)))[4:-4, 4:-4]
     orange = (image[..., 0] - image[..., 2]) > 40
     assert np.flatnonzero(orange.any(1)).mean() == pytest.approx(74, abs=1.5)
     assert plot(both)[1][100] == pytest.approx(26, abs=1.5)
 
 
 def test_signals_lie_in_a_grid():
-    sheet = report.picture(torch.zeros(6, 1, 16), 3, 200)
+    sheet = render.picture(torch.zeros(6, 1, 16), 3, 200)
     assert sheet.size == (3 * (192 + 4) + 4, 2 * (96 + 4) + 4)
-    assert report.picture(torch.randint(0, 60000, (5, 2, 16)).to(torch.uint16)).width > 100
+    assert render.picture(torch.randint(0, 60000, (5, 2, 16)).to(torch.uint16)).width > 100
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 16), (2, 4, 5, 6), (2, 1, 4, 5, 6)])
 def test_film_and_animation(tmp_path, shape):
-    frames = [report.Frame(t, (t + 1) * torch.randn(shape), torch.randn(shape)) for t in (3, 2, 1, 0)]
-    one = report.picture(frames[0].x[:1], 1, 48, (-2.0, 2.0))
-    film = report.film(frames, 4, 48, (-2.0, 2.0))
+    frames = [render.Frame(t, (t + 1) * torch.randn(shape), torch.randn(shape)) for t in (3, 2, 1, 0)]
+    one = render.picture(frames[0].x[:1], 1, 48, (-2.0, 2.0))
+    film = render.film(frames, 4, 48, (-2.0, 2.0))
     assert film.size == (4 * one.width + 3 * 2, 2 * (2 * one.height + 2) + 12)
-    report.animation(tmp_path / "x.gif", frames, 2, 80, (-2.0, 2.0))
+    render.animation(tmp_path / "x.gif", frames, 2, 80, (-2.0, 2.0))
     assert (tmp_path / "x.gif").stat().st_size > 500

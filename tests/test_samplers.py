@@ -595,23 +595,23 @@ def test_what_the_corrector_takes_for_the_ratio_of_norms():
 
 
 def test_a_learned_variance_is_drawn_with():
-    """The blend of all ones is the large variance, of all zeros the small one."""
+    """The variance_fraction of all ones is the large variance, of all zeros the small one."""
 
     class Blended:
         schedule = LINEAR
 
-        def __init__(self, blend):
-            self.blend, self.oracle = blend, oracle.Gaussian(LINEAR, 0.3, 0.5)
+        def __init__(self, variance_fraction):
+            self.variance_fraction, self.oracle = variance_fraction, oracle.Gaussian(LINEAR, 0.3, 0.5)
 
         def predict(self, x_t, t):
             x0, eps = self.oracle.predict(x_t, t)
-            return Prediction(x0, eps, torch.full_like(x_t, self.blend))
+            return Prediction(x0, eps, torch.full_like(x_t, self.variance_fraction))
 
     x_T = torch.randn(4, 3, dtype=F64)
     for clip in (None, 1.0):
-        for blend, variance in ((1.0, "large"), (0.0, "small")):
-            learned = run(DDPM("learned", 50, clip), Blended(blend), x_T)
-            torch.testing.assert_close(learned, run(DDPM(variance, 50, clip), Blended(blend), x_T))
+        for variance_fraction, variance in ((1.0, "large"), (0.0, "small")):
+            learned = run(DDPM("learned", 50, clip), Blended(variance_fraction), x_T)
+            torch.testing.assert_close(learned, run(DDPM(variance, 50, clip), Blended(variance_fraction), x_T))
 
 
 def test_passes_are_those_of_a_samplers_own_times():

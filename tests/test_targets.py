@@ -24,7 +24,7 @@ def test_solve_undoes_the_matrix(target, schedule, t):
     generator = torch.Generator().manual_seed(0)
     x0, eps = torch.randn(2, 3, 1, 4, 4, generator=generator, dtype=torch.float64)
     a, b = schedule.at(t)
-    x_t, output = schedule.add_noise(x0, t, eps), target.of(x0, eps, a, b)
+    x_t, output = schedule.add_noise(x0, t, eps), target.from_x0_eps(x0, eps, a, b)
     if target.name in ("eps", "score") and bool((torch.as_tensor(a) == 0).any()):
         with pytest.raises(InputError, match="says nothing where signal is"):
             target.solve(x_t, output, a, b)
@@ -37,11 +37,11 @@ def test_solve_undoes_the_matrix(target, schedule, t):
 
 def test_the_rows_of_the_table():
     x0, eps, (a, b) = torch.tensor([2.0]), torch.tensor([3.0]), (0.8, 0.6)
-    assert targets.EPS.of(x0, eps, a, b).item() == 3
-    assert targets.X0.of(x0, eps, a, b).item() == 2
-    assert targets.V.of(x0, eps, a, b).item() == pytest.approx(0.8 * 3 - 0.6 * 2)
-    assert targets.SCORE.of(x0, eps, a, b).item() == pytest.approx(-3 / 0.6)
-    assert targets.FLOW.of(x0, eps, a, b).item() == 3 - 2
+    assert targets.EPS.from_x0_eps(x0, eps, a, b).item() == 3
+    assert targets.X0.from_x0_eps(x0, eps, a, b).item() == 2
+    assert targets.V.from_x0_eps(x0, eps, a, b).item() == pytest.approx(0.8 * 3 - 0.6 * 2)
+    assert targets.SCORE.from_x0_eps(x0, eps, a, b).item() == pytest.approx(-3 / 0.6)
+    assert targets.FLOW.from_x0_eps(x0, eps, a, b).item() == 3 - 2
     assert targets.EDM.input_scale(a, b) == pytest.approx((0.6**2 + (0.5 * 0.8) ** 2) ** -0.5)
 
 
@@ -49,7 +49,7 @@ def test_edms_f_for_data_of_deviation_one_is_minus_v(monkeypatch):
     monkeypatch.setattr(targets, "SIGMA_DATA", 1.0)
     for a, b in ((0.8, 0.6), (0.0, 1.0), (1.0, 0.0)):
         x0, eps = torch.randn(2, 5, dtype=torch.float64)
-        torch.testing.assert_close(targets.EDM.of(x0, eps, a, b), -targets.V.of(x0, eps, a, b))
+        torch.testing.assert_close(targets.EDM.from_x0_eps(x0, eps, a, b), -targets.V.from_x0_eps(x0, eps, a, b))
 
 
 @pytest.mark.parametrize("sigma", [0.002, 0.5, 80.0])
@@ -57,9 +57,9 @@ def test_edms_f_is_what_karras_et_al_write(sigma):
     """Their (7): D = c_skip x + c_out F, with a = 1."""
     x0, eps = torch.randn(2, 5, dtype=torch.float64)
     x, norm = x0 + sigma * eps, sigma**2 + 0.25
-    F = targets.EDM.of(x0, eps, 1.0, sigma)
+    F = targets.EDM.from_x0_eps(x0, eps, 1.0, sigma)
     torch.testing.assert_close(0.25 / norm * x + sigma * 0.5 / norm**0.5 * F, x0, rtol=1e-9, atol=1e-10)
-    assert targets.EDM.of(x0, 0 * eps, 1.0, sigma).abs().max() < 2 * x0.abs().max()  # of order 1 at any σ
+    assert targets.EDM.from_x0_eps(x0, 0 * eps, 1.0, sigma).abs().max() < 2 * x0.abs().max()  # of order 1 at any σ
 
 
 def test_a_prediction_unpacks_as_a_pair():

@@ -29,7 +29,7 @@ def run(config, dataset=None, folder=None, steps=None):
 
 def batch(trainer):
     """What the network is asked about at the next step."""
-    return prepare(next(trainer.batches), trainer.places, trainer.config, trainer.facts, trainer.device)
+    return prepare(next(trainer.batches), trainer.places, trainer.config, trainer.spec, trainer.device)
 
 
 def assert_same_state(one, other):
@@ -185,7 +185,7 @@ def test_classes_may_be_left_out():
     config = tiny_config()
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, class_labels=False))
     trainer = Trainer(config, stripes(), "cpu")
-    assert trainer.facts.classes == ()
+    assert trainer.spec.classes == ()
     assert batch(trainer)[1].keys() == {"keys"}  # of the dropout
 
 

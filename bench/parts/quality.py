@@ -21,8 +21,8 @@ from ancestral import data
 from ancestral.data import IMAGES
 from ancestral.device import keep_freed_memory
 from ancestral.metrics import cache, extractors, uncertainty
-from ancestral.report.files import write_array, write_json, write_picture
-from ancestral.report.pictures import tile
+from ancestral.render.pictures import tile
+from ancestral.render.writers import write_array, write_json, write_picture
 from ancestral.storage import write_text
 from measure import OUT, child, record
 from peers import NAMES, make

@@ -45,7 +45,7 @@ def prior_bits(schedule: Schedule, x0: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Bounder:
+class ELBO:
     """How the bound is taken. `clip` keeps x̂_0 in [−1, 1], as the paper's evaluation does; see `reverse.cost` for
     `variance`, `decoder` and `level`. The draws of x_t follow from (seed, t, index); `noise(shape)` replaces them.
     """
@@ -69,7 +69,7 @@ class Bounder:
         x_t = schedule.add_noise(x0, t, seeded(x0.shape).to(x0))
         p = denoiser.predict(x_t, t, **condition)
         if self.clip:
-            p = Prediction(p.x0.clamp(-1, 1), p.eps, p.blend)  # the bound asks for x̂_0 alone
+            p = Prediction(p.x0.clamp(-1, 1), p.eps, p.variance_fraction)  # the bound asks for x̂_0 alone
         bits = cost(schedule, p, x0, x_t, t, self.variance, self.decoder, self.level)
         return Term(t, bits, ((x0 - p.x0) ** 2).flatten(1).mean(1))
 
@@ -85,19 +85,19 @@ class Bounder:
     def estimates(
         self, denoiser: Denoiser, x0: Tensor, passes: int, indices: Sequence[int] | None = None, **condition: Tensor
     ) -> Iterator[Term]:
-        """`passes` terms that stand for all: each image is asked at one time out of each of `runs`.
+        """`passes` terms that stand for all: each image is asked at one time out of each of `time_strata`.
 
         The bits of each are already counted as often as its run is long, so their sum is unbiased for L_0 + Σ L_t. The
         images draw their times apart, so the spread of the sums over images shows the error of their mean.
         """
         places = range(len(x0)) if indices is None else indices
-        for number, run in enumerate(reversed(runs(denoiser.schedule.steps, passes))):
+        for number, run in enumerate(reversed(time_strata(denoiser.schedule.steps, passes))):
             t = randomness.integers(run[0], run[-1], self.seed, Stream.BOUND_TIME, number, places)
             _, bits, error = self.term(denoiser, x0, t, number, places, **condition)
             yield Term(t, len(run) * bits, error)
 
 
-def runs(steps: int, passes: int) -> list[range]:
+def time_strata(steps: int, passes: int) -> list[range]:
     """The times 1..T in `passes` runs, each time on its own where there are as many passes.
 
     {1} and {T} stand out (L_0 is no L_t, and a capped schedule throws away a lot in its last step), so each is a run
@@ -130,7 +130,7 @@ def bits_per_dim(
     Args:
         denoiser: What estimates x_0.
         x0: At least one image in [−1, 1], floats of shape (N, *).
-        seed: See `Bounder`, as for variance, clip, decoder and noise.
+        seed: See `ELBO`, as for variance, clip, decoder and noise.
         variance: The variance of the reverse steps.
         clip: Whether x̂_0 is kept in [−1, 1].
         decoder: How L_0 counts the mass of a bin.
@@ -146,8 +146,8 @@ def bits_per_dim(
     """
     if not len(x0):
         raise InputError("the bound of no images is not defined: x0 needs at least one")
-    bounder = Bounder(seed, variance, clip, decoder, noise)
-    *steps, last = (term.bits for term in bounder.terms(denoiser, x0, indices, **condition))
+    elbo = ELBO(seed, variance, clip, decoder, noise)
+    *steps, last = (term.bits for term in elbo.terms(denoiser, x0, indices, **condition))
     L_T, L_0 = prior_bits(denoiser.schedule, x0), last
     L_t = torch.stack(steps[::-1], dim=1)
     return Bound(L_T, L_t, L_0, L_T + L_t.sum(1) + L_0)

@@ -15,7 +15,7 @@ from ancestral import weighting as _weighting
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian
 from ancestral.randomness import Stream
-from ancestral.schedules import Schedule, Time, check_count, spread
+from ancestral.schedules import Schedule, Time, broadcast, check_count
 from ancestral.targets import EPS, Prediction, Target
 from ancestral.weighting import TimesName, Weighting
 
@@ -27,8 +27,8 @@ class Diffusion(nn.Module):
     """A denoiser made of `net(x, index, **condition) -> Tensor` of the shape of x, where index = t − 1 is int64 (B,).
 
     `times` says how the loss draws t and `weighting` what each t counts; see `weighting`. With `learned_variance` the
-    network answers with twice the channels: the target, and the blend between β̃ (−1) and β (1), trained by the bound.
-    With `clip` the loss is that of x̂_0 clipped to [−1, 1], as samplers use it.
+    network answers with twice the channels: the target, and where the variance lies between β̃ (−1) and β (1), trained
+    by the bound. With `clip` the loss is that of x̂_0 clipped to [−1, 1], as samplers use it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Diffusion(nn.Module):
             check_count(t, x_t)
         if t < 1 if isinstance(t, int) else t.numel() and int(t.min()) < 1:
             raise InputError("a denoiser takes times 1..T; at t = 0 there is no noise to find")
-        x = spread(self.target.input_scale(*self.schedule.at(t)), x_t) * x_t
+        x = broadcast(self.target.input_scale(*self.schedule.at(t)), x_t) * x_t
         times = torch.full((len(x_t),), t) if isinstance(t, int) else t.expand(len(x_t))
         output: Tensor = self.net(x, (times - 1).to(x_t.device, non_blocking=True), **condition)
         return output.to(x_t.dtype)
@@ -99,7 +99,7 @@ class Diffusion(nn.Module):
         (a, b), (a_s, _) = self.schedule.at(t), self.schedule.at(t - 1)
         root_alpha, beta_over_noise = a / a_s, self.schedule.forward_variance(t, t - 1) / b
         eps = self.predict(x_t, t, **condition).eps
-        return (x_t - spread(beta_over_noise, x_t) * eps) / spread(root_alpha, x_t)  # (11)
+        return (x_t - broadcast(beta_over_noise, x_t) * eps) / broadcast(root_alpha, x_t)  # (11)
 
     def errors(self, x0: Tensor, t: Time, eps: Tensor, **condition: Tensor) -> Tensor:
         """What each image costs at its time t: shape (B,).
@@ -112,14 +112,14 @@ class Diffusion(nn.Module):
         answer, at = self._answer(output, x_t), self.schedule.at(t)
         if self.clip:  # what lies beyond costs nothing, so black can be black; the gradient stays the answer's own
             clipped = self._prediction(x_t, output.detach(), t).clipped(1.0, x_t, *at)
-            answer = answer + (self.target.of(clipped.x0, clipped.eps, *at) - answer).detach()
-        error = self.target.of(x0, eps, *at) - answer
+            answer = answer + (self.target.from_x0_eps(clipped.x0, clipped.eps, *at) - answer).detach()
+        error = self.target.from_x0_eps(x0, eps, *at) - answer
         errors = (error**2).flatten(1).mean(1)
         if self.weights is not None:
             errors = errors * self.weights[self.schedule.time(t)].to(errors)
         if self.learned_variance:
             p = self._prediction(x_t, output, t)
-            frozen = Prediction(p.x0.detach(), p.eps.detach(), p.blend)
+            frozen = Prediction(p.x0.detach(), p.eps.detach(), p.variance_fraction)
             bound = self.schedule.steps * reverse.cost(self.schedule, frozen, x0, x_t, t, "learned")
             errors = errors + HYBRID * bound  # L_hybrid (16 of Nichol and Dhariwal)
         return errors

@@ -43,5 +43,7 @@ class ClassifierFree:
         times = t.expand(len(x_t)).repeat(2) if isinstance(t, Tensor) else t
         guided = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
         (x0, free_x0), (eps, free_eps) = (part.chunk(2) for part in guided)
-        blend = None if guided.blend is None else guided.blend[: len(x_t)]
-        return Prediction(free_x0 + self.scale * (x0 - free_x0), free_eps + self.scale * (eps - free_eps), blend)
+        variance_fraction = None if guided.variance_fraction is None else guided.variance_fraction[: len(x_t)]
+        return Prediction(
+            free_x0 + self.scale * (x0 - free_x0), free_eps + self.scale * (eps - free_eps), variance_fraction
+        )

@@ -71,7 +71,7 @@ class Study:
                 if steps == self.own and step.index in kept:
                     self.paths.append((step.t, step.x[:PATHS].cpu()))
                 yield step
-            cloud = self.model.facts.codec.decode(step.x).cpu()
+            cloud = self.model.spec.codec.decode(step.x).cpu()
             self.measures.append(Measure(steps, sampler.passes(denoiser.schedule), distance(cloud, self.held_out)))
             if steps == self.own:
                 self.cloud = cloud

@@ -6,18 +6,17 @@ the config, the schedule, the target, the codec, the shape of an image, the clas
 
 import json
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ancestral import __version__, card, hub, nets, samplers, schedules, storage, targets
+from ancestral import __version__, hub, nets, samplers, schedules, storage, targets
 from ancestral.config import Config
 from ancestral.data.codec import Codec
+from ancestral.data.spec import DataSpec
 from ancestral.device import layout, pick_device
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
@@ -31,16 +30,6 @@ FILE_NAME = "model.safetensors"
 FORMAT = "ancestral-1"
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a model knows of its data: the shape of one item, how it is coded, its classes and mean per channel."""
-
-    shape: tuple[int, ...]
-    codec: Codec
-    classes: tuple[str, ...] = ()
-    mean: tuple[float, ...] = ()
-
-
 class Model:
     """A denoiser with all that is needed to draw images from it."""
 
@@ -48,13 +37,13 @@ class Model:
         self,
         denoiser: Diffusion,
         config: Config,
-        facts: Facts,
+        spec: DataSpec,
         step: int,
         version: str = __version__,
         file: Path | None = None,
     ) -> None:
         self.denoiser = denoiser.eval()
-        self.config, self.facts, self.step, self.version = config, facts, step, version
+        self.config, self.spec, self.step, self.version = config, spec, step, version
         self.file = file
         """Where it was loaded from."""
 
@@ -91,7 +80,7 @@ class Model:
         for start in range(0, n, batch_size):
             indices = range(start, min(start + batch_size, n))
             *_, last = self.trajectory(indices, chosen, seed, label, guidance)
-            images.append(self.facts.codec.decode(last.x).cpu())
+            images.append(self.spec.codec.decode(last.x).cpu())
         return torch.cat(images)
 
     def sampler(self, name: str | None = None, **options: object) -> Sampler:
@@ -106,7 +95,7 @@ class Model:
         label: int | str | None = None,
         guidance: float = 1.0,
     ) -> Iterator[Step]:
-        """The steps of the images `indices` of a seed, in one batch. `facts.codec` decodes what they hold."""
+        """The steps of the images `indices` of a seed, in one batch. `spec.codec` decodes what they hold."""
         if not math.isfinite(guidance):
             raise InputError(f"guidance must be a finite number, not {guidance}")
         condition: dict[str, Any] = {}
@@ -117,7 +106,7 @@ class Model:
             denoiser = denoiser if guidance == 1.0 else ClassifierFree(denoiser, guidance)
         elif guidance != 1.0:
             raise InputError("this model was trained without classes, so there is nothing for guidance to strengthen")
-        x_T = prior(self.denoiser.schedule, self.facts.shape, seed, indices, self.device)
+        x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
         for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **condition):
             if step.t == 0 and not bool(step.x.isfinite().all()):
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
@@ -125,7 +114,7 @@ class Model:
 
     def labels(self, indices: Sequence[int], label: int | str | None) -> Tensor | None:
         """The labels (len(indices),) of these images, or None for a model without classes. Raises InputError."""
-        classes = self.facts.classes
+        classes = self.spec.classes
         if not classes:
             if label is not None:
                 raise InputError(f"this model was trained without classes, so it cannot draw label {label!r}")
@@ -137,7 +126,7 @@ class Model:
         return torch.tensor(numbers, device=self.device)
 
     def _label_number(self, label: int | str) -> int:
-        classes = self.facts.classes
+        classes = self.spec.classes
         text = str(label)
         if isinstance(label, str) and text in classes:
             return classes.index(text)
@@ -151,37 +140,12 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Write the model file, atomically. Raises OSError where it cannot be written."""
-        metadata = describing(self.denoiser, self.config, self.facts, self.step, self.version)
+        metadata = describing(self.denoiser, self.config, self.spec, self.step, self.version)
         storage.write_tensors(Path(path), self.denoiser.net.state_dict(), metadata)
-
-    def push(self, address: str, private: bool = False) -> str:
-        """Upload the model file to hf://user/repo, which is made if need be, and return the URL of the repository.
-
-        A model card goes with it: the README.md of the run folder that the model was loaded from, with what you wrote
-        there and what was measured of it, or a new one. `load` reads it from there. Raises InputError where the Hub
-        refuses or cannot be reached.
-        """
-        hub.parse(address)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / FILE_NAME
-            self.save(path)
-            return hub.push(address, path, self._card(address), private)
-
-    def _card(self, address: str) -> str:
-        about = self.about(hub.parse(address).repo, address)
-        if self.file is None:
-            return card.card(about, card.Found())
-        text = card.card(about, card.read(self.file.parent / "evaluation", storage.sha256(self.file)))
-        return card.around(self.file.parent, text)
-
-    def about(self, name: str, place: str = card.FOLDER) -> card.About:
-        """What its card tells of the model, called `name`, that can be loaded from `place`."""
-        facts, parameters = self.facts, sum(parameter.numel() for parameter in self.denoiser.parameters())
-        return card.About(name, place, self.config, facts.shape, facts.classes, self.step, self.version, parameters)
 
 
 def describing(
-    denoiser: Diffusion, config: Config, facts: Facts, step: int, version: str = __version__
+    denoiser: Diffusion, config: Config, spec: DataSpec, step: int, version: str = __version__
 ) -> dict[str, str]:
     """What the model file says beside the weights; `describe` reads it."""
     return {
@@ -191,11 +155,11 @@ def describing(
         "config": config.to_json(),
         "schedule": json.dumps(denoiser.schedule.spec),
         "target": denoiser.target.name,
-        "codec": facts.codec.kind,
-        "limits": json.dumps(facts.codec.limits),
-        "shape": json.dumps(facts.shape),
-        "classes": json.dumps(facts.classes),
-        "mean": json.dumps(facts.mean),
+        "codec": spec.codec.kind,
+        "limits": json.dumps(spec.codec.limits),
+        "shape": json.dumps(spec.shape),
+        "classes": json.dumps(spec.classes),
+        "mean": json.dumps(spec.mean),
     }
 
 
@@ -223,7 +187,7 @@ def build_net(config: Config, shape: Sequence[int], classes: int) -> nn.Module:
     return unet
 
 
-def build(config: Config, facts: Facts, schedule: Schedule | None = None) -> Diffusion:
+def build(config: Config, spec: DataSpec, schedule: Schedule | None = None) -> Diffusion:
     """The untrained denoiser that a config asks for, with its schedule unless another is given. Raises InputError where
     the data does not fit its network, or the target says nothing at the schedule's last level.
     """
@@ -235,9 +199,9 @@ def build(config: Config, facts: Facts, schedule: Schedule | None = None) -> Dif
             f"the last level of this schedule holds no signal, so the target {target.name} says nothing of x_0 there; "
             "use --target v, x0, flow or edm"
         )
-    net = _scaled(build_net(config, facts.shape, len(facts.classes)), schedule, target)
+    net = _scaled(build_net(config, spec.shape, len(spec.classes)), schedule, target)
     denoiser = Diffusion(net, schedule, target, train.times, train.weighting, process.learned_variance, process.clip)
-    return denoiser.to(memory_format=layout(1 + len(facts.shape)))  # type: ignore[call-overload,no-any-return]
+    return denoiser.to(memory_format=layout(1 + len(spec.shape)))  # type: ignore[call-overload,no-any-return]
 
 
 def _scaled(net: nn.Module, schedule: Schedule, target: Target) -> nn.Module:
@@ -287,23 +251,23 @@ def load(path: str | Path, device: str = "auto") -> Model:
     """
     path = find(path)
     tensors, metadata = storage.read_tensors(path)
-    config, facts = describe(path, metadata)
-    spec = _json(path, metadata, "schedule")
-    if not isinstance(spec, dict):
+    config, spec = describe(path, metadata)
+    schedule = _json(path, metadata, "schedule")
+    if not isinstance(schedule, dict):
         raise _damaged(path, "schedule")
     if metadata["target"] != config.process.target:
         raise _damaged(path, "target")
-    denoiser = build(config, facts, schedules.from_spec(spec))
+    denoiser = build(config, spec, schedules.from_spec(schedule))
     try:
         denoiser.net.load_state_dict(tensors)
     except RuntimeError:
         raise InputError(f"the weights in {path} do not fit the network that its own config describes") from None
     denoiser.to(pick_device(device))
-    return Model(denoiser, config, facts, int(metadata["step"]), metadata["version"], path)
+    return Model(denoiser, config, spec, int(metadata["step"]), metadata["version"], path)
 
 
-def describe(path: Path, metadata: dict[str, str]) -> tuple[Config, Facts]:
-    """The config and the facts in a model file's metadata. Raises InputError where `Model.save` did not write it."""
+def describe(path: Path, metadata: dict[str, str]) -> tuple[Config, DataSpec]:
+    """The config and the spec in a model file's metadata. Raises InputError where `Model.save` did not write it."""
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {FORMAT})")
     missing = {"version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean"} - set(metadata)
@@ -317,7 +281,7 @@ def describe(path: Path, metadata: dict[str, str]) -> tuple[Config, Facts]:
         raise _damaged(path, "classes")
     if not metadata["step"].isdecimal():
         raise _damaged(path, "step")
-    return config, Facts(shape, _codec(path, metadata), classes, mean)
+    return config, DataSpec(shape, _codec(path, metadata), classes, mean)
 
 
 def _codec(path: Path, metadata: dict[str, str]) -> Codec:

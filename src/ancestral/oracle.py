@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.schedules import Schedule, Time, check_floats, spread
+from ancestral.schedules import Schedule, Time, broadcast, check_floats
 from ancestral.targets import X0, Prediction
 
 
@@ -25,7 +25,7 @@ class Gaussian:
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
         """E[x_0 | x_t] and the ε that goes with it, of the shape (B, *) of x_t."""
         scales = self.schedule.at(t)
-        a, b = (spread(scale, x_t) for scale in scales)
+        a, b = (broadcast(scale, x_t) for scale in scales)
         mean, variance = self.mean.to(x_t), self.std.to(x_t) ** 2
         gain = a * variance / (a**2 * variance + b**2)  # Cov(x_0, x_t) / Var(x_t)
         return X0.solve(x_t, mean + gain * (x_t - a * mean), *scales)
@@ -48,7 +48,7 @@ class Mixture:
         """E[x_0 | x_t] and the ε that goes with it, of the shape (B, *) of x_t."""
         scales = self.schedule.at(t)
         x, means, variances = x_t.flatten(1), self.means.to(x_t).flatten(1), self.stds.to(x_t) ** 2
-        a, b = (spread(scale, x) for scale in scales)
+        a, b = (broadcast(scale, x) for scale in scales)
         share = self._joint_log_density(x_t, t).softmax(1).to(x)  # p(k | x_t), (B, K)
         gain = a * variances / (a**2 * variances + b**2)  # of each component, as for one Gaussian
         # Σ_k share_k (m_k + gain_k (x − a m_k)), with no tensor of size B × K × D
@@ -67,7 +67,7 @@ class Mixture:
         """
         check_floats(x_t)
         x = x_t.flatten(1).to(torch.float32 if x_t.device.type == "mps" else torch.float64)  # MPS has no float64
-        a, b = (spread(scale, x) for scale in self.schedule.at(t))
+        a, b = (broadcast(scale, x) for scale in self.schedule.at(t))
         variance = a**2 * self.stds.to(x) ** 2 + b**2
         parts = (
             part.to(x) for part in torch.split(self.means.flatten(1), 4096)

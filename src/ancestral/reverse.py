@@ -16,7 +16,7 @@ from ancestral import randomness
 from ancestral.errors import InputError
 from ancestral.gaussian import Gaussian, log, normal_tail, tanh_tail
 from ancestral.randomness import Stream
-from ancestral.schedules import Schedule, Time, spread
+from ancestral.schedules import Schedule, Time, broadcast
 from ancestral.targets import Prediction
 
 Variance = Literal["large", "small", "learned"]
@@ -36,18 +36,20 @@ def transition(
     """p_θ(x_s | x_t) of an estimate of the clean images: the posterior with x̂_0 in the place of x_0, eq. (1).
 
     `variance` is one of the paper's two fixed choices (§3.2), "large" being optimal for x_0 ~ N(0, I) and "small" for
-    one x_0; or "learned", between the two, by the prediction's `blend`. Raises InputError where there is no blend.
+    one x_0; or "learned", between the two, by the prediction's `variance_fraction`, without which InputError is raised.
     """
     mean = schedule.posterior(prediction.x0, x_t, t, s).mean  # μ_θ(x_t, t) = μ̃_t(x_t, x̂_0), (7); for s = t − 1 (11)
     if variance == "large":
-        return Gaussian(mean, spread(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
+        return Gaussian(mean, broadcast(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
     if variance == "small":
-        return Gaussian(mean, spread(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
-    check_variance(variance, prediction.blend is not None)
-    assert prediction.blend is not None
-    upper, lower = (spread(log(v), x_t) for v in (schedule.forward_variance(t, s), _least_variance(schedule, t, s)))
-    blend = prediction.blend
-    return Gaussian(mean, (blend * upper + (1 - blend) * lower).exp())  # Nichol and Dhariwal 2021, eq. (15)
+        return Gaussian(mean, broadcast(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
+    check_variance(variance, prediction.variance_fraction is not None)
+    assert prediction.variance_fraction is not None
+    upper, lower = (broadcast(log(v), x_t) for v in (schedule.forward_variance(t, s), _least_variance(schedule, t, s)))
+    variance_fraction = prediction.variance_fraction
+    return Gaussian(
+        mean, (variance_fraction * upper + (1 - variance_fraction) * lower).exp()
+    )  # Nichol and Dhariwal 2021, eq. (15)
 
 
 def check_variance(variance: Variance, learned: bool) -> None:

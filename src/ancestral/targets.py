@@ -15,19 +15,20 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
-from ancestral.schedules import Schedule, Time, spread
+from ancestral.schedules import Schedule, Time, broadcast
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prediction:
     """The two unknowns of the first row, each of the shape (B, *) of x_t, with x_t = a x0 + b eps.
 
-    It unpacks as `x0, eps`. A network that learns its reverse variance adds `blend`, also of that shape: 0 is β̃, 1 β.
+    It unpacks as `x0, eps`. A network that learns its reverse variance adds `variance_fraction`, also of that shape:
+    0 is β̃, 1 is β.
     """
 
     x0: Tensor
     eps: Tensor
-    blend: Tensor | None = None
+    variance_fraction: Tensor | None = None
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.x0, self.eps))
@@ -35,7 +36,7 @@ class Prediction:
     def clipped(self, limit: float, x_t: Tensor, a: Scalar, b: Scalar) -> "Prediction":
         """With x̂_0 kept within [−limit, limit], and the ε that then agrees with x_t."""
         x0, eps = X0.solve(x_t, self.x0.clamp(-limit, limit), a, b)
-        return Prediction(x0, eps, self.blend)
+        return Prediction(x0, eps, self.variance_fraction)
 
 
 class Denoiser(Protocol):
@@ -61,9 +62,9 @@ class Target:
     input_scale: Callable[[Scalar, Scalar], Scalar] = lambda a, b: 1.0
     """What x_t is multiplied by before the network sees it."""
 
-    def of(self, x0: Tensor, eps: Tensor, a: Scalar, b: Scalar) -> Tensor:
+    def from_x0_eps(self, x0: Tensor, eps: Tensor, a: Scalar, b: Scalar) -> Tensor:
         """What the network should answer, of shape (B, *): p x_0 + q ε."""
-        p, q = spread(self.p(a, b), x0), spread(self.q(a, b), x0)
+        p, q = broadcast(self.p(a, b), x0), broadcast(self.q(a, b), x0)
         return p * x0 + q * eps
 
     def determinant(self, a: Scalar, b: Scalar) -> Scalar:
@@ -81,8 +82,8 @@ class Target:
                 f"the target {self.name} says nothing where signal is {a} and noise {b}: start from another time, or "
                 "train another target (v, flow and edm are defined everywhere)"
             )
-        x0 = spread(q / d, x_t) * x_t - spread(b / d, x_t) * output
-        eps = spread(a / d, x_t) * output - spread(p / d, x_t) * x_t
+        x0 = broadcast(q / d, x_t) * x_t - broadcast(b / d, x_t) * output
+        eps = broadcast(a / d, x_t) * output - broadcast(p / d, x_t) * x_t
         return Prediction(x0, eps)
 
 

@@ -12,10 +12,12 @@ def tell(model: "Model", folder: Path, place: str, out: Path) -> None:
 
     What was measured of another state of the run is left out, and a card that is the user's own is left alone.
     """
-    from ancestral import card, storage
+    from ancestral import storage
+    from ancestral.render import card
+    from ancestral.workflows import publish
 
     assert model.file is not None
-    about = model.about(folder.absolute().name, place)
+    about = publish.card_facts(model, folder.absolute().name, place)
     if card.write(folder, card.card(about, card.read(out, storage.sha256(model.file)))):
         print(folder / card.NAME)
     else:

@@ -132,8 +132,9 @@ def _drawn(study: "Study", name: str, batch_size: int) -> "Tensor":
 
 
 def _runs(options: Options, studies: list["Study"], out: Path) -> None:
-    from ancestral import card, report
+    from ancestral import render
     from ancestral.evaluation import comparison, quality
+    from ancestral.render import card
 
     trees, grids, likelihoods, parameters = [], [], [], []
     for run, study in zip(options.runs, studies, strict=True):
@@ -141,7 +142,7 @@ def _runs(options: Options, studies: list["Study"], out: Path) -> None:
         looks = samples.looks(study, items, options.batch_size)
         *_, whole = watched(study.measure(items, looks), f"measuring {run}", quality.STAGES)
         trees.append(study.tree(whole, run))
-        grids.append(report.Grid(run, items[: POINTS if items.ndim == 2 else IMAGES]))
+        grids.append(render.Grid(run, items[: POINTS if items.ndim == 2 else IMAGES]))
         likelihoods.append(card.read(home(run) / "evaluation", study.recipe.model).likelihood)
         parameters.append(sum(parameter.numel() for parameter in model.denoiser.parameters()))
     table = comparison.rows(trees, likelihoods, parameters)
@@ -155,9 +156,9 @@ def _runs(options: Options, studies: list["Study"], out: Path) -> None:
         for tree, count, known in zip(trees, parameters, likelihoods, strict=True)
     ]
     best = {row.title: None if row.best is None else options.runs[row.best] for row in table}
-    report.write_json(out / "compare.json", {"runs": runs, "best": best})
-    limits = studies[0].model.facts.codec.limits
-    report.write_picture(out / "compare.png", report.side_by_side(grids, limits))
+    render.write_json(out / "compare.json", {"runs": runs, "best": best})
+    limits = studies[0].model.spec.codec.limits
+    render.write_picture(out / "compare.png", render.side_by_side(grids, limits))
     print(out / "compare.json", out / "compare.png", sep="\n")
 
 
@@ -169,7 +170,7 @@ def _show_runs(
 ) -> None:
     from rich.table import Table
 
-    from ancestral.card import found as words
+    from ancestral.render.card import summary as words
 
     out = console()
     own = [words.setting(tree) for tree in trees]
@@ -212,7 +213,7 @@ def _count(value: float, error: float | None) -> str:
 
 
 def _samplers(options: Options, study: "Study", out: Path) -> None:
-    from ancestral import report
+    from ancestral import render
     from ancestral.evaluation import comparison
     from ancestral.metrics.distances import enough
 
@@ -251,9 +252,9 @@ def _samplers(options: Options, study: "Study", out: Path) -> None:
     needed = {name: comparison.fewest(points, level.frechet.value) for name, points in curves.items()}
     tree = _tree(options, study, level, floor, curves, needed, notes)
     _show_samplers(tree, curves, needed, level, floor)
-    report.write_json(out / "samplers.json", tree)
-    plot = report.samplers_plot(curves, level, floor, study.extractor.title("FD"))
-    report.write_picture(out / "samplers.png", plot)
+    render.write_json(out / "samplers.json", tree)
+    plot = render.samplers_plot(curves, level, floor, study.extractor.title("FD"))
+    render.write_picture(out / "samplers.png", plot)
     print(out / "samplers.json", out / "samplers.png", sep="\n")
 
 
@@ -319,7 +320,7 @@ def _show_samplers(
 ) -> None:
     from rich.table import Table
 
-    from ancestral.card import found as words
+    from ancestral.render.card import summary as words
 
     out, titles = console(), tree["titles"]
     out.print(

@@ -60,17 +60,17 @@ def main(argv: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from ancestral import data, doctor, report, storage
+    from ancestral import data, doctor, render, storage
     from ancestral.device import keep_freed_memory, pick_device
 
     pick_device(options.device)
     out = _sheet_path(options, data.BUILTINS)
-    report.check_sheet(out)
+    render.check_sheet(out)
     keep_freed_memory()
     found = doctor.examine(
         options.source, config, steps=options.steps, threads=options.threads, device=options.device, watch=_watch
     )
-    report.write_sheet(out, found.sheet)
+    render.write_sheet(out, found.sheet)
     if options.json == PRINTED:
         print(found.to_json())
         return 0 if found.trainable else 1

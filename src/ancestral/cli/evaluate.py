@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ancestral.evaluation import Subjects
     from ancestral.evaluation.study import Study
     from ancestral.model import Model
-    from ancestral.training.engine import Engine
+    from ancestral.training.distributed import Distributed
 
     Load = Callable[[str, str], Data]
 
@@ -35,13 +35,13 @@ def main(argv: Sequence[str]) -> int:
     """Evaluate, and return the exit code."""
     options = parse(Options, _with_values(argv), "evaluate")
     check(options)
-    from ancestral.training.engine import Engine
+    from ancestral.training.distributed import Distributed
 
-    with contextlib.closing(Engine(options.device)) as engine:
+    with contextlib.closing(Distributed(options.device)) as engine:
         return _evaluate(options, engine, shlex.join(["ancestral", "evaluate", *argv]))
 
 
-def _evaluate(options: Options, engine: "Engine", command: str) -> int:
+def _evaluate(options: Options, engine: "Distributed", command: str) -> int:
     from ancestral import model as models
     from ancestral import storage
     from ancestral.device import keep_freed_memory
@@ -80,15 +80,15 @@ def _evaluate(options: Options, engine: "Engine", command: str) -> int:
 
 def _tell(options: Options, model: "Model", folder: Path, out: Path) -> None:
     """Bring the model card and the page of the run up to date."""
-    from ancestral import hub, report
-    from ancestral.card import FOLDER
+    from ancestral import hub, render
     from ancestral.cli import card
+    from ancestral.render.card import FOLDER
 
     card.tell(model, folder, options.run if hub.is_address(options.run) else FOLDER, out)
-    if report.update_page(folder):
-        print(folder / report.PAGE)
-    elif (folder / report.PAGE).exists():
-        print(f"{folder / report.PAGE} is left as it is, since it has no place for this; training writes a new one")
+    if render.update_page(folder):
+        print(folder / render.PAGE)
+    elif (folder / render.PAGE).exists():
+        print(f"{folder / render.PAGE} is left as it is, since it has no place for this; training writes a new one")
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:
@@ -127,7 +127,7 @@ def complete(options: Options, model: "Model") -> Options:
         options = dataclasses.replace(options, samples=True, likelihood=True)
     if options.data is None and model.config.preset == "imported":
         raise InputError("this model was imported, so say which data to evaluate it on: --data SOURCE")
-    levels, schedule = model.facts.codec.level, model.denoiser.schedule
+    levels, schedule = model.spec.codec.level, model.denoiser.schedule
     if not levels and options.decoder not in (None, "density"):
         raise InputError(f"points and floats have no grey levels to decode; leave --decoder {options.decoder} out")
     source = options.data if options.data is not None else model.config.data.source
@@ -140,7 +140,7 @@ def complete(options: Options, model: "Model") -> Options:
         "clip": True,
         "decoder": "exact" if levels else "density",
         "ode_steps": steps,
-        "probes": 0 if math.prod(model.facts.shape) <= EXACT else 1,
+        "probes": 0 if math.prod(model.spec.shape) <= EXACT else 1,
         "draw": DRAW,
         "guidance": 1.0,
     }
@@ -166,9 +166,9 @@ def _held_out(options: Options, load: "Load") -> "Data | None":
 
 def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Study":
     """What is drawn, and kept in `out`, and what it is held against. The options are complete."""
-    from ancestral.card.found import short
     from ancestral.data import TESTED
     from ancestral.evaluation.study import study
+    from ancestral.render.card.summary import short
 
     sampler = model.sampler(options.sampler, steps=options.steps)
     train = load(str(options.data), "train")
@@ -200,7 +200,7 @@ def _subjects(
     from ancestral import evaluation
     from ancestral.evaluation import real
 
-    notes, classes, source = [], model.facts.classes, str(options.data)
+    notes, classes, source = [], model.spec.classes, str(options.data)
     if options.split == "held-out":
         held_out = _held_out(options, load)
         if held_out is None:
@@ -221,10 +221,10 @@ def _subjects(
         notes.append('The data has no classes that the model knows, so it was asked for "no class".')
     elif classes:
         notes.append("The model was told the class of each image, so these are bits given the class.")
-    codec = model.facts.codec
+    codec = model.spec.codec
     if not codec.level and codec.scale != 1:
         notes.append(
             f"Densities are of the data scaled to [-1, 1]; in its own units add {math.log2(codec.scale):.4g} bits/dim."
         )
     n = min(IMAGES, len(dataset)) if options.n is None else options.n
-    return options, model, dataset, evaluation.choose(dataset, n, model.facts.codec, labels), notes
+    return options, model, dataset, evaluation.choose(dataset, n, model.spec.codec, labels), notes

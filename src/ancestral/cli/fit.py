@@ -71,16 +71,16 @@ def fit(trainer: "Trainer", folder: "RunFolder", console: "Console") -> bool:
 
 def _preview(trainer: "Trainer", folder: "RunFolder", most: int, trackers: "Trackers | None") -> "Image | None":
     """A grid of what the averaged weights draw now, written; and a film strip of how, for the page."""
-    from ancestral.report import Frame, film, picture, write_picture
+    from ancestral.render import Frame, film, picture, write_picture
     from ancestral.training.preview import draw
 
-    points = len(trainer.facts.shape) == 1
-    columns = 10 if len(trainer.facts.classes) == 10 else 8
+    points = len(trainer.spec.shape) == 1
+    columns = 10 if len(trainer.spec.classes) == 10 else 8
     n = 1000 if points else columns * 8
     drawn = draw(trainer, n, most, n if points else FILM_ITEMS)
     if drawn is None or trackers is None:
         return None
-    limits = trainer.facts.codec.limits
+    limits = trainer.spec.codec.limits
     image = picture(drawn.items, columns, height=500, limits=limits)
     write_picture(folder.samples / f"{trainer.step:06d}.png", image)
     trackers.picture(image, trainer.step)

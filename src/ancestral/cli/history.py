@@ -187,7 +187,7 @@ def _write(
     """The figures, the picture, and the table."""
     from rich.table import Table
 
-    from ancestral import history, report
+    from ancestral import history, render
 
     methods = {
         name: {"paper": ", ".join(configs.PAPERS[name]), "training_seconds": seconds[name], **study.figures(floor)}
@@ -202,8 +202,8 @@ def _write(
         "slack": history.SLACK,
         "methods": methods,
     }
-    report.write_json(options.out / "history.json", figures)
-    report.write_picture(options.out / "history.png", report.history(studies, held_out, floor))
+    render.write_json(options.out / "history.json", figures)
+    render.write_picture(options.out / "history.png", render.history(studies, held_out, floor))
     table = Table(box=None, pad_edge=False)
     for column in ("method", "passes needed", "distance", "of its own", "at", "training"):
         table.add_column(column, justify="left" if column == "method" else "right")

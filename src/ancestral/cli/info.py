@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
 
     path = models.find(options.run)
     model = models.load(path, "cpu")
-    config, facts, schedule = model.config, model.facts, model.denoiser.schedule
+    config, facts, schedule = model.config, model.spec, model.denoiser.schedule
     low, high = facts.codec.limits
     rows = {
         "model": options.run if hub.is_address(options.run) else str(path),

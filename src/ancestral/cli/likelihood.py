@@ -24,26 +24,26 @@ def measure(
 
     No None is left in `options` for what the model decides. Nothing is written before everything is known.
     """
-    from ancestral import report
+    from ancestral import render
     from ancestral.evaluation import curve
 
     terms = _bound(options, model, subjects)
     nats = _nats(options, model, subjects) if options.ode else None
     points = curve(terms)
-    codec = model.facts.codec
+    codec = model.spec.codec
     unit = f"0..{codec.limits[1]:.0f}" if codec.level else "units of the data"
-    plot = report.likelihood_plot(points, codec.scale, unit)
+    plot = render.likelihood_plot(points, codec.scale, unit)
     notes = [*notes, *_beyond(model, float(terms.total.mean()))]
     tree = _tree(options, model, dataset, subjects, notes, terms, points, nats)
     _show(options, model, dataset, tree, points, unit)
-    report.write_json(out / "likelihood.json", tree)
-    report.write_picture(out / "likelihood.png", plot)
+    render.write_json(out / "likelihood.json", tree)
+    render.write_picture(out / "likelihood.png", plot)
     print(out / "likelihood.json", out / "likelihood.png", sep="\n")
 
 
 def _beyond(model: "Model", bits: float) -> list[str]:
     """A note where a guess would do better."""
-    codec = model.facts.codec
+    codec = model.spec.codec
     uniform = math.log2(1 + codec.limits[1] - codec.limits[0]) if codec.level else math.inf
     if bits <= uniform:
         return []
@@ -55,14 +55,14 @@ def _beyond(model: "Model", bits: float) -> list[str]:
 
 def _bound(options: "Options", model: "Model", subjects: "Subjects") -> "Terms":
     from ancestral import evaluation
-    from ancestral.bound import Bounder
+    from ancestral.bound import ELBO
 
     assert options.variance is not None
     assert options.decoder is not None
-    level = model.facts.codec.level or 0.0  # of no matter to the density of data without levels
-    bounder = Bounder(options.seed, options.variance, bool(options.clip), options.decoder, level=level)
+    level = model.spec.codec.level or 0.0  # of no matter to the density of data without levels
+    elbo = ELBO(options.seed, options.variance, bool(options.clip), options.decoder, level=level)
     denoiser = model.denoiser
-    found = evaluation.cells(denoiser, subjects, bounder, options.passes, options.batch_size, model.device)
+    found = evaluation.cells(denoiser, subjects, elbo, options.passes, options.batch_size, model.device)
     count = len(evaluation.strata(denoiser.schedule.steps, options.passes))
     seen = list(watched(found, "bound", count * subjects.batch_count(options.batch_size)))
     return evaluation.gather(seen, denoiser, subjects, options.passes)
@@ -72,7 +72,7 @@ def _nats(options: "Options", model: "Model", subjects: "Subjects") -> "Tensor":
     """−log p of each image in nats."""
     import torch
 
-    from ancestral import evaluation, likelihood
+    from ancestral import evaluation, probability_flow
 
     assert options.ode_steps is not None
     assert options.probes is not None
@@ -83,13 +83,13 @@ def _nats(options: "Options", model: "Model", subjects: "Subjects") -> "Tensor":
         options.ode_steps,
         options.probes,
         options.seed,
-        model.facts.codec.level,
+        model.spec.codec.level,
         options.batch_size,
         model.device,
     )
     for walk in watched(walks, "probability flow", (options.ode_steps + 1) * subjects.batch_count(options.batch_size)):
         if walk.state.t == denoiser.schedule.steps:
-            nats[walk.rows] = -likelihood.log_density(denoiser.schedule, walk.state).cpu().double()
+            nats[walk.rows] = -probability_flow.log_density(denoiser.schedule, walk.state).cpu().double()
     return nats
 
 
@@ -127,12 +127,12 @@ def _tree(
             "bits_per_dim_of_a_step": [p.bits for p in points],
             "rate": [p.rate for p in points],
             "mean_square_error": [p.error for p in points],
-            "distortion": [model.facts.codec.scale * math.sqrt(p.error) for p in points],
+            "distortion": [model.spec.codec.scale * math.sqrt(p.error) for p in points],
         },
         "per_image": {"index": subjects.indices, "bits_per_dim": terms.total.tolist()},
     }
     if nats is not None:
-        bits = evaluation.bits_of_density(nats, math.prod(dataset.shape), model.facts.codec.level)
+        bits = evaluation.bits_of_density(nats, math.prod(dataset.shape), model.spec.codec.level)
         tree["ode"] = {"bits_per_dim": evaluation.mean(bits)._asdict(), "nats": evaluation.mean(nats)._asdict()}
         tree["per_image"] |= {"ode_bits_per_dim": bits.tolist()}
     return tree
@@ -148,9 +148,9 @@ def _show(
 ) -> None:
     from rich.table import Table
 
-    from ancestral.card import found as words
     from ancestral.data.arrays import NAMES
     from ancestral.evaluation import Mean
+    from ancestral.render.card import summary as words
 
     out = console()
     found = {name: Mean(**values) for name, values in tree["bits_per_dim"].items()}
@@ -164,7 +164,7 @@ def _show(
     table.add_row("L_0", f"{_shown(found['L_0'])} bits/dim")
     table.add_row("total", f"{_shown(found['total'])} bits/dim")
     if options.ode:
-        nats = "" if model.facts.codec.level else f" ({_shown(Mean(**tree['ode']['nats']))} nats)"
+        nats = "" if model.spec.codec.level else f" ({_shown(Mean(**tree['ode']['nats']))} nats)"
         bits = _shown(Mean(**tree["ode"]["bits_per_dim"]))
         table.add_row("ODE", f"{bits} bits/dim{nats}, {words.about_likelihood(tree)['probability flow']}")
     out.print(table)
@@ -173,7 +173,7 @@ def _show(
         times.add_column(name, justify="right")
     for p in _some(points):
         when = f"{p.first}" if p.first == p.last else f"{p.first}-{p.last}"
-        times.add_row(when, f"{p.bits:.2g}", f"{p.rate:.3f}", f"{model.facts.codec.scale * math.sqrt(p.error):.3g}")
+        times.add_row(when, f"{p.bits:.2g}", f"{p.rate:.3f}", f"{model.spec.codec.scale * math.sqrt(p.error):.3g}")
     out.print(times)
     for note in tree["data"]["notes"]:
         out.print(note)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ancestral.report import About, DataFacts
+    from ancestral.render import About, DataFacts
     from ancestral.training import RunFolder, Trainer
 
 MOST_SECONDS = 0.5
@@ -34,7 +34,7 @@ class Page:
         """Write it as things are; where that takes long, only the `last`. A line on what went wrong, the first time."""
         if self.seconds > MOST_SECONDS and not last:
             return None
-        from ancestral.report import write_page
+        from ancestral.render import write_page
 
         try:
             about = self._about()
@@ -48,7 +48,7 @@ class Page:
 
     def _about(self) -> "About":
         """What the folder does not tell."""
-        from ancestral.report import About, environment
+        from ancestral.render import About, environment
 
         trainer, engine = self.trainer, self.trainer.engine
         command = shlex.join(["ancestral", *sys.argv[1:]])
@@ -69,7 +69,7 @@ class Page:
         from ancestral.doctor.findings import of_classes, of_training, of_values
         from ancestral.doctor.page import value_rows
         from ancestral.doctor.values import balance
-        from ancestral.report import DataFacts, picture
+        from ancestral.render import DataFacts, picture
 
         data, points = self.trainer.dataset, len(self.trainer.dataset.shape) == 1
         count = None if isinstance(data, Streamed) else len(data)
@@ -86,16 +86,16 @@ class Page:
             rows | dict(value_rows(values)),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],
-            picture(shown, columns=16, height=HEIGHT, limits=self.trainer.facts.codec.limits),
+            picture(shown, columns=16, height=HEIGHT, limits=self.trainer.spec.codec.limits),
         )
 
 
 def sentence(trainer: "Trainer") -> str:
     """What is trained here, to one who has not seen the command."""
-    from ancestral.card import TARGETS
     from ancestral.data.arrays import NAMES
+    from ancestral.render.card import TARGETS
 
-    config, facts = trainer.config, trainer.facts
+    config, facts = trainer.config, trainer.spec
     process, train = config.process, config.train
     what = NAMES.get(len(facts.shape) - 1, "points")
     net = "An MLP" if len(facts.shape) == 1 else "A U-Net"

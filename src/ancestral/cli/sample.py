@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ancestral.model import Model
-    from ancestral.report import Frame
+    from ancestral.render import Frame
     from ancestral.samplers import Sampler
 
 ANIMATIONS = (".gif", ".webp")
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     if options.n < 1 or options.batch_size < 1:
         raise InputError(f"-n and --batch-size must be at least 1, not {options.n} and {options.batch_size}")
     from ancestral import model as models
-    from ancestral import report, samplers
+    from ancestral import render, samplers
     from ancestral.data.statistics import channel_mean
 
     settings = {"steps": options.steps, "eta": options.eta, "variance": options.variance}
@@ -83,30 +83,30 @@ def main(argv: Sequence[str]) -> int:
     _check_out(out, model)
     suffix = out.suffix.lower()
 
-    columns = 10 if len(model.facts.classes) == 10 else None
+    columns = 10 if len(model.spec.classes) == 10 else None
     keep = bool(options.gif or options.film or suffix in ANIMATIONS)
     items, labels, frames = _draw(model, options, sampler, keep)
-    limits = model.facts.codec.limits
-    grid = partial(report.picture, columns=columns, height=500, limits=limits)
-    animate = partial(report.animation, frames=frames, columns=columns, height=500, limits=limits)
+    limits = model.spec.codec.limits
+    grid = partial(render.picture, columns=columns, height=500, limits=limits)
+    animate = partial(render.animation, frames=frames, columns=columns, height=500, limits=limits)
     writes: list[tuple[Path, Callable[[Path], None]]] = []
     if suffix in ANIMATIONS:
         writes.append((out, animate))
     elif suffix == ".npz":
-        writes.append((out, lambda path: report.write_array(path, items, labels)))
+        writes.append((out, lambda path: render.write_array(path, items, labels)))
     elif suffix == ".png":
-        writes.append((out, lambda path: report.write_picture(path, grid(items))))
+        writes.append((out, lambda path: render.write_picture(path, grid(items))))
     else:
-        writes.append((out, lambda path: report.write_images(path, items)))
+        writes.append((out, lambda path: render.write_images(path, items)))
     if options.gif:
         writes.append((_path(options.gif, folder / f"{name}.gif"), animate))
     if options.film:
         film = _path(options.film, folder / f"{name}-film.png")
-        writes.append((film, lambda path: report.write_picture(path, report.film(frames, height=96, limits=limits))))
+        writes.append((film, lambda path: render.write_picture(path, render.film(frames, height=96, limits=limits))))
     for path, write in writes:
         write(path)
         print(path)
-    facts, mean = model.facts, model.facts.mean
+    facts, mean = model.spec, model.spec.mean
     if 1 < len(mean) <= MOST_MEANS:
         what = "mean colour (0-255)" if facts.codec.kind == "uint8" and len(mean) == 3 else "mean of each channel"
         print(f"{what}: samples {_numbers(channel_mean(items))}; training data {_numbers(mean)}")
@@ -122,14 +122,14 @@ def _draw(
     from rich.progress import track
 
     from ancestral.data.evenly import evenly
-    from ancestral.report import Frame
+    from ancestral.render import Frame
 
     times = sampler.times(model.denoiser.schedule)
     kept = evenly(FRAMES, len(times)) if keep else []
     batches = [
         range(first, min(first + options.batch_size, options.n)) for first in range(0, options.n, options.batch_size)
     ]
-    decode = model.facts.codec.decode
+    decode = model.spec.codec.decode
     items: list[Tensor] = []
     states: dict[int, list[Frame]] = {index: [] for index in kept}
     walks = (
@@ -156,9 +156,9 @@ def _check_out(out: Path, model: "Model") -> None:
         raise InputError(
             f"cannot write {out.suffix} files; --out takes .png, .gif, .webp, .npz or the name of a folder"
         )
-    from ancestral.report import check_png
+    from ancestral.render import check_png
 
-    check_png(model.facts.shape, model.facts.codec.dtype)
+    check_png(model.spec.shape, model.spec.codec.dtype)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out a folder, or a name that ends in .png, .gif, .webp or .npz")
     if out.exists() and any(out.iterdir()):

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from ancestral.evaluation.quality import Quality
     from ancestral.evaluation.study import Study
     from ancestral.metrics.extractors import Features
-    from ancestral.training.engine import Engine
+    from ancestral.training.distributed import Distributed
 
 SHOWN, POINTS = 12, 1000
 """Samples in a row of the picture; of points so many are a cloud."""
 
 
-def share(study: "Study", engine: "Engine", batch_size: int) -> None:
+def share(study: "Study", engine: "Distributed", batch_size: int) -> None:
     """Draw this process's part of the samples that are missing, and look at its part of all items.
 
     Everything goes through files, so what is killed goes on; processes wait for each other where their work ends.
@@ -67,22 +67,22 @@ def looks(study: "Study", items: "Tensor", batch_size: int) -> "list[Features]":
 
 def measure(study: "Study", run: str, batch_size: int, out: Path) -> None:
     """Show how good the samples are, and write samples.json and memorisation.png into `out`."""
-    from ancestral import report
+    from ancestral import render
     from ancestral.evaluation import quality
 
     items = samples(study, batch_size)
     *_, whole = watched(study.measure(items, looks(study, items, batch_size)), "measuring", quality.STAGES)
     tree = study.tree(whole, run)
     _show(tree)
-    report.write_json(out / "samples.json", tree)
-    report.write_picture(out / "memorisation.png", _picture(study, items, whole))
+    render.write_json(out / "samples.json", tree)
+    render.write_picture(out / "memorisation.png", _picture(study, items, whole))
     print(out / "samples.json", out / "memorisation.png", sep="\n")
 
 
 def _picture(study: "Study", items: "Tensor", found: "Quality") -> "Image":
     """The samples that come nearest to training items, above these."""
     from ancestral.evaluation.results import closest
-    from ancestral.report import Twins, memorisation
+    from ancestral.render import Twins, memorisation
 
     spaces = (("pixels", found.pixels, study.train.all), ("features", found.features, study.train.items))
     groups = []
@@ -90,13 +90,13 @@ def _picture(study: "Study", items: "Tensor", found: "Quality") -> "Image":
         if near is not None:
             rows = closest(near, SHOWN if items.ndim > 2 else POINTS)
             groups.append(Twins(f"nearest by {name}", items[rows], train[near.samples.index[rows]]))
-    return memorisation(groups, study.model.facts.codec.limits)
+    return memorisation(groups, study.model.spec.codec.limits)
 
 
 def _show(tree: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from ancestral.card import found as words
+    from ancestral.render.card import summary as words
 
     out = console()
     for rows in (words.setting(tree), None, words.others(tree)):

@@ -132,10 +132,10 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
 
     from ancestral import data
     from ancestral import model as models
-    from ancestral.card import FOLDER, NAME
     from ancestral.cli import card
     from ancestral.device import keep_freed_memory
     from ancestral.model import sampler_for
+    from ancestral.render.card import FOLDER, NAME
     from ancestral.training import Trainer, trackers
 
     config = options.config

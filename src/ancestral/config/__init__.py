@@ -14,12 +14,12 @@ from ancestral.config.presets import (
     preset,
     suiting,
 )
-from ancestral.config.tree import (
+from ancestral.config.schema import (
     Config,
     DataConfig,
-    EngineConfig,
     NetConfig,
     ProcessConfig,
+    RuntimeConfig,
     SampleConfig,
     TrainConfig,
 )
@@ -31,9 +31,9 @@ __all__ = [
     "PRESETS",
     "Config",
     "DataConfig",
-    "EngineConfig",
     "NetConfig",
     "ProcessConfig",
+    "RuntimeConfig",
     "SampleConfig",
     "TrainConfig",
     "arrays",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ancestral.config.tree import Config, DataConfig, NetConfig, ProcessConfig, SampleConfig, TrainConfig
+from ancestral.config.schema import Config, DataConfig, NetConfig, ProcessConfig, SampleConfig, TrainConfig
 from ancestral.errors import InputError
 
 

@@ -7,8 +7,8 @@ from PIL import Image
 from ancestral.data.evenly import evenly
 from ancestral.doctor.findings import Finding, plural
 from ancestral.doctor.sources import Source
-from ancestral.report import Row, Tile, contact_sheet, picture, thumbnail
-from ancestral.report.contact import CAPTIONED, COLUMNS
+from ancestral.render import Row, Tile, contact_sheet, picture, thumbnail
+from ancestral.render.contact_sheet import CAPTIONED, COLUMNS
 
 CLASSES, PLAIN, TROUBLES = 12, 4, 12
 """Most rows of classes, of items without classes, and of findings."""

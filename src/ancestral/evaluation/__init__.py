@@ -1,6 +1,6 @@
 """How well a model does: its likelihood (likelihood.py), and how good its samples are (study.py, quality.py)."""
 
-from ancestral.evaluation.likelihood import (
+from ancestral.evaluation.bound_terms import (
     Cell,
     Mean,
     Point,

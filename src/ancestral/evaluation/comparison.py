@@ -166,7 +166,7 @@ def doubt(level: Estimate) -> str | None:
 
 def check_alike(first: Model, other: Model, names: tuple[str, str]) -> None:
     """Raise InputError for two models whose items differ in shape or in coding."""
-    one, two = first.facts, other.facts
+    one, two = first.spec, other.spec
     for what, mine, yours in (
         ("items of", *("x".join(map(str, facts.shape)) for facts in (one, two))),
         ("items as", *(_coded(facts.codec) for facts in (one, two))),

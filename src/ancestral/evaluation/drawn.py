@@ -57,7 +57,7 @@ class Drawn:
     @staticmethod
     def of(model: Model, recipe: Recipe, home: Path) -> "Drawn":
         """Those in the folder of the recipe in `home`, which need not be there yet."""
-        return Drawn(home / recipe.key, model.facts.shape, model.facts.codec.dtype)
+        return Drawn(home / recipe.key, model.spec.shape, model.spec.codec.dtype)
 
     def parts(self) -> dict[range, Path]:
         """The whole files and the items that they hold. What is no whole file of samples is removed."""
@@ -125,6 +125,6 @@ def draw(model: Model, sampler: Sampler, recipe: Recipe, drawn: Drawn, parts: It
     for part in parts:
         for step in model.trajectory(part, sampler, recipe.seed, recipe.label, recipe.guidance):
             if step.t == 0:
-                drawn.write(part, model.facts.codec.decode(step.x).cpu())
+                drawn.write(part, model.spec.codec.decode(step.x).cpu())
             if step.index:
                 yield len(part) / steps

@@ -11,7 +11,7 @@ from torch import Tensor
 from ancestral import data
 from ancestral.data import Data, Dataset, Streamed
 from ancestral.errors import InputError, UnsuitableError
-from ancestral.evaluation.likelihood import labels_for
+from ancestral.evaluation.bound_terms import labels_for
 from ancestral.model import Model
 
 MOST = 10_000
@@ -26,24 +26,24 @@ def fitting(model: Model, source: str, split: str) -> Data:
     Raises InputError where it does not fit.
     """
     own = config = model.config.data
-    channels, height, width = model.facts.shape if len(model.facts.shape) == 3 else (None, 0, None)
+    channels, height, width = model.spec.shape if len(model.spec.shape) == 3 else (None, 0, None)
     if source != own.source and channels in (1, 3) and height == width:
-        bits: Any = {"uint8": 8, "uint16": 16}.get(model.facts.codec.kind)
+        bits: Any = {"uint8": 8, "uint16": 16}.get(model.spec.codec.kind)
         own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
     streaming = config.streaming and source == config.source
     try:
         found = data.open(source, **own.form, memory=config.memory, streaming=streaming, split=split)
     except UnsuitableError as error:  # nobody here gave such options
-        made = f"{model.facts.codec.kind} items of {_sides(model.facts.shape)}"
+        made = f"{model.spec.codec.kind} items of {_sides(model.spec.shape)}"
         raise InputError(f"{source} cannot be made into {made}, which the model knows; give --data that can") from error
     except InputError as error:
         gone = source == own.source and "no such file" in str(error)
         hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
         raise InputError(f"{error}{hint}") from None
-    kind, known = found.codec.kind, model.facts.codec.kind
-    if found.shape != model.facts.shape or kind != known:
+    kind, known = found.codec.kind, model.spec.codec.kind
+    if found.shape != model.spec.shape or kind != known:
         raise InputError(
-            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(model.facts.shape)}; "
+            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(model.spec.shape)}; "
             "give --data of that shape"
             if kind == known
             else f"{found.name} holds {kind} numbers, but the model knows {known}; give --data of that kind"
@@ -80,7 +80,7 @@ class Real:
         """Of `found`, as many as distances can be measured on, evenly chosen."""
         more = data.sample(found, max(1, ELEMENTS // math.prod(found.shape)), limit(found.shape))
         held = data.sample(more, limit(found.shape))
-        labels = labels_for(held, model.facts.classes, nameless(held.classes))
+        labels = labels_for(held, model.spec.classes, nameless(held.classes))
         of = None if isinstance(found, Streamed) else len(found)
         return Real(held.items, labels, held.name, split, of, more.items)
 

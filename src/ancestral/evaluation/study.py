@@ -67,12 +67,12 @@ class Study:
         ours = Set(samples, looks[0], None if labels is None else labels.cpu())
         train = Set(self.train.items, looks[1], self.train.labels)
         held_out = None if self.held_out is None else Set(self.held_out.items, looks[2], self.held_out.labels)
-        return quality.measure(ours, train, held_out, self.model.facts.codec, self.extractor, self.train.all)
+        return quality.measure(ours, train, held_out, self.model.spec.codec, self.extractor, self.train.all)
 
     def tree(self, found: Quality, run: str) -> dict[str, Any]:
         """All that was found, for samples.json; the same for the same samples, whoever drew them and when."""
         model, recipe = self.model, self.recipe
-        classes = model.facts.classes
+        classes = model.spec.classes
         which = recipe.label if recipe.label is not None else f"{len(classes)} classes in turn"
         return {
             "model": {"run": run, "step": model.step, "version": model.version, "sha256": recipe.model},
@@ -120,7 +120,7 @@ def study(
     """
     if model.file is None:
         raise InputError("save the model and load it again: samples are kept by the hash of its file")
-    facts = model.facts
+    facts = model.spec
     seen = len(facts.shape) == 3 and facts.shape[0] in (1, 3)
     chosen = extractors.extractor(extractor or ("lite0" if seen else "pixels"), facts.shape, facts.codec, model.device)
     recipe = Recipe(storage.sha256(model.file), repr(sampler), seed, None, guidance)

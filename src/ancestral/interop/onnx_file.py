@@ -31,7 +31,7 @@ def write_onnx(model: Model, path: Path) -> None:
         import onnxscript  # noqa: F401
     except ImportError:
         raise InputError("ONNX files need two more packages: pip install 'ancestral[onnx]'") from None
-    net, facts = model.denoiser.net.float().eval(), model.facts
+    net, facts = model.denoiser.net.float().eval(), model.spec
     inputs = {"x": torch.zeros(2, *facts.shape), "index": torch.zeros(2, dtype=torch.int64)}
     if facts.classes:
         inputs["labels"] = torch.zeros(2, dtype=torch.int64)
@@ -57,7 +57,7 @@ def write_onnx(model: Model, path: Path) -> None:
 
 def metadata(model: Model) -> dict[str, str]:
     """What the file says of itself; every value is JSON. `input_scale` multiplies x at t = 1..T before the network."""
-    schedule, facts, target = model.denoiser.schedule, model.facts, model.denoiser.target
+    schedule, facts, target = model.denoiser.schedule, model.spec, model.denoiser.target
     scale = target.input_scale(*schedule.at(torch.arange(1, schedule.steps + 1)))
     values = {
         "ancestral": model.version,

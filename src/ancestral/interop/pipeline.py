@@ -17,10 +17,11 @@ import torch
 from ancestral import storage
 from ancestral.config import Config, DataConfig, ProcessConfig
 from ancestral.data.codec import IMAGES
+from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d, weights
-from ancestral.model import Facts, Model, build_net
+from ancestral.model import Model, build_net
 from ancestral.nets import UNet
 
 INDEX = "model_index.json"
@@ -40,7 +41,7 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
             "the network also predicts its variance, and a DDPMPipeline drops it while sampling; train without a "
             "learned variance, or use --to onnx"
         )
-    net, facts = model.denoiser.net, model.facts
+    net, facts = model.denoiser.net, model.spec
     unet_config = unet2d.to_config(net, facts.shape)
     scheduler_config = scheduler.to_config(model.denoiser.schedule, model.denoiser.target)
     assert isinstance(net, UNet)
@@ -102,7 +103,7 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
     state = weights.from_diffusers(plan, tensors)
     net = build_net(config, shape, 0)
     net.load_state_dict(state)
-    model = Model(Diffusion(net, schedule, target), config, Facts(shape, IMAGES), step=0)
+    model = Model(Diffusion(net, schedule, target), config, DataSpec(shape, IMAGES), step=0)
     return model, _remarks(scheduler_config)
 
 

@@ -16,6 +16,7 @@ from ancestral.samplers.heun import Heun
 from ancestral.samplers.langevin import Langevin
 from ancestral.samplers.loop import Move, Sampler, Spacing, Step
 from ancestral.samplers.predictor_corrector import PredictorCorrector
+from ancestral.samplers.record import Recording, record
 from ancestral.samplers.unipc import UniPC
 
 __all__ = [
@@ -28,11 +29,13 @@ __all__ = [
     "Langevin",
     "Move",
     "PredictorCorrector",
+    "Recording",
     "Sampler",
     "Spacing",
     "Step",
     "UniPC",
     "from_name",
+    "record",
 ]
 
 BY_NAME: dict[str, Sampler] = {

@@ -7,22 +7,22 @@ from ancestral import randomness
 from ancestral.config import Config
 from ancestral.data import Data, Dataset
 from ancestral.data.loader import Batch
+from ancestral.data.spec import DataSpec
 from ancestral.device import layout
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
-from ancestral.model import Facts
 from ancestral.randomness import Stream
 
 
-def facts_of(data: Data, config: Config) -> Facts:
+def spec_of(data: Data, config: Config) -> DataSpec:
     """What a model trained on this data by this config will know of it."""
     if isinstance(data, Dataset) and not len(data):
         raise InputError(f"{data.name} holds no items to train on")
-    return Facts(data.shape, data.codec, data.classes if config.data.class_labels else (), data.mean)
+    return DataSpec(data.shape, data.codec, data.classes if config.data.class_labels else (), data.mean)
 
 
 def prepare(
-    batch: Batch, places: range, config: Config, facts: Facts, device: torch.device
+    batch: Batch, places: range, config: Config, facts: DataSpec, device: torch.device
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The clean images (places, *) in [−1, 1] on the device, flipped where the config says so; and what else the
     network is told: labels, some of them hidden, and the keys of its dropout. Image by image a function of

@@ -29,9 +29,9 @@ def draw(trainer: Trainer, n: int, most: int, followed: int = 0) -> Drawn | None
     steps = min(most, usual)
     sampler = model.sampler(steps=steps)
     mine = engine.places(n)
-    drawn = torch.zeros(n, *model.facts.shape, device=engine.device)
+    drawn = torch.zeros(n, *model.spec.shape, device=engine.device)
     kept: dict[int, list[Step]] = {index: [] for index in torch.linspace(0, steps, STATES).round().long().tolist()}
-    decode = model.facts.codec.decode
+    decode = model.spec.codec.decode
     for start in range(0, len(mine), 64):
         part = mine[start : start + 64]
         for step in model.trajectory(part, sampler):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ancestral.training.guard import Verdict
+from ancestral.training.divergence import Verdict
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ancestral.training.distributed import Distributed
 from ancestral.training.ema import EMA
-from ancestral.training.engine import Engine
 
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 """What Adam keeps of each parameter."""
 
 
-def gather(engine: Engine, net: nn.Module, ema: EMA, optimiser: Optimizer) -> dict[str, Tensor]:
+def gather(engine: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer) -> dict[str, Tensor]:
     """Weights, average and Adam's moments by parameter name, whole, on the CPU, in memory of their own.
 
     All processes take part; what they get is the same.
@@ -25,7 +25,7 @@ def gather(engine: Engine, net: nn.Module, ema: EMA, optimiser: Optimizer) -> di
     return {name: copied(engine.full(value)) for name, value in tensors.items()}
 
 
-def scatter(tensors: Mapping[str, Tensor], engine: Engine, net: nn.Module, ema: EMA, optimiser: Optimizer) -> None:
+def scatter(tensors: Mapping[str, Tensor], engine: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer) -> None:
     """Take up what `gather` gave. Raises KeyError, RuntimeError or ValueError where it is of another network."""
     own = net.state_dict()
     saved = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
@@ -45,7 +45,7 @@ def scatter(tensors: Mapping[str, Tensor], engine: Engine, net: nn.Module, ema: 
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
-def averaged(engine: Engine, net: nn.Module, ema: EMA) -> Iterator[tuple[str, Tensor]]:
+def averaged(engine: Distributed, net: nn.Module, ema: EMA) -> Iterator[tuple[str, Tensor]]:
     """The averaged weights by parameter name, whole. All processes take part."""
     for (name, _), weight in zip(net.named_parameters(), ema.weights, strict=True):
         yield name, engine.full(weight)

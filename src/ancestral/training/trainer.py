@@ -19,12 +19,12 @@ from ancestral.data.loader import Batch, Loader
 from ancestral.data.reading import SourceLost
 from ancestral.errors import InputError
 from ancestral.model import Model
-from ancestral.training import guard, state
+from ancestral.training import divergence, state
 from ancestral.training.checkpoints import Checkpoint, Checkpoints
+from ancestral.training.distributed import Distributed, out_of_memory, regions
+from ancestral.training.divergence import Guard
 from ancestral.training.ema import EMA
-from ancestral.training.engine import Engine, out_of_memory, regions
-from ancestral.training.guard import Guard
-from ancestral.training.inputs import facts_of, prepare
+from ancestral.training.inputs import prepare, spec_of
 from ancestral.training.meters import LossByTime, Rate
 from ancestral.training.optimiser import learning_rate, make_adam, set_learning_rate
 from ancestral.training.progress import Outcome, Progress, Stopped
@@ -37,16 +37,16 @@ class Trainer:
     def __init__(self, config: Config, dataset: Data, device: str = "auto") -> None:
         """Build everything, or raise InputError where config and data do not fit; nothing is written."""
         self.config, self.dataset = config, dataset
-        self.engine = Engine(device, config.train.precision, config.engine.shard)
+        self.engine = Distributed(device, config.train.precision, config.engine.shard)
         self.device, self.dtype = self.engine.device, self.engine.dtype
-        self.facts = facts_of(dataset, config)
+        self.spec = spec_of(dataset, config)
         self.places = self.engine.places(config.train.batch_size)
         if not self.places:
             raise InputError(
                 f"--batch-size {config.train.batch_size} leaves nothing to do for some of {self.engine.world} processes"
             )
         self.micro = min(config.engine.micro_batch or len(self.places), len(self.places))
-        """Images at once; see EngineConfig."""
+        """Images at once; see RuntimeConfig."""
         self.loader = Loader(
             dataset,
             seed=config.train.seed,
@@ -65,7 +65,7 @@ class Trainer:
         config = self.config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
-            self.denoiser = model.build(config, self.facts).to(self.device)
+            self.denoiser = model.build(config, self.spec).to(self.device)
         self.net = self.denoiser.net
         if config.engine.compile:
             for region in regions(self.net):
@@ -196,7 +196,7 @@ class Trainer:
         train, net, count = self.config.train, self.denoiser.net, len(self.places)
         self.denoiser.train()
         self.optimiser.zero_grad()
-        x0, condition = prepare(batch, self.places, self.config, self.facts, self.device)
+        x0, condition = prepare(batch, self.places, self.config, self.spec, self.device)
         table = []
         for start in range(0, count, self.micro):
             part = slice(start, start + self.micro)
@@ -224,14 +224,14 @@ class Trainer:
         """What went wrong with the step just computed. All processes take part."""
         items = torch.zeros(self.config.train.batch_size, dtype=torch.float64, device=self.device)
         items[self.places.start :: self.engine.world] = batch.indices.to(self.device, torch.float64)
-        worst = guard.worst_layer(self.net)
+        worst = divergence.worst_layer(self.net)
         names = self.engine.total(items).long().tolist()
-        return guard.describe(self.step, t, losses, names, worst, self.denoiser.schedule.steps)
+        return divergence.describe(self.step, t, losses, names, worst, self.denoiser.schedule.steps)
 
     def _go_back(self, checkpoints: Checkpoints | None) -> str:
         """Return to the last good state with a lower learning rate. Raises InputError when that did not help before."""
         before, failed = self.guard, self.step
-        if before.returns >= guard.RETURNS:
+        if before.returns >= divergence.RETURNS:
             raise InputError(
                 f"training diverges again and again before step {failed}: try a lower --lr, or look at the data; "
                 "what was saved is untouched"
@@ -247,7 +247,7 @@ class Trainer:
         before.returned(self.guard)
         self.guard = before
         return (
-            f"{guard.SKIPS} bad steps in a row: back to step {self.step}, with {self.guard.slower:g} times the "
+            f"{divergence.SKIPS} bad steps in a row: back to step {self.step}, with {self.guard.slower:g} times the "
             "learning rate"
         )
 
@@ -258,11 +258,11 @@ class Trainer:
     def model(self) -> Model:
         """The denoiser with the averaged weights (a copy), as it would be saved now. All processes take part."""
         with torch.random.fork_rng(devices=[]):
-            denoiser = model.build(self.config, self.facts).to(self.device).requires_grad_(False)
+            denoiser = model.build(self.config, self.spec).to(self.device).requires_grad_(False)
         own = dict(state.averaged(self.engine, self.net, self.ema)) | dict(self.net.named_buffers())
         for name, tensor in [*denoiser.net.named_parameters(), *denoiser.net.named_buffers()]:
             tensor.copy_(own[name])
-        return Model(denoiser, self.config, self.facts, self.step)
+        return Model(denoiser, self.config, self.spec, self.step)
 
     def save(self, folder: RunFolder) -> None:
         """Write a checkpoint, then the model. Raises OSError where they cannot be written; the old ones stay."""
@@ -295,7 +295,7 @@ class Trainer:
             return
         averaged = {name.removeprefix("ema."): value for name, value in tensors.items() if name.startswith("ema.")}
         buffers = {name: tensors[f"net.{name}"] for name, _ in self.net.named_buffers() if f"net.{name}" in tensors}
-        metadata = model.describing(self.denoiser, self.config, self.facts, self.step)
+        metadata = model.describing(self.denoiser, self.config, self.spec, self.step)
         config = self.config.to_json()
 
         def publish() -> None:

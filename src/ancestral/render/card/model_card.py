@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ancestral.card import found as words
-from ancestral.card.found import Found
-from ancestral.card.marks import marked
 from ancestral.config import Config
 from ancestral.data.arrays import NAMES
 from ancestral.data.dataset import one_line
+from ancestral.render.card import summary as words
+from ancestral.render.card.managed_sections import marked
+from ancestral.render.card.summary import Found
 
 FOLDER = "FOLDER"
 """What stands for the place of a model that is nowhere but on its owner's disk."""

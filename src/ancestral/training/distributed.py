@@ -15,7 +15,7 @@ from ancestral.device import Precision, pick_device, pick_dtype
 from ancestral.errors import InputError
 
 
-class Engine:
+class Distributed:
     """A process among the others: its device, its share of the work, and the sums over all."""
 
     def __init__(self, device: str = "auto", precision: Precision = "auto", shard: bool = False) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ancestral.evaluation.comparison import PASSES, SLACK, Point, fewest
 from ancestral.metrics.uncertainty import Estimate
-from ancestral.report.contact import GREY, INK, PALE, fitted, font
-from ancestral.report.pictures import beside, picture
+from ancestral.render.contact_sheet import GREY, INK, PALE, fitted, font
+from ancestral.render.pictures import beside, picture
 
 SIDE, LINE, GAP = 384, 28, 16
 """Pixels that a grid is enlarged to, of the line of its name, and between two grids."""

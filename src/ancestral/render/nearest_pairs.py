@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.report.contact import GREY, INK, font
-from ancestral.report.pictures import above, beside, picture
+from ancestral.render.contact_sheet import GREY, INK, font
+from ancestral.render.pictures import above, beside, picture
 
 HEIGHT, WIDEST = 96, 1600
 """Pixels of a row's height, which small items are enlarged to, and of the whole, which large ones are reduced to."""

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from ancestral.data.evenly import evenly
-from ancestral.report.pictures import above, beside, picture
+from ancestral.render.pictures import above, beside, picture
 from ancestral.storage import atomic
 
 FILM_ITEMS = 8

@@ -18,8 +18,8 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.evenly import evenly
 from ancestral.errors import InputError
-from ancestral.report.measured import measured
-from ancestral.report.plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, plot
+from ancestral.render.evaluation_section import measured
+from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, plot
 
 NAME = "report.html"
 OPEN, CLOSE = "<!-- evaluation -->", "<!-- end of evaluation -->"
@@ -44,7 +44,7 @@ class DataFacts:
 
     name: str
     rows: Mapping[str, str]
-    """Facts by name."""
+    """DataSpec by name."""
     classes: Mapping[str, int]
     """Items of each class; empty without classes."""
     findings: Sequence[tuple[str, str, str]] = ()
@@ -88,7 +88,7 @@ def write_page(folder: Path, about: About, film: Image.Image | None = None) -> P
     rows = read_log(folder / "log.csv")
     grids = _grids(folder / "samples")
     text = _rendered(
-        "page.html",
+        "report.html",
         name=folder.absolute().name,
         preset=config.preset if config else folder.absolute().name,
         about=about,
@@ -141,7 +141,7 @@ def _rendered(template: str, **values: Any) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(files("ancestral.report").joinpath(template).read_text("utf-8")).render(values)
+    return environment.from_string(files("ancestral.render").joinpath(template).read_text("utf-8")).render(values)
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.bound import Bounder, prior_bits, runs
+from ancestral.bound import ELBO, prior_bits, time_strata
 from ancestral.data import Codec, Dataset
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
-from ancestral.likelihood import Flow, flow
+from ancestral.probability_flow import OdeState, integrate
 from ancestral.randomness import Stream
 from ancestral.targets import Denoiser
 
@@ -88,20 +88,20 @@ class Cell(NamedTuple):
 
 def strata(steps: int, passes: int | None) -> list[range]:
     """The times that each pass stands for, from t = T down to 1: one each where `passes` are not fewer than T."""
-    return runs(steps, steps if passes is None else passes)[::-1]
+    return time_strata(steps, steps if passes is None else passes)[::-1]
 
 
 def cells(
-    denoiser: Denoiser, subjects: Subjects, bounder: Bounder, passes: int | None, batch_size: int, device: torch.device
+    denoiser: Denoiser, subjects: Subjects, elbo: ELBO, passes: int | None, batch_size: int, device: torch.device
 ) -> Iterator[Cell]:
     """Every pass of the bound, batch by batch, a column for each of `strata`. Raises InputError for answers of NaN."""
     columns = strata(denoiser.schedule.steps, passes)
     every = len(columns) == denoiser.schedule.steps
     for rows, part, condition in subjects.batches(batch_size, device):
         if every:
-            terms = bounder.terms(denoiser, part.x0, part.indices, **condition)
+            terms = elbo.terms(denoiser, part.x0, part.indices, **condition)
         else:
-            terms = bounder.estimates(denoiser, part.x0, len(columns), part.indices, **condition)
+            terms = elbo.estimates(denoiser, part.x0, len(columns), part.indices, **condition)
         for column, term in enumerate(terms):
             bits, error = term.bits.cpu().double(), term.error.cpu().double()
             if not bool((bits + error).isfinite().all()):
@@ -162,7 +162,7 @@ class Walk(NamedTuple):
     """A state of the flow of items `rows`."""
 
     rows: slice
-    state: Flow
+    state: OdeState
 
 
 def walks(
@@ -184,7 +184,7 @@ def walks(
         if level is not None:
             z = randomness.normal(x0.shape[1:], seed, Stream.DEQUANTISE, 0, part.indices, device)
             x0 = x0 + level * (torch.special.ndtr(z) - 0.5)  # Φ(z) is uniform
-        for state in flow(denoiser, x0, steps, probes, seed, "logsnr", part.indices, **condition):
+        for state in integrate(denoiser, x0, steps, probes, seed, "logsnr", part.indices, **condition):
             if not bool(state.x.isfinite().all()):
                 raise InputError(f"the flow leaves all numbers at t = {state.t}; it may need more --ode-steps")
             yield Walk(rows, state)

@@ -140,7 +140,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class EngineConfig:
+class RuntimeConfig:
     """How the work is done. None of it changes what is learned, but for rounding."""
 
     micro_batch: int | None = None
@@ -181,7 +181,7 @@ class Config:
     net: NetConfig = field(default_factory=NetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
+    engine: RuntimeConfig = field(default_factory=RuntimeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 
     def to_json(self) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from PIL import Image
 from torch import Tensor
 
-from ancestral.report.signals import lines
-from ancestral.report.visible import in_bytes, in_colours, slices
+from ancestral.render.signal_plots import lines
+from ancestral.render.to_uint8 import in_bytes, in_colours, slices
 
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""

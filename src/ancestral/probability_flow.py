@@ -25,7 +25,7 @@ from ancestral.schedules import Schedule, check_floats
 from ancestral.targets import X0, Denoiser, Prediction
 
 
-class Flow(NamedTuple):
+class OdeState(NamedTuple):
     """The state of the integration at time t: x (N, *) and ∫ div so far (N,), in nats."""
 
     t: int
@@ -33,7 +33,7 @@ class Flow(NamedTuple):
     divergence: Tensor
 
 
-def flow(
+def integrate(
     denoiser: Denoiser,
     x0: Tensor,
     steps: int | None = None,
@@ -42,7 +42,7 @@ def flow(
     spacing: Spacing = "trailing",
     indices: Sequence[int] | None = None,
     **condition: Tensor,
-) -> Iterator[Flow]:
+) -> Iterator[OdeState]:
     """Integrate the probability flow from data to noise. Two passes of the denoiser a step.
 
     Args:
@@ -86,23 +86,23 @@ def flow(
         return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, (size - a * div_x0) / b
 
     x, total = x0, x0.new_zeros(len(x0))
-    yield Flow(0, x, total)
+    yield OdeState(0, x, total)
     for s, t in pairwise(reversed(spaced(schedule, steps, spacing))):
         da, db = (late - early for late, early in zip(schedule.at(t), schedule.at(s), strict=True))
         (x0_s, eps_s), div_x0_s, div_eps_s = ask(x, s)
         (x0_t, eps_t), div_x0_t, div_eps_t = ask(x + da * x0_s + db * eps_s, t)
         x = x + da * (x0_s + x0_t) / 2 + db * (eps_s + eps_t) / 2
         total = total + da * (div_x0_s + div_x0_t) / 2 + db * (div_eps_s + div_eps_t) / 2
-        yield Flow(t, x, total)
+        yield OdeState(t, x, total)
 
 
 def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
-    """log p(x_0) of each of x0 (N, *) in nats, (N,), under the denoiser's probability flow. Options are `flow`'s."""
-    *_, end = flow(denoiser, x0, **options)  # type: ignore[arg-type]
+    """log p(x_0) of each of x0 (N, *) in nats, (N,), by the probability flow. Options are those of `integrate`."""
+    *_, end = integrate(denoiser, x0, **options)  # type: ignore[arg-type]
     return log_density(denoiser.schedule, end)
 
 
-def log_density(schedule: Schedule, end: Flow) -> Tensor:
+def log_density(schedule: Schedule, end: OdeState) -> Tensor:
     """log p(x_0) of each image, from the last state of its flow.
 
     Args:

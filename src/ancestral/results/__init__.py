@@ -1,0 +1,1 @@
+"""What workflows return: frozen values of plain numbers and text, with a JSON schema each. No torch."""
