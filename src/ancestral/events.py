@@ -3,8 +3,12 @@
 Whoever runs it draws the events: the command line, a notebook, a web page, or nobody.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,13 @@ class Wrote:
 
 
 Event = Message | Work | Wrote
+
+
+def finish(events: Generator[Any, None, R]) -> R:
+    """Run a generator to its end, without showing what it yields, and return its result."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            result: R = end.value
+            return result

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ancestral.config.schema import Config, DataConfig, NetConfig, ProcessConfig, SampleConfig, TrainConfig
+from ancestral.config.schema import (
+    POINTS,
+    Config,
+    DataConfig,
+    MLPConfig,
+    ProcessConfig,
+    SampleConfig,
+    TrainConfig,
+    UNetConfig,
+)
 from ancestral.errors import InputError
 
 
@@ -15,7 +24,7 @@ def digits() -> Config:
     return Config(
         preset="digits",
         data=DataConfig("digits"),
-        net=NetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
+        net=UNetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
         # x_0, clipped, since flat black is easy to say then; noise that has to be told from noise leaves a trace on it
         process=ProcessConfig("cosine", target="x0", clip=True),
         train=TrainConfig(
@@ -41,7 +50,7 @@ def fashion() -> Config:
         preset="fashion",
         data=DataConfig("fashion"),  # not flipped: all shoes point to the left
         # texture is in single pixels, and hidden by little noise, which ε stresses
-        net=dataclasses.replace(base.net, width=16, mults=(1, 4, 4), patch=1),
+        net=UNetConfig(width=16, mults=(1, 4, 4), blocks=1, attention=(), dropout=0.0),
         process=dataclasses.replace(base.process, target="eps"),
         train=dataclasses.replace(base.train, steps=3000, save_every=1000, sample_every=1000),
     )
@@ -77,7 +86,7 @@ def points() -> Config:
     return Config(
         preset="points",
         data=DataConfig("moons"),
-        net=NetConfig(width=128, blocks=3, dropout=0.0),
+        net=MLPConfig(width=128, blocks=3),
         process=ProcessConfig("cosine"),
         train=TrainConfig(
             steps=1500,
@@ -142,9 +151,6 @@ PAPERS = {
 }
 """What each method is called, and where it is from."""
 
-POINTS = ("moons", "swissroll", "checkerboard")
-"""The built-in data that are points in the plane."""
-
 PRESETS: dict[str, Callable[[], Config]] = {
     "digits": digits,
     "fashion": fashion,
@@ -165,8 +171,8 @@ def preset(name: str) -> Config:
     return PRESETS[name]()
 
 
-def suiting(source: str) -> str:
-    """The name of the preset that suits a data source, where none is asked for."""
+def default_preset(source: str) -> str:
+    """Choose the preset for a data source, by its name."""
     if source in POINTS:
         return "points"
     if source in ("digits", "fashion", "cifar10"):
