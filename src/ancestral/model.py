@@ -191,7 +191,7 @@ def build(config: Config, spec: DataSpec, schedule: Schedule | None = None) -> D
     """The untrained denoiser that a config asks for, with its schedule unless another is given. Raises InputError where
     the data does not fit its network, or the target says nothing at the schedule's last level.
     """
-    process, train = config.process, config.train
+    process = config.process
     schedule = schedule or schedules.from_spec(process.schedule_spec())
     target = targets.from_name(process.target)
     if target.determinant(*schedule.at(schedule.steps)) == 0:
@@ -199,19 +199,9 @@ def build(config: Config, spec: DataSpec, schedule: Schedule | None = None) -> D
             f"the last level of this schedule holds no signal, so the target {target.name} says nothing of x_0 there; "
             "use --target v, x0, flow or edm"
         )
-    net = _scaled(build_net(config, spec.shape, len(spec.classes)), schedule, target)
-    denoiser = Diffusion(net, schedule, target, train.times, train.weighting, process.learned_variance, process.clip)
+    net = build_net(config, spec.shape, len(spec.classes))
+    denoiser = Diffusion(net, schedule, target, process.learned_variance)
     return denoiser.to(memory_format=layout(1 + len(spec.shape)))  # type: ignore[call-overload,no-any-return]
-
-
-def _scaled(net: nn.Module, schedule: Schedule, target: Target) -> nn.Module:
-    """The network between scales, where x_t or the answer would otherwise be far from order 1."""
-    a, b = schedule.at(torch.arange(1, schedule.steps + 1))
-    if target is not targets.SCORE and (target is targets.EDM or float(schedule.noise[-1]) <= 1):
-        return net
-    scale_in = targets.EDM.input_scale(a, b)
-    scale_out = 1 / b if target is targets.SCORE else b / b
-    return nets.Scaled(net, torch.as_tensor(scale_in), torch.as_tensor(scale_out))
 
 
 def sampler_for(denoiser: Diffusion, name: str, **options: object) -> Sampler:

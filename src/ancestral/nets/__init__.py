@@ -1,7 +1,6 @@
-"""Networks: the paper's U-Net for images, a small MLP for points, and scales around either."""
+"""Networks: the paper's U-Net for signals, images and volumes, and a small MLP for points."""
 
 from ancestral.nets.mlp import MLP
-from ancestral.nets.scaled import Scaled
 from ancestral.nets.unet import UNet
 
-__all__ = ["MLP", "Scaled", "UNet"]
+__all__ = ["MLP", "UNet"]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral import model, storage
+from ancestral import model, objectives, storage
 from ancestral.config import Config
 from ancestral.data import Data
 from ancestral.data.loader import Batch, Loader
@@ -66,6 +66,14 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
             self.denoiser = model.build(config, self.spec).to(self.device)
+        self.objective = objectives.build(
+            self.denoiser.schedule,
+            self.denoiser.target,
+            config.train.times,
+            config.train.weighting,
+            config.process.clip,
+            config.process.learned_variance,
+        )
         self.net = self.denoiser.net
         if config.engine.compile:
             for region in regions(self.net):
@@ -159,7 +167,7 @@ class Trainer:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.train.clip_norm, norm)
             set_learning_rate(self.optimiser, self._learning_rate(self.step))
             self.engine.scaler.step(self.optimiser)
-            self.denoiser.times.learn(t, all_losses)
+            self.objective.update(t, all_losses)
             self.by_time.add(t, all_losses)
             self.ema.update(self.parameters, self.step + 1)
         else:
@@ -203,8 +211,8 @@ class Trainer:
             some = {name: value[part] for name, value in condition.items()}
             with self.engine.accumulating(net, last=start + self.micro >= count):
                 with self.engine.autocast():
-                    t, losses = self.denoiser.losses(
-                        x0[part], step=self.step, seed=train.seed, indices=self.places[part], **some
+                    t, losses = self.objective.losses(
+                        self.denoiser, x0[part], step=self.step, seed=train.seed, indices=self.places[part], **some
                     )
                 # DDP and FSDP2 take the mean over the processes, so each gives its part of the sum times their number
                 loss = losses.sum() * (self.engine.world / train.batch_size)
@@ -318,7 +326,7 @@ class Trainer:
         scale; all on the CPU, in memory of their own. All processes take part.
         """
         tensors = state.gather(self.engine, self.net, self.ema, self.optimiser)
-        tensors |= {f"times.{name}": value.clone() for name, value in self.denoiser.times.state.items()}
+        tensors |= {f"times.{name}": value.clone() for name, value in self.objective.state.items()}
         return tensors | {f"scaler.{name}": value for name, value in self.engine.scale.items()}
 
     def load(self, folder: RunFolder) -> list[str]:
@@ -338,7 +346,7 @@ class Trainer:
             return wrong
         try:
             state.scatter(found.tensors, self.engine, self.net, self.ema, self.optimiser)
-            for name, value in self.denoiser.times.state.items():
+            for name, value in self.objective.state.items():
                 value.copy_(found.tensors[f"times.{name}"])
             self.engine.scale = {n[7:]: v for n, v in found.tensors.items() if n.startswith("scaler.")}
             self.guard = Guard.restored(found.facts["guard"])
