@@ -77,7 +77,7 @@ def untrained(shape=(3, 8, 8), classes=(), process=None, **net):
     facts = DataSpec(shape, Codec("uint8" if len(shape) == 3 else "float"), tuple(classes))
     denoiser = build(config, facts)
     wake(denoiser)
-    return Model(denoiser, config, facts, step=3)
+    return Model(denoiser, facts, config, step=3)
 
 
 def together(*words, count=2):

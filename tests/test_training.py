@@ -14,8 +14,8 @@ from ancestral.config import Config
 from ancestral.data import stream
 from ancestral.errors import InputError
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
-from ancestral.training.inputs import prepare
 from ancestral.training.optimiser import learning_rate
+from ancestral.training.prepare import prepare
 from conftest import stripes, tiny_config
 
 
@@ -29,7 +29,9 @@ def run(config, dataset=None, folder=None, steps=None):
 
 def batch(trainer):
     """What the network is asked about at the next step."""
-    return prepare(next(trainer.batches), trainer.places, trainer.config, trainer.spec, trainer.device)
+    return prepare(
+        next(trainer.batches), trainer.positions, trainer.config, trainer.spec, trainer.takes, trainer.device
+    )
 
 
 def assert_same_state(one, other):
@@ -85,7 +87,7 @@ def test_learning_rate_may_fall_along_a_cosine():
 
 def test_cifar10_preset_is_the_papers():
     c = configs.cifar10()
-    assert c.net == configs.NetConfig(width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1, patch=1)
+    assert c.net == configs.UNetConfig(width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1, patch=1)
     assert c.process == configs.ProcessConfig(schedule="linear", timesteps=1000, target="eps")
     assert (c.train.steps, c.train.batch_size, c.train.lr, c.train.warmup) == (800_000, 128, 2e-4, 5000)
     assert (c.train.clip_norm, c.train.ema, c.train.decay, c.data.flip) == (1.0, 0.9999, "none", True)

@@ -5,12 +5,12 @@ import math
 
 import pytest
 import torch
+from ancestral.weighting import Importance, LogNormal, Uniform, on_x0, table
 from torch import nn
 
 from ancestral import Diffusion, bound, oracle, schedules, targets, weighting
 from ancestral.errors import InputError
 from ancestral.training import RunFolder, Trainer
-from ancestral.weighting import Importance, LogNormal, Uniform, on_x0, table
 from conftest import stripes, tiny_config
 
 F64 = torch.float64

@@ -23,6 +23,7 @@ _ROOMS = (
     "guidance",
     "interop",
     "nets",
+    "objectives",
     "oracle",
     "probability_flow",
     "randomness",
@@ -30,7 +31,6 @@ _ROOMS = (
     "samplers",
     "schedules",
     "targets",
-    "weighting",
 )
 
 __all__ = ["Diffusion", "Model", "Prediction", "load", *_ROOMS]
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         guidance,
         interop,
         nets,
+        objectives,
         oracle,
         probability_flow,
         randomness,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
         samplers,
         schedules,
         targets,
-        weighting,
     )
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load

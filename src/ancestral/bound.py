@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
-from ancestral.gaussian import Gaussian
+from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
-from ancestral.reverse import Decoder, Variance, bits, cost
+from ancestral.reverse import Decoder, Variance, bits, step_bits
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import Denoiser, Prediction
 
@@ -40,13 +40,13 @@ class Term(NamedTuple):
 def prior_bits(schedule: Schedule, x0: Tensor) -> Tensor:
     """L_T of each image x0 (N, *) in bits/dim: what is left of it in x_T."""
     end = schedule.marginal(x0, schedule.steps)
-    prior = Gaussian(torch.zeros_like(x0), schedule.prior_std**2)
+    prior = DiagonalGaussian(torch.zeros_like(x0), schedule.prior_std**2)
     return bits(end.kl(prior))  # (5)  L_T = KL(q(x_T|x_0) ‖ p(x_T))
 
 
 @dataclass(frozen=True)
 class ELBO:
-    """How the bound is taken. `clip` keeps x̂_0 in [−1, 1], as the paper's evaluation does; see `reverse.cost` for
+    """How the bound is taken. `clip` keeps x̂_0 in [−1, 1], as the paper's evaluation does; see `reverse.step_bits` for
     `variance`, `decoder` and `level`. The draws of x_t follow from (seed, t, index); `noise(shape)` replaces them.
     """
 
@@ -70,7 +70,7 @@ class ELBO:
         p = denoiser.predict(x_t, t, **condition)
         if self.clip:
             p = Prediction(p.x0.clamp(-1, 1), p.eps, p.variance_fraction)  # the bound asks for x̂_0 alone
-        bits = cost(schedule, p, x0, x_t, t, self.variance, self.decoder, self.level)
+        bits = step_bits(schedule, p, x0, x_t, t, self.variance, self.decoder, self.level)
         return Term(t, bits, ((x0 - p.x0) ** 2).flatten(1).mean(1))
 
     def terms(

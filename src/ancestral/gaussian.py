@@ -35,7 +35,7 @@ def tanh_tail(u: Tensor) -> Tensor:
     return torch.sigmoid(-math.sqrt(8 / math.pi) * (u + 0.044715 * u**3))
 
 
-class Gaussian(NamedTuple):
+class DiagonalGaussian(NamedTuple):
     """N(mean, variance · I), with mean of the shape of the images (B, *)."""
 
     mean: Tensor
@@ -45,7 +45,7 @@ class Gaussian(NamedTuple):
         """Mean + √variance · z, the reparameterised draw, for z ~ N(0, I)."""
         return self.mean + sqrt(self.variance) * z
 
-    def kl(self, other: "Gaussian") -> Tensor:
+    def kl(self, other: "DiagonalGaussian") -> Tensor:
         """KL(self ‖ other) of each element, in nats, of the shape of the mean. Both variances must be positive."""
         ratio = self.variance / other.variance
         return 0.5 * (ratio - 1 - log(ratio) + (self.mean - other.mean) ** 2 / other.variance)

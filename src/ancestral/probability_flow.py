@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import whole
-from ancestral.gaussian import Gaussian
+from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced
 from ancestral.schedules import Schedule, check_floats
@@ -112,7 +112,7 @@ def log_density(schedule: Schedule, end: OdeState) -> Tensor:
     Returns:
         Nats, of shape (N,).
     """
-    prior = Gaussian(torch.zeros_like(end.x), schedule.prior_deviation(end.t) ** 2)
+    prior = DiagonalGaussian(torch.zeros_like(end.x), schedule.prior_deviation(end.t) ** 2)
     return prior.log_density(end.x).flatten(1).sum(1) + end.divergence
 
 

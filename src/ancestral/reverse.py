@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
-from ancestral.gaussian import Gaussian, log, normal_tail, tanh_tail
+from ancestral.gaussian import DiagonalGaussian, log, normal_tail, tanh_tail
 from ancestral.randomness import Stream
 from ancestral.schedules import Schedule, Time, broadcast
 from ancestral.targets import Prediction
@@ -32,7 +32,7 @@ def prior(
 
 def transition(
     schedule: Schedule, prediction: Prediction, x_t: Tensor, t: Time, s: Time, variance: Variance
-) -> Gaussian:
+) -> DiagonalGaussian:
     """p_θ(x_s | x_t) of an estimate of the clean images: the posterior with x̂_0 in the place of x_0, eq. (1).
 
     `variance` is one of the paper's two fixed choices (§3.2), "large" being optimal for x_0 ~ N(0, I) and "small" for
@@ -40,14 +40,14 @@ def transition(
     """
     mean = schedule.posterior(prediction.x0, x_t, t, s).mean  # μ_θ(x_t, t) = μ̃_t(x_t, x̂_0), (7); for s = t − 1 (11)
     if variance == "large":
-        return Gaussian(mean, broadcast(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
+        return DiagonalGaussian(mean, broadcast(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
     if variance == "small":
-        return Gaussian(mean, broadcast(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
+        return DiagonalGaussian(mean, broadcast(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
     check_variance(variance, prediction.variance_fraction is not None)
     assert prediction.variance_fraction is not None
     upper, lower = (broadcast(log(v), x_t) for v in (schedule.forward_variance(t, s), _least_variance(schedule, t, s)))
     variance_fraction = prediction.variance_fraction
-    return Gaussian(
+    return DiagonalGaussian(
         mean, (variance_fraction * upper + (1 - variance_fraction) * lower).exp()
     )  # Nichol and Dhariwal 2021, eq. (15)
 
@@ -60,13 +60,13 @@ def check_variance(variance: Variance, learned: bool) -> None:
         raise InputError("this model did not learn its variance (preset improved does); use large or small")
 
 
-def decode(schedule: Schedule, prediction: Prediction, x_1: Tensor, t: Time, variance: Variance) -> Gaussian:
+def decode(schedule: Schedule, prediction: Prediction, x_1: Tensor, t: Time, variance: Variance) -> DiagonalGaussian:
     """p_θ(x_0 | x_1), at t = 1. The fixed variances are both β̃_2 there, since β̃_1 = 0, as in the paper's code."""
     step = transition(schedule, prediction, x_1, t, t - 1, variance)
-    return step if variance == "learned" else Gaussian(step.mean, schedule.posterior_variance(2, 1))
+    return step if variance == "learned" else DiagonalGaussian(step.mean, schedule.posterior_variance(2, 1))
 
 
-def cost(
+def step_bits(
     schedule: Schedule,
     prediction: Prediction,
     x0: Tensor,

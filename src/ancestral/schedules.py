@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError, whole
-from ancestral.gaussian import Gaussian, Scalar
+from ancestral.gaussian import DiagonalGaussian, Scalar
 
 Time = int | Tensor
 """One time for the whole batch, or an integer tensor (B,) with one for each image."""
@@ -124,29 +124,29 @@ class Schedule:
         (_, b_t), (_, b_s) = self.at(t), self.at(s)
         return self.forward_variance(t, s) * b_s**2 / b_t**2  # (7)
 
-    def forward(self, x_s: Tensor, t: Time, s: Time) -> Gaussian:
+    def forward(self, x_s: Tensor, t: Time, s: Time) -> DiagonalGaussian:
         """q(x_t | x_s), for x_s of shape (B, *); with s = t − 1 one step of the chain."""
         (a_t, _), (a_s, _) = self.at(t), self.at(s)
         # (2)  q(x_t|x_{t−1}) = N(√(1−β_t) x_{t−1}, β_t I)
-        return Gaussian(broadcast(a_t / a_s, x_s) * x_s, broadcast(self.forward_variance(t, s), x_s))
+        return DiagonalGaussian(broadcast(a_t / a_s, x_s) * x_s, broadcast(self.forward_variance(t, s), x_s))
 
-    def marginal(self, x0: Tensor, t: Time) -> Gaussian:
+    def marginal(self, x0: Tensor, t: Time) -> DiagonalGaussian:
         """q(x_t | x_0), all t steps at once, for x0 of shape (B, *)."""
         a, b = (broadcast(scale, x0) for scale in self.at(t))
-        return Gaussian(a * x0, b**2)  # (4)  q(x_t|x_0) = N(√ᾱ_t x_0, (1−ᾱ_t) I)
+        return DiagonalGaussian(a * x0, b**2)  # (4)  q(x_t|x_0) = N(√ᾱ_t x_0, (1−ᾱ_t) I)
 
     def add_noise(self, x0: Tensor, t: Time, eps: Tensor) -> Tensor:
         """x_t of shape (B, *) from clean x0 and noise eps ~ N(0, I) of the same shape."""
         a, b = (broadcast(scale, x0) for scale in self.at(t))
         return a * x0 + b * eps  # (4), drawn: x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε
 
-    def posterior(self, x0: Tensor, x_t: Tensor, t: Time, s: Time) -> Gaussian:
+    def posterior(self, x0: Tensor, x_t: Tensor, t: Time, s: Time) -> DiagonalGaussian:
         """q(x_s | x_t, x_0) for s < t: what the reverse step would be if x_0 were known."""
         (a_t, b_t), (a_s, b_s) = self.at(t), self.at(s)
         x0_weight = a_s * self.forward_variance(t, s) / b_t**2  # (7)  √ᾱ_{t−1} β_t / (1−ᾱ_t)
         xt_weight = (a_t / a_s) * b_s**2 / b_t**2  # (7)  √α_t (1−ᾱ_{t−1}) / (1−ᾱ_t)
         mean = broadcast(x0_weight, x0) * x0 + broadcast(xt_weight, x0) * x_t
-        return Gaussian(mean, broadcast(self.posterior_variance(t, s), x0))  # (6)
+        return DiagonalGaussian(mean, broadcast(self.posterior_variance(t, s), x0))  # (6)
 
 
 def broadcast(value: Scalar, like: Tensor) -> Scalar:

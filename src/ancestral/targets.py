@@ -59,8 +59,24 @@ class Target:
     name: str
     p: Callable[[Scalar, Scalar], Scalar]
     q: Callable[[Scalar, Scalar], Scalar]
-    input_scale: Callable[[Scalar, Scalar], Scalar] = lambda a, b: 1.0
-    """What x_t is multiplied by before the network sees it."""
+    input_scale: Callable[[Scalar, Scalar], Scalar] | None = None
+    """The network sees x_t times this. None: x_t itself, or `unit_scale` where the schedule's noise exceeds 1."""
+    output_scale: Callable[[Scalar, Scalar], Scalar] = lambda a, b: 1.0
+    """The network's answer times this is the estimate of the target."""
+
+    def scales(self, schedule: Schedule, t: Time) -> tuple[Scalar, Scalar]:
+        """Scales that keep what a network is given and what it answers of order 1.
+
+        Args:
+            schedule: The forward process.
+            t: One time in 1..T, or an integer tensor (B,).
+
+        Returns:
+            The factors of x_t and of the network's answer: floats for one time, float64 (B,) or floats for a tensor.
+        """
+        a, b = schedule.at(t)
+        input_scale = self.input_scale or (unit_scale if float(schedule.noise[-1]) > 1 else lambda a, b: 1.0)
+        return input_scale(a, b), self.output_scale(a, b)
 
     def from_x0_eps(self, x0: Tensor, eps: Tensor, a: Scalar, b: Scalar) -> Tensor:
         """What the network should answer, of shape (B, *): p x_0 + q ε."""
@@ -87,26 +103,31 @@ class Target:
         return Prediction(x0, eps)
 
 
-EPS = Target("eps", lambda a, b: 0.0, lambda a, b: 1.0)  # Ho et al. 2020
-X0 = Target("x0", lambda a, b: 1.0, lambda a, b: 0.0)
-V = Target("v", lambda a, b: -b, lambda a, b: a)  # Salimans and Ho 2022
-SCORE = Target("score", lambda a, b: 0.0, lambda a, b: -1 / b)  # ∇ log p_t; Song and Ermon 2019
-FLOW = Target("flow", lambda a, b: -1.0, lambda a, b: 1.0)  # the velocity ε − x_0; Lipman et al. 2023
-
 SIGMA_DATA = 0.5
-"""EDM's σ_d, the deviation that its preconditioning takes data in [−1, 1] to have."""
+"""EDM's σ_d, the standard deviation that its preconditioning assumes of data in [−1, 1]."""
 
 
-def _edm_norm(a: Scalar, b: Scalar) -> Scalar:
-    """√(b² + σ_d² a²), the deviation of x_t."""
+def unit_scale(a: Scalar, b: Scalar) -> Scalar:
+    """1/√(b² + σ_d² a²), which scales x_t to standard deviation 1: EDM's c_in."""
+    return 1 / _deviation(a, b)
+
+
+def _deviation(a: Scalar, b: Scalar) -> Scalar:
     return sqrt(b**2 + SIGMA_DATA**2 * a**2)
 
 
+EPS = Target("eps", lambda a, b: 0.0, lambda a, b: 1.0)  # Ho et al. 2020
+X0 = Target("x0", lambda a, b: 1.0, lambda a, b: 0.0)
+V = Target("v", lambda a, b: -b, lambda a, b: a)  # Salimans and Ho 2022
+SCORE = Target(  # ∇ log p_t; Song and Ermon 2019. The network's answer is divided by σ: NCSNv2's technique 3 (2020)
+    "score", lambda a, b: 0.0, lambda a, b: -1 / b, input_scale=unit_scale, output_scale=lambda a, b: 1 / b
+)
+FLOW = Target("flow", lambda a, b: -1.0, lambda a, b: 1.0)  # the velocity ε − x_0; Lipman et al. 2023
 EDM = Target(  # Karras et al. 2022, table 1: F, with c_in as the input scale; for σ_d = 1 it is −v
     "edm",
-    lambda a, b: b / (SIGMA_DATA * _edm_norm(a, b)),
-    lambda a, b: -SIGMA_DATA * a / _edm_norm(a, b),
-    input_scale=lambda a, b: 1 / _edm_norm(a, b),
+    lambda a, b: b / (SIGMA_DATA * _deviation(a, b)),
+    lambda a, b: -SIGMA_DATA * a / _deviation(a, b),
+    input_scale=unit_scale,
 )
 
 BY_NAME = {target.name: target for target in (EPS, X0, V, SCORE, FLOW, EDM)}

@@ -1,4 +1,4 @@
-"""What a run is: one frozen tree of dataclasses (`tree`), and the presets that return one (`presets`)."""
+"""What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
 from ancestral.config.presets import (
     METHODS,
@@ -14,6 +14,8 @@ from ancestral.config.presets import (
     preset,
 )
 from ancestral.config.schema import (
+    FROM_PYTHON,
+    NET_KINDS,
     POINTS,
     Config,
     CustomNetConfig,
@@ -28,7 +30,9 @@ from ancestral.config.schema import (
 )
 
 __all__ = [
+    "FROM_PYTHON",
     "METHODS",
+    "NET_KINDS",
     "PAPERS",
     "POINTS",
     "PRESETS",

@@ -5,6 +5,7 @@ its help text.
 """
 
 import dataclasses
+import difflib
 import json
 import typing
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from ancestral.errors import InputError
 
 POINTS = ("moons", "swissroll", "checkerboard")
 """The built-in data that are points in the plane."""
+FROM_PYTHON = "(given from Python)"
+"""The source of data that were given as a tensor, an array or a torch Dataset."""
 
 
 @dataclass(frozen=True)
@@ -178,13 +181,13 @@ class TrainConfig:
     """Decay of the exponential moving average of the weights, from which samples are drawn. It rises to this value, so
     short runs work too."""
     label_dropout: float = 0.1
-    """Probability that a label is dropped during training, which teaches the unconditional model that guidance needs."""
+    """Probability that a label is dropped during training, which teaches the unconditional model for guidance."""
     times: Literal["uniform", "stratified", "lognormal", "importance"] = "uniform"
-    """How the times t of a batch are drawn: uniform, stratified over the batch (less noisy), from EDM's log-normal noise
-    levels, or by importance, in proportion to recent losses."""
+    """How the times t of a batch are drawn: uniform, stratified over the batch (less noisy), from EDM's log-normal
+    noise levels, or by importance, in proportion to recent losses."""
     weighting: Literal["simple", "snr", "min-snr", "variational", "edm"] = "simple"
-    """Weight of each t in the loss: simple is 1 on the network's error; the others weight the error of x_0, whatever the
-    target."""
+    """Weight of each t in the loss: simple is 1 on the network's error; the others weight the error of x_0, whatever
+    the target."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32."""
     seed: int = 0
@@ -270,6 +273,31 @@ class Config:
         _check_share("label_dropout", train.label_dropout)
         self.net.check()
         return self
+
+    def with_settings(self, **settings: Any) -> "Config":
+        """Return the config with other values for some settings, each by its own name, whatever its section.
+
+        Args:
+            settings: For example steps=200, width=64, schedule="cosine" or sampler="heun".
+
+        Raises:
+            InputError: If there is no such setting, or it cannot have this value.
+        """
+        sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "preset"}
+        known = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
+        changes: dict[str, dict[str, Any]] = {}
+        for name, value in settings.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+                raise InputError(f"there is no setting {name!r}; did you mean {near}?")
+            hint = typing.get_type_hints(type(sections[known[name]]))[name]
+            value = tuple(value) if isinstance(value, list) else value
+            if not _fits(value, hint):
+                raise InputError(f"{name} cannot be {value!r}; see ancestral train --help")
+            changes.setdefault(known[name], {})[name] = value
+        return dataclasses.replace(
+            self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
+        )
 
     def to_json(self) -> str:
         """Write the config as JSON text."""

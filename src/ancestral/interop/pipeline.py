@@ -103,7 +103,7 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
     state = weights.from_diffusers(plan, tensors)
     net = build_net(config, shape, 0)
     net.load_state_dict(state)
-    model = Model(Diffusion(net, schedule, target), config, DataSpec(shape, IMAGES), step=0)
+    model = Model(Diffusion(net, schedule, target), DataSpec(shape, IMAGES), config)
     return model, _remarks(scheduler_config)
 
 

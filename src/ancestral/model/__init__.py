@@ -4,4 +4,16 @@ from ancestral.model.building import NetSource, OwnParts, build, sampler_for
 from ancestral.model.model_file import FILE_NAME, describe, find, load, metadata_of, save
 from ancestral.model.trained_model import Model
 
-__all__ = ["FILE_NAME", "Model", "NetSource", "OwnParts", "build", "describe", "find", "load", "metadata_of", "sampler_for", "save"]
+__all__ = [
+    "FILE_NAME",
+    "Model",
+    "NetSource",
+    "OwnParts",
+    "build",
+    "describe",
+    "find",
+    "load",
+    "metadata_of",
+    "sampler_for",
+    "save",
+]

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -39,10 +40,10 @@ class OwnParts:
         if self.schedule is not None:
             process = dataclasses.replace(process, schedule="custom", timesteps=self.schedule.steps)
         if self.target is not None:
-            known = targets.BY_NAME.get(self.target.name) is self.target
-            process = dataclasses.replace(process, target=self.target.name if known else "custom")
+            known: Any = self.target.name if targets.BY_NAME.get(self.target.name) is self.target else "custom"
+            process = dataclasses.replace(process, target=known)
         if self.net is not None:
-            net = CustomNetConfig(self.net if isinstance(self.net, str) else "")
+            net = CustomNetConfig(function=self.net if isinstance(self.net, str) else "")
         return dataclasses.replace(config, process=process, net=net)
 
 

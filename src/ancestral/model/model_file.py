@@ -5,14 +5,12 @@ version. Code is never stored and never run: a network of your own, a target of 
 to be given again when the model is loaded, and the file says so.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ancestral import __version__, hub, schedules, storage, targets
 from ancestral.config import Config

@@ -1,4 +1,4 @@
-"""A denoiser with what is needed to sample from it: a description of the data, and the config that it was trained by."""
+"""A denoiser with what is needed to sample from it: a description of the data, and the config of its training."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -69,7 +69,7 @@ class DivergenceGuard:
 
 
 def describe(step: int, t: Tensor, losses: Tensor, items: Sequence[int], layer: str, T: int) -> str:
-    """Describe a bad step in one line: at which times, in which layer and with which items of the data it went wrong."""
+    """Describe a bad step in one line: its times, its layer, and its items of the data."""
     bad = ~losses.isfinite()
     loss = losses.mean().item()
     chosen = bad if bool(bad.any()) else losses >= losses.max()

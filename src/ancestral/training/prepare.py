@@ -19,9 +19,7 @@ def spec_of(data: Data, config: Config, net: NetSource | None) -> DataSpec:
     """Describe the data to a model that is trained on it by this config, without classes where it takes none."""
     if isinstance(data, Dataset) and not len(data):
         raise InputError(f"{data.name} holds no items to train on")
-    conditional = config.data.class_labels and not (
-        isinstance(net, nn.Module) and "labels" not in nets.conditions(net)
-    )
+    conditional = config.data.class_labels and not (isinstance(net, nn.Module) and "labels" not in nets.conditions(net))
     return DataSpec(data.shape, data.codec, data.classes if conditional else (), data.mean)
 
 

@@ -1,4 +1,4 @@
-"""All that a training is made of, as tensors by name, and back: for one process or many, copied or shared out."""
+"""The state of a training run as tensors by name, and back: for one process or many, replicated or sharded."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,51 +13,56 @@ ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 """What Adam keeps of each parameter."""
 
 
-def gather(engine: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer) -> dict[str, Tensor]:
-    """Weights, average and Adam's moments by parameter name, whole, on the CPU, in memory of their own.
-
-    All processes take part; what they get is the same.
-    """
+def collect(distributed: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer) -> dict[str, Tensor]:
+    """Copy weights, average and Adam's moments to the CPU, by parameter name. All processes take part."""
     tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
     for (name, parameter), average in zip(net.named_parameters(), ema.weights, strict=True):
         tensors[f"ema.{name}"] = average
         tensors |= {f"adam.{key}.{name}": optimiser.state[parameter][key] for key in optimiser.state[parameter]}
-    return {name: copied(engine.full(value)) for name, value in tensors.items()}
+    return {name: _copied(distributed.full(value)) for name, value in tensors.items()}
 
 
-def scatter(tensors: Mapping[str, Tensor], engine: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer) -> None:
-    """Take up what `gather` gave. Raises KeyError, RuntimeError or ValueError where it is of another network."""
+def restore(
+    tensors: Mapping[str, Tensor], distributed: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer
+) -> None:
+    """Take up what `collect` returned.
+
+    Raises:
+        KeyError, RuntimeError, ValueError: If it is of another network.
+    """
     own = net.state_dict()
     saved = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
-    if own.keys() != saved.keys():
+    old = own.keys() != saved.keys() and all(name.startswith("net.") for name in saved)
+    prefix = "net." if old else ""  # versions before 0.2 wrapped some networks in one that scaled
+    if own.keys() != {name.removeprefix(prefix) for name in saved}:
         raise KeyError("the network has other weights")
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in own.items():
-        value.copy_(engine.like(value, _fitting(saved[name], value)))
+        value.copy_(distributed.like(value, _same_shape(saved[prefix + name], value)))
     for number, (name, parameter) in enumerate(net.named_parameters()):
-        ema.weights[number].copy_(engine.like(parameter, _fitting(tensors[f"ema.{name}"], parameter)))
-        if f"adam.step.{name}" in tensors:
-            moments = {key: tensors[f"adam.{key}.{name}"] for key in ADAM_STATE}
+        average = _same_shape(tensors[f"ema.{prefix}{name}"], parameter)
+        ema.weights[number].copy_(distributed.like(parameter, average))
+        if f"adam.step.{prefix}{name}" in tensors:
+            moments = {key: tensors[f"adam.{key}.{prefix}{name}"] for key in ADAM_STATE}
             state[number] = {
-                key: engine.like(parameter, _fitting(value, parameter)) if value.ndim else value.clone()
+                key: distributed.like(parameter, _same_shape(value, parameter)) if value.ndim else value.clone()
                 for key, value in moments.items()
             }
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
-def averaged(engine: Distributed, net: nn.Module, ema: EMA) -> Iterator[tuple[str, Tensor]]:
-    """The averaged weights by parameter name, whole. All processes take part."""
+def averaged(distributed: Distributed, net: nn.Module, ema: EMA) -> Iterator[tuple[str, Tensor]]:
+    """Yield the averaged weights by parameter name, gathered. All processes take part."""
     for (name, _), weight in zip(net.named_parameters(), ema.weights, strict=True):
-        yield name, engine.full(weight)
+        yield name, distributed.full(weight)
 
 
-def copied(tensor: Tensor) -> Tensor:
+def _copied(tensor: Tensor) -> Tensor:
     """The tensor on the CPU, in memory of its own: training goes on while it is written."""
-    tensor = tensor.detach()
-    return tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
-def _fitting(saved: Tensor, own: Tensor) -> Tensor:
+def _same_shape(saved: Tensor, own: Tensor) -> Tensor:
     if saved.shape != own.shape:
         raise ValueError("a weight has another shape")
     return saved

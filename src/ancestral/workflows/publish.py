@@ -1,10 +1,12 @@
 """A model and what was measured of it, handed on: its card, and the Hugging Face Hub."""
 
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 from ancestral import hub, storage
-from ancestral.model import FILE_NAME, Model
+from ancestral.events import Event, Message, Wrote
+from ancestral.model import FILE_NAME, Model, load
 from ancestral.render import card
 
 
@@ -42,5 +44,25 @@ def _card(model: Model, address: str) -> str:
 
 def card_facts(model: Model, name: str, place: str = card.FOLDER) -> card.About:
     """Collect what a model card says of a model called `name` that can be loaded from `place`."""
-    facts, parameters = model.spec, sum(parameter.numel() for parameter in model.denoiser.parameters())
+    facts, parameters = model.spec, model.parameters
     return card.About(name, place, model.config, facts.shape, facts.classes, model.step, model.version, parameters)
+
+
+def update_card(
+    path: Path | str, place: str = card.FOLDER, evaluation: Path | None = None
+) -> Generator[Event, None, None]:
+    """Write the model card of a run, with what was measured of its present model; a card of the user's own stays.
+
+    Args:
+        path: The model file.
+        place: From where the model can be loaded: hf://user/repo, or FOLDER.
+        evaluation: The folder of its evaluation; None is beside the model file.
+    """
+    model = load(path, "cpu")
+    assert model.file is not None
+    folder = model.file.parent
+    found = card.read(evaluation or folder / "evaluation", storage.sha256(model.file))
+    if card.write(folder, card.card(card_facts(model, folder.absolute().name, place), found)):
+        yield Wrote(folder / card.NAME)
+    else:
+        yield Message(f"{folder / card.NAME} is left as it is, since it is your own; move it away for a new one")

@@ -1,57 +1,67 @@
-"""report.html, kept up to date while a run goes on, as long as that costs next to nothing."""
+"""The report of a training run, kept up to date while it costs next to nothing."""
 
 import math
 import shlex
 import sys
 import time
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ancestral import doctor, render
+from ancestral.data import sample
+from ancestral.data.arrays import NAMES
+from ancestral.doctor.findings import of_classes, of_training, of_values
+from ancestral.doctor.page import value_rows
+from ancestral.doctor.values import balance
+from ancestral.render import About, DataFacts
+from ancestral.render.card import TARGETS
+from ancestral.training import RunFolder, Trainer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ancestral.render import About, DataFacts
-    from ancestral.training import RunFolder, Trainer
-
-MOST_SECONDS = 0.5
-"""A page that takes longer is only written when a training ends."""
+MAX_SECONDS = 0.5
+"""A report that takes longer is written only at the end of training."""
 EXAMINED = 2**24
-"""Numbers of the data that are looked at; of more data, evenly chosen items."""
+"""Number of values of the data that are examined; of larger data, evenly spaced items."""
 SHOWN, HEIGHT = 32, 160
-"""Items of the data that are shown, and pixels of their grid's height. Of points 1,000 are."""
+"""Number of items of the data that are shown, and the height of their grid in pixels. Of points 1,000 are shown."""
 
 
-class Page:
-    """The page of a run; for the process that writes."""
+class RunReport:
+    """The report of a run, for the process that writes it."""
 
-    def __init__(self, trainer: "Trainer", folder: "RunFolder") -> None:
+    def __init__(self, trainer: Trainer, folder: RunFolder) -> None:
         self.trainer, self.folder = trainer, folder
         self.seconds = 0.0
-        """What the last page cost."""
+        """Seconds that the last report took."""
         self._failed = False
 
     def write(self, film: "Image | None" = None, last: bool = False) -> str | None:
-        """Write it as things are; where that takes long, only the `last`. A line on what went wrong, the first time."""
-        if self.seconds > MOST_SECONDS and not last:
-            return None
-        from ancestral.render import write_page
+        """Write the report as things are; if that takes long, only the `last` one.
 
+        Returns:
+            A line on what went wrong, the first time.
+        """
+        if self.seconds > MAX_SECONDS and not last:
+            return None
         try:
             about = self._about()
             began = time.monotonic()
-            write_page(self.folder.path, about, film)
+            render.write_page(self.folder.path, about, film)
             self.seconds = time.monotonic() - began
-        except Exception as error:  # no training is worth less than its page: a full disk, a damaged log, whatever
+        except Exception as error:  # a full disk, a damaged log: nothing here is worth the training run
             first, self._failed = not self._failed, True
             return f"could not write the report: {error}; training goes on" if first else None
         return None
 
-    def _about(self) -> "About":
+    def _about(self) -> About:
         """What the folder does not tell."""
-        from ancestral.render import About, environment
-
-        trainer, engine = self.trainer, self.trainer.engine
-        command = shlex.join(["ancestral", *sys.argv[1:]])
+        trainer, distributed = self.trainer, self.trainer.distributed
+        started = Path(sys.argv[0]).stem
+        command = shlex.join(["ancestral", *sys.argv[1:]]) if started in ("ancestral", "__main__") else "from Python"
+        environment = render.environment(distributed.device, distributed.dtype, distributed.world)
         return About(
             step=trainer.step,
             steps=trainer.config.train.steps,
@@ -59,50 +69,39 @@ class Page:
             seconds=self.folder.seconds(),
             parameters=sum(parameter.numel() for parameter in trainer.parameters),
             data=self._data,
-            environment=environment(engine.device, engine.dtype, engine.world) | {"command": command},
+            environment=environment | {"command": command},
         )
 
     @cached_property
-    def _data(self) -> "DataFacts":
-        from ancestral.data import Streamed, sample
-        from ancestral.doctor import summary
-        from ancestral.doctor.findings import of_classes, of_training, of_values
-        from ancestral.doctor.page import value_rows
-        from ancestral.doctor.values import balance
-        from ancestral.render import DataFacts, picture
-
+    def _data(self) -> DataFacts:
         data, points = self.trainer.dataset, len(self.trainer.dataset.shape) == 1
-        count = None if isinstance(data, Streamed) else len(data)
         some = sample(data, max(1, EXAMINED // math.prod(data.shape)))
-        values = summary(some).values
-        classes = {} if isinstance(data, Streamed) else balance(data.labels, data.classes)
-        found = [*of_classes(classes), *of_values(values)]
-        found += [] if count is None else of_training(count, self.trainer.config, None)
-        rows = {"items": f"{'a stream' if count is None else f'{count:,}'} of {'x'.join(map(str, data.shape))}"}
-        rows |= {"examined": f"{len(some):,} of them"} if len(some) != count else {}
+        values = doctor.summary(some).values
+        classes = balance(data.labels, data.classes)
+        found = [*of_classes(classes), *of_values(values), *of_training(len(data), self.trainer.config, None)]
+        rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
+        rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
         shown = sample(some, 1000 if points else SHOWN).items
         return DataFacts(
             data.name,
             rows | dict(value_rows(values)),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],
-            picture(shown, columns=16, height=HEIGHT, limits=self.trainer.spec.codec.limits),
+            render.picture(shown, columns=16, height=HEIGHT, limits=self.trainer.spec.codec.limits),
         )
 
 
-def sentence(trainer: "Trainer") -> str:
-    """What is trained here, to one who has not seen the command."""
-    from ancestral.data.arrays import NAMES
-    from ancestral.render.card import TARGETS
-
-    config, facts = trainer.config, trainer.spec
+def sentence(trainer: Trainer) -> str:
+    """Describe the run in a sentence, to a reader who has not seen the command."""
+    config, spec = trainer.config, trainer.spec
     process, train = config.process, config.train
-    what = NAMES.get(len(facts.shape) - 1, "points")
-    net = "An MLP" if len(facts.shape) == 1 else "A U-Net"
-    target = TARGETS[process.target]
-    by_class = f", in {len(facts.classes)} classes" if facts.classes else ""
+    kind = NAMES.get(len(spec.shape) - 1, "points")
+    net = {"unet": "A U-Net", "mlp": "An MLP"}.get(config.net.kind, "A network of its own")
+    net = "An MLP" if len(spec.shape) == 1 and config.net.kind == "unet" else net
+    target = TARGETS.get(process.target, "a target of its own")
+    by_class = f", in {len(spec.classes)} classes" if spec.classes else ""
     return (
-        f"{net} that turns noise into {what} like those of {trainer.dataset.name}{by_class}: it predicts {target} at "
+        f"{net} that turns noise into {kind} like those of {trainer.dataset.name}{by_class}: it predicts {target} at "
         f"{process.timesteps:,} noise levels of the {process.schedule} schedule, and learns from {train.batch_size:,} "
         "items a step."
     )
