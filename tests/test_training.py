@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-import ancestral
 from ancestral import config as configs
-from ancestral import data, storage
+from ancestral import data, nets, storage
 from ancestral.config import Config
 from ancestral.data import stream
 from ancestral.errors import InputError
@@ -92,7 +91,7 @@ def test_cifar10_preset_is_the_papers():
     assert (c.train.steps, c.train.batch_size, c.train.lr, c.train.warmup) == (800_000, 128, 2e-4, 5000)
     assert (c.train.clip_norm, c.train.ema, c.train.decay, c.data.flip) == (1.0, 0.9999, "none", True)
     with torch.device("meta"):
-        net = ancestral.model.build_net(c, (3, 32, 32), 0)
+        net = nets.build(shape=(3, 32, 32), **dataclasses.asdict(c.net))
     assert sum(p.numel() for p in net.parameters()) == 35_746_307
 
 
@@ -261,7 +260,7 @@ def test_the_log_forgets_what_will_be_written_again(tmp_path):
 
 
 def progress(step, loss):
-    return Progress(step, 1000, loss, (loss,) * 8, 1e-3, 1.0, 99.0, 1.0, 1.0, False)
+    return Progress(step, 1000, loss, (loss,) * 8, 1e-3, 1.0, 99.0, 1.0, 1.0, False, 1000, 2**30)
 
 
 # -- precision, data, config ------------------------------------------------------------------------------------------
