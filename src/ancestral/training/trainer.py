@@ -208,7 +208,7 @@ class Trainer:
         table = []
         for start in range(0, count, self.micro):
             part = slice(start, start + self.micro)
-            some = {name: value[part] for name, value in condition.items()}
+            some: dict[str, Any] = {name: value[part] for name, value in condition.items()}
             with self.engine.accumulating(net, last=start + self.micro >= count):
                 with self.engine.autocast():
                     t, losses = self.objective.losses(
