@@ -24,7 +24,7 @@ from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.reverse import check_variance, prior
 from ancestral.samplers import DDPM, Sampler, Step
 from ancestral.schedules import Schedule
-from ancestral.targets import Denoiser, Target
+from ancestral.targets import Denoiser
 
 FILE_NAME = "model.safetensors"
 FORMAT = "ancestral-1"
