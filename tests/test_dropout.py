@@ -6,7 +6,7 @@ from torch import nn
 
 from ancestral import Diffusion, nets, randomness, schedules
 from ancestral.errors import InputError
-from ancestral.nets.dropout import Dropout, number_dropouts
+from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.randomness import Stream
 
 
