@@ -210,10 +210,7 @@ def sampler_for(denoiser: Diffusion, name: str, **options: object) -> Sampler:
     Raises InputError for what this denoiser cannot be sampled with, before any work is done.
     """
     schedule = denoiser.schedule
-    sampler = samplers.from_name(name, **options)
-    usual = "steps=" not in name and options.get("steps") is None
-    if usual and (sampler.steps or 0) > schedule.steps:
-        sampler = samplers.from_name(name, **{**options, "steps": schedule.steps})
+    sampler = samplers.from_name(name, max_steps=schedule.steps, **options)
     sampler.times(schedule)
     if isinstance(sampler, DDPM):
         check_variance(sampler.variance, denoiser.learned_variance)

@@ -20,7 +20,7 @@ from ancestral import randomness
 from ancestral.errors import whole
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
-from ancestral.samplers.loop import Spacing, spaced
+from ancestral.samplers.loop import Spacing, spaced_times
 from ancestral.schedules import Schedule, check_floats
 from ancestral.targets import X0, Denoiser, Prediction
 
@@ -52,7 +52,7 @@ def integrate(
         probes: 0 for the exact divergence, at as many backward passes as x has elements, or the number of random signs
             of Hutchinson's estimate, which is unbiased.
         seed: The seed of the signs, which follow from (seed, index).
-        spacing: How the times are spaced; "leading" ends below T.
+        spacing: How the times are spaced_times; "leading" ends below T.
         indices: The numbers of the data within the seed, 0..N−1 unless given.
         condition: Passed on to the denoiser.
 
@@ -60,7 +60,7 @@ def integrate(
         The state at t = 0 and after each step.
 
     Raises:
-        InputError: If x0 is not of floats, `probes` is negative, or the times cannot be used (see `spaced`).
+        InputError: If x0 is not of floats, `probes` is negative, or the times cannot be used (see `spaced_times`).
     """
     check_floats(x0)
     schedule = denoiser.schedule
@@ -87,7 +87,7 @@ def integrate(
 
     x, total = x0, x0.new_zeros(len(x0))
     yield OdeState(0, x, total)
-    for s, t in pairwise(reversed(spaced(schedule, steps, spacing))):
+    for s, t in pairwise(reversed(spaced_times(schedule, steps, spacing))):
         da, db = (late - early for late, early in zip(schedule.at(t), schedule.at(s), strict=True))
         (x0_s, eps_s), div_x0_s, div_eps_s = ask(x, s)
         (x0_t, eps_t), div_x0_t, div_eps_t = ask(x + da * x0_s + db * eps_s, t)
