@@ -1,7 +1,7 @@
 """The U-Net of the DDPM paper (Ho, Jain and Abbeel 2020, appendix B), with the authors' wiring and initialisation.
 
-With its defaults it is the CIFAR-10 network of 35,746,307 parameters. Beyond the paper it takes class labels, any height
-and width (padded inside, cropped at the end), any number of channels, signals and volumes beside images, and a
+With its defaults it is the CIFAR-10 network of 35,746,307 parameters. Beyond the paper it takes class labels, any
+height and width (padded inside, cropped at the end), any number of channels, signals and volumes beside images, and a
 space-to-depth stem: `patch=2` folds each 2×2 block of pixels into channels, so that a small network on small images
 spends its time in fewer, wider convolutions.
 """

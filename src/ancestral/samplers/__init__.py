@@ -49,8 +49,9 @@ BY_NAME: dict[str, Sampler] = {
     "langevin": Langevin(steps_per_level=5, steps=100, clip=1.0),
     "pc": PredictorCorrector(),
 }
-"""Each name with its default settings. All clip, since data lies in [−1, 1]: unclipped, a network that predicts ε has to
-divide by a_T, which ruins its images."""
+"""Each name with its default settings. All clip, since data lies in [−1, 1]: without, x̂_0 of a network that predicts ε
+is divided by a_T, which ruins its images.
+"""
 
 
 def from_name(name: str, max_steps: int | None = None, **options: Any) -> Sampler:

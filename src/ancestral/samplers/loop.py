@@ -237,7 +237,7 @@ def spaced_times(schedule: Schedule, steps: int | None, spacing: Spacing) -> lis
 
 
 def _even_times(curve: Tensor, count: int) -> list[int]:
-    """The `count` times whose values on the rising curve of t = 1..T are nearest to evenly spaced ones, falling, then 0.
+    """The `count` times whose values on the rising curve of t = 1..T are nearest to even spacing, falling, then 0.
 
     Where no signal is left the curve is infinite: that time comes first, and the others share the finite part.
     """

@@ -26,8 +26,8 @@ class UniPC(Sampler):
     """The predictor is DPM-Solver++ 2M. The corrector repeats the last step, with the estimate at its end too.
 
     References:
-        Zhao et al., *UniPC: a unified predictor-corrector framework for fast sampling of diffusion models* (2023), order
-        2 with B₂(h) and data prediction.
+        Zhao et al., *UniPC: a unified predictor-corrector framework for fast sampling of diffusion models* (2023), for
+        order 2 with B₂(h) and data prediction.
     """
 
     steps: int | None = 20
@@ -53,7 +53,7 @@ def _step(schedule: Schedule, t: int, s: int, x: Tensor, x0: Tensor) -> Tensor:
 
 
 def _corrected(schedule: Schedule, previous: PreviousStep, s: int, x0_s: Tensor) -> Tensor:
-    """The constant x̂_0 that makes the step previous.t → s as good as the estimates before, at and after previous.t allow.
+    """The constant x̂_0 for the step previous.t → s, from the estimates before, at and after previous.t.
 
     It is x̂_0 + ρ₁ D₁ + ρ₂ D₂ with D₁ = (x̂_before − x̂)/r, D₂ = x̂_s − x̂ and weights ρ by which the first moments of the
     integral are exact: ρ₁ + ρ₂ = φ₂/B, r ρ₁ + ρ₂ = 2 φ₃/B (their eq. 12, with B = e^−h − 1 and r = −h_before/h).
