@@ -170,7 +170,7 @@ def test_the_exact_denoiser_of_one_image_pays_only_for_the_variances():
         [LINEAR.posterior_variance(t, t - 1) / LINEAR.beta[t].item() for t in range(2, 1001)], dtype=F64
     )
     cost = 0.5 * (ratio - 1 - ratio.log()) / math.log(2)
-    torch.testing.assert_close(large.L_t[0], step_bits, rtol=1e-9, atol=1e-13)
+    torch.testing.assert_close(large.L_t[0], cost, rtol=1e-9, atol=1e-13)
 
 
 def test_the_bound_is_above_the_entropy_and_nears_it_with_the_large_variance():

@@ -104,7 +104,7 @@ def test_passes_are_counted(monkeypatch, sampler, passes):
     predict = denoiser.predict
     monkeypatch.setattr(denoiser, "predict", lambda x_t, t: asked.append(t) or predict(x_t, t))
     sampler.sample(denoiser, torch.randn(3, 2))
-    assert len(asked) == sampler.passes(denoiser.schedule) == passes
+    assert len(asked) == sampler.nfe(denoiser.schedule) == passes
 
 
 def test_the_distance_is_that_of_the_shadows():

@@ -619,7 +619,7 @@ def test_passes_are_those_of_a_samplers_own_times():
         def times(self, schedule):
             return [schedule.steps, schedule.steps // 2, 0]
 
-    assert Two(steps=50).passes(schedules.linear()) == 2
+    assert Two(steps=50).nfe(schedules.linear()) == 2
 
 
 def test_options_that_are_no_numbers_are_refused():

@@ -113,7 +113,7 @@ class Diffusion(nn.Module):
         """Evaluate the network on x_t made of clean samples x0 and noise eps, each (B, *), for an objective."""
         x_t = self.add_noise(x0, t, eps)
         answer, variance_fraction = self._split(self.output(x_t, t, **condition), x_t)
-        return ForwardPass(self.schedule, self.target, x0, eps, t, x_t, answer, variance_fraction)
+        return ForwardPass(self, x0, eps, t, x_t, answer, variance_fraction, condition)
 
     def errors(self, x0: Tensor, t: Time, eps: Tensor, **condition: Tensor) -> Tensor:
         """Loss of each sample, (B,), at given times t and with given noise eps: L_simple, or L_hybrid with a learned
@@ -148,24 +148,20 @@ class Diffusion(nn.Module):
         objective = objective or self._objective()
         return objective.losses(self, x0, step=step, seed=seed, indices=indices, **condition)
 
-    def loss(
-        self,
-        x0: Tensor,
-        *,
-        step: int,
-        seed: int = 0,
-        indices: Sequence[int] | None = None,
-        objective: Objective | None = None,
-        **condition: Any,
-    ) -> Tensor:
-        """Compute the mean of `losses`, a scalar, which has the same arguments.
+    def loss(self, x0: Tensor, *, step: int, **options: Any) -> Tensor:
+        """Compute the mean loss of a batch, a scalar.
+
+        Args:
+            x0: Clean samples in [−1, 1], (B, *), at least one.
+            step: The training step, which a training loop counts up; see `losses`.
+            options: Those of `losses`: seed, indices, objective, and what the network is conditioned on.
 
         Raises:
             InputError: If there are no samples, or they are not floats.
         """
         if not len(x0):
             raise InputError("the loss of no images is not defined: x0 needs at least one")
-        return self.losses(x0, step=step, seed=seed, indices=indices, objective=objective, **condition)[1].mean()
+        return self.losses(x0, step=step, **options)[1].mean()
 
-    def _objective(self) -> objectives.Denoising:
+    def _objective(self) -> Objective:
         return objectives.build(self.schedule, self.target, learned_variance=self.learned_variance)

@@ -57,7 +57,7 @@ class Study:
             if steps > self.model.denoiser.schedule.steps:
                 return
             sampler = self.model.sampler(steps=steps)
-            if steps > self.own and sampler.passes(self.model.denoiser.schedule) > MOST:
+            if steps > self.own and sampler.nfe(self.model.denoiser.schedule) > MOST:
                 return
             yield steps, sampler
 
@@ -72,7 +72,7 @@ class Study:
                     self.paths.append((step.t, step.x[:PATHS].cpu()))
                 yield step
             cloud = self.model.spec.codec.decode(step.x).cpu()
-            self.measures.append(Measure(steps, sampler.passes(denoiser.schedule), distance(cloud, self.held_out)))
+            self.measures.append(Measure(steps, sampler.nfe(denoiser.schedule), distance(cloud, self.held_out)))
             if steps == self.own:
                 self.cloud = cloud
 

@@ -121,7 +121,7 @@ def complete(options: Options, model: "Model") -> Options:
     """The options with every None that this model decides replaced."""
     from ancestral.data import TESTED
     from ancestral.evaluation.study import DRAW
-    from ancestral.samplers.loop import spaced
+    from ancestral.samplers.loop import spaced_times
 
     if not options.samples and not options.likelihood:
         options = dataclasses.replace(options, samples=True, likelihood=True)
@@ -132,7 +132,7 @@ def complete(options: Options, model: "Model") -> Options:
         raise InputError(f"points and floats have no grey levels to decode; leave --decoder {options.decoder} out")
     source = options.data if options.data is not None else model.config.data.source
     steps = options.ode_steps if options.ode_steps is not None else min(schedule.steps, ODE_STEPS)
-    spaced(schedule, steps, "logsnr")  # refuses a number that does not fit
+    spaced_times(schedule, steps, "logsnr")  # refuses a number that does not fit
     usual: dict[str, Any] = {
         "data": source,
         "split": "test" if source in TESTED else "train",

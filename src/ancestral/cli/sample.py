@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
     from ancestral import render, samplers
     from ancestral.data.statistics import channel_mean
 
-    settings = {"steps": options.steps, "eta": options.eta, "variance": options.variance}
+    settings: dict[str, Any] = {"steps": options.steps, "eta": options.eta, "variance": options.variance}
     if options.sampler:  # a misspelt one is refused before the model is read
         samplers.from_name(options.sampler, **settings)
     model = models.load(options.run, options.device)

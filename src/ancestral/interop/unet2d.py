@@ -9,8 +9,7 @@ from torch import nn
 from ancestral.config import UNetConfig
 from ancestral.errors import InputError
 from ancestral.nets import UNet
-from ancestral.nets.layers import SelfAttention, Stage
-from ancestral.nets.unet import NOUNS
+from ancestral.nets.unet import NOUNS, SelfAttention, Stage
 
 DEFAULTS: dict[str, Any] = {
     "sample_size": None,

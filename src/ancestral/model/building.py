@@ -116,10 +116,7 @@ def sampler_for(denoiser: Denoiser, name: str, **options: object) -> Sampler:
         InputError: If this denoiser cannot be sampled with it.
     """
     schedule = denoiser.schedule
-    sampler = samplers.from_name(name, **options)
-    default = "steps=" not in name and options.get("steps") is None
-    if default and (sampler.steps or 0) > schedule.steps:
-        sampler = samplers.from_name(name, **{**options, "steps": schedule.steps})
+    sampler = samplers.from_name(name, max_steps=schedule.steps, **options)
     sampler.times(schedule)
     if isinstance(sampler, DDPM):
         check_variance(sampler.variance, getattr(denoiser, "learned_variance", False))

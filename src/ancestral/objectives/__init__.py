@@ -4,48 +4,13 @@
 forward pass of the network. A time distribution says how t is drawn. `build` makes the objective that a config names.
 """
 
-from ancestral.objectives.objective import (
-    Clipped,
-    Denoising,
-    ForwardPass,
-    Hybrid,
-    Objective,
-    TrainableDenoiser,
-    Weighted,
-)
-from ancestral.objectives.times import (
-    ImportanceTimes,
-    LogNormalTimes,
-    StratifiedTimes,
-    TimeDistribution,
-    TimesName,
-    UniformTimes,
-    time_distribution,
-)
-from ancestral.objectives.weightings import WeightingName, loss_weights, x0_weights
+from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted
+from ancestral.objectives.times import TimeDistribution, TimesName, time_distribution
+from ancestral.objectives.weightings import WeightingName, loss_weights
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
-__all__ = [
-    "Clipped",
-    "Denoising",
-    "ForwardPass",
-    "Hybrid",
-    "ImportanceTimes",
-    "LogNormalTimes",
-    "Objective",
-    "StratifiedTimes",
-    "TimeDistribution",
-    "TimesName",
-    "TrainableDenoiser",
-    "UniformTimes",
-    "Weighted",
-    "WeightingName",
-    "build",
-    "loss_weights",
-    "time_distribution",
-    "x0_weights",
-]
+__all__ = ["Clipped", "Denoising", "ForwardPass", "Hybrid", "Objective", "TimeDistribution", "Weighted", "build"]
 
 
 def build(
@@ -55,7 +20,7 @@ def build(
     weighting: WeightingName = "simple",
     clip: bool = False,
     learned_variance: bool = False,
-) -> Denoising:
+) -> Objective:
     """Build the objective that a config names.
 
     Args:
@@ -69,7 +34,7 @@ def build(
     Raises:
         InputError: For an unknown name, and a weighting that is not defined for the schedule and the target.
     """
-    objective = Denoising(time_distribution(times, schedule))
+    objective: Objective = Denoising(time_distribution(times, schedule))
     if clip:
         objective = Clipped(objective)
     if weighting != "simple":

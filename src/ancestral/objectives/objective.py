@@ -1,7 +1,7 @@
-"""The objectives themselves: losses of a batch at a training step, as functions of (seed, step, position)."""
+"""The objectives: losses of a batch at a training step, as functions of (seed, step, position)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from ancestral import randomness, reverse
 from ancestral.objectives.times import TimeDistribution
 from ancestral.randomness import Stream
-from ancestral.schedules import Schedule, Time
+from ancestral.schedules import Time
 from ancestral.targets import Denoiser, Prediction, Target
 
 
@@ -19,39 +19,38 @@ class ForwardPass:
     """A noisy batch and the network's answer to it, computed once and read by every part of a loss.
 
     Attributes:
-        schedule: The forward process.
-        target: What the network predicts.
+        denoiser: The denoiser in training.
         x0: Clean samples, (B, *).
         eps: The noise ε, (B, *).
         t: Times in 1..T, one or (B,).
         x_t: Noisy samples, (B, *).
         answer: The network's estimate of the target, (B, *).
         variance_fraction: The learned variance between β̃ (0) and β (1), (B, *), or None.
+        condition: What the network is conditioned on.
+        averaged: The denoiser with the averaged weights, where the caller of the objective gave one.
     """
 
-    schedule: Schedule
-    target: Target
+    denoiser: "TrainableDenoiser"
     x0: Tensor
     eps: Tensor
     t: Time
     x_t: Tensor
     answer: Tensor
-    variance_fraction: Tensor | None = None
-
-    @property
-    def truth(self) -> Tensor:
-        """The value of the target, (B, *)."""
-        return self.target.from_x0_eps(self.x0, self.eps, *self.schedule.at(self.t))
+    variance_fraction: Tensor | None
+    condition: Mapping[str, Tensor]
+    averaged: Denoiser | None = None
 
     @property
     def detached_prediction(self) -> Prediction:
         """x̂_0 and ε̂ without a gradient; the variance fraction keeps its gradient."""
-        x0, eps = self.target.solve(self.x_t, self.answer.detach(), *self.schedule.at(self.t))
+        x0, eps = self.denoiser.target.solve(self.x_t, self.answer.detach(), *self.denoiser.schedule.at(self.t))
         return Prediction(x0, eps, self.variance_fraction)
 
 
 class TrainableDenoiser(Denoiser, Protocol):
-    """A denoiser whose forward pass keeps what a loss needs; `Diffusion` is one."""
+    """A denoiser that a loss can be computed of; `Diffusion` is one."""
+
+    target: Target
 
     def forward_pass(self, x0: Tensor, t: Time, eps: Tensor, **condition: Tensor) -> ForwardPass:
         """Evaluate the network on x_t made of x0 and eps, each (B, *)."""
@@ -59,15 +58,22 @@ class TrainableDenoiser(Denoiser, Protocol):
 
 
 class Objective(ABC):
-    """What training minimises: the mean of the losses of a batch.
+    """What training minimises: the mean of the losses of a batch. A subclass defines `errors`.
 
-    An objective without anything to learn of its own needs `losses` alone.
+    Args:
+        times: The distribution of t.
     """
 
     reads_average = False
     """Whether `losses` reads `averaged`, the denoiser with the averaged weights."""
 
+    def __init__(self, times: TimeDistribution) -> None:
+        self.times = times
+
     @abstractmethod
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """Compute the loss of each sample at its time, (B,), given the forward pass of the network."""
+
     def losses(
         self,
         denoiser: TrainableDenoiser,
@@ -79,12 +85,12 @@ class Objective(ABC):
         averaged: Denoiser | None = None,
         **condition: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Compute the loss of each sample of a batch.
+        """Compute the loss of each sample, at a random time t and with random noise ε.
 
         Args:
             denoiser: The denoiser in training.
             x0: Clean samples in [−1, 1], (B, *).
-            step: The training step. Random numbers are functions of (seed, step, index) alone.
+            step: The training step. t and ε are functions of (seed, step, index).
             seed: The seed of the training run.
             indices: The samples' positions in the global batch, 0..B−1 by default.
             averaged: The denoiser with the averaged weights, for objectives that read it.
@@ -93,14 +99,20 @@ class Objective(ABC):
         Returns:
             The times t, int64 (B,) on the CPU, and the losses, (B,).
         """
+        positions = range(len(x0)) if indices is None else indices
+        t, importance = self.times.draw(seed, step, positions)
+        eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, positions, x0.device).to(x0.dtype)
+        errors = self.errors(replace(denoiser.forward_pass(x0, t, eps, **condition), averaged=averaged))
+        return t, errors if importance is None else errors * importance.to(errors)
 
-    def update(self, t: Tensor, losses: Tensor) -> None:  # noqa: B027  # most have nothing to learn
-        """Learn from the losses (B,) of the whole batch at times t (B,), after the optimiser's step."""
+    def update(self, t: Tensor, losses: Tensor) -> None:
+        """Let the time distribution learn from the losses (B,) of the whole batch at times t (B,)."""
+        self.times.update(t, losses)
 
     @property
     def state(self) -> dict[str, Tensor]:
         """Tensors to save with the weights, by name; a restart copies the saved values into them in place."""
-        return {}
+        return self.times.state
 
 
 class Denoising(Objective):
@@ -110,45 +122,16 @@ class Denoising(Objective):
         Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020), eq. 14.
     """
 
-    def __init__(self, times: TimeDistribution) -> None:
-        self.times = times
-
     def errors(self, forward: ForwardPass) -> Tensor:
-        """Compute the loss of each sample, (B,), given its forward pass."""
-        return ((forward.truth - forward.answer) ** 2).flatten(1).mean(1)  # (14)  ‖ε − ε_θ(√ᾱ_t x_0 + √(1−ᾱ_t) ε, t)‖²
-
-    def losses(
-        self,
-        denoiser: TrainableDenoiser,
-        x0: Tensor,
-        *,
-        step: int,
-        seed: int = 0,
-        indices: Sequence[int] | None = None,
-        averaged: Denoiser | None = None,
-        **condition: Any,
-    ) -> tuple[Tensor, Tensor]:
-        """Compute the loss of each sample at a random time t and with random noise ε; see `Objective.losses`."""
-        positions = range(len(x0)) if indices is None else indices
-        t, importance = self.times.draw(seed, step, positions)
-        eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, positions, x0.device).to(x0.dtype)
-        errors = self.errors(denoiser.forward_pass(x0, t, eps, **condition))
-        return t, errors if importance is None else errors * importance.to(errors)
-
-    def update(self, t: Tensor, losses: Tensor) -> None:
-        """See `Objective.update`: the time distribution learns."""
-        self.times.update(t, losses)
-
-    @property
-    def state(self) -> dict[str, Tensor]:
-        """See `Objective.state`: that of the time distribution."""
-        return self.times.state
+        """See `Objective.errors`."""
+        truth = forward.denoiser.target.from_x0_eps(forward.x0, forward.eps, *forward.denoiser.schedule.at(forward.t))
+        return ((truth - forward.answer) ** 2).flatten(1).mean(1)  # (14)  ‖ε − ε_θ(√ᾱ_t x_0 + √(1−ᾱ_t) ε, t)‖²
 
 
-class _Wrapper(Denoising):
+class _Wrapper(Objective):
     """An objective that changes the errors of another one."""
 
-    def __init__(self, inner: Denoising) -> None:
+    def __init__(self, inner: Objective) -> None:
         super().__init__(inner.times)
         self.inner = inner
 
@@ -160,24 +143,24 @@ class Clipped(_Wrapper):
     """
 
     def errors(self, forward: ForwardPass) -> Tensor:
-        """See `Denoising.errors`."""
-        scales = forward.schedule.at(forward.t)
+        """See `Objective.errors`."""
+        scales = forward.denoiser.schedule.at(forward.t)
         x0, eps = forward.detached_prediction.clipped(1.0, forward.x_t, *scales)
-        clipped = forward.target.from_x0_eps(x0, eps, *scales)
+        clipped = forward.denoiser.target.from_x0_eps(x0, eps, *scales)
         return self.inner.errors(replace(forward, answer=forward.answer + (clipped - forward.answer).detach()))
 
 
 class Weighted(_Wrapper):
-    """Another objective's errors times a weight that depends on t: `weights` of t = 0..T, (T + 1,)."""
+    """Another objective's errors times a weight for each t: `weights` for t = 0..T, (T + 1,)."""
 
-    def __init__(self, inner: Denoising, weights: Tensor) -> None:
+    def __init__(self, inner: Objective, weights: Tensor) -> None:
         super().__init__(inner)
         self.weights = weights
 
     def errors(self, forward: ForwardPass) -> Tensor:
-        """See `Denoising.errors`."""
+        """See `Objective.errors`."""
         errors = self.inner.errors(forward)
-        return errors * self.weights[forward.schedule.time(forward.t)].to(errors)
+        return errors * self.weights[forward.denoiser.schedule.time(forward.t)].to(errors)
 
 
 class Hybrid(_Wrapper):
@@ -189,12 +172,12 @@ class Hybrid(_Wrapper):
         Nichol and Dhariwal, *Improved denoising diffusion probabilistic models* (2021), eq. 16.
     """
 
-    def __init__(self, inner: Denoising, weight: float = 0.001) -> None:
+    def __init__(self, inner: Objective, weight: float = 0.001) -> None:
         super().__init__(inner)
         self.weight = weight
 
     def errors(self, forward: ForwardPass) -> Tensor:
-        """See `Denoising.errors`. Raises InputError where the network does not predict its variance."""
-        schedule, prediction = forward.schedule, forward.detached_prediction
+        """See `Objective.errors`. Raises InputError where the network does not predict its variance."""
+        schedule, prediction = forward.denoiser.schedule, forward.detached_prediction
         bits = reverse.step_bits(schedule, prediction, forward.x0, forward.x_t, forward.t, "learned")
         return self.inner.errors(forward) + self.weight * (schedule.steps * bits)  # (16)  L_simple + λ L_vlb

@@ -1,4 +1,4 @@
-"""The one loop over batches: samples of any number of images, and the states on the way that are to be kept."""
+"""The one loop over batches: any number of samples, and the states of the reverse process that a caller keeps."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from ancestral.samplers.loop import Step
 
 
 class Recording(NamedTuple):
-    """Samples (n, *), and the kept states of the reverse process, of the first images where few are followed."""
+    """Samples (n, *), and the kept states of the reverse process, of the first images where `followed` limits them."""
 
     samples: Tensor
     states: list[Step]

@@ -165,7 +165,7 @@ class Trainer:
         table = []
         for start in range(0, count, self.micro_batch):
             part = slice(start, start + self.micro_batch)
-            some = {name: value[part] for name, value in condition.items()}
+            some: dict[str, Any] = {name: value[part] for name, value in condition.items()}
             with self.distributed.accumulating(self.denoiser.net, last=start + self.micro_batch >= count):
                 with self.distributed.autocast():
                     t, losses = self.objective.losses(
