@@ -71,7 +71,7 @@ def fit(trainer: "Trainer", folder: "RunFolder", console: "Console") -> bool:
 
 def _preview(trainer: "Trainer", folder: "RunFolder", most: int, trackers: "Trackers | None") -> "Image | None":
     """A grid of what the averaged weights draw now, written; and a film strip of how, for the page."""
-    from ancestral.render import Frame, film, picture, write_picture
+    from ancestral.render import film, picture, write_picture
     from ancestral.training.preview import draw
 
     points = len(trainer.spec.shape) == 1
@@ -84,7 +84,7 @@ def _preview(trainer: "Trainer", folder: "RunFolder", most: int, trackers: "Trac
     image = picture(drawn.items, columns, height=500, limits=limits)
     write_picture(folder.samples / f"{trainer.step:06d}.png", image)
     trackers.picture(image, trainer.step)
-    return film([Frame(state.t, state.x, state.x0) for state in drawn.states], height=72, limits=limits)
+    return film(drawn.states, height=72, limits=limits)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ancestral.render import About, DataFacts
+    from ancestral.render import DataFacts, RunFacts
     from ancestral.training import RunFolder, Trainer
 
 MOST_SECONDS = 0.5
@@ -34,25 +34,25 @@ class Page:
         """Write it as things are; where that takes long, only the `last`. A line on what went wrong, the first time."""
         if self.seconds > MOST_SECONDS and not last:
             return None
-        from ancestral.render import write_page
+        from ancestral.render import write_report
 
         try:
             about = self._about()
             began = time.monotonic()
-            write_page(self.folder.path, about, film)
+            write_report(self.folder.path, about, film)
             self.seconds = time.monotonic() - began
         except Exception as error:  # no training is worth less than its page: a full disk, a damaged log, whatever
             first, self._failed = not self._failed, True
             return f"could not write the report: {error}; training goes on" if first else None
         return None
 
-    def _about(self) -> "About":
+    def _about(self) -> "RunFacts":
         """What the folder does not tell."""
-        from ancestral.render import About, environment
+        from ancestral.render import RunFacts, environment
 
         trainer, engine = self.trainer, self.trainer.engine
         command = shlex.join(["ancestral", *sys.argv[1:]])
-        return About(
+        return RunFacts(
             step=trainer.step,
             steps=trainer.config.train.steps,
             sentence=sentence(trainer),
@@ -93,7 +93,7 @@ class Page:
 def sentence(trainer: "Trainer") -> str:
     """What is trained here, to one who has not seen the command."""
     from ancestral.data.arrays import NAMES
-    from ancestral.render.card import TARGETS
+    from ancestral.render import TARGETS
 
     config, facts = trainer.config, trainer.spec
     process, train = config.process, config.train

@@ -135,7 +135,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     from ancestral.cli import card
     from ancestral.device import keep_freed_memory
     from ancestral.model import sampler_for
-    from ancestral.render.card import FOLDER, NAME
+    from ancestral.render import FOLDER, README
     from ancestral.training import Trainer, trackers
 
     config = options.config
@@ -174,7 +174,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
         console.print(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}", soft_wrap=True)
         return 0
     console.print(f"Trained {trainer.step} steps: {folder.model}", soft_wrap=True)
-    if main and (folder.path / NAME).exists():  # its numbers are of the model before
+    if main and (folder.path / README).exists():  # its numbers are of the model before
         card.tell(models.load(folder.model, "cpu"), folder.path, FOLDER, folder.path / "evaluation")
     picture = folder.samples / f"{trainer.step:06d}.png"
     seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
