@@ -70,9 +70,9 @@ def history_figure(result: HistoryResult, sweeps: Mapping[str, StepSweep], point
         rows,
         5,
         squeeze=False,
-        width_ratios=(300, 218, 226, 226, 420),
+        width_ratios=(285, 208, 216, 216, 470),
         gridspec_kw={"left": 0.015, "right": 0.985, "top": 1 - 138 / height, "bottom": 78 / height,
-                     "wspace": 0.15, "hspace": 0.25},
+                     "wspace": 0.14, "hspace": 0.25},
     )  # fmt: skip
     _text(grid[0, 0], 0, -84, "A history of denoising diffusion", size=21, weight="bold")
     subtitle = "Every row is the same core with a few settings changed, and the same small network."
@@ -80,15 +80,15 @@ def history_figure(result: HistoryResult, sweeps: Mapping[str, StepSweep], point
     _data_row(grid[0], result, points)
     for row, (name, method) in zip(grid[1:], result.methods.items(), strict=True):
         sweep = sweeps[name]
-        row[0].plot([0, 5.17], [1.09, 1.09], transform=row[0].transAxes, color=GROUND, linewidth=0.8, clip_on=False)
+        row[0].plot([0, 5.442], [1.09, 1.09], transform=row[0].transAxes, color=GROUND, linewidth=0.8, clip_on=False)
         _describe(row[0], name, method)
         _curve(row[1], sweep.schedule, COLOURS[name])
         _paths(row[2], sweep, points, COLOURS[name])
         _scatter(row[3], sweep.samples, COLOURS[name])
         _costs(row[4], result, name)
     foot = (
-        f"Ring: the fewest passes within {result.tolerance} times the method's best distance, or as near as the data is "
-        f"to itself (dotted). Distance: sliced Wasserstein-2, {result.samples:,} samples to as many held-out points."
+        f"Ring: the fewest passes within {result.tolerance} times the method's best distance, or as near as the data "
+        f"is to itself (dotted). Distance: sliced Wasserstein-2, {result.samples:,} samples to as many held-out points."
     )
     figure.text(0.015, 12 / height, foot, size=9.5, color=GREY)
     return figure_to_image(figure)
