@@ -82,13 +82,13 @@ def _tell(options: Options, model: "Model", folder: Path, out: Path) -> None:
     """Bring the model card and the page of the run up to date."""
     from ancestral import hub, render
     from ancestral.cli import card
-    from ancestral.render.card import FOLDER
+    from ancestral.render import FOLDER
 
     card.tell(model, folder, options.run if hub.is_address(options.run) else FOLDER, out)
-    if render.update_page(folder):
-        print(folder / render.PAGE)
-    elif (folder / render.PAGE).exists():
-        print(f"{folder / render.PAGE} is left as it is, since it has no place for this; training writes a new one")
+    if render.update_report(folder):
+        print(folder / render.REPORT)
+    elif (folder / render.REPORT).exists():
+        print(f"{folder / render.REPORT} is left as it is, since it has no place for this; training writes a new one")
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:
@@ -168,7 +168,7 @@ def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Stud
     """What is drawn, and kept in `out`, and what it is held against. The options are complete."""
     from ancestral.data import TESTED
     from ancestral.evaluation.study import study
-    from ancestral.render.card.summary import short
+    from ancestral.render.summary import short
 
     sampler = model.sampler(options.sampler, steps=options.steps)
     train = load(str(options.data), "train")

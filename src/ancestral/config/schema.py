@@ -74,6 +74,11 @@ class UNetConfig:
     """Number of groups of every group norm; None is 32, and fewer in narrow layers. Export to diffusers needs one
     number for all layers."""
 
+    def __str__(self) -> str:
+        mults = "·".join(map(str, self.mults))
+        blocks = f"{self.blocks} block{'s' * (self.blocks > 1)} a level, patch {self.patch}, dropout {self.dropout:g}"
+        return f"U-Net, width {self.width} x {mults}, {blocks}"
+
     def check(self) -> None:
         """Raise InputError for settings that no U-Net can have."""
         _check_share("dropout", self.dropout)
@@ -95,6 +100,9 @@ class MLPConfig:
     blocks: int = 3
     """Number of residual blocks."""
 
+    def __str__(self) -> str:
+        return f"MLP, width {self.width}, {self.blocks} block{'s' * (self.blocks > 1)}"
+
     def check(self) -> None:
         """Raise InputError for settings that no MLP can have."""
         if self.blocks < 1 or self.width % 2 or self.width < 4:
@@ -109,6 +117,9 @@ class CustomNetConfig:
     function: Suppress[str] = ""
     """package.module:function, called with the shape of an item and the number of classes; "" for a network that was
     given from Python and is needed again to load the model."""
+
+    def __str__(self) -> str:
+        return f"a network of its own, {self.function or 'given from Python'}"
 
     def check(self) -> None:
         """Raise InputError for a name that is none."""

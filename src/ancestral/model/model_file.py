@@ -40,10 +40,8 @@ def save(model: Model, path: str | Path) -> None:
         InputError: If the denoiser has no network, so that there is nothing to save.
         OSError: If the file cannot be written; what was there before stays.
     """
-    if not isinstance(model.denoiser, Diffusion):
-        raise InputError(f"a {type(model.denoiser).__name__} has no network to save; only a Diffusion has")
-    metadata = metadata_of(model.denoiser, model.config, model.spec, model.step, model.version)
-    storage.write_tensors(Path(path), model.denoiser.net.state_dict(), metadata)
+    metadata = metadata_of(model.diffusion, model.config, model.spec, model.step, model.version)
+    storage.write_tensors(Path(path), model.diffusion.net.state_dict(), metadata)
 
 
 def metadata_of(

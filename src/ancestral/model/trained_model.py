@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ancestral import __version__
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data.spec import DataSpec
+from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
 from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, ClassifierFree
@@ -47,6 +48,13 @@ class Model:
         self.denoiser = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
         self.spec, self.step, self.version, self.file = spec, step, version, file
         self.config = config or Config(net=CustomNetConfig())
+
+    @property
+    def diffusion(self) -> Diffusion:
+        """The denoiser as a `Diffusion`. Raises InputError if it is none, and so has no network."""
+        if not isinstance(self.denoiser, Diffusion):
+            raise InputError(f"a {type(self.denoiser).__name__} has no network; this needs a Diffusion")
+        return self.denoiser
 
     def _parameters(self) -> list[Tensor]:
         return list(self.denoiser.parameters()) if isinstance(self.denoiser, nn.Module) else []

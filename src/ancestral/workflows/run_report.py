@@ -14,8 +14,7 @@ from ancestral.data.arrays import NAMES
 from ancestral.doctor.findings import of_classes, of_training, of_values
 from ancestral.doctor.page import value_rows
 from ancestral.doctor.values import balance
-from ancestral.render import About, DataFacts
-from ancestral.render.card import TARGETS
+from ancestral.render import TARGETS, DataFacts, RunFacts
 from ancestral.training import RunFolder, Trainer
 
 if TYPE_CHECKING:
@@ -47,22 +46,22 @@ class RunReport:
         if self.seconds > MAX_SECONDS and not last:
             return None
         try:
-            about = self._about()
+            facts = self._facts()
             began = time.monotonic()
-            render.write_page(self.folder.path, about, film)
+            render.write_report(self.folder.path, facts, film)
             self.seconds = time.monotonic() - began
         except Exception as error:  # a full disk, a damaged log: nothing here is worth the training run
             first, self._failed = not self._failed, True
             return f"could not write the report: {error}; training goes on" if first else None
         return None
 
-    def _about(self) -> About:
+    def _facts(self) -> RunFacts:
         """What the folder does not tell."""
         trainer, distributed = self.trainer, self.trainer.distributed
         started = Path(sys.argv[0]).stem
         command = shlex.join(["ancestral", *sys.argv[1:]]) if started in ("ancestral", "__main__") else "from Python"
         environment = render.environment(distributed.device, distributed.dtype, distributed.world)
-        return About(
+        return RunFacts(
             step=trainer.step,
             steps=trainer.config.train.steps,
             sentence=sentence(trainer),

@@ -235,8 +235,7 @@ def _preview(trainer: Trainer, folder: RunFolder, max_steps: int, log: "trackers
     image = render.picture(recording.samples, columns, height=500, limits=limits)
     render.write_picture(folder.samples / f"{trainer.step:06d}.png", image)
     log.picture(image, trainer.step)
-    frames = [render.Frame(state.t, state.x, state.x0) for state in recording.states]
-    return render.film(frames, height=72, limits=limits)
+    return render.film(recording.states, height=72, limits=limits)
 
 
 @contextlib.contextmanager
@@ -325,8 +324,10 @@ def _closing(trainer: Trainer, folder: RunFolder, finished: bool) -> Generator[E
         yield Message(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}")
         return
     yield Message(f"Trained {trainer.step} steps: {folder.model}")
-    if (folder.path / "README.md").exists():  # its numbers are of the model before
-        yield from publish.update_card(folder.model)
+    if (folder.path / render.README).exists():  # its numbers are of the model before
+        model = trainer.model()
+        model.file = folder.model
+        yield publish.update_card(model, folder.path)
     picture = folder.samples / f"{trainer.step:06d}.png"
     seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
     yield Message(f"{f'Look at {seen}; then' if seen else 'Now'} try:  ancestral sample {out} --gif --film")
