@@ -188,12 +188,8 @@ def _export(facts: CardFacts) -> str:
     """How to use the model in other programs."""
     net, process = facts.config.net, facts.config.process
     unet = isinstance(net, UNetConfig) and len(facts.shape) == 3 and net.patch == 1 and net.groups
-    if (
-        unet
-        and not process.learned_variance
-        and process.target in ("eps", "x0", "v")
-        and process.schedule in ("linear", "cosine", "sigmoid")
-    ):
+    target = process.target in ("eps", "x0", "v") and not process.learned_variance
+    if unet and target and process.schedule in ("linear", "cosine", "sigmoid"):
         label = f" --label {json.dumps(facts.classes[0])}" if facts.classes else ""
         return (
             f"For diffusers: `ancestral export {facts.address}{label} --out diffusers`, then\n\n"
