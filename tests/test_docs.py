@@ -57,7 +57,14 @@ def test_the_equation_table_names_what_exists():
 def test_each_equation_of_the_lecture_stands_as_one_line_with_its_number():
     source = "\n".join(
         (ROOT / "src" / "ancestral" / name).read_text(encoding="utf-8")
-        for name in ("schedules.py", "reverse.py", "diffusion.py", "objectives/objective.py", "bound.py", "samplers/ddpm.py")
+        for name in (
+            "schedules.py",
+            "reverse.py",
+            "diffusion.py",
+            "objectives/objective.py",
+            "bound.py",
+            "samplers/ddpm.py",
+        )
     )
     for equation in (
         "(2)  q(x_t|x_{t−1})",
