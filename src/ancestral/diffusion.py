@@ -3,7 +3,6 @@
 Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -79,17 +78,13 @@ class Diffusion(nn.Module):
 
     def _split(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The estimate of the target, and the variance fraction where it is learned."""
-        if not self.learned_variance:
-            answer, variance_fraction = output, None
-        else:
-            answer, variance = output.chunk(2, dim=1)
-            variance_fraction = (variance + 1) / 2
+        answer, *variance = output.chunk(2, dim=1) if self.learned_variance else [output]
         if answer.shape != x.shape or (self.learned_variance and output.shape[1] != 2 * x.shape[1]):
             raise InputError(
                 f"the network answers {list(output.shape)} to x of {list(x.shape)}; it should be of one shape, and "
                 "with learned_variance, and only then, have twice the channels"
             )
-        return answer, variance_fraction
+        return answer, (variance[0] + 1) / 2 if variance else None
 
     def add_noise(self, x0: Tensor, t: Time, eps: Tensor) -> Tensor:
         """x_t ~ q(x_t | x_0), eq. (4), of shape (B, *)."""
@@ -122,39 +117,25 @@ class Diffusion(nn.Module):
         return self._objective().errors(self.forward_pass(x0, t, eps, **condition))
 
     def losses(
-        self,
-        x0: Tensor,
-        *,
-        step: int,
-        seed: int = 0,
-        indices: Sequence[int] | None = None,
-        objective: Objective | None = None,
-        **condition: Any,
+        self, x0: Tensor, *, step: int, objective: Objective | None = None, **options: Any
     ) -> tuple[Tensor, Tensor]:
-        """Compute the loss of each sample, at a random time t and with random noise ε.
+        """Compute the loss of each sample, at a random time t and with random noise ε; see `Objective.losses`.
 
         Args:
             x0: Clean samples in [−1, 1], (B, *).
             step: The training step. t and ε are functions of (seed, step, index): the same step draws the same numbers
                 again, so a training loop counts it up.
-            seed: The seed of the training run.
-            indices: The samples' positions in the global batch, 0..B−1 by default.
             objective: What to minimise: L_simple by default, or L_hybrid with a learned variance.
-            condition: What the network is conditioned on, for example `labels`.
+            options: The seed of the run (0), the samples' indices in the global batch (0..B−1), and what the network
+                is conditioned on.
 
         Returns:
             The times t, int64 (B,) on the CPU, and the losses, (B,), whose mean is the loss.
         """
-        objective = objective or self._objective()
-        return objective.losses(self, x0, step=step, seed=seed, indices=indices, **condition)
+        return (objective or self._objective()).losses(self, x0, step=step, **options)
 
     def loss(self, x0: Tensor, *, step: int, **options: Any) -> Tensor:
-        """Compute the mean loss of a batch, a scalar.
-
-        Args:
-            x0: Clean samples in [−1, 1], (B, *), at least one.
-            step: The training step, which a training loop counts up; see `losses`.
-            options: Those of `losses`: seed, indices, objective, and what the network is conditioned on.
+        """Compute the mean of `losses`, a scalar; the options are those of `losses`.
 
         Raises:
             InputError: If there are no samples, or they are not floats.

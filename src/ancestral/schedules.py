@@ -83,8 +83,6 @@ class Schedule:
         Raises:
             InputError: If t is not an integer, not in 0..T, or a tensor of another shape.
         """
-        if type(t) is int and 0 <= t <= self.steps:
-            return t
         if not isinstance(t, Tensor):
             message = f"times must be whole numbers in 0..{self.steps}, an int or an integer tensor (B,), not {t}"
             return whole(t, 0, self.steps, message)

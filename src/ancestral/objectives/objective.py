@@ -125,7 +125,7 @@ class Denoising(Objective):
     def errors(self, forward: ForwardPass) -> Tensor:
         """See `Objective.errors`."""
         truth = forward.denoiser.target.from_x0_eps(forward.x0, forward.eps, *forward.denoiser.schedule.at(forward.t))
-        return ((truth - forward.answer) ** 2).flatten(1).mean(1)  # (14)  ‖ε − ε_θ(√ᾱ_t x_0 + √(1−ᾱ_t) ε, t)‖²
+        return ((truth - forward.answer) ** 2).flatten(1).mean(1)  # (14)  L_simple = E ‖ε − ε_θ(x_t, t)‖²
 
 
 class _Wrapper(Objective):

@@ -98,10 +98,8 @@ def _fits(value: object, hint: object) -> bool:
 
 def _read(text: str) -> object:
     """Parse None, a truth value, an integer or a number; other text stays text."""
-    words: dict[str, object] = {"none": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
-    return text
+    words: dict[str, object] = {"none": None, "true": True, "false": False}
+    return words.get(text.lower(), text)

@@ -12,7 +12,7 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
 
-class PreviousEstimate(NamedTuple):
+class Previous(NamedTuple):
     """The estimate of the step before, and its time."""
 
     t: int
@@ -43,9 +43,7 @@ class DPMSolver(Sampler):
         if not 0 <= self.eta <= 1:
             raise InputError(f"eta must lie between 0 (ODE) and 1 (SDE), not {self.eta}")
 
-    def advance(
-        self, x: Tensor, prediction: Prediction, move: Move, state: PreviousEstimate | None
-    ) -> tuple[Tensor, PreviousEstimate]:
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Previous | None) -> tuple[Tensor, Previous]:
         """See `Sampler.advance`; the state is the estimate of the step before."""
         (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
         x0 = prediction.x0
@@ -55,7 +53,7 @@ class DPMSolver(Sampler):
         kept = decay**self.eta
         x = (b_s / b_t) * kept * x + (a_s - a_s * decay * kept) * x0  # (14) of Lu et al.; e^−(1+η)h = decay · kept
         noise = b_s * math.sqrt(max(1 - kept**2, 0.0))
-        return x + noise * move.z(0) if noise > 0 else x, PreviousEstimate(move.t, prediction.x0)
+        return x + noise * move.z(0) if noise > 0 else x, Previous(move.t, prediction.x0)
 
 
 def slope(schedule: Schedule, before: int, t: int, s: int) -> float:

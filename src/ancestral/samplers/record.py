@@ -30,9 +30,9 @@ def record(
         trajectory: The steps of a batch, given the indices of its images.
         indices: Indices of all images within the seed, at least one.
         batch_size: The number of images in a batch. It changes memory and time, not the samples.
-        convert: What to keep of samples and states, for example decoded and on the CPU.
-        keep: Which states to keep, by `Step.index`.
-        followed: Of how many images states are kept; None is all.
+        convert: Applied to samples and states before they are kept, for example to decode them.
+        keep: The states to keep, by `Step.index`.
+        followed: Number of images, the first ones, whose states are kept; None: all.
 
     Yields:
         The indices of a batch and its state, after each step.
@@ -40,13 +40,14 @@ def record(
     Returns:
         The samples in the order of the indices, and the kept states.
     """
+    followed = len(indices) if followed is None else followed
     samples: list[Tensor] = []
     states: dict[int, list[Step]] = {index: [] for index in keep}
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
         for step in trajectory(batch):
-            if step.index in states and (followed is None or start < followed):
-                few = slice(None if followed is None else followed - start)
+            if step.index in states and start < followed:
+                few = slice(followed - start)
                 states[step.index].append(Step(step.index, step.t, convert(step.x[few]), convert(step.x0[few])))
             yield batch, step
         samples.append(convert(step.x))

@@ -12,13 +12,13 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
 
-class PreviousStep(NamedTuple):
+class LastStep(NamedTuple):
     """The step before: from x at time t, with the estimate x0 there, and the step before that one."""
 
     t: int
     x: Tensor
     x0: Tensor
-    before: "PreviousStep | None"
+    before: "LastStep | None"
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,14 @@ class UniPC(Sampler):
     clip: float | None = None
     spacing: Spacing = "trailing"
 
-    def advance(
-        self, x: Tensor, prediction: Prediction, move: Move, state: PreviousStep | None
-    ) -> tuple[Tensor, PreviousStep]:
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: LastStep | None) -> tuple[Tensor, LastStep]:
         """See `Sampler.advance`: correct the step that led to t, then predict the step t → s."""
         schedule, x0 = move.schedule, prediction.x0
         if state is not None:
             x = _step(schedule, state.t, move.t, state.x, _corrected(schedule, state, move.t, x0))
         line = x0 if state is None else x0 + slope(schedule, state.t, move.t, move.s) * (x0 - state.x0)
         before = state._replace(before=None) if state else None
-        return _step(schedule, move.t, move.s, x, line), PreviousStep(move.t, x, x0, before)
+        return _step(schedule, move.t, move.s, x, line), LastStep(move.t, x, x0, before)
 
 
 def _step(schedule: Schedule, t: int, s: int, x: Tensor, x0: Tensor) -> Tensor:
@@ -52,7 +50,7 @@ def _step(schedule: Schedule, t: int, s: int, x: Tensor, x0: Tensor) -> Tensor:
     return (b_s / b_t) * x + (a_s - a_t * b_s / b_t) * x0
 
 
-def _corrected(schedule: Schedule, previous: PreviousStep, s: int, x0_s: Tensor) -> Tensor:
+def _corrected(schedule: Schedule, previous: LastStep, s: int, x0_s: Tensor) -> Tensor:
     """The constant x̂_0 for the step previous.t → s, from the estimates before, at and after previous.t.
 
     It is x̂_0 + ρ₁ D₁ + ρ₂ D₂ with D₁ = (x̂_before − x̂)/r, D₂ = x̂_s − x̂ and weights ρ by which the first moments of the

@@ -17,7 +17,7 @@ CHUNK = 2**20
 
 
 class GroupNorm(nn.GroupNorm):
-    """γ (x − μ)/σ + β, where σ² is variance + eps, of each group of channels (Wu and He 2018); with `silu`, SiLU of it."""
+    """γ (x − μ)/σ + β with σ² = variance + eps for each group of channels (Wu and He 2018); with `silu`, SiLU of it."""
 
     def __init__(self, groups: int, width: int, silu: bool = False) -> None:
         super().__init__(groups, width, eps=1e-6)
