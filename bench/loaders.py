@@ -22,13 +22,13 @@ import datasets
 import numpy as np
 import psutil
 import torch
+from ancestral.data.folder import decode, quiet
+from ancestral.data.loader import Loader
 from PIL import Image
 
 from ancestral import config, data
 from ancestral.data import Dataset, Indexed, Streamed
 from ancestral.data.convert import Conversion
-from ancestral.data.folder import decode, quiet
-from ancestral.data.loader import Loader
 from ancestral.training import Trainer
 
 BATCH = 64

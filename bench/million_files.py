@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from ancestral.data.indexed import Indexed
+from ancestral.data.loader import Loader
 from PIL import Image
 
 from ancestral import data
-from ancestral.data.indexed import Indexed
-from ancestral.data.loader import Loader
 
 LINKS = 1000  # to one file, far below what file systems allow; more files are made for more links
 FOLDERS = 100

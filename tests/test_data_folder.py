@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ancestral.data.folder import find, pixels
 from PIL import Image
 
 from ancestral.data import load
-from ancestral.data.folder import find, pixels
 from ancestral.errors import InputError
 
 EMOJI = Path(__file__).parent / "data" / "emoji"

@@ -5,12 +5,12 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from ancestral.data.loader import Loader
+from ancestral.data.reading import SourceLost
 from PIL import Image
 
 from ancestral import data
 from ancestral.data import Dataset, Indexed, Streamed
-from ancestral.data.loader import Loader
-from ancestral.data.reading import SourceLost
 from ancestral.errors import InputError
 
 COUNT, SHARDS = 30, 3

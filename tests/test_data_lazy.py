@@ -8,18 +8,17 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from ancestral.data.files import Names, scan
+from ancestral.data.folder import SUFFIXES, find
+from ancestral.data.reading import SourceLost, Unreadable, contents
+from ancestral.data.tree import Tree
 from PIL import Image, PngImagePlugin
 
 from ancestral import data
 from ancestral.data import Dataset, Indexed
 from ancestral.data import folder as folders
 from ancestral.data.convert import Conversion
-from ancestral.data.evenly import evenly, evenly_first
-from ancestral.data.files import Names, scan
-from ancestral.data.folder import SUFFIXES, find
-from ancestral.data.reading import SourceLost, Unreadable, contents
-from ancestral.data.statistics import channel_mean
-from ancestral.data.tree import Tree
+from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -169,7 +168,7 @@ def grey(value=7, mode="L"):
 
 def crowd(root, count, usual, odd, kind="folder"):
     """`count` files of which all but one are alike, and that one is where no even sample of 128 or 1,000 looks."""
-    seen = {*evenly(1000, count), *evenly(128, count)} if count > 1000 else set(evenly(128, count))
+    seen = {*evenly_spaced(1000, count), *evenly_spaced(128, count)} if count > 1000 else set(evenly_spaced(128, count))
     place = next(i for i in range(count // 2, count) if i not in seen)
     root.mkdir(parents=True, exist_ok=True)
     if kind == "shards":
@@ -256,8 +255,8 @@ def test_no_more_headers_are_read_than_it_takes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("count", "of"), [(1000, 2500), (8, 3), (8, 0), (3, 4), (1, 9)])
 def test_evenly_first(count, of):
-    order = list(evenly_first(count, of))
-    assert order[:count] == evenly(count, of)
+    order = list(evenly_spaced_first(count, of))
+    assert order[:count] == evenly_spaced(count, of)
     assert sorted(order) == list(range(of))
 
 
@@ -303,7 +302,7 @@ def test_floats_of_shards_have_one_range_and_no_gaps(tmp_path, monkeypatch):
     """By a sample of the items, as not all are read; one beyond it is mapped beyond [-1, 1], in memory too."""
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
     signals = RNG.uniform(-1, 1, (300, 5)).astype(np.float32)
-    beyond, gap = [i for i in range(300) if i not in evenly(128, 300)][:2]
+    beyond, gap = [i for i in range(300) if i not in evenly_spaced(128, 300)][:2]
     signals[beyond, 2], signals[gap, 1] = 3, np.nan
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         for i, signal in enumerate(signals):

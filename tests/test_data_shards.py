@@ -6,11 +6,11 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from ancestral.data.reading import Unreadable
 from PIL import Image
 
 from ancestral import data
 from ancestral.data import Dataset, Indexed, Streamed, tar_index
-from ancestral.data.reading import Unreadable
 from ancestral.errors import InputError
 
 RNG = np.random.default_rng(0)

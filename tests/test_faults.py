@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from ancestral.data.reading import SourceLost
 from rich.console import Console
 
 import ancestral
 from ancestral import data
 from ancestral.cli.fit import fit
-from ancestral.data.reading import SourceLost
 from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.divergence import RETURNS, SETTLED, SKIPS, Guard

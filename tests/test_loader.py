@@ -13,17 +13,17 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from ancestral.data.form import survey
+from ancestral.data.indexed import Indexed
+from ancestral.data.loader import Loader, default_workers
+from ancestral.data.reading import SourceLost
+from ancestral.data.streamed import InOrder, Lane, Streamed
 from PIL import Image
 
 from ancestral import data
 from ancestral.data import Dataset, reader
 from ancestral.data import workers as workers_
 from ancestral.data.convert import Conversion
-from ancestral.data.form import survey
-from ancestral.data.indexed import Indexed
-from ancestral.data.loader import Loader, default_workers
-from ancestral.data.reading import SourceLost
-from ancestral.data.streamed import InOrder, Lane, Streamed
 from ancestral.errors import InputError
 
 BATCH = 8

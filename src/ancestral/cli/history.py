@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import Tensor
 
-    from ancestral.data import Dataset
+    from ancestral.data import InMemoryDataset
     from ancestral.history import Study
     from ancestral.model import Model
     from ancestral.training import RunFolder
@@ -134,7 +134,7 @@ def _same_training(one: Config, other: Config) -> bool:
 def _trained(
     folder: "RunFolder",
     config: Config,
-    dataset: "Dataset",
+    dataset: "InMemoryDataset",
     device: str,
     twin: "RunFolder | None",
     console: "Console",

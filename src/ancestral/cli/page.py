@@ -64,7 +64,6 @@ class Page:
 
     @cached_property
     def _data(self) -> "DataFacts":
-        from ancestral.data import Streamed, sample
         from ancestral.doctor import summary
         from ancestral.doctor.findings import of_classes, of_training, of_values
         from ancestral.doctor.page import value_rows
@@ -72,15 +71,13 @@ class Page:
         from ancestral.render import DataFacts, picture
 
         data, points = self.trainer.dataset, len(self.trainer.dataset.shape) == 1
-        count = None if isinstance(data, Streamed) else len(data)
-        some = sample(data, max(1, EXAMINED // math.prod(data.shape)))
+        some = data.sample(max(1, EXAMINED // math.prod(data.shape)))
         values = summary(some).values
-        classes = {} if isinstance(data, Streamed) else balance(data.labels, data.classes)
-        found = [*of_classes(classes), *of_values(values)]
-        found += [] if count is None else of_training(count, self.trainer.config, None)
-        rows = {"items": f"{'a stream' if count is None else f'{count:,}'} of {'x'.join(map(str, data.shape))}"}
-        rows |= {"examined": f"{len(some):,} of them"} if len(some) != count else {}
-        shown = sample(some, 1000 if points else SHOWN).items
+        classes = balance(data.labels, data.classes)
+        found = [*of_classes(classes), *of_values(values), *of_training(len(data), self.trainer.config, None)]
+        rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
+        rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
+        shown = some.sample(1000 if points else SHOWN).items
         return DataFacts(
             data.name,
             rows | dict(value_rows(values)),
@@ -92,7 +89,7 @@ class Page:
 
 def sentence(trainer: "Trainer") -> str:
     """What is trained here, to one who has not seen the command."""
-    from ancestral.data.arrays import NAMES
+    from ancestral.data.sources.arrays import NAMES
     from ancestral.render.card import TARGETS
 
     config, facts = trainer.config, trainer.spec

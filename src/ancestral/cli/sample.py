@@ -121,11 +121,11 @@ def _draw(
     from rich.console import Console
     from rich.progress import track
 
-    from ancestral.data.evenly import evenly
+    from ancestral.data.statistics import evenly_spaced
     from ancestral.render import Frame
 
     times = sampler.times(model.denoiser.schedule)
-    kept = evenly(FRAMES, len(times)) if keep else []
+    kept = evenly_spaced(FRAMES, len(times)) if keep else []
     batches = [
         range(first, min(first + options.batch_size, options.n)) for first in range(0, options.n, options.batch_size)
     ]

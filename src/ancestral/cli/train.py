@@ -17,7 +17,7 @@ from ancestral.config import Config
 from ancestral.errors import InputError
 
 if TYPE_CHECKING:
-    from ancestral.data import Data
+    from ancestral.data import Dataset
     from ancestral.training import RunFolder, Trainer
 
 MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every"}
@@ -142,7 +142,7 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     trackers.chosen(config.engine.trackers)  # refused now, if at all
     keep_freed_memory()
     source = config.data
-    dataset = data.open(source.source, **source.form, memory=source.memory, streaming=source.streaming)
+    dataset = data.open(source.source, **source.form, memory=source.memory)
     trainer = Trainer(config, dataset, options.device)
     sampler_for(trainer.denoiser, config.sample.sampler)  # refused now, not after hours
     console = Console(markup=False, emoji=False, highlight=False, quiet=not trainer.engine.main)
@@ -184,22 +184,19 @@ def _train(options: Options, folder: "RunFolder", resuming: bool, changes: list[
     return 0
 
 
-def _opening(trainer: "Trainer", dataset: "Data", folder: "RunFolder") -> Iterator[str]:
+def _opening(trainer: "Trainer", dataset: "Dataset", folder: "RunFolder") -> Iterator[str]:
     """What the user should know before the first step."""
-    from ancestral.data import Dataset, Streamed
-
     shape = "x".join(str(side) for side in dataset.shape)
     classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
     parameters = sum(parameter.numel() for parameter in trainer.parameters)
-    count = f"{dataset.shards:,} shards" if isinstance(dataset, Streamed) else f"{len(dataset):,} items"
     where = (
         ""
-        if isinstance(dataset, Dataset)
+        if dataset.in_memory
         else f", read by {max(1, trainer.loader.workers)} process{'' if trainer.loader.workers < 2 else 'es'}"
     )
-    yield f"{dataset.name}: {count} of {shape}{classes}{where}"
+    yield f"{dataset.name}: {len(dataset):,} items of {shape}{classes}{where}"
     source = Path(trainer.config.data.source)
-    if not dataset.labelled and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
+    if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
         yield "no classes: some images lie outside the sub-folders"
     if dataset.skipped:
         yield f"skipping {_files(dataset.skipped)} that could not be read:"

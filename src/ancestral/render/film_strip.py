@@ -7,7 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.render.pictures import above, beside, picture
 from ancestral.storage import atomic
 
@@ -30,7 +30,7 @@ def film(
 
     `height` is about that of one image, `limits` are those of `picture`.
     """
-    chosen = [frames[i] for i in evenly(columns, len(frames))]
+    chosen = [frames[i] for i in evenly_spaced(columns, len(frames))]
     if chosen[0].x.ndim == 2:  # points are one cloud, not items to look at one by one
         return _strip(chosen, slice(None), 3 * height, limits)
     count = min(FILM_ITEMS, len(chosen[0].x))

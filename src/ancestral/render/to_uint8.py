@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ancestral.data.convert import deepen
+from ancestral.data.convert import convert_bit_depth
 
 GAP = 1
 """Pixels between the slices of a volume."""
@@ -13,7 +13,7 @@ MIDDLE = 128
 def in_bytes(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
     """Items of any shape as uint8. Floats from `limits` to 0..255, clamped; None takes their own least and largest."""
     if not items.is_floating_point():
-        return deepen(items, torch.uint8)
+        return convert_bit_depth(items, torch.uint8)
     low, high = limits or tuple(end.item() for end in items.aminmax())
     return ((items.double() - low) * (255 / ((high - low) or 1))).round().clamp(0, 255).to(torch.uint8)
 

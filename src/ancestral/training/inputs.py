@@ -1,12 +1,14 @@
 """From a batch of the data to what the network is asked about."""
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
 from ancestral import randomness
 from ancestral.config import Config
-from ancestral.data import Data, Dataset
-from ancestral.data.loader import Batch
+from ancestral.data import Dataset
+from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
 from ancestral.errors import InputError
@@ -14,11 +16,11 @@ from ancestral.guidance import NO_CLASS
 from ancestral.randomness import Stream
 
 
-def spec_of(data: Data, config: Config) -> DataSpec:
+def spec_of(data: Dataset, config: Config) -> DataSpec:
     """What a model trained on this data by this config will know of it."""
-    if isinstance(data, Dataset) and not len(data):
+    if not len(data):
         raise InputError(f"{data.name} holds no items to train on")
-    return DataSpec(data.shape, data.codec, data.classes if config.data.class_labels else (), data.mean)
+    return data.spec if config.data.class_labels else dataclasses.replace(data.spec, classes=())
 
 
 def prepare(

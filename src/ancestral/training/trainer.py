@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ancestral import model, storage
 from ancestral.config import Config
-from ancestral.data import Data
-from ancestral.data.loader import Batch, Loader
-from ancestral.data.reading import SourceLost
+from ancestral.data import Dataset
+from ancestral.data.io_errors import SourceLost
+from ancestral.data.loading import Batch, Loader
 from ancestral.errors import InputError
 from ancestral.model import Model
 from ancestral.training import divergence, state
@@ -34,7 +34,7 @@ from ancestral.training.run_folder import RunFolder
 class Trainer:
     """A denoiser, its average, its optimiser and its step: all that a checkpoint holds."""
 
-    def __init__(self, config: Config, dataset: Data, device: str = "auto") -> None:
+    def __init__(self, config: Config, dataset: Dataset, device: str = "auto") -> None:
         """Build everything, or raise InputError where config and data do not fit; nothing is written."""
         self.config, self.dataset = config, dataset
         self.engine = Distributed(device, config.train.precision, config.engine.shard)
@@ -51,7 +51,7 @@ class Trainer:
             dataset,
             seed=config.train.seed,
             batch_size=config.train.batch_size,
-            places=self.places,
+            positions=self.places,
             workers=config.engine.workers,
         )
         self.stopping = False

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.config import Config
-from ancestral.data.arrays import NAMES
-from ancestral.data.dataset import one_line
+from ancestral.data.sources.arrays import NAMES
+from ancestral.errors import one_line
 from ancestral.render.card import summary as words
 from ancestral.render.card.managed_sections import marked
 from ancestral.render.card.summary import Found
