@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from ancestral.data.reading import SourceLost
 from rich.console import Console
 
 import ancestral
 from ancestral import data
 from ancestral.cli.fit import fit
+from ancestral.data.io_errors import SourceLost
 from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.divergence import RETURNS, SETTLED, SKIPS, Guard
@@ -38,7 +38,7 @@ def test_a_nan_in_the_data_is_skipped_and_named():
     points = torch.rand(20, 2) * 2 - 1
     points[7] = float("nan")
     config = tiny_config(steps=10, batch_size=4)
-    trainer = Trainer(config, data.Dataset(points, None, (), "points"), "cpu")
+    trainer = Trainer(config, data.InMemoryDataset(points, None, (), "points"), "cpu")
     before, notes, weights = None, [], []
     for progress in trainer.run():
         notes += progress.notes

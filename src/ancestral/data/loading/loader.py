@@ -6,12 +6,14 @@ that goes on after a stop, a worker's death or a lost file system reads what it 
 
 import atexit
 import contextlib
+import functools
 import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -144,6 +146,7 @@ class _Workers:
                     collate_fn=_identity,
                     generator=torch.Generator(),  # or it would draw a number from the global one
                     multiprocessing_context=METHOD if workers else None,
+                    worker_init_fn=functools.partial(_end_with_parent, os.getpid()),
                 )
             )
         self._processes = [child for child in multiprocessing.active_children() if child not in before]
@@ -155,8 +158,11 @@ class _Workers:
             fetched: Fetched = next(self._batches)
             return fetched
         except (RuntimeError, OSError, EOFError):
-            wait([process.sentinel for process in self._processes], timeout=1)  # an error may come before the end
-            codes = [process.exitcode for process in self._processes if process.exitcode is not None]
+            ending = wait([process.sentinel for process in self._processes], timeout=1)  # the error may come before it
+            codes = []
+            for process in self._processes:
+                process.join(GRACE if process.sentinel in ending else 0)
+                codes += [] if process.exitcode is None else [process.exitcode]
             if not codes:
                 raise
             self.death = signal.Signals(-codes[0]).name if codes[0] < 0 else f"exit code {codes[0]}"
@@ -199,6 +205,17 @@ def _worker_signals() -> Iterator[None]:
 
 def _identity(batch: Any) -> Any:
     return batch
+
+
+def _end_with_parent(pid: int, _worker: int) -> None:
+    """End this worker when the training process `pid` is gone, even if that dies while the worker starts or reads."""
+
+    def watch() -> None:
+        while os.getppid() == pid:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def is_worker_death(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""A folder of images, read by index. A million file names take a few dozen bytes each, and are never a million objects."""
+"""A folder of images, read by index. The names of a million files are one buffer, never a million objects."""
 
 import os
 from array import array
