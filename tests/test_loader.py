@@ -376,3 +376,14 @@ def test_a_data_set_of_nothing():
     with pytest.raises(InputError, match=r"no item of deadly can be read \(36 tried\), 0 for example: the file"):
         Empty()
     assert isinstance(data.load("moons"), InMemoryDataset)
+
+
+def test_too_little_shared_memory_ends_it(folder, monkeypatch):
+    def full(_):
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    lazy = data.open(str(folder), memory=0)
+    with pytest.raises(InputError, match=r"No space left .*: enlarge /dev/shm, .* by --workers 0$"):
+        batches(lazy, 1, workers=1)
+    assert len(batches(lazy, 1)) == 1

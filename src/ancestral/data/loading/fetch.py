@@ -9,7 +9,7 @@ from torch.utils import data as torch_data
 
 from ancestral.data.dataset import Dataset
 from ancestral.data.io_errors import SourceLost, Unreadable
-from ancestral.errors import InputError
+from ancestral.errors import InputError, one_line
 
 PATIENCE = 60.0
 """Seconds to wait for data that is gone: a network file system may come back."""
@@ -42,17 +42,28 @@ class BatchFetcher(torch_data.Dataset[Fetched]):
 
         Errors are returned, since a DataLoader would raise them with a traceback in the message.
         """
-        items = torch.empty(len(indices), *self._data.shape, dtype=self._data.codec.dtype)
-        if torch_data.get_worker_info() is not None:
-            items.share_memory_()  # type: ignore[no-untyped-call]  # here, where a lack of memory raises an error
         numbers, notes = torch.empty(2, len(indices), dtype=torch.int64), list[str]()
         try:
+            items = self._allocate(len(indices))
             for row, index in enumerate(indices):
                 items[row], *label_and_index = self._read_next(index, notes)
                 numbers[:, row] = torch.tensor(label_and_index)
         except InputError as error:
-            return Fetched(items[:0], numbers[:, :0], error=str(error))
+            return Fetched(torch.empty(0), torch.empty(0), error=str(error))
         return Fetched(items, numbers, tuple(notes))
+
+    def _allocate(self, count: int) -> Tensor:
+        """Memory for items, in a worker shared with the training process."""
+        items = torch.empty(count, *self._data.shape, dtype=self._data.codec.dtype)
+        if torch_data.get_worker_info() is not None:
+            try:
+                items.share_memory_()  # type: ignore[no-untyped-call]
+            except RuntimeError as error:
+                raise InputError(
+                    f"a data worker cannot share {items.nbytes / 2**20:.3g} MiB ({one_line(error)}): enlarge /dev/shm, "
+                    "or read the data without workers, by --workers 0"
+                ) from error
+        return items
 
     def _read_next(self, index: int, notes: list[str]) -> tuple[Tensor, int, int]:
         """The first readable item from `index` on, its label, and its index."""

@@ -32,20 +32,20 @@ class TorchDataset(LazyDataset):
         if not hasattr(source, "__len__") or not len(source):
             raise InputError(f"{name} holds no items, or has no length: give a map-style data set with items")
         first = source[0]
-        self._paired = isinstance(first, tuple | list)
-        item = first[0] if self._paired and len(first) else first
-        if not isinstance(item, Tensor | np.ndarray | Image.Image) or (self._paired and len(first) != 2):
+        self._tuples = isinstance(first, tuple | list) and len(first) in (1, 2)
+        item = first[0] if self._tuples else first
+        if not isinstance(item, Tensor | np.ndarray | Image.Image):
             raise InputError(
                 f"item 0 of {name} is a {type(first).__name__}: return a tensor, an array or a Pillow image, or a pair "
                 "of it and a class number"
             )
         self._headers = isinstance(item, Image.Image)
-        labels = self._labels(name) if self._paired else None
+        labels = self._labels(name) if self._tuples and len(first) == 2 else None
         count = 0 if labels is None else int(labels.max()) + 1
         known = getattr(source, "classes", None)
         if not isinstance(known, Sequence) or isinstance(known, str) or len(known) < count:
             known = range(count)
-        classes = tuple(one_line(each) for each in known) if self._paired else ()
+        classes = tuple(one_line(each) for each in known) if labels is not None else ()
         super().__init__(name, len(source), labels, classes, (), conversion, dims)
 
     def _labels(self, name: str) -> Tensor:
@@ -62,7 +62,7 @@ class TorchDataset(LazyDataset):
 
     def encoded(self, index: int) -> Raw:
         """Return an item without its label."""
-        item: Raw = self._source[index][0] if self._paired else self._source[index]
+        item: Raw = self._source[index][0] if self._tuples else self._source[index]
         return item
 
     def encoded_begin(self, index: int) -> Raw | None:
