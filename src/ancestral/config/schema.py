@@ -40,8 +40,6 @@ class DataConfig:
     """Learn the classes where the data has them (one sub-folder each), so that they can be asked for."""
     memory: float = 1.0
     """Data of up to so many GiB, decoded, is held in memory; more is read from the disk while training."""
-    streaming: bool = False
-    """Read the data in the order in which it lies instead of by index; for sets too far away to be fetched whole."""
 
     @property
     def form(self) -> dict[str, Any]:
@@ -206,6 +204,8 @@ class Config:
 def _build(kind: type[Any], tree: Any, where: str) -> Any:
     if not isinstance(tree, dict):
         raise InputError(f"{where} should hold an object of settings")
+    if kind is DataConfig and tree.pop("streaming", False):
+        raise InputError(f"{where} has streaming = true, which was removed: start a new run, which reads data by index")
     unknown = sorted(set(tree) - {f.name for f in dataclasses.fields(kind)})
     if unknown:
         raise InputError(
