@@ -11,7 +11,7 @@ import torch
 
 from ancestral import cli
 from ancestral import config as configs
-from ancestral.data import Dataset
+from ancestral.data import InMemoryDataset
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model, build
@@ -44,7 +44,7 @@ def stripes(count=40, channels=1):
     labels = torch.arange(count) % 2
     bars = (torch.arange(8) % 4 < 2).to(torch.uint8) * 255
     images = torch.where(labels.bool()[:, None, None], bars[None, :, None], bars[None, None, :])
-    return Dataset(
+    return InMemoryDataset(
         images[:, None].repeat(1, channels, 1, 1).contiguous(), labels, ("vertical", "horizontal"), "stripes"
     )
 

@@ -14,7 +14,7 @@ import torch
 
 import ancestral
 from ancestral import data
-from ancestral.data.reading import SourceLost
+from ancestral.data.io_errors import SourceLost
 from ancestral.errors import InputError
 from ancestral.events import finish
 from ancestral.training import Checkpoints, RunFolder, Trainer
@@ -38,7 +38,7 @@ def test_a_nan_in_the_data_is_skipped_and_named():
     points = torch.rand(20, 2) * 2 - 1
     points[7] = float("nan")
     config = tiny_config(steps=10, batch_size=4)
-    trainer = Trainer(config, data.Dataset(points, None, (), "points"), "cpu")
+    trainer = Trainer(config, data.InMemoryDataset(points, None, (), "points"), "cpu")
     before, notes, weights = None, [], []
     for progress in trainer.run():
         notes += progress.notes

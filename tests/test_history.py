@@ -21,8 +21,7 @@ from ancestral.render.history_figure import one_scale
 from ancestral.results.history_result import HistoryPoint, HistoryResult
 from ancestral.samplers import Step
 from ancestral.training import Checkpoints, Trainer
-from ancestral.workflows import train
-from ancestral.workflows import history
+from ancestral.workflows import history, train
 from conftest import stripes
 
 TWO = ("--methods", "ddpm", "ddim")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ancestral import storage
 from ancestral.config import presets
-from ancestral.data import Dataset
+from ancestral.data import InMemoryDataset
 from ancestral.render import DataFacts, RunFacts, write_report
 from ancestral.render.html_report import GRIDS, read_log
 from ancestral.render.svg_plots import HEIGHT, TOP, WIDTH, svg_plot
@@ -326,7 +326,7 @@ def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
 
 def test_what_the_doctor_finds_is_told(tmp_path):
     data = stripes(40, channels=3)
-    few = Dataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
+    few = InMemoryDataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
     page = RunReport(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))
     assert page.write() is None
     read_page = read(page.folder.report)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.config import Config, UNetConfig
-from ancestral.data.arrays import NAMES
-from ancestral.data.dataset import one_line
+from ancestral.data.sources.arrays import NAMES
+from ancestral.errors import one_line
 from ancestral.render import summary as words
 from ancestral.render.managed_sections import mark_sections
 from ancestral.render.summary import Found

@@ -1,12 +1,14 @@
 """From a batch of the data to the input of the network."""
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 
 from ancestral import nets, randomness
 from ancestral.config import Config, UNetConfig
-from ancestral.data import Data, Dataset
-from ancestral.data.loader import Batch
+from ancestral.data import Dataset
+from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
 from ancestral.errors import InputError
@@ -15,12 +17,12 @@ from ancestral.model import NetSource
 from ancestral.randomness import Stream
 
 
-def spec_of(data: Data, config: Config, net: NetSource | None) -> DataSpec:
+def spec_of(data: Dataset, config: Config, net: NetSource | None) -> DataSpec:
     """Describe the data to a model that is trained on it by this config, without classes where it takes none."""
-    if isinstance(data, Dataset) and not len(data):
+    if not len(data):
         raise InputError(f"{data.name} holds no items to train on")
     conditional = config.data.class_labels and not (isinstance(net, nn.Module) and "labels" not in nets.conditions(net))
-    return DataSpec(data.shape, data.codec, data.classes if conditional else (), data.mean)
+    return data.spec if conditional else dataclasses.replace(data.spec, classes=())
 
 
 def prepare(

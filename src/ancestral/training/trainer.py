@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ancestral import model, nets, objectives, storage
 from ancestral.config import Config
-from ancestral.data import Data
-from ancestral.data.loader import Batch, Loader
-from ancestral.data.reading import SourceLost
+from ancestral.data import Dataset
+from ancestral.data.io_errors import SourceLost
+from ancestral.data.loading import Batch, Loader
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
@@ -50,7 +50,7 @@ class Trainer:
     def __init__(
         self,
         config: Config,
-        dataset: Data,
+        dataset: Dataset,
         device: str = "auto",
         parts: OwnParts | None = None,
         objective: Callable[[Diffusion], Objective] | None = None,
@@ -74,7 +74,7 @@ class Trainer:
             dataset,
             seed=config.train.seed,
             batch_size=config.train.batch_size,
-            places=self.positions,
+            positions=self.positions,
             workers=config.runtime.workers,
         )
         self.stopping = False

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ancestral import doctor, render
-from ancestral.data import sample
-from ancestral.data.arrays import NAMES
+from ancestral.data.sources.arrays import NAMES
 from ancestral.doctor.findings import of_classes, of_training, of_values
 from ancestral.doctor.page import value_rows
 from ancestral.doctor.values import balance
@@ -74,13 +73,13 @@ class RunReport:
     @cached_property
     def _data(self) -> DataFacts:
         data, points = self.trainer.dataset, len(self.trainer.dataset.shape) == 1
-        some = sample(data, max(1, EXAMINED // math.prod(data.shape)))
+        some = data.sample(max(1, EXAMINED // math.prod(data.shape)))
         values = doctor.summary(some).values
         classes = balance(data.labels, data.classes)
         found = [*of_classes(classes), *of_values(values), *of_training(len(data), self.trainer.config, None)]
         rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
         rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
-        shown = sample(some, 1000 if points else SHOWN).items
+        shown = some.sample(1000 if points else SHOWN).items
         return DataFacts(
             data.name,
             rows | dict(value_rows(values)),

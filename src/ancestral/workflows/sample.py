@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import render, samplers
-from ancestral.data.evenly import evenly
-from ancestral.data.statistics import channel_mean
+from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError, whole
 from ancestral.events import Event, Wrote, track
 from ancestral.model import Model, load
@@ -80,7 +79,7 @@ def sample(
     gif_path, film_path = _path(gif, folder / f"{stem}.gif"), _path(film, folder / f"{stem}-film.png")
 
     times = chosen.times(model.denoiser.schedule)
-    keep = evenly(FRAMES, len(times)) if gif_path or film_path or out.suffix.lower() in ANIMATIONS else []
+    keep = evenly_spaced(FRAMES, len(times)) if gif_path or film_path or out.suffix.lower() in ANIMATIONS else []
     steps_of_batches = samplers.record(
         lambda indices: model.trajectory(indices, chosen, seed, label, guidance),
         range(n),

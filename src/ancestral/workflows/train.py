@@ -295,7 +295,7 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     where = f", read by {workers} process{'es' if workers > 1 else ''}" if trainer.loader.workers else ""
     yield f"{dataset.name}: {count} of {shape}{classes}{where}"
     source = Path(trainer.config.data.source)
-    if not dataset.labelled and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
+    if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
         yield "no classes: some images lie outside the sub-folders"
     if dataset.skipped:
         yield f"skipping {_files(dataset.skipped)} that could not be read:"
