@@ -24,7 +24,7 @@ def config(shard=False, times="stratified"):
         base,
         data=dataclasses.replace(base.data, flip=True),
         net=dataclasses.replace(base.net, dropout=0.0),
-        engine=dataclasses.replace(base.engine, shard=shard, keep=9),
+        runtime=dataclasses.replace(base.runtime, shard=shard, keep=9),
     )
 
 
