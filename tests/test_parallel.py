@@ -44,7 +44,7 @@ def assert_close(one, other):
     assert one.tensors.keys() == other.tensors.keys()
     for name, tensor in one.tensors.items():
         assert torch.allclose(tensor.double(), other.tensors[name].double(), rtol=0, atol=TOLERANCE), name
-    assert one.spec["guard"]["loss"] == pytest.approx(other.spec["guard"]["loss"], rel=1e-5)
+    assert one.numbers["guard"]["loss"] == pytest.approx(other.numbers["guard"]["loss"], rel=1e-5)
 
 
 @pytest.fixture(scope="module")
