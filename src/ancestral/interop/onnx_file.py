@@ -64,9 +64,14 @@ def write_onnx(model: Model, path: Path) -> None:
 
 
 def metadata(model: Model) -> dict[str, str]:
-    """Return the metadata, whose values are JSON. `input_scale` multiplies x at t = 1..T before the network."""
+    """Return the metadata, whose values are JSON.
+
+    At t = 1..T the network's input is `input_scale` times x_t, and the estimate of the target `output_scale` times its
+    output.
+    """
     schedule, spec, target = model.denoiser.schedule, model.spec, model.diffusion.target
-    scale = target.input_scale(*schedule.at(torch.arange(1, schedule.steps + 1)))
+    scales = target.scales(schedule, torch.arange(1, schedule.steps + 1))
+    input_scale, output_scale = (torch.as_tensor(scale).expand(schedule.steps).tolist() for scale in scales)
     values = {
         "ancestral": model.version,
         "schedule": schedule.spec,
@@ -74,7 +79,8 @@ def metadata(model: Model) -> dict[str, str]:
         "noise": schedule.noise.tolist(),
         "prior_std": schedule.prior_std,
         "target": target.name,
-        "input_scale": torch.as_tensor(scale).expand(schedule.steps).tolist(),
+        "input_scale": input_scale,
+        "output_scale": output_scale,
         "learned_variance": model.diffusion.learned_variance,
         "shape": spec.shape,
         "codec": spec.codec.kind,
