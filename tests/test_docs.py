@@ -29,7 +29,7 @@ def test_python_blocks_run(code):
 def test_every_preset_is_in_the_readme_and_every_command_is_one():
     assert all(f"`{name}`" in README for name in PRESETS)
     verbs = re.findall(r"^ +ancestral (\w+)", README, re.MULTILINE)
-    assert set(verbs) == set(cli.VERBS)
+    assert set(verbs) == set(cli.COMMANDS)
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#]+)\)", README + DESIGN))

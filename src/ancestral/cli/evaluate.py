@@ -16,13 +16,13 @@ from ancestral.cli.parse import home, parse
 from ancestral.errors import InputError
 
 if TYPE_CHECKING:
-    from ancestral.data import Data, Dataset
+    from ancestral.data import Dataset, InMemoryDataset
     from ancestral.evaluation import Subjects
     from ancestral.evaluation.study import Study
     from ancestral.model import Model
     from ancestral.training.distributed import Distributed
 
-    Load = Callable[[str, str], Data]
+    Load = Callable[[str, str], Dataset]
 
 EXACT = 16
 """Elements up to which the divergence of the flow is exact unless --probes says otherwise."""
@@ -82,13 +82,13 @@ def _tell(options: Options, model: "Model", folder: Path, out: Path) -> None:
     """Bring the model card and the page of the run up to date."""
     from ancestral import hub, render
     from ancestral.cli import card
-    from ancestral.render.card import FOLDER
+    from ancestral.render import FOLDER
 
     card.tell(model, folder, options.run if hub.is_address(options.run) else FOLDER, out)
-    if render.update_page(folder):
-        print(folder / render.PAGE)
-    elif (folder / render.PAGE).exists():
-        print(f"{folder / render.PAGE} is left as it is, since it has no place for this; training writes a new one")
+    if render.update_report(folder):
+        print(folder / render.REPORT)
+    elif (folder / render.REPORT).exists():
+        print(f"{folder / render.REPORT} is left as it is, since it has no place for this; training writes a new one")
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:
@@ -149,7 +149,7 @@ def complete(options: Options, model: "Model") -> Options:
     return dataclasses.replace(options, **{k: v for k, v in usual.items() if getattr(options, k) is None})
 
 
-def _held_out(options: Options, load: "Load") -> "Data | None":
+def _held_out(options: Options, load: "Load") -> "Dataset | None":
     """What is held out: as given, or the test split of the data where there is one."""
     from ancestral.data import TESTED
 
@@ -168,7 +168,7 @@ def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Stud
     """What is drawn, and kept in `out`, and what it is held against. The options are complete."""
     from ancestral.data import TESTED
     from ancestral.evaluation.study import study
-    from ancestral.render.card.summary import short
+    from ancestral.render.summary import short
 
     sampler = model.sampler(options.sampler, steps=options.steps)
     train = load(str(options.data), "train")
@@ -195,7 +195,7 @@ def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Stud
 
 def _subjects(
     options: Options, model: "Model", load: "Load"
-) -> tuple[Options, "Model", "Dataset", "Subjects", list[str]]:
+) -> tuple[Options, "Model", "InMemoryDataset", "Subjects", list[str]]:
     """The items that were chosen for the likelihood, and what the reader should know of them."""
     from ancestral import evaluation
     from ancestral.evaluation import real

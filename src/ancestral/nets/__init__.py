@@ -1,6 +1,7 @@
-"""Networks: the paper's U-Net for signals, images and volumes, and a small MLP for points."""
+"""Networks: the paper's U-Net for images, signals and volumes, and a small MLP for points."""
 
+from ancestral.nets.build import build, conditions
 from ancestral.nets.mlp import MLP
 from ancestral.nets.unet import UNet
 
-__all__ = ["MLP", "UNet"]
+__all__ = ["MLP", "UNet", "build", "conditions"]

@@ -64,6 +64,9 @@ class Objective(ABC):
         times: The distribution of t.
     """
 
+    reads_average = False
+    """Whether `losses` reads `averaged`, the denoiser with the averaged weights."""
+
     def __init__(self, times: TimeDistribution) -> None:
         self.times = times
 
