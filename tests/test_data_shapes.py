@@ -84,7 +84,7 @@ def test_each_kind_of_items_has_its_codec():
 def test_a_model_file_keeps_the_limits_and_older_ones_are_read(tmp_path):
     model = untrained((1, 8, 8))
     facts = dataclasses.replace(model.spec, codec=Codec("float", (-0.1, 1 / 3)))
-    ancestral.model.Model(model.denoiser, model.config, facts, 3).save(tmp_path / "x.safetensors")
+    ancestral.model.Model(model.denoiser, facts, model.config, 3).save(tmp_path / "x.safetensors")
     again = ancestral.load(tmp_path / "x.safetensors")
     assert again.spec == facts
     assert again.sample(2, steps=2).abs().max() < 1

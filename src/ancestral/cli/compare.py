@@ -134,7 +134,7 @@ def _drawn(study: "Study", name: str, batch_size: int) -> "Tensor":
 def _runs(options: Options, studies: list["Study"], out: Path) -> None:
     from ancestral import render
     from ancestral.evaluation import comparison, quality
-    from ancestral.render import card
+    from ancestral.render.summary import read
 
     trees, grids, likelihoods, parameters = [], [], [], []
     for run, study in zip(options.runs, studies, strict=True):
@@ -143,7 +143,7 @@ def _runs(options: Options, studies: list["Study"], out: Path) -> None:
         *_, whole = watched(study.measure(items, looks), f"measuring {run}", quality.STAGES)
         trees.append(study.tree(whole, run))
         grids.append(render.Grid(run, items[: POINTS if items.ndim == 2 else IMAGES]))
-        likelihoods.append(card.read(home(run) / "evaluation", study.recipe.model).likelihood)
+        likelihoods.append(read(home(run) / "evaluation", study.recipe.model).likelihood)
         parameters.append(sum(parameter.numel() for parameter in model.denoiser.parameters()))
     table = comparison.rows(trees, likelihoods, parameters)
     _show_runs(options.runs, trees, likelihoods, table)
@@ -170,7 +170,7 @@ def _show_runs(
 ) -> None:
     from rich.table import Table
 
-    from ancestral.render.card import summary as words
+    from ancestral.render import summary as words
 
     out = console()
     own = [words.setting(tree) for tree in trees]
@@ -320,7 +320,7 @@ def _show_samplers(
 ) -> None:
     from rich.table import Table
 
-    from ancestral.render.card import summary as words
+    from ancestral.render import summary as words
 
     out, titles = console(), tree["titles"]
     out.print(

@@ -82,13 +82,13 @@ def _tell(options: Options, model: "Model", folder: Path, out: Path) -> None:
     """Bring the model card and the page of the run up to date."""
     from ancestral import hub, render
     from ancestral.cli import card
-    from ancestral.render.card import FOLDER
+    from ancestral.render import FOLDER
 
     card.tell(model, folder, options.run if hub.is_address(options.run) else FOLDER, out)
-    if render.update_page(folder):
-        print(folder / render.PAGE)
-    elif (folder / render.PAGE).exists():
-        print(f"{folder / render.PAGE} is left as it is, since it has no place for this; training writes a new one")
+    if render.update_report(folder):
+        print(folder / render.REPORT)
+    elif (folder / render.REPORT).exists():
+        print(f"{folder / render.REPORT} is left as it is, since it has no place for this; training writes a new one")
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:
@@ -121,7 +121,7 @@ def complete(options: Options, model: "Model") -> Options:
     """The options with every None that this model decides replaced."""
     from ancestral.data import TESTED
     from ancestral.evaluation.study import DRAW
-    from ancestral.samplers.loop import spaced
+    from ancestral.samplers.loop import spaced_times
 
     if not options.samples and not options.likelihood:
         options = dataclasses.replace(options, samples=True, likelihood=True)
@@ -132,7 +132,7 @@ def complete(options: Options, model: "Model") -> Options:
         raise InputError(f"points and floats have no grey levels to decode; leave --decoder {options.decoder} out")
     source = options.data if options.data is not None else model.config.data.source
     steps = options.ode_steps if options.ode_steps is not None else min(schedule.steps, ODE_STEPS)
-    spaced(schedule, steps, "logsnr")  # refuses a number that does not fit
+    spaced_times(schedule, steps, "logsnr")  # refuses a number that does not fit
     usual: dict[str, Any] = {
         "data": source,
         "split": "test" if source in TESTED else "train",
@@ -168,7 +168,7 @@ def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Stud
     """What is drawn, and kept in `out`, and what it is held against. The options are complete."""
     from ancestral.data import TESTED
     from ancestral.evaluation.study import study
-    from ancestral.render.card.summary import short
+    from ancestral.render.summary import short
 
     sampler = model.sampler(options.sampler, steps=options.steps)
     train = load(str(options.data), "train")

@@ -155,7 +155,7 @@ def _show(
 
     from ancestral.data.sources.arrays import NAMES
     from ancestral.evaluation import Mean
-    from ancestral.render.card import summary as words
+    from ancestral.render import summary as words
 
     out = console()
     found = {name: Mean(**values) for name, values in tree["bits_per_dim"].items()}

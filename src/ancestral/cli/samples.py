@@ -96,7 +96,7 @@ def _picture(study: "Study", items: "Tensor", found: "Quality") -> "Image":
 def _show(tree: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from ancestral.render.card import summary as words
+    from ancestral.render import summary as words
 
     out = console()
     for rows in (words.setting(tree), None, words.others(tree)):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ancestral.render.card import summary as words
-from ancestral.render.card.summary import Table, read
+from ancestral.render import summary as words
+from ancestral.render.summary import Table, read
 
 PICTURES = {"memorisation.png": "Samples that come nearest to a training item, each above that item.",
             "likelihood.png": "What a step costs, and how well x_0 is known when so much was paid."}  # fmt: skip

@@ -1,12 +1,12 @@
 """Plots of a likelihood over time: what each step costs, and what is known of the image when so much was paid."""
 
-import io
 import math
 from collections.abc import Sequence
 
 from PIL import Image
 
 from ancestral.evaluation import Point
+from ancestral.render.pictures import figure_to_image
 
 BLUE, ORANGE, GREY = "#1f4e8c", "#c8691c", "#555555"
 
@@ -16,7 +16,6 @@ def likelihood_plot(points: Sequence[Point], scale: float, unit: str) -> Image.I
 
     Points that stand for several times are marked, each in the middle of its run.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -56,6 +55,4 @@ def likelihood_plot(points: Sequence[Point], scale: float, unit: str) -> Image.I
     for axes in (costs, trade, both):
         axes.grid(color="#e6e6e6", linewidth=0.8)
         axes.set_axisbelow(True)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
-    return Image.open(buffer).convert("RGB")
+    return figure_to_image(figure)

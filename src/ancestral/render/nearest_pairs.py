@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ancestral.render.contact_sheet import GREY, INK, font
-from ancestral.render.pictures import above, beside, picture
+from ancestral.render.pictures import hstack, picture, vstack
 
 HEIGHT, WIDEST = 96, 1600
 """Pixels of a row's height, which small items are enlarged to, and of the whole, which large ones are reduced to."""
@@ -26,14 +26,14 @@ class Twins:
 
 def memorisation(groups: Sequence[Twins], limits: tuple[float, float]) -> Image.Image:
     """Each group as a row of samples above a row of training items. `limits` are those of a codec."""
-    return above([_group(group, limits) for group in groups], GAP)
+    return vstack([_group(group, limits) for group in groups], GAP)
 
 
 def _group(group: Twins, limits: tuple[float, float]) -> Image.Image:
     count = len(group.samples)
     points = group.samples.ndim == 2
     rows = [picture(items, count, 0 if points else HEIGHT, limits) for items in (group.samples, group.items)]
-    body = beside(rows, GAP) if points else above(rows)
+    body = hstack(rows, GAP) if points else vstack(rows)
     if body.width > WIDEST - LEFT:
         size = (WIDEST - LEFT, max(1, body.height * (WIDEST - LEFT) // body.width))
         body = body.resize(size, Image.Resampling.LANCZOS)

@@ -1,6 +1,5 @@
 """Runs side by side, the same items of the same seed; and the samplers of one model over the passes that they take."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +8,8 @@ from torch import Tensor
 
 from ancestral.evaluation.comparison import PASSES, SLACK, Point, fewest
 from ancestral.metrics.uncertainty import Estimate
-from ancestral.render.contact_sheet import GREY, INK, PALE, fitted, font
-from ancestral.render.pictures import beside, picture
+from ancestral.render.contact_sheet import GREY, INK, PALE, font, shorten
+from ancestral.render.pictures import figure_to_image, hstack, picture
 
 SIDE, LINE, GAP = 384, 28, 16
 """Pixels that a grid is enlarged to, of the line of its name, and between two grids."""
@@ -33,7 +32,7 @@ class Grid:
 
 def side_by_side(grids: Sequence[Grid], limits: tuple[float, float]) -> Image.Image:
     """The grids from left to right: image i stands at the same place in each. `limits` are those of a codec."""
-    return beside([_named(grid, limits) for grid in grids], GAP)
+    return hstack([_named(grid, limits) for grid in grids], GAP)
 
 
 def _named(grid: Grid, limits: tuple[float, float]) -> Image.Image:
@@ -42,7 +41,7 @@ def _named(grid: Grid, limits: tuple[float, float]) -> Image.Image:
         body.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)
     sheet = Image.new("RGB", (body.width, LINE + body.height), "white")
     sheet.paste(body, (0, LINE))
-    name = fitted(grid.name, 14, body.width - 8, bold=True)
+    name = shorten(grid.name, 14, body.width - 8, bold=True)
     ImageDraw.Draw(sheet).text((4, 5), name, fill=INK, font=font(14, bold=True))
     return sheet
 
@@ -52,7 +51,6 @@ def samplers_plot(curves: Mapping[str, Sequence[Point]], level: Point, floor: Es
 
     `level` is DDPM's by all steps, drawn with what is within SLACK of it, and a ring is where a line first gets there.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter, NullLocator
 
@@ -88,6 +86,4 @@ def samplers_plot(curves: Mapping[str, Sequence[Point]], level: Point, floor: Es
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     figure.legend(loc="outside right upper", frameon=False, fontsize=10)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
-    return Image.open(buffer).convert("RGB")
+    return figure_to_image(figure)

@@ -1,10 +1,9 @@
-"""Dropout as a function of its address: the image's key, the layer and the element.
+"""Counter-based dropout: a mask is a function of the image's key, the layer and the element.
 
-The mask of an image comes from the words of its own key, so it is the same on any device, in any batch and memory
-layout, and a step that is computed again, or elsewhere, drops the same elements. So no mask is kept for the way back
-either: it is made again. A word serves four elements, 16 bits each, so the chance of a drop is a multiple of 1/65536
-(0.1 becomes 0.1000061), and the rescale is exact for it. Elements are counted with the channels innermost, as
-channels_last has them in memory.
+So it is the same on any device, in any batch and memory layout, and a step that is computed again, or on another
+machine, drops the same elements. The backward pass recomputes the mask. A 64-bit word serves four elements, 16 bits
+each, so the probability of a drop is a multiple of 1/65536 (0.1 becomes 0.1000061), and the rescaling is exact for it.
+Elements are numbered with the channels innermost, as in channels_last.
 """
 
 import math
@@ -22,13 +21,13 @@ LANES = 2**16
 
 
 class Dropout(nn.Module):
-    """Zeroes each element with probability p in training, and scales what is left by 1/(1 − p).
+    """Zero each element with probability p in training, and multiply the others by 1/(1 − p).
 
-    A network that holds several tells them apart by `number_dropouts`.
+    A network with several of these layers needs `number_dropouts`, or all would have the same mask.
     """
 
     salt: Tensor
-    """What the layer's number adds to the keys: int64, of no axes."""
+    """The layer's number, hashed: int64 of shape ()."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -36,11 +35,11 @@ class Dropout(nn.Module):
             raise InputError(f"dropout must be from 0 to below 1, not {p}")
         self.p = p
         self.dropped = min(round(p * LANES), LANES - 1)
-        """Of 65,536 elements."""
+        """The number of elements dropped out of 65,536."""
         self.register_buffer("salt", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def forward(self, h: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Drop from h (B, C, *) by the keys of its images, int64 (B,); without keys, by PyTorch's generator."""
+        """Drop elements of h (B, C, *) by the keys of its images, int64 (B,); without keys, by PyTorch's generator."""
         if keys is None or not self.training or self.p == 0:
             return F.dropout(h, self.p, self.training)
         out: Tensor = _Drop.apply(h, keys ^ self.salt, self.dropped)  # type: ignore[no-untyped-call]
@@ -48,7 +47,7 @@ class Dropout(nn.Module):
 
 
 class _Drop(torch.autograd.Function):
-    """h times 0 or 1/(1 − p), by the keys (B,) of its images; its gradient likewise."""
+    """h times its factors; the gradient likewise."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, keys: Tensor, dropped: int) -> Tensor:
@@ -64,12 +63,12 @@ class _Drop(torch.autograd.Function):
 
 
 def _factors(h: Tensor, keys: Tensor, dropped: int) -> Tensor:
-    """0 or 1/(1 − p) for each element of h (B, C, *), in its dtype."""
+    """Factors 0 or 1/(1 − p) for each element of h (B, C, *), in its dtype."""
     batch, channels, *sides = h.shape
     size = channels * math.prod(sides)
     lanes = randomness.words(keys, -(-size // 4)).view(torch.int16)[:, :size]
     kept = torch.empty(lanes.shape, dtype=h.dtype, device=h.device)
-    torch.ge(lanes, dropped - LANES // 2, out=kept)  # a number at once: to make one of a bool takes four times as long
+    torch.ge(lanes, dropped - LANES // 2, out=kept)  # a bool mask, converted, takes four times as long
     kept *= LANES / (LANES - dropped)
     return kept.reshape(batch, *sides, channels).movedim(-1, 1)
 

@@ -1,4 +1,4 @@
-"""The text of a model card: README.md with the front matter by which the Hugging Face Hub lists and compares models."""
+"""The model card: README.md with the metadata by which the Hugging Face Hub lists and compares models."""
 
 import json
 import re
@@ -6,17 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ancestral.config import Config
+from ancestral.config import Config, UNetConfig
 from ancestral.data.sources.arrays import NAMES
 from ancestral.errors import one_line
-from ancestral.render.card import summary as words
-from ancestral.render.card.managed_sections import marked
-from ancestral.render.card.summary import Found
+from ancestral.render import summary as words
+from ancestral.render.managed_sections import mark_sections
+from ancestral.render.summary import Found
 
 FOLDER = "FOLDER"
-"""What stands for the place of a model that is nowhere but on its owner's disk."""
-DENSE = ("eps", "x0", "v")
-"""Targets that diffusers knows."""
+"""Placeholder for the address of a model that is not on the Hub."""
 TARGETS = {
     "eps": "the noise ε",
     "x0": "the clean item x_0",
@@ -25,16 +23,15 @@ TARGETS = {
     "flow": "the velocity of a flow",
     "edm": "EDM's F",
 }
-"""What a network predicts, in words."""
+"""The names of the targets."""
 
 
 @dataclass(frozen=True)
-class About:
-    """A model, as far as its card tells of it."""
+class CardFacts:
+    """What a card says of a model. `address` is hf://user/repo or FOLDER."""
 
     name: str
-    place: str
-    """hf://user/repo, or FOLDER."""
+    address: str
     config: Config
     shape: tuple[int, ...]
     classes: tuple[str, ...]
@@ -43,32 +40,37 @@ class About:
     parameters: int
 
 
-def card(about: About, found: Found) -> str:
-    """The card, its generated parts between marks. What was not measured is left out."""
-    return marked("".join(_front(about, found)), "".join(_body(about, found)))
+def model_card(facts: CardFacts, found: Found) -> str:
+    """Write the text of a card, with its generated sections between marks.
+
+    Args:
+        facts: The model.
+        found: Its evaluations, which may be empty.
+    """
+    return mark_sections("".join(_front(facts, found)), "".join(_body(facts, found)))
 
 
-def _front(about: About, found: Found) -> Iterator[str]:
-    """The metadata. Texts are written as JSON, which is YAML too, so that no name can break out of its place."""
+def _front(facts: CardFacts, found: Found) -> Iterator[str]:
+    """The metadata. Texts are JSON, which is valid YAML, so that no name can change the structure."""
     yield "library_name: ancestral\ntags:\n- ddpm\n- diffusion\n"
-    if len(about.shape) == 3:
-        task = "class-conditional" if about.classes else "unconditional"
-        yield f"- {task}-image-generation\n" if about.classes else ""
+    if len(facts.shape) == 3:
+        task = "class-conditional" if facts.classes else "unconditional"
+        yield f"- {task}-image-generation\n" if facts.classes else ""
         yield "- unconditional-image-generation\npipeline_tag: unconditional-image-generation\n"
     results = [*_results(found)]
     if not results:
         return
-    yield f"model-index:\n- name: {_yaml(about.name)}\n  results:\n"
-    task = f"unconditional-{_kind(about)[:-1]}-generation"
+    yield f"model-index:\n- name: {_yaml(facts.name)}\n  results:\n"
+    task = f"unconditional-{_kind(facts)[:-1]}-generation"
     for dataset, metrics in results:
         yield f"  - task:\n      type: {task}\n    dataset:\n      name: {_yaml(dataset)}\n"
-        yield f"      type: {_yaml(_data(about.config))}\n    metrics:\n"
+        yield f"      type: {_yaml(_data(facts.config))}\n    metrics:\n"
         for kind, name, value in metrics:
             yield f"    - type: {_yaml(kind)}\n      name: {_yaml(name)}\n      value: {value:.6g}\n"
 
 
 def _results(found: Found) -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
-    """The numbers for each set of data: the metric's identifier on the Hub, what it is called, its value."""
+    """For each reference set: its name, and each metric's identifier on the Hub, title and value."""
     if found.samples is not None:
         tree = found.samples
         how = f"{tree['samples']['count']:,} samples"
@@ -90,30 +92,30 @@ def _results(found: Found) -> Iterator[tuple[str, list[tuple[str, str, float]]]]
         yield words.about_likelihood(tree)["data"], [("bits_per_dim", "bits/dim, variational bound", bits)]
 
 
-def _body(about: About, found: Found) -> Iterator[str]:
-    config, process = about.config, about.config.process
-    sides, kind = "×".join(str(side) for side in about.shape), _kind(about)
-    items = f"{kind} of {sides}" if len(about.shape) > 1 else f"{kind} in {sides} dimensions"
-    net = "An MLP" if len(about.shape) == 1 else "A U-Net"
-    yield f"# {_plain(about.name)}\n\n"
+def _body(facts: CardFacts, found: Found) -> Iterator[str]:
+    config, process = facts.config, facts.config.process
+    sides, kind = "×".join(str(side) for side in facts.shape), _kind(facts)
+    items = f"{kind} of {sides}" if len(facts.shape) > 1 else f"{kind} in {sides} dimensions"
+    net = "An MLP" if len(facts.shape) == 1 else "A U-Net"
+    yield f"# {_plain(facts.name)}\n\n"
     yield (
-        f"{net} of {about.parameters:,} parameters that turns noise into {items} like those of "
+        f"{net} of {facts.parameters:,} parameters that turns noise into {items} like those of "
         f"{_plain(_data(config))}. It predicts {TARGETS[process.target]} at {process.timesteps:,} noise levels of the "
-        f"{process.schedule} schedule, and was trained for {about.step:,} steps with ancestral {about.version}.\n"
+        f"{process.schedule} schedule, and was trained for {facts.step:,} steps with ancestral {facts.version}.\n"
     )
-    if about.classes:
-        names = ", ".join(map(_plain, about.classes[:20])) + (", …" if len(about.classes) > 20 else "")
+    if facts.classes:
+        names = ", ".join(map(_plain, facts.classes[:20])) + (", …" if len(facts.classes) > 20 else "")
         yield f"\nClasses: {names}.\n"
     yield "\n## Use\n\n"
-    package = "'ancestral[hub]'" if about.place.startswith("hf://") else "ancestral"
+    package = "'ancestral[hub]'" if facts.address.startswith("hf://") else "ancestral"
     yield f"    pip install {package}\n"
-    yield f"    ancestral sample {about.place}\n\nor in Python:\n\n"
-    yield f'    import ancestral\n\n    images = ancestral.load("{about.place}").sample(16)\n'
-    yield "\n" + _elsewhere(about)
-    if about.place == FOLDER:
+    yield f"    ancestral sample {facts.address}\n\nor in Python:\n\n"
+    yield f'    import ancestral\n\n    images = ancestral.load("{facts.address}").sample(16)\n'
+    yield "\n" + _export(facts)
+    if facts.address == FOLDER:
         yield f"\n`{FOLDER}` is the folder of this file.\n"
-    yield "\n## Data\n\n" + _data_words(about, found) + "\n"
-    yield "\n## Training\n\n" + _rows(_training(about))
+    yield "\n## Data\n\n" + _data_sentence(facts, found) + "\n"
+    yield "\n## Training\n\n" + _rows(_training(facts))
     yield from _evaluation(found)
     yield "\n## Limits\n\n"
     yield from (f"- {limit}\n" for limit in _limits(found))
@@ -133,38 +135,37 @@ def _evaluation(found: Found) -> Iterator[str]:
         yield "\n## Memorisation\n\n" + _rows(memorised)
         if tree["floor"] != "held-out data":
             yield (
-                "\nNothing was held out, so half of the training data stands in for unseen items, and copies of the "
-                "other half alone can be found: a model that copies all has a share of about a half.\n"
+                "\nNo data were held out, so half of the training data stands in for unseen items, and only copies of "
+                "the other half can be found: a model that copies everything has a share of about a half.\n"
             )
     if found.likelihood is not None:
         yield "\n## Likelihood\n\n" + _rows(words.about_likelihood(found.likelihood))
 
 
 def _limits(found: Found) -> Iterator[str]:
-    yield "It knows its training data and nothing else: what is rare or missing there is so in its samples."
+    yield "It models its training data and nothing else: what is rare or missing there is so in its samples."
     if found.samples is None:
-        yield "How good its samples are was not measured: `ancestral evaluate` does."
+        yield "The quality of its samples was not measured; `ancestral evaluate` measures it."
     else:
         yield (
-            "Numbers on other features, other reference data, another count or another sampler cannot be compared with "
-            "these."
+            "These numbers are comparable only with numbers for the same features, reference data, number of samples "
+            "and sampler."
         )
     for tree in (found.samples, found.likelihood):
         yield from (_plain(note) for note in (words.notes(tree) if tree is not None else []))
 
 
-def _training(about: About) -> dict[str, str]:
-    config = about.config
+def _training(facts: CardFacts) -> dict[str, str]:
+    config = facts.config
     net, process, train = config.net, config.process, config.train
     if config.preset == "imported":
         return {"trained": "elsewhere, and imported"}
-    levels = f", {'·'.join(map(str, net.mults))} of it at each level" if len(about.shape) > 1 else ""
     return {
         "preset": config.preset,
-        "steps": f"{about.step:,} of {train.steps:,}, {train.batch_size:,} items each",
+        "steps": f"{facts.step:,} of {train.steps:,}, {train.batch_size:,} items each",
         "learning rate": f"{train.lr:g}, warm-up {train.warmup:,} steps, decay {train.decay}",
         "average of the weights": f"{train.ema:g}",
-        "network": f"width {net.width}{levels}, {net.blocks} blocks, patch {net.patch}, dropout {net.dropout:g}",
+        "network": str(net),
         "process": f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}"
         + (", x_0 clipped in the loss" if process.clip else "")
         + (", learned variance" if process.learned_variance else ""),
@@ -174,45 +175,46 @@ def _training(about: About) -> dict[str, str]:
     }
 
 
-def _data_words(about: About, found: Found) -> str:
-    config = about.config.data
-    text = f"Trained on {_plain(_data(about.config))}"
+def _data_sentence(facts: CardFacts, found: Found) -> str:
+    config = facts.config.data
+    text = f"Trained on {_plain(_data(facts.config))}"
     if found.samples is not None:
         text += f" (measured against {_plain(found.samples['data']['train'])})"
     text += ", mirrored at random" if config.flip else ""
-    return text + (f", with labels of {len(about.classes)} classes." if about.classes else ", without labels.")
+    return text + (f", with labels of {len(facts.classes)} classes." if facts.classes else ", without labels.")
 
 
-def _elsewhere(about: About) -> str:
-    """How other programs get at it."""
-    net, process = about.config.net, about.config.process
-    images = len(about.shape) == 3 and net.patch == 1 and process.target in DENSE and not process.learned_variance
-    if images and process.schedule in ("linear", "cosine", "sigmoid") and net.groups:
-        label = f" --label {json.dumps(about.classes[0])}" if about.classes else ""
+def _export(facts: CardFacts) -> str:
+    """How to use the model in other programs."""
+    net, process = facts.config.net, facts.config.process
+    unet = isinstance(net, UNetConfig) and len(facts.shape) == 3 and net.patch == 1 and net.groups
+    target = process.target in ("eps", "x0", "v") and not process.learned_variance
+    if unet and target and process.schedule in ("linear", "cosine", "sigmoid"):
+        label = f" --label {json.dumps(facts.classes[0])}" if facts.classes else ""
         return (
-            f"For diffusers: `ancestral export {about.place}{label} --out diffusers`, then\n\n"
+            f"For diffusers: `ancestral export {facts.address}{label} --out diffusers`, then\n\n"
             '    from diffusers import DDPMPipeline\n\n    DDPMPipeline.from_pretrained("diffusers")().images[0]\n'
         )
-    return f"For other programs: `ancestral export {about.place} --to onnx`.\n"
+    return f"For other programs: `ancestral export {facts.address} --to onnx`.\n"
 
 
-def _kind(about: About) -> str:
-    return NAMES.get(len(about.shape) - 1, "points")
+def _kind(facts: CardFacts) -> str:
+    return NAMES.get(len(facts.shape) - 1, "points")
 
 
 def _data(config: Config) -> str:
-    """The name of the data, without the folders of the machine that it lay on."""
+    """The name of the data without its path."""
     return words.short(config.data.source)
 
 
 def _rows(rows: Mapping[str, str]) -> str:
-    """A table of two columns."""
+    """A Markdown table of two columns."""
     lines = [f"| {_plain(name)} | {_plain(text)} |\n" for name, text in rows.items()]
     return "| | |\n|---|---|\n" + "".join(lines) if lines else ""
 
 
 def _plain(text: Any) -> str:
-    """A text in one line that is no markup."""
+    """A text on one line with its markup escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", one_line(text))
 
 
