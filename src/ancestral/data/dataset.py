@@ -138,20 +138,7 @@ class LazyDataset(Dataset):
         conversion: Conversion,
         dims: int | None = None,
     ) -> None:
-        """Infer the spec; what `encoded` needs must be set before.
-
-        Args:
-            name: What messages call the data set.
-            count: Number of items.
-            labels: As in `Dataset`.
-            classes: The name of each label.
-            skipped: As in `Dataset`.
-            conversion: How items are converted; what it leaves open, the spec decides.
-            dims: Number of axes besides channels, of arrays.
-
-        Raises:
-            InputError: As `infer_spec` does.
-        """
+        """Infer the spec of `count` items. What `encoded` needs must be set before. Raises as `infer_spec` does."""
         self.name, self.labels, self.skipped = name, labels, skipped
         self._count, self._dims = count, dims
         self.spec, self._conversion = infer_spec(self, classes, conversion, dims)

@@ -4,6 +4,7 @@ The headers of all items decide on channels and bit depth; a sample of the items
 """
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing.pool import ThreadPool
@@ -165,17 +166,16 @@ def _resolve_conversion(source: "LazyDataset", conversion: Conversion, pool: Thr
 
 def _header(source: "LazyDataset", row: int, conversion: Conversion) -> Header | None:
     """What the header of an item needs; None of an array, and of a file whose header cannot be read."""
-    try:
+    with suppress(Unreadable):
         begin = source.encoded_begin(row)
-        if not isinstance(begin, bytes | Image.Image) or (isinstance(begin, bytes) and begin.startswith(NPY)):
-            return None
-        header = read_header(begin, conversion)
-        if header is None and isinstance(begin, bytes) and len(begin) >= HEADER:  # it may go on, with a preview
-            raw = source.encoded(row)
-            header = read_header(raw, conversion) if isinstance(raw, bytes) else None
-        return header
-    except Unreadable:
-        return None
+        if isinstance(begin, Image.Image):
+            return read_header(begin, conversion)
+        if isinstance(begin, bytes) and not begin.startswith(NPY):
+            header = read_header(begin, conversion)
+            if header is None and len(begin) >= HEADER and isinstance(raw := source.encoded(row), bytes):
+                header = read_header(raw, conversion)  # it goes on beyond HEADER, with a preview or a profile
+            return header
+    return None
 
 
 def decode_item(raw: Raw, conversion: Conversion, dims: int | None) -> Tensor:
