@@ -1,0 +1,116 @@
+"""What all results share: JSON with a version of its schema, and tables for a terminal and a notebook.
+
+The schema is the dataclass: a field is a key, a nested dataclass an object. A field whose default is None is left out
+of the JSON where it is None. Files may come from anywhere: a value of another type than its field's is refused.
+"""
+
+import dataclasses
+import html
+import json
+import math
+import types
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+
+from ancestral.errors import InputError
+from ancestral.results.table import Table
+
+
+class Result:
+    """The base of a frozen dataclass of plain numbers and text that a workflow returns."""
+
+    SCHEMA: ClassVar[str]
+    """The name and the version of the JSON schema. Files written before schemas had versions have no such key."""
+
+    def parts(self) -> Sequence[Table | str]:
+        """Tables and lines of text that show the result."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.parts()))
+
+    def _repr_html_(self) -> str:
+        return "\n".join(
+            f"<p>{html.escape(part)}</p>" if isinstance(part, str) else part._repr_html_() for part in self.parts()
+        )
+
+    def to_json(self) -> str:
+        """Write the result as JSON. Numbers that are not finite become null."""
+        tree = {"schema": self.SCHEMA, **to_plain(self)}
+        return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, name: str = "the text") -> Self:
+        """Read a result from JSON.
+
+        Args:
+            text: What `to_json` wrote, in this version of the schema or before schemas had versions.
+            name: What error messages call the text, such as the path of its file.
+
+        Returns:
+            The result.
+
+        Raises:
+            InputError: If the text is not JSON, is of another schema, or a value is missing or of another type.
+        """
+        try:
+            tree = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{name} is not JSON: {error}") from None
+        if not isinstance(tree, dict):
+            raise InputError(f"{name} holds no JSON object")
+        if tree.get("schema", cls.SCHEMA) != cls.SCHEMA:
+            raise InputError(f"{name} has the schema {tree['schema']!r}, but this version reads {cls.SCHEMA!r}")
+        result: Self = from_plain(cls, tree, name)
+        return result
+
+
+def to_plain(value: Any) -> Any:
+    """Convert a dataclass and all that it holds to dicts, lists, numbers and text."""
+    if dataclasses.is_dataclass(value):
+        tree = {}
+        for field in dataclasses.fields(value):
+            part = getattr(value, field.name)
+            if "keys" in field.metadata and part is not None:
+                tree[field.name] = {key: to_plain(getattr(part, name)) for name, key in field.metadata["keys"].items()}
+            elif part is not None or field.default is not None:
+                tree[field.metadata.get("key", field.name)] = to_plain(part)
+        return tree
+    if isinstance(value, dict):
+        return {name: to_plain(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def from_plain(kind: Any, value: Any, name: str) -> Any:
+    """Convert what `to_plain` made back to a value of type `kind`; `name` is what an error calls it."""
+    args = get_args(kind)
+    if isinstance(kind, types.UnionType):
+        return None if value is None else from_plain(args[0], value, name)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(from_plain(args[0], part, name) for part in value)
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return {key: from_plain(args[1], part, f"{name}: {key}") for key, part in value.items()}
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _dataclass_from(kind, value, name)
+    if kind is float and type(value) in (int, float) and abs(value) < 1e300:
+        return float(value)
+    if type(value) is kind and kind in (int, str, bool):
+        return value
+    raise InputError(f"{name} is damaged")
+
+
+def _dataclass_from(kind: Any, tree: dict[str, Any], name: str) -> Any:
+    hints, values = get_type_hints(kind), {}
+    for field in dataclasses.fields(kind):
+        key = field.metadata.get("key", field.name)
+        if key not in tree:
+            if field.default is dataclasses.MISSING:
+                raise InputError(f"{name} lacks {key}")
+            continue
+        part = tree[key]
+        if "keys" in field.metadata and isinstance(part, dict):
+            part = {inner: part[outer] for inner, outer in field.metadata["keys"].items() if outer in part}
+        values[field.name] = from_plain(hints[field.name], part, f"{name}: {key}")
+    return kind(**values)
