@@ -35,14 +35,14 @@ class Model:
 
     def __init__(
         self,
-        denoiser: Diffusion,
-        config: Config,
+        denoiser: Any,
+        config: Any,
         spec: DataSpec,
         step: int,
         version: str = __version__,
         file: Path | None = None,
     ) -> None:
-        self.denoiser = denoiser.eval()
+        self.denoiser: Any = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
         self.config, self.spec, self.step, self.version = config, spec, step, version
         self.file = file
         """Where it was loaded from."""
@@ -50,7 +50,10 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.denoiser.parameters()).device
+        if not isinstance(self.denoiser, nn.Module):
+            return torch.device("cpu")
+        device: torch.device = next(self.denoiser.parameters()).device
+        return device
 
     def sample(
         self,
@@ -85,7 +88,7 @@ class Model:
 
     def sampler(self, name: str | None = None, **options: object) -> Sampler:
         """The sampler called `name`, or that of the config, with these options. Raises InputError."""
-        return sampler_for(self.denoiser, name or self.config.sample.sampler, **options)
+        return sampler_for(self.denoiser, name or (self.config.sample.sampler if self.config else "ddim"), **options)
 
     def trajectory(
         self,
@@ -226,7 +229,7 @@ def sampler_for(denoiser: Diffusion, name: str, **options: object) -> Sampler:
         sampler = samplers.from_name(name, **{**options, "steps": schedule.steps})
     sampler.times(schedule)
     if isinstance(sampler, DDPM):
-        check_variance(sampler.variance, denoiser.learned_variance)
+        check_variance(sampler.variance, getattr(denoiser, "learned_variance", False))
     return sampler
 
 

@@ -1,49 +1,81 @@
-"""The real items that samples are held against: what a model learned from, and what it never saw."""
+"""The real items that samples are compared with: what a model was trained on, and what it never saw."""
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ancestral import data
-from ancestral.data import Data, Dataset, Streamed
+from ancestral.config import DataConfig
+from ancestral.data import Data, Dataset
+from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, UnsuitableError
-from ancestral.evaluation.bound_terms import labels_for
-from ancestral.model import Model
+from ancestral.guidance import NO_CLASS
 
-MOST = 10_000
-"""Items whose features are looked at: distances take time and memory with the square of it."""
-ELEMENTS = 2**26
-"""Numbers of all items that are held: as float64, half a GiB."""
+MAX_ITEMS = 10_000
+"""Items whose features are compared: distances take time and memory with the square of their number."""
+MAX_ELEMENTS = 2**26
+"""Elements of all items in memory: as float64, half a GiB."""
+
+Loader = Callable[[Any, str], Data]
+"""(source, split) -> data of that split, each opened once."""
 
 
-def fitting(model: Model, source: str, split: str) -> Data:
-    """The data of `source`, brought to the model's shape where that can be, in memory as the run's own data were.
+def loader(spec: DataSpec, config: DataConfig | None) -> Loader:
+    """Create the function that opens data as `load_reference` does, and the same data only once."""
+    opened: dict[tuple[object, str], Data] = {}
 
-    Raises InputError where it does not fit.
+    def load(source: Any, split: str) -> Data:
+        key = (source if isinstance(source, str) else id(source), split)
+        if key not in opened:
+            opened[key] = load_reference(spec, source, split, config)
+        return opened[key]
+
+    return load
+
+
+def load_reference(spec: DataSpec, source: Any, split: str = "train", config: DataConfig | None = None) -> Data:
+    """Open data in the shape and coding of a model's items.
+
+    Args:
+        spec: The model's items.
+        source: The data, as `data.open` takes it.
+        split: "train" or "test".
+        config: What the model was trained on. Its options apply to its own source; other images are cropped, resized
+            and converted to the model's shape.
+
+    Returns:
+        The data.
+
+    Raises:
+        InputError: If the data cannot be read, or not be brought to that shape and coding.
     """
-    own = config = model.config.data
-    channels, height, width = model.spec.shape if len(model.spec.shape) == 3 else (None, 0, None)
-    if source != own.source and channels in (1, 3) and height == width:
-        bits: Any = {"uint8": 8, "uint16": 16}.get(model.spec.codec.kind)
-        own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
-    streaming = config.streaming and source == config.source
+    own = config or DataConfig()
+    options: dict[str, Any] = {"split": split}
+    channels, height, width = spec.shape if len(spec.shape) == 3 else (None, 0, None)
+    trained_on = config is not None and isinstance(source, str) and source == config.source
+    if isinstance(source, str):
+        if not trained_on and channels in (1, 3) and height == width:
+            bits: Any = {"uint8": 8, "uint16": 16}.get(spec.codec.kind)
+            own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
+        options |= {**own.form, "memory": own.memory}
     try:
-        found = data.open(source, **own.form, memory=config.memory, streaming=streaming, split=split)
+        found = data.open(source, **options)
     except UnsuitableError as error:  # nobody here gave such options
-        made = f"{model.spec.codec.kind} items of {_sides(model.spec.shape)}"
+        made = f"{spec.codec.kind} items of {_sides(spec.shape)}"
         raise InputError(f"{source} cannot be made into {made}, which the model knows; give --data that can") from error
     except InputError as error:
-        gone = source == own.source and "no such file" in str(error)
+        gone = trained_on and "no such file" in str(error)
         hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
         raise InputError(f"{error}{hint}") from None
-    kind, known = found.codec.kind, model.spec.codec.kind
-    if found.shape != model.spec.shape or kind != known:
+    kind, known = found.codec.kind, spec.codec.kind
+    if found.shape != spec.shape or kind != known:
         raise InputError(
-            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(model.spec.shape)}; "
+            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(spec.shape)}; "
             "give --data of that shape"
             if kind == known
             else f"{found.name} holds {kind} numbers, but the model knows {known}; give --data of that kind"
@@ -52,51 +84,66 @@ def fitting(model: Model, source: str, split: str) -> Data:
 
 
 def in_memory(found: Data) -> Dataset:
-    """The same, or as many of its items as can be held, evenly chosen."""
-    return data.sample(found, limit(found.shape), limit(found.shape)) if not isinstance(found, Dataset) else found
+    """Load the data into memory, or as many evenly chosen items as fit."""
+    return found if isinstance(found, Dataset) else data.sample(found, max_items(found.shape), max_items(found.shape))
 
 
-def limit(shape: Sequence[int]) -> int:
-    """How many items of a shape are held of data that does not fit into memory."""
-    return min(MOST, max(1, ELEMENTS // math.prod(shape)))
+def max_items(shape: Sequence[int]) -> int:
+    """Return the number of items of a shape that are taken from data that does not fit into memory."""
+    return min(MAX_ITEMS, max(1, MAX_ELEMENTS // math.prod(shape)))
+
+
+def labels_for(data: Dataset, classes: Sequence[str]) -> Tensor | None:
+    """Return the labels of all the data in a model's numbering of its classes.
+
+    Classes are matched by name, or by number if the data has no names for them.
+
+    Args:
+        data: The data.
+        classes: The model's classes.
+
+    Returns:
+        int64 (N,), NO_CLASS for an item without a class; None if the data's classes mean nothing to the model.
+    """
+    if data.labels is None or not classes:
+        return None
+    if set(data.classes) <= set(classes):
+        known = torch.tensor([classes.index(name) for name in data.classes])[data.labels]
+        return torch.where(data.labels < 0, NO_CLASS, known)
+    numbered = list(data.classes) == [str(number) for number in range(len(data.classes))]
+    return data.labels if numbered and len(data.classes) <= len(classes) else None
 
 
 @dataclass(frozen=True, eq=False)
-class Real:
+class ReferenceSet:
     """Items (N, *shape) of a part of the data."""
 
     items: Tensor
     labels: Tensor | None
-    """int64 (N,), as the model numbers its classes, -1 without; None where they mean nothing to it."""
+    """int64 (N,) in the model's numbering, NO_CLASS without a class; None if they mean nothing to the model."""
     name: str
     split: str
-    of: int | None
-    """How many there are in all; None for a stream, which nobody has counted."""
-    all: Tensor
-    """More items (M, *shape), or the same: copies are looked for among all that can be held."""
+    of: int
+    """The number of items of that part."""
+    all_items: Tensor
+    """As many items (M, *shape) as fit into memory, N or more: copies are searched for among these."""
 
     @staticmethod
-    def of_data(found: Data, model: Model, split: str) -> "Real":
-        """Of `found`, as many as distances can be measured on, evenly chosen."""
-        more = data.sample(found, max(1, ELEMENTS // math.prod(found.shape)), limit(found.shape))
-        held = data.sample(more, limit(found.shape))
-        labels = labels_for(held, model.spec.classes, nameless(held.classes))
-        of = None if isinstance(found, Streamed) else len(found)
-        return Real(held.items, labels, held.name, split, of, more.items)
+    def from_data(found: Data, classes: Sequence[str], split: str) -> "ReferenceSet":
+        """Take as many evenly chosen items as distances can be measured on.
 
-    def words(self) -> str:
-        """What they are, in words."""
-        count = f"{len(self.items):,}"
-        if self.of is None:
-            count += " of a stream"
-        elif self.of != len(self.items):
-            count += f" of {self.of:,}, evenly chosen"
-        return f"{self.name}, {self.split}, {count}"
+        Args:
+            found: The data.
+            classes: The model's classes.
+            split: What the part is called.
+        """
+        more = data.sample(found, max(1, MAX_ELEMENTS // math.prod(found.shape)), max_items(found.shape))
+        held = data.sample(more, max_items(found.shape))
+        return ReferenceSet(held.items, labels_for(held, classes), held.name, split, len(found), more.items)  # type: ignore[arg-type]
 
-
-def nameless(classes: Sequence[str]) -> bool:
-    """Whether classes are but numbers, as in a .npz file."""
-    return list(classes) == [str(number) for number in range(len(classes))]
+    def __str__(self) -> str:
+        chosen = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""
+        return f"{self.name}, {self.split}, {len(self.items):,}{chosen}"
 
 
 def _sides(shape: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ from ancestral.render.history_figure import history
 from ancestral.render.html_report import NAME as PAGE
 from ancestral.render.html_report import About, DataFacts, update_page, write_page
 from ancestral.render.likelihood_plot import likelihood_plot
-from ancestral.render.nearest_pairs import Twins, memorisation
+from ancestral.render.nearest_pairs import nearest_pairs
 from ancestral.render.pictures import picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
 from ancestral.render.writers import check_png, write_array, write_images, write_json, write_picture
@@ -20,7 +20,6 @@ __all__ = [
     "Grid",
     "Row",
     "Tile",
-    "Twins",
     "animation",
     "check_png",
     "check_sheet",
@@ -29,7 +28,7 @@ __all__ = [
     "film",
     "history",
     "likelihood_plot",
-    "memorisation",
+    "nearest_pairs",
     "picture",
     "samplers_plot",
     "side_by_side",

@@ -18,7 +18,7 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.evenly import evenly
 from ancestral.errors import InputError
-from ancestral.render.evaluation_section import measured
+from ancestral.render.evaluation_section import evaluation_section
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, plot
 
 NAME = "report.html"
@@ -132,7 +132,7 @@ def update_page(folder: Path) -> bool:
 
 def _evaluation(folder: Path) -> str:
     """The part of the page that tells of evaluations, in HTML; empty where there was none."""
-    found = measured(folder / "evaluation")
+    found = evaluation_section(folder / "evaluation")
     pictures = [(_uri(image, LARGE), text) for image, text in found.pictures] if found else []
     return _rendered("evaluation.html", measured=found, pictures=pictures)
 

@@ -131,7 +131,7 @@ class ComparisonResult(Result):
             values = tuple(None if one is None else Estimate(one.mean, one.standard_error) for one in bounds)
             alike = len({one.comparable for one in bounds if one is not None}) == 1
             rows.append(ComparedQuantity("bits/dim", values, None, -1 if alike else 0))
-        counts = {"parameters": [run.parameters for run in runs],
+        counts: dict[str, list[int | None]] = {"parameters": [run.parameters for run in runs],
                   "steps trained": [None if run.model is None else run.model.step for run in runs]}  # fmt: skip
         for name, numbers in counts.items():
             values = tuple(None if n is None else Estimate(n) for n in numbers)

@@ -2,6 +2,5 @@
 
 from ancestral.render.card.managed_sections import NAME, around, merged, write
 from ancestral.render.card.model_card import FOLDER, TARGETS, About, card
-from ancestral.render.card.summary import Found, Table, read
 
-__all__ = ["FOLDER", "NAME", "TARGETS", "About", "Found", "Table", "around", "card", "merged", "read", "write"]
+__all__ = ["FOLDER", "NAME", "TARGETS", "About", "around", "card", "merged", "write"]

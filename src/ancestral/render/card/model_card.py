@@ -9,9 +9,10 @@ from typing import Any
 from ancestral.config import Config
 from ancestral.data.arrays import NAMES
 from ancestral.data.dataset import one_line
-from ancestral.render.card import summary as words
 from ancestral.render.card.managed_sections import marked
-from ancestral.render.card.summary import Found
+from ancestral.results import EvaluationResult
+from ancestral.results.estimate import short_source
+from ancestral.results.evaluation_result import SHARES
 
 FOLDER = "FOLDER"
 """What stands for the place of a model that is nowhere but on its owner's disk."""
@@ -43,12 +44,12 @@ class About:
     parameters: int
 
 
-def card(about: About, found: Found) -> str:
+def card(about: About, found: EvaluationResult) -> str:
     """The card, its generated parts between marks. What was not measured is left out."""
     return marked("".join(_front(about, found)), "".join(_body(about, found)))
 
 
-def _front(about: About, found: Found) -> Iterator[str]:
+def _front(about: About, found: EvaluationResult) -> Iterator[str]:
     """The metadata. Texts are written as JSON, which is YAML too, so that no name can break out of its place."""
     yield "library_name: ancestral\ntags:\n- ddpm\n- diffusion\n"
     if len(about.shape) == 3:
@@ -67,30 +68,22 @@ def _front(about: About, found: Found) -> Iterator[str]:
             yield f"    - type: {_yaml(kind)}\n      name: {_yaml(name)}\n      value: {value:.6g}\n"
 
 
-def _results(found: Found) -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
+def _results(found: EvaluationResult) -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
     """The numbers for each set of data: the metric's identifier on the Hub, what it is called, its value."""
     if found.samples is not None:
-        tree = found.samples
-        how = f"{tree['samples']['count']:,} samples"
-        for column, dataset in (("train", tree["data"]["train"]), ("held_out", tree["data"]["held_out"])):
-            numbers = tree["distances"].get(column)
-            if numbers:
-                titles = {name: str(tree["titles"][name]) for name in ("frechet", "kernel")}
-                titles |= {name: name for name in words.TITLES}
-                yield (
-                    str(dataset),
-                    [
-                        (title.lower(), f"{title}, {how}", float(numbers[name]["value"]))
-                        for name, title in titles.items()
-                    ],
-                )
+        samples, how = found.samples, f"{found.samples.samples.count:,} samples"
+        titles = {"frechet": samples.titles.frechet, "kernel": samples.titles.kernel, **{name: name for name in SHARES}}
+        sets = ((samples.data.train, samples.distances.train), (samples.data.held_out, samples.distances.held_out))
+        for dataset, distances in sets:
+            if dataset is not None and distances is not None:
+                numbers = [(title, getattr(distances, name).value) for name, title in titles.items()]
+                yield dataset, [(title.lower(), f"{title}, {how}", value) for title, value in numbers]
     if found.likelihood is not None:
-        tree = found.likelihood
-        bits = float(tree["bits_per_dim"]["total"]["mean"])
-        yield words.about_likelihood(tree)["data"], [("bits_per_dim", "bits/dim, variational bound", bits)]
+        bits = found.likelihood.bits_per_dim.total.value
+        yield str(found.likelihood.data), [("bits_per_dim", "bits/dim, variational bound", bits)]
 
 
-def _body(about: About, found: Found) -> Iterator[str]:
+def _body(about: About, found: EvaluationResult) -> Iterator[str]:
     config, process = about.config, about.config.process
     sides, kind = "×".join(str(side) for side in about.shape), _kind(about)
     items = f"{kind} of {sides}" if len(about.shape) > 1 else f"{kind} in {sides} dimensions"
@@ -119,28 +112,28 @@ def _body(about: About, found: Found) -> Iterator[str]:
     yield from (f"- {limit}\n" for limit in _limits(found))
 
 
-def _evaluation(found: Found) -> Iterator[str]:
+def _evaluation(found: EvaluationResult) -> Iterator[str]:
     """Numbers and their uncertainties."""
     if found.samples is not None:
-        tree, table = found.samples, words.table(found.samples)
-        yield f"\n## Evaluation\n\nMeasured at step {words.step(tree):,}; ± is the standard error.\n\n"
-        yield _rows(words.setting(tree)) + "\n"
-        yield "| | " + " | ".join(table.columns) + " |\n|" + "---|" * (len(table.columns) + 1) + "\n"
+        table, rest = found.samples.distance_table(), found.samples.other_metrics()
+        at = f"at step {found.samples.model.step:,}" if found.samples.model is not None else "without a model"
+        yield f"\n## Evaluation\n\nMeasured {at}; ± is the standard error.\n\n"
+        yield _rows(found.samples.settings()) + "\n"
+        yield "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns) + "\n"
         yield from ("| " + " | ".join(map(_plain, row)) + " |\n" for row in table.rows)
-        rest = words.others(tree)
         memorised = {name: text for name, text in rest.items() if name.startswith("memorisation")}
         yield "\n" + _rows({name: text for name, text in rest.items() if name not in memorised})
         yield "\n## Memorisation\n\n" + _rows(memorised)
-        if tree["floor"] != "held-out data":
+        if found.samples.data.held_out is None:
             yield (
                 "\nNothing was held out, so half of the training data stands in for unseen items, and copies of the "
                 "other half alone can be found: a model that copies all has a share of about a half.\n"
             )
     if found.likelihood is not None:
-        yield "\n## Likelihood\n\n" + _rows(words.about_likelihood(found.likelihood))
+        yield "\n## Likelihood\n\n" + _rows(found.likelihood.summary())
 
 
-def _limits(found: Found) -> Iterator[str]:
+def _limits(found: EvaluationResult) -> Iterator[str]:
     yield "It knows its training data and nothing else: what is rare or missing there is so in its samples."
     if found.samples is None:
         yield "How good its samples are was not measured: `ancestral evaluate` does."
@@ -149,8 +142,8 @@ def _limits(found: Found) -> Iterator[str]:
             "Numbers on other features, other reference data, another count or another sampler cannot be compared with "
             "these."
         )
-    for tree in (found.samples, found.likelihood):
-        yield from (_plain(note) for note in (words.notes(tree) if tree is not None else []))
+    for part in found.measured:
+        yield from map(_plain, part.all_notes)
 
 
 def _training(about: About) -> dict[str, str]:
@@ -174,11 +167,11 @@ def _training(about: About) -> dict[str, str]:
     }
 
 
-def _data_words(about: About, found: Found) -> str:
+def _data_words(about: About, found: EvaluationResult) -> str:
     config = about.config.data
     text = f"Trained on {_plain(_data(about.config))}"
     if found.samples is not None:
-        text += f" (measured against {_plain(found.samples['data']['train'])})"
+        text += f" (compared with {_plain(found.samples.data.train)})"
     text += ", mirrored at random" if config.flip else ""
     return text + (f", with labels of {len(about.classes)} classes." if about.classes else ", without labels.")
 
@@ -202,7 +195,7 @@ def _kind(about: About) -> str:
 
 def _data(config: Config) -> str:
     """The name of the data, without the folders of the machine that it lay on."""
-    return words.short(config.data.source)
+    return short_source(config.data.source)
 
 
 def _rows(rows: Mapping[str, str]) -> str:
