@@ -80,6 +80,15 @@ def untrained(shape=(3, 8, 8), classes=(), process=None, **net):
     return Model(denoiser, config, facts, step=3)
 
 
+def finish(generator):
+    """Run a generator of events to its end and return its result."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
 def together(*words, count=2):
     """Run `python WORDS` in `count` processes of one training group; return what each printed. All exit with code 0."""
     with socket.socket() as held:

@@ -4,12 +4,12 @@ import json
 
 import pytest
 import yaml
+from ancestral.evaluation.results import tree as plain
 from huggingface_hub import ModelCard
 
 import ancestral
 from ancestral import config, storage
 from ancestral.config import presets
-from ancestral.evaluation.results import tree as plain
 from ancestral.metrics.extractors import Extractor
 from ancestral.render import card, html_report
 from ancestral.render.card import summary as words

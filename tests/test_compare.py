@@ -9,12 +9,12 @@ import sys
 
 import pytest
 import torch
+from ancestral.evaluation.comparison import Number, Point, Row
 from PIL import Image
 
 import ancestral
 from ancestral import cli, config, samplers
 from ancestral.evaluation import comparison
-from ancestral.evaluation.comparison import Number, Point, Row
 from ancestral.metrics.uncertainty import Estimate
 from ancestral.render import Grid, picture, samplers_plot, side_by_side
 from conftest import untrained

@@ -128,10 +128,10 @@ def evaluate(
     count = DEFAULT_COUNT if samples is True else samples
     check_options(samples, seed, batch_size)
     if samples is False:
-        _refuse("sampler", "samples", sampler=sampler, steps=steps, guidance=guidance, extractor=extractor)
+        _refuse("samples", sampler=sampler, steps=steps, guidance=guidance, extractor=extractor)
     if not likelihood:
-        _refuse("the likelihood", "likelihood", n=n, split=split, passes=passes, variance=variance, clip=clip,
-                decoder=decoder, ode=ode or None, ode_steps=ode_steps, probes=probes)  # fmt: skip
+        _refuse("likelihood", n=n, split=split, passes=passes, variance=variance, clip=clip, decoder=decoder,
+                ode=ode or None, ode_steps=ode_steps, probes=probes)  # fmt: skip
     if not ode and (ode_steps is not None or probes is not None):
         raise InputError("ode_steps and probes are options of ode: ask for ode too, or leave them out")
     for name, number, least in (("n", n, 1), ("passes", passes, 2), ("probes", probes, 0)):
@@ -327,12 +327,11 @@ def check_folder(folder: Path | None) -> None:
     storage.check_writable(folder)
 
 
-def _refuse(part: str, argument: str, **options: object) -> None:
+def _refuse(part: str, **options: object) -> None:
+    """Refuse options of a part that is not measured."""
     for name, value in options.items():
         if value is not None:
-            raise InputError(
-                f"{name} is an option of {part}, which is not measured: ask for {argument} too, or leave {name} out"
-            )
+            raise InputError(f"{name} is an option of {part}: ask for {part} too, or leave {name} out")
 
 
 def _has_test_split(source: Any) -> bool:
