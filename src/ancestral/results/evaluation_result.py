@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from ancestral.errors import InputError
 from ancestral.results.estimate import Estimate, format_percent, short_source
 from ancestral.results.result import Result
 from ancestral.results.table import Table
@@ -343,7 +342,7 @@ class BoundOverTime:
         unit = f" ({self.unit})" if self.unit is not None else ""
         times = [max(round(part * self.t_last[-1]), 1) for part in (1, 0.75, 0.5, 0.25, 0.1, 0.01, 0)]
         strata = list(zip(self.t_first, self.t_last, strict=True))
-        chosen = dict.fromkeys(next(i for i, (a, b) in enumerate(strata) if a <= t <= b) for t in times)
+        chosen = dict.fromkeys(i for t in times for i, (a, b) in enumerate(strata) if a <= t <= b)
         rows = [
             (
                 str(self.t_first[i]) if self.t_first[i] == self.t_last[i] else f"{self.t_first[i]}-{self.t_last[i]}",
@@ -455,7 +454,7 @@ def _load(kind: type[R], path: Path, sha256: str | None) -> R | None:
     try:
         result: Any = kind.from_json(path.read_text(encoding="utf-8"), str(path))
         str(result)  # numbers of the right type may still be such that nothing can be shown
-    except (OSError, InputError, ValueError, LookupError, StopIteration, OverflowError):
+    except (OSError, ValueError, LookupError, OverflowError):
         return None
     if sha256 is not None and (result.model is None or result.model.sha256 != sha256):
         return None
