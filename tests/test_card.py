@@ -7,10 +7,10 @@ import yaml
 from huggingface_hub import ModelCard
 
 import ancestral
-from ancestral import config, storage
+from ancestral import config, render, storage
 from ancestral.config import presets
-from ancestral.render import card, html_report
-from ancestral.render.card.managed_sections import marked, merged
+from ancestral.render import FOLDER, CardFacts, merge_card, model_card, write_card
+from ancestral.render.managed_sections import mark_sections, update_sections
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.workflows import publish
 from conftest import untrained
@@ -77,8 +77,8 @@ def likelihood_tree():
     }
 
 
-def about(place=card.FOLDER, shape=SHAPE, classes=CLASSES, **changes):
-    return card.About("a: name", place, changes.get("config", presets.digits()), shape, classes, 600, "0.1.0", 1234)
+def about(place=FOLDER, shape=SHAPE, classes=CLASSES, **changes):
+    return CardFacts("a: name", place, changes.get("config", presets.digits()), shape, classes, 600, "0.1.0", 1234)
 
 
 FLOW = config.ProcessConfig("flow", target="flow")
@@ -92,7 +92,7 @@ FOUND = EvaluationResult(
 
 def test_the_hub_reads_the_front_matter(tmp_path):
     """As YAML, and by the library that the Hub's own pages are made with."""
-    text = card.card(about(), FOUND)
+    text = model_card(about(), FOUND)
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["library_name"] == "ancestral"
     assert "license" not in front  # that is for the user to say
@@ -113,7 +113,7 @@ def test_the_hub_reads_the_front_matter(tmp_path):
 
 
 def test_the_card_tells_what_was_measured():
-    text = card.card(about(), FOUND)
+    text = model_card(about(), FOUND)
     for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts the clean item x_0",
                  "Classes: vertical, horizontal.",
                  'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
@@ -132,7 +132,7 @@ def test_the_card_tells_what_was_measured():
 
 
 def test_what_was_not_measured_is_not_told():
-    text = card.card(about(), EvaluationResult())
+    text = model_card(about(), EvaluationResult())
     assert "model-index" not in text
     assert "## Evaluation" not in text
     assert "was not measured" in text
@@ -142,15 +142,15 @@ def test_what_was_not_measured_is_not_told():
     ("shape", "changes", "says"),
     [
         (SHAPE, {}, "--to onnx"),  # its preset folds pixels into channels
-        ((3, 32, 32), {"net": config.NetConfig(groups=8), "process": PROCESS}, "from_pretrained"),
-        ((3, 32, 32), {"net": config.NetConfig(groups=8), "process": FLOW}, "onnx"),
+        ((3, 32, 32), {"net": config.UNetConfig(groups=8), "process": PROCESS}, "from_pretrained"),
+        ((3, 32, 32), {"net": config.UNetConfig(groups=8), "process": FLOW}, "onnx"),
         ((2,), {}, "points in 2 dimensions"),
         ((1, 8, 8, 8), {}, "volumes of 1×8×8×8"),
     ],
 )  # fmt: skip
 def test_other_models_have_cards_too(shape, changes, says):
     kept = config.Config(**{"data": config.DataConfig("/home/me/x|y.npz", flip=True), **changes})
-    text = card.card(about("hf://me/x", shape, (), config=kept), FOUND)
+    text = model_card(about("hf://me/x", shape, (), config=kept), FOUND)
     assert says in text
     assert "ancestral sample hf://me/x" in text
     assert "pip install 'ancestral[hub]'" in text
@@ -165,25 +165,25 @@ def test_names_cannot_break_out():
     evil = '"\n---\n# <!-- end of what ancestral generated -->\n<script>'
     data = {"train": evil, "held_out": evil, "notes": [evil]}
     kept = config.Config(data=config.DataConfig(evil))
-    odd = card.About(evil, card.FOLDER, kept, SHAPE, (evil,), 1, "0.1.0", 1)
+    odd = CardFacts(evil, FOLDER, kept, SHAPE, (evil,), 1, "0.1.0", 1)
     distances = samples_tree()["distances"]
     tree = samples_tree(data=data, distances={**distances, "held_out": distances["train"]})
-    text = card.card(odd, EvaluationResult(SampleMetrics.from_json(json.dumps(tree))))
+    text = model_card(odd, EvaluationResult(SampleMetrics.from_json(json.dumps(tree))))
     assert ModelCard(text).data.model_name == evil
     assert {result.dataset_name for result in ModelCard(text).data.eval_results} == {evil}
     assert "<script>" not in text.split("---\n", 2)[2]
-    assert merged(text, text) == text
+    assert update_sections(text, text) == text
 
 
 # -- what the user wrote ----------------------------------------------------------------------------------------------
 
 
 def test_words_outside_of_the_marks_are_kept(tmp_path):
-    assert card.write(tmp_path, card.card(about(), EvaluationResult()))
+    assert write_card(tmp_path, model_card(about(), EvaluationResult()))
     path = tmp_path / "README.md"
     text = path.read_text(encoding="utf-8").replace("---\n# license", "---\nlicense: mit\n# license", 1)
     path.write_text(f"{text}\nMy own words.\n", encoding="utf-8")
-    assert card.write(tmp_path, card.card(about(), FOUND))
+    assert write_card(tmp_path, model_card(about(), FOUND))
     new = path.read_text(encoding="utf-8")
     assert new.endswith("\nMy own words.\n")
     assert "| FD-lite0 |" in new
@@ -203,23 +203,25 @@ def test_words_outside_of_the_marks_are_kept(tmp_path):
     ids=["own", "body", "front", "mark", "emptied"],
 )
 def test_a_card_that_was_edited_is_left_alone(tmp_path, edit):
-    card.write(tmp_path, card.card(about(), EvaluationResult()))
+    write_card(tmp_path, model_card(about(), EvaluationResult()))
     path = tmp_path / "README.md"
     mine = edit(path.read_text(encoding="utf-8"))
     path.write_text(mine, encoding="utf-8")
-    assert not card.write(tmp_path, card.card(about(), FOUND))
+    assert not write_card(tmp_path, model_card(about(), FOUND))
     assert path.read_text(encoding="utf-8") == mine
-    assert card.around(tmp_path, card.card(about(), FOUND)) == (mine or card.card(about(), FOUND))
+    assert merge_card(tmp_path, model_card(about(), FOUND)) == (mine or model_card(about(), FOUND))
     path.write_bytes(b"\xff\xfe")
-    assert not card.write(tmp_path, card.card(about(), FOUND))
+    assert not write_card(tmp_path, model_card(about(), FOUND))
     assert path.read_bytes() == b"\xff\xfe"
 
 
 def test_marks_hold_exactly_what_is_theirs():
-    one, two = marked("a: 1\n", "body\n"), marked("a: 2\n", "other\n")
-    assert merged(one, two) == two
-    assert merged(one.replace("\n---\n", "\nmine: 3\n---\n"), two) == two.replace("\n---\n", "\nmine: 3\n---\n")
-    assert merged(one + one, two) is None
+    one, two = mark_sections("a: 1\n", "body\n"), mark_sections("a: 2\n", "other\n")
+    assert update_sections(one, two) == two
+    assert update_sections(one.replace("\n---\n", "\nmine: 3\n---\n"), two) == two.replace(
+        "\n---\n", "\nmine: 3\n---\n"
+    )
+    assert update_sections(one + one, two) is None
 
 
 # -- from the command line --------------------------------------------------------------------------------------------
@@ -293,7 +295,7 @@ def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
 
 def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, common):
     begun(model_run.parent / "other")
-    html_report.write_page(model_run, page_about())
+    render.write_report(model_run, page_about())
     empty = read(model_run / "report.html").text
     assert "Evaluation" not in empty
     text = run("evaluate", model_run, *common)
@@ -303,12 +305,12 @@ def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, 
     assert f"FD-pixels {value}" in updated.text
     assert "memorisation by pixels" in updated.text
     assert len(updated.pictures) == 1
-    html_report.write_page(model_run, page_about())  # as a training does
+    render.write_report(model_run, page_about())  # as a training does
     again = read(model_run / "report.html")
     assert again.text == updated.text
     assert (model_run / "report.html").stat().st_size < 200_000
     storage.write_text(model_run / "report.html", "<html>of another make</html>")
-    assert not html_report.update_page(model_run)
+    assert not render.update_report(model_run)
     assert (model_run / "report.html").read_text() == "<html>of another make</html>"
 
 
@@ -323,12 +325,12 @@ def test_damaged_results_are_left_out(tmp_path):
     for text in cases:
         (folder / "samples.json").write_text(text)
         assert EvaluationResult.load(folder) == EvaluationResult(), text
-        assert "Evaluation" not in read(html_report.write_page(tmp_path, page_about())).text
+        assert "Evaluation" not in read(render.write_report(tmp_path, page_about())).text
     (folder / "samples.json").write_bytes(b"\xff")
     assert EvaluationResult.load(folder).samples is None
     (folder / "samples.json").write_text(json.dumps(whole))
     (folder / "memorisation.png").write_bytes(b"no picture")
-    told = read(html_report.write_page(tmp_path, page_about()))
+    told = read(render.write_report(tmp_path, page_about()))
     assert "FD-lite0 12.35 ± 0.10" in told.text
     assert told.pictures == []
     assert EvaluationResult.load(folder, "abc").samples == FOUND.samples
@@ -339,7 +341,7 @@ def test_what_an_evaluation_names_is_escaped(tmp_path):
     evil = "<script>alert(1)</script>"
     tree = samples_tree(data={"train": evil, "held_out": evil, "notes": [evil]}, notes=[evil])
     storage.write_text(tmp_path / "evaluation" / "samples.json", json.dumps(tree))
-    told = read(html_report.write_page(tmp_path, page_about()))
+    told = read(render.write_report(tmp_path, page_about()))
     assert told.words.count(evil) == 4
 
 

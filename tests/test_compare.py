@@ -15,6 +15,7 @@ import ancestral
 from ancestral import cli, config, samplers
 from ancestral.errors import InputError
 from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
+from ancestral.events import finish
 from ancestral.render import Grid, picture, samplers_plot, side_by_side
 from ancestral.results import ComparisonResult, Estimate, SampleMetrics, SamplerComparisonResult
 from ancestral.results.comparison_result import (
@@ -27,7 +28,7 @@ from ancestral.results.comparison_result import (
 )
 from ancestral.results.result import to_plain
 from ancestral.workflows import compare
-from conftest import finish, untrained
+from conftest import untrained
 from test_card import samples_tree
 
 # what evaluate's tests have: a run of six steps, its data and options, and a list of all that is drawn

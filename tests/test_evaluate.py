@@ -17,11 +17,12 @@ from ancestral.data.spec import DataSpec
 from ancestral.evaluation import bound_terms
 from ancestral.evaluation.bound_terms import BoundTerms, EvalItems
 from ancestral.evaluation.reference import labels_for
+from ancestral.events import finish
 from ancestral.randomness import Stream
 from ancestral.render import likelihood_plot
 from ancestral.results.evaluation_result import BoundOverTime
 from ancestral.workflows.evaluate import uniform_guess_note
-from conftest import finish, stripes, untrained
+from conftest import stripes, untrained
 
 T = 12
 PROCESS = config.ProcessConfig("cosine", timesteps=T, target="v")
@@ -287,11 +288,11 @@ def test_data_without_its_classes_asks_for_no_class(run, model_run, tmp_path):
 
 
 def test_labels_are_matched_by_name_and_by_number_only_where_there_are_no_names():
-    names = data.Dataset(torch.zeros(3, 2), torch.tensor([0, 1, 1]), ("b", "a"), "x")
+    names = data.InMemoryDataset(torch.zeros(3, 2), torch.tensor([0, 1, 1]), ("b", "a"), "x")
     assert labels_for(names, ("a", "b", "c")).tolist() == [1, 0, 0]
     assert labels_for(names, ("c", "d")) is None
     assert labels_for(names, ()) is None
-    numbers = data.Dataset(torch.zeros(3, 2), torch.tensor([0, 1, 1]), ("0", "1"), "x")
+    numbers = data.InMemoryDataset(torch.zeros(3, 2), torch.tensor([0, 1, 1]), ("0", "1"), "x")
     assert labels_for(numbers, ("c", "d")).tolist() == [0, 1, 1]
     assert labels_for(numbers, ("c",)) is None
 

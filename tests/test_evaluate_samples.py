@@ -21,14 +21,14 @@ from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import FeatureSet
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec
 from ancestral.evaluation.study import References, Study
-from ancestral.events import Work
+from ancestral.events import Work, finish
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
 from ancestral.results import EvaluationResult
 from ancestral.workflows.evaluate import evaluate, evaluate_samples, share_sampling
-from conftest import finish, together, untrained
+from conftest import together, untrained
 
 PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
 SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
@@ -425,7 +425,7 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
     lazy = data.open(str(tmp_path / "images"), memory=0)
     held = ReferenceSet.from_data(lazy, model.spec.classes, "train split")
     whole = data.load(str(tmp_path / "images"))
-    assert not isinstance(lazy, data.Dataset)
+    assert not isinstance(lazy, data.InMemoryDataset)
     assert held.of == 30
     assert len(held.items) == 29
     assert torch.equal(held.items, whole.items)

@@ -13,11 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral import cli, data, history, oracle, samplers, schedules
+from ancestral import cli, data, oracle, samplers, schedules
 from ancestral import config as configs
-from ancestral.cli import fit
 from ancestral.config import METHODS, PAPERS, preset
+from ancestral.evaluation.step_sweep import StepSweep, data_floor, even_prior, sliced_wasserstein
+from ancestral.render.history_figure import one_scale
+from ancestral.results.history_result import HistoryPoint, HistoryResult
+from ancestral.samplers import Step
 from ancestral.training import Checkpoints, Trainer
+from ancestral.workflows import history, train
 from conftest import stripes
 
 TWO = ("--methods", "ddpm", "ddim")
@@ -27,8 +31,8 @@ QUICK = ("--steps", 3)
 @pytest.fixture(autouse=True)
 def _few(monkeypatch):
     """Clouds of 60 points and quick previews: what is tested is the same, and a pass takes no time."""
-    monkeypatch.setattr(history, "COUNT", 60)
-    monkeypatch.setattr(fit, "LAST_STEPS", 2)
+    monkeypatch.setattr(history, "SAMPLES", 60)
+    monkeypatch.setattr(train, "LAST_PREVIEW_STEPS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +40,8 @@ def whole(tmp_path_factory):
     """The folder of all six methods, three steps each, and what the command said."""
     out = tmp_path_factory.mktemp("history") / "all"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history, "COUNT", 60)
-        patch.setattr(fit, "LAST_STEPS", 2)
+        patch.setattr(history, "SAMPLES", 60)
+        patch.setattr(train, "LAST_PREVIEW_STEPS", 2)
         with pytest.raises(SystemExit) as stop:
             cli.main(["history", "--out", str(out), *map(str, QUICK)])
     assert stop.value.code == 0
@@ -104,50 +108,53 @@ def test_passes_are_counted(monkeypatch, sampler, passes):
     predict = denoiser.predict
     monkeypatch.setattr(denoiser, "predict", lambda x_t, t: asked.append(t) or predict(x_t, t))
     sampler.sample(denoiser, torch.randn(3, 2))
-    assert len(asked) == sampler.passes(denoiser.schedule) == passes
+    assert len(asked) == sampler.nfe(denoiser.schedule) == passes
 
 
 def test_the_distance_is_that_of_the_shadows():
     cloud = torch.randn(1000, 2)
-    assert history.distance(cloud, cloud[torch.randperm(1000)]) == 0
-    shift = history.distance(cloud, cloud + torch.tensor([0.3, 0.4]))
+    assert sliced_wasserstein(cloud, cloud[torch.randperm(1000)]) == 0
+    shift = sliced_wasserstein(cloud, cloud + torch.tensor([0.3, 0.4]))
     assert shift == pytest.approx(0.5 / math.sqrt(2), abs=1e-5)  # the mean of cos² over directions is ½
-    normal = history.distance(torch.randn(50_000, 2), 2 * torch.randn(50_000, 2))
+    normal = sliced_wasserstein(torch.randn(50_000, 2), 2 * torch.randn(50_000, 2))
     assert normal == pytest.approx(1, abs=0.03)  # W₂ of N(0, 1) and N(0, 4) on every ray
 
 
 def test_the_floor_is_the_mean_over_clouds_of_the_data():
     points, held_out = torch.randn(25, 2), torch.randn(10, 2)
-    expected = [history.distance(points[:10], held_out), history.distance(points[10:20], held_out)]
-    assert history.floor(points, held_out) == pytest.approx(sum(expected) / 2)
+    expected = [sliced_wasserstein(points[:10], held_out), sliced_wasserstein(points[10:20], held_out)]
+    assert data_floor(points, held_out) == pytest.approx(sum(expected) / 2)
 
 
 def test_x_T_is_of_the_prior_and_even():
-    x_T = history.start(schedules.geometric(100, 0.1, 3.0), 4096, seed=1)
+    x_T = even_prior(schedules.geometric(100, 0.1, 3.0), 4096, seed=1)
     assert x_T.shape == (4096, 2)
     assert x_T.std(0).tolist() == pytest.approx([3, 3], rel=0.01)
     assert x_T.mean(0).tolist() == pytest.approx([0, 0], abs=0.02)  # by chance it would be about 0.05 off
-    assert not torch.equal(x_T, history.start(schedules.geometric(100, 0.1, 3.0), 4096, seed=2))
+    assert not torch.equal(x_T, even_prior(schedules.geometric(100, 0.1, 3.0), 4096, seed=2))
+
+
+def states(x, *times):
+    return [Step(i, t, x, x) for i, t in enumerate(times)]
 
 
 def test_one_scale_leaves_what_does_not_explode():
     x = torch.ones(4, 2)
     for schedule in (schedules.linear(10), schedules.flow(10)):
-        assert torch.allclose(history.on_one_scale(schedule, [(10, x), (5, x), (0, x)]), torch.ones(3, 4, 2))
+        assert torch.allclose(one_scale(schedule, states(x, 10, 5, 0)), torch.ones(3, 4, 2))
     schedule = schedules.geometric(10, 0.1, 20.0)
-    scaled = history.on_one_scale(schedule, [(10, x), (0, x)])
+    scaled = one_scale(schedule, states(x, 10, 0))
     assert torch.allclose(scaled[0], x / math.hypot(1, 20))
     assert torch.equal(scaled[1], x)
 
 
 def test_needed_is_the_fewest_passes_near_the_best_or_the_floor():
-    study = object.__new__(history.Study)
-    study.measures = [
-        history.Measure(n, 2 * n, d) for n, d in ((1, 0.9), (5, 0.2), (10, 0.06), (50, 0.04), (100, 0.05))
-    ]
-    assert study.best() == (50, 100, 0.04)
-    assert study.needed(0.01).passes == 20  # 0.06 = 1.5 · 0.04
-    assert study.needed(0.3).passes == 10
+    points = [HistoryPoint(n, 2 * n, d) for n, d in ((1, 0.9), (5, 0.2), (10, 0.06), (50, 0.04), (100, 0.05))]
+    sweep = StepSweep(schedules.linear(100), points, 100, [], torch.empty(0, 2))
+    assert sweep.best() == HistoryPoint(50, 100, 0.04)
+    assert sweep.own() == HistoryPoint(100, 200, 0.05)
+    assert sweep.needed(0.01).passes == 20  # 0.06 = 1.5 · 0.04
+    assert sweep.needed(0.3).passes == 10
 
 
 # -- the verb ---------------------------------------------------------------------------------------------------------
@@ -160,6 +167,9 @@ def test_all_is_there(whole):
         *(f"{name}-points" for name in METHODS),
     }
     figures = json.loads((whole / "history.json").read_text())
+    result = HistoryResult.from_json((whole / "history.json").read_text())
+    assert json.loads(result.to_json()) == figures
+    assert all(name in str(result) for name in METHODS)
     assert list(figures["methods"]) == list(METHODS)
     assert (figures["data"], figures["samples"]) == ("moons", 60)
     assert 0 < figures["floor"] < 1
@@ -167,7 +177,7 @@ def test_all_is_there(whole):
     for name, found in figures["methods"].items():
         assert found["own"]["passes"] == own[name]
         assert found["training_steps"] == 3
-        assert found["schedule"]["name"] == preset(name).process.schedule
+        assert found["schedule"] == preset(name).process.schedule
         assert 6 <= len(found["measures"]) <= 8
         assert found["own"] in found["measures"]
         assert found["needed"] in found["measures"]
@@ -241,7 +251,7 @@ def test_ctrl_c_while_measuring_keeps_what_was_trained(tmp_path, run, monkeypatc
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(history.Study, "run", stop)
+    monkeypatch.setattr(history, "sweep", stop)
     text = run("history", "--out", tmp_path / "h", *QUICK, *TWO)
     assert "Stopped while measuring; all that was trained is saved." in text
     assert (tmp_path / "h" / "ddim-points" / "model.safetensors").exists()

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from ancestral import storage
-from ancestral.cli import fit
-from ancestral.cli.page import Page
 from ancestral.config import presets
-from ancestral.data import Dataset
-from ancestral.render import About, DataFacts, write_page
+from ancestral.data import InMemoryDataset
+from ancestral.render import DataFacts, RunFacts, write_report
 from ancestral.render.html_report import GRIDS, read_log
-from ancestral.render.svg_plots import HEIGHT, TOP, WIDTH, plot
+from ancestral.render.svg_plots import HEIGHT, TOP, WIDTH, svg_plot
 from ancestral.training import RunFolder, Trainer
+from ancestral.workflows import train
+from ancestral.workflows.run_report import RunReport
 from conftest import stripes, tiny_config
 from test_training import progress
 
@@ -77,7 +77,7 @@ def read(path):
 
 def about(**changes):
     facts = DataFacts("stripes", {"items": "40 of 1x8x8"}, {"a": 30, "b": 10})
-    return dataclasses.replace(About(6, 6, "A net.", 100.0, 1234, facts, {"Python": "3"}), **changes)
+    return dataclasses.replace(RunFacts(6, 6, "A net.", 100.0, 1234, facts, {"Python": "3"}), **changes)
 
 
 def begun(path, config=None):
@@ -94,7 +94,7 @@ def test_numbers_come_from_the_log(tmp_path):
     for step in (50, 100):
         folder.append_log(dataclasses.replace(progress(step, 0.5), images_per_second=4321.0))
     folder.append_log(progress(150, 0.123456))
-    page = read(write_page(folder.path, about()))
+    page = read(write_report(folder.path, about()))
     assert "loss 0.1235" in page.text
     assert "images per second 99" in page.text
     assert "876-1000" in page.text  # of the last of eight parts of T
@@ -108,28 +108,28 @@ def test_a_log_of_one_line_one_cut_short_and_one_with_nan(tmp_path):
     folder.append_log(dataclasses.replace(progress(50, 0.25), gradient_norm=math.nan, by_time=(math.nan,) * 8))
     with folder.log.open("a") as file:
         file.write("100,0.1")
-    page = read(write_page(folder.path, about()))
+    page = read(write_report(folder.path, about()))
     assert "loss 0.25" in page.text
     assert page.tags.count("svg") == 3  # no gradient, no loss by time
     folder.log.write_bytes(b"\xff\xfe,,\n" * 3)
-    assert "No step was logged yet." in read(write_page(folder.path, about())).text
+    assert "No step has been logged yet." in read(write_report(folder.path, about())).text
     folder.log.write_text("")
     assert read_log(folder.log) == []
 
 
 def test_a_run_that_has_only_begun(tmp_path):
-    text = read(write_page(begun(tmp_path / "run").path, about(step=0))).text
-    assert "No step was logged yet." in text
-    assert "None was drawn yet." in text
+    text = read(write_report(begun(tmp_path / "run").path, about(step=0))).text
+    assert "No step has been logged yet." in text
+    assert "There are no samples yet." in text
     assert "From noise to samples" not in text
     (tmp_path / "empty").mkdir()
-    assert "None was drawn yet." in read(write_page(tmp_path / "empty", about())).text
+    assert "There are no samples yet." in read(write_report(tmp_path / "empty", about())).text
 
 
 def test_what_differs_from_the_preset_is_marked(tmp_path):
     base = presets.digits()
     config = dataclasses.replace(base, train=dataclasses.replace(base.train, lr=0.125))
-    text = write_page(begun(tmp_path / "run", config).path, about()).read_text()
+    text = write_report(begun(tmp_path / "run", config).path, about()).read_text()
     marked = re.findall(r'<tr class="changed"><th>(.*?)</th><td>(.*?)</td>', text)
     assert marked == [("lr", "0.125<small>preset: 0.002</small>")]
     assert "<th>batch-size</th><td>32</td>" in text
@@ -142,7 +142,7 @@ def test_all_that_the_user_names_is_escaped(tmp_path):
     folder = begun(tmp_path / "<img src=x onerror=y>", config)
     folder.append_notes(3, [evil])
     facts = DataFacts(evil, {evil: evil}, {evil: 1}, [("warning", evil, evil)])
-    page = read(write_page(folder.path, about(sentence=evil, data=facts, environment={"command": evil})))
+    page = read(write_report(folder.path, about(sentence=evil, data=facts, environment={"command": evil})))
     assert page.words.count(evil) >= 6
     assert f"step 3: {evil}" in page.text
 
@@ -154,7 +154,7 @@ def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
     for step in steps:
         Image.new("RGB", (900, 450), (step // 1000, 0, 0)).save(folder.samples / f"{step:06d}.png")
     Image.new("RGB", (900, 450)).save(folder.samples / "seed0.png")  # drawn by hand
-    page = read(write_page(folder.path, about()))
+    page = read(write_report(folder.path, about()))
     shown = [int(step.replace(",", "")) for step in re.findall(r"step ([\d,]+)", " ".join(page.words))][
         2:
     ]  # those of the title are 6
@@ -173,7 +173,7 @@ def test_a_damaged_grid_is_left_out(tmp_path):
     Image.new("RGB", (30, 30)).save(folder.samples / "000001.png")
     (folder.samples / "000002.png").write_bytes((folder.samples / "000001.png").read_bytes()[:40])
     (folder.samples / "000003.png").write_text("nothing")
-    assert len(read(write_page(folder.path, about())).pictures) == 1
+    assert len(read(write_report(folder.path, about())).pictures) == 1
 
 
 # -- plots ------------------------------------------------------------------------------------------------------------
@@ -184,13 +184,13 @@ def coordinates(path):
 
 
 def test_a_curve_lies_where_its_ticks_say():
-    drawn = plot("p", [0, 50, 100], {"a": [0.0, 30.0, 20.0]})
+    drawn = svg_plot("p", [0, 50, 100], {"a": [0.0, 30.0, 20.0]})
     (line,) = drawn.lines
     x, y = ({text: place for place, text in ticks} for ticks in (drawn.x_ticks, drawn.y_ticks))
     assert coordinates(line.path) == [(x["0"], y["0"]), (x["50"], y["30"]),
                                       (x["100"], y["20"])]  # fmt: skip
     assert drawn.last == "20"
-    logarithmic = plot("p", [1, 2, 3], {"a": [0.01, 0.1, 1.0]}, spread=True)
+    logarithmic = svg_plot("p", [1, 2, 3], {"a": [0.01, 0.1, 1.0]}, logarithmic=True)
     places = [place for place, text in logarithmic.y_ticks if text in ("0.01", "0.1", "1")]
     assert [y for _, y in coordinates(logarithmic.lines[0].path)] == pytest.approx(places)
     assert places[0] - places[1] == pytest.approx(places[1] - places[2])
@@ -198,7 +198,7 @@ def test_a_curve_lies_where_its_ticks_say():
 
 @pytest.mark.parametrize("values", [[3.0], [0.0], [-2.0], [1e-9, 1e9], [5.0, 5.0], [0.0, math.nan, 1e-12]])
 def test_any_values_stay_in_the_box(values):
-    drawn = plot("p", list(range(len(values))), {"a": values}, spread=True)
+    drawn = svg_plot("p", list(range(len(values))), {"a": values}, logarithmic=True)
     for a, b in coordinates(drawn.lines[0].path):
         assert 0 <= a <= WIDTH
         assert 0 <= b <= HEIGHT
@@ -206,11 +206,11 @@ def test_any_values_stay_in_the_box(values):
 
 
 def test_gaps_break_a_line_and_a_long_one_keeps_its_outliers():
-    assert plot("p", [1, 2, 3, 4], {"a": [1.0, math.nan, 2.0, math.inf]}).lines[0].path.count("M") == 2
-    assert plot("p", [1], {"a": [math.nan]}) is None
+    assert svg_plot("p", [1, 2, 3, 4], {"a": [1.0, math.nan, 2.0, math.inf]}).lines[0].path.count("M") == 2
+    assert svg_plot("p", [1], {"a": [math.nan]}) is None
     values = [1.0] * 100_000
     values[54_321] = 7.0
-    drawn = plot("p", list(range(100_000)), {"a": values})
+    drawn = svg_plot("p", list(range(100_000)), {"a": values})
     path = drawn.lines[0].path
     assert len(path) < 10_000
     assert min(b for _, b in coordinates(path)) == TOP  # the outlier is the highest point of the box
@@ -220,7 +220,7 @@ def test_the_curves_are_whole_svg(tmp_path):
     folder = begun(tmp_path / "run")
     for step in (1, 2, 3):
         folder.append_log(progress(step, 1 / step))
-    text = write_page(folder.path, about()).read_text()
+    text = write_report(folder.path, about()).read_text()
     for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         assert ElementTree.fromstring(svg).find("path") is not None
 
@@ -230,8 +230,8 @@ def test_the_curves_are_whole_svg(tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(fit, "PREVIEW_STEPS", 2)
-    monkeypatch.setattr(fit, "LAST_STEPS", 3)
+    monkeypatch.setattr(train, "PREVIEW_STEPS", 2)
+    monkeypatch.setattr(train, "LAST_PREVIEW_STEPS", 3)
 
 
 TINY = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--trackers", "none"]
@@ -316,7 +316,7 @@ def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, m
 
 def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
     folder = begun(tmp_path / "run")
-    page = Page(Trainer(tiny_config(), stripes(), "cpu"), folder)
+    page = RunReport(Trainer(tiny_config(), stripes(), "cpu"), folder)
     page.seconds = 10.0
     assert page.write() is None
     assert not folder.report.exists()
@@ -326,8 +326,8 @@ def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
 
 def test_what_the_doctor_finds_is_told(tmp_path):
     data = stripes(40, channels=3)
-    few = Dataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
-    page = Page(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))
+    few = InMemoryDataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
+    page = RunReport(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))
     assert page.write() is None
     read_page = read(page.folder.report)
     assert "<b>one</b> 21" in read_page.text

@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 
 from ancestral import render
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.render.pictures import above, beside, enlarge, tile
+from ancestral.render.pictures import enlarge, hstack, tile, vstack
+from ancestral.samplers import Step
 
 
 def test_tiles_lie_row_by_row_with_a_border():
@@ -33,8 +34,8 @@ def test_enlarging_repeats_pixels():
 
 def test_pictures_join():
     one, other = Image.new("RGB", (2, 3), "red"), Image.new("RGB", (4, 1), "blue")
-    assert beside([one, other], gap=1).size == (7, 3)
-    joined = above([one, other], gap=1)
+    assert hstack([one, other], gap=1).size == (7, 3)
+    joined = vstack([one, other], gap=1)
     assert joined.size == (4, 5)
     assert joined.getpixel((0, 4)) == (0, 0, 255)
     assert joined.getpixel((3, 0)) == (255, 255, 255)
@@ -49,7 +50,7 @@ def test_points_are_drawn_where_they_are():
 
 @pytest.mark.parametrize(("count", "of"), [(5, 3), (3, 3), (4, 100), (12, 51), (1, 9)])
 def test_evenly_keeps_the_ends(count, of):
-    chosen = evenly(count, of)
+    chosen = evenly_spaced(count, of)
     assert len(chosen) == min(count, of)
     assert len(set(chosen)) == len(chosen)
     assert chosen[0] == 0
@@ -61,7 +62,7 @@ def frames(count=6, items=2):
     def images(level):
         return torch.full((items, 1, 4, 4), level, dtype=torch.uint8)
 
-    return [render.Frame(count - 1 - i, images(10 * i), images(200)) for i in range(count)]
+    return [Step(i, count - 1 - i, images(10 * i), images(200)) for i in range(count)]
 
 
 def test_film_has_x_above_x0_from_noise_to_sample():
@@ -77,14 +78,14 @@ def test_film_of_several_images_has_a_strip_for_each():
 
 
 def test_film_of_points():
-    clouds = [render.Frame(i, torch.zeros(5, 2), torch.zeros(5, 2)) for i in range(4)]
+    clouds = [Step(i, i, torch.zeros(5, 2), torch.zeros(5, 2)) for i in range(4)]
     assert render.film(clouds, columns=4, height=20).size == (4 * 60 + 3 * 2, 2 * 60 + 2)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    render.animation(path, frames(), columns=2, height=16)
+    render.write_animation(path, frames(), columns=2, height=16)
     with Image.open(path) as movie:
         assert movie.n_frames == 6
         assert movie.info.get("loop", 0) == 0

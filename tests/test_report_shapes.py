@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ancestral import render
-from ancestral.render.to_uint8 import in_bytes, slices
+from ancestral.render.pictures import middle_slices, to_uint8
+from ancestral.samplers import Step
 
 
 def pixels(image):
@@ -15,12 +16,12 @@ def pixels(image):
 def test_depths_and_floats_look_alike():
     levels = torch.tensor([0, 3, 128, 255], dtype=torch.uint8).view(4, 1, 1, 1)
     deep = (levels.int() * 257).to(torch.uint16)
-    assert in_bytes(levels) is levels
-    assert torch.equal(in_bytes(deep), levels)
-    assert torch.equal(in_bytes(levels.float() * 10 - 7, (-7, 2543)), levels)
-    assert torch.equal(in_bytes(levels.float() * 10 - 7), levels)  # their own range
-    assert in_bytes(torch.tensor([-1e30, 0.5, float("inf")]), (0, 1)).tolist() == [0, 128, 255]
-    assert in_bytes(torch.full((2, 1, 1), 3.0)).tolist() == [[[0]], [[0]]]
+    assert to_uint8(levels) is levels
+    assert torch.equal(to_uint8(deep), levels)
+    assert torch.equal(to_uint8(levels.float() * 10 - 7, (-7, 2543)), levels)
+    assert torch.equal(to_uint8(levels.float() * 10 - 7), levels)  # their own range
+    assert to_uint8(torch.tensor([-1e30, 0.5, float("inf")]), (0, 1)).tolist() == [0, 128, 255]
+    assert to_uint8(torch.full((2, 1, 1), 3.0)).tolist() == [[[0]], [[0]]]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 9])
@@ -32,7 +33,7 @@ def test_any_number_of_channels(channels):
 
 def test_the_middle_slices_of_a_volume():
     volume = torch.arange(2 * 3 * 5).view(1, 1, 2, 3, 5).to(torch.uint8)
-    sheet = slices(volume)[0, 0]
+    sheet = middle_slices(volume)[0, 0]
     assert sheet.shape == (3, 5 + 5 + 3 + 2)
     assert torch.equal(sheet[:, :5], volume[0, 0, 1])
     assert torch.equal(sheet[:2, 6:11], volume[0, 0, :, 1])
@@ -82,9 +83,9 @@ def test_signals_lie_in_a_grid():
 
 @pytest.mark.parametrize("shape", [(2, 1, 16), (2, 4, 5, 6), (2, 1, 4, 5, 6)])
 def test_film_and_animation(tmp_path, shape):
-    frames = [render.Frame(t, (t + 1) * torch.randn(shape), torch.randn(shape)) for t in (3, 2, 1, 0)]
+    frames = [Step(3 - t, t, (t + 1) * torch.randn(shape), torch.randn(shape)) for t in (3, 2, 1, 0)]
     one = render.picture(frames[0].x[:1], 1, 48, (-2.0, 2.0))
     film = render.film(frames, 4, 48, (-2.0, 2.0))
     assert film.size == (4 * one.width + 3 * 2, 2 * (2 * one.height + 2) + 12)
-    render.animation(tmp_path / "x.gif", frames, 2, 80, (-2.0, 2.0))
+    render.write_animation(tmp_path / "x.gif", frames, 2, 80, (-2.0, 2.0))
     assert (tmp_path / "x.gif").stat().st_size > 500

@@ -3,8 +3,13 @@
 Whoever runs it draws the events: the command line, a notebook, a web page, or nobody.
 """
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,41 @@ class Wrote:
 
 
 Event = Message | Work | Wrote
+
+
+def finish(events: Generator[Any, None, R]) -> R:
+    """Run a generator to its end, without showing what it yields, and return its result."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+
+
+def track(
+    steps: Generator[T, None, R], task: str, total: float, unit: str = "", size: Callable[[T], float] = lambda _: 1.0
+) -> Generator[Event, None, R]:
+    """Report the progress of a generator.
+
+    Args:
+        steps: The generator.
+        task: The name of the task.
+        total: The amount of work of all steps.
+        unit: What is counted, as in `Work`.
+        size: The amount of work of a step.
+
+    Yields:
+        The work done after each step.
+
+    Returns:
+        The result of the generator.
+    """
+    done = 0.0
+    while True:
+        try:
+            done += size(next(steps))
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        yield Work(task, done, total, unit)

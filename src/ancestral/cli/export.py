@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from ancestral.cli.parse import home, parse
-from ancestral.errors import InputError
+from ancestral.cli.parse import parse
 
 
 @dataclass(frozen=True)
 class Options:
-    """Write a model for other programs."""
+    """Write a model for other libraries."""
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Run folder, its model.safetensors, or hf://user/repo."""
@@ -23,28 +22,15 @@ class Options:
     out: Path | None = None
     """A new folder, or for onnx a file that ends in .onnx; None is diffusers or model.onnx in RUN."""
     label: str | None = None
-    """Class that is built into the folder for diffusers, by name or number, or "none"; needed where a model has
+    """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
     classes."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Export, and return the exit code."""
     options = parse(Options, argv, "export")
-    if options.to == "onnx":
-        if options.label is not None:
-            raise InputError("an ONNX file takes labels as an input, so none is built in; leave --label out")
-        if options.out is not None and options.out.suffix.lower() != ".onnx":
-            raise InputError(f"--to onnx writes a file that ends in .onnx, not {options.out}")
-    from ancestral import interop
-    from ancestral import model as models
+    from ancestral.render.terminal import follow
+    from ancestral.workflows import publish
 
-    model = models.load(options.run, "cpu")
-    out = options.out or home(options.run) / ("model.onnx" if options.to == "onnx" else "diffusers")
-    if options.to == "onnx":
-        interop.write_onnx(model, out)
-        print(out)
-        return 0
-    interop.write_pipeline(model, out, options.label)
-    print(out)
-    print(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
+    follow(publish.export(options.run, options.to, options.out, options.label))
     return 0

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.doctor.findings import Finding, plural
 from ancestral.doctor.sources import Source
-from ancestral.render import Row, Tile, contact_sheet, picture, thumbnail
+from ancestral.render import Tile, TileRow, contact_sheet, picture, thumbnail
 from ancestral.render.contact_sheet import CAPTIONED, COLUMNS
 
 CLASSES, PLAIN, TROUBLES = 12, 4, 12
@@ -27,8 +27,8 @@ def draw(source: Source, findings: Sequence[Finding]) -> Image.Image:
     )
     lines = [f"as training is given them: {shape}, {source.values.dtype}; mean ± deviation by channel {mean}"]
     if len(source.values.shape) == 1:
-        cloud = picture(source.items(evenly(POINTS, source.count)), height=480)
-        return contact_sheet(title, lines, [("The points", [Row(source.name, "", [Tile(cloud)])])])
+        cloud = picture(source.items(evenly_spaced(POINTS, source.count)), height=480)
+        return contact_sheet(title, lines, [("The points", [TileRow(source.name, "", [Tile(cloud)])])])
     rows = list(_by_class(source)) if source.classes else list(_plain(source))
     return contact_sheet(title, lines, [("A sample", rows), ("Look at these", list(_troubles(source, findings)))])
 
@@ -42,26 +42,26 @@ def _picture(source: Source, row: int) -> Image.Image:
     return thumbnail(picture(source.items([row]), columns=1, limits=(source.values.low, source.values.high)))
 
 
-def _by_class(source: Source) -> Iterator[Row]:
+def _by_class(source: Source) -> Iterator[TileRow]:
     largest = sorted(source.classes, key=lambda name: -source.classes[name])[:CLASSES]
     members: dict[str, list[int]] = {name: [] for name in source.classes if name in largest}
     for row in range(source.count):
         if (name := source.label(row)) in members:
             members[name].append(row)
     for name, rows in members.items():
-        chosen = [rows[place] for place in evenly(COLUMNS, len(rows))]
-        yield Row(name, plural(len(rows), "item"), _tiles(source, chosen))
+        chosen = [rows[place] for place in evenly_spaced(COLUMNS, len(rows))]
+        yield TileRow(name, plural(len(rows), "item"), _tiles(source, chosen))
     if len(source.classes) > CLASSES:
-        yield Row(f"and {len(source.classes) - CLASSES:,} smaller classes", "", [])
+        yield TileRow(f"and {len(source.classes) - CLASSES:,} smaller classes", "", [])
 
 
-def _plain(source: Source) -> Iterator[Row]:
-    rows = evenly(PLAIN * COLUMNS, source.count)
+def _plain(source: Source) -> Iterator[TileRow]:
+    rows = evenly_spaced(PLAIN * COLUMNS, source.count)
     for start in range(0, len(rows), COLUMNS):
-        yield Row("", "", _tiles(source, rows[start : start + COLUMNS]))
+        yield TileRow("", "", _tiles(source, rows[start : start + COLUMNS]))
 
 
-def _troubles(source: Source, findings: Sequence[Finding]) -> Iterator[Row]:
+def _troubles(source: Source, findings: Sequence[Finding]) -> Iterator[TileRow]:
     """A row for each finding that names files or items."""
     told = [finding for finding in findings if finding.names and finding.code not in OF_CLASSES][:TROUBLES]
     named = [list(finding.names)[:CAPTIONED] for finding in told]
@@ -79,4 +79,4 @@ def _troubles(source: Source, findings: Sequence[Finding]) -> Iterator[Row]:
             ]
         shown = len(tiles) // 2 if finding.code in COPIES else len(tiles)
         more = f"and {len(finding.names) - shown:,} more" if len(finding.names) > shown else ""
-        yield Row(finding.text.partition(":")[0], more, tiles, finding.level)
+        yield TileRow(finding.text.partition(":")[0], more, tiles, finding.level)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ancestral import probability_flow, randomness
 from ancestral.bound import ELBO, prior_bits, time_strata
-from ancestral.data import Codec, Dataset
+from ancestral.data import Codec, InMemoryDataset
 from ancestral.errors import InputError
 from ancestral.events import Work
 from ancestral.randomness import Stream
@@ -34,7 +34,7 @@ class EvalItems:
         return len(self.indices)
 
     @staticmethod
-    def choose(data: Dataset, n: int, codec: Codec, labels: Tensor | None = None) -> "EvalItems":
+    def choose(data: InMemoryDataset, n: int, codec: Codec, labels: Tensor | None = None) -> "EvalItems":
         """Choose n items spread evenly over the data, whose classes may be sorted.
 
         Args:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ancestral import data
 from ancestral.config import DataConfig
-from ancestral.data import Data, Dataset
+from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, UnsuitableError
 from ancestral.guidance import NO_CLASS
@@ -21,15 +21,15 @@ MAX_ITEMS = 10_000
 MAX_ELEMENTS = 2**26
 """Elements of all items in memory: as float64, half a GiB."""
 
-Loader = Callable[[Any, str], Data]
-"""(source, split) -> data of that split, each opened once."""
+Loader = Callable[[Any, str], Dataset]
+"""(source, split) -> the data of that split, each opened once."""
 
 
 def loader(spec: DataSpec, config: DataConfig | None) -> Loader:
     """Create the function that opens data as `load_reference` does, and the same data only once."""
-    opened: dict[tuple[object, str], Data] = {}
+    opened: dict[tuple[object, str], Dataset] = {}
 
-    def load(source: Any, split: str) -> Data:
+    def load(source: Any, split: str) -> Dataset:
         key = (source if isinstance(source, str) else id(source), split)
         if key not in opened:
             opened[key] = load_reference(spec, source, split, config)
@@ -38,7 +38,7 @@ def loader(spec: DataSpec, config: DataConfig | None) -> Loader:
     return load
 
 
-def load_reference(spec: DataSpec, source: Any, split: str = "train", config: DataConfig | None = None) -> Data:
+def load_reference(spec: DataSpec, source: Any, split: str = "train", config: DataConfig | None = None) -> Dataset:
     """Open data in the shape and coding of a model's items.
 
     Args:
@@ -83,9 +83,9 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
     return found
 
 
-def in_memory(found: Data) -> Dataset:
+def in_memory(found: Dataset) -> InMemoryDataset:
     """Load the data into memory, or as many evenly chosen items as fit."""
-    return found if isinstance(found, Dataset) else data.sample(found, max_items(found.shape), max_items(found.shape))
+    return found.sample(len(found), read=max_items(found.shape))
 
 
 def max_items(shape: Sequence[int]) -> int:
@@ -93,7 +93,7 @@ def max_items(shape: Sequence[int]) -> int:
     return min(MAX_ITEMS, max(1, MAX_ELEMENTS // math.prod(shape)))
 
 
-def labels_for(data: Dataset, classes: Sequence[str]) -> Tensor | None:
+def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
     """Return the labels of all the data in a model's numbering of its classes.
 
     Classes are matched by name, or by number if the data has no names for them.
@@ -129,7 +129,7 @@ class ReferenceSet:
     """As many items (M, *shape) as fit into memory, N or more: copies are searched for among these."""
 
     @staticmethod
-    def from_data(found: Data, classes: Sequence[str], split: str) -> "ReferenceSet":
+    def from_data(found: Dataset, classes: Sequence[str], split: str) -> "ReferenceSet":
         """Take as many evenly chosen items as distances can be measured on.
 
         Args:
@@ -137,9 +137,9 @@ class ReferenceSet:
             classes: The model's classes.
             split: What the part is called.
         """
-        more = data.sample(found, max(1, MAX_ELEMENTS // math.prod(found.shape)), max_items(found.shape))
-        held = data.sample(more, max_items(found.shape))
-        return ReferenceSet(held.items, labels_for(held, classes), held.name, split, len(found), more.items)  # type: ignore[arg-type]
+        more = found.sample(max(1, MAX_ELEMENTS // math.prod(found.shape)), max_items(found.shape))
+        held = more.sample(max_items(found.shape))
+        return ReferenceSet(held.items, labels_for(held, classes), held.name, split, len(found), more.items)
 
     def __str__(self) -> str:
         chosen = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""

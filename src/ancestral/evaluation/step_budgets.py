@@ -42,17 +42,17 @@ def step_budgets(model: Model, name: str, most: int) -> Iterator[StepBudget]:
     full: Any = model.sampler(name, steps=schedule.steps)
     # counted at a spacing that takes any number of steps
     few: Any = [dataclasses.replace(full, steps=min(n, schedule.steps), spacing="trailing") for n in (1, 2)]
-    one, two = (sampler.passes(schedule) for sampler in few)
+    one, two = (sampler.nfe(schedule) for sampler in few)
     for wanted in PASSES:
         steps = min(1 + (wanted - one) // max(1, two - one), schedule.steps) if wanted >= one else 0
         if wanted <= most and steps > before:
             before = steps
             with contextlib.suppress(InputError):  # leading spacing needs some steps to start near T
                 sampler = model.sampler(name, steps=steps)
-                yield StepBudget(sampler, steps, sampler.passes(schedule))
+                yield StepBudget(sampler, steps, sampler.nfe(schedule))
 
 
 def reference_budget(model: Model) -> StepBudget:
     """Return DDPM with all T steps of the model's schedule, which other samplers are compared with."""
     sampler, schedule = model.sampler("ddpm", steps=model.denoiser.schedule.steps), model.denoiser.schedule
-    return StepBudget(sampler, schedule.steps, sampler.passes(schedule))
+    return StepBudget(sampler, schedule.steps, sampler.nfe(schedule))

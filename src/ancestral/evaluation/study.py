@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ancestral import __version__
-from ancestral.data import Codec, Data
+from ancestral.data import Codec, Dataset
 from ancestral.errors import InputError
 from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import (
@@ -61,8 +61,8 @@ class References:
     def of(
         codec: Codec,
         classes: tuple[str, ...],
-        train: Data,
-        held_out: Data | None,
+        train: Dataset,
+        held_out: Dataset | None,
         extractor: str | None = None,
         splits: tuple[str, str] = ("train split", "test split"),
         device: torch.device | None = None,

@@ -24,14 +24,14 @@ def write_onnx(model: Model, path: Path) -> None:
     """Write the file, atomically. `model` must be on the CPU. Raises InputError without the extra `onnx`."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; give --out a file that ends in .onnx")
-    if sum(p.numel() * p.element_size() for p in model.denoiser.parameters()) > LIMIT:
+    if sum(p.numel() * p.element_size() for p in model.diffusion.parameters()) > LIMIT:
         raise InputError("the network's weights are over 2 GB, which one ONNX file cannot hold; use --to diffusers")
     try:
         import onnx  # noqa: F401  # the exporter imports both late, and says less when one is missing
         import onnxscript  # noqa: F401
     except ImportError:
         raise InputError("ONNX files need two more packages: pip install 'ancestral[onnx]'") from None
-    net, facts = model.denoiser.net.float().eval(), model.spec
+    net, facts = model.diffusion.net.float().eval(), model.spec
     inputs = {"x": torch.zeros(2, *facts.shape), "index": torch.zeros(2, dtype=torch.int64)}
     if facts.classes:
         inputs["labels"] = torch.zeros(2, dtype=torch.int64)
@@ -56,9 +56,14 @@ def write_onnx(model: Model, path: Path) -> None:
 
 
 def metadata(model: Model) -> dict[str, str]:
-    """What the file says of itself; every value is JSON. `input_scale` multiplies x at t = 1..T before the network."""
-    schedule, facts, target = model.denoiser.schedule, model.spec, model.denoiser.target
-    scale = target.input_scale(*schedule.at(torch.arange(1, schedule.steps + 1)))
+    """What the file says of itself; every value is JSON.
+
+    At t = 1..T the network's input is `input_scale` times x_t, and the estimate of the target `output_scale` times its
+    output.
+    """
+    schedule, facts, target = model.denoiser.schedule, model.spec, model.diffusion.target
+    scales = target.scales(schedule, torch.arange(1, schedule.steps + 1))
+    input_scale, output_scale = (torch.as_tensor(scale).expand(schedule.steps).tolist() for scale in scales)
     values = {
         "ancestral": model.version,
         "schedule": schedule.spec,
@@ -66,8 +71,9 @@ def metadata(model: Model) -> dict[str, str]:
         "noise": schedule.noise.tolist(),
         "prior_std": schedule.prior_std,
         "target": target.name,
-        "input_scale": torch.as_tensor(scale).expand(schedule.steps).tolist(),
-        "learned_variance": model.denoiser.learned_variance,
+        "input_scale": input_scale,
+        "output_scale": output_scale,
+        "learned_variance": model.diffusion.learned_variance,
         "shape": facts.shape,
         "codec": facts.codec.kind,
         "limits": facts.codec.limits,

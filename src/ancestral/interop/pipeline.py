@@ -8,20 +8,21 @@
 Early pipelines, google/ddpm-cifar10-32 among them, have the parts' files side by side in one folder; they are read too.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ancestral import storage
+from ancestral import nets, storage
 from ancestral.config import Config, DataConfig, ProcessConfig
 from ancestral.data.codec import IMAGES
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d, weights
-from ancestral.model import Model, build_net
+from ancestral.model import Model
 from ancestral.nets import UNet
 
 INDEX = "model_index.json"
@@ -36,14 +37,14 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
     A `DDPMPipeline` cannot be asked for classes, so of a model with classes one is built in: `label`, its name or
     number, or "none". Raises InputError for what diffusers cannot hold and where the folder is taken.
     """
-    if model.denoiser.learned_variance:
+    if model.diffusion.learned_variance:
         raise InputError(
             "the network also predicts its variance, and a DDPMPipeline drops it while sampling; train without a "
             "learned variance, or use --to onnx"
         )
-    net, facts = model.denoiser.net, model.spec
+    net, facts = model.diffusion.net, model.spec
     unet_config = unet2d.to_config(net, facts.shape)
-    scheduler_config = scheduler.to_config(model.denoiser.schedule, model.denoiser.target)
+    scheduler_config = scheduler.to_config(model.denoiser.schedule, model.diffusion.target)
     assert isinstance(net, UNet)
     if facts.classes and label is None:
         raise InputError(
@@ -98,12 +99,12 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
     _check_weights(weights_path)
     tensors, _ = storage.read_tensors(weights_path)
     with torch.device("meta"):  # shapes only: the weights are checked before memory is taken for them
-        plan = build_net(config, shape, 0)
+        plan = nets.build(shape=shape, **dataclasses.asdict(config.net))
     assert isinstance(plan, UNet)
     state = weights.from_diffusers(plan, tensors)
-    net = build_net(config, shape, 0)
+    net = nets.build(shape=shape, **dataclasses.asdict(config.net))
     net.load_state_dict(state)
-    model = Model(Diffusion(net, schedule, target), config, DataSpec(shape, IMAGES), step=0)
+    model = Model(Diffusion(net, schedule, target), DataSpec(shape, IMAGES), config)
     return model, _remarks(scheduler_config)
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from ancestral.config import NetConfig
+from ancestral.config import UNetConfig
 from ancestral.errors import InputError
 from ancestral.nets import UNet
-from ancestral.nets.layers import SelfAttention, Stage
-from ancestral.nets.unet import NOUNS
+from ancestral.nets.unet import NOUNS, SelfAttention, Stage
 
 DEFAULTS: dict[str, Any] = {
     "sample_size": None,
@@ -130,7 +129,7 @@ def _levels(net: UNet) -> tuple[list[int], list[bool], int, float]:
     return widths, attends, blocks, dropout
 
 
-def from_config(config: dict[str, Any]) -> tuple[NetConfig, tuple[int, int, int]]:
+def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int]]:
     """Our settings for a `UNet2DModel` of this config, and the shape of its images.
 
     Raises InputError, by name, for what our U-Net cannot be, and for values that no network can have.
@@ -186,7 +185,7 @@ def from_config(config: dict[str, Any]) -> tuple[NetConfig, tuple[int, int, int]
     height, side = _sides(asked["sample_size"], multiple)
     if type(asked["dropout"]) not in (int, float) or not 0 <= asked["dropout"] < 1:
         raise InputError(f"the network has dropout = {json.dumps(asked['dropout'])}; it should be from 0 to below 1")
-    return NetConfig(
+    return UNetConfig(
         width=width,
         mults=tuple(other // width for other in widths),
         blocks=blocks,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.nets import UNet
-from ancestral.nets.layers import SelfAttention, Stage
+from ancestral.nets.unet import SelfAttention, Stage
 
 BLOCK = {
     "norm1": "norm1",

@@ -1,43 +1,50 @@
-"""What is shown and written: grids, film strips, animations, plots, files."""
+"""What is shown and written: pictures, film strips, animations, plots, the report, the model card, files."""
 
-from ancestral.render.contact_sheet import Row, Tile, check_sheet, contact_sheet, thumbnail, write_sheet
+from ancestral.render.contact_sheet import Tile, TileRow, check_sheet, contact_sheet, thumbnail, write_sheet
 from ancestral.render.environment import environment
-from ancestral.render.film_strip import Frame, animation, film
-from ancestral.render.history_figure import history
-from ancestral.render.html_report import NAME as PAGE
-from ancestral.render.html_report import About, DataFacts, update_page, write_page
+from ancestral.render.film_strip import film, write_animation
+from ancestral.render.history_figure import history_figure
+from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_report, write_report
 from ancestral.render.likelihood_plot import likelihood_plot
+from ancestral.render.managed_sections import README, merge_card, write_card
+from ancestral.render.model_card import FOLDER, TARGETS, CardFacts, model_card
 from ancestral.render.nearest_pairs import nearest_pairs
 from ancestral.render.pictures import picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
 from ancestral.render.writers import check_png, write_array, write_images, write_json, write_picture
 
 __all__ = [
-    "PAGE",
-    "About",
+    "FOLDER",
+    "README",
+    "REPORT",
+    "TARGETS",
+    "CardFacts",
     "DataFacts",
-    "Frame",
     "Grid",
-    "Row",
+    "RunFacts",
     "Tile",
-    "animation",
+    "TileRow",
     "check_png",
     "check_sheet",
     "contact_sheet",
     "environment",
     "film",
-    "history",
+    "history_figure",
     "likelihood_plot",
+    "merge_card",
+    "model_card",
     "nearest_pairs",
     "picture",
     "samplers_plot",
     "side_by_side",
     "thumbnail",
-    "update_page",
+    "update_report",
+    "write_animation",
     "write_array",
+    "write_card",
     "write_images",
     "write_json",
-    "write_page",
     "write_picture",
+    "write_report",
     "write_sheet",
 ]

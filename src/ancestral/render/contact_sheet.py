@@ -1,4 +1,4 @@
-"""Contact sheets: rows of small pictures, each row with its name, each picture with its own where it has one."""
+"""Contact sheets: rows of thumbnails, each row with a name, and thumbnails with captions where they have them."""
 
 import contextlib
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from ancestral.errors import InputError
 from ancestral.storage import atomic
 
 WIDTH, MARGIN, LEFT, TILE, GAP = 1240, 32, 210, 64, 7
-"""Pixels: of the sheet, around it, of the names of rows, of a picture, between pictures."""
+"""Pixels: width of the sheet, margin, width of the names of rows, side of a thumbnail, gap between thumbnails."""
 COLUMNS = (WIDTH - 2 * MARGIN - LEFT + GAP) // (TILE + GAP)
-"""Pictures in a row without captions."""
+"""Thumbnails in a row without captions."""
 CAPTIONED = 6
-"""Pictures in a row with captions, which are wider."""
+"""Thumbnails in a row with captions."""
 SIGNATURE = "ancestral doctor"
 INK, GREY, PALE, GROUND = "#22262b", "#5b636c", "#d5dade", "#f1f3f5"
 COLOURS = {"error": "#b3261e", "warning": "#b35c00", "note": "#1f5fa8"}
@@ -25,7 +25,7 @@ COLOURS = {"error": "#b3261e", "warning": "#b35c00", "note": "#1f5fa8"}
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture of any size, or None for what cannot be shown; below it a caption, and in paler ink a remark."""
+    """A picture, or None for an item that cannot be read, above a caption and, in grey, a remark."""
 
     picture: Image.Image | None
     caption: str = ""
@@ -33,8 +33,8 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Pictures under a name; `level` colours it like a finding's. What does not fit in the row is not drawn."""
+class TileRow:
+    """Tiles beside a name, which has the colour of a finding's `level`. Tiles that do not fit are left out."""
 
     name: str
     remark: str
@@ -42,16 +42,16 @@ class Row:
     level: str = ""
 
 
-def contact_sheet(title: str, lines: Sequence[str], sections: Sequence[tuple[str, Sequence[Row]]]) -> Image.Image:
-    """The sheet: a title, lines of text below it, and sections, each a heading and rows."""
+def contact_sheet(title: str, lines: Sequence[str], sections: Sequence[tuple[str, Sequence[TileRow]]]) -> Image.Image:
+    """Draw a contact sheet: a title, lines of text below it, and sections of a heading and rows each."""
     shown = [(heading, rows) for heading, rows in sections if rows]
     height = 84 + 22 * len(lines) + sum(44 + sum(_height(row) + 14 for row in rows) for _, rows in shown) + MARGIN // 2
     sheet = Image.new("RGB", (WIDTH, height), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, 26), fitted(title, 26, WIDTH - 2 * MARGIN, bold=True), fill=INK, font=font(26, bold=True))
+    pen.text((MARGIN, 26), shorten(title, 26, WIDTH - 2 * MARGIN, bold=True), fill=INK, font=font(26, bold=True))
     top = 70
     for line in lines:
-        pen.text((MARGIN, top), fitted(line, 14, WIDTH - 2 * MARGIN), fill=GREY, font=font(14))
+        pen.text((MARGIN, top), shorten(line, 14, WIDTH - 2 * MARGIN), fill=GREY, font=font(14))
         top += 22
     for heading, rows in shown:
         top += 12
@@ -64,16 +64,16 @@ def contact_sheet(title: str, lines: Sequence[str], sections: Sequence[tuple[str
     return sheet
 
 
-def _height(row: Row) -> int:
-    biggest = max((tile.picture.height for tile in row.tiles if tile.picture is not None), default=TILE)
-    return max(TILE, biggest) + (20 if _captioned(row) else 0) + (16 if any(tile.remark for tile in row.tiles) else 0)
+def _height(row: TileRow) -> int:
+    tallest = max((tile.picture.height for tile in row.tiles if tile.picture is not None), default=TILE)
+    return max(TILE, tallest) + (20 if _captioned(row) else 0) + (16 if any(tile.remark for tile in row.tiles) else 0)
 
 
-def _captioned(row: Row) -> bool:
+def _captioned(row: TileRow) -> bool:
     return any(tile.caption for tile in row.tiles)
 
 
-def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) -> None:
+def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: TileRow, top: int) -> None:
     colour = COLOURS.get(row.level, INK)
     below = top + 2
     for line in _wrapped(row.name, 13, LEFT - 18, 3):
@@ -94,15 +94,15 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) 
         else:
             sheet.paste(tile.picture, (left, top))
             right, bottom = left + tile.picture.width, top + tile.picture.height
-            pen.rectangle([left - 1, top - 1, right, bottom], outline=PALE)  # else white pictures have no edge
+            pen.rectangle([left - 1, top - 1, right, bottom], outline=PALE)  # shows the edge of white pictures
         if tile.caption:
-            pen.text((left, top + TILE + 4), fitted(tile.caption, 11, room), fill=INK, font=font(11))
+            pen.text((left, top + TILE + 4), shorten(tile.caption, 11, room), fill=INK, font=font(11))
         if tile.remark:
-            pen.text((left, top + TILE + 20), fitted(tile.remark, 11, room), fill=GREY, font=font(11))
+            pen.text((left, top + TILE + 20), shorten(tile.remark, 11, room), fill=GREY, font=font(11))
 
 
 def thumbnail(picture: Image.Image, side: int = TILE) -> Image.Image:
-    """A picture in a square of `side`: enlarged by a whole factor with its pixels kept square, or reduced smoothly."""
+    """Fit a picture into a square of `side` pixels: enlarged by a whole factor, or reduced smoothly."""
     picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     factor = side // max(picture.size)
     if factor >= 1:
@@ -118,17 +118,17 @@ def thumbnail(picture: Image.Image, side: int = TILE) -> Image.Image:
 
 
 def check_sheet(path: Path) -> None:
-    """Raise InputError where `path` is taken by anything but a contact sheet."""
+    """Raise InputError if `path` is taken by anything but a contact sheet."""
     if not path.exists() and not path.is_symlink():
         return
     with contextlib.suppress(Exception), Image.open(path, formats=("PNG",)) as image:
         if path.is_file() and image.info.get("Software") == SIGNATURE:
             return
-    raise InputError(f"{path} is there already, and is no contact sheet of ancestral's; give --out another name")
+    raise InputError(f"{path} exists already and is not a contact sheet of ancestral; give --out another name")
 
 
 def write_sheet(path: Path, sheet: Image.Image) -> None:
-    """Write a contact sheet as a PNG, signed so that `check_sheet` knows it again, atomically."""
+    """Write a contact sheet atomically as a PNG with the signature that `check_sheet` looks for."""
     text = PngInfo()
     text.add_text("Software", SIGNATURE)
     with atomic(path) as temporary:
@@ -137,15 +137,15 @@ def write_sheet(path: Path, sheet: Image.Image) -> None:
 
 @cache
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu, which comes with matplotlib and knows most alphabets, so that file names can be read."""
+    """Load DejaVu Sans, which comes with matplotlib and has most alphabets, so that file names can be read."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
-def fitted(text: str, size: int, width: int, bold: bool = False) -> str:
-    """The text on one line of so many pixels, its middle left out where it is too long: names differ at their ends."""
+def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
+    """Shorten a text to `width` pixels by leaving out its middle, since names differ at their ends."""
     face, short = font(size, bold), text
     keep = len(text)
     while keep > 2 and face.getlength(short) > width:
@@ -155,7 +155,7 @@ def fitted(text: str, size: int, width: int, bold: bool = False) -> str:
 
 
 def _wrapped(text: str, size: int, width: int, most: int) -> list[str]:
-    """The text on at most so many lines, broken between words."""
+    """A text on at most `most` lines, broken between words."""
     face, lines = font(size, bold=True), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -163,4 +163,4 @@ def _wrapped(text: str, size: int, width: int, most: int) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = longer
-    return [fitted(line, size, width, bold=True) for line in lines if line]
+    return [shorten(line, size, width, bold=True) for line in lines if line]

@@ -1,4 +1,4 @@
-"""Where a training takes place, in words."""
+"""Versions and hardware, for reports."""
 
 import platform
 import sys
@@ -12,10 +12,10 @@ from ancestral.device import pick_dtype
 
 
 def environment(device: torch.device, dtype: torch.dtype, processes: int) -> dict[str, str]:
-    """Versions, machine and time, by name; nothing that tells whose machine it is."""
+    """Describe versions, hardware and time by name, without anything that identifies the owner of the machine."""
     import psutil
 
-    facts = {
+    rows = {
         "ancestral": __version__,
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
         "PyTorch": torch.__version__,
@@ -27,8 +27,8 @@ def environment(device: torch.device, dtype: torch.dtype, processes: int) -> dic
     }
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        facts["GPU"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB (CUDA {torch.version.cuda})"
-    return facts | {
+        rows["GPU"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB (CUDA {torch.version.cuda})"
+    return rows | {
         "device": str(device),
         "precision": str(dtype).removeprefix("torch."),
         "processes": str(processes),
@@ -37,13 +37,13 @@ def environment(device: torch.device, dtype: torch.dtype, processes: int) -> dic
 
 
 def instructions() -> str:
-    """What the CPU computes with: "AVX2", or "AVX512, bfloat16" where it has that natively."""
+    """Name the vector instructions of the CPU: "AVX2", or "AVX512, bfloat16" where bfloat16 is native."""
     native = pick_dtype("auto", torch.device("cpu")) == torch.bfloat16
     return torch.backends.cpu.get_cpu_capability() + (", bfloat16" if native else "")
 
 
 def _processor() -> str:
-    """The processor's name; Python tells it on some systems only."""
+    """The name of the processor, which Python knows on some systems only."""
     if sys.platform == "linux":
         try:
             lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,57 +1,61 @@
-"""The reverse process shown: a film strip of x_t above x̂_0, and an animation."""
+"""The reverse process as a film strip of x_t above x̂_0, and as an animation."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image
 from torch import Tensor
 
-from ancestral.data.evenly import evenly
-from ancestral.render.pictures import above, beside, picture
+from ancestral.data.statistics import evenly_spaced
+from ancestral.render.pictures import hstack, picture, vstack
+from ancestral.samplers import Step
 from ancestral.storage import atomic
 
 FILM_ITEMS = 8
-"""Rows of a film strip; more would not be looked at."""
-
-
-class Frame(NamedTuple):
-    """Decoded items of one state of the reverse process: x_t, and the x̂_0 that was made from it."""
-
-    t: int
-    x: Tensor
-    x0: Tensor
+"""Items in a film strip; points are one cloud."""
 
 
 def film(
-    frames: Sequence[Frame], columns: int = 12, height: int = 0, limits: tuple[float, float] | None = None
+    states: Sequence[Step], columns: int = 12, height: int = 0, limits: tuple[float, float] | None = None
 ) -> Image.Image:
-    """Time from left to right: for each of the first items, x_t and below it what x_0 was then taken to be.
+    """Draw a film strip: time from left to right; for each of the first items, x_t above the estimate x̂_0.
 
-    `height` is about that of one image, `limits` are those of `picture`.
+    Args:
+        states: States of the reverse process with decoded items, as `samplers.record` keeps them.
+        columns: The largest number of states shown.
+        height: About the height of one item, in pixels.
+        limits: Those of `picture`.
     """
-    chosen = [frames[i] for i in evenly(columns, len(frames))]
-    if chosen[0].x.ndim == 2:  # points are one cloud, not items to look at one by one
-        return _strip(chosen, slice(None), 3 * height, limits)
-    count = min(FILM_ITEMS, len(chosen[0].x))
-    return above([_strip(chosen, slice(i, i + 1), height, limits) for i in range(count)], gap=12)
+    shown = [states[i] for i in evenly_spaced(columns, len(states))]
+
+    def strip(items: slice, height: int) -> Image.Image:
+        def row(tensors: list[Tensor]) -> Image.Image:
+            return hstack([picture(tensor[items], 1, height, limits) for tensor in tensors])
+
+        return vstack([row([state.x for state in shown]), row([state.x0 for state in shown])])
+
+    if shown[0].x.ndim == 2:
+        return strip(slice(None), 3 * height)
+    return vstack([strip(slice(i, i + 1), height) for i in range(min(FILM_ITEMS, len(shown[0].x)))], gap=12)
 
 
-def _strip(frames: Sequence[Frame], items: slice, height: int, limits: tuple[float, float] | None) -> Image.Image:
-    x = beside([picture(frame.x[items], 1, height, limits) for frame in frames])
-    x0 = beside([picture(frame.x0[items], 1, height, limits) for frame in frames])
-    return above([x, x0])
-
-
-def animation(
+def write_animation(
     path: Path,
-    frames: Sequence[Frame],
+    states: Sequence[Step],
     columns: int | None = None,
     height: int = 400,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Write x_t falling from noise to samples as .gif or .webp: about three seconds, then the end stays for two."""
-    pictures = [picture(frame.x, columns, height, limits) for frame in frames]
-    lasts = [80] * (len(pictures) - 1) + [2000]  # milliseconds
+    """Write x_t from noise to samples as a .gif or .webp: about three seconds, then the samples for two.
+
+    Args:
+        path: The file.
+        states: States of the reverse process with decoded items.
+        columns: The number of items in a row, as in `picture`.
+        height: About the height in pixels.
+        limits: Those of `picture`.
+    """
+    pictures = [picture(state.x, columns, height, limits) for state in states]
+    durations = [80] * (len(pictures) - 1) + [2000]  # milliseconds
     with atomic(path) as temporary:
-        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=lasts, loop=0)
+        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0)

@@ -1,6 +1,7 @@
-"""report.html: a training on one page, which needs no other file, no network and no script."""
+"""report.html: a training run on one page, which needs no other file, no network access and no script."""
 
 import base64
+import contextlib
 import csv
 import dataclasses
 import io
@@ -9,135 +10,162 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from ancestral import config as configs
 from ancestral import storage
 from ancestral.config import Config
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.render.evaluation_section import evaluation_section
-from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, plot
+from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
 
-NAME = "report.html"
-OPEN, CLOSE = "<!-- evaluation -->", "<!-- end of evaluation -->"
-"""What stands around the part that tells of evaluations."""
-BY_TIME, GRADIENT = "loss by time t", "gradient norm, before it is clipped"
-GRIDS = 12
-"""Sample grids that are shown, the last of them large."""
+REPORT = "report.html"
+EVALUATION_START, EVALUATION_END = "<!-- evaluation -->", "<!-- end of evaluation -->"
+"""Marks around the section on evaluations, which `update_report` replaces."""
+LOSS_BY_TIME, GRADIENT = "loss by time t", "gradient norm, before it is clipped"
+LOGARITHMIC = ("loss", LOSS_BY_TIME, GRADIENT)
+"""Curves that have a logarithmic axis where their values span decades."""
+GRIDS, NOTES, CLASSES = 12, 100, 40
+"""The largest numbers of sample grids (the last one is large), notes and classes that are shown."""
 SMALL, LARGE, STRIP = 448, 1280, 1840
-"""Pixels across of a grid among others, of one alone and of the film strip: about twice what a screen of one pixel a
-point shows."""
-HEAVY = 400_000
-"""Bytes above which a large picture is compressed with loss."""
-SPREAD = ("loss", BY_TIME, GRADIENT)
-"""Curves that may span decades."""
-NOTES, CLASSES = 100, 40
-"""Lines shown."""
+"""Widths in pixels of a grid among others, of one alone and of the film strip: twice their widths on the page, for
+screens of high resolution."""
+LOSSLESS_BYTES = 400_000
+"""Size above which a large picture is compressed with loss."""
 
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the page tells of the data."""
+    """What the report says of the data.
+
+    Args:
+        name: The name of the data set.
+        rows: Properties by name.
+        classes: The number of items of each class; empty without classes.
+        findings: The doctor's findings, as (level, text, advice).
+        picture: Some of the items.
+    """
 
     name: str
     rows: Mapping[str, str]
-    """DataSpec by name."""
     classes: Mapping[str, int]
-    """Items of each class; empty without classes."""
     findings: Sequence[tuple[str, str, str]] = ()
-    """(level, text, advice), as the doctor has them."""
     picture: Image.Image | None = None
-    """Some of the items."""
 
 
 @dataclass(frozen=True)
-class About:
-    """What the page tells of a run that its folder does not hold."""
+class RunFacts:
+    """What the report says of a run that the run folder does not hold.
+
+    Args:
+        step: The number of steps trained.
+        steps: The number of steps of the whole run.
+        sentence: What the model is, in one sentence.
+        seconds: The time trained, over all sessions.
+        parameters: The number of parameters.
+        data: What is trained on.
+        environment: Versions and hardware by name.
+    """
 
     step: int
     steps: int
     sentence: str
-    """What the model is."""
     seconds: float
-    """Of training, by all processes that went on with it."""
     parameters: int
     data: DataFacts
     environment: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A setting and, where it is another, that of the preset."""
+class _Setting(NamedTuple):
+    """A setting of the config and, where it differs, the preset's value."""
 
     name: str
     value: str
-    preset: str | None = None
+    preset: str | None
 
 
-def write_page(folder: Path, about: About, film: Image.Image | None = None) -> Path:
-    """Write report.html, atomically, from the log, config, notes and sample grids that lie in a run folder.
+def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -> Path:
+    """Write report.html atomically from the log, config, notes, sample grids and evaluations in a run folder.
 
-    What is missing or damaged is left out. Raises OSError where the page cannot be written.
+    Missing and damaged files are left out.
+
+    Args:
+        folder: The run folder.
+        run: What the folder does not hold.
+        film: A film strip of the reverse process.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        OSError: If the report cannot be written.
     """
     from markupsafe import Markup
 
     config = _config(folder / "config.json")
     rows = read_log(folder / "log.csv")
     grids = _grids(folder / "samples")
-    text = _rendered(
+    data = run.data
+    text = _fill(
         "report.html",
-        name=folder.absolute().name,
         preset=config.preset if config else folder.absolute().name,
-        about=about,
-        time=_clock(about.seconds),
+        run=run,
+        time=_duration(run.seconds),
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
         plots=_plots(rows, config.process.timesteps if config else None),
         box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         grids=grids[:-1],
         grid=grids[-1] if grids else None,
-        film=_uri(film, STRIP) if film is not None else None,
-        data=about.data,
-        data_picture=_uri(about.data.picture, LARGE) if about.data.picture is not None else None,
-        classes=list(about.data.classes.items())[:CLASSES],
-        more_classes=max(0, len(about.data.classes) - CLASSES),
-        most=max(about.data.classes.values(), default=0) or 1,
+        film=_data_uri(film, STRIP) if film is not None else None,
+        data=data,
+        data_picture=_data_uri(data.picture, LARGE) if data.picture is not None else None,
+        classes=list(data.classes.items())[:CLASSES],
+        more_classes=max(0, len(data.classes) - CLASSES),
+        largest_class=max(data.classes.values(), default=0) or 1,
         evaluation=Markup(_evaluation(folder)),
-        rooms=_settings(config) if config else {},
+        config_sections=_settings(config) if config else {},
         notes=_notes(folder / "notes.txt"),
     )
-    storage.write_text(folder / NAME, text)
-    return folder / NAME
+    storage.write_text(folder / REPORT, text)
+    return folder / REPORT
 
 
-def update_page(folder: Path) -> bool:
-    """Bring what the page of a run tells of evaluations up to date, and nothing else; False where there is no page.
+def update_report(folder: Path) -> bool:
+    """Replace the section on evaluations in the report of a run folder, and nothing else.
 
-    Raises OSError where it cannot be written.
+    Args:
+        folder: The run folder.
+
+    Returns:
+        Whether there is a report with such a section.
+
+    Raises:
+        OSError: If the report cannot be written.
     """
-    path = folder / NAME
+    path = folder / REPORT
     try:
-        before, first, rest = path.read_text(encoding="utf-8").partition(OPEN)
+        before, start, rest = path.read_text(encoding="utf-8").partition(EVALUATION_START)
     except (FileNotFoundError, UnicodeDecodeError):
         return False
-    _, last, after = rest.partition(CLOSE)
-    if not first or not last:
+    _, end, after = rest.partition(EVALUATION_END)
+    if not start or not end:
         return False
-    storage.write_text(path, f"{before}{first}\n{_evaluation(folder)}\n{last}{after}")
+    storage.write_text(path, f"{before}{start}\n{_evaluation(folder)}\n{end}{after}")
     return True
 
 
 def _evaluation(folder: Path) -> str:
-    """The part of the page that tells of evaluations, in HTML; empty where there was none."""
+    """The section on evaluations in HTML; empty without an evaluation."""
     found = evaluation_section(folder / "evaluation")
-    pictures = [(_uri(image, LARGE), text) for image, text in found.pictures] if found else []
-    return _rendered("evaluation.html", measured=found, pictures=pictures)
+    pictures = [(_data_uri(image, LARGE), text) for image, text in found.pictures] if found else []
+    return _fill("evaluation.html", measured=found, pictures=pictures)
 
 
-def _rendered(template: str, **values: Any) -> str:
+def _fill(template: str, **values: Any) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -145,12 +173,12 @@ def _rendered(template: str, **values: Any) -> str:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The whole lines of a log, what is no number as NaN; none where there is no log."""
+    """Read the complete lines of log.csv as numbers by column; text that is no number becomes NaN."""
     if not path.is_file():
         return []
     header, *lines = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())) or [[]]
-    whole = [line for line in lines if line and len(line) == len(header) and line[0].isdecimal()]
-    return [dict(zip(header, map(_number, line), strict=True)) for line in whole]
+    complete = [line for line in lines if line and len(line) == len(header) and line[0].isdecimal()]
+    return [dict(zip(header, map(_number, line), strict=True)) for line in complete]
 
 
 def _number(text: str) -> float:
@@ -165,49 +193,48 @@ def _last(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
     return known[-1] if known else None
 
 
-def _plots(rows: Sequence[Mapping[str, float]], T: int | None) -> list[Plot]:
-    """The curves of a log, those that have a point."""
+def _plots(rows: Sequence[Mapping[str, float]], T: int | None) -> list[SvgPlot]:
+    """The curves of a log that have a point."""
     if not rows:
         return []
     bins = [name for name in rows[0] if name.startswith("loss_")]
     wanted = {
         "loss": {"loss": "loss"},
-        BY_TIME: {_span(number, len(bins), T): name for number, name in enumerate(bins)},
+        LOSS_BY_TIME: {_span(number, len(bins), T): name for number, name in enumerate(bins)},
         "learning rate": {"": "lr"},
         GRADIENT: {"": "gradient_norm"},
         "images per second": {"": "images_per_second"},
     }
     steps = [row["step"] for row in rows]
-    drawn = [
-        plot(title, steps, {label: [row[name] for row in rows] for label, name in lines.items()}, title in SPREAD)
+    plots = (
+        svg_plot(title, steps, {label: [row[name] for row in rows] for label, name in lines.items()},
+                 title in LOGARITHMIC)
         for title, lines in wanted.items()
         if set(lines.values()) <= set(rows[0])
-    ]
-    return [one for one in drawn if one is not None]
+    )  # fmt: skip
+    return [plot for plot in plots if plot is not None]
 
 
 def _span(number: int, of: int, T: int | None) -> str:
+    """The times t of a bin of the loss."""
     if T is None:
         return f"{number + 1} of {of}"
     return f"{number * T // of + 1}-{(number + 1) * T // of}"
 
 
 def _grids(folder: Path) -> list[tuple[int, str]]:
-    """(step, picture) of the grids that were drawn while training, in order."""
+    """(step, data URI) of the sample grids of a run folder, in order."""
     paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
-    chosen = [paths[i] for i in evenly(GRIDS, len(paths))]
-    drawn = []
+    chosen = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
+    grids = []
     for path in chosen:
-        try:
-            with Image.open(path) as image:
-                drawn.append((int(path.stem), _uri(image, LARGE if path is chosen[-1] else SMALL)))
-        except (OSError, ValueError, SyntaxError):  # all that Pillow says of damaged files
-            continue
-    return drawn
+        with contextlib.suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:  # damaged files
+            grids.append((int(path.stem), _data_uri(image, LARGE if path is chosen[-1] else SMALL)))
+    return grids
 
 
-def _uri(image: Image.Image, width: int) -> str:
-    """A picture as a data: URI, reduced to at most `width` pixels across; as it is where that is light enough."""
+def _data_uri(image: Image.Image, width: int) -> str:
+    """A picture, reduced to at most `width` pixels; a large one is compressed without loss if that is small enough."""
     image = image.convert("RGB")
     if image.width > width:
         size = (width, max(1, round(image.height * width / image.width)))
@@ -215,7 +242,7 @@ def _uri(image: Image.Image, width: int) -> str:
     content = b""
     if width > SMALL:
         content = _webp(image, lossless=True, quality=20, method=1)
-    if not content or len(content) > HEAVY:
+    if not content or len(content) > LOSSLESS_BYTES:
         content = _webp(image, quality=82, method=2)
     return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
 
@@ -233,21 +260,21 @@ def _config(path: Path) -> Config | None:
         return None
 
 
-def _settings(config: Config) -> dict[str, list[Setting]]:
-    """The settings of each room of a config, and what of them is not the preset's."""
+def _settings(config: Config) -> dict[str, list[_Setting]]:
+    """The settings of each section of a config, with the preset's value where it differs."""
     preset = configs.PRESETS[config.preset]() if config.preset in configs.PRESETS else config
-    return {
-        room.name: [
-            Setting(field.name.replace("_", "-"), _words(mine), None if mine == usual else _words(usual))
-            for field in dataclasses.fields(getattr(config, room.name))
-            for mine, usual in [(getattr(getattr(c, room.name), field.name) for c in (config, preset))]
-        ]
-        for room in dataclasses.fields(config)
-        if room.name != "preset"
-    }
+    sections: dict[str, list[_Setting]] = {}
+    for section in dataclasses.fields(config):
+        if section.name != "preset":
+            values, usual = (dataclasses.asdict(getattr(c, section.name)) for c in (config, preset))
+            sections[section.name] = [
+                _Setting(name.replace("_", "-"), _format(value), None if value == usual[name] else _format(usual[name]))
+                for name, value in values.items()
+            ]
+    return sections
 
 
-def _words(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or value in ("", ()):
@@ -256,11 +283,10 @@ def _words(value: object) -> str:
 
 
 def _notes(path: Path) -> list[str]:
-    """The last notes of a training."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines()[-NOTES:] if path.is_file() else []
 
 
-def _clock(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,9 +1,8 @@
 """Plots of the variational bound over time: bits/dim of each step, and rate against distortion."""
 
-import io
-
 from PIL import Image
 
+from ancestral.render.pictures import figure_to_image
 from ancestral.results.evaluation_result import BoundOverTime
 
 BLUE, ORANGE, GREY = "#1f4e8c", "#c8691c", "#555555"
@@ -14,7 +13,6 @@ def likelihood_plot(bound: BoundOverTime) -> Image.Image:
 
     Strata of several times are marked, each at its middle.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -55,6 +53,4 @@ def likelihood_plot(bound: BoundOverTime) -> Image.Image:
     for axes in (costs, trade, both):
         axes.grid(color="#e6e6e6", linewidth=0.8)
         axes.set_axisbelow(True)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
-    return Image.open(buffer).convert("RGB")
+    return figure_to_image(figure)

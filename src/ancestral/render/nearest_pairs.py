@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from ancestral.evaluation.sample_quality import NearestPairs
 from ancestral.render.contact_sheet import GREY, INK, font
-from ancestral.render.pictures import above, beside, picture
+from ancestral.render.pictures import hstack, picture, vstack
 
 HEIGHT, WIDEST = 96, 1600
 """Pixels of a row's height, to which small items are enlarged, and of the largest width of the picture."""
@@ -21,14 +21,14 @@ def nearest_pairs(groups: Sequence[NearestPairs], limits: tuple[float, float]) -
         groups: The pairs.
         limits: Those of the codec.
     """
-    return above([_group(group, limits) for group in groups], GAP)
+    return vstack([_group(group, limits) for group in groups], GAP)
 
 
 def _group(group: NearestPairs, limits: tuple[float, float]) -> Image.Image:
     count = len(group.samples)
     points = group.samples.ndim == 2
     rows = [picture(items, count, 0 if points else HEIGHT, limits) for items in (group.samples, group.items)]
-    body = beside(rows, GAP) if points else above(rows)
+    body = hstack(rows, GAP) if points else vstack(rows)
     if body.width > WIDEST - LEFT:
         size = (WIDEST - LEFT, max(1, body.height * (WIDEST - LEFT) // body.width))
         body = body.resize(size, Image.Resampling.LANCZOS)

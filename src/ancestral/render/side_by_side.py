@@ -1,6 +1,5 @@
 """Runs side by side, the same items of the same seed; and the samplers of one model over their network evaluations."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,8 +7,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ancestral.evaluation.step_budgets import PASSES
-from ancestral.render.contact_sheet import GREY, INK, PALE, fitted, font
-from ancestral.render.pictures import beside, picture
+from ancestral.render.contact_sheet import GREY, INK, PALE, font, shorten
+from ancestral.render.pictures import figure_to_image, hstack, picture
 from ancestral.results import SamplerComparisonResult
 
 SIDE, LINE, GAP = 384, 28, 16
@@ -38,7 +37,7 @@ def side_by_side(grids: Sequence[Grid], limits: tuple[float, float]) -> Image.Im
         grids: Samples of each run.
         limits: Those of the codec.
     """
-    return beside([_named(grid, limits) for grid in grids], GAP)
+    return hstack([_named(grid, limits) for grid in grids], GAP)
 
 
 def _named(grid: Grid, limits: tuple[float, float]) -> Image.Image:
@@ -47,7 +46,7 @@ def _named(grid: Grid, limits: tuple[float, float]) -> Image.Image:
         body.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)
     sheet = Image.new("RGB", (body.width, LINE + body.height), "white")
     sheet.paste(body, (0, LINE))
-    name = fitted(grid.name, 14, body.width - 8, bold=True)
+    name = shorten(grid.name, 14, body.width - 8, bold=True)
     ImageDraw.Draw(sheet).text((4, 5), name, fill=INK, font=font(14, bold=True))
     return sheet
 
@@ -57,7 +56,6 @@ def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
 
     A band is within the tolerance of DDPM with all steps, and a ring where a line first reaches it.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter, NullLocator
 
@@ -95,6 +93,4 @@ def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     figure.legend(loc="outside right upper", frameon=False, fontsize=10)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
-    return Image.open(buffer).convert("RGB")
+    return figure_to_image(figure)

@@ -1,4 +1,4 @@
-"""What is made as files: pictures, single PNGs, arrays, numbers as JSON."""
+"""Writers of samples and results: pictures, single PNGs, arrays, JSON."""
 
 import json
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ancestral.data.arrays import NAMES
+from ancestral.data.sources.arrays import NAMES
 from ancestral.errors import InputError
 from ancestral.storage import atomic
 
-DEPTHS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
-"""Channels of the images that a PNG holds (and Pillow writes): L, LA, RGB, RGBA, and I;16."""
+PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
+"""Numbers of channels that a PNG (and Pillow) can hold, by dtype: L, LA, RGB, RGBA, and I;16."""
 
 
 def write_picture(path: Path, image: Image.Image) -> None:
-    """Write one picture, atomically, in the format of its suffix."""
+    """Write one picture atomically, in the format of its suffix."""
     with atomic(path) as temporary:
         image.save(temporary)
 
 
 def write_images(folder: Path, images: Tensor) -> None:
-    """Write images (N, C, H, W) as 000000.png and so on. Raises InputError for what `check_png` refuses."""
+    """Write images (N, C, H, W) as 000000.png and so on; raise InputError as `check_png` does."""
     check_png(images.shape[1:], images.dtype)
     for number, image in enumerate(images):
         pixels = image.permute(1, 2, 0).contiguous().numpy()
@@ -33,13 +33,13 @@ def write_images(folder: Path, images: Tensor) -> None:
 
 
 def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
-    """Raise InputError for items that are no single image of a depth and channels that PNG holds."""
+    """Raise InputError for items of a shape (C, H, W) or dtype that a PNG cannot hold."""
     kind = NAMES.get(len(shape) - 1, "points")
     if kind != "images":
         raise InputError(f"{kind} are no single images; give --out a .npz for numbers, or a .png, .gif or .webp")
-    if dtype not in DEPTHS:
+    if dtype not in PNG_CHANNELS:
         raise InputError("PNG holds no floating-point images; give --out a .npz, or a .png for a grid in 8 bits")
-    if shape[0] not in DEPTHS[dtype]:
+    if shape[0] not in PNG_CHANNELS[dtype]:
         bits = torch.iinfo(dtype).bits
         raise InputError(
             f"PNG files of {bits} bits cannot hold {shape[0]} channels; give --out a .npz, or a .png for a grid in "
@@ -48,9 +48,12 @@ def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
 
 
 def write_array(path: Path, items: Tensor, labels: Tensor | None) -> None:
-    """Write items as they are, and `labels` (N,) where there are any, as .npz.
+    """Write items and labels as a .npz.
 
-    They are called `points` (N, 2), `signals` (N, C, L), `images` (N, C, H, W) or `volumes` (N, C, D, H, W).
+    Args:
+        path: The file.
+        items: Written as `points` (N, 2), `signals` (N, C, L), `images` (N, C, H, W) or `volumes` (N, C, D, H, W).
+        labels: Written as `labels` (N,); None writes none.
     """
     arrays = {NAMES.get(items.ndim - 2, "points"): items.numpy()}
     if labels is not None:
@@ -59,8 +62,8 @@ def write_array(path: Path, items: Tensor, labels: Tensor | None) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def write_json(path: Path, tree: dict[str, Any]) -> None:
-    """Write a tree of settings and finite numbers as JSON, atomically."""
-    text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write settings and finite numbers as JSON, atomically."""
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -98,7 +98,7 @@ def compare_runs(
                 if subject.folder is not None:
                     likelihood = EvaluationResult.load(subject.folder, subject.sha256).likelihood
                 bound = None if likelihood is None else ComparedBound.from_result(likelihood)
-                compared.append(ComparedRun(**vars(metrics), parameters=parameter_count(study.model),
+                compared.append(ComparedRun(**vars(metrics), parameters=study.model.parameters,
                                             bits_per_dim=bound))  # fmt: skip
                 grids.append(render.Grid(subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
         except KeyboardInterrupt as stop:
@@ -161,7 +161,7 @@ def compare_samplers(
         folder = Path(out) if out is not None else subject.folder
         check_folder(folder)
         keep_freed_memory()
-        own = [] if samplers != "all" or study.model.config is None else [study.model.config.sample.sampler]
+        own = [study.model.config.sample.sampler] if samplers == "all" else []
         try:
             result = yield from _measure_samplers(study, list(dict.fromkeys([*names, *own])), most, batch_size)
         except KeyboardInterrupt as stop:
@@ -184,12 +184,6 @@ def sampler_names(names: str | Sequence[str]) -> list[str]:
     for name in chosen:
         samplers.from_name(name)
     return list(dict.fromkeys(chosen))
-
-
-def parameter_count(model: Model) -> int:
-    """Count the parameters of a model; 0 of a denoiser without any."""
-    parameters = getattr(model.denoiser, "parameters", tuple)
-    return sum(parameter.numel() for parameter in parameters())
 
 
 def _in_memory(subjects: Sequence[Subject]) -> bool:

@@ -18,7 +18,8 @@ from ancestral import data as datasets
 from ancestral import hub, render, storage
 from ancestral import model as models
 from ancestral.bound import ELBO
-from ancestral.data import TESTED, Data
+from ancestral.config import Config, CustomNetConfig, DataConfig
+from ancestral.data import TESTED, Dataset
 from ancestral.data.spec import DataSpec
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, whole
@@ -46,7 +47,7 @@ from ancestral.results.evaluation_result import (
     SampleSettings,
 )
 from ancestral.samplers import Sampler
-from ancestral.samplers.loop import spaced
+from ancestral.samplers.loop import spaced_times
 from ancestral.targets import Denoiser
 from ancestral.training.distributed import Distributed
 from ancestral.workflows import publish
@@ -207,7 +208,7 @@ def evaluate_samples(
     check_folder(folder)
     opened = in_memory(datasets.open(samples))
     if n is not None:
-        opened = datasets.sample(opened, whole(n, 1, math.inf, f"n must be a whole number of at least 1, not {n}"))
+        opened = opened.sample(whole(n, 1, math.inf, f"n must be a whole number of at least 1, not {n}"))
     load = loader(DataSpec(opened.shape, opened.codec), None)
     train = load(data, "train")
     unseen = _held_out(data, load, held_out)
@@ -239,10 +240,10 @@ class Subject:
     """Of the model's file; empty for a model in memory."""
 
     @property
-    def data_config(self) -> Any:
+    def data_config(self) -> DataConfig | None:
         """What the model was trained on; None if that is not known."""
         config = self.model.config
-        return None if config is None or config.preset == "imported" else config.data
+        return None if config.preset == "imported" or config == Config(net=CustomNetConfig()) else config.data
 
     def source(self, data: Any) -> Any:
         """Return the data to evaluate on: as given, or what the model was trained on."""
@@ -271,7 +272,7 @@ def open_subject(
         raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")
     train = datasets.open(data)
     spec = DataSpec(train.shape, train.codec, train.classes)
-    return Subject(Model(model, None, spec, step=0), name, None, temporary, "")
+    return Subject(Model(model, spec), name, None, temporary, "")
 
 
 def plan(
@@ -338,11 +339,11 @@ def _has_test_split(source: Any) -> bool:
     return isinstance(source, str) and source in TESTED
 
 
-def _name(source: Any, found: Data) -> str:
+def _name(source: Any, found: Dataset) -> str:
     return short_source(source) if isinstance(source, str) else found.name
 
 
-def _held_out(source: Any, load: Loader, held_out: Any) -> Data | None:
+def _held_out(source: Any, load: Loader, held_out: Any) -> Dataset | None:
     """What is held out: as given, or the test split of the data if there is one."""
     if held_out is not None:
         held_out = str(held_out) if isinstance(held_out, Path) else held_out
@@ -411,7 +412,7 @@ def _settings(
         raise InputError(f"points and floats have no grey levels to decode; leave --decoder {decoder} out")
     if ode:
         ode_steps = min(schedule.steps, ODE_STEPS) if ode_steps is None else ode_steps
-        spaced(schedule, ode_steps, "logsnr")  # refuses a number that does not fit
+        spaced_times(schedule, ode_steps, "logsnr")  # refuses a number that does not fit
         probes = (0 if math.prod(model.spec.shape) <= EXACT_DIVERGENCE else 1) if probes is None else probes
     learned = getattr(model.denoiser, "learned_variance", False)
     return LikelihoodSettings(
@@ -527,10 +528,10 @@ def _update_run(subject: Subject) -> Iterator[Event]:
     """Update the model card and the report of the run."""
     assert subject.folder is not None
     run = subject.folder.parent
-    address = subject.name if hub.is_address(subject.name) else render.card.FOLDER
+    address = subject.name if hub.is_address(subject.name) else render.FOLDER
     yield publish.update_card(subject.model, run, address, subject.folder)
-    report = run / render.PAGE
-    if render.update_page(run):
+    report = run / render.REPORT
+    if render.update_report(run):
         yield Wrote(report)
     elif report.exists():
         yield Message(f"{report} is left as it is, since it has no place for this; training writes a new one")

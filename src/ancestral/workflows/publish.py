@@ -1,48 +1,168 @@
-"""A model and its evaluation for others: its model card, and the Hugging Face Hub."""
+"""A model and its evaluation for others: its description, its model card, other libraries' formats, the Hub."""
 
+import shlex
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
+from typing import Literal
 
-from ancestral import hub, storage
+from ancestral import hub, interop, storage
+from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
-from ancestral.model import FILE_NAME, Model, find
-from ancestral.render import card
+from ancestral.model import FILE_NAME, Model, find, load
+from ancestral.render import FOLDER, README, CardFacts, merge_card, model_card, write_card
 from ancestral.results import EvaluationResult
+from ancestral.results.model_info import ModelInfo
 
 
 def home(model: Model | str | Path) -> Path:
     """Return the folder for files made from a model: its run folder, or runs/REPO for an address on the Hub."""
     if isinstance(model, Model):
         return model.file.parent if model.file else Path()
-    text = str(model)
-    return Path("runs") / hub.parse(text).repo.rpartition("/")[2] if hub.is_address(text) else find(text).parent
+    return Path("runs") / hub.parse(str(model)).repo.rpartition("/")[2] if hub.is_address(model) else find(model).parent
+
+
+def info(path: str | Path) -> ModelInfo:
+    """Describe a model.
+
+    Args:
+        path: A run folder, a model file or an hf:// address.
+
+    Raises:
+        InputError: If there is no model.
+    """
+    file = find(path)
+    model = load(file, "cpu")
+    config, spec, schedule = model.config, model.spec, model.denoiser.schedule
+    return ModelInfo(
+        model=str(path if hub.is_address(path) else file),
+        version=model.version,
+        file_bytes=file.stat().st_size,
+        preset=config.preset,
+        source=config.data.source,
+        step=model.step,
+        steps=config.train.steps,
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        shape=spec.shape,
+        codec=spec.codec.kind,
+        limits=spec.codec.limits,
+        classes=spec.classes,
+        mean=spec.mean,
+        parameters=model.parameters,
+        network=str(config.net),
+        schedule=schedule.spec["name"],
+        timesteps=schedule.steps,
+        final_signal=float(schedule.signal[-1]),
+        target=model.diffusion.target.name,
+        clip=config.process.clip,
+    )
+
+
+def export(
+    path: str | Path,
+    to: Literal["diffusers", "onnx"] = "diffusers",
+    out: Path | None = None,
+    label: int | str | None = None,
+) -> Generator[Event, None, Path]:
+    """Write a model for other libraries.
+
+    Args:
+        path: A run folder, a model file or an hf:// address.
+        to: "diffusers" writes a folder for `DDPMPipeline.from_pretrained`, "onnx" a file with the network and all that
+            sampling needs.
+        out: The new folder or the file; None is diffusers or model.onnx in the run folder.
+        label: The class that is built into the folder for diffusers, needed for models with classes.
+
+    Yields:
+        The path written, and how to load it.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InputError: If the format cannot hold the model or the path cannot be written.
+    """
+    if to == "onnx" and label is not None:
+        raise InputError("an ONNX file takes labels as an input, so none is built in; leave --label out")
+    if to == "onnx" and out is not None and out.suffix.lower() != ".onnx":
+        raise InputError(f"--to onnx writes a file that ends in .onnx, not {out}")
+    model = load(path, "cpu")
+    out = out or home(path) / ("model.onnx" if to == "onnx" else "diffusers")
+    if to == "onnx":
+        interop.write_onnx(model, out)
+    else:
+        interop.write_pipeline(model, out, label)
+    yield Wrote(out)
+    if to == "diffusers":
+        yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
+    return out
+
+
+def import_pipeline(folder: Path, out: Path | None = None) -> Generator[Event, None, Path]:
+    """Make a run folder of a pipeline that diffusers saved.
+
+    Args:
+        folder: The folder of a DDPMPipeline or DDIMPipeline.
+        out: The new run folder; None is runs/ and the name of the folder.
+
+    Yields:
+        The path written, and remarks on the pipeline's scheduler.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: If the pipeline cannot be imported or the run folder is taken.
+    """
+    if folder.parts[:1] == ("hf:",):
+        raise InputError(
+            "models of other libraries are not fetched: `hf download USER/REPO --local-dir DIR`, then import DIR"
+        )
+    if (folder / FILE_NAME).is_file():
+        raise InputError(f"{folder} is a run of ancestral's already: ancestral sample {folder}")
+    out = out or Path("runs") / folder.resolve().name
+    model, remarks = interop.read_pipeline(folder)
+    with storage.atomic_folder(out) as temporary:
+        model.save(temporary / FILE_NAME)
+        storage.write_text(temporary / "config.json", model.config.to_json())
+    yield Wrote(out)
+    for line in [*remarks, f"Try:  ancestral sample {shlex.quote(str(out))}"]:
+        yield Message(line)
+    return out
 
 
 def push(model: Model, address: str, private: bool = False) -> str:
     """Upload a model file to the Hugging Face Hub, with a model card.
 
-    The card is the README.md of the run folder that the model was loaded from, with what its owner wrote there and what
-    was measured of it, or a new one.
+    The card is the README.md of the run folder that the model was loaded from, with the user's own text and the
+    evaluations of this model, or a new one.
 
     Args:
         model: The model.
-        address: hf://user/repo, hf://user/repo@revision or hf://user/repo/folder; the repository is made if need be.
+        address: hf://user/repo, hf://user/repo@revision or hf://user/repo/folder; a repository that does not exist is
+            created.
         private: Whether a new repository is private.
 
     Returns:
         The URL of the repository.
 
     Raises:
-        InputError: If the address is none, or the Hub refuses or cannot be reached.
+        InputError: If the address is not valid, or the Hub refuses or cannot be reached.
     """
-    hub.parse(address)
+    facts = card_facts(model, hub.parse(address).repo, address)
+    if model.file is None:
+        card = model_card(facts, EvaluationResult())
+    else:
+        found = EvaluationResult.load(model.file.parent / "evaluation", storage.sha256(model.file))
+        card = merge_card(model.file.parent, model_card(facts, found))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
         model.save(path)
-        return hub.push(address, path, _card(model, address), private)
+        return hub.push(address, path, card, private)
 
 
-def update_card(model: Model, folder: Path, address: str = card.FOLDER, evaluation: Path | None = None) -> Event:
+def update_card(model: Model, folder: Path, address: str = FOLDER, evaluation: Path | None = None) -> Event:
     """Write or update the model card of a folder.
 
     Args:
@@ -57,20 +177,12 @@ def update_card(model: Model, folder: Path, address: str = card.FOLDER, evaluati
     """
     assert model.file is not None
     found = EvaluationResult.load(evaluation or folder / "evaluation", storage.sha256(model.file))
-    if card.write(folder, card.card(card_facts(model, folder.absolute().name, address), found)):
-        return Wrote(folder / card.NAME)
-    return Message(f"{folder / card.NAME} is left as it is, since it is your own; move it away for a new one")
+    if write_card(folder, model_card(card_facts(model, folder.absolute().name, address), found)):
+        return Wrote(folder / README)
+    return Message(f"{folder / README} is left as it is, since it is your own; move it away for a new one")
 
 
-def _card(model: Model, address: str) -> str:
-    about = card_facts(model, hub.parse(address).repo, address)
-    if model.file is None:
-        return card.card(about, EvaluationResult())
-    found = EvaluationResult.load(model.file.parent / "evaluation", storage.sha256(model.file))
-    return card.around(model.file.parent, card.card(about, found))
-
-
-def card_facts(model: Model, name: str, place: str = card.FOLDER) -> card.About:
-    """Collect what a model card says of a model called `name` that can be loaded from `place`."""
-    facts, parameters = model.spec, sum(parameter.numel() for parameter in model.denoiser.parameters())
-    return card.About(name, place, model.config, facts.shape, facts.classes, model.step, model.version, parameters)
+def card_facts(model: Model, name: str, address: str = FOLDER) -> CardFacts:
+    """Collect what a card says of a model called `name` that can be loaded from `address`."""
+    spec, parameters = model.spec, model.parameters
+    return CardFacts(name, address, model.config, spec.shape, spec.classes, model.step, model.version, parameters)

@@ -1,0 +1,74 @@
+"""What `ancestral history` measures: each method's distance to the data against the passes of its network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ancestral.results.result import Result
+from ancestral.results.table import Table
+
+
+@dataclass(frozen=True)
+class HistoryPoint:
+    """The distance of samples to the data for a number of sampling steps, which take a number of network passes."""
+
+    steps: int
+    passes: int
+    distance: float
+
+
+@dataclass(frozen=True)
+class HistoryMethod:
+    """The settings of a method, and its distances by rising numbers of steps (`measures`).
+
+    `own` is by the number of steps of its own sampler, `best` the smallest distance, and `needed` has the fewest passes
+    that are enough, as `StepSweep.needed` defines it.
+    """
+
+    paper: str
+    training_seconds: float
+    training_steps: int
+    schedule: str
+    sigma_min: float | None
+    sigma_max: float | None
+    target: str
+    weighting: str
+    times: str
+    learned_variance: bool
+    sampler: str
+    own: HistoryPoint
+    best: HistoryPoint
+    needed: HistoryPoint
+    measures: tuple[HistoryPoint, ...]
+
+
+@dataclass(frozen=True)
+class HistoryResult(Result):
+    """The methods by name, on the same data.
+
+    `samples` is the number of samples and of held-out points, `floor` the distance of the data to itself, `tolerance`
+    the factor of a method's best distance within which a distance is enough.
+    """
+
+    SCHEMA: ClassVar[str] = "history-1"
+
+    data: str
+    seed: int
+    samples: int
+    distance: str
+    floor: float
+    tolerance: float
+    methods: dict[str, HistoryMethod]
+
+    def parts(self) -> Sequence[Table | str]:
+        """Tables and lines of text that show the result."""
+        columns = ("method", "passes needed", "distance", "own passes", "distance", "training")
+        rows = [
+            (name, str(method.needed.passes), f"{method.needed.distance:.4f}", str(method.own.passes),
+             f"{method.own.distance:.4f}", f"{method.training_seconds:.0f} s")
+            for name, method in self.methods.items()
+        ]  # fmt: skip
+        return Table(columns, rows), (
+            f"The distance of the data to itself is {self.floor:.4f}: {self.samples:,} held-out points compared with "
+            "as many others."
+        )

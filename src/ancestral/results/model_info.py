@@ -1,0 +1,61 @@
+"""What a model file holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ancestral.results.result import Result
+from ancestral.results.table import Table
+
+
+@dataclass(frozen=True)
+class ModelInfo(Result):
+    """A model: its file, how it was trained, its data, its network and its process.
+
+    `final_signal` is the fraction a_T of x_0 that is left in x_T, and `mean` the mean of the training data's channels,
+    empty where it is not known.
+    """
+
+    SCHEMA: ClassVar[str] = "model-1"
+
+    model: str
+    version: str
+    file_bytes: int
+    preset: str
+    source: str
+    step: int
+    steps: int
+    batch_size: int
+    seed: int
+    shape: tuple[int, ...]
+    codec: str
+    limits: tuple[float, ...]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    parameters: int
+    network: str
+    schedule: str
+    timesteps: int
+    final_signal: float
+    target: str
+    clip: bool
+
+    def parts(self) -> Sequence[Table | str]:
+        """Tables and lines of text that show the result."""
+        low, high = self.limits
+        trained = f"{self.step:,} of {self.steps:,} steps of {self.batch_size} on {self.source}, seed {self.seed}"
+        if self.preset == "imported":
+            trained = f"elsewhere; imported from {self.source}"
+        rows = {
+            "model": self.model,
+            "preset": self.preset,
+            "trained": trained,
+            "item": f"{'x'.join(map(str, self.shape))}, {self.codec} from {low:g} to {high:g}",
+            "classes": ", ".join(self.classes) or "none",
+            "network": f"{self.parameters:,} parameters; {self.network}",
+            "schedule": f"{self.schedule}, T = {self.timesteps}; x_T has {self.final_signal:.2g} of x_0",
+            "target": self.target + (", x_0 clipped in the loss" if self.clip else ""),
+            "mean": " ".join(map(str, self.mean)) or "not known",
+            "file": f"{self.file_bytes / 1e6:.1f} MB, written by ancestral {self.version}",
+        }
+        return [Table((), list(rows.items()))]
