@@ -9,9 +9,10 @@ from typing import Any
 from ancestral.config import Config, UNetConfig
 from ancestral.data.sources.arrays import NAMES
 from ancestral.errors import one_line
-from ancestral.render import summary as words
 from ancestral.render.managed_sections import mark_sections
-from ancestral.render.summary import Found
+from ancestral.results import EvaluationResult
+from ancestral.results.estimate import short_source
+from ancestral.results.evaluation_result import SHARES
 
 FOLDER = "FOLDER"
 """Placeholder for the address of a model that is not on the Hub."""
@@ -40,7 +41,7 @@ class CardFacts:
     parameters: int
 
 
-def model_card(facts: CardFacts, found: Found) -> str:
+def model_card(facts: CardFacts, found: EvaluationResult) -> str:
     """Write the text of a card, with its generated sections between marks.
 
     Args:
@@ -50,7 +51,7 @@ def model_card(facts: CardFacts, found: Found) -> str:
     return mark_sections("".join(_front(facts, found)), "".join(_body(facts, found)))
 
 
-def _front(facts: CardFacts, found: Found) -> Iterator[str]:
+def _front(facts: CardFacts, found: EvaluationResult) -> Iterator[str]:
     """The metadata. Texts are JSON, which is valid YAML, so that no name can change the structure."""
     yield "library_name: ancestral\ntags:\n- ddpm\n- diffusion\n"
     if len(facts.shape) == 3:
@@ -69,30 +70,22 @@ def _front(facts: CardFacts, found: Found) -> Iterator[str]:
             yield f"    - type: {_yaml(kind)}\n      name: {_yaml(name)}\n      value: {value:.6g}\n"
 
 
-def _results(found: Found) -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
+def _results(found: EvaluationResult) -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
     """For each reference set: its name, and each metric's identifier on the Hub, title and value."""
     if found.samples is not None:
-        tree = found.samples
-        how = f"{tree['samples']['count']:,} samples"
-        for column, dataset in (("train", tree["data"]["train"]), ("held_out", tree["data"]["held_out"])):
-            numbers = tree["distances"].get(column)
-            if numbers:
-                titles = {name: str(tree["titles"][name]) for name in ("frechet", "kernel")}
-                titles |= {name: name for name in words.TITLES}
-                yield (
-                    str(dataset),
-                    [
-                        (title.lower(), f"{title}, {how}", float(numbers[name]["value"]))
-                        for name, title in titles.items()
-                    ],
-                )
+        samples, how = found.samples, f"{found.samples.samples.count:,} samples"
+        titles = {"frechet": samples.titles.frechet, "kernel": samples.titles.kernel, **{name: name for name in SHARES}}
+        sets = ((samples.data.train, samples.distances.train), (samples.data.held_out, samples.distances.held_out))
+        for dataset, distances in sets:
+            if dataset is not None and distances is not None:
+                numbers = [(title, getattr(distances, name).value) for name, title in titles.items()]
+                yield dataset, [(title.lower(), f"{title}, {how}", value) for title, value in numbers]
     if found.likelihood is not None:
-        tree = found.likelihood
-        bits = float(tree["bits_per_dim"]["total"]["mean"])
-        yield words.about_likelihood(tree)["data"], [("bits_per_dim", "bits/dim, variational bound", bits)]
+        bits = found.likelihood.bits_per_dim.total.value
+        yield str(found.likelihood.data), [("bits_per_dim", "bits/dim, variational bound", bits)]
 
 
-def _body(facts: CardFacts, found: Found) -> Iterator[str]:
+def _body(facts: CardFacts, found: EvaluationResult) -> Iterator[str]:
     config, process = facts.config, facts.config.process
     sides, kind = "×".join(str(side) for side in facts.shape), _kind(facts)
     items = f"{kind} of {sides}" if len(facts.shape) > 1 else f"{kind} in {sides} dimensions"
@@ -121,28 +114,28 @@ def _body(facts: CardFacts, found: Found) -> Iterator[str]:
     yield from (f"- {limit}\n" for limit in _limits(found))
 
 
-def _evaluation(found: Found) -> Iterator[str]:
+def _evaluation(found: EvaluationResult) -> Iterator[str]:
     """Numbers and their uncertainties."""
     if found.samples is not None:
-        tree, table = found.samples, words.table(found.samples)
-        yield f"\n## Evaluation\n\nMeasured at step {words.step(tree):,}; ± is the standard error.\n\n"
-        yield _rows(words.setting(tree)) + "\n"
-        yield "| | " + " | ".join(table.columns) + " |\n|" + "---|" * (len(table.columns) + 1) + "\n"
+        table, rest = found.samples.distance_table(), found.samples.other_metrics()
+        step = found.samples.model.step if found.samples.model is not None else 0
+        yield f"\n## Evaluation\n\nMeasured at step {step:,}; ± is the standard error.\n\n"
+        yield _rows(found.samples.settings()) + "\n"
+        yield "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns) + "\n"
         yield from ("| " + " | ".join(map(_plain, row)) + " |\n" for row in table.rows)
-        rest = words.others(tree)
         memorised = {name: text for name, text in rest.items() if name.startswith("memorisation")}
         yield "\n" + _rows({name: text for name, text in rest.items() if name not in memorised})
         yield "\n## Memorisation\n\n" + _rows(memorised)
-        if tree["floor"] != "held-out data":
+        if found.samples.data.held_out is None:
             yield (
                 "\nNo data were held out, so half of the training data stands in for unseen items, and only copies of "
                 "the other half can be found: a model that copies everything has a share of about a half.\n"
             )
     if found.likelihood is not None:
-        yield "\n## Likelihood\n\n" + _rows(words.about_likelihood(found.likelihood))
+        yield "\n## Likelihood\n\n" + _rows(found.likelihood.summary())
 
 
-def _limits(found: Found) -> Iterator[str]:
+def _limits(found: EvaluationResult) -> Iterator[str]:
     yield "It models its training data and nothing else: what is rare or missing there is so in its samples."
     if found.samples is None:
         yield "The quality of its samples was not measured; `ancestral evaluate` measures it."
@@ -151,8 +144,8 @@ def _limits(found: Found) -> Iterator[str]:
             "These numbers are comparable only with numbers for the same features, reference data, number of samples "
             "and sampler."
         )
-    for tree in (found.samples, found.likelihood):
-        yield from (_plain(note) for note in (words.notes(tree) if tree is not None else []))
+    for part in found.measured:
+        yield from map(_plain, part.all_notes)
 
 
 def _training(facts: CardFacts) -> dict[str, str]:
@@ -175,11 +168,11 @@ def _training(facts: CardFacts) -> dict[str, str]:
     }
 
 
-def _data_sentence(facts: CardFacts, found: Found) -> str:
+def _data_sentence(facts: CardFacts, found: EvaluationResult) -> str:
     config = facts.config.data
     text = f"Trained on {_plain(_data(facts.config))}"
     if found.samples is not None:
-        text += f" (measured against {_plain(found.samples['data']['train'])})"
+        text += f" (measured against {_plain(found.samples.data.train)})"
     text += ", mirrored at random" if config.flip else ""
     return text + (f", with labels of {len(facts.classes)} classes." if facts.classes else ", without labels.")
 
@@ -204,7 +197,7 @@ def _kind(facts: CardFacts) -> str:
 
 def _data(config: Config) -> str:
     """The name of the data without its path."""
-    return words.short(config.data.source)
+    return short_source(config.data.source)
 
 
 def _rows(rows: Mapping[str, str]) -> str:

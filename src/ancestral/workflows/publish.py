@@ -11,7 +11,7 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import FILE_NAME, Model, find, load
 from ancestral.render import FOLDER, README, CardFacts, merge_card, model_card, write_card
-from ancestral.render.summary import Found, read
+from ancestral.results import EvaluationResult
 from ancestral.results.model_info import ModelInfo
 
 
@@ -152,9 +152,9 @@ def push(model: Model, address: str, private: bool = False) -> str:
     """
     facts = card_facts(model, hub.parse(address).repo, address)
     if model.file is None:
-        card = model_card(facts, Found())
+        card = model_card(facts, EvaluationResult())
     else:
-        found = read(model.file.parent / "evaluation", storage.sha256(model.file))
+        found = EvaluationResult.load(model.file.parent / "evaluation", storage.sha256(model.file))
         card = merge_card(model.file.parent, model_card(facts, found))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
@@ -176,7 +176,7 @@ def update_card(model: Model, folder: Path, address: str = FOLDER, evaluation: P
         The path written, or a message if the card is the user's own.
     """
     assert model.file is not None
-    found = read(evaluation or folder / "evaluation", storage.sha256(model.file))
+    found = EvaluationResult.load(evaluation or folder / "evaluation", storage.sha256(model.file))
     if write_card(folder, model_card(card_facts(model, folder.absolute().name, address), found)):
         return Wrote(folder / README)
     return Message(f"{folder / README} is left as it is, since it is your own; move it away for a new one")
