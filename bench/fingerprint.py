@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,11 +34,17 @@ def ancestral(*words: object) -> None:
 
 
 def tensors(path: Path) -> str:
-    """A hash of the tensors of a safetensors file: names, shapes, dtypes and bytes, whatever the metadata."""
+    """A hash of the tensors of a safetensors file: names, shapes, dtypes and bytes, whatever the metadata.
+
+    Versions before 0.2 wrapped some networks in one that scales, which added `net.` to the names of their weights.
+    """
     from safetensors.torch import load_file
 
-    digest = hashlib.sha256()
-    for name, tensor in sorted(load_file(path).items()):
+    digest, found = hashlib.sha256(), load_file(path)
+    wrapped = all(name.startswith("net.") for name in found) or any(name.startswith("net.net.") for name in found)
+    plain = {re.sub(r"(^|\.)net\.(?!net\.)", r"\1", name, count=1) if wrapped else name: name for name in found}
+    for name in sorted(plain):
+        tensor = found[plain[name]]
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.contiguous().flatten().numpy().tobytes())
     return digest.hexdigest()

@@ -25,10 +25,10 @@ import torch
 from PIL import Image
 
 from ancestral import config, data
-from ancestral.data import Dataset, Indexed, Streamed
+from ancestral.data import Dataset
 from ancestral.data.convert import Conversion
-from ancestral.data.folder import decode, quiet
-from ancestral.data.loader import Loader
+from ancestral.data.loading import Loader
+from ancestral.data.sources.image_files import decode_image, strict_pillow
 from ancestral.training import Trainer
 
 BATCH = 64
@@ -92,9 +92,9 @@ def rates(advance: Callable[[], int], seconds: float) -> tuple[float, float]:
     return done / (time.perf_counter() - began), done / (cores() - used)
 
 
-def loaded(source: Dataset | Indexed | Streamed, workers: int, seconds: float) -> tuple[float, float]:
+def loaded(source: Dataset, workers: int, seconds: float) -> tuple[float, float]:
     """The rates of a loader while nothing else is done."""
-    with Loader(source, seed=0, batch_size=BATCH, places=range(BATCH), workers=workers) as loader:
+    with Loader(source, seed=0, batch_size=BATCH, positions=range(BATCH), workers=workers) as loader:
         batches = loader.batches(0)
         return rates(lambda: len(next(batches).items), seconds)
 
@@ -117,20 +117,18 @@ def main() -> None:
         conversion = Conversion(channels=3, bits=8)
         turn = itertools.cycle(raws)
         print(f"{'':31} {'by the clock':>14} {'a core-second':>14} {'of decoding':>12}")
-        with quiet():
-            bare = rates(lambda: isinstance(decode(next(turn), conversion), torch.Tensor), options.seconds)
+        with strict_pillow():
+            bare = rates(lambda: len(decode_image(next(turn), conversion)[:1]), options.seconds)
         print(f"{'decoding alone':31} {bare[0]:14,.0f} {bare[1]:14,.0f} {1:12.2f}", flush=True)
-        sources: dict[str, Dataset | Indexed | Streamed] = {
+        sources: dict[str, Dataset] = {
             "memory": data.load(str(root / "tree")),
             "tree": data.open(str(root / "tree"), memory=0),
             "tar": data.open(str(root / "tar"), memory=0),
-            "tar, in order": data.open(str(root / "tar"), streaming=True),
-            "datasets, by index": data.open(str(root / "saved"), memory=0),
-            "datasets, streaming": data.open(str(root / "saved"), streaming=True),
-            "parquet, streaming": data.open(str(root / "parquet"), streaming=True),
+            "datasets": data.open(str(root / "saved"), memory=0),
+            "parquet": data.open(str(root / "parquet"), memory=0),
         }
         for name, source in sources.items():
-            for workers in (0,) if isinstance(source, Dataset) else (0, 2):
+            for workers in (0,) if source.in_memory else (0, 2):
                 clock, core = loaded(source, workers, options.seconds)
                 print(f"{name:20}, {workers} workers {clock:14,.0f} {core:14,.0f} {core / bare[1]:12.2f}", flush=True)
         trainer = Trainer(config.digits(), data.load("digits"), "cpu")

@@ -19,8 +19,8 @@ import psutil
 from PIL import Image
 
 from ancestral import data
-from ancestral.data.indexed import Indexed
-from ancestral.data.loader import Loader
+from ancestral.data import LazyDataset
+from ancestral.data.loading import Loader
 
 LINKS = 1000  # to one file, far below what file systems allow; more files are made for more links
 FOLDERS = 100
@@ -67,12 +67,12 @@ def main() -> None:
         before, alone = process.memory_info().rss, process.memory_full_info().pss
         began = time.perf_counter()
         source = data.open(str(root), memory=0)
-        assert isinstance(source, Indexed)
+        assert isinstance(source, LazyDataset)
         print(f"found {len(source):,}, {len(source.classes)} classes, in {time.perf_counter() - began:.1f} s")
         print(f"peak above the {megabytes(before)} of the package: {megabytes(peak() - before)}", flush=True)
         for workers in dict.fromkeys((0, options.workers)):
             began = time.perf_counter()
-            with Loader(source, seed=0, batch_size=128, places=range(128), workers=workers) as loader:
+            with Loader(source, seed=0, batch_size=128, positions=range(128), workers=workers) as loader:
                 batches = loader.batches(0)
                 next(batches)
                 first = time.perf_counter() - began

@@ -75,9 +75,9 @@ class Exact(nn.Module):
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         t = int(index[0]) + 1
-        a, b = self.oracle.schedule.at(t)
-        x0, eps = self.oracle.predict(x / self.target.input_scale(a, b), t)
-        return self.target.from_x0_eps(x0, eps, a, b)
+        input_scale, output_scale = self.target.scales(self.oracle.schedule, t)
+        x0, eps = self.oracle.predict(x / input_scale, t)
+        return self.target.from_x0_eps(x0, eps, *self.oracle.schedule.at(t)) / output_scale
 
 
 def start(schedule: Schedule, count: int = 64) -> Tensor:

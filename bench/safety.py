@@ -25,8 +25,8 @@ from rich.console import Console
 
 from ancestral import config as configs
 from ancestral import data
-from ancestral.cli.panel import panel
 from ancestral.device import keep_freed_memory
+from ancestral.render.training_panel import TrainingPanel
 from ancestral.training import Progress, RunFolder, Trainer
 from ancestral.training.trackers import Trackers
 
@@ -67,14 +67,15 @@ def saved(trainer: Trainer, folder: RunFolder, turn: Turn) -> None:
     checkpoints.wait()
 
 
-def shown(trackers: Trackers, T: int, trainer: Trainer, folder: RunFolder, turn: Turn) -> None:
+def shown(trackers: Trackers, trainer: Trainer, folder: RunFolder, turn: Turn) -> None:
     """And the log, TensorBoard, and the panel on a terminal."""
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with panel(console, T, trainer.engine.memory) as show:
-        for progress in turn:
-            show(progress)
-            if progress.step % trainer.config.engine.log_every == 0:
-                trackers.log(progress)
+    panel = TrainingPanel(console)
+    for progress in turn:
+        panel.show(progress)
+        if progress.step % trainer.config.runtime.log_every == 0:
+            trackers.log(progress)
+    panel.close()
 
 
 def main() -> None:
@@ -90,7 +91,7 @@ def main() -> None:
     T = trainer.denoiser.schedule.steps
     with tempfile.TemporaryDirectory() as path, Trackers(RunFolder(Path(path)), ("tensorboard",), T, 0) as trackers:
         folder, steps = RunFolder(Path(path)), trainer.run()
-        kinds = {"bare": bare, "a save": saved, "log, TensorBoard, panel": partial(shown, trackers, T)}
+        kinds = {"bare": bare, "a save": saved, "log, TensorBoard, panel": partial(shown, trackers)}
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
         for turn_number in range(rounds + 1):
             for name, kind in kinds.items():

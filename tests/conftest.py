@@ -11,7 +11,7 @@ import torch
 
 from ancestral import cli
 from ancestral import config as configs
-from ancestral.data import Dataset
+from ancestral.data import InMemoryDataset
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model, build
@@ -33,7 +33,7 @@ def tiny_config(**train):
     return dataclasses.replace(
         base,
         data=dataclasses.replace(base.data, source="stripes"),
-        net=configs.NetConfig(width=16, mults=(1, 2), blocks=1, attention=(4,), dropout=0.1),
+        net=configs.UNetConfig(width=16, mults=(1, 2), blocks=1, attention=(4,), dropout=0.1),
         process=configs.ProcessConfig("cosine", target="v"),
         train=dataclasses.replace(base.train, **{"steps": 6, "batch_size": 8, "warmup": 2, "save_every": 3, **train}),
     )
@@ -44,7 +44,7 @@ def stripes(count=40, channels=1):
     labels = torch.arange(count) % 2
     bars = (torch.arange(8) % 4 < 2).to(torch.uint8) * 255
     images = torch.where(labels.bool()[:, None, None], bars[None, :, None], bars[None, None, :])
-    return Dataset(
+    return InMemoryDataset(
         images[:, None].repeat(1, channels, 1, 1).contiguous(), labels, ("vertical", "horizontal"), "stripes"
     )
 
@@ -72,12 +72,12 @@ def untrained(shape=(3, 8, 8), classes=(), process=None, **net):
     """A model with random weights: a tiny U-Net, or for one dimension an MLP."""
     settings = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.1, "groups": 4, **net}
     config = dataclasses.replace(
-        configs.Config(), net=configs.NetConfig(**settings), process=process or configs.ProcessConfig()
+        configs.Config(), net=configs.UNetConfig(**settings), process=process or configs.ProcessConfig()
     )
     facts = DataSpec(shape, Codec("uint8" if len(shape) == 3 else "float"), tuple(classes))
     denoiser = build(config, facts)
     wake(denoiser)
-    return Model(denoiser, config, facts, step=3)
+    return Model(denoiser, facts, config, step=3)
 
 
 def together(*words, count=2):

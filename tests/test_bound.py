@@ -10,9 +10,9 @@ from torch import nn
 import bound_gap
 from ancestral import Diffusion, bound, oracle, randomness, schedules
 from ancestral.errors import InputError
-from ancestral.gaussian import Gaussian, normal_tail, tanh_tail
+from ancestral.gaussian import DiagonalGaussian, normal_tail, tanh_tail
 from ancestral.randomness import Stream
-from ancestral.reverse import cost, transition
+from ancestral.reverse import step_bits, transition
 from ancestral.targets import Prediction, V
 
 F64 = torch.float64
@@ -34,12 +34,12 @@ def test_kl_by_quadrature(variances):
         for m, v in zip((0.2, -0.4), variances, strict=True)
     )
     integral = torch.trapezoid(p.log_prob(grid).exp() * (p.log_prob(grid) - q.log_prob(grid)), grid)
-    one, other = (Gaussian(torch.tensor(m, dtype=F64), v) for m, v in zip((0.2, -0.4), variances, strict=True))
+    one, other = (DiagonalGaussian(torch.tensor(m, dtype=F64), v) for m, v in zip((0.2, -0.4), variances, strict=True))
     assert one.kl(other).item() == pytest.approx(integral.item(), rel=1e-8)
 
 
 def test_gaussian_sample_is_the_mean_and_a_deviation():
-    g = Gaussian(torch.tensor([1.0, 2.0]), 4.0)
+    g = DiagonalGaussian(torch.tensor([1.0, 2.0]), 4.0)
     assert g.sample(torch.tensor([0.5, -1.0])).tolist() == [2.0, 0.0]
 
 
@@ -47,14 +47,14 @@ def test_bins_hold_all_the_mass():
     """Over the 256 grey levels of eq. (13), edges open, the probabilities sum to one."""
     levels = torch.arange(256, dtype=F64) / 127.5 - 1
     for mean, std in ((0.0, 0.1), (-1.0, 0.01), (0.97, 0.3), (1.5, 0.2)):
-        mass = Gaussian(torch.full((256,), mean, dtype=F64), std**2).log_bins(levels, 1 / 255, 0.999).exp()
+        mass = DiagonalGaussian(torch.full((256,), mean, dtype=F64), std**2).log_bins(levels, 1 / 255, 0.999).exp()
         assert mass.sum().item() == pytest.approx(1, abs=256e-12)
 
 
 def test_sixteen_bits_cost_eight_more_than_eight():
     """Of data that is smooth within a grey level: the bins are 257 times as narrow, and still hold all the mass."""
     levels = torch.arange(65536, dtype=F64) / 32767.5 - 1
-    g = Gaussian(torch.full((65536,), 0.9, dtype=F64), 0.1**2)
+    g = DiagonalGaussian(torch.full((65536,), 0.9, dtype=F64), 0.1**2)
     assert g.log_bins(levels, 1 / 65535, 1 - 0.5 / 65535).exp().sum().item() == pytest.approx(1, abs=65536e-12)
     schedule = schedules.cosine(50)
     denoiser = oracle.Gaussian(schedule, 0.1, 0.2)
@@ -84,7 +84,7 @@ def test_bins_far_from_the_mean_keep_their_digits_in_float32(half, side, std):
     x = (torch.linspace(-0.97, 0.97, 150, dtype=F64) * half).round() / half
     x, deviations = x.float()[:, None], torch.linspace(3, 12, 91)
     mean = x - side * deviations * std
-    found = Gaussian(mean, std**2).log_bins(x, 0.5 / half, 1 - 0.25 / half)
+    found = DiagonalGaussian(mean, std**2).log_bins(x, 0.5 / half, 1 - 0.25 / half)
     low, high = (x.double() + sign * 0.5 / half for sign in (-1, 1))
     exact = probability(low.expand_as(mean), high.expand_as(mean), mean.double()[..., None], std)
     held = exact > 1e-12  # the floor is reached only where the probability is below it
@@ -99,7 +99,7 @@ def test_open_bins_are_the_whole_tail_in_float32():
     std, u = 0.15, torch.linspace(-6.5, 6.5, 53)
     for x, sign in ((-1.0, 1), (1.0, -1)):
         mean = x + sign * (1 / 255 + u * std)  # the bin ends, or begins, u deviations from the mean
-        found = Gaussian(mean, std**2).log_bins(torch.full_like(u, x), 1 / 255, 0.999)
+        found = DiagonalGaussian(mean, std**2).log_bins(torch.full_like(u, x), 1 / 255, 0.999)
         exact = [math.log(0.5 * math.erfc(v * math.sqrt(0.5))) for v in ((mean.double() - x) * sign - 1 / 255) / std]
         torch.testing.assert_close(found.double(), torch.tensor(exact, dtype=F64), rtol=2e-7, atol=1e-6)
 
@@ -250,7 +250,7 @@ def test_L_0_is_the_integral_of_its_decoder():
     """Eq. (13) at one pixel, by quadrature of the normal density over the bin."""
     x0, x_1 = torch.tensor([[0.1], [1.0], [-1.0]], dtype=F64), torch.tensor([[0.11], [0.98], [-1.01]], dtype=F64)
     prediction = Prediction(x_1 + 0.003, x_1)
-    found = cost(LINEAR, prediction, x0, x_1, 1, "large") * math.log(2)
+    found = step_bits(LINEAR, prediction, x0, x_1, 1, "large") * math.log(2)
     std = LINEAR.posterior_variance(2, 1) ** 0.5
     for place in range(3):
         low = x0[place].item() - 1 / 255 if x0[place] > -0.999 else -3.0
@@ -362,7 +362,7 @@ def test_hybrid_loss_is_simple_plus_a_thousandth_of_the_bound():
         a, b = schedule.at(int(t[place]))
         simple = ((a * eps[one] - b * x0[one] - 0.1 * x_t[one]) ** 2).mean()
         alone = Prediction(p.x0[one], p.eps[one], p.variance_fraction[one])
-        bits = cost(schedule, alone, x0[one], x_t[one], int(t[place]), "learned")
+        bits = step_bits(schedule, alone, x0[one], x_t[one], int(t[place]), "learned")
         assert found[place].item() == pytest.approx((simple + 0.001 * 1000 * bits).item(), rel=1e-9)
     found.sum().backward()
     of_simple = torch.autograd.grad(

@@ -128,8 +128,8 @@ def test_what_was_not_measured_is_not_told():
     ("shape", "changes", "says"),
     [
         (SHAPE, {}, "--to onnx"),  # its preset folds pixels into channels
-        ((3, 32, 32), {"net": config.NetConfig(groups=8), "process": PROCESS}, "from_pretrained"),
-        ((3, 32, 32), {"net": config.NetConfig(groups=8), "process": FLOW}, "onnx"),
+        ((3, 32, 32), {"net": config.UNetConfig(groups=8), "process": PROCESS}, "from_pretrained"),
+        ((3, 32, 32), {"net": config.UNetConfig(groups=8), "process": FLOW}, "onnx"),
         ((2,), {}, "points in 2 dimensions"),
         ((1, 8, 8, 8), {}, "volumes of 1×8×8×8"),
     ],

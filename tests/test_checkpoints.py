@@ -30,7 +30,7 @@ def test_what_is_saved_comes_back(tmp_path):
     checkpoints.wait()
     found, wrong = checkpoints.newest()
     assert wrong == []
-    assert (found.step, found.spec) == (7, {"loss": 0.1 + 0.2})  # JSON keeps every bit of a float
+    assert (found.step, found.numbers) == (7, {"loss": 0.1 + 0.2})  # JSON keeps every bit of a float
     assert torch.equal(found.tensors["w"], torch.arange(10) + 7)
 
 

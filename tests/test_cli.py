@@ -55,7 +55,7 @@ def points_run(tmp_path_factory):
 def test_help_names_every_verb(capsys):
     code, out, _ = call(capsys, "--help")
     assert code == 0
-    assert all(f"  {verb} " in out for verb in cli.VERBS)
+    assert all(f"  {verb} " in out for verb in cli.COMMANDS)
     assert call(capsys)[1] == out
 
 
@@ -63,7 +63,7 @@ def test_version(capsys):
     assert call(capsys, "--version")[:2] == (0, f"ancestral {ancestral.__version__}\n")
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", cli.COMMANDS)
 def test_every_option_has_help_and_its_default(capsys, verb):
     code, out, _ = call(capsys, verb, "--help")
     assert code == 0

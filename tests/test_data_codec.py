@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ancestral.data import IMAGES, POINTS, Codec, Dataset
+from ancestral.data import IMAGES, POINTS, Codec, InMemoryDataset
 from ancestral.errors import InputError
 
 
@@ -38,7 +38,7 @@ def test_unknown_kind_is_refused():
 
 
 def test_dataset_knows_its_codec():
-    assert Dataset(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), None, (), "x").codec == IMAGES
-    points = Dataset(torch.zeros(5, 2), None, (), "x")
+    assert InMemoryDataset(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), None, (), "x").codec == IMAGES
+    points = InMemoryDataset(torch.zeros(5, 2), None, (), "x")
     assert points.codec == POINTS
     assert (len(points), points.shape) == (5, (2,))

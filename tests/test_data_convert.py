@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral.data.convert import CHUNK, Conversion, composite, fit, recolour
+from ancestral.data.convert import CHUNK, Conversion, centre_crop_resize, composite, to_channels
 from ancestral.errors import InputError
 
 WHITE = (255, 255, 255)
@@ -59,7 +59,7 @@ def test_fit_equals_pillow_on_the_centre_square(size, target, channels):
     images = random(2, channels, *size)
     side = min(size)
     top, left = (size[0] - side) // 2, (size[1] - side) // 2
-    for ours, source in zip(fit(images, target), images, strict=True):
+    for ours, source in zip(centre_crop_resize(images, target), images, strict=True):
         array = source.permute(1, 2, 0).contiguous().numpy().squeeze()
         square = Image.fromarray(array).crop((left, top, left + side, top + side))
         theirs = np.asarray(square.resize((target, target), Image.Resampling.BICUBIC)).reshape(target, target, channels)
@@ -68,16 +68,16 @@ def test_fit_equals_pillow_on_the_centre_square(size, target, channels):
 
 def test_fit_reads_any_memory_layout():
     images = random(2, 3, 40, 60)
-    expected = fit(images, 20)
+    expected = centre_crop_resize(images, 20)
     channels_last = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    assert torch.equal(fit(channels_last, 20), expected)
+    assert torch.equal(centre_crop_resize(channels_last, 20), expected)
 
 
 def test_downsampling_is_antialiased():
     """A board of 1-pixel squares has no detail left at half the size: mid-grey."""
     board = (255 * (torch.arange(32).view(-1, 1) + torch.arange(32)) % 510).to(torch.uint8)
     assert board.unique().tolist() == [0, 255]
-    small = fit(board.view(1, 1, 32, 32), 16)[..., 2:-2, 2:-2]
+    small = centre_crop_resize(board.view(1, 1, 32, 32), 16)[..., 2:-2, 2:-2]
     assert ((small.int() - 127).abs() <= 1).all()
 
 
@@ -85,7 +85,7 @@ def test_a_circle_stays_round():
     """A disc in the middle of a wide image: after crop and resize its width equals its height."""
     y, x = torch.arange(100).view(-1, 1), torch.arange(180)
     disc = (((y - 49.5) ** 2 + (x - 89.5) ** 2) < 40**2).to(torch.uint8) * 255
-    small = fit(disc.view(1, 1, 100, 180), 50)[0, 0].float() / 255
+    small = centre_crop_resize(disc.view(1, 1, 100, 180), 50)[0, 0].float() / 255
     assert small[25].sum() == pytest.approx(40, abs=0.6)
     assert small[:, 25].sum() == pytest.approx(40, abs=0.6)
     assert small.sum() == pytest.approx(torch.pi * 20**2, rel=0.01)
@@ -93,17 +93,17 @@ def test_a_circle_stays_round():
 
 def test_crop_keeps_the_centre():
     columns = torch.arange(10, dtype=torch.uint8).expand(1, 1, 4, 10)
-    assert fit(columns, 4)[0, 0, 0].tolist() == [3, 4, 5, 6]
+    assert centre_crop_resize(columns, 4)[0, 0, 0].tolist() == [3, 4, 5, 6]
     rows = torch.arange(9, dtype=torch.uint8).view(1, 1, 9, 1).expand(1, 1, 9, 4)
-    assert fit(rows, 4)[0, 0, :, 0].tolist() == [2, 3, 4, 5]
+    assert centre_crop_resize(rows, 4)[0, 0, :, 0].tolist() == [2, 3, 4, 5]
 
 
 def test_grey_is_the_luma_of_pillow():
     rgb = random(1, 3, 64, 64)
     theirs = np.asarray(Image.fromarray(rgb[0].permute(1, 2, 0).contiguous().numpy()).convert("L"))
-    assert np.array_equal(recolour(rgb, 1)[0, 0].numpy(), theirs)
-    assert recolour(image(255, 0, 0), 1).item() == 76
-    assert recolour(image(7), 3).flatten().tolist() == [7, 7, 7]
+    assert np.array_equal(to_channels(rgb, 1)[0, 0].numpy(), theirs)
+    assert to_channels(image(255, 0, 0), 1).item() == 76
+    assert to_channels(image(7), 3).flatten().tolist() == [7, 7, 7]
 
 
 def test_nothing_to_do_copies_nothing():

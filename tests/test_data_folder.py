@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from ancestral.data import load
-from ancestral.data.folder import find, pixels
+from ancestral.data.sources.image_files import to_pixels
+from ancestral.data.sources.lazy_folder import find_images
 from ancestral.errors import InputError
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
@@ -127,7 +128,7 @@ def test_ycbcr(tmp_path):
     colour = flat("RGB", (200, 100, 50)).convert("YCbCr")
     item = one(tmp_path, colour, ".jpg", quality=100, subsampling=0)
     assert (item[:, 2, 2].int() - torch.tensor([200, 100, 50])).abs().max() <= 3
-    assert (pixels(colour)[:, 2, 2].int() - torch.tensor([200, 100, 50])).abs().max() <= 2
+    assert (to_pixels(colour)[:, 2, 2].int() - torch.tensor([200, 100, 50])).abs().max() <= 2
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".webp", ".PNG", ".JPEG", ".Jpg"])
@@ -145,12 +146,12 @@ def test_modes_that_no_file_brings_today():
     """PA is made in memory only, I came from 16-bit PNG before Pillow 11, RGBa and La are premultiplied."""
     both = flat("PA", (1, 51))
     both.putpalette([10, 20, 30, 200, 100, 50])
-    assert pixels(both)[:, 0, 0].tolist() == [200, 100, 50, 51]
-    assert pixels(flat("I", 65535)).unique().tolist() == [255]
-    assert pixels(flat("RGBA", (100, 50, 0, 51)).convert("RGBa"))[:, 0, 0].tolist() == [100, 50, 0, 51]
-    assert pixels(flat("LA", (100, 51)).convert("La"))[:, 0, 0].tolist() == [100, 51]
+    assert to_pixels(both)[:, 0, 0].tolist() == [200, 100, 50, 51]
+    assert to_pixels(flat("I", 65535)).unique().tolist() == [255]
+    assert to_pixels(flat("RGBA", (100, 50, 0, 51)).convert("RGBa"))[:, 0, 0].tolist() == [100, 50, 0, 51]
+    assert to_pixels(flat("LA", (100, 51)).convert("La"))[:, 0, 0].tolist() == [100, 51]
     with pytest.raises(ValueError, match="beyond 16 bits"):
-        pixels(flat("I", 65536))
+        to_pixels(flat("I", 65536))
 
 
 # orientation, size, channels
@@ -257,7 +258,7 @@ def test_links_are_followed_but_never_in_circles(tmp_path):
     (root / "all").symlink_to("/")
     (root / "self").symlink_to("self")
     (root / "twice").symlink_to(elsewhere)
-    assert [str(file.relative_to(root)) for file in find(root)] == ["a/x.png", "linked/x.png"]
+    assert [str(file.relative_to(root)) for file in find_images(root)] == ["a/x.png", "linked/x.png"]
 
 
 def test_empty_folder(tmp_path):
@@ -373,7 +374,7 @@ def test_emoji():
     assert data.labels.bincount().tolist() == [20, 20, 20]
     assert data.skipped == ()
     modes = set()
-    for item, file in zip(data.items, find(EMOJI), strict=True):
+    for item, file in zip(data.items, find_images(EMOJI), strict=True):
         with Image.open(file) as image:
             modes.add(image.mode)
             over = Image.alpha_composite(Image.new("RGBA", (64, 64), "white"), image.convert("RGBA")).convert("RGB")

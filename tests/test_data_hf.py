@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from ancestral import data
-from ancestral.data import Dataset, Indexed, Streamed
-from ancestral.data.loader import Loader
-from ancestral.data.reading import SourceLost
+from ancestral.data import InMemoryDataset, LazyDataset
+from ancestral.data.io_errors import SourceLost
+from ancestral.data.loading import Loader
 from ancestral.errors import InputError
 
 COUNT, SHARDS = 30, 3
@@ -73,56 +73,23 @@ def _cache(tmp_path, monkeypatch):
 def test_by_index_it_equals_the_folder(places, kind, options):
     eager = data.load(str(places / "folder"), **options)
     lazy = data.open(str(places / kind), memory=0, **options)
-    assert isinstance(lazy, Indexed)
+    assert isinstance(lazy, LazyDataset)
     assert (lazy.name, len(lazy), lazy.classes, lazy.shape) == (kind, COUNT, ("cat", "dog"), eager.shape)
     for i in range(COUNT):
         item, label = lazy.read(i)
         assert torch.equal(item, eager.items[i])
         assert label == eager.labels[i]
     memory = data.open(str(places / kind), **options)
-    assert isinstance(memory, Dataset)
+    assert isinstance(memory, InMemoryDataset)
     assert torch.equal(memory.items, eager.items)
     assert torch.equal(memory.labels, eager.labels)
-
-
-@pytest.mark.parametrize("kind", ["saved", "parquet", "arrow"])
-def test_streaming_it_is_the_same_items(places, kind):
-    eager = data.load(str(places / "folder"))
-    stream = data.open(str(places / kind), streaming=True, channels=3)
-    assert isinstance(stream, Streamed)
-    assert (stream.name, stream.shards, stream.classes, stream.labelled) == (kind, SHARDS, ("cat", "dog"), True)
-    assert [stream.count(k) for k in range(SHARDS)] == [COUNT // SHARDS] * SHARDS
-    items, labels = zip(*(pair for k in range(SHARDS) for pair in stream.shard(k)), strict=True)
-    assert torch.equal(torch.stack(items), eager.items)
-    assert list(labels) == eager.labels.tolist()
-    assert [label for _, label in stream.samples(1, 7)] == list(labels[17:20])
-
-
-@pytest.mark.parametrize("kind", ["saved", "parquet"])
-def test_a_stream_resumes_in_the_middle_with_any_workers_and_ranks(places, kind, monkeypatch):
-    monkeypatch.setattr("ancestral.data.streamed.BUFFER", 16)
-    stream = data.open(str(places / kind), streaming=True)
-
-    def batches(first, count, places=range(4), workers=0):
-        with Loader(stream, seed=1, batch_size=4, places=places, workers=workers) as loader:
-            running = loader.batches(first)
-            return [next(running) for _ in range(count)]
-
-    whole = batches(0, 24)
-    for first, workers in ((13, 0), (13, 2), (5, 1)):
-        for one, other in zip(batches(first, 3, workers=workers), whole[first : first + 3], strict=True):
-            assert torch.equal(one.items, other.items)
-            assert torch.equal(one.labels, other.labels)
-    for one, other in zip(batches(9, 3, range(1, 4, 2), 2), whole[9:12], strict=True):
-        assert torch.equal(one.items, other.items[1::2])
 
 
 def test_splits(places):
     assert len(data.load(str(places / "splits"), split="test")) == 4
     for kind in ("saved", "parquet"):
-        for streaming in (False, True):
-            with pytest.raises(InputError, match=f"{kind} has no test split"):
-                data.open(str(places / kind), split="test", streaming=streaming)
+        with pytest.raises(InputError, match=f"{kind} has no test split"):
+            data.open(str(places / kind), split="test")
 
 
 def test_labels_that_are_missing_and_images_that_are_broken(places, tmp_path):
@@ -146,10 +113,9 @@ def test_what_is_no_set_of_images(tmp_path):
         data.open(str(tmp_path / "text"))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.parquet").write_bytes(b"no parquet")
-    for streaming in (False, True):
-        with pytest.raises(InputError, match="cannot be read as a data set") as error:
-            data.open(str(tmp_path / "bad"), streaming=streaming)
-        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="cannot be read as a data set") as error:
+        data.open(str(tmp_path / "bad"))
+    assert "\n" not in str(error.value)
 
 
 def test_addresses(monkeypatch):
@@ -162,10 +128,10 @@ def test_addresses(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     for address in ("hf://datasets/me/cats", "hf://datasets/me/cats@v1/small"):
         with pytest.raises(InputError, match=r"cannot be read as a data set: no\\nnetwork"):
-            data.open(address, streaming=True, split="test")
+            data.open(address, split="test")
     assert asked == [
-        (("me/cats", None), {"split": "test", "revision": None, "streaming": True}),
-        (("me/cats", "small"), {"split": "test", "revision": "v1", "streaming": True}),
+        (("me/cats", None), {"split": "test", "revision": None}),
+        (("me/cats", "small"), {"split": "test", "revision": "v1"}),
     ]
     with pytest.raises(InputError, match="is no address: write hf://datasets/user/name"):
         data.open("hf://datasets/cats")
@@ -177,13 +143,27 @@ def test_without_the_library(places, monkeypatch):
         data.open(str(places / "saved"))
 
 
-def test_a_stream_that_breaks_off_is_lost(places, monkeypatch):
-    stream = data.open(str(places / "parquet"), streaming=True)
+def test_rows_that_cannot_be_read_are_lost(places, monkeypatch):
+    lazy = data.open(str(places / "parquet"), memory=0)
 
     def gone(*_):
         raise OSError("no\nroute")
 
-    monkeypatch.setattr(stream, "_rows", type("Rows", (), {"shard": gone})())
-    for ask in (lambda: next(stream.samples(0)), lambda: stream.count(0)):
-        with pytest.raises(SourceLost, match=r"parquet cannot be read: no\\nroute"):
-            ask()
+    monkeypatch.setattr(lazy, "_rows", type("Rows", (), {"__getitem__": gone})())
+    with pytest.raises(SourceLost, match=r"parquet cannot be read: no\\nroute"):
+        lazy.read(0)
+
+
+@pytest.mark.parametrize("kind", ["saved", "parquet", "arrow"])
+def test_batches_of_any_workers(places, kind):
+    lazy = data.open(str(places / kind), memory=0)
+
+    def batches(first, count, workers):
+        with Loader(lazy, seed=1, batch_size=4, positions=range(4), workers=workers) as loader:
+            running = loader.batches(first)
+            return [next(running) for _ in range(count)]
+
+    whole = batches(0, 20, 0)
+    for one, other in zip(batches(9, 4, 2), whole[9:13], strict=True):
+        assert torch.equal(one.items, other.items)
+        assert torch.equal(one.labels, other.labels)

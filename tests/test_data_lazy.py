@@ -2,7 +2,6 @@ import errno
 import io
 import math
 import os
-import sys
 import tarfile
 
 import numpy as np
@@ -11,15 +10,11 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from ancestral import data
-from ancestral.data import Dataset, Indexed
-from ancestral.data import folder as folders
+from ancestral.data import InMemoryDataset, LazyDataset, spec
 from ancestral.data.convert import Conversion
-from ancestral.data.evenly import evenly, evenly_first
-from ancestral.data.files import Names, scan
-from ancestral.data.folder import SUFFIXES, find
-from ancestral.data.reading import SourceLost, Unreadable, contents
-from ancestral.data.statistics import channel_mean
-from ancestral.data.tree import Tree
+from ancestral.data.io_errors import SourceLost, Unreadable, read_file
+from ancestral.data.sources.lazy_folder import LazyFolder, NameList, find_images, scan
+from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -58,29 +53,25 @@ def tree(root, modes=("RGB",), count=24, size=(9, 7)):
 def test_a_tree_read_by_index_equals_the_folder_in_memory(tmp_path, modes, options):
     source = tree(tmp_path, modes)
     eager, lazy = data.load(source, **options), data.open(source, memory=0, **options)
-    assert isinstance(lazy, Indexed)
+    assert isinstance(lazy, LazyDataset)
     assert (lazy.name, lazy.shape, lazy.codec, lazy.classes) == (eager.name, eager.shape, eager.codec, eager.classes)
-    assert (len(lazy), lazy.labelled, lazy.mean) == (24, True, channel_mean(eager.items))
+    assert (len(lazy), len(lazy.labels), lazy.spec.mean) == (24, 24, channel_mean(eager.items))
     for i in range(24):
         item, label = lazy.read(i)
         assert item.dtype == eager.items.dtype
         assert torch.equal(item, eager.items[i])
         assert label == eager.labels[i]
-        assert str(tmp_path / lazy.name_of(i)) == str(find(tmp_path)[i])
+        assert str(tmp_path / lazy.name_of(i)) == str(find_images(tmp_path)[i])
 
 
 def test_memory_decides(tmp_path):
     source = tree(tmp_path)
     size = 24 * 3 * 9 * 7
-    assert isinstance(data.open(source), Dataset)
-    assert isinstance(data.open(source, memory=size / 2**30), Dataset)
-    assert isinstance(data.open(source, memory=(size - 1) / 2**30), Indexed)
+    assert isinstance(data.open(source), InMemoryDataset)
+    assert isinstance(data.open(source, memory=size / 2**30), InMemoryDataset)
+    assert isinstance(data.open(source, memory=(size - 1) / 2**30), LazyDataset)
     deep = tree(tmp_path / "deep", ("I;16",))
-    assert isinstance(data.open(deep, memory=(24 * 2 * 9 * 7 - 1) / 2**30), Indexed)
-    with pytest.raises(InputError, match=r"cannot be streamed, only \.tar shards"):
-        data.open(source, streaming=True)
-    with pytest.raises(InputError, match="digits cannot be streamed"):
-        data.open("digits", streaming=True)
+    assert isinstance(data.open(deep, memory=(24 * 2 * 9 * 7 - 1) / 2**30), LazyDataset)
     with pytest.raises(InputError, match="did you mean digits"):
         data.open("digts")
 
@@ -89,7 +80,7 @@ def test_images_in_the_root_have_no_class(tmp_path):
     source = tree(tmp_path)
     Image.new("RGB", (7, 9)).save(tmp_path / "z.png")
     lazy = data.open(source, memory=0)
-    assert (lazy.labelled, lazy.classes, lazy.read(0)[1]) == (False, (), -1)
+    assert (lazy.labels, lazy.classes, lazy.read(0)[1]) == (None, (), -1)
 
 
 def test_what_is_not_like_the_rest(tmp_path):
@@ -124,22 +115,22 @@ def test_nothing_that_can_be_read(tmp_path):
     with pytest.raises(
         InputError, match=r"no item of .* can be read \(1 tried\), x\.png for example: the file is empty"
     ):
-        Tree(tmp_path, Conversion())
+        LazyFolder(tmp_path, Conversion())
 
 
 def test_a_missing_file_is_bad_but_a_missing_folder_is_lost(tmp_path):
     folder = tmp_path / "cat"
     folder.mkdir()
     (folder / "a.png").write_bytes(b"a")
-    assert contents(folder / "a.png") == b"a"
+    assert read_file(folder / "a.png") == b"a"
     with pytest.raises(Unreadable, match="No such file"):
-        contents(folder / "b.png")
+        read_file(folder / "b.png")
     (folder / "a.png").unlink()  # an empty folder is what a file system leaves behind
     with pytest.raises(SourceLost, match="cannot be read: No such file"):
-        contents(folder / "a.png")
+        read_file(folder / "a.png")
     folder.rmdir()
     with pytest.raises(SourceLost):
-        contents(folder / "a.png")
+        read_file(folder / "a.png")
 
 
 @pytest.mark.parametrize("number", ["EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN"])
@@ -151,7 +142,7 @@ def test_what_a_network_file_system_says_when_it_is_gone(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(SourceLost, match=r"a\.png cannot be read: gone"):
-        contents(tmp_path / "a.png")
+        read_file(tmp_path / "a.png")
 
 
 # in memory or not: the same network, the same items
@@ -169,7 +160,7 @@ def grey(value=7, mode="L"):
 
 def crowd(root, count, usual, odd, kind="folder"):
     """`count` files of which all but one are alike, and that one is where no even sample of 128 or 1,000 looks."""
-    seen = {*evenly(1000, count), *evenly(128, count)} if count > 1000 else set(evenly(128, count))
+    seen = {*evenly_spaced(1000, count), *evenly_spaced(128, count)} if count > 1000 else set(evenly_spaced(128, count))
     place = next(i for i in range(count // 2, count) if i not in seen)
     root.mkdir(parents=True, exist_ok=True)
     if kind == "shards":
@@ -191,7 +182,7 @@ def crowd(root, count, usual, odd, kind="folder"):
 def alike(source, **options):
     """The source in memory and by index, equal in all that a network and its batches depend on."""
     eager, lazy = data.load(source, **options), data.open(source, memory=0, **options)
-    assert isinstance(lazy, Indexed)
+    assert isinstance(lazy, LazyDataset)
     assert (lazy.name, lazy.shape, lazy.codec, lazy.classes) == (eager.name, eager.shape, eager.codec, eager.classes)
     kept, skipped = [], list(lazy.skipped)
     for i in range(len(lazy)):
@@ -201,7 +192,7 @@ def alike(source, **options):
             skipped.append(f"{lazy.name_of(i)}: {reason}")
     assert torch.equal(eager.items, torch.stack([item for item, _ in kept]))
     assert skipped == list(eager.skipped)
-    assert [label for _, label in kept] == (eager.labels.tolist() if eager.labelled else [-1] * len(kept))
+    assert [label for _, label in kept] == (eager.labels.tolist() if eager.labels is not None else [-1] * len(kept))
     return eager, lazy
 
 
@@ -235,8 +226,8 @@ def test_a_header_that_is_longer_than_what_is_read_of_it_has_a_vote(tmp_path):
 
 def test_no_more_headers_are_read_than_it_takes(tmp_path, monkeypatch):
     read = []
-    real = folders.header
-    monkeypatch.setattr(folders, "header", lambda *given: read.append(0) or real(*given))
+    real = spec.read_header
+    monkeypatch.setattr(spec, "read_header", lambda *given: read.append(0) or real(*given))
     colour, plain = png(Image.new("RGB", (3, 2), "red")), grey()
     photos, scans = (
         crowd(tmp_path / "a" / "x", 3000, colour, plain)[0],
@@ -256,8 +247,8 @@ def test_no_more_headers_are_read_than_it_takes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("count", "of"), [(1000, 2500), (8, 3), (8, 0), (3, 4), (1, 9)])
 def test_evenly_first(count, of):
-    order = list(evenly_first(count, of))
-    assert order[:count] == evenly(count, of)
+    order = list(evenly_spaced_first(count, of))
+    assert order[:count] == evenly_spaced(count, of)
     assert sorted(order) == list(range(of))
 
 
@@ -303,7 +294,7 @@ def test_floats_of_shards_have_one_range_and_no_gaps(tmp_path, monkeypatch):
     """By a sample of the items, as not all are read; one beyond it is mapped beyond [-1, 1], in memory too."""
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
     signals = RNG.uniform(-1, 1, (300, 5)).astype(np.float32)
-    beyond, gap = [i for i in range(300) if i not in evenly(128, 300)][:2]
+    beyond, gap = [i for i in range(300) if i not in evenly_spaced(128, 300)][:2]
     signals[beyond, 2], signals[gap, 1] = 3, np.nan
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         for i, signal in enumerate(signals):
@@ -329,8 +320,8 @@ def test_scan_is_sorted_by_the_parts_of_paths_and_links_are_entered_once(tmp_pat
     (tmp_path / "a" / "notes.txt").write_bytes(b"")
     (tmp_path / "zlink").symlink_to(tmp_path / "a")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
-    files = scan(tmp_path, SUFFIXES)
-    assert [files.path(i) for i in range(len(files))] == sorted(tmp_path / name for name in names)
+    assert list(scan(tmp_path, [])) == [os.fsencode(path.relative_to(tmp_path)) for path in find_images(tmp_path)]
+    assert find_images(tmp_path) == sorted(tmp_path / name for name in names)
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
@@ -348,14 +339,12 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
 
 
 def test_names():
-    names = Names([b"", b"abc", "é".encode()])
-    names.append(b"z" * 1000)
-    assert [names[i] for i in range(len(names))] == [b"", b"abc", "é".encode(), b"z" * 1000]
-    raw, ends = names.buffers()
-    again = Names.of(raw.tobytes(), ends)
-    assert [again[i] for i in range(4)] == [names[i] for i in range(4)]
+    names = [b"", b"abc", "é".encode(), b"z" * 1000]
+    kept = NameList(b"".join(name + b"\0" for name in names))
+    assert [kept[i] for i in range(len(kept))] == names
     with pytest.raises(IndexError):
-        names[4]
+        kept[4]
+    assert len(NameList(b"")) == 0
 
 
 def test_a_file_of_many_takes_few_bytes(tmp_path):
@@ -366,10 +355,8 @@ def test_a_file_of_many_takes_few_bytes(tmp_path):
         (root / f"class {i:02d}").mkdir(parents=True)
         for j in range(1000):
             os.link(tmp_path / "one.png", root / f"class {i:02d}" / f"picture {j:06d}.png")
-    lazy = Tree(root, Conversion())
-    files = lazy.files
-    raw, ends = files.names.buffers()
-    size = raw.nbytes + ends.nbytes + sys.getsizeof(files.folder) + lazy.labels.nbytes
+    lazy = LazyFolder(root, Conversion())
+    size = lazy.names.nbytes + lazy.labels.nbytes
     assert (len(lazy), size / len(lazy) < 60) == (20_000, True)
     assert lazy.classes == tuple(f"class {i:02d}" for i in range(20))
     assert np.array_equal(lazy.labels, np.repeat(np.arange(20), 1000))

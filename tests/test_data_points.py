@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ancestral.data import load
-from ancestral.data.points import checkerboard, moons, swissroll
+from ancestral.data.sources.builtin import checkerboard, moons, swissroll
 from ancestral.errors import InputError
 
 ALL = pytest.mark.parametrize("make", [moons, swissroll, checkerboard])

@@ -10,8 +10,8 @@ from PIL import Image
 
 import ancestral
 from ancestral import storage
-from ancestral.data import Codec, Dataset, load
-from ancestral.data.convert import Conversion, composite, fit, recolour
+from ancestral.data import Codec, InMemoryDataset, load
+from ancestral.data.convert import Conversion, centre_crop_resize, composite, to_channels
 from ancestral.data.statistics import channel_mean
 from ancestral.errors import InputError
 from conftest import untrained
@@ -71,7 +71,7 @@ def test_limits_that_are_no_range_are_refused(limits):
 
 def test_each_kind_of_items_has_its_codec():
     def codec(items):
-        return Dataset(items, None, (), "x").codec
+        return InMemoryDataset(items, None, (), "x").codec
 
     assert codec(torch.zeros(2, 1, 3, dtype=torch.uint8)) == Codec("uint8")
     assert codec(torch.zeros(2, 1, 3, dtype=torch.uint16)) == Codec("uint16")
@@ -84,7 +84,7 @@ def test_each_kind_of_items_has_its_codec():
 def test_a_model_file_keeps_the_limits_and_older_ones_are_read(tmp_path):
     model = untrained((1, 8, 8))
     facts = dataclasses.replace(model.spec, codec=Codec("float", (-0.1, 1 / 3)))
-    ancestral.model.Model(model.denoiser, model.config, facts, 3).save(tmp_path / "x.safetensors")
+    ancestral.model.Model(model.denoiser, facts, model.config, 3).save(tmp_path / "x.safetensors")
     again = ancestral.load(tmp_path / "x.safetensors")
     assert again.spec == facts
     assert again.sample(2, steps=2).abs().max() < 1
@@ -228,9 +228,9 @@ def test_rectangles_stay_as_they_are_until_a_size_is_asked_for(tmp_path):
 def test_every_depth_is_resized_alike(channels):
     """The same pictures in 8 bits, 16 bits and floats give the same picture to a level of 255."""
     bytes_ = torch.from_numpy(integers(3, channels, 30, 44, dtype=np.uint8))
-    small = fit(bytes_, 12)
-    deep = fit((bytes_.int() * 257).to(torch.uint16), 12)
-    exact = fit(bytes_.float(), 12)
+    small = centre_crop_resize(bytes_, 12)
+    deep = centre_crop_resize((bytes_.int() * 257).to(torch.uint16), 12)
+    exact = centre_crop_resize(bytes_.float(), 12)
     assert (small.dtype, deep.dtype, exact.dtype) == (torch.uint8, torch.uint16, torch.float32)
     assert ((small.float() - exact.clamp(0, 255)).abs() <= 1).all()
     assert ((deep.float() / 257 - exact.clamp(0, 255)).abs() <= 0.5 / 257 + 1e-4).all()
@@ -246,10 +246,10 @@ def test_sixteen_bits_are_composited_and_greyed_as_eight_are():
         ours, theirs = composite(deep, paint), composite(bytes_, paint)
         assert ours.dtype == torch.uint16
         assert ((ours.float() / 257 - theirs.float()).abs() <= 0.51).all()
-    luma = recolour(deep[:, :3], 1).double()
+    luma = to_channels(deep[:, :3], 1).double()
     exact = torch.einsum("c,nchw->nhw", torch.tensor([0.299, 0.587, 0.114]).double(), deep[:, :3].double())
     assert ((luma[:, 0] - exact).abs() <= 1.5).all()
-    floating = recolour(deep[:, :3].float(), 1)[:, 0]
+    floating = to_channels(deep[:, :3].float(), 1)[:, 0]
     torch.testing.assert_close(floating.double(), exact, rtol=1e-4, atol=0.5)
 
 

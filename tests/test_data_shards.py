@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from ancestral import data
-from ancestral.data import Dataset, Indexed, Streamed, tar_index
-from ancestral.data.reading import Unreadable
+from ancestral.data import InMemoryDataset, LazyDataset
+from ancestral.data.io_errors import Unreadable
+from ancestral.data.sources import tar_shards
 from ancestral.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -61,7 +62,7 @@ def expected():
 
 def test_samples_by_index(tmp_path):
     lazy = data.open(shards(tmp_path / "set"), memory=0)
-    assert isinstance(lazy, Indexed)
+    assert isinstance(lazy, LazyDataset)
     assert (len(lazy), lazy.shape, lazy.classes, lazy.skipped) == (40, (3, 8, 6), ("0", "1", "2", "3"), ())
     for i in RNG.permutation(40).tolist():
         item, label = lazy.read(i)
@@ -74,22 +75,12 @@ def test_samples_by_index(tmp_path):
 
 def test_in_memory_where_they_fit(tmp_path):
     for eager in (data.open(shards(tmp_path / "set")), data.load(shards(tmp_path / "set"))):
-        assert isinstance(eager, Dataset)
+        assert isinstance(eager, InMemoryDataset)
         assert torch.equal(eager.items, expected())
         assert eager.labels.tolist() == [i % 4 for i in range(40)]
     one = data.load(str(tmp_path / "set" / "part-001.tar"))
     assert (one.name, len(one)) == ("part-001", 10)
     assert data.load(str(tmp_path / "set"), image_size=4, channels=1).shape == (1, 4, 4)
-
-
-def test_one_after_the_other(tmp_path):
-    streamed = data.open(shards(tmp_path / "set"), streaming=True)
-    assert isinstance(streamed, Streamed)
-    assert (streamed.shards, streamed.count(1), streamed.labelled, streamed.lanes) == (4, 10, True, 4)
-    for _ in range(2):
-        items, labels = zip(*streamed.shard(2), strict=True)
-        assert torch.equal(torch.stack(items), expected()[20:30])
-        assert list(labels) == [i % 4 for i in range(20, 30)]
 
 
 def test_a_sample_is_what_shares_a_name_up_to_the_first_dot(tmp_path):
@@ -108,7 +99,7 @@ def test_a_sample_is_what_shares_a_name_up_to_the_first_dot(tmp_path):
     lazy = data.open(str(write(tmp_path / "x.tar", members)), memory=0)
     assert [lazy.name_of(i) for i in range(len(lazy))] == ["x.tar/a/1.PNG", "x.tar/b/1.png", "x.tar/c.v2/2.png"]
     assert torch.equal(lazy.read(0)[0], expected()[1])
-    assert (lazy.labelled, lazy.skipped) == (False, ("the labels, which 1 of 3 samples do not have",))
+    assert (lazy.labels, lazy.skipped) == (None, ("the labels, which 1 of 3 samples do not have",))
 
 
 @pytest.mark.parametrize(
@@ -170,15 +161,14 @@ def test_a_shard_that_is_damaged(tmp_path):
     names = [line.split(":")[0] for line in lazy.skipped]
     assert names == ["part-002.tar", "part-004.tar", "part-005.tar"]
     assert lazy.skipped[0] == "part-002.tar: damaged (6 whole samples before that)"
-    streamed = data.open(source, streaming=True)
-    assert [streamed.count(k) for k in range(streamed.shards)] == [10, 10, 6, 10]
+    assert [lazy.name_of(i)[:8] for i in (0, 10, 20, 25, 26, 35)] == [f"part-00{k}" for k in (0, 1, 2, 2, 3, 3)]
 
 
 def test_the_index_is_kept_and_made_anew_when_the_shard_changes(tmp_path, monkeypatch):
     source = shards(tmp_path / "set")
     made = []
-    real = tar_index._made
-    monkeypatch.setattr(tar_index, "_made", lambda path, size: made.append(path.name) or real(path, size))
+    real = tar_shards._read_index
+    monkeypatch.setattr(tar_shards, "_read_index", lambda path, size: made.append(path.name) or real(path, size))
     first = data.open(source, memory=0)
     assert len(made) == 4
     again = data.open(source, memory=0)

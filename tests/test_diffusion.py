@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from ancestral import Diffusion, randomness, samplers, schedules, targets
+from ancestral import Diffusion, objectives, randomness, samplers, schedules, targets
 from ancestral.bound import bits_per_dim
 from ancestral.errors import InputError
 from ancestral.randomness import Stream
-from ancestral.reverse import cost, prior, transition
+from ancestral.reverse import prior, step_bits, transition
 from ancestral.targets import Prediction
 
 F64 = torch.float64
@@ -32,11 +32,9 @@ def test_the_network_is_fed_the_index_t_minus_one():
     assert d.net.index.dtype == torch.int64
 
 
-def test_nobody_asks_a_network_about_clean_images():
+def test_a_network_is_not_evaluated_on_clean_images():
     with pytest.raises(InputError, match=r"1\.\.T"):
         Diffusion(Recorder(), schedules.linear()).predict(torch.zeros(1, 2), 0)
-    with pytest.raises(InputError, match="uniform, stratified, lognormal and importance"):
-        Diffusion(Recorder(), schedules.linear(), times="foo")
 
 
 def test_condition_reaches_the_network():
@@ -98,9 +96,40 @@ def test_loss_is_l_simple_written_out(target):
         "flow": eps - x0,
         "edm": (x0 - c_skip * x_t / a) / c_out,
     }[target.name]
-    seen = c_in * x_t / a if target is targets.EDM else x_t
-    expected = ((truth - (0.3 * seen + 0.1)) ** 2).mean()
+    scaled = target in (targets.EDM, targets.SCORE)
+    answer = 0.3 * (c_in * x_t / a if scaled else x_t) + 0.1
+    expected = ((truth - (answer / b if target is targets.SCORE else answer)) ** 2).mean()
     assert d.loss(x0, seed=5, step=9).item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "target", "scaled"),
+    [
+        (schedules.linear(), targets.EPS, False),
+        (schedules.linear(), targets.SCORE, True),
+        (schedules.flow(), targets.FLOW, False),
+        (schedules.cosine(), targets.EDM, True),
+        (schedules.geometric(), targets.EPS, True),
+        (schedules.karras(), targets.V, True),
+        (schedules.karras(), targets.EDM, True),
+        (schedules.geometric(), targets.SCORE, True),
+    ],
+)
+def test_what_a_network_sees_and_answers_is_of_order_one(schedule, target, scaled):
+    """EDM's c_in, and NCSNv2's division of the score by σ; for one time and for many, in float32 as in float64."""
+    d, times = Diffusion(Recorder(), schedule, target), torch.tensor([1, 500, 1000])
+    x_t = d.add_noise(0.5 * torch.randn(3, 1000), times, torch.randn(3, 1000))
+    output = d.output(x_t, times)
+    for row, t in enumerate(times.tolist()):
+        a, b = schedule.at(t)
+        factor = torch.tensor((b**2 + 0.25 * a**2) ** -0.5 if scaled else 1.0)
+        assert torch.equal(d.net.x[row], factor * x_t[row])
+        if scaled:
+            assert d.net.x[row].std().item() == pytest.approx(1, abs=4 / 2000**0.5)
+        scale_out = torch.tensor(1 / b if target is targets.SCORE else 1.0)
+        assert torch.equal(output[row], scale_out * (0.3 * d.net.x[row] + 0.1))
+    one = d.output(x_t[1:2], 500)
+    assert torch.equal(one, output[1:2])
 
 
 def test_loss_of_a_perfect_network_is_zero_and_of_none_is_one():
@@ -122,14 +151,15 @@ def test_loss_of_a_perfect_network_is_zero_and_of_none_is_one():
 @pytest.mark.parametrize("target", targets.BY_NAME.values(), ids=lambda target: target.name)
 def test_the_clipped_loss_is_that_of_the_clipped_image(target):
     """The answers of x̂_0 and of its clipped self lie D/b times as far apart as the images."""
-    d = Diffusion(Recorder(), schedules.cosine(), target, clip=True)
+    d = Diffusion(Recorder(), schedules.cosine(), target)
     t = torch.tensor([9, 99, 300, 600, 900, 999])
     x0, eps = torch.rand(6, 50, dtype=F64) * 2 - 1, 5 * torch.randn(6, 50, dtype=F64)
     a, b = d.schedule.at(t)
     guess = d.predict(d.add_noise(x0, t, eps), t).x0
     assert (guess.abs() > 1).any()
     want = ((guess.clamp(-1, 1) - x0) * (target.determinant(a, b) / b)[:, None]).square().mean(1)
-    torch.testing.assert_close(d.errors(x0, t, eps), want, rtol=1e-6, atol=1e-9)
+    clipped = objectives.build(d.schedule, target, clip=True)
+    torch.testing.assert_close(clipped.errors(d.forward_pass(x0, t, eps)), want, rtol=1e-6, atol=1e-9)
 
 
 def test_what_is_beyond_the_range_costs_nothing_and_is_pulled_back_where_the_image_is_within():
@@ -141,9 +171,10 @@ def test_what_is_beyond_the_range_costs_nothing_and_is_pulled_back_where_the_ima
         def forward(self, x, index):
             return self.value
 
-    d = Diffusion(Answer(), schedules.cosine(), targets.X0, clip=True)
+    d = Diffusion(Answer(), schedules.cosine(), targets.X0)
+    objective = objectives.build(d.schedule, d.target, clip=True)
     x0 = torch.tensor([[-1.0, 0.0, 1.0, -1.0, 0.0]], dtype=F64)
-    errors = d.errors(x0, torch.tensor([400]), torch.randn(1, 5, dtype=F64))
+    errors = objective.errors(d.forward_pass(x0, torch.tensor([400]), torch.randn(1, 5, dtype=F64)))
     assert errors.item() == pytest.approx((0 + 1 + 0 + 4 + 0.25) / 5)
     errors.sum().backward()
     assert d.net.value.grad[0].tolist() == pytest.approx([0, -2 / 5, 0, 4 / 5, 1 / 5])
@@ -206,29 +237,30 @@ def test_a_network_of_the_wrong_width_is_refused_and_not_broadcast():
 
 
 def test_times_may_be_of_any_integer_type():
-    d = Diffusion(Recorder(), schedules.cosine(200), weighting="min-snr")
+    d = Diffusion(Recorder(), schedules.cosine(200))
+    objective = objectives.build(d.schedule, d.target, weighting="min-snr")
     x, t = torch.randn(3, 2, dtype=F64), torch.tensor([1, 7, 200])
-    errors, eps = d.errors(x, t, x), d.predict(x, t).eps
+    errors, eps = objective.errors(d.forward_pass(x, t, x)), d.predict(x, t).eps
     for dtype in (torch.int32, torch.uint8, torch.int16):
         assert torch.equal(d.predict(x, t.to(dtype)).eps, eps)
         assert d.net.index.dtype == torch.int64
         assert d.net.index.tolist() == [0, 6, 199]
-        assert torch.equal(d.errors(x, t.to(dtype), x), errors)
+        assert torch.equal(objective.errors(d.forward_pass(x, t.to(dtype), x)), errors)
     assert torch.equal(d.predict(x, np.int64(7)).eps, d.predict(x, 7).eps)
     assert torch.equal(d.mean(x, np.int64(7)), d.mean(x, 7))
-    terms = [cost(d.schedule, d.predict(x, 7), x, x, t, "large") for t in (7, np.int64(7))]
+    terms = [step_bits(d.schedule, d.predict(x, 7), x, x, t, "large") for t in (7, np.int64(7))]
     assert torch.equal(*terms)
 
 
 @pytest.mark.parametrize("t", [2.5, 2.0, torch.tensor([2.0, 3.0]), True, torch.tensor([True, True])], ids=str)
 def test_times_that_are_no_whole_numbers_are_refused(t):
-    d, x = Diffusion(Recorder(), schedules.cosine(20), weighting="snr"), torch.randn(2, 2)
+    d, x = Diffusion(Recorder(), schedules.cosine(20)), torch.randn(2, 2)
     for call in (
         lambda: d.predict(x, t),
         lambda: d.add_noise(x, t, x),
         lambda: d.posterior(x, x, t, 1),
         lambda: d.errors(x, t, x),
-        lambda: cost(d.schedule, Prediction(x, x), x, x, t, "large"),
+        lambda: step_bits(d.schedule, Prediction(x, x), x, x, t, "large"),
     ):
         with pytest.raises(InputError, match="whole numbers"):
             call()

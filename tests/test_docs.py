@@ -29,7 +29,7 @@ def test_python_blocks_run(code):
 def test_every_preset_is_in_the_readme_and_every_command_is_one():
     assert all(f"`{name}`" in README for name in PRESETS)
     verbs = re.findall(r"^ +ancestral (\w+)", README, re.MULTILINE)
-    assert set(verbs) == set(cli.VERBS)
+    assert set(verbs) == set(cli.COMMANDS)
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#]+)\)", README + DESIGN))
@@ -42,7 +42,7 @@ def test_the_equation_table_names_what_exists():
     table = DESIGN[DESIGN.index("| the lecture") :].split("\n\n")[0]
     rows = [row.split("|") for row in table.splitlines()[2:]]
     assert len(rows) >= 10
-    rooms = ("schedules", "reverse", "diffusion", "likelihood", "weighting", "samplers", "bound")
+    rooms = ("schedules", "reverse", "diffusion", "probability_flow", "objectives", "samplers", "bound")
     for _, equation, places, _ in rows:
         for place in re.findall(r"`([\w.]+)`", places):
             first, _, rest = place.partition(".")
@@ -57,7 +57,14 @@ def test_the_equation_table_names_what_exists():
 def test_each_equation_of_the_lecture_stands_as_one_line_with_its_number():
     source = "\n".join(
         (ROOT / "src" / "ancestral" / name).read_text(encoding="utf-8")
-        for name in ("schedules.py", "reverse.py", "diffusion.py", "bound.py", "samplers/ddpm.py", "samplers/ddim.py")
+        for name in (
+            "schedules.py",
+            "reverse.py",
+            "diffusion.py",
+            "objectives/objective.py",
+            "bound.py",
+            "samplers/ddpm.py",
+        )
     )
     for equation in (
         "(2)  q(x_t|x_{t−1})",

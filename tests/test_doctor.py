@@ -16,7 +16,8 @@ from PIL import Image
 
 from ancestral import config as configs
 from ancestral import data, doctor
-from ancestral.data import Dataset, folder
+from ancestral.data import InMemoryDataset
+from ancestral.data.sources.lazy_folder import find_images
 from ancestral.doctor import cost, duplicates, files, values
 from conftest import stripes, tiny_config
 from test_data_folder import png
@@ -237,7 +238,7 @@ def test_statistics_of_a_folder_are_those_of_the_loaded_data(emoji):
     ids=["rgb", "grey", "16-bit", "signals", "points", "volumes"],
 )
 def test_statistics_in_memory_are_numpys(items):
-    got = doctor.summary(Dataset(items, None, (), "x")).values
+    got = doctor.summary(InMemoryDataset(items, None, (), "x")).values
     array = items.numpy().astype(np.float64)
     axes = tuple(axis for axis in range(array.ndim) if axis != 1)
     assert np.allclose(got.mean, array.mean(axes), rtol=1e-12)
@@ -251,7 +252,7 @@ def test_colourfulness_is_the_papers():
     for red, green, blue in rgb.numpy().astype(float):
         rg, yb = red - green, (red + green) / 2 - blue
         expected.append(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
-    assert doctor.summary(Dataset(rgb, None, (), "x")).values.colourfulness == pytest.approx(
+    assert doctor.summary(InMemoryDataset(rgb, None, (), "x")).values.colourfulness == pytest.approx(
         np.mean(expected), abs=0.01
     )
 
@@ -552,6 +553,6 @@ def test_find_and_strays_see_the_same_folders(emoji):
     plant(emoji)
     (emoji / "again").symlink_to(emoji / "Food-Drink", target_is_directory=True)
     strays = list(files.strays(emoji))
-    images = {path.relative_to(emoji).as_posix() for path in folder.find(emoji)}
+    images = {path.relative_to(emoji).as_posix() for path in find_images(emoji)}
     assert not images & {stray for stray in strays if isinstance(stray, str)}
     assert len([stray for stray in strays if isinstance(stray, files.Lost)]) == 2

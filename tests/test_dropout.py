@@ -6,7 +6,7 @@ from torch import nn
 
 from ancestral import Diffusion, nets, randomness, schedules
 from ancestral.errors import InputError
-from ancestral.nets.dropout import Dropout, number_dropouts
+from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.randomness import Stream
 
 
@@ -149,14 +149,11 @@ def test_keys_decide_what_a_net_in_training_answers(dims):
     assert torch.equal(net.eval()(x, index, keys=keys([0, 1, 2])), net(x, index))
 
 
-def test_scaled_hands_keys_on_and_the_mlp_has_no_use_for_them():
-    net = build()
-    scaled = nets.Scaled(net, torch.ones(5), torch.full((5,), 2.0))
-    x, index = torch.randn(2, 2, 8, 8), torch.tensor([1, 2])
-    assert torch.equal(scaled(x, index, keys=keys([0, 1])), 2 * net(x, index, keys=keys([0, 1])))
+def test_the_mlp_has_no_use_for_keys():
+    x, index = torch.randn(2, 2), torch.tensor([1, 2])
     mlp = nets.MLP(width=16)
     nn.init.normal_(mlp.out.weight)
-    assert torch.equal(mlp(x[:, :, 0, 0], index, keys=keys([0, 1])), mlp(x[:, :, 0, 0], index))
+    assert torch.equal(mlp(x, index, keys=keys([0, 1])), mlp(x, index))
 
 
 def test_a_batch_in_two_halves_has_the_loss_and_gradients_of_the_whole():

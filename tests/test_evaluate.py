@@ -284,7 +284,7 @@ def test_data_without_its_classes_asks_for_no_class(run, model_run, tmp_path):
 
 
 def test_labels_are_matched_by_name_and_by_number_only_where_there_are_no_names():
-    names = data.Dataset(torch.zeros(3, 2), torch.tensor([0, 1, 1]), ("b", "a"), "x")
+    names = data.InMemoryDataset(torch.zeros(3, 2), torch.tensor([0, 1, 1]), ("b", "a"), "x")
     assert evaluation.labels_for(names, ("a", "b", "c")).tolist() == [1, 0, 0]
     assert evaluation.labels_for(names, ("c", "d")) is None
     assert evaluation.labels_for(names, ()) is None

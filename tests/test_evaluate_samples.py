@@ -417,7 +417,7 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
     lazy = data.open(str(tmp_path / "images"), memory=0)
     held = real.Real.of_data(lazy, model, "train split")
     whole = data.load(str(tmp_path / "images"))
-    assert not isinstance(lazy, data.Dataset)
+    assert not isinstance(lazy, data.InMemoryDataset)
     assert held.of == 30
     assert len(held.items) == 29
     assert torch.equal(held.items, whole.items)

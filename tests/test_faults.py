@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from rich.console import Console
 
 import ancestral
 from ancestral import data
-from ancestral.cli.fit import fit
-from ancestral.data.reading import SourceLost
+from ancestral.data.io_errors import SourceLost
 from ancestral.errors import InputError
+from ancestral.events import finish
 from ancestral.training import Checkpoints, RunFolder, Trainer
-from ancestral.training.divergence import RETURNS, SETTLED, SKIPS, Guard
+from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, Guard
+from ancestral.workflows.train import fit
 from conftest import stripes, tiny_config
 from test_training import assert_same_state
 
@@ -38,7 +38,7 @@ def test_a_nan_in_the_data_is_skipped_and_named():
     points = torch.rand(20, 2) * 2 - 1
     points[7] = float("nan")
     config = tiny_config(steps=10, batch_size=4)
-    trainer = Trainer(config, data.Dataset(points, None, (), "points"), "cpu")
+    trainer = Trainer(config, data.InMemoryDataset(points, None, (), "points"), "cpu")
     before, notes, weights = None, [], []
     for progress in trainer.run():
         notes += progress.notes
@@ -70,7 +70,7 @@ def poison(trainer, steps):
 
     def poisoned(denoiser, x0, *, step, **arguments):
         t, values = losses(denoiser, x0, step=step, **arguments)
-        return t, values * float("nan") if step in steps and trainer.guard.slower == 1 else values
+        return t, values * float("nan") if step in steps and trainer.guard.lr_factor == 1 else values
 
     return poisoned
 
@@ -85,7 +85,7 @@ def test_several_bad_steps_in_a_row_go_back_to_the_last_good_state(tmp_path, mon
     assert back.step == 4
     assert f"{SKIPS} bad steps in a row: back to step 4, with 0.5 times the learning rate" in back.notes[-1]
     assert seen[-1].step == 14
-    assert trainer.guard.slower == 0.5
+    assert trainer.guard.lr_factor == 0.5
     again = [progress for progress in seen[seen.index(back) + 1 :] if progress.step == 6]
     plain = Trainer(config, stripes(), "cpu")
     assert again[0].lr == pytest.approx(0.5 * plain._learning_rate(5))
@@ -125,7 +125,7 @@ def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
     monkeypatch.setattr(type(trainer.denoiser), "losses", poisoned)
     with pytest.raises(InputError, match="diverges again and again"):
         list(trainer.run(folder))
-    assert trainer.guard.returns == RETURNS
+    assert trainer.guard.rollbacks == ROLLBACKS
     assert Checkpoints(folder.checkpoints).newest()[0].step == 6
 
 
@@ -158,7 +158,7 @@ def test_out_of_memory_halves_the_micro_batch_and_trains_the_same(monkeypatch):
     notes = [note for progress in seen for note in progress.notes]
     assert notes == [f"out of memory: going on with {n} images at once, in the same batches" for n in (4, 2)]
     assert seen[0].notes == tuple(notes)
-    assert small.micro == 2
+    assert small.micro_batch == 2
     for one, other in zip(whole.parameters, small.parameters, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
@@ -177,7 +177,7 @@ def test_memory_for_less_than_one_image_is_an_error_that_says_what_to_do(monkeyp
 def test_micro_batches_are_the_batch(tmp_path):
     """Gradients over 8 images at once, or over 3, 3 and 2: the same but for rounding; dropout too."""
     config = tiny_config(steps=6, batch_size=8, precision="fp32")
-    parts = dataclasses.replace(config, engine=dataclasses.replace(config.engine, micro_batch=3))
+    parts = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, micro_batch=3))
     one, other = (Trainer(c, stripes(), "cpu") for c in (config, parts))
     losses = [[progress.loss for progress in trainer.run()] for trainer in (one, other)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
@@ -312,7 +312,7 @@ def test_a_signal_is_heard_while_data_is_waited_for(tmp_path, monkeypatch):
 
     trainer.batches = interrupted(trainer.batches, away)
     began = time.monotonic()
-    assert not fit(trainer, folder, Console(quiet=True))
+    assert not finish(fit(trainer, folder))
     assert time.monotonic() - began < 50
     assert Checkpoints(folder.checkpoints).newest()[0].step == 5
 
@@ -342,7 +342,7 @@ def test_blocks_are_compiled_where_it_is_asked_for():
     """By region: each block on its own, and nothing else; compiling itself is left to the first step."""
     config = tiny_config()
     plain = Trainer(config, stripes(), "cpu")
-    asked = dataclasses.replace(config, engine=dataclasses.replace(config.engine, compile=True))
+    asked = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, compile=True))
     compiled = Trainer(asked, stripes(), "cpu")
     names = [{n for n, m in t.net.named_modules() if m._compiled_call_impl is not None} for t in (plain, compiled)]
     assert names[0] == set()

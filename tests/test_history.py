@@ -15,14 +15,13 @@ from PIL import Image
 
 from ancestral import cli, data, oracle, samplers, schedules
 from ancestral import config as configs
-from ancestral.cli import fit
 from ancestral.config import METHODS, PAPERS, preset
 from ancestral.evaluation.step_sweep import StepSweep, data_floor, even_prior, sliced_wasserstein
 from ancestral.render.history_figure import one_scale
 from ancestral.results.history_result import HistoryPoint, HistoryResult
 from ancestral.samplers import Step
 from ancestral.training import Checkpoints, Trainer
-from ancestral.workflows import history
+from ancestral.workflows import history, train
 from conftest import stripes
 
 TWO = ("--methods", "ddpm", "ddim")
@@ -33,7 +32,7 @@ QUICK = ("--steps", 3)
 def _few(monkeypatch):
     """Clouds of 60 points and quick previews: what is tested is the same, and a pass takes no time."""
     monkeypatch.setattr(history, "SAMPLES", 60)
-    monkeypatch.setattr(fit, "LAST_STEPS", 2)
+    monkeypatch.setattr(train, "LAST_PREVIEW_STEPS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def whole(tmp_path_factory):
     out = tmp_path_factory.mktemp("history") / "all"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "SAMPLES", 60)
-        patch.setattr(fit, "LAST_STEPS", 2)
+        patch.setattr(train, "LAST_PREVIEW_STEPS", 2)
         with pytest.raises(SystemExit) as stop:
             cli.main(["history", "--out", str(out), *map(str, QUICK)])
     assert stop.value.code == 0
@@ -109,7 +108,7 @@ def test_passes_are_counted(monkeypatch, sampler, passes):
     predict = denoiser.predict
     monkeypatch.setattr(denoiser, "predict", lambda x_t, t: asked.append(t) or predict(x_t, t))
     sampler.sample(denoiser, torch.randn(3, 2))
-    assert len(asked) == sampler.passes(denoiser.schedule) == passes
+    assert len(asked) == sampler.nfe(denoiser.schedule) == passes
 
 
 def test_the_distance_is_that_of_the_shadows():

@@ -127,10 +127,8 @@ def test_a_sampler_of_ones_own(model):
 
 def test_a_model_without_classes_refuses_labels(tmp_path):
     config = tiny_config()
-    build(config, DataSpec((1, 8, 8), ancestral.data.IMAGES)).eval()
-    plain = ancestral.Model(
-        build(config, DataSpec((1, 8, 8), ancestral.data.IMAGES)), config, DataSpec((1, 8, 8), ancestral.data.IMAGES), 0
-    )
+    spec = DataSpec((1, 8, 8), ancestral.data.IMAGES)
+    plain = ancestral.Model(build(config, spec), spec, config)
     assert plain.labels(range(3), None) is None
     with pytest.raises(InputError, match="without classes"):
         plain.sample(1, label=0)

@@ -9,7 +9,7 @@ from torch import nn
 from ancestral import nets
 from ancestral.errors import InputError
 from ancestral.nets.embedding import timestep_embedding
-from ancestral.nets.layers import Downsample, SelfAttention, Stage, Upsample, norm
+from ancestral.nets.unet import Downsample, SelfAttention, Stage, Upsample, norm
 
 
 def count(net):

@@ -12,8 +12,8 @@ from ancestral import nets
 from ancestral.device import layout
 from ancestral.errors import InputError
 from ancestral.interop import unet2d
-from ancestral.nets.layers import Downsample, Stage, Upsample
 from ancestral.nets.space import crop, fold, pad, unfold
+from ancestral.nets.unet import Downsample, Stage, Upsample
 from conftest import untrained
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -1,25 +1,25 @@
-"""The group norm with swish: PyTorch's own two functions are the truth, forwards and backwards."""
+"""The group norm with silu: PyTorch's own two functions are the truth, forwards and backwards."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ancestral.nets import norm
-from ancestral.nets.layers import ATTEND_WHOLE, attend
-from ancestral.nets.norm import GroupNorm
+from ancestral.nets.kernels import group_norm
+from ancestral.nets.kernels.attention import EXPLICIT, attend
+from ancestral.nets.kernels.group_norm import GroupNorm
 
 SHAPES = {"signal": (3, 24, 17), "image": (2, 24, 5, 6), "volume": (2, 24, 3, 4, 5), "one pixel": (3, 24, 1, 1)}
 
 
-def pair(groups: int, width: int, swish: bool, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, nn.Module]:
+def pair(groups: int, width: int, silu: bool, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, nn.Module]:
     """Ours, and PyTorch's with the same weights, which are not 1 and 0."""
-    ours, theirs = GroupNorm(groups, width, swish).to(dtype), nn.GroupNorm(groups, width, eps=1e-6).to(dtype)
+    ours, theirs = GroupNorm(groups, width, silu).to(dtype), nn.GroupNorm(groups, width, eps=1e-6).to(dtype)
     generator = torch.Generator().manual_seed(1)
     for parameter in ours.parameters():
         parameter.data = torch.randn(width, generator=generator, dtype=torch.float64).to(dtype)
     theirs.load_state_dict(ours.state_dict())
-    return ours, nn.Sequential(theirs, nn.SiLU()) if swish else theirs
+    return ours, nn.Sequential(theirs, nn.SiLU()) if silu else theirs
 
 
 def results(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -30,12 +30,12 @@ def results(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     return [out, *torch.autograd.grad((out * weights).sum(), [x, *net.parameters()])]
 
 
-@pytest.mark.parametrize("swish", [True, False])
+@pytest.mark.parametrize("silu", [True, False])
 @pytest.mark.parametrize("groups", [1, 6, 24])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_it_is_group_norm_and_swish(shape: tuple[int, ...], groups: int, swish: bool) -> None:
+def test_it_is_group_norm_and_silu(shape: tuple[int, ...], groups: int, silu: bool) -> None:
     x = 3 + 2 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    ours, theirs = pair(groups, 24, swish)
+    ours, theirs = pair(groups, 24, silu)
     for mine, other in zip(results(ours, x), results(theirs, x), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 
@@ -43,22 +43,22 @@ def test_it_is_group_norm_and_swish(shape: tuple[int, ...], groups: int, swish: 
 @pytest.mark.parametrize("few", [1, 24 * 30 * 2])
 def test_parts_of_a_batch_make_the_whole(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = 3 + 2 * torch.randn(5, 24, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    ours, theirs = pair(6, 24, swish=True)
-    monkeypatch.setattr(norm, "FEW", few)
+    ours, theirs = pair(6, 24, silu=True)
+    monkeypatch.setattr(group_norm, "CHUNK", few)
     for mine, other in zip(results(ours, x), results(theirs, x), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
     x = torch.randn(2, 8, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
-    ours, _ = pair(2, 8, swish=True)
+    ours, _ = pair(2, 8, silu=True)
     assert torch.autograd.gradcheck(ours, [x])
 
 
 @pytest.mark.parametrize("mean", [0, 5, 30])
 def test_in_float32_it_is_as_near_to_the_truth_as_pytorchs_own(mean: float) -> None:
     x = mean + torch.randn(4, 32, 16, 16, generator=torch.Generator().manual_seed(0))
-    ours, theirs = pair(8, 32, swish=True)
+    ours, theirs = pair(8, 32, silu=True)
     truth = results(ours, x.double())
     x = x.contiguous(memory_format=torch.channels_last)
     for mine, other, exact in zip(results(ours.float(), x), results(theirs.float(), x), truth, strict=True):
@@ -68,14 +68,14 @@ def test_in_float32_it_is_as_near_to_the_truth_as_pytorchs_own(mean: float) -> N
 
 def test_bfloat16_is_rounded_once() -> None:
     x = torch.randn(4, 32, 16, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
-    ours, _ = pair(8, 32, swish=True, dtype=torch.float32)
+    ours, _ = pair(8, 32, silu=True, dtype=torch.float32)
     exact = ours(x.float())
     assert torch.equal(ours(x), exact.bfloat16())
 
 
 def test_layout_and_dtype_stay() -> None:
     x = torch.randn(2, 8, 4, 4).contiguous(memory_format=torch.channels_last).bfloat16()
-    out = GroupNorm(2, 8)(x)
+    out = GroupNorm(2, 8, silu=True)(x)
     assert out.dtype == torch.bfloat16
     assert out.is_contiguous(memory_format=torch.channels_last)
 
@@ -84,11 +84,11 @@ def test_it_keeps_its_input_and_nothing_else_of_that_size() -> None:
     x = torch.randn(2, 8, 32, 32, requires_grad=True)
     kept: list[torch.Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        GroupNorm(2, 8)(x)
+        GroupNorm(2, 8, silu=True)(x)
     assert [t.data_ptr() for t in kept if t.numel() >= x.numel()] == [x.data_ptr()]
 
 
-@pytest.mark.parametrize("positions", [49, ATTEND_WHOLE, ATTEND_WHOLE + 1])
+@pytest.mark.parametrize("positions", [49, EXPLICIT, EXPLICIT + 1])
 def test_attention_in_bfloat16_is_softmax_attention(positions: int) -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 1, positions, 16, generator=generator) for _ in range(3))

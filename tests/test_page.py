@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from ancestral import storage
-from ancestral.cli import fit
-from ancestral.cli.page import Page
 from ancestral.config import presets
-from ancestral.data import Dataset
+from ancestral.data import InMemoryDataset
 from ancestral.render import DataFacts, RunFacts, write_report
 from ancestral.render.html_report import GRIDS, read_log
 from ancestral.render.svg_plots import HEIGHT, TOP, WIDTH, svg_plot
 from ancestral.training import RunFolder, Trainer
+from ancestral.workflows import train
+from ancestral.workflows.run_report import RunReport
 from conftest import stripes, tiny_config
 from test_training import progress
 
@@ -230,8 +230,8 @@ def test_the_curves_are_whole_svg(tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(fit, "PREVIEW_STEPS", 2)
-    monkeypatch.setattr(fit, "LAST_STEPS", 3)
+    monkeypatch.setattr(train, "PREVIEW_STEPS", 2)
+    monkeypatch.setattr(train, "LAST_PREVIEW_STEPS", 3)
 
 
 TINY = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--trackers", "none"]
@@ -316,7 +316,7 @@ def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, m
 
 def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
     folder = begun(tmp_path / "run")
-    page = Page(Trainer(tiny_config(), stripes(), "cpu"), folder)
+    page = RunReport(Trainer(tiny_config(), stripes(), "cpu"), folder)
     page.seconds = 10.0
     assert page.write() is None
     assert not folder.report.exists()
@@ -326,8 +326,8 @@ def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
 
 def test_what_the_doctor_finds_is_told(tmp_path):
     data = stripes(40, channels=3)
-    few = Dataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
-    page = Page(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))
+    few = InMemoryDataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
+    page = RunReport(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))
     assert page.write() is None
     read_page = read(page.folder.report)
     assert "<b>one</b> 21" in read_page.text

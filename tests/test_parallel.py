@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ancestral.training import Checkpoints, RunFolder, Trainer
-from ancestral.training.preview import draw
+from ancestral.training.preview import sample_preview
 from conftest import stripes, tiny_config, together
 
 STEPS = 50
@@ -54,7 +54,7 @@ def alone(tmp_path_factory):
     folder.begin(config())
     trainer = Trainer(config(), stripes(), "cpu")
     list(trainer.run(folder))
-    return folder.path, draw(trainer, 5, 4).items
+    return folder.path, sample_preview(trainer, 5, 4).samples
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["ddp", "fsdp"])
@@ -124,21 +124,21 @@ def work(path, shard, steps, times):
     """What each process does."""
     folder, asked = RunFolder(path), config(shard, times)
     trainer = Trainer(asked, stripes(), "cpu")
-    assert trainer.engine.world == 2
+    assert trainer.distributed.world == 2
     if folder.holds_run():
         trainer.load(folder)
-    trainer.engine.wait()
-    if trainer.engine.main and not folder.holds_run():
+    trainer.distributed.wait()
+    if trainer.distributed.main and not folder.holds_run():
         folder.begin(asked)
-    trainer.engine.wait()
+    trainer.distributed.wait()
     for progress in trainer.run(folder):
         if progress.step == steps:
             break
     trainer.save(folder)
-    drawn = draw(trainer, 5, 4).items
-    if trainer.engine.main:
+    drawn = sample_preview(trainer, 5, 4).samples
+    if trainer.distributed.main:
         (path / "drawn").write_bytes(drawn.numpy().tobytes())
-    trainer.engine.wait()
+    trainer.distributed.wait()
     trainer.close()
 
 

@@ -88,7 +88,6 @@ def test_a_seed_still_stands_for_the_same_numbers():
         -4155264944144137748,
         -7790461052734430829,
     ]
-    assert randomness.keys(7, Stream.BLOCK, 2, [0, 5], draw=0).tolist() == [-825339651932250373, -8821538749882921181]
 
 
 def test_normals_are_normal():

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ancestral import render
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.render.pictures import enlarge, hstack, tile, vstack
 from ancestral.samplers import Step
@@ -50,7 +50,7 @@ def test_points_are_drawn_where_they_are():
 
 @pytest.mark.parametrize(("count", "of"), [(5, 3), (3, 3), (4, 100), (12, 51), (1, 9)])
 def test_evenly_keeps_the_ends(count, of):
-    chosen = evenly(count, of)
+    chosen = evenly_spaced(count, of)
     assert len(chosen) == min(count, of)
     assert len(set(chosen)) == len(chosen)
     assert chosen[0] == 0

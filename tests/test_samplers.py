@@ -75,7 +75,7 @@ def test_logsnr_and_karras_spacing_are_even_in_their_own_measure(schedule):
     assert DDIM(1000, spacing="logsnr").times(schedule) == list(range(1000, -1, -1))
 
 
-def test_karras_spacing_of_karras_levels_is_every_so_many():
+def test_karras_spacing_of_karras_levels_is_every_nth():
     schedule = schedules.karras(1 + 17 * 50, 0.002, 80.0)
     assert Heun(18).times(schedule) == [*range(851, 0, -50), 0]
     levels = schedule.noise[torch.tensor(Heun(18).times(schedule)[:-1])]
@@ -614,15 +614,71 @@ def test_a_learned_variance_is_drawn_with():
             torch.testing.assert_close(learned, run(DDPM(variance, 50, clip), Blended(variance_fraction), x_T))
 
 
-def test_passes_are_those_of_a_samplers_own_times():
+def test_nfe_is_that_of_a_samplers_own_times():
     class Two(DDIM):
         def times(self, schedule):
             return [schedule.steps, schedule.steps // 2, 0]
 
-    assert Two(steps=50).passes(schedules.linear()) == 2
+    assert Two(steps=50).nfe(schedules.linear()) == 2
+
+
+def test_the_default_number_of_steps_is_at_most_max_steps():
+    assert samplers.from_name("heun", max_steps=10) == samplers.from_name("heun:steps=10")
+    assert samplers.from_name("heun", max_steps=100) == samplers.from_name("heun")
+    assert samplers.from_name("ddpm", max_steps=10).steps is None  # all there are
+    assert samplers.from_name("heun:steps=50", max_steps=10).steps == 50  # refused when its times are computed
+    assert samplers.from_name("heun", max_steps=10, steps=50).steps == 50
 
 
 def test_options_that_are_no_numbers_are_refused():
     with pytest.raises(InputError, match="steps of the sampler heun cannot be"):
         samplers.from_name("heun", steps=np.array([5, 6]))
     assert samplers.from_name("heun", steps=np.int64(5)).steps == 5
+
+
+# -- the loop over batches --------------------------------------------------------------------------------------------
+
+
+def recorded(indices, batch_size, **options):
+    """Samples of these indices, the steps that were yielded, and the recording."""
+    denoiser, sampler = oracle.Gaussian(LINEAR, 0.2, 0.5), DDPM(steps=6)
+
+    def trajectory(batch):
+        return sampler.trajectory(denoiser, prior(LINEAR, (3,), 7, batch), seed=7, indices=batch)
+
+    loop, yielded = samplers.record(trajectory, indices, batch_size, **options), []
+    while True:
+        try:
+            yielded.append(next(loop))
+        except StopIteration as end:
+            return yielded, end.value
+
+
+def test_samples_and_kept_states_do_not_depend_on_the_batch_size():
+    yielded, whole = recorded(range(5), 5, keep=(0, 3, 6))
+    _, parts = recorded(range(5), 2, keep=(0, 3, 6))
+    assert [(list(batch), step.index) for batch, step in yielded] == [([0, 1, 2, 3, 4], index) for index in range(7)]
+    assert [(step.index, step.t) for step in whole.states] == [(0, 1000), (3, 500), (6, 0)]
+    assert torch.equal(whole.samples, parts.samples)
+    assert torch.equal(whole.states[-1].x, whole.samples)
+    for one, other in zip(whole.states, parts.states, strict=True):
+        assert (one.index, one.t) == (other.index, other.t)
+        assert torch.equal(one.x, other.x)
+        assert torch.equal(one.x0, other.x0)
+    for kept, (_, step) in zip(whole.states, yielded[::3], strict=True):
+        assert torch.equal(kept.x, step.x)
+
+
+def test_a_recording_keeps_the_states_of_the_first_images_alone():
+    _, whole = recorded([4, 9, 2, 0, 1], 2, keep=(3,))
+    _, few = recorded([4, 9, 2, 0, 1], 2, keep=(3, 99), followed=3)
+    assert torch.equal(few.samples, whole.samples)
+    assert len(few.states) == 1  # there is no state 99
+    assert torch.equal(few.states[0].x, whole.states[0].x[:3])
+    assert recorded([4, 9], 2, keep=(3,), followed=0)[1].states == []
+    assert recorded([4, 9], 2)[1].states == []
+
+
+def test_a_recording_holds_what_its_caller_converts_to():
+    _, made = recorded(range(3), 2, convert=lambda x: (x * 100).to(torch.int16), keep=(1,))
+    assert made.samples.dtype == made.states[0].x.dtype == made.states[0].x0.dtype == torch.int16

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ancestral.cli.panel import clock, draw, panel
 from ancestral.errors import InputError
+from ancestral.render.training_panel import TrainingPanel, clock, draw
 from ancestral.training import Progress
-from ancestral.training.trackers import chosen
+from ancestral.training.trackers import check_trackers
 
 TRAIN = ("train", "points", "--batch-size", "8", "--width", "16", "--log-every", "2", "--save-every", "4")
 
@@ -54,27 +54,28 @@ def test_no_tracker_is_an_answer(tmp_path, run):
 
 
 def test_trackers_that_cannot_be_are_refused():
-    assert chosen(("none",)) == []
-    assert chosen(("tensorboard", "none")) == ["tensorboard"]
+    assert check_trackers(("none",)) == []
+    assert check_trackers(("tensorboard", "none")) == ["tensorboard"]
     with pytest.raises(InputError, match="did you mean tensorboard"):
-        chosen(("tensorbord",))
+        check_trackers(("tensorbord",))
 
 
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [])
     with pytest.raises(InputError, match="the tracker wandb is not installed: pip install wandb"):
-        chosen(("wandb",))
+        check_trackers(("wandb",))
 
 
 def progress(step=50, **changes):
     values = {"steps": 100, "loss": 0.25, "by_time": (0.5, 0.25, *[math.nan] * 6), "lr": 1e-3, "gradient_norm": 0.5,
-              "images_per_second": 321.0, "seconds": 65.0, "seconds_left": 3725.0, "saved": False}  # fmt: skip
+              "images_per_second": 321.0, "seconds": 65.0, "seconds_left": 3725.0, "saved": False,
+              "T": 1000, "memory": 3 * 2**29}  # fmt: skip
     return Progress(step, **{**values, **changes})
 
 
 def test_the_panel_shows_how_far_how_well_how_fast():
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
-    console.print(draw(progress(), 1000, 3 * 2**29))
+    console.print(draw(progress()))
     text = console.file.getvalue()
     for words in ("50 of 100", "1:05", "1:02:05 left", "loss 0.2500", "1.00e-03", "321 images/s", "1.50 GiB", "0.500"):
         assert words in text, words
@@ -82,9 +83,10 @@ def test_the_panel_shows_how_far_how_well_how_fast():
 
 def test_the_panel_prints_notes_above_itself():
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
-    with panel(console, 1000, lambda: 2**30) as show:
-        show(progress(notes=("a data worker died",)))
-        show(progress(100))
+    panel = TrainingPanel(console)
+    panel.show(progress(notes=("a data worker died",)))
+    panel.show(progress(100))
+    panel.close()
     assert "a data worker died" in console.file.getvalue()
 
 

@@ -7,15 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-import ancestral
 from ancestral import config as configs
-from ancestral import data, storage
+from ancestral import data, nets, storage
 from ancestral.config import Config
-from ancestral.data import stream
+from ancestral.data.loading import order
 from ancestral.errors import InputError
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
-from ancestral.training.inputs import prepare
 from ancestral.training.optimiser import learning_rate
+from ancestral.training.prepare import prepare
 from conftest import stripes, tiny_config
 
 
@@ -29,7 +28,9 @@ def run(config, dataset=None, folder=None, steps=None):
 
 def batch(trainer):
     """What the network is asked about at the next step."""
-    return prepare(next(trainer.batches), trainer.places, trainer.config, trainer.spec, trainer.device)
+    return prepare(
+        next(trainer.batches), trainer.positions, trainer.config, trainer.spec, trainer.takes, trainer.device
+    )
 
 
 def assert_same_state(one, other):
@@ -85,12 +86,12 @@ def test_learning_rate_may_fall_along_a_cosine():
 
 def test_cifar10_preset_is_the_papers():
     c = configs.cifar10()
-    assert c.net == configs.NetConfig(width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1, patch=1)
+    assert c.net == configs.UNetConfig(width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1, patch=1)
     assert c.process == configs.ProcessConfig(schedule="linear", timesteps=1000, target="eps")
     assert (c.train.steps, c.train.batch_size, c.train.lr, c.train.warmup) == (800_000, 128, 2e-4, 5000)
     assert (c.train.clip_norm, c.train.ema, c.train.decay, c.data.flip) == (1.0, 0.9999, "none", True)
     with torch.device("meta"):
-        net = ancestral.model.build_net(c, (3, 32, 32), 0)
+        net = nets.build(shape=(3, 32, 32), **dataclasses.asdict(c.net))
     assert sum(p.numel() for p in net.parameters()) == 35_746_307
 
 
@@ -149,18 +150,18 @@ def test_gradients_are_clipped():
 @pytest.mark.parametrize(("count", "batch_size"), [(10, 3), (7, 7), (5, 12), (1, 4), (64, 16)])
 def test_every_item_is_seen_once_an_epoch_with_nothing_left_over(count, batch_size):
     steps = 3 * count + 6
-    order = torch.cat([stream.batch(count, batch_size, 0, step) for step in range(steps)])
+    order = torch.cat([order.batch_indices(count, batch_size, 0, step) for step in range(steps)])
     epochs = order[: len(order) // count * count].reshape(-1, count)
     assert all(sorted(epoch.tolist()) == list(range(count)) for epoch in epochs)
     if count >= 10:
         assert len({tuple(epoch.tolist()) for epoch in epochs}) == len(epochs)
-    assert torch.equal(stream.batch(count, batch_size, 0, 5), order[5 * batch_size : 6 * batch_size])
+    assert torch.equal(order.batch_indices(count, batch_size, 0, 5), order[5 * batch_size : 6 * batch_size])
 
 
 def test_flips_happen_to_half_of_the_images_and_only_when_asked():
     images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
     images[..., 0] = 255  # a bright left edge
-    dataset = data.Dataset(images, None, (), "edges")
+    dataset = data.InMemoryDataset(images, None, (), "edges")
     config = tiny_config(batch_size=400)
     plain, _ = batch(Trainer(config, dataset, "cpu"))
     assert (plain[..., 0] == 1).all()
@@ -259,7 +260,7 @@ def test_the_log_forgets_what_will_be_written_again(tmp_path):
 
 
 def progress(step, loss):
-    return Progress(step, 1000, loss, (loss,) * 8, 1e-3, 1.0, 99.0, 1.0, 1.0, False)
+    return Progress(step, 1000, loss, (loss,) * 8, 1e-3, 1.0, 99.0, 1.0, 1.0, False, 1000, 2**30)
 
 
 # -- precision, data, config ------------------------------------------------------------------------------------------
@@ -291,7 +292,7 @@ def test_images_too_small_for_the_network_are_refused():
     with pytest.raises(InputError, match="too small"):
         Trainer(
             dataclasses.replace(tiny_config(), net=configs.digits().net),
-            data.Dataset(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), None, (), "dots"),
+            data.InMemoryDataset(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), None, (), "dots"),
             "cpu",
         )
 

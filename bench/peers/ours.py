@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ancestral import config
-from ancestral.data import Dataset
+from ancestral.data import InMemoryDataset
 from ancestral.training import Trainer
 from peers.contest import Task, changed
 
@@ -22,7 +22,7 @@ class Ours:
         tree = changed(config.preset(task.data), change)
         tree = dataclasses.replace(tree, train=dataclasses.replace(tree.train, steps=task.steps, seed=task.seed))
         classes = tuple(map(str, range(10)))
-        self.trainer = Trainer(tree, Dataset(task.images, task.labels, classes, task.data), "cpu")
+        self.trainer = Trainer(tree, InMemoryDataset(task.images, task.labels, classes, task.data), "cpu")
         self.settings: dict[str, Any] = {
             "preset": task.data,
             **{name: dataclasses.asdict(getattr(tree, name)) for name in ("net", "process", "train", "sample")},

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral import config
-from ancestral.data import Dataset
+from ancestral.data import InMemoryDataset
 from ancestral.training import Trainer
 
 
@@ -65,7 +65,7 @@ class Ours:
             engine=dataclasses.replace(base.engine, compile=setting.compile),
         )
         self.setting = setting
-        dataset = Dataset(setting.images, None, (), "noise")
+        dataset = InMemoryDataset(setting.images, None, (), "noise")
         self.trainer = Trainer(tree, dataset, str(setting.device))
         self.net = self.trainer.net
         self.x = torch.randn(setting.batch, 3, setting.side, setting.side, device=setting.device)

@@ -8,21 +8,23 @@ Names are imported when they are first used, so that `import ancestral` costs no
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-_WHERE = {
+_NAMES = {
     "Diffusion": "ancestral.diffusion",
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
+    "train": "ancestral.api",
 }
-_ROOMS = (
+_MODULES = (
     "bound",
     "config",
     "data",
     "guidance",
     "interop",
     "nets",
+    "objectives",
     "oracle",
     "probability_flow",
     "randomness",
@@ -30,10 +32,9 @@ _ROOMS = (
     "samplers",
     "schedules",
     "targets",
-    "weighting",
 )
 
-__all__ = ["Diffusion", "Model", "Prediction", "load", *_ROOMS]
+__all__ = ["Diffusion", "Model", "Prediction", "load", "train", *_MODULES]
 
 if TYPE_CHECKING:
     from ancestral import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         guidance,
         interop,
         nets,
+        objectives,
         oracle,
         probability_flow,
         randomness,
@@ -50,18 +52,18 @@ if TYPE_CHECKING:
         samplers,
         schedules,
         targets,
-        weighting,
     )
+    from ancestral.api import train
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load
     from ancestral.targets import Prediction
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _MODULES:
         return importlib.import_module(f"ancestral.{name}")
-    if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
     raise AttributeError(f"module 'ancestral' has no attribute {name!r}")
 
 

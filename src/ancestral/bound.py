@@ -1,6 +1,6 @@
-"""The variational bound in bits per dimension: L_T + Σ_{t>1} L_{t−1} + L_0 (Ho, Jain and Abbeel 2020, eq. 5).
+"""The variational bound (ELBO) in bits per dimension: L_T + Σ_{t>1} L_{t−1} + L_0 (Ho, Jain and Abbeel 2020, eq. 5).
 
-What a lossless coder would spend on an image, split over time: sending x_T, each step back, and last the exact pixels.
+It is the rate of a lossless coder, split over time: that of x_T, of each reverse step, and of the exact pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,15 +13,15 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
-from ancestral.gaussian import Gaussian
+from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
-from ancestral.reverse import Decoder, Variance, bits, cost
+from ancestral.reverse import Decoder, Variance, bits, step_bits
 from ancestral.schedules import Schedule, Time
 from ancestral.targets import Denoiser, Prediction
 
 
 class Bound(NamedTuple):
-    """The terms of each image in bits/dim: L_T, L_0 and total of shape (N,), L_t of shape (N, T − 1) for t = 2..T."""
+    """The terms for each image in bits/dim: L_T, L_0 and total (N,), L_t (N, T − 1) for t = 2..T."""
 
     L_T: Tensor
     L_t: Tensor
@@ -30,7 +30,7 @@ class Bound(NamedTuple):
 
 
 class Term(NamedTuple):
-    """One term, of each image: at t = 1 L_0, else L_{t−1}, in bits/dim, and the mean square of x_0 − x̂_0; each (N,)."""
+    """The term of time t for each image (N,): L_{t−1}, or L_0 at t = 1, in bits/dim, and the mean of (x_0 − x̂_0)²."""
 
     t: Time
     bits: Tensor
@@ -38,16 +38,23 @@ class Term(NamedTuple):
 
 
 def prior_bits(schedule: Schedule, x0: Tensor) -> Tensor:
-    """L_T of each image x0 (N, *) in bits/dim: what is left of it in x_T."""
+    """L_T of each image x0 (N, *) in bits/dim, (N,)."""
     end = schedule.marginal(x0, schedule.steps)
-    prior = Gaussian(torch.zeros_like(x0), schedule.prior_std**2)
+    prior = DiagonalGaussian(torch.zeros_like(x0), schedule.prior_std**2)
     return bits(end.kl(prior))  # (5)  L_T = KL(q(x_T|x_0) ‖ p(x_T))
 
 
 @dataclass(frozen=True)
 class ELBO:
-    """How the bound is taken. `clip` keeps x̂_0 in [−1, 1], as the paper's evaluation does; see `reverse.cost` for
-    `variance`, `decoder` and `level`. The draws of x_t follow from (seed, t, index); `noise(shape)` replaces them.
+    """Settings of the bound, and its terms.
+
+    Attributes:
+        seed: The seed of the noise in x_t, which is a function of (seed, t, index).
+        variance: The variance of the reverse steps; see `reverse.transition`.
+        clip: Whether x̂_0 is clipped to [−1, 1], as in the paper's evaluation.
+        decoder: How L_0 is computed; see `reverse.step_bits`.
+        noise: `noise(shape)` replaces the seeded noise.
+        level: The width of a bin; see `reverse.step_bits`.
     """
 
     seed: int = 0
@@ -61,7 +68,16 @@ class ELBO:
     def term(
         self, denoiser: Denoiser, x0: Tensor, t: Time, draw: int, indices: Sequence[int], **condition: Tensor
     ) -> Term:
-        """The term of images x0 (N, *) in [−1, 1] at time t, with the noise number `draw` of each: one pass."""
+        """Compute the term of time t by one evaluation of the denoiser.
+
+        Args:
+            denoiser: What estimates x_0.
+            x0: Images in [−1, 1], (N, *).
+            t: One time, or times (N,).
+            draw: The number of the noise within the seed.
+            indices: The images' indices within the seed.
+            condition: What the denoiser is conditioned on.
+        """
         schedule = denoiser.schedule
         seeded = self.noise or (
             lambda shape: randomness.normal(shape[1:], self.seed, Stream.BOUND, draw, indices, x0.device)
@@ -69,45 +85,42 @@ class ELBO:
         x_t = schedule.add_noise(x0, t, seeded(x0.shape).to(x0))
         p = denoiser.predict(x_t, t, **condition)
         if self.clip:
-            p = Prediction(p.x0.clamp(-1, 1), p.eps, p.variance_fraction)  # the bound asks for x̂_0 alone
-        bits = cost(schedule, p, x0, x_t, t, self.variance, self.decoder, self.level)
+            p = Prediction(p.x0.clamp(-1, 1), p.eps, p.variance_fraction)  # the bound depends on x̂_0 alone
+        bits = step_bits(schedule, p, x0, x_t, t, self.variance, self.decoder, self.level)
         return Term(t, bits, ((x0 - p.x0) ** 2).flatten(1).mean(1))
 
     def terms(
         self, denoiser: Denoiser, x0: Tensor, indices: Sequence[int] | None = None, **condition: Tensor
     ) -> Iterator[Term]:
-        """Every term of images x0 (N, *), from t = T down to 1: T passes. `indices` are their numbers, 0..N−1 unless
-        given.
-        """
-        places = range(len(x0)) if indices is None else indices
-        return (self.term(denoiser, x0, t, t, places, **condition) for t in range(denoiser.schedule.steps, 0, -1))
+        """Compute every term of images x0 (N, *), from t = T to 1, by T evaluations of the denoiser."""
+        indices = range(len(x0)) if indices is None else indices
+        return (self.term(denoiser, x0, t, t, indices, **condition) for t in range(denoiser.schedule.steps, 0, -1))
 
     def estimates(
         self, denoiser: Denoiser, x0: Tensor, passes: int, indices: Sequence[int] | None = None, **condition: Tensor
     ) -> Iterator[Term]:
-        """`passes` terms that stand for all: each image is asked at one time out of each of `time_strata`.
+        """Estimate the sum of the terms from `passes` evaluations, each at a random time of one of `time_strata`.
 
-        The bits of each are already counted as often as its run is long, so their sum is unbiased for L_0 + Σ L_t. The
-        images draw their times apart, so the spread of the sums over images shows the error of their mean.
+        The bits of each term are multiplied by the number of times in its stratum, so their sum is unbiased for L_0 + Σ
+        L_t. Each image draws its own times, so the spread of the sums over images shows the error of their mean.
         """
-        places = range(len(x0)) if indices is None else indices
-        for number, run in enumerate(reversed(time_strata(denoiser.schedule.steps, passes))):
-            t = randomness.integers(run[0], run[-1], self.seed, Stream.BOUND_TIME, number, places)
-            _, bits, error = self.term(denoiser, x0, t, number, places, **condition)
-            yield Term(t, len(run) * bits, error)
+        indices = range(len(x0)) if indices is None else indices
+        for number, stratum in enumerate(reversed(time_strata(denoiser.schedule.steps, passes))):
+            t = randomness.integers(stratum[0], stratum[-1], self.seed, Stream.BOUND_TIME, number, indices)
+            _, bits, error = self.term(denoiser, x0, t, number, indices, **condition)
+            yield Term(t, len(stratum) * bits, error)
 
 
 def time_strata(steps: int, passes: int) -> list[range]:
-    """The times 1..T in `passes` runs, each time on its own where there are as many passes.
+    """Split the times 1..T into `passes` strata, at least 2 and at most T.
 
-    {1} and {T} stand out (L_0 is no L_t, and a capped schedule throws away a lot in its last step), so each is a run
-    of its own, T where there are three passes or more; between them runs grow longer as the terms get smaller. Never
-    less than two.
+    {1} is a stratum of its own, since L_0 is no L_t, and of three or more strata {T} is one too, since a capped
+    schedule loses much signal in its last step. Between them the strata grow with t, as the terms become smaller.
     """
     count = min(max(passes, 2), steps)
     end = steps if count > 2 else steps + 1
     edges = [1, 2]
-    for left in range(count - 2 if count > 2 else count - 1, 0, -1):  # runs that share what is left of log t
+    for left in range(count - 2 if count > 2 else count - 1, 0, -1):  # strata that share the rest of log t
         ratio = (end / edges[-1]) ** (1 / left)
         edges.append(max(round(edges[-1] * ratio), edges[-1] + 1))
     edges = sorted({*edges, steps + 1})
@@ -125,24 +138,27 @@ def bits_per_dim(
     indices: Sequence[int] | None = None,
     **condition: Tensor,
 ) -> Bound:
-    """The bound on each image, with one draw of x_t at every t: T passes.
+    """Compute the bound on each image, with one x_t at every t: T evaluations of the denoiser.
 
     Args:
         denoiser: What estimates x_0.
-        x0: At least one image in [−1, 1], floats of shape (N, *).
+        x0: At least one image in [−1, 1], floats (N, *).
         seed: See `ELBO`, as for variance, clip, decoder and noise.
         variance: The variance of the reverse steps.
-        clip: Whether x̂_0 is kept in [−1, 1].
-        decoder: How L_0 counts the mass of a bin.
-        noise: `noise(shape)` replaces the seeded draws.
-        indices: The images' numbers within the seed, 0..N−1 unless given.
-        condition: Passed on to the denoiser.
+        clip: Whether x̂_0 is clipped to [−1, 1].
+        decoder: How L_0 is computed.
+        noise: `noise(shape)` replaces the seeded noise.
+        indices: The images' indices within the seed, 0..N−1 by default.
+        condition: What the denoiser is conditioned on.
 
     Returns:
         The terms and their sum, in bits/dim of each image.
 
     Raises:
-        InputError: If the schedule has one step, there are no images, or they are not of floats.
+        InputError: If the schedule has one step, there are no images, or they are not floats.
+
+    References:
+        Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020), eq. 5.
     """
     if not len(x0):
         raise InputError("the bound of no images is not defined: x0 needs at least one")

@@ -13,9 +13,10 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name` ("cpu", "cuda", "cuda:1", "mps"); "auto" is the first GPU, else the CPU.
+    """Choose a device: "cpu", "cuda", "cuda:1", "mps"; "auto" is the first GPU, else the CPU.
 
-    Raises InputError where this machine has no such device.
+    Raises:
+        InputError: If this machine has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -28,10 +29,9 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The dtype that the network computes in; weights, loss and sampling arithmetic stay float32.
+    """Choose the dtype of the network's arithmetic; weights, loss and sampling stay float32.
 
-    "auto" is bfloat16 where the hardware multiplies it natively, float32 elsewhere: emulated, it is slower than
-    float32.
+    "auto" is bfloat16 where the hardware supports it natively, else float32: emulated bfloat16 is slower.
     """
     if precision == "auto":
         return torch.bfloat16 if _native_bf16(device) else torch.float32
@@ -39,8 +39,9 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def layout(axes: int) -> torch.memory_format:
-    """How items of so many axes, (B, C, *sides), and the network that reads them lie in memory: images with the
-    channels innermost, all else plainly (volumes with the channels innermost took 4 % longer to train on a CPU).
+    """Choose the memory format of batches with this number of axes, and of their network.
+
+    Images have the channels innermost; volumes with the channels innermost took 4 % longer to train on a CPU.
     """
     return torch.channels_last if axes == 4 else torch.contiguous_format
 
@@ -54,10 +55,10 @@ def _native_bf16(device: torch.device) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next step instead of handing it back to the system (Linux, CPU).
+    """Make the C library keep freed memory instead of returning it to the system (Linux, CPU).
 
-    Activations of a few MB are otherwise mapped and zeroed anew at every step, which took a fifth of a small network's
-    time. It holds for the whole process, so the command line asks for it and the library does not.
+    Otherwise activations of a few MB are mapped and zeroed again at every step, a fifth of a small network's time. It
+    concerns the whole process, so workflows call it, and the library itself does not.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # musl has no mallopt

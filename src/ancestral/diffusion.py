@@ -1,170 +1,148 @@
-"""Training and asking a network: with a schedule and a target it is a denoiser.
+"""A network, a schedule and a target: together they are a denoiser that can be trained.
 
-Least squares at a random time is L_simple, a reweighted variational bound. Equation numbers are those of Ho, Jain and
-Abbeel, *Denoising diffusion probabilistic models* (2020).
+Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ancestral import randomness, reverse
-from ancestral import weighting as _weighting
+from ancestral import objectives
 from ancestral.errors import InputError
-from ancestral.gaussian import Gaussian
-from ancestral.randomness import Stream
+from ancestral.gaussian import DiagonalGaussian
+from ancestral.objectives import ForwardPass, Objective
 from ancestral.schedules import Schedule, Time, broadcast, check_count
 from ancestral.targets import EPS, Prediction, Target
-from ancestral.weighting import TimesName, Weighting
-
-HYBRID = 0.001
-"""λ of L_hybrid = L_simple + λ L_vlb (Nichol and Dhariwal 2021, eq. 16)."""
 
 
 class Diffusion(nn.Module):
-    """A denoiser made of `net(x, index, **condition) -> Tensor` of the shape of x, where index = t − 1 is int64 (B,).
+    """A denoiser made of a network.
 
-    `times` says how the loss draws t and `weighting` what each t counts; see `weighting`. With `learned_variance` the
-    network answers with twice the channels: the target, and where the variance lies between β̃ (−1) and β (1), trained
-    by the bound. With `clip` the loss is that of x̂_0 clipped to [−1, 1], as samplers use it.
+    The network is called as `net(x, index, **condition)` with x (B, *) and index = t − 1, int64 (B,), and answers with
+    the shape of x. What it is given and what it answers are scaled to order 1; see `Target.scales`.
+
+    Args:
+        net: The network.
+        schedule: The forward process.
+        target: What the network predicts.
+        learned_variance: Whether the network has twice as many output channels: the target, and where the reverse
+            variance lies between β̃ (−1) and β (1).
+
+    Raises:
+        InputError: For a learned variance on a schedule of 1 step.
     """
 
     def __init__(
-        self,
-        net: nn.Module,
-        schedule: Schedule,
-        target: Target = EPS,
-        times: TimesName = "uniform",
-        weighting: Weighting = "simple",
-        learned_variance: bool = False,
-        clip: bool = False,
+        self, net: nn.Module, schedule: Schedule, target: Target = EPS, learned_variance: bool = False
     ) -> None:
         super().__init__()
-        self.net = net
-        self.schedule = schedule
-        self.target = target
-        self.times = _weighting.times(times, schedule)
-        self.weights = _weighting.table(weighting, schedule, target)
-        self.learned_variance, self.clip = learned_variance, clip
+        self.net, self.schedule, self.target, self.learned_variance = net, schedule, target, learned_variance
         if learned_variance and schedule.steps < 2:
             raise InputError("a learned variance needs a schedule of at least 2 steps: it lies between β̃ and β")
 
     def output(self, x_t: Tensor, t: Time, **condition: Tensor) -> Tensor:
-        """The network's raw answer at time t, in the dtype of x_t. Here alone t becomes the index t − 1."""
+        """Evaluate the network at times t in 1..T: its scaled output, in the dtype of x_t (B, *).
+
+        Raises:
+            InputError: If t is not a time in 1..T, or x_t is not of floats.
+        """
         t = self.schedule.time(t)
         if isinstance(t, Tensor):
             check_count(t, x_t)
         if t < 1 if isinstance(t, int) else t.numel() and int(t.min()) < 1:
             raise InputError("a denoiser takes times 1..T; at t = 0 there is no noise to find")
-        x = broadcast(self.target.input_scale(*self.schedule.at(t)), x_t) * x_t
+        scale_in, scale_out = (broadcast(scale, x_t) for scale in self.target.scales(self.schedule, t))
         times = torch.full((len(x_t),), t) if isinstance(t, int) else t.expand(len(x_t))
-        output: Tensor = self.net(x, (times - 1).to(x_t.device, non_blocking=True), **condition)
-        return output.to(x_t.dtype)
+        index = (times - 1).to(x_t.device, non_blocking=True)  # the only place where t becomes the index t − 1
+        output: Tensor = self.net(scale_in * x_t, index, **condition)
+        return scale_out * output.to(x_t.dtype)
 
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
-        """Estimates of x_0 and ε for x_t of shape (B, *) at times t in 1..T."""
-        return self._prediction(x_t, self.output(x_t, t, **condition), t)
+        """Estimate x_0 and ε.
 
-    def _prediction(self, x_t: Tensor, output: Tensor, t: Time) -> Prediction:
-        """What the output says of x_0 and ε, and of the variance where that is learned."""
-        x0, eps = self.target.solve(x_t, self._answer(output, x_t), *self.schedule.at(t))
-        return Prediction(x0, eps, (output.chunk(2, dim=1)[1] + 1) / 2 if self.learned_variance else None)
+        Args:
+            x_t: Noisy samples, floats (B, *).
+            t: Their time in 1..T, or times (B,).
+            condition: What the network is conditioned on, for example `labels`.
 
-    def _answer(self, output: Tensor, x: Tensor) -> Tensor:
-        """The part of the output that answers the target. Raises InputError where it is not of the shape of x."""
-        answer = output.chunk(2, dim=1)[0] if self.learned_variance else output
+        Returns:
+            x̂_0 and ε̂, each (B, *), and the variance fraction where the network learned it.
+
+        Raises:
+            InputError: If t is not a time in 1..T, x_t is not of floats, or the output has the wrong shape.
+        """
+        answer, variance_fraction = self._split(self.output(x_t, t, **condition), x_t)
+        x0, eps = self.target.solve(x_t, answer, *self.schedule.at(t))
+        return Prediction(x0, eps, variance_fraction)
+
+    def _split(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The estimate of the target, and the variance fraction where it is learned."""
+        answer, *variance = output.chunk(2, dim=1) if self.learned_variance else [output]
         if answer.shape != x.shape or (self.learned_variance and output.shape[1] != 2 * x.shape[1]):
             raise InputError(
                 f"the network answers {list(output.shape)} to x of {list(x.shape)}; it should be of one shape, and "
                 "with learned_variance, and only then, have twice the channels"
             )
-        return answer
+        return answer, (variance[0] + 1) / 2 if variance else None
 
     def add_noise(self, x0: Tensor, t: Time, eps: Tensor) -> Tensor:
         """x_t ~ q(x_t | x_0), eq. (4), of shape (B, *)."""
         return self.schedule.add_noise(x0, t, eps)
 
-    def posterior(self, x0: Tensor, x_t: Tensor, t: Time, s: Time | None = None) -> Gaussian:
-        """q(x_s | x_t, x_0), eqs. (6) and (7); s is t − 1 unless given."""
+    def posterior(self, x0: Tensor, x_t: Tensor, t: Time, s: Time | None = None) -> DiagonalGaussian:
+        """q(x_s | x_t, x_0), eqs. (6) and (7); s is t − 1 by default."""
         return self.schedule.posterior(x0, x_t, t, t - 1 if s is None else s)
 
     def mean(self, x_t: Tensor, t: Time, **condition: Tensor) -> Tensor:
-        """μ_θ(x_t, t) as the lecture writes it, of shape (B, *).
+        """μ_θ(x_t, t) as the paper writes it, of shape (B, *).
 
-        `reverse.transition` reaches the same mean through x̂_0, which also allows clipping and a_t = 0; a test holds
-        them equal.
+        `reverse.transition` computes the same mean from x̂_0, which also allows clipping and a_t = 0.
         """
         (a, b), (a_s, _) = self.schedule.at(t), self.schedule.at(t - 1)
         root_alpha, beta_over_noise = a / a_s, self.schedule.forward_variance(t, t - 1) / b
         eps = self.predict(x_t, t, **condition).eps
         return (x_t - broadcast(beta_over_noise, x_t) * eps) / broadcast(root_alpha, x_t)  # (11)
 
-    def errors(self, x0: Tensor, t: Time, eps: Tensor, **condition: Tensor) -> Tensor:
-        """What each image costs at its time t: shape (B,).
-
-        ‖target − output‖² averaged over its elements, times the weight of t; and with a learned variance, λ of the
-        bound, T times the cost of the step from t, in which only the variance learns.
-        """
+    def forward_pass(self, x0: Tensor, t: Time, eps: Tensor, **condition: Tensor) -> ForwardPass:
+        """Evaluate the network on x_t made of clean samples x0 and noise eps, each (B, *), for an objective."""
         x_t = self.add_noise(x0, t, eps)
-        output = self.output(x_t, t, **condition)
-        answer, at = self._answer(output, x_t), self.schedule.at(t)
-        if self.clip:  # what lies beyond costs nothing, so black can be black; the gradient stays the answer's own
-            clipped = self._prediction(x_t, output.detach(), t).clipped(1.0, x_t, *at)
-            answer = answer + (self.target.from_x0_eps(clipped.x0, clipped.eps, *at) - answer).detach()
-        error = self.target.from_x0_eps(x0, eps, *at) - answer
-        errors = (error**2).flatten(1).mean(1)
-        if self.weights is not None:
-            errors = errors * self.weights[self.schedule.time(t)].to(errors)
-        if self.learned_variance:
-            p = self._prediction(x_t, output, t)
-            frozen = Prediction(p.x0.detach(), p.eps.detach(), p.variance_fraction)
-            bound = self.schedule.steps * reverse.cost(self.schedule, frozen, x0, x_t, t, "learned")
-            errors = errors + HYBRID * bound  # L_hybrid (16 of Nichol and Dhariwal)
-        return errors
+        answer, variance_fraction = self._split(self.output(x_t, t, **condition), x_t)
+        return ForwardPass(self, x0, eps, t, x_t, answer, variance_fraction, condition)
+
+    def errors(self, x0: Tensor, t: Time, eps: Tensor, **condition: Tensor) -> Tensor:
+        """Loss of each sample, (B,), at given times t and with given noise eps: L_simple, or L_hybrid with a learned
+        variance.
+        """
+        return self._objective().errors(self.forward_pass(x0, t, eps, **condition))
 
     def losses(
-        self, x0: Tensor, *, step: int, seed: int = 0, indices: Sequence[int] | None = None, **condition: Any
+        self, x0: Tensor, *, step: int, objective: Objective | None = None, **options: Any
     ) -> tuple[Tensor, Tensor]:
-        """The loss of each image, at a random time t and with random noise ε.
+        """Compute the loss of each sample, at a random time t and with random noise ε; see `Objective.losses`.
 
         Args:
-            x0: Clean images in [−1, 1], of shape (B, *).
-            step: Number of the training step. t and ε are functions of (seed, step, index) alone: the same step draws
-                the same numbers again, so a training loop counts it up.
-            seed: Seed of the training run.
-            indices: Positions of the images in the global batch, 0..B−1 unless given.
-            condition: What the network is conditioned on, for example `labels`.
+            x0: Clean samples in [−1, 1], (B, *).
+            step: The training step. t and ε are functions of (seed, step, index): the same step draws the same numbers
+                again, so a training loop counts it up.
+            objective: What to minimise: L_simple by default, or L_hybrid with a learned variance.
+            options: The seed of the run (0), the samples' indices in the global batch (0..B−1), and what the network
+                is conditioned on.
 
         Returns:
-            The times t, int64 of shape (B,) on the CPU, and the losses, of shape (B,), whose mean is the loss.
+            The times t, int64 (B,) on the CPU, and the losses, (B,), whose mean is the loss.
         """
-        places = range(len(x0)) if indices is None else indices
-        t, factors = self.times.draw(seed, step, places)
-        eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, places, x0.device).to(x0.dtype)
-        errors = self.errors(x0, t, eps, **condition)
-        return t, errors if factors is None else errors * factors.to(errors)
+        return (objective or self._objective()).losses(self, x0, step=step, **options)
 
-    def loss(
-        self, x0: Tensor, *, step: int, seed: int = 0, indices: Sequence[int] | None = None, **condition: Any
-    ) -> Tensor:
-        """L_simple over clean images, the mean of `losses`.
-
-        Args:
-            x0: Clean images in [−1, 1], of shape (B, *), at least one.
-            step: As in `losses`, like seed, indices and condition.
-            seed: Seed of the training run.
-            indices: Positions of the images in the global batch, 0..B−1 unless given.
-            condition: What the network is conditioned on, for example `labels`.
-
-        Returns:
-            A scalar.
+    def loss(self, x0: Tensor, *, step: int, **options: Any) -> Tensor:
+        """Compute the mean of `losses`, a scalar; the options are those of `losses`.
 
         Raises:
-            InputError: If there are no images, or they are not floats.
+            InputError: If there are no samples, or they are not floats.
         """
         if not len(x0):
             raise InputError("the loss of no images is not defined: x0 needs at least one")
-        _, losses = self.losses(x0, step=step, seed=seed, indices=indices, **condition)
-        return losses.mean()  # (14)  L_simple = E ‖ε − ε_θ(√ᾱ_t x_0 + √(1−ᾱ_t) ε, t)‖²
+        return self.losses(x0, step=step, **options)[1].mean()
+
+    def _objective(self) -> Objective:
+        return objectives.build(self.schedule, self.target, learned_variance=self.learned_variance)

@@ -37,3 +37,8 @@ def whole(value: int, least: float, most: float, message: str) -> int:
         if not isinstance(value, bool) and least <= operator.index(value) <= most:
             return operator.index(value)
     raise InputError(message)
+
+
+def one_line(text: object) -> str:
+    """Format `text` in one line: line breaks, control and undecodable characters, as in file names, are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -6,7 +6,7 @@ Whoever runs it draws the events: the command line, a notebook, a web page, or n
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,6 +38,16 @@ class Wrote:
 
 
 Event = Message | Work | Wrote
+
+
+def finish(events: Generator[Any, None, R]) -> R:
+    """Run a generator to its end, without showing what it yields, and return its result."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            result: R = end.value
+            return result
 
 
 def track(

@@ -1,7 +1,7 @@
-"""A diagonal Gaussian as a value: every distribution of the forward and of the reverse process is one.
+"""The diagonal Gaussian: every distribution of the forward and of the reverse process is one.
 
 Variances are float64 scalars of the schedule (a float, or a tensor broadcast against `mean`), so nothing is rounded
-before it meets the data.
+before it multiplies the data.
 """
 
 import math
@@ -31,27 +31,27 @@ def normal_tail(u: Tensor) -> Tensor:
 
 
 def tanh_tail(u: Tensor) -> Tensor:
-    """P(Z > u) as the paper's code approximates it: ½ (1 − tanh(√(2/π) (u + 0.044715 u³)))."""
+    """P(Z > u) as the DDPM authors' code approximates it: ½ (1 − tanh(√(2/π) (u + 0.044715 u³)))."""
     return torch.sigmoid(-math.sqrt(8 / math.pi) * (u + 0.044715 * u**3))
 
 
-class Gaussian(NamedTuple):
-    """N(mean, variance · I), with mean of the shape of the images (B, *)."""
+class DiagonalGaussian(NamedTuple):
+    """N(mean, variance · I), with mean (B, *)."""
 
     mean: Tensor
     variance: Scalar
 
     def sample(self, z: Tensor) -> Tensor:
-        """Mean + √variance · z, the reparameterised draw, for z ~ N(0, I)."""
+        """Sample: mean + √variance · z for z ~ N(0, I), (B, *)."""
         return self.mean + sqrt(self.variance) * z
 
-    def kl(self, other: "Gaussian") -> Tensor:
-        """KL(self ‖ other) of each element, in nats, of the shape of the mean. Both variances must be positive."""
+    def kl(self, other: "DiagonalGaussian") -> Tensor:
+        """KL(self ‖ other) of each element in nats, (B, *). Both variances must be positive."""
         ratio = self.variance / other.variance
         return 0.5 * (ratio - 1 - log(ratio) + (self.mean - other.mean) ** 2 / other.variance)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Log density at x, of each element, in nats."""
+        """Log density of each element of x in nats, (B, *)."""
         return -0.5 * ((x - self.mean) ** 2 / self.variance + log(2 * math.pi * self.variance))
 
     def log_bins(
@@ -64,14 +64,13 @@ class Gaussian(NamedTuple):
         which has no float64), because the two tails of a narrow bin, as of 16-bit data, agree in most of their digits.
 
         Args:
-            x: Bin centres, of the shape of `mean`.
+            x: Bin centres, (B, *).
             half_width: Half the width of a bin, in the units of x.
             edge: A bin with x < −edge extends to −∞, one with x > edge to +∞.
-            tail: u ↦ P(Z > u) for Z ~ N(0, 1): exact unless given, or `tanh_tail` as the paper's code has it.
+            tail: u ↦ P(Z > u) for Z ~ N(0, 1): exact by default, or `tanh_tail`.
 
         Returns:
-            Log probabilities in nats, of the shape of `mean`. A probability below 1e-12 counts as 1e-12, as in the
-            paper's code.
+            Log probabilities in nats, (B, *). As in the DDPM authors' code, a probability is at least 1e-12.
         """
         precise = x.dtype if x.device.type == "mps" else torch.float64
         std, from_mean = sqrt(self.variance), x.to(precise) - self.mean

@@ -1,4 +1,4 @@
-"""Denoisers that wrap denoisers: what is asked of the samples changes, the sampler does not know."""
+"""Guidance: denoisers that wrap denoisers, so that every sampler can use them."""
 
 import torch
 from torch import Tensor
@@ -8,33 +8,24 @@ from ancestral.schedules import Time
 from ancestral.targets import Denoiser, Prediction
 
 NO_CLASS = -1
-"""The label of an image without one: the network answers with its learned "no class"."""
+"""The label of an image without a class, for which networks learn an embedding."""
 
 
 class ClassifierFree:
-    """Classifier-free guidance (Ho and Salimans 2022, eq. 6): away from "no class", towards the label.
+    """Classifier-free guidance: extrapolation from the estimate without a label to that with one.
 
-    `scale` 0 ignores the label, 1 is plain conditioning, more trades variety for typical samples. Both answers come
-    from one pass over a doubled batch.
+    `scale` = 0 ignores the label, 1 is plain conditioning, more trades diversity for fidelity. Both estimates come from
+    one forward pass over a doubled batch.
+
+    References:
+        Ho and Salimans, *Classifier-free diffusion guidance* (2022), eq. 6.
     """
 
     def __init__(self, denoiser: Denoiser, scale: float) -> None:
         self.denoiser, self.schedule, self.scale = denoiser, denoiser.schedule, scale
 
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
-        """The guided estimates.
-
-        Args:
-            x_t: The states, of shape (B, *).
-            t: Their time, or times (B,), in 1..T.
-            condition: What the denoiser is conditioned on; `labels` (B,) must be among it.
-
-        Returns:
-            The prediction, each part of the shape of x_t.
-
-        Raises:
-            InputError: If there are no labels.
-        """
+        """Estimate x_0 and ε with guidance, given `labels` (B,). Raises InputError without labels."""
         if condition.get("labels") is None:
             raise InputError("guidance strengthens a label, and none is given: pass labels=..., one for each image")
         labels = condition.pop("labels")

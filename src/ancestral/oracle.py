@@ -1,8 +1,8 @@
-"""Exact denoisers: for data whose density is known, E[x_0 | x_t] is a formula, and no network is needed.
+"""Exact denoisers for data of known density, where E[x_0 | x_t] has a closed form.
 
 If x_0 is a mixture of Gaussians N(m_k, s_k² I) with weights w_k, then x_t is the mixture of N(a m_k, a² s_k² + b²) with
-the same weights, and given the component the mean of x_0 is linear in x_t. They stand where a trained network would, so
-a sampler's error can be told from a network's.
+the same weights, and given the component the mean of x_0 is linear in x_t. With an exact denoiser in place of a
+network, the error of a sample is the sampler's alone.
 """
 
 import torch
@@ -14,7 +14,7 @@ from ancestral.targets import X0, Prediction
 
 
 class Gaussian:
-    """The exact denoiser of x_0 ~ N(mean, std²), each element on its own; both broadcast against one image."""
+    """The exact denoiser of x_0 ~ N(mean, std²) with independent elements; both broadcast against one image."""
 
     def __init__(self, schedule: Schedule, mean: Tensor | float, std: Tensor | float) -> None:
         self.schedule = schedule
@@ -23,7 +23,7 @@ class Gaussian:
             raise InputError("a standard deviation cannot be negative")
 
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
-        """E[x_0 | x_t] and the ε that goes with it, of the shape (B, *) of x_t."""
+        """E[x_0 | x_t] and E[ε | x_t], each (B, *)."""
         scales = self.schedule.at(t)
         a, b = (broadcast(scale, x_t) for scale in scales)
         mean, variance = self.mean.to(x_t), self.std.to(x_t) ** 2
@@ -45,7 +45,7 @@ class Mixture:
         self.means, self.stds, self.weights = means, stds, weights / weights.sum()
 
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
-        """E[x_0 | x_t] and the ε that goes with it, of the shape (B, *) of x_t."""
+        """E[x_0 | x_t] and E[ε | x_t], each (B, *)."""
         scales = self.schedule.at(t)
         x, means, variances = x_t.flatten(1), self.means.to(x_t).flatten(1), self.stds.to(x_t) ** 2
         a, b = (broadcast(scale, x) for scale in scales)
@@ -56,7 +56,7 @@ class Mixture:
         return X0.solve(x_t, x0.reshape(x_t.shape), *scales)
 
     def log_density(self, x_t: Tensor, t: Time) -> Tensor:
-        """log p_t(x_t) of each image, in nats: shape (B,). Its gradient is −ε/b, the score."""
+        """log p_t(x_t) of each image in nats, (B,). Its gradient is −ε/b, the score."""
         return self._joint_log_density(x_t, t).logsumexp(1).to(x_t)
 
     def _joint_log_density(self, x_t: Tensor, t: Time) -> Tensor:
@@ -69,9 +69,8 @@ class Mixture:
         x = x_t.flatten(1).to(torch.float32 if x_t.device.type == "mps" else torch.float64)  # MPS has no float64
         a, b = (broadcast(scale, x) for scale in self.schedule.at(t))
         variance = a**2 * self.stds.to(x) ** 2 + b**2
-        parts = (
-            part.to(x) for part in torch.split(self.means.flatten(1), 4096)
-        )  # a float64 copy of all could be gigabytes
+        # in parts, since a float64 copy of all means could be gigabytes
+        parts = (part.to(x) for part in torch.split(self.means.flatten(1), 4096))
         squares = (x**2).sum(1, keepdim=True)
         distance = torch.cat([squares - 2 * a * (x @ m.T) + a**2 * (m**2).sum(1) for m in parts], dim=1)
         return self.weights.to(x).log() - 0.5 * (distance / variance + x.shape[1] * (2 * torch.pi * variance).log())

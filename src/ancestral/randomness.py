@@ -1,14 +1,14 @@
-"""Every random number as a function of (seed, step, index).
+"""Counter-based random numbers: every number is a function of (seed, stream, step, index).
 
 Image i of seed s gets the same noise whatever the batch size, the device or the number of processes, and training step
-k draws the same times and noise after a restart, so no random state is ever stored. A draw is a pure function
+k draws the same times and noise after a restart, so no generator state is ever stored. A draw is a pure function
 
     bits = mix(key(seed, stream, step, index) ^ mix(j · γ)),   j = 0, 1, ...
 
 where `mix` is the finaliser of SplitMix64 and γ its increment (Steele, Lea and Flood, *Fast splittable pseudorandom
-number generators*, 2014). PyTorch's own CPU generator will not do: it keeps 32 bits of its seed, so among 50,000 images
-two would be likely to start from the same noise. Normals come from Box-Muller in float64 and are then rounded to
-float32, so that the last bit of a library's log or cosine does not show. A `Stream` names what the numbers are for.
+number generators*, 2014). PyTorch's own CPU generator is unsuitable: it keeps 32 bits of its seed, so among 50,000
+images two would probably start from the same noise. Normals come from Box-Muller in float64 and are then rounded to
+float32, so that the last bit of a library's log or cosine has no effect.
 """
 
 import math
@@ -28,9 +28,9 @@ MASK = (1 << 64) - 1
 
 @unique
 class Stream(Enum):
-    """What random numbers are for. Each use has a member of its own, so that no two draw the same numbers.
+    """The purposes of random numbers. Each use has its own member, so that no two uses share numbers.
 
-    The values are part of every key: changing one changes what a seed stands for.
+    The values are part of every key: changing one changes all numbers of that stream.
     """
 
     TIME = "time"
@@ -38,17 +38,13 @@ class Stream(Enum):
     FORWARD = "forward"
     """ε of a training step."""
     FLIP = "flip"
-    """Which images of a batch are mirrored."""
+    """Which images of a batch are flipped."""
     LABEL = "label"
-    """Which labels of a batch are hidden, for classifier-free guidance."""
+    """Which labels of a batch are dropped, for classifier-free guidance."""
     DROPOUT = "dropout"
     """Dropout masks."""
     ORDER = "order"
     """The order of the items in an epoch."""
-    SHARDS = "shards"
-    """The order of the shards of a sequential source."""
-    BLOCK = "block"
-    """The order within a block of a sequential source; the draw is the lane."""
     PRIOR = "prior"
     """x_T."""
     REVERSE = "reverse"
@@ -60,19 +56,19 @@ class Stream(Enum):
     HUTCHINSON = "probe"
     """The signs of Hutchinson's estimate of a divergence."""
     DEQUANTISE = "dequantise"
-    """The noise that turns levels into a density."""
+    """Dequantisation noise, which turns levels into a density."""
     HALVES = "halves"
-    """How the data are halved, to compare data with data."""
+    """The two halves of the data that are compared with each other."""
     QUARTERS = "quarters"
-    """How sets are split for the errors of distances."""
+    """The splits of sets for the standard errors of distances."""
     PAIRS = "pairs"
-    """Pairs of items, for the errors of kernel distances."""
+    """Pairs of items for the standard errors of kernel distances."""
     EXTRACTOR = "extractor"
-    """The images that a feature extractor is tried on."""
+    """The images with which a feature extractor is checked."""
     CLASSIFIER = "classifier"
     """The split into training and test set of the linear classifier."""
     OWN = "own"
-    """Draws of your own code. The package makes none."""
+    """Free for user code; the package does not use it."""
 
 
 def mix(z: int) -> int:
@@ -83,17 +79,17 @@ def mix(z: int) -> int:
 
 
 def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int | None = None) -> Tensor:
-    """One 64-bit key for each index: a function of (seed, stream, step, index, draw).
+    """Compute one 64-bit key for each index.
 
     Args:
         seed: A whole number from 0 to 2^64 − 1.
         stream: What the numbers are for.
-        step: Training step, time or epoch: the counter of the stream, 0 or more.
-        indices: Numbers of the items, whole numbers.
-        draw: Which of several draws at the same step, where a stream has more than one.
+        step: The training step, time or epoch, 0 or more.
+        indices: The indices of the items, whole numbers.
+        draw: The number of the draw, where a stream has several at the same step.
 
     Returns:
-        int64 of shape (len(indices),), on the CPU.
+        int64 (len(indices),) on the CPU.
 
     Raises:
         InputError: If the seed or the step is not a whole number in its range (seeds that differ by 2^64 would be the
@@ -114,18 +110,18 @@ def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int
 
 
 def words(keys: Tensor, count: int) -> Tensor:
-    """The first `count` 64-bit words of each key (B,): int64 (B, count), on the device of the keys."""
-    counters = _counters.__wrapped__ if torch.compiler.is_compiling() else _counters  # torch.compile warns of caches
+    """Compute the first `count` 64-bit words of each key (B,): int64 (B, count), on the device of the keys."""
+    counters = _counters.__wrapped__ if torch.compiler.is_compiling() else _counters  # torch.compile warns about caches
     return _mix(keys[:, None] ^ counters(count, keys.device))
 
 
 def uniform(seed: int, stream: Stream, step: int, indices: Sequence[int]) -> Tensor:
-    """U[0, 1) for each index: float64 of shape (len(indices),), on the CPU."""
+    """Draw from U[0, 1) for each index: float64 (len(indices),) on the CPU."""
     return _shift(keys(seed, stream, step, indices), 11).double() * 2.0**-53
 
 
 def integers(low: int, high: int, seed: int, stream: Stream, step: int, indices: Sequence[int]) -> Tensor:
-    """Uniform on {low, ..., high} for each index: int64 of shape (len(indices),), on the CPU."""
+    """Draw uniformly from {low, ..., high} for each index: int64 (len(indices),) on the CPU."""
     return low + (uniform(seed, stream, step, indices) * (high - low + 1)).long()
 
 
@@ -138,7 +134,7 @@ def normal(
     device: torch.device | str = "cpu",
     draw: int | None = None,
 ) -> Tensor:
-    """N(0, 1) for each index: float32 of shape (len(indices), *shape), drawn on the device where it has float64."""
+    """Draw N(0, 1) for each index: float32 (len(indices), *shape), computed on the device where it has float64."""
     work = torch.device("cpu" if torch.device(device).type == "mps" else device)
     size = math.prod(shape)
     key = keys(seed, stream, step, indices, draw).to(work, non_blocking=True)
@@ -150,18 +146,18 @@ def normal(
 
 
 def permutation(n: int, seed: int, stream: Stream, step: int, draw: int | None = None) -> Tensor:
-    """A uniform permutation of 0..n−1: int64 of shape (n,), on the CPU."""
+    """Draw a uniform permutation of 0..n−1: int64 (n,) on the CPU."""
     return words(keys(seed, stream, step, [0], draw), n)[0].argsort()
 
 
 @lru_cache(maxsize=16)
 def _counters(count: int, device: torch.device) -> Tensor:
-    """mix(j · γ) for j = 0..count−1: they depend on the size alone, so a loop makes them once."""
+    """mix(j · γ) for j = 0..count−1, cached, since a loop draws the same number each time."""
     return _mix(torch.arange(count, device=device) * _signed(GAMMA))
 
 
 def _mix(z: Tensor) -> Tensor:
-    """`mix` over an int64 tensor; its products wrap modulo 2^64 as they should."""
+    """`mix` of an int64 tensor, whose products wrap modulo 2^64."""
     z = (z ^ _shift(z, 30)).mul_(_signed(0xBF58476D1CE4E5B9))
     z = z.bitwise_xor_(_shift(z, 27)).mul_(_signed(0x94D049BB133111EB))
     return z.bitwise_xor_(_shift(z, 31))

@@ -1,8 +1,8 @@
-"""The reverse process: p_θ(x_s | x_t) made from an estimate of x_0, and what each of its steps costs.
+"""The reverse process: p_θ(x_s | x_t) made from an estimate of x_0, and the bits per dimension of each of its steps.
 
-The chain q of `schedules` is undone by p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t² I), whose mean is the posterior's with
-x̂_0 in the place of x_0. Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion probabilistic models*
-(2020).
+The chain q of `schedules` is reversed by p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t² I), whose mean is that of the
+posterior with x̂_0 in place of x_0. Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion
+probabilistic models* (2020).
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError
-from ancestral.gaussian import Gaussian, log, normal_tail, tanh_tail
+from ancestral.gaussian import DiagonalGaussian, log, normal_tail, tanh_tail
 from ancestral.randomness import Stream
 from ancestral.schedules import Schedule, Time, broadcast
 from ancestral.targets import Prediction
@@ -26,47 +26,53 @@ Decoder = Literal["exact", "tanh", "density"]
 def prior(
     schedule: Schedule, shape: Sequence[int], seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
 ) -> Tensor:
-    """x_T ~ p(x_T) = N(0, prior_std² I) for the images `indices` of this seed: float32 (len(indices), *shape)."""
+    """Sample x_T ~ p(x_T) = N(0, prior_std² I) for the images `indices` of a seed: float32 (len(indices), *shape)."""
     return schedule.prior_std * randomness.normal(shape, seed, Stream.PRIOR, 0, indices, device)
 
 
 def transition(
     schedule: Schedule, prediction: Prediction, x_t: Tensor, t: Time, s: Time, variance: Variance
-) -> Gaussian:
-    """p_θ(x_s | x_t) of an estimate of the clean images: the posterior with x̂_0 in the place of x_0, eq. (1).
+) -> DiagonalGaussian:
+    """p_θ(x_s | x_t), eq. (1): the posterior with x̂_0 in place of x_0.
 
-    `variance` is one of the paper's two fixed choices (§3.2), "large" being optimal for x_0 ~ N(0, I) and "small" for
-    one x_0; or "learned", between the two, by the prediction's `variance_fraction`, without which InputError is raised.
+    Args:
+        schedule: The forward process.
+        prediction: The estimate of x_0, and the variance fraction for a learned variance.
+        x_t: Noisy samples, (B, *).
+        t: Their time, or times (B,).
+        s: The time after the step, s < t.
+        variance: "large" is optimal for x_0 ~ N(0, I), "small" for a single x_0 (§3.2); "learned" lies between them.
+
+    Raises:
+        InputError: For an unknown variance, and "learned" without a variance fraction.
     """
     mean = schedule.posterior(prediction.x0, x_t, t, s).mean  # μ_θ(x_t, t) = μ̃_t(x_t, x̂_0), (7); for s = t − 1 (11)
     if variance == "large":
-        return Gaussian(mean, broadcast(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
+        return DiagonalGaussian(mean, broadcast(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
     if variance == "small":
-        return Gaussian(mean, broadcast(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
+        return DiagonalGaussian(mean, broadcast(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
     check_variance(variance, prediction.variance_fraction is not None)
     assert prediction.variance_fraction is not None
     upper, lower = (broadcast(log(v), x_t) for v in (schedule.forward_variance(t, s), _least_variance(schedule, t, s)))
-    variance_fraction = prediction.variance_fraction
-    return Gaussian(
-        mean, (variance_fraction * upper + (1 - variance_fraction) * lower).exp()
-    )  # Nichol and Dhariwal 2021, eq. (15)
+    fraction = prediction.variance_fraction
+    return DiagonalGaussian(mean, (fraction * upper + (1 - fraction) * lower).exp())  # Nichol and Dhariwal 2021, (15)
 
 
 def check_variance(variance: Variance, learned: bool) -> None:
-    """Raise InputError for a variance that there is not, or that a model has not learned."""
+    """Raise InputError for an unknown variance, and for "learned" unless the model learned it."""
     if variance not in ("large", "small", "learned"):
         raise InputError(f"unknown variance {variance!r}; there are large, small and learned")
     if variance == "learned" and not learned:
         raise InputError("this model did not learn its variance (preset improved does); use large or small")
 
 
-def decode(schedule: Schedule, prediction: Prediction, x_1: Tensor, t: Time, variance: Variance) -> Gaussian:
+def decode(schedule: Schedule, prediction: Prediction, x_1: Tensor, t: Time, variance: Variance) -> DiagonalGaussian:
     """p_θ(x_0 | x_1), at t = 1. The fixed variances are both β̃_2 there, since β̃_1 = 0, as in the paper's code."""
     step = transition(schedule, prediction, x_1, t, t - 1, variance)
-    return step if variance == "learned" else Gaussian(step.mean, schedule.posterior_variance(2, 1))
+    return step if variance == "learned" else DiagonalGaussian(step.mean, schedule.posterior_variance(2, 1))
 
 
-def cost(
+def step_bits(
     schedule: Schedule,
     prediction: Prediction,
     x0: Tensor,
@@ -76,15 +82,28 @@ def cost(
     decoder: Decoder = "exact",
     level: float = 2 / 255,
 ) -> Tensor:
-    """The term of the bound that belongs to the step t → t − 1, in bits/dim of each image: shape (B,).
+    """Bits per dimension of the step t → t − 1: the bound's term L_{t−1} for t > 1, L_0 at t = 1.
 
-    For t > 1 it is L_{t−1}; at t = 1 it is L_0, whose `decoder` counts the mass in bins of the width `level`, grey
-    levels unless given, by the "exact" normal distribution or the "tanh" of the paper's code, or for data that has no
-    levels takes the "density" itself.
+    Args:
+        schedule: The forward process, of at least 2 steps.
+        prediction: The estimate of x_0.
+        x0: Clean samples, (B, *).
+        x_t: Noisy samples, (B, *).
+        t: Their time, or times (B,).
+        variance: The variance of the reverse step.
+        decoder: How L_0 is computed: the probability of a bin by the "exact" normal distribution, or by the "tanh" of
+            the DDPM authors' code, or the "density", for data without levels.
+        level: The width of a bin; by default that of 8-bit data in [−1, 1].
+
+    Returns:
+        Bits/dim of each sample, (B,).
+
+    Raises:
+        InputError: For an unknown decoder or variance, and a schedule of 1 step.
     """
 
     def step() -> Tensor:
-        at = t if isinstance(t, int) else t.clamp(min=2)  # those at 1 are replaced below, and must not be log 0
+        at = t if isinstance(t, int) else t.clamp(min=2)  # those at 1 are replaced below, and must not give log 0
         q, p = schedule.posterior(x0, x_t, at, at - 1), transition(schedule, prediction, x_t, at, at - 1, variance)
         return bits(q.kl(p))  # (5)  L_{t−1} = KL(q(x_{t−1}|x_t,x_0) ‖ p_θ(x_{t−1}|x_t))
 
@@ -115,5 +134,5 @@ def _least_variance(schedule: Schedule, t: Time, s: Time) -> Tensor | float:
 
 
 def bits(nats: Tensor) -> Tensor:
-    """Nats of each element (B, *) to bits/dim of each image (B,)."""
+    """Convert nats of each element (B, *) to bits/dim of each image (B,)."""
     return nats.flatten(1).mean(1) / math.log(2)

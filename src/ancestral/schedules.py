@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError, whole
-from ancestral.gaussian import Gaussian, Scalar
+from ancestral.gaussian import DiagonalGaussian, Scalar
 
 Time = int | Tensor
 """One time for the whole batch, or an integer tensor (B,) with one for each image."""
@@ -27,10 +27,13 @@ Time = int | Tensor
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """The scales a_t and b_t, float64 tensors of T + 1 entries on the CPU; index 0 is clean data.
+    """The scales a_t and b_t, and with them the forward process q.
 
-    `prior_std` is the deviation of x_T that sampling starts from. `spec` is the name and the arguments that
-    `from_spec` rebuilds the schedule from: it is what a model file keeps.
+    Attributes:
+        signal: a_t, float64 (T + 1,) on the CPU; index 0 is clean data.
+        noise: b_t, likewise.
+        prior_std: Standard deviation of x_T, from which sampling starts.
+        spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
     """
 
     signal: Tensor
@@ -60,13 +63,7 @@ class Schedule:
         return torch.cat([torch.zeros(1, dtype=torch.float64), torch.as_tensor(self.forward_variance(t, t - 1))])
 
     def at(self, t: Time) -> tuple[Scalar, Scalar]:
-        """The scales at time t.
-
-        Args:
-            t: One time in 0..T for the whole batch, or an integer tensor (B,).
-
-        Returns:
-            (a_t, b_t) in float64: two floats for one time, two tensors (B,) on the CPU for a tensor.
+        """Scales (a_t, b_t) at time t in 0..T: two floats for one time, float64 (B,) on the CPU for a tensor (B,).
 
         Raises:
             InputError: If t is not an integer, or not in 0..T.
@@ -86,11 +83,9 @@ class Schedule:
         Raises:
             InputError: If t is not an integer, not in 0..T, or a tensor of another shape.
         """
-        if type(t) is int and 0 <= t <= self.steps:
-            return t
         if not isinstance(t, Tensor):
-            says = f"times must be whole numbers in 0..{self.steps}, an int or an integer tensor (B,), not {t}"
-            return whole(t, 0, self.steps, says)
+            message = f"times must be whole numbers in 0..{self.steps}, an int or an integer tensor (B,), not {t}"
+            return whole(t, 0, self.steps, message)
         if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool or t.ndim > 1:
             raise InputError(f"times must be whole numbers, an integer tensor (B,), not {t.dtype} {tuple(t.shape)}")
         t = t.long().cpu()
@@ -99,18 +94,9 @@ class Schedule:
         return t
 
     def prior_deviation(self, t: Time) -> Scalar:
-        """Standard deviation of the prior at time t: `prior_std` · b_t/b_T.
+        """Standard deviation of the prior at time t: `prior_std` · b_t/b_T, a float or float64 (B,).
 
         x_T ~ N(0, prior_std²) holds no data, so the DDIM step from T to t with x̂_0 = 0 multiplies it by b_t/b_T.
-
-        Args:
-            t: One time in 0..T, or an integer tensor (B,).
-
-        Returns:
-            A float for one time, a float64 tensor (B,) on the CPU for a tensor.
-
-        Raises:
-            InputError: If t is not an integer, or not in 0..T.
         """
         return self.prior_std * (self.at(t)[1] / self.at(self.steps)[1])
 
@@ -124,44 +110,43 @@ class Schedule:
         (_, b_t), (_, b_s) = self.at(t), self.at(s)
         return self.forward_variance(t, s) * b_s**2 / b_t**2  # (7)
 
-    def forward(self, x_s: Tensor, t: Time, s: Time) -> Gaussian:
+    def forward(self, x_s: Tensor, t: Time, s: Time) -> DiagonalGaussian:
         """q(x_t | x_s), for x_s of shape (B, *); with s = t − 1 one step of the chain."""
         (a_t, _), (a_s, _) = self.at(t), self.at(s)
         # (2)  q(x_t|x_{t−1}) = N(√(1−β_t) x_{t−1}, β_t I)
-        return Gaussian(broadcast(a_t / a_s, x_s) * x_s, broadcast(self.forward_variance(t, s), x_s))
+        return DiagonalGaussian(broadcast(a_t / a_s, x_s) * x_s, broadcast(self.forward_variance(t, s), x_s))
 
-    def marginal(self, x0: Tensor, t: Time) -> Gaussian:
+    def marginal(self, x0: Tensor, t: Time) -> DiagonalGaussian:
         """q(x_t | x_0), all t steps at once, for x0 of shape (B, *)."""
         a, b = (broadcast(scale, x0) for scale in self.at(t))
-        return Gaussian(a * x0, b**2)  # (4)  q(x_t|x_0) = N(√ᾱ_t x_0, (1−ᾱ_t) I)
+        return DiagonalGaussian(a * x0, b**2)  # (4)  q(x_t|x_0) = N(√ᾱ_t x_0, (1−ᾱ_t) I)
 
     def add_noise(self, x0: Tensor, t: Time, eps: Tensor) -> Tensor:
         """x_t of shape (B, *) from clean x0 and noise eps ~ N(0, I) of the same shape."""
         a, b = (broadcast(scale, x0) for scale in self.at(t))
-        return a * x0 + b * eps  # (4), drawn: x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε
+        return a * x0 + b * eps  # (4), sampled: x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε
 
-    def posterior(self, x0: Tensor, x_t: Tensor, t: Time, s: Time) -> Gaussian:
-        """q(x_s | x_t, x_0) for s < t: what the reverse step would be if x_0 were known."""
+    def posterior(self, x0: Tensor, x_t: Tensor, t: Time, s: Time) -> DiagonalGaussian:
+        """q(x_s | x_t, x_0) for s < t: the reverse step if x_0 were known."""
         (a_t, b_t), (a_s, b_s) = self.at(t), self.at(s)
         x0_weight = a_s * self.forward_variance(t, s) / b_t**2  # (7)  √ᾱ_{t−1} β_t / (1−ᾱ_t)
         xt_weight = (a_t / a_s) * b_s**2 / b_t**2  # (7)  √α_t (1−ᾱ_{t−1}) / (1−ᾱ_t)
         mean = broadcast(x0_weight, x0) * x0 + broadcast(xt_weight, x0) * x_t
-        return Gaussian(mean, broadcast(self.posterior_variance(t, s), x0))  # (6)
+        return DiagonalGaussian(mean, broadcast(self.posterior_variance(t, s), x0))  # (6)
 
 
 def broadcast(value: Scalar, like: Tensor) -> Scalar:
-    """Make `value` ready to multiply images.
+    """Prepare a coefficient to multiply images.
 
     Args:
         value: A float, or one number for each image, (B,).
-        like: The images, floats of shape (B, *).
+        like: The images, floats (B, *).
 
     Returns:
-        A float as it is; a tensor with the dtype, the device and the number of dimensions of `like`.
+        A float unchanged; a tensor with the dtype, device and number of dimensions of `like`.
 
     Raises:
-        InputError: If `like` is not of floats (an integer dtype would round the scales to 0), or `value` holds another
-            number of values than there are images.
+        InputError: If `like` is not of floats, or `value` has neither one nor B elements.
     """
     check_floats(like)
     if not isinstance(value, Tensor):
@@ -171,28 +156,13 @@ def broadcast(value: Scalar, like: Tensor) -> Scalar:
 
 
 def check_count(value: Tensor, images: Tensor) -> None:
-    """Refuse values that are neither one for all images nor one for each.
-
-    Args:
-        value: The values, (B,) or ().
-        images: The images, (B, *).
-
-    Raises:
-        InputError: If there is another number of values.
-    """
+    """Raise InputError unless `value` has one element, or one for each of the images (B, *)."""
     if value.numel() not in (1, len(images)):
         raise InputError(f"{len(images)} images need one time or {len(images)} times, not {value.numel()}")
 
 
 def check_floats(x: Tensor) -> None:
-    """Refuse images that are not floats.
-
-    Args:
-        x: The images.
-
-    Raises:
-        InputError: If their dtype is not a floating-point one.
-    """
+    """Raise InputError unless x is of floats: an integer dtype would round the scales to 0."""
     if not x.is_floating_point():
         raise InputError(f"images must be floats in [-1, 1], not {x.dtype}: convert uint8 by x.float() / 127.5 - 1")
 
@@ -208,8 +178,8 @@ def from_betas(betas: Sequence[float] | Tensor) -> Schedule:
 def linear(steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> Schedule:
     """DDPM's schedule (§4): β rises linearly over 1,000 steps, from `beta_start` to `beta_end`.
 
-    The two ends belong to a chain of 1,000 steps. Another number of steps walks the same curve ᾱ(t/T), read between
-    its entries where T does not divide 1,000, so that T changes how finely the process is cut and not what it is.
+    The two ends belong to a chain of 1,000 steps. With another T the curve ᾱ(t/T) stays the same, interpolated where T
+    does not divide 1,000, so T changes the step size and not the process.
     """
     steps = _check_steps(steps)
     if not 0 < beta_start <= beta_end < 1:
@@ -233,9 +203,7 @@ def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) ->
         raise InputError(f"cosine needs offset >= 0 and 0 < max_beta < 1, not {offset} and {max_beta}")
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
     alpha_bar = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
-    beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
-    spec = {"name": "cosine", "steps": steps, "offset": offset, "max_beta": max_beta}
-    return _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
+    return _capped(alpha_bar, {"name": "cosine", "steps": steps, "offset": offset, "max_beta": max_beta})
 
 
 def sigmoid(steps: int = 1000, start: float = -3.0, end: float = 3.0, max_beta: float = 0.999) -> Schedule:
@@ -248,16 +216,11 @@ def sigmoid(steps: int = 1000, start: float = -3.0, end: float = 3.0, max_beta: 
         raise InputError(f"sigmoid needs start < end and 0 < max_beta < 1, not {start}, {end} and {max_beta}")
     fall = torch.sigmoid(-torch.linspace(start, end, steps + 1, dtype=torch.float64))
     alpha_bar = (fall - fall[-1]) / (fall[0] - fall[-1])
-    beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
-    spec = {"name": "sigmoid", "steps": steps, "start": start, "end": end, "max_beta": max_beta}
-    return _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
+    return _capped(alpha_bar, {"name": "sigmoid", "steps": steps, "start": start, "end": end, "max_beta": max_beta})
 
 
 def geometric(steps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0) -> Schedule:
-    """NCSN's noise levels (Song and Ermon 2019): a_t = 1, b_t from σ_min at t = 1 to σ_max at t = T, in equal ratios.
-
-    Any number of steps cuts the same range; x_T starts from N(0, σ_max²).
-    """
+    """NCSN's noise levels (Song and Ermon 2019): a_t = 1, b_t from σ_min at t = 1 to σ_max at T in equal ratios."""
     u = _unit(steps)
     _check_sigmas("geometric", sigma_min, sigma_max)
     sigma = sigma_min ** (1 - u) * sigma_max**u
@@ -283,9 +246,9 @@ def flow(steps: int = 1000) -> Schedule:
 
 
 def zero_terminal(schedule: Schedule) -> Schedule:
-    """`schedule` shifted to a_T = 0, so that x_T holds nothing of the data (Lin et al. 2024, algorithm 1).
+    """`schedule` with a shifted and scaled to a_T = 0, so that x_T holds nothing of the data.
 
-    a is shifted and scaled so that a_1 stays, and b = √(1 − a²). Raises InputError unless a² + b² = 1.
+    a_1 stays, and b = √(1 − a²) (Lin et al. 2024, algorithm 1). Raises InputError unless a² + b² = 1.
     """
     first, last = schedule.signal[1], schedule.signal[-1]
     if not torch.allclose(schedule.alpha_bar + schedule.noise**2, torch.ones(1, dtype=torch.float64)):
@@ -309,7 +272,7 @@ BY_NAME: dict[str, Callable[..., Schedule]] = {
 
 
 def from_spec(spec: dict[str, Any]) -> Schedule:
-    """The schedule that `spec` names: {"name": ..., and its arguments}. Raises InputError for an unknown name."""
+    """Build a schedule from its `spec`: {"name": ..., and its arguments}. Raises InputError for an unknown name."""
     arguments = dict(spec)
     name = arguments.pop("name", None)
     if not isinstance(name, str) or name not in BY_NAME:
@@ -318,6 +281,12 @@ def from_spec(spec: dict[str, Any]) -> Schedule:
         return BY_NAME[name](**arguments)
     except TypeError:
         raise InputError(f"schedule {name} does not take the arguments {', '.join(arguments)}") from None
+
+
+def _capped(alpha_bar: Tensor, spec: dict[str, Any]) -> Schedule:
+    """The schedule of ᾱ_0..ᾱ_T with a² + b² = 1, each β_t at most spec["max_beta"]."""
+    beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=spec["max_beta"])
+    return _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
 
 
 def _variance_preserving(log_alpha_bar: Tensor, spec: dict[str, Any]) -> Schedule:
@@ -335,7 +304,7 @@ def _variance_exploding(sigma: Tensor, spec: dict[str, Any]) -> Schedule:
 
 
 def _unit(steps: int) -> Tensor:
-    """Where t = 1..T stand between the ends: float64 from 0 to 1. A single step stands at the noisy end."""
+    """(t − 1)/(T − 1) for t = 1..T, float64; 1 for T = 1."""
     steps = _check_steps(steps)
     return torch.arange(steps, dtype=torch.float64) / (steps - 1) if steps > 1 else torch.ones(1, dtype=torch.float64)
 

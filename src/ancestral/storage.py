@@ -1,6 +1,6 @@
 """Files that are never half-written, and tensors on disk without pickle.
 
-Everything the package writes goes through `atomic`: a temporary file beside the target, flushed to the disk, then
+Everything the package writes goes through `atomic`: a temporary file beside the target is flushed to the disk, then
 renamed over it. So at any moment the target is the old file or the new one, whole.
 """
 
@@ -23,10 +23,10 @@ from ancestral.errors import InputError
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; on leaving the block it becomes `path`, on an error it is removed.
+    """Give a temporary path to write to, which becomes `path` at the end of the block, and is removed on an error.
 
-    Its suffix is that of `path`, and the folder is made if need be. Raises OSError where the disk is full or read-only;
-    `path` is then as it was before.
+    It has the suffix of `path`; the folder is created. Raises OSError if the disk is full or read-only; `path` is then
+    as it was before.
     """
     temporary: Path | None = None
     try:
@@ -48,9 +48,9 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder to fill; on leaving the block it becomes `path`, on an error it is removed.
+    """Give a temporary folder to fill, which becomes `path` at the end of the block, and is removed on an error.
 
-    Raises InputError where `path` is taken, before anything is written, and OSError like `atomic`.
+    Raises InputError if `path` is taken, before anything is written, and OSError as `atomic` does.
     """
     if path.is_dir() and any(path.iterdir()):
         raise InputError(f"{path} is not empty, and nothing there is overwritten; give --out a new folder")
@@ -73,7 +73,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Say which path could not be written, why, and what to do."""
+    """Name the path that could not be written in the error, and what to do."""
     try:
         yield
     except OSError as error:
@@ -84,7 +84,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OSError where files could not be written into `folder`, which need not be there yet."""
+    """Raise OSError if files cannot be written into `folder`, which need not exist yet."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -106,18 +106,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Compute the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """The safetensors file of these tensors."""
+    """Serialise tensors as a safetensors file."""
     return safetensors.torch.save(_plain(tensors))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically. Raises OSError where it cannot be written; the file before it stays."""
+    """Write a safetensors file atomically. Raises OSError if it cannot be written; the old file stays."""
     with atomic(path) as temporary:
         try:
             safetensors.torch.save_file(_plain(tensors), temporary, dict(metadata))
@@ -130,13 +130,13 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors (on the CPU) and metadata of a safetensors file. Raises InputError where it is not a whole one."""
+    """Read the tensors (on the CPU) and metadata of a safetensors file. Raises InputError if it is not a whole one."""
     with _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata alone: reads a few kilobytes of a file of any size. Raises InputError like `read_tensors`."""
+    """Read the metadata alone, a few kilobytes of a file of any size. Raises InputError as `read_tensors` does."""
     with _opened(path) as file:
         return file.metadata() or {}
 
@@ -159,7 +159,7 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last; not every system lets a folder be opened."""
+    """Flush the rename to the disk; not every system can open a folder."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""The second row of the matrix: what the network is asked to predict, and the one solve that turns its answer around.
+"""The second row of the matrix: what the network predicts, and the one solve that turns its output into x_0 and ε.
 
     [ x_t    ]   [ a  b ] [ x_0 ]
     [ target ] = [ p  q ] [ ε   ]
@@ -20,10 +20,12 @@ from ancestral.schedules import Schedule, Time, broadcast
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prediction:
-    """The two unknowns of the first row, each of the shape (B, *) of x_t, with x_t = a x0 + b eps.
+    """Estimates of the two unknowns of the first row, with x_t = a x0 + b eps. It unpacks as `x0, eps`.
 
-    It unpacks as `x0, eps`. A network that learns its reverse variance adds `variance_fraction`, also of that shape:
-    0 is β̃, 1 is β.
+    Attributes:
+        x0: The estimate of x_0, (B, *).
+        eps: The estimate of ε, (B, *).
+        variance_fraction: A learned reverse variance, (B, *): 0 is β̃, 1 is β. None where it is not learned.
     """
 
     x0: Tensor
@@ -34,13 +36,13 @@ class Prediction:
         return iter((self.x0, self.eps))
 
     def clipped(self, limit: float, x_t: Tensor, a: Scalar, b: Scalar) -> "Prediction":
-        """With x̂_0 kept within [−limit, limit], and the ε that then agrees with x_t."""
+        """Clip x̂_0 to [−limit, limit], with the ε̂ that then agrees with x_t."""
         x0, eps = X0.solve(x_t, self.x0.clamp(-limit, limit), a, b)
         return Prediction(x0, eps, self.variance_fraction)
 
 
 class Denoiser(Protocol):
-    """Anything that guesses what is under the noise: a trained `Diffusion`, an exact oracle, or a wrapper of either."""
+    """Anything that estimates x_0 and ε from x_t: a trained `Diffusion`, an exact oracle, or a wrapper of either."""
 
     @property
     def schedule(self) -> Schedule:
@@ -48,22 +50,36 @@ class Denoiser(Protocol):
         ...
 
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
-        """Estimates of x_0 and ε, for x_t of shape (B, *) at times t in 1..T."""
+        """Estimate x_0 and ε, for x_t (B, *) at times t in 1..T."""
         ...
 
 
 @dataclass(frozen=True)
 class Target:
-    """One choice of the second row. `name` is what a config and a model file call it."""
+    """One choice of the second row, with the scales of the network's input and output.
+
+    Attributes:
+        name: Its name in a config and in a model file.
+        p: The coefficient of x_0, a function of (a, b).
+        q: The coefficient of ε, likewise.
+        input_scale: The factor of the network's input; None: 1, or `unit_scale` where noise b_T exceeds 1.
+        output_scale: The factor of the network's answer.
+    """
 
     name: str
     p: Callable[[Scalar, Scalar], Scalar]
     q: Callable[[Scalar, Scalar], Scalar]
-    input_scale: Callable[[Scalar, Scalar], Scalar] = lambda a, b: 1.0
-    """What x_t is multiplied by before the network sees it."""
+    input_scale: Callable[[Scalar, Scalar], Scalar] | None = None
+    output_scale: Callable[[Scalar, Scalar], Scalar] = lambda a, b: 1.0
+
+    def scales(self, schedule: Schedule, t: Time) -> tuple[Scalar, Scalar]:
+        """Factors of the network's input and of its output at times t in 1..T, which keep both of order 1."""
+        a, b = schedule.at(t)
+        input_scale = self.input_scale or (unit_scale if float(schedule.noise[-1]) > 1 else lambda a, b: 1.0)
+        return input_scale(a, b), self.output_scale(a, b)
 
     def from_x0_eps(self, x0: Tensor, eps: Tensor, a: Scalar, b: Scalar) -> Tensor:
-        """What the network should answer, of shape (B, *): p x_0 + q ε."""
+        """The target p x_0 + q ε, of shape (B, *)."""
         p, q = broadcast(self.p(a, b), x0), broadcast(self.q(a, b), x0)
         return p * x0 + q * eps
 
@@ -72,9 +88,10 @@ class Target:
         return a * self.q(a, b) - b * self.p(a, b)
 
     def solve(self, x_t: Tensor, output: Tensor, a: Scalar, b: Scalar) -> Prediction:
-        """(x_0, ε) from x_t and the network's output, both of shape (B, *); the coefficients are divided in float64.
+        """Solve for x_0 and ε, given x_t and an estimate of the target, both (B, *). Coefficients are float64.
 
-        Raises InputError where the determinant is 0, as for ε where no signal is left (a = 0).
+        Raises:
+            InputError: If the determinant is 0, as for ε where no signal is left (a = 0).
         """
         p, q, d = self.p(a, b), self.q(a, b), self.determinant(a, b)
         if bool((d == 0).any()) if isinstance(d, Tensor) else d == 0:
@@ -87,33 +104,38 @@ class Target:
         return Prediction(x0, eps)
 
 
-EPS = Target("eps", lambda a, b: 0.0, lambda a, b: 1.0)  # Ho et al. 2020
-X0 = Target("x0", lambda a, b: 1.0, lambda a, b: 0.0)
-V = Target("v", lambda a, b: -b, lambda a, b: a)  # Salimans and Ho 2022
-SCORE = Target("score", lambda a, b: 0.0, lambda a, b: -1 / b)  # ∇ log p_t; Song and Ermon 2019
-FLOW = Target("flow", lambda a, b: -1.0, lambda a, b: 1.0)  # the velocity ε − x_0; Lipman et al. 2023
-
 SIGMA_DATA = 0.5
-"""EDM's σ_d, the deviation that its preconditioning takes data in [−1, 1] to have."""
+"""EDM's σ_d, the standard deviation that its preconditioning assumes of data in [−1, 1]."""
 
 
-def _edm_norm(a: Scalar, b: Scalar) -> Scalar:
-    """√(b² + σ_d² a²), the deviation of x_t."""
+def unit_scale(a: Scalar, b: Scalar) -> Scalar:
+    """1/√(b² + σ_d² a²), which scales x_t to standard deviation 1: EDM's c_in."""
+    return 1 / _deviation(a, b)
+
+
+def _deviation(a: Scalar, b: Scalar) -> Scalar:
     return sqrt(b**2 + SIGMA_DATA**2 * a**2)
 
 
+EPS = Target("eps", lambda a, b: 0.0, lambda a, b: 1.0)  # Ho et al. 2020
+X0 = Target("x0", lambda a, b: 1.0, lambda a, b: 0.0)
+V = Target("v", lambda a, b: -b, lambda a, b: a)  # Salimans and Ho 2022
+SCORE = Target(  # ∇ log p_t; Song and Ermon 2019. The network's answer is divided by σ: NCSNv2's technique 3 (2020)
+    "score", lambda a, b: 0.0, lambda a, b: -1 / b, input_scale=unit_scale, output_scale=lambda a, b: 1 / b
+)
+FLOW = Target("flow", lambda a, b: -1.0, lambda a, b: 1.0)  # the velocity ε − x_0; Lipman et al. 2023
 EDM = Target(  # Karras et al. 2022, table 1: F, with c_in as the input scale; for σ_d = 1 it is −v
     "edm",
-    lambda a, b: b / (SIGMA_DATA * _edm_norm(a, b)),
-    lambda a, b: -SIGMA_DATA * a / _edm_norm(a, b),
-    input_scale=lambda a, b: 1 / _edm_norm(a, b),
+    lambda a, b: b / (SIGMA_DATA * _deviation(a, b)),
+    lambda a, b: -SIGMA_DATA * a / _deviation(a, b),
+    input_scale=unit_scale,
 )
 
 BY_NAME = {target.name: target for target in (EPS, X0, V, SCORE, FLOW, EDM)}
 
 
 def from_name(name: str) -> Target:
-    """The target called `name`. Raises InputError where there is none."""
+    """Return the target called `name`. Raises InputError for an unknown name."""
     if name not in BY_NAME:
         raise InputError(f"unknown target {name!r}; there are {', '.join(BY_NAME)}")
     return BY_NAME[name]

@@ -1,7 +1,6 @@
-"""The command line: `ancestral VERB ...`. One thin file a verb; each is imported when it is called.
+"""The command line: `ancestral COMMAND ...`. Each command is a file, imported when it is called.
 
-Bad input ends in exit code 2 with one line on standard error; anything else that fails is a defect and keeps its
-traceback.
+Bad input ends in exit code 2 with one line on standard error; any other exception is a defect and keeps its traceback.
 """
 
 import difflib
@@ -16,35 +15,35 @@ from collections.abc import Sequence
 from ancestral import __version__
 from ancestral.errors import InputError
 
-VERBS = {
-    "doctor": "read a data set before training: faults, duplicates, time and memory",
+COMMANDS = {
+    "doctor": "inspect a data set before training: faults, duplicates, time and memory",
     "train": "train a model on built-in data or on your own images",
-    "sample": "draw images from a trained model: grid, files, animation, film strip",
-    "evaluate": "how good a model's samples are, and how well it knows its data",
-    "compare": "runs side by side, or the samplers of one: which comes nearest, at what cost",
-    "history": "six methods from NCSN to flow, trained on points and drawn side by side",
-    "info": "what a run or a model file holds",
-    "export": "a model for other programs: diffusers, ONNX",
-    "import": "a model from diffusers",
+    "sample": "sample images from a trained model: grid, files, animation, film strip",
+    "evaluate": "measure the samples of a model, and its likelihood",
+    "compare": "compare runs, or the samplers of one run at their cost",
+    "history": "train six methods from NCSN to rectified flow on points, and compare them",
+    "info": "show what a run or a model file holds",
+    "export": "write a model for other programs: diffusers, ONNX",
+    "import": "read a model from diffusers",
 }
 
 USAGE = f"""\
 ancestral {__version__}: denoising diffusion, from your images to new ones
 
-usage: ancestral VERB [options]
+usage: ancestral COMMAND [options]
 
-{chr(10).join(f"  {verb:<8} {summary}" for verb, summary in VERBS.items())}
+{chr(10).join(f"  {command:<8} {summary}" for command, summary in COMMANDS.items())}
 
   ancestral train digits            start here: real digits, a few minutes on a laptop
   ancestral sample runs/digits      64 new ones, with --gif as an animation
-  ancestral VERB --help             all options of a verb, with their defaults
+  ancestral COMMAND --help          all options of a command, with their defaults
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is escaped
             stream.reconfigure(errors="backslashreplace")
     try:
         code = run(sys.argv[1:] if argv is None else argv)
@@ -56,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("ancestral: interrupted", file=sys.stderr)
         code = 130
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        # Threads of torch.distributed outlive its process group. At times one aborts Python's shutdown (SIGABRT), and
-        # the launcher would report a run that ended well as failed. So the shutdown is left out, but for what it waits
-        # for: threads that still write.
+        # Threads of torch.distributed outlive its process group. Sometimes one aborts Python's shutdown (SIGABRT), and
+        # the launcher reports a run that ended well as failed. So the process exits without the shutdown, after the
+        # threads that still write.
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and not thread.daemon:
                 thread.join()
@@ -69,17 +68,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Call the verb that `argv` begins with and return its exit code. Raises InputError where there is none."""
+    """Call the command that `argv` begins with and return its exit code. Raises InputError if there is none."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0
     if argv[0] in ("-V", "--version"):
         print(f"ancestral {__version__}")
         return 0
-    verb, *rest = argv
-    if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.0)[0]
-        raise InputError(f"there is no verb {verb!r}; did you mean {near}? There are {', '.join(VERBS)}")
-    module = f"{verb}_" if keyword.iskeyword(verb) else verb
+    command, *rest = argv
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.0)[0]
+        raise InputError(f"there is no command {command!r}; did you mean {near}? There are {', '.join(COMMANDS)}")
+    module = f"{command}_" if keyword.iskeyword(command) else command
     code: int = importlib.import_module(f"ancestral.cli.{module}").main(rest)
     return code

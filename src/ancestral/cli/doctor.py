@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _config(options: Options) -> Config:
     """The config of the training that is judged."""
-    config = configs.preset(options.preset or configs.suiting(options.source))
+    config = configs.preset(options.preset or configs.default_preset(options.source))
     settings = dataclasses.replace(config.data, background=options.background, dims=options.dims)
     if options.image_size is not None:
         settings = dataclasses.replace(settings, image_size=options.image_size)

@@ -16,13 +16,13 @@ from ancestral.cli.parse import home, parse
 from ancestral.errors import InputError
 
 if TYPE_CHECKING:
-    from ancestral.data import Data, Dataset
+    from ancestral.data import Dataset, InMemoryDataset
     from ancestral.evaluation import Subjects
     from ancestral.evaluation.study import Study
     from ancestral.model import Model
     from ancestral.training.distributed import Distributed
 
-    Load = Callable[[str, str], Data]
+    Load = Callable[[str, str], Dataset]
 
 EXACT = 16
 """Elements up to which the divergence of the flow is exact unless --probes says otherwise."""
@@ -121,7 +121,7 @@ def complete(options: Options, model: "Model") -> Options:
     """The options with every None that this model decides replaced."""
     from ancestral.data import TESTED
     from ancestral.evaluation.study import DRAW
-    from ancestral.samplers.loop import spaced
+    from ancestral.samplers.loop import spaced_times
 
     if not options.samples and not options.likelihood:
         options = dataclasses.replace(options, samples=True, likelihood=True)
@@ -132,7 +132,7 @@ def complete(options: Options, model: "Model") -> Options:
         raise InputError(f"points and floats have no grey levels to decode; leave --decoder {options.decoder} out")
     source = options.data if options.data is not None else model.config.data.source
     steps = options.ode_steps if options.ode_steps is not None else min(schedule.steps, ODE_STEPS)
-    spaced(schedule, steps, "logsnr")  # refuses a number that does not fit
+    spaced_times(schedule, steps, "logsnr")  # refuses a number that does not fit
     usual: dict[str, Any] = {
         "data": source,
         "split": "test" if source in TESTED else "train",
@@ -149,7 +149,7 @@ def complete(options: Options, model: "Model") -> Options:
     return dataclasses.replace(options, **{k: v for k, v in usual.items() if getattr(options, k) is None})
 
 
-def _held_out(options: Options, load: "Load") -> "Data | None":
+def _held_out(options: Options, load: "Load") -> "Dataset | None":
     """What is held out: as given, or the test split of the data where there is one."""
     from ancestral.data import TESTED
 
@@ -195,7 +195,7 @@ def study_of(options: Options, model: "Model", load: "Load", out: Path) -> "Stud
 
 def _subjects(
     options: Options, model: "Model", load: "Load"
-) -> tuple[Options, "Model", "Dataset", "Subjects", list[str]]:
+) -> tuple[Options, "Model", "InMemoryDataset", "Subjects", list[str]]:
     """The items that were chosen for the likelihood, and what the reader should know of them."""
     from ancestral import evaluation
     from ancestral.evaluation import real

@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ancestral.cli.evaluate_options import Options
-    from ancestral.data import Dataset
+    from ancestral.data import InMemoryDataset
     from ancestral.evaluation import Mean, Point, Subjects, Terms
     from ancestral.model import Model
 
 
 def measure(
-    options: "Options", model: "Model", dataset: "Dataset", subjects: "Subjects", notes: Sequence[str], out: Path
+    options: "Options",
+    model: "Model",
+    dataset: "InMemoryDataset",
+    subjects: "Subjects",
+    notes: Sequence[str],
+    out: Path,
 ) -> None:
     """Show the likelihood of these items and write likelihood.json and likelihood.png into `out`.
 
@@ -96,7 +101,7 @@ def _nats(options: "Options", model: "Model", subjects: "Subjects") -> "Tensor":
 def _tree(
     options: "Options",
     model: "Model",
-    dataset: "Dataset",
+    dataset: "InMemoryDataset",
     subjects: "Subjects",
     notes: Sequence[str],
     terms: "Terms",
@@ -141,14 +146,14 @@ def _tree(
 def _show(
     options: "Options",
     model: "Model",
-    dataset: "Dataset",
+    dataset: "InMemoryDataset",
     tree: dict[str, Any],
     points: Sequence["Point"],
     unit: str,
 ) -> None:
     from rich.table import Table
 
-    from ancestral.data.arrays import NAMES
+    from ancestral.data.sources.arrays import NAMES
     from ancestral.evaluation import Mean
     from ancestral.render import summary as words
 

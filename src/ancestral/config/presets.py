@@ -6,17 +6,26 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ancestral.config.schema import Config, DataConfig, NetConfig, ProcessConfig, SampleConfig, TrainConfig
+from ancestral.config.schema import (
+    POINTS,
+    Config,
+    DataConfig,
+    MLPConfig,
+    ProcessConfig,
+    SampleConfig,
+    TrainConfig,
+    UNetConfig,
+)
 from ancestral.errors import InputError
 
 
 def digits() -> Config:
-    """5,000 real MNIST digits, by class: minutes on a laptop."""
+    """5,000 real MNIST digits, with class labels: minutes on a laptop."""
     return Config(
         preset="digits",
         data=DataConfig("digits"),
-        net=NetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
-        # x_0, clipped, since flat black is easy to say then; noise that has to be told from noise leaves a trace on it
+        net=UNetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
+        # predicting a clipped x_0 renders flat black exactly; a predicted ε leaves residual noise on it
         process=ProcessConfig("cosine", target="x0", clip=True),
         train=TrainConfig(
             steps=2400,
@@ -29,19 +38,19 @@ def digits() -> Config:
             save_every=800,
             sample_every=800,
         ),
-        sample=SampleConfig("ddim:eta=1"),  # fresh noise mends what a small network gets wrong on the way
+        sample=SampleConfig("ddim:eta=1"),  # fresh noise corrects the errors of a small network
     )
 
 
 def fashion() -> Config:
-    """60,000 images of clothes (Fashion-MNIST), by class."""
+    """60,000 images of clothes (Fashion-MNIST), with class labels."""
     base = digits()
     return dataclasses.replace(
         base,
         preset="fashion",
-        data=DataConfig("fashion"),  # not flipped: all shoes point to the left
-        # texture is in single pixels, and hidden by little noise, which ε stresses
-        net=dataclasses.replace(base.net, width=16, mults=(1, 4, 4), patch=1),
+        data=DataConfig("fashion"),  # not mirrored: all shoes point to the left
+        # predicts ε at full resolution, which preserves fine texture
+        net=UNetConfig(width=16, mults=(1, 4, 4), blocks=1, attention=(), dropout=0.0),
         process=dataclasses.replace(base.process, target="eps"),
         train=dataclasses.replace(base.train, steps=3000, save_every=1000, sample_every=1000),
     )
@@ -57,7 +66,7 @@ def cifar10() -> Config:
 
 
 def folder() -> Config:
-    """Your own folder of images, in colour at 32x32, by sub-folder."""
+    """Your own folder of images, in colour at 32x32; sub-folders are classes."""
     base = digits()
     return dataclasses.replace(
         base,
@@ -73,11 +82,11 @@ def arrays() -> Config:
 
 
 def points() -> Config:
-    """Points of two moons: seconds, and every step can be seen."""
+    """Points of two moons: seconds."""
     return Config(
         preset="points",
         data=DataConfig("moons"),
-        net=NetConfig(width=128, blocks=3, dropout=0.0),
+        net=MLPConfig(width=128, blocks=3),
         process=ProcessConfig("cosine"),
         train=TrainConfig(
             steps=1500,
@@ -93,13 +102,13 @@ def points() -> Config:
 
 
 ON_DIGITS = {"steps": 1800, "ema": 0.999, "save_every": 600, "sample_every": 600}
-"""How all methods train on digits: as those did whose pictures are in docs/history.md."""
+"""Training settings of all methods on digits; the images in docs/history.md were made with them."""
 ON_POINTS = {"batch_size": 1024}
-"""On points: where little noise is left ε tells little of x_0, and small batches drown that in chance."""
+"""On points large batches: at low noise ε carries little information on x_0, and small batches are too noisy."""
 
 
 def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], Config], **train: Any) -> Config:
-    """The run of `base`, by the method of another paper."""
+    """The run of `base` with the method of another paper."""
     config = base()
     return dataclasses.replace(
         config,
@@ -113,12 +122,14 @@ def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], 
 
 
 METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
-    "ncsn": lambda base: _method(  # σ_max: twice the largest distance within moons, a quarter of that within digits
-        "ncsn",
-        "langevin:steps=100,steps_per_level=5,step_size=2e-5",
-        ProcessConfig("geometric", sigma_max=8.0 if base is digits else 3.0, target="score"),
-        base,
-        weighting="snr",
+    "ncsn": lambda base: (
+        _method(  # σ_max: twice the largest distance between two moons, a quarter of that between two digits
+            "ncsn",
+            "langevin:steps=100,steps_per_level=5,step_size=2e-5",
+            ProcessConfig("geometric", sigma_max=8.0 if base is digits else 3.0, target="score"),
+            base,
+            weighting="snr",
+        )
     ),
     "ddpm": lambda base: _method("ddpm", "ddpm", ProcessConfig("linear"), base),
     "ddim": lambda base: _method("ddim", "ddim", ProcessConfig("linear"), base),
@@ -130,7 +141,7 @@ METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
     ),
     "flow": lambda base: _method("flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base),
 }
-"""The history, each a function of the run that it is tried on."""
+"""The methods of the history, each a function of the preset that it is applied to."""
 
 PAPERS = {
     "ncsn": ("NCSN", "Song and Ermon 2019"),
@@ -140,10 +151,7 @@ PAPERS = {
     "edm": ("EDM", "Karras et al. 2022"),
     "flow": ("Rectified flow", "Liu, Gong and Liu 2022"),
 }
-"""What each method is called, and where it is from."""
-
-POINTS = ("moons", "swissroll", "checkerboard")
-"""The built-in data that are points in the plane."""
+"""The title and the paper of each method."""
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "digits": digits,
@@ -158,15 +166,15 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 
 def preset(name: str) -> Config:
-    """The preset called `name`. Raises InputError, with the nearest name, where there is none."""
+    """Return the preset called `name`. Raises InputError, with the nearest name, if there is none."""
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
         raise InputError(f"there is no preset {name!r}; did you mean {near}? There are {', '.join(PRESETS)}")
     return PRESETS[name]()
 
 
-def suiting(source: str) -> str:
-    """The name of the preset that suits a data source, where none is asked for."""
+def default_preset(source: str) -> str:
+    """Choose the preset for a data source, by its name."""
     if source in POINTS:
         return "points"
     if source in ("digits", "fashion", "cifar10"):

@@ -1,18 +1,24 @@
-"""One frozen tree of dataclasses says all that a training run is.
+"""The config of a training run: one frozen tree of dataclasses.
 
-The command line is generated from it, and the `config.json` of a run folder is it. The docstring below each field is
-its help.
+The command line is generated from it, and `config.json` in a run folder is its JSON. The docstring below each field is
+its help text.
 """
 
 import dataclasses
+import difflib
 import json
 import typing
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Suppress, arg
+from tyro.conf import AvoidSubcommands, Suppress, arg
 
 from ancestral.errors import InputError
+
+POINTS = ("moons", "swissroll", "checkerboard")
+"""The built-in data that are points in the plane."""
+FROM_PYTHON = "(given from Python)"
+"""The source of data that were given as a tensor, an array or a torch Dataset."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,9 @@ class DataConfig:
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True
-    """Learn the classes where the data has them (one sub-folder each), so that they can be asked for."""
+    """Condition the model on the classes of the data (one sub-folder each), where there are any."""
     memory: float = 1.0
-    """Data of up to so many GiB, decoded, is held in memory; more is read from the disk while training."""
-    streaming: bool = False
-    """Read the data in the order in which it lies instead of by index; for sets too far away to be fetched whole."""
+    """GiB of decoded data that are held in memory; larger data sets are read from the disk while training."""
 
     @property
     def form(self) -> dict[str, Any]:
@@ -50,50 +54,115 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class NetConfig:
-    """The network: a U-Net for images, of which points use the width and the number of blocks in a plain MLP."""
+class UNetConfig:
+    """The U-Net of the DDPM paper, for images, signals and volumes."""
 
+    kind: Suppress[Literal["unet"]] = "unet"
     width: int = 128
-    """Channels of the U-Net's first level, or of the MLP."""
+    """Channels of the first level."""
     mults: tuple[int, ...] = (1, 2, 2, 2)
-    """Width of each level of the U-Net, as multiples; every level but the last halves the image."""
+    """Width of each level, as a multiple of the first; every level but the last halves the resolution."""
     blocks: int = 2
-    """Residual blocks of each level, or of the MLP."""
+    """Number of residual blocks of each level."""
     attention: tuple[int, ...] = (16,)
-    """Resolutions (after the patch) at which the U-Net has self-attention."""
+    """Resolutions (after the patch) with self-attention."""
     dropout: float = 0.1
-    """Share of features dropped in each block while training."""
+    """Probability that a feature is dropped in each block during training."""
     patch: int = 1
-    """Fold patch x patch pixels into channels first: 2 is about four times as fast on small images."""
+    """Side of the pixel blocks that are folded into channels first: 2 is about four times as fast on small images."""
     groups: int | None = None
-    """Groups of every group norm; None is 32, and fewer in narrow layers. One number for all is what other libraries
-    need of a model that is exported to them."""
+    """Number of groups of every group norm; None is 32, and fewer in narrow layers. Export to diffusers needs one
+    number for all layers."""
+
+    def __str__(self) -> str:
+        mults = "·".join(map(str, self.mults))
+        blocks = f"{self.blocks} block{'s' * (self.blocks > 1)} a level, patch {self.patch}, dropout {self.dropout:g}"
+        return f"U-Net, width {self.width} x {mults}, {blocks}"
+
+    def check(self) -> None:
+        """Raise InputError for settings that no U-Net can have."""
+        _check_share("dropout", self.dropout)
+        if min(self.width, self.blocks, self.patch, *self.mults) < 1 or not self.mults:
+            raise InputError(WIDTHS)
+        if self.width % 2 or self.width < 4:
+            raise InputError(WIDTHS)
+        if self.groups is not None and (self.groups < 1 or any(self.width * m % self.groups for m in (1, *self.mults))):
+            raise InputError(f"--groups {self.groups} must divide --width, and with it the channels of every level")
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """A residual MLP, for points."""
+
+    kind: Suppress[Literal["mlp"]] = "mlp"
+    width: int = 128
+    """Features of the hidden layers."""
+    blocks: int = 3
+    """Number of residual blocks."""
+
+    def __str__(self) -> str:
+        return f"MLP, width {self.width}, {self.blocks} block{'s' * (self.blocks > 1)}"
+
+    def check(self) -> None:
+        """Raise InputError for settings that no MLP can have."""
+        if self.blocks < 1 or self.width % 2 or self.width < 4:
+            raise InputError("--width must be even and at least 4, and --blocks at least 1")
+
+
+@dataclass(frozen=True)
+class CustomNetConfig:
+    """A network of your own: any function that can be imported and returns one."""
+
+    kind: Suppress[Literal["custom"]] = "custom"
+    function: Suppress[str] = ""
+    """package.module:function, called with the shape of an item and the number of classes; "" for a network that was
+    given from Python and is needed again to load the model."""
+
+    def __str__(self) -> str:
+        return f"a network of its own, {self.function or 'given from Python'}"
+
+    def check(self) -> None:
+        """Raise InputError for a name that is none."""
+        if self.function and not all(self.function.partition(":")):
+            raise InputError(f"--net {self.function}: give unet, mlp, or a function as package.module:function")
+
+
+NetConfig = UNetConfig | MLPConfig | CustomNetConfig
+NET_KINDS: dict[str, type[NetConfig]] = {"unet": UNetConfig, "mlp": MLPConfig, "custom": CustomNetConfig}
+WIDTHS = "--width must be even and at least 4, and --blocks, --patch and each of --mults at least 1"
 
 
 @dataclass(frozen=True)
 class ProcessConfig:
     """The forward process and what the network predicts."""
 
-    schedule: Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = "linear"
-    """How the noise grows: linear (DDPM), cosine (Improved DDPM), sigmoid, geometric (NCSN), karras (EDM), flow."""
+    schedule: Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow", "custom"] = "linear"
+    """Noise schedule: linear (DDPM), cosine (Improved DDPM), sigmoid, geometric (NCSN), karras (EDM), flow (rectified
+    flow); custom is one that was given from Python."""
     timesteps: int = 1000
     """T, the number of noise levels."""
-    target: Literal["eps", "x0", "v", "score", "flow", "edm"] = "eps"
-    """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a
-    flow, or EDM's F."""
+    target: Literal["eps", "x0", "v", "score", "flow", "edm", "custom"] = "eps"
+    """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a flow, or
+    EDM's F; custom is a target that was given from Python."""
     sigma_min: float | None = None
-    """Least noise of geometric and karras; None is 0.01 and 0.002."""
+    """Smallest noise level of geometric and karras; None is 0.01 and 0.002."""
     sigma_max: float | None = None
-    """Most noise of geometric and karras; None is 50 and 80."""
+    """Largest noise level of geometric and karras; None is 50 and 80."""
     zero_terminal_snr: bool = False
-    """Shift linear, cosine or sigmoid so that the last level holds no signal at all; not for eps and score."""
+    """Shift linear, cosine or sigmoid so that the last level holds no signal; not for eps and score."""
     learned_variance: bool = False
-    """Also learn the variance of the reverse steps, by the bound (Improved DDPM's hybrid loss)."""
+    """Also learn the variance of the reverse steps, by the variational bound (Improved DDPM's hybrid loss)."""
     clip: bool = False
-    """Clip the clean image to [-1, 1] in the loss, as samplers do: for images that are black or white in places."""
+    """Clip the predicted clean image to [-1, 1] in the loss, as samplers do; for images with saturated pixels."""
 
     def schedule_spec(self) -> dict[str, Any]:
-        """What `schedules.from_spec` makes the schedule of. Raises InputError for settings of other schedules."""
+        """Describe the schedule as `schedules.from_spec` takes it.
+
+        Raises:
+            InputError: If there are settings of another schedule, or the schedule was given from Python.
+        """
+        if self.schedule == "custom":
+            raise InputError("a schedule of your own is given from Python: train(..., schedule=...)")
         spec: dict[str, Any] = {"name": self.schedule, "steps": self.timesteps}
         for name in ("sigma_min", "sigma_max"):
             if getattr(self, name) is not None:
@@ -108,68 +177,69 @@ class TrainConfig:
     """How to train."""
 
     steps: int = 800_000
-    """Optimiser steps in all."""
+    """Number of optimiser steps."""
     batch_size: int = 128
-    """Images in each step."""
+    """Number of images in each step."""
     lr: float = 2e-4
     """Adam's learning rate after the warm-up."""
     warmup: int = 5000
-    """Steps over which the learning rate rises from 0."""
+    """Number of steps over which the learning rate rises from 0."""
     decay: Literal["none", "cosine"] = "none"
-    """What the learning rate does after the warm-up: stay, or fall to 0 at the last step along a cosine."""
+    """Learning rate after the warm-up: constant, or falling to 0 at the last step along a cosine."""
     clip_norm: float = 1.0
-    """Gradients longer than this are shortened to it."""
+    """Largest norm of the gradient; longer gradients are scaled down to it."""
     ema: float = 0.9999
-    """Decay of the averaged weights that samples are drawn with; it is reached gradually, so short runs work too."""
+    """Decay of the exponential moving average of the weights, from which samples are drawn. It rises to this value, so
+    short runs work too."""
     label_dropout: float = 0.1
-    """Share of labels hidden while training, which teaches the "no class" that guidance needs."""
+    """Probability that a label is dropped during training, which teaches the unconditional model for guidance."""
     times: Literal["uniform", "stratified", "lognormal", "importance"] = "uniform"
-    """How t is drawn: for each image on its own; spread evenly over the batch, which is less noisy; from EDM's
-    log-normal noise levels; or by importance, where the losses of late were large."""
+    """How the times t of a batch are drawn: uniform, stratified over the batch (less noisy), from EDM's log-normal
+    noise levels, or by importance, in proportion to recent losses."""
     weighting: Literal["simple", "snr", "min-snr", "variational", "edm"] = "simple"
-    """What each t counts: simple is 1 on the network's own error; the others weigh the error of x_0, whatever the
-    target."""
+    """Weight of each t in the loss: simple is 1 on the network's error; the others weight the error of x_0, whatever
+    the target."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Arithmetic of the network; auto is bf16 where the hardware has it, else fp32."""
+    """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32."""
     seed: int = 0
-    """Everything random follows from it."""
+    """Seed of all random numbers of the run."""
     save_every: int = 1000
-    """Steps between two saves; the last step is always saved."""
+    """Number of steps between two checkpoints; the last step is always saved."""
     sample_every: int = 1000
-    """Steps between two sample grids."""
+    """Number of steps between two grids of samples."""
 
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """How the work is done. None of it changes what is learned, but for rounding."""
+    """How the work is done. It changes no result, except for rounding."""
 
     micro_batch: int | None = None
-    """Images that each process works on at once; gradients are added up over them. None is all of its share, and
-    halves itself where the memory does not suffice."""
+    """Number of images that each process computes at once; gradients are accumulated. None is all of its share, halved
+    automatically if memory runs out."""
     workers: int | None = None
-    """Processes that read and decode data, for each training process; None is none for data in memory, else as many
-    as there are cores, up to 8."""
+    """Number of processes that read and decode data, for each training process. None is 0 for data in memory, else the
+    number of cores, at most 8."""
     shard: bool = False
-    """Share weights, average and optimiser out over the processes (FSDP2) instead of copying them (DDP)."""
+    """Shard weights, their average and the optimiser over the processes (FSDP2) instead of replicating them (DDP)."""
     compile: bool = False
-    """Compile the blocks of the network (torch.compile). Worth it on a GPU in a long run."""
+    """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run."""
     keep: int = 2
-    """Checkpoints that are kept: the newest so many."""
+    """Number of most recent checkpoints to keep."""
     keep_every: int = 0
-    """Also keep the checkpoints whose step is a multiple of this; 0 for none."""
+    """Also keep checkpoints whose step is a multiple of this; 0 keeps none."""
     log_every: int = 50
-    """Steps between two lines of the log and two points of the trackers."""
+    """Number of steps between two lines of the log and two points of the trackers."""
     trackers: tuple[str, ...] = ("tensorboard",)
-    """Where the curves go besides log.csv: tensorboard, wandb, trackio, aim or others that Accelerate knows; none
-    for nowhere."""
+    """Where the curves are logged besides log.csv: tensorboard, wandb, trackio, aim or others that Accelerate knows;
+    none for no tracker."""
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How to sample, unless `ancestral sample` says otherwise."""
+    """How to sample by default."""
 
     sampler: str = "ddim"
-    """What samples are drawn with: a name, or a name with options, as in heun:steps=18,churn=10."""
+    """Default sampler of the model: a name, or a name with options, as in heun:steps=18,churn=10."""
 
 
 @dataclass(frozen=True)
@@ -178,34 +248,118 @@ class Config:
 
     preset: Suppress[str] = "custom"
     data: DataConfig = field(default_factory=DataConfig)
-    net: NetConfig = field(default_factory=NetConfig)
+    net: AvoidSubcommands[NetConfig] = field(default_factory=UNetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    engine: RuntimeConfig = field(default_factory=RuntimeConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 
+    def check(self) -> "Config":
+        """Check all settings that no run can have, whatever the data.
+
+        Returns:
+            The config itself.
+
+        Raises:
+            InputError: If a setting is out of its range.
+        """
+        train = self.train
+        if not self.data.source:
+            raise InputError(
+                "say what to train on: --data FOLDER (of PNG, JPEG, WebP or BMP files), or a .npy or .npz file"
+            )
+        least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
+        how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1}
+        for settings, bounds in ((train, least), (self.runtime, how)):
+            for name, low in bounds.items():
+                if (value := getattr(settings, name)) is not None and value < low:
+                    raise InputError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
+        if train.seed >= 2**63:
+            raise InputError(f"--seed must be below 2^63, not {train.seed}")
+        if not 0 < train.lr < float("inf") or not train.clip_norm > 0:
+            raise InputError(
+                f"--lr and --clip-norm must be above 0, and the rate finite, not {train.lr} and {train.clip_norm}"
+            )
+        _check_share("ema", train.ema)
+        _check_share("label_dropout", train.label_dropout)
+        self.net.check()
+        return self
+
+    def with_settings(self, **settings: Any) -> "Config":
+        """Return the config with other values for some settings, each by its own name, whatever its section.
+
+        Args:
+            settings: For example steps=200, width=64, schedule="cosine" or sampler="heun".
+
+        Raises:
+            InputError: If there is no such setting, or it cannot have this value.
+        """
+        sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "preset"}
+        known = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
+        changes: dict[str, dict[str, Any]] = {}
+        for name, value in settings.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+                raise InputError(f"there is no setting {name!r}; did you mean {near}?")
+            hint = typing.get_type_hints(type(sections[known[name]]))[name]
+            value = tuple(value) if isinstance(value, list) else value
+            if not _fits(value, hint):
+                raise InputError(f"{name} cannot be {value!r}; see ancestral train --help")
+            changes.setdefault(known[name], {})[name] = value
+        return dataclasses.replace(
+            self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
+        )
+
     def to_json(self) -> str:
-        """The tree as JSON text."""
+        """Write the config as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @staticmethod
     def from_json(text: str, where: str = "the config") -> "Config":
-        """The tree from JSON text; fields that it does not name get their defaults.
+        """Read a config from JSON text, also of older versions. Fields that are missing get their defaults.
 
-        Raises InputError naming `where` if the text is no JSON object, or has a field that this version does not know.
+        Args:
+            text: The JSON text.
+            where: What error messages call it.
+
+        Raises:
+            InputError: If the text is no JSON object, or has a field or value that this version does not know.
         """
         try:
             tree = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(f"{where} is not JSON: {error}") from None
-        config = _build(Config, tree, where)
+        config = _build(Config, _upgraded(tree, where), where)
         assert isinstance(config, Config)
         return config
 
 
-def _build(kind: type[Any], tree: Any, where: str) -> Any:
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
+
+
+def _upgraded(tree: Any, where: str) -> Any:
+    """Bring the JSON of versions before 0.2 up to date: "engine", "streaming", and networks without a kind."""
+    if not isinstance(tree, dict):
+        return tree
+    tree = {"runtime" if name == "engine" else name: value for name, value in tree.items()}
+    data, net = tree.get("data"), tree.get("net")
+    if isinstance(data, dict) and "streaming" in data:
+        if data["streaming"]:
+            raise InputError(f"{where} reads its data by --streaming, which is gone: start a new run without it")
+        tree["data"] = {name: value for name, value in data.items() if name != "streaming"}
+    if isinstance(net, dict) and "kind" not in net:
+        points = isinstance(data, dict) and data.get("source") in POINTS
+        tree["net"] = {"kind": "mlp", **{k: net[k] for k in ("width", "blocks") if k in net}} if points else net
+    return tree
+
+
+def _build(kind: Any, tree: Any, where: str) -> Any:
     if not isinstance(tree, dict):
         raise InputError(f"{where} should hold an object of settings")
+    if kind == NetConfig:
+        kind = NET_KINDS.get(str(tree.get("kind", "unet")), UNetConfig)
     unknown = sorted(set(tree) - {f.name for f in dataclasses.fields(kind)})
     if unknown:
         raise InputError(
@@ -214,7 +368,7 @@ def _build(kind: type[Any], tree: Any, where: str) -> Any:
     hints = typing.get_type_hints(kind)
     values = {}
     for name, value in tree.items():
-        if dataclasses.is_dataclass(hints[name]):
+        if dataclasses.is_dataclass(hints[name]) or hints[name] == NetConfig:
             values[name] = _build(hints[name], value, where)
         else:
             values[name] = tuple(value) if isinstance(value, list) else value

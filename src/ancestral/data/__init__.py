@@ -1,7 +1,7 @@
-"""Sources -> items, in one tensor or read one by one, and the codec between items and the network's [-1, 1].
+"""Data sets: `open` reads any source; a `Dataset` gives its items by index; a codec maps them to the network's [-1, 1].
 
-load("digits")    load("photos/", image_size=64)    load("samples.npz", channels=1)    load("ecg.npy", dims=1)
-open("shards/", memory=4)    open("hf://datasets/user/name", streaming=True)
+open("digits")    open("photos/", image_size=64)    open("samples.npz", channels=1)    open("ecg.npy", dims=1)
+open("shards/", memory=4)    open("hf://datasets/user/name")    open((images, labels))    open(torch_dataset)
 """
 
 import difflib
@@ -9,18 +9,23 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from ancestral.data import arrays, cifar, digits, fashion, folder, hugging_face, points
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils import data as torch_data
+
 from ancestral.data.codec import IMAGES, POINTS, Codec
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import Dataset, one_line
-from ancestral.data.hugging_face import HuggingFace, HuggingFaceStream
-from ancestral.data.indexed import Indexed, gathered
-from ancestral.data.sample import sample
-from ancestral.data.shards import Shards
-from ancestral.data.streamed import InOrder, Streamed
-from ancestral.data.tree import Tree
-from ancestral.errors import InputError
+from ancestral.data.dataset import Dataset, InMemoryDataset, LazyDataset
+from ancestral.data.sources import arrays, builtin, hugging_face, image_files
+from ancestral.data.sources.hugging_face import HuggingFaceDataset
+from ancestral.data.sources.lazy_folder import LazyFolder
+from ancestral.data.sources.tar_shards import TarShards
+from ancestral.data.sources.torch_dataset import TorchDataset
+from ancestral.data.spec import DataSpec
+from ancestral.errors import InputError, one_line
 
 __all__ = [
     "BUILTINS",
@@ -28,49 +33,33 @@ __all__ = [
     "POINTS",
     "TESTED",
     "Codec",
-    "Data",
+    "DataSpec",
     "Dataset",
-    "Indexed",
-    "Streamed",
+    "InMemoryDataset",
+    "LazyDataset",
+    "Source",
     "load",
     "open",
-    "sample",
 ]
 
-Data = Dataset | Indexed | Streamed
-"""What can be trained on: all in memory, or read by index, or in order."""
+Array = Tensor | NDArray[np.generic]
+Source = str | Path | Array | tuple[Array, Array] | torch_data.Dataset[Any]
+"""A name, a path or an address; items, or (items, labels); or a map-style data set of PyTorch."""
 
-BUILTINS: dict[str, Callable[[str], Dataset]] = {
-    "digits": digits.load,
-    "fashion": fashion.load,
-    "cifar10": cifar.load,
-    "moons": points.moons,
-    "swissroll": points.swissroll,
-    "checkerboard": points.checkerboard,
+BUILTINS: dict[str, Callable[[str], InMemoryDataset]] = {
+    "digits": builtin.digits,
+    "fashion": builtin.fashion,
+    "cifar10": builtin.cifar10,
+    "moons": builtin.moons,
+    "swissroll": builtin.swissroll,
+    "checkerboard": builtin.checkerboard,
 }
 TESTED = frozenset(BUILTINS) - {"digits"}
-"""Those with a test split."""
-
-
-def load(
-    source: str,
-    *,
-    image_size: int | None = None,
-    channels: int | None = None,
-    background: str = "white",
-    dims: int | None = None,
-    bits: int | None = None,
-    split: str = "train",
-) -> Dataset:
-    """All of `source`, in memory. Options and errors are those of `open`."""
-    conversion = Conversion(image_size, channels, background, bits)
-    data = _open(source, conversion, dims, split, math.inf, streaming=False)
-    assert isinstance(data, Dataset)
-    return data
+"""Built-in data sets with a test split."""
 
 
 def open(
-    source: str,
+    source: Source,
     *,
     image_size: int | None = None,
     channels: int | None = None,
@@ -78,58 +67,95 @@ def open(
     dims: int | None = None,
     bits: int | None = None,
     memory: float = 1.0,
-    streaming: bool = False,
     split: str = "train",
-) -> Data:
-    """`source` in memory where its decoded items fit into `memory` GiB, else read by index, or in order if `streaming`.
+) -> Dataset:
+    """Open a data set, in memory if its decoded items fit, else read by index.
 
-    A source is a built-in's name, a folder of images, a .npy or .npz file (always held in memory), a .tar of WebDataset
-    samples or a folder of them, or a data set of the library `datasets`: a folder that `save_to_disk` wrote, or of
-    .parquet or .arrow files, or hf://datasets/user/name. (`./digits` is a folder.)
+    Args:
+        source: The name of a built-in data set; a folder of images (`./digits` is a folder); a .npy or .npz file; a
+            .tar of WebDataset samples or a folder of them; a data set of the library `datasets`: a folder that
+            `save_to_disk` wrote, or of .parquet or .arrow files, or hf://datasets/user/name; items as a tensor or array
+            (N, C, *space) or points (N, 2), alone or as (items, labels); or a map-style data set of PyTorch, whose
+            items are tensors, arrays or Pillow images, alone or as (item, label).
+        image_size: Images are cropped to their centre square and resized to this side, never stretched; None keeps
+            their size.
+        channels: 1 or 3 converts to grey or RGB, and the images' own number keeps all channels as they are; None gives
+            grey if all images are grey, else RGB, and keeps what is no colour.
+        background: Colour behind transparent pixels.
+        dims: Number of axes besides channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the shape
+            of an array.
+        bits: 8 or 16 makes integers so deep; None keeps 16 if all files are so deep.
+        memory: GiB of decoded items that are held in memory. It changes neither shape, codec nor classes. Arrays and
+            built-in data sets are always in memory.
+        split: "train" or "test", of built-in data sets and those of `datasets`.
 
-    Images are cropped to their centre square and resized to `image_size`, never stretched; None keeps their size.
-    `channels` 1 or 3 converts to grey or RGB, and the images' own number keeps all channels as they are; None gives
-    grey if all images are grey, else RGB, and keeps what is no colour. `background` shows through transparent pixels.
-    `dims`, the axes besides channels, says whether an array is of signals, images or volumes; None reads it off the
-    shape. `bits` 8 or 16 makes integers so deep; None keeps 16 where all files are so deep. `split`, "train" or "test",
-    is for built-ins and for data sets of `datasets`. Raises InputError.
+    Returns:
+        The data set. For `channels` and `bits` None, headers were read until the answer was certain: a few of RGB
+        files, all of grey ones.
 
-    `memory` changes neither shape, codec nor classes. For `channels` and `bits` None, headers are read until the answer
-    is certain: a few of RGB files, all of grey ones. Of a data set of `datasets` that is streamed, only the first 128
-    items are looked at: give both if these are not like all others.
+    Raises:
+        InputError: If the source cannot be read, or an option does not apply to it.
     """
-    conversion = Conversion(image_size, channels, background, bits)
-    return _open(source, conversion, dims, split, memory * 2**30, streaming)
-
-
-def _open(source: str, conversion: Conversion, dims: int | None, split: str, most: float, streaming: bool) -> Data:
     if split not in ("train", "test"):
         raise InputError(f"unknown split {split!r}: use train or test")
+    if isinstance(source, Dataset):
+        return source
+    conversion = Conversion(image_size, channels, background, bits)
+    if not isinstance(source, str | Path):
+        return _fit(_open_object(source, conversion, dims), memory)
+    return _fit(_open_name(source, conversion, dims, split), memory)
+
+
+def load(source: Source, **options: Any) -> InMemoryDataset:
+    """Open a data set with all items in memory. The options are those of `open` except `memory`."""
+    data = open(source, memory=math.inf, **options)
+    assert isinstance(data, InMemoryDataset)
+    return data
+
+
+def _fit(data: Dataset, memory: float) -> Dataset:
+    """The data set in memory, if it takes at most so many GiB there."""
+    return data.load() if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
+
+
+def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Dataset:
+    """Open items that are in memory, or a data set of PyTorch."""
+    items, labels = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
+    if isinstance(items, Tensor | np.ndarray):
+        converted = arrays.to_items(items, "the array", conversion, dims)
+        known = None if labels is None else arrays.to_labels(labels, "the array", len(converted))
+        return _labelled(converted, known, "arrays")
+    if isinstance(source, torch_data.Dataset):
+        return TorchDataset(source, conversion, dims)
+    raise InputError(
+        f"a {type(source).__name__} cannot be read as data: give a name or path, a tensor or array (N, C, ...), "
+        "(items, labels), or a map-style data set of PyTorch"
+    )
+
+
+def _open_name(source: str | Path, conversion: Conversion, dims: int | None, split: str) -> Dataset:
     name = one_line(source)
-    if hugging_face.is_address(source):
+    if isinstance(source, str) and source.startswith(hugging_face.SCHEME):
         _check_dims(name, dims)
-        return _hugging_face(source, conversion, split, most, streaming)
-    if source in BUILTINS:
+        return HuggingFaceDataset(source, conversion, split)
+    if isinstance(source, str) and source in BUILTINS:
         _check_dims(name, dims)
-        _check_streaming(name, streaming)
-        return _builtin(source, split, conversion)
+        return _open_builtin(source, split, conversion)
     path = _existing(source)
     kind = _kind(path)
     if kind == "datasets":
         _check_dims(name, dims)
-        return _hugging_face(path, conversion, split, most, streaming)
+        return HuggingFaceDataset(path, conversion, split)
     if split != "train":
         raise InputError(f"{name} has no {split} split: give the path of the {split} data itself")
     if kind == "tar":
-        tars = sorted(path.glob("*.tar")) if path.is_dir() else [path]
-        shards = Shards(tars, one_line(path.resolve().stem), conversion, dims)
-        return InOrder(shards, shards.bounds.tolist()) if streaming else _fitted(shards, most)
-    _check_streaming(name, streaming)
+        paths = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+        return TarShards(paths, one_line(path.resolve().stem), conversion, dims)
     if kind == "images":
         _check_dims(name, dims)
-        return _fitted(Tree(path, conversion), most)
+        return LazyFolder(path, conversion)
     if kind == "arrays":
-        return arrays.load(path, conversion, dims)
+        return _labelled(*arrays.load(path, conversion, dims), one_line(path.stem))
     raise InputError(
         f"{name} cannot be read as data: give a folder of images, a .npy or .npz file, a .tar, or the folder of a "
         ".parquet file"
@@ -137,33 +163,15 @@ def _open(source: str, conversion: Conversion, dims: int | None, split: str, mos
 
 
 def _kind(path: Path) -> str:
-    """What a path holds, as far as its name and the names in it tell; folders with folders or images are of images."""
+    """The kind of data at a path, by its name and the names in it; folders with folders or images are of images."""
     if not path.is_dir():
         return "arrays" if path.suffix.lower() in arrays.SUFFIXES else "tar" if path.suffix.lower() == ".tar" else ""
     if hugging_face.is_saved(path):
         return "datasets"
     kinds = {"/" if below.is_dir() else below.suffix.lower() for below in path.iterdir() if below.name[0] != "."}
-    if kinds & {"/", *folder.SUFFIXES}:
+    if kinds & {"/", *image_files.SUFFIXES}:
         return "images"
     return "tar" if ".tar" in kinds else "datasets" if kinds & {".parquet", ".arrow"} else "images"
-
-
-def _hugging_face(source: str | Path, conversion: Conversion, split: str, most: float, streaming: bool) -> Data:
-    if streaming:
-        return HuggingFaceStream(source, conversion, split)
-    return _fitted(HuggingFace(source, conversion, split), most)
-
-
-def _fitted(data: Indexed, most: float) -> Dataset | Indexed:
-    """The same in memory where it takes at most so many bytes."""
-    return gathered(data) if data.size <= most else data
-
-
-def _check_streaming(name: str, streaming: bool) -> None:
-    if streaming:
-        raise InputError(
-            f"{name} cannot be streamed, only .tar shards and data sets of the library datasets: leave --streaming out"
-        )
 
 
 def _check_dims(name: str, dims: int | None) -> None:
@@ -171,21 +179,30 @@ def _check_dims(name: str, dims: int | None) -> None:
         raise InputError(f"{name} holds no {arrays.NAMES[dims]}: leave --dims out, or give a .npy or .npz file of them")
 
 
-def _builtin(name: str, split: str, conversion: Conversion) -> Dataset:
+def _open_builtin(name: str, split: str, conversion: Conversion) -> InMemoryDataset:
     data = BUILTINS[name](split)
     if data.items.is_floating_point():
-        conversion.refuse(name)
+        conversion.reject_points(name)
         return data
-    return Dataset(conversion(data.items), data.labels, data.classes, data.name)
+    return InMemoryDataset(conversion(data.items), data.labels, data.classes, data.name)
 
 
-def _existing(source: str) -> Path:
+def _labelled(items: Tensor, labels: Tensor | None, name: str) -> InMemoryDataset:
+    """Items whose classes are called by their numbers."""
+    classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
+    data = InMemoryDataset(items, labels, classes, name)
+    _ = data.spec  # floats without a range are refused now
+    return data
+
+
+def _existing(source: str | Path) -> Path:
     """The file or folder `source`, or an InputError that helps with the spelling."""
+    text = str(source)
     with suppress(OSError, RuntimeError):  # a name too long for the system; the home of a user who is not there
         path = Path(source).expanduser()
-        if source.strip() and path.exists():
+        if text.strip() and path.exists():
             return path
-    close = difflib.get_close_matches(source.lower(), BUILTINS, n=1)
-    if close and not {"/", "\\", "."} & set(source):
-        raise InputError(f"no data called {source!r}: did you mean {close[0]}?")
-    raise InputError(f"no such file or folder: {source!r} (built-in data: {', '.join(BUILTINS)})")
+    close = difflib.get_close_matches(text.lower(), BUILTINS, n=1)
+    if close and not {"/", "\\", "."} & set(text):
+        raise InputError(f"no data called {text!r}: did you mean {close[0]}?")
+    raise InputError(f"no such file or folder: {text!r} (built-in data: {', '.join(BUILTINS)})")

@@ -1,4 +1,4 @@
-"""Between stored items and the network's [-1, 1]. A model file records the codec, so it can undo it."""
+"""The mapping between stored items and the network's [-1, 1]. A model file records it, so that it can be undone."""
 
 import math
 from dataclasses import dataclass
@@ -37,26 +37,26 @@ class Codec:
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the items."""
+        """The dtype of the items."""
         return KINDS[self.kind]
 
     @property
     def scale(self) -> float:
-        """What a distance of 1 in the network's [-1, 1] is in the items' own units."""
+        """The distance in the items' units that is 1 in the network's [-1, 1]."""
         return (self.limits[1] - self.limits[0]) / 2
 
     @property
     def level(self) -> float | None:
-        """Between two neighbouring integers in [-1, 1]; None for floats, which have no levels."""
+        """The distance in [-1, 1] of two successive integers; None of floats, which have no levels."""
         return 1 / self.scale if self.dtype in LARGEST else None
 
     def encode(self, items: Tensor) -> Tensor:
-        """Items -> float32 of the same shape, in [-1, 1]."""
+        """Convert items to float32 in [-1, 1]."""
         x = items.to(torch.float32)
         return x / self.scale - 1 if self.level else (x - sum(self.limits) / 2) / self.scale
 
     def decode(self, x: Tensor) -> Tensor:
-        """Network values -> items of the same shape; integers are rounded, and clamped from beyond [-1, 1]."""
+        """Convert values of the network to items; integers are rounded, and clamped from beyond [-1, 1]."""
         x = x.to(torch.float32)
         if self.level is None:
             return x * self.scale + sum(self.limits) / 2

@@ -1,35 +1,100 @@
-"""What every source becomes: one tensor, and a name for each label."""
+"""The one protocol for data sets: items and labels by index, whether they are in memory or read where they lie."""
 
-from dataclasses import dataclass
+import os
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.utils import data as torch_data
 
-from ancestral.data.codec import IMAGES, POINTS, Codec
-from ancestral.data.statistics import channel_mean
-from ancestral.errors import InputError
+from ancestral.data.codec import Codec
+from ancestral.data.convert import Conversion
+from ancestral.data.io_errors import Unreadable
+from ancestral.data.sources.image_files import strict_pillow
+from ancestral.data.spec import DataSpec, Raw, decode_item, infer_spec, size_text, spec_of_items
+from ancestral.data.statistics import evenly_spaced
+
+MOST_READ = 256
+"""Default limit of `Dataset.sample` for items that are not in memory."""
+
+
+class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
+    """Items with optional labels, read by index. `torch.utils.data` can use it as a map-style data set."""
+
+    name: str
+    spec: DataSpec
+    labels: Tensor | None
+    """Integers (N,), or None if the source has no classes; -1 is an item without a class."""
+    skipped: tuple[str, ...] = ()
+    """One line per file that cannot be read: "path: reason"."""
+    in_memory: ClassVar[bool]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, index: int) -> tuple[Tensor, int]:
+        """Read an item, (C, *space) or (2,) as `spec` says, and its label, -1 without.
+
+        Raises:
+            Unreadable: If this item cannot be read.
+            SourceLost: If the place of the data does not respond.
+        """
+
+    @abstractmethod
+    def sample(self, n: int, read: int = MOST_READ) -> "InMemoryDataset":
+        """Load at most `n` items, evenly spaced from the first to the last; unreadable ones are left out.
+
+        Args:
+            n: Number of items.
+            read: Limit of `n` where the items are not in memory.
+        """
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.read(index)
+
+    def name_of(self, index: int) -> str:
+        """What messages call an item, in one line."""
+        return f"item {index}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one item: (C, *space) or (2,)."""
+        return self.spec.shape
+
+    @property
+    def codec(self) -> Codec:
+        """The mapping between items and the network's [-1, 1]."""
+        return self.spec.codec
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The name of each label; empty without labels."""
+        return self.spec.classes
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
-    """All items of a source, in memory.
+class InMemoryDataset(Dataset):
+    """All items in one tensor.
 
-    Images stay integers until a batch is drawn: a fraction of the memory of float32, and the codec undoes it exactly.
+    Images stay integers until a batch is encoded: a quarter of the memory of float32.
     """
 
     items: Tensor
     """(N, C, *space) with 1 axis of space for signals, 2 for images, 3 for volumes: uint8, uint16 or float32 of any
     range; or float32 (N, 2) points in [-1, 1]."""
-    labels: Tensor | None
-    """int64 (N,), or None where the source has no classes."""
-    classes: tuple[str, ...]
-    """The name of each label; empty if there are no labels."""
-    name: str
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    name: str = "data"
     skipped: tuple[str, ...] = ()
-    """One line per file that could not be read: "path: reason"."""
     limits: tuple[float, float] | None = None
-    """Of floats, the range that the codec maps to [-1, 1]; None is that of `items`."""
+    """The range of floats that the codec maps to [-1, 1]; None is that of `items`."""
+    in_memory = True
 
     def __len__(self) -> int:
         return len(self.items)
@@ -39,39 +104,115 @@ class Dataset:
         """Shape of one item: (C, *space) or (2,)."""
         return tuple(self.items.shape[1:])
 
+    @cached_property
+    def spec(self) -> DataSpec:  # type: ignore[override]
+        """The shape, codec, classes and mean. Raises InputError for floats without a range."""
+        return spec_of_items(self.items, self.classes, self.name, self.limits)
+
+    def read(self, index: int) -> tuple[Tensor, int]:
+        """Return an item and its label, -1 without."""
+        return self.items[index], -1 if self.labels is None else int(self.labels[index])
+
+    def sample(self, n: int, read: int = MOST_READ) -> "InMemoryDataset":
+        """Return `n` evenly spaced items, or the data set itself if it has no more."""
+        if len(self) <= n:
+            return self
+        rows = evenly_spaced(n, len(self))
+        return replace(self, items=self.items[rows], labels=None if self.labels is None else self.labels[rows])
+
+
+class LazyDataset(Dataset):
+    """Items that are read and decoded when needed. A subclass says where the bytes of each lie."""
+
+    in_memory = False
+    threads = min(8, os.cpu_count() or 1)
+    """Number of threads that may read at the same time."""
+
+    def __init__(
+        self,
+        name: str,
+        count: int,
+        labels: Tensor | None,
+        classes: tuple[str, ...],
+        skipped: tuple[str, ...],
+        conversion: Conversion,
+        dims: int | None = None,
+    ) -> None:
+        """Infer the spec; what `encoded` needs must be set before.
+
+        Args:
+            name: What messages call the data set.
+            count: Number of items.
+            labels: As in `Dataset`.
+            classes: The name of each label.
+            skipped: As in `Dataset`.
+            conversion: How items are converted; what it leaves open, the spec decides.
+            dims: Number of axes besides channels, of arrays.
+
+        Raises:
+            InputError: As `infer_spec` does.
+        """
+        self.name, self.labels, self.skipped = name, labels, skipped
+        self._count, self._dims = count, dims
+        self.spec, self._conversion = infer_spec(self, classes, conversion, dims)
+
+    @abstractmethod
+    def encoded(self, index: int) -> Raw:
+        """Return an item as it is stored. Raises Unreadable or SourceLost."""
+
+    def encoded_begin(self, index: int) -> Raw | None:
+        """Return at least the first `spec.HEADER` bytes of `encoded`; None if items have no headers."""
+        return self.encoded(index)
+
+    def read(self, index: int) -> tuple[Tensor, int]:
+        """Read and decode an item."""
+        with strict_pillow():
+            item = decode_item(self.encoded(index), self._conversion, self._dims)
+        if tuple(item.shape) != self.shape or item.dtype != self.codec.dtype:
+            raise Unreadable(f"it is {size_text(item.shape)}, but the others are {size_text(self.shape)}")
+        return item, -1 if self.labels is None else int(self.labels[index])
+
+    def __len__(self) -> int:
+        return self._count
+
     @property
-    def labelled(self) -> bool:
-        """Whether there are classes."""
-        return self.labels is not None
+    def nbytes(self) -> int:
+        """Size of all decoded items."""
+        return len(self) * torch.empty(self.shape, dtype=self.codec.dtype, device="meta").nbytes
 
-    @cached_property
-    def mean(self) -> tuple[float, ...]:
-        """Mean of each channel, in the items' units; empty for points."""
-        return channel_mean(self.items) if self.items.ndim > 2 else ()
+    def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
+        """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
+        items, labels = [torch.empty(0, *self.shape, dtype=self.codec.dtype)], list[int]()
+        for index in evenly_spaced(min(n, read), len(self)):
+            with suppress(Unreadable):
+                item, label = self.read(index)
+                items.append(item[None])
+                labels.append(label)
+        known = None if self.labels is None else torch.tensor(labels)
+        return InMemoryDataset(
+            torch.cat(items), known, self.classes if known is not None else (), self.name, self.skipped
+        )
 
-    @cached_property
-    def codec(self) -> Codec:
-        """Between `items` and what the network sees. Raises InputError for floats that have no range."""
-        if self.items.dtype == torch.uint8:
-            return IMAGES
-        if self.items.dtype == torch.uint16:
-            return Codec("uint16")
-        if self.items.ndim == 2:
-            return POINTS
-        if self.limits is not None:
-            return Codec("float", self.limits)
-        low, high = (end.item() for end in self.items.aminmax())
-        if not bool(torch.tensor([low, high]).isfinite().all()):
-            odd = [i for i, item in enumerate(self.items) if not bool(item.isfinite().all())]
-            raise InputError(
-                f"{self.name} holds NaN or infinity in {len(odd):,} of {len(self):,} items, number {odd[0]} the first: "
-                "leave those items out, or fill the gaps"
-            )
-        if low == high:
-            raise InputError(f"{self.name} holds nothing but the value {low:g}: there is nothing to learn from it")
-        return Codec("float", (low, high))
+    def load(self) -> InMemoryDataset:
+        """Load all items; unreadable ones are left out and listed in `skipped`."""
+        items = torch.empty(len(self), *self.shape, dtype=self.codec.dtype)
 
+        def place(index: int) -> str | None:
+            try:
+                items[index] = self.read(index)[0]
+            except Unreadable as reason:
+                return f"{self.name_of(index)}: {reason}"
+            return None
 
-def one_line(text: object) -> str:
-    """`text` with line breaks, control and undecodable characters escaped: file names may hold any of them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+        # Each read makes Pillow strict too, which is not safe among threads unless it is so around all of them.
+        with strict_pillow(), ThreadPoolExecutor(self.threads) as pool:
+            reasons = list(pool.map(place, range(len(self))))
+        skipped = tuple(reason for reason in reasons if reason is not None)
+        labels = None if self.labels is None else self.labels.long()
+        if skipped:
+            kept = [row for row, reason in enumerate(reasons) if reason is None]
+            for new, old in enumerate(kept):  # close the gaps in place: items[kept] would hold everything twice
+                if new != old:
+                    items[new] = items[old]
+            items, labels = items[: len(kept)], None if labels is None else labels[kept]
+        return InMemoryDataset(items, labels, self.classes, self.name, self.skipped + skipped, self.codec.limits)

@@ -1,4 +1,4 @@
-"""Files from the internet, kept in one folder of the user's, and accepted only if their SHA-256 is the known one."""
+"""Downloads, kept in one folder of the user, and accepted only if their SHA-256 is the known one."""
 
 import os
 from http.client import HTTPException
@@ -10,16 +10,27 @@ from ancestral.errors import InputError
 
 
 def cache() -> Path:
-    """Where downloads are kept: $ANCESTRAL_CACHE, or ancestral in $XDG_CACHE_HOME or in ~/.cache."""
+    """Return the folder of downloads: $ANCESTRAL_CACHE, or ancestral in $XDG_CACHE_HOME or in ~/.cache."""
     system = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return Path(os.environ.get("ANCESTRAL_CACHE") or system / "ancestral").expanduser()
 
 
 def fetch(url: str, sha256: str, folder: Path, otherwise: str) -> Path:
-    """The file of `url` in `folder`, downloaded with a progress bar if it is not there yet.
+    """Download a file, with a progress bar, unless it is in `folder` already.
 
-    A download appears under its name only when it is whole and right. Raises InputError, ending in `otherwise`: what
-    else the user can do.
+    A download appears under its name only when it is whole and right.
+
+    Args:
+        url: Address of the file.
+        sha256: Its checksum.
+        folder: Where it is kept.
+        otherwise: What else the user can do, the end of the error's message.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: If it cannot be downloaded.
     """
     file = folder / url.rpartition("/")[2]
     if not file.is_file():

@@ -1,4 +1,6 @@
-"""Numbers that sum up a set of items."""
+"""Evenly spaced subsets of a data set, and the mean of each channel."""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -6,10 +8,28 @@ from torch import Tensor
 CHUNK = 4096  # items at a time, so that temporaries stay far below the items
 
 
-def channel_mean(items: Tensor) -> tuple[float, ...]:
-    """Mean of each channel of items (N, C, *) of any number type, in their own units, to two places or six digits.
+def evenly_spaced(n: int, count: int) -> list[int]:
+    """Return `n` evenly spaced indices of `count` items, the first and the last included, or all if count <= n."""
+    if count <= n or n < 2:
+        return list(range(min(n, count)))
+    return [round(i * (count - 1) / (n - 1)) for i in range(n)]
 
-    Integers are summed as such, floats in float64, a chunk at a time.
+
+def evenly_spaced_first(n: int, count: int) -> Iterator[int]:
+    """Yield each index of `count` items once: `n` evenly spaced ones, then the others in order."""
+    first = evenly_spaced(n, count)
+    yield from first
+    seen = set(first)
+    yield from (index for index in range(count) if index not in seen)
+
+
+def channel_mean(items: Tensor) -> tuple[float, ...]:
+    """Compute the mean of each channel of items (N, C, *) of any dtype.
+
+    Integers are summed as integers and floats in float64, a chunk at a time.
+
+    Returns:
+        One mean per channel in the items' units, rounded to two decimals (integers) or six digits (floats).
     """
     exact = torch.float64 if items.is_floating_point() else torch.int64
     total = torch.zeros(items.shape[1], dtype=exact)

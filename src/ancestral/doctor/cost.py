@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from ancestral.config import Config
-from ancestral.data import Dataset
+from ancestral.data import InMemoryDataset
 from ancestral.training import Trainer
 
 PROBE = 4
@@ -58,7 +58,7 @@ class Estimate:
     """One saved state, the model file with it."""
 
 
-def estimate(config: Config, dataset: Dataset, count: int, device: str = "auto", steps: int = 5) -> Estimate:
+def estimate(config: Config, dataset: InMemoryDataset, count: int, device: str = "auto", steps: int = 5) -> Estimate:
     """Measure `steps` training steps (at least 1) on a few items that stand for `count`.
 
     Raises InputError where config and data do not fit.
@@ -99,7 +99,7 @@ def estimate(config: Config, dataset: Dataset, count: int, device: str = "auto",
 
 
 def _measure(
-    config: Config, dataset: Dataset, device: str, batch: int, warm_up: int, steps: int, before: int
+    config: Config, dataset: InMemoryDataset, device: str, batch: int, warm_up: int, steps: int, before: int
 ) -> tuple[float, Trainer, int]:
     """Seconds of a step of `batch` items, the trainer, and the most bytes held beyond those `before`."""
     train = dataclasses.replace(config.train, batch_size=batch)

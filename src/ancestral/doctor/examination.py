@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from ancestral.config import Config
-from ancestral.data.dataset import one_line
 from ancestral.doctor import findings, sources
 from ancestral.doctor.cost import Estimate, estimate
 from ancestral.doctor.findings import Finding
@@ -16,7 +15,7 @@ from ancestral.doctor.sheet import draw
 from ancestral.doctor.sources import Source, Watch
 from ancestral.doctor.survey import Files
 from ancestral.doctor.values import Values
-from ancestral.errors import InputError
+from ancestral.errors import InputError, one_line
 
 LEVELS = ("error", "warning", "note")
 

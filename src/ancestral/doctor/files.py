@@ -18,14 +18,15 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ancestral.data import folder
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import one_line
+from ancestral.data.io_errors import read_file
+from ancestral.data.sources.image_files import FORMATS, GREY, SUFFIXES, decode_image, strict_pillow
 from ancestral.doctor import duplicates
+from ancestral.errors import one_line
 
 BLOCK = 256  # files handed to the threads at a time, so that a million are never a million tasks
 ORIENTATION = 0x0112
-FORMATS = {
+SUFFIX_FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -86,7 +87,7 @@ class Seen:
 
 def look_all(files: Sequence[Path], root: Path, conversion: Conversion, threads: int) -> Iterator[Seen | Lost]:
     """What is in each file, in their order; decoded by so many threads."""
-    with folder.quiet(), ThreadPoolExecutor(threads) as pool:
+    with strict_pillow(), ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(files), BLOCK):
             yield from pool.map(lambda file: look(file, root, conversion), files[start : start + BLOCK])
 
@@ -134,13 +135,13 @@ def strays(root: Path) -> Iterator[Lost | str]:
             yield Lost("loop", name, f"a symbolic link that leads back to a folder {where}; it is not entered again")
             below[:] = []
             continue
-        if here != str(root) and here.lower().endswith(folder.SUFFIXES):
+        if here != str(root) and here.lower().endswith(SUFFIXES):
             yield Lost("unreadable", name, "a folder with the name of an image; what is in it is read")
         entered.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = Path(here, name)
-            if name.startswith(".") or not name.lower().endswith(folder.SUFFIXES):
+            if name.startswith(".") or not name.lower().endswith(SUFFIXES):
                 shown = one_line(path.relative_to(root).as_posix())
                 yield _dead(path, shown) or shown
     yield from lost
@@ -180,11 +181,11 @@ def _content(file: Path) -> str:
             return "a TIFF image, which is not read"
         if text.startswith((b"<svg", b"<?xml")):
             return "an SVG drawing, which is not read"
-    return f"not an image of a kind that is read ({', '.join(folder.FORMATS)})"
+    return f"not an image of a kind that is read ({', '.join(FORMATS)})"
 
 
 def _picture(file: Path, size: int, conversion: Conversion) -> Seen:
-    with Image.open(file, formats=folder.FORMATS) as image:
+    with Image.open(file, formats=FORMATS) as image:
         kind, mode, (width, height) = image.format or "", image.mode, image.size
         depth = _depth(file) if kind == "PNG" else 8
         turn = 1
@@ -192,9 +193,7 @@ def _picture(file: Path, size: int, conversion: Conversion) -> Seen:
             turn = image.getexif().get(ORIENTATION, 1)
         animated = bool(getattr(image, "is_animated", False)) and kind != "MPO"
         kind = "JPEG" if kind == "MPO" else kind  # a phone's photograph, with previews behind it
-    rgba = folder.decode(file, Conversion(channels=4, bits=8))
-    if isinstance(rgba, str):
-        raise ValueError(rgba)
+    rgba = decode_image(read_file(file), Conversion(channels=4, bits=8))
     transparent = bool((rgba[3] < 255).any())
     whole = rgba if transparent else rgba[:3]
     picture = replace(conversion, image_size=None, channels=3, bits=None)(whole[None])
@@ -211,7 +210,7 @@ def _picture(file: Path, size: int, conversion: Conversion) -> Seen:
         animated,
         turn in range(2, 9),
         transparent,
-        _item(file, whole, mode in folder.GREY, transparent, conversion),
+        _item(file, whole, mode in GREY, transparent, conversion),
         duplicates.thumbnails(picture)[0].tobytes(),
         int.from_bytes(seen, "little"),
     )
@@ -220,10 +219,7 @@ def _picture(file: Path, size: int, conversion: Conversion) -> Seen:
 def _item(file: Path, whole: Tensor, grey: bool, transparent: bool, conversion: Conversion) -> Tensor:
     """The picture as training is given it."""
     if conversion.channels in (2, 4):
-        item = folder.decode(file, replace(conversion, bits=8))
-        if isinstance(item, str):
-            raise ValueError(item)
-        return item
+        return decode_image(read_file(file), replace(conversion, bits=8))
     channels = conversion.channels_of(grey, transparent)
     return replace(conversion, channels=channels, bits=8)(whole[None])[0].to(torch.uint8)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.doctor.findings import Finding, plural
 from ancestral.doctor.sources import Source
 from ancestral.render import Tile, TileRow, contact_sheet, picture, thumbnail
@@ -27,7 +27,7 @@ def draw(source: Source, findings: Sequence[Finding]) -> Image.Image:
     )
     lines = [f"as training is given them: {shape}, {source.values.dtype}; mean ± deviation by channel {mean}"]
     if len(source.values.shape) == 1:
-        cloud = picture(source.items(evenly(POINTS, source.count)), height=480)
+        cloud = picture(source.items(evenly_spaced(POINTS, source.count)), height=480)
         return contact_sheet(title, lines, [("The points", [TileRow(source.name, "", [Tile(cloud)])])])
     rows = list(_by_class(source)) if source.classes else list(_plain(source))
     return contact_sheet(title, lines, [("A sample", rows), ("Look at these", list(_troubles(source, findings)))])
@@ -49,14 +49,14 @@ def _by_class(source: Source) -> Iterator[TileRow]:
         if (name := source.label(row)) in members:
             members[name].append(row)
     for name, rows in members.items():
-        chosen = [rows[place] for place in evenly(COLUMNS, len(rows))]
+        chosen = [rows[place] for place in evenly_spaced(COLUMNS, len(rows))]
         yield TileRow(name, plural(len(rows), "item"), _tiles(source, chosen))
     if len(source.classes) > CLASSES:
         yield TileRow(f"and {len(source.classes) - CLASSES:,} smaller classes", "", [])
 
 
 def _plain(source: Source) -> Iterator[TileRow]:
-    rows = evenly(PLAIN * COLUMNS, source.count)
+    rows = evenly_spaced(PLAIN * COLUMNS, source.count)
     for start in range(0, len(rows), COLUMNS):
         yield TileRow("", "", _tiles(source, rows[start : start + COLUMNS]))
 

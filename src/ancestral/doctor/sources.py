@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -13,16 +14,18 @@ from torch import Tensor
 
 from ancestral import data
 from ancestral.config import DataConfig
-from ancestral.data import BUILTINS, Dataset, folder
+from ancestral.data import BUILTINS, InMemoryDataset
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import one_line
-from ancestral.data.evenly import evenly
+from ancestral.data.io_errors import Unreadable, read_file
+from ancestral.data.sources.image_files import SUFFIXES, decode_image, strict_pillow
+from ancestral.data.sources.lazy_folder import find_images
+from ancestral.data.statistics import evenly_spaced
 from ancestral.doctor import duplicates
 from ancestral.doctor.duplicates import Group
 from ancestral.doctor.files import LOST, look_all, strays
 from ancestral.doctor.survey import Files, Survey
 from ancestral.doctor.values import Values, summary
-from ancestral.errors import InputError
+from ancestral.errors import InputError, one_line
 
 T = TypeVar("T")
 SAMPLE = 256
@@ -57,7 +60,7 @@ class Source:
     items: Callable[[Sequence[int]], Tensor]
     """Some items, (N, C, *space), as training is given them, of integers at most 8 bits."""
     groups: list[Group]
-    sample: Dataset
+    sample: InMemoryDataset
     """A few items, with all classes, for a training that is measured."""
     files: Files | None
 
@@ -66,7 +69,7 @@ def read(source: str, config: DataConfig, threads: int | None = None, watch: Wat
     """All that can be said of `source` but for how it would train. Raises InputError where nothing can be read."""
     path = Path(source).expanduser()
     if source not in BUILTINS and path.is_dir():
-        files = folder.find(path)
+        files = find_images(path)
         if files:
             return _folder(path, files, config, threads or min(8, os.cpu_count() or 1), watch)
         if seen := [name for name in strays(path) if isinstance(name, str)]:
@@ -82,7 +85,7 @@ def _refuse(path: Path, names: Sequence[str]) -> None:
     more = f" ({', '.join(kinds[:5])}{' ...' if len(kinds) > 5 else ''})" if kinds else ""
     raise InputError(
         f"no images in {one_line(path)}, but {len(names):,} other files{more}, {one_line(names[0])} for example: "
-        f"give a folder of {', '.join(folder.SUFFIXES)}, or convert them"
+        f"give a folder of {', '.join(SUFFIXES)}, or convert them"
     )
 
 
@@ -110,11 +113,14 @@ def _folder(root: Path, files: Sequence[Path], config: DataConfig, threads: int,
         return survey.label(row) if classes else ""
 
     def items(rows: Sequence[int]) -> Tensor:
-        with folder.quiet():
-            decoded = [folder.decode(survey.path(row), settled) for row in rows]
-        return torch.stack([image for image in decoded if isinstance(image, Tensor)])
+        decoded = []
+        with strict_pillow():
+            for row in rows:
+                with suppress(Unreadable):
+                    decoded.append(decode_image(read_file(survey.path(row)), settled))
+        return torch.stack(decoded)
 
-    rows = evenly(SAMPLE, len(survey.kept))
+    rows = evenly_spaced(SAMPLE, len(survey.kept))
     sizes = {(survey.width[row], survey.height[row]) for row in rows}
     chosen = rows if config.image_size or len(sizes) == 1 else rows[:1]
     sample = _sample(items(chosen), [label(row) for row in chosen], classes, root.resolve().name)
@@ -132,10 +138,10 @@ def _folder(root: Path, files: Sequence[Path], config: DataConfig, threads: int,
     )
 
 
-def _memory(dataset: Dataset) -> Source:
+def _memory(dataset: InMemoryDataset) -> Source:
     told = summary(dataset)
     names, labels = list(told.classes), dataset.labels
-    rows = evenly(SAMPLE, len(dataset))
+    rows = evenly_spaced(SAMPLE, len(dataset))
 
     def label(row: int) -> str:
         return names[int(labels[row])] if labels is not None else ""
@@ -167,7 +173,7 @@ def _digest(item: Tensor) -> int:
     return int.from_bytes(hashlib.blake2b(item.numpy().tobytes(), digest_size=8).digest(), "little")
 
 
-def _sample(items: Tensor, labels: Sequence[str], classes: dict[str, int], name: str) -> Dataset:
+def _sample(items: Tensor, labels: Sequence[str], classes: dict[str, int], name: str) -> InMemoryDataset:
     number = {label: i for i, label in enumerate(classes)}
     numbers = torch.tensor([number[label] for label in labels]) if classes else None
-    return Dataset(items, numbers, tuple(classes), name)
+    return InMemoryDataset(items, numbers, tuple(classes), name)

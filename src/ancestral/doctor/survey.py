@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ancestral.data.dataset import one_line
 from ancestral.doctor import duplicates
-from ancestral.doctor.files import FORMATS, PICTURES, Lost, Seen
+from ancestral.doctor.files import PICTURES, SUFFIX_FORMATS, Lost, Seen
 from ancestral.doctor.values import Tally, Values
+from ancestral.errors import one_line
 
 RATIOS = {
     "taller than 1:2": 0.5,
@@ -104,7 +104,7 @@ class Survey:
         self.height.append(seen.height)
         self._digests.append(seen.digest)
         self._thumbs += seen.thumb
-        promised = FORMATS[self.files[number].suffix.lower()]
+        promised = SUFFIX_FORMATS[self.files[number].suffix.lower()]
         odd = {
             "animated": seen.animated and "only its first frame is used",
             "deep": seen.depth > 8 and f"{seen.depth} bits a channel",

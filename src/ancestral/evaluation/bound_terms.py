@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.bound import ELBO, prior_bits, time_strata
-from ancestral.data import Codec, Dataset
+from ancestral.data import Codec, InMemoryDataset
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
 from ancestral.probability_flow import OdeState, integrate
@@ -46,7 +46,7 @@ class Subjects:
             yield rows, part, {} if labels is None else {"labels": labels}
 
 
-def choose(data: Dataset, n: int, codec: Codec, labels: Tensor | None = None) -> Subjects:
+def choose(data: InMemoryDataset, n: int, codec: Codec, labels: Tensor | None = None) -> Subjects:
     """`n` items spread evenly over the data, as its classes may be sorted. `labels` are those of all the data.
 
     Raises InputError where there are not as many.
@@ -59,7 +59,7 @@ def choose(data: Dataset, n: int, codec: Codec, labels: Tensor | None = None) ->
     return Subjects(codec.encode(data.items[indices]), indices, None if labels is None else labels[indices])
 
 
-def labels_for(data: Dataset, classes: Sequence[str], by_number: bool = False) -> Tensor | None:
+def labels_for(data: InMemoryDataset, classes: Sequence[str], by_number: bool = False) -> Tensor | None:
     """The labels of all the data as a model of these `classes` numbers them, or None where they mean nothing to it.
 
     Classes are matched by name, or by number for data that knows no names. -1 is an item without a class.

@@ -112,20 +112,20 @@ def ladder(model: Model, name: str, most: int) -> Iterator[Rung]:
     full: Any = model.sampler(name, steps=schedule.steps)
     # counted at a spacing that takes any number of steps
     few: Any = [dataclasses.replace(full, steps=min(n, schedule.steps), spacing="trailing") for n in (1, 2)]
-    one, two = (sampler.passes(schedule) for sampler in few)
+    one, two = (sampler.nfe(schedule) for sampler in few)
     for wanted in PASSES:
         steps = min(1 + (wanted - one) // max(1, two - one), schedule.steps) if wanted >= one else 0
         if wanted <= most and steps > before:
             before = steps
             with contextlib.suppress(InputError):  # leading spacing needs some steps to start near T
                 sampler = model.sampler(name, steps=steps)
-                yield Rung(sampler, steps, sampler.passes(schedule))
+                yield Rung(sampler, steps, sampler.nfe(schedule))
 
 
 def reference(model: Model) -> Rung:
     """DDPM with all T steps of the model's schedule."""
     sampler, schedule = model.sampler("ddpm", steps=model.denoiser.schedule.steps), model.denoiser.schedule
-    return Rung(sampler, schedule.steps, sampler.passes(schedule))
+    return Rung(sampler, schedule.steps, sampler.nfe(schedule))
 
 
 class Point(NamedTuple):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.data import Codec
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.metrics import cache, extractors, probe, uncertainty
 from ancestral.metrics.colour import Drift, drift
@@ -200,7 +200,7 @@ def floor_sets(count: int, train: Tensor, unseen: Tensor | None) -> tuple[Tensor
     if unseen is None:
         shuffled, cut = _by_chance(train), min(count, len(train) // 2)
         return shuffled[:cut], shuffled[cut:]
-    return unseen[evenly(count, len(unseen))], train
+    return unseen[evenly_spaced(count, len(unseen))], train
 
 
 def _warnings(samples: Set, train: Set, extractor: Extractor) -> Iterator[str]:

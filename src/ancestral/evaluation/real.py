@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ancestral import data
-from ancestral.data import Data, Dataset, Streamed
+from ancestral.data import Dataset, InMemoryDataset
 from ancestral.errors import InputError, UnsuitableError
 from ancestral.evaluation.bound_terms import labels_for
 from ancestral.model import Model
@@ -20,7 +20,7 @@ ELEMENTS = 2**26
 """Numbers of all items that are held: as float64, half a GiB."""
 
 
-def fitting(model: Model, source: str, split: str) -> Data:
+def fitting(model: Model, source: str, split: str) -> Dataset:
     """The data of `source`, brought to the model's shape where that can be, in memory as the run's own data were.
 
     Raises InputError where it does not fit.
@@ -30,9 +30,8 @@ def fitting(model: Model, source: str, split: str) -> Data:
     if source != own.source and channels in (1, 3) and height == width:
         bits: Any = {"uint8": 8, "uint16": 16}.get(model.spec.codec.kind)
         own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
-    streaming = config.streaming and source == config.source
     try:
-        found = data.open(source, **own.form, memory=config.memory, streaming=streaming, split=split)
+        found = data.open(source, **own.form, memory=config.memory, split=split)
     except UnsuitableError as error:  # nobody here gave such options
         made = f"{model.spec.codec.kind} items of {_sides(model.spec.shape)}"
         raise InputError(f"{source} cannot be made into {made}, which the model knows; give --data that can") from error
@@ -51,9 +50,9 @@ def fitting(model: Model, source: str, split: str) -> Data:
     return found
 
 
-def in_memory(found: Data) -> Dataset:
+def in_memory(found: Dataset) -> InMemoryDataset:
     """The same, or as many of its items as can be held, evenly chosen."""
-    return data.sample(found, limit(found.shape), limit(found.shape)) if not isinstance(found, Dataset) else found
+    return found.sample(len(found), read=limit(found.shape))
 
 
 def limit(shape: Sequence[int]) -> int:
@@ -70,26 +69,23 @@ class Real:
     """int64 (N,), as the model numbers its classes, -1 without; None where they mean nothing to it."""
     name: str
     split: str
-    of: int | None
-    """How many there are in all; None for a stream, which nobody has counted."""
+    of: int
+    """How many there are in all."""
     all: Tensor
     """More items (M, *shape), or the same: copies are looked for among all that can be held."""
 
     @staticmethod
-    def of_data(found: Data, model: Model, split: str) -> "Real":
+    def of_data(found: Dataset, model: Model, split: str) -> "Real":
         """Of `found`, as many as distances can be measured on, evenly chosen."""
-        more = data.sample(found, max(1, ELEMENTS // math.prod(found.shape)), limit(found.shape))
-        held = data.sample(more, limit(found.shape))
+        more = found.sample(max(1, ELEMENTS // math.prod(found.shape)), limit(found.shape))
+        held = more.sample(limit(found.shape))
         labels = labels_for(held, model.spec.classes, nameless(held.classes))
-        of = None if isinstance(found, Streamed) else len(found)
-        return Real(held.items, labels, held.name, split, of, more.items)
+        return Real(held.items, labels, held.name, split, len(found), more.items)
 
     def words(self) -> str:
         """What they are, in words."""
         count = f"{len(self.items):,}"
-        if self.of is None:
-            count += " of a stream"
-        elif self.of != len(self.items):
+        if self.of != len(self.items):
             count += f" of {self.of:,}, evenly chosen"
         return f"{self.name}, {self.split}, {count}"
 

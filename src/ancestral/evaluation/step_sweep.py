@@ -70,7 +70,7 @@ def step_samplers(model: Model) -> dict[int, Sampler]:
         if steps > schedule.steps:
             break
         sampler = model.sampler(steps=steps)
-        if steps > own and sampler.passes(schedule) > MAX_PASSES:
+        if steps > own and sampler.nfe(schedule) > MAX_PASSES:
             break
         samplers[steps] = sampler
     return samplers
@@ -103,7 +103,7 @@ def sweep(model: Model, reference: Tensor, seed: int = 0) -> Generator[tuple[Seq
             trajectory, indices, len(indices), lambda x: model.spec.codec.decode(x).cpu(), keep, PATHS
         )
         distance = sliced_wasserstein(recording.samples, reference)
-        points.append(HistoryPoint(steps, sampler.passes(denoiser.schedule), distance))
+        points.append(HistoryPoint(steps, sampler.nfe(denoiser.schedule), distance))
         kept = recording if steps == own else kept
     assert kept is not None
     return StepSweep(denoiser.schedule, points, own, kept.states, kept.samples)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ancestral import __version__, storage
-from ancestral.data import Data
+from ancestral.data import Dataset
 from ancestral.errors import InputError
 from ancestral.evaluation import drawn, quality, results
 from ancestral.evaluation.drawn import Drawn, Recipe
@@ -103,8 +103,8 @@ class Study:
 def study(
     model: Model,
     sampler: Sampler,
-    train: Data,
-    held_out: Data | None = None,
+    train: Dataset,
+    held_out: Dataset | None = None,
     count: int = DRAW,
     extractor: str | None = None,
     seed: int = 0,

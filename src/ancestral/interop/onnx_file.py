@@ -32,14 +32,14 @@ def write_onnx(model: Model, path: Path) -> None:
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give --out a file that ends in .onnx")
-    if sum(p.numel() * p.element_size() for p in model.denoiser.parameters()) > MAX_BYTES:
+    if sum(p.numel() * p.element_size() for p in model.diffusion.parameters()) > MAX_BYTES:
         raise InputError("the network's weights are over 2 GB, which one ONNX file cannot hold; use --to diffusers")
     try:
         import onnx  # noqa: F401  # the exporter's own error is less clear
         import onnxscript  # noqa: F401
     except ImportError:
         raise InputError("ONNX files need two more packages: pip install 'ancestral[onnx]'") from None
-    net, spec = model.denoiser.net.float().eval(), model.spec
+    net, spec = model.diffusion.net.float().eval(), model.spec
     inputs = {"x": torch.zeros(2, *spec.shape), "index": torch.zeros(2, dtype=torch.int64)}
     if spec.classes:
         inputs["labels"] = torch.zeros(2, dtype=torch.int64)
@@ -64,9 +64,14 @@ def write_onnx(model: Model, path: Path) -> None:
 
 
 def metadata(model: Model) -> dict[str, str]:
-    """Return the metadata, whose values are JSON. `input_scale` multiplies x at t = 1..T before the network."""
-    schedule, spec, target = model.denoiser.schedule, model.spec, model.denoiser.target
-    scale = target.input_scale(*schedule.at(torch.arange(1, schedule.steps + 1)))
+    """Return the metadata, whose values are JSON.
+
+    At t = 1..T the network's input is `input_scale` times x_t, and the estimate of the target `output_scale` times its
+    output.
+    """
+    schedule, spec, target = model.denoiser.schedule, model.spec, model.diffusion.target
+    scales = target.scales(schedule, torch.arange(1, schedule.steps + 1))
+    input_scale, output_scale = (torch.as_tensor(scale).expand(schedule.steps).tolist() for scale in scales)
     values = {
         "ancestral": model.version,
         "schedule": schedule.spec,
@@ -74,8 +79,9 @@ def metadata(model: Model) -> dict[str, str]:
         "noise": schedule.noise.tolist(),
         "prior_std": schedule.prior_std,
         "target": target.name,
-        "input_scale": torch.as_tensor(scale).expand(schedule.steps).tolist(),
-        "learned_variance": model.denoiser.learned_variance,
+        "input_scale": input_scale,
+        "output_scale": output_scale,
+        "learned_variance": model.diffusion.learned_variance,
         "shape": spec.shape,
         "codec": spec.codec.kind,
         "limits": spec.codec.limits,

@@ -8,20 +8,21 @@
 Early pipelines, such as google/ddpm-cifar10-32, have the files of all parts in one folder. They are read too.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ancestral import storage
+from ancestral import nets, storage
 from ancestral.config import Config, DataConfig, ProcessConfig
 from ancestral.data.codec import IMAGES
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d
-from ancestral.model import Model, build_net
+from ancestral.model import Model
 from ancestral.nets import UNet
 
 INDEX = "model_index.json"
@@ -42,14 +43,14 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
     Raises:
         InputError: If diffusers cannot represent the model, or the folder is not empty.
     """
-    if model.denoiser.learned_variance:
+    if model.diffusion.learned_variance:
         raise InputError(
             "the network also predicts its variance, and a DDPMPipeline drops it while sampling; train without a "
             "learned variance, or use --to onnx"
         )
-    net, spec = model.denoiser.net, model.spec
+    net, spec = model.diffusion.net, model.spec
     unet_config = unet2d.to_config(net, spec.shape)
-    scheduler_config = scheduler.to_config(model.denoiser.schedule, model.denoiser.target)
+    scheduler_config = scheduler.to_config(model.denoiser.schedule, model.diffusion.target)
     assert isinstance(net, UNet)
     if spec.classes and label is None:
         raise InputError(
@@ -112,12 +113,12 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
     _check_weights(weights_path)
     tensors, _ = storage.read_tensors(weights_path)
     with torch.device("meta"):  # the weights are checked before memory is allocated
-        plan = build_net(config, shape, 0)
+        plan = nets.build(shape=shape, **dataclasses.asdict(config.net))
     assert isinstance(plan, UNet)
     state = unet2d.from_weights(plan, tensors)
-    net = build_net(config, shape, 0)
+    net = nets.build(shape=shape, **dataclasses.asdict(config.net))
     net.load_state_dict(state)
-    model = Model(Diffusion(net, schedule, target), config, DataSpec(shape, IMAGES), step=0)
+    model = Model(Diffusion(net, schedule, target), DataSpec(shape, IMAGES), config)
     return model, _remarks(scheduler_config)
 
 

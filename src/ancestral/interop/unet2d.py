@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ancestral.config import NetConfig
+from ancestral.config import UNetConfig
 from ancestral.errors import InputError
 from ancestral.nets import UNet
-from ancestral.nets.layers import SelfAttention, Stage
-from ancestral.nets.unet import NOUNS
+from ancestral.nets.unet import NOUNS, SelfAttention, Stage
 
 FIXED: dict[str, tuple[Any, Any]] = {
     "center_input_sample": (False, False),
@@ -131,7 +130,7 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def from_config(config: dict[str, Any]) -> tuple[NetConfig, tuple[int, int, int]]:
+def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int]]:
     """Return the settings of the U-Net for the config of a `UNet2DModel`, and the shape (C, H, W) of its images.
 
     Raises:
@@ -186,7 +185,7 @@ def from_config(config: dict[str, Any]) -> tuple[NetConfig, tuple[int, int, int]
         f"{_setting(settings, config, 'dropout')}; it should be from 0 to below 1",
     )
     height, side = _sides(settings["sample_size"], 2 ** (len(widths) - 1))
-    return NetConfig(
+    return UNetConfig(
         width=width,
         mults=tuple(other // width for other in widths),
         blocks=blocks,

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.data.dataset import one_line
-from ancestral.errors import InputError
+from ancestral.errors import InputError, one_line
 from ancestral.randomness import Stream
 
 

@@ -1,7 +1,7 @@
-"""Networks: the paper's U-Net for images, a small MLP for points, and scales around either."""
+"""Networks: the paper's U-Net for images, signals and volumes, and a small MLP for points."""
 
+from ancestral.nets.build import build, conditions
 from ancestral.nets.mlp import MLP
-from ancestral.nets.scaled import Scaled
 from ancestral.nets.unet import UNet
 
-__all__ = ["MLP", "Scaled", "UNet"]
+__all__ = ["MLP", "UNet", "build", "conditions"]

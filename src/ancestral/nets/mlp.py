@@ -1,4 +1,4 @@
-"""A small network for points: residual layers of two dense layers each, told the time as the U-Net is."""
+"""A small network for points: residual layers of two dense layers each, with the U-Net's time embedding."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,15 @@ from ancestral.nets.embedding import timestep_embedding
 
 
 class MLP(nn.Module):
-    """ε_θ(x, index) for points x (B, features); the answer has `out_features`, as many unless given."""
+    """ε_θ(x, index) for points x (B, features).
+
+    Args:
+        features: Number of coordinates of a point.
+        width: Number of features of a layer.
+        layers: Number of residual layers.
+        classes: Number of class labels; the network also learns an embedding for "no class".
+        out_features: Number of features of the output; `features` by default.
+    """
 
     def __init__(
         self,
@@ -33,9 +41,9 @@ class MLP(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
-        """The prediction (B, out_features) at time indices (B,); negative labels, or None, mean "no class".
+        """Predict the target, (B, out_features), at time indices (B,).
 
-        `keys` are those of the U-Net's dropout; there is none here, so they change nothing.
+        Negative labels, or None, mean "no class". `keys` are the U-Net's dropout keys, which have no effect here.
         """
         temb = self.time(timestep_embedding(index, self.width))
         if self.label is not None and self.classes is not None:

@@ -1,4 +1,4 @@
-"""What is done to the axes of space, however many there are: x is (B, C, *sides) throughout."""
+"""Padding, cropping and space-to-depth for any number of axes of space: x is (B, C, *sides) throughout."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,20 @@ from torch import Tensor
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """Zeros around x, so that every side is a multiple; what was there stays in the middle."""
+    """Pad x with zeros on all sides, so that every side is a multiple of `multiple`."""
     missing = [-side % multiple for side in reversed(x.shape[2:])]  # F.pad begins with the last axis
     return F.pad(x, [end for more in missing for end in (more // 2, more - more // 2)]) if any(missing) else x
 
 
 def crop(x: Tensor, sides: Sequence[int]) -> Tensor:
-    """The middle of x, of these sides: undoes `pad`."""
+    """Crop the middle of x to these sides: the inverse of `pad`."""
     for axis, side in enumerate(sides, 2):
         x = x.narrow(axis, (x.shape[axis] - side) // 2, side)
     return x
 
 
 def fold(x: Tensor, patch: int) -> Tensor:
-    """Space to depth: each block of `patch` along every axis becomes channels, (B, C · patch^dims, *sides / patch).
-
-    In two axes it is `F.pixel_unshuffle`.
-    """
+    """Space to depth: each block of `patch` along every axis becomes channels, (B, C · patch^dims, *sides / patch)."""
     dims = x.ndim - 2
     for axis in range(2, 2 * dims + 2, 2):
         x = torch.unflatten(x, axis, (-1, patch))
@@ -32,7 +29,7 @@ def fold(x: Tensor, patch: int) -> Tensor:
 
 
 def unfold(x: Tensor, patch: int) -> Tensor:
-    """Depth to space, (B, C / patch^dims, *sides · patch): undoes `fold`."""
+    """Depth to space, (B, C / patch^dims, *sides · patch): the inverse of `fold`."""
     dims = x.ndim - 2
     x = torch.unflatten(x, 1, (-1, *[patch] * dims))
     x = x.permute(0, 1, *(axis for side in range(2, dims + 2) for axis in (side + dims, side)))

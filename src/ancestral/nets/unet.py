@@ -1,50 +1,166 @@
-"""The U-Net of the DDPM paper (Ho, Jain and Abbeel 2020, appendix B), wired and initialised as the authors' code has
-it.
+"""The U-Net of the DDPM paper (Ho, Jain and Abbeel 2020, appendix B), with the authors' wiring and initialisation.
 
-At its defaults, with channels=3, it is the CIFAR-10 network of 35,746,307 parameters. Beyond the paper it takes class
-labels, any height and width (padded inside, cropped on the way out), any number of channels, signals and volumes beside
-images, and a space-to-depth stem: `patch=2` folds each 2×2 block of pixels into channels, so a small network on small
-images spends its time in fewer, wider convolutions.
+With its defaults it is the CIFAR-10 network of 35,746,307 parameters. Beyond the paper it takes class labels, any
+height and width (padded inside, cropped at the end), any number of channels, signals and volumes beside images, and a
+space-to-depth stem: `patch=2` folds each 2×2 block of pixels into channels, so that a small network on small images
+spends its time in fewer, wider convolutions.
 """
 
 import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.errors import InputError
-from ancestral.nets.dropout import number_dropouts
 from ancestral.nets.embedding import timestep_embedding
-from ancestral.nets.layers import ZERO, Downsample, Stage, Upsample, conv, init, norm
+from ancestral.nets.kernels.attention import attend
+from ancestral.nets.kernels.convolution import CONV, Conv
+from ancestral.nets.kernels.dropout import Dropout, number_dropouts
+from ancestral.nets.kernels.group_norm import GroupNorm
+from ancestral.nets.kernels.upsampling import TAPS, upsampled_convolution
 from ancestral.nets.space import crop, fold, pad, unfold
 
+ZERO = 1e-10
+"""The variance scale that the authors' code gives to layers "initialised to 0"."""
+
 NOUNS = {1: "signals", 2: "images", 3: "volumes"}
-"""What x holds, by the number of its axes of space."""
+"""What x holds, by its number of axes of space."""
+
+Layer = TypeVar("Layer", bound=Conv | nn.Linear)
+
+
+class ResidualBlock(nn.Module):
+    """norm, SiLU, conv; add the time; norm, SiLU, dropout, conv; add the input (by a 1×1 where widths differ)."""
+
+    def __init__(
+        self, in_width: int, out_width: int, temb: int, dropout: float, groups: int | None, dims: int = 2
+    ) -> None:
+        super().__init__()
+        self.norm1 = norm(in_width, groups, silu=True)
+        self.conv1 = conv(dims, in_width, out_width)
+        self.time = init(nn.Linear(temb, out_width))
+        self.norm2 = norm(out_width, groups, silu=True)
+        self.dropout = Dropout(dropout)
+        self.conv2 = conv(dims, out_width, out_width, scale=ZERO)
+        self.shortcut = nn.Identity() if in_width == out_width else conv(dims, in_width, out_width, kernel=1)
+
+    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Map (B, in_width, *sides) to (B, out_width, *sides), given SiLU of the time embedding (B, temb)."""
+        h = self.conv1(self.norm1(x)) + self.time(temb)[(..., *[None] * (x.ndim - 2))]
+        h = self.conv2(self.dropout(self.norm2(h), keys))
+        out: Tensor = self.shortcut(x) + h
+        return out
+
+
+class SelfAttention(nn.Module):
+    """One head over all positions, with a residual connection."""
+
+    def __init__(self, width: int, groups: int | None, dims: int = 2) -> None:
+        super().__init__()
+        self.norm = norm(width, groups)
+        self.qkv = conv(dims, width, 3 * width, kernel=1, fan_out=width)  # three layers of `width` outputs each
+        self.out = conv(dims, width, width, kernel=1, scale=ZERO)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, width, *sides) to the same shape."""
+        h = self.norm(x).flatten(2).transpose(1, 2)  # (B, positions, width): free in channels_last
+        b_q, b_k, b_v = self.qkv.bias.chunk(3)  # type: ignore[union-attr]  # it has one
+        # the keys' bias adds the same to all logits of a query, which softmax ignores: its gradient would be rounding
+        # errors alone, which Adam turns into steps of full size, different ones on every machine
+        bias = torch.cat([b_q, b_k.detach(), b_v])
+        q, k, v = F.linear(h, self.qkv.weight.flatten(1), bias).unsqueeze(1).chunk(3, dim=-1)  # a 1×1 is a dense layer
+        out: Tensor = x + self.out(attend(q, k, v).squeeze(1).transpose(1, 2).reshape(x.shape))
+        return out
+
+
+class Stage(nn.Module):
+    """A residual block, followed by self-attention where `attend`.
+
+    With `skip` its input is concatenated with the skip connection of the same resolution.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        out_width: int,
+        temb: int,
+        dropout: float,
+        attend: bool,
+        groups: int | None,
+        skip: bool = False,
+        dims: int = 2,
+    ) -> None:
+        super().__init__()
+        self.skip = skip
+        self.block = ResidualBlock(in_width, out_width, temb, dropout, groups, dims)
+        self.attention = SelfAttention(out_width, groups, dims) if attend else nn.Identity()
+
+    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Map (B, in_width, *sides) to (B, out_width, *sides)."""
+        out: Tensor = self.attention(self.block(x, temb, keys))
+        return out
+
+
+class Downsample(nn.Module):
+    """A convolution of 3 taps an axis and stride 2, padded at the end of each axis only: TensorFlow's "SAME"."""
+
+    skip = False
+
+    def __init__(self, width: int, dims: int = 2) -> None:
+        super().__init__()
+        self.conv = conv(dims, width, width, stride=2)
+
+    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Map (B, width, *sides) to (B, width, *sides / 2)."""
+        out: Tensor = self.conv(F.pad(x, (0, 1) * (x.ndim - 2)))
+        return out
+
+
+class Upsample(nn.Module):
+    """Each pixel twice along every axis, then a convolution of 3 taps an axis."""
+
+    skip = False
+    taps: Tensor
+
+    def __init__(self, width: int, dims: int = 2) -> None:
+        super().__init__()
+        self.conv = conv(dims, width, width)
+        self.register_buffer("taps", torch.tensor(TAPS), persistent=False)
+
+    def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Map (B, width, *sides) to (B, width, *2·sides)."""
+        return upsampled_convolution(x, self.conv.weight, self.conv.bias, self.taps)
 
 
 class UNet(nn.Module):
     """ε_θ(x, index): the shape of x in, the same out, with `out_channels` channels.
 
-    x is (B, C, H, W); with dims=1 a signal (B, C, L), with dims=3 a volume (B, C, D, H, W), and what is said of images
-    holds of them.
+    x is (B, C, H, W), with dims=1 a signal (B, C, L), with dims=3 a volume (B, C, D, H, W).
 
     Args:
-        channels: of the images.
-        width: channels of the first level; level i has width · mults[i].
-        mults: one entry for each level; every level but the last halves the resolution.
-        blocks: residual blocks of a level on the way down; one more on the way up.
-        attention: resolutions (of images of `image_size`, after the stem) whose blocks are followed by self-attention.
-        dropout: in each residual block, before its second convolution.
-        image_size: the side (the longest one) that `attention` refers to. Other sizes work too.
-        out_channels: of the output; `channels` unless given.
-        classes: number of class labels; the network also learns an embedding for "no class".
-        patch: side of the space-to-depth stem; 1 is the paper's network.
-        groups: of every group norm; None is the paper's 32, and fewer in narrow layers.
-        dims: axes of space, 1, 2 or 3.
+        channels: Number of channels of the images.
+        width: Number of channels of the first level; level i has width · mults[i].
+        mults: One entry for each level; every level but the last halves the resolution.
+        blocks: Number of residual blocks of a level in the first half; one more in the second half.
+        attention: Resolutions (of images of `image_size`, after the stem) whose blocks are followed by self-attention.
+        dropout: Probability in each residual block, before its second convolution.
+        image_size: The side (the longest one) that `attention` refers to. Other sizes work too.
+        out_channels: Number of channels of the output; `channels` by default.
+        classes: Number of class labels; the network also learns an embedding for "no class".
+        patch: Side of the space-to-depth stem; 1 is the paper's network.
+        groups: Number of groups of every group norm; None is the paper's 32, and fewer in narrow layers.
+        dims: Number of axes of space, 1, 2 or 3.
+
+    Raises:
+        InputError: If the numbers do not fit together.
+
+    References:
+        Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020), appendix B.
     """
 
     def __init__(
@@ -99,12 +215,12 @@ class UNet(nn.Module):
                 x_width = widths[level]
             if level:
                 self.up.append(Upsample(x_width, dims))
-        self.norm = norm(x_width, groups)
+        self.norm = norm(x_width, groups, silu=True)
         self.out = conv(dims, x_width, (out_channels or channels) * cell, scale=ZERO)
         number_dropouts(self)
 
     def check_size(self, *sides: int) -> None:
-        """Raise InputError where an image of these sides has no pixel for each cell of the lowest level."""
+        """Raise InputError where images of these sides are smaller than one pixel at the lowest level."""
         if min(sides) < self.multiple:
             raise InputError(
                 f"{NOUNS[self.dims]} of {'x'.join(map(str, sides))} are too small for this network: it halves down to "
@@ -113,10 +229,16 @@ class UNet(nn.Module):
             )
 
     def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
-        """The prediction for x (B, channels, *sides) at time indices (B,) in 0..T−1: (B, out_channels, *sides).
+        """Predict the target.
 
-        `labels` (B,) are class numbers, negative for "no class", which is also what None means. `keys` (B,) of
-        `randomness` make dropout a function of them; without, PyTorch's generator draws it.
+        Args:
+            x: Noisy images, (B, channels, *sides).
+            index: Time indices t − 1, int64 (B,).
+            labels: Class numbers (B,), negative for "no class", which is also what None means.
+            keys: Keys of `randomness` (B,) that dropout masks are functions of; None: PyTorch's generator draws them.
+
+        Returns:
+            (B, out_channels, *sides).
         """
         if self.dims == 3 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             # oneDNN's bfloat16 Conv3d is wrong on thin volumes: where the depth is 2 its gradient is memory never set
@@ -131,7 +253,7 @@ class UNet(nn.Module):
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1) if labels is None else labels
             temb = temb + self.label(labels.where(labels >= 0, self.classes))
-        temb = F.silu(temb)  # every block begins with it, so it is done once
+        temb = F.silu(temb)  # every block begins with it, so it is computed once
 
         h = self.stem(x)
         skips = [h]
@@ -144,3 +266,35 @@ class UNet(nn.Module):
             h = module(torch.cat([h, skips.pop()], dim=1) if module.skip else h, temb, keys)
         h = self.out(self.norm(h))
         return crop(unfold(h, self.patch), sides)
+
+
+def norm(width: int, groups: int | None = None, silu: bool = False) -> GroupNorm:
+    """Group normalisation in `groups` groups; None is 32, and fewer in a narrow layer, of 4 channels each.
+
+    A group of one channel would wipe out that channel's mean, and could not be normalised on a single pixel at all.
+    """
+    return GroupNorm(groups or math.gcd(32, width // 4, width), width, silu)
+
+
+def conv(
+    dims: int,
+    in_width: int,
+    out_width: int,
+    kernel: int = 3,
+    stride: int = 1,
+    scale: float = 1.0,
+    fan_out: int | None = None,
+) -> Conv:
+    """A convolution that keeps the resolution, or with stride 2 takes an input that is already padded."""
+    layer = CONV[dims](in_width, out_width, kernel, stride, padding=kernel // 2 if stride == 1 else 0)
+    return init(layer, scale, fan_out)
+
+
+def init(layer: Layer, scale: float = 1.0, fan_out: int | None = None) -> Layer:
+    """Initialise by variance scaling over the mean of the two fans, uniform; bias 0."""
+    area = layer.weight[0, 0].numel()
+    fan_in, fan_out = layer.weight.shape[1] * area, (fan_out or layer.weight.shape[0]) * area
+    limit = math.sqrt(3 * scale / ((fan_in + fan_out) / 2))
+    nn.init.uniform_(layer.weight, -limit, limit)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # none of these layers is without one
+    return layer

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.render.pictures import hstack, picture, vstack
 from ancestral.samplers import Step
 from ancestral.storage import atomic
@@ -26,7 +26,7 @@ def film(
         height: About the height of one item, in pixels.
         limits: Those of `picture`.
     """
-    shown = [states[i] for i in evenly(columns, len(states))]
+    shown = [states[i] for i in evenly_spaced(columns, len(states))]
 
     def strip(items: slice, height: int) -> Image.Image:
         def row(tensors: list[Tensor]) -> Image.Image:

@@ -17,7 +17,7 @@ from PIL import Image
 from ancestral import config as configs
 from ancestral import storage
 from ancestral.config import Config
-from ancestral.data.evenly import evenly
+from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.render.evaluation_section import measured
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
@@ -225,7 +225,7 @@ def _span(number: int, of: int, T: int | None) -> str:
 def _grids(folder: Path) -> list[tuple[int, str]]:
     """(step, data URI) of the sample grids of a run folder, in order."""
     paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
-    chosen = [paths[i] for i in evenly(GRIDS, len(paths))]
+    chosen = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
     grids = []
     for path in chosen:
         with contextlib.suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:  # damaged files

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ancestral.config import Config
-from ancestral.data.arrays import NAMES
-from ancestral.data.dataset import one_line
+from ancestral.config import Config, UNetConfig
+from ancestral.data.sources.arrays import NAMES
+from ancestral.errors import one_line
 from ancestral.render import summary as words
 from ancestral.render.managed_sections import mark_sections
 from ancestral.render.summary import Found
@@ -160,13 +160,12 @@ def _training(facts: CardFacts) -> dict[str, str]:
     net, process, train = config.net, config.process, config.train
     if config.preset == "imported":
         return {"trained": "elsewhere, and imported"}
-    levels = f", {'·'.join(map(str, net.mults))} of it at each level" if len(facts.shape) > 1 else ""
     return {
         "preset": config.preset,
         "steps": f"{facts.step:,} of {train.steps:,}, {train.batch_size:,} items each",
         "learning rate": f"{train.lr:g}, warm-up {train.warmup:,} steps, decay {train.decay}",
         "average of the weights": f"{train.ema:g}",
-        "network": f"width {net.width}{levels}, {net.blocks} blocks, patch {net.patch}, dropout {net.dropout:g}",
+        "network": str(net),
         "process": f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}"
         + (", x_0 clipped in the loss" if process.clip else "")
         + (", learned variance" if process.learned_variance else ""),
@@ -188,8 +187,9 @@ def _data_sentence(facts: CardFacts, found: Found) -> str:
 def _export(facts: CardFacts) -> str:
     """How to use the model in other programs."""
     net, process = facts.config.net, facts.config.process
-    unet = len(facts.shape) == 3 and net.patch == 1 and net.groups and not process.learned_variance
-    if unet and process.target in ("eps", "x0", "v") and process.schedule in ("linear", "cosine", "sigmoid"):
+    unet = isinstance(net, UNetConfig) and len(facts.shape) == 3 and net.patch == 1 and net.groups
+    target = process.target in ("eps", "x0", "v") and not process.learned_variance
+    if unet and target and process.schedule in ("linear", "cosine", "sigmoid"):
         label = f" --label {json.dumps(facts.classes[0])}" if facts.classes else ""
         return (
             f"For diffusers: `ancestral export {facts.address}{label} --out diffusers`, then\n\n"

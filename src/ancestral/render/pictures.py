@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.data.convert import deepen
+from ancestral.data.convert import convert_bit_depth
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def to_uint8(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor
         uint8 of the same shape.
     """
     if not items.is_floating_point():
-        return deepen(items, torch.uint8)
+        return convert_bit_depth(items, torch.uint8)
     low, high = limits or tuple(end.item() for end in items.aminmax())
     return ((items.double() - low) * (255 / ((high - low) or 1))).round().clamp(0, 255).to(torch.uint8)
 

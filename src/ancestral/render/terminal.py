@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ancestral.events import Message, Work, Wrote
+from ancestral.events import Message, Work, Wrote, finish
+from ancestral.render.training_panel import TrainingPanel
 
 R = TypeVar("R")
 
@@ -28,6 +29,29 @@ class _Amount(ProgressColumn):
         return Text(f"{task.completed:,.0f} of {task.total or 0:,.0f} {unit}{rate}")
 
 
+class _Bar:
+    """A progress bar for one task after the other, on standard error if that is a terminal."""
+
+    def __init__(self) -> None:
+        err = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), _Amount(), TimeRemainingColumn(), TextColumn("left"))
+        self.progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self.progress.start()
+
+    def show(self, work: Work) -> None:
+        """Show how much of a task is done."""
+        task = self.progress.tasks[0] if self.progress.tasks else None
+        if task is None or task.description != work.task:
+            if task is not None:
+                self.progress.remove_task(task.id)
+            self.progress.add_task(work.task, total=work.total, unit=work.unit)
+        self.progress.update(self.progress.tasks[0].id, completed=work.done, total=work.total)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self.progress.stop()
+
+
 def follow(events: Generator[Any, None, R], quiet: bool = False) -> R:
     """Run a workflow to its end and show its events.
 
@@ -38,25 +62,26 @@ def follow(events: Generator[Any, None, R], quiet: bool = False) -> R:
     Returns:
         The result of the workflow.
     """
-    out, err = console(), Console(stderr=True)
-    hidden = quiet or not err.is_terminal
-    columns = (TextColumn("{task.description}"), BarColumn(), _Amount(), TimeRemainingColumn(), TextColumn("left"))
-    with Progress(*columns, console=err, transient=True, disable=hidden) as bar:
-        task = None
+    if quiet:
+        return finish(events)
+    out = console()
+    display: _Bar | TrainingPanel | None = None  # a terminal has room for one that moves
+    try:
         while True:
             try:
                 event = next(events)
             except StopIteration as end:
                 result: R = end.value
                 return result
-            if isinstance(event, Work):
-                if task is None or bar.tasks[-1].description != event.task:
-                    if task is not None:
-                        bar.remove_task(task)
-                    task = bar.add_task(event.task, total=event.total, unit=event.unit)
-                bar.update(task, completed=event.done, total=event.total)
-            elif not quiet:
-                if isinstance(event, Message):
-                    out.print(event.text)
-                elif isinstance(event, Wrote):
-                    out.print(str(event.path))
+            if isinstance(event, Message | Wrote):
+                out.print(event.text if isinstance(event, Message) else str(event.path))
+                continue
+            wanted = _Bar if isinstance(event, Work) else TrainingPanel
+            if not isinstance(display, wanted):
+                if display is not None:
+                    display.close()
+                display = _Bar() if isinstance(event, Work) else TrainingPanel(out)
+            display.show(event)
+    finally:
+        if display is not None:
+            display.close()

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ancestral.data.arrays import NAMES
+from ancestral.data.sources.arrays import NAMES
 from ancestral.errors import InputError
 from ancestral.storage import atomic
 

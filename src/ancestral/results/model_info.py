@@ -33,7 +33,7 @@ class ModelInfo(Result):
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     parameters: int
-    width: int
+    network: str
     schedule: str
     timesteps: int
     final_signal: float
@@ -52,7 +52,7 @@ class ModelInfo(Result):
             "trained": trained,
             "item": f"{'x'.join(map(str, self.shape))}, {self.codec} from {low:g} to {high:g}",
             "classes": ", ".join(self.classes) or "none",
-            "network": f"{self.parameters:,} parameters, width {self.width}",
+            "network": f"{self.parameters:,} parameters; {self.network}",
             "schedule": f"{self.schedule}, T = {self.timesteps}; x_T has {self.final_signal:.2g} of x_0",
             "target": self.target + (", x_0 clipped in the loss" if self.clip else ""),
             "mean": " ".join(map(str, self.mean)) or "not known",

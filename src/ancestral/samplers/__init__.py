@@ -1,9 +1,8 @@
-"""Samplers: rules that walk a denoiser's estimates from x_T to a sample. One loop, one file a method."""
+"""Samplers: rules that turn a denoiser's estimates into steps from x_T to a sample. One loop, one file a method."""
 
 import contextlib
 import dataclasses
 import difflib
-import math
 import typing
 from typing import Any
 
@@ -50,57 +49,57 @@ BY_NAME: dict[str, Sampler] = {
     "langevin": Langevin(steps_per_level=5, steps=100, clip=1.0),
     "pc": PredictorCorrector(),
 }
-"""Each name with the settings that it has unless others are given. All clip, since our data is in [−1, 1]: unclipped, a
-network that predicts ε is asked to divide by a_T, and its images are lost."""
+"""Each name with its default settings. All clip, since data lies in [−1, 1]: without, x̂_0 of a network that predicts ε
+is divided by a_T, which ruins its images.
+"""
 
 
-def from_name(name: str, **options: Any) -> Sampler:
-    """The sampler called `name`, which may bring options itself, "heun:steps=18,churn=10", with those that are given.
+def from_name(name: str, max_steps: int | None = None, **options: Any) -> Sampler:
+    """Build the sampler called `name`.
 
-    Options that are None stay at their defaults. Raises InputError for a name that is unknown, an option that this
-    sampler does not have, and a value that cannot be.
+    Args:
+        name: A key of `BY_NAME`, with options or without: "heun:steps=18,churn=10".
+        max_steps: An upper bound of the default number of steps, for example the schedule's T.
+        options: More of the sampler's options; None is the default.
+
+    Raises:
+        InputError: For an unknown name, an option that this sampler does not have, and a value that it cannot have.
     """
-    name, _, written = name.partition(":")
+    name, _, text = name.partition(":")
     if name not in BY_NAME:
         near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.0)[0]
         raise InputError(f"unknown sampler {name!r}; did you mean {near}? There are {', '.join(BY_NAME)}")
-    usual = BY_NAME[name]
-    has = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}  # type: ignore[arg-type]
-    given: dict[str, object] = {}
-    for word in filter(None, written.split(",")):
-        key, _, value = (part.strip() for part in word.partition("="))
-        given[key] = _read(value) if not isinstance(has.get(key), str) else value
+    default = BY_NAME[name]
+    defaults = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}  # type: ignore[arg-type]
+    given = {key.strip(): _read(value.strip()) for key, _, value in (o.partition("=") for o in text.split(",") if o)}
     # NumPy's numbers become Python's
     given |= {key: v.item() if getattr(v, "ndim", 1) == 0 else v for key, v in options.items() if v is not None}
-    hints = typing.get_type_hints(type(usual))
+    hints = typing.get_type_hints(type(default))
     for key, option in given.items():
-        if key not in has:
-            raise InputError(f"sampler {name} has no option {key}; it has {', '.join(has)}")
+        if key not in defaults:
+            raise InputError(f"sampler {name} has no option {key}; it has {', '.join(defaults)}")
         if not _fits(option, hints[key]):
-            choices = typing.get_args(hints[key]) if isinstance(has[key], str) else ()
-            known = f"there are {', '.join(choices)}" if choices else f"unless given, it is {has[key]!r}"
+            choices = typing.get_args(hints[key]) if isinstance(defaults[key], str) else ()
+            known = f"there are {', '.join(choices)}" if choices else f"unless given, it is {defaults[key]!r}"
             raise InputError(f"{key} of the sampler {name} cannot be {option!r}; {known}")
-    return dataclasses.replace(usual, **given)  # type: ignore[type-var]  # all samplers are dataclasses
+    if max_steps is not None and "steps" not in given and (default.steps or 0) > max_steps:
+        given["steps"] = max_steps
+    return dataclasses.replace(default, **given)  # type: ignore[type-var]  # all samplers are dataclasses
 
 
 def _fits(value: object, hint: object) -> bool:
-    """Whether a value may stand in a field of this type. An int may stand for a float; NaN never does."""
-    options = typing.get_args(hint)
+    """Whether a value has the type of a field. An int fits a float; NaN does not."""
+    kinds = typing.get_args(hint) or (hint,)
     if typing.get_origin(hint) is typing.Literal:
-        return value in options
-    if options:
-        return any(_fits(value, option) for option in options)
-    if hint is float:
-        return type(value) in (int, float) and not math.isnan(value)  # type: ignore[arg-type]
-    return type(value) is (type(None) if hint is None else hint)
+        return value in kinds
+    kind = float if type(value) is int and float in kinds else type(value)
+    return kind in kinds and value == value
 
 
-def _read(value: str) -> object:
-    """None, a truth value, an integer or a number."""
-    words: dict[str, object] = {"none": None, "true": True, "false": False}
-    if value.lower() in words:
-        return words[value.lower()]
+def _read(text: str) -> object:
+    """Parse None, a truth value, an integer or a number; other text stays text."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):
-            return kind(value)
-    return value
+            return kind(text)
+    words: dict[str, object] = {"none": None, "true": True, "false": False}
+    return words.get(text.lower(), text)

@@ -1,4 +1,4 @@
-"""DDIM (Song, Meng and Ermon 2021, eq. 12): the same marginals with less noise, so that fewer steps do."""
+"""DDIM: the same marginals with less noise, so that fewer steps suffice."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,11 @@ from ancestral.targets import Prediction
 
 @dataclass(frozen=True)
 class DDIM(Sampler):
-    """x_s = a_s x̂_0 + √(b_s² − η²β̃) ε̂ + η√β̃ z. η = 0 is deterministic, η = 1 is DDPM with the small variance."""
+    """x_s = a_s x̂_0 + √(b_s² − η²β̃) ε̂ + η√β̃ z. η = 0 is deterministic, η = 1 is DDPM with the small variance.
+
+    References:
+        Song, Meng and Ermon, *Denoising diffusion implicit models* (2021), eq. 12.
+    """
 
     steps: int | None = 50
     eta: float = 0.0
@@ -24,7 +28,7 @@ class DDIM(Sampler):
             raise InputError(f"eta must lie between 0 (no noise) and 1 (DDPM), not {self.eta}")
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
-        """The step t → s. At s = 0, where β̃ and b_s vanish, it is x̂_0."""
+        """See `Sampler.advance`. At s = 0, where β̃ and b_s vanish, it is x̂_0."""
         a, b = move.schedule.at(move.s)
         variance = self.eta**2 * move.schedule.posterior_variance(move.t, move.s)
         x = a * prediction.x0 + math.sqrt(max(b**2 - variance, 0.0)) * prediction.eps  # DDIM (12)

@@ -1,4 +1,4 @@
-"""Ancestral sampling (Ho, Jain and Abbeel 2020, algorithm 2): draw x_s from p_θ(x_s | x_t), step after step."""
+"""Ancestral sampling: draw x_s from p_θ(x_s | x_t), step after step."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,13 @@ from ancestral.targets import Prediction
 
 @dataclass(frozen=True)
 class DDPM(Sampler):
-    """x_s = μ_θ + σ z, with σ² = β ("large", the lecture's), β̃ ("small") or what the network "learned" between them.
+    """x_s = μ_θ + σ z, with σ² = β ("large"), β̃ ("small") or "learned" by the network between them.
 
-    The last step adds no noise. Fewer than T `steps` walk a spaced subset of the times with the variances of the longer
-    steps.
+    The last step adds no noise. Fewer than T `steps` visit a spaced subset of the times, with the variances of the
+    longer steps.
+
+    References:
+        Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020), algorithm 2.
     """
 
     variance: Variance = "large"
@@ -23,6 +26,6 @@ class DDPM(Sampler):
     spacing: Spacing = "trailing"
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
-        """A draw from p_θ(x_s | x_t), or its mean at s = 0."""
+        """See `Sampler.advance`: a draw from p_θ(x_s | x_t), or its mean at s = 0."""
         step = transition(move.schedule, prediction, x, move.t, move.s, self.variance)
         return step.sample(move.z(0)) if move.s else step.mean, state  # algorithm 2, line 4

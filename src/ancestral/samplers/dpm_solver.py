@@ -1,6 +1,4 @@
-"""DPM-Solver++ 2M, for the ODE and for the SDE (Lu et al. 2022, algorithm 2 and appendix), multistep: order 2 at one
-pass of the network a step.
-"""
+"""DPM-Solver++ 2M, for the ODE and the SDE: multistep, order 2 at one network evaluation a step."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +12,8 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
 
-class Past(NamedTuple):
-    """The estimate of the step before, and the time it was made at."""
+class Previous(NamedTuple):
+    """The estimate of the step before, and its time."""
 
     t: int
     x0: Tensor
@@ -26,7 +24,11 @@ class DPMSolver(Sampler):
     """With λ = log a/b and h = λ_s − λ_t the ODE is x_s = (b_s/b_t) x + b_s ∫ eᵘ x̂_0 du over u in [λ_t, λ_s].
 
     Order 1 takes x̂_0 as constant, which is DDIM; order 2 as the line through the last two estimates ("midpoint"). The
-    last step, whose h is infinite, is of order 1. `eta` 1 is the SDE (2M SDE), between 0 and 1 a mixture of the two.
+    last step, whose h is infinite, is of order 1. `eta` = 1 is the SDE (2M SDE), between 0 and 1 a mixture of the two.
+
+    References:
+        Lu et al., *DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models* (2022), algorithm 2
+        and the appendix on the SDE.
     """
 
     steps: int | None = 20
@@ -41,21 +43,21 @@ class DPMSolver(Sampler):
         if not 0 <= self.eta <= 1:
             raise InputError(f"eta must lie between 0 (ODE) and 1 (SDE), not {self.eta}")
 
-    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Past | None) -> tuple[Tensor, Past]:
-        """The step t → s, with the estimate of the step before as the state."""
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Previous | None) -> tuple[Tensor, Previous]:
+        """See `Sampler.advance`; the state is the estimate of the step before."""
         (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
         x0 = prediction.x0
         if state is not None and self.order == 2:
             x0 = x0 + slope(move.schedule, state.t, move.t, move.s) * (x0 - state.x0)
-        fade = (a_t * b_s) / (b_t * a_s)  # e^−h
-        kept = fade**self.eta
-        x = (b_s / b_t) * kept * x + (a_s - a_s * fade * kept) * x0  # (14) of Lu et al.; e^−(1+η)h = fade · kept
+        decay = (a_t * b_s) / (b_t * a_s)  # e^−h
+        kept = decay**self.eta
+        x = (b_s / b_t) * kept * x + (a_s - a_s * decay * kept) * x0  # (14) of Lu et al.; e^−(1+η)h = decay · kept
         noise = b_s * math.sqrt(max(1 - kept**2, 0.0))
-        return x + noise * move.z(0) if noise > 0 else x, Past(move.t, prediction.x0)
+        return x + noise * move.z(0) if noise > 0 else x, Previous(move.t, prediction.x0)
 
 
 def slope(schedule: Schedule, before: int, t: int, s: int) -> float:
-    """How far the line through the last two estimates is followed, to the middle of [λ_t, λ_s]: h/(2 h_before).
+    """Weight of the last two estimates' difference in their line at the middle of [λ_t, λ_s]: h/(2 h_before).
 
     0 where either is infinite: at t = 0, and from a time without signal.
     """

@@ -1,4 +1,4 @@
-"""Euler's method on the probability-flow ODE dx = x̂_0 da + ε̂ db (Karras et al. 2022)."""
+"""Euler's method on the probability-flow ODE dx = x̂_0 da + ε̂ db."""
 
 import math
 from dataclasses import dataclass
@@ -13,12 +13,14 @@ from ancestral.targets import Prediction
 class Euler(Sampler):
     """x_s = x + Δa x̂_0 + Δb ε̂. `ancestral` steps further down, to √(b_s² − β̃), and adds the noise √β̃ z back.
 
-    Since x = a x̂_0 + b ε̂ it lands where DDIM with η = 0 does, and ancestral where η = 1 does, on any schedule; a test
-    holds them equal. It is here under the name by which EDM's and NCSN's users look for it.
+    Since x = a x̂_0 + b ε̂, it equals DDIM with η = 0, and with `ancestral` DDIM with η = 1, on any schedule.
 
     It equals EDM's algorithm 1 without the correction where a and b are linear in EDM's time: for a = 1 with σ as the
     time (`karras`, `geometric`), and for `flow`. On other schedules EDM's step has the derivatives of a and b at t in
-    the place of Δa and Δb, which differs by O(h²) in a step of length h.
+    place of Δa and Δb, which differs by O(h²) in a step of length h.
+
+    References:
+        Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), algorithm 1.
     """
 
     steps: int | None = 50
@@ -27,7 +29,7 @@ class Euler(Sampler):
     spacing: Spacing = "trailing"
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
-        """The step t → s."""
+        """See `Sampler.advance`."""
         (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
         up = move.schedule.posterior_variance(move.t, move.s) if self.ancestral else 0.0
         down = (a_t / a_s) * b_s**2 / b_t if self.ancestral else b_s  # √(b_s² − β̃), which rounding could make negative

@@ -1,4 +1,4 @@
-"""Heun's method on the probability-flow ODE (Karras et al. 2022, EDM): order 2, two passes of the network a step."""
+"""Heun's method on the probability-flow ODE: order 2, two network evaluations a step."""
 
 import math
 from dataclasses import dataclass, replace
@@ -24,6 +24,9 @@ class Heun(Sampler):
     q(x_u | x_t) adds it, up to the time u of this schedule whose σ is nearest to (1 + γ) σ_t, γ = min(churn/N, √2 − 1),
     with N the number of steps of the trajectory. `churn_noise` scales its deviation. Where that nearest time is t, no
     noise is added: at t = T, and where σ_{t+1} > (1 + 2γ) σ_t, as between all of 10 levels of `karras`.
+
+    References:
+        Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), algorithms 1 and 2.
     """
 
     steps: int | None = 18
@@ -39,7 +42,7 @@ class Heun(Sampler):
             raise InputError(f"churn and churn_noise must be 0 or more, and finite: {self.churn}, {self.churn_noise}")
 
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
-        """The state after churning, and the step from there (EDM algorithm 2, lines 4 to 6)."""
+        """See `Sampler.start`: add the churn's noise (EDM algorithm 2, lines 4 to 6)."""
         (a, b), schedule = move.schedule.at(move.t), move.schedule
         if not self.churn or a == 0 or not self.churn_min <= b / a <= self.churn_max:
             return x, move
@@ -51,7 +54,7 @@ class Heun(Sampler):
         return forward.mean + self.churn_noise * (forward.sample(move.z(1)) - forward.mean), replace(move, t=u)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
-        """The step t → s: Euler's, then corrected by the estimate at its end. At s = 0 there is nothing to correct."""
+        """See `Sampler.advance`: Euler's step, corrected by the estimate at its end, where s > 0."""
         (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
         da, db = a_s - a_t, b_s - b_t
         x_s = x + da * prediction.x0 + db * prediction.eps

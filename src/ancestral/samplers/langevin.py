@@ -1,4 +1,4 @@
-"""Annealed Langevin dynamics (Song and Ermon 2019, NCSN, algorithm 1)."""
+"""Annealed Langevin dynamics, NCSN's sampler."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,12 @@ class Langevin(Sampler):
 
     s = −ε̂/b_t is the score. `step_size` is the ε of the paper's algorithm 1, where it is 2e-5. The authors' released
     code steps by α s + √(2α) z, twice as far: its step_lr of 2e-5 is a step_size of 4e-5 here. α is at most b_t²/2: on
-    schedules of very small b_1 it would otherwise run away. `steps` is the number of levels, all T of the schedule for
-    None; x stays as it is between two of them. After the last the noise that is left is taken away, x̂_0 (Song and
-    Ermon 2020).
+    schedules of very small b_1 it would otherwise diverge. `steps` is the number of levels; x does not change between
+    two of them. After the last level the remaining noise is removed: the sample is x̂_0.
+
+    References:
+        Song and Ermon, *Generative modeling by estimating gradients of the data distribution* (2019), algorithm 1; for
+        the last step *Improved techniques for training score-based generative models* (2020).
     """
 
     steps_per_level: int = 100
@@ -32,7 +35,7 @@ class Langevin(Sampler):
             raise InputError("Langevin dynamics needs steps_per_level of at least 1 and a step_size above 0")
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
-        """All steps of the level t; at the last level also the step to x̂_0."""
+        """See `Sampler.advance`: all steps of the level t; at the last level also the step to x̂_0."""
         b, smallest = move.schedule.at(move.t)[1], move.schedule.at(1)[1]
         alpha = min(self.step_size / smallest**2, 0.5) * b**2
         for number in range(self.steps_per_level):
@@ -42,5 +45,5 @@ class Langevin(Sampler):
 
 
 def langevin_step(x: Tensor, eps: Tensor, b: Scalar, alpha: Scalar, z: Tensor) -> Tensor:
-    """One step of size α towards, and around, what is likely at the noise level b."""
+    """One Langevin step of size α at the noise level b."""
     return x - 0.5 * alpha * eps / b + sqrt(alpha) * z  # x + ½α s + √α z, s = −ε̂/b

@@ -1,4 +1,4 @@
-"""The one loop over batches: samples of any number of images, and the states on the way that are to be kept."""
+"""The one loop over batches: any number of samples, and the states of the reverse process that a caller keeps."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from ancestral.samplers.loop import Step
 
 
 class Recording(NamedTuple):
-    """Samples (n, *), and the kept states of the reverse process, of the first images where few are followed."""
+    """Samples (n, *), and the kept states of the reverse process, of the first images where `followed` limits them."""
 
     samples: Tensor
     states: list[Step]
@@ -30,9 +30,9 @@ def record(
         trajectory: The steps of a batch, given the indices of its images.
         indices: Indices of all images within the seed, at least one.
         batch_size: The number of images in a batch. It changes memory and time, not the samples.
-        convert: What to keep of samples and states, for example decoded and on the CPU.
-        keep: Which states to keep, by `Step.index`.
-        followed: Of how many images states are kept; None is all.
+        convert: Applied to samples and states before they are kept, for example to decode them.
+        keep: The states to keep, by `Step.index`.
+        followed: Number of images, the first ones, whose states are kept; None: all.
 
     Yields:
         The indices of a batch and its state, after each step.
@@ -40,13 +40,14 @@ def record(
     Returns:
         The samples in the order of the indices, and the kept states.
     """
+    followed = len(indices) if followed is None else followed
     samples: list[Tensor] = []
     states: dict[int, list[Step]] = {index: [] for index in keep}
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
         for step in trajectory(batch):
-            if step.index in states and (followed is None or start < followed):
-                few = slice(None if followed is None else followed - start)
+            if step.index in states and start < followed:
+                few = slice(followed - start)
                 states[step.index].append(Step(step.index, step.t, convert(step.x[few]), convert(step.x0[few])))
             yield batch, step
         samples.append(convert(step.x))

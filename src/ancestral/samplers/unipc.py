@@ -1,6 +1,4 @@
-"""UniPC of order 2 (Zhao et al. 2023, B₂(h), data prediction): DPM-Solver++ 2M, whose last step is corrected once the
-next estimate is there. Order 3 at one pass of the network a step.
-"""
+"""UniPC: DPM-Solver++ 2M, whose last step is corrected by the next estimate. Order 3 at one evaluation a step."""
 
 import math
 from dataclasses import dataclass
@@ -14,31 +12,36 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
 
-class Past(NamedTuple):
-    """A step that was made: from x at time t, with the estimate x0 there, and the past of that step."""
+class LastStep(NamedTuple):
+    """The step before: from x at time t, with the estimate x0 there, and the step before that one."""
 
     t: int
     x: Tensor
     x0: Tensor
-    before: "Past | None"
+    before: "LastStep | None"
 
 
 @dataclass(frozen=True)
 class UniPC(Sampler):
-    """The predictor is DPM-Solver++ 2M. The corrector repeats the step just made, with the estimate at its end too."""
+    """The predictor is DPM-Solver++ 2M. The corrector repeats the last step, with the estimate at its end too.
+
+    References:
+        Zhao et al., *UniPC: a unified predictor-corrector framework for fast sampling of diffusion models* (2023), for
+        order 2 with B₂(h) and data prediction.
+    """
 
     steps: int | None = 20
     clip: float | None = None
     spacing: Spacing = "trailing"
 
-    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: Past | None) -> tuple[Tensor, Past]:
-        """Correct the step that led to t, then predict the step t → s. The state is the past of both."""
+    def advance(self, x: Tensor, prediction: Prediction, move: Move, state: LastStep | None) -> tuple[Tensor, LastStep]:
+        """See `Sampler.advance`: correct the step that led to t, then predict the step t → s."""
         schedule, x0 = move.schedule, prediction.x0
         if state is not None:
             x = _step(schedule, state.t, move.t, state.x, _corrected(schedule, state, move.t, x0))
         line = x0 if state is None else x0 + slope(schedule, state.t, move.t, move.s) * (x0 - state.x0)
         before = state._replace(before=None) if state else None
-        return _step(schedule, move.t, move.s, x, line), Past(move.t, x, x0, before)
+        return _step(schedule, move.t, move.s, x, line), LastStep(move.t, x, x0, before)
 
 
 def _step(schedule: Schedule, t: int, s: int, x: Tensor, x0: Tensor) -> Tensor:
@@ -47,15 +50,15 @@ def _step(schedule: Schedule, t: int, s: int, x: Tensor, x0: Tensor) -> Tensor:
     return (b_s / b_t) * x + (a_s - a_t * b_s / b_t) * x0
 
 
-def _corrected(schedule: Schedule, past: Past, s: int, x0_s: Tensor) -> Tensor:
-    """The constant x̂_0 that makes the step past.t → s as good as the estimates before, at and after past.t allow.
+def _corrected(schedule: Schedule, previous: LastStep, s: int, x0_s: Tensor) -> Tensor:
+    """The constant x̂_0 for the step previous.t → s, from the estimates before, at and after previous.t.
 
     It is x̂_0 + ρ₁ D₁ + ρ₂ D₂ with D₁ = (x̂_before − x̂)/r, D₂ = x̂_s − x̂ and weights ρ by which the first moments of the
     integral are exact: ρ₁ + ρ₂ = φ₂/B, r ρ₁ + ρ₂ = 2 φ₃/B (their eq. 12, with B = e^−h − 1 and r = −h_before/h).
     """
-    if past.before is None or schedule.at(past.before.t)[0] == 0:
-        return past.x0 + 0.5 * (x0_s - past.x0)
-    before, now, late = (math.log(a / b) for a, b in map(schedule.at, (past.before.t, past.t, s)))
+    if previous.before is None or schedule.at(previous.before.t)[0] == 0:
+        return previous.x0 + 0.5 * (x0_s - previous.x0)
+    before, now, late = (math.log(a / b) for a, b in map(schedule.at, (previous.before.t, previous.t, s)))
     h = late - now
     r = (before - now) / h
     B = math.expm1(-h)
@@ -63,4 +66,4 @@ def _corrected(schedule: Schedule, past: Past, s: int, x0_s: Tensor) -> Tensor:
     phi_3 = phi_2 / -h - 0.5
     total, moment = phi_2 / B, 2 * phi_3 / B
     rho_1 = (moment - total) / (r - 1)
-    return past.x0 + rho_1 / r * (past.before.x0 - past.x0) + (total - rho_1) * (x0_s - past.x0)
+    return previous.x0 + rho_1 / r * (previous.before.x0 - previous.x0) + (total - rho_1) * (x0_s - previous.x0)

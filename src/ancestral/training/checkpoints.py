@@ -1,8 +1,7 @@
-"""Checkpoints that can be trusted: written beside the training, whole or not at all, and read back before an older
-one goes.
+"""Checkpoints: written in the background, whole or not at all, and read back before an older one is removed.
 
 checkpoints/000600/state.safetensors    the tensors
-checkpoints/000600/manifest.json        the step, numbers to go with them, and the SHA-256 of the other file
+checkpoints/000600/manifest.json        the step, more numbers, and the SHA-256 of the other file
 """
 
 import contextlib
@@ -26,15 +25,15 @@ FORMAT = "ancestral-checkpoint-1"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after a step: tensors by name, and small facts that JSON can hold."""
+    """The state after a step: tensors by name, and numbers that JSON can hold."""
 
     step: int
     tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Any]
+    numbers: Mapping[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints in a folder, of which the `keep` newest stay, and those whose step is a multiple of `every`."""
+    """The checkpoints in a folder. The `keep` newest are kept, and those whose step is a multiple of `every`."""
 
     def __init__(self, folder: Path, keep: int = 2, every: int = 0) -> None:
         self.folder, self.keep, self.every = folder, keep, every
@@ -42,7 +41,7 @@ class Checkpoints:
         self._error: OSError | None = None
 
     def steps(self) -> list[int]:
-        """The steps that were saved, whole or not, oldest first."""
+        """List the steps that were saved, whole or damaged, oldest first."""
         if not self.folder.is_dir():
             return []
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal() and path.is_dir())
@@ -52,23 +51,23 @@ class Checkpoints:
         return self.folder / f"{step:06d}"
 
     def save(self, checkpoint: Checkpoint, after: Callable[[], None] = lambda: None) -> None:
-        """Write in the background, and call `after` when the checkpoint is safe; then older ones may go.
+        """Write a checkpoint in the background, call `after` when it is safe, then remove old ones.
 
-        The tensors must not change any more. An earlier save is waited for, and what went wrong with it is raised.
+        The tensors must not change any more. An earlier save is waited for, and its error is raised.
         """
         self.wait()
         self._writer = Thread(target=self._save, args=(checkpoint, after), name="ancestral-save")
         self._writer.start()
 
     def wait(self) -> None:
-        """Until the last save is on the disk. Raises the OSError that stopped it; what was there before still is."""
+        """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
         if self._writer is not None:
             self._writer.join()
             self._writer = None
         self.check()
 
     def settle(self) -> None:
-        """Wait for the last save, whatever came of it."""
+        """Wait for the last save, whether it failed or not."""
         with contextlib.suppress(OSError):
             self.wait()
 
@@ -87,9 +86,7 @@ class Checkpoints:
             self._error = error
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint and read it back. Raises OSError where either fails. One that is there already stays: a
-        step is a function of the run.
-        """
+        """Write a checkpoint and read it back, unless it is there already. Raises OSError if either fails."""
         path = self.path(checkpoint.step)
         if path.exists():
             with contextlib.suppress(InputError):
@@ -102,7 +99,7 @@ class Checkpoints:
                 "format": FORMAT,
                 "step": checkpoint.step,
                 "sha256": {TENSORS: hashlib.sha256(content).hexdigest()},
-                "facts": dict(checkpoint.facts),
+                "facts": dict(checkpoint.numbers),
             }
             storage.write_bytes(folder / TENSORS, content)
             storage.write_text(folder / MANIFEST, json.dumps(manifest, indent=2))
@@ -112,7 +109,7 @@ class Checkpoints:
             raise OSError(f"{error}, though it was just written: is the disk failing?") from None
 
     def verify(self, step: int) -> dict[str, Any]:
-        """The manifest of a whole checkpoint. Raises InputError where a file is missing, cut short or changed."""
+        """Read the manifest of a whole checkpoint. Raises InputError if a file is missing, cut short or changed."""
         path = self.path(step)
         try:
             manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
@@ -126,9 +123,9 @@ class Checkpoints:
         return manifest
 
     def newest(
-        self, good: Callable[[Mapping[str, Any]], bool] = lambda facts: True
+        self, good: Callable[[Mapping[str, Any]], bool] = lambda numbers: True
     ) -> tuple[Checkpoint | None, list[str]]:
-        """The newest whole checkpoint with good facts, or None, and what is wrong with those after it, a line each."""
+        """Find the newest whole checkpoint with good numbers, or None, and list what is wrong with newer ones."""
         wrong: list[str] = []
         for step in reversed(self.steps()):
             try:
@@ -142,13 +139,13 @@ class Checkpoints:
         return None, wrong
 
     def forget(self, step: int) -> None:
-        """Remove the checkpoints after a step: training went back behind them."""
+        """Remove the checkpoints after a step, to which training rolled back."""
         for later in self.steps():
             if later > step:
                 shutil.rmtree(self.path(later), ignore_errors=True)
 
     def _prune(self, newest: int) -> None:
-        """Remove the checkpoints that need not be kept; those after `newest` are damaged, or they would be it."""
+        """Remove the checkpoints that need not be kept. Those after `newest` are damaged."""
         steps = [step for step in self.steps() if step <= newest]
         kept = {*steps[-self.keep :], *(step for step in steps if self.every and step % self.every == 0)}
         for step in set(self.steps()) - kept:

@@ -1,7 +1,7 @@
-"""The processes that train together, by Accelerate: `accelerate launch` or torchrun starts them; one alone needs none.
+"""The processes of a training run, by Accelerate: `accelerate launch` or torchrun starts them.
 
-Process r of N works on the places r, r + N, r + 2N, ... of every global batch. Whatever has to be known of all of them
-goes through one sum a step (`total`), and is then the same on each.
+Process r of N works on the positions r, r + N, r + 2N, ... of every global batch. What all have to know goes through
+one sum a step (`total`).
 """
 
 import contextlib
@@ -16,27 +16,28 @@ from ancestral.errors import InputError
 
 
 class Distributed:
-    """A process among the others: its device, its share of the work, and the sums over all."""
+    """One process of a run: its device, its share of the work, and the sums over all processes."""
 
     def __init__(self, device: str = "auto", precision: Precision = "auto", shard: bool = False) -> None:
-        """Join the processes that a launcher started. `shard` is FSDP2's way to hold the weights; one process has no
-        use for it. Raises InputError where there is no such device.
+        """Join the processes that a launcher started. `shard` distributes the weights (FSDP2) over several processes.
+
+        Raises InputError if there is no such device.
         """
         from accelerate import Accelerator
         from accelerate.utils import get_int_from_env
 
-        asked = get_int_from_env(["WORLD_SIZE"], 1)
-        launched, on_cpu = asked > 1, device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        started = get_int_from_env(["WORLD_SIZE"], 1)
+        launched, on_cpu = started > 1, device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         alone = pick_device(device) if not launched else None
-        # precision is torch.autocast's (below): Accelerate's is one for all trainings of a process
+        # precision is torch.autocast's (below): Accelerate has one setting for the whole process
         self.accelerator = Accelerator(cpu=launched and on_cpu, mixed_precision="no")
         self.device = alone or self.accelerator.device
         self.dtype = pick_dtype(precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
-        if self.world != asked:
+        if self.world != started:
             raise InputError(
-                f"{asked} processes were started, but {self.world} found each other: give --device cpu or cuda"
+                f"{started} processes were started, but {self.world} found each other: give --device cpu or cuda"
             )
         self.shard = shard and self.world > 1
 
@@ -45,16 +46,16 @@ class Distributed:
         """Whether this process prints and writes."""
         return bool(self.rank == 0)
 
-    def places(self, count: int) -> range:
-        """Which of `count` places of a batch are this process's."""
+    def positions(self, count: int) -> range:
+        """Return this process's positions in a batch of `count`."""
         return range(self.rank, count, self.world)
 
     def wrap(self, net: nn.Module) -> nn.Module:
-        """The network as it is trained: alone as it is, copied (DDP), or with its weights shared out (FSDP2)."""
+        """Wrap the network for training: not at all, replicated (DDP), or with its weights sharded (FSDP2)."""
         if self.world == 1:
             return net
         if not self.shard:
-            warnings.filterwarnings("ignore", "Grad strides do not match")  # of 1×1 kernels, which lie either way
+            warnings.filterwarnings("ignore", "Grad strides do not match")  # of 1×1 kernels, whose layout is ambiguous
             wrapped: nn.Module = self.accelerator.prepare_model(net, device_placement=False)
             return wrapped
         # torch's own call, since Accelerate's plug-in leaves it out on CPUs: so it is one path, and a tested one
@@ -64,8 +65,8 @@ class Distributed:
         warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # a view is returned, and never changed in place
         net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # all that FSDP2 can cut
         mesh = init_device_mesh(self.device.type, (self.world,))
-        for region in regions(net):
-            fully_shard(region, mesh=mesh)
+        for block in repeated_blocks(net):
+            fully_shard(block, mesh=mesh)
         fully_shard(net, mesh=mesh)
         return net
 
@@ -82,7 +83,7 @@ class Distributed:
             yield
 
     def autocast(self) -> torch.autocast:
-        """The context in which the network is asked."""
+        """The context of the forward pass."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     @property
@@ -96,17 +97,17 @@ class Distributed:
             self.scaler.load_state_dict({name: value.item() for name, value in saved.items()})
 
     def gradient_norm(self, parameters: list[nn.Parameter]) -> Tensor:
-        """The length of the whole gradient, the same on every process."""
+        """Compute the norm of the whole gradient, the same on every process."""
         return self.full(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
 
     def total(self, tensor: Tensor) -> Tensor:
-        """The sum over the processes of a small tensor, on the CPU of each."""
+        """Sum a small tensor over the processes; the result is on the CPU of each."""
         if self.world > 1:
             tensor = self.accelerator.reduce(tensor.to(self.device), "sum")
         return tensor.cpu()
 
     def memory(self) -> int:
-        """Bytes in use: the most so far on a GPU, else what this process holds now."""
+        """Return the bytes in use: the peak so far on a GPU, else what this process holds now."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         import psutil
@@ -114,21 +115,21 @@ class Distributed:
         return int(psutil.Process().memory_info().rss)
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait for all processes."""
         self.accelerator.wait_for_everyone()
 
     def close(self) -> None:
-        """Take leave of the other processes. None is waited for: this may be because something went wrong."""
+        """Leave the process group without waiting for the others: this may follow an error."""
         if self.world > 1 and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
     def full(self, tensor: Tensor) -> Tensor:
-        """The whole of a tensor that may be shared out; all processes ask together."""
+        """Gather a tensor that may be sharded. All processes take part."""
         whole: Tensor = tensor.full_tensor() if self.shard and hasattr(tensor, "full_tensor") else tensor
         return whole
 
     def like(self, parameter: Tensor, whole: Tensor) -> Tensor:
-        """The share that this process has of a whole tensor, in the memory layout of the parameter."""
+        """Return this process's shard of a whole tensor, in the memory layout of the parameter."""
         if self.shard:
             from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -138,12 +139,12 @@ class Distributed:
         return torch.empty_like(parameter).copy_(whole)
 
 
-def regions(net: nn.Module) -> list[nn.Module]:
-    """The blocks that a network repeats: what is compiled, or gathered before use, one at a time."""
+def repeated_blocks(net: nn.Module) -> list[nn.Module]:
+    """List the blocks that a network repeats, which are compiled, or gathered before use, one at a time."""
     return [block for module in net.modules() if isinstance(module, nn.ModuleList) for block in module]
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error is a device's, or the system's, way to say that no memory is left."""
+    """Tell whether an error of a device or the system means that memory ran out."""
     words = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words

@@ -1,7 +1,7 @@
-"""What to do when a step goes wrong: skip it; after several in a row go back to the last good state, more slowly.
+"""What to do when a training step goes wrong: skip it, and after several in a row roll back with a lower learning rate.
 
-Every decision is a function of the losses, which all processes know alike, and of the few numbers in `Guard.state`,
-which are saved with the weights: so a run that was killed decides again as it did.
+Every decision is a function of the losses, which all processes know alike, and of the few numbers in
+`DivergenceGuard.state`, which are saved with the weights: so a run that was killed decides again as it did.
 """
 
 import math
@@ -11,36 +11,35 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 SKIPS = 5
-"""Bad steps in a row after which training goes back."""
-SLOWER = 0.5
-"""Factor of the learning rate each time."""
-RETURNS = 5
-"""Times that training goes back without saving anything new before it gives up."""
+"""Number of skipped steps in a row after which training rolls back."""
+LR_FACTOR = 0.5
+"""Factor of the learning rate at each rollback."""
+ROLLBACKS = 5
+"""Number of rollbacks without a new checkpoint in between after which training gives up."""
 EXPLODED = 30.0
-"""A loss so many times the smoothed one is not luck: batches differ by their times, but by single factors."""
+"""A loss this many times the smoothed loss counts as divergence: batches differ by single factors."""
 SETTLED = 50
-"""Good steps before the smoothed loss is trusted as a measure."""
+"""Number of good steps before the smoothed loss is trusted."""
 SMOOTHING = 0.98
-"""Weight of the past in the smoothed loss: single batches jump with the times that they happened to draw."""
+"""Weight of the past in the smoothed loss: the losses of single batches vary with their times."""
 
-Verdict = Literal["good", "skip", "return"]
+Verdict = Literal["good", "skip", "rollback"]
 
 
-class Guard:
-    """The smoothed loss, and how much went wrong of late."""
+class DivergenceGuard:
+    """The smoothed loss, and the number of steps that went wrong recently."""
 
     def __init__(self) -> None:
         self.loss: float | None = None
         """L_simple, smoothed over about fifty good steps."""
         self.good = 0
         self.bad = 0
-        """Bad steps in a row."""
-        self.slower = 1.0
-        """Factor of the learning rate."""
-        self.returns = 0
+        """Number of skipped steps in a row."""
+        self.lr_factor = 1.0
+        self.rollbacks = 0
 
     def judge(self, loss: float, norm: float) -> Verdict:
-        """Whether a step of this loss and gradient may be taken. Counts it."""
+        """Decide whether a step with this loss and gradient norm is taken, and count it."""
         exploded = self.loss is not None and self.good >= SETTLED and loss > EXPLODED * self.loss
         if math.isfinite(loss) and math.isfinite(norm) and not exploded:
             self.loss = loss if self.loss is None else SMOOTHING * self.loss + (1 - SMOOTHING) * loss
@@ -48,43 +47,43 @@ class Guard:
             self.bad = 0
             return "good"
         self.bad += 1
-        return "skip" if self.bad < SKIPS else "return"
+        return "skip" if self.bad < SKIPS else "rollback"
 
-    def returned(self, saved: "Guard") -> None:
-        """Take up the numbers of the state that training went back to, with a lower learning rate."""
+    def rolled_back(self, saved: "DivergenceGuard") -> None:
+        """Take up the numbers of the state that training rolled back to, with a lower learning rate."""
         self.loss, self.good, self.bad = saved.loss, saved.good, 0
-        self.slower *= SLOWER
-        self.returns += 1
+        self.lr_factor *= LR_FACTOR
+        self.rollbacks += 1
 
     @property
     def state(self) -> dict[str, Any]:
-        """The numbers to save: they survive JSON bit for bit."""
-        return {"loss": self.loss, "good": self.good, "bad": self.bad, "slower": self.slower}
+        """The numbers to save, under the keys of version 0.1; they survive JSON bit for bit."""
+        return {"loss": self.loss, "good": self.good, "bad": self.bad, "slower": self.lr_factor}
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> "Guard":
-        """The guard that had this state."""
+    def restored(cls, state: dict[str, Any]) -> "DivergenceGuard":
+        """Restore the guard that had this state."""
         guard = cls()
-        guard.loss, guard.good, guard.bad, guard.slower = (state[key] for key in ("loss", "good", "bad", "slower"))
+        guard.loss, guard.good, guard.bad, guard.lr_factor = (state[key] for key in ("loss", "good", "bad", "slower"))
         return guard
 
 
-def describe(step: int, t: Tensor, losses: Tensor, items: Sequence[int], worst: str, T: int) -> str:
-    """One line on a bad step: where in time and in which layer it went wrong, and with which items of the data."""
+def describe(step: int, t: Tensor, losses: Tensor, items: Sequence[int], layer: str, T: int) -> str:
+    """Describe a bad step in one line: its times, its layer, and its items of the data."""
     bad = ~losses.isfinite()
     loss = losses.mean().item()
     chosen = bad if bool(bad.any()) else losses >= losses.max()
     times = t[chosen].tolist()
-    names = [items[place] for place in chosen.nonzero().flatten().tolist()]
+    names = [items[position] for position in chosen.nonzero().flatten().tolist()]
     few = ", ".join(map(str, names[:8])) + (" ..." if len(names) > 8 else "")
     return (
         f"step {step}: the loss is {loss:.4g} at t = {min(times)} to {max(times)} of {T}, the gradient is largest in "
-        f"{worst}; items {few}"
+        f"{layer}; items {few}"
     )
 
 
-def worst_layer(net: nn.Module) -> str:
-    """The parameter with the largest gradient, a value that is no number counting as the largest of all."""
+def largest_gradient(net: nn.Module) -> str:
+    """Name the parameter with the largest gradient; NaN and infinity count as the largest."""
     sizes: dict[str, float] = {}
     for name, parameter in net.named_parameters():
         if parameter.grad is not None:

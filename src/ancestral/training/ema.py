@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which samples are drawn with."""
+"""The exponential moving average of the weights, with which samples are drawn."""
 
 from collections.abc import Iterable
 
@@ -7,9 +7,7 @@ from torch import Tensor
 
 
 class EMA:
-    """Averaged copies of parameters (float32). Parameters alone: averaging a net's buffers is a known way to black
-    images.
-    """
+    """Averaged copies of parameters (float32). Buffers are not averaged, which is known to spoil samples."""
 
     def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
         self.weights = [parameter.detach().clone() for parameter in parameters]
@@ -17,7 +15,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, parameters: Iterable[Tensor], step: int) -> None:
-        """Move towards the parameters after optimiser step `step` (counted from 1).
+        """Update the average after optimiser step `step` (counted from 1).
 
         The decay rises to its value as (1 + step)/(10 + step), so that a short run does not average in its beginning.
         """

@@ -10,13 +10,13 @@ from ancestral.config import TrainConfig
 
 
 def make_adam(net: nn.Module) -> Adam:
-    """Adam with the paper's constants; the learning rate is set before each step. Fused where it can be."""
+    """Create Adam with the paper's constants, fused where possible. The learning rate is set before each step."""
     device = next(net.parameters()).device.type
     return Adam(net.parameters(), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=device in ("cpu", "cuda"))
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The rate of step 0, 1, ...: up from 0 over the warm-up, then constant, or down to 0 along a cosine."""
+    """Compute the learning rate of step 0, 1, ...: rising over the warm-up, then constant or falling along a cosine."""
     rise = min(step / config.warmup, 1.0) if config.warmup else 1.0
     if config.decay == "none" or step < config.warmup:
         return config.lr * rise
@@ -25,6 +25,6 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    """Give every parameter group the rate `lr`."""
+    """Set the learning rate of every parameter group."""
     for group in optimiser.param_groups:
         group["lr"] = lr

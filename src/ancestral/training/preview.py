@@ -1,49 +1,46 @@
-"""Samples drawn while training, the work shared out: each process draws its own, and one sum brings them together."""
-
-from typing import NamedTuple
+"""Samples during training: each process samples its share, and one sum collects them."""
 
 import torch
 from torch import Tensor
 
-from ancestral.samplers import Step
+from ancestral.samplers import Recording, record
 from ancestral.training.trainer import Trainer
 
 STATES = 12
-"""States of the reverse process that are kept, evenly over its steps."""
+"""Number of states of the reverse process that are kept, evenly over its steps."""
 
 
-class Drawn(NamedTuple):
-    """Decoded items on the CPU, the same on every process, and the way to some of them."""
+def sample_preview(trainer: Trainer, n: int, max_steps: int, followed: int = 0) -> Recording | None:
+    """Sample from the averaged weights by the run's own sampler. All processes take part.
 
-    items: Tensor
-    states: list[Step]
-    """Of the first items that this process drew, decoded too: few enough to be held, whatever their size."""
+    Args:
+        trainer: The run.
+        n: The number of items: items 0..n−1 of seed 0.
+        max_steps: The largest number of sampling steps.
+        followed: Of how many of this process's first items states are kept.
 
-
-def draw(trainer: Trainer, n: int, most: int, followed: int = 0) -> Drawn | None:
-    """Items 0..n−1 of seed 0 from the averaged weights, by the run's own sampler in at most `most` steps; the way of
-    the first `followed` is kept. None where the training was asked to stop meanwhile.
+    Returns:
+        Decoded items on the CPU, the same on every process, and states; None if the run was asked to stop meanwhile.
     """
-    model, engine = trainer.model(), trainer.engine
-    usual = len(model.sampler().times(model.denoiser.schedule)) - 1
-    steps = min(most, usual)
+    model, distributed = trainer.model(), trainer.distributed
+    default = len(model.sampler().times(model.denoiser.schedule)) - 1
+    steps = min(max_steps, default)
     sampler = model.sampler(steps=steps)
-    mine = engine.places(n)
-    drawn = torch.zeros(n, *model.spec.shape, device=engine.device)
-    kept: dict[int, list[Step]] = {index: [] for index in torch.linspace(0, steps, STATES).round().long().tolist()}
     decode = model.spec.codec.decode
-    for start in range(0, len(mine), 64):
-        part = mine[start : start + 64]
-        for step in model.trajectory(part, sampler):
-            drawn[part.start : part.stop : engine.world] = step.x
-            if step.index in kept and start < followed:
-                few = slice(0, followed - start)
-                kept[step.index].append(Step(step.index, step.t, decode(step.x[few]).cpu(), decode(step.x0[few]).cpu()))
-            if trainer.stopping and engine.world == 1:
-                return None
-    states = [
-        Step(index, parts[0].t, torch.cat([part.x for part in parts]), torch.cat([part.x0 for part in parts]))
-        for index, parts in kept.items()
-        if parts
-    ]
-    return Drawn(decode(engine.total(drawn)), states)
+    own = distributed.positions(n)
+    encoded = torch.zeros(n, *model.spec.shape, device=distributed.device)
+    keep = torch.linspace(0, steps, STATES).round().long().tolist()
+
+    def cpu(x: Tensor) -> Tensor:
+        return decode(x).cpu()
+
+    loop = record(lambda batch: model.trajectory(batch, sampler), own, 64, cpu, keep if followed else (), followed)
+    while True:
+        try:
+            batch, step = next(loop)
+        except StopIteration as end:
+            return Recording(decode(distributed.total(encoded)), end.value.states)
+        if step.t == 0:
+            encoded[list(batch)] = step.x
+        if trainer.stopping and distributed.world == 1:
+            return None

@@ -1,4 +1,4 @@
-"""What a training says of itself after each step."""
+"""What a training run reports after each step."""
 
 from dataclasses import dataclass
 
@@ -9,24 +9,31 @@ from ancestral.training.divergence import Verdict
 
 @dataclass(frozen=True)
 class Progress:
-    """The state after a step."""
+    """The state of a run after a step."""
 
     step: int
-    """It falls where training had to go back."""
+    """It falls at a rollback."""
     steps: int
+    """The number of steps of the run."""
     loss: float
     """L_simple, smoothed over about fifty steps; NaN before the first good one."""
     by_time: tuple[float, ...]
-    """The loss in equal parts of 1..T, the earliest times first."""
+    """The loss in equal bins of 1..T."""
     lr: float
+    """The learning rate."""
     gradient_norm: float
-    """Before it was clipped."""
+    """Before clipping."""
     images_per_second: float
     seconds: float
     """Since this process began to train."""
     seconds_left: float
-    """To the last step, at the rate of this process so far, pauses for pictures included."""
+    """Until the last step, at the average speed of this process, pauses for previews included."""
     saved: bool
+    """Whether a checkpoint is being written."""
+    T: int
+    """The number of noise levels."""
+    memory: int
+    """Bytes in use: the peak so far on a GPU, else those of this process now."""
     stopped: bool = False
     """Whether this is the last step because `Trainer.stop` was called on one of the processes."""
     notes: tuple[str, ...] = ()
@@ -34,18 +41,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a step came to, the same on every process."""
+class StepOutcome:
+    """What a training step came to, the same on every process."""
 
     verdict: Verdict
     norm: float
+    """The norm of the gradient, before clipping."""
     t: Tensor
     """int64 (batch_size,): the times drawn."""
     losses: Tensor
-    """float64 (batch_size,)"""
+    """float64 (batch_size,)."""
     stopping: bool
+    """Whether a process was asked to stop."""
     notes: tuple[str, ...]
 
 
 class Stopped(Exception):
-    """Training was asked to end while it waited for data, which may take a minute where that is gone."""
+    """Training was asked to end while it waited for data."""

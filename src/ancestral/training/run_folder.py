@@ -1,12 +1,12 @@
-"""The folder of a training run: what lies where, and how a run is begun, found again and logged.
+"""The folder of a training run: its files, and how a run is begun, resumed and logged.
 
 config.json            the whole config
 model.safetensors      the averaged weights, self-describing: all that sampling needs
-checkpoints/           raw weights, average, optimiser and step, by step: all that going on needs
-samples/               grids drawn while training, and what `ancestral sample` draws
+checkpoints/           raw weights, average, optimiser and step, by step: all that a resume needs
+samples/               grids of samples from training, and what `ancestral sample` writes
 log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
-notes.txt              what else the user should know: faults, and where it went on
-report.html            the run on one page
+notes.txt              what else the user should know: faults, and where it was resumed
+report.html            the report of the run
 """
 
 import contextlib
@@ -36,7 +36,7 @@ LOG_HEADER = ",".join(
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of a run, and the few things done with them."""
+    """The paths of a run, and what is done with them."""
 
     path: Path
 
@@ -72,29 +72,29 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """The report."""
         return self.path / "report.html"
 
     def holds_run(self) -> bool:
-        """Whether a run was begun here."""
+        """Tell whether a run was begun here."""
         return self.config.exists() or self.model.exists() or self.checkpoints.exists()
 
     def check_whole(self) -> None:
-        """Raise InputError where the checkpoints of a run that saved are gone: it cannot go on."""
+        """Raise InputError if the checkpoints of a run that saved are gone, so that it cannot be resumed."""
         if self.model.exists() and not Checkpoints(self.checkpoints).steps():
             raise InputError(
                 f"all in {self.checkpoints} is gone, so the run cannot go on; give --out another name to start anew"
             )
 
     def publishes(self, step: int) -> bool:
-        """Whether the model file is that of this step. One may be killed after a checkpoint, before its model."""
+        """Tell whether the model file is that of this step; a run may be killed between checkpoint and model."""
         try:
             return storage.read_metadata(self.model).get("step") == str(step)
         except InputError:
             return False
 
     def tidy(self) -> None:
-        """Remove what a killed process left half-written."""
+        """Remove temporary files that a killed process left."""
         for path in [*self.path.glob(".*-*"), *self.checkpoints.glob(".*-*"), *self.samples.glob(".*-*")]:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -102,7 +102,7 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def begin(self, config: Config) -> None:
-        """Make the folder and write the config. Raises InputError where a run is here already."""
+        """Create the folder and write the config. Raises InputError if there is a run already."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; give --out a folder")
         if self.holds_run():
@@ -117,7 +117,7 @@ class RunFolder:
             raise
 
     def read_config(self) -> Config:
-        """The config of the run that is here. Raises InputError where it is missing or damaged."""
+        """Read the config of the run. Raises InputError if it is missing or damaged."""
         try:
             text = self.config.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -125,7 +125,7 @@ class RunFolder:
         return Config.from_json(text, str(self.config))
 
     def trim_log(self, step: int) -> None:
-        """Drop the lines after `step`, which a resumed run is about to write again, and those cut short."""
+        """Remove the log's lines after `step`, which a resumed run writes again, and those cut short."""
         lines = (
             self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else [LOG_HEADER]
         )
@@ -134,30 +134,30 @@ class RunFolder:
         storage.write_text(self.log, "\n".join([LOG_HEADER, *kept]) + "\n")
 
     def append_log(self, progress: Progress) -> None:
-        """Add a line to the log."""
+        """Append a line to the log."""
         numbers = [progress.loss, *progress.by_time, progress.lr, progress.gradient_norm, progress.images_per_second]
         line = ",".join([str(progress.step), *(f"{number:.6g}" for number in numbers), f"{progress.seconds:.1f}"])
         with self.log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def append_notes(self, step: int, notes: Sequence[str]) -> None:
-        """Add lines to the notes, with the step that they are of."""
+        """Append lines to the notes, with their step."""
         if notes:
             lines = [note if note.startswith("step ") else f"step {step}: {note}" for note in notes]
             with self.notes.open("a", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
 
     def seconds(self) -> float:
-        """How long the training took, by the log: each process that went on with it counted from 0."""
+        """Sum the seconds of training in the log, in which each resume counts from 0."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if self.log.exists() else []
         times = [float(line.rpartition(",")[2]) for line in lines]
         return sum(time for time, after in zip(times, [*times, 0.0][1:], strict=True) if after < time)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """While inside, no other process may train here. Raises InputError where one does.
+        """Lock the folder, so that no other process trains here. Raises InputError if one does.
 
-        The system lets go of the lock however the process ends.
+        The system releases the lock however the process ends.
         """
         try:
             import fcntl

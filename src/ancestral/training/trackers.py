@@ -1,4 +1,4 @@
-"""Where the curves of a training go: log.csv always, and trackers that Accelerate knows by name."""
+"""Where the curves of a run are logged: log.csv, and the trackers that Accelerate knows by name."""
 
 import contextlib
 import difflib
@@ -15,8 +15,12 @@ from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
 
 
-def chosen(names: Sequence[str]) -> list[str]:
-    """The trackers of these names, of which "none" is no one. Raises InputError for one unknown or not installed."""
+def check_trackers(names: Sequence[str]) -> list[str]:
+    """Check the names of trackers and return them without "none".
+
+    Raises:
+        InputError: If one is unknown or not installed.
+    """
     names = [name for name in names if name != "none"]
     if not names:
         return names
@@ -35,19 +39,19 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 class Trackers:
-    """The log and the trackers of a run that goes on from `step`; a context, which closes them."""
+    """The log and the trackers of a run that is at `step`; a context manager, which closes them."""
 
     def __init__(self, folder: RunFolder, names: Sequence[str], T: int, step: int) -> None:
         self.folder = folder
         self.labels = [f"loss by time/{n * T // BINS + 1}-{(n + 1) * T // BINS}" for n in range(BINS)]
         self.trackers: list[Any] = []
         self._failed = False
-        for name in chosen(names):
+        for name in check_trackers(names):
             from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
             kind = LOGGER_TYPE_TO_CLASS[name]
             options: dict[str, Any] = {}
-            if name == "tensorboard":  # points after `step` are of a run that was killed, and are drawn again
+            if name == "tensorboard":  # removes points after `step`, of a run that was killed
                 options = {"logging_dir": str(folder.path), "purge_step": step + 1}
             elif name == "wandb":
                 options = {"dir": str(folder.path), "name": folder.path.name, "resume": "allow"}
@@ -56,7 +60,7 @@ class Trackers:
             self.trackers.append(tracker)
 
     def log(self, progress: Progress) -> str | None:
-        """Write the numbers of a step; a line on what went wrong, the first time. Training does not depend on it."""
+        """Log a step. Returns a line on what went wrong, the first time; training does not depend on it."""
         by_time = {label: mean for label, mean in zip(self.labels, progress.by_time, strict=True) if mean == mean}
         values = {
             "loss": progress.loss,
@@ -76,7 +80,7 @@ class Trackers:
         return None
 
     def picture(self, image: Image.Image, step: int) -> None:
-        """Hand a sample grid to the trackers that take pictures."""
+        """Log a grid of samples with the trackers that take images."""
         for tracker in self.trackers:
             with contextlib.suppress(Exception):  # as above
                 if tracker.name == "tensorboard":

@@ -13,11 +13,12 @@ from ancestral.data import Dataset
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError
 from ancestral.evaluation.step_sweep import TOLERANCE, StepSweep, data_floor, step_samplers, sweep
-from ancestral.events import Event, Message, Wrote, track
+from ancestral.events import Message, Wrote, track
 from ancestral.model import Model
 from ancestral.results.history_result import HistoryMethod, HistoryResult
 from ancestral.samplers import Step
 from ancestral.training import RunFolder, Trainer
+from ancestral.workflows.train import TrainingEvent, fit
 
 SAMPLES = 5000
 """The number of samples, and of held-out points that they are compared with."""
@@ -30,7 +31,7 @@ def history(
     seed: int = 0,
     device: str = "auto",
     methods: Sequence[str] = tuple(configs.METHODS),
-) -> Generator[Event, None, HistoryResult | None]:
+) -> Generator[TrainingEvent, None, HistoryResult | None]:
     """Train the methods on points, measure the distance of their samples to the data, and draw the figure.
 
     Runs that are in the folder already are resumed, or taken as they are where they are complete.
@@ -100,8 +101,6 @@ def history(
 
 def _configs(out: Path, data: str, steps: int | None, seed: int, methods: Sequence[str]) -> dict[str, Config]:
     """The config of each method's run; raises InputError for arguments that cannot be used."""
-    from ancestral.cli.train import check
-
     if not methods:
         raise InputError(f"--methods names none; there are {', '.join(configs.METHODS)}")
     for name in methods:
@@ -122,7 +121,7 @@ def _configs(out: Path, data: str, steps: int | None, seed: int, methods: Sequen
         config = configs.preset(f"{name}-points")
         train = dataclasses.replace(config.train, seed=seed, steps=config.train.steps if steps is None else steps)
         runs[name] = dataclasses.replace(config, data=dataclasses.replace(config.data, source=data), train=train)
-        check(runs[name])
+        runs[name].check()
     return runs
 
 
@@ -145,11 +144,8 @@ def _trained_alike(one: Config, other: Config) -> bool:
 
 def _train(
     folder: RunFolder, config: Config, dataset: Dataset, device: str, twin: RunFolder | None
-) -> Generator[Event, None, Model | None]:
+) -> Generator[TrainingEvent, None, Model | None]:
     """The model of a run that is complete, resumed, copied from a run trained alike, or new; None if it was stopped."""
-    from ancestral.cli.fit import fit
-    from ancestral.render.terminal import console
-
     keep_freed_memory()
     trainer = Trainer(config, dataset, device)
     if not folder.holds_run():
@@ -165,7 +161,7 @@ def _train(
         folder.trim_log(trainer.step)
         resumed = f" from step {trainer.step}" if trainer.step else ""
         yield Message(f"{config.preset}: training{resumed} -> {folder.path}")
-        if not fit(trainer, folder, console()):
+        if not (yield from fit(trainer, folder)):
             return None
     elif not folder.model.exists():  # killed between the two files of its last save
         trainer.save(folder)

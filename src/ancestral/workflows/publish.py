@@ -49,12 +49,12 @@ def info(path: str | Path) -> ModelInfo:
         limits=spec.codec.limits,
         classes=spec.classes,
         mean=spec.mean,
-        parameters=_parameters(model),
-        width=config.net.width,
+        parameters=model.parameters,
+        network=str(config.net),
         schedule=schedule.spec["name"],
         timesteps=schedule.steps,
         final_signal=float(schedule.signal[-1]),
-        target=model.denoiser.target.name,
+        target=model.diffusion.target.name,
         clip=config.process.clip,
     )
 
@@ -184,9 +184,5 @@ def update_card(model: Model, folder: Path, address: str = FOLDER, evaluation: P
 
 def card_facts(model: Model, name: str, address: str = FOLDER) -> CardFacts:
     """Collect what a card says of a model called `name` that can be loaded from `address`."""
-    spec, parameters = model.spec, _parameters(model)
+    spec, parameters = model.spec, model.parameters
     return CardFacts(name, address, model.config, spec.shape, spec.classes, model.step, model.version, parameters)
-
-
-def _parameters(model: Model) -> int:
-    return sum(parameter.numel() for parameter in model.denoiser.parameters())

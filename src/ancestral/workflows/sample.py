@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ancestral import render, samplers
-from ancestral.data.evenly import evenly
-from ancestral.data.statistics import channel_mean
+from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError, whole
 from ancestral.events import Event, Wrote, track
 from ancestral.model import Model, load
@@ -65,7 +65,7 @@ def sample(
     """
     message = f"the number of samples and the batch size must be whole numbers, at least 1, not {n} and {batch_size}"
     n, batch_size = (whole(number, 1, float("inf"), message) for number in (n, batch_size))
-    options = {"steps": steps, "eta": eta, "variance": variance}
+    options: dict[str, Any] = {"steps": steps, "eta": eta, "variance": variance}
     if sampler:  # a misspelt name is refused before a large model is read
         samplers.from_name(sampler, **options)
     folder = home(model) / "samples"
@@ -79,7 +79,7 @@ def sample(
     gif_path, film_path = _path(gif, folder / f"{stem}.gif"), _path(film, folder / f"{stem}-film.png")
 
     times = chosen.times(model.denoiser.schedule)
-    keep = evenly(FRAMES, len(times)) if gif_path or film_path or out.suffix.lower() in ANIMATIONS else []
+    keep = evenly_spaced(FRAMES, len(times)) if gif_path or film_path or out.suffix.lower() in ANIMATIONS else []
     steps_of_batches = samplers.record(
         lambda indices: model.trajectory(indices, chosen, seed, label, guidance),
         range(n),

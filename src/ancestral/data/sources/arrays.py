@@ -1,0 +1,136 @@
+"""Arrays of uint8, uint16 or floats, in .npy and .npz files or in memory: points, signals, images or volumes.
+
+Points are floats (N, 2). Signals are (N, L) or, with dims=1, (N, C, L); images (N, H, W), (N, H, W, C) or
+(N, C, H, W); volumes (N, C, D, H, W), (N, D, H, W, C) or, with dims=3, (N, D, H, W). In NumPy arrays the channels of
+images and volumes are the last axis if it is 1..4 long; else, of the second and the last, the one as long as the
+channels that the user gave, or the shorter, or the second. So (N, 3, 32, 4) is read as 3 x 32 pixels of RGBA. In torch
+tensors the channels are the second axis.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ancestral.data.convert import Conversion
+from ancestral.errors import InputError, one_line
+
+SUFFIXES = (".npy", ".npz")
+NAMES = {1: "signals", 2: "images", 3: "volumes"}
+"""The name of an array in a .npz, by its axes of space. `signals` and `volumes` imply dims; `images` may be any."""
+MAX_CLASSES = 100_000  # each label below the largest gets a class name, so a wild one would fill the memory
+Array = NDArray[np.generic] | Tensor
+
+
+def load(path: Path, conversion: Conversion, dims: int | None = None) -> tuple[Tensor, Tensor | None]:
+    """Load the array of a .npy, or `images`, `signals`, `volumes` (or the only array) and `labels` of a .npz.
+
+    Nothing is unpickled.
+
+    Returns:
+        Items as in `InMemoryDataset`, and int64 labels (N,) or None.
+
+    Raises:
+        InputError: If the file is damaged, or as `to_items` and `to_labels` do.
+    """
+    name = one_line(path)
+    array, key, labels = _read(path, name)
+    items = to_items(array, name, conversion, {"signals": 1, "volumes": 3}.get(key) if dims is None else dims)
+    return items, None if labels is None else to_labels(labels, name, len(items))
+
+
+def _read(path: Path, name: str) -> tuple[NDArray[np.generic], str, NDArray[np.generic] | None]:
+    """The items, their name ("" in a .npy), and their labels."""
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:  # opened here: np.load leaks it if the file is damaged
+            warnings.simplefilter("ignore")  # NumPy's, on odd but readable headers
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                return loaded, "", None
+            with loaded:
+                others = [key for key in loaded.files if key != "labels"]
+                known = [key for key in NAMES.values() if key in others] or others
+                arrays = {key: loaded[key] for key in ("labels", *known[:1]) if key in loaded.files}
+    except Exception as error:  # a damaged file may raise anything, from BadZipFile to tokenize.TokenError
+        raise InputError(
+            f"{name} is not a whole NumPy file of plain numbers ({one_line(error)}): write it with "
+            "np.save or np.savez, uint8, uint16 or float32"
+        ) from error
+    if len(known) != 1:
+        keys = ", ".join(others) or "nothing"
+        raise InputError(
+            f"{name} holds {one_line(keys)}: name the array of images `images` (or `signals`, `volumes`), as np.savez "
+            "does with images="
+        )
+    return arrays[known[0]], known[0], arrays.get("labels")
+
+
+def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) -> Tensor:
+    """Bring an array into the layout of items, (N, C, *space) or points (N, 2), and convert it.
+
+    Args:
+        array: Items in one of the layouts above.
+        name: What messages call it.
+        conversion: Applied to all but points, which it must not change.
+        dims: Number of axes besides channels; None infers it from the shape.
+
+    Raises:
+        InputError: If its shape or dtype is not supported, or it holds no items.
+    """
+    channels_second = isinstance(array, Tensor)
+    if isinstance(array, Tensor):
+        array = array.detach().cpu()
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    if array.size == 0:
+        raise InputError(f"{name} holds no items: its shape is {array.shape}")
+    array = _numbers(array, name)
+    if array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == 2 and dims is None:
+        conversion.reject_points(name)
+        x = torch.from_numpy(np.ascontiguousarray(array))
+        if not bool((x.abs() <= 1).all()):  # False for NaN too
+            raise InputError(f"{name} holds points beyond [-1, 1]: scale them, as in points / abs(points).max()")
+        return x
+    space = {2: 1, 3: 2, 4: 2, 5: 3}.get(array.ndim) if dims is None else dims
+    if space is None or array.ndim - space not in (1, 2):
+        raise InputError(
+            f"{name} has shape {array.shape}{'' if dims is None else f' with dims {dims}'}: signals are (N, L) or "
+            "(N, C, L) with --dims 1, images are (N, H, W), (N, H, W, C) or (N, C, H, W), volumes (N, C, D, H, W), "
+            "(N, D, H, W, C) or (N, D, H, W) with --dims 3"
+        )
+    second, last = array.shape[1], array.shape[-1]
+    if array.ndim == space + 1:
+        array = array[:, None]
+    elif (
+        space > 1
+        and not channels_second
+        and (last <= 4 or (second != conversion.channels and (last == conversion.channels or last < second)))
+    ):
+        array = np.moveaxis(array, -1, 1)
+    return conversion(torch.from_numpy(np.ascontiguousarray(array)))
+
+
+def _numbers(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
+    """The array as uint8, uint16 or float32, in this machine's byte order."""
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as that
+            return array.astype(np.float32, copy=False)
+    for kind in (np.uint8, np.uint16):
+        if array.dtype == kind or array.dtype == np.dtype(kind).newbyteorder():
+            return array.astype(kind, copy=False)
+    raise InputError(
+        f"{name} holds {array.dtype} numbers of shape {array.shape}, not uint8, uint16 or floats: convert them, if "
+        "values are in 0..255 as in np.save('images.npy', images.astype('uint8')), else .astype('float32')"
+    )
+
+
+def to_labels(array: Array, name: str, count: int) -> Tensor:
+    """Convert an array of class numbers to int64 (count,). Raises InputError if it is none."""
+    array = np.asarray(array)
+    if array.shape != (count,) or array.dtype.kind not in "iu":
+        raise InputError(f"{name} has {array.dtype} labels of shape {array.shape}: give integers of shape ({count},)")
+    if array.min() < 0 or array.max() >= MAX_CLASSES:
+        raise InputError(f"{name} has labels from {array.min()} to {array.max()}: number the classes 0, 1, 2, ...")
+    return torch.from_numpy(array.astype(np.int64))

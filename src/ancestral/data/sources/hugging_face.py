@@ -1,0 +1,116 @@
+"""Data sets of the library `datasets`, by index: saved on disk, as parquet or arrow files, or on the Hub.
+
+The library is an extra, imported where it is used. It returns images as bytes, and our own decoder decodes them, so
+that every mode and transparency is treated as in a folder.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ancestral.data.convert import Conversion
+from ancestral.data.dataset import LazyDataset
+from ancestral.data.download import cache
+from ancestral.data.io_errors import SourceLost, read_file
+from ancestral.errors import InputError, one_line
+
+SCHEME = "hf://datasets/"
+ADDRESS = re.compile(r"hf://datasets/(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<config>[^/\s]+))?/*")
+SAVED = ("dataset_dict.json", "state.json")
+"""Files that `save_to_disk` writes into a folder, of several splits and of one."""
+
+
+class HuggingFaceDataset(LazyDataset):
+    """The first column of images of a data set, and its first of class labels."""
+
+    def __init__(self, source: str | Path, conversion: Conversion, split: str = "train") -> None:
+        """Open the data set. Raises InputError if the library is missing or cannot read it, or as `infer_spec` does."""
+        rows = _open(source, split)
+        import datasets
+
+        self._image, label, classes = _columns(rows.features, source)
+        images = rows.cast_column(self._image, datasets.Image(decode=False))  # as bytes
+        self._rows = images.select_columns([self._image])
+        labels = None
+        if label:
+            column = rows.select_columns([label]).with_format("arrow")[:].column(0)
+            labels = torch.from_numpy(column.fill_null(-1).to_numpy().astype(np.int32))
+        name = source.resolve().name if isinstance(source, Path) else source.removeprefix(SCHEME)
+        super().__init__(one_line(name), len(rows), labels, classes, (), conversion)
+
+    def encoded(self, index: int) -> bytes:
+        """Read the bytes of an image, which may lie in a file of its own; none of a missing one."""
+        try:
+            image = self._rows[index][self._image]
+        except Exception as error:  # of the library, Arrow or the file system
+            raise SourceLost(f"{self.name} cannot be read: {one_line(error)}") from None
+        if image is None:
+            return b""
+        if image["bytes"] is None and image["path"]:
+            return read_file(Path(image["path"]))
+        return image["bytes"] or b""
+
+    def name_of(self, index: int) -> str:
+        """The row of an item."""
+        return f"row {index}"
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote this folder."""
+    return any((folder / name).is_file() for name in SAVED)
+
+
+def _open(source: str | Path, split: str) -> Any:
+    """A Dataset of the library. Raises InputError."""
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(
+            f"{one_line(source)} is read by the library datasets: pip install 'ancestral[datasets]'"
+        ) from None
+    try:
+        if isinstance(source, str):
+            match = ADDRESS.fullmatch(source)
+            if match is None:
+                raise InputError(
+                    f"{one_line(source)} is no address: write hf://datasets/user/name, or with @revision or /config"
+                )
+            return datasets.load_dataset(match["repo"], match["config"], split=split, revision=match["revision"])
+        rows = datasets.load_from_disk(str(source)) if is_saved(source) else None
+        if isinstance(rows, datasets.DatasetDict):
+            return rows[split]
+        if split != "train":
+            raise InputError(f"{one_line(source)} has no {split} split: give the path of the {split} data itself")
+        return _open_files(datasets, source) if rows is None else rows
+    except InputError:
+        raise
+    except Exception as error:  # of the library, Arrow, the network or the file system
+        message = one_line(error) or type(error).__name__
+        raise InputError(f"{one_line(source)} cannot be read as a data set: {message}") from None
+
+
+def _open_files(datasets: Any, source: Path) -> Any:
+    """The .parquet files of a folder, or else its .arrow files, which are mapped into memory where they lie."""
+    if parquet := sorted(map(str, source.glob("*.parquet"))):
+        return datasets.load_dataset("parquet", data_files=parquet, split="train", cache_dir=str(cache() / "datasets"))
+    return datasets.concatenate_datasets(
+        [datasets.Dataset.from_file(str(file)) for file in sorted(source.glob("*.arrow"))]
+    )
+
+
+def _columns(features: Any, source: str | Path) -> tuple[str, str | None, tuple[str, ...]]:
+    """The column of images, that of labels, and the classes' names."""
+    import datasets
+
+    features = features or {}
+    image = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), None)
+    if image is None:
+        raise InputError(
+            f"{one_line(source)} has no column of images, only {one_line(', '.join(features)) or 'unknown ones'}: cast "
+            "one to datasets.Image and save it again"
+        )
+    label = next((name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)), None)
+    return image, label, tuple(map(one_line, features[label].names)) if label else ()

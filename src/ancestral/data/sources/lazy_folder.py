@@ -1,0 +1,156 @@
+"""A folder of images, read by index. The names of a million files are one buffer, never a million objects."""
+
+import os
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ancestral.data.convert import Conversion
+from ancestral.data.dataset import LazyDataset
+from ancestral.data.io_errors import read_file
+from ancestral.data.sources.image_files import SUFFIXES
+from ancestral.data.spec import HEADER
+from ancestral.errors import InputError, one_line
+
+
+class NameList:
+    """Names in one buffer, each of which ends in a zero byte."""
+
+    def __init__(self, buffer: bytes) -> None:
+        self.buffer = buffer
+        self._ends = np.flatnonzero(np.frombuffer(buffer, np.uint8) == 0)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> bytes:
+        begin = int(self._ends[index - 1]) + 1 if index else 0
+        return self.buffer[begin : int(self._ends[index])]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return len(self.buffer) + self._ends.nbytes
+
+
+class LazyFolder(LazyDataset):
+    """All images below `root`, in the order of their paths' parts; each immediate sub-folder is a class.
+
+    If an image file lies in `root` itself, it has no class, so there are no labels. Classes follow from names alone, so
+    files that cannot be read count.
+    """
+
+    def __init__(self, root: Path, conversion: Conversion) -> None:
+        """Find the images. Raises InputError if there are none, or as `infer_spec` does."""
+        self.root = root
+        skipped: list[str] = []
+        buffer, labels, tops = bytearray(), array("i"), [b""]
+        for path in scan(root, skipped):
+            buffer += path + b"\0"
+            top = path[: path.find(b"/")] if b"/" in path else b""
+            if top != tops[-1]:
+                tops.append(top)
+            labels.append(len(tops) - 2)
+        self.names = NameList(bytes(buffer))
+        if not labels:
+            raise InputError(
+                f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders, and for "
+                ".tar, .parquet and .arrow files"
+            )
+        classed = b"" not in tops[1:] and min(labels) >= 0
+        super().__init__(
+            one_line(root.resolve().name),
+            len(labels),
+            torch.from_numpy(np.array(labels)) if classed else None,
+            tuple(one_line(os.fsdecode(top)) for top in tops[1:]) if classed else (),
+            tuple(skipped),
+            conversion,
+        )
+
+    def _path(self, index: int) -> Path:
+        return self.root / os.fsdecode(self.names[index])
+
+    def encoded(self, index: int) -> bytes:
+        """Read the bytes of a file."""
+        return read_file(self._path(index))
+
+    def encoded_begin(self, index: int) -> bytes:
+        """Read the first bytes of a file."""
+        return read_file(self._path(index), HEADER)
+
+    def name_of(self, index: int) -> str:
+        """The file's path from the root."""
+        return one_line(self.names[index].decode("utf-8", "surrogateescape"))
+
+
+def find_images(root: Path) -> list[Path]:
+    """List all image files below `root`, as `scan` finds them."""
+    return [root / os.fsdecode(path) for path in scan(root, [])]
+
+
+def scan(root: Path, skipped: list[str], suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[bytes]:
+    """Find all files below `root` with one of these suffixes in any case, except hidden ones.
+
+    Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
+
+    Args:
+        root: The folder.
+        skipped: Gets one line for each sub-folder that cannot be listed.
+        suffixes: Suffixes in lower case.
+
+    Yields:
+        Paths from the root, in the order of their parts.
+
+    Raises:
+        InputError: If `root` itself cannot be listed.
+    """
+    wanted = tuple(suffix.encode() for suffix in suffixes)
+    entered = {_identity(os.fsencode(parent)) for parent in root.resolve().parents}
+    pending = [b"/"]
+    while pending:
+        path = pending.pop()
+        if not path.endswith(b"/"):
+            yield path
+            continue
+        folder = path.rstrip(b"/")
+        absolute = os.path.join(os.fsencode(root), folder)  # noqa: PTH118 (bytes)
+        try:
+            identity = _identity(absolute)
+            found = [] if identity in entered else _list(absolute, folder + b"/" if folder else b"", wanted)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            if not folder:
+                raise InputError(f"{one_line(root)} cannot be listed: {reason}") from None
+            skipped.append(f"{one_line(os.fsdecode(folder))}/: {reason}")
+            continue
+        entered.add(identity)
+        pending += sorted(found, key=lambda path: path.rstrip(b"/"), reverse=True)
+
+
+def _identity(path: bytes) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 (bytes)
+    return status.st_dev, status.st_ino
+
+
+def _list(path: bytes, prefix: bytes, wanted: tuple[bytes, ...]) -> list[bytes]:
+    """Sub-folders, ending in a slash, and wanted files of a folder."""
+    found = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name.startswith(b"."):
+                continue
+            if _is_folder(entry):
+                found.append(prefix + entry.name + b"/")
+            elif entry.name.lower().endswith(wanted):
+                found.append(prefix + entry.name)
+    return found
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False

@@ -1,0 +1,123 @@
+"""From a config and a description of the data to a denoiser and its sampler."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ancestral import nets, samplers, schedules, targets
+from ancestral.config import Config, CustomNetConfig
+from ancestral.data.spec import DataSpec
+from ancestral.device import layout
+from ancestral.diffusion import Diffusion
+from ancestral.errors import InputError
+from ancestral.plugins import import_function
+from ancestral.reverse import check_variance
+from ancestral.samplers import DDPM, Sampler
+from ancestral.schedules import Schedule
+from ancestral.targets import Denoiser, Target
+
+NetSource = nn.Module | Callable[[tuple[int, ...], int], nn.Module] | str
+"""A network of your own: the module, a function of (shape of an item, number of classes) that builds it, or the name of
+such a function, package.module:function."""
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """Parts that are given from Python in place of those that a config names; None is the config's."""
+
+    net: NetSource | None = None
+    """A module is copied, never changed in place."""
+    schedule: Schedule | None = None
+    target: Target | None = None
+
+    def named_in(self, config: Config) -> Config:
+        """Return the config with "custom" in the place of each own part."""
+        process, net = config.process, config.net
+        if self.schedule is not None:
+            process = dataclasses.replace(process, schedule="custom", timesteps=self.schedule.steps)
+        if self.target is not None:
+            known: Any = self.target.name if targets.BY_NAME.get(self.target.name) is self.target else "custom"
+            process = dataclasses.replace(process, target=known)
+        if self.net is not None:
+            net = CustomNetConfig(function=self.net if isinstance(self.net, str) else "")
+        return dataclasses.replace(config, process=process, net=net)
+
+
+def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diffusion:
+    """Build the untrained denoiser of a config.
+
+    Args:
+        config: The config.
+        spec: The description of the data.
+        parts: Parts of your own in place of the config's.
+
+    Raises:
+        InputError: If data and network do not fit, a custom part is missing, or x_0 cannot be recovered from the target
+            at the last level of the schedule.
+    """
+    parts, process = parts or OwnParts(), config.process
+    schedule = parts.schedule or schedules.from_spec(process.schedule_spec())
+    if parts.target is None and process.target == "custom":
+        raise InputError("a target of your own is given from Python: target=...")
+    target = parts.target or targets.from_name(process.target)
+    if target.determinant(*schedule.at(schedule.steps)) == 0:
+        raise InputError(
+            f"the last level of this schedule holds no signal, so the target {target.name} says nothing of x_0 there; "
+            "use --target v, x0, flow or edm"
+        )
+    net = _own_net(parts.net, spec) if parts.net is not None else _net(config, spec)
+    denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
+    return denoiser.to(memory_format=layout(1 + len(spec.shape)))  # type: ignore[call-overload,no-any-return]
+
+
+def _net(config: Config, spec: DataSpec) -> nn.Module:
+    if isinstance(config.net, CustomNetConfig):
+        name = config.net.function
+        how = f"--net {name}, or in Python net={name!r}, if you trust that code" if name else "net=... from Python"
+        raise InputError(f"this model has a network of your own, which its file does not hold: give {how}")
+    settings = dataclasses.asdict(config.net)
+    factor = 2 if config.process.learned_variance else 1
+    return nets.build(shape=spec.shape, classes=len(spec.classes), factor=factor, **settings)
+
+
+def _own_net(net: NetSource, spec: DataSpec) -> nn.Module:
+    if isinstance(net, nn.Module):
+        return copy.deepcopy(net)
+    name = net if isinstance(net, str) else getattr(net, "__name__", type(net).__name__)
+    function = import_function(net) if isinstance(net, str) else net
+    try:
+        built = function(spec.shape, len(spec.classes))
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{name}(shape, classes) failed: {type(error).__name__}: {reason}; it should return a network for items of "
+            f"shape {spec.shape}"
+        ) from error
+    if not isinstance(built, nn.Module):
+        raise InputError(f"{name} returned a {type(built).__name__}, not a torch.nn.Module")
+    return built
+
+
+def sampler_for(denoiser: Denoiser, name: str, **options: object) -> Sampler:
+    """Choose a sampler by name; its default number of steps is at most the schedule's T.
+
+    Args:
+        denoiser: What is sampled from.
+        name: A name of `samplers.BY_NAME`, with options or without: "heun:steps=18,churn=10".
+        options: Options of the sampler; None keeps the default.
+
+    Raises:
+        InputError: If this denoiser cannot be sampled with it.
+    """
+    schedule = denoiser.schedule
+    sampler = samplers.from_name(name, max_steps=schedule.steps, **options)
+    sampler.times(schedule)
+    if isinstance(sampler, DDPM):
+        check_variance(sampler.variance, getattr(denoiser, "learned_variance", False))
+    return sampler

@@ -1,0 +1,206 @@
+"""A denoiser with what is needed to sample from it: a description of the data, and the config of its training."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ancestral import __version__
+from ancestral.config import Config, CustomNetConfig
+from ancestral.data.spec import DataSpec
+from ancestral.diffusion import Diffusion
+from ancestral.errors import InputError, whole
+from ancestral.events import finish
+from ancestral.guidance import NO_CLASS, ClassifierFree
+from ancestral.model.building import sampler_for
+from ancestral.reverse import prior
+from ancestral.samplers import Sampler, Step, record
+from ancestral.targets import Denoiser
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Model:
+    """A denoiser that can be sampled from.
+
+    Args:
+        denoiser: A `Diffusion`, or any other denoiser: an oracle, or a wrapper of one.
+        spec: The shape of an item, its codec, and the names of the classes.
+        config: The config that it was trained by; None for a denoiser that was made by hand.
+        step: The number of training steps.
+        version: The version of this package that trained it.
+        file: The file that it was loaded from.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        spec: DataSpec,
+        config: Config | None = None,
+        step: int = 0,
+        version: str = __version__,
+        file: Path | None = None,
+    ) -> None:
+        self.denoiser = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
+        self.spec, self.step, self.version, self.file = spec, step, version, file
+        self.config = config or Config(net=CustomNetConfig())
+
+    @property
+    def diffusion(self) -> Diffusion:
+        """The denoiser as a `Diffusion`. Raises InputError if it is none, and so has no network."""
+        if not isinstance(self.denoiser, Diffusion):
+            raise InputError(f"a {type(self.denoiser).__name__} has no network; this needs a Diffusion")
+        return self.denoiser
+
+    def _parameters(self) -> list[Tensor]:
+        return list(self.denoiser.parameters()) if isinstance(self.denoiser, nn.Module) else []
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters of the network."""
+        return sum(parameter.numel() for parameter in self._parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next(iter(self._parameters()), torch.empty(0)).device
+
+    def sample(
+        self,
+        n: int = 64,
+        sampler: str | Sampler | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        label: int | str | None = None,
+        guidance: float = 1.0,
+        batch_size: int = 64,
+        indices: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Sample items of a seed.
+
+        Args:
+            n: The number of items, which are the items 0..n−1 of the seed.
+            sampler: A name of `samplers.BY_NAME`, with options or without ("heun:churn=10"), or a sampler of your own;
+                None is the config's.
+            steps: The number of sampling steps; None is the sampler's default (DDIM 50, DDPM all T).
+            seed: The seed. Item i of a seed is always the same item.
+            label: Number or name of a class, or "none"; None takes the classes in turn, item i of class
+                i mod their number.
+            guidance: Scale of classifier-free guidance: above 1 strengthens the label.
+            batch_size: The number of items in a batch. It changes memory and time, not the items.
+            indices: Which items of the seed, in the place of the first n.
+
+        Returns:
+            Items on the CPU in the units of the data: uint8, uint16 or float32 of shape (n, C, *sides), or float32
+            (n, 2) of points.
+
+        Raises:
+            InputError: If the model cannot do this.
+        """
+        message = f"n and batch_size must be whole numbers, at least 1, not {n} and {batch_size}"
+        n, batch_size = (whole(number, 1, math.inf, message) for number in (n, batch_size))
+        if isinstance(sampler, Sampler) and steps is not None:
+            raise InputError("a sampler of your own has its own number of steps; leave steps out")
+        chosen = sampler if isinstance(sampler, Sampler) else self.sampler(sampler, steps=steps)
+        items = range(n) if indices is None else list(indices)
+        if not len(items):
+            raise InputError("indices must name at least one item")
+        loop = record(
+            lambda batch: self.trajectory(batch, chosen, seed, label, guidance),
+            items,
+            batch_size,
+            lambda x: self.spec.codec.decode(x).cpu(),
+        )
+        return finish(loop).samples
+
+    def images(self, n: int = 64, **options: Any) -> "list[Image]":
+        """Sample images for Pillow.
+
+        Args:
+            n: The number of images.
+            options: The other options of `sample`.
+
+        Returns:
+            Grey or RGB images of 8 bits; other numbers are scaled to 0..255.
+
+        Raises:
+            InputError: If the items are no images of 1 or 3 channels, or as `sample` does.
+        """
+        from PIL import Image
+
+        if len(self.spec.shape) != 3 or self.spec.shape[0] not in (1, 3):
+            raise InputError(f"items of shape {self.spec.shape} are no grey or RGB images; use sample()")
+        low, high = self.spec.codec.limits
+        items = self.sample(n, **options)
+        bytes_ = ((items.double() - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8)
+        arrays = bytes_.permute(0, 2, 3, 1).numpy()
+        return [Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array) for array in arrays]
+
+    def sampler(self, name: str | None = None, **options: object) -> Sampler:
+        """Choose a sampler by name, None for the config's, with these options.
+
+        Raises:
+            InputError: If the model cannot be sampled with it.
+        """
+        return sampler_for(self.denoiser, name or self.config.sample.sampler, **options)
+
+    def trajectory(
+        self,
+        indices: Sequence[int],
+        sampler: Sampler,
+        seed: int = 0,
+        label: int | str | None = None,
+        guidance: float = 1.0,
+    ) -> Iterator[Step]:
+        """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states."""
+        if not math.isfinite(guidance):
+            raise InputError(f"guidance must be a finite number, not {guidance}")
+        condition: dict[str, Any] = {}
+        denoiser: Denoiser = self.denoiser
+        labels = self.labels(indices, label)
+        if labels is not None:
+            condition["labels"] = labels
+            denoiser = denoiser if guidance == 1.0 else ClassifierFree(denoiser, guidance)
+        elif guidance != 1.0:
+            raise InputError("this model was trained without classes, so there is nothing for guidance to strengthen")
+        x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
+        for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **condition):
+            if step.t == 0 and not bool(step.x.isfinite().all()):
+                raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
+            yield step
+
+    def labels(self, indices: Sequence[int], label: int | str | None) -> Tensor | None:
+        """Return the labels (len(indices),) of these items, or None for a model without classes."""
+        classes = self.spec.classes
+        if not classes:
+            if label is not None:
+                raise InputError(f"this model was trained without classes, so it cannot draw label {label!r}")
+            return None
+        if label is None:
+            numbers = [index % len(classes) for index in indices]
+        else:
+            numbers = [self._label_number(label)] * len(indices)
+        return torch.tensor(numbers, device=self.device)
+
+    def _label_number(self, label: int | str) -> int:
+        classes = self.spec.classes
+        text = str(label)
+        if isinstance(label, str) and text in classes:
+            return classes.index(text)
+        if text == "none":
+            return NO_CLASS
+        if text.isdecimal() and int(text) < len(classes):
+            return int(text)
+        raise InputError(
+            f"there is no class {text!r}; this model has {', '.join(classes)} (or 0 to {len(classes) - 1}, or none)"
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file, atomically; see `model_file.save`."""
+        from ancestral.model import model_file
+
+        model_file.save(self, path)

@@ -1,0 +1,68 @@
+"""The registry of networks: from a kind and its settings to an untrained network."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+
+from ancestral.errors import InputError
+from ancestral.nets.mlp import MLP
+from ancestral.nets.unet import UNet
+
+CONDITIONS = ("labels", "keys")
+"""What a network may be conditioned on besides t: class labels, and the keys of counter-based dropout."""
+
+
+def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **settings: Any) -> nn.Module:
+    """Build an untrained network.
+
+    Args:
+        kind: "unet" or "mlp". For points a U-Net becomes an MLP of the same width and number of blocks.
+        shape: The shape of an item: (C, *sides) for a U-Net, (features,) for an MLP.
+        classes: The number of class labels, 0 for none.
+        factor: The number of output channels for each input channel: 2 where the variance is learned too.
+        settings: The settings of this kind: those of `config.UNetConfig` or `config.MLPConfig`.
+
+    Returns:
+        A network `net(x, index, labels=None, keys=None)`.
+
+    Raises:
+        InputError: If the kind is unknown, or items of this shape do not fit it.
+    """
+    if kind not in BUILDERS:
+        raise InputError(f"unknown kind of network {kind!r}; there are {', '.join(BUILDERS)}")
+    return BUILDERS["mlp" if len(shape) == 1 else kind](shape, classes or None, factor, settings)
+
+
+def conditions(net: nn.Module) -> set[str]:
+    """Find out which of CONDITIONS the network takes, from the signature of its forward method."""
+    parameters = inspect.signature(net.forward).parameters
+    every = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {name for name in CONDITIONS if every or name in parameters}
+
+
+def _unet(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:
+    channels, *sides = shape
+    unet = UNet(
+        channels,
+        image_size=max(sides),
+        out_channels=factor * channels,
+        classes=classes,
+        dims=len(sides),
+        **settings,
+    )
+    unet.check_size(*sides)
+    return unet
+
+
+def _mlp(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:
+    if len(shape) != 1:
+        raise InputError("an MLP is for points, not for images, signals or volumes; leave --net mlp out")
+    return MLP(shape[0], settings["width"], settings["blocks"], classes, out_features=factor * shape[0])
+
+
+BUILDERS: dict[str, Callable[[Sequence[int], int | None, int, dict[str, Any]], nn.Module]] = {
+    "unet": _unet,
+    "mlp": _mlp,
+}

@@ -1,0 +1,81 @@
+"""Counter-based dropout: a mask is a function of the image's key, the layer and the element.
+
+So it is the same on any device, in any batch and memory layout, and a step that is computed again, or on another
+machine, drops the same elements. The backward pass recomputes the mask. A 64-bit word serves four elements, 16 bits
+each, so the probability of a drop is a multiple of 1/65536 (0.1 becomes 0.1000061), and the rescaling is exact for it.
+Elements are numbered with the channels innermost, as in channels_last.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ancestral import randomness
+from ancestral.errors import InputError
+
+LANES = 2**16
+
+
+class Dropout(nn.Module):
+    """Zero each element with probability p in training, and multiply the others by 1/(1 − p).
+
+    A network with several of these layers needs `number_dropouts`, or all would have the same mask.
+    """
+
+    salt: Tensor
+    """The layer's number, hashed: int64 of shape ()."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise InputError(f"dropout must be from 0 to below 1, not {p}")
+        self.p = p
+        self.dropped = min(round(p * LANES), LANES - 1)
+        """The number of elements dropped out of 65,536."""
+        self.register_buffer("salt", torch.zeros((), dtype=torch.int64), persistent=False)
+
+    def forward(self, h: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Drop elements of h (B, C, *) by the keys of its images, int64 (B,); without keys, by PyTorch's generator."""
+        if keys is None or not self.training or self.p == 0:
+            return F.dropout(h, self.p, self.training)
+        out: Tensor = _Drop.apply(h, keys ^ self.salt, self.dropped)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _Drop(torch.autograd.Function):
+    """h times its factors; the gradient likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, keys: Tensor, dropped: int) -> Tensor:
+        ctx.save_for_backward(keys)
+        ctx.dropped = dropped
+        return h * _factors(h, keys, dropped)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (keys,) = ctx.saved_tensors
+        return gradient * _factors(gradient, keys, ctx.dropped), None, None
+
+
+def _factors(h: Tensor, keys: Tensor, dropped: int) -> Tensor:
+    """Factors 0 or 1/(1 − p) for each element of h (B, C, *), in its dtype."""
+    batch, channels, *sides = h.shape
+    size = channels * math.prod(sides)
+    lanes = randomness.words(keys, -(-size // 4)).view(torch.int16)[:, :size]
+    kept = torch.empty(lanes.shape, dtype=h.dtype, device=h.device)
+    torch.ge(lanes, dropped - LANES // 2, out=kept)  # a bool mask, converted, takes four times as long
+    kept *= LANES / (LANES - dropped)
+    return kept.reshape(batch, *sides, channels).movedim(-1, 1)
+
+
+def number_dropouts(net: nn.Module) -> None:
+    """Number the dropout layers of `net` 0, 1, 2... in the order in which they were built."""
+    layers = [module for module in net.modules() if isinstance(module, Dropout)]
+    salts = randomness.words(torch.zeros(1, dtype=torch.int64), len(layers))[0]
+    for layer, salt in zip(layers, salts, strict=True):
+        layer.salt.copy_(salt)

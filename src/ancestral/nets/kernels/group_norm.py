@@ -1,0 +1,108 @@
+"""Group normalisation, and the SiLU that follows it before every convolution of the U-Net.
+
+On a CPU the two are one function. It keeps only x for the backward pass, and in bfloat16 with channels_last takes a
+quarter to a half of the time of PyTorch's two. A GPU's kernels, and a compiler, do better: there PyTorch's are called.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+CHUNK = 2**20
+"""Number of elements that are processed at once: 4 MiB of float32, which stay in the cache."""
+
+
+class GroupNorm(nn.GroupNorm):
+    """γ (x − μ)/σ + β with σ² = variance + eps for each group of channels (Wu and He 2018); with `silu`, SiLU of it."""
+
+    def __init__(self, groups: int, width: int, silu: bool = False) -> None:
+        super().__init__(groups, width, eps=1e-6)
+        self.silu = silu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (B, width, *sides)."""
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            out: Tensor = _Normalise.apply(x, self.weight, self.bias, self.num_groups, self.eps, self.silu)  # type: ignore[no-untyped-call]
+            return out
+        h = super().forward(x)
+        return F.silu(h) if self.silu else h
+
+
+class _Normalise(torch.autograd.Function):
+    """Sums are taken in float32 or better, over each channel first, as channels_last lies in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
+        size = x[0].numel() // groups
+        out, kept = torch.empty_like(x), []
+        for x_few, out_few in zip(*_split(x, out), strict=True):
+            h = _precise(x_few)
+            mean = _by_group(h, groups).sum(2, keepdim=True) / size
+            square = _by_group(h * h, groups).sum(2, keepdim=True) / size
+            rate = ((square - mean * mean).clamp(min=0) + eps).rsqrt()  # 1/σ
+            scale = gamma.view(groups, -1) * rate
+            shift = beta.view(groups, -1) - mean * scale
+            y = torch.addcmul(_by_channel(shift, h), h, _by_channel(scale, h), out=_buffer(out_few))  # γ (x − μ)/σ + β
+            out_few.copy_(F.silu(y, inplace=True) if silu else y)
+            kept.append((scale, shift, mean, rate))
+        ctx.save_for_backward(x, gamma, *map(torch.cat, zip(*kept, strict=True)))
+        ctx.silu = silu
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """With x̂ = (x − μ)/σ and g the gradient of γx̂ + β, that of x is (γg − mean(γg) − x̂ mean(γg x̂))/σ with means
+        over a group. It is computed as scale · g + along · x + level.
+        """
+        x, gamma, *moments = ctx.saved_tensors
+        groups = moments[0].shape[1]
+        size, weights = x[0].numel() // groups, gamma.view(groups, -1)
+        dx = torch.empty_like(x)
+        d_gamma, d_beta = _precise(torch.zeros_like(weights)), _precise(torch.zeros_like(weights))
+        for x_few, g, dx_few, scale, shift, mean, rate in zip(*_split(x, gradient, dx, *moments), strict=True):
+            h, g = _precise(x_few), _precise(g)
+            spare = None
+            if ctx.silu:
+                spare = torch.addcmul(_by_channel(shift, h), h, _by_channel(scale, h))
+                g = torch.ops.aten.silu_backward(g, spare)
+            sum_g = _by_group(g, groups)
+            sum_gx = (_by_group(torch.mul(g, h, out=spare), groups) - mean * sum_g) * rate  # Σ g x̂ of each channel
+            along = -(weights * sum_gx).sum(2, keepdim=True) * rate**2 / size
+            level = -along * mean - (weights * sum_g).sum(2, keepdim=True) * rate / size
+            level, along = level.expand_as(scale), along.expand_as(scale)
+            y = torch.addcmul(_by_channel(level, h), h, _by_channel(along, h), out=_buffer(dx_few))
+            dx_few.copy_(y.addcmul_(g, _by_channel(scale, h)))
+            d_gamma += sum_gx.sum(0)
+            d_beta += sum_g.sum(0)
+        return dx, d_gamma.flatten(), d_beta.flatten(), None, None, None
+
+
+def _split(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Split all of them into parts of the same few images, so that intermediate results stay in the cache."""
+    count = max(1, CHUNK // x[0].numel())
+    return (torch.split(each, count) for each in (x, *others))
+
+
+def _buffer(x: Tensor) -> Tensor | None:
+    """x as memory for intermediate results, where it is precise enough."""
+    return x if x.dtype == _precise(x[:0]).dtype else None
+
+
+def _precise(x: Tensor) -> Tensor:
+    """x in float32 or better; x itself where it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _by_group(h: Tensor, groups: int) -> Tensor:
+    """Sum of each channel of h (B, C, *sides) over its positions: (B, groups, C/groups)."""
+    return h.flatten(2).sum(2).view(len(h), groups, -1)
+
+
+def _by_channel(values: Tensor, x: Tensor) -> Tensor:
+    """Values (B, groups, C/groups) as (B, C, 1, ...), to broadcast against x (B, C, *sides)."""
+    return values.reshape(*x.shape[:2], *[1] * (x.ndim - 2))

@@ -1,0 +1,42 @@
+"""Training objectives: what a training step minimises.
+
+`Denoising` is L_simple. `Clipped`, `Weighted` and `Hybrid` wrap it, or one another; all parts of a loss share one
+forward pass of the network. A time distribution says how t is drawn. `build` makes the objective that a config names.
+"""
+
+from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted
+from ancestral.objectives.times import TimeDistribution, TimesName, time_distribution
+from ancestral.objectives.weightings import WeightingName, loss_weights
+from ancestral.schedules import Schedule
+from ancestral.targets import Target
+
+__all__ = ["Clipped", "Denoising", "ForwardPass", "Hybrid", "Objective", "TimeDistribution", "Weighted", "build"]
+
+
+def build(
+    schedule: Schedule,
+    target: Target,
+    times: TimesName = "uniform",
+    weighting: WeightingName = "simple",
+    clip: bool = False,
+    learned_variance: bool = False,
+) -> Objective:
+    """Build the objective that a config names.
+
+    Args:
+        schedule: The forward process.
+        target: What the network predicts.
+        times: The name of the time distribution.
+        weighting: The name of the weighting; "simple" is L_simple.
+        clip: Whether the loss is that of x̂_0 clipped to [−1, 1].
+        learned_variance: Whether the reverse variance is learned too, by L_hybrid.
+
+    Raises:
+        InputError: For an unknown name, and a weighting that is not defined for the schedule and the target.
+    """
+    objective: Objective = Denoising(time_distribution(times, schedule))
+    if clip:
+        objective = Clipped(objective)
+    if weighting != "simple":
+        objective = Weighted(objective, loss_weights(weighting, schedule, target))
+    return Hybrid(objective) if learned_variance else objective

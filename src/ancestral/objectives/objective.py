@@ -1,0 +1,183 @@
+"""The objectives: losses of a batch at a training step, as functions of (seed, step, position)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ancestral import randomness, reverse
+from ancestral.objectives.times import TimeDistribution
+from ancestral.randomness import Stream
+from ancestral.schedules import Time
+from ancestral.targets import Denoiser, Prediction, Target
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardPass:
+    """A noisy batch and the network's answer to it, computed once and read by every part of a loss.
+
+    Attributes:
+        denoiser: The denoiser in training.
+        x0: Clean samples, (B, *).
+        eps: The noise ε, (B, *).
+        t: Times in 1..T, one or (B,).
+        x_t: Noisy samples, (B, *).
+        answer: The network's estimate of the target, (B, *).
+        variance_fraction: The learned variance between β̃ (0) and β (1), (B, *), or None.
+        condition: What the network is conditioned on.
+        averaged: The denoiser with the averaged weights, where the caller of the objective gave one.
+    """
+
+    denoiser: "TrainableDenoiser"
+    x0: Tensor
+    eps: Tensor
+    t: Time
+    x_t: Tensor
+    answer: Tensor
+    variance_fraction: Tensor | None
+    condition: Mapping[str, Tensor]
+    averaged: Denoiser | None = None
+
+    @property
+    def detached_prediction(self) -> Prediction:
+        """x̂_0 and ε̂ without a gradient; the variance fraction keeps its gradient."""
+        x0, eps = self.denoiser.target.solve(self.x_t, self.answer.detach(), *self.denoiser.schedule.at(self.t))
+        return Prediction(x0, eps, self.variance_fraction)
+
+
+class TrainableDenoiser(Denoiser, Protocol):
+    """A denoiser that a loss can be computed of; `Diffusion` is one."""
+
+    target: Target
+
+    def forward_pass(self, x0: Tensor, t: Time, eps: Tensor, **condition: Tensor) -> ForwardPass:
+        """Evaluate the network on x_t made of x0 and eps, each (B, *)."""
+        ...
+
+
+class Objective(ABC):
+    """What training minimises: the mean of the losses of a batch. A subclass defines `errors`.
+
+    Args:
+        times: The distribution of t.
+    """
+
+    reads_average = False
+    """Whether `losses` reads `averaged`, the denoiser with the averaged weights."""
+
+    def __init__(self, times: TimeDistribution) -> None:
+        self.times = times
+
+    @abstractmethod
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """Compute the loss of each sample at its time, (B,), given the forward pass of the network."""
+
+    def losses(
+        self,
+        denoiser: TrainableDenoiser,
+        x0: Tensor,
+        *,
+        step: int,
+        seed: int = 0,
+        indices: Sequence[int] | None = None,
+        averaged: Denoiser | None = None,
+        **condition: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the loss of each sample, at a random time t and with random noise ε.
+
+        Args:
+            denoiser: The denoiser in training.
+            x0: Clean samples in [−1, 1], (B, *).
+            step: The training step. t and ε are functions of (seed, step, index).
+            seed: The seed of the training run.
+            indices: The samples' positions in the global batch, 0..B−1 by default.
+            averaged: The denoiser with the averaged weights, for objectives that read it.
+            condition: What the network is conditioned on, for example `labels`.
+
+        Returns:
+            The times t, int64 (B,) on the CPU, and the losses, (B,).
+        """
+        positions = range(len(x0)) if indices is None else indices
+        t, importance = self.times.draw(seed, step, positions)
+        eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, positions, x0.device).to(x0.dtype)
+        errors = self.errors(replace(denoiser.forward_pass(x0, t, eps, **condition), averaged=averaged))
+        return t, errors if importance is None else errors * importance.to(errors)
+
+    def update(self, t: Tensor, losses: Tensor) -> None:
+        """Let the time distribution learn from the losses (B,) of the whole batch at times t (B,)."""
+        self.times.update(t, losses)
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Tensors to save with the weights, by name; a restart copies the saved values into them in place."""
+        return self.times.state
+
+
+class Denoising(Objective):
+    """L_simple, the mean squared error of the network's answer.
+
+    References:
+        Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020), eq. 14.
+    """
+
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """See `Objective.errors`."""
+        truth = forward.denoiser.target.from_x0_eps(forward.x0, forward.eps, *forward.denoiser.schedule.at(forward.t))
+        return ((truth - forward.answer) ** 2).flatten(1).mean(1)  # (14)  L_simple = E ‖ε − ε_θ(x_t, t)‖²
+
+
+class _Wrapper(Objective):
+    """An objective that changes the errors of another one."""
+
+    def __init__(self, inner: Objective) -> None:
+        super().__init__(inner.times)
+        self.inner = inner
+
+
+class Clipped(_Wrapper):
+    """The loss of x̂_0 clipped to [−1, 1], as samplers clip it, so that an answer beyond black or white costs nothing.
+
+    The gradient is that of the answer itself; otherwise an x̂_0 outside the range would never be pulled back.
+    """
+
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """See `Objective.errors`."""
+        scales = forward.denoiser.schedule.at(forward.t)
+        x0, eps = forward.detached_prediction.clipped(1.0, forward.x_t, *scales)
+        clipped = forward.denoiser.target.from_x0_eps(x0, eps, *scales)
+        return self.inner.errors(replace(forward, answer=forward.answer + (clipped - forward.answer).detach()))
+
+
+class Weighted(_Wrapper):
+    """Another objective's errors times a weight for each t: `weights` for t = 0..T, (T + 1,)."""
+
+    def __init__(self, inner: Objective, weights: Tensor) -> None:
+        super().__init__(inner)
+        self.weights = weights
+
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """See `Objective.errors`."""
+        errors = self.inner.errors(forward)
+        return errors * self.weights[forward.denoiser.schedule.time(forward.t)].to(errors)
+
+
+class Hybrid(_Wrapper):
+    """L_hybrid = L_simple + λ L_vlb, which trains a learned variance. L_vlb is T times the bound's term of step t.
+
+    The bound trains the variance alone: the mean has no gradient in it.
+
+    References:
+        Nichol and Dhariwal, *Improved denoising diffusion probabilistic models* (2021), eq. 16.
+    """
+
+    def __init__(self, inner: Objective, weight: float = 0.001) -> None:
+        super().__init__(inner)
+        self.weight = weight
+
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """See `Objective.errors`. Raises InputError where the network does not predict its variance."""
+        schedule, prediction = forward.denoiser.schedule, forward.detached_prediction
+        bits = reverse.step_bits(schedule, prediction, forward.x0, forward.x_t, forward.t, "learned")
+        return self.inner.errors(forward) + self.weight * (schedule.steps * bits)  # (16)  L_simple + λ L_vlb

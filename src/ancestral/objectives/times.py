@@ -1,0 +1,163 @@
+"""Distributions of the time t in a training step."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.errors import InputError
+from ancestral.randomness import Stream
+from ancestral.schedules import Schedule
+
+TimesName = Literal["uniform", "stratified", "lognormal", "importance"]
+
+GOLDEN = (5**0.5 - 1) / 2
+"""The golden ratio's fraction. Its multiples modulo 1 fill the unit interval more evenly than those of any other."""
+
+
+class TimeDistribution(ABC):
+    """How t is drawn. Most are functions of (seed, step, position); one that learns has a `state`."""
+
+    @abstractmethod
+    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Draw t in {1, ..., T} for the samples at `positions` of the global batch.
+
+        Args:
+            seed: The seed of the training run.
+            step: The training step.
+            positions: The samples' positions in the global batch, B of them.
+
+        Returns:
+            t, int64 (B,) on the CPU, and importance weights of the losses, float64 (B,), or None where all are 1.
+        """
+
+    def update(self, t: Tensor, losses: Tensor) -> None:  # noqa: B027  # most have nothing to learn
+        """Learn from the losses (B,), importance weights included, at times t (B,)."""
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Tensors to save with the weights, by name; a restart copies the saved values into them in place."""
+        return {}
+
+
+class UniformTimes(TimeDistribution):
+    """Each t with the same probability, each sample independent of the others."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.steps = schedule.steps
+
+    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
+        """See `TimeDistribution.draw`."""
+        return 1 + (randomness.uniform(seed, Stream.TIME, step, positions) * self.steps).long(), None
+
+
+class StratifiedTimes(UniformTimes):
+    """Each t with the same probability, spread evenly over a batch, so that its mean loss is less noisy.
+
+    References:
+        Kingma et al., *Variational diffusion models* (2021), appendix I.1.
+    """
+
+    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
+        """See `TimeDistribution.draw`."""
+        return 1 + (stratified(seed, step, positions) * self.steps).long(), None
+
+
+class LogNormalTimes(TimeDistribution):
+    """EDM's distribution: ln σ ~ N(mean, std²) for σ = b/a, on the noise levels of the schedule.
+
+    It is part of EDM's weighting, so there are no importance weights.
+
+    References:
+        Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), table 1.
+    """
+
+    def __init__(self, schedule: Schedule, mean: float = -1.2, std: float = 1.2) -> None:
+        level = (schedule.noise[1:] / schedule.signal[1:]).log()  # each t stands for the levels that are nearest to it
+        edges = torch.special.ndtr((0.5 * (level[1:] + level[:-1]) - mean) / std)
+        self.probabilities = torch.diff(edges, prepend=edges.new_zeros(1), append=edges.new_ones(1))
+
+    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
+        """See `TimeDistribution.draw`."""
+        return _invert(self.probabilities, stratified(seed, step, positions)), None
+
+
+class ImportanceTimes(TimeDistribution):
+    """Improved DDPM's distribution: p_t ∝ √E[L_t²], estimated from the last 10 losses at each t.
+
+    It is uniform until there are 10 losses at every t. The history is state: the trainer passes the losses to `update`
+    and saves `state` with the weights.
+
+    References:
+        Nichol and Dhariwal, *Improved denoising diffusion probabilistic models* (2021), eq. 18.
+    """
+
+    KEEP = 10
+    UNIFORM = 0.001
+    """Share of the distribution that stays uniform, so that every t keeps a probability above 0."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.history = torch.zeros(schedule.steps, self.KEEP, dtype=torch.float64)
+        self.counts = torch.zeros(schedule.steps, dtype=torch.int64)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """p_t for t = 1..T, float64 (T,); uniform also where every loss is 0."""
+        flat = torch.full((len(self.counts),), 1 / len(self.counts), dtype=torch.float64)
+        peak = self.history.abs().max()  # divided by, so that no square overflows
+        if bool((self.counts < self.KEEP).any()) or not float(peak) > 0:
+            return flat
+        size = ((self.history / peak) ** 2).mean(1).sqrt()
+        return torch.lerp(size / size.sum(), flat, self.UNIFORM)  # (18)
+
+    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """See `TimeDistribution.draw`."""
+        probabilities = self.probabilities
+        t = _invert(probabilities, stratified(seed, step, positions))
+        return t, 1 / (len(probabilities) * probabilities[t - 1])
+
+    def update(self, t: Tensor, losses: Tensor) -> None:
+        """See `TimeDistribution.update`. A loss that is not finite is ignored: it would make p_t NaN."""
+        raw = losses.double().cpu() * len(self.counts) * self.probabilities[t - 1]
+        for time, loss in zip(t.tolist(), raw.tolist(), strict=True):
+            if math.isfinite(loss):
+                self.history[time - 1, int(self.counts[time - 1]) % self.KEEP] = loss
+                self.counts[time - 1] += 1
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """See `TimeDistribution.state`."""
+        return {"history": self.history, "counts": self.counts}
+
+
+BY_NAME: dict[str, Callable[[Schedule], TimeDistribution]] = {
+    "uniform": UniformTimes,
+    "stratified": StratifiedTimes,
+    "lognormal": LogNormalTimes,
+    "importance": ImportanceTimes,
+}
+
+
+def time_distribution(name: TimesName, schedule: Schedule) -> TimeDistribution:
+    """Build the time distribution called `name`. Raises InputError for an unknown name."""
+    if name not in BY_NAME:
+        raise InputError(f"unknown times {name!r}; there are uniform, stratified, lognormal and importance")
+    return BY_NAME[name](schedule)
+
+
+def stratified(seed: int, step: int, positions: Sequence[int]) -> Tensor:
+    """Draw U[0, 1) for each position, spread evenly over the batch: float64 (len(positions),).
+
+    One draw is shared; each position adds a multiple of the golden ratio.
+    """
+    shared = randomness.uniform(seed, Stream.TIME, step, [0])
+    return (shared + torch.tensor(positions, dtype=torch.float64) * GOLDEN) % 1
+
+
+def _invert(probabilities: Tensor, u: Tensor) -> Tensor:
+    """t whose cumulated probability is the first above u."""
+    return 1 + torch.searchsorted(probabilities.cumsum(0), u, right=True).clamp(max=len(probabilities) - 1)

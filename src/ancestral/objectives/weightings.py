@@ -1,0 +1,58 @@
+"""Weightings of the loss over time.
+
+Every weighting is a weight on ‖x_0 − x̂_0‖². Since x_0 = (q x_t − b output)/d, the weight on the network's own error is
+that times (b/d)². So one definition serves every target.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ancestral.errors import InputError
+from ancestral.schedules import Schedule
+from ancestral.targets import SIGMA_DATA, Target
+
+WeightingName = Literal["simple", "snr", "min-snr", "variational", "edm"]
+
+MIN_SNR_GAMMA = 5.0
+"""Min-SNR's γ, as its authors recommend."""
+
+
+def x0_weights(name: WeightingName, schedule: Schedule) -> Tensor:
+    """Weight on ‖x_0 − x̂_0‖² at t = 1..T: float64 (T,). Raises InputError for an unknown name."""
+    snr = schedule.snr
+    if name == "variational" and schedule.steps < 2:
+        raise InputError("the variational weighting needs a schedule of at least 2 steps: the last is decoded with β̃_2")
+    if name == "snr":
+        return snr[1:]  # ‖ε − ε̂‖²: L_simple (14), and NCSN's λ(σ) = σ² on the score
+    if name == "min-snr":
+        return snr[1:].clamp(max=MIN_SNR_GAMMA)  # Hang et al. 2023
+    if name == "variational":  # T L_{t−1} with σ² = β̃ in bits/dim (Kingma et al. 2021, eq. 15); β̃_2 decodes at t = 1
+        first = 1 / torch.as_tensor(schedule.posterior_variance(2, 1), dtype=torch.float64)
+        return schedule.steps / (2 * math.log(2)) * torch.cat([first[None], snr[1:-1] - snr[2:]])
+    if name == "edm":
+        return snr[1:] + 1 / SIGMA_DATA**2  # Karras et al. 2022, table 1: λ(σ) = (σ² + σ_d²)/(σ σ_d)²
+    raise InputError(f"unknown weighting {name!r}; there are simple, snr, min-snr, variational and edm")
+
+
+def loss_weights(name: WeightingName, schedule: Schedule, target: Target) -> Tensor:
+    """Weight on the network's squared error at t = 0..T.
+
+    Args:
+        name: A weighting other than "simple", whose weight is 1 for every target.
+        schedule: The forward process.
+        target: What the network predicts.
+
+    Returns:
+        float64 (T + 1,), 0 at t = 0.
+
+    Raises:
+        InputError: For an unknown name, and where the weight is not finite.
+    """
+    a, b = schedule.at(torch.arange(1, schedule.steps + 1))
+    weights = x0_weights(name, schedule) * (b / target.determinant(a, b)) ** 2
+    if not bool(weights.isfinite().all()):
+        raise InputError(f"the weighting {name} has no meaning for the target {target.name} where no signal is left")
+    return torch.cat([torch.zeros(1, dtype=torch.float64), weights])

@@ -1,0 +1,33 @@
+"""Functions of your own, by name: package.module:function, from the working folder too."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ancestral.errors import InputError
+
+
+def import_function(name: str) -> Callable[..., Any]:
+    """Import what `name` calls, as `python -m` would find it. Importing runs the module's code.
+
+    Args:
+        name: package.module:function, or any other object that can be called.
+
+    Raises:
+        InputError: If there is no such module or object, or it cannot be called.
+    """
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise InputError(f"{name!r} names no function: give package.module:function")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name} cannot be imported: {type(error).__name__}: {reason}") from error
+    if not callable(function):
+        raise InputError(f"{name} is a {type(function).__name__}, which cannot be called: name a function")
+    return function  # type: ignore[no-any-return]

@@ -1,0 +1,68 @@
+"""The state of a training run as tensors by name, and back: for one process or many, replicated or sharded."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ancestral.training.distributed import Distributed
+from ancestral.training.ema import EMA
+
+ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam keeps of each parameter."""
+
+
+def collect(distributed: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer) -> dict[str, Tensor]:
+    """Copy weights, average and Adam's moments to the CPU, by parameter name. All processes take part."""
+    tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
+    for (name, parameter), average in zip(net.named_parameters(), ema.weights, strict=True):
+        tensors[f"ema.{name}"] = average
+        tensors |= {f"adam.{key}.{name}": optimiser.state[parameter][key] for key in optimiser.state[parameter]}
+    return {name: _copied(distributed.full(value)) for name, value in tensors.items()}
+
+
+def restore(
+    tensors: Mapping[str, Tensor], distributed: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer
+) -> None:
+    """Take up what `collect` returned.
+
+    Raises:
+        KeyError, RuntimeError, ValueError: If it is of another network.
+    """
+    own = net.state_dict()
+    saved = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
+    old = own.keys() != saved.keys() and all(name.startswith("net.") for name in saved)
+    prefix = "net." if old else ""  # versions before 0.2 wrapped some networks in one that scaled
+    if own.keys() != {name.removeprefix(prefix) for name in saved}:
+        raise KeyError("the network has other weights")
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in own.items():
+        value.copy_(distributed.like(value, _same_shape(saved[prefix + name], value)))
+    for number, (name, parameter) in enumerate(net.named_parameters()):
+        average = _same_shape(tensors[f"ema.{prefix}{name}"], parameter)
+        ema.weights[number].copy_(distributed.like(parameter, average))
+        if f"adam.step.{prefix}{name}" in tensors:
+            moments = {key: tensors[f"adam.{key}.{prefix}{name}"] for key in ADAM_STATE}
+            state[number] = {
+                key: distributed.like(parameter, _same_shape(value, parameter)) if value.ndim else value.clone()
+                for key, value in moments.items()
+            }
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+def averaged(distributed: Distributed, net: nn.Module, ema: EMA) -> Iterator[tuple[str, Tensor]]:
+    """Yield the averaged weights by parameter name, gathered. All processes take part."""
+    for (name, _), weight in zip(net.named_parameters(), ema.weights, strict=True):
+        yield name, distributed.full(weight)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """The tensor on the CPU, in memory of its own: training goes on while it is written."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _same_shape(saved: Tensor, own: Tensor) -> Tensor:
+    if saved.shape != own.shape:
+        raise ValueError("a weight has another shape")
+    return saved

@@ -1,0 +1,105 @@
+"""The report of a training run, kept up to date while it costs next to nothing."""
+
+import math
+import shlex
+import sys
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ancestral import doctor, render
+from ancestral.data.sources.arrays import NAMES
+from ancestral.doctor.findings import of_classes, of_training, of_values
+from ancestral.doctor.page import value_rows
+from ancestral.doctor.values import balance
+from ancestral.render import TARGETS, DataFacts, RunFacts
+from ancestral.training import RunFolder, Trainer
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_SECONDS = 0.5
+"""A report that takes longer is written only at the end of training."""
+EXAMINED = 2**24
+"""Number of values of the data that are examined; of larger data, evenly spaced items."""
+SHOWN, HEIGHT = 32, 160
+"""Number of items of the data that are shown, and the height of their grid in pixels. Of points 1,000 are shown."""
+
+
+class RunReport:
+    """The report of a run, for the process that writes it."""
+
+    def __init__(self, trainer: Trainer, folder: RunFolder) -> None:
+        self.trainer, self.folder = trainer, folder
+        self.seconds = 0.0
+        """Seconds that the last report took."""
+        self._failed = False
+
+    def write(self, film: "Image | None" = None, last: bool = False) -> str | None:
+        """Write the report as things are; if that takes long, only the `last` one.
+
+        Returns:
+            A line on what went wrong, the first time.
+        """
+        if self.seconds > MAX_SECONDS and not last:
+            return None
+        try:
+            facts = self._facts()
+            began = time.monotonic()
+            render.write_report(self.folder.path, facts, film)
+            self.seconds = time.monotonic() - began
+        except Exception as error:  # a full disk, a damaged log: nothing here is worth the training run
+            first, self._failed = not self._failed, True
+            return f"could not write the report: {error}; training goes on" if first else None
+        return None
+
+    def _facts(self) -> RunFacts:
+        """What the folder does not tell."""
+        trainer, distributed = self.trainer, self.trainer.distributed
+        started = Path(sys.argv[0]).stem
+        command = shlex.join(["ancestral", *sys.argv[1:]]) if started in ("ancestral", "__main__") else "from Python"
+        environment = render.environment(distributed.device, distributed.dtype, distributed.world)
+        return RunFacts(
+            step=trainer.step,
+            steps=trainer.config.train.steps,
+            sentence=sentence(trainer),
+            seconds=self.folder.seconds(),
+            parameters=sum(parameter.numel() for parameter in trainer.parameters),
+            data=self._data,
+            environment=environment | {"command": command},
+        )
+
+    @cached_property
+    def _data(self) -> DataFacts:
+        data, points = self.trainer.dataset, len(self.trainer.dataset.shape) == 1
+        some = data.sample(max(1, EXAMINED // math.prod(data.shape)))
+        values = doctor.summary(some).values
+        classes = balance(data.labels, data.classes)
+        found = [*of_classes(classes), *of_values(values), *of_training(len(data), self.trainer.config, None)]
+        rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
+        rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
+        shown = some.sample(1000 if points else SHOWN).items
+        return DataFacts(
+            data.name,
+            rows | dict(value_rows(values)),
+            classes,
+            [(finding.level, finding.text, finding.advice) for finding in found],
+            render.picture(shown, columns=16, height=HEIGHT, limits=self.trainer.spec.codec.limits),
+        )
+
+
+def sentence(trainer: Trainer) -> str:
+    """Describe the run in a sentence, to a reader who has not seen the command."""
+    config, spec = trainer.config, trainer.spec
+    process, train = config.process, config.train
+    kind = NAMES.get(len(spec.shape) - 1, "points")
+    net = {"unet": "A U-Net", "mlp": "An MLP"}.get(config.net.kind, "A network of its own")
+    net = "An MLP" if len(spec.shape) == 1 and config.net.kind == "unet" else net
+    target = TARGETS.get(process.target, "a target of its own")
+    by_class = f", in {len(spec.classes)} classes" if spec.classes else ""
+    return (
+        f"{net} that turns noise into {kind} like those of {trainer.dataset.name}{by_class}: it predicts {target} at "
+        f"{process.timesteps:,} noise levels of the {process.schedule} schedule, and learns from {train.batch_size:,} "
+        "items a step."
+    )

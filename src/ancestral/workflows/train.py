@@ -1,0 +1,337 @@
+"""Training: from a config and data to a run folder, with previews, a log, a report, and signals that end it well."""
+
+import contextlib
+import dataclasses
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ancestral import config as configs
+from ancestral import data as datasets
+from ancestral import model as models
+from ancestral import render
+from ancestral.config import Config
+from ancestral.device import keep_freed_memory
+from ancestral.diffusion import Diffusion
+from ancestral.errors import InputError
+from ancestral.events import Event, Message
+from ancestral.model import NetSource, OwnParts
+from ancestral.objectives import Objective
+from ancestral.results.training import TrainingResult
+from ancestral.schedules import Schedule
+from ancestral.targets import Target
+from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
+from ancestral.training.preview import sample_preview
+from ancestral.workflows.run_report import RunReport
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every"}
+"""Training settings that may differ when a run is resumed, besides those of runtime and sampling."""
+PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
+"""Largest numbers of sampling steps of the previews during training, and of the last one."""
+FILM_ITEMS = 4
+"""Number of items of the report's film strip; points are one cloud."""
+SKIPPED_SHOWN = 20
+"""Number of unreadable files that are listed."""
+
+TrainingEvent = Event | Progress
+
+
+def saved_config(out: str | Path) -> Config | None:
+    """Read the config of the run in a folder; None if there is no run.
+
+    Raises:
+        InputError: If the config is damaged, or the run has lost its checkpoints and cannot be resumed.
+    """
+    folder = RunFolder(Path(out))
+    if not folder.holds_run():
+        return None
+    config = folder.read_config()
+    folder.check_whole()
+    return config
+
+
+def train(
+    config: str | Config = "digits",
+    data: Any = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    net: NetSource | None = None,
+    schedule: Schedule | None = None,
+    target: Target | None = None,
+    objective: Callable[[Diffusion], Objective] | None = None,
+    **settings: Any,
+) -> Generator[TrainingEvent, None, TrainingResult]:
+    """Train a model in a run folder.
+
+    Args:
+        config: The name of a preset, or a config.
+        data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
+            (N, C, *sides) or points (N, 2), alone or with labels (items, labels); or a torch Dataset of items, alone or
+            with labels.
+        out: The run folder; None is runs/ and the name of the preset.
+        resume: Whether to resume the run in the folder; without one, start it.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        net: A network of your own: a module (which is copied), a function of (shape, classes) that builds one, or the
+            name of such a function, package.module:function.
+        schedule: A schedule of your own.
+        target: A target of your own.
+        objective: A function that makes an objective for the denoiser, in place of L_simple and its variants.
+        settings: Settings by name in place of the config's, for example steps=200 or batch_size=32.
+
+    Yields:
+        Messages, and the progress after each step.
+
+    Returns:
+        The result, with the model.
+
+    Raises:
+        InputError: If the settings, the data and the parts do not fit, or training cannot go on.
+        OSError: If the run folder cannot be written.
+    """
+    name = config if isinstance(config, str) else config.preset
+    folder = RunFolder(Path(out) if out is not None else Path("runs") / name)
+    saved = saved_config(folder.path) if resume else None
+    if saved is not None and isinstance(config, str):
+        if saved.preset != config:
+            raise InputError(
+                f"{folder.path} holds a run of the preset {saved.preset}, not {config}; give --out another name"
+            )
+        config = saved
+    elif isinstance(config, str):
+        config = configs.preset(config)
+    config = config.with_settings(**settings)
+    given = data is not None and not isinstance(data, str | Path)
+    if data is not None:
+        source = configs.FROM_PYTHON if given else str(data)
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
+    elif config.data.source == configs.FROM_PYTHON:
+        raise InputError(f"{folder.path} was trained on data given from Python: give them again, train(..., data=...)")
+    parts = OwnParts(net, schedule, target)
+    config = parts.named_in(config).check()
+    changes: list[str] = []
+    if saved is not None:
+        changes = _changes(saved, config, folder)
+    elif folder.holds_run():
+        raise InputError(f"{folder.path} already holds a run: go on with it by --resume, or give --out another name")
+    trackers.check_trackers(config.runtime.trackers)
+    keep_freed_memory()
+    dataset = datasets.open(data if given else config.data.source, **config.data.form, memory=config.data.memory)
+    trainer = Trainer(config, dataset, device, parts, objective)
+    models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
+    return (yield from _run(trainer, folder, saved is not None, changes))
+
+
+def _run(
+    trainer: Trainer, folder: RunFolder, resuming: bool, changes: list[str]
+) -> Generator[TrainingEvent, None, TrainingResult]:
+    config, main = trainer.config, trainer.distributed.main
+    wrong: list[str] = []
+    if main and not resuming:
+        folder.begin(config)
+    with folder.locked() if main else contextlib.nullcontext(), contextlib.closing(trainer):
+        if resuming:
+            wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
+            if main:
+                folder.tidy()
+                folder.trim_log(trainer.step)
+                with contextlib.suppress(OSError):  # the notes are for the report alone
+                    folder.append_notes(trainer.step, ["going on", *changes, *wrong])
+        if main:
+            for line in [*_opening(trainer, folder), *changes, *wrong]:
+                yield Message(line)
+        if trainer.step >= config.train.steps:
+            if not folder.publishes(trainer.step):
+                trainer.save(folder)
+            if main:
+                yield Message(f"Already at step {trainer.step} of {config.train.steps}; more --steps go on.")
+            finished = True
+        else:
+            finished = yield from fit(trainer, folder)
+            if main:
+                yield from _closing(trainer, folder, finished)
+        model = trainer.model()
+    model.file = folder.model if main else None
+    loss = trainer.guard.loss
+    return TrainingResult(
+        str(folder.path),
+        config.preset,
+        trainer.step,
+        config.train.steps,
+        loss,
+        folder.seconds(),
+        model.parameters,
+        not finished,
+        model,
+    )
+
+
+def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, bool]:
+    """Train to the last step, with a log, previews and the report in the run folder.
+
+    SIGINT (Ctrl-C), SIGTERM and SIGUSR1, by which clusters announce that they want a machine back, stop the run after
+    the step in progress, saved; a second Ctrl-C interrupts at once.
+
+    Returns:
+        Whether the last step was reached.
+
+    Raises:
+        InputError: If training cannot go on.
+        OSError: If the last save fails.
+    """
+    config, T, main = trainer.config, trainer.denoiser.schedule.steps, trainer.distributed.main
+    report = RunReport(trainer, folder) if main else None
+
+    def write_report(film: "Image | None" = None, last: bool = False) -> Iterator[Message]:
+        if report is not None and (problem := report.write(film, last)):
+            yield Message(problem)
+
+    logs = trackers.Trackers(folder, config.runtime.trackers, T, trainer.step) if main else contextlib.nullcontext()
+    with _stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
+        reached = trainer.step
+        for progress in steps:
+            step, last = progress.step, progress.step == progress.steps
+            if main:
+                yield progress
+            if log is not None:
+                if step < reached:  # after a rollback these steps are logged again
+                    with contextlib.suppress(OSError):
+                        folder.trim_log(step)
+                if step % config.runtime.log_every == 0 or last or progress.notes:
+                    problem = log.log(progress)
+                    if problem:
+                        yield Message(problem)
+            reached = step
+            if progress.stopped and not last:
+                yield from write_report(last=True)
+                return False
+            if step % config.train.sample_every == 0 or last:
+                film = None
+                try:
+                    film = _preview(trainer, folder, LAST_PREVIEW_STEPS if last else PREVIEW_STEPS, log)
+                except OSError as error:
+                    yield Message(f"{error}; training goes on")
+                yield from write_report(film, last)
+    return True
+
+
+def _preview(trainer: Trainer, folder: RunFolder, max_steps: int, log: "trackers.Trackers | None") -> "Image | None":
+    """Write a grid of samples from the averaged weights, and return a film strip for the report."""
+    points = len(trainer.spec.shape) == 1
+    columns = 10 if len(trainer.spec.classes) == 10 else 8
+    n = 1000 if points else columns * 8
+    recording = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS)
+    if recording is None or log is None:
+        return None
+    limits = trainer.spec.codec.limits
+    image = render.picture(recording.samples, columns, height=500, limits=limits)
+    render.write_picture(folder.samples / f"{trainer.step:06d}.png", image)
+    log.picture(image, trainer.step)
+    return render.film(recording.states, height=72, limits=limits)
+
+
+@contextlib.contextmanager
+def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
+    """Stop the trainer on signals that ask to end. Only the main thread of a program may handle signals."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if trainer.stopping and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        trainer.stop()
+        if trainer.waiting:
+            raise Stopped
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
+    """What changes when a run is resumed, a line each. Raises InputError if it would become another run."""
+    lines = []
+    for section in ("data", "net", "process", "train", "runtime", "sample"):
+        before, after = dataclasses.asdict(getattr(saved, section)), dataclasses.asdict(getattr(asked, section))
+        for key in {**before, **after}:
+            old, new = before.get(key), after.get(key)
+            if old == new:
+                continue
+            option = f"--{({'source': 'data', 'kind': 'net', 'function': 'net'}).get(key, key).replace('_', '-')}"
+            if section in ("runtime", "sample") or (section == "train" and key in MAY_CHANGE):
+                lines.append(f"changed: {option} {new}, was {old}")
+            else:
+                had, wants = f"{option} {old}", str(new)
+                if isinstance(old, bool):
+                    had, wants = (option if value else f"--no-{option[2:]}" for value in (old, new))
+                raise InputError(
+                    f"{folder.path} was trained with {had}, so it cannot go on with {wants}; leave the option out, or "
+                    "start a new run with --out"
+                )
+    return lines
+
+
+def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
+    """What the user should know before the first step."""
+    dataset = trainer.dataset
+    shape = "x".join(str(side) for side in dataset.shape)
+    classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
+    parameters = sum(parameter.numel() for parameter in trainer.parameters)
+    count = f"{len(dataset):,} items"
+    workers = max(1, trainer.loader.workers)
+    where = f", read by {workers} process{'es' if workers > 1 else ''}" if trainer.loader.workers else ""
+    yield f"{dataset.name}: {count} of {shape}{classes}{where}"
+    source = Path(trainer.config.data.source)
+    if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
+        yield "no classes: some images lie outside the sub-folders"
+    if dataset.skipped:
+        yield f"skipping {_files(dataset.skipped)} that could not be read:"
+        yield from (f"  {line}" for line in dataset.skipped[:SKIPPED_SHOWN])
+        if len(dataset.skipped) > SKIPPED_SHOWN:
+            yield f"  and {len(dataset.skipped) - SKIPPED_SHOWN} more"
+    distributed = trainer.distributed
+    sharded = ", sharded" if distributed.shard else ""
+    processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
+    precision = str(trainer.dtype).removeprefix("torch.")
+    yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
+    if trainer.step:
+        yield f"going on from step {trainer.step:,}"
+
+
+def _closing(trainer: Trainer, folder: RunFolder, finished: bool) -> Generator[Event, None, None]:
+    """What the user should know after the last step, and the model card brought up to date."""
+    from ancestral.workflows import publish
+
+    skipped, out = trainer.dataset.skipped, shlex.quote(str(folder.path))
+    if skipped:
+        yield Message(f"skipped {_files(skipped)} that could not be read, named above")
+    if not finished:
+        resume = f"ancestral train {trainer.config.preset} --out {out} --resume"
+        resume += " (started as before, for as many processes)" if trainer.distributed.world > 1 else ""
+        yield Message(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}")
+        return
+    yield Message(f"Trained {trainer.step} steps: {folder.model}")
+    if (folder.path / render.README).exists():  # its numbers are of the model before
+        model = trainer.model()
+        model.file = folder.model
+        yield publish.update_card(model, folder.path)
+    picture = folder.samples / f"{trainer.step:06d}.png"
+    seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
+    yield Message(f"{f'Look at {seen}; then' if seen else 'Now'} try:  ancestral sample {out} --gif --film")
+
+
+def _files(names: Sequence[str]) -> str:
+    return f"{len(names)} file{'s' if len(names) > 1 else ''}"

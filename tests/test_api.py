@@ -1,0 +1,260 @@
+"""The use cases from Python, called as the design's contract has them; own parts work all the way."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import ancestral
+from ancestral import config as configs
+from ancestral import samplers, schedules, targets
+from ancestral.errors import InputError
+from ancestral.results.training import TrainingResult
+from ancestral.schedules import Schedule
+from ancestral.targets import Target
+from conftest import stripes, tiny_config
+
+SHORT = {"steps": 4, "batch_size": 8, "save_every": 2, "sample_every": 100, "trackers": ("none",)}
+
+
+class Own(nn.Module):
+    """A network that takes no labels and no keys."""
+
+    def __init__(self, channels=1):
+        super().__init__()
+        self.before = nn.Conv2d(channels + 1, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.after = nn.Conv2d(8, channels, 3, padding=1)
+
+    def forward(self, x, index):
+        time = (index / 1000).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
+        return self.after(torch.relu(self.norm(self.before(torch.cat([x, time], dim=1)))))
+
+
+def build(shape, classes):
+    return Own(shape[0])
+
+
+def images(count=40):
+    return stripes(count).items
+
+
+def train(tmp_path, **options):
+    return ancestral.train("arrays", data=images(), out=tmp_path / "run", progress=False, **{**SHORT, **options})
+
+
+def test_a_preset_is_trained_resumed_and_loaded(tmp_path, capsys):
+    run = ancestral.train("points", out=tmp_path / "a", steps=3, sample_every=100, progress=False)
+    assert (run.step, run.steps, run.stopped, run.preset) == (3, 3, False, "points")
+    assert run.parameters == run.model.parameters == 232_450
+    samples = run.model.sample(64, seed=0, steps=4)
+    assert torch.equal(ancestral.load(tmp_path / "a").sample(64, steps=4), samples)
+    assert torch.equal(run.model.sample(2, indices=[7, 9], steps=4), samples[[7, 9]])
+    again = ancestral.train("points", out=tmp_path / "a", resume=True, steps=5, progress=False)
+    assert again.step == 5
+    plain = ancestral.train("points", out=tmp_path / "b", steps=5, sample_every=100, progress=False)
+    assert torch.equal(plain.model.sample(8, steps=4), again.model.sample(8, steps=4))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_result_is_a_table_and_json(tmp_path):
+    run = train(tmp_path)
+    assert "4 of 4" in str(run)
+    assert "<td>steps</td>" in run._repr_html_()
+    assert TrainingResult.from_json(run.to_json()) == run
+    assert json.loads(run.to_json())["schema"] == "ancestral-training-1"
+    with pytest.raises(InputError, match="no JSON"):
+        TrainingResult.from_json("{}")
+
+
+def test_progress_is_shown_unless_it_is_not_wanted(tmp_path, capsys):
+    ancestral.train("arrays", data=images(), out=tmp_path / "run", **SHORT)
+    assert "Trained 4 steps" in capsys.readouterr().out
+
+
+def test_an_own_network_is_trained_saved_loaded_and_resumed(tmp_path):
+    net = Own()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    run = train(tmp_path, net=net)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())  # a copy is trained
+    samples = run.model.sample(3, steps=5)
+    path = tmp_path / "run"
+    with pytest.raises(InputError, match="a network of your own"):
+        ancestral.load(path)
+    loaded = ancestral.load(path, net=Own())
+    assert torch.equal(loaded.sample(3, steps=5), samples)
+    assert [image.size for image in loaded.images(2, steps=3)] == [(8, 8)] * 2
+    with pytest.raises(InputError, match="do not fit the network that was given"):
+        ancestral.load(path, net=nn.Conv2d(1, 1, 3))
+    copy = tmp_path / "copy.safetensors"
+    loaded.save(copy)
+    assert torch.equal(ancestral.load(copy, net=build).sample(3, steps=5), samples)
+    resumed = ancestral.train("arrays", data=images(), out=path, resume=True, net=Own(), steps=6, progress=False)
+    plain = ancestral.train(
+        "arrays", data=images(), out=tmp_path / "plain", net=net, progress=False, **{**SHORT, "steps": 6}
+    )
+    assert resumed.step == 6
+    assert torch.equal(resumed.model.sample(2, steps=4), plain.model.sample(2, steps=4))
+    with pytest.raises(InputError, match="given from Python"):
+        ancestral.train("arrays", out=path, resume=True, net=Own(), steps=9, progress=False)
+
+
+def test_a_function_by_name_is_never_run_unless_it_is_named(tmp_path):
+    run = train(tmp_path, net="test_api:build")
+    with pytest.raises(InputError, match="test_api:build"):
+        ancestral.load(tmp_path / "run")
+    loaded = ancestral.load(tmp_path / "run", net="test_api:build")
+    assert torch.equal(loaded.sample(2, steps=3), run.model.sample(2, steps=3))
+    for wrong in ("nonsense", "test_api:nothing", "no_such_module:f", "test_api:SHORT"):
+        with pytest.raises(InputError):
+            ancestral.load(tmp_path / "run", net=wrong)
+
+
+def test_an_own_network_from_the_command_line(tmp_path, capsys, monkeypatch):
+    from ancestral import cli
+
+    np.save(tmp_path / "images.npy", images().numpy())
+    words = ["train", "--data", str(tmp_path / "images.npy"), "--out", str(tmp_path / "run"), "--steps", "3",
+             "--batch-size", "8", "--net", "test_api:build"]  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 0, capsys.readouterr().err
+    for wrong in ("resnet", "test_api:nothing"):
+        with pytest.raises(SystemExit) as end:
+            cli.main([*words[:-1], wrong, "--out", str(tmp_path / "other")])
+        assert end.value.code == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_own_schedule_and_an_own_target(tmp_path):
+    base = schedules.cosine(100)
+    schedule = Schedule(base.signal, base.noise)
+    twice = Target("twice", lambda a, b: 0.0, lambda a, b: 2.0)
+    run = train(tmp_path, schedule=schedule, target=twice)
+    samples = run.model.sample(3, steps=5)
+    with pytest.raises(InputError, match="target of your own, twice"):
+        ancestral.load(tmp_path / "run")
+    with pytest.raises(InputError, match="trained with the target twice, not eps"):
+        ancestral.load(tmp_path / "run", target=targets.EPS)
+    loaded = ancestral.load(tmp_path / "run", target=twice)  # the tables of a schedule are in the file
+    assert torch.equal(loaded.denoiser.schedule.signal, schedule.signal)
+    assert torch.equal(loaded.sample(3, steps=5), samples)
+
+
+def test_a_subclass_of_schedule_is_needed_again(tmp_path):
+    class Mine(Schedule):
+        pass
+
+    base = schedules.cosine(100)
+    mine = Mine(base.signal, base.noise)
+    run = train(tmp_path, schedule=mine)
+    with pytest.raises(InputError, match="schedule of your own"):
+        ancestral.load(tmp_path / "run")
+    loaded = ancestral.load(tmp_path / "run", schedule=mine)
+    assert torch.equal(loaded.sample(3, steps=5), run.model.sample(3, steps=5))
+
+
+def test_a_schedule_that_was_changed_is_kept_as_it_is(tmp_path):
+    """Its spec would rebuild another one."""
+    base = schedules.linear()
+    run = train(tmp_path, schedule=dataclasses.replace(base, noise=base.noise * 0.99))
+    assert torch.equal(ancestral.load(tmp_path / "run").denoiser.schedule.noise, run.model.denoiser.schedule.noise)
+    assert torch.equal(ancestral.load(tmp_path / "run").sample(2, steps=3), run.model.sample(2, steps=3))
+
+
+def test_an_own_sampler(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Jump(samplers.Sampler):
+        steps: int | None = 3
+        clip: float | None = 1.0
+        spacing: str = "trailing"
+
+        def advance(self, x, prediction, move, state):
+            a, b = move.schedule.at(move.s)
+            return a * prediction.x0 + b * prediction.eps, state
+
+    run = train(tmp_path)
+    assert torch.equal(run.model.sample(3, sampler=Jump()), run.model.sample(3, sampler=samplers.DDIM(steps=3)))
+
+
+def test_own_data_in_every_form(tmp_path):
+    """A tensor, an array, labels beside them, and a torch Dataset give the same weights."""
+    data = stripes()
+
+    class Pairs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(data)
+
+        def __getitem__(self, index):
+            return data.items[index], int(data.labels[index])
+
+    forms = {"tensor": data.items, "array": data.items.numpy()}
+    found = {}
+    for name, form in forms.items():
+        run = ancestral.train("arrays", data=form, out=tmp_path / name, progress=False, **SHORT)
+        found[name] = run.model.sample(2, steps=3)
+    assert torch.equal(found["tensor"], found["array"])
+    both = {"pair": (data.items, data.labels), "dataset": Pairs()}
+    for name, form in both.items():
+        run = ancestral.train("arrays", data=form, out=tmp_path / name, progress=False, **SHORT)
+        assert len(run.model.spec.classes) == 2
+        found[name] = run.model.sample(2, steps=3, label=1)
+    assert torch.equal(found["pair"], found["dataset"])
+
+
+def test_an_own_objective_reads_the_averaged_weights(tmp_path):
+    from ancestral.objectives import Denoising, UniformTimes
+    from ancestral.training import Trainer
+
+    seen = []
+
+    class Watching(Denoising):
+        reads_average = True
+
+        def losses(self, denoiser, x0, *, averaged=None, **options):
+            seen.append([value.clone() for value in averaged.net.parameters()])
+            return super().losses(denoiser, x0, **options)
+
+    trainer = Trainer(tiny_config(), stripes(), "cpu", objective=lambda d: Watching(UniformTimes(d.schedule)))
+    for _ in range(3):
+        trainer.advance()
+    assert all(torch.equal(a, b) for a, b in zip(trainer.averaged.net.parameters(), trainer.ema.weights, strict=True))
+    assert not torch.equal(seen[0][0], seen[2][0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stepz": 3}, "did you mean steps"),
+        ({"steps": 0}, "at least 1"),
+        ({"batch_size": "many"}, "batch_size"),
+        ({"config": "digit"}, "did you mean digits"),
+        ({"net": lambda shape, classes: "no network"}, "not a torch.nn.Module"),
+        ({"net": lambda shape, classes: 1 / 0}, "ZeroDivisionError"),
+        ({"data": torch.zeros(3, 2, 2, 2, 2, 2)}, "shape"),
+        ({"data": "no/such/folder"}, "no such file"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, options, message):
+    options = {"config": "arrays", "data": images(), **options}
+    with pytest.raises(InputError, match=message) as caught:
+        ancestral.train(options.pop("config"), out=tmp_path / "run", progress=False, **options)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_there_is_kept(tmp_path):
+    train(tmp_path)
+    with pytest.raises(InputError, match="already holds a run"):
+        train(tmp_path)
+    with pytest.raises(InputError, match="holds a run of the preset arrays"):
+        ancestral.train("digits", out=tmp_path / "run", resume=True, progress=False)
+
+
+def test_settings_by_name():
+    config = configs.digits().with_settings(steps=3, width=16, schedule="linear", mults=[1, 2, 2], sampler="heun")
+    assert (config.train.steps, config.net.width, config.net.mults) == (3, 16, (1, 2, 2))
+    assert (config.process.schedule, config.sample.sampler) == ("linear", "heun")
