@@ -8,9 +8,8 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -21,6 +20,7 @@ from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.render.evaluation_section import measured
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
+from ancestral.render.templates import fill_template
 
 REPORT = "report.html"
 EVALUATION_START, EVALUATION_END = "<!-- evaluation -->", "<!-- end of evaluation -->"
@@ -84,7 +84,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
     rows = read_log(folder / "log.csv")
     grids = _grids(folder / "samples")
     data = run.data
-    text = _fill(
+    text = fill_template(
         "report.html",
         preset=config.preset if config else folder.absolute().name,
         run=run,
@@ -127,14 +127,7 @@ def _evaluation(folder: Path) -> str:
     """The section on evaluations in HTML; empty without an evaluation."""
     found = measured(folder / "evaluation")
     pictures = [(_data_uri(image, LARGE), text) for image, text in found.pictures] if found else []
-    return _fill("evaluation.html", measured=found, pictures=pictures)
-
-
-def _fill(template: str, **values: Any) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(files("ancestral.render").joinpath(template).read_text("utf-8")).render(values)
+    return fill_template("evaluation.html", measured=found, pictures=pictures)
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
