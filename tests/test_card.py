@@ -121,7 +121,7 @@ def test_the_hub_reads_the_front_matter(tmp_path):
 
 def test_the_card_tells_what_was_measured():
     text = model_card(*about(), FOUND)
-    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts the clean item x_0",
+    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts the clean item x\\_0",
                  "Classes: vertical, horizontal.",
                  'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
                  "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
