@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from ancestral.config import UNetConfig
 from ancestral.errors import InputError
 from ancestral.nets import UNet
-from ancestral.nets.unet import SelfAttention, Stage
-from ancestral.nets.unet import NOUNS
+from ancestral.nets.unet import NOUNS, SelfAttention, Stage
 
 FIXED: dict[str, tuple[Any, Any]] = {
     "center_input_sample": (False, False),
