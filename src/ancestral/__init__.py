@@ -15,6 +15,7 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
+    "inspect": "ancestral.api",
     "train": "ancestral.api",
 }
 _MODULES = (
@@ -34,7 +35,7 @@ _MODULES = (
     "targets",
 )
 
-__all__ = ["Diffusion", "Model", "Prediction", "load", "train", *_MODULES]
+__all__ = ["Diffusion", "Model", "Prediction", "inspect", "load", "train", *_MODULES]
 
 if TYPE_CHECKING:
     from ancestral import (
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import train
+    from ancestral.api import inspect, train
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load
     from ancestral.targets import Prediction

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.config import Config
+from ancestral.results.data_report import DataReport
 from ancestral.results.training import TrainingResult
 
 
@@ -50,3 +51,30 @@ def train(
 
     events = workflow.train(config, data, out=out, resume=resume, device=device, **options)
     return follow(events, quiet=not progress)
+
+
+def inspect(source: Any, config: str | Config | None = None, *, progress: bool = True, **options: Any) -> DataReport:
+    """Inspect a data set before training on it, as `ancestral doctor` does.
+
+        report = ancestral.inspect("photos/", image_size=64)
+        print(report); report.findings; report.sheet.show()
+
+    Args:
+        source: The name or path of a source; a tensor or array of items, alone or with labels as (items, labels); or a
+            torch Dataset.
+        config: The config of the training run, or the name of a preset; None is the default preset of the source.
+        progress: Whether to show the progress.
+        options: steps (the number of training steps to measure, 0 for none), threads, device, the files `out` (contact
+            sheet) and `json`, and settings by name in place of the config's, for example image_size=64 or channels=1.
+
+    Returns:
+        The report: statistics, duplicates, findings, and the cost of training. str() of it is a page of text, and
+        `sheet` its contact sheet as a Pillow image.
+
+    Raises:
+        InputError: If options are out of range, a file cannot be written, or no item can be read.
+    """
+    from ancestral.render.terminal import follow
+    from ancestral.workflows import inspect as workflow
+
+    return follow(workflow.inspect(source, config, **options), quiet=not progress)
