@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
         text.highlight_regex(f"(?m)^{start}", style)
     console().print(text)
     if report.trainable:
-        print(f"Train on it:  {_command(options, report.preset)}")
+        print(f"\nTrain on it:  {_command(options, report.preset)}")
     return 0 if report.trainable else 1
 
 

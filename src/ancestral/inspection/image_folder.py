@@ -134,7 +134,7 @@ def inspect_folder(
                     facts[row], item = result
                     readable[row] = True
                     sums.add(item[None])
-                yield Work(f"reading {count:,} images", row + 1, count, "images")
+                yield Work("reading", row + 1, count, "images")
     if not readable.any():
         first = unreadable[0]
         which = "the one image file" if count == 1 else f"none of the {count:,} image files"

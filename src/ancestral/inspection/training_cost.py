@@ -1,7 +1,6 @@
 """Time and memory of training on a data set by a config on this machine, measured in a few training steps."""
 
 import contextlib
-import dataclasses
 import statistics
 import threading
 import time
@@ -44,12 +43,10 @@ def training_cost(
     whole, before = config.train.batch_size, psutil.Process().memory_info().rss
     batch = min(whole, PROBE)
     seconds, trainer, peak = _measure(config, dataset, device, batch, 1, 1, before)
-    if batch < whole and seconds * whole / batch <= PATIENCE:
-        batch = whole
+    if seconds < PATIENCE:
+        batch = whole if seconds * whole / batch <= PATIENCE else batch
         del trainer
         seconds, trainer, peak = _measure(config, dataset, device, batch, WARM_UP, steps, before)
-    elif seconds < PATIENCE:
-        seconds, trainer, peak = _measure(config, dataset, device, batch, 1, steps, before)
     else:
         steps = 1
     place = trainer.device
@@ -59,7 +56,6 @@ def training_cost(
     held = 0 if place.type == "cuda" else min(data, int(config.data.memory * 2**30))
     free = torch.cuda.mem_get_info(place)[0] if place.type == "cuda" else int(psutil.virtual_memory().available)
     return TrainingCost(
-        preset=config.preset,
         device=place.type,
         dtype=str(trainer.dtype).removeprefix("torch."),
         shape=dataset.shape,
@@ -74,7 +70,7 @@ def training_cost(
         data=data,
         memory=int(weights + max(peak - weights, 0) * whole / batch + held),
         available=free,
-        checkpoint=4 * parameters * COPIES,
+        checkpoint=weights,
     )
 
 
@@ -82,27 +78,22 @@ def _measure(
     config: Config, dataset: InMemoryDataset, device: str, batch: int, warm_up: int, steps: int, before: int
 ) -> tuple[float, Trainer, int]:
     """Median seconds of a step with `batch` items, the trainer, and the peak of memory in bytes above `before`."""
-    train = dataclasses.replace(config.train, batch_size=batch)
+    config = config.with_settings(batch_size=batch)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+    times = []
     with _peak_memory() as peak:
-        trainer = Trainer(dataclasses.replace(config, train=train), dataset, device)
-        times = [_step(trainer) for _ in range(warm_up + steps)][warm_up:]
+        trainer = Trainer(config, dataset, device)
+        for _ in range(warm_up + steps):
+            began = time.perf_counter()
+            trainer.advance()
+            if trainer.device.type != "cpu":
+                torch.accelerator.synchronize(trainer.device)
+            times.append(time.perf_counter() - began)
         most = peak() - before
     if trainer.device.type == "cuda":
         most = torch.cuda.max_memory_allocated(trainer.device)
-    return statistics.median(times), trainer, most
-
-
-def _step(trainer: Trainer) -> float:
-    """Seconds of one step, until the device has finished."""
-    began = time.perf_counter()
-    trainer.advance()
-    if trainer.device.type == "cuda":
-        torch.cuda.synchronize(trainer.device)
-    elif trainer.device.type == "mps":
-        torch.mps.synchronize()
-    return time.perf_counter() - began
+    return statistics.median(times[warm_up:]), trainer, most
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Contact sheets of data sets: some items of each class as training receives them, and those that findings concern."""
 
 import contextlib
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,8 @@ from ancestral.storage import atomic
 
 WIDTH, MARGIN, LEFT, TILE, GAP = 1240, 32, 210, 64, 7
 """Pixels: width of the sheet, margin, width of the names of rows, side of a thumbnail, gap between thumbnails."""
+LEFT_CHARACTERS = 23
+"""Characters of a line of a row's name, which is shortened if it is still too wide."""
 COLUMNS = (WIDTH - 2 * MARGIN - LEFT + GAP) // (TILE + GAP)
 """Thumbnails in a row without captions."""
 CAPTIONED = 6
@@ -132,11 +135,11 @@ def _draw(title: str, line: str, sections: dict[str, list[_Row]]) -> Image.Image
 def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
     colour = COLOURS.get(row.level, INK)
     below = top + 2
-    for line in _wrapped(row.name, 13, LEFT - 18, 3):
-        pen.text((MARGIN, below), line, fill=colour, font=font(13, bold=True))
+    for line in textwrap.wrap(row.name, LEFT_CHARACTERS, max_lines=3):
+        pen.text((MARGIN, below), shorten(line, 13, LEFT - 18, bold=True), fill=colour, font=font(13, bold=True))
         below += 18
-    for line in _wrapped(row.remark, 12, LEFT - 18, 2):
-        pen.text((MARGIN, below + 1), line, fill=GREY, font=font(12))
+    for line in textwrap.wrap(row.remark, LEFT_CHARACTERS, max_lines=2):
+        pen.text((MARGIN, below + 1), shorten(line, 12, LEFT - 18), fill=GREY, font=font(12))
         below += 16
     wide = (WIDTH - 2 * MARGIN - LEFT + GAP) // CAPTIONED if row.captioned else TILE + GAP
     for place, tile in enumerate(row.tiles):
@@ -201,15 +204,3 @@ def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
         keep -= 1
         short = f"{text[: keep // 3]}…{text[len(text) - (keep - keep // 3) :]}"
     return short
-
-
-def _wrapped(text: str, size: int, width: int, most: int) -> list[str]:
-    """A text on at most `most` lines, broken between words."""
-    face, lines = font(size, bold=True), [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and face.getlength(longer) > width and len(lines) < most:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return [shorten(line, size, width, bold=True) for line in lines if line]

@@ -117,7 +117,6 @@ class ValueStatistics:
 class TrainingCost:
     """Time in seconds and memory in bytes of a training run, from `measured` steps."""
 
-    preset: str
     device: str
     dtype: str
     shape: tuple[int, ...]
@@ -239,7 +238,7 @@ def _class_rows(classes: Mapping[str, int]) -> list[tuple[str, str, str]]:
     most, shown = max(1, *classes.values(), 1), list(classes.items())[:CLASSES]
     width = max((len(f"{count:,}") for _, count in shown), default=0)
     rows = [
-        (_ellipsis(name, 40), f"{count:,}".rjust(width), "█" * max(1 if count else 0, round(BAR * count / most)))
+        (name[:40], f"{count:,}".rjust(width), "█" * max(1 if count else 0, round(BAR * count / most)))
         for name, count in shown
     ]
     return [*rows, (f"and {len(classes) - CLASSES:,} more", "", "")] if len(classes) > CLASSES else rows
@@ -262,10 +261,6 @@ def format_bytes(count: float) -> str:
 def plural(count: int, noun: str) -> str:
     """Format a count: 1 class, 2 classes."""
     return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("s") else "s")
-
-
-def _ellipsis(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _counts(counts: Mapping[str, int]) -> str:
