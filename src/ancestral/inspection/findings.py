@@ -49,7 +49,9 @@ def file_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding
             yield Finding(kind, "warning", f"{_are(len(names), 'file')} {fault}", advice, names)
     for code, (level, text, advice) in UNUSUAL.items():
         if code == "deep" and all(mode.startswith("I") for mode in files.modes):
-            advice = "all are grey, so training keeps their bits (--bits 8 rounds them); the figures here are of 8"
+            advice = (
+                "all are grey, so training keeps their bits (--bits 8 rounds them); the statistics here are of 8 bits"
+            )
         if names := files.unusual.get(code, {}):
             yield Finding(code, level, f"{_are(len(names), 'file')} {text}", advice, names)
     yield from _size_findings(files, config.image_size)
@@ -74,7 +76,7 @@ def _size_findings(files: FileStatistics, image_size: int | None) -> Iterator[Fi
         yield Finding("sizes", "error", text, "give --image-size N: all are cropped and resized to it")
     if tiny:
         text = f"{_are(len(tiny), 'file')} smaller than {image_size or 8} pixels"
-        advice = "leave them out, or take a smaller --image-size: what is enlarged is blurred, and so the model draws"
+        advice = "leave them out, or take a smaller --image-size: enlarged images are blurred, and so are the samples"
         yield Finding("tiny", "warning", text, advice, tiny)
     if image_size is None:
         return
@@ -108,10 +110,10 @@ def duplicate_findings(groups: Mapping[str, Groups], dataset: Dataset, classes: 
                     one, other = (class_names[int(labels[item])] for item in (copy, original))
                     crossing[name] = f"in the class {one}, but {first} in {other}"
         if copies:
-            advice = "delete the copies: they count twice, and what is seen more often is sooner learned by heart"
+            advice = "delete the copies: they count twice, and items seen more often are memorised sooner"
             yield Finding(code, "warning", f"{plural(len(copies), 'item')} with {text}", advice, copies)
     if crossing:
-        advice = "decide for one of them: two labels for one picture say nothing"
+        advice = "keep one of them: two labels for one picture contradict each other"
         yield Finding("two_classes", "warning", f"{_are(len(crossing), 'picture')} in two classes", advice, crossing)
 
 
@@ -127,7 +129,7 @@ def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
         yield Finding("one_class", "note", text, "--no-class-labels leaves it out; or train on the folder inside")
     if max(counts) > UNEVEN * min(counts):
         text = f"classes are uneven: the largest has {max(counts):,}, the smallest {min(counts):,}"
-        yield Finding("imbalance", "warning", text, "add to the small ones: what is rare is drawn worse")
+        yield Finding("imbalance", "warning", text, "add to the small ones: samples of rare classes are worse")
     if few := {name: f"{count}" for name, count in classes.items() if 0 < count < FEW}:
         text = f"{plural(len(few), 'class')} with fewer than {FEW} items"
         yield Finding("small_class", "warning", text, "add images, or merge classes, or --no-class-labels", few)
@@ -158,7 +160,7 @@ def training_findings(count: int, config: Config, cost: TrainingCost | None) -> 
         if cost.parameters > numbers and epochs > EPOCHS:
             text = (
                 f"{plural(count, 'item')} for {cost.parameters:,} parameters: the data has fewer numbers than the "
-                f"network, and each item is seen {epochs:,.0f} times, so it will be learned by heart (memorisation)"
+                f"network, and each item is seen {epochs:,.0f} times, so they will be memorised"
             )
             enough = -(-cost.parameters * count // numbers)
             steps = max(1, int(EPOCHS * count / config.train.batch_size))
@@ -166,7 +168,7 @@ def training_findings(count: int, config: Config, cost: TrainingCost | None) -> 
             yield Finding("memorisation", "warning", text, advice)
         elif epochs > 10 * EPOCHS:
             text = f"each item is seen {epochs:,.0f} times"
-            yield Finding("epochs", "note", text, "more items, or fewer --steps, leave less to be learned by heart")
+            yield Finding("epochs", "note", text, "more items, or fewer --steps, reduce memorisation")
         if cost.memory > cost.available:
             text = f"training takes about {format_bytes(cost.memory)}, and {format_bytes(cost.available)} are free"
             yield Finding("memory", "warning", text, "take a smaller --batch-size, --width or --image-size")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ancestral.data.codec import IMAGES
+from ancestral.data import IMAGES, Dataset
 from ancestral.data.convert import Conversion
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
 from ancestral.data.sources.image_files import FORMATS, GREY, SUFFIXES, decode_image, strict_pillow
@@ -32,7 +32,7 @@ from ancestral.inspection.near_duplicates import SIZE, Groups, duplicates, thumb
 from ancestral.inspection.value_statistics import ValueSums
 from ancestral.results.data_report import FileStatistics, UnreadableFile, ValueStatistics
 
-BLOCK = 256  # files handed to the threads at a time, so that a million files are never a million tasks
+BLOCK = 64  # files handed to the threads at a time, so that few decoded images wait in memory
 ORIENTATION = 0x0112
 SUFFIX_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 _UNREAD = """
@@ -69,14 +69,17 @@ FACTS = np.dtype(
     ]
 )
 """What is kept of each file, about 270 bytes."""
+Inspected = tuple[Dataset, ValueStatistics, dict[str, Groups], FileStatistics | None]
+"""A data set, the statistics of its values, its duplicates as `duplicates` returns them, and those of its files."""
 
 
 class ReadableImages(LazyFolder):
     """The images of a folder that can be read, each of its own size if the conversion has none."""
 
-    def __init__(self, root: Path, index: ImageIndex, rows: NDArray[np.int64], values: ValueStatistics,
-                 conversion: Conversion) -> None:  # fmt: skip
-        """Select `rows` of the index. Nothing is inferred, since `values` are known of all."""
+    def __init__(
+        self, root: Path, index: ImageIndex, rows: NDArray[np.int64], values: ValueStatistics, conversion: Conversion
+    ) -> None:
+        """Select `rows` of the index. Nothing is inferred, since all were read and have these values."""
         self.root, self.name = root, one_line(root.resolve().name)
         self.names = NameList(b"".join(index.names[row] + b"\0" for row in rows.tolist()))
         self.labels = None if index.labels is None else index.labels[rows]
@@ -90,9 +93,7 @@ class ReadableImages(LazyFolder):
         return item, -1 if self.labels is None else int(self.labels[index])
 
 
-def inspect_folder(
-    root: Path, conversion: Conversion, threads: int
-) -> Generator[Event, None, tuple[ReadableImages, ValueStatistics, dict[str, Groups], FileStatistics] | None]:
+def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generator[Event, None, Inspected | None]:
     """Inspect all images below a folder.
 
     Args:
@@ -101,8 +102,7 @@ def inspect_folder(
         threads: The number of threads that decode files.
 
     Returns:
-        The readable images, the statistics of their values, their duplicates as `duplicates` returns them, and the
-        statistics of the files; None if there are no images, but perhaps data of another kind.
+        The images that can be read, and what was found out; None without images, if it may be data of another kind.
 
     Raises:
         InputError: If the folder holds no image that can be read.
@@ -209,9 +209,8 @@ def _facts(raw: bytes, conversion: Conversion) -> tuple[tuple[Any, ...], Tensor]
         item = replace(conversion, channels=channels, bits=8)(pixels[None])[0].to(torch.uint8)
     if 5 <= turn <= 8:
         width, height = height, width
-    rotated = turn in range(2, 9)
-    number = int.from_bytes(digest, "little")
-    return (kind, mode, width, height, depth, len(raw), animated, rotated, transparent, number, thumbnail), item
+    flags = animated, turn in range(2, 9), transparent
+    return (kind, mode, width, height, depth, len(raw), *flags, int.from_bytes(digest, "little"), thumbnail), item
 
 
 def _guess_content(raw: bytes) -> str:
@@ -257,14 +256,10 @@ def _unreachable(root: Path, index: ImageIndex, others: Sequence[bytes]) -> list
                 file.stat()
             except OSError as error:
                 found.append(_unreachable_file(file, name, error))
-    folders = {
-        str(folder)
-        for path in {os.path.dirname(index.names[row]) for row in range(len(index.names))}  # noqa: PTH120 (bytes)
-        for folder in (PurePosixPath(os.fsdecode(path)), *PurePosixPath(os.fsdecode(path)).parents)
-        if folder.name.lower().endswith(SUFFIXES)
-    }
-    named = "a folder with the name of an image; what is in it is read"
-    found += [UnreadableFile("unreadable", one_line(folder), named) for folder in sorted(folders)]
+    names = (PurePosixPath(_text(index.names[row])) for row in range(len(index.names)))
+    parents = {folder for path in names for folder in path.parents}
+    for folder in sorted(str(folder) for folder in parents if folder.suffix.lower() in SUFFIXES):
+        found.append(UnreadableFile("unreadable", folder, "a folder with the name of an image; what is in it is read"))
     for line in index.skipped:
         name, _, reason = line.rpartition(": ")
         found.append(UnreadableFile("unreadable", name, f"this folder cannot be listed: {reason}"))
@@ -303,9 +298,9 @@ def _statistics(
             if cut[row] > 1 / 3
         },
     }
-    names = [PurePosixPath(_text(path)) for path in others if not path.endswith(b"/")]
     links = {file.name for file in unreadable}
-    visible = [name for name in names if not name.name.startswith(".") and str(name) not in links]
+    names = [PurePosixPath(_text(path)) for path in others if not path.endswith(b"/") and _text(path) not in links]
+    visible = [name for name in names if not name.name.startswith(".")]
     unusual["unread"] = {
         str(name): f"{name.suffix.lower()} files are not read"
         for name in visible
@@ -326,7 +321,7 @@ def _statistics(
         transparent=int(facts["transparent"].sum()),
         rotated=int(facts["rotated"].sum()),
         others=_frequencies(name.suffix.lower() or "no suffix" for name in visible),
-        hidden=sum(name.name.startswith(".") and str(name) not in links for name in names),
+        hidden=len(names) - len(visible),
         unreadable=tuple(unreadable),
         unusual={kind: rows for kind, rows in unusual.items() if rows},
     )

@@ -45,7 +45,7 @@ class _Tile:
 
 @dataclass(frozen=True)
 class _Row:
-    """Tiles beside a name, which has the colour of a finding's `level`."""
+    """Tiles beside a name; those of a finding have captions, and the name has the colour of its level."""
 
     name: str
     remark: str
@@ -53,13 +53,9 @@ class _Row:
     level: str = ""
 
     @property
-    def captioned(self) -> bool:
-        return any(tile.caption for tile in self.tiles)
-
-    @property
     def height(self) -> int:
         tallest = max((tile.image.height for tile in self.tiles if tile.image is not None), default=TILE)
-        return max(TILE, tallest) + 20 * self.captioned + 16 * any(tile.remark for tile in self.tiles)
+        return max(TILE, tallest) + 36 * (self.level != "")
 
 
 def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:
@@ -68,7 +64,7 @@ def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:
     classes = f" in {plural(len(report.classes), 'class')}" if report.classes else ""
     title = f"{data.name}: {plural(report.count, 'item')}{classes}"
     mean = ", ".join(f"{mean:.1f} ± {std:.1f}" for mean, std in zip(values.mean[:4], values.std, strict=False))
-    line = f"as training is given them: {shape_text(values.shape)}, {values.dtype}; mean ± deviation by channel {mean}"
+    line = f"as training receives them: {shape_text(values.shape)}, {values.dtype}; mean ± deviation by channel {mean}"
     if len(values.shape) == 1:
         cloud = picture(data.sample(POINTS).items, height=480)
         return _draw(title, line, {"The points": [_Row(data.name, "", [_Tile(cloud)])]})
@@ -135,13 +131,13 @@ def _draw(title: str, line: str, sections: dict[str, list[_Row]]) -> Image.Image
 def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
     colour = COLOURS.get(row.level, INK)
     below = top + 2
-    for line in textwrap.wrap(row.name, LEFT_CHARACTERS, max_lines=3):
+    for line in textwrap.wrap(row.name, LEFT_CHARACTERS, max_lines=3, placeholder=" …"):
         pen.text((MARGIN, below), shorten(line, 13, LEFT - 18, bold=True), fill=colour, font=font(13, bold=True))
         below += 18
-    for line in textwrap.wrap(row.remark, LEFT_CHARACTERS, max_lines=2):
+    for line in textwrap.wrap(row.remark, LEFT_CHARACTERS, max_lines=2, placeholder=" …"):
         pen.text((MARGIN, below + 1), shorten(line, 12, LEFT - 18), fill=GREY, font=font(12))
         below += 16
-    wide = (WIDTH - 2 * MARGIN - LEFT + GAP) // CAPTIONED if row.captioned else TILE + GAP
+    wide = (WIDTH - 2 * MARGIN - LEFT + GAP) // CAPTIONED if row.level else TILE + GAP
     for place, tile in enumerate(row.tiles):
         left = MARGIN + LEFT + place * wide
         room = (wide if place + 1 < len(row.tiles) else WIDTH - MARGIN - left) - 8

@@ -210,7 +210,7 @@ class DataReport(Result):
             parts += [f"    {name}: {remark}" for name, remark in list(finding.names.items())[:NAMES]]
             if len(finding.names) > NAMES:
                 parts.append(f"    and {len(finding.names) - NAMES:,} more; --json lists all")
-        return parts if self.findings else [*parts, "Nothing to mind."]
+        return parts if self.findings else [*parts, "No problems were found."]
 
 
 def _file_rows(files: FileStatistics) -> list[tuple[str, str]]:

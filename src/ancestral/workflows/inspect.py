@@ -1,7 +1,6 @@
 """Inspection of a data set before training: what it is, what is wrong with it, and what training on it costs."""
 
 import dataclasses
-import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,17 @@ from typing import Any
 from ancestral import config as configs
 from ancestral import data, render
 from ancestral.config import Config
-from ancestral.data import Dataset
+from ancestral.data import LazyDataset
 from ancestral.data.convert import Conversion
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Wrote
 from ancestral.inspection import findings
 from ancestral.inspection.image_folder import inspect_folder
-from ancestral.inspection.near_duplicates import Groups, item_duplicates
+from ancestral.inspection.near_duplicates import item_duplicates
 from ancestral.inspection.training_cost import training_cost
 from ancestral.inspection.value_statistics import class_counts, value_statistics
-from ancestral.results.data_report import MARKS, DataReport, FileStatistics, Finding, ValueStatistics
+from ancestral.results.data_report import MARKS, DataReport, Finding
 from ancestral.storage import write_text
 
 SAMPLE = 256
@@ -78,8 +77,11 @@ def inspect(
     if root is not None and root.is_dir():
         form = config.data
         conversion = Conversion(form.image_size, form.channels, form.background, form.bits)
-        inspected = yield from inspect_folder(root, conversion, threads or min(8, os.cpu_count() or 1))
-    dataset, values, groups, files = inspected or _inspect_items(data.load(source, **config.data.form))
+        inspected = yield from inspect_folder(root, conversion, threads or LazyDataset.threads)
+    if inspected is None:
+        loaded = source.load() if isinstance(source, LazyDataset) else data.load(source, **config.data.form)
+        inspected = loaded, value_statistics(loaded.items), item_duplicates(loaded.items), None
+    dataset, values, groups, files = inspected
 
     classes = class_counts(dataset.labels, dataset.classes)
     found = [] if files is None else [*findings.file_findings(files, config.data)]
@@ -113,12 +115,6 @@ def inspect(
         write_text(json, report.to_json())
         yield Wrote(json)
     return report
-
-
-def _inspect_items(
-    dataset: data.InMemoryDataset,
-) -> tuple[Dataset, ValueStatistics, dict[str, Groups], FileStatistics | None]:
-    return dataset, value_statistics(dataset.items), item_duplicates(dataset.items), None
 
 
 def _sheet_path(out: Path, name: str, root: Path | None) -> Path:
