@@ -18,7 +18,7 @@ from ancestral import data as datasets
 from ancestral import hub, render, storage
 from ancestral import model as models
 from ancestral.bound import ELBO
-from ancestral.config import Config, CustomNetConfig, DataConfig
+from ancestral.config import FROM_PYTHON, Config, CustomNetConfig, DataConfig
 from ancestral.data import TESTED, Dataset
 from ancestral.data.spec import DataSpec
 from ancestral.device import keep_freed_memory, pick_device
@@ -29,7 +29,7 @@ from ancestral.evaluation.sample_quality import NearestPairs, compute_features, 
 from ancestral.evaluation.study import DEFAULT_COUNT, References, Study
 from ancestral.events import Event, Message, Work, Wrote
 from ancestral.guidance import NO_CLASS
-from ancestral.model import Model
+from ancestral.model import Model, NetSource
 from ancestral.results.estimate import short_source
 from ancestral.results.evaluation_result import (
     DATA_UNIT,
@@ -82,6 +82,7 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 64,
     device: str = "auto",
+    net: NetSource | None = None,
     out: str | Path | None = None,
 ) -> Generator[Event, None, EvaluationResult]:
     """Measure how good a model's samples are, its likelihood, or both.
@@ -118,6 +119,7 @@ def evaluate(
         seed: Of the samples, and of the noise of the likelihood.
         batch_size: Items at a time. It changes memory and time, not the numbers.
         device: auto, cpu, cuda, cuda:N or mps. A model in memory stays where it is.
+        net: The network of your own, or its function package.module:function, that a run was trained with.
         out: The folder for the files. The default is `evaluation` in the run folder, or none for a model in memory.
 
     Returns:
@@ -140,7 +142,7 @@ def evaluate(
             whole(number, least, math.inf, f"{name} must be a whole number of at least {least}, not {number}")
     with contextlib.ExitStack() as stack:
         processes = stack.enter_context(contextlib.closing(Distributed(device)))
-        subject = open_subject(model, str(processes.device), data, stack)
+        subject = open_subject(model, str(processes.device), data, stack, net=net)
         folder = Path(out) if out is not None else subject.folder
         check_folder(folder)
         load = loader(subject.model.spec, subject.data_config)
@@ -243,7 +245,8 @@ class Subject:
     def data_config(self) -> DataConfig | None:
         """What the model was trained on; None if that is not known."""
         config = self.model.config
-        return None if config.preset == "imported" or config == Config(net=CustomNetConfig()) else config.data
+        by_hand = config == Config(net=CustomNetConfig()) or config.data.source == FROM_PYTHON
+        return None if config.preset == "imported" or by_hand else config.data
 
     def source(self, data: Any) -> Any:
         """Return the data to evaluate on: as given, or what the model was trained on."""
@@ -251,18 +254,23 @@ class Subject:
             return str(data) if isinstance(data, Path) else data
         if self.data_config is None:
             raise InputError(
-                "this model was imported or made in memory, so say which data to evaluate it on: data=..., or "
-                "--data SOURCE"
+                "this model was imported, made by hand, or trained on data given from Python, so say which data to "
+                "evaluate it on: data=..., or --data SOURCE"
             )
         return self.data_config.source
 
 
 def open_subject(
-    model: str | Path | Model | Denoiser, device: str, data: Any, stack: contextlib.ExitStack, name: str = "the model"
+    model: str | Path | Model | Denoiser,
+    device: str,
+    data: Any,
+    stack: contextlib.ExitStack,
+    name: str = "the model",
+    net: NetSource | None = None,
 ) -> Subject:
     """Open a model; samples of a model in memory are kept in a temporary folder until the stack is closed."""
     if isinstance(model, str | Path):
-        folder, opened = publish.home(model) / "evaluation", models.load(model, device)
+        folder, opened = publish.home(model) / "evaluation", models.load(model, device, net=net)
         assert opened.file is not None
         return Subject(opened, str(model), folder, folder / "samples", storage.sha256(opened.file))
     temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
