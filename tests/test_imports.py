@@ -17,7 +17,7 @@ SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
     {"errors"},
-    {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "results"},
+    {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "plugins", "results"},
     {"schedules"},
     {"targets", "nets"},
     {"reverse", "oracle", "guidance"},
@@ -25,10 +25,12 @@ LAYERS = [
     {"diffusion", "probability_flow"},
     {"data"},
     {"model", "metrics"},
-    {"evaluation", "history"},
-    {"training", "render", "interop"},
+    {"evaluation"},
+    {"training", "interop"},
+    {"render"},
     {"doctor"},
     {"workflows"},
+    {"api"},
     {"cli"},
 ]
 """A room imports from rooms above it in this list, never from its own row or below."""
