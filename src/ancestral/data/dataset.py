@@ -2,10 +2,10 @@
 
 import os
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from multiprocessing.pool import ThreadPool
 from typing import ClassVar
 
 import torch
@@ -205,8 +205,8 @@ class LazyDataset(Dataset):
             return None
 
         # Each read makes Pillow strict too, which is not safe among threads unless it is so around all of them.
-        with strict_pillow(), ThreadPoolExecutor(self.threads) as pool:
-            reasons = list(pool.map(place, range(len(self))))
+        with strict_pillow(), ThreadPool(self.threads) as pool:
+            reasons = pool.map(place, range(len(self)))
         skipped = tuple(reason for reason in reasons if reason is not None)
         labels = None if self.labels is None else self.labels.long()
         if skipped:

@@ -10,7 +10,17 @@ from ancestral.objectives.weightings import WeightingName, loss_weights
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
-__all__ = ["Clipped", "Denoising", "ForwardPass", "Hybrid", "Objective", "TimeDistribution", "Weighted", "build"]
+__all__ = [
+    "Clipped",
+    "Denoising",
+    "ForwardPass",
+    "Hybrid",
+    "Objective",
+    "TimeDistribution",
+    "Weighted",
+    "build",
+    "time_distribution",
+]
 
 
 def build(
