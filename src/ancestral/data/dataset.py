@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from multiprocessing.pool import ThreadPool
 from typing import ClassVar
 
 import torch
@@ -16,7 +15,7 @@ from ancestral.data.codec import Codec
 from ancestral.data.convert import Conversion
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.image_files import strict_pillow
-from ancestral.data.spec import DataSpec, Raw, decode_item, infer_spec, size_text, spec_of_items
+from ancestral.data.spec import DataSpec, Raw, decode_item, infer_spec, reading_threads, size_text, spec_of_items
 from ancestral.data.statistics import evenly_spaced
 
 MOST_READ = 256
@@ -56,6 +55,8 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         """
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         return self.read(index)
 
     def name_of(self, index: int) -> str:
@@ -98,11 +99,6 @@ class InMemoryDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.items)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one item: (C, *space) or (2,)."""
-        return tuple(self.items.shape[1:])
 
     @cached_property
     def spec(self) -> DataSpec:  # type: ignore[override]
@@ -191,8 +187,7 @@ class LazyDataset(Dataset):
                 return f"{self.name_of(index)}: {reason}"
             return None
 
-        # Each read makes Pillow strict too, which is not safe among threads unless it is so around all of them.
-        with strict_pillow(), ThreadPool(self.threads) as pool:
+        with reading_threads(self.threads) as pool:
             reasons = pool.map(place, range(len(self)))
         skipped = tuple(reason for reason in reasons if reason is not None)
         labels = None if self.labels is None else self.labels.long()
