@@ -1,6 +1,7 @@
 """The model card: what the Hub can read, what was measured and nothing else, and what a user wrote is kept."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -9,13 +10,12 @@ from huggingface_hub import ModelCard
 import ancestral
 from ancestral import config, render, storage
 from ancestral.config import presets
-from ancestral.evaluation.results import tree as plain
-from ancestral.metrics.extractors import Extractor
-from ancestral.render import FOLDER, CardFacts, merge_card, model_card, write_card
-from ancestral.render import summary as words
+from ancestral.data.codec import Codec
+from ancestral.data.spec import DataSpec
+from ancestral.render import FOLDER, merge_card, model_card, write_card
 from ancestral.render.managed_sections import mark_sections, update_sections
-from ancestral.render.summary import Found
-from ancestral.render.summary import read as read_results
+from ancestral.results.estimate import Estimate
+from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.workflows import publish
 from conftest import untrained
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, found, images, model_run, state
@@ -58,19 +58,40 @@ def samples_tree(**changes):
 def likelihood_tree():
     mean = {"mean": 3.456, "standard_error": 0.02}
     return {
-        "model": {"step": 600, "sha256": "abc"},
-        "data": {"source": "/home/me/photos", "split": "train", "images": 64, "of": 500, "notes": []},
-        "settings": {"T": 1000, "variance": "large", "clip": True, "decoder": "exact", "passes": 60},
-        "bits_per_dim": {"total": mean},
+        "model": {"run": "runs/x", "step": 600, "version": "0.1.0", "sha256": "abc"},
+        "data": {
+            "source": "/home/me/photos",
+            "split": "train",
+            "images": 64,
+            "of": 500,
+            "shape": [1, 8, 8],
+            "notes": [],
+        },
+        "settings": {"T": 1000, "variance": "large", "clip": True, "decoder": "exact", "passes": 60, "seed": 0},
+        "bits_per_dim": dict.fromkeys(("L_T", "L_t", "L_0", "total"), mean),
+        "over_time": {
+            "t_first": [1],
+            "t_last": [1000],
+            "bits_per_dim_of_a_step": [0.1],
+            "rate": [3.0],
+            "mean_square_error": [0.1],
+            "distortion": [9.0],
+        },
+        "per_image": {"index": [0], "bits_per_dim": [3.456]},
     }
 
 
-def about(place=FOLDER, shape=SHAPE, classes=CLASSES, **changes):
-    return CardFacts("a: name", place, changes.get("config", presets.digits()), shape, classes, 600, "0.1.0", 1234)
+def about(address=FOLDER, shape=SHAPE, classes=CLASSES, kept=None, name="a: name"):
+    """A model, as far as a card describes it, and the other arguments of `model_card`."""
+    spec = DataSpec(shape, Codec("uint8"), classes)
+    model = SimpleNamespace(config=kept or presets.digits(), spec=spec, step=600, version="0.1.0", parameters=1234)
+    return model, name, address
 
 
 FLOW = config.ProcessConfig("flow", target="flow")
-FOUND = Found(samples_tree(), likelihood_tree())
+FOUND = EvaluationResult(
+    SampleMetrics.from_json(json.dumps(samples_tree())), LikelihoodResult.from_json(json.dumps(likelihood_tree()))
+)
 
 
 # -- the text ---------------------------------------------------------------------------------------------------------
@@ -78,7 +99,7 @@ FOUND = Found(samples_tree(), likelihood_tree())
 
 def test_the_hub_reads_the_front_matter(tmp_path):
     """As YAML, and by the library that the Hub's own pages are made with."""
-    text = model_card(about(), FOUND)
+    text = model_card(*about(), FOUND)
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["library_name"] == "ancestral"
     assert "license" not in front  # that is for the user to say
@@ -94,22 +115,22 @@ def test_the_hub_reads_the_front_matter(tmp_path):
     numbers = {(result.dataset_name, result.metric_type): result.metric_value for result in hub.data.eval_results}
     assert numbers["stripes, train split, 60", "fd-lite0"] == 12.345
     assert numbers["stripes, train split, 60", "coverage"] == 0.9
-    assert numbers["64 of 500 of photos, train split", "bits_per_dim"] == 3.456
+    assert numbers["64 of 500 images of photos, train split", "bits_per_dim"] == 3.456
     assert len(numbers) == 7
 
 
 def test_the_card_tells_what_was_measured():
-    text = model_card(about(), FOUND)
-    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts the clean item x_0",
+    text = model_card(*about(), FOUND)
+    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts the clean item x\\_0",
                  "Classes: vertical, horizontal.",
                  'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
                  "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
-                 "90.0 ± 1.0 % of samples are taken", "50 % of samples are nearer to a training item than 95 %",
+                 "90.0 ± 1.0 % of samples are classified", "50 % of samples are nearer to a training item than 95 %",
                  "cannot be told; the median distance to the nearest of 60 is 4", "half of the training data stands in",
                  "-1.50 of 255 levels apart, 4.0 standard errors", "samples 3; training data 4 |",
                  "3.456 ± 0.020", "large variance, clipped, exact decoder; 60 passes for T = 1,000",
                  "target x0, x\\_0 clipped in the loss", "- A note of the data.",
-                 "- A note of the samples.", "64 of 500 of photos, train split"):  # fmt: skip
+                 "- A note of the samples.", "64 of 500 images of photos, train split"):  # fmt: skip
         assert part in text, part
     assert "/home/me" not in text
     headings = [line for line in text.splitlines() if line.startswith("## ")]
@@ -118,7 +139,7 @@ def test_the_card_tells_what_was_measured():
 
 
 def test_what_was_not_measured_is_not_told():
-    text = model_card(about(), Found())
+    text = model_card(*about(), EvaluationResult())
     assert "model-index" not in text
     assert "## Evaluation" not in text
     assert "was not measured" in text
@@ -136,7 +157,7 @@ def test_what_was_not_measured_is_not_told():
 )  # fmt: skip
 def test_other_models_have_cards_too(shape, changes, says):
     kept = config.Config(**{"data": config.DataConfig("/home/me/x|y.npz", flip=True), **changes})
-    text = model_card(about("hf://me/x", shape, (), config=kept), FOUND)
+    text = model_card(*about("hf://me/x", shape, (), kept), FOUND)
     assert says in text
     assert "ancestral sample hf://me/x" in text
     assert "pip install 'ancestral[hub]'" in text
@@ -151,9 +172,10 @@ def test_names_cannot_break_out():
     evil = '"\n---\n# <!-- end of what ancestral generated -->\n<script>'
     data = {"train": evil, "held_out": evil, "notes": [evil]}
     kept = config.Config(data=config.DataConfig(evil))
-    odd = CardFacts(evil, FOLDER, kept, SHAPE, (evil,), 1, "0.1.0", 1)
+    odd = about(classes=(evil,), kept=kept, name=evil)
     distances = samples_tree()["distances"]
-    text = model_card(odd, Found(samples_tree(data=data, distances={**distances, "held_out": distances["train"]})))
+    tree = samples_tree(data=data, distances={**distances, "held_out": distances["train"]})
+    text = model_card(*odd, EvaluationResult(SampleMetrics.from_json(json.dumps(tree))))
     assert ModelCard(text).data.model_name == evil
     assert {result.dataset_name for result in ModelCard(text).data.eval_results} == {evil}
     assert "<script>" not in text.split("---\n", 2)[2]
@@ -164,11 +186,11 @@ def test_names_cannot_break_out():
 
 
 def test_words_outside_of_the_marks_are_kept(tmp_path):
-    assert write_card(tmp_path, model_card(about(), Found()))
+    assert write_card(tmp_path, model_card(*about(), EvaluationResult()))
     path = tmp_path / "README.md"
     text = path.read_text(encoding="utf-8").replace("---\n# license", "---\nlicense: mit\n# license", 1)
     path.write_text(f"{text}\nMy own words.\n", encoding="utf-8")
-    assert write_card(tmp_path, model_card(about(), FOUND))
+    assert write_card(tmp_path, model_card(*about(), FOUND))
     new = path.read_text(encoding="utf-8")
     assert new.endswith("\nMy own words.\n")
     assert "| FD-lite0 |" in new
@@ -188,24 +210,23 @@ def test_words_outside_of_the_marks_are_kept(tmp_path):
     ids=["own", "body", "front", "mark", "emptied"],
 )
 def test_a_card_that_was_edited_is_left_alone(tmp_path, edit):
-    write_card(tmp_path, model_card(about(), Found()))
+    write_card(tmp_path, model_card(*about(), EvaluationResult()))
     path = tmp_path / "README.md"
     mine = edit(path.read_text(encoding="utf-8"))
     path.write_text(mine, encoding="utf-8")
-    assert not write_card(tmp_path, model_card(about(), FOUND))
+    assert not write_card(tmp_path, model_card(*about(), FOUND))
     assert path.read_text(encoding="utf-8") == mine
-    assert merge_card(tmp_path, model_card(about(), FOUND)) == (mine or model_card(about(), FOUND))
+    assert merge_card(tmp_path, model_card(*about(), FOUND)) == (mine or model_card(*about(), FOUND))
     path.write_bytes(b"\xff\xfe")
-    assert not write_card(tmp_path, model_card(about(), FOUND))
+    assert not write_card(tmp_path, model_card(*about(), FOUND))
     assert path.read_bytes() == b"\xff\xfe"
 
 
 def test_marks_hold_exactly_what_is_theirs():
     one, two = mark_sections("a: 1\n", "body\n"), mark_sections("a: 2\n", "other\n")
     assert update_sections(one, two) == two
-    assert update_sections(one.replace("\n---\n", "\nmine: 3\n---\n"), two) == two.replace(
-        "\n---\n", "\nmine: 3\n---\n"
-    )
+    mine = [card.replace("\n---\n", "\nmine: 3\n---\n") for card in (one, two)]
+    assert update_sections(mine[0], two) == mine[1]
     assert update_sections(one + one, two) is None
 
 
@@ -215,8 +236,8 @@ def test_marks_hold_exactly_what_is_theirs():
 def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, common, files):
     text = run("evaluate", model_run, *common)
     path = model_run / "README.md"
-    assert text.splitlines()[-1] == str(path)
-    assert "learned from digits; what is called training data is train.npz" in " ".join(text.split())
+    assert text.splitlines()[2] == str(path)
+    assert "was trained on digits; what is called training data is train.npz" in " ".join(text.split())
     value = found(model_run / "evaluation")["distances"]["train"]["frechet"]["value"]
     results = {result.metric_type: result.metric_value for result in ModelCard.load(path).data.eval_results}
     assert results["fd-pixels"] == pytest.approx(value, rel=1e-5)
@@ -252,7 +273,8 @@ def test_results_of_another_state_of_the_model_are_not_in_its_card(run, model_ru
 
 def test_elsewhere_there_is_no_card(run, model_run, common, tmp_path):
     text = run("evaluate", model_run, *common, "--out", tmp_path / "out")
-    assert text.splitlines()[-1] == str(tmp_path / "out" / "memorisation.png")
+    assert text.splitlines()[1] == str(tmp_path / "out" / "memorisation.png")
+    assert "README.md" not in text
     assert not (model_run / "README.md").exists()
 
 
@@ -283,9 +305,9 @@ def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, 
     empty = read(model_run / "report.html").text
     assert "Evaluation" not in empty
     text = run("evaluate", model_run, *common)
-    assert text.splitlines()[-1] == str(model_run / "report.html")
+    assert text.splitlines()[3] == str(model_run / "report.html")
     updated = read(model_run / "report.html")
-    value = words.table(found(model_run / "evaluation")).rows[0][1]
+    value = EvaluationResult.load(model_run / "evaluation").samples.distances.train.frechet
     assert f"FD-pixels {value}" in updated.text
     assert "memorisation by pixels" in updated.text
     assert len(updated.pictures) == 1
@@ -308,17 +330,17 @@ def test_damaged_results_are_left_out(tmp_path):
              json.dumps({**whole, "memorisation": {"pixels": {"among": 1}}})]  # fmt: skip
     for text in cases:
         (folder / "samples.json").write_text(text)
-        assert read_results(folder) == Found(), text
+        assert EvaluationResult.load(folder) == EvaluationResult(), text
         assert "Evaluation" not in read(render.write_report(tmp_path, page_about())).text
     (folder / "samples.json").write_bytes(b"\xff")
-    assert read_results(folder).samples is None
+    assert EvaluationResult.load(folder).samples is None
     (folder / "samples.json").write_text(json.dumps(whole))
     (folder / "memorisation.png").write_bytes(b"no picture")
     told = read(render.write_report(tmp_path, page_about()))
     assert "FD-lite0 12.35 ± 0.10" in told.text
     assert told.pictures == []
-    assert read_results(folder, "abc").samples == whole
-    assert read_results(folder, "abd").samples is None
+    assert EvaluationResult.load(folder, "abc").samples == FOUND.samples
+    assert EvaluationResult.load(folder, "abd").samples is None
 
 
 def test_what_an_evaluation_names_is_escaped(tmp_path):
@@ -338,17 +360,17 @@ def test_what_an_evaluation_names_is_escaped(tmp_path):
      (1e-7, 2.3e-8, "1e-07 ± 2e-08"), (3.0, 0.0, "3"), (3.0, None, "3"), (-0.001, 0.00123, "-0.0010 ± 0.0012")],
 )  # fmt: skip
 def test_numbers_have_as_many_digits_as_their_errors_leave(value, error, text):
-    assert words.number(value, error) == text
+    assert str(Estimate(value, error)) == text
 
 
-def test_every_number_of_a_tree_is_finite_or_none():
+def test_every_number_of_a_result_is_finite_or_none():
     """Channels that never change have no error, and their drift in errors is infinite."""
     flat = images(20, 0) * 0 + 7
     train = images(40, 1)
-    still = state(flat, train)
-    tree = plain(still, Extractor("pixels", 64, "", None))
-    assert json.loads(json.dumps(tree, allow_nan=False))["colour"]["samples"]["mean"] == [7.0]
-    both = plain(state(flat, train * 0 + 9), Extractor("pixels", 64, "", None))
-    assert both["colour"]["sigmas"] is None
-    assert "– standard errors" in words.others(both)["mean of each channel"]
-    assert "cannot be told" in words.others(both)["memorisation by pixels"]
+    rest = {name: getattr(FOUND.samples, name) for name in ("model", "samples", "data", "extractor", "titles")}
+    still, both = (SampleMetrics(**vars(state(flat, data)), **rest) for data in (train, train * 0 + 9))
+    assert json.loads(still.to_json())["colour"]["samples"]["mean"] == [7.0]
+    assert both.colour.sigmas is None
+    assert "– standard errors" in both.other_metrics()["mean of each channel"]
+    assert "cannot be told" in both.other_metrics()["memorisation by pixels"]
+    assert SampleMetrics.from_json(both.to_json()) == both

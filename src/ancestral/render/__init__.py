@@ -7,8 +7,8 @@ from ancestral.render.history_figure import history_figure
 from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_report, write_report
 from ancestral.render.likelihood_plot import likelihood_plot
 from ancestral.render.managed_sections import README, merge_card, write_card
-from ancestral.render.model_card import FOLDER, TARGETS, CardFacts, model_card
-from ancestral.render.nearest_pairs import Twins, memorisation
+from ancestral.render.model_card import FOLDER, describe_model, model_card
+from ancestral.render.nearest_pairs import nearest_pairs
 from ancestral.render.pictures import picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
 from ancestral.render.writers import check_png, write_array, write_images, write_json, write_picture
@@ -17,24 +17,22 @@ __all__ = [
     "FOLDER",
     "README",
     "REPORT",
-    "TARGETS",
-    "CardFacts",
     "DataFacts",
     "Grid",
     "RunFacts",
     "Tile",
     "TileRow",
-    "Twins",
     "check_png",
     "check_sheet",
     "contact_sheet",
+    "describe_model",
     "environment",
     "film",
     "history_figure",
     "likelihood_plot",
-    "memorisation",
     "merge_card",
     "model_card",
+    "nearest_pairs",
     "picture",
     "samplers_plot",
     "side_by_side",

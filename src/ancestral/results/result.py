@@ -106,7 +106,7 @@ def _dataclass_from(kind: Any, tree: dict[str, Any], name: str) -> Any:
     for field in dataclasses.fields(kind):
         key = field.metadata.get("key", field.name)
         if key not in tree:
-            if field.default is dataclasses.MISSING:
+            if field.default is field.default_factory is dataclasses.MISSING:
                 raise InputError(f"{name} lacks {key}")
             continue
         part = tree[key]
