@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
@@ -165,34 +165,28 @@ class LazyDataset(Dataset):
 
     def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
         """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
-        items, labels = [torch.empty(0, *self.shape, dtype=self.codec.dtype)], list[int]()
-        for index in evenly_spaced(min(n, read), len(self)):
-            with suppress(Unreadable):
-                item, label = self.read(index)
-                items.append(item[None])
-                labels.append(label)
-        known = None if self.labels is None else torch.tensor(labels)
-        return InMemoryDataset(
-            torch.cat(items), known, self.classes if known is not None else (), self.name, self.skipped
-        )
+        return replace(self._gather(evenly_spaced(min(n, read), len(self))), skipped=self.skipped)
 
     def load(self) -> InMemoryDataset:
         """Load all items; unreadable ones are left out and listed in `skipped`."""
-        items = torch.empty(len(self), *self.shape, dtype=self.codec.dtype)
+        return self._gather(range(len(self)))
 
-        def place(index: int) -> str | None:
+    def _gather(self, rows: Sequence[int]) -> InMemoryDataset:
+        items = torch.empty(len(rows), *self.shape, dtype=self.codec.dtype)
+
+        def place(position: int) -> str | None:
             try:
-                items[index] = self.read(index)[0]
+                items[position] = self.read(rows[position])[0]
             except Unreadable as reason:
-                return f"{self.name_of(index)}: {reason}"
+                return f"{self.name_of(rows[position])}: {reason}"
             return None
 
         with reading_threads(self.threads) as pool:
-            reasons = pool.map(place, range(len(self)))
+            reasons = pool.map(place, range(len(rows)))
         skipped = tuple(reason for reason in reasons if reason is not None)
-        labels = None if self.labels is None else self.labels.long()
+        labels = None if self.labels is None else self.labels[torch.tensor(rows)].long()
         if skipped:
-            kept = [row for row, reason in enumerate(reasons) if reason is None]
+            kept = [position for position, reason in enumerate(reasons) if reason is None]
             for new, old in enumerate(kept):  # close the gaps in place: items[kept] would hold everything twice
                 if new != old:
                     items[new] = items[old]
