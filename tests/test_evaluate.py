@@ -329,7 +329,7 @@ def test_a_plot_survives_what_cannot_be_drawn():
         (["--likelihood", "--variance", "learned"], "did not learn its variance"),
         (["--likelihood", "--variance", "huge"], "--variance"),
         (["--likelihood", "--decoder", "best"], "--decoder"),
-        (["--likelihood", "--probes", "3"], "are options of ode: ask for ode too"),
+        (["--likelihood", "--probes", "3"], "probes is an option of ode: ask for ode too"),
         (["--likelihood", "--ode", "--probes", "-1"], "probes must be a whole number of at least 0, not -1"),
         (["--likelihood", "--ode", "--ode-steps", "13"], "choose 1 to 12"),
         (["--likelihood", "--ode", "--ode-steps", "0"], "choose 1 to 12"),

@@ -36,8 +36,9 @@ SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
 
 def studied(model, train, count, folder, sampler=None):
     """A study of a model by its pixels, against its training data."""
-    references = References.of(model.spec.codec, model.spec.classes, train, None, "pixels")
-    return Study.of(model, "a run", model.sampler(sampler), references, folder, count)
+    references = References.of(model.spec, train, None, "pixels")
+    sampler = model.sampler(sampler)
+    return Study.of(model, "a run", sampler, SamplingSpec("a hash", repr(sampler)), folder, count, references)
 
 
 def noisy(count, seed=0):
@@ -311,10 +312,11 @@ def state(samples, train, held_out=None, labels=(None, None, None)):
     """All metrics of items in uint8, by their pixels."""
     judge = extractor("pixels", tuple(train.shape[1:]), data.IMAGES)
     sets = [
-        None if x is None else FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), known)
+        FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), known)
         for x, known in zip((samples, train, held_out), labels, strict=True)
+        if x is not None
     ]
-    return finish(sample_quality.measure(*sets, data.IMAGES, judge))[0]
+    return finish(sample_quality.measure(sets, data.IMAGES, judge))[0]
 
 
 def images(count, seed):
@@ -389,7 +391,7 @@ def test_logits_give_an_inception_score():
     sets = [FeatureSet(torch.zeros(len(z), 1, 2, 2, dtype=torch.uint8) + z[:, :1, None, None].byte(), Features(z, z))
             for z in (x, y)]  # fmt: skip
     judge = extractors.Extractor("own", 5, None, lambda items: Features(items))
-    found, pairs = finish(sample_quality.measure(sets[0], sets[1], None, data.IMAGES, judge))
+    found, pairs = finish(sample_quality.measure(sets, data.IMAGES, judge))
     assert found.inception_score.samples.value == pytest.approx(distances.inception_score(x))
     assert found.inception_score.train.value == pytest.approx(distances.inception_score(y))
     near = neighbours.nearest(x, y).index.tolist()

@@ -63,6 +63,8 @@ class Options:
     """Number of items at a time. It changes memory and time, not the numbers."""
     device: str = "auto"
     """Device: auto, cpu, cuda, cuda:N or mps."""
+    net: Annotated[str | None, arg(metavar="package.module:function")] = None
+    """Function that builds the network, of a run that was trained with one of your own; None is the run's."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for samples.json, likelihood.json and their pictures; None is evaluation in RUN, whose README.md (the
     model card) and report.html are updated then."""

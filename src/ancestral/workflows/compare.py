@@ -13,7 +13,7 @@ from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.step_budgets import PASSES, StepBudget, reference_budget, step_budgets
 from ancestral.evaluation.study import DEFAULT_COUNT, Study
-from ancestral.events import Event, Work, Wrote
+from ancestral.events import Event, Wrote
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Features
@@ -31,7 +31,7 @@ from ancestral.results.comparison_result import (
 )
 from ancestral.results.evaluation_result import EvaluationResult, ExtractorName, MetricTitles
 from ancestral.samplers import Sampler
-from ancestral.workflows.evaluate import Subject, check_folder, check_options, open_subject, plan
+from ancestral.workflows.evaluate import SamplePlan, Subject, check_folder, check_numbers, open_subject
 
 IMAGES, POINTS = 36, 2000
 """Samples of each run in the picture; of points, this number makes a cloud."""
@@ -83,11 +83,10 @@ def compare_runs(
     if len(runs) < 2:
         raise InputError("one run is compared with nothing; name another, or give --samplers all")
     with contextlib.ExitStack() as stack:
-        subjects, studies = _studies(
-            runs, data, samples, held_out, sampler, steps, guidance, extractor, seed, batch_size, device, stack
-        )
-        folder = Path(out) if out is not None else None if _in_memory(subjects) else COMPARISON_FOLDER
-        check_folder(folder)
+        plan = SamplePlan(samples, held_out, sampler, steps, guidance, extractor, seed)
+        subjects, studies = _studies(runs, data, plan, batch_size, device, stack)
+        in_memory = any(subject.folder is None for subject in subjects)
+        folder = check_folder(Path(out) if out is not None else None if in_memory else COMPARISON_FOLDER)
         keep_freed_memory()
         compared, grids = [], []
         try:
@@ -155,11 +154,9 @@ def compare_samplers(
     names = sampler_names(samplers)
     most = max(PASSES) if most is None else whole(most, 1, math.inf, f"most must be at least 1, not {most}")
     with contextlib.ExitStack() as stack:
-        (subject,), (study,) = _studies(
-            [run], data, samples, held_out, None, None, guidance, extractor, seed, batch_size, device, stack
-        )
-        folder = Path(out) if out is not None else subject.folder
-        check_folder(folder)
+        plan = SamplePlan(samples, held_out, None, None, guidance, extractor, seed)
+        (subject,), (study,) = _studies([run], data, plan, batch_size, device, stack)
+        folder = check_folder(Path(out) if out is not None else subject.folder)
         keep_freed_memory()
         own = [study.model.config.sample.sampler] if samplers == "all" else []
         try:
@@ -186,36 +183,23 @@ def sampler_names(names: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _in_memory(subjects: Sequence[Subject]) -> bool:
-    return any(subject.folder is None for subject in subjects)
-
-
 def _studies(
     runs: Sequence[str | Path | Model],
     data: Any,
-    samples: int,
-    held_out: Any,
-    sampler: str | Sampler | None,
-    steps: int | None,
-    guidance: float | None,
-    extractor: str | None,
-    seed: int,
+    plan: SamplePlan,
     batch_size: int,
     device: str,
     stack: contextlib.ExitStack,
 ) -> tuple[list[Subject], list[Study]]:
     """A study of each run, all on the same data. Raises InputError before anything is sampled."""
-    check_options(samples, seed, batch_size)
+    check_numbers(plan, batch_size)
     subjects = [open_subject(run, device, data, stack, f"model {i + 1}") for i, run in enumerate(runs)]
     first = subjects[0]
     for subject in subjects[1:]:
         _check_alike(first, subject)
     source, load, studies = first.source(data), loader(first.model.spec, first.data_config), []
     for subject in subjects:
-        check_folder(subject.folder)
-        studies.append(
-            plan(subject, source, load, subject.folder, held_out, samples, sampler, steps, guidance, extractor, seed)
-        )
+        studies.append(plan.study(subject, source, load, check_folder(subject.folder)))
     return subjects, studies
 
 
@@ -283,7 +267,7 @@ def _measure_samplers(
     )
 
 
-def _features(study: Study, budget: StepBudget, name: str, batch_size: int) -> Generator[Work, None, Features]:
+def _features(study: Study, budget: StepBudget, name: str, batch_size: int) -> Generator[Event, None, Features]:
     """The features of samples with this number of steps; samples that are missing are made first."""
     study, title = study.with_sampler(budget.sampler), f"{name}, {budget.passes} passes"
     items = yield from study.samples(batch_size, f"sampling {title}")
