@@ -1,6 +1,7 @@
 """The model card: what the Hub can read, what was measured and nothing else, and what a user wrote is kept."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -9,9 +10,12 @@ from huggingface_hub import ModelCard
 import ancestral
 from ancestral import config, render, storage
 from ancestral.config import presets
-from ancestral.render import FOLDER, CardFacts, merge_card, model_card, write_card
+from ancestral.data.codec import Codec
+from ancestral.data.spec import DataSpec
+from ancestral.render import FOLDER, merge_card, model_card, write_card
 from ancestral.render.managed_sections import mark_sections, update_sections
-from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics
+from ancestral.results.estimate import Estimate
+from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.workflows import publish
 from conftest import untrained
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, found, images, model_run, state
@@ -77,8 +81,11 @@ def likelihood_tree():
     }
 
 
-def about(place=FOLDER, shape=SHAPE, classes=CLASSES, **changes):
-    return CardFacts("a: name", place, changes.get("config", presets.digits()), shape, classes, 600, "0.1.0", 1234)
+def about(address=FOLDER, shape=SHAPE, classes=CLASSES, kept=None, name="a: name"):
+    """A model, as far as a card describes it, and the other arguments of `model_card`."""
+    spec = DataSpec(shape, Codec("uint8"), classes)
+    model = SimpleNamespace(config=kept or presets.digits(), spec=spec, step=600, version="0.1.0", parameters=1234)
+    return model, name, address
 
 
 FLOW = config.ProcessConfig("flow", target="flow")
@@ -92,7 +99,7 @@ FOUND = EvaluationResult(
 
 def test_the_hub_reads_the_front_matter(tmp_path):
     """As YAML, and by the library that the Hub's own pages are made with."""
-    text = model_card(about(), FOUND)
+    text = model_card(*about(), FOUND)
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["library_name"] == "ancestral"
     assert "license" not in front  # that is for the user to say
@@ -113,8 +120,8 @@ def test_the_hub_reads_the_front_matter(tmp_path):
 
 
 def test_the_card_tells_what_was_measured():
-    text = model_card(about(), FOUND)
-    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts the clean item x_0",
+    text = model_card(*about(), FOUND)
+    for part in ("# a: name", "1,234 parameters", "images of 1×8×8", "predicts the clean item x\\_0",
                  "Classes: vertical, horizontal.",
                  'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
                  "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
@@ -132,7 +139,7 @@ def test_the_card_tells_what_was_measured():
 
 
 def test_what_was_not_measured_is_not_told():
-    text = model_card(about(), EvaluationResult())
+    text = model_card(*about(), EvaluationResult())
     assert "model-index" not in text
     assert "## Evaluation" not in text
     assert "was not measured" in text
@@ -150,7 +157,7 @@ def test_what_was_not_measured_is_not_told():
 )  # fmt: skip
 def test_other_models_have_cards_too(shape, changes, says):
     kept = config.Config(**{"data": config.DataConfig("/home/me/x|y.npz", flip=True), **changes})
-    text = model_card(about("hf://me/x", shape, (), config=kept), FOUND)
+    text = model_card(*about("hf://me/x", shape, (), kept), FOUND)
     assert says in text
     assert "ancestral sample hf://me/x" in text
     assert "pip install 'ancestral[hub]'" in text
@@ -165,10 +172,10 @@ def test_names_cannot_break_out():
     evil = '"\n---\n# <!-- end of what ancestral generated -->\n<script>'
     data = {"train": evil, "held_out": evil, "notes": [evil]}
     kept = config.Config(data=config.DataConfig(evil))
-    odd = CardFacts(evil, FOLDER, kept, SHAPE, (evil,), 1, "0.1.0", 1)
+    odd = about(classes=(evil,), kept=kept, name=evil)
     distances = samples_tree()["distances"]
     tree = samples_tree(data=data, distances={**distances, "held_out": distances["train"]})
-    text = model_card(odd, EvaluationResult(SampleMetrics.from_json(json.dumps(tree))))
+    text = model_card(*odd, EvaluationResult(SampleMetrics.from_json(json.dumps(tree))))
     assert ModelCard(text).data.model_name == evil
     assert {result.dataset_name for result in ModelCard(text).data.eval_results} == {evil}
     assert "<script>" not in text.split("---\n", 2)[2]
@@ -179,11 +186,11 @@ def test_names_cannot_break_out():
 
 
 def test_words_outside_of_the_marks_are_kept(tmp_path):
-    assert write_card(tmp_path, model_card(about(), EvaluationResult()))
+    assert write_card(tmp_path, model_card(*about(), EvaluationResult()))
     path = tmp_path / "README.md"
     text = path.read_text(encoding="utf-8").replace("---\n# license", "---\nlicense: mit\n# license", 1)
     path.write_text(f"{text}\nMy own words.\n", encoding="utf-8")
-    assert write_card(tmp_path, model_card(about(), FOUND))
+    assert write_card(tmp_path, model_card(*about(), FOUND))
     new = path.read_text(encoding="utf-8")
     assert new.endswith("\nMy own words.\n")
     assert "| FD-lite0 |" in new
@@ -203,24 +210,23 @@ def test_words_outside_of_the_marks_are_kept(tmp_path):
     ids=["own", "body", "front", "mark", "emptied"],
 )
 def test_a_card_that_was_edited_is_left_alone(tmp_path, edit):
-    write_card(tmp_path, model_card(about(), EvaluationResult()))
+    write_card(tmp_path, model_card(*about(), EvaluationResult()))
     path = tmp_path / "README.md"
     mine = edit(path.read_text(encoding="utf-8"))
     path.write_text(mine, encoding="utf-8")
-    assert not write_card(tmp_path, model_card(about(), FOUND))
+    assert not write_card(tmp_path, model_card(*about(), FOUND))
     assert path.read_text(encoding="utf-8") == mine
-    assert merge_card(tmp_path, model_card(about(), FOUND)) == (mine or model_card(about(), FOUND))
+    assert merge_card(tmp_path, model_card(*about(), FOUND)) == (mine or model_card(*about(), FOUND))
     path.write_bytes(b"\xff\xfe")
-    assert not write_card(tmp_path, model_card(about(), FOUND))
+    assert not write_card(tmp_path, model_card(*about(), FOUND))
     assert path.read_bytes() == b"\xff\xfe"
 
 
 def test_marks_hold_exactly_what_is_theirs():
     one, two = mark_sections("a: 1\n", "body\n"), mark_sections("a: 2\n", "other\n")
     assert update_sections(one, two) == two
-    assert update_sections(one.replace("\n---\n", "\nmine: 3\n---\n"), two) == two.replace(
-        "\n---\n", "\nmine: 3\n---\n"
-    )
+    mine = [card.replace("\n---\n", "\nmine: 3\n---\n") for card in (one, two)]
+    assert update_sections(mine[0], two) == mine[1]
     assert update_sections(one + one, two) is None
 
 

@@ -12,6 +12,7 @@ from huggingface_hub import errors
 import ancestral
 from ancestral import hub
 from ancestral.errors import InputError
+from ancestral.workflows import publish
 from conftest import untrained
 
 HTTP = sys.modules[errors.HfHubHTTPError.__bases__[0].__module__]
@@ -84,7 +85,7 @@ def there(tmp_path, monkeypatch):
 @pytest.mark.parametrize("address", ["hf://me/stripes", "hf://me/stripes/runs/1", "hf://me/stripes@main"])
 def test_push_and_load(there, address):
     model = untrained(classes=("a", "b"))
-    assert model.push(address) == "https://huggingface.co/me/stripes"
+    assert publish.push(model, address) == "https://huggingface.co/me/stripes"
     again = ancestral.load(address, "cpu")
     assert torch.equal(again.sample(2, steps=2), model.sample(2, steps=2))
     assert there.repos == {"me/stripes": False}
@@ -94,7 +95,7 @@ def test_push_and_load(there, address):
 
 
 def test_the_card_and_a_private_repository(there):
-    untrained(classes=("a", "b")).push("hf://me/secret", private=True)
+    publish.push(untrained(classes=("a", "b")), "hf://me/secret", private=True)
     assert there.repos == {"me/secret": True}
     path = there.path / "me" / "secret" / "README.md"
     card = path.read_text(encoding="utf-8")
@@ -104,14 +105,14 @@ def test_the_card_and_a_private_repository(there):
     assert "Classes: a, b." in card
     assert 'ancestral.load("hf://me/secret")' in card
     path.write_text("my own words")
-    untrained().push("hf://me/secret")
+    publish.push(untrained(), "hf://me/secret")
     assert path.read_text() == "my own words"
     assert ancestral.load("hf://me/secret", "cpu").spec.classes == ()
 
 
 def test_the_command_line_takes_addresses(there, run, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    untrained().push("hf://me/tiny")
+    publish.push(untrained(), "hf://me/tiny")
     assert "hf://me/tiny" in run("info", "hf://me/tiny")
     assert run("sample", "hf://me/tiny", "-n", 2, "--steps", 2).startswith("runs/tiny/samples/seed0-steps2.png")
     assert run("export", "hf://me/tiny").startswith("runs/tiny/diffusers")
@@ -149,7 +150,7 @@ def test_addresses():
 def test_what_goes_wrong_is_one_line(there, error, says):
     there.fails = error
     model = untrained()
-    for act in (lambda: ancestral.load("hf://me/x"), lambda: model.push("hf://me/x")):
+    for act in (lambda: ancestral.load("hf://me/x"), lambda: publish.push(model, "hf://me/x")):
         with pytest.raises(InputError, match=says) as refusal:
             act()
         assert "\n" not in str(refusal.value)
@@ -162,7 +163,7 @@ def test_the_real_library_refuses_bad_names_before_any_network():
         ancestral.load("hf://me/my--model")
 
 
-@pytest.mark.parametrize("act", [lambda m: ancestral.load("hf://me/x"), lambda m: m.push("hf://me/x")])
+@pytest.mark.parametrize("act", [lambda m: ancestral.load("hf://me/x"), lambda m: publish.push(m, "hf://me/x")])
 def test_a_missing_package_is_named(monkeypatch, act):
     model = untrained()
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)

@@ -12,7 +12,6 @@ import ancestral
 from ancestral import interop, schedules, storage
 from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d
-from ancestral.interop.weights import OLD
 from conftest import untrained, wake
 
 with warnings.catch_warnings():
@@ -229,7 +228,7 @@ def test_old_names_of_attention(folder, tiny, convolutions):
     tensors, metadata = storage.read_tensors(path)
     old = {}
     for name, tensor in tensors.items():
-        for before, after in OLD.items():
+        for before, after in unet2d.OLD_NAMES.items():
             if f".{after}." in name:
                 name = name.replace(f".{after}.", f".{before}.")
                 tensor = tensor[:, :, None, None] if convolutions and tensor.ndim == 2 else tensor
@@ -266,7 +265,7 @@ def test_absent_keys_mean_what_diffusers_means():
         assert (list(default) if isinstance(default, tuple) else default) == value, key
     import diffusers
 
-    for name in scheduler.SAME:
+    for name in scheduler.SAME_PROCESS:
         signature = inspect.signature(getattr(diffusers, name).__init__).parameters
         for key, value in scheduler.DEFAULTS.items():
             if key in signature:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ancestral import nets, samplers, schedules
-from ancestral.interop.weights import to_diffusers
+from ancestral.interop.unet2d import to_weights
 from ancestral.samplers import DDIM, DDPM, Move
 from ancestral.targets import EPS, X0, Prediction
 
@@ -193,7 +193,7 @@ def test_unet_output(ours, theirs, size):
         if parameter.abs().max() < 1e-4:
             torch.nn.init.normal_(parameter, std=0.02)
     peer = UNet2DModel(sample_size=size, in_channels=3, out_channels=3, layers_per_block=2, **PAPER, **theirs).eval()
-    peer.load_state_dict(to_diffusers(net, net.state_dict()))
+    peer.load_state_dict(to_weights(net, net.state_dict()))
     assert sum(p.numel() for p in net.parameters()) == sum(p.numel() for p in peer.parameters())
     x, index = torch.randn(2, 3, size, size), torch.tensor([3, 870])
     with torch.no_grad():

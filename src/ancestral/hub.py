@@ -1,6 +1,6 @@
-"""Models on the Hugging Face Hub, by address: hf://user/repo, hf://user/repo@revision, hf://user/repo/sub/folder.
+"""Models on the Hugging Face Hub: hf://user/repo, hf://user/repo@revision, hf://user/repo/sub/folder.
 
-huggingface_hub is an extra, imported where it is used.
+huggingface_hub is an optional dependency, imported where it is used.
 """
 
 import contextlib
@@ -18,24 +18,24 @@ ADDRESS = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?
 
 @dataclass(frozen=True)
 class Address:
-    """A folder of a repository at a revision; None is the newest, "" the whole repository."""
+    """A folder of a repository ("" is its root) at a revision (None is the newest)."""
 
     repo: str
     revision: str | None
     folder: str
 
     def inside(self, name: str) -> str:
-        """The path of a file of this folder in the repository."""
+        """Return the path in the repository of a file of this folder."""
         return f"{self.folder}/{name}" if self.folder else name
 
 
 def is_address(path: object) -> bool:
-    """Whether this is an address on the Hub, not a path."""
+    """Return whether this is an address on the Hub instead of a path."""
     return isinstance(path, str) and path.startswith(SCHEME)
 
 
 def parse(address: str) -> Address:
-    """The parts of an address; a slash within a revision is written %2F. Raises InputError where it is not one."""
+    """Parse an address, in whose revision %2F is a slash; raise InputError if it is not valid."""
     match = ADDRESS.fullmatch(address)
     if match is None or ".." in address:
         raise InputError(
@@ -46,7 +46,7 @@ def parse(address: str) -> Address:
 
 
 def fetch(address: str, name: str) -> Path:
-    """The file `name` at this address, downloaded unless it is in the Hub's cache. Raises InputError if it is not."""
+    """Return the path of a file at an address, downloaded unless it is cached; raise InputError if there is none."""
     place = parse(address)
     with _explained(address):
         from huggingface_hub import hf_hub_download
@@ -55,9 +55,19 @@ def fetch(address: str, name: str) -> Path:
 
 
 def push(address: str, path: Path, card: str, private: bool = False) -> str:
-    """Upload a file to this address, in one commit with a model card if there is none yet, and return the repo's URL.
+    """Upload a file in one commit, with a model card if the repository has none.
 
-    The repository is made, private or not, if need be. Raises InputError where that cannot be.
+    Args:
+        address: Where to; a repository that does not exist is created.
+        path: The file.
+        card: The text of the model card.
+        private: Whether a new repository is private.
+
+    Returns:
+        The URL of the repository.
+
+    Raises:
+        InputError: If the Hub refuses or cannot be reached.
     """
     place = parse(address)
     with _explained(address):
@@ -77,12 +87,12 @@ def push(address: str, path: Path, card: str, private: bool = False) -> str:
 
 @contextlib.contextmanager
 def _explained(address: str) -> Iterator[None]:
-    """Turn what the Hub's library raises into an InputError that says what to do."""
+    """Turn the exceptions of huggingface_hub into an InputError that says what to do."""
     try:
         from huggingface_hub import errors
     except ImportError:
         raise InputError(f"{address} needs one more package: pip install 'ancestral[hub]'") from None
-    # its HTTP library, and with it what a broken connection raises, has changed twice; the base is always this one
+    # The HTTP library, and with it the exception of a broken connection, depends on the version; its base is this one.
     http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
     try:
         yield
@@ -107,5 +117,5 @@ def _explained(address: str) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    """An error in one line."""
+    """An error on one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -4,8 +4,9 @@ Cost is counted in passes of the network, since a step of Heun's method takes tw
 """
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,17 +29,11 @@ differ by about this factor."""
 
 @dataclass(frozen=True, eq=False)
 class StepSweep:
-    """The result of a sweep.
-
-    Args:
-        schedule: The model's schedule.
-        points: The distance for each number of steps, rising.
-        own_steps: The number of steps of the model's own sampler.
-        states: States of the first samples (PATHS, 2) on the way, by `own_steps` steps.
-        samples: All samples (N, 2), by `own_steps` steps.
+    """The distance for each number of steps, rising (`points`); by the model's own number of steps, states of the first
+    samples (PATHS, 2) on the way from noise, and all samples (N, 2).
     """
 
-    schedule: Schedule
+    model: Model
     points: Sequence[HistoryPoint]
     own_steps: int
     states: Sequence[Step]
@@ -76,37 +71,34 @@ def step_samplers(model: Model) -> dict[int, Sampler]:
     return samplers
 
 
-def sweep(model: Model, reference: Tensor, seed: int = 0) -> Generator[tuple[Sequence[int], Step], None, StepSweep]:
-    """Sample with each number of steps, from the same x_T, and measure the distance to a reference set.
+def sweep_steps(
+    model: Model, reference: Tensor, seed: int = 0
+) -> Generator[tuple[Sequence[int], Step], None, StepSweep]:
+    """Sample as many points as the reference set (N, 2) has with each number of steps, and measure the distance to it.
 
-    Args:
-        model: A model of points in the plane.
-        reference: Points (N, 2); the number of samples is the same.
-        seed: The seed of x_T and of the reverse noise.
-
-    Yields:
-        What `samplers.record` yields, after each step.
-
-    Returns:
-        The distances, and the paths and samples by the model's own number of steps.
+    All numbers of steps start from the same x_T. Yields what `samplers.record` yields, after each step.
     """
     denoiser, indices, own = model.denoiser, range(len(reference)), own_steps(model)
     x_T = even_prior(denoiser.schedule, len(indices), seed).to(model.device)
     points, kept = [], None
     for steps, sampler in step_samplers(model).items():
-
-        def trajectory(batch: Sequence[int], sampler: Sampler = sampler) -> Generator[Step, None, None]:
-            yield from sampler.trajectory(denoiser, x_T, seed=seed, indices=batch)
-
-        keep = sorted({round(i * steps / STATES) for i in range(STATES + 1)}) if steps == own else ()
         recording = yield from record(
-            trajectory, indices, len(indices), lambda x: model.spec.codec.decode(x).cpu(), keep, PATHS
+            partial(_trajectory, model, sampler, x_T, seed),
+            indices,
+            batch_size=len(indices),
+            convert=lambda x: model.spec.codec.decode(x).cpu(),
+            keep=sorted({round(i * steps / STATES) for i in range(STATES + 1)}) if steps == own else (),
+            followed=PATHS,
         )
         distance = sliced_wasserstein(recording.samples, reference)
         points.append(HistoryPoint(steps, sampler.nfe(denoiser.schedule), distance))
         kept = recording if steps == own else kept
     assert kept is not None
-    return StepSweep(denoiser.schedule, points, own, kept.states, kept.samples)
+    return StepSweep(model, points, own, kept.states, kept.samples)
+
+
+def _trajectory(model: Model, sampler: Sampler, x_T: Tensor, seed: int, indices: Sequence[int]) -> Iterator[Step]:
+    return sampler.trajectory(model.denoiser, x_T, seed=seed, indices=indices)
 
 
 def even_prior(schedule: Schedule, count: int, seed: int) -> Tensor:
@@ -128,12 +120,7 @@ def sliced_wasserstein(points: Tensor, others: Tensor, directions: int = 64) -> 
 def data_floor(points: Tensor, reference: Tensor) -> float:
     """Return the distance of the data to itself, the smallest that can be expected of samples.
 
-    Args:
-        points: Training points (M, 2), M >= N.
-        reference: Held-out points (N, 2).
-
-    Returns:
-        The mean distance of disjoint sets of N training points to the held-out points.
+    It is the mean distance of disjoint sets of N training points to a reference set (N, 2) of held-out points.
     """
     clouds = points[: len(points) // len(reference) * len(reference)].reshape(-1, *reference.shape)
     return sum(sliced_wasserstein(cloud, reference) for cloud in clouds) / len(clouds)

@@ -1,4 +1,4 @@
-"""Models to and from other programs: folders of diffusers, both ways, and ONNX files. diffusers is never imported."""
+"""Models to and from other libraries: diffusers pipelines, both ways, and ONNX files. diffusers is never imported."""
 
 from ancestral.interop.onnx_file import write_onnx
 from ancestral.interop.pipeline import read_pipeline, write_pipeline

@@ -1,11 +1,11 @@
-"""Folders of diffusers: a `DDPMPipeline` written from a model, and a model read from one.
+"""A `DDPMPipeline` of diffusers, written from a model and read into one.
 
-    model_index.json                              which class each part is of
+    model_index.json                              the class of each part
     scheduler/scheduler_config.json               the process (scheduler.py)
     unet/config.json                              the network (unet2d.py)
-    unet/diffusion_pytorch_model.safetensors      its weights (weights.py)
+    unet/diffusion_pytorch_model.safetensors      its weights (unet2d.py)
 
-Early pipelines, google/ddpm-cifar10-32 among them, have the parts' files side by side in one folder; they are read too.
+Early pipelines, such as google/ddpm-cifar10-32, have the files of all parts in one folder. They are read too.
 """
 
 import dataclasses
@@ -21,35 +21,41 @@ from ancestral.data.codec import IMAGES
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.interop import scheduler, unet2d, weights
+from ancestral.interop import scheduler, unet2d
 from ancestral.model import Model
 from ancestral.nets import UNet
 
 INDEX = "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 WRITTEN_FOR = {"_diffusers_version": "0.31.0"}
-"""The oldest version that the tests hold us to; all its keys mean the same in later ones."""
+"""The oldest version that the tests cover; its keys mean the same in later versions."""
 
 
 def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -> None:
-    """Write a folder that `diffusers.DDPMPipeline.from_pretrained` loads; it draws what `model` draws.
+    """Write a folder that `diffusers.DDPMPipeline.from_pretrained` loads and that samples as the model does.
 
-    A `DDPMPipeline` cannot be asked for classes, so of a model with classes one is built in: `label`, its name or
-    number, or "none". Raises InputError for what diffusers cannot hold and where the folder is taken.
+    Args:
+        model: The model.
+        folder: The new folder.
+        label: Name or number of a class, or "none". A `DDPMPipeline` takes no labels, so one class of a model with
+            classes is built in.
+
+    Raises:
+        InputError: If diffusers cannot represent the model, or the folder is not empty.
     """
     if model.diffusion.learned_variance:
         raise InputError(
             "the network also predicts its variance, and a DDPMPipeline drops it while sampling; train without a "
             "learned variance, or use --to onnx"
         )
-    net, facts = model.diffusion.net, model.spec
-    unet_config = unet2d.to_config(net, facts.shape)
+    net, spec = model.diffusion.net, model.spec
+    unet_config = unet2d.to_config(net, spec.shape)
     scheduler_config = scheduler.to_config(model.denoiser.schedule, model.diffusion.target)
     assert isinstance(net, UNet)
-    if facts.classes and label is None:
+    if spec.classes and label is None:
         raise InputError(
-            "a DDPMPipeline cannot be asked for a class, so one is built in: say which by --label "
-            f"{', '.join(facts.classes)} or none"
+            "a DDPMPipeline takes no labels, so one class is built in: say which by --label "
+            f"{', '.join(spec.classes)} or none"
         )
     numbers = model.labels([0], label)
     state = net.state_dict()
@@ -57,21 +63,29 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
         rows = state.pop("label.weight")
         # emb = dense(time) + row of the class, so the row is part of the dense layer's bias
         state["time.2.bias"] = state["time.2.bias"] + rows[int(numbers) if int(numbers) >= 0 else len(rows) - 1]
-    index = {"_class_name": "DDPMPipeline", **WRITTEN_FOR}
     parts = {"scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}
+    files = {
+        INDEX: {"_class_name": "DDPMPipeline", **WRITTEN_FOR, **parts},
+        "unet/config.json": {**unet_config, **WRITTEN_FOR},
+        "scheduler/scheduler_config.json": {**scheduler_config, **WRITTEN_FOR},
+    }
     with storage.atomic_folder(folder) as temporary:
-        storage.write_text(temporary / INDEX, json.dumps({**index, **parts}, indent=2))
-        storage.write_text(temporary / "unet" / "config.json", json.dumps({**unet_config, **WRITTEN_FOR}, indent=2))
-        storage.write_text(
-            temporary / "scheduler" / "scheduler_config.json", json.dumps({**scheduler_config, **WRITTEN_FOR}, indent=2)
-        )
-        storage.write_tensors(temporary / "unet" / WEIGHTS, weights.to_diffusers(net, state), {"format": "pt"})
+        for name, values in files.items():
+            storage.write_text(temporary / name, json.dumps(values, indent=2))
+        storage.write_tensors(temporary / "unet" / WEIGHTS, unet2d.to_weights(net, state), {"format": "pt"})
 
 
 def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
-    """The model in a folder of diffusers, and remarks on what of its scheduler is asked for when sampling instead.
+    """Read a model from a folder that diffusers saved.
 
-    Raises InputError for what is not a pipeline of a `UNet2DModel`, what our U-Net cannot be, and damaged files.
+    Args:
+        folder: The folder of a pipeline of a `UNet2DModel` and a scheduler of DDPM's family.
+
+    Returns:
+        The model, and remarks on how its scheduler samples, which is an option of sampling here.
+
+    Raises:
+        InputError: If there is no such pipeline, the U-Net cannot be so, or a file is damaged.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; `ancestral import` reads a folder that diffusers saved")
@@ -98,10 +112,10 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
         )
     _check_weights(weights_path)
     tensors, _ = storage.read_tensors(weights_path)
-    with torch.device("meta"):  # shapes only: the weights are checked before memory is taken for them
+    with torch.device("meta"):  # the weights are checked before memory is allocated
         plan = nets.build(shape=shape, **dataclasses.asdict(config.net))
     assert isinstance(plan, UNet)
-    state = weights.from_diffusers(plan, tensors)
+    state = unet2d.from_weights(plan, tensors)
     net = nets.build(shape=shape, **dataclasses.asdict(config.net))
     net.load_state_dict(state)
     model = Model(Diffusion(net, schedule, target), DataSpec(shape, IMAGES), config)
@@ -109,7 +123,7 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
 
 
 def _remarks(config: dict[str, Any]) -> list[str]:
-    """How this scheduler samples where ours would sample otherwise: sampling is asked for, not stored in a model."""
+    """How the scheduler samples, where that differs from the default sampling here."""
     remarks = []
     if config.get("_class_name", "DDPMScheduler") == "DDPMScheduler":
         variance = config.get("variance_type", "fixed_small")
@@ -123,9 +137,9 @@ def _remarks(config: dict[str, Any]) -> list[str]:
 
 
 def _check_index(folder: Path) -> None:
-    """Raise InputError where the pipeline has other parts than a U-Net and a scheduler."""
+    """Raise InputError if the pipeline has other parts than a U-Net and a scheduler."""
     if not (folder / INDEX).is_file():
-        return  # a network and a scheduler are all that is read
+        return  # the parts themselves are enough
     for part, value in _read_json(folder / INDEX).items():
         if not part.startswith("_") and part not in ("unet", "scheduler") and value not in (None, False, [None, None]):
             raise InputError(
@@ -135,12 +149,12 @@ def _check_index(folder: Path) -> None:
 
 
 def _part(folder: Path, part: str, name: str) -> Path:
-    """Where a file of a part lies: in the part's folder, or beside the others as in early pipelines."""
+    """The path of a file of a part: in the part's folder, or in that of the pipeline as in early ones."""
     return folder / part / name if (folder / part).is_dir() else folder / name
 
 
 def _check_weights(path: Path) -> None:
-    """Raise InputError, with what to do, where the weights are not in one safetensors file."""
+    """Raise InputError if the weights are not in one safetensors file."""
     if path.is_file():
         return
     if path.with_name(f"{path.name}.index.json").exists():
@@ -158,11 +172,11 @@ def _check_weights(path: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"there is no {path}; a folder of diffusers holds one") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(tree, dict):
+    if not isinstance(values, dict):
         raise InputError(f"{path} should hold an object of settings")
-    return tree
+    return values

@@ -1,6 +1,6 @@
-"""Our schedule and target as the config of a diffusers scheduler, and back.
+"""A schedule and a target as the config of a diffusers scheduler, both ways.
 
-A scheduler there is its β_1..β_T and what the network predicts; the rest of its config says how to sample.
+In diffusers, a scheduler is β_1..β_T and what the network predicts; the rest of its config says how to sample.
 """
 
 import json
@@ -26,8 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "rescale_betas_zero_snr": False,
     "use_flow_sigmas": False,
 }
-"""What a key means that is not there, in each scheduler of SAME."""
-SAME = (
+"""The defaults of each scheduler of SAME_PROCESS."""
+SAME_PROCESS = (
     "DDPMScheduler",
     "DDIMScheduler",
     "PNDMScheduler",
@@ -36,14 +36,17 @@ SAME = (
     "UniPCMultistepScheduler",
     "DEISMultistepScheduler",
 )
-"""The schedulers that differ in how they sample, not in the process that they undo."""
-HIGHEST_T = 100_000
+"""Schedulers that differ in how they sample, not in the forward process."""
+MAX_T = 100_000
 
 
 def to_config(schedule: Schedule, target: Target) -> dict[str, Any]:
-    """The config of a `DDPMScheduler`, which samples as our DDPM does. Raises InputError for other processes.
+    """Return the config of a `DDPMScheduler`, which samples as `samplers.DDPM` does.
 
-    A table of β that diffusers makes itself is named; any other is written out.
+    A schedule that diffusers knows is named, any other is written as its β_1..β_T.
+
+    Raises:
+        InputError: If a `DDPMScheduler` cannot represent the process.
     """
     if target.name not in PREDICTION:
         raise InputError(
@@ -70,11 +73,11 @@ def to_config(schedule: Schedule, target: Target) -> dict[str, Any]:
 
 
 def _betas_config(schedule: Schedule) -> dict[str, Any]:
-    """The keys that make diffusers compute this table, or hold it. Its own float32 rounds at 1e-8."""
+    """The keys for this β_1..β_T: the name of a schedule, or the values. The float32 of diffusers rounds at 1e-8."""
     if schedule.spec.get("name") == "zero_terminal":
         return {**_betas_config(schedules.from_spec(schedule.spec["of"])), "rescale_betas_zero_snr": True}
     beta, T = schedule.beta[1:], schedule.steps
-    start, end = (float(f"{float(value):.12g}") for value in (beta[0], beta[-1]))  # as they were typed, once
+    start, end = (float(f"{float(value):.12g}") for value in (beta[0], beta[-1]))  # removes rounding errors
     for family in ("linear", "scaled_linear", "squaredcos_cap_v2"):
         if torch.allclose(_table(family, T, start, end), beta, rtol=1e-9, atol=0):
             ends = {"beta_start": start, "beta_end": end} if "linear" in family else {}
@@ -83,7 +86,7 @@ def _betas_config(schedule: Schedule) -> dict[str, Any]:
 
 
 def _table(family: str, T: int, start: float, end: float) -> Tensor:
-    """β_1..β_T as diffusers makes them, in float64."""
+    """β_1..β_T as diffusers computes them, in float64."""
     if family == "linear":
         return torch.linspace(start, end, T, dtype=torch.float64)
     if family == "scaled_linear":
@@ -92,52 +95,58 @@ def _table(family: str, T: int, start: float, end: float) -> Tensor:
 
 
 def from_config(config: dict[str, Any]) -> tuple[Schedule, Target]:
-    """The schedule and the target of a scheduler's config. Raises InputError for what is not of DDPM's family."""
+    """Return the schedule and the target of a scheduler's config; raise InputError if it is not of DDPM's family."""
     name = config.get("_class_name", "DDPMScheduler")
-    if name not in SAME:
-        raise InputError(f"the scheduler {name} is of another process than DDPM's; ancestral reads {', '.join(SAME)}")
-    asked = {key: config.get(key, default) for key, default in DEFAULTS.items()}
-    by_prediction = {theirs: ours for ours, theirs in PREDICTION.items()}
-    prediction = asked["prediction_type"]
-    if asked["use_flow_sigmas"] or not isinstance(prediction, str) or prediction not in by_prediction:
+    if name not in SAME_PROCESS:
         raise InputError(
-            f"the scheduler has the prediction_type {json.dumps(prediction)}"
-            f"{' and use_flow_sigmas' if asked['use_flow_sigmas'] else ''}; ancestral reads {', '.join(by_prediction)}"
+            f"the scheduler {name} is for another process than DDPM's; ancestral reads {', '.join(SAME_PROCESS)}"
         )
-    schedule = _schedule(asked)
-    if asked["rescale_betas_zero_snr"]:
+    settings = {key: config.get(key, default) for key, default in DEFAULTS.items()}
+    names = {theirs: ours for ours, theirs in PREDICTION.items()}
+    prediction, flow = settings["prediction_type"], settings["use_flow_sigmas"]
+    _require(
+        not flow and isinstance(prediction, str) and prediction in names,
+        f"the prediction_type {json.dumps(prediction)}{' and use_flow_sigmas' if flow else ''}; ancestral reads "
+        f"{', '.join(names)}",
+    )
+    schedule = _schedule(settings)
+    if settings["rescale_betas_zero_snr"]:
         schedule = schedules.zero_terminal(schedule)
-    return schedule, targets.from_name(by_prediction[prediction])
+    return schedule, targets.from_name(names[prediction])
 
 
-def _schedule(asked: dict[str, Any]) -> Schedule:
-    T, betas, family = asked["num_train_timesteps"], asked["trained_betas"], asked["beta_schedule"]
-    if type(T) is not int or not 1 <= T <= HIGHEST_T:
-        raise InputError(f"the scheduler has num_train_timesteps {json.dumps(T)}; it should be a number from 1 up")
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise InputError(f"the scheduler has {problem}")
+
+
+def _schedule(settings: dict[str, Any]) -> Schedule:
+    T, betas, family = settings["num_train_timesteps"], settings["trained_betas"], settings["beta_schedule"]
+    start, end = settings["beta_start"], settings["beta_end"]
+    _require(
+        type(T) is int and 1 <= T <= MAX_T,
+        f"num_train_timesteps {json.dumps(T)}; it should be a number from 1 up",
+    )
     if betas is not None:
-        if (
-            not isinstance(betas, list)
-            or len(betas) != T
-            or not all(type(beta) is float and 0 < beta < 1 for beta in betas)
-        ):
-            raise InputError(
-                f"the scheduler's trained_betas should be {T} numbers between 0 and 1, as many as num_train_timesteps; "
-                "import a model that has them"
-            )
+        whole = isinstance(betas, list) and len(betas) == T
+        _require(
+            whole and all(type(beta) is float and 0 < beta < 1 for beta in betas),
+            f"trained_betas that should be {T} numbers between 0 and 1, as many as num_train_timesteps; import a model "
+            "that has them",
+        )
         return schedules.from_betas(betas)
     if family == "squaredcos_cap_v2":
         return schedules.cosine(T)
-    if family not in ("linear", "scaled_linear"):
-        raise InputError(
-            f"the scheduler has the beta_schedule {json.dumps(family)}; ancestral reads linear, scaled_linear and "
-            "squaredcos_cap_v2, or any other as trained_betas"
-        )
-    start, end = asked["beta_start"], asked["beta_end"]
-    if type(start) is not float or type(end) is not float or not 0 < start <= end < 1:
-        raise InputError(
-            f"the scheduler has beta_start {json.dumps(start)} and beta_end {json.dumps(end)}; they should be numbers "
-            "with 0 < beta_start <= beta_end < 1"
-        )
+    _require(
+        family in ("linear", "scaled_linear"),
+        f"the beta_schedule {json.dumps(family)}; ancestral reads linear, scaled_linear and squaredcos_cap_v2, or any "
+        "other as trained_betas",
+    )
+    _require(
+        type(start) is float and type(end) is float and 0 < start <= end < 1,
+        f"beta_start {json.dumps(start)} and beta_end {json.dumps(end)}; they should be numbers with 0 < beta_start <= "
+        "beta_end < 1",
+    )
     if family == "linear" and T == 1000:
         return schedules.linear(T, start, end)
-    return schedules.from_betas(_table(family, T, start, end))  # our own linear keeps the curve of 1,000 steps
+    return schedules.from_betas(_table(family, T, start, end))  # for other T, schedules.linear keeps the curve of 1,000

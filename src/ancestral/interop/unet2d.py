@@ -1,75 +1,88 @@
-"""Our U-Net's settings as the config of diffusers' `UNet2DModel`, and back. What one side lacks is refused by name."""
+"""The U-Net as diffusers' `UNet2DModel`: its config and the names of its weights, both ways.
+
+Both networks hold the same numbers in the same shapes, except in attention: q, k and v are one 1×1 convolution here and
+three dense layers there. What one side cannot represent is refused by name.
+"""
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ancestral.config import UNetConfig
 from ancestral.errors import InputError
 from ancestral.nets import UNet
 from ancestral.nets.unet import NOUNS, SelfAttention, Stage
 
+FIXED: dict[str, tuple[Any, Any]] = {
+    "center_input_sample": (False, False),
+    "time_embedding_type": ("positional", "positional"),
+    "freq_shift": (1, 0),
+    "flip_sin_to_cos": (False, True),
+    "mid_block_type": ("UNetMidBlock2D", "UNetMidBlock2D"),
+    "mid_block_scale_factor": (1, 1),
+    "downsample_padding": (0, 1),
+    "downsample_type": ("conv", "conv"),
+    "upsample_type": ("conv", "conv"),
+    "act_fn": ("silu", "silu"),
+    "norm_eps": (1e-6, 1e-5),
+    "resnet_time_scale_shift": ("default", "default"),
+    "add_attention": (True, True),
+    "class_embed_type": (None, None),
+    "num_class_embeds": (None, None),
+}
+"""Settings of `UNet2DModel` that are fixed in ancestral's U-Net, the DDPM paper's: its value, and `UNet2DModel`'s
+default, which is the meaning of a missing key."""
+
 DEFAULTS: dict[str, Any] = {
     "sample_size": None,
     "in_channels": 3,
     "out_channels": 3,
-    "center_input_sample": False,
-    "time_embedding_type": "positional",
     "time_embedding_dim": None,
-    "freq_shift": 0,
-    "flip_sin_to_cos": True,
     "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
-    "mid_block_type": "UNetMidBlock2D",
     "up_block_types": ["AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
     "block_out_channels": [224, 448, 672, 896],
     "layers_per_block": 2,
-    "mid_block_scale_factor": 1,
-    "downsample_padding": 1,
-    "downsample_type": "conv",
-    "upsample_type": "conv",
     "dropout": 0.0,
-    "act_fn": "silu",
     "attention_head_dim": 8,
     "norm_num_groups": 32,
     "attn_norm_num_groups": None,
-    "norm_eps": 1e-5,
-    "resnet_time_scale_shift": "default",
-    "add_attention": True,
-    "class_embed_type": None,
-    "num_class_embeds": None,
     "num_train_timesteps": None,
+    **{key: default for key, (_, default) in FIXED.items()},
 }
-"""What a key means that is not there: the defaults of `UNet2DModel`."""
-
-OURS: dict[str, Any] = {
-    "center_input_sample": False,
-    "time_embedding_type": "positional",
-    "freq_shift": 1,
-    "flip_sin_to_cos": False,
-    "mid_block_type": "UNetMidBlock2D",
-    "mid_block_scale_factor": 1,
-    "downsample_padding": 0,
-    "downsample_type": "conv",
-    "upsample_type": "conv",
-    "act_fn": "silu",
-    "norm_eps": 1e-6,
-    "resnet_time_scale_shift": "default",
-    "add_attention": True,
-    "class_embed_type": None,
-    "num_class_embeds": None,
-}
-"""What our U-Net, the DDPM paper's, always has; of a `UNet2DModel` these are choices."""
+"""The defaults of `UNet2DModel`."""
 
 BLOCKS = {"down": ("DownBlock2D", "AttnDownBlock2D"), "up": ("UpBlock2D", "AttnUpBlock2D")}
-"""A level without and with attention."""
+"""The types of a level without and with attention."""
 LARGEST = 2**16
-"""No width, side or depth is more; it keeps a damaged config from asking for all of the memory."""
+"""Upper bound of widths, sides and depths, so that a damaged config cannot exhaust the memory."""
+
+BLOCK_LAYERS = {
+    "norm1": "norm1",
+    "conv1": "conv1",
+    "time": "time_emb_proj",
+    "norm2": "norm2",
+    "conv2": "conv2",
+    "shortcut": "conv_shortcut",
+}
+ATTENTION_LAYERS = {"norm": ("group_norm",), "qkv": ("to_q", "to_k", "to_v"), "out": ("to_out.0",)}
+OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""Names of attention layers in diffusers before version 0.15."""
 
 
 def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
-    """The config of a `UNet2DModel` that computes what `net` does, labels aside. Raises InputError where none does."""
+    """Return the config of the `UNet2DModel` that computes what a network does, apart from labels.
+
+    Args:
+        net: The network.
+        shape: The shape (C, H, W) of an item.
+
+    Raises:
+        InputError: If no `UNet2DModel` computes it.
+    """
     if not isinstance(net, UNet):
         raise InputError(
             f"a UNet2DModel holds images, and this model is an {type(net).__name__} of points; use --to onnx"
@@ -83,56 +96,45 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
         )
     height, width = shape[-2:]
     if height % net.multiple or width % net.multiple:
+        size = math.ceil(max(height, width) / net.multiple) * net.multiple
         raise InputError(
             f"images of {height}x{width} are padded to multiples of {net.multiple} inside the network, which a "
-            f"UNet2DModel does not do; train with --image-size {_up(max(height, width), net.multiple)} or fewer "
-            "--mults, or use --to onnx"
+            f"UNet2DModel does not do; train with --image-size {size} or fewer --mults, or use --to onnx"
         )
     groups = sorted({module.num_groups for module in net.modules() if isinstance(module, nn.GroupNorm)})
-    widths, attends, blocks, dropout = _levels(net)
     if len(groups) > 1:
         raise InputError(
             f"the group norms have {', '.join(map(str, groups))} groups, each by its width, and a UNet2DModel has one "
             f"number for all; train with --groups {math.gcd(*groups)}, or use --to onnx"
         )
+    levels: list[list[Stage]] = [[]]
+    for module in net.down:
+        if isinstance(module, Stage):
+            levels[-1].append(module)
+        else:  # the downsampling that ends a level
+            levels.append([])
+    attends = [isinstance(level[-1].attention, SelfAttention) for level in levels]
     return {
         "_class_name": "UNet2DModel",
         "sample_size": height if height == width else [height, width],
         "in_channels": net.channels,
         "out_channels": net.out.out_channels,
-        "block_out_channels": widths,
+        "block_out_channels": [level[-1].block.conv2.out_channels for level in levels],
         "down_block_types": [BLOCKS["down"][attend] for attend in attends],
         "up_block_types": [BLOCKS["up"][attend] for attend in reversed(attends)],
-        "layers_per_block": blocks,
-        "dropout": dropout,
+        "layers_per_block": len(levels[-1]),
+        "dropout": levels[-1][-1].block.dropout.p,
         "attention_head_dim": None,
         "norm_num_groups": groups[0],
-        **OURS,
+        **{key: value for key, (value, _) in FIXED.items()},
     }
 
 
-def _up(side: int, multiple: int) -> int:
-    return math.ceil(side / multiple) * multiple
-
-
-def _levels(net: UNet) -> tuple[list[int], list[bool], int, float]:
-    """The width of each level, whether it has attention, the blocks of a level, and the dropout."""
-    widths, attends = [], []
-    level: list[Stage] = []
-    for module in [*net.down, None]:
-        if isinstance(module, Stage):
-            level.append(module)
-        else:  # the downsampling that ends a level, or the end of the last
-            widths.append(level[-1].block.conv2.out_channels)
-            attends.append(isinstance(level[-1].attention, SelfAttention))
-            blocks, dropout, level = len(level), level[-1].block.dropout.p, []
-    return widths, attends, blocks, dropout
-
-
 def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int]]:
-    """Our settings for a `UNet2DModel` of this config, and the shape of its images.
+    """Return the settings of the U-Net for the config of a `UNet2DModel`, and the shape (C, H, W) of its images.
 
-    Raises InputError, by name, for what our U-Net cannot be, and for values that no network can have.
+    Raises:
+        InputError: If the U-Net cannot be so, or no network can.
     """
     kind = config.get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel":
@@ -140,101 +142,194 @@ def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int
     for key, value in config.items():
         if not key.startswith("_") and key not in DEFAULTS and value not in (None, False):
             raise InputError(f"the network has the setting {key} = {json.dumps(value)}, which ancestral does not know")
-    asked = DEFAULTS | config
-    asked["act_fn"] = "silu" if asked["act_fn"] == "swish" else asked["act_fn"]  # two names of one function
-    for key, ours in OURS.items():
-        if asked[key] != ours or (type(asked[key]) is bool) != (type(ours) is bool):
-            default = "" if key in config else " (UNet2DModel's default)"
-            raise InputError(
-                f"the network has {key} = {json.dumps(asked[key])}{default}; ancestral's U-Net, the DDPM paper's, has "
-                f"{json.dumps(ours)}, so this model cannot be imported"
-            )
-    widths = _integers(asked, "block_out_channels")
-    attends = _attention(asked, len(widths))
+    settings = DEFAULTS | config
+    settings["act_fn"] = "silu" if settings["act_fn"] == "swish" else settings["act_fn"]  # two names of one function
+    for key, (ours, _) in FIXED.items():
+        same = settings[key] == ours and (type(settings[key]) is bool) == (type(ours) is bool)
+        rest = f"ancestral's U-Net, the DDPM paper's, has {json.dumps(ours)}, so this model cannot be imported"
+        _require(same, f"{_setting(settings, config, key)}; {rest}")
+    widths = _integers(settings["block_out_channels"], "block_out_channels")
+    attends = _attention(settings, len(widths))
     blocks, channels, out_channels, groups = (
-        _integers({key: [asked[key]]}, key)[0]
+        _integers([settings[key]], key)[0]
         for key in ("layers_per_block", "in_channels", "out_channels", "norm_num_groups")
     )
-    if out_channels != channels:
-        raise InputError(
-            f"the network has {channels} channels in and {out_channels} out: a learned variance, or conditions on "
-            "another image; ancestral imports networks with as many out as in"
-        )
-    width, multiple = widths[0], 2 ** (len(widths) - 1)
-    if width % 2 or width < 4 or any(other % width for other in widths):
-        raise InputError(
-            f"the network has block_out_channels = {widths}; ancestral's levels are multiples of an even first one"
-        )
-    if any(other % groups for other in widths) or asked["attn_norm_num_groups"] not in (None, groups):
-        raise InputError(
-            f"the network has norm_num_groups = {groups} and attn_norm_num_groups = "
-            f"{json.dumps(asked['attn_norm_num_groups'])}; they should divide block_out_channels and be the same"
-        )
-    if asked["time_embedding_dim"] not in (None, 4 * width):
-        raise InputError(
-            f"the network has time_embedding_dim = {json.dumps(asked['time_embedding_dim'])}; ancestral's has 4 times "
-            f"the first of block_out_channels, {4 * width}"
-        )
+    _require(
+        out_channels == channels,
+        f"{channels} channels in and {out_channels} out: a learned variance, or conditions on another image; ancestral "
+        "imports networks with as many out as in",
+    )
+    width = widths[0]
+    _require(
+        width % 2 == 0 and width >= 4 and all(other % width == 0 for other in widths),
+        f"block_out_channels = {widths}; ancestral's levels are multiples of an even first one",
+    )
+    _require(
+        all(other % groups == 0 for other in widths) and settings["attn_norm_num_groups"] in (None, groups),
+        f"norm_num_groups = {groups} and {_setting(settings, settings, 'attn_norm_num_groups')}; they should divide "
+        "block_out_channels and be the same",
+    )
+    _require(
+        settings["time_embedding_dim"] in (None, 4 * width),
+        f"{_setting(settings, config, 'time_embedding_dim')}; ancestral's has 4 times the first of block_out_channels, "
+        f"{4 * width}",
+    )
     attending = {other for other, attend in zip([*widths, widths[-1]], [*attends, True], strict=True) if attend}
-    if asked["attention_head_dim"] is not None and [asked["attention_head_dim"]] != list(attending):
-        default = "" if "attention_head_dim" in config else " (UNet2DModel's default)"
-        raise InputError(
-            f"the network has attention_head_dim = {json.dumps(asked['attention_head_dim'])}{default}: several heads; "
-            "ancestral's U-Net has one head, attention_head_dim = null"
-        )
-    height, side = _sides(asked["sample_size"], multiple)
-    if type(asked["dropout"]) not in (int, float) or not 0 <= asked["dropout"] < 1:
-        raise InputError(f"the network has dropout = {json.dumps(asked['dropout'])}; it should be from 0 to below 1")
+    _require(
+        settings["attention_head_dim"] is None or [settings["attention_head_dim"]] == list(attending),
+        f"{_setting(settings, config, 'attention_head_dim')}: several heads; ancestral's U-Net has one head, "
+        "attention_head_dim = null",
+    )
+    _require(
+        type(settings["dropout"]) in (int, float) and 0 <= settings["dropout"] < 1,
+        f"{_setting(settings, config, 'dropout')}; it should be from 0 to below 1",
+    )
+    height, side = _sides(settings["sample_size"], 2 ** (len(widths) - 1))
     return UNetConfig(
         width=width,
         mults=tuple(other // width for other in widths),
         blocks=blocks,
         attention=tuple(max(height, side) >> level for level, attend in enumerate(attends) if attend),
-        dropout=float(asked["dropout"]),
+        dropout=float(settings["dropout"]),
         patch=1,
         groups=groups,
     ), (channels, height, side)
 
 
-def _integers(asked: dict[str, Any], key: str) -> list[int]:
-    """The value of `key` as positive integers. Raises InputError where it is not."""
-    values = asked[key]
-    if not isinstance(values, list) or not values or not all(type(n) is int and 0 < n <= LARGEST for n in values):
-        raise InputError(f"the network has {key} = {json.dumps(values)}, which should be whole numbers from 1 up")
-    return values
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise InputError(f"the network has {problem}")
 
 
-def _attention(asked: dict[str, Any], levels: int) -> list[bool]:
-    """Whether each level has attention, from the types of its blocks. Raises InputError where ours cannot be so."""
+def _setting(settings: dict[str, Any], config: dict[str, Any], key: str) -> str:
+    """A setting as an error names it."""
+    return f"{key} = {json.dumps(settings[key])}" + ("" if key in config else " (UNet2DModel's default)")
+
+
+def _integers(values: Any, key: str) -> list[int]:
+    """The value of `key`, which must be positive integers."""
+    positive = isinstance(values, list) and values and all(type(n) is int and 0 < n <= LARGEST for n in values)
+    _require(bool(positive), f"{key} = {json.dumps(values)}, which should be whole numbers from 1 up")
+    integers: list[int] = values
+    return integers
+
+
+def _attention(settings: dict[str, Any], levels: int) -> list[bool]:
+    """Whether each level has attention, from the types of its blocks."""
     attends: dict[str, list[bool]] = {}
     for way, kinds in BLOCKS.items():
-        types = asked[f"{way}_block_types"]
-        if not isinstance(types, list) or len(types) != levels:
-            raise InputError(f"the network has {way}_block_types = {json.dumps(types)} for {levels} block_out_channels")
+        types = settings[f"{way}_block_types"]
+        whole = isinstance(types, list) and len(types) == levels
+        _require(whole, f"{way}_block_types = {json.dumps(types)} for {levels} block_out_channels")
         for kind in types:
-            if kind not in kinds:
-                raise InputError(
-                    f"the network has a block of type {json.dumps(kind)}; ancestral has {' and '.join(kinds)}"
-                )
+            _require(kind in kinds, f"a block of type {json.dumps(kind)}; ancestral has {' and '.join(kinds)}")
         attends[way] = [kind == kinds[1] for kind in types]
-    if attends["down"] != attends["up"][::-1]:
-        raise InputError(
-            "the network has attention on other levels on the way up than on the way down, which ancestral's cannot"
-        )
+    _require(
+        attends["down"] == attends["up"][::-1],
+        "attention on other levels on the way up than on the way down, which ancestral's cannot",
+    )
     return attends["down"]
 
 
 def _sides(size: Any, multiple: int) -> tuple[int, int]:
-    """Height and width of the images. Raises InputError where they are unknown or would be padded inside."""
+    """Height and width of the images, which must be known and must not be padded inside the network."""
     sides = size if isinstance(size, list) else [size, size]
-    if len(sides) != 2 or not all(type(side) is int and 0 < side <= LARGEST for side in sides):
-        raise InputError(
-            f"the network has sample_size = {json.dumps(size)}; write the height and width of its images into the "
-            "network's config.json"
-        )
-    if sides[0] % multiple or sides[1] % multiple:
-        raise InputError(
-            f"the network has sample_size = {json.dumps(size)}; with {multiple.bit_length()} levels, it should be a "
-            f"multiple of {multiple}"
-        )
+    known = len(sides) == 2 and all(type(side) is int and 0 < side <= LARGEST for side in sides)
+    shown = f"sample_size = {json.dumps(size)}"
+    _require(known, f"{shown}; write the height and width of its images into the network's config.json")
+    _require(
+        not any(side % multiple for side in sides),
+        f"{shown}; with {multiple.bit_length()} levels, it should be a multiple of {multiple}",
+    )
     return sides[0], sides[1]
+
+
+def to_weights(net: UNet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state dict of a `UNet2DModel`.
+
+    Args:
+        net: The network.
+        state: Its state dict, without the label embedding.
+    """
+    names, weights = _layer_names(net), {}
+    for name, tensor in state.items():
+        layer, _, kind = name.rpartition(".")
+        if ".attention." in layer and tensor.ndim == 4:
+            tensor = tensor.flatten(1)  # a 1×1 convolution is a dense layer
+        for theirs, part in zip(names[layer], tensor.chunk(len(names[layer])), strict=True):
+            weights[f"{theirs}.{kind}"] = part
+    return weights
+
+
+def from_weights(net: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state dict of a network, in float32, from that of a `UNet2DModel` of any version.
+
+    Args:
+        net: The network, which may be on the meta device.
+        weights: The state dict of the `UNet2DModel`.
+
+    Raises:
+        InputError: If a tensor is missing, left over, of another shape, or does not hold floats.
+    """
+    ours = net.state_dict()
+    expected = to_weights(net, ours)
+    given = {_current_name(name): tensor for name, tensor in weights.items()}
+    missing, left_over = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
+    if missing or left_over:
+        differ = f"lack {missing[0]}" if missing else f"have {left_over[0]} too many"
+        raise InputError(f"the weights {differ}, so they are not of the network that its config.json describes")
+    for name, tensor in given.items():
+        shape = expected[name].shape
+        if not tensor.is_floating_point():
+            raise InputError(f"the weights {name} are {tensor.dtype}; give a model with floating-point weights")
+        if tensor.shape not in (shape, (*shape, 1, 1)):  # old attention may be a 1×1 convolution too
+            raise InputError(
+                f"the weights {name} have the shape {list(tensor.shape)} where its config.json asks for {list(shape)}"
+            )
+    names, state = _layer_names(net), {}
+    for name, tensor in ours.items():
+        layer, _, kind = name.rpartition(".")
+        parts = [given[f"{theirs}.{kind}"].float() for theirs in names[layer]]
+        state[name] = torch.cat(parts).reshape(tensor.shape)
+    return state
+
+
+def _layer_names(net: UNet) -> dict[str, tuple[str, ...]]:
+    """The names in diffusers of each layer: one, or the three that correspond to qkv."""
+    names: dict[str, tuple[str, ...]] = {
+        "time.0": ("time_embedding.linear_1",),
+        "time.2": ("time_embedding.linear_2",),
+        "stem": ("conv_in",),
+        "norm": ("conv_norm_out",),
+        "out": ("conv_out",),
+    }
+    for part, sampler in (("down", "downsamplers"), ("up", "upsamplers")):
+        level = block = 0
+        for number, module in enumerate(getattr(net, part)):
+            if isinstance(module, Stage):
+                names |= _stage_names(module, f"{part}.{number}", f"{part}_blocks.{level}", block, block)
+                block += 1
+            else:  # the resampling that ends a level
+                names[f"{part}.{number}.conv"] = (f"{part}_blocks.{level}.{sampler}.0.conv",)
+                level, block = level + 1, 0
+    for number, module in enumerate(net.middle):
+        assert isinstance(module, Stage)
+        names |= _stage_names(module, f"middle.{number}", "mid_block", number, 0)
+    return names
+
+
+def _stage_names(stage: Stage, ours: str, theirs: str, block: int, attention: int) -> dict[str, tuple[str, ...]]:
+    names: dict[str, tuple[str, ...]] = {
+        f"{ours}.block.{layer}": (f"{theirs}.resnets.{block}.{name}",) for layer, name in BLOCK_LAYERS.items()
+    }
+    if isinstance(stage.attention, SelfAttention):
+        for layer, parts in ATTENTION_LAYERS.items():
+            names[f"{ours}.attention.{layer}"] = tuple(f"{theirs}.attentions.{attention}.{part}" for part in parts)
+    return names
+
+
+def _current_name(name: str) -> str:
+    """The name of a tensor in current versions: attention's query is to_q."""
+    head, _, kind = name.rpartition(".")
+    layer, _, old = head.rpartition(".")
+    return f"{layer}.{OLD_NAMES[old]}.{kind}" if old in OLD_NAMES and ".attentions." in layer else name

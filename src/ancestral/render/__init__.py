@@ -7,7 +7,7 @@ from ancestral.render.history_figure import history_figure
 from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_report, write_report
 from ancestral.render.likelihood_plot import likelihood_plot
 from ancestral.render.managed_sections import README, merge_card, write_card
-from ancestral.render.model_card import FOLDER, TARGETS, CardFacts, model_card
+from ancestral.render.model_card import FOLDER, describe_model, model_card
 from ancestral.render.nearest_pairs import nearest_pairs
 from ancestral.render.pictures import picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
@@ -17,8 +17,6 @@ __all__ = [
     "FOLDER",
     "README",
     "REPORT",
-    "TARGETS",
-    "CardFacts",
     "DataFacts",
     "Grid",
     "RunFacts",
@@ -27,6 +25,7 @@ __all__ = [
     "check_png",
     "check_sheet",
     "contact_sheet",
+    "describe_model",
     "environment",
     "film",
     "history_figure",

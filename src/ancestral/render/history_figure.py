@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ancestral.config import PAPERS
 from ancestral.evaluation.step_sweep import MAX_PASSES, PATHS, StepSweep
+from ancestral.model import Model
 from ancestral.render.pictures import figure_to_image
 from ancestral.results.history_result import HistoryMethod, HistoryResult
 from ancestral.samplers import Step
@@ -81,8 +82,8 @@ def history_figure(result: HistoryResult, sweeps: Mapping[str, StepSweep], point
     for row, (name, method) in zip(grid[1:], result.methods.items(), strict=True):
         sweep = sweeps[name]
         row[0].plot([0, 5.442], [1.09, 1.09], transform=row[0].transAxes, color=GROUND, linewidth=0.8, clip_on=False)
-        _describe(row[0], name, method)
-        _curve(row[1], sweep.schedule, COLOURS[name])
+        _describe(row[0], name, method, sweep.model)
+        _curve(row[1], sweep.model.denoiser.schedule, COLOURS[name])
         _paths(row[2], sweep, points, COLOURS[name])
         _scatter(row[3], sweep.samples, COLOURS[name])
         _costs(row[4], result, name)
@@ -109,20 +110,21 @@ def _data_row(row: Sequence["Axes"], result: HistoryResult, points: Tensor) -> N
     _costs(row[4], result, None)
 
 
-def _describe(axes: "Axes", name: str, method: HistoryMethod) -> None:
+def _describe(axes: "Axes", name: str, method: HistoryMethod, model: Model) -> None:
     """What the method is."""
     axes.set_axis_off()
     title, paper = PAPERS[name]
     _text(axes, 0, 0, title, size=16, weight="bold", color=COLOURS[name])
     _text(axes, 0, 20, paper, size=10.5, color=GREY)
-    sigmas = f", σ {method.sigma_min:g} to {method.sigma_max:g}" if method.sigma_max else ""
-    sampler, _, options = method.sampler.partition(":")
+    config, spec = model.config, model.denoiser.schedule.spec
+    sigmas = ", σ {sigma_min:g} to {sigma_max:g}".format_map(spec) if "sigma_max" in spec else ""
+    sampler, _, options = config.sample.sampler.partition(":")
     per_level = options.partition("steps_per_level=")[2].partition(",")[0]
     steps = f"{method.own.steps} × {per_level}" if per_level else method.own.steps
-    learned = ", learned variance" if method.learned_variance else ""
+    learned = ", learned variance" if config.process.learned_variance else ""
     rows = {
-        "predicts": PREDICTIONS[method.target],
-        "schedule": f"{method.schedule}{sigmas}",
+        "predicts": PREDICTIONS[config.process.target],
+        "schedule": f"{spec['name']}{sigmas}",
         "sampler": f"{SAMPLERS.get(sampler, sampler.upper())}, {steps} steps{learned}",
     }
     for number, (key, value) in enumerate(rows.items()):
@@ -155,7 +157,7 @@ def _paths(axes: "Axes", sweep: StepSweep, points: Tensor, colour: str) -> None:
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
 
-    paths = one_scale(sweep.schedule, sweep.states).double()
+    paths = one_scale(sweep.model.denoiser.schedule, sweep.states).double()
     _dots(axes, points[:CLOUD], s=6, color=PALE, linewidths=0, alpha=0.6, zorder=1)
     count = len(paths) - 1
     faint = min(0.6, 2 / float(paths.diff(dim=0).norm(dim=2).sum(0).mean()))  # long random walks would fill the plot

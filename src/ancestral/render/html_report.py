@@ -8,9 +8,8 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -21,6 +20,7 @@ from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.render.evaluation_section import evaluation_section
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
+from ancestral.render.templates import fill_template
 
 REPORT = "report.html"
 EVALUATION_START, EVALUATION_END = "<!-- evaluation -->", "<!-- end of evaluation -->"
@@ -39,14 +39,8 @@ LOSSLESS_BYTES = 400_000
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the report says of the data.
-
-    Args:
-        name: The name of the data set.
-        rows: Properties by name.
-        classes: The number of items of each class; empty without classes.
-        findings: The doctor's findings, as (level, text, advice).
-        picture: Some of the items.
+    """What the report says of the data: properties by name (`rows`), the number of items of each class, the doctor's
+    findings as (level, text, advice), and a picture of some of the items.
     """
 
     name: str
@@ -58,16 +52,8 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the report says of a run that the run folder does not hold.
-
-    Args:
-        step: The number of steps trained.
-        steps: The number of steps of the whole run.
-        sentence: What the model is, in one sentence.
-        seconds: The time trained, over all sessions.
-        parameters: The number of parameters.
-        data: What is trained on.
-        environment: Versions and hardware by name.
+    """What the report says of a run that the run folder does not hold: how far it is, the model in one `sentence`, the
+    time trained, the number of parameters, the data, and versions and hardware by name.
     """
 
     step: int
@@ -90,18 +76,7 @@ class _Setting(NamedTuple):
 def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -> Path:
     """Write report.html atomically from the log, config, notes, sample grids and evaluations in a run folder.
 
-    Missing and damaged files are left out.
-
-    Args:
-        folder: The run folder.
-        run: What the folder does not hold.
-        film: A film strip of the reverse process.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        OSError: If the report cannot be written.
+    Missing and damaged files are left out. `film` is a film strip of the reverse process. Returns the path.
     """
     from markupsafe import Markup
 
@@ -109,7 +84,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
     rows = read_log(folder / "log.csv")
     grids = _grids(folder / "samples")
     data = run.data
-    text = _fill(
+    text = fill_template(
         "report.html",
         preset=config.preset if config else folder.absolute().name,
         run=run,
@@ -135,17 +110,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
 
 
 def update_report(folder: Path) -> bool:
-    """Replace the section on evaluations in the report of a run folder, and nothing else.
-
-    Args:
-        folder: The run folder.
-
-    Returns:
-        Whether there is a report with such a section.
-
-    Raises:
-        OSError: If the report cannot be written.
-    """
+    """Replace the section on evaluations in the report of a run folder; return False if there is no such section."""
     path = folder / REPORT
     try:
         before, start, rest = path.read_text(encoding="utf-8").partition(EVALUATION_START)
@@ -162,14 +127,7 @@ def _evaluation(folder: Path) -> str:
     """The section on evaluations in HTML; empty without an evaluation."""
     found = evaluation_section(folder / "evaluation")
     pictures = [(_data_uri(image, LARGE), text) for image, text in found.pictures] if found else []
-    return _fill("evaluation.html", measured=found, pictures=pictures)
-
-
-def _fill(template: str, **values: Any) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(files("ancestral.render").joinpath(template).read_text("utf-8")).render(values)
+    return fill_template("evaluation.html", measured=found, pictures=pictures)
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

@@ -1,18 +1,13 @@
 """The model card: README.md with the metadata by which the Hugging Face Hub lists and compares models."""
 
-import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from ancestral.config import Config, UNetConfig
 from ancestral.data.sources.arrays import NAMES
-from ancestral.errors import one_line
+from ancestral.data.spec import DataSpec
+from ancestral.model import Model
 from ancestral.render.managed_sections import mark_sections
-from ancestral.results import EvaluationResult
+from ancestral.render.templates import fill_template
 from ancestral.results.estimate import short_source
-from ancestral.results.evaluation_result import SHARES
+from ancestral.results.evaluation_result import SHARES, EvaluationResult
 
 FOLDER = "FOLDER"
 """Placeholder for the address of a model that is not on the Hub."""
@@ -25,140 +20,88 @@ TARGETS = {
     "edm": "EDM's F",
 }
 """The names of the targets."""
+NETWORKS = {"unet": "A U-Net", "mlp": "An MLP"}
 
 
-@dataclass(frozen=True)
-class CardFacts:
-    """What a card says of a model. `address` is hf://user/repo or FOLDER."""
+def describe_model(config: Config, spec: DataSpec, data: str) -> str:
+    """Describe in a sentence, without its full stop, a model that is trained on data of that name."""
+    kind = NAMES.get(len(spec.shape) - 1, "points")
+    items = (
+        f"{kind} of {'×'.join(map(str, spec.shape))}" if kind != "points" else f"points in {spec.shape[0]} dimensions"
+    )
+    net = NETWORKS.get("mlp" if kind == "points" and config.net.kind == "unet" else config.net.kind, "A network")
+    classes = f", in {len(spec.classes)} classes" if spec.classes else ""
+    process, target = config.process, TARGETS.get(config.process.target, "a target of its own")
+    return (
+        f"{net} that turns noise into {items} like those of {data}{classes}: it predicts {target} at "
+        f"{process.timesteps:,} noise levels of the {process.schedule} schedule"
+    )
 
-    name: str
-    address: str
-    config: Config
-    shape: tuple[int, ...]
-    classes: tuple[str, ...]
-    step: int
-    version: str
-    parameters: int
 
-
-def model_card(facts: CardFacts, found: EvaluationResult) -> str:
+def model_card(model: Model, name: str, address: str, evaluation: EvaluationResult) -> str:
     """Write the text of a card, with its generated sections between marks.
 
     Args:
-        facts: The model.
-        found: Its evaluations, which may be empty.
+        model: The model.
+        name: The title of the card.
+        address: Where the model can be loaded from: hf://user/repo, or FOLDER.
+        evaluation: What was measured of the model; the rest is left out.
     """
-    return mark_sections("".join(_front(facts, found)), "".join(_body(facts, found)))
+    config, process, spec = model.config, model.config.process, model.spec
+    net, kind = config.net, NAMES.get(len(spec.shape) - 1, "points")
+    unet = isinstance(net, UNetConfig) and kind == "images" and net.patch == 1 and net.groups
+    known = process.target in ("eps", "x0", "v") and process.schedule in ("linear", "cosine", "sigmoid")
+    samples = evaluation.samples
+    others = {} if samples is None else samples.other_metrics()
+    values = {
+        "name": name,
+        "address": address,
+        "model": model,
+        "kind": kind,
+        "description": describe_model(config, spec, short_source(config.data.source)),
+        "classes": spec.classes,
+        "data": short_source(config.data.source),
+        "flip": config.data.flip,
+        "training": _training(model),
+        "for_diffusers": unet and known and not process.learned_variance,
+        "results": _results(evaluation),
+        "samples": samples,
+        "distances": None if samples is None else samples.distance_table(),
+        "others": {title: text for title, text in others.items() if not title.startswith("memorisation")},
+        "memorised": {title: text for title, text in others.items() if title.startswith("memorisation")},
+        "likelihood": evaluation.likelihood,
+        "notes": [note for part in evaluation.measured for note in part.all_notes],
+    }
+    return mark_sections(fill_template("model_card.yaml", **values), fill_template("model_card.md", **values))
 
 
-def _front(facts: CardFacts, found: EvaluationResult) -> Iterator[str]:
-    """The metadata. Texts are JSON, which is valid YAML, so that no name can change the structure."""
-    yield "library_name: ancestral\ntags:\n- ddpm\n- diffusion\n"
-    if len(facts.shape) == 3:
-        task = "class-conditional" if facts.classes else "unconditional"
-        yield f"- {task}-image-generation\n" if facts.classes else ""
-        yield "- unconditional-image-generation\npipeline_tag: unconditional-image-generation\n"
-    results = [*_results(found)]
-    if not results:
-        return
-    yield f"model-index:\n- name: {_yaml(facts.name)}\n  results:\n"
-    task = f"unconditional-{_kind(facts)[:-1]}-generation"
-    for dataset, metrics in results:
-        yield f"  - task:\n      type: {task}\n    dataset:\n      name: {_yaml(dataset)}\n"
-        yield f"      type: {_yaml(_data(facts.config))}\n    metrics:\n"
-        for kind, name, value in metrics:
-            yield f"    - type: {_yaml(kind)}\n      name: {_yaml(name)}\n      value: {value:.6g}\n"
-
-
-def _results(found: EvaluationResult) -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
-    """For each reference set: its name, and each metric's identifier on the Hub, title and value."""
-    if found.samples is not None:
-        samples, how = found.samples, f"{found.samples.samples.count:,} samples"
+def _results(evaluation: EvaluationResult) -> list[tuple[str, list[tuple[str, str, float]]]]:
+    """Each reference set with each metric's identifier on the Hub, title and value."""
+    results = []
+    if (samples := evaluation.samples) is not None:
         titles = {"frechet": samples.titles.frechet, "kernel": samples.titles.kernel, **{name: name for name in SHARES}}
+        how = f"{samples.samples.count:,} samples"
         sets = ((samples.data.train, samples.distances.train), (samples.data.held_out, samples.distances.held_out))
         for dataset, distances in sets:
             if dataset is not None and distances is not None:
                 numbers = [(title, getattr(distances, name).value) for name, title in titles.items()]
-                yield dataset, [(title.lower(), f"{title}, {how}", value) for title, value in numbers]
-    if found.likelihood is not None:
-        bits = found.likelihood.bits_per_dim.total.value
-        yield str(found.likelihood.data), [("bits_per_dim", "bits/dim, variational bound", bits)]
+                results.append((dataset, [(title.lower(), f"{title}, {how}", value) for title, value in numbers]))
+    if (likelihood := evaluation.likelihood) is not None:
+        bits = likelihood.bits_per_dim.total.value
+        results.append((str(likelihood.data), [("bits_per_dim", "bits/dim, variational bound", bits)]))
+    return results
 
 
-def _body(facts: CardFacts, found: EvaluationResult) -> Iterator[str]:
-    config, process = facts.config, facts.config.process
-    sides, kind = "×".join(str(side) for side in facts.shape), _kind(facts)
-    items = f"{kind} of {sides}" if len(facts.shape) > 1 else f"{kind} in {sides} dimensions"
-    net = "An MLP" if len(facts.shape) == 1 else "A U-Net"
-    yield f"# {_plain(facts.name)}\n\n"
-    yield (
-        f"{net} of {facts.parameters:,} parameters that turns noise into {items} like those of "
-        f"{_plain(_data(config))}. It predicts {TARGETS[process.target]} at {process.timesteps:,} noise levels of the "
-        f"{process.schedule} schedule, and was trained for {facts.step:,} steps with ancestral {facts.version}.\n"
-    )
-    if facts.classes:
-        names = ", ".join(map(_plain, facts.classes[:20])) + (", …" if len(facts.classes) > 20 else "")
-        yield f"\nClasses: {names}.\n"
-    yield "\n## Use\n\n"
-    package = "'ancestral[hub]'" if facts.address.startswith("hf://") else "ancestral"
-    yield f"    pip install {package}\n"
-    yield f"    ancestral sample {facts.address}\n\nor in Python:\n\n"
-    yield f'    import ancestral\n\n    images = ancestral.load("{facts.address}").sample(16)\n'
-    yield "\n" + _export(facts)
-    if facts.address == FOLDER:
-        yield f"\n`{FOLDER}` is the folder of this file.\n"
-    yield "\n## Data\n\n" + _data_sentence(facts, found) + "\n"
-    yield "\n## Training\n\n" + _rows(_training(facts))
-    yield from _evaluation(found)
-    yield "\n## Limits\n\n"
-    yield from (f"- {limit}\n" for limit in _limits(found))
-
-
-def _evaluation(found: EvaluationResult) -> Iterator[str]:
-    """Numbers and their uncertainties."""
-    if found.samples is not None:
-        table, rest = found.samples.distance_table(), found.samples.other_metrics()
-        step = found.samples.model.step if found.samples.model is not None else 0
-        yield f"\n## Evaluation\n\nMeasured at step {step:,}; ± is the standard error.\n\n"
-        yield _rows(found.samples.settings()) + "\n"
-        yield "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns) + "\n"
-        yield from ("| " + " | ".join(map(_plain, row)) + " |\n" for row in table.rows)
-        memorised = {name: text for name, text in rest.items() if name.startswith("memorisation")}
-        yield "\n" + _rows({name: text for name, text in rest.items() if name not in memorised})
-        yield "\n## Memorisation\n\n" + _rows(memorised)
-        if found.samples.data.held_out is None:
-            yield (
-                "\nNo data were held out, so half of the training data stands in for unseen items, and only copies of "
-                "the other half can be found: a model that copies everything has a share of about a half.\n"
-            )
-    if found.likelihood is not None:
-        yield "\n## Likelihood\n\n" + _rows(found.likelihood.summary())
-
-
-def _limits(found: EvaluationResult) -> Iterator[str]:
-    yield "It models its training data and nothing else: what is rare or missing there is so in its samples."
-    if found.samples is None:
-        yield "The quality of its samples was not measured; `ancestral evaluate` measures it."
-    else:
-        yield (
-            "These numbers are comparable only with numbers for the same features, reference data, number of samples "
-            "and sampler."
-        )
-    for part in found.measured:
-        yield from map(_plain, part.all_notes)
-
-
-def _training(facts: CardFacts) -> dict[str, str]:
-    config = facts.config
-    net, process, train = config.net, config.process, config.train
+def _training(model: Model) -> dict[str, str]:
+    config, process, train = model.config, model.config.process, model.config.train
     if config.preset == "imported":
         return {"trained": "elsewhere, and imported"}
     return {
         "preset": config.preset,
-        "steps": f"{facts.step:,} of {train.steps:,}, {train.batch_size:,} items each",
+        "steps": f"{model.step:,} of {train.steps:,}, {train.batch_size:,} items each",
         "learning rate": f"{train.lr:g}, warm-up {train.warmup:,} steps, decay {train.decay}",
         "average of the weights": f"{train.ema:g}",
-        "network": str(net),
+        "network": str(config.net),
         "process": f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}"
         + (", x_0 clipped in the loss" if process.clip else "")
         + (", learned variance" if process.learned_variance else ""),
@@ -166,50 +109,3 @@ def _training(facts: CardFacts) -> dict[str, str]:
         "precision": train.precision,
         "seed": str(train.seed),
     }
-
-
-def _data_sentence(facts: CardFacts, found: EvaluationResult) -> str:
-    config = facts.config.data
-    text = f"Trained on {_plain(_data(facts.config))}"
-    if found.samples is not None:
-        text += f" (measured against {_plain(found.samples.data.train)})"
-    text += ", mirrored at random" if config.flip else ""
-    return text + (f", with labels of {len(facts.classes)} classes." if facts.classes else ", without labels.")
-
-
-def _export(facts: CardFacts) -> str:
-    """How to use the model in other programs."""
-    net, process = facts.config.net, facts.config.process
-    unet = isinstance(net, UNetConfig) and len(facts.shape) == 3 and net.patch == 1 and net.groups
-    target = process.target in ("eps", "x0", "v") and not process.learned_variance
-    if unet and target and process.schedule in ("linear", "cosine", "sigmoid"):
-        label = f" --label {json.dumps(facts.classes[0])}" if facts.classes else ""
-        return (
-            f"For diffusers: `ancestral export {facts.address}{label} --out diffusers`, then\n\n"
-            '    from diffusers import DDPMPipeline\n\n    DDPMPipeline.from_pretrained("diffusers")().images[0]\n'
-        )
-    return f"For other programs: `ancestral export {facts.address} --to onnx`.\n"
-
-
-def _kind(facts: CardFacts) -> str:
-    return NAMES.get(len(facts.shape) - 1, "points")
-
-
-def _data(config: Config) -> str:
-    """The name of the data without its path."""
-    return short_source(config.data.source)
-
-
-def _rows(rows: Mapping[str, str]) -> str:
-    """A Markdown table of two columns."""
-    lines = [f"| {_plain(name)} | {_plain(text)} |\n" for name, text in rows.items()]
-    return "| | |\n|---|---|\n" + "".join(lines) if lines else ""
-
-
-def _plain(text: Any) -> str:
-    """A text on one line with its markup escaped."""
-    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", one_line(text))
-
-
-def _yaml(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

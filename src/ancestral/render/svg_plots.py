@@ -36,16 +36,9 @@ class SvgPlot:
 def svg_plot(
     title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], logarithmic: bool = False
 ) -> SvgPlot | None:
-    """Plot lines over the same x.
+    """Plot lines by name over the same x from 0 up, with gaps where values are not finite; None if no value is finite.
 
-    Args:
-        title: The title.
-        x: The horizontal positions, from 0 up.
-        lines: Values by the name of the line; a value that is not finite is a gap.
-        logarithmic: Whether the vertical axis is logarithmic where values differ by more than `LOG_RATIO`.
-
-    Returns:
-        The plot, or None if no value is finite.
+    With `logarithmic`, the vertical axis is logarithmic where values differ by more than `LOG_RATIO`.
     """
     known = [value for values in lines.values() for value in values if math.isfinite(value)]
     if not known:
@@ -71,12 +64,11 @@ def svg_plot(
         if ends:
             curves.append(SvgLine(label, _path(points), ends[-1]))
     last = [value for value in next(iter(lines.values())) if math.isfinite(value)][-1:] if len(lines) == 1 else []
-    y_ticks = _log_ticks(low, high) if logarithmic else _linear_ticks(low, high)
     return SvgPlot(
         title,
         tuple(curves),
         tuple((x_position(value), _text(value)) for value in _linear_ticks(0, x_high)),
-        tuple((y_position(value), _text(value)) for value in y_ticks),
+        tuple((y_position(value), _text(value)) for value in (_log_ticks if logarithmic else _linear_ticks)(low, high)),
         f"{last[0]:.4g}" if last else "",
     )
 
@@ -112,11 +104,10 @@ def _linear_ticks(low: float, high: float) -> list[float]:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, fewer where there are many; between them 2 and 5 where there are few."""
+    """Powers of ten, some of them where there are many; also 2 and 5 times them where there are few."""
     first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
-    factors = (1, 2, 5) if last - first <= 2 else (1,)
-    apart = max(1, (last - first) // 5)
-    ticks = [factor * 10.0**power for power in range(first, last + 1, apart) for factor in factors]
+    powers = range(first, last + 1, max(1, (last - first) // 5))
+    ticks = [factor * 10.0**power for power in powers for factor in ((1, 2, 5) if last - first <= 2 else (1,))]
     return [tick for tick in ticks if low <= tick <= high]
 
 

@@ -19,23 +19,15 @@ class HistoryPoint:
 
 @dataclass(frozen=True)
 class HistoryMethod:
-    """The settings of a method, and its distances by rising numbers of steps (`measures`).
+    """A trained method, and its distances by rising numbers of steps (`measures`).
 
     `own` is by the number of steps of its own sampler, `best` the smallest distance, and `needed` has the fewest passes
     that are enough, as `StepSweep.needed` defines it.
     """
 
     paper: str
-    training_seconds: float
     training_steps: int
-    schedule: str
-    sigma_min: float | None
-    sigma_max: float | None
-    target: str
-    weighting: str
-    times: str
-    learned_variance: bool
-    sampler: str
+    training_seconds: float
     own: HistoryPoint
     best: HistoryPoint
     needed: HistoryPoint

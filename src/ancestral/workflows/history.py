@@ -12,7 +12,7 @@ from ancestral.config import Config, SampleConfig
 from ancestral.data import Dataset
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError
-from ancestral.evaluation.step_sweep import TOLERANCE, StepSweep, data_floor, step_samplers, sweep
+from ancestral.evaluation.step_sweep import TOLERANCE, StepSweep, data_floor, step_samplers, sweep_steps
 from ancestral.events import Message, Wrote, track
 from ancestral.model import Model
 from ancestral.results.history_result import HistoryMethod, HistoryResult
@@ -73,7 +73,7 @@ def history(
     def sweeps() -> Generator[tuple[Sequence[int], Step], None, dict[str, StepSweep]]:
         results = {}
         for name, model in models.items():
-            results[name] = yield from sweep(model, held_out, seed)
+            results[name] = yield from sweep_steps(model, held_out, seed)
         return results
 
     total = sum(steps + 1 for model in models.values() for steps in step_samplers(model))
@@ -90,7 +90,18 @@ def history(
         distance="sliced Wasserstein-2, to held-out points",
         floor=floor,
         tolerance=TOLERANCE,
-        methods={name: _method(name, models[name], folders[name].seconds(), measured[name], floor) for name in models},
+        methods={
+            name: HistoryMethod(
+                ", ".join(configs.PAPERS[name]),
+                models[name].step,
+                folders[name].seconds(),
+                sweep.own(),
+                sweep.best(),
+                sweep.needed(floor),
+                tuple(sweep.points),
+            )
+            for name, sweep in measured.items()
+        },
     )
     storage.write_text(out / "history.json", result.to_json())
     yield Wrote(out / "history.json")
@@ -166,24 +177,3 @@ def _train(
     elif not folder.model.exists():  # killed between the two files of its last save
         trainer.save(folder)
     return trainer.model()
-
-
-def _method(name: str, model: Model, seconds: float, sweep: StepSweep, floor: float) -> HistoryMethod:
-    config, spec = model.config, model.denoiser.schedule.spec
-    return HistoryMethod(
-        paper=", ".join(configs.PAPERS[name]),
-        training_seconds=seconds,
-        training_steps=model.step,
-        schedule=spec["name"],
-        sigma_min=spec.get("sigma_min"),
-        sigma_max=spec.get("sigma_max"),
-        target=config.process.target,
-        weighting=config.train.weighting,
-        times=config.train.times,
-        learned_variance=config.process.learned_variance,
-        sampler=config.sample.sampler,
-        own=sweep.own(),
-        best=sweep.best(),
-        needed=sweep.needed(floor),
-        measures=tuple(sweep.points),
-    )

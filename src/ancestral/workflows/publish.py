@@ -10,8 +10,8 @@ from ancestral import hub, interop, storage
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import FILE_NAME, Model, find, load
-from ancestral.render import FOLDER, README, CardFacts, merge_card, model_card, write_card
-from ancestral.results import EvaluationResult
+from ancestral.render import FOLDER, README, merge_card, model_card, write_card
+from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.results.model_info import ModelInfo
 
 
@@ -150,39 +150,34 @@ def push(model: Model, address: str, private: bool = False) -> str:
     Raises:
         InputError: If the address is not valid, or the Hub refuses or cannot be reached.
     """
-    facts = card_facts(model, hub.parse(address).repo, address)
-    if model.file is None:
-        card = model_card(facts, EvaluationResult())
-    else:
-        found = EvaluationResult.load(model.file.parent / "evaluation", storage.sha256(model.file))
-        card = merge_card(model.file.parent, model_card(facts, found))
+    name, run = hub.parse(address).repo, model.file.parent if model.file else None
+    evaluation = EvaluationResult() if run is None else _evaluation(model, run / "evaluation")
+    card = model_card(model, name, address, evaluation)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
         model.save(path)
-        return hub.push(address, path, card, private)
+        return hub.push(address, path, card if run is None else merge_card(run, card), private)
 
 
 def update_card(model: Model, folder: Path, address: str = FOLDER, evaluation: Path | None = None) -> Event:
-    """Write or update the model card of a folder.
+    """Write or update the model card of a folder, unless it is the user's own.
 
     Args:
         model: A model that was loaded from a file.
         folder: The folder of the card.
         address: Where the model can be loaded from.
-        evaluation: The folder with the evaluations of the model, of which those of other files are left out; None is
-            the folder `evaluation` beside the card.
+        evaluation: The folder with its evaluations; None is the folder `evaluation` beside the card.
 
     Returns:
-        The path written, or a message if the card is the user's own.
+        The path written, or a message that the card was left as it is.
     """
-    assert model.file is not None
-    found = EvaluationResult.load(evaluation or folder / "evaluation", storage.sha256(model.file))
-    if write_card(folder, model_card(card_facts(model, folder.absolute().name, address), found)):
+    found = _evaluation(model, evaluation or folder / "evaluation")
+    if write_card(folder, model_card(model, folder.absolute().name, address, found)):
         return Wrote(folder / README)
     return Message(f"{folder / README} is left as it is, since it is your own; move it away for a new one")
 
 
-def card_facts(model: Model, name: str, address: str = FOLDER) -> CardFacts:
-    """Collect what a card says of a model called `name` that can be loaded from `address`."""
-    spec, parameters = model.spec, model.parameters
-    return CardFacts(name, address, model.config, spec.shape, spec.classes, model.step, model.version, parameters)
+def _evaluation(model: Model, folder: Path) -> EvaluationResult:
+    """The evaluations of this model, not of another state of its run."""
+    assert model.file is not None
+    return EvaluationResult.load(folder, storage.sha256(model.file))

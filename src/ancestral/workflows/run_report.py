@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ancestral import doctor, render
-from ancestral.data.sources.arrays import NAMES
 from ancestral.doctor.findings import of_classes, of_training, of_values
 from ancestral.doctor.page import value_rows
 from ancestral.doctor.values import balance
-from ancestral.render import TARGETS, DataFacts, RunFacts
+from ancestral.render import DataFacts, RunFacts
 from ancestral.training import RunFolder, Trainer
 
 if TYPE_CHECKING:
@@ -59,11 +58,12 @@ class RunReport:
         trainer, distributed = self.trainer, self.trainer.distributed
         started = Path(sys.argv[0]).stem
         command = shlex.join(["ancestral", *sys.argv[1:]]) if started in ("ancestral", "__main__") else "from Python"
+        sentence = render.describe_model(trainer.config, trainer.spec, trainer.dataset.name)
         environment = render.environment(distributed.device, distributed.dtype, distributed.world)
         return RunFacts(
             step=trainer.step,
             steps=trainer.config.train.steps,
-            sentence=sentence(trainer),
+            sentence=f"{sentence}, and learns from {trainer.config.train.batch_size:,} items a step.",
             seconds=self.folder.seconds(),
             parameters=sum(parameter.numel() for parameter in trainer.parameters),
             data=self._data,
@@ -87,19 +87,3 @@ class RunReport:
             [(finding.level, finding.text, finding.advice) for finding in found],
             render.picture(shown, columns=16, height=HEIGHT, limits=self.trainer.spec.codec.limits),
         )
-
-
-def sentence(trainer: Trainer) -> str:
-    """Describe the run in a sentence, to a reader who has not seen the command."""
-    config, spec = trainer.config, trainer.spec
-    process, train = config.process, config.train
-    kind = NAMES.get(len(spec.shape) - 1, "points")
-    net = {"unet": "A U-Net", "mlp": "An MLP"}.get(config.net.kind, "A network of its own")
-    net = "An MLP" if len(spec.shape) == 1 and config.net.kind == "unet" else net
-    target = TARGETS.get(process.target, "a target of its own")
-    by_class = f", in {len(spec.classes)} classes" if spec.classes else ""
-    return (
-        f"{net} that turns noise into {kind} like those of {trainer.dataset.name}{by_class}: it predicts {target} at "
-        f"{process.timesteps:,} noise levels of the {process.schedule} schedule, and learns from {train.batch_size:,} "
-        "items a step."
-    )
