@@ -352,7 +352,7 @@ def test_data_that_moved_and_models_from_elsewhere(refused, tiny_run, tmp_path):
     model = untrained((1, 8, 8), process=PROCESS)
     object.__setattr__(model.config, "preset", "imported")
     model.save(tmp_path / "model.safetensors")
-    assert "was imported or made in memory, so say which data" in refused("evaluate", tmp_path, "--likelihood")
+    assert "was imported or made from Python, so say which data" in refused("evaluate", tmp_path, "--likelihood")
 
 
 def test_points_have_no_grey_levels(refused, points_run):

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -18,7 +18,8 @@ from ancestral import data as datasets
 from ancestral import hub, render, storage
 from ancestral import model as models
 from ancestral.bound import ELBO
-from ancestral.config import Config, CustomNetConfig, DataConfig
+from ancestral.config import FROM_PYTHON, Config, CustomNetConfig, DataConfig
+from ancestral.config.evaluation_options import EvaluationOptions, SampleOptions
 from ancestral.data import TESTED, Dataset, DataSpec
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, whole
@@ -46,8 +47,6 @@ from ancestral.results.evaluation_result import (
     SampleMetrics,
     SampleSettings,
 )
-from ancestral.reverse import Decoder, Variance
-from ancestral.samplers import Sampler
 from ancestral.samplers.loop import spaced_times
 from ancestral.targets import Denoiser
 from ancestral.training.distributed import Distributed
@@ -66,25 +65,7 @@ def evaluate(
     *,
     samples: int | bool = DEFAULT_COUNT,
     likelihood: bool = False,
-    held_out: Any = None,
-    sampler: str | Sampler | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    extractor: str | None = None,
-    n: int | None = None,
-    split: Literal["train", "test", "held-out"] | None = None,
-    passes: int | None = None,
-    variance: Variance | None = None,
-    clip: bool | None = None,
-    decoder: Decoder | None = None,
-    ode: bool = False,
-    ode_steps: int | None = None,
-    probes: int | None = None,
-    seed: int = 0,
-    batch_size: int = 64,
-    device: str = "auto",
-    net: NetSource | None = None,
-    out: str | Path | None = None,
+    **options: Any,
 ) -> Generator[Event, None, EvaluationResult]:
     """Measure how good a model's samples are, its likelihood, or both.
 
@@ -99,27 +80,8 @@ def evaluate(
         samples: The number of samples; False measures none. The default of 2500 is more than the features of each
             built-in extractor.
         likelihood: Whether to measure the variational bound in bits/dim.
-        held_out: Data of the same kind that the model was not trained on. The default is the test split, if any.
-        sampler: A sampler or its name, with options if need be. The default is the one of the run.
-        steps: Sampling steps. The default is the sampler's.
-        guidance: Classifier-free guidance; above 1 strengthens the label. The default is 1.
-        extractor: lite0, inception, dinov2, pixels or package.module:function. The default is lite0 for images of 1 or
-            3 channels, else pixels.
-        n: Likelihood: the number of items, spread evenly over the data. The default is 64, or all if there are fewer.
-        split: Likelihood: the part of the data. The default is held-out if that was given, else test if there is one.
-        passes: Likelihood: network evaluations of each item, at random times. The default is all T times: exact.
-        variance: Likelihood: the variance of the reverse steps. The default is learned if the model has it, else large.
-        clip: Likelihood: whether x̂_0 is kept in [−1, 1]. The default is True.
-        decoder: Likelihood: the last step. The default is exact for data of 8 or 16 bits, density for floats.
-        ode: Whether to measure the likelihood of the probability-flow ODE, too.
-        ode_steps: Steps of the ODE. The default is 100, or T if that is less.
-        probes: Random directions that estimate the ODE's divergence; 0 is exact. The default is exact up to 16
-            dimensions, else 1.
-        seed: Of the samples, and of the noise of the likelihood.
-        batch_size: Items at a time. It changes memory and time, not the numbers.
-        device: auto, cpu, cuda, cuda:N or mps. A model in memory stays where it is.
-        net: The network of a run that was trained with one of your own.
-        out: The folder for the files. The default is `evaluation` in the run folder, or none for a model in memory.
+        options: The other options of the command, such as held_out, sampler, steps, extractor or out: the fields of
+            `config.evaluation_options.EvaluationOptions`, which says what they are.
 
     Returns:
         What was measured.
@@ -127,50 +89,35 @@ def evaluate(
     Raises:
         InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
     """
-    plan = SamplePlan(
-        DEFAULT_COUNT if samples is True else samples, held_out, sampler, steps, guidance, extractor, seed
-    )
-    check_numbers(plan, batch_size)
-    if samples is False:
-        _refuse("samples", sampler=sampler, steps=steps, guidance=guidance, extractor=extractor)
-    if not likelihood:
-        _refuse("likelihood", n=n, split=split, passes=passes, variance=variance, clip=clip, decoder=decoder,
-                ode=ode or None, ode_steps=ode_steps, probes=probes)  # fmt: skip
-    if not ode:
-        _refuse("ode", ode_steps=ode_steps, probes=probes)
-    for name, number, least in (("n", n, 1), ("passes", passes, 2), ("probes", probes, 0)):
-        if number is not None:
-            whole(number, least, math.inf, f"{name} must be a whole number of at least {least}, not {number}")
+    given, count = EvaluationOptions(data=data, **options), DEFAULT_COUNT if samples is True else samples
+    given.check_parts(samples, likelihood)
     metrics = bound = None
     with contextlib.ExitStack() as stack:
-        processes = stack.enter_context(contextlib.closing(Distributed(device)))
-        subject = open_subject(model, str(processes.device), data, stack, net=net)
-        folder = check_folder(subject.folder if out is None else Path(out))
+        processes = stack.enter_context(contextlib.closing(Distributed(given.device)))
+        subject = open_subject(model, str(processes.device), data, stack, net=given.net)
+        folder = check_folder(subject.folder if given.out is None else given.out)
         load, source = loader(subject.model.spec, subject.data_config), subject.source(data)
-        study = None if samples is False else plan.study(subject, source, load, folder)
-        settings = chosen = None
-        if likelihood:
-            settings = _settings(subject.model, passes, variance, clip, decoder, (ode, ode_steps, probes), seed)
-            chosen = _choose_items(subject, source, load, held_out, split, n)
+        study = None if samples is False else plan_study(subject, given, count, source, load, folder)
+        likelihood_of = _choose_items(subject, given, source, load) if likelihood else None
+        settings = _settings(subject.model, given) if likelihood else None
         keep_freed_memory()
         try:
             if study is not None:
-                yield from share_sampling(study, processes, batch_size)
+                yield from share_sampling(study, processes, given.batch_size)
             processes.close()  # the rest is the work of one process
             if not processes.main:
                 return EvaluationResult()
             if study is not None:
-                items = yield from study.samples(batch_size)
-                metrics = yield from _write_samples(
-                    study.metrics(items, batch_size), folder, study.references.codec.limits
-                )
+                items = yield from study.samples(given.batch_size)
+                measurement = study.metrics(items, given.batch_size)
+                metrics = yield from _write_samples(measurement, folder, study.references.codec.limits)
         except KeyboardInterrupt as stop:
             if processes.main and study is not None and subject.sha256:
                 stop.add_note(f"{study.store.count(study.count):,} of {study.count:,} samples are kept")
             raise
-    if settings is not None and chosen is not None:
-        bound = yield from _measure_likelihood(subject, settings, *chosen, batch_size, folder)
-    if out is None and subject.folder is not None:
+    if settings is not None and likelihood_of is not None:
+        bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
+    if given.out is None and subject.folder is not None:
         yield from _update_run(subject)
     return EvaluationResult(metrics, bound)
 
@@ -205,8 +152,8 @@ def evaluate_samples(
     Raises:
         InputError: If the samples or the data cannot be read, or do not fit.
     """
-    check_numbers(SamplePlan(), batch_size)
-    folder = check_folder(None if out is None else Path(out))
+    SampleOptions(batch_size=batch_size).check(True)
+    folder = check_folder(out)
     opened = in_memory(datasets.open(samples))
     if n is not None:
         opened = opened.sample(whole(n, 1, math.inf, f"n must be a whole number of at least 1, not {n}"))
@@ -247,7 +194,8 @@ class Subject:
     def data_config(self) -> DataConfig | None:
         """What the model was trained on; None if that is not known."""
         config = self.model.config
-        return None if config.preset == "imported" or config == Config(net=CustomNetConfig()) else config.data
+        unknown = config.preset == "imported" or config.data.source == FROM_PYTHON
+        return None if unknown or config == Config(net=CustomNetConfig()) else config.data
 
     def source(self, data: Any) -> Any:
         """Return the data to evaluate on: as given, or what the model was trained on."""
@@ -255,7 +203,7 @@ class Subject:
             return _plain(data)
         if self.data_config is None:
             raise InputError(
-                "this model was imported or made in memory, so say which data to evaluate it on: data=..., or "
+                "this model was imported or made from Python, so say which data to evaluate it on: data=..., or "
                 "--data SOURCE"
             )
         return self.data_config.source
@@ -282,65 +230,40 @@ def open_subject(
     return Subject(Model(model, datasets.open(data).spec), name, None, temporary)
 
 
-@dataclass(frozen=True)
-class SamplePlan:
-    """The options of `evaluate` that decide which samples are made, and what they are compared with."""
-
-    count: int = DEFAULT_COUNT
-    held_out: Any = None
-    sampler: str | Sampler | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    extractor: str | None = None
-    seed: int = 0
-
-    def study(self, subject: Subject, source: Any, load: Loader, out: Path | None) -> Study:
-        """Plan the study of a model, whose samples are kept in `out` if the model is in a file."""
-        model = subject.model
-        if isinstance(self.sampler, Sampler) and self.steps is not None:
-            raise InputError("a sampler of your own has its own number of steps; leave steps out")
-        own = isinstance(self.sampler, Sampler)
-        sampler: Any = self.sampler if own else model.sampler(self.sampler, steps=self.steps)  # type: ignore[arg-type]
-        train = load(source, "train")
-        unseen, split = _held_out(source, load, self.held_out)
-        references = References.of(model.spec, train, unseen, self.extractor, split, model.device)
-        if subject.data_config is not None:
-            learned = short_source(subject.data_config.source)
-            given = short_source(source) if isinstance(source, str) else train.name
-            if learned != given:
-                note = f"The model was trained on {learned}; what is called training data is {given}."
-                references = dataclasses.replace(references, notes=(*references.notes, note))
-        guidance = 1.0 if self.guidance is None else self.guidance
-        spec = SamplingSpec(subject.sha256, repr(sampler), self.seed, None, guidance)
-        folder = out / "samples" if out is not None and subject.sha256 else subject.samples
-        return Study.of(model, subject.name, sampler, spec, folder, self.count, references)
+def plan_study(
+    subject: Subject, options: SampleOptions, count: int, source: Any, load: Loader, out: Path | None
+) -> Study:
+    """Plan the study of a model, whose samples are kept in `out` if the model is in a file."""
+    model, sampler = subject.model, options.sampler
+    chosen: Any = (
+        model.sampler(sampler, steps=options.steps) if sampler is None or isinstance(sampler, str) else sampler
+    )
+    train = load(source, "train")
+    unseen, split = _held_out(source, load, options.held_out)
+    references = References.of(model.spec, train, unseen, options.extractor, split, model.device)
+    if subject.data_config is not None:
+        learned = short_source(subject.data_config.source)
+        given = short_source(source) if isinstance(source, str) else train.name
+        if learned != given:
+            note = f"The model was trained on {learned}; what is called training data is {given}."
+            references = dataclasses.replace(references, notes=(*references.notes, note))
+    guidance = 1.0 if options.guidance is None else options.guidance
+    spec = SamplingSpec(subject.sha256, repr(chosen), options.seed, None, guidance)
+    folder = out / "samples" if out is not None and subject.sha256 else subject.samples
+    return Study.of(model, subject.name, chosen, spec, folder, count, references)
 
 
 # -- checks and data --------------------------------------------------------------------------------------------------
 
 
-def check_numbers(plan: SamplePlan, batch_size: int) -> None:
-    """Refuse numbers that cannot be, before a model is read."""
-    if plan.count is not False:
-        whole(plan.count, 1, math.inf, f"the number of samples must be at least 1, not {plan.count}")
-    whole(plan.seed, -math.inf, math.inf, f"seed must be a whole number, not {plan.seed}")
-    whole(batch_size, 1, math.inf, f"batch_size must be at least 1, not {batch_size}")
-
-
-def check_folder(folder: Path | None) -> Path | None:
+def check_folder(path: str | Path | None) -> Path | None:
     """Return the folder. Raises InputError or OSError if files cannot be written into it; it need not exist."""
+    folder = None if path is None else Path(path)
     if folder is not None:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; give --out the name of a folder")
         storage.check_writable(folder)
     return folder
-
-
-def _refuse(part: str, **options: object) -> None:
-    """Refuse options of a part that is not measured."""
-    for name, value in options.items():
-        if value is not None:
-            raise InputError(f"{name} is an option of {part}: ask for {part} too, or leave {name} out")
 
 
 def _plain(source: Any) -> Any:
@@ -364,10 +287,11 @@ def _held_out(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | None,
 
 
 def _choose_items(
-    subject: Subject, source: Any, load: Loader, held_out: Any, split: str | None, n: int | None
+    subject: Subject, options: EvaluationOptions, source: Any, load: Loader
 ) -> tuple[EvalItems, LikelihoodData]:
     """The items of the likelihood, and what the reader should know of them."""
     spec, codec, notes = subject.model.spec, subject.model.spec.codec, []
+    split, held_out, n = options.split, options.held_out, options.n
     if split is None:
         split = "held-out" if held_out is not None else "test" if _has_test_split(source) else "train"
     name = source if split != "held-out" or held_out is None else held_out
@@ -396,32 +320,24 @@ def _choose_items(
     return items, LikelihoodData(text, split, len(items), len(dataset), dataset.shape, tuple(notes))
 
 
-def _settings(
-    model: Model,
-    passes: int | None,
-    variance: Variance | None,
-    clip: bool | None,
-    decoder: Decoder | None,
-    ode: tuple[bool, int | None, int | None],
-    seed: int,
-) -> LikelihoodSettings:
+def _settings(model: Model, options: EvaluationOptions) -> LikelihoodSettings:
     """The settings of the likelihood, with the model's own in the place of None."""
     levels, schedule = model.spec.codec.level, model.denoiser.schedule
-    if not levels and decoder not in (None, "density"):
-        raise InputError(f"points and floats have no grey levels to decode; leave --decoder {decoder} out")
-    wanted, ode_steps, probes = ode
-    if wanted:
+    if not levels and options.decoder not in (None, "density"):
+        raise InputError(f"points and floats have no grey levels to decode; leave --decoder {options.decoder} out")
+    ode_steps, probes = options.ode_steps, options.probes
+    if options.ode:
         ode_steps = min(schedule.steps, ODE_STEPS) if ode_steps is None else ode_steps
         spaced_times(schedule, ode_steps, "logsnr")  # refuses a number that does not fit
         probes = int(math.prod(model.spec.shape) > EXACT_DIVERGENCE) if probes is None else probes
     learned = getattr(model.denoiser, "learned_variance", False)
     return LikelihoodSettings(
         T=schedule.steps,
-        variance=variance or ("learned" if learned else "large"),
-        clip=True if clip is None else clip,
-        decoder=decoder or ("exact" if levels else "density"),
-        passes=passes,
-        seed=seed,
+        variance=options.variance or ("learned" if learned else "large"),
+        clip=True if options.clip is None else options.clip,
+        decoder=options.decoder or ("exact" if levels else "density"),
+        passes=options.passes,
+        seed=options.seed,
         ode_steps=ode_steps,
         probes=probes,
     )
