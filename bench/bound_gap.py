@@ -84,7 +84,7 @@ MAKERS = {
 
 FORMULAS = """# The bound, in closed form
 
-Written by `python bench/bound_gap.py`; `tests/test_bound.py` and `tests/test_likelihood.py` hold what is claimed.
+Written by `python bench/bound_gap.py`; `tests/test_bound.py` and `tests/test_probability_flow.py` hold what is claimed.
 
 For data x_0 ~ N(m, s²) everything is known. With a_t, b_t the schedule, s = t − 1, β_t = b_t² − (a_t/a_s)² b_s², β̃_t =
 β_t b_s²/b_t², prior deviation π, and c_t = E ‖x_0 − x̂_0‖² per element, in bits/dim (divide by ln 2):

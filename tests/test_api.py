@@ -206,7 +206,7 @@ def test_own_data_in_every_form(tmp_path):
 
 
 def test_an_own_objective_reads_the_averaged_weights(tmp_path):
-    from ancestral.objectives import Denoising, UniformTimes
+    from ancestral.objectives import Denoising, time_distribution
     from ancestral.training import Trainer
 
     seen = []
@@ -218,7 +218,9 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
             seen.append([value.clone() for value in averaged.net.parameters()])
             return super().losses(denoiser, x0, **options)
 
-    trainer = Trainer(tiny_config(), stripes(), "cpu", objective=lambda d: Watching(UniformTimes(d.schedule)))
+    trainer = Trainer(
+        tiny_config(), stripes(), "cpu", objective=lambda d: Watching(time_distribution("uniform", d.schedule))
+    )
     for _ in range(3):
         trainer.advance()
     assert all(torch.equal(a, b) for a, b in zip(trainer.averaged.net.parameters(), trainer.ema.weights, strict=True))

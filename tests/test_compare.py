@@ -13,11 +13,23 @@ from PIL import Image
 
 import ancestral
 from ancestral import cli, config, samplers
-from ancestral.evaluation import comparison
-from ancestral.evaluation.comparison import Number, Point, Row
-from ancestral.metrics.uncertainty import Estimate
+from ancestral.errors import InputError
+from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
+from ancestral.events import finish
 from ancestral.render import Grid, picture, samplers_plot, side_by_side
+from ancestral.results import ComparisonResult, Estimate, SampleMetrics, SamplerComparisonResult
+from ancestral.results.comparison_result import (
+    ComparedBound,
+    ComparedQuantity,
+    ComparedRun,
+    SamplerPoint,
+    fewest_passes,
+    reference_warning,
+)
+from ancestral.results.result import to_plain
+from ancestral.workflows import compare
 from conftest import untrained
+from test_card import samples_tree
 
 # what evaluate's tests have: a run of six steps, its data and options, and a list of all that is drawn
 from test_evaluate_samples import CLASSES, KILLED, PROCESS, SHAPE, common, files, found, model_run, passes  # noqa: F401
@@ -45,7 +57,24 @@ def compared(folder, name="compare"):
 
 def at(passes, value, error=0.0):  # noqa: F811
     estimate = Estimate(value, error, value, value)
-    return Point(passes, passes, estimate, estimate)
+    return SamplerPoint(passes, passes, estimate, estimate)
+
+
+def sampler_result(curves):
+    reference = at(1000, 10.0)
+    plain = to_plain({"frechet": reference.frechet, "kernel": reference.kernel})
+    tree = {
+        "model": {"run": "a run", "step": 1, "sha256": None},
+        "samples": {"count": 9, "seed": 0, "guidance": 1.0},
+        "data": {"train": "data", "held_out": None},
+        "extractor": {"name": "pixels", "features": 2},
+        "titles": {"frechet": "FD", "kernel": "KID"},
+        "floor": {"value": 1.0},
+        "reference": {"sampler": "ddpm", "steps": 1000, "passes": 1000, **plain},
+        "needed": {name: to_plain(fewest_passes(points, 10.0)) for name, points in curves.items()},
+        "curves": {name: to_plain(points) for name, points in curves.items()},
+    }
+    return SamplerComparisonResult.from_json(json.dumps(tree))
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
@@ -62,6 +91,7 @@ def test_the_numbers_are_those_of_evaluate_and_its_samples_are_not_drawn_again(
     assert len(passes) == 6
     for folder, tree in zip((model_run, other), compared(tmp_path / "both")["runs"], strict=True):
         own = found(folder / "evaluation")
+        assert own.pop("schema") == "samples-1"
         assert {name: tree[name] for name in own} == own
         parameters = sum(p.numel() for p in ancestral.load(folder, "cpu").denoiser.parameters())
         assert tree["parameters"] == parameters
@@ -76,7 +106,8 @@ def test_a_run_differs_from_itself_by_nothing(run, model_run, options, files, tm
     tree = compared(tmp_path / "both")
     assert tree["runs"][0] == tree["runs"][1]
     likelihood = json.loads((model_run / "evaluation" / "likelihood.json").read_text())
-    assert tree["runs"][0]["bits_per_dim"] == likelihood["bits_per_dim"]["total"] | likelihood["settings"]
+    expected = likelihood["bits_per_dim"]["total"] | likelihood["settings"]
+    assert {name: tree["runs"][0]["bits_per_dim"][name] for name in expected} == expected
     assert set(tree["best"].values()) == {None}
     assert " *" not in text.replace("* better", "")
     with Image.open(tmp_path / "both" / "compare.png") as image:
@@ -107,40 +138,66 @@ def test_image_i_stands_beside_image_i():
 
 
 def test_the_best_is_marked_only_beyond_the_error():
-    near, far = Row("FD", (Number(10, 1), Number(12, 1)), sign=-1), Row("FD", (Number(10, 1), Number(13, 1)), sign=-1)
+    ten, twelve, thirteen = (Estimate(value, 1) for value in (10, 12, 13))
+    near, far = (ComparedQuantity("FD", values, sign=-1) for values in ((ten, twelve), (ten, thirteen)))
     assert (near.best, far.best) == (None, 0)  # 1.96 · √2 = 2.77
     assert dataclasses.replace(far, sign=1).best == 1
     assert dataclasses.replace(far, sign=0).best is None
-    assert Row("FD", (Number(10, 1), Number(13, 1), Number(10, 1)), sign=-1).best is None
-    assert Row("FD", (Number(10, 1), None), sign=-1).best is None
+    assert ComparedQuantity("FD", (ten, thirteen, ten), sign=-1).best is None
+    assert ComparedQuantity("FD", (ten, None), sign=-1).best is None
 
 
 def test_bits_of_other_items_or_bounds_have_no_rank():
-    tree = {
-        "titles": {"frechet": "FD", "kernel": "KID"},
-        "model": {"step": 1},
-        "class_accuracy": None,
-        "distances": {
-            part: {name: {"value": 1.0, "error": 0.1} for name in ("frechet", "kernel", "precision", "recall")}
-            for part in ("train", "floor")
-        },
-    }
+    metrics = vars(SampleMetrics.from_json(json.dumps(samples_tree())))
 
-    def likelihood(bits, source="one", **changes):
-        items = {"source": source, "split": "test", "images": 9, "of": 9}
-        settings = {"T": 10, "variance": "large", "clip": True, "decoder": "exact", "passes": None, **changes}
-        return {
-            "data": items,
-            "settings": settings,
-            "bits_per_dim": {"total": {"mean": bits, "standard_error": 0.1}},
+    def bound(bits, source="one", **changes):
+        settings = {
+            "T": 10,
+            "variance": "large",
+            "clip": True,
+            "decoder": "exact",
+            "passes": None,
+            "seed": 0,
+            **changes,
         }
+        return ComparedBound(**settings, mean=bits, standard_error=0.1, source=source, split="test", images=9, of=9,
+                             data="9 of 9")  # fmt: skip
 
     def best(**changes):
-        likelihoods = [likelihood(3), likelihood(2, **changes)]
-        return next(row for row in comparison.rows([tree, tree], likelihoods, [1, 1]) if row.title == "bits/dim").best
+        runs = [ComparedRun(**metrics, parameters=1, bits_per_dim=part) for part in (bound(3), bound(2, **changes))]
+        rows = ComparisonResult.from_runs(runs).quantities()
+        return next(row for row in rows if row.title == "bits/dim").best
 
     assert best() == best(passes=5) == 1
     assert [best(source="two"), best(variance="small"), best(clip=False), best(decoder="tanh")] == [None] * 4
+
+
+def test_python_compares_runs_and_models(run, model_run, other, options, files):  # noqa: F811
+    text = run("compare", model_run, other, *options, "--out", model_run.parent / "both")
+    told = ComparisonResult.from_json((model_run.parent / "both" / "compare.json").read_text())
+    assert text.endswith(f"{told}\n")
+    common = {"samples": 20, "extractor": "pixels"}  # noqa: F811
+    source = str(files / "train.npz")
+    result = finish(compare.compare_runs([model_run, other], source, **common, out=model_run.parent / "again"))
+    assert result == told
+    model = ancestral.load(model_run, "cpu")
+    mixed = finish(compare.compare_runs([model, other], source, **common))
+    assert [run.distances for run in mixed.runs] == [run.distances for run in told.runs]
+    assert [run.run for run in mixed.runs] == ["model 1", str(other)]
+    with pytest.raises(InputError, match="one run is compared with nothing"):
+        finish(compare.compare_runs([model], source))
+
+
+def test_python_compares_samplers(run, model_run, options, files):  # noqa: F811
+    text = run("compare", model_run, *options, "--samplers", "ddim", "--most", 6)
+    told = SamplerComparisonResult.from_json((model_run / "evaluation" / "samplers.json").read_text())
+    assert text.endswith(f"{told}\n")
+    common = {"samples": 20, "extractor": "pixels", "most": 6}  # noqa: F811
+    model = ancestral.load(model_run, "cpu")
+    result = finish(compare.compare_samplers(model, ["ddim"], str(files / "train.npz"), **common))
+    assert result.curves == told.curves
+    assert result.reference == told.reference
+    assert "<table>" in result._repr_html_()
 
 
 # -- samplers ---------------------------------------------------------------------------------------------------------
@@ -148,11 +205,11 @@ def test_bits_of_other_items_or_bounds_have_no_rank():
 
 def test_the_fewest_passes_within_five_per_cent():
     points = [at(4, 30.0), at(8, 10.6), at(12, 10.4), at(16, 10.6), at(25, 9.0)]
-    assert comparison.fewest(points, 10.0) == points[2]
-    assert comparison.fewest(points, 30.0) == points[0]
-    assert comparison.fewest(points, 8.0) is None
-    assert comparison.doubt(Estimate(10, 0.2, 0, 0)) is None
-    assert "± 20%" in comparison.doubt(Estimate(10, 1.0, 0, 0))
+    assert fewest_passes(points, 10.0) == points[2]
+    assert fewest_passes(points, 30.0) == points[0]
+    assert fewest_passes(points, 8.0) is None
+    assert reference_warning(Estimate(10, 0.2)) is None
+    assert "± 20%" in reference_warning(Estimate(10, 1.0))
 
 
 def test_the_ladder_counts_passes_not_steps():
@@ -163,11 +220,11 @@ def test_the_ladder_counts_passes_not_steps():
         "heun:spacing=leading": [3, 4, 5, 6, 8, 13, 25, 50],  # 2 steps would start among the data
         "langevin": [1, 2, 3, 4, 9, 19, 49],  # 5n + 1
     }.items():
-        rungs = list(comparison.ladder(model, name, 250))
+        rungs = list(step_budgets(model, name, 250))
         assert [rung.steps for rung in rungs if rung.steps < 60] == steps
-        assert all(rung.passes <= wanted for rung, wanted in zip(rungs[::-1], comparison.PASSES[::-1], strict=False))
-    assert [rung.passes for rung in comparison.ladder(model, "heun", 12)] == [3, 5, 7, 9, 11]
-    whole = comparison.reference(model)
+        assert all(rung.passes <= wanted for rung, wanted in zip(rungs[::-1], PASSES[::-1], strict=False))
+    assert [rung.passes for rung in step_budgets(model, "heun", 12)] == [3, 5, 7, 9, 11]
+    whole = reference_budget(model)
     assert (whole.sampler, whole.steps, whole.passes) == (samplers.DDPM(steps=60), 60, 60)
 
 
@@ -230,8 +287,7 @@ def test_all_is_also_what_the_run_draws_by(run, model_run, options, monkeypatch)
 
 def test_all_samplers_are_drawn_as_lines_over_passes():
     curves = {name: [at(4, 30.0, 1.0), at(16, 9.0, 1.0)] for name in samplers.BY_NAME}
-    whole = samplers_plot(curves, at(1000, 10.0), Estimate(1, 0, 0, 0), "FD")
-    fewer = samplers_plot(dict(list(curves.items())[:1]), at(1000, 10.0), Estimate(1, 0, 0, 0), "FD")
+    whole, fewer = (samplers_plot(sampler_result(known)) for known in (curves, dict(list(curves.items())[:1])))
     assert whole.size == fewer.size == (1500, 900)
     assert whole.tobytes() != fewer.tobytes()
 
@@ -246,11 +302,11 @@ def test_all_samplers_are_drawn_as_lines_over_passes():
         (["RUN"], "one run is compared with nothing"),
         (["RUN", "RUN", "--samplers", "all"], "of one run, not of several"),
         (["RUN", "RUN", "--most", 9], "--most belongs to --samplers"),
-        (["RUN", "--samplers", "all", "--most", 0], "--most must be at least 1"),
+        (["RUN", "--samplers", "all", "--most", 0], "most must be at least 1, not 0"),
         (["RUN", "--samplers", "all", "--steps", 3], "leave --steps out"),
         (["RUN", "--samplers", "dddim"], "did you mean ddim"),
         (["RUN", "--samplers", ","], "--samplers names none"),
-        (["RUN", "RUN", "--draw", 0], "--draw must be at least 1"),
+        (["RUN", "RUN", "--draw", 0], "the number of samples must be at least 1, not 0"),
         (["RUN", "RUN", "--draw", 3], "3 samples are too few"),
         (["RUN", "nowhere"], "there is no run folder or model file nowhere"),
         (["RUN", "larger"], "RUN makes items of 1x8x8, but larger 3x8x8"),
@@ -276,9 +332,9 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, model_run, options):  # n
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "fewest", interrupted)
+    monkeypatch.setattr(compare, "fewest_passes", interrupted)
     with pytest.raises(SystemExit) as stop:
         cli.main([str(word) for word in ("compare", model_run, *options, "--samplers", "ddim", "--most", 4)])
     assert stop.value.code == 130
-    assert "all samples that are drawn are kept. Go on with:  ancestral compare" in capsys.readouterr().err
+    assert "all samples so far are kept. Go on with:  ancestral compare" in capsys.readouterr().err
     assert not (model_run / "evaluation" / "samplers.json").exists()

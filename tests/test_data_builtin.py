@@ -1,5 +1,6 @@
 import gzip
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -248,6 +249,15 @@ def test_unknown_sources(source, message):
     with pytest.raises(InputError, match=message) as error:
         load(source)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".tar", ".png"])
+def test_a_pipe_is_no_data(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"x{suffix}")
+    with pytest.raises(InputError, match="cannot be read as data"):
+        load(str(tmp_path / f"x{suffix}"))
+    with pytest.raises(InputError, match=r"no images|not a regular file|no item"):
+        load(str(tmp_path))
 
 
 def test_unknown_split(tmp_path):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,21 +14,30 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import cli, config, data, storage
-from ancestral.cli import samples
+from ancestral import cli, config, data, oracle, samplers, schedules, storage
 from ancestral.errors import InputError
-from ancestral.evaluation import drawn, quality, real
-from ancestral.evaluation.drawn import Drawn, Recipe
-from ancestral.evaluation.quality import Set
-from ancestral.evaluation.study import study
-from ancestral.metrics import distances, extractors, manifold, neighbours
+from ancestral.evaluation import reference, sample_quality
+from ancestral.evaluation.reference import ReferenceSet
+from ancestral.evaluation.sample_quality import FeatureSet
+from ancestral.evaluation.sample_store import SampleStore, SamplingSpec
+from ancestral.evaluation.study import References, Study
+from ancestral.events import Work, finish
+from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
+from ancestral.results import EvaluationResult
+from ancestral.workflows.evaluate import evaluate, evaluate_samples, share_sampling
 from conftest import together, untrained
 
 PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
 SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
+
+
+def studied(model, train, count, folder, sampler=None):
+    """A study of a model by its pixels, against its training data."""
+    references = References.of(model.spec.codec, model.spec.classes, train, None, "pixels")
+    return Study.of(model, "a run", model.sampler(sampler), references, folder, count)
 
 
 def noisy(count, seed=0):
@@ -70,16 +78,16 @@ def found(folder):
 @pytest.fixture
 def passes(monkeypatch):
     """The items that were drawn, in the order of the batches."""
-    asked, trajectory = [], Model.trajectory
+    sampled, trajectory = [], Model.trajectory
 
     def counted(self, indices, *args, **kwargs):
         for step in trajectory(self, indices, *args, **kwargs):
             if step.t == 0:
-                asked.append(indices)
+                sampled.append(indices)
             yield step
 
     monkeypatch.setattr(Model, "trajectory", counted)
-    return asked
+    return sampled
 
 
 # -- samples on disk --------------------------------------------------------------------------------------------------
@@ -96,19 +104,19 @@ def test_the_same_evaluation_again_draws_nothing_and_says_the_same(run, model_ru
     assert passes[3:] == [range(20, 28), range(28, 30)]
     items = ancestral.load(model_run, "cpu").sample(30)
     folder = model_run / "evaluation" / "samples" / first["samples"]["folder"]
-    assert torch.equal(Drawn(folder, SHAPE, torch.uint8).read(30), items)
+    assert torch.equal(SampleStore(folder, SHAPE, torch.uint8).read(30), items)
 
 
 KILLED = """
 import os, signal, sys
 from ancestral import cli
-from ancestral.evaluation.drawn import Drawn
-write = Drawn.write
+from ancestral.evaluation.sample_store import SampleStore
+write = SampleStore.write
 def fatal(self, part, items):
     write(self, part, items)
     if part.start >= 8:
         os.kill(os.getpid(), signal.SIGKILL)
-Drawn.write = fatal
+SampleStore.write = fatal
 cli.main(sys.argv[1:])
 """
 
@@ -126,19 +134,19 @@ def test_what_was_killed_goes_on_and_draws_nothing_twice(run, model_run, common,
 
 
 def test_ctrl_c_keeps_what_is_drawn_and_says_how_to_go_on(capsys, monkeypatch, model_run, common):
-    write = Drawn.write
+    write = SampleStore.write
 
     def interrupted(self, part, items):
         write(self, part, items)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Drawn, "write", interrupted)
+    monkeypatch.setattr(SampleStore, "write", interrupted)
     argv = [str(word) for word in ("evaluate", model_run, *common)]
     with pytest.raises(SystemExit) as stop:
         cli.main(argv)
     assert stop.value.code == 130
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("Stopped; 8 of 20 samples are drawn and kept. Go on with:  ancestral evaluate ")
+    assert said[0].startswith("Stopped; 8 of 20 samples are kept. Go on with:  ancestral evaluate ")
     assert said[1] == "ancestral: interrupted"
     assert {path.name for path in (model_run / "evaluation").iterdir()} == {"samples"}
 
@@ -164,13 +172,13 @@ def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model
 
 def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
     model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
-    recipe, sampler = Recipe("a hash", "a sampler"), model.sampler()
-    kept = Drawn.of(model, recipe, tmp_path)
+    spec, sampler = SamplingSpec("a hash", "a sampler"), model.sampler()
+    kept = SampleStore(tmp_path / spec.key, SHAPE, torch.uint8)
     assert kept.missing(20, 8) == [range(8), range(8, 16), range(16, 20)]
-    list(drawn.draw(model, sampler, recipe, kept, [range(4, 9), range(12, 15)]))
+    list(kept.fill(model, sampler, spec, [range(4, 9), range(12, 15)]))
     assert kept.missing(20, 8) == [range(4), range(9, 12), range(15, 20)]
     assert (kept.count(20), kept.count(6), kept.read(20)) == (8, 2, None)
-    worked = sum(drawn.draw(model, sampler, recipe, kept, kept.missing(20, 8)))
+    worked = sum(kept.fill(model, sampler, spec, kept.missing(20, 8)))
     assert worked == pytest.approx(12)
     whole = kept.read(20)
     assert torch.equal(whole, model.sample(20))
@@ -216,7 +224,7 @@ class Together:
 def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, monkeypatch, passes):
     """Features that are worth keeping are made by all, and the one that measures finds them on disk."""
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(quality, "PIECE", 16)
+    monkeypatch.setattr(sample_quality, "PIECE", 16)
     looked = []
 
     def compute(items):
@@ -224,22 +232,22 @@ def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, 
         return Features(data.IMAGES.encode(items).flatten(1))
 
     model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
-    plain = study(model, model.sampler(), train, count=20, extractor="pixels")
-    one = dataclasses.replace(plain, extractor=extractors.Extractor("known", 64, "a hash", compute))
+    plain = studied(model, train, 20, model_run / "evaluation" / "samples")
+    known = extractors.Extractor("known", 64, "a hash", compute)
+    one = dataclasses.replace(plain, references=dataclasses.replace(plain.references, extractor=known))
     barrier = threading.Barrier(3)
     engines = [Together(rank, 3, barrier) for rank in range(3)]
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda engine: samples.share(one, engine, 8), engines))
+        list(pool.map(lambda engine: list(share_sampling(one, engine, 8)), engines))
     assert sorted(passes, key=lambda part: part.start) == [range(8), range(8, 16), range(16, 20)]
-    items = one.drawn.read(20)
+    items = one.store.read(20)
     assert torch.equal(items, model.sample(20))
     everything = torch.cat([items, train.items])
     assert len(looked) == 80
     assert {item.numpy().tobytes() for item in looked} == {item.numpy().tobytes() for item in everything}
-    samples.measure(one, "a run", 8, tmp_path / "out")
+    metrics, _ = finish(one.metrics(items, 8))
     assert len(looked) == 80
-    samples.measure(plain, "a run", 8, tmp_path / "plain")
-    assert found(tmp_path / "out")["distances"] == found(tmp_path / "plain")["distances"]
+    assert metrics.distances == finish(plain.metrics(items, 8))[0].distances
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 4  # 60 in pieces of 16
 
 
@@ -265,7 +273,7 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
     for name, (ours, theirs) in sets.items():
         told = tree["distances"][name]
         assert (told["items"], told["against"]) == (len(ours), len(theirs))
-        ball = manifold.manifold(ours, theirs)
+        ball = precision_recall.precision_recall(ours, theirs)
         expected = {
             "frechet": distances.frechet(distances.moments(ours), distances.moments(theirs)),
             "kernel": distances.kernel(ours, theirs),
@@ -300,15 +308,13 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
 
 
 def state(samples, train, held_out=None, labels=(None, None, None)):
-    """The whole result for items in uint8, by their pixels."""
+    """All metrics of items in uint8, by their pixels."""
     judge = extractor("pixels", tuple(train.shape[1:]), data.IMAGES)
     sets = [
-        None if x is None else Set(x, Features(data.IMAGES.encode(x).flatten(1)), known)
+        None if x is None else FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), known)
         for x, known in zip((samples, train, held_out), labels, strict=True)
     ]
-    *states, last = quality.measure(*sets, data.IMAGES, judge)
-    assert len(states) + 1 == quality.STAGES
-    return last
+    return finish(sample_quality.measure(*sets, data.IMAGES, judge))[0]
 
 
 def images(count, seed):
@@ -321,28 +327,28 @@ def test_copies_of_training_items_are_found(held):
     train, held_out = images(200, 0), images(150, 1) if held else None
     copies = train[:100].clone()
     copies[:, 0, 0, 0] += 1  # not to the last level
-    found = state(copies, train, held_out).pixels
-    assert found.samples.index.tolist() == list(range(100))
-    assert found.judged.share == 1 if held else found.judged.share == pytest.approx(0.5, abs=0.15)
-    fresh = state(images(300, 2), train, held_out).pixels.judged
+    found = state(copies, train, held_out).memorisation.pixels
+    assert [pair.training_item for pair in found.closest] == [pair.sample for pair in found.closest]
+    assert found.share == 1 if held else found.share == pytest.approx(0.5, abs=0.15)
+    fresh = state(images(300, 2), train, held_out).memorisation.pixels
     assert abs(fresh.share - fresh.expected) < 4 * fresh.error
-    assert found.judged.share - found.judged.expected > 8 * fresh.error
+    assert found.share - found.expected > 8 * fresh.error
 
 
 def test_copies_among_the_data_leave_memorisation_open():
     train = images(40, 0)
     found = state(images(20, 1), train, train[:20])
-    assert found.pixels.judged is None
+    assert found.memorisation.pixels.share is None
     assert any("Memorisation cannot be told by pixels" in note for note in found.notes)
-    assert found.floor.frechet.value < found.train.frechet.value
+    assert found.distances.floor.frechet.value < found.distances.train.frechet.value
 
 
 def test_a_drift_of_colours_is_found():
     train = images(200, 0)
     still, moved = images(100, 1), images(100, 2) + 9
-    assert abs(state(still, train).drift.levels) < 1
-    assert state(still, train).drift.sigmas < 4
-    told = state(moved, train).drift
+    assert abs(state(still, train).colour.levels) < 1
+    assert state(still, train).colour.sigmas < 4
+    told = state(moved, train).colour
     assert told.levels == pytest.approx(9, abs=1)
     assert told.sigmas > 10
     expected = drift(moved, train, data.IMAGES)
@@ -352,24 +358,24 @@ def test_a_drift_of_colours_is_found():
 def test_class_accuracy_of_right_and_of_wrong_labels():
     (train, known), (fresh, asked) = noisy(200, 0), noisy(80, 1)
     train, known, fresh, asked = map(torch.from_numpy, (train, known, fresh, asked))
-    right = state(fresh, train, None, (asked, known, None)).accuracy
+    right = state(fresh, train, None, (asked, known, None)).class_accuracy
     assert right.samples.value == right.data.value == 1
     assert right.items == 40  # a fifth of the training data
-    wrong = state(fresh, train, None, (1 - asked, known, None)).accuracy
+    wrong = state(fresh, train, None, (1 - asked, known, None)).class_accuracy
     assert wrong.samples.value == 0
     mixed = torch.cat([asked[:40], 1 - asked[40:]])
-    half = state(fresh, train, fresh, (mixed, known, asked)).accuracy
+    half = state(fresh, train, fresh, (mixed, known, asked)).class_accuracy
     assert half.samples.value == 0.5
     assert half.samples.error == pytest.approx(0.5 / 80**0.5, rel=0.05)
     assert (half.data.value, half.items) == (1, 80)
     some = known.clone()
     some[::4] = -1  # not every item has a class
-    assert state(fresh, train, None, (asked, some, None)).accuracy.items == 30
+    assert state(fresh, train, None, (asked, some, None)).class_accuracy.items == 30
 
 
 def test_what_the_classes_do_not_allow_is_said():
     train, asked = images(60, 0), torch.arange(20) % 2
-    assert state(images(20, 1), train).accuracy is None
+    assert state(images(20, 1), train).class_accuracy is None
     unknown = state(images(20, 1), train, None, (asked, None, None))
     assert "The data has no classes that the model knows" in " ".join(unknown.notes)
     one = state(images(20, 1), train, None, (asked, torch.zeros(60, dtype=torch.int64), None))
@@ -380,27 +386,29 @@ def test_what_the_classes_do_not_allow_is_said():
 
 def test_logits_give_an_inception_score():
     x, y = (torch.randn(n, 5) * 3 for n in (40, 60))
-    sets = [Set(torch.zeros(len(z), 1, 2, 2, dtype=torch.uint8) + z[:, :1, None, None].byte(), Features(z, z))
+    sets = [FeatureSet(torch.zeros(len(z), 1, 2, 2, dtype=torch.uint8) + z[:, :1, None, None].byte(), Features(z, z))
             for z in (x, y)]  # fmt: skip
     judge = extractors.Extractor("own", 5, None, lambda items: Features(items))
-    *_, found = quality.measure(sets[0], sets[1], None, data.IMAGES, judge)
-    assert found.inception["samples"].value == pytest.approx(distances.inception_score(x))
-    assert found.inception["train"].value == pytest.approx(distances.inception_score(y))
-    assert found.features.samples.index.tolist() == neighbours.nearest(x, y).index.tolist()
+    found, pairs = finish(sample_quality.measure(sets[0], sets[1], None, data.IMAGES, judge))
+    assert found.inception_score.samples.value == pytest.approx(distances.inception_score(x))
+    assert found.inception_score.train.value == pytest.approx(distances.inception_score(y))
+    near = neighbours.nearest(x, y).index.tolist()
+    assert all(near[pair.sample] == pair.training_item for pair in found.memorisation.features.closest)
+    assert [pair.title for pair in pairs] == ["nearest by pixels", "nearest by features"]
 
 
 # -- the data ---------------------------------------------------------------------------------------------------------
 
 
 def test_data_too_large_are_a_fixed_number_evenly_chosen(run, model_run, files, common, monkeypatch):
-    monkeypatch.setattr(real, "MOST", 21)
+    monkeypatch.setattr(reference, "MAX_ITEMS", 21)
     text = run("evaluate", model_run, *common)
     assert "train, train split, 21 of 60, evenly chosen" in text
     tree = found(model_run / "evaluation")
     assert tree["distances"]["train"]["against"] == 21
     assert tree["memorisation"]["pixels"]["among"] == 60  # pixels are cheap
     model = ancestral.load(model_run, "cpu")
-    held = real.Real.of_data(data.load(str(files / "train.npz")), model, "train split")
+    held = ReferenceSet.from_data(data.load(str(files / "train.npz")), model.spec.classes, "train split")
     assert torch.equal(held.items, data.load(str(files / "train.npz")).items[[round(i * 59 / 20) for i in range(21)]])
     assert held.labels.tolist() == [round(i * 59 / 20) % 2 for i in range(21)]
 
@@ -415,7 +423,7 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
     (tmp_path / "images" / "vertical" / "00.png").write_bytes(b"no image")
     model = ancestral.load(model_run, "cpu")
     lazy = data.open(str(tmp_path / "images"), memory=0)
-    held = real.Real.of_data(lazy, model, "train split")
+    held = ReferenceSet.from_data(lazy, model.spec.classes, "train split")
     whole = data.load(str(tmp_path / "images"))
     assert not isinstance(lazy, data.InMemoryDataset)
     assert held.of == 30
@@ -423,11 +431,11 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
     assert torch.equal(held.items, whole.items)
     names = {name: number for number, name in enumerate(CLASSES)}
     assert held.labels.tolist() == [names[whole.classes[label]] for label in whole.labels.tolist()]
-    assert real.in_memory(lazy).items.shape == (29, 1, 8, 8)
+    assert reference.in_memory(lazy).items.shape == (29, 1, 8, 8)
 
 
 def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(real, "MOST", 400)
+    monkeypatch.setattr(reference, "MAX_ITEMS", 400)
     untrained((2,), process=PROCESS).save(tmp_path / "run" / "model.safetensors")
     text = run("evaluate", tmp_path / "run", "--samples", "--draw", 30, "--data", "moons")
     tree = found(tmp_path / "run" / "evaluation")
@@ -450,13 +458,13 @@ def test_everything_is_measured_unless_told_otherwise(run, model_run, files, com
     assert {path.name for path in folder.iterdir()} == {
         "samples", "samples.json", "memorisation.png", "likelihood.json", "likelihood.png"
     }  # fmt: skip
-    assert text.splitlines()[-1] == str(model_run / "README.md")
+    assert text.splitlines()[4] == str(model_run / "README.md")
     likelihood = json.loads((folder / "likelihood.json").read_text())
     assert likelihood["data"]["source"] == str(files / "test.npz")
     assert likelihood["data"]["split"] == "held-out"
     assert likelihood["per_image"]["index"] == [0, 8, 16, 24, 32]
     assert likelihood["model"]["sha256"] == found(folder)["model"]["sha256"]
-    assert "5 of 40 images of test, held-out split" in text
+    assert "5 of 40 images of test.npz, held-out split" in text
 
 
 def test_the_picture_holds_samples_above_training_items(run, model_run, files, common):
@@ -480,7 +488,7 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--draw", "0"], "--draw must be at least 1"),
+        (["--draw", "0"], "the number of samples must be at least 1, not 0"),
         (["--draw", "1000000000000"], "draw fewer"),
         (["--draw", "99999999999999999999"], "draw fewer"),
         (["--draw", "5"], "5 samples are too few to measure; draw at least 6"),
@@ -492,9 +500,9 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
         (["--held-out", "digits"], "but the model knows 1x8x8"),
         (["--held-out", "few.npy"], "5 held-out items are too few to measure by; at least 6"),
         (["--data", "few.npy"], "5 training items are too few to measure by; at least 12"),
-        (["-n", "3"], "-n belongs to --likelihood; give that too, or leave --samples out"),
-        (["--ode-steps", "3"], "--ode-steps belongs to --likelihood"),
-        (["--no-clip"], "--clip belongs to --likelihood"),
+        (["-n", "3"], "n is an option of likelihood: ask for likelihood too, or leave n out"),
+        (["--ode-steps", "3"], "ode_steps is an option of likelihood"),
+        (["--no-clip"], "clip is an option of likelihood"),
         (["--samples", "yes"], "one word too many"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -514,6 +522,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
 def test_samples_options_are_not_for_the_likelihood(refused, model_run, files):
     argv = ("evaluate", model_run, "--likelihood", "--data", files / "train.npz")
     assert "--draw belongs to --samples" in refused(*argv, "--draw", "9")
+    assert "guidance is an option of samples" in refused(*argv, "--guidance", "2")
     assert "has no test split: say with --held-out" in refused(*argv, "--split", "held-out")
 
 
@@ -537,29 +546,6 @@ def test_a_model_that_diverges_leaves_no_samples(refused, tmp_path, files):
     assert not list((tmp_path / "run").rglob("*-*.safetensors"))
 
 
-def test_an_unsaved_model_has_no_samples_on_disk(files):
-    model = untrained(SHAPE, CLASSES, PROCESS)
-    with pytest.raises(InputError, match="save the model"):
-        study(model, model.sampler(), data.load(str(files / "train.npz")))
-
-
-def test_a_study_can_be_made_without_the_command_line(model_run, files):
-    """What a comparison does: several samplers, one model; samples are kept beside it."""
-    model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
-    values = []
-    for name in ("ddim", "heun:steps=3", "ddim"):
-        one = study(model, model.sampler(name), train, count=10, extractor="pixels")
-        list(one.draw(one.drawn.missing(10, 10)))
-        items = one.drawn.read(10)
-        looks = [extractors.gathered(quality.look(one.extractor, x, quality.pieces(len(x)), 8, folder))
-                 for _, x, folder in one.sets(items)]  # fmt: skip
-        *_, last = one.measure(items, looks)
-        values.append(one.tree(last, "a run")["distances"]["train"]["frechet"]["value"])
-    assert values[0] == values[2] != values[1]
-    assert len(list((model_run / "evaluation" / "samples").iterdir())) == 2
-    assert Path(one.drawn.folder).parent == model_run / "evaluation" / "samples"
-
-
 def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_path, monkeypatch):
     """The stand-in for the Hub's cache is the run folder; what is made of the model lies where one works."""
     from ancestral import hub
@@ -569,4 +555,108 @@ def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_
     run("evaluate", "hf://me/stripes", *common)
     assert found(tmp_path / "runs" / "stripes" / "evaluation")["samples"]["count"] == 20
     assert "ancestral sample hf://me/stripes" in (tmp_path / "runs" / "stripes" / "README.md").read_text()
+    assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]
+
+
+# -- from Python ------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_can_be_made_of_several_samplers(model_run, files, tmp_path):
+    model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
+    one, values = studied(model, train, 10, tmp_path / "kept"), []
+    for name in ("ddim", "heun:steps=3", "ddim"):
+        one = one.with_sampler(model.sampler(name))
+        metrics, _ = finish(one.metrics(finish(one.samples(10)), 8))
+        values.append(metrics.distances.train.frechet.value)
+    assert values[0] == values[2] != values[1]
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_python_measures_what_the_command_line_does(run, model_run, files, common):
+    run("evaluate", model_run, *common)
+    told = EvaluationResult.load(model_run / "evaluation").samples
+    source = str(files / "train.npz")
+    result = finish(evaluate(model_run, source, samples=20, extractor="pixels", batch_size=8))
+    assert result.samples == told
+    assert result.likelihood is None
+    model = ancestral.load(model_run, "cpu")
+    before = sorted(model_run.rglob("*"))
+    own = finish(evaluate(model, source, samples=20, extractor="pixels", likelihood=True, n=3, passes=2))
+    assert own.samples.distances == told.distances
+    assert own.samples.memorisation == told.memorisation
+    assert own.likelihood.data.images == 3
+    assert sorted(model_run.rglob("*")) == before
+    only = finish(evaluate(model, source, samples=False, likelihood=True, n=3, passes=2))
+    assert only.samples is None
+    assert only.likelihood == own.likelihood
+
+
+def test_an_unsaved_model_is_evaluated_as_it_is(files, tmp_path):
+    model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
+    steps = evaluate(model, str(files / "train.npz"), samples=12, extractor="pixels", out=tmp_path / "out")
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as end:
+            result = end.value
+            break
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"samples.json", "memorisation.png"}
+    assert EvaluationResult.load(tmp_path / "out") == result
+    assert result.samples.model.sha256 is None
+    x, y = features(model.sample(12)), features(data.load(str(files / "train.npz")).items)
+    value = distances.frechet(distances.moments(x), distances.moments(y))
+    assert result.samples.distances.train.frechet.value == pytest.approx(value)
+    sampling = [event for event in events if isinstance(event, Work) and event.task == "sampling"]
+    assert sampling[-1].done == pytest.approx(sampling[-1].total) == 12
+
+
+def test_a_denoiser_needs_no_network():
+    """The exact denoiser of a mixture near the data: its samples are the data's, up to their number."""
+    moons = data.load("moons").items[:200]
+    exact = oracle.Mixture(schedules.cosine(50), moons, torch.full((200,), 0.02))
+    steps = {"sampler": samplers.DDIM(steps=25), "n": 4, "passes": 5}
+    result = finish(evaluate(exact, "moons", samples=100, likelihood=True, **steps))
+    assert result.samples.distances.train.frechet.value < 0.05
+    assert "100 by DDIM" in str(result)
+    assert result.likelihood.settings.variance == "large"
+    with pytest.raises(InputError, match="say which data it is of"):
+        finish(evaluate(exact))
+
+
+def test_samples_need_no_model(run, model_run, files, common, tmp_path):
+    run("evaluate", model_run, *common, "--held-out", files / "test.npz")
+    told = EvaluationResult.load(model_run / "evaluation").samples
+    run("sample", model_run, "-n", 20, "--out", tmp_path / "new.npz")
+    run("sample", model_run, "-n", 20, "--out", tmp_path / "new")
+    options = {"data": str(files / "train.npz"), "held_out": str(files / "test.npz"), "extractor": "pixels"}
+    for source in ("new.npz", "new"):
+        result = finish(evaluate_samples(str(tmp_path / source), **options)).samples
+        assert result.distances == told.distances
+        assert result.memorisation == told.memorisation
+        assert result.model is None
+        assert (result.class_accuracy == told.class_accuracy) == (source == "new.npz")
+        assert result.settings()["samples"] == "20 of new"
+    some = finish(evaluate_samples(str(tmp_path / "new.npz"), n=10, out=tmp_path / "out", **options))
+    assert some.samples.distances.train.items == 10
+    assert EvaluationResult.load(tmp_path / "out") == some
+    with pytest.raises(InputError, match="5 samples are too few"):
+        finish(evaluate_samples(str(tmp_path / "new"), n=5, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"samples": 0}, "the number of samples must be at least 1, not 0"),
+        ({"samples": 2.5}, "the number of samples must be at least 1, not 2.5"),
+        ({"passes": 3}, "passes is an option of likelihood"),
+        ({"samples": False, "steps": 3}, "steps is an option of samples"),
+        ({"sampler": samplers.DDIM(steps=3), "steps": 3}, "leave steps out"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"seed": None}, "seed must be a whole number"),
+    ],
+)
+def test_python_is_refused_in_one_line(model_run, files, options, says):
+    with pytest.raises(InputError, match=says):
+        finish(evaluate(model_run, str(files / "train.npz"), **options))
     assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]

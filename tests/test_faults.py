@@ -18,7 +18,7 @@ from ancestral.data.io_errors import SourceLost
 from ancestral.errors import InputError
 from ancestral.events import finish
 from ancestral.training import Checkpoints, RunFolder, Trainer
-from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, Guard
+from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, DivergenceGuard
 from ancestral.workflows.train import fit
 from conftest import stripes, tiny_config
 from test_training import assert_same_state
@@ -66,10 +66,10 @@ def test_a_nan_in_a_gradient_is_skipped_and_its_layer_named(monkeypatch):
 
 def poison(trainer, steps):
     """Make the loss NaN at these steps, each time they are tried at the full learning rate."""
-    losses = trainer.denoiser.__class__.losses
+    losses = type(trainer.objective).losses
 
-    def poisoned(denoiser, x0, *, step, **arguments):
-        t, values = losses(denoiser, x0, step=step, **arguments)
+    def poisoned(objective, denoiser, x0, *, step, **arguments):
+        t, values = losses(objective, denoiser, x0, step=step, **arguments)
         return t, values * float("nan") if step in steps and trainer.guard.lr_factor == 1 else values
 
     return poisoned
@@ -79,7 +79,7 @@ def test_several_bad_steps_in_a_row_go_back_to_the_last_good_state(tmp_path, mon
     config = tiny_config(steps=14, save_every=4)
     folder = begun(tmp_path / "run", config)
     trainer = Trainer(config, stripes(), "cpu")
-    monkeypatch.setattr(type(trainer.denoiser), "losses", poison(trainer, range(5, 5 + SKIPS)))
+    monkeypatch.setattr(type(trainer.objective), "losses", poison(trainer, range(5, 5 + SKIPS)))
     seen = list(trainer.run(folder))
     back = next(progress for progress in seen if progress.notes and "back to step" in progress.notes[-1])
     assert back.step == 4
@@ -99,7 +99,7 @@ def test_a_run_killed_after_going_back_is_the_one_that_was_not(tmp_path, monkeyp
         folder = begun(tmp_path / name, config)
         for until in (stop, 14):
             trainer = Trainer(config, stripes(), "cpu")
-            monkeypatch.setattr(type(trainer.denoiser), "losses", poison(trainer, range(5, 5 + SKIPS)))
+            monkeypatch.setattr(type(trainer.objective), "losses", poison(trainer, range(5, 5 + SKIPS)))
             trainer.load(folder)
             went_back = False
             for progress in trainer.run(folder):
@@ -116,13 +116,13 @@ def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
     config = tiny_config(steps=40, save_every=3)
     folder = begun(tmp_path / "run", config)
     trainer = Trainer(config, stripes(), "cpu")
-    losses = type(trainer.denoiser).losses
+    losses = type(trainer.objective).losses
 
-    def poisoned(denoiser, x0, *, step, **arguments):
-        t, values = losses(denoiser, x0, step=step, **arguments)
+    def poisoned(objective, denoiser, x0, *, step, **arguments):
+        t, values = losses(objective, denoiser, x0, step=step, **arguments)
         return t, values * float("inf") if step >= 7 else values
 
-    monkeypatch.setattr(type(trainer.denoiser), "losses", poisoned)
+    monkeypatch.setattr(type(trainer.objective), "losses", poisoned)
     with pytest.raises(InputError, match="diverges again and again"):
         list(trainer.run(folder))
     assert trainer.guard.rollbacks == ROLLBACKS
@@ -130,12 +130,12 @@ def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_explodes_is_no_luck():
-    guard = Guard()
+    guard = DivergenceGuard()
     assert {guard.judge(1.0 + 0.5 * (k % 3), 1.0) for k in range(SETTLED)} == {"good"}
     assert guard.judge(10.0, 1.0) == "good"
-    assert [guard.judge(1e4, 1.0) for _ in range(SKIPS)] == ["skip"] * (SKIPS - 1) + ["return"]
-    assert Guard().judge(1e9, 1.0) == "good"  # nothing to compare with yet
-    assert Guard().judge(1.0, float("inf")) == "skip"
+    assert [guard.judge(1e4, 1.0) for _ in range(SKIPS)] == ["skip"] * (SKIPS - 1) + ["rollback"]
+    assert DivergenceGuard().judge(1e9, 1.0) == "good"  # nothing to compare with yet
+    assert DivergenceGuard().judge(1.0, float("inf")) == "skip"
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ def test_a_killed_data_worker_changes_nothing(tmp_path):
     images = Path(__file__).parent / "data" / "emoji"
     source = data.open(str(images), image_size=8, channels=3, memory=0)
     base = tiny_config(steps=8, batch_size=8)
-    config = dataclasses.replace(base, engine=dataclasses.replace(base.engine, workers=2))
+    config = dataclasses.replace(base, runtime=dataclasses.replace(base.runtime, workers=2))
     whole, struck = (Trainer(config, source, "cpu") for _ in range(2))
     list(whole.run())
     notes = []

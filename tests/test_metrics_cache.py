@@ -9,7 +9,7 @@ import torch
 from ancestral import storage
 from ancestral.data.download import cache as cache_folder
 from ancestral.metrics import cache
-from ancestral.metrics.extractors import Extractor, Features, gathered
+from ancestral.metrics.extractors import Extractor, Features, concatenate
 
 
 class Counting:
@@ -41,7 +41,7 @@ def extractor(counting):
 
 
 def look(extractor, items, folder):
-    return gathered(cache.features(extractor, items, 4, folder))
+    return concatenate(cache.features(extractor, items, 4, folder))
 
 
 @pytest.mark.parametrize("classes", [True, False])

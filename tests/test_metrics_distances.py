@@ -13,8 +13,8 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from ancestral.errors import InputError
 from ancestral.metrics import distances, uncertainty
-from ancestral.metrics.distances import Moments, enough, frechet, inception_score, kernel, moments
-from ancestral.metrics.manifold import manifold
+from ancestral.metrics.distances import Moments, frechet, inception_score, kernel, moments, sample_size_warning
+from ancestral.metrics.precision_recall import precision_recall
 
 pytestmark = pytest.mark.filterwarnings("ignore:Metric .* will save all extracted features:UserWarning")
 
@@ -135,7 +135,7 @@ def test_precision_and_recall_are_those_of_torch_fidelity():
     x = torch.randn(90, 3, generator=generator).double() * 1.2 + 0.7
     y = torch.randn(70, 3, generator=generator).double()
     theirs = prc_features_to_metric(x, y, prc_neighborhood=5, prc_batch_size=1000, save_cpu_ram=False, verbose=False)
-    ours = manifold(x, y, k=5)
+    ours = precision_recall(x, y, k=5)
     assert 0 < theirs["precision"] < 1
     assert 0 < theirs["recall"] < 1
     assert float(ours.precision.mean()) == pytest.approx(theirs["precision"], rel=1e-6)
@@ -143,17 +143,17 @@ def test_precision_and_recall_are_those_of_torch_fidelity():
 
 
 def test_precision_recall_density_and_coverage_by_hand(monkeypatch):
-    monkeypatch.setattr("ancestral.metrics.manifold.ROWS", 2)
+    monkeypatch.setattr("ancestral.metrics.precision_recall.ROWS", 2)
     reference = torch.tensor([[0.0], [1], [2], [10]])  # distances to the nearest other: 1, 1, 1, 8
     samples = torch.tensor([[0.5], [1.5], [4], [30]])  # and 1, 1, 2.5, 26
-    found = manifold(samples, reference, k=1)
+    found = precision_recall(samples, reference, k=1)
     assert found.precision.tolist() == [1, 1, 1, 0]  # 4 is in the ball around 10
     assert found.density.tolist() == [2, 2, 1, 0]
     assert found.recall.tolist() == [1, 1, 1, 1]  # 10 is in the ball around 30
     assert found.coverage.tolist() == [1, 1, 1, 1]
-    near = manifold(samples[:3], reference, k=1)
+    near = precision_recall(samples[:3], reference, k=1)
     assert near.recall.tolist() == [1, 1, 1, 0]
-    lost = manifold(torch.tensor([[0.5], [0.6]]), reference, k=1)
+    lost = precision_recall(torch.tensor([[0.5], [0.6]]), reference, k=1)
     assert lost.coverage.tolist() == [1, 1, 0, 0]
     assert lost.recall.tolist() == [0, 0, 0, 0]
 
@@ -162,7 +162,7 @@ def test_density_is_one_on_average_where_nothing_differs():
     """Equation 5 of Naeem et al."""
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 1500, 3, generator=generator)
-    found = uncertainty.manifold(x, y)
+    found = uncertainty.precision_recall(x, y)
     assert abs(found["density"].value - 1) < 2 * found["density"].error
     n, k = 1500, 5  # coverage, in closed form: 1 − Π (n − i)/(2n − i), i = 1..k (their appendix)
     expected = 1 - math.prod((n - i) / (2 * n - i) for i in range(1, k + 1))
@@ -176,12 +176,12 @@ def test_too_few_items_are_refused():
     with pytest.raises(InputError, match="at least 2 items"):
         kernel(one, many)
     with pytest.raises(InputError, match="more than 5 items, not 5"):
-        manifold(few, many)
+        precision_recall(few, many)
 
 
 def test_a_covariance_that_items_cannot_fill_is_told():
-    text = enough(1280, 1280)
+    text = sample_size_warning(1280, 1280)
     assert text is not None
     assert "1,280" in text
     assert "KID" in text
-    assert enough(1281, 1280) is None
+    assert sample_size_warning(1281, 1280) is None

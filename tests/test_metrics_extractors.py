@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ancestral.data import IMAGES, POINTS, Codec
 from ancestral.errors import InputError
 from ancestral.metrics import networks
-from ancestral.metrics.extractors import extractor, features, gathered
+from ancestral.metrics.extractors import concatenate, extractor, features
 
 GREY, RGB = (1, 28, 28), (3, 20, 24)
 
@@ -54,7 +54,7 @@ def test_lite0_is_the_librarys_own_model(lite0):
     assert torch.allclose(found.values, expected, atol=1e-4)
     assert torch.allclose(found.logits, logits, atol=1e-3)
     assert expected.std(0).mean() > 0.01
-    parts = gathered(features(lite0, items, batch_size=2))
+    parts = concatenate(features(lite0, items, batch_size=2))
     assert torch.allclose(parts.values, found.values, atol=1e-4)
     assert torch.allclose(parts.logits, found.logits, atol=1e-3)
 
@@ -92,7 +92,7 @@ def test_pixels_are_items_of_any_shape(shape, codec, items):
     assert torch.equal(pixels(items).values, codec.encode(items).flatten(1))
     assert pixels.width == items[0].numel()
     assert pixels(items).logits is None
-    assert gathered(features(pixels, items, 2)).values.shape == (3, pixels.width)
+    assert concatenate(features(pixels, items, 2)).values.shape == (3, pixels.width)
 
 
 def test_only_inception_has_fid(lite0):

@@ -24,7 +24,7 @@ def config(shard=False, times="stratified"):
         base,
         data=dataclasses.replace(base.data, flip=True),
         net=dataclasses.replace(base.net, dropout=0.0),
-        engine=dataclasses.replace(base.engine, shard=shard, keep=9),
+        runtime=dataclasses.replace(base.runtime, shard=shard, keep=9),
     )
 
 
@@ -44,7 +44,7 @@ def assert_close(one, other):
     assert one.tensors.keys() == other.tensors.keys()
     for name, tensor in one.tensors.items():
         assert torch.allclose(tensor.double(), other.tensors[name].double(), rtol=0, atol=TOLERANCE), name
-    assert one.spec["guard"]["loss"] == pytest.approx(other.spec["guard"]["loss"], rel=1e-5)
+    assert one.numbers["guard"]["loss"] == pytest.approx(other.numbers["guard"]["loss"], rel=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch import nn
 from ancestral import config as configs
 from ancestral import data, nets, storage
 from ancestral.config import Config
-from ancestral.data.loading import order
+from ancestral.data.loading.order import batch_indices
 from ancestral.errors import InputError
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.optimiser import learning_rate
@@ -150,12 +150,12 @@ def test_gradients_are_clipped():
 @pytest.mark.parametrize(("count", "batch_size"), [(10, 3), (7, 7), (5, 12), (1, 4), (64, 16)])
 def test_every_item_is_seen_once_an_epoch_with_nothing_left_over(count, batch_size):
     steps = 3 * count + 6
-    order = torch.cat([order.batch_indices(count, batch_size, 0, step) for step in range(steps)])
+    order = torch.cat([batch_indices(count, batch_size, 0, step) for step in range(steps)])
     epochs = order[: len(order) // count * count].reshape(-1, count)
     assert all(sorted(epoch.tolist()) == list(range(count)) for epoch in epochs)
     if count >= 10:
         assert len({tuple(epoch.tolist()) for epoch in epochs}) == len(epochs)
-    assert torch.equal(order.batch_indices(count, batch_size, 0, 5), order[5 * batch_size : 6 * batch_size])
+    assert torch.equal(batch_indices(count, batch_size, 0, 5), order[5 * batch_size : 6 * batch_size])
 
 
 def test_flips_happen_to_half_of_the_images_and_only_when_asked():

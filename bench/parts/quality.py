@@ -10,6 +10,7 @@ contestant has a process of its own; samples, a grid and the losses lie in bench
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +156,12 @@ def judged(images: Tensor, name: str) -> dict[str, Any]:
     """FD-lite0 and KID-lite0 of images against the reference, each with its standard error and interval."""
     extractor = extractors.extractor("lite0", tuple(images.shape[1:]), IMAGES)
     x, y = (
-        extractors.gathered(cache.features(extractor, items, folder=OUT / "features")).values
+        extractors.concatenate(cache.features(extractor, items, folder=OUT / "features")).values
         for items in (images, reference(name))
     )
     return {
-        "KID": uncertainty.kernel(x, y)._asdict(),
-        "FD": uncertainty.frechet(x, y)._asdict(),
+        "KID": asdict(uncertainty.kernel(x, y)),
+        "FD": asdict(uncertainty.frechet(x, y)),
         "reference": len(y),
     }
 

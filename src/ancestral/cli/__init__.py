@@ -8,6 +8,7 @@ import importlib
 import io
 import keyword
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Sequence
@@ -51,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         print(f"ancestral: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        for note in getattr(stop, "__notes__", ()):
+            command = shlex.join(["ancestral", *(sys.argv[1:] if argv is None else argv)])
+            print(f"Stopped; {note}. Go on with:  {command}", file=sys.stderr)
         print("ancestral: interrupted", file=sys.stderr)
         code = 130
     if os.environ.get("WORLD_SIZE", "1") != "1":

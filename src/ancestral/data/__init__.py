@@ -8,6 +8,7 @@ import difflib
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,11 @@ def open(
     if isinstance(source, Dataset):
         return source
     conversion = Conversion(image_size, channels, background, bits)
-    if not isinstance(source, str | Path):
-        return _fit(_open_object(source, conversion, dims), memory)
-    return _fit(_open_name(source, conversion, dims, split), memory)
+    if isinstance(source, str | Path):
+        data = _open_name(source, conversion, dims, split)
+    else:
+        data = _open_object(source, conversion, dims)
+    return data.load() if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
 
 
 def load(source: Source, **options: Any) -> InMemoryDataset:
@@ -111,11 +114,6 @@ def load(source: Source, **options: Any) -> InMemoryDataset:
     data = open(source, memory=math.inf, **options)
     assert isinstance(data, InMemoryDataset)
     return data
-
-
-def _fit(data: Dataset, memory: float) -> Dataset:
-    """The data set in memory, if it takes at most so many GiB there."""
-    return data.load() if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
 
 
 def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Dataset:
@@ -134,28 +132,34 @@ def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Datas
 
 
 def _open_name(source: str | Path, conversion: Conversion, dims: int | None, split: str) -> Dataset:
-    name = one_line(source)
+    name, path = one_line(source), Path(source)
     if isinstance(source, str) and source.startswith(hugging_face.SCHEME):
-        _check_dims(name, dims)
-        return HuggingFaceDataset(source, conversion, split)
-    if isinstance(source, str) and source in BUILTINS:
-        _check_dims(name, dims)
-        return _open_builtin(source, split, conversion)
-    path = _existing(source)
-    kind = _kind(path)
-    if kind == "datasets":
-        _check_dims(name, dims)
-        return HuggingFaceDataset(path, conversion, split)
-    if split != "train":
+        kind = "hub"
+    elif isinstance(source, str) and source in BUILTINS:
+        kind = "builtin"
+    else:
+        path = _existing(source)
+        kind = _kind(path)
+    if split != "train" and kind not in ("hub", "builtin", "datasets"):
         raise InputError(f"{name} has no {split} split: give the path of the {split} data itself")
-    if kind == "tar":
-        paths = sorted(path.glob("*.tar")) if path.is_dir() else [path]
-        return TarShards(paths, one_line(path.resolve().stem), conversion, dims)
-    if kind == "images":
-        _check_dims(name, dims)
-        return LazyFolder(path, conversion)
-    if kind == "arrays":
-        return _labelled(*arrays.load(path, conversion, dims), one_line(path.stem))
+    if dims in (1, 3) and kind not in ("arrays", "tar", ""):
+        raise InputError(f"{name} holds no {arrays.NAMES[dims]}: leave --dims out, or give a .npy or .npz file of them")
+    match kind:
+        case "builtin":
+            data = BUILTINS[str(source)](split)
+            if data.items.is_floating_point():
+                conversion.reject_points(name)
+                return data
+            return replace(data, items=conversion(data.items))
+        case "hub" | "datasets":
+            return HuggingFaceDataset(str(source) if kind == "hub" else path, conversion, split)
+        case "tar":
+            paths = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+            return TarShards(paths, one_line(path.resolve().stem), conversion, dims)
+        case "images":
+            return LazyFolder(path, conversion)
+        case "arrays":
+            return _labelled(*arrays.load(path, conversion, dims), one_line(path.stem))
     raise InputError(
         f"{name} cannot be read as data: give a folder of images, a .npy or .npz file, a .tar, or the folder of a "
         ".parquet file"
@@ -165,26 +169,14 @@ def _open_name(source: str | Path, conversion: Conversion, dims: int | None, spl
 def _kind(path: Path) -> str:
     """The kind of data at a path, by its name and the names in it; folders with folders or images are of images."""
     if not path.is_dir():
-        return "arrays" if path.suffix.lower() in arrays.SUFFIXES else "tar" if path.suffix.lower() == ".tar" else ""
+        suffix = path.suffix.lower() if path.is_file() else ""  # opening a pipe would block for ever
+        return {".npy": "arrays", ".npz": "arrays", ".tar": "tar"}.get(suffix, "")
     if hugging_face.is_saved(path):
         return "datasets"
     kinds = {"/" if below.is_dir() else below.suffix.lower() for below in path.iterdir() if below.name[0] != "."}
     if kinds & {"/", *image_files.SUFFIXES}:
         return "images"
     return "tar" if ".tar" in kinds else "datasets" if kinds & {".parquet", ".arrow"} else "images"
-
-
-def _check_dims(name: str, dims: int | None) -> None:
-    if dims in (1, 3):
-        raise InputError(f"{name} holds no {arrays.NAMES[dims]}: leave --dims out, or give a .npy or .npz file of them")
-
-
-def _open_builtin(name: str, split: str, conversion: Conversion) -> InMemoryDataset:
-    data = BUILTINS[name](split)
-    if data.items.is_floating_point():
-        conversion.reject_points(name)
-        return data
-    return InMemoryDataset(conversion(data.items), data.labels, data.classes, data.name)
 
 
 def _labelled(items: Tensor, labels: Tensor | None, name: str) -> InMemoryDataset:

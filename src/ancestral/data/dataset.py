@@ -2,10 +2,10 @@
 
 import os
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from multiprocessing.pool import ThreadPool
 from typing import ClassVar
 
 import torch
@@ -138,20 +138,7 @@ class LazyDataset(Dataset):
         conversion: Conversion,
         dims: int | None = None,
     ) -> None:
-        """Infer the spec; what `encoded` needs must be set before.
-
-        Args:
-            name: What messages call the data set.
-            count: Number of items.
-            labels: As in `Dataset`.
-            classes: The name of each label.
-            skipped: As in `Dataset`.
-            conversion: How items are converted; what it leaves open, the spec decides.
-            dims: Number of axes besides channels, of arrays.
-
-        Raises:
-            InputError: As `infer_spec` does.
-        """
+        """Infer the spec of `count` items. What `encoded` needs must be set before. Raises as `infer_spec` does."""
         self.name, self.labels, self.skipped = name, labels, skipped
         self._count, self._dims = count, dims
         self.spec, self._conversion = infer_spec(self, classes, conversion, dims)
@@ -205,8 +192,8 @@ class LazyDataset(Dataset):
             return None
 
         # Each read makes Pillow strict too, which is not safe among threads unless it is so around all of them.
-        with strict_pillow(), ThreadPoolExecutor(self.threads) as pool:
-            reasons = list(pool.map(place, range(len(self))))
+        with strict_pillow(), ThreadPool(self.threads) as pool:
+            reasons = pool.map(place, range(len(self)))
         skipped = tuple(reason for reason in reasons if reason is not None)
         labels = None if self.labels is None else self.labels.long()
         if skipped:

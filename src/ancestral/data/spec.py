@@ -4,10 +4,10 @@ The headers of all items decide on channels and bit depth; a sample of the items
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
+from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,16 +110,9 @@ def infer_spec(
             have this number of channels.
         SourceLost: If the place of the data does not respond.
     """
-    name, threads = source.name, source.threads
-    with strict_pillow(), ThreadPoolExecutor(threads) as pool:
-
-        def read_some(rows: list[int]) -> list[Header]:
-            return [header for row in rows if (header := _header(source, row, conversion))]
-
-        def read_headers(rows: list[int]) -> Iterator[Header]:
-            return chain.from_iterable(pool.map(read_some, (rows[k::threads] for k in range(threads))))
-
-        resolved = resolve_conversion(conversion, len(source), read_headers)
+    name = source.name
+    with strict_pillow(), ThreadPool(source.threads) as pool:
+        resolved = _resolve_conversion(source, conversion, pool)
 
         def attempt(row: int) -> Tensor | str:
             try:
@@ -148,18 +141,17 @@ def infer_spec(
     return spec_of_items(torch.stack(list(items.values())), classes, name), resolved
 
 
-def resolve_conversion(
-    conversion: Conversion, count: int, read_headers: Callable[[list[int]], Iterable[Header]]
-) -> Conversion:
-    """Set channels and bits, where the conversion leaves them open, to what the headers of `count` items need.
+def _resolve_conversion(source: "LazyDataset", conversion: Conversion, pool: ThreadPool) -> Conversion:
+    """Set channels and bits, where the conversion leaves them open, to what the headers of all items need.
 
     All headers count, but none is read once the answer is certain: 3 channels are the most that a file needs, and
     one file without 16 bits makes all items 8 bits deep. Files without a readable header and arrays do not count.
     """
-    rows, size, channels, deep = evenly_spaced_first(SPACED_HEADERS, count), FIRST_HEADERS, 0, True
+    rows, size, channels, deep = evenly_spaced_first(SPACED_HEADERS, len(source)), FIRST_HEADERS, 0, True
     while chosen := list(islice(rows, size)):
-        for needed, sixteen in read_headers(chosen):
-            channels, deep = max(channels, needed), deep and sixteen
+        for header in pool.map(lambda row: _header(source, row, conversion), chosen):
+            if header is not None:
+                channels, deep = max(channels, header[0]), deep and header[1]
         if channels and conversion.channels not in (None, 1, 2, 3, 4):
             raise InputError(
                 f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
@@ -174,17 +166,16 @@ def resolve_conversion(
 
 def _header(source: "LazyDataset", row: int, conversion: Conversion) -> Header | None:
     """What the header of an item needs; None of an array, and of a file whose header cannot be read."""
-    try:
+    with suppress(Unreadable):
         begin = source.encoded_begin(row)
-        if not isinstance(begin, bytes | Image.Image) or (isinstance(begin, bytes) and begin.startswith(NPY)):
-            return None
-        header = read_header(begin, conversion)
-        if header is None and isinstance(begin, bytes) and len(begin) >= HEADER:  # it may go on, with a preview
-            raw = source.encoded(row)
-            header = read_header(raw, conversion) if isinstance(raw, bytes) else None
-        return header
-    except Unreadable:
-        return None
+        if isinstance(begin, Image.Image):
+            return read_header(begin, conversion)
+        if isinstance(begin, bytes) and not begin.startswith(NPY):
+            header = read_header(begin, conversion)
+            if header is None and len(begin) >= HEADER and isinstance(raw := source.encoded(row), bytes):
+                header = read_header(raw, conversion)  # it goes on beyond HEADER, with a preview or a profile
+            return header
+    return None
 
 
 def decode_item(raw: Raw, conversion: Conversion, dims: int | None) -> Tensor:

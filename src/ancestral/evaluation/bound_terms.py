@@ -1,30 +1,30 @@
-"""What a model's likelihood is on a set of items: the bound and the probability flow, over the items and over time.
+"""A model's likelihood on a set of items: the variational bound, split over items and time, and the probability flow.
 
-The loops are generators of what each pass found, so that a progress bar can watch them; `curve` and `mean` say what it
-comes to. A number belongs to (seed, place in the data set), so it is the same in batches of any size.
+The loops are generators of their progress that return the numbers. A number belongs to (seed, index in the data), so it
+is the same in batches of any size.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ancestral import randomness
+from ancestral import probability_flow, randomness
 from ancestral.bound import ELBO, prior_bits, time_strata
 from ancestral.data import Codec, InMemoryDataset
 from ancestral.errors import InputError
-from ancestral.guidance import NO_CLASS
-from ancestral.probability_flow import OdeState, integrate
+from ancestral.events import Work
 from ancestral.randomness import Stream
+from ancestral.results import Estimate
+from ancestral.results.evaluation_result import BoundOverTime
 from ancestral.targets import Denoiser
 
 
 @dataclass(frozen=True)
-class Subjects:
-    """Items to evaluate on: x0 (n, *) in [−1, 1], their places in the data set, and their labels (n,) or None."""
+class EvalItems:
+    """Items to evaluate on: x0 (n, *) in [−1, 1], their indices in the data set, and their labels (n,) or None."""
 
     x0: Tensor
     indices: list[int]
@@ -33,89 +33,40 @@ class Subjects:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batch_count(self, size: int) -> int:
-        """How many batches of `size` there are, the last of them perhaps smaller."""
-        return math.ceil(len(self) / size)
+    @staticmethod
+    def choose(data: InMemoryDataset, n: int, codec: Codec, labels: Tensor | None = None) -> "EvalItems":
+        """Choose n items spread evenly over the data, whose classes may be sorted.
 
-    def batches(self, size: int, device: torch.device) -> Iterator[tuple[slice, "Subjects", dict[str, Tensor]]]:
-        """`size` at a time on `device`: where they stand among all, they themselves, and what a denoiser is told."""
+        Args:
+            data: The data.
+            n: The number of items.
+            codec: The model's codec.
+            labels: The labels (N,) of all the data.
+
+        Raises:
+            InputError: If the data holds fewer items.
+        """
+        if not 1 <= n <= len(data):
+            raise InputError(
+                f"{data.name} has {len(data):,} items to evaluate on; choose -n from 1 to {len(data)}, not {n}"
+            )
+        indices = [i * len(data) // n for i in range(n)]
+        return EvalItems(codec.encode(data.items[indices]), indices, None if labels is None else labels[indices])
+
+    def batches(self, size: int, device: torch.device) -> Iterator[tuple[slice, "EvalItems", dict[str, Tensor]]]:
+        """Iterate over batches on the device: their rows, the items, and what a denoiser is conditioned on."""
         for first in range(0, len(self), size):
             rows = slice(first, first + size)
             labels = None if self.labels is None else self.labels[rows].to(device)
-            part = Subjects(self.x0[rows].to(device), self.indices[rows], labels)
+            part = EvalItems(self.x0[rows].to(device), self.indices[rows], labels)
             yield rows, part, {} if labels is None else {"labels": labels}
 
 
-def choose(data: InMemoryDataset, n: int, codec: Codec, labels: Tensor | None = None) -> Subjects:
-    """`n` items spread evenly over the data, as its classes may be sorted. `labels` are those of all the data.
-
-    Raises InputError where there are not as many.
-    """
-    if not 1 <= n <= len(data):
-        raise InputError(
-            f"{data.name} has {len(data):,} items to evaluate on; choose -n from 1 to {len(data)}, not {n}"
-        )
-    indices = [i * len(data) // n for i in range(n)]
-    return Subjects(codec.encode(data.items[indices]), indices, None if labels is None else labels[indices])
-
-
-def labels_for(data: InMemoryDataset, classes: Sequence[str], by_number: bool = False) -> Tensor | None:
-    """The labels of all the data as a model of these `classes` numbers them, or None where they mean nothing to it.
-
-    Classes are matched by name, or by number for data that knows no names. -1 is an item without a class.
-    """
-    if data.labels is None or not classes:
-        return None
-    if set(data.classes) <= set(classes):
-        known = torch.tensor([classes.index(name) for name in data.classes])[data.labels]
-        return torch.where(data.labels < 0, NO_CLASS, known)
-    return data.labels if by_number and len(data.classes) <= len(classes) else None
-
-
-def without_class(count: int) -> Tensor:
-    """The labels (count,) of items whose class is not known."""
-    return torch.full((count,), NO_CLASS)
-
-
-class Cell(NamedTuple):
-    """What one pass found: items `rows` at the times of run number `column`, their bits/dim and square errors."""
-
-    rows: slice
-    column: int
-    bits: Tensor
-    error: Tensor
-
-
-def strata(steps: int, passes: int | None) -> list[range]:
-    """The times that each pass stands for, from t = T down to 1: one each where `passes` are not fewer than T."""
-    return time_strata(steps, steps if passes is None else passes)[::-1]
-
-
-def cells(
-    denoiser: Denoiser, subjects: Subjects, elbo: ELBO, passes: int | None, batch_size: int, device: torch.device
-) -> Iterator[Cell]:
-    """Every pass of the bound, batch by batch, a column for each of `strata`. Raises InputError for answers of NaN."""
-    columns = strata(denoiser.schedule.steps, passes)
-    every = len(columns) == denoiser.schedule.steps
-    for rows, part, condition in subjects.batches(batch_size, device):
-        if every:
-            terms = elbo.terms(denoiser, part.x0, part.indices, **condition)
-        else:
-            terms = elbo.estimates(denoiser, part.x0, len(columns), part.indices, **condition)
-        for column, term in enumerate(terms):
-            bits, error = term.bits.cpu().double(), term.error.cpu().double()
-            if not bool((bits + error).isfinite().all()):
-                raise InputError(
-                    f"the model's answer at t = {columns[column][0]} is no finite number, so it has no likelihood"
-                )
-            yield Cell(rows, column, bits, error)
-
-
 @dataclass(frozen=True)
-class Terms:
-    """The bound of n items in K runs of times, from T down to 1: `prior` (n,); `bits` and `error` (n, K)."""
+class BoundTerms:
+    """The bound of n items in K time strata, from T down to 1: `prior` (n,), `bits` and `error` (n, K), float64."""
 
-    runs: list[range]
+    strata: list[range]
     prior: Tensor
     bits: Tensor
     error: Tensor
@@ -125,84 +76,115 @@ class Terms:
         """The bound on each item in bits/dim, (n,)."""
         return self.prior + self.bits.sum(1)
 
+    def over_time(self, scale: float, unit: str) -> BoundOverTime:
+        """Average over the items, as in figure 5 of the DDPM paper.
 
-def gather(found: Sequence[Cell], denoiser: Denoiser, subjects: Subjects, passes: int | None) -> Terms:
-    """All cells, laid out as a table."""
-    columns = strata(denoiser.schedule.steps, passes)
-    bits, error = (torch.zeros(len(subjects), len(columns), dtype=torch.float64) for _ in range(2))
-    for cell in found:
-        bits[cell.rows, cell.column], error[cell.rows, cell.column] = cell.bits, cell.error
-    return Terms(columns, prior_bits(denoiser.schedule, subjects.x0.double()), bits, error)
+        Args:
+            scale: The codec's, which turns errors in [−1, 1] into the data's units.
+            unit: The name of these units.
+
+        Returns:
+            The means of each stratum, from t = 1 up.
+        """
+        sent, rows = float(self.prior.mean()), []
+        means = zip(self.strata, self.bits.mean(0).tolist(), self.error.mean(0).tolist(), strict=True)
+        for times, bits, error in means:
+            rate = sent + bits * (len(times) - 1) / (2 * len(times))  # on average over the stratum
+            rows.append((times[0], times[-1], bits / len(times), rate, error, scale * math.sqrt(error)))
+            sent += bits
+        first, last, step_bits, rates, errors, distortions = zip(*rows[::-1], strict=True)
+        return BoundOverTime(first, last, step_bits, rates, errors, distortions, unit)
 
 
-class Point(NamedTuple):
-    """Means over items and over the times first..last: bits/dim of one step from t, what was spent to reach x_t (rate),
-    and the mean square of x_0 − x̂_0 there.
+def collect_bound(
+    denoiser: Denoiser, items: EvalItems, elbo: ELBO, passes: int | None, batch_size: int, device: torch.device
+) -> Generator[Work, None, BoundTerms]:
+    """Compute the terms of the bound.
+
+    Args:
+        denoiser: What is evaluated.
+        items: The items.
+        elbo: How the bound is taken.
+        passes: The number of network evaluations of each item; None, or T and more, evaluates all times.
+        batch_size: Items at a time.
+        device: Where the denoiser is.
+
+    Raises:
+        InputError: If a term is not finite.
     """
-
-    first: int
-    last: int
-    bits: float
-    rate: float
-    error: float
-
-
-def curve(terms: Terms) -> list[Point]:
-    """The bound over time, from t = 1 up, as in the DDPM paper's figure 5: who has x_t has paid the steps above it."""
-    spent, points = float(terms.prior.mean()), []
-    means = zip(terms.runs, terms.bits.mean(0).tolist(), terms.error.mean(0).tolist(), strict=True)
-    for run, bits, error in means:
-        rate = spent + bits * (len(run) - 1) / (2 * len(run))  # on average over the run
-        points.append(Point(run[0], run[-1], bits / len(run), rate, error))
-        spent += bits
-    return points[::-1]
-
-
-class Walk(NamedTuple):
-    """A state of the flow of items `rows`."""
-
-    rows: slice
-    state: OdeState
+    steps = denoiser.schedule.steps
+    strata = time_strata(steps, steps if passes is None else passes)[::-1]
+    bits, error = (torch.zeros(len(items), len(strata), dtype=torch.float64) for _ in range(2))
+    done, total = 0, len(items) * len(strata)
+    for rows, part, condition in items.batches(batch_size, device):
+        if len(strata) == steps:
+            terms = elbo.terms(denoiser, part.x0, part.indices, **condition)
+        else:
+            terms = elbo.estimates(denoiser, part.x0, len(strata), part.indices, **condition)
+        for column, term in enumerate(terms):
+            bits[rows, column], error[rows, column] = term.bits.cpu().double(), term.error.cpu().double()
+            if not bool((bits[rows, column] + error[rows, column]).isfinite().all()):
+                raise InputError(
+                    f"the model's prediction at t = {strata[column][0]} is not finite, so it has no likelihood"
+                )
+            done += len(part)
+            yield Work("bound", done, total)
+    return BoundTerms(strata, prior_bits(denoiser.schedule, items.x0.double()), bits, error)
 
 
-def walks(
+def flow_nats(
     denoiser: Denoiser,
-    subjects: Subjects,
+    items: EvalItems,
     steps: int,
     probes: int,
     seed: int,
     level: float | None,
     batch_size: int,
     device: torch.device,
-) -> Iterator[Walk]:
-    """Every state of the probability flow from t = 0 to T, batch by batch.
+) -> Generator[Work, None, Tensor]:
+    """Integrate the probability flow from t = 0 to T.
 
-    A density has no levels: where the items have, a `level` apart, noise is added that is uniform on the bin of each.
+    Args:
+        denoiser: What is evaluated.
+        items: The items.
+        steps: Steps of the ODE solver.
+        probes: Random directions that estimate the divergence; 0 computes it exactly.
+        seed: Of the directions and of the noise that dequantises.
+        level: The distance of two grey levels; None for data without levels.
+        batch_size: Items at a time.
+        device: Where the denoiser is.
+
+    Returns:
+        −log p of each item in nats, float64 (n,).
+
+    Raises:
+        InputError: If a state is not finite.
     """
-    for rows, part, condition in subjects.batches(batch_size, device):
-        x0 = part.x0
-        if level is not None:
-            z = randomness.normal(x0.shape[1:], seed, Stream.DEQUANTISE, 0, part.indices, device)
-            x0 = x0 + level * (torch.special.ndtr(z) - 0.5)  # Φ(z) is uniform
-        for state in integrate(denoiser, x0, steps, probes, seed, "logsnr", part.indices, **condition):
+    nats, done, total = torch.zeros(len(items), dtype=torch.float64), 0, (steps + 1) * len(items)
+    for rows, part, condition in items.batches(batch_size, device):
+        x0 = part.x0 if level is None else dequantise(part.x0, level, seed, part.indices)
+        for state in probability_flow.integrate(denoiser, x0, steps, probes, seed, "logsnr", part.indices, **condition):
             if not bool(state.x.isfinite().all()):
-                raise InputError(f"the flow leaves all numbers at t = {state.t}; it may need more --ode-steps")
-            yield Walk(rows, state)
+                raise InputError(f"the flow is not finite at t = {state.t}; it may need more --ode-steps")
+            done += len(part)
+            yield Work("probability flow", done, total)
+        nats[rows] = -probability_flow.log_density(denoiser.schedule, state).cpu().double()
+    return nats
 
 
-def bits_of_density(nats: Tensor, size: int, level: float | None) -> Tensor:
-    """−log p in nats of items of `size` elements, in bits/dim: of levels so far apart, if p is of dequantised ones."""
+def dequantise(x0: Tensor, level: float, seed: int, indices: list[int]) -> Tensor:
+    """Add noise to x0 (n, *) that is uniform on the bin of each grey level, since a density has no levels."""
+    z = randomness.normal(x0.shape[1:], seed, Stream.DEQUANTISE, 0, indices, x0.device)
+    uniform: Tensor = torch.special.ndtr(z) - 0.5  # Φ(z) is uniform
+    return x0 + level * uniform
+
+
+def bits_from_nats(nats: Tensor, size: int, level: float | None) -> Tensor:
+    """Convert −log p of dequantised items of `size` elements to bits/dim of their grey levels."""
     return nats / (size * math.log(2)) - (math.log2(level) if level is not None else 0.0)
 
 
-class Mean(NamedTuple):
-    """A mean over items and its standard error; None for one item, which has no spread."""
-
-    mean: float
-    standard_error: float | None
-
-
-def mean(values: Tensor) -> Mean:
-    """The mean of values (n,) and its standard error."""
+def mean(values: Tensor) -> Estimate:
+    """Average values (n,); the error is None for one value, which has no spread."""
     n = len(values)
-    return Mean(float(values.mean()), float(values.std() / math.sqrt(n)) if n > 1 else None)
+    return Estimate(float(values.mean()), float(values.std() / math.sqrt(n)) if n > 1 else None)

@@ -1,137 +1,259 @@
-"""One model, one sampler, one set of data: what is drawn, looked at and measured, and in which files it is kept.
+"""One model, one sampler and the data that its samples are compared with: sampling, features and metrics.
 
-Whoever measures several (samplers, models) makes a study of each: data is looked at once, and samples are drawn once.
+Comparisons of several samplers or models make a study of each: features of data are computed once, and so is a sample.
 """
 
 import dataclasses
 import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 from torch import Tensor
 
-from ancestral import __version__, storage
-from ancestral.data import Dataset
+from ancestral import __version__
+from ancestral.data import Codec, Dataset
 from ancestral.errors import InputError
-from ancestral.evaluation import drawn, quality, results
-from ancestral.evaluation.drawn import Drawn, Recipe
-from ancestral.evaluation.quality import Quality, Set
-from ancestral.evaluation.real import Real
+from ancestral.evaluation.reference import ReferenceSet
+from ancestral.evaluation.sample_quality import (
+    FeatureSet,
+    NearestPairs,
+    check_counts,
+    compute_features,
+    measure,
+    pieces,
+)
+from ancestral.evaluation.sample_store import SampleStore, SamplingSpec
+from ancestral.events import Work
 from ancestral.metrics import extractors
-from ancestral.metrics.extractors import Extractor, Features
+from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Model
+from ancestral.results.evaluation_result import (
+    ExtractorName,
+    MeasuredModel,
+    MetricTitles,
+    ReferenceNames,
+    SampleMetrics,
+    SampleSettings,
+)
 from ancestral.samplers import Sampler
 
-DRAW = 2500
-"""Samples, unless told otherwise: enough to fill the covariance of every built-in extractor's features."""
+DEFAULT_COUNT = 2500
+"""The default number of samples: enough to fill the covariance of every built-in extractor's features."""
+
+
+@dataclass(frozen=True)
+class References:
+    """The data that samples are compared with, and the features by which."""
+
+    codec: Codec
+    extractor: Extractor
+    train: ReferenceSet
+    held_out: ReferenceSet | None
+    notes: tuple[str, ...] = ()
+    device: str = "cpu"
+    """The type of device on which the numbers were computed."""
+
+    @staticmethod
+    def of(
+        codec: Codec,
+        classes: tuple[str, ...],
+        train: Dataset,
+        held_out: Dataset | None,
+        extractor: str | None = None,
+        splits: tuple[str, str] = ("train split", "test split"),
+        device: torch.device | None = None,
+    ) -> "References":
+        """Take as many items of the data as distances can be measured on.
+
+        Args:
+            codec: The codec of the items.
+            classes: The classes of the samples, in their numbering.
+            train: What the model was trained on.
+            held_out: What it was not trained on, if there is any.
+            extractor: A name as `metrics.extractors.extractor` takes it. The default is lite0 for images of 1 or 3
+                channels, else pixels.
+            splits: What the two parts of the data are called.
+            device: Where the extractor runs. The default is the CPU.
+
+        Raises:
+            InputError: If the extractor does not fit the items.
+        """
+        name = extractor or ("lite0" if len(train.shape) == 3 and train.shape[0] in (1, 3) else "pixels")
+        chosen = extractors.extractor(name, train.shape, codec, device or "cpu")
+        seen = ReferenceSet.from_data(train, classes, splits[0])
+        unseen = None if held_out is None else ReferenceSet.from_data(held_out, classes, splits[1])
+        skipped = [f"{len(data.skipped)} of {data.name}" for data in (train, held_out) if data and data.skipped]
+        notes = tuple(f"Files that could not be read were left out: {text}." for text in skipped)
+        return References(codec, chosen, seen, unseen, notes, device.type if device else "cpu")
+
+    def check(self, count: int) -> None:
+        """Raise InputError if this number of samples, or the data, is too small to measure."""
+        check_counts(count, len(self.train.items), None if self.held_out is None else len(self.held_out.items))
+
+    def item_sets(self, samples: Tensor, folder: Path | None) -> list[tuple[str, Tensor, Path | None]]:
+        """List all items whose features are needed, and where these are kept: of data in the user's cache."""
+        sets = [("samples", samples, folder), ("training data", self.train.items, None)]
+        return sets if self.held_out is None else [*sets, ("held-out data", self.held_out.items, None)]
+
+    def features(
+        self, name: str, items: Tensor, batch_size: int, folder: Path | None = None
+    ) -> Generator[Work, None, Features]:
+        """Compute the features of items (N, *shape), or read them from the cache."""
+        batches: list[Features] = []
+        for batch in compute_features(self.extractor, items, pieces(len(items)), batch_size, folder):
+            batches.append(batch)
+            yield Work(f"features of {name}", sum(len(part.values) for part in batches), len(items), "items")
+        return concatenate(batches)
+
+    def measure(
+        self,
+        samples: Tensor,
+        labels: Tensor | None,
+        batch_size: int,
+        made: SampleSettings,
+        model: MeasuredModel | None = None,
+        folder: Path | None = None,
+    ) -> Generator[Work, None, tuple[SampleMetrics, list[NearestPairs]]]:
+        """Measure samples.
+
+        Args:
+            samples: Decoded items (N, *shape).
+            labels: The classes (N,) that they were conditioned on.
+            batch_size: Items at a time.
+            made: How they were made.
+            model: What made them.
+            folder: Where their features are kept.
+
+        Returns:
+            The metrics, and the samples nearest to training items.
+        """
+        sets = []
+        known = (labels, self.train.labels, None if self.held_out is None else self.held_out.labels)
+        for (name, items, where), part in zip(self.item_sets(samples, folder), known, strict=False):
+            features = yield from self.features(name, items, batch_size, where)
+            sets.append(FeatureSet(items, features, part))
+        held_out = sets[2] if len(sets) == 3 else None
+        quality, pairs = yield from measure(
+            sets[0], sets[1], held_out, self.codec, self.extractor, self.train.all_items
+        )
+        metrics = SampleMetrics(
+            **vars(quality),
+            model=model,
+            samples=made,
+            data=self.names(),
+            extractor=ExtractorName(self.extractor.name, self.extractor.width),
+            titles=MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS"))),
+            versions={
+                "ancestral": __version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "device": self.device,
+            },
+        )
+        return metrics, pairs
+
+    def names(self) -> ReferenceNames:
+        """Describe the data."""
+        return ReferenceNames(str(self.train), None if self.held_out is None else str(self.held_out), self.notes)
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is drawn and what it is held against."""
+    """A model's samples and what they are compared with."""
 
     model: Model
+    name: str
+    """What the results call the model: the path of its run."""
     sampler: Sampler
-    recipe: Recipe
-    drawn: Drawn
+    spec: SamplingSpec
+    store: SampleStore
     count: int
-    extractor: Extractor
-    train: Real
-    held_out: Real | None
-    notes: tuple[str, ...] = ()
+    references: References
 
-    def by(self, sampler: Sampler) -> "Study":
-        """The same by another sampler, whose samples are kept beside these."""
-        recipe = dataclasses.replace(self.recipe, sampler=repr(sampler))
-        stored = Drawn.of(self.model, recipe, self.drawn.folder.parent)
-        return dataclasses.replace(self, sampler=sampler, recipe=recipe, drawn=stored)
+    @staticmethod
+    def of(
+        model: Model,
+        name: str,
+        sampler: Sampler,
+        references: References,
+        folder: Path,
+        count: int = DEFAULT_COUNT,
+        seed: int = 0,
+        guidance: float = 1.0,
+        sha256: str = "",
+    ) -> "Study":
+        """Plan a study, and refuse what cannot be measured before anything is sampled.
 
-    def draw(self, parts: list[range]) -> Iterator[float]:
-        """Draw and keep these items, each range in one batch; after each step, how many items' work it was."""
-        return drawn.draw(self.model, self.sampler, self.recipe, self.drawn, parts)
+        Args:
+            model: The model.
+            name: What the results call it.
+            sampler: What samples it.
+            references: What the samples are compared with.
+            folder: Where samples are kept, in a folder whose name is a hash of all that decides them.
+            count: The number of samples.
+            seed: Of the samples.
+            guidance: Classifier-free guidance.
+            sha256: Of the model's file; empty for a model that is in no file, whose samples nothing else can use.
 
-    def sets(self, samples: Tensor) -> list[tuple[str, Tensor, Path | None]]:
-        """All items whose features are needed, and where they are kept: of data in the cache, for other runs too."""
-        found: list[tuple[str, Tensor, Path | None]] = [("samples", samples, self.drawn.folder / "features")]
-        found.append(("training data", self.train.items, None))
-        return found if self.held_out is None else [*found, ("held-out data", self.held_out.items, None)]
+        Raises:
+            InputError: If the model cannot be sampled so, or the samples or data are too few or too many.
+        """
+        spec = SamplingSpec(sha256, repr(sampler), seed, None, guidance)
+        next(model.trajectory(range(1), sampler, seed, None, guidance))  # refuses impossible guidance
+        references.check(count)
+        store = SampleStore(folder / spec.key, model.spec.shape, model.spec.codec.dtype)
+        need, free = count * math.prod(store.shape) * store.dtype.itemsize, psutil.virtual_memory().available
+        if need > free:
+            raise InputError(
+                f"{count:,} samples take {need / 2**30:,.0f} GiB and {free / 2**30:.0f} are free; draw fewer"
+            )
+        return Study(model, name, sampler, spec, store, count, references)
 
-    def measure(self, samples: Tensor, looks: list[Features]) -> Iterator[Quality]:
-        """The states of `quality.measure`, from the features of each of `sets`."""
-        labels = self.model.labels(range(self.count), self.recipe.label)
-        ours = Set(samples, looks[0], None if labels is None else labels.cpu())
-        train = Set(self.train.items, looks[1], self.train.labels)
-        held_out = None if self.held_out is None else Set(self.held_out.items, looks[2], self.held_out.labels)
-        return quality.measure(ours, train, held_out, self.model.spec.codec, self.extractor, self.train.all)
+    def with_sampler(self, sampler: Sampler) -> "Study":
+        """Return the same study of another sampler, whose samples are kept beside these."""
+        spec = dataclasses.replace(self.spec, sampler=repr(sampler))
+        store = dataclasses.replace(self.store, folder=self.store.folder.parent / spec.key)
+        return dataclasses.replace(self, sampler=sampler, spec=spec, store=store)
 
-    def tree(self, found: Quality, run: str) -> dict[str, Any]:
-        """All that was found, for samples.json; the same for the same samples, whoever drew them and when."""
-        model, recipe = self.model, self.recipe
-        classes = model.spec.classes
-        which = recipe.label if recipe.label is not None else f"{len(classes)} classes in turn"
-        return {
-            "model": {"run": run, "step": model.step, "version": model.version, "sha256": recipe.model},
-            "samples": {
-                "count": self.count,
-                "sampler": recipe.sampler,
-                "steps": len(self.sampler.times(model.denoiser.schedule)) - 1,
-                "seed": recipe.seed,
-                "guidance": recipe.guidance,
-                "label": which if classes else None,
-                "folder": self.drawn.folder.name,
-            },
-            "data": {
-                "train": self.train.words(),
-                "held_out": None if self.held_out is None else self.held_out.words(),
-                "notes": list(self.notes),
-            },
-            **results.tree(found, self.extractor),
-            "versions": {
-                "ancestral": __version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "device": model.device.type,
-            },
-        }
+    @property
+    def identity(self) -> MeasuredModel:
+        """The model as results name it."""
+        return MeasuredModel(self.name, self.model.step, self.spec.model or None, self.model.version)
 
+    def sample(self, parts: Iterable[range]) -> Iterator[float]:
+        """Sample and keep these items; see `SampleStore.fill`."""
+        return self.store.fill(self.model, self.sampler, self.spec, parts)
 
-def study(
-    model: Model,
-    sampler: Sampler,
-    train: Dataset,
-    held_out: Dataset | None = None,
-    count: int = DRAW,
-    extractor: str | None = None,
-    seed: int = 0,
-    guidance: float = 1.0,
-    home: Path | None = None,
-    splits: tuple[str, str] = ("train split", "test split"),
-) -> Study:
-    """The study of a model that was loaded from a file; its samples are kept in `home`, unless given beside that file.
+    def samples(self, batch_size: int, task: str = "sampling") -> Generator[Work, None, Tensor]:
+        """Return all samples (count, *shape), decoded. Those that are missing are sampled first."""
+        while (items := self.store.read(self.count)) is None:  # again if a file turns out to be damaged
+            missing, done = self.store.missing(self.count, batch_size), 0.0
+            for share in self.sample(missing):
+                done += share
+                yield Work(task, done, sum(map(len, missing)), "samples")
+        return items
 
-    `splits` says in words which parts of their sources `train` and `held_out` are. `extractor` is a name as
-    `metrics.extractors.extractor` takes it; None is lite0 for images of 1 or 3 channels, else pixels. Raises InputError
-    for what cannot be measured, before anything is drawn.
-    """
-    if model.file is None:
-        raise InputError("save the model and load it again: samples are kept by the hash of its file")
-    facts = model.spec
-    seen = len(facts.shape) == 3 and facts.shape[0] in (1, 3)
-    chosen = extractors.extractor(extractor or ("lite0" if seen else "pixels"), facts.shape, facts.codec, model.device)
-    recipe = Recipe(storage.sha256(model.file), repr(sampler), seed, None, guidance)
-    next(model.trajectory(range(1), sampler, seed, None, guidance))  # refuses a guidance that cannot be
-    real = Real.of_data(train, model, splits[0])
-    unseen = None if held_out is None else Real.of_data(held_out, model, splits[1])
-    quality.check(count, len(real.items), None if unseen is None else len(unseen.items))
-    skipped = [f"{len(part.skipped)} of {part.name}" for part in (train, held_out) if part is not None and part.skipped]
-    notes = tuple(f"Files that could not be read were left out: {words}." for words in skipped)
-    stored = Drawn.of(model, recipe, home or model.file.parent / "evaluation" / "samples")
-    need, free = count * math.prod(facts.shape) * stored.dtype.itemsize, psutil.virtual_memory().available
-    if need > free:
-        raise InputError(f"{count:,} samples take {need / 2**30:,.0f} GiB and {free / 2**30:.0f} are free; draw fewer")
-    return Study(model, sampler, recipe, stored, count, chosen, real, unseen, notes)
+    def metrics(
+        self, items: Tensor, batch_size: int
+    ) -> Generator[Work, None, tuple[SampleMetrics, list[NearestPairs]]]:
+        """Measure the samples; see `References.measure`."""
+        model, spec = self.model, self.spec
+        labels, classes = model.labels(range(self.count), spec.label), len(model.spec.classes)
+        label = None
+        if classes:
+            label = str(spec.label) if spec.label is not None else f"{classes} classes in turn"
+        steps = len(self.sampler.times(model.denoiser.schedule)) - 1
+        folder = self.store.folder.name if spec.model else None
+        made = SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label, steps, folder)
+        return self.references.measure(
+            items,
+            None if labels is None else labels.cpu(),
+            batch_size,
+            made,
+            self.identity,
+            self.store.folder / "features",
+        )

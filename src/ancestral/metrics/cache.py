@@ -1,4 +1,4 @@
-"""Features kept on disk, so that a reference set is looked at once.
+"""Features kept on disk, so that those of a reference set are computed once.
 
 An entry's name is a hash of all that it follows from: the items' bytes, type and shape, and the extractor's weights and
 transform. So a change of any of them is another entry. Entries are safetensors: whoever wrote them, they run no code.
@@ -24,10 +24,16 @@ VERSION = "1"
 def features(
     extractor: Extractor, items: Tensor, batch_size: int = 64, folder: Path | None = None
 ) -> Iterator[Features]:
-    """`extractors.features`, kept in `folder`, which unless given is one of the user's cache.
+    """Compute the features of items batch by batch, or read them from the cache in one batch.
 
-    What is there comes in one batch. What is not is kept once the last batch has been taken; where it cannot be
-    written, or the extractor's identity is not known, it is not kept.
+    Features are kept once the last batch has been taken; not if the folder cannot be written to, or the extractor has
+    no identity.
+
+    Args:
+        extractor: The extractor.
+        items: Items (N, C, *space).
+        batch_size: The number of items at a time.
+        folder: Where the features are kept. The default is a folder in the user's cache.
     """
     if extractor.identity is None:
         yield from extractors.features(extractor, items, batch_size)
@@ -41,13 +47,13 @@ def features(
     for batch in extractors.features(extractor, items, batch_size):
         batches.append(batch)
         yield batch
-    tensors = extractors.gathered(batches)._asdict()
+    tensors = extractors.concatenate(batches)._asdict()
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time and nothing else
         storage.write_tensors(path, {name: x for name, x in tensors.items() if x is not None}, {})
 
 
 def key(extractor: Extractor, items: Tensor) -> str:
-    """SHA-256 of everything that the features follow from."""
+    """Compute the SHA-256 of everything that the features follow from."""
     head = f"{VERSION}\n{extractor.name}\n{extractor.identity}\n{items.dtype}\n{tuple(items.shape)}\n"
     digest = hashlib.sha256(head.encode())
     digest.update(items.contiguous().numpy().data)
@@ -55,7 +61,7 @@ def key(extractor: Extractor, items: Tensor) -> str:
 
 
 def _read(path: Path, count: int, width: int) -> Features | None:
-    """The entry, or None where there is none that is whole and fits."""
+    """The entry, or None if there is none that is whole and fits."""
     try:
         tensors, _ = storage.read_tensors(path)
         found = Features(**tensors)

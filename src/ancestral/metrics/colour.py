@@ -9,11 +9,16 @@ from torch import Tensor
 from ancestral.data import Codec
 from ancestral.data.statistics import CHUNK
 from ancestral.errors import InputError
+from ancestral.results.evaluation_result import ChannelMoments, ColourDrift
+
+MAX_COVARIANCES = 32
+"""The largest number of channels whose covariances a result keeps."""
 
 
-class Colour(NamedTuple):
-    """Of a set of items, in their own units: `mean` (C,), `covariance` (C, C) over places and items, each with the
-    standard error that comes of the number of items (pixels of one item are not independent).
+class ColourMoments(NamedTuple):
+    """The mean (C,) and covariance (C, C) of the channels over places and items, in the items' units.
+
+    The standard errors are those of the number of items, as the pixels of one item are not independent.
     """
 
     mean: Tensor
@@ -21,20 +26,21 @@ class Colour(NamedTuple):
     covariance: Tensor
     covariance_error: Tensor
 
-
-class Drift(NamedTuple):
-    """Samples against data."""
-
-    samples: Colour
-    data: Colour
-    sigmas: float
-    """The largest difference of a channel's mean, in its standard error: about 1 by chance, above 3 hardly ever."""
-    levels: float
-    """The largest difference of a channel's mean, signed, in grey levels: 255ths of the range of values."""
+    def result(self) -> ChannelMoments:
+        """Convert the moments to plain numbers."""
+        mean, mean_error, covariance, covariance_error = (tensor.tolist() for tensor in self)
+        if len(mean) > MAX_COVARIANCES:
+            return ChannelMoments(tuple(mean), tuple(mean_error))
+        rows = (tuple(map(tuple, matrix)) for matrix in (covariance, covariance_error))
+        return ChannelMoments(tuple(mean), tuple(mean_error), *rows)
 
 
-def colour(items: Tensor) -> Colour:
-    """Of items (N, C, *space), or points (N, C), of any number type. Raises InputError for fewer than two."""
+def colour(items: Tensor) -> ColourMoments:
+    """Compute the moments of items (N, C, *space), or points (N, C), of any number type.
+
+    Raises:
+        InputError: If there are fewer than two items.
+    """
     n, channels = items.shape[:2]
     if n < 2:
         raise InputError("colours need at least 2 items to have an error")
@@ -42,17 +48,21 @@ def colour(items: Tensor) -> Colour:
     mean = means.mean(0)
     products = torch.cat([_products(part, mean) for part in torch.split(items, CHUNK)])
     shape = (channels, channels)
-    return Colour(mean, _error(means), products.mean(0).view(shape), _error(products).view(shape))
+    return ColourMoments(mean, _error(means), products.mean(0).view(shape), _error(products).view(shape))
 
 
-def drift(samples: Tensor, data: Tensor, codec: Codec) -> Drift:
-    """How far the colours of samples are from the data's, both (·, C, *space) in the codec's items."""
+def drift(samples: Tensor, data: Tensor, codec: Codec) -> ColourDrift:
+    """Compare the colours of samples with those of data, both (·, C, *space) of the codec's items.
+
+    The largest difference in standard errors is about 1 by chance, and hardly ever above 3.
+    """
     ours, theirs = colour(samples), colour(data)
     apart = ours.mean - theirs.mean
     error = torch.hypot(ours.mean_error, theirs.mean_error)
     sigmas = torch.where(apart == 0, 0.0, apart.abs() / error)  # channels that never change have no error
-    worst = apart[apart.abs().argmax()]
-    return Drift(ours, theirs, float(sigmas.max()), float(worst / codec.scale * 127.5))
+    worst, most = apart[apart.abs().argmax()], float(sigmas.max())
+    levels = float(worst / codec.scale * 127.5)
+    return ColourDrift(levels, most if math.isfinite(most) else None, ours.result(), theirs.result())
 
 
 def _values(items: Tensor) -> Tensor:
@@ -64,7 +74,7 @@ def _means(items: Tensor) -> Tensor:
 
 
 def _products(items: Tensor, mean: Tensor) -> Tensor:
-    """Of each item, the mean over its places of (x − μ)(x − μ)ᵀ, (N, C²): what it adds to the covariance."""
+    """The mean over the places of each item of (x − μ)(x − μ)ᵀ, (N, C²): its part of the covariance."""
     x = _values(items) - mean[:, None]
     return (x @ x.mT / x.shape[2]).flatten(1)
 

@@ -1,4 +1,4 @@
-"""How far two sets of features are from one another."""
+"""Distances between two sets of features: Fréchet, kernel (KID), and the Inception score."""
 
 import math
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from torch import Tensor
 from ancestral.errors import InputError
 
 ROWS = 1024
-"""Rows of a matrix of pairs at a time, so that it is never held whole."""
+"""Rows of a matrix of pairs at a time, so that the whole matrix is never in memory."""
 
 
 class Moments(NamedTuple):
-    """Of n rows of features, in float64: `mean` (d,), and a root A (d, r) of their covariance over n − 1, Σ = A Aᵀ."""
+    """The mean (d,) of n rows of features, and a root A (d, r) of their covariance over n − 1, Σ = A Aᵀ; float64."""
 
     mean: Tensor
     root: Tensor
@@ -21,14 +21,14 @@ class Moments(NamedTuple):
 
 
 def moments(x: Tensor) -> Moments:
-    """Of features (n, d). Raises InputError for fewer than two, which have no covariance."""
+    """Compute the moments of features (n, d). Raises InputError for fewer than two, which have no covariance."""
     return factored(x, "r")[0]
 
 
 def factored(x: Tensor, mode: str = "reduced") -> tuple[Moments, Tensor, Tensor]:
-    """The moments of features (n, d), the rows less their mean, and the same whitened: w (n, r) with x = μ + A w.
+    """Compute the moments of features (n, d), the centred rows, and whitened rows w (n, r) with x = μ + A w.
 
-    A QR decomposition of the rows gives all three, so the covariance (d, d) is never made. With mode "r", no w.
+    A QR decomposition of the rows gives all three, so the covariance (d, d) is never formed. Mode "r" leaves w out.
     """
     if len(x) < 2:
         raise InputError(f"a distance needs at least 2 items on each side, not {len(x)}")
@@ -39,37 +39,43 @@ def factored(x: Tensor, mode: str = "reduced") -> tuple[Moments, Tensor, Tensor]
 
 
 def frechet(x: Moments, y: Moments) -> float:
-    """The Fréchet distance ‖μ_x − μ_y‖² + tr(Σ_x + Σ_y − 2 (Σ_x Σ_y)^½) of two Gaussians (Heusel et al. 2017, eq. 6).
+    """Compute the Fréchet distance ‖μ_x − μ_y‖² + tr(Σ_x + Σ_y − 2 (Σ_x Σ_y)^½) of two Gaussians.
 
     With Σ = A Aᵀ, the last trace is the sum of the singular values of A_xᵀ A_y, which is real for any rank.
+
+    References:
+        Heusel et al. 2017, eq. 6.
     """
     return frechet_value(x, y, torch.linalg.svdvals(x.root.T @ y.root))
 
 
 def frechet_value(x: Moments, y: Moments, singular: Tensor) -> float:
-    """`frechet`, of the singular values of A_xᵀ A_y."""
+    """Compute `frechet` from the singular values of A_xᵀ A_y."""
     apart = (x.mean - y.mean).square().sum()
     return max(0.0, float(apart + x.root.square().sum() + y.root.square().sum() - 2 * singular.sum()))
 
 
 def kernel(x: Tensor, y: Tensor) -> float:
-    """KID of features (n, d) and (m, d): the unbiased square MMD of the kernel (xᵀy/d + 1)³ (Bińkowski et al. 2018).
+    """Compute KID of features (n, d) and (m, d): the unbiased square MMD of the kernel (xᵀy/d + 1)³.
 
-    All pairs count, none of an item with itself. Equal distributions give 0 on average, so it may be negative.
+    All pairs of different items count. Equal distributions give 0 on average, so KID may be negative.
+
+    References:
+        Bińkowski et al. 2018, Demystifying MMD GANs.
     """
-    return kernel_value(pairs(x, x, own=True), pairs(y, y, own=True), pairs(x, y))
+    return kernel_value(kernel_sums(x, x, own=True), kernel_sums(y, y, own=True), kernel_sums(x, y))
 
 
-class Pairs(NamedTuple):
-    """Sums over a kernel matrix: of each row (n,), of each column (m,), and of all squares."""
+class KernelSums(NamedTuple):
+    """Sums over a kernel matrix: of each row (n,), of each column (m,), and of the squares of all entries."""
 
     rows: Tensor
     columns: Tensor
     squares: Tensor
 
 
-def pairs(x: Tensor, y: Tensor, own: bool = False) -> Pairs:
-    """The sums over k(x_i, y_j), without i = j where both sets are one."""
+def kernel_sums(x: Tensor, y: Tensor, own: bool = False) -> KernelSums:
+    """Sum k(x_i, y_j) over rows and columns; `own` leaves out i = j, where both sets are one."""
     if min(len(x), len(y)) < 2:
         raise InputError("a distance needs at least 2 items on each side")
     x, y = x.double(), y.double()
@@ -81,32 +87,35 @@ def pairs(x: Tensor, y: Tensor, own: bool = False) -> Pairs:
         rows.append(k.sum(1))
         columns += k.sum(0)
         squares += k.square().sum()
-    return Pairs(torch.cat(rows), columns, squares)
+    return KernelSums(torch.cat(rows), columns, squares)
 
 
-def kernel_value(xx: Pairs, yy: Pairs, xy: Pairs) -> float:
-    """KID from the sums over its three matrices."""
+def kernel_value(xx: KernelSums, yy: KernelSums, xy: KernelSums) -> float:
+    """Compute KID from the sums over its three kernel matrices."""
     n, m = len(xx.rows), len(yy.rows)
     return float(xx.rows.sum() / (n * (n - 1)) + yy.rows.sum() / (m * (m - 1)) - 2 * xy.rows.sum() / (n * m))
 
 
 def inception_score(logits: Tensor, splits: int = 1) -> float:
-    """The exponential of the mean KL(p(y given x) ‖ p(y)) (Salimans et al. 2016), on average over `splits` parts.
+    """Compute exp of the mean KL(p(y given x) ‖ p(y)) of logits (n, K), averaged over `splits` parts.
 
-    Logits are (n, K). The least score is 1, the largest K.
+    The smallest score is 1, the largest K.
+
+    References:
+        Salimans et al. 2016, Improved Techniques for Training GANs.
     """
     parts = divergences(logits, splits)
     return math.fsum(float(part.mean().exp()) for part in parts) / len(parts)
 
 
 def divergences(logits: Tensor, splits: int = 1) -> list[Tensor]:
-    """KL(p(y given x) ‖ p(y)) of each item, by part; p(y) is the mean of the part."""
+    """Compute KL(p(y given x) ‖ p(y)) of each item, part by part; p(y) is the mean of the part."""
     parts = logits.double().log_softmax(1).chunk(splits)
     return [(p.exp() * (p - p.logsumexp(0) + math.log(len(p)))).sum(1) for p in parts]
 
 
-def enough(n: int, d: int) -> str | None:
-    """Why n items are too few for a Fréchet distance of d features, or None."""
+def sample_size_warning(n: int, d: int) -> str | None:
+    """Warn if n items are too few for a Fréchet distance of d features."""
     if n > d:
         return None
     return (

@@ -1,4 +1,4 @@
-"""What turns items into features: networks trained on photographs, a network of the user's own, or the bare pixels."""
+"""Feature extractors: networks trained on photographs, a custom network, or the pixels themselves."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from torch import Tensor
 
 from ancestral.data import Codec
 from ancestral.errors import InputError
-from ancestral.metrics import networks, own
+from ancestral.metrics import custom, networks
 
 FID = "inception"
-"""The one extractor whose distance is called FID: numbers of other networks are on another scale."""
+"""The only extractor whose Fréchet distance is called FID: other networks have other scales."""
 
-AT_ONCE = {"cpu": 4}
-"""Images that go through a network together: a CPU's cache holds what few make, and lite0 takes a third of the time of
-64."""
+MICROBATCH = {"cpu": 4}
+"""Images in one forward pass: with few, activations fit into a CPU's cache, and lite0 takes a third of the time per
+image."""
 
 
 class Features(NamedTuple):
-    """Of N items: `values` (N, d), and `logits` (N, K) where the network names classes; float32 on the CPU."""
+    """Features `values` (N, d) of N items, and `logits` (N, K) of networks that classify; float32 on the CPU."""
 
     values: Tensor
     logits: Tensor | None = None
@@ -28,18 +28,18 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True)
 class Extractor:
-    """Called with a batch of items as a `Dataset` holds them, it gives their `Features`."""
+    """A function from a batch of items, as a `Dataset` holds them, to their `Features`."""
 
     name: str
     width: int
-    """How many features an item has."""
+    """The number of features of an item."""
     identity: str | None
-    """What its answers follow from: weights and transform. None where nobody can know, so that none are kept."""
+    """All that the features follow from: weights and transform. None if unknown; then features are not cached."""
     compute: Callable[[Tensor], Features]
 
     def __call__(self, items: Tensor) -> Features:
-        """The features of items (B, C, *space). Raises InputError where one of them is no finite number."""
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 in earnest
+        """Compute the features of items (B, C, *space). Raises InputError if one is not finite."""
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # true float32
             found = self.compute(items)
         values = found.values.float().cpu()
         if not bool(values.isfinite().all()):
@@ -47,7 +47,7 @@ class Extractor:
         return Features(values, None if found.logits is None else found.logits.float().cpu())
 
     def title(self, kind: str) -> str:
-        """What `kind`, one of "FD", "KID" and "IS", is called on these features: "FD-lite0", and "FID" of one alone."""
+        """Name a metric ("FD", "KID" or "IS") on these features: "FD-lite0", or "FID" on inception's."""
         if self.name == FID:
             return "FID" if kind == "FD" else kind
         return f"{kind}-{self.name}"
@@ -57,19 +57,25 @@ NAMES = ("lite0", "inception", "dinov2", "pixels")
 
 
 def extractor(name: str, shape: tuple[int, ...], codec: Codec, device: torch.device | str = "cpu") -> Extractor:
-    """The extractor called `name`, for items of this shape, (C, *space) or (2,), and codec.
+    """Create the extractor called `name`.
 
-    "lite0", "inception" and "dinov2" see images of one or three channels, grey ones as RGB, stretched to the size that
-    the network was trained on. "pixels" is the items themselves in [−1, 1], of any shape. Another name is the user's
-    own "package.module:callable", which is given float32 images (B, C, *space) in [0, 1] and answers with (B, d).
-    Raises InputError for a name or shape that cannot be, and for weights that are neither here nor within reach.
+    Args:
+        name: "lite0", "inception" or "dinov2" for images of one or three channels (grey ones as RGB), stretched to the
+            size that the network was trained on; "pixels" for items of any shape in [−1, 1]; or
+            "package.module:callable", a function from float32 items (B, C, *space) in [0, 1] to features (B, d).
+        shape: The shape of an item, (C, *space) or (2,).
+        codec: The codec of the items.
+        device: Where the network runs.
+
+    Raises:
+        InputError: If the name is unknown, the shape does not fit, or the weights are missing and cannot be downloaded.
     """
     device = torch.device(device)
     if name == "pixels":
         identity = f"pixels v1 {codec.kind} {codec.limits}"
         return Extractor(name, torch.Size(shape).numel(), identity, lambda x: Features(codec.encode(x).flatten(1)))
     if ":" in name:
-        module = own.load(name, shape, device)
+        module = custom.load(name, shape, device)
         return Extractor(name, module.width, None, lambda x: Features(module((codec.encode(x) + 1) / 2)))
     if name not in networks.BY_NAME:
         known = ", ".join(NAMES)
@@ -82,19 +88,21 @@ def extractor(name: str, shape: tuple[int, ...], codec: Codec, device: torch.dev
 
     def compute(items: Tensor) -> Features:
         x = ((codec.encode(items.to(device)) + 1) * 127.5).expand(-1, 3, -1, -1)
-        return gathered(Features(*network.answer(part)) for part in torch.split(x, AT_ONCE.get(device.type, len(x))))
+        return concatenate(
+            Features(*network.forward(part)) for part in torch.split(x, MICROBATCH.get(device.type, len(x)))
+        )
 
     return Extractor(name, network.width, f"{network.identity} {codec.kind} {codec.limits}", compute)
 
 
 def features(extractor: Extractor, items: Tensor, batch_size: int = 64) -> Iterator[Features]:
-    """The features of items (N, C, *space), batch by batch, so that a progress bar can watch."""
+    """Compute the features of items (N, C, *space), batch by batch."""
     for start in range(0, len(items), batch_size):
         yield extractor(items[start : start + batch_size])
 
 
-def gathered(found: Iterable[Features]) -> Features:
-    """All batches in one."""
-    batches = list(found)
+def concatenate(features: Iterable[Features]) -> Features:
+    """Concatenate batches of features."""
+    batches = list(features)
     logits = [batch.logits for batch in batches if batch.logits is not None]
     return Features(torch.cat([batch.values for batch in batches]), torch.cat(logits) if logits else None)

@@ -1,4 +1,4 @@
-"""Nearest neighbours among features or pixels, and whether samples lie nearer to the training data than they should."""
+"""Nearest neighbours among features or pixels, and memorisation: samples that are too near to training items."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,26 +9,26 @@ from torch import Tensor
 from ancestral.errors import InputError
 
 ROWS, COLUMNS = 256, 8192
-"""Of a matrix of distances at a time, so that memory is bounded: 16 MB of float64."""
+"""Of a block of the matrix of distances, so that memory is bounded: 16 MB of float64."""
 
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """Of each of n queries its nearest of the base: `distance` (n,) in float64, and `index` (n,) into the base."""
+    """The nearest base item of each of n queries: `distance` (n,) in float64, and `index` (n,) into the base."""
 
     distance: Tensor
     index: Tensor
 
 
 def squares(x: Tensor, y: Tensor) -> Tensor:
-    """‖x_i − y_j‖² of float64 rows (n, d) and (m, d), to rounding, which is about 1e-16 of the rows' own squares."""
+    """Compute ‖x_i − y_j‖² of float64 rows (n, d) and (m, d), up to rounding of about 1e-16 ‖x‖²."""
     return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T).clamp_(min=0)
 
 
 def nearest(queries: Tensor, base: Tensor) -> Nearest:
-    """The nearest row of `base` (m, d) to each row of `queries` (n, d). An exact copy is at distance 0."""
+    """Find the nearest row of `base` (m, d) to each row of `queries` (n, d). An exact copy is at distance 0."""
     if not len(base):
-        raise InputError("there is nothing to find neighbours among")
+        raise InputError("the base of a nearest-neighbour search needs at least one item")
     centre = base.double().mean(0)  # distances do not change, and lose fewer digits
     distances, indices = [], []
     for start in range(0, len(queries), ROWS):
@@ -44,10 +44,10 @@ def nearest(queries: Tensor, base: Tensor) -> Nearest:
 
 
 class Memorisation(NamedTuple):
-    """How many samples lie nearer to the training data than all but a few held-out items do."""
+    """The share of samples that are nearer to the training data than all but a few held-out items are."""
 
     share: float
-    """Of samples whose nearest training item is nearer than `threshold`."""
+    """The share of samples whose nearest training item is nearer than `threshold`."""
     error: float
     """Standard deviation of the share of a model that memorised nothing, for this many samples and held-out items."""
     expected: float
@@ -58,13 +58,14 @@ class Memorisation(NamedTuple):
 
 
 def memorisation(samples: Tensor, train: Tensor, held_out: Tensor, quantile: float = 0.05) -> Memorisation:
-    """Compare the distances to the nearest of `train` of samples and of items that were not trained on, rows of (·, d).
+    """Compare how near samples and held-out items come to training items, all rows of (·, d).
 
     The threshold is the k-th least distance of m held-out items, k ≈ quantile · (m + 1). A sample that is distributed
     as they are is below it with probability k/(m + 1), exactly, whatever the data; and since all samples share one
     threshold, of n samples the share varies as that of Pólya's urn, with variance p(1 − p)(n + m + 1)/(n(m + 2)).
 
-    Raises InputError where held-out items are copies of training items, so that nothing can be nearer.
+    Raises:
+        InputError: If held-out items are copies of training items, so that nothing can be nearer.
     """
     m, n = len(held_out), len(samples)
     if not m or not n:

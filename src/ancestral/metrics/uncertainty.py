@@ -1,6 +1,6 @@
-"""How much a number would differ if samples and reference were both drawn again, as many as there are.
+"""Standard errors: how much a metric varies if samples and reference set are both drawn again, of the same sizes.
 
-A bootstrap would not tell. A set drawn with replacement has fewer distinct items, which makes its Fréchet distance
+A bootstrap is biased here. A set drawn with replacement has fewer distinct items, which makes its Fréchet distance
 larger, fills KID's kernel with pairs of an item and itself, and shrinks the balls of precision and recall. And where
 two sets are of one distribution, or n is about d, its spread is up to √3 times the true one even if centred.
 
@@ -10,8 +10,8 @@ So errors are those of the first two terms of Hoeffding's decomposition (1948). 
 
 for each set, and −E g_ij²/(nm) for pairs across. The first term is the infinitesimal jackknife (Efron 1982), what a
 bootstrap becomes when few items are exchanged; it counts the second order twice, which the other terms take off. What
-is left is never less than the second order itself. Tests hold the errors against the spread of sets drawn again and
-again, from less than one item a feature up to many, near and far.
+is left is never less than the second order itself. Tests compare the errors with the spread over many
+independent sets, from less than one item a feature up to many, near and far.
 """
 
 import math
@@ -22,35 +22,22 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.metrics import distances
-from ancestral.metrics.distances import Pairs
-from ancestral.metrics.manifold import Manifold
-from ancestral.metrics.manifold import manifold as _manifold
+from ancestral.metrics import precision_recall as balls
+from ancestral.metrics.distances import KernelSums
+from ancestral.metrics.precision_recall import PrecisionRecall
 from ancestral.randomness import Stream
+from ancestral.results.estimate import NORMAL, Estimate
 
-NORMAL = 1.96
-"""Standard errors on either side in which a normal number stays with 95 %."""
 SAMPLED = 4096
-"""Pairs of items of which E g_ij² is taken, where all would be d² operations each."""
-PARTS, WAYS = 4, 5
-"""Precision and recall are looked at in so many parts of the sets, so many times."""
+"""Pairs of items over which E g_ij² is averaged; all pairs would be d² operations each."""
+PARTS, REPEATS = 4, 5
+"""Precision and recall are computed on this number of parts of the sets, with this number of random partitions."""
 FEW = 200
-"""Items of a set below which its parts tell nothing of the whole."""
-
-
-class Estimate(NamedTuple):
-    """A number, its standard error, and the 95 % interval for what such sets give on average.
-
-    What they give on average is not what infinitely many items would: see `distances.enough`.
-    """
-
-    value: float
-    error: float
-    low: float
-    high: float
+"""A set of fewer items is too small for its parts to stand for the whole."""
 
 
 def frechet(x: Tensor, y: Tensor) -> Estimate:
-    """`distances.frechet` of features (n, d) and (m, d).
+    """Estimate `distances.frechet` of features (n, d) and (m, d) with its error.
 
     With Σ_x = A Aᵀ, Σ_y = B Bᵀ and Aᵀ B = U s Vᵀ, let c be an item centred, and w the same whitened by A or B and then
     turned by U or V. Of s + G the singular values' sum is Σ s + tr G + ½ Σ_{k<l} (G_kl − G_lk)²/(s_k + s_l) to second
@@ -69,7 +56,7 @@ def frechet(x: Tensor, y: Tensor) -> Estimate:
 
 
 class _Side(NamedTuple):
-    """A set of features centred, (n, d), and whitened and turned to where the cross-covariance is diagonal, (n, r)."""
+    """Centred features (n, d), and whitened ones (n, r), rotated so that the cross-covariance is diagonal."""
 
     centred: Tensor
     white: Tensor
@@ -82,7 +69,7 @@ class _Side(NamedTuple):
 
 
 def _pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
-    """E g_ij²/(nm) over pairs of different items, by a sample of them that is the same each time."""
+    """E g_ij²/(nm) over pairs of different items, from a fixed random sample of pairs."""
     n, m = len(p.white), len(q.white)
     words = randomness.words(randomness.keys(0, Stream.PAIRS, 0, [0, 1]), SAMPLED)
     i, j = words[0] % n, words[1] % m
@@ -93,7 +80,7 @@ def _pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
 
 
 def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:
-    """g_ij, or −g_ij across, of the i-th item of p with the i-th of q, which are of one set or of two."""
+    """g_ij (−g_ij across sets) of the i-th item of p with the i-th of q."""
     both = p.white * q.white
     weights = s[:, None] * s / (s[:, None] + s).clamp(min=torch.finfo(s.dtype).tiny)
     means = both @ s if own else (p.centred * q.centred).sum(1)
@@ -102,22 +89,26 @@ def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:
 
 
 def kernel(x: Tensor, y: Tensor) -> Estimate:
-    """`distances.kernel` of features (n, d) and (m, d): a quadratic form, so that two orders are all there are."""
-    xx, yy, xy = distances.pairs(x, x, own=True), distances.pairs(y, y, own=True), distances.pairs(x, y)
+    """Estimate `distances.kernel` of features (n, d) and (m, d); a quadratic form has no terms beyond the second."""
+    xx, yy, xy = (
+        distances.kernel_sums(x, x, own=True),
+        distances.kernel_sums(y, y, own=True),
+        distances.kernel_sums(x, y),
+    )
     n, m = len(x), len(y)
     linear = 4 * (xx.rows / (n - 1) - xy.rows / m).var() / n + 4 * (yy.rows / (m - 1) - xy.columns / n).var() / m
     square = 2 * _own(xx) / n**2 + 2 * _own(yy) / m**2 + 4 * _across(xy) / (n * m)
     return _estimate(distances.kernel_value(xx, yy, xy), float(torch.maximum(linear - square, square)))
 
 
-def _own(k: Pairs) -> Tensor:
+def _own(k: KernelSums) -> Tensor:
     """Mean square over i ≠ j of k_ij less its row's and column's means."""
     n = len(k.rows)
     p = k.rows / (n - 1)
     return (k.squares - 2 * n * p.square().sum() + n * (n + 1) * p.mean() ** 2) / (n * max(1, n - 3))
 
 
-def _across(k: Pairs) -> Tensor:
+def _across(k: KernelSums) -> Tensor:
     """The same over all pairs of two sets."""
     n, m = len(k.rows), len(k.columns)
     p, q = k.rows / m, k.columns / n
@@ -126,29 +117,29 @@ def _across(k: Pairs) -> Tensor:
 
 
 def inception_score(logits: Tensor, splits: int = 1) -> Estimate:
-    """`distances.inception_score` of logits (n, K). g_i is the score times KL(p(y given x_i) ‖ p(y))."""
+    """Estimate `distances.inception_score` of logits (n, K). g_i is the score times KL(p(y given x_i) ‖ p(y))."""
     parts = distances.divergences(logits, splits)
     variance = math.fsum(float(kl.mean().exp()) ** 2 * float(kl.var()) / len(kl) for kl in parts) / len(parts) ** 2
     return _estimate(distances.inception_score(logits, splits), variance, least=1)
 
 
-def manifold(samples: Tensor, reference: Tensor, k: int = 5) -> dict[str, Estimate]:
-    """Precision, recall, density and coverage by name, of features (n, d) and (m, d).
+def precision_recall(samples: Tensor, reference: Tensor, k: int = 5) -> dict[str, Estimate]:
+    """Estimate precision, recall, density and coverage, by name, of features (n, d) and (m, d).
 
-    Nearest neighbours have no derivative. Both sets are cut into quarters at random: numbers of quarters vary with
-    four times the variance. Their items' own error, as if the balls of the other set were known, is the least. Of few
-    items that is far too little and a quarter holds hardly more than k: there a share has the error of as many throws,
-    which is more than it should be.
+    Nearest neighbours have no derivative, so both sets are cut into random quarters, whose values have four times the
+    variance. The error is at least that of the items as if the balls of the other set were known. That is too small
+    for few items, where a quarter holds hardly more than k: then a share has at least the error of as many coin throws,
+    which overestimates it.
     """
-    found = _manifold(samples, reference, k)
+    found = balls.precision_recall(samples, reference, k)
     variances = torch.stack([values.var() / len(values) for values in found])
     fewest = min(len(samples), len(reference))
     if fewest < FEW:
         variances = torch.maximum(variances, torch.stack([values.var() / fewest for values in found]))
     if fewest // PARTS > k:
-        ways = [_spread(samples, reference, k, way) for way in range(WAYS)]
-        variances = torch.maximum(variances, torch.stack(ways).mean(0))
-    names = zip(Manifold._fields, found, variances.tolist(), strict=True)
+        repeats = [_variance_over_parts(samples, reference, k, number) for number in range(REPEATS)]
+        variances = torch.maximum(variances, torch.stack(repeats).mean(0))
+    names = zip(PrecisionRecall._fields, found, variances.tolist(), strict=True)
     return {
         name: _estimate(float(values.mean()), variance, least=0)
         if name == "density"
@@ -158,10 +149,13 @@ def manifold(samples: Tensor, reference: Tensor, k: int = 5) -> dict[str, Estima
 
 
 def share(value: float, count: int, variance: float | None = None) -> Estimate:
-    """A share in [0, 1] of `count` items, with Wilson's interval (1927), of as many throws as have this variance.
+    """Estimate a share in [0, 1] with Wilson's interval (1927).
 
-    The variance is that of independent items unless given. At 0 and 1, where it says nothing, the interval is that of
-    `count` throws, and gives the error.
+    Args:
+        value: The share.
+        count: The number of items.
+        variance: Of the share. The default is that of independent items. At 0 and 1 the interval is always that of
+            `count` coin throws, and gives the error.
     """
     if variance is None:
         variance = value * (1 - value) / max(1, count - 1)
@@ -174,11 +168,11 @@ def share(value: float, count: int, variance: float | None = None) -> Estimate:
     return Estimate(value, error, max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half)))
 
 
-def _spread(samples: Tensor, reference: Tensor, k: int, way: int) -> Tensor:
-    """The variance of the four numbers over quarters, over the number of quarters."""
-    mine = randomness.permutation(len(samples), 0, Stream.QUARTERS, 2 * way)
-    theirs = randomness.permutation(len(reference), 0, Stream.QUARTERS, 2 * way + 1)
-    parts = [_manifold(samples[mine[i::PARTS]], reference[theirs[i::PARTS]], k) for i in range(PARTS)]
+def _variance_over_parts(samples: Tensor, reference: Tensor, k: int, number: int) -> Tensor:
+    """The variance of the four means over the parts of partition `number`, divided by the number of parts."""
+    mine = randomness.permutation(len(samples), 0, Stream.QUARTERS, 2 * number)
+    theirs = randomness.permutation(len(reference), 0, Stream.QUARTERS, 2 * number + 1)
+    parts = [balls.precision_recall(samples[mine[i::PARTS]], reference[theirs[i::PARTS]], k) for i in range(PARTS)]
     return torch.stack([torch.stack([values.mean() for values in part]) for part in parts]).var(0) / PARTS
 
 

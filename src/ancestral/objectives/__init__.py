@@ -10,7 +10,17 @@ from ancestral.objectives.weightings import WeightingName, loss_weights
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
-__all__ = ["Clipped", "Denoising", "ForwardPass", "Hybrid", "Objective", "TimeDistribution", "Weighted", "build"]
+__all__ = [
+    "Clipped",
+    "Denoising",
+    "ForwardPass",
+    "Hybrid",
+    "Objective",
+    "TimeDistribution",
+    "Weighted",
+    "build",
+    "time_distribution",
+]
 
 
 def build(
@@ -21,15 +31,7 @@ def build(
     clip: bool = False,
     learned_variance: bool = False,
 ) -> Objective:
-    """Build the objective that a config names.
-
-    Args:
-        schedule: The forward process.
-        target: What the network predicts.
-        times: The name of the time distribution.
-        weighting: The name of the weighting; "simple" is L_simple.
-        clip: Whether the loss is that of x̂_0 clipped to [−1, 1].
-        learned_variance: Whether the reverse variance is learned too, by L_hybrid.
+    """Build the objective that a config names; "simple" is L_simple, and a learned variance is trained by L_hybrid.
 
     Raises:
         InputError: For an unknown name, and a weighting that is not defined for the schedule and the target.

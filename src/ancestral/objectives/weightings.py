@@ -21,7 +21,7 @@ MIN_SNR_GAMMA = 5.0
 
 
 def x0_weights(name: WeightingName, schedule: Schedule) -> Tensor:
-    """Weight on ‖x_0 − x̂_0‖² at t = 1..T: float64 (T,). Raises InputError for an unknown name."""
+    """Weight on ‖x_0 − x̂_0‖² at t = 1..T: float64 (T,). Raises InputError for an unknown name, and "simple"."""
     snr = schedule.snr
     if name == "variational" and schedule.steps < 2:
         raise InputError("the variational weighting needs a schedule of at least 2 steps: the last is decoded with β̃_2")
@@ -38,15 +38,7 @@ def x0_weights(name: WeightingName, schedule: Schedule) -> Tensor:
 
 
 def loss_weights(name: WeightingName, schedule: Schedule, target: Target) -> Tensor:
-    """Weight on the network's squared error at t = 0..T.
-
-    Args:
-        name: A weighting other than "simple", whose weight is 1 for every target.
-        schedule: The forward process.
-        target: What the network predicts.
-
-    Returns:
-        float64 (T + 1,), 0 at t = 0.
+    """Weight on the network's squared error at t = 0..T: float64 (T + 1,), 0 at t = 0. "simple" needs none: it is 1.
 
     Raises:
         InputError: For an unknown name, and where the weight is not finite.

@@ -8,7 +8,7 @@ from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_rep
 from ancestral.render.likelihood_plot import likelihood_plot
 from ancestral.render.managed_sections import README, merge_card, write_card
 from ancestral.render.model_card import FOLDER, describe_model, model_card
-from ancestral.render.nearest_pairs import Twins, memorisation
+from ancestral.render.nearest_pairs import nearest_pairs
 from ancestral.render.pictures import picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
 from ancestral.render.writers import check_png, write_array, write_images, write_json, write_picture
@@ -22,7 +22,6 @@ __all__ = [
     "RunFacts",
     "Tile",
     "TileRow",
-    "Twins",
     "check_png",
     "check_sheet",
     "contact_sheet",
@@ -31,9 +30,9 @@ __all__ = [
     "film",
     "history_figure",
     "likelihood_plot",
-    "memorisation",
     "merge_card",
     "model_card",
+    "nearest_pairs",
     "picture",
     "samplers_plot",
     "side_by_side",

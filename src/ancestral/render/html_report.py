@@ -18,7 +18,7 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.render.evaluation_section import measured
+from ancestral.render.evaluation_section import evaluation_section
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
 
@@ -125,7 +125,7 @@ def update_report(folder: Path) -> bool:
 
 def _evaluation(folder: Path) -> str:
     """The section on evaluations in HTML; empty without an evaluation."""
-    found = measured(folder / "evaluation")
+    found = evaluation_section(folder / "evaluation")
     pictures = [(_data_uri(image, LARGE), text) for image, text in found.pictures] if found else []
     return fill_template("evaluation.html", measured=found, pictures=pictures)
 

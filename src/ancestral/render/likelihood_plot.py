@@ -1,40 +1,38 @@
-"""Plots of a likelihood over time: what each step costs, and what is known of the image when so much was paid."""
-
-import math
-from collections.abc import Sequence
+"""Plots of the variational bound over time: bits/dim of each step, and rate against distortion."""
 
 from PIL import Image
 
-from ancestral.evaluation import Point
 from ancestral.render.pictures import figure_to_image
+from ancestral.results.evaluation_result import BoundOverTime
 
 BLUE, ORANGE, GREY = "#1f4e8c", "#c8691c", "#555555"
 
 
-def likelihood_plot(points: Sequence[Point], scale: float, unit: str) -> Image.Image:
-    """Three panels, 1800 pixels wide: L_t over t; distortion over rate; both over t. `scale` turns errors into `unit`.
+def likelihood_plot(bound: BoundOverTime) -> Image.Image:
+    """Draw three panels, 1800 pixels wide: L_t over t; distortion over rate; both over t.
 
-    Points that stand for several times are marked, each in the middle of its run.
+    Strata of several times are marked, each at its middle.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    t = [(point.first + point.last) / 2 for point in points]
-    rate, distortion = [point.rate for point in points], [scale * math.sqrt(point.error) for point in points]
-    sparse = any(point.last > point.first for point in points) or len(points) < 40
+    strata = list(zip(bound.t_first, bound.t_last, strict=True))
+    t, rate, distortion = [(first + last) / 2 for first, last in strata], bound.rate, bound.distortion
+    sparse = any(last > first for first, last in strata) or len(strata) < 40
     style = {"linewidth": 1.8 if sparse else 1.3, "marker": "o" if sparse else "", "markersize": 4.5}
-    # unclipped, x̂_0 can be anything where next to no signal is left: such times go beyond the panel
-    usual = sorted(distortion)[9 * (len(points) - 1) // 10]
+    # unclipped, x̂_0 can be anything where almost no signal is left: such times lie beyond the panel
+    usual = sorted(distortion)[9 * (len(strata) - 1) // 10]
     bounds = (0, min(1.05 * max(distortion), 1.5 * usual) or None)
-    label = f"distortion: RMSE of $\\hat{{x}}_0$ ({unit})"
+    label = f"distortion: RMSE of $\\hat{{x}}_0$ ({bound.unit})"
 
     figure = Figure(figsize=(12, 4), dpi=150, layout=ConstrainedLayoutEngine(wspace=0.06))
     costs, trade, both = figure.subplots(1, 3)
-    steps = [(x, point.bits) for x, point in zip(t, points, strict=True) if point.first > 1 and point.bits > 0]
+    known = zip(t, bound.bits_per_dim_of_a_step, bound.t_first, strict=True)
+    steps = [(x, bits) for x, bits, first in known if first > 1 and bits > 0]
     if steps:
         costs.plot(*zip(*steps, strict=True), color=BLUE, **style)
         costs.set_yscale("log")
-    costs.set(title="What a step costs", xlabel="time $t$", ylabel="$L_{t-1}$ (bits/dim)")
+    costs.set(title="Bits/dim of a step", xlabel="time $t$", ylabel="$L_{t-1}$ (bits/dim)")
     trade.plot(rate, distortion, color=BLUE, **style)
     trade.set(title="Rate and distortion", xlabel="rate (bits/dim)", ylabel=label, ylim=bounds)
     both.plot(t, distortion, color=BLUE, **style)

@@ -1,35 +1,30 @@
-"""Samples beside the training items that they come nearest to: what a number cannot tell, the eye does."""
+"""A picture of the samples that are nearest to training items, and of these items."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
-from torch import Tensor
 
+from ancestral.evaluation.sample_quality import NearestPairs
 from ancestral.render.contact_sheet import GREY, INK, font
 from ancestral.render.pictures import hstack, picture, vstack
 
 HEIGHT, WIDEST = 96, 1600
-"""Pixels of a row's height, which small items are enlarged to, and of the whole, which large ones are reduced to."""
+"""Pixels of a row's height, to which small items are enlarged, and of the largest width of the picture."""
 LEFT, LINE, GAP = 88, 28, 16
-"""Pixels for the names of the rows, for a title, and between two groups."""
+"""Pixels of the names of the rows, of a title, and between two groups."""
 
 
-@dataclass(frozen=True, eq=False)
-class Twins:
-    """Samples (N, *shape) and of each its nearest training item, under a title."""
+def nearest_pairs(groups: Sequence[NearestPairs], limits: tuple[float, float]) -> Image.Image:
+    """Draw each group as a row of samples above a row of training items.
 
-    title: str
-    samples: Tensor
-    items: Tensor
-
-
-def memorisation(groups: Sequence[Twins], limits: tuple[float, float]) -> Image.Image:
-    """Each group as a row of samples above a row of training items. `limits` are those of a codec."""
+    Args:
+        groups: The pairs.
+        limits: Those of the codec.
+    """
     return vstack([_group(group, limits) for group in groups], GAP)
 
 
-def _group(group: Twins, limits: tuple[float, float]) -> Image.Image:
+def _group(group: NearestPairs, limits: tuple[float, float]) -> Image.Image:
     count = len(group.samples)
     points = group.samples.ndim == 2
     rows = [picture(items, count, 0 if points else HEIGHT, limits) for items in (group.samples, group.items)]

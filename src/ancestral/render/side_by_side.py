@@ -1,20 +1,20 @@
-"""Runs side by side, the same items of the same seed; and the samplers of one model over the passes that they take."""
+"""Runs side by side, the same items of the same seed; and the samplers of one model over their network evaluations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.evaluation.comparison import PASSES, SLACK, Point, fewest
-from ancestral.metrics.uncertainty import Estimate
+from ancestral.evaluation.step_budgets import PASSES
 from ancestral.render.contact_sheet import GREY, INK, PALE, font, shorten
 from ancestral.render.pictures import figure_to_image, hstack, picture
+from ancestral.results import SamplerComparisonResult
 
 SIDE, LINE, GAP = 384, 28, 16
-"""Pixels that a grid is enlarged to, of the line of its name, and between two grids."""
+"""Pixels to which a grid is enlarged, of the line of its name, and between two grids."""
 WIDE = 20
-"""Distances that differ by such a factor are drawn on a logarithmic axis."""
+"""The axis is logarithmic if distances differ by this factor."""
 COLOURS = (
     "#1f5fa8", "#14868c", "#d1741a", "#e0a63c", "#bf2c44", "#4f8a2a", "#7a3e9d", "#b07cc6", "#8a5a3b", "#666d75",
     "#e0709f", "#35b26f",
@@ -31,7 +31,12 @@ class Grid:
 
 
 def side_by_side(grids: Sequence[Grid], limits: tuple[float, float]) -> Image.Image:
-    """The grids from left to right: image i stands at the same place in each. `limits` are those of a codec."""
+    """Draw the grids from left to right: image i is at the same place in each.
+
+    Args:
+        grids: Samples of each run.
+        limits: Those of the codec.
+    """
     return hstack([_named(grid, limits) for grid in grids], GAP)
 
 
@@ -46,30 +51,32 @@ def _named(grid: Grid, limits: tuple[float, float]) -> Image.Image:
     return sheet
 
 
-def samplers_plot(curves: Mapping[str, Sequence[Point]], level: Point, floor: Estimate, title: str) -> Image.Image:
-    """The distance called `title` over passes of the network, a line for each sampler, 1500 pixels wide.
+def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
+    """Draw the distance to the data over network evaluations, a line for each sampler, 1500 pixels wide.
 
-    `level` is DDPM's by all steps, drawn with what is within SLACK of it, and a ring is where a line first gets there.
+    A band is within the tolerance of DDPM with all steps, and a ring where a line first reaches it.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter, NullLocator
 
     figure = Figure(figsize=(10, 6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    value = level.frechet.value
-    axes.axhspan(value, (1 + SLACK) * value, color=PALE, linewidth=0, label=f"within {SLACK:.0%} of it")
-    axes.axhline(value, color=INK, linewidth=1.2, label=f"ddpm, {level.passes:,} passes")
-    axes.axhline(floor.value, color=GREY, linewidth=1, linestyle=":", label="floor: data to data")
+    reference, curves, floor, tolerance = result.reference, result.curves, result.floor.value, result.tolerance
+    value = reference.frechet.value
+    axes.axhspan(value, (1 + tolerance) * value, color=PALE, linewidth=0, label=f"within {tolerance:.0%} of it")
+    axes.axhline(value, color=INK, linewidth=1.2, label=f"ddpm, {reference.passes:,} passes")
+    axes.axhline(floor, color=GREY, linewidth=1, linestyle=":", label="floor: data to data")
     for number, (name, points) in enumerate(curves.items()):
         passes, distances = [p.passes for p in points], [p.frechet.value for p in points]
+        errors = [p.frechet.error or 0.0 for p in points]
         colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
-        axes.errorbar(passes, distances, [p.frechet.error for p in points], color=colour, marker=mark, markersize=4.5,
+        axes.errorbar(passes, distances, errors, color=colour, marker=mark, markersize=4.5,
                       linewidth=1.6, elinewidth=0.8, label=name)  # fmt: skip
-        first = fewest(points, value)
+        first = result.needed[name]
         if first is not None:
             axes.plot(first.passes, first.frechet.value, marker="o", markersize=11, color=colour,
                       markerfacecolor="none", markeredgewidth=1.6)  # fmt: skip
-    known = [p.frechet.value for points in curves.values() for p in points] + [value, floor.value]
+    known = [p.frechet.value for points in curves.values() for p in points] + [value, floor]
     if 0 < min(known) < max(known) / WIDE:
         axes.set_yscale("log")
     ticks = sorted({p.passes for points in curves.values() for p in points} & set(PASSES))
@@ -77,8 +84,8 @@ def samplers_plot(curves: Mapping[str, Sequence[Point]], level: Point, floor: Es
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("passes of the network", size=11)
-    axes.set_ylabel(f"{title} to the training data", size=11)
+    axes.set_xlabel("network evaluations (passes)", size=11)
+    axes.set_ylabel(f"{result.titles.frechet} to the training data", size=11)
     axes.set_title("Quality against cost; ring: the fewest passes that reach DDPM", size=12.5, pad=10, loc="left")
     axes.tick_params(colors=GREY, labelsize=10)
     axes.spines[["top", "right"]].set_visible(False)

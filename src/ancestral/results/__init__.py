@@ -1,1 +1,16 @@
 """What workflows return: frozen values of plain numbers and text, with a JSON schema each. No torch."""
+
+from ancestral.results.comparison_result import ComparisonResult, SamplerComparisonResult
+from ancestral.results.estimate import Estimate
+from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
+from ancestral.results.table import Table
+
+__all__ = [
+    "ComparisonResult",
+    "Estimate",
+    "EvaluationResult",
+    "LikelihoodResult",
+    "SampleMetrics",
+    "SamplerComparisonResult",
+    "Table",
+]

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -109,8 +110,15 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
     def _from_workers(self, step: int) -> Generator[Batch]:
         deaths, restarts, named = 0, list[str](), set[str]()
         while True:
-            with _Workers(BatchFetcher(self._data), self._sampler(step), self.workers) as workers:
-                while (fetched := workers.next()) is not None:
+            with _started(BatchFetcher(self._data), self._sampler(step), self.workers) as (batches, processes):
+                while True:
+                    try:
+                        fetched = next(batches)
+                    except (RuntimeError, OSError, EOFError):
+                        death = _death(processes)
+                        if death is None:
+                            raise
+                        break
                     if fetched.error:
                         raise SourceLost(fetched.error)
                     notes = [note for note in dict.fromkeys(fetched.notes) if note not in named]
@@ -122,66 +130,56 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
             deaths += 1
             if deaths == MOST_DEATHS:
                 raise InputError(
-                    f"the data workers died {deaths} times at step {step} ({workers.death}): free some memory (and "
-                    "/dev/shm, through which they return items), take fewer with --workers, or read the data without, "
-                    "by --workers 0"
+                    f"the data workers died {deaths} times at step {step} ({death}): free some memory (and /dev/shm, "
+                    "through which they return items), take fewer with --workers, or read the data without, by "
+                    "--workers 0"
                 )
-            restarts.append(f"a data worker died at step {step} ({workers.death}): started again")
+            restarts.append(f"a data worker died at step {step} ({death}): started again")
 
 
-class _Workers:
-    """A DataLoader whose workers cannot disturb the training process, and die with it or at its wish."""
-
-    def __init__(self, fetcher: BatchFetcher, sampler: StepSampler, workers: int) -> None:
-        self.death = ""
-        """How a worker ended that should not have."""
-        before = multiprocessing.active_children()
-        with warnings.catch_warnings(), _worker_signals():
-            warnings.simplefilter("ignore")  # of more workers than cores, and Python 3.12's, of forks beside threads
-            self._batches = iter(
-                DataLoader(
-                    fetcher,
-                    batch_sampler=sampler,
-                    num_workers=workers,
-                    collate_fn=_identity,
-                    generator=torch.Generator(),  # or it would draw a number from the global one
-                    multiprocessing_context=METHOD if workers else None,
-                    worker_init_fn=functools.partial(_end_with_parent, os.getpid()),
-                )
+@contextlib.contextmanager
+def _started(
+    fetcher: BatchFetcher, sampler: StepSampler, workers: int
+) -> Iterator[tuple[Iterator[Fetched], list[BaseProcess]]]:
+    """Batches of a DataLoader, and its workers, which are killed in the end."""
+    before = multiprocessing.active_children()
+    with warnings.catch_warnings(), _worker_signals():
+        warnings.simplefilter("ignore")  # of more workers than cores, and Python 3.12's, of forks beside threads
+        batches: Iterator[Fetched] = iter(
+            DataLoader(
+                fetcher,
+                batch_sampler=sampler,
+                num_workers=workers,
+                collate_fn=_identity,
+                generator=torch.Generator(),  # or it would draw a number from the global one
+                multiprocessing_context=METHOD if workers else None,
+                worker_init_fn=functools.partial(_end_with_parent, os.getpid()),
             )
-        self._processes = [child for child in multiprocessing.active_children() if child not in before]
-        atexit.register(self.kill)  # before Python's own end of daemons, which would wait for those deaf to SIGTERM
+        )
+    processes: list[BaseProcess] = [child for child in multiprocessing.active_children() if child not in before]
 
-    def next(self) -> Fetched | None:
-        """The next batch, or None if a worker died."""
-        try:
-            fetched: Fetched = next(self._batches)
-            return fetched
-        except (RuntimeError, OSError, EOFError):
-            ending = wait([process.sentinel for process in self._processes], timeout=1)  # the error may come before it
-            codes = []
-            for process in self._processes:
-                process.join(GRACE if process.sentinel in ending else 0)
-                codes += [] if process.exitcode is None else [process.exitcode]
-            if not codes:
-                raise
-            self.death = signal.Signals(-codes[0]).name if codes[0] < 0 else f"exit code {codes[0]}"
-            return None
-
-    def kill(self) -> None:
-        """End the workers at once: they write nothing, so nothing can be half-written."""
-        atexit.unregister(self.kill)
-        for process in self._processes:
+    def kill() -> None:  # workers write nothing, so nothing can be half-written
+        for process in processes:
             process.kill()
-        for process in self._processes:
+        for process in processes:
             process.join(GRACE)
 
-    def __enter__(self) -> "_Workers":
-        return self
+    atexit.register(kill)  # before Python's own end of daemons, which would wait for those that ignore SIGTERM
+    try:
+        yield batches, processes
+    finally:
+        atexit.unregister(kill)
+        kill()
 
-    def __exit__(self, *error: object) -> None:
-        self.kill()
-        del self._batches
+
+def _death(processes: list[BaseProcess]) -> str | None:
+    """How a worker ended; None if all are alive."""
+    for sentinel in wait([process.sentinel for process in processes], timeout=1):  # an error may come before the end
+        process = next(process for process in processes if process.sentinel == sentinel)
+        process.join(GRACE)
+        if code := process.exitcode:
+            return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return None
 
 
 @contextlib.contextmanager

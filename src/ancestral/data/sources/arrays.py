@@ -18,7 +18,6 @@ from torch import Tensor
 from ancestral.data.convert import Conversion
 from ancestral.errors import InputError, one_line
 
-SUFFIXES = (".npy", ".npz")
 NAMES = {1: "signals", 2: "images", 3: "volumes"}
 """The name of an array in a .npz, by its axes of space. `signals` and `volumes` imply dims; `images` may be any."""
 MAX_CLASSES = 100_000  # each label below the largest gets a class name, so a wild one would fill the memory

@@ -30,11 +30,6 @@ class NameList:
         begin = int(self._ends[index - 1]) + 1 if index else 0
         return self.buffer[begin : int(self._ends[index])]
 
-    @property
-    def nbytes(self) -> int:
-        """Size in memory."""
-        return len(self.buffer) + self._ends.nbytes
-
 
 class LazyFolder(LazyDataset):
     """All images below `root`, in the order of their paths' parts; each immediate sub-folder is a class.

@@ -137,7 +137,10 @@ def _read_index(path: Path, size: int) -> Index:
 def _samples(tar: tarfile.TarFile, end: int) -> Iterator[tuple[str, int, int, int]]:
     """Name, start, size and label of each sample that lies before `end`, whole."""
     key, item, label = ("", ""), None, -1
-    for member in _members(tar):
+    while (member := tar.next()) is not None:
+        tar.members = []  # type: ignore[attr-defined]  # the archive keeps them all, at a kilobyte each
+        if not member.isreg() or member.issparse():
+            continue
         if member.offset_data + member.size > end:
             break
         folder, _, file = member.name.rpartition("/")
@@ -153,14 +156,6 @@ def _samples(tar: tarfile.TarFile, end: int) -> Iterator[tuple[str, int, int, in
             label = _label(tar, member, kind)
     if item is not None:
         yield *item, label
-
-
-def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """All plain files, one at a time."""
-    while (member := tar.next()) is not None:
-        tar.members = []  # type: ignore[attr-defined]  # the archive keeps them all, at a kilobyte each
-        if member.isreg() and not member.issparse():
-            yield member
 
 
 def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> int:

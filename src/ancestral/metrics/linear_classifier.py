@@ -1,4 +1,4 @@
-"""A linear classifier on features: whether samples of a conditional model are of the class that was asked for."""
+"""A linear classifier on features, which tells whether samples of a conditional model are of the right class."""
 
 from typing import NamedTuple
 
@@ -10,32 +10,39 @@ from ancestral.errors import InputError
 from ancestral.randomness import Stream
 
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
-"""Of the square of the weights: the one is taken that serves the held-out part best."""
+"""Weights of the L2 penalty; the one with the best accuracy on the held-out part is taken."""
 HELD_OUT = 5
-"""One item in so many is held out."""
+"""One in this number of items is held out."""
 
 
-class Probe(NamedTuple):
-    """A classifier, and how good it is on items that it was not fitted to."""
+class LinearClassifier(NamedTuple):
+    """A classifier, and its accuracy on items that it was not fitted to."""
 
     weight: Tensor
     bias: Tensor
     penalty: float
     accuracy: float
-    """On the held-out part: an upper bound of what it can find in samples."""
+    """On the held-out part."""
     held_out: int
-    """Items of that part."""
+    """The number of items of that part."""
 
     def predict(self, features: Tensor) -> Tensor:
-        """The most likely class of each of the features (n, d): int64 (n,)."""
+        """Return the most likely class of each of the features (n, d), int64 (n,)."""
         return (features.double() @ self.weight + self.bias).argmax(1)
 
 
-def fit(features: Tensor, labels: Tensor, seed: int = 0) -> Probe:
-    """Multinomial logistic regression on features (n, d) of items with labels (n,), by L-BFGS in float64.
+def fit(features: Tensor, labels: Tensor, seed: int = 0) -> LinearClassifier:
+    """Fit a multinomial logistic regression to features (n, d) with labels (n,), by L-BFGS in float64.
 
-    A fifth of the items, by chance, chooses the penalty and gives the accuracy. Raises InputError where they are too
-    few for that, or of one class.
+    A random fifth of the items chooses the penalty and gives the accuracy.
+
+    Args:
+        features: Features (n, d).
+        labels: Classes (n,), int64.
+        seed: Of the random fifth.
+
+    Raises:
+        InputError: If there are too few items, or all are of one class.
     """
     if len(features) < 2 * HELD_OUT or bool((labels == labels[0]).all()):
         raise InputError(f"a classifier needs at least {2 * HELD_OUT} items, of two classes or more")
@@ -44,15 +51,15 @@ def fit(features: Tensor, labels: Tensor, seed: int = 0) -> Probe:
     mean, scale = features[rest].double().mean(0), features[rest].double().std(0)
     scale = torch.where(scale > 0, scale, 1.0)
     x, classes = (features.double() - mean) / scale, int(labels.max()) + 1
-    best: Probe | None = None
+    best: LinearClassifier | None = None
     weight, bias = torch.zeros(x.shape[1], classes, dtype=x.dtype), torch.zeros(classes, dtype=x.dtype)
-    for penalty in PENALTIES:  # each from the last one's answer
+    for penalty in PENALTIES:  # each starts at the solution of the one before
         weight, bias = _minimum(x[rest], labels[rest], penalty, weight, bias)
         plain = weight / scale[:, None]
-        probe = Probe(plain, bias - mean @ plain, penalty, 0.0, len(held))
-        accuracy = float((probe.predict(features[held]) == labels[held]).double().mean())
+        classifier = LinearClassifier(plain, bias - mean @ plain, penalty, 0.0, len(held))
+        accuracy = float((classifier.predict(features[held]) == labels[held]).double().mean())
         if best is None or accuracy > best.accuracy:
-            best = probe._replace(accuracy=accuracy)
+            best = classifier._replace(accuracy=accuracy)
     assert best is not None
     return best
 

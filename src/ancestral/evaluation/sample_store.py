@@ -1,9 +1,9 @@
-"""Samples on disk, drawn once: whole files of neighbouring items, so that any number of processes may draw them, and an
+"""Samples on disk, each made once, in whole files of neighbouring items: any number of processes may make them, and an
 evaluation that was killed goes on where it was.
 
-KEY/recipe.json                  all that decides the items; KEY is a hash of it
+KEY/recipe.json                  the `SamplingSpec` that decides the items; KEY is a hash of it
 KEY/000064-000127.safetensors    items 64 to 127
-KEY/features/                    what an extractor made of them (metrics/cache.py)
+KEY/features/                    their features (metrics/cache.py)
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ NAME = re.compile(r"(\d{6,})-(\d{6,})\.safetensors")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that decides what item i is. The size of the batch, the device and the number of processes do not."""
+class SamplingSpec:
+    """All that decides what item i is. The batch size, the device and the number of processes do not."""
 
     model: str
     """SHA-256 of the model file."""
@@ -35,32 +35,27 @@ class Recipe:
     """The sampler with all its settings, as `repr` writes it."""
     seed: int = 0
     label: int | str | None = None
-    """The class that is drawn; None is all in turn."""
+    """The class that samples are conditioned on; None takes all classes in turn."""
     guidance: float = 1.0
     version: str = __version__
-    """Of this package: the next may sample better."""
+    """Of this package: another version may sample otherwise."""
 
     @property
     def key(self) -> str:
-        """The name of the folder: a hash, since what has other samples must have another name."""
+        """The name of the folder: a hash of all fields."""
         return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The samples of a recipe, as many as there are."""
+class SampleStore:
+    """The folder with the samples of one `SamplingSpec`, as many as there are so far."""
 
     folder: Path
     shape: tuple[int, ...]
     dtype: torch.dtype
 
-    @staticmethod
-    def of(model: Model, recipe: Recipe, home: Path) -> "Drawn":
-        """Those in the folder of the recipe in `home`, which need not be there yet."""
-        return Drawn(home / recipe.key, model.spec.shape, model.spec.codec.dtype)
-
     def parts(self) -> dict[range, Path]:
-        """The whole files and the items that they hold. What is no whole file of samples is removed."""
+        """List the whole files and the items that they hold. Damaged files are removed."""
         found = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             match = NAME.fullmatch(path.name)
@@ -76,11 +71,11 @@ class Drawn:
         return found
 
     def count(self, n: int) -> int:
-        """How many of the items 0..n−1 are there."""
+        """Count how many of the items 0..n−1 are there."""
         return n - sum(len(part) for part in self.missing(n, n))
 
     def missing(self, n: int, size: int) -> list[range]:
-        """Those of 0..n−1 that are not there, in order, in batches of neighbours of at most `size`."""
+        """List those of the items 0..n−1 that are not there, in batches of at most `size` neighbours."""
         gaps, end = [], 0
         for part in [*sorted(self.parts(), key=lambda part: part.start), range(n, n)]:
             gaps.append(range(end, min(part.start, n)))
@@ -88,43 +83,52 @@ class Drawn:
         return [gap[first : first + size] for gap in gaps for first in range(0, len(gap), size)]
 
     def write(self, part: range, items: Tensor) -> None:
-        """Keep items `part`, decoded. Raises OSError where they cannot be written."""
+        """Keep decoded items. Raises OSError if they cannot be written."""
         path = self.folder / f"{part.start:06d}-{part.stop - 1:06d}.safetensors"
         storage.write_tensors(path, {"items": items}, {"sha256": _digest(items)})
 
     def read(self, n: int) -> Tensor | None:
-        """Items 0..n−1 (n, *shape), decoded; None where some are not there. What is not as it should be is removed."""
+        """Read items 0..n−1 (n, *shape), decoded; None if some are not there. Damaged files are removed."""
         items = torch.empty(n, *self.shape, dtype=self.dtype)
         for part, path in self.parts().items():
             if part.start >= n:
                 continue
-            tensors, facts = storage.read_tensors(path)
+            tensors, metadata = storage.read_tensors(path)
             held = tensors.get("items")
             whole = held is not None and held.shape == (len(part), *self.shape) and held.dtype == self.dtype
-            if held is None or not whole or facts.get("sha256") != _digest(held):
+            if held is None or not whole or metadata.get("sha256") != _digest(held):
                 path.unlink(missing_ok=True)
                 continue
             items[part.start : part.stop] = held[: n - part.start]
         return None if self.missing(n, n) else items
 
+    def fill(self, model: Model, sampler: Sampler, spec: SamplingSpec, parts: Iterable[range]) -> Iterator[float]:
+        """Sample each of `parts` in one batch and keep it.
+
+        Args:
+            model: The model.
+            sampler: The sampler.
+            spec: The seed, the label and the guidance of the samples.
+            parts: Ranges of items.
+
+        Yields:
+            After each step, the number of items that its share of the work stands for.
+
+        Raises:
+            InputError: If samples are not finite.
+        """
+        path = self.folder / "recipe.json"
+        if not path.exists():
+            storage.write_text(path, json.dumps(dataclasses.asdict(spec), indent=2) + "\n")
+        steps = len(sampler.times(model.denoiser.schedule)) - 1
+        for part in parts:
+            for step in model.trajectory(part, sampler, spec.seed, spec.label, spec.guidance):
+                if step.t == 0:
+                    self.write(part, model.spec.codec.decode(step.x).cpu())
+                if step.index:
+                    yield len(part) / steps
+
 
 def _digest(items: Tensor) -> str:
-    """Of the bytes, so that one that a disk got wrong is noticed."""
+    """A hash of the bytes, by which damage on the disk is noticed."""
     return hashlib.sha256(items.contiguous().numpy().data).hexdigest()
-
-
-def draw(model: Model, sampler: Sampler, recipe: Recipe, drawn: Drawn, parts: Iterable[range]) -> Iterator[float]:
-    """Draw each of `parts` in one batch and keep it. After each step: how many items' worth of the work it was.
-
-    Conditional models draw their classes in turn. Raises InputError for samples that are no finite numbers.
-    """
-    path = drawn.folder / "recipe.json"
-    if not path.exists():
-        storage.write_text(path, json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
-    steps = len(sampler.times(model.denoiser.schedule)) - 1
-    for part in parts:
-        for step in model.trajectory(part, sampler, recipe.seed, recipe.label, recipe.guidance):
-            if step.t == 0:
-                drawn.write(part, model.spec.codec.decode(step.x).cpu())
-            if step.index:
-                yield len(part) / steps

@@ -1,4 +1,4 @@
-"""An extractor of the user's own: any callable that can be imported."""
+"""Custom feature extractors: any callable that can be imported."""
 
 import importlib
 import sys
@@ -15,8 +15,8 @@ from ancestral.randomness import Stream
 
 
 @dataclass(frozen=True)
-class Own:
-    """The callable, held to what it promised: `width` features an item."""
+class CustomExtractor:
+    """A callable whose output is checked: `width` features for each item, any number if `width` is 0."""
 
     name: str
     function: Callable[[Tensor], Tensor]
@@ -24,7 +24,7 @@ class Own:
     width: int
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The features (B, width) of x (B, C, *space) in [0, 1]. Raises InputError where the answer is another."""
+        """Compute the features (B, width) of x (B, C, *space) in [0, 1]. Raises InputError for any other output."""
         try:
             answer = self.function(x.to(self.device))
         except (Exception, SystemExit) as error:  # it may raise anything
@@ -39,10 +39,18 @@ class Own:
         return answer
 
 
-def load(name: str, shape: tuple[int, ...], device: torch.device) -> Own:
-    """Import "package.module:callable", of this folder too, and ask it for two items of noise to learn its width.
+def load(name: str, shape: tuple[int, ...], device: torch.device) -> CustomExtractor:
+    """Import "package.module:callable", also from the current folder, and evaluate it on two items of noise.
 
-    So what is wrong with it is found before an hour of sampling. Raises InputError.
+    So errors are found before an hour of sampling.
+
+    Args:
+        name: The name.
+        shape: The shape of an item.
+        device: Where a module is moved to.
+
+    Raises:
+        InputError: If it cannot be imported or its output is not one feature vector for each item.
     """
     module, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:
@@ -57,9 +65,9 @@ def load(name: str, shape: tuple[int, ...], device: torch.device) -> Own:
         function = function.eval().to(device)
     noise = (randomness.normal(shape, 0, Stream.EXTRACTOR, 0, range(2), device) / 4 + 0.5).clamp(0, 1)
     with torch.inference_mode():
-        answer = Own(name, function, device, 0)(noise)
+        answer = CustomExtractor(name, function, device, 0)(noise)
     if not bool(answer.isfinite().all()):
         raise InputError(f"{name} answers images of noise with NaN or infinite numbers")
     if torch.equal(answer[0], answer[1]):
         raise InputError(f"{name} answers two different items alike, so it cannot tell samples from data")
-    return Own(name, function, device, answer.shape[1])
+    return CustomExtractor(name, function, device, answer.shape[1])

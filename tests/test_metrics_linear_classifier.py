@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ancestral.errors import InputError
-from ancestral.metrics.probe import _minimum, fit
+from ancestral.metrics.linear_classifier import _minimum, fit
 
 
 def blobs(count, classes=3, apart=2.0, seed=0):

@@ -1,0 +1,150 @@
+"""The real items that samples are compared with: what a model was trained on, and what it never saw."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral import data
+from ancestral.config import DataConfig
+from ancestral.data import Dataset, InMemoryDataset
+from ancestral.data.spec import DataSpec
+from ancestral.errors import InputError, UnsuitableError
+from ancestral.guidance import NO_CLASS
+
+MAX_ITEMS = 10_000
+"""Items whose features are compared: distances take time and memory with the square of their number."""
+MAX_ELEMENTS = 2**26
+"""Elements of all items in memory: as float64, half a GiB."""
+
+Loader = Callable[[Any, str], Dataset]
+"""(source, split) -> the data of that split, each opened once."""
+
+
+def loader(spec: DataSpec, config: DataConfig | None) -> Loader:
+    """Create the function that opens data as `load_reference` does, and the same data only once."""
+    opened: dict[tuple[object, str], Dataset] = {}
+
+    def load(source: Any, split: str) -> Dataset:
+        key = (source if isinstance(source, str) else id(source), split)
+        if key not in opened:
+            opened[key] = load_reference(spec, source, split, config)
+        return opened[key]
+
+    return load
+
+
+def load_reference(spec: DataSpec, source: Any, split: str = "train", config: DataConfig | None = None) -> Dataset:
+    """Open data in the shape and coding of a model's items.
+
+    Args:
+        spec: The model's items.
+        source: The data, as `data.open` takes it.
+        split: "train" or "test".
+        config: What the model was trained on. Its options apply to its own source; other images are cropped, resized
+            and converted to the model's shape.
+
+    Returns:
+        The data.
+
+    Raises:
+        InputError: If the data cannot be read, or not be brought to that shape and coding.
+    """
+    own = config or DataConfig()
+    options: dict[str, Any] = {"split": split}
+    channels, height, width = spec.shape if len(spec.shape) == 3 else (None, 0, None)
+    trained_on = config is not None and isinstance(source, str) and source == config.source
+    if isinstance(source, str):
+        if not trained_on and channels in (1, 3) and height == width:
+            bits: Any = {"uint8": 8, "uint16": 16}.get(spec.codec.kind)
+            own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
+        options |= {**own.form, "memory": own.memory}
+    try:
+        found = data.open(source, **options)
+    except UnsuitableError as error:  # nobody here gave such options
+        made = f"{spec.codec.kind} items of {_sides(spec.shape)}"
+        raise InputError(f"{source} cannot be made into {made}, which the model knows; give --data that can") from error
+    except InputError as error:
+        gone = trained_on and "no such file" in str(error)
+        hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
+        raise InputError(f"{error}{hint}") from None
+    kind, known = found.codec.kind, spec.codec.kind
+    if found.shape != spec.shape or kind != known:
+        raise InputError(
+            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(spec.shape)}; "
+            "give --data of that shape"
+            if kind == known
+            else f"{found.name} holds {kind} numbers, but the model knows {known}; give --data of that kind"
+        )
+    return found
+
+
+def in_memory(found: Dataset) -> InMemoryDataset:
+    """Load the data into memory, or as many evenly chosen items as fit."""
+    return found.sample(len(found), read=max_items(found.shape))
+
+
+def max_items(shape: Sequence[int]) -> int:
+    """Return the number of items of a shape that are taken from data that does not fit into memory."""
+    return min(MAX_ITEMS, max(1, MAX_ELEMENTS // math.prod(shape)))
+
+
+def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
+    """Return the labels of all the data in a model's numbering of its classes.
+
+    Classes are matched by name, or by number if the data has no names for them.
+
+    Args:
+        data: The data.
+        classes: The model's classes.
+
+    Returns:
+        int64 (N,), NO_CLASS for an item without a class; None if the data's classes mean nothing to the model.
+    """
+    if data.labels is None or not classes:
+        return None
+    if set(data.classes) <= set(classes):
+        known = torch.tensor([classes.index(name) for name in data.classes])[data.labels]
+        return torch.where(data.labels < 0, NO_CLASS, known)
+    numbered = list(data.classes) == [str(number) for number in range(len(data.classes))]
+    return data.labels if numbered and len(data.classes) <= len(classes) else None
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceSet:
+    """Items (N, *shape) of a part of the data."""
+
+    items: Tensor
+    labels: Tensor | None
+    """int64 (N,) in the model's numbering, NO_CLASS without a class; None if they mean nothing to the model."""
+    name: str
+    split: str
+    of: int
+    """The number of items of that part."""
+    all_items: Tensor
+    """As many items (M, *shape) as fit into memory, N or more: copies are searched for among these."""
+
+    @staticmethod
+    def from_data(found: Dataset, classes: Sequence[str], split: str) -> "ReferenceSet":
+        """Take as many evenly chosen items as distances can be measured on.
+
+        Args:
+            found: The data.
+            classes: The model's classes.
+            split: What the part is called.
+        """
+        more = found.sample(max(1, MAX_ELEMENTS // math.prod(found.shape)), max_items(found.shape))
+        held = more.sample(max_items(found.shape))
+        return ReferenceSet(held.items, labels_for(held, classes), held.name, split, len(found), more.items)
+
+    def __str__(self) -> str:
+        chosen = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""
+        return f"{self.name}, {self.split}, {len(self.items):,}{chosen}"
+
+
+def _sides(shape: Sequence[int]) -> str:
+    return "x".join(str(side) for side in shape)

@@ -1,0 +1,271 @@
+"""How good samples are, measured against data: functions of the items and of their features.
+
+Distances go from samples to the training data, as papers report them, and to held-out data. The floor is the same
+distance between data and data. If nothing is held out, two interleaved halves of the training data take the places of
+seen and unseen items.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.data import Codec
+from ancestral.data.statistics import evenly_spaced
+from ancestral.errors import InputError
+from ancestral.events import Work
+from ancestral.metrics import cache, extractors, linear_classifier, uncertainty
+from ancestral.metrics.colour import drift
+from ancestral.metrics.distances import sample_size_warning
+from ancestral.metrics.extractors import Extractor, Features
+from ancestral.metrics.neighbours import memorisation, nearest
+from ancestral.randomness import Stream
+from ancestral.results.evaluation_result import (
+    ClassAccuracy,
+    ClosestPair,
+    Distances,
+    DistanceSets,
+    InceptionScores,
+    MemorisationBySpace,
+    MemorisationResult,
+    SampleQuality,
+)
+
+FEWEST = 6
+"""Items of a set that have the 5 neighbours of precision and recall."""
+PIECE = 512
+"""Items whose features are kept in one file: what is lost when an evaluation is killed."""
+UNEVEN = 1.5
+"""A note says so if one class is more frequent than another by this factor."""
+CLOSEST = 24
+"""Samples that a result names, those nearest to a training item."""
+SHOWN, SHOWN_POINTS = 12, 1000
+"""Samples of the picture of nearest pairs; of points, which are a cloud there."""
+STAGES = 8
+
+
+def pieces(count: int) -> list[range]:
+    """Split 0..count−1 into pieces; process r of N computes the features of the pieces r, r + N, ..."""
+    return [range(start, min(start + PIECE, count)) for start in range(0, count, PIECE)]
+
+
+def compute_features(
+    extractor: Extractor, items: Tensor, parts: Iterable[range], batch_size: int, folder: Path | None = None
+) -> Iterator[Features]:
+    """Compute the features of the items in `parts`, batch by batch, or read them from the cache.
+
+    Args:
+        extractor: The extractor.
+        items: Items (N, *shape).
+        parts: Some of `pieces(N)`.
+        batch_size: Items at a time.
+        folder: Where features are kept. The default is the user's cache.
+    """
+    for part in parts:
+        some = items[part.start : part.stop]
+        if is_cached(extractor):
+            yield from cache.features(extractor, some, batch_size, folder)
+        else:
+            yield from extractors.features(extractor, some, batch_size)
+
+
+def is_cached(extractor: Extractor) -> bool:
+    """Whether features are kept on disk: not pixels, which are faster to compute, nor those of unknown functions."""
+    return extractor.identity is not None and extractor.name != "pixels"
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """Items (N, *shape), their features, and their labels int64 (N,), negative without a class, or None."""
+
+    items: Tensor
+    features: Features
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, eq=False)
+class NearestPairs:
+    """The samples (N, *shape) that are nearest to training items, and these items, under a title."""
+
+    title: str
+    samples: Tensor
+    items: Tensor
+
+
+def distances(items: Tensor, reference: Tensor) -> Distances:
+    """Compute all distances of features (n, d) to features (m, d)."""
+    shares = uncertainty.precision_recall(items, reference)
+    frechet, kernel = uncertainty.frechet(items, reference), uncertainty.kernel(items, reference)
+    return Distances(len(items), len(reference), frechet, kernel, **shares)
+
+
+def check_counts(samples: int, train: int, held_out: int | None) -> None:
+    """Raise InputError if one of the sets is too small for its numbers."""
+    if samples < FEWEST:
+        raise InputError(f"{samples} samples are too few to measure; draw at least {FEWEST}")
+    least = FEWEST if held_out is not None else 2 * FEWEST  # a half of it stands in
+    for name, count, fewest in (("training", train, least), ("held-out", held_out, FEWEST)):
+        if count is not None and count < fewest:
+            raise InputError(f"{count} {name} items are too few to measure by; at least {fewest} are needed")
+
+
+def measure(
+    samples: FeatureSet,
+    train: FeatureSet,
+    held_out: FeatureSet | None,
+    codec: Codec,
+    extractor: Extractor,
+    all_items: Tensor | None = None,
+) -> Generator[Work, None, tuple[SampleQuality, list[NearestPairs]]]:
+    """Measure samples against data.
+
+    Args:
+        samples: The samples.
+        train: Items that the model was trained on.
+        held_out: Items that it was not trained on, if there are any.
+        codec: The codec of the items.
+        extractor: What the features are of.
+        all_items: More training items (M, *shape), among which copies are searched for by pixels.
+
+    Returns:
+        The numbers, and the samples nearest to training items, by pixels and by features.
+
+    Raises:
+        InputError: If a set is too small for its numbers.
+    """
+    check_counts(len(samples), len(train), None if held_out is None else len(held_out))
+    notes = [*_warnings(samples, train, extractor)]
+    x, y = samples.features.values, train.features.values
+    z = None if held_out is None else held_out.features.values
+    stages = (Work("measuring", number, STAGES) for number in range(1, STAGES + 1))
+
+    to_train = distances(x, y)
+    yield next(stages)
+    to_held_out = None if z is None else distances(x, z)
+    yield next(stages)
+    floor = distances(*floor_sets(len(x), y, z))
+    yield next(stages)
+    logits = [part.features.logits for part in (samples, train)]
+    scores = [uncertainty.inception_score(part) for part in logits if part is not None]
+    yield next(stages)
+    more = train.items if all_items is None else all_items
+    pixels, known = (codec.encode(part).flatten(1) for part in (samples.items, more))
+    unseen = None if held_out is None else codec.encode(held_out.items).flatten(1)
+    scale = codec.scale / pixels.shape[1] ** 0.5  # of the root mean square difference, in the items' units
+    shown = SHOWN_POINTS if samples.items.ndim == 2 else SHOWN
+    by_pixels, rows, neighbours = _memorisation("pixels", pixels, known, unseen, notes, scale)
+    pairs = [NearestPairs("nearest by pixels", samples.items[rows[:shown]], more[neighbours[:shown]])]
+    yield next(stages)
+    by_features = None
+    if extractor.name != "pixels":
+        by_features, rows, neighbours = _memorisation("features", x, y, z, notes)
+        near = train.items[neighbours[:shown]]
+        pairs.append(NearestPairs("nearest by features", samples.items[rows[:shown]], near))
+    yield next(stages)
+    colours = drift(samples.items, train.items, codec)
+    yield next(stages)
+    accuracy = _class_accuracy(samples, train, held_out, notes)
+    yield next(stages)
+    quality = SampleQuality(
+        floor="training data against the rest of it" if held_out is None else "held-out data",
+        distances=DistanceSets(to_train, floor, to_held_out),
+        inception_score=InceptionScores(*scores) if scores else None,
+        memorisation=MemorisationBySpace(by_pixels, by_features),
+        colour=colours,
+        class_accuracy=accuracy,
+        notes=tuple(notes),
+    )
+    return quality, pairs
+
+
+def _halves(train: Tensor) -> tuple[Tensor, Tensor]:
+    """Two random halves of the training data, which stand in for seen and unseen items."""
+    shuffled = _shuffled(train)
+    return shuffled[::2], shuffled[1::2]
+
+
+def _shuffled(rows: Tensor) -> Tensor:
+    """Rows in random order, since the data may be sorted by class."""
+    return rows[randomness.permutation(len(rows), 0, Stream.HALVES, 0)]
+
+
+def floor_sets(count: int, train: Tensor, unseen: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the sets whose distance is the floor: at most `count` evenly chosen unseen rows, and the seen ones.
+
+    If nothing is held out, as many rows are taken out at random, and the rest stays as large as possible: coverage,
+    recall and density depend on the size of both sets.
+    """
+    if unseen is None:
+        shuffled, cut = _shuffled(train), min(count, len(train) // 2)
+        return shuffled[:cut], shuffled[cut:]
+    return unseen[evenly_spaced(count, len(unseen))], train
+
+
+def _warnings(samples: FeatureSet, train: FeatureSet, extractor: Extractor) -> Iterator[str]:
+    few = sample_size_warning(min(len(samples), len(train)), extractor.width)
+    if few:
+        yield f"{few}."
+    if samples.labels is not None and train.labels is not None:
+        counts = torch.bincount(train.labels[train.labels >= 0])
+        if len(counts) and counts.max() > UNEVEN * counts.min():
+            yield (
+                "The classes of the data are not equally frequent, but samples take each class in turn: this is part "
+                "of their distance."
+            )
+
+
+def _memorisation(
+    space: str, samples: Tensor, train: Tensor, unseen: Tensor | None, notes: list[str], scale: float = 1.0
+) -> tuple[MemorisationResult, Tensor, Tensor]:
+    """The memorisation among rows of (·, d), the samples nearest to training items, and these items' indices."""
+    found = None
+    try:
+        found = memorisation(samples, *(_halves(train) if unseen is None else (train, unseen)))
+    except InputError as error:  # copies among the data
+        notes.append(f"Memorisation cannot be told by {space}: {error}.")
+    near = found.samples if found is not None and unseen is not None else nearest(samples, train)
+    order, distance = near.distance.argsort(stable=True), near.distance * scale
+    pairs = (ClosestPair(i, int(near.index[i]), float(distance[i])) for i in order[:CLOSEST].tolist())
+    share = None if found is None else uncertainty.share(found.share, len(distance)).error
+    result = MemorisationResult(
+        among=len(train),
+        median=float(distance.median()),
+        share=None if found is None else found.share,
+        share_error=share,
+        expected=None if found is None else found.expected,
+        error=None if found is None else found.error,
+        threshold=None if found is None else found.threshold * scale,
+        closest=tuple(pairs),
+    )
+    return result, order, near.index[order]
+
+
+def _class_accuracy(
+    samples: FeatureSet, train: FeatureSet, held_out: FeatureSet | None, notes: list[str]
+) -> ClassAccuracy | None:
+    """The class accuracy, if samples and data have classes."""
+    if samples.labels is None:
+        return None
+    if train.labels is None:
+        notes.append("The data has no classes that the model knows, so the class accuracy is not known.")
+        return None
+    known = train.labels >= 0
+    try:
+        classifier = linear_classifier.fit(train.features.values[known], train.labels[known])
+    except InputError as error:
+        notes.append(f"The class accuracy is not known: {error}.")
+        return None
+    right = classifier.predict(samples.features.values) == samples.labels
+    accuracy, count = classifier.accuracy, classifier.held_out
+    if held_out is not None and held_out.labels is not None and bool((held_out.labels >= 0).any()):
+        named = held_out.labels >= 0
+        hits = classifier.predict(held_out.features.values[named]) == held_out.labels[named]
+        accuracy, count = float(hits.double().mean()), len(hits)
+    own = uncertainty.share(float(right.double().mean()), len(right))
+    return ClassAccuracy(own, uncertainty.share(accuracy, count), count)

@@ -1,0 +1,297 @@
+"""Comparisons: runs side by side, measured alike on the same data; and the samplers of one run over their cost."""
+
+import contextlib
+import math
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ancestral import render, samplers, storage
+from ancestral.device import keep_freed_memory
+from ancestral.errors import InputError, whole
+from ancestral.evaluation.reference import loader
+from ancestral.evaluation.sample_quality import floor_sets
+from ancestral.evaluation.step_budgets import PASSES, StepBudget, reference_budget, step_budgets
+from ancestral.evaluation.study import DEFAULT_COUNT, Study
+from ancestral.events import Event, Work, Wrote
+from ancestral.metrics import uncertainty
+from ancestral.metrics.distances import sample_size_warning
+from ancestral.metrics.extractors import Features
+from ancestral.model import Model
+from ancestral.results.comparison_result import (
+    ComparedBound,
+    ComparedRun,
+    ComparedSamples,
+    ComparisonResult,
+    ReferencePoint,
+    SamplerComparisonResult,
+    SamplerPoint,
+    fewest_passes,
+    reference_warning,
+)
+from ancestral.results.evaluation_result import EvaluationResult, ExtractorName, MetricTitles
+from ancestral.samplers import Sampler
+from ancestral.workflows.evaluate import Subject, check_folder, check_options, open_subject, plan
+
+IMAGES, POINTS = 36, 2000
+"""Samples of each run in the picture; of points, this number makes a cloud."""
+COMPARISON_FOLDER = Path("runs/compare")
+
+
+def compare_runs(
+    runs: Sequence[str | Path | Model],
+    data: Any = None,
+    *,
+    samples: int = DEFAULT_COUNT,
+    held_out: Any = None,
+    sampler: str | Sampler | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    extractor: str | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    out: str | Path | None = None,
+) -> Generator[Event, None, ComparisonResult]:
+    """Measure the samples of several models on the same data, and compare them.
+
+    Bits/dim are shown for runs on which the likelihood was measured before. Samples of runs are kept in their folders,
+    where `evaluate` finds them, so none is made twice.
+
+    Args:
+        runs: Two or more run folders, model files, hf:// addresses or models.
+        data: What the samples are compared with, as `data.open` takes it. The default is the source of the first run.
+        samples: The number of samples of each.
+        held_out: Data of the same kind that no run was trained on. The default is the test split, if there is one.
+        sampler: A sampler or its name. The default is the one of each run.
+        steps: Sampling steps. The default is the sampler's.
+        guidance: Classifier-free guidance. The default is 1.
+        extractor: As of `evaluate`.
+        seed: Of the samples: sample i starts from the same noise in each run.
+        batch_size: Items at a time. It changes memory and time, not the numbers.
+        device: auto, cpu, cuda, cuda:N or mps. Models in memory stay where they are.
+        out: The folder for compare.json and compare.png. The default is runs/compare, or none if a model is in memory.
+
+    Returns:
+        The metrics of each run.
+
+    Raises:
+        InputError: If the models differ in shape or coding, or for what `evaluate` refuses.
+    """
+    if not runs:
+        raise InputError("name the runs: ancestral compare RUN RUN, or ancestral compare RUN --samplers all")
+    if len(runs) < 2:
+        raise InputError("one run is compared with nothing; name another, or give --samplers all")
+    with contextlib.ExitStack() as stack:
+        subjects, studies = _studies(
+            runs, data, samples, held_out, sampler, steps, guidance, extractor, seed, batch_size, device, stack
+        )
+        folder = Path(out) if out is not None else None if _in_memory(subjects) else COMPARISON_FOLDER
+        check_folder(folder)
+        keep_freed_memory()
+        compared, grids = [], []
+        try:
+            for subject, study in zip(subjects, studies, strict=True):
+                items = yield from study.samples(batch_size, f"sampling {subject.name}")
+                metrics, _ = yield from study.metrics(items, batch_size)
+                likelihood = None
+                if subject.folder is not None:
+                    likelihood = EvaluationResult.load(subject.folder, subject.sha256).likelihood
+                bound = None if likelihood is None else ComparedBound.from_result(likelihood)
+                compared.append(ComparedRun(**vars(metrics), parameters=study.model.parameters,
+                                            bits_per_dim=bound))  # fmt: skip
+                grids.append(render.Grid(subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
+        except KeyboardInterrupt as stop:
+            stop.add_note("all samples so far are kept")
+            raise
+    result = ComparisonResult.from_runs(compared)
+    if folder is not None:
+        storage.write_text(folder / "compare.json", result.to_json())
+        yield Wrote(folder / "compare.json")
+        render.write_picture(folder / "compare.png", render.side_by_side(grids, studies[0].model.spec.codec.limits))
+        yield Wrote(folder / "compare.png")
+    return result
+
+
+def compare_samplers(
+    run: str | Path | Model,
+    samplers: str | Sequence[str] = "all",
+    data: Any = None,
+    *,
+    most: int | None = None,
+    samples: int = DEFAULT_COUNT,
+    held_out: Any = None,
+    guidance: float | None = None,
+    extractor: str | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    out: str | Path | None = None,
+) -> Generator[Event, None, SamplerComparisonResult]:
+    """Measure how far the samples of one model are from the data, over the network evaluations that samplers take.
+
+    Args:
+        run: A run folder, a model file, an hf:// address or a model.
+        samplers: Names of samplers, with options if need be, as a list or separated by commas; "all" takes every
+            sampler and the one of the run.
+        data: As of `compare_runs`.
+        most: The largest number of network evaluations of a sample. The default is 250.
+        samples: The number of samples of each.
+        held_out: As of `compare_runs`.
+        guidance: Classifier-free guidance. The default is 1.
+        extractor: As of `evaluate`.
+        seed: Of the samples.
+        batch_size: Items at a time. It changes memory and time, not the numbers.
+        device: auto, cpu, cuda, cuda:N or mps. A model in memory stays where it is.
+        out: The folder for samplers.json and samplers.png. The default is `evaluation` in the run folder, or none for a
+            model in memory.
+
+    Returns:
+        The distances of each sampler, and the fewest network evaluations that reach DDPM with all steps.
+
+    Raises:
+        InputError: If no sampler can be tried, or for what `evaluate` refuses.
+    """
+    names = sampler_names(samplers)
+    most = max(PASSES) if most is None else whole(most, 1, math.inf, f"most must be at least 1, not {most}")
+    with contextlib.ExitStack() as stack:
+        (subject,), (study,) = _studies(
+            [run], data, samples, held_out, None, None, guidance, extractor, seed, batch_size, device, stack
+        )
+        folder = Path(out) if out is not None else subject.folder
+        check_folder(folder)
+        keep_freed_memory()
+        own = [study.model.config.sample.sampler] if samplers == "all" else []
+        try:
+            result = yield from _measure_samplers(study, list(dict.fromkeys([*names, *own])), most, batch_size)
+        except KeyboardInterrupt as stop:
+            stop.add_note("all samples so far are kept")
+            raise
+    if folder is not None:
+        storage.write_text(folder / "samplers.json", result.to_json())
+        yield Wrote(folder / "samplers.json")
+        render.write_picture(folder / "samplers.png", render.samplers_plot(result))
+        yield Wrote(folder / "samplers.png")
+    return result
+
+
+def sampler_names(names: str | Sequence[str]) -> list[str]:
+    """List the samplers by name. Raises InputError if there are none, or one is unknown."""
+    chosen = list(samplers.BY_NAME) if names == "all" else names.split(",") if isinstance(names, str) else list(names)
+    chosen = [name.strip() for name in chosen if name.strip()]
+    if not chosen:
+        raise InputError(f"--samplers names none; give all, or some of {', '.join(samplers.BY_NAME)}")
+    for name in chosen:
+        samplers.from_name(name)
+    return list(dict.fromkeys(chosen))
+
+
+def _in_memory(subjects: Sequence[Subject]) -> bool:
+    return any(subject.folder is None for subject in subjects)
+
+
+def _studies(
+    runs: Sequence[str | Path | Model],
+    data: Any,
+    samples: int,
+    held_out: Any,
+    sampler: str | Sampler | None,
+    steps: int | None,
+    guidance: float | None,
+    extractor: str | None,
+    seed: int,
+    batch_size: int,
+    device: str,
+    stack: contextlib.ExitStack,
+) -> tuple[list[Subject], list[Study]]:
+    """A study of each run, all on the same data. Raises InputError before anything is sampled."""
+    check_options(samples, seed, batch_size)
+    subjects = [open_subject(run, device, data, stack, f"model {i + 1}") for i, run in enumerate(runs)]
+    first = subjects[0]
+    for subject in subjects[1:]:
+        _check_alike(first, subject)
+    source, load, studies = first.source(data), loader(first.model.spec, first.data_config), []
+    for subject in subjects:
+        check_folder(subject.folder)
+        studies.append(
+            plan(subject, source, load, subject.folder, held_out, samples, sampler, steps, guidance, extractor, seed)
+        )
+    return subjects, studies
+
+
+def _check_alike(one: Subject, two: Subject) -> None:
+    """Raise InputError for two models whose items differ in shape or in coding."""
+    texts = [{"items of": "x".join(map(str, spec.shape)), "items as": _coding(spec.codec)}
+             for spec in (one.model.spec, two.model.spec)]  # fmt: skip
+    for what in texts[0]:
+        if texts[0][what] != texts[1][what]:
+            raise InputError(
+                f"{one.name} makes {what} {texts[0][what]}, but {two.name} {texts[1][what]}; compare runs whose items "
+                "are alike"
+            )
+
+
+def _coding(codec: Any) -> str:
+    return str(codec.kind) if codec.level else f"{codec.kind} in [{codec.limits[0]:g}, {codec.limits[1]:g}]"
+
+
+def _measure_samplers(
+    study: Study, names: Sequence[str], most: int, batch_size: int
+) -> Generator[Event, None, SamplerComparisonResult]:
+    whole_run, references = reference_budget(study.model), study.references
+    notes, budgets = list(references.notes), dict[str, list[StepBudget]]()
+    for name in names:
+        try:
+            budgets[name] = list(step_budgets(study.model, name, most))
+        except InputError as error:
+            notes.append(f"{name} was left out: {error}.")
+            continue
+        if not budgets[name]:
+            notes.append(f"{name} was left out: it takes more than {most} passes.")
+            del budgets[name]
+    if not budgets:
+        raise InputError(f"none of these samplers can be tried: {' '.join(notes)}")
+
+    own = yield from _features(study, whole_run, "ddpm", batch_size)
+    train = yield from references.features("training data", references.train.items, batch_size)
+    unseen = None
+    if references.held_out is not None:
+        unseen = yield from references.features("held-out data", references.held_out.items, batch_size)
+    floor = uncertainty.frechet(*floor_sets(study.count, train.values, None if unseen is None else unseen.values))
+    reference = _point(whole_run, own, train)
+    curves: dict[str, tuple[SamplerPoint, ...]] = {}
+    for name, tried in budgets.items():
+        for budget in tried:
+            try:
+                found = yield from _features(study, budget, name, batch_size)
+                curves[name] = (*curves.get(name, ()), _point(budget, found, train))
+            except InputError as error:  # with so few steps, the samples diverge
+                notes.append(f"{name} has no number at {budget.passes} passes: {error}.")
+    few = sample_size_warning(min(study.count, len(train.values)), references.extractor.width)
+    warning = reference_warning(reference.frechet)
+    return SamplerComparisonResult(
+        model=study.identity,
+        samples=ComparedSamples(study.count, study.spec.seed, study.spec.guidance),
+        data=references.names(),
+        extractor=ExtractorName(references.extractor.name, references.extractor.width),
+        titles=MetricTitles(references.extractor.title("FD"), references.extractor.title("KID")),
+        floor=floor,
+        reference=ReferencePoint(**vars(reference)),
+        needed={name: fewest_passes(points, reference.frechet.value) for name, points in curves.items()},
+        curves=curves,
+        notes=(*notes, *([f"{few}."] if few else []), *([warning] if warning else [])),
+    )
+
+
+def _features(study: Study, budget: StepBudget, name: str, batch_size: int) -> Generator[Work, None, Features]:
+    """The features of samples with this number of steps; samples that are missing are made first."""
+    study, title = study.with_sampler(budget.sampler), f"{name}, {budget.passes} passes"
+    items = yield from study.samples(batch_size, f"sampling {title}")
+    features = yield from study.references.features(title, items, batch_size, study.store.folder / "features")
+    return features
+
+
+def _point(budget: StepBudget, samples: Features, train: Features) -> SamplerPoint:
+    """The distances of one set of samples."""
+    x, y = samples.values, train.values
+    return SamplerPoint(budget.steps, budget.passes, uncertainty.frechet(x, y), uncertainty.kernel(x, y))

@@ -1,0 +1,118 @@
+"""Results: JSON that comes back as it was, files of older versions, and what a terminal and a notebook show."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from ancestral.errors import InputError
+from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
+from ancestral.results.result import Result
+
+OLD = Path(__file__).parent / "data" / "evaluation"
+"""samples.json and likelihood.json as they were before schemas had versions."""
+
+
+def test_files_of_older_versions_load():
+    result = EvaluationResult.load(OLD)
+    assert result.samples.distances.train.frechet.value == pytest.approx(107.4716)
+    assert result.samples.model.step == result.likelihood.model.step == 60
+    assert result.likelihood.bits_per_dim.total.value == pytest.approx(584.5148)
+    assert EvaluationResult.load(OLD, result.samples.model.sha256) == result
+    assert EvaluationResult.load(OLD, "another") == EvaluationResult()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(SampleMetrics, "samples"), (LikelihoodResult, "likelihood")])
+def test_a_file_keeps_all_keys_and_gets_a_schema(kind, name):
+    text = (OLD / f"{name}.json").read_text(encoding="utf-8")
+    result = kind.from_json(text)
+    tree = json.loads(result.to_json())
+    assert tree.pop("schema") == f"{name}-1"
+    assert tree == json.loads(text)
+    assert kind.from_json(result.to_json()) == result
+
+
+def test_a_whole_evaluation_comes_back():
+    result = EvaluationResult.load(OLD)
+    assert EvaluationResult.from_json(result.to_json()) == result
+    assert EvaluationResult.from_json(EvaluationResult().to_json()) == EvaluationResult()
+    assert str(EvaluationResult()) == ""
+
+
+def test_a_terminal_and_a_notebook_show_the_same():
+    result = EvaluationResult.load(OLD)
+    text, page = str(result), result._repr_html_()
+    for part in ("FD-pixels", "107.5 ± 2.3", "training data", "4 of 5,000 images of digits, train split", "585 ± 93"):
+        assert part in text
+        assert part in page
+    assert page.count("<table>") == 5
+    assert "x̂_0" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda tree: tree.pop("distances"), "x.json lacks distances"),
+        (lambda tree: tree["distances"]["train"].pop("kernel"), "x.json: distances: train lacks kernel"),
+        (lambda tree: tree["samples"].update(count="many"), "x.json: samples: count is damaged"),
+        (lambda tree: tree["samples"].update(count=True), "x.json: samples: count is damaged"),
+        (lambda tree: tree["titles"].update(frechet=3), "x.json: titles: frechet is damaged"),
+        (lambda tree: tree.update(notes="none"), "x.json: notes is damaged"),
+        (lambda tree: tree["colour"].update(levels=10**400), "x.json: colour: levels is damaged"),
+        (lambda tree: tree["colour"].update(levels=float("nan")), "x.json: colour: levels is damaged"),
+        (lambda tree: tree.update(schema="samples-2"), "x.json has the schema 'samples-2', but this version reads"),
+    ],
+)
+def test_what_is_not_of_the_schema_is_refused(change, says):
+    tree = json.loads((OLD / "samples.json").read_text(encoding="utf-8"))
+    change(tree)
+    with pytest.raises(InputError, match=says):
+        SampleMetrics.from_json(json.dumps(tree), "x.json")
+
+
+@pytest.mark.parametrize("text", ["", "nothing", "[" * 100_000, "3", "[]", '{"a": ' + "9" * 5000 + "}"])
+def test_what_is_no_object_is_refused(text):
+    with pytest.raises(InputError):
+        SampleMetrics.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: tree["over_time"].update(t_first=[]),
+        lambda tree: tree["over_time"].update(t_last=[1], t_first=[1], rate=[]),
+    ],
+)
+def test_numbers_that_cannot_be_shown_count_as_none(change, tmp_path):
+    tree = json.loads((OLD / "likelihood.json").read_text(encoding="utf-8"))
+    change(tree)
+    (tmp_path / "likelihood.json").write_text(json.dumps(tree))
+    assert EvaluationResult.load(tmp_path).likelihood is None
+
+
+def test_own_results_have_schema_and_tables():
+    @dataclass(frozen=True)
+    class Own(Result):
+        SCHEMA: ClassVar[str] = "own-1"
+        count: int
+        value: float
+        note: str | None = None
+
+        def parts(self):
+            return [Table(("count", "value"), [[str(self.count), str(self.value)]]), "a < b"]
+
+    own = Own(3, float("inf"))
+    assert json.loads(own.to_json()) == {"schema": "own-1", "count": 3, "value": None}
+    assert Own.from_json('{"count": 3, "value": 2}') == Own(3, 2.0)
+    assert str(own) == "count  value\n3        inf\na < b"
+    assert own._repr_html_().endswith("<p>a &lt; b</p>")
+    with pytest.raises(InputError, match="value is damaged"):
+        Own.from_json(own.to_json())
+
+
+def test_an_estimate_without_an_error_is_one_number():
+    assert str(Estimate(3.14159)) == "3.142"
+    assert Estimate(0.5).percent == "50 %"
+    assert str(Estimate(float("nan"), float("nan"))) == "nan"
