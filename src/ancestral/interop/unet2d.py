@@ -81,14 +81,9 @@ OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_o
 
 
 def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return the config of the `UNet2DModel` that computes what a network does, apart from labels.
+    """Return the config of the `UNet2DModel` that computes what a network does for items of a shape, apart from labels.
 
-    Args:
-        net: The network.
-        shape: The shape (C, H, W) of an item.
-
-    Raises:
-        InputError: If no `UNet2DModel` computes it.
+    Raises InputError if no `UNet2DModel` computes it.
     """
     if not isinstance(net, UNet):
         raise InputError(
@@ -140,10 +135,8 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
 def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int]]:
     """Return the settings of the U-Net for the config of a `UNet2DModel`, and the shape (C, H, W) of its images.
 
-    `to_config` describes a U-Net of these settings in turn. Where that differs from `config`, the network is another.
-
-    Raises:
-        InputError: If the U-Net cannot be so, or no network can.
+    `to_config` describes a U-Net of these settings in turn. Raises InputError if that differs from `config`: then the
+    network is another.
     """
     kind = config.get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel":
@@ -223,12 +216,7 @@ def _sides(size: Any, multiple: int) -> tuple[int, int]:
 
 
 def to_weights(net: UNet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state dict of a `UNet2DModel`.
-
-    Args:
-        net: The network.
-        state: Its state dict, without the label embedding.
-    """
+    """Return the state dict of a `UNet2DModel` from that of a network, without its label embedding."""
     names, weights = _layer_names(net), {}
     for name, tensor in state.items():
         layer, _, kind = name.rpartition(".")
@@ -242,12 +230,7 @@ def to_weights(net: UNet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_weights(net: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the state dict of a network, in float32, from that of a `UNet2DModel` of any version.
 
-    Args:
-        net: The network, which may be on the meta device.
-        weights: The state dict of the `UNet2DModel`.
-
-    Raises:
-        InputError: If a tensor is missing, left over, of another shape, or does not hold floats.
+    Raises InputError if a tensor is missing, left over, of another shape, or does not hold floats.
     """
     ours = net.state_dict()
     expected = to_weights(net, ours)

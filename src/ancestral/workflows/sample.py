@@ -35,33 +35,11 @@ def sample(
     film: Path | bool = False,
     device: str = "auto",
 ) -> Generator[Event, None, SamplingResult]:
-    """Sample and write files.
+    """Sample a model, or what a path or an address names, and write the samples; settings are those of `Model.sample`.
 
-    Args:
-        model: A model, or the run folder, the model file or the hf:// address of one.
-        n: The number of samples: those with indices 0..n-1 of the seed.
-        sampler: A sampler's name, with options or without; None is the one of the model's config.
-        steps: The sampler's number of steps.
-        eta: The noise of ddim and dpm.
-        variance: The variance of ddpm.
-        seed: The seed of all noise.
-        label: Name or number of a class, or "none"; None samples all classes in turn.
-        guidance: The scale of classifier-free guidance.
-        batch_size: The number of samples in a batch.
-        out: A .png for a grid, .gif or .webp for an animation, .npz for an array, else a new folder of single PNGs;
-            None is a grid in the folder `samples` of the run.
-        gif: A path for an animation as well; True is one in the folder `samples` of the run.
-        film: A path for a film strip as well; True is one in the folder `samples` of the run.
-        device: The device on which a model is loaded.
-
-    Yields:
-        The progress, and the files written.
-
-    Returns:
-        The files, and how the samples were made.
-
-    Raises:
-        InputError: If the model cannot be sampled so or the samples cannot be written so, before any work is done.
+    `out` is a .png for a grid, .gif or .webp for an animation, .npz for an array, else a new folder for single PNGs.
+    `gif` and `film` are written too, an animation and a film strip of the reverse process. None for `out` and True for
+    these is a file in the folder `samples` of the run. What could not be written raises InputError before any work.
     """
     message = f"the number of samples and the batch size must be whole numbers, at least 1, not {n} and {batch_size}"
     n, batch_size = (whole(number, 1, float("inf"), message) for number in (n, batch_size))
