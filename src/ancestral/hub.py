@@ -57,7 +57,7 @@ def fetch(address: str, name: str) -> Path:
 def push(address: str, path: Path, card: str, private: bool = False) -> str:
     """Upload a file in one commit, with a model card if the repository has none, and return the repository's URL.
 
-    A repository that does not exist is created, private or not. Raises InputError if the Hub refuses or does not answer.
+    A repository that does not exist is created, private or not. Raises InputError if the Hub refuses or cannot answer.
     """
     place = parse(address)
     with _explained(address):

@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image
 
@@ -66,14 +65,6 @@ class RunFacts:
     parameters: int
     data: DataFacts
     environment: Mapping[str, str]
-
-
-class _Setting(NamedTuple):
-    """A setting of the config and, where it differs, the preset's value."""
-
-    name: str
-    value: str
-    preset: str | None
 
 
 def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -> Path:
@@ -231,17 +222,16 @@ def _config(path: Path) -> Config | None:
         return None
 
 
-def _settings(config: Config) -> dict[str, list[_Setting]]:
-    """The settings of each section of a config, with the preset's value where it differs."""
+def _settings(config: Config) -> dict[str, list[tuple[str, str, str | None]]]:
+    """(name, value, the preset's value where it differs) of the settings of each section of a config."""
     preset = configs.PRESETS[config.preset]() if config.preset in configs.PRESETS else config
-    sections: dict[str, list[_Setting]] = {}
-    for section in dataclasses.fields(config):
-        if section.name != "preset":
-            values, usual = (dataclasses.asdict(getattr(c, section.name)) for c in (config, preset))
-            sections[section.name] = [
-                _Setting(name.replace("_", "-"), _format(value), None if value == usual[name] else _format(usual[name]))
-                for name, value in values.items()
-            ]
+    sections: dict[str, list[tuple[str, str, str | None]]] = {}
+    for section in (field.name for field in dataclasses.fields(config) if field.name != "preset"):
+        values, usual = (dataclasses.asdict(getattr(c, section)) for c in (config, preset))
+        sections[section] = [
+            (name.replace("_", "-"), _format(value), None if value == usual.get(name, value) else _format(usual[name]))
+            for name, value in values.items()
+        ]
     return sections
 
 
