@@ -36,7 +36,7 @@ def sample(
     device: str = "auto",
     net: NetSource | None = None,
 ) -> Generator[Event, None, SamplingResult]:
-    """Sample and write files.
+    """Sample a model and write files.
 
     Args:
         model: A model, or the run folder, the model file or the hf:// address of one.
