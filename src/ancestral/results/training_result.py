@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import Any, ClassVar, Self
 
+from ancestral.errors import InputError
 from ancestral.results.result import Result
 from ancestral.results.table import Table
-
-if TYPE_CHECKING:
-    from ancestral.model import Model
 
 
 @dataclass(frozen=True)
@@ -34,15 +32,13 @@ class TrainingResult(Result):
     """L_simple, smoothed over about fifty steps; None before the first good step."""
 
     @property
-    def model(self) -> "Model":
-        """The model: that of this run, or read from its folder where the result was read from JSON."""
+    def model(self) -> Any:
+        """The `Model`. Raises InputError for a result that was read from JSON, which does not hold it."""
         if "_model" not in self.__dict__:
-            from ancestral.model import load
+            raise InputError(f"a result read from JSON holds no model: ancestral.load({self.folder!r})")
+        return self.__dict__["_model"]
 
-            self.__dict__["_model"] = load(self.folder)
-        return cast("Model", self.__dict__["_model"])
-
-    def with_model(self, model: "Model") -> "TrainingResult":
+    def with_model(self, model: Any) -> Self:
         """Attach the model, which is not in the JSON."""
         self.__dict__["_model"] = model
         return self

@@ -4,6 +4,7 @@ Each step is a function of (config, data, step): the batch, the flips, t, ε and
 index). So a run that was stopped and resumed is the run that was not, and many processes train what one would.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -60,7 +61,7 @@ class Trainer:
         self._objective = objective or self._config_objective
         self.distributed = Distributed(device, config.train.precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
-        self.spec = spec_of(dataset, config, self.parts.net)
+        self.spec = spec_of(dataset, config)
         self.positions = self.distributed.positions(config.train.batch_size)
         """The positions of this process's images in the global batch."""
         if not self.positions:
@@ -100,6 +101,8 @@ class Trainer:
         self.denoiser = self._build(seed=config.train.seed)
         self.net = self.denoiser.net
         self.takes = nets.conditions(self.net)
+        if "labels" not in self.takes:  # a network of one's own may be unconditional
+            self.spec = dataclasses.replace(self.spec, classes=())
         self.objective = self._objective(self.denoiser)
         if config.runtime.compile:
             for block in repeated_blocks(self.net):
