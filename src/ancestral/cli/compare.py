@@ -12,7 +12,7 @@ from ancestral.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SampleOptions):
+class CompareCommand(SampleOptions):
     """Compare runs, measured alike on the same data; or the samplers of one run, over the passes that they take."""
 
     runs: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN")]
@@ -28,7 +28,7 @@ class Options(SampleOptions):
 
 def main(argv: Sequence[str]) -> int:
     """Compare, print the result, and return the exit code."""
-    options = parse(Options, argv, "compare")
+    options = parse(CompareCommand, argv, "compare")
     if options.samplers is None and options.most is not None:
         raise InputError("--most belongs to --samplers; give that too")
     if options.samplers is not None and len(options.runs) != 1:

@@ -12,7 +12,7 @@ from ancestral.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(EvaluationOptions):
+class EvaluateCommand(EvaluationOptions):
     """Measure a trained model: how good its samples are and how well it knows the data, or one of the two."""
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
@@ -27,7 +27,7 @@ class Options(EvaluationOptions):
 
 def main(argv: Sequence[str]) -> int:
     """Evaluate, print the result, and return the exit code."""
-    options = parse(Options, _with_values(argv), "evaluate")
+    options = parse(EvaluateCommand, _with_values(argv), "evaluate")
     if options.likelihood and not options.samples and options.draw is not None:
         raise InputError("--draw belongs to --samples; give that too, or leave --likelihood out")
     from ancestral.render.terminal import follow
