@@ -15,7 +15,7 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    "train": "ancestral.api",
+    **dict.fromkeys(("compare", "evaluate", "evaluate_samples", "push", "train"), "ancestral.api"),
 }
 _MODULES = (
     "bound",
@@ -34,7 +34,18 @@ _MODULES = (
     "targets",
 )
 
-__all__ = ["Diffusion", "Model", "Prediction", "load", "train", *_MODULES]
+__all__ = [
+    "Diffusion",
+    "Model",
+    "Prediction",
+    "compare",
+    "evaluate",
+    "evaluate_samples",
+    "load",
+    "push",
+    "train",
+    *_MODULES,
+]
 
 if TYPE_CHECKING:
     from ancestral import (
@@ -53,7 +64,7 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import train
+    from ancestral.api import compare, evaluate, evaluate_samples, push, train
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load
     from ancestral.targets import Prediction

@@ -51,6 +51,8 @@ class Options:
     """Also write a film strip of x_t above its estimate of x_0; without a path, in RUN/samples."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+    net: Annotated[str | None, arg(metavar="package.module:function")] = None
+    """Function that builds the network of your own that the model was trained with."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 from ancestral import hub, interop, storage
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
-from ancestral.model import FILE_NAME, Model, find, load
+from ancestral.model import FILE_NAME, Model, NetSource, find, load
 from ancestral.render import FOLDER, README, merge_card, model_card, write_card
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.results.model_info import ModelInfo
@@ -22,10 +22,18 @@ def home(model: Model | str | Path) -> Path:
     return Path("runs") / hub.parse(str(model)).repo.rpartition("/")[2] if hub.is_address(model) else find(model).parent
 
 
-def info(path: str | Path) -> ModelInfo:
-    """Describe the model of a run folder, a model file or an hf:// address; raise InputError if there is none."""
+def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
+    """Describe a model.
+
+    Args:
+        path: A run folder, a model file or an hf:// address.
+        net: The network of your own that it was trained with.
+
+    Raises:
+        InputError: If there is no model.
+    """
     file = find(path)
-    model = load(file, "cpu")
+    model = load(file, "cpu", net=net)
     config, spec, schedule = model.config, model.spec, model.denoiser.schedule
     return ModelInfo(
         model=str(path if hub.is_address(path) else file),

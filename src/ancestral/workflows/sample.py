@@ -10,7 +10,7 @@ from ancestral import render, samplers
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError, whole
 from ancestral.events import Event, Wrote, track
-from ancestral.model import Model, load
+from ancestral.model import Model, NetSource, load
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.workflows.publish import home
 
@@ -34,12 +34,36 @@ def sample(
     gif: Path | bool = False,
     film: Path | bool = False,
     device: str = "auto",
+    net: NetSource | None = None,
 ) -> Generator[Event, None, SamplingResult]:
-    """Sample a model, or what a path or an address names, and write the samples; settings are those of `Model.sample`.
+    """Sample a model and write files.
 
-    `out` is a .png for a grid, .gif or .webp for an animation, .npz for an array, else a new folder for single PNGs.
-    `gif` and `film` are written too, an animation and a film strip of the reverse process. None for `out` and True for
-    these is a file in the folder `samples` of the run. What could not be written raises InputError before any work.
+    Args:
+        model: A model, or the run folder, the model file or the hf:// address of one.
+        n: The number of samples: those with indices 0..n-1 of the seed.
+        sampler: A sampler's name, with options or without; None is the one of the model's config.
+        steps: The sampler's number of steps.
+        eta: The noise of ddim and dpm.
+        variance: The variance of ddpm.
+        seed: The seed of all noise.
+        label: Name or number of a class, or "none"; None samples all classes in turn.
+        guidance: The scale of classifier-free guidance.
+        batch_size: The number of samples in a batch.
+        out: A .png for a grid, .gif or .webp for an animation, .npz for an array, else a new folder of single PNGs;
+            None is a grid in the folder `samples` of the run.
+        gif: A path for an animation as well; True is one in the folder `samples` of the run.
+        film: A path for a film strip as well; True is one in the folder `samples` of the run.
+        device: The device on which a model is loaded.
+        net: The network of your own, or its function package.module:function, that the model was trained with.
+
+    Yields:
+        The progress, and the files written.
+
+    Returns:
+        The files, and how the samples were made.
+
+    Raises:
+        InputError: If the model cannot be sampled so or the samples cannot be written so, before any work is done.
     """
     message = f"the number of samples and the batch size must be whole numbers, at least 1, not {n} and {batch_size}"
     n, batch_size = (whole(number, 1, float("inf"), message) for number in (n, batch_size))
@@ -48,7 +72,7 @@ def sample(
         samplers.from_name(sampler, **options)
     folder = home(model) / "samples"
     name = str(model.file if isinstance(model, Model) else model)
-    model = model if isinstance(model, Model) else load(model, device)
+    model = model if isinstance(model, Model) else load(model, device, net=net)
     chosen, spec = model.sampler(sampler, **options), model.spec
     strength = None if guidance == 1 else guidance
     stem = _stem(seed, {"": label, "sampler": sampler, **options, "guidance": strength})

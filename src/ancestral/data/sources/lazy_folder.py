@@ -86,15 +86,14 @@ def find_images(root: Path) -> list[Path]:
     return [root / os.fsdecode(path) for path in scan(root, [])]
 
 
-def scan(root: Path, skipped: list[str], suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[bytes]:
-    """Find all files below `root` with one of these suffixes in any case, except hidden ones.
+def scan(root: Path, skipped: list[str]) -> Iterator[bytes]:
+    """Find all files below `root` with an image's suffix in any case, except hidden ones.
 
     Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
 
     Args:
         root: The folder.
         skipped: Gets one line for each sub-folder that cannot be listed.
-        suffixes: Suffixes in lower case.
 
     Yields:
         Paths from the root, in the order of their parts.
@@ -102,7 +101,6 @@ def scan(root: Path, skipped: list[str], suffixes: tuple[str, ...] = SUFFIXES) -
     Raises:
         InputError: If `root` itself cannot be listed.
     """
-    wanted = tuple(suffix.encode() for suffix in suffixes)
     entered = {_identity(os.fsencode(parent)) for parent in root.resolve().parents}
     pending = [b"/"]
     while pending:
@@ -114,7 +112,7 @@ def scan(root: Path, skipped: list[str], suffixes: tuple[str, ...] = SUFFIXES) -
         absolute = os.path.join(os.fsencode(root), folder)  # noqa: PTH118 (bytes)
         try:
             identity = _identity(absolute)
-            found = [] if identity in entered else _list(absolute, folder + b"/" if folder else b"", wanted)
+            found = [] if identity in entered else _list(absolute, folder + b"/" if folder else b"")
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if not folder:
@@ -130,9 +128,9 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list(path: bytes, prefix: bytes, wanted: tuple[bytes, ...]) -> list[bytes]:
-    """Sub-folders, ending in a slash, and wanted files of a folder."""
-    found = []
+def _list(path: bytes, prefix: bytes) -> list[bytes]:
+    """Sub-folders, ending in a slash, and image files of a folder."""
+    found, wanted = [], tuple(map(os.fsencode, SUFFIXES))
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.name.startswith(b"."):

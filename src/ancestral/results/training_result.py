@@ -1,0 +1,60 @@
+"""What a training run came to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from ancestral.results.result import Result
+from ancestral.results.table import Table
+
+if TYPE_CHECKING:
+    from ancestral.model import Model
+
+
+@dataclass(frozen=True)
+class TrainingResult(Result):
+    """A training run, finished or stopped. `model` is the denoiser with the averaged weights, ready to sample."""
+
+    SCHEMA: ClassVar[str] = "training-1"
+
+    folder: str
+    """The run folder."""
+    preset: str
+    step: int
+    """The number of steps done."""
+    steps: int
+    """The number of steps of the run."""
+    seconds: float
+    """Seconds of training, those before a resume included."""
+    parameters: int
+    """The number of parameters of the network."""
+    stopped: bool = False
+    """Whether the run was stopped before its last step; it is saved and can be resumed."""
+    loss: float | None = None
+    """L_simple, smoothed over about fifty steps; None before the first good step."""
+
+    @property
+    def model(self) -> "Model":
+        """The model: that of this run, or read from its folder where the result was read from JSON."""
+        if "_model" not in self.__dict__:
+            from ancestral.model import load
+
+            self.__dict__["_model"] = load(self.folder)
+        return cast("Model", self.__dict__["_model"])
+
+    def with_model(self, model: "Model") -> "TrainingResult":
+        """Attach the model, which is not in the JSON."""
+        self.__dict__["_model"] = model
+        return self
+
+    def parts(self) -> Sequence[Table | str]:
+        """Tables and lines of text that show the result."""
+        rows = {
+            "run": self.folder,
+            "preset": self.preset,
+            "steps": f"{self.step:,} of {self.steps:,}{', stopped' if self.stopped else ''}",
+            "loss": "–" if self.loss is None else f"{self.loss:.4f}",
+            "time": f"{self.seconds:.0f} s",
+            "parameters": f"{self.parameters:,}",
+        }
+        return [Table((), tuple(rows.items()))]
