@@ -87,6 +87,27 @@ def test_arrows_run_one_way(path):
                 assert rank[other] < rank[room(path)], f"{path.name} imports {module}"
 
 
+SHOWN = {"workflows", "render", "results", "config", "errors", "cli", "__version__"}
+"""What the command line may import: a command reads its options, runs a workflow and shows its events and result."""
+NOT_YET = {"doctor.py"}
+"""Commands that do more than that until the doctor is a workflow."""
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "cli" and p.name not in NOT_YET], ids=lambda p: p.name)
+def test_the_command_line_runs_workflows_and_shows_results(path):
+    for module in imports(path):
+        assert not module.startswith("ancestral.") or module.split(".")[1] in SHOWN, module
+
+
+def test_only_the_command_line_and_the_terminal_print():
+    for path in FILES:
+        calls = [
+            node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+        ]
+        prints = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+        assert not prints or room(path) == "cli", path
+
+
 @pytest.mark.parametrize(
     "path", [p for p in FILES if room(p) in THEORY], ids=lambda path: str(path.relative_to(SOURCE))
 )

@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 def _complete_paths(argv: Sequence[str]) -> list[str]:
     """The arguments with the path AUTO after each --gif and --film that no path of a picture follows."""
     args = []
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+    for argument, following in zip(argv, [*argv, ""][1:], strict=True):
         args.append(argument)
         suffix = Path(following).suffix.lower()
         if argument in SUFFIXES and suffix not in SUFFIXES[argument]:
