@@ -310,7 +310,9 @@ def test_samples_are_evaluated_without_a_model(tmp_path):
 
 def test_runs_and_samplers_are_compared(tmp_path):
     for name in "ab":
-        ancestral.train("arrays", data=images(), out=tmp_path / name, progress=False, seed=ord(name), timesteps=20, **SHORT)
+        ancestral.train(
+            "arrays", data=images(), out=tmp_path / name, progress=False, seed=ord(name), timesteps=20, **SHORT
+        )
     runs = [tmp_path / "a", tmp_path / "b"]
     found = ancestral.compare(runs, images(), samples=16, steps=3, out=tmp_path / "c", **FAST)
     assert "parameters" in str(found)
