@@ -135,7 +135,7 @@ def main() -> None:
         size = trainer.config.train.batch_size
 
         def step() -> int:
-            trainer.advance().item()
+            trainer.advance()
             return size
 
         clock, core = rates(step, 10 * options.seconds)

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
+from ancestral import storage
 from ancestral.render.environment import environment, instructions
-from ancestral.render.writers import write_json
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -126,6 +126,12 @@ def write(part: str, device: torch.device, settings: dict[str, Any], rows: list[
     write_json(path, {"part": part, **where(device), "settings": settings, "rows": rows})
     print(path, flush=True)
     return path
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write settings and finite numbers as JSON, atomically."""
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+    storage.write_text(path, text + "\n")
 
 
 def record(part: str, row: dict[str, Any] | None = None, key: Sequence[str] = (), threads: int = 1) -> list[Any]:

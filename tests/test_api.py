@@ -12,12 +12,13 @@ import ancestral
 from ancestral import config as configs
 from ancestral import samplers, schedules, targets
 from ancestral.errors import InputError
-from ancestral.results.training import TrainingResult
+from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from conftest import stripes, tiny_config
 
-SHORT = {"steps": 4, "batch_size": 8, "save_every": 2, "sample_every": 100, "trackers": ("none",)}
+SHORT = {"steps": 4, "batch_size": 8, "save_every": 2, "sample_every": 100, "trackers": ("none",),
+         "sampler": "ddim:steps=2"}  # fmt: skip
 
 
 class Own(nn.Module):
@@ -47,7 +48,9 @@ def train(tmp_path, **options):
 
 
 def test_a_preset_is_trained_resumed_and_loaded(tmp_path, capsys):
-    run = ancestral.train("points", out=tmp_path / "a", steps=3, sample_every=100, progress=False)
+    run = ancestral.train(
+        "points", out=tmp_path / "a", steps=3, sample_every=100, sampler="ddim:steps=2", progress=False
+    )
     assert (run.step, run.steps, run.stopped, run.preset) == (3, 3, False, "points")
     assert run.parameters == run.model.parameters == 232_450
     samples = run.model.sample(64, seed=0, steps=4)
@@ -55,7 +58,9 @@ def test_a_preset_is_trained_resumed_and_loaded(tmp_path, capsys):
     assert torch.equal(run.model.sample(2, indices=[7, 9], steps=4), samples[[7, 9]])
     again = ancestral.train("points", out=tmp_path / "a", resume=True, steps=5, progress=False)
     assert again.step == 5
-    plain = ancestral.train("points", out=tmp_path / "b", steps=5, sample_every=100, progress=False)
+    plain = ancestral.train(
+        "points", out=tmp_path / "b", steps=5, sample_every=100, sampler="ddim:steps=2", progress=False
+    )
     assert torch.equal(plain.model.sample(8, steps=4), again.model.sample(8, steps=4))
     assert capsys.readouterr().out == ""
 
@@ -65,8 +70,8 @@ def test_a_result_is_a_table_and_json(tmp_path):
     assert "4 of 4" in str(run)
     assert "<td>steps</td>" in run._repr_html_()
     assert TrainingResult.from_json(run.to_json()) == run
-    assert json.loads(run.to_json())["schema"] == "ancestral-training-1"
-    with pytest.raises(InputError, match="no JSON"):
+    assert json.loads(run.to_json())["schema"] == "training-1"
+    with pytest.raises(InputError, match="lacks folder"):
         TrainingResult.from_json("{}")
 
 
@@ -260,3 +265,61 @@ def test_settings_by_name():
     config = configs.digits().with_settings(steps=3, width=16, schedule="linear", mults=[1, 2, 2], sampler="heun")
     assert (config.train.steps, config.net.width, config.net.mults) == (3, 16, (1, 2, 2))
     assert (config.process.schedule, config.sample.sampler) == ("linear", "heun")
+
+
+# -- evaluation -------------------------------------------------------------------------------------------------------
+
+FAST = {"extractor": "pixels", "progress": False, "device": "cpu"}
+
+
+def test_a_model_is_evaluated_saved_or_not(tmp_path):
+    run = train(tmp_path, net=Own())
+    saved = ancestral.evaluate(ancestral.load(tmp_path / "run", net=Own()), data=images(), samples=16, **FAST)
+    unsaved = ancestral.evaluate(run.model, data=images(), samples=16, **FAST)
+    assert saved.samples == unsaved.samples
+    assert saved.likelihood is None
+    by_path = ancestral.evaluate(tmp_path / "run", data=images(), net=build, samples=16, **FAST)
+    assert by_path.samples.distances == saved.samples.distances
+    with pytest.raises(InputError, match="made from Python, so say which data"):
+        ancestral.evaluate(run.model, samples=16, **FAST)
+    bits = ancestral.evaluate(run.model, data=images(), samples=False, likelihood=True, n=3, passes=4, **{
+        name: value for name, value in FAST.items() if name != "extractor"
+    })  # fmt: skip
+    assert bits.samples is None
+    assert "bits/dim" in str(bits)
+
+
+def test_an_oracle_is_evaluated():
+    """Any denoiser that can be sampled from, without a network."""
+    points = ancestral.data.load("moons").items[:400]
+    exact = ancestral.oracle.Empirical(schedules.cosine(50), points)
+    found = ancestral.evaluate(exact, data=points, samples=64, sampler="ddim:steps=5,clip=none", **FAST)
+    assert found.samples.distances.train.frechet.value < 0.2
+    assert type(found).from_json(found.to_json()) == found
+
+
+def test_samples_are_evaluated_without_a_model(tmp_path):
+    items = images(60)
+    np.savez(tmp_path / "samples.npz", images=items[:20].numpy())
+    from_file = ancestral.evaluate_samples(str(tmp_path / "samples.npz"), data=items, **FAST)
+    from_memory = ancestral.evaluate_samples(items[:20], data=items, **FAST)
+    assert from_file.samples.distances == from_memory.samples.distances
+    assert "FD-pixels" in str(from_file)
+    assert "<table>" in from_file._repr_html_()
+
+
+def test_runs_and_samplers_are_compared(tmp_path):
+    for name in "ab":
+        ancestral.train(
+            "arrays", data=images(), out=tmp_path / name, progress=False, seed=ord(name), timesteps=20, **SHORT
+        )
+    runs = [tmp_path / "a", tmp_path / "b"]
+    found = ancestral.compare(runs, images(), samples=16, steps=3, out=tmp_path / "c", **FAST)
+    assert "parameters" in str(found)
+    assert type(found).from_json(found.to_json()) == found
+    samplers_ = ancestral.compare(
+        [runs[0]], images(), samplers=["ddim", "heun"], most=8, samples=16, out=tmp_path / "d", **FAST
+    )
+    assert {"ddim", "heun"} <= set(str(samplers_).split())
+    with pytest.raises(InputError, match="name one"):
+        ancestral.compare(runs, samplers="all", **FAST)

@@ -72,13 +72,13 @@ def test_every_option_has_help_and_its_default(capsys, verb):
     )[2]
     options = re.split(r" (?:-n INT, )?(?=--(?!no-)[a-z-]+ |--[a-z-]+, )", text)[1:]
     counts = {
-        "train": 50,
-        "sample": 13,
-        "evaluate": 22,
+        "train": 51,
+        "sample": 14,
+        "evaluate": 23,
         "compare": 13,
         "history": 6,
         "doctor": 10,
-        "info": 0,
+        "info": 1,
         "export": 3,
         "import": 1,
     }

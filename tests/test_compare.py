@@ -123,7 +123,9 @@ def test_bounds_that_differ_are_told(run, model_run, options, files, tmp_path): 
         run("evaluate", folder, "--likelihood", "-n", 3, "--passes", 2, "--data", files / "train.npz",
             "--variance", variance)  # fmt: skip
     text = run("compare", model_run, other, *options, "--out", tmp_path / "both")
-    assert any(line.split()[:1] == ["of"] for line in text.splitlines())  # the rest is folded into columns
+    for folder, variance in ((model_run, "large"), (other, "small")):
+        assert f"bits/dim of {folder}" in text
+        assert f"3 of 60 images of train.npz, train split: {variance} variance" in text
     runs = compared(tmp_path / "both")["runs"]
     assert [run["bits_per_dim"]["variance"] for run in runs] == ["large", "small"]
 

@@ -80,6 +80,7 @@ def test_a_torch_data_set(memory):
     assert np.array_equal(torch.stack([opened.read(i)[0] for i in range(12)]).numpy(), IMAGES)
     assert data.open(TensorDataset(torch.from_numpy(IMAGES)), memory=memory).labels is None
     assert opened[3][1] == 0  # it is one itself
+    assert [label for _, label in opened] == LABELS.tolist()
     assert data.open(TensorDataset(torch.rand(8, 2)), memory=memory).shape == (2,)
 
 

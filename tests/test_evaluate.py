@@ -329,7 +329,7 @@ def test_a_plot_survives_what_cannot_be_drawn():
         (["--likelihood", "--variance", "learned"], "did not learn its variance"),
         (["--likelihood", "--variance", "huge"], "--variance"),
         (["--likelihood", "--decoder", "best"], "--decoder"),
-        (["--likelihood", "--probes", "3"], "are options of ode: ask for ode too"),
+        (["--likelihood", "--probes", "3"], "probes is an option of ode: ask for ode too"),
         (["--likelihood", "--ode", "--probes", "-1"], "probes must be a whole number of at least 0, not -1"),
         (["--likelihood", "--ode", "--ode-steps", "13"], "choose 1 to 12"),
         (["--likelihood", "--ode", "--ode-steps", "0"], "choose 1 to 12"),
@@ -352,7 +352,7 @@ def test_data_that_moved_and_models_from_elsewhere(refused, tiny_run, tmp_path):
     model = untrained((1, 8, 8), process=PROCESS)
     object.__setattr__(model.config, "preset", "imported")
     model.save(tmp_path / "model.safetensors")
-    assert "was imported or made in memory, so say which data" in refused("evaluate", tmp_path, "--likelihood")
+    assert "was imported or made from Python, so say which data" in refused("evaluate", tmp_path, "--likelihood")
 
 
 def test_points_have_no_grey_levels(refused, points_run):

@@ -36,8 +36,9 @@ SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
 
 def studied(model, train, count, folder, sampler=None):
     """A study of a model by its pixels, against its training data."""
-    references = References.of(model.spec.codec, model.spec.classes, train, None, "pixels")
-    return Study.of(model, "a run", model.sampler(sampler), references, folder, count)
+    references = References.of(model.spec, train, None, "pixels")
+    sampler = model.sampler(sampler)
+    return Study.of(model, "a run", sampler, SamplingSpec("a hash", repr(sampler)), folder, count, references)
 
 
 def noisy(count, seed=0):
@@ -311,10 +312,11 @@ def state(samples, train, held_out=None, labels=(None, None, None)):
     """All metrics of items in uint8, by their pixels."""
     judge = extractor("pixels", tuple(train.shape[1:]), data.IMAGES)
     sets = [
-        None if x is None else FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), known)
+        FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), known)
         for x, known in zip((samples, train, held_out), labels, strict=True)
+        if x is not None
     ]
-    return finish(sample_quality.measure(*sets, data.IMAGES, judge))[0]
+    return finish(sample_quality.measure(sets, data.IMAGES, judge))[0]
 
 
 def images(count, seed):
@@ -389,7 +391,7 @@ def test_logits_give_an_inception_score():
     sets = [FeatureSet(torch.zeros(len(z), 1, 2, 2, dtype=torch.uint8) + z[:, :1, None, None].byte(), Features(z, z))
             for z in (x, y)]  # fmt: skip
     judge = extractors.Extractor("own", 5, None, lambda items: Features(items))
-    found, pairs = finish(sample_quality.measure(sets[0], sets[1], None, data.IMAGES, judge))
+    found, pairs = finish(sample_quality.measure(sets, data.IMAGES, judge))
     assert found.inception_score.samples.value == pytest.approx(distances.inception_score(x))
     assert found.inception_score.train.value == pytest.approx(distances.inception_score(y))
     near = neighbours.nearest(x, y).index.tolist()
@@ -609,6 +611,48 @@ def test_an_unsaved_model_is_evaluated_as_it_is(files, tmp_path):
     assert result.samples.distances.train.frechet.value == pytest.approx(value)
     sampling = [event for event in events if isinstance(event, Work) and event.task == "sampling"]
     assert sampling[-1].done == pytest.approx(sampling[-1].total) == 12
+
+
+def test_data_and_samples_may_be_in_memory(files):
+    """Tensors, arrays and torch data sets in the place of the .npz file, also as samples."""
+    images, labels = noisy(60)
+    model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
+    options = {"samples": 20, "extractor": "pixels"}
+    told = finish(evaluate(model, str(files / "train.npz"), **options)).samples
+    items, known = torch.from_numpy(images), torch.from_numpy(labels)
+    for source in ((images, labels), (items, known), torch.utils.data.TensorDataset(items, known)):
+        result = finish(evaluate(model, source, **options)).samples
+        assert result.distances == told.distances
+        assert result.class_accuracy == told.class_accuracy
+    bound = finish(evaluate(model, items, samples=False, likelihood=True, n=3, passes=2)).likelihood
+    assert bound.data.source == "arrays"
+    samples = model.sample(20)
+    only = finish(evaluate_samples(samples, items, held_out=torch.from_numpy(noisy(40, 1)[0]), extractor="pixels"))
+    assert only.samples.distances.train == told.distances.train
+    assert only.samples.data.held_out == "arrays, held out, 40"
+
+
+def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
+    """Trained with a module of one's own; from the command line its function is named again."""
+    (tmp_path / "mine_of_evaluation.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, shape, classes):\n"
+        "        super().__init__()\n"
+        "        self.layer = torch.nn.Conv2d(shape[0], shape[0], 3, padding=1)\n"
+        "    def forward(self, x, t, **condition):\n"
+        "        return self.layer(x)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = str(files / "train.npz")
+    trained = ancestral.train("arrays", data=source, out="own", net="mine_of_evaluation:Net", steps=3, batch_size=8,
+                              device="cpu", progress=False)  # fmt: skip
+    common = {"samples": 12, "extractor": "pixels", "steps": 4}
+    result = finish(evaluate(trained.model, source, **common)).samples
+    options = ("--samples", "--draw", 12, "--extractor", "pixels", "--steps", 4, "--net", "mine_of_evaluation:Net")
+    run("evaluate", "own", *options)
+    assert EvaluationResult.load(tmp_path / "own" / "evaluation").samples.distances == result.distances
 
 
 def test_a_denoiser_needs_no_network():

@@ -237,8 +237,9 @@ def quick(monkeypatch):
 TINY = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--trackers", "none"]
 
 
-def test_a_training_of_digits_leaves_its_page(tmp_path, run, quick):
+def test_a_training_of_digits_leaves_its_page(tmp_path, run, quick, monkeypatch):
     out = tmp_path / "run"
+    monkeypatch.setattr("sys.argv", ["ancestral", "train", "digits"])
     text = run("train", "digits", *TINY, "--steps", "4", "--sample-every", "2", "--log-every", "1", "--out", out)
     assert f"Look at {out / 'report.html'} and {out / 'samples' / '000004.png'}" in text
     page = read(out / "report.html")

@@ -23,9 +23,9 @@ from ancestral.data import IMAGES
 from ancestral.device import keep_freed_memory
 from ancestral.metrics import cache, extractors, uncertainty
 from ancestral.render.pictures import tile
-from ancestral.render.writers import write_array, write_json, write_picture
+from ancestral.render.writers import write_array, write_picture
 from ancestral.storage import write_text
-from measure import OUT, child, record
+from measure import OUT, child, record, write_json
 from peers import NAMES, make
 from peers.contest import Contestant, Task
 

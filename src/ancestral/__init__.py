@@ -15,8 +15,7 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    "inspect": "ancestral.api",
-    "train": "ancestral.api",
+    **dict.fromkeys(("compare", "evaluate", "evaluate_samples", "inspect", "push", "train"), "ancestral.api"),
 }
 _MODULES = (
     "bound",
@@ -35,7 +34,19 @@ _MODULES = (
     "targets",
 )
 
-__all__ = ["Diffusion", "Model", "Prediction", "inspect", "load", "train", *_MODULES]
+__all__ = [
+    "Diffusion",
+    "Model",
+    "Prediction",
+    "compare",
+    "evaluate",
+    "evaluate_samples",
+    "inspect",
+    "load",
+    "push",
+    "train",
+    *_MODULES,
+]
 
 if TYPE_CHECKING:
     from ancestral import (
@@ -54,7 +65,7 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import inspect, train
+    from ancestral.api import compare, evaluate, evaluate_samples, inspect, push, train
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load
     from ancestral.targets import Prediction

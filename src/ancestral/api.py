@@ -4,12 +4,18 @@ They take what the commands of the same name take. Where they show nothing but t
 the workflows themselves, run to their end.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ancestral.config import Config
+from ancestral.results import ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
-from ancestral.results.training import TrainingResult
+from ancestral.results.training_result import TrainingResult
+
+if TYPE_CHECKING:
+    from ancestral.model import Model
+    from ancestral.targets import Denoiser
 
 
 def train(
@@ -53,6 +59,94 @@ def train(
     return follow(events, quiet=not progress)
 
 
+def evaluate(
+    model: "str | Path | Model | Denoiser", data: Any = None, *, progress: bool = True, **options: Any
+) -> EvaluationResult:
+    """Measure how good a model's samples are, its likelihood, or both.
+
+        result = ancestral.evaluate("runs/a", samples=1000)
+        result = ancestral.evaluate(run.model, data=x, samples=False, likelihood=True)
+
+    Args:
+        model: A run folder, a model file or an hf:// address; a `Model`, saved or not; or any denoiser with `schedule`
+            and `predict`.
+        data: What the model was trained on, in any form that `train` takes; None is the source of the run.
+        progress: Whether to show the progress.
+        options: samples (the number of samples, 2500 by default; False measures none), likelihood (False by default),
+            and the other options of `ancestral evaluate`; see `workflows.evaluate.evaluate`.
+
+    Returns:
+        What was measured; str() of it is its tables.
+
+    Raises:
+        InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
+    """
+    from ancestral.render.terminal import follow
+    from ancestral.workflows import evaluate as workflow
+
+    return follow(workflow.evaluate(model, data, **options), quiet=not progress)
+
+
+def evaluate_samples(samples: Any, data: Any, *, progress: bool = True, **options: Any) -> EvaluationResult:
+    """Measure how good samples are that are files or in memory, without a model.
+
+    Args:
+        samples: A folder of images, a .npy or .npz file, or items in any form that `train` takes.
+        data: The data that the samples are compared with, in any form that `train` takes.
+        progress: Whether to show the progress.
+        options: held_out, extractor, n, batch_size, device, out; see `workflows.evaluate.evaluate_samples`.
+
+    Returns:
+        The metrics of the samples; str() of it is their tables.
+
+    Raises:
+        InputError: If the samples or the data cannot be read, or do not fit.
+    """
+    from ancestral.render.terminal import follow
+    from ancestral.workflows import evaluate as workflow
+
+    return follow(workflow.evaluate_samples(samples, data, **options), quiet=not progress)
+
+
+def compare(
+    runs: "Sequence[str | Path | Model]",
+    data: Any = None,
+    *,
+    samplers: str | Sequence[str] | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> ComparisonResult | SamplerComparisonResult:
+    """Compare models on the same data, or the samplers of one model over their network evaluations.
+
+        ancestral.compare(["runs/a", "runs/b"])
+        ancestral.compare(["runs/a"], samplers="all")
+
+    Args:
+        runs: Run folders, model files, hf:// addresses or models: two or more, or one with `samplers`.
+        data: What the samples are compared with, in any form that `train` takes; None is the source of the first run.
+        samplers: Names of samplers to compare on one run; "all" takes every sampler.
+        progress: Whether to show the progress.
+        options: The options of `ancestral compare`; see `workflows.compare`.
+
+    Returns:
+        The comparison; str() of it is its table.
+
+    Raises:
+        InputError: If the runs cannot be read or are not alike, or an option does not apply.
+    """
+    from ancestral.errors import InputError
+    from ancestral.render.terminal import follow
+    from ancestral.workflows import compare as workflow
+
+    if isinstance(runs, str | Path):
+        runs = [runs]
+    if samplers is None:
+        return follow(workflow.compare_runs(runs, data, **options), quiet=not progress)
+    if len(runs) != 1:
+        raise InputError(f"samplers are compared of one run, not of {len(runs)}; name one")
+    return follow(workflow.compare_samplers(runs[0], samplers, data, **options), quiet=not progress)
+
+
 def inspect(source: Any, config: str | Config | None = None, *, progress: bool = True, **options: Any) -> DataReport:
     """Inspect a data set before training on it, as `ancestral doctor` does.
 
@@ -78,3 +172,22 @@ def inspect(source: Any, config: str | Config | None = None, *, progress: bool =
     from ancestral.workflows import inspect as workflow
 
     return follow(workflow.inspect(source, config, **options), quiet=not progress)
+
+
+def push(model: "Model", address: str, private: bool = False) -> str:
+    """Upload a model to the Hugging Face Hub, with its model card.
+
+    Args:
+        model: The model.
+        address: hf://user/repo, hf://user/repo@revision or hf://user/repo/folder.
+        private: Whether a new repository is private.
+
+    Returns:
+        The URL of the repository.
+
+    Raises:
+        InputError: If the address is not valid, or the Hub refuses or cannot be reached.
+    """
+    from ancestral.workflows import publish
+
+    return publish.push(model, address, private)

@@ -55,19 +55,9 @@ def fetch(address: str, name: str) -> Path:
 
 
 def push(address: str, path: Path, card: str, private: bool = False) -> str:
-    """Upload a file in one commit, with a model card if the repository has none.
+    """Upload a file in one commit, with a model card if the repository has none, and return the repository's URL.
 
-    Args:
-        address: Where to; a repository that does not exist is created.
-        path: The file.
-        card: The text of the model card.
-        private: Whether a new repository is private.
-
-    Returns:
-        The URL of the repository.
-
-    Raises:
-        InputError: If the Hub refuses or cannot be reached.
+    A repository that does not exist is created, private or not. Raises InputError if the Hub refuses or cannot answer.
     """
     place = parse(address)
     with _explained(address):

@@ -15,6 +15,8 @@ class Options:
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Run folder, its model.safetensors, or hf://user/repo."""
+    net: Annotated[str | None, arg(metavar="package.module:function")] = None
+    """Function that builds the network of your own that the model was trained with."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -22,5 +24,5 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Options, argv, "info")
     from ancestral.workflows import publish
 
-    print(publish.info(options.run))
+    print(publish.info(options.run, options.net))
     return 0

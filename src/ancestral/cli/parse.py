@@ -10,7 +10,6 @@ import io
 import re
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -21,20 +20,10 @@ T = TypeVar("T")
 
 
 def parse(kind: type[T], args: Sequence[str], verb: str, default: T | None = None, description: str = "") -> T:
-    """Read the options of a command; --help prints them with their defaults and exits with code 0.
+    """Read the options of a command into the dataclass `kind`, over the values of `default`.
 
-    Args:
-        kind: The dataclass of the options. Nested settings are plain options: --lr, not --config.train.lr.
-        args: The arguments after the verb.
-        verb: The command.
-        default: Default values that replace those of the dataclass.
-        description: The text above the options; "" is the docstring of the dataclass.
-
-    Returns:
-        The options.
-
-    Raises:
-        InputError: If an option is unknown or missing, or has a value that it cannot have.
+    Nested settings are plain options: --lr, not --config.train.lr. --help prints the options with their defaults and
+    exits with code 0. Raises InputError for an option that is unknown, missing, or has a value that it cannot have.
     """
     read = partial(
         tyro.cli,
@@ -74,10 +63,3 @@ def _fold(panel: str) -> str:
         return f"{missing[1]} is missing"
     text = re.sub(r"^(Parsing error|Value error|Missing argument|Invalid choice|Required options) ", "", text)
     return re.split(r" Argument helptext:| For full helptext", text)[0].rstrip(".")
-
-
-def home(run: str) -> Path:
-    """Return the folder for files made from a model, as `publish.home` does."""
-    from ancestral.workflows import publish
-
-    return publish.home(run)

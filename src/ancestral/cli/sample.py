@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -52,6 +51,8 @@ class Options:
     """Also write a film strip of x_t above its estimate of x_0; without a path, in RUN/samples."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+    net: Annotated[str | None, arg(metavar="package.module:function")] = None
+    """Function that builds the network of your own that the model was trained with."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -70,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 def _complete_paths(argv: Sequence[str]) -> list[str]:
     """The arguments with the path AUTO after each --gif and --film that no path of a picture follows."""
     args = []
-    for argument, following in pairwise([*argv, ""]):
+    for argument, following in zip(argv, [*argv, ""][1:], strict=True):
         args.append(argument)
         suffix = Path(following).suffix.lower()
         if argument in SUFFIXES and suffix not in SUFFIXES[argument]:

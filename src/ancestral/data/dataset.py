@@ -2,10 +2,9 @@
 
 import os
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from multiprocessing.pool import ThreadPool
 from typing import ClassVar
 
 import torch
@@ -16,7 +15,7 @@ from ancestral.data.codec import Codec
 from ancestral.data.convert import Conversion
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.image_files import strict_pillow
-from ancestral.data.spec import DataSpec, Raw, decode_item, infer_spec, size_text, spec_of_items
+from ancestral.data.spec import DataSpec, Raw, decode_item, infer_spec, reading_threads, size_text, spec_of_items
 from ancestral.data.statistics import evenly_spaced
 
 MOST_READ = 256
@@ -56,6 +55,8 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         """
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         return self.read(index)
 
     def name_of(self, index: int) -> str:
@@ -98,11 +99,6 @@ class InMemoryDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.items)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one item: (C, *space) or (2,)."""
-        return tuple(self.items.shape[1:])
 
     @cached_property
     def spec(self) -> DataSpec:  # type: ignore[override]
@@ -169,35 +165,28 @@ class LazyDataset(Dataset):
 
     def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
         """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
-        items, labels = [torch.empty(0, *self.shape, dtype=self.codec.dtype)], list[int]()
-        for index in evenly_spaced(min(n, read), len(self)):
-            with suppress(Unreadable):
-                item, label = self.read(index)
-                items.append(item[None])
-                labels.append(label)
-        known = None if self.labels is None else torch.tensor(labels)
-        return InMemoryDataset(
-            torch.cat(items), known, self.classes if known is not None else (), self.name, self.skipped
-        )
+        return replace(self._gather(evenly_spaced(min(n, read), len(self))), skipped=self.skipped)
 
     def load(self) -> InMemoryDataset:
         """Load all items; unreadable ones are left out and listed in `skipped`."""
-        items = torch.empty(len(self), *self.shape, dtype=self.codec.dtype)
+        return self._gather(range(len(self)))
 
-        def place(index: int) -> str | None:
+    def _gather(self, rows: Sequence[int]) -> InMemoryDataset:
+        items = torch.empty(len(rows), *self.shape, dtype=self.codec.dtype)
+
+        def place(position: int) -> str | None:
             try:
-                items[index] = self.read(index)[0]
+                items[position] = self.read(rows[position])[0]
             except Unreadable as reason:
-                return f"{self.name_of(index)}: {reason}"
+                return f"{self.name_of(rows[position])}: {reason}"
             return None
 
-        # Each read makes Pillow strict too, which is not safe among threads unless it is so around all of them.
-        with strict_pillow(), ThreadPool(self.threads) as pool:
-            reasons = pool.map(place, range(len(self)))
+        with reading_threads(self.threads) as pool:
+            reasons = pool.map(place, range(len(rows)))
         skipped = tuple(reason for reason in reasons if reason is not None)
-        labels = None if self.labels is None else self.labels.long()
+        labels = None if self.labels is None else self.labels[torch.tensor(rows)].long()
         if skipped:
-            kept = [row for row, reason in enumerate(reasons) if reason is None]
+            kept = [position for position, reason in enumerate(reasons) if reason is None]
             for new, old in enumerate(kept):  # close the gaps in place: items[kept] would hold everything twice
                 if new != old:
                     items[new] = items[old]

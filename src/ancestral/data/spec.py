@@ -4,7 +4,8 @@ The headers of all items decide on channels and bit depth; a sample of the items
 """
 
 import io
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing.pool import ThreadPool
@@ -111,7 +112,7 @@ def infer_spec(
         SourceLost: If the place of the data does not respond.
     """
     name = source.name
-    with strict_pillow(), ThreadPool(source.threads) as pool:
+    with reading_threads(source.threads) as pool:
         resolved = _resolve_conversion(source, conversion, pool)
 
         def attempt(row: int) -> Tensor | str:
@@ -139,6 +140,17 @@ def infer_spec(
                 f"{size_text(first.shape)}): give --image-size N to crop and resize them all"
             )
     return spec_of_items(torch.stack(list(items.values())), classes, name), resolved
+
+
+@contextmanager
+def reading_threads(count: int) -> Iterator[ThreadPool]:
+    """Start threads for which Pillow is strict. (Made strict in each thread on its own, it is so in none for sure.)"""
+    with strict_pillow(), ThreadPool(count) as pool:
+        try:
+            yield pool
+        finally:
+            pool.terminate()
+            pool.join()  # workers are forked later, and a fork beside threads may inherit their locks
 
 
 def _resolve_conversion(source: "LazyDataset", conversion: Conversion, pool: ThreadPool) -> Conversion:

@@ -35,13 +35,7 @@ class EvalItems:
 
     @staticmethod
     def choose(data: InMemoryDataset, n: int, codec: Codec, labels: Tensor | None = None) -> "EvalItems":
-        """Choose n items spread evenly over the data, whose classes may be sorted.
-
-        Args:
-            data: The data.
-            n: The number of items.
-            codec: The model's codec.
-            labels: The labels (N,) of all the data.
+        """Choose n items spread evenly over the data, whose classes may be sorted; `labels` (N,) are of all the data.
 
         Raises:
             InputError: If the data holds fewer items.
@@ -77,15 +71,7 @@ class BoundTerms:
         return self.prior + self.bits.sum(1)
 
     def over_time(self, scale: float, unit: str) -> BoundOverTime:
-        """Average over the items, as in figure 5 of the DDPM paper.
-
-        Args:
-            scale: The codec's, which turns errors in [−1, 1] into the data's units.
-            unit: The name of these units.
-
-        Returns:
-            The means of each stratum, from t = 1 up.
-        """
+        """Average over the items, as in figure 5 of the DDPM paper; `scale` turns errors in [−1, 1] into `unit`."""
         sent, rows = float(self.prior.mean()), []
         means = zip(self.strata, self.bits.mean(0).tolist(), self.error.mean(0).tolist(), strict=True)
         for times, bits, error in means:
@@ -99,15 +85,7 @@ class BoundTerms:
 def collect_bound(
     denoiser: Denoiser, items: EvalItems, elbo: ELBO, passes: int | None, batch_size: int, device: torch.device
 ) -> Generator[Work, None, BoundTerms]:
-    """Compute the terms of the bound.
-
-    Args:
-        denoiser: What is evaluated.
-        items: The items.
-        elbo: How the bound is taken.
-        passes: The number of network evaluations of each item; None, or T and more, evaluates all times.
-        batch_size: Items at a time.
-        device: Where the denoiser is.
+    """Compute the terms of the bound by `passes` network evaluations of each item; None evaluates all T times.
 
     Raises:
         InputError: If a term is not finite.
@@ -142,17 +120,7 @@ def flow_nats(
     batch_size: int,
     device: torch.device,
 ) -> Generator[Work, None, Tensor]:
-    """Integrate the probability flow from t = 0 to T.
-
-    Args:
-        denoiser: What is evaluated.
-        items: The items.
-        steps: Steps of the ODE solver.
-        probes: Random directions that estimate the divergence; 0 computes it exactly.
-        seed: Of the directions and of the noise that dequantises.
-        level: The distance of two grey levels; None for data without levels.
-        batch_size: Items at a time.
-        device: Where the denoiser is.
+    """Integrate the probability flow from t = 0 to T, of items whose grey levels are a `level` apart, if they have any.
 
     Returns:
         −log p of each item in nats, float64 (n,).

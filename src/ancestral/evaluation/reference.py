@@ -94,13 +94,9 @@ def max_items(shape: Sequence[int]) -> int:
 
 
 def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
-    """Return the labels of all the data in a model's numbering of its classes.
+    """Return the labels of all the data in a model's numbering of its `classes`.
 
     Classes are matched by name, or by number if the data has no names for them.
-
-    Args:
-        data: The data.
-        classes: The model's classes.
 
     Returns:
         int64 (N,), NO_CLASS for an item without a class; None if the data's classes mean nothing to the model.
@@ -130,13 +126,7 @@ class ReferenceSet:
 
     @staticmethod
     def from_data(found: Dataset, classes: Sequence[str], split: str) -> "ReferenceSet":
-        """Take as many evenly chosen items as distances can be measured on.
-
-        Args:
-            found: The data.
-            classes: The model's classes.
-            split: What the part is called.
-        """
+        """Take as many evenly chosen items as distances can be measured on, labelled as `labels_for` does."""
         more = found.sample(max(1, MAX_ELEMENTS // math.prod(found.shape)), max_items(found.shape))
         held = more.sample(max_items(found.shape))
         return ReferenceSet(held.items, labels_for(held, classes), held.name, split, len(found), more.items)

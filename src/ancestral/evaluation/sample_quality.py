@@ -5,7 +5,7 @@ distance between data and data. If nothing is held out, two interleaved halves o
 seen and unseen items.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +55,8 @@ def pieces(count: int) -> list[range]:
 def compute_features(
     extractor: Extractor, items: Tensor, parts: Iterable[range], batch_size: int, folder: Path | None = None
 ) -> Iterator[Features]:
-    """Compute the features of the items in `parts`, batch by batch, or read them from the cache.
-
-    Args:
-        extractor: The extractor.
-        items: Items (N, *shape).
-        parts: Some of `pieces(N)`.
-        batch_size: Items at a time.
-        folder: Where features are kept. The default is the user's cache.
+    """Compute the features of those of items (N, *shape) that are in `parts`, some of `pieces(N)`, batch by batch, or
+    read them from `folder`, by default the user's cache.
     """
     for part in parts:
         some = items[part.start : part.stop]
@@ -116,19 +110,12 @@ def check_counts(samples: int, train: int, held_out: int | None) -> None:
 
 
 def measure(
-    samples: FeatureSet,
-    train: FeatureSet,
-    held_out: FeatureSet | None,
-    codec: Codec,
-    extractor: Extractor,
-    all_items: Tensor | None = None,
+    sets: Sequence[FeatureSet], codec: Codec, extractor: Extractor, all_items: Tensor | None = None
 ) -> Generator[Work, None, tuple[SampleQuality, list[NearestPairs]]]:
     """Measure samples against data.
 
     Args:
-        samples: The samples.
-        train: Items that the model was trained on.
-        held_out: Items that it was not trained on, if there are any.
+        sets: The samples, items that the model was trained on, and if there are any, items that it was not.
         codec: The codec of the items.
         extractor: What the features are of.
         all_items: More training items (M, *shape), among which copies are searched for by pixels.
@@ -139,6 +126,7 @@ def measure(
     Raises:
         InputError: If a set is too small for its numbers.
     """
+    (samples, train), held_out = sets[:2], sets[2] if len(sets) > 2 else None
     check_counts(len(samples), len(train), None if held_out is None else len(held_out))
     notes = [*_warnings(samples, train, extractor)]
     x, y = samples.features.values, train.features.values

@@ -103,13 +103,7 @@ class SampleStore:
         return None if self.missing(n, n) else items
 
     def fill(self, model: Model, sampler: Sampler, spec: SamplingSpec, parts: Iterable[range]) -> Iterator[float]:
-        """Sample each of `parts` in one batch and keep it.
-
-        Args:
-            model: The model.
-            sampler: The sampler.
-            spec: The seed, the label and the guidance of the samples.
-            parts: Ranges of items.
+        """Sample each range of items in one batch and keep it.
 
         Yields:
             After each step, the number of items that its share of the work stands for.

@@ -30,11 +30,6 @@ def step_budgets(model: Model, name: str, most: int) -> Iterator[StepBudget]:
     Network evaluations grow linearly with the steps, for all samplers here. Numbers of steps that the sampler's spacing
     cannot take are left out.
 
-    Args:
-        model: The model.
-        name: The sampler's name, with options if need be.
-        most: The largest number of network evaluations.
-
     Raises:
         InputError: If the model cannot be sampled with it.
     """

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ancestral import __version__
-from ancestral.data import Codec, Dataset
+from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.errors import InputError
 from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import (
@@ -27,7 +27,7 @@ from ancestral.evaluation.sample_quality import (
     pieces,
 )
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec
-from ancestral.events import Work
+from ancestral.events import Event, Work, track
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Model
@@ -43,6 +43,8 @@ from ancestral.samplers import Sampler
 
 DEFAULT_COUNT = 2500
 """The default number of samples: enough to fill the covariance of every built-in extractor's features."""
+Measurement = Generator[Event, None, tuple[SampleMetrics, list[NearestPairs]]]
+"""A measurement, which returns the metrics and the samples nearest to training items."""
 
 
 @dataclass(frozen=True)
@@ -51,44 +53,38 @@ class References:
 
     codec: Codec
     extractor: Extractor
+    device: torch.device
     train: ReferenceSet
     held_out: ReferenceSet | None
     notes: tuple[str, ...] = ()
-    device: str = "cpu"
-    """The type of device on which the numbers were computed."""
 
     @staticmethod
     def of(
-        codec: Codec,
-        classes: tuple[str, ...],
+        spec: DataSpec,
         train: Dataset,
         held_out: Dataset | None,
         extractor: str | None = None,
-        splits: tuple[str, str] = ("train split", "test split"),
-        device: torch.device | None = None,
+        held_out_split: str = "test split",
+        device: torch.device | str = "cpu",
     ) -> "References":
         """Take as many items of the data as distances can be measured on.
 
         Args:
-            codec: The codec of the items.
-            classes: The classes of the samples, in their numbering.
+            spec: The samples' shape, codec and classes.
             train: What the model was trained on.
             held_out: What it was not trained on, if there is any.
             extractor: A name as `metrics.extractors.extractor` takes it. The default is lite0 for images of 1 or 3
                 channels, else pixels.
-            splits: What the two parts of the data are called.
-            device: Where the extractor runs. The default is the CPU.
-
-        Raises:
-            InputError: If the extractor does not fit the items.
+            held_out_split: What this part of the data is called.
+            device: Where the extractor runs.
         """
-        name = extractor or ("lite0" if len(train.shape) == 3 and train.shape[0] in (1, 3) else "pixels")
-        chosen = extractors.extractor(name, train.shape, codec, device or "cpu")
-        seen = ReferenceSet.from_data(train, classes, splits[0])
-        unseen = None if held_out is None else ReferenceSet.from_data(held_out, classes, splits[1])
-        skipped = [f"{len(data.skipped)} of {data.name}" for data in (train, held_out) if data and data.skipped]
+        name = extractor or ("lite0" if len(spec.shape) == 3 and spec.shape[0] in (1, 3) else "pixels")
+        chosen = extractors.extractor(name, spec.shape, spec.codec, device)
+        seen = ReferenceSet.from_data(train, spec.classes, "train split")
+        unseen = None if held_out is None else ReferenceSet.from_data(held_out, spec.classes, held_out_split)
+        skipped = [f"{len(part.skipped)} of {part.name}" for part in (train, held_out) if part and part.skipped]
         notes = tuple(f"Files that could not be read were left out: {text}." for text in skipped)
-        return References(codec, chosen, seen, unseen, notes, device.type if device else "cpu")
+        return References(spec.codec, chosen, torch.device(device), seen, unseen, notes)
 
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""
@@ -114,45 +110,26 @@ class References:
         samples: Tensor,
         labels: Tensor | None,
         batch_size: int,
-        made: SampleSettings,
+        settings: SampleSettings,
         model: MeasuredModel | None = None,
         folder: Path | None = None,
-    ) -> Generator[Work, None, tuple[SampleMetrics, list[NearestPairs]]]:
-        """Measure samples.
-
-        Args:
-            samples: Decoded items (N, *shape).
-            labels: The classes (N,) that they were conditioned on.
-            batch_size: Items at a time.
-            made: How they were made.
-            model: What made them.
-            folder: Where their features are kept.
-
-        Returns:
-            The metrics, and the samples nearest to training items.
-        """
-        sets = []
-        known = (labels, self.train.labels, None if self.held_out is None else self.held_out.labels)
-        for (name, items, where), part in zip(self.item_sets(samples, folder), known, strict=False):
+    ) -> Measurement:
+        """Measure samples (N, *shape), decoded, with the classes (N,) that they were conditioned on."""
+        parts = [labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
+        sets: list[FeatureSet] = []
+        for name, items, where in self.item_sets(samples, folder):
             features = yield from self.features(name, items, batch_size, where)
-            sets.append(FeatureSet(items, features, part))
-        held_out = sets[2] if len(sets) == 3 else None
-        quality, pairs = yield from measure(
-            sets[0], sets[1], held_out, self.codec, self.extractor, self.train.all_items
-        )
+            sets.append(FeatureSet(items, features, parts[len(sets)]))
+        quality, pairs = yield from measure(sets, self.codec, self.extractor, self.train.all_items)
+        versions = {"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version()}
         metrics = SampleMetrics(
             **vars(quality),
             model=model,
-            samples=made,
+            samples=settings,
             data=self.names(),
             extractor=ExtractorName(self.extractor.name, self.extractor.width),
             titles=MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS"))),
-            versions={
-                "ancestral": __version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "device": self.device,
-            },
+            versions={**versions, "device": self.device.type},
         )
         return metrics, pairs
 
@@ -163,11 +140,20 @@ class References:
 
 @dataclass(frozen=True)
 class Study:
-    """A model's samples and what they are compared with."""
+    """A model's samples and what they are compared with.
+
+    Attributes:
+        model: The model.
+        name: What results call it: the path of its run.
+        sampler: What samples it.
+        spec: All that decides the samples. Its hash of the model is empty for a model that is in no file.
+        store: Where the samples are kept.
+        count: The number of samples.
+        references: What they are compared with.
+    """
 
     model: Model
     name: str
-    """What the results call the model: the path of its run."""
     sampler: Sampler
     spec: SamplingSpec
     store: SampleStore
@@ -176,41 +162,20 @@ class Study:
 
     @staticmethod
     def of(
-        model: Model,
-        name: str,
-        sampler: Sampler,
-        references: References,
-        folder: Path,
-        count: int = DEFAULT_COUNT,
-        seed: int = 0,
-        guidance: float = 1.0,
-        sha256: str = "",
+        model: Model, name: str, sampler: Sampler, spec: SamplingSpec, folder: Path, count: int, references: References
     ) -> "Study":
-        """Plan a study, and refuse what cannot be measured before anything is sampled.
-
-        Args:
-            model: The model.
-            name: What the results call it.
-            sampler: What samples it.
-            references: What the samples are compared with.
-            folder: Where samples are kept, in a folder whose name is a hash of all that decides them.
-            count: The number of samples.
-            seed: Of the samples.
-            guidance: Classifier-free guidance.
-            sha256: Of the model's file; empty for a model that is in no file, whose samples nothing else can use.
+        """Plan a study whose samples are kept in `folder`; refuse what cannot be measured before anything is sampled.
 
         Raises:
             InputError: If the model cannot be sampled so, or the samples or data are too few or too many.
         """
-        spec = SamplingSpec(sha256, repr(sampler), seed, None, guidance)
-        next(model.trajectory(range(1), sampler, seed, None, guidance))  # refuses impossible guidance
+        next(model.trajectory(range(1), sampler, spec.seed, spec.label, spec.guidance))  # refuses impossible guidance
         references.check(count)
         store = SampleStore(folder / spec.key, model.spec.shape, model.spec.codec.dtype)
         need, free = count * math.prod(store.shape) * store.dtype.itemsize, psutil.virtual_memory().available
         if need > free:
-            raise InputError(
-                f"{count:,} samples take {need / 2**30:,.0f} GiB and {free / 2**30:.0f} are free; draw fewer"
-            )
+            gib = f"{need / 2**30:,.0f} GiB and {free / 2**30:.0f} are free"
+            raise InputError(f"{count:,} samples take {gib}; draw fewer")
         return Study(model, name, sampler, spec, store, count, references)
 
     def with_sampler(self, sampler: Sampler) -> "Study":
@@ -228,32 +193,25 @@ class Study:
         """Sample and keep these items; see `SampleStore.fill`."""
         return self.store.fill(self.model, self.sampler, self.spec, parts)
 
-    def samples(self, batch_size: int, task: str = "sampling") -> Generator[Work, None, Tensor]:
+    def samples(self, batch_size: int, task: str = "sampling") -> Generator[Event, None, Tensor]:
         """Return all samples (count, *shape), decoded. Those that are missing are sampled first."""
         while (items := self.store.read(self.count)) is None:  # again if a file turns out to be damaged
-            missing, done = self.store.missing(self.count, batch_size), 0.0
-            for share in self.sample(missing):
-                done += share
-                yield Work(task, done, sum(map(len, missing)), "samples")
+            missing = self.store.missing(self.count, batch_size)
+            steps = (share for share in self.sample(missing))
+            yield from track(steps, task, sum(map(len, missing)), "samples", lambda share: share)
         return items
 
-    def metrics(
-        self, items: Tensor, batch_size: int
-    ) -> Generator[Work, None, tuple[SampleMetrics, list[NearestPairs]]]:
+    def metrics(self, items: Tensor, batch_size: int) -> Measurement:
         """Measure the samples; see `References.measure`."""
-        model, spec = self.model, self.spec
-        labels, classes = model.labels(range(self.count), spec.label), len(model.spec.classes)
-        label = None
-        if classes:
-            label = str(spec.label) if spec.label is not None else f"{classes} classes in turn"
-        steps = len(self.sampler.times(model.denoiser.schedule)) - 1
+        spec, classes = self.spec, len(self.model.spec.classes)
+        labels = self.model.labels(range(self.count), spec.label)
+        label = f"{classes} classes in turn" if spec.label is None else str(spec.label)
+        steps = len(self.sampler.times(self.model.denoiser.schedule)) - 1
         folder = self.store.folder.name if spec.model else None
-        made = SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label, steps, folder)
+        settings = SampleSettings(
+            self.count, spec.sampler, spec.seed, spec.guidance, label if classes else None, steps, folder
+        )
+        known = None if labels is None else labels.cpu()
         return self.references.measure(
-            items,
-            None if labels is None else labels.cpu(),
-            batch_size,
-            made,
-            self.identity,
-            self.store.folder / "features",
+            items, known, batch_size, settings, self.identity, self.store.folder / "features"
         )

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,7 +23,7 @@ from ancestral.data.convert import Conversion
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
 from ancestral.data.sources.image_files import FORMATS, GREY, SUFFIXES, decode_image, strict_pillow
 from ancestral.data.sources.lazy_folder import ImageIndex, LazyFolder, NameList
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import DataSpec, reading_threads
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Work
 from ancestral.inspection.findings import FAULTS
@@ -125,7 +124,7 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
     def inspect(row: int) -> tuple[tuple[Any, ...], Tensor] | UnreadableFile:
         return _inspect_file(root / os.fsdecode(index.names[row]), _text(index.names[row]), conversion)
 
-    with strict_pillow(), ThreadPool(threads) as pool:
+    with reading_threads(threads) as pool:
         for start in range(0, count, BLOCK):
             for row, result in enumerate(pool.imap(inspect, range(start, min(start + BLOCK, count))), start):
                 if isinstance(result, UnreadableFile):

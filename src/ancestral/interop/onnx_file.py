@@ -21,14 +21,9 @@ MAX_BYTES = 2_000_000_000
 
 
 def write_onnx(model: Model, path: Path) -> None:
-    """Write the file atomically.
+    """Write the file atomically, of a model on the CPU.
 
-    Args:
-        model: A model on the CPU.
-        path: The file.
-
-    Raises:
-        InputError: If the extra `onnx` is not installed, the path is a folder, or the network is too large.
+    Raises InputError without the extra `onnx`, for a path that is a folder, and for a network that is too large.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give --out a file that ends in .onnx")

@@ -34,14 +34,8 @@ WRITTEN_FOR = {"_diffusers_version": "0.31.0"}
 def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -> None:
     """Write a folder that `diffusers.DDPMPipeline.from_pretrained` loads and that samples as the model does.
 
-    Args:
-        model: The model.
-        folder: The new folder.
-        label: Name or number of a class, or "none". A `DDPMPipeline` takes no labels, so one class of a model with
-            classes is built in.
-
-    Raises:
-        InputError: If diffusers cannot represent the model, or the folder is not empty.
+    A `DDPMPipeline` takes no labels, so one class of a model with classes is built in: `label`, its name or number, or
+    "none". Raises InputError if diffusers cannot represent the model, or the folder is not empty.
     """
     if model.diffusion.learned_variance:
         raise InputError(
@@ -76,16 +70,10 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
 
 
 def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
-    """Read a model from a folder that diffusers saved.
+    """Read a model from a folder that diffusers saved, a `UNet2DModel` and a scheduler of DDPM's family.
 
-    Args:
-        folder: The folder of a pipeline of a `UNet2DModel` and a scheduler of DDPM's family.
-
-    Returns:
-        The model, and remarks on how its scheduler samples, which is an option of sampling here.
-
-    Raises:
-        InputError: If there is no such pipeline, the U-Net cannot be so, or a file is damaged.
+    Also returns remarks on how its scheduler samples, which is an option of sampling here. Raises InputError if there
+    is no such pipeline, the U-Net cannot be so, or a file is damaged.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; `ancestral import` reads a folder that diffusers saved")

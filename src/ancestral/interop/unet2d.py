@@ -4,6 +4,7 @@ Both networks hold the same numbers in the same shapes, except in attention: q, 
 three dense layers there. What one side cannot represent is refused by name.
 """
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ancestral import nets
 from ancestral.config import UNetConfig
 from ancestral.errors import InputError
 from ancestral.nets import UNet
@@ -59,6 +61,11 @@ BLOCKS = {"down": ("DownBlock2D", "AttnDownBlock2D"), "up": ("UpBlock2D", "AttnU
 """The types of a level without and with attention."""
 LARGEST = 2**16
 """Upper bound of widths, sides and depths, so that a damaged config cannot exhaust the memory."""
+HINTS = {
+    "attention_head_dim": ": several heads",
+    "out_channels": ": a learned variance, or conditions on another image",
+}
+"""What an unsupported setting means."""
 
 BLOCK_LAYERS = {
     "norm1": "norm1",
@@ -74,14 +81,9 @@ OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_o
 
 
 def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return the config of the `UNet2DModel` that computes what a network does, apart from labels.
+    """Return the config of the `UNet2DModel` that computes what a network does for items of a shape, apart from labels.
 
-    Args:
-        net: The network.
-        shape: The shape (C, H, W) of an item.
-
-    Raises:
-        InputError: If no `UNet2DModel` computes it.
+    Raises InputError if no `UNet2DModel` computes it.
     """
     if not isinstance(net, UNet):
         raise InputError(
@@ -133,8 +135,8 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
 def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int]]:
     """Return the settings of the U-Net for the config of a `UNet2DModel`, and the shape (C, H, W) of its images.
 
-    Raises:
-        InputError: If the U-Net cannot be so, or no network can.
+    `to_config` describes a U-Net of these settings in turn. Raises InputError if that differs from `config`: then the
+    network is another.
     """
     kind = config.get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel":
@@ -143,67 +145,55 @@ def from_config(config: dict[str, Any]) -> tuple[UNetConfig, tuple[int, int, int
         if not key.startswith("_") and key not in DEFAULTS and value not in (None, False):
             raise InputError(f"the network has the setting {key} = {json.dumps(value)}, which ancestral does not know")
     settings = DEFAULTS | config
-    settings["act_fn"] = "silu" if settings["act_fn"] == "swish" else settings["act_fn"]  # two names of one function
-    for key, (ours, _) in FIXED.items():
-        same = settings[key] == ours and (type(settings[key]) is bool) == (type(ours) is bool)
-        rest = f"ancestral's U-Net, the DDPM paper's, has {json.dumps(ours)}, so this model cannot be imported"
-        _require(same, f"{_setting(settings, config, key)}; {rest}")
     widths = _integers(settings["block_out_channels"], "block_out_channels")
-    attends = _attention(settings, len(widths))
-    blocks, channels, out_channels, groups = (
-        _integers([settings[key]], key)[0]
-        for key in ("layers_per_block", "in_channels", "out_channels", "norm_num_groups")
+    blocks, channels, groups = (
+        _integers([settings[key]], key)[0] for key in ("layers_per_block", "in_channels", "norm_num_groups")
     )
-    _require(
-        out_channels == channels,
-        f"{channels} channels in and {out_channels} out: a learned variance, or conditions on another image; ancestral "
-        "imports networks with as many out as in",
-    )
-    width = widths[0]
-    _require(
-        width % 2 == 0 and width >= 4 and all(other % width == 0 for other in widths),
-        f"block_out_channels = {widths}; ancestral's levels are multiples of an even first one",
-    )
-    _require(
-        all(other % groups == 0 for other in widths) and settings["attn_norm_num_groups"] in (None, groups),
-        f"norm_num_groups = {groups} and {_setting(settings, settings, 'attn_norm_num_groups')}; they should divide "
-        "block_out_channels and be the same",
-    )
-    _require(
-        settings["time_embedding_dim"] in (None, 4 * width),
-        f"{_setting(settings, config, 'time_embedding_dim')}; ancestral's has 4 times the first of block_out_channels, "
-        f"{4 * width}",
-    )
-    attending = {other for other, attend in zip([*widths, widths[-1]], [*attends, True], strict=True) if attend}
-    _require(
-        settings["attention_head_dim"] is None or [settings["attention_head_dim"]] == list(attending),
-        f"{_setting(settings, config, 'attention_head_dim')}: several heads; ancestral's U-Net has one head, "
-        "attention_head_dim = null",
-    )
-    _require(
-        type(settings["dropout"]) in (int, float) and 0 <= settings["dropout"] < 1,
-        f"{_setting(settings, config, 'dropout')}; it should be from 0 to below 1",
-    )
+    width, dropout = widths[0], settings["dropout"]
     height, side = _sides(settings["sample_size"], 2 ** (len(widths) - 1))
-    return UNetConfig(
+    multiples = width % 2 == 0 and width >= 4 and not any(other % width for other in widths)
+    _require(multiples, f"block_out_channels = {widths}; ancestral's levels are multiples of an even first one")
+    divides = not any(other % groups for other in widths)
+    _require(divides, f"norm_num_groups = {groups}, which should divide block_out_channels = {widths}")
+    sane = type(dropout) in (int, float) and 0 <= dropout < 1
+    _require(sane, f"dropout = {json.dumps(dropout)}; it should be from 0 to below 1")
+    types = settings["down_block_types"]
+    attends = [kind == BLOCKS["down"][1] for kind in types] if isinstance(types, list) else []
+    shape = (channels, height, side)
+    unet = UNetConfig(
         width=width,
         mults=tuple(other // width for other in widths),
         blocks=blocks,
         attention=tuple(max(height, side) >> level for level, attend in enumerate(attends) if attend),
-        dropout=float(settings["dropout"]),
+        dropout=float(dropout),
         patch=1,
         groups=groups,
-    ), (channels, height, side)
+    )
+    with torch.device("meta"):
+        ours = DEFAULTS | to_config(nets.build(shape=shape, **dataclasses.asdict(unet)), shape)
+    attending = {other for other, attend in zip([*widths, widths[-1]], [*attends, True], strict=False) if attend}
+    same: dict[str, list[Any]] = {
+        "act_fn": ["swish"],
+        "attn_norm_num_groups": [groups],
+        "time_embedding_dim": [4 * width],
+    }
+    same["attention_head_dim"] = list(attending) if len(attending) == 1 else []  # one head
+    for key, value in ours.items():
+        if key in ("_class_name", "sample_size", "dropout", "num_train_timesteps"):
+            continue
+        accepted = map(json.dumps, [value, *same.get(key, [])])
+        default, hint = "" if key in config else " (UNet2DModel's default)", HINTS.get(key, "")
+        _require(
+            json.dumps(settings[key]) in accepted,
+            f"{key} = {json.dumps(settings[key])}{default}{hint}; ancestral's U-Net, the DDPM paper's, has "
+            f"{json.dumps(value)}, so this model cannot be imported",
+        )
+    return unet, shape
 
 
 def _require(holds: bool, problem: str) -> None:
     if not holds:
         raise InputError(f"the network has {problem}")
-
-
-def _setting(settings: dict[str, Any], config: dict[str, Any], key: str) -> str:
-    """A setting as an error names it."""
-    return f"{key} = {json.dumps(settings[key])}" + ("" if key in config else " (UNet2DModel's default)")
 
 
 def _integers(values: Any, key: str) -> list[int]:
@@ -214,43 +204,19 @@ def _integers(values: Any, key: str) -> list[int]:
     return integers
 
 
-def _attention(settings: dict[str, Any], levels: int) -> list[bool]:
-    """Whether each level has attention, from the types of its blocks."""
-    attends: dict[str, list[bool]] = {}
-    for way, kinds in BLOCKS.items():
-        types = settings[f"{way}_block_types"]
-        whole = isinstance(types, list) and len(types) == levels
-        _require(whole, f"{way}_block_types = {json.dumps(types)} for {levels} block_out_channels")
-        for kind in types:
-            _require(kind in kinds, f"a block of type {json.dumps(kind)}; ancestral has {' and '.join(kinds)}")
-        attends[way] = [kind == kinds[1] for kind in types]
-    _require(
-        attends["down"] == attends["up"][::-1],
-        "attention on other levels on the way up than on the way down, which ancestral's cannot",
-    )
-    return attends["down"]
-
-
 def _sides(size: Any, multiple: int) -> tuple[int, int]:
     """Height and width of the images, which must be known and must not be padded inside the network."""
     sides = size if isinstance(size, list) else [size, size]
     known = len(sides) == 2 and all(type(side) is int and 0 < side <= LARGEST for side in sides)
     shown = f"sample_size = {json.dumps(size)}"
     _require(known, f"{shown}; write the height and width of its images into the network's config.json")
-    _require(
-        not any(side % multiple for side in sides),
-        f"{shown}; with {multiple.bit_length()} levels, it should be a multiple of {multiple}",
-    )
+    whole = not any(side % multiple for side in sides)
+    _require(whole, f"{shown}; with {multiple.bit_length()} levels, it should be a multiple of {multiple}")
     return sides[0], sides[1]
 
 
 def to_weights(net: UNet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state dict of a `UNet2DModel`.
-
-    Args:
-        net: The network.
-        state: Its state dict, without the label embedding.
-    """
+    """Return the state dict of a `UNet2DModel` from that of a network, without its label embedding."""
     names, weights = _layer_names(net), {}
     for name, tensor in state.items():
         layer, _, kind = name.rpartition(".")
@@ -264,12 +230,7 @@ def to_weights(net: UNet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_weights(net: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the state dict of a network, in float32, from that of a `UNet2DModel` of any version.
 
-    Args:
-        net: The network, which may be on the meta device.
-        weights: The state dict of the `UNet2DModel`.
-
-    Raises:
-        InputError: If a tensor is missing, left over, of another shape, or does not hold floats.
+    Raises InputError if a tensor is missing, left over, of another shape, or does not hold floats.
     """
     ours = net.state_dict()
     expected = to_weights(net, ours)

@@ -1,16 +1,14 @@
 """Custom feature extractors: any callable that can be imported."""
 
-import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ancestral import randomness
 from ancestral.errors import InputError, one_line
+from ancestral.plugins import import_function
 from ancestral.randomness import Stream
 
 
@@ -40,27 +38,12 @@ class CustomExtractor:
 
 
 def load(name: str, shape: tuple[int, ...], device: torch.device) -> CustomExtractor:
-    """Import "package.module:callable", also from the current folder, and evaluate it on two items of noise.
-
-    So errors are found before an hour of sampling.
-
-    Args:
-        name: The name.
-        shape: The shape of an item.
-        device: Where a module is moved to.
+    """Import "package.module:callable" and evaluate it on two items of noise, to find errors before sampling.
 
     Raises:
         InputError: If it cannot be imported or its output is not one feature vector for each item.
     """
-    module, _, attribute = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # importing runs it
-        raise InputError(f"{name} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
-    if not callable(function):
-        raise InputError(f"{name} is a {type(function).__name__}, which cannot be called: name a function")
+    function = import_function(name)
     if isinstance(function, torch.nn.Module):
         function = function.eval().to(device)
     noise = (randomness.normal(shape, 0, Stream.EXTRACTOR, 0, range(2), device) / 4 + 0.5).clamp(0, 1)

@@ -5,22 +5,12 @@ forward pass of the network. A time distribution says how t is drawn. `build` ma
 """
 
 from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted
-from ancestral.objectives.times import TimeDistribution, TimesName, time_distribution
+from ancestral.objectives.times import TimesName, time_distribution
 from ancestral.objectives.weightings import WeightingName, loss_weights
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
-__all__ = [
-    "Clipped",
-    "Denoising",
-    "ForwardPass",
-    "Hybrid",
-    "Objective",
-    "TimeDistribution",
-    "Weighted",
-    "build",
-    "time_distribution",
-]
+__all__ = ["Clipped", "Denoising", "ForwardPass", "Hybrid", "Objective", "Weighted", "build", "time_distribution"]
 
 
 def build(

@@ -20,11 +20,8 @@ def film(
 ) -> Image.Image:
     """Draw a film strip: time from left to right; for each of the first items, x_t above the estimate x̂_0.
 
-    Args:
-        states: States of the reverse process with decoded items, as `samplers.record` keeps them.
-        columns: The largest number of states shown.
-        height: About the height of one item, in pixels.
-        limits: Those of `picture`.
+    `states` hold decoded items, as `samplers.record` keeps them; at most `columns` of them are shown. `height` is about
+    that of one item in pixels, `limits` are those of `picture`.
     """
     shown = [states[i] for i in evenly_spaced(columns, len(states))]
 
@@ -48,12 +45,7 @@ def write_animation(
 ) -> None:
     """Write x_t from noise to samples as a .gif or .webp: about three seconds, then the samples for two.
 
-    Args:
-        path: The file.
-        states: States of the reverse process with decoded items.
-        columns: The number of items in a row, as in `picture`.
-        height: About the height in pixels.
-        limits: Those of `picture`.
+    `states` hold decoded items; `columns`, `height` and `limits` are those of `picture`.
     """
     pictures = [picture(state.x, columns, height, limits) for state in states]
     durations = [80] * (len(pictures) - 1) + [2000]  # milliseconds

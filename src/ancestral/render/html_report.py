@@ -1,7 +1,6 @@
 """report.html: a training run on one page, which needs no other file, no network access and no script."""
 
 import base64
-import contextlib
 import csv
 import dataclasses
 import io
@@ -9,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image
 
@@ -18,14 +16,18 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.render.evaluation_section import evaluation_section
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
+from ancestral.results import EvaluationResult
 
 REPORT = "report.html"
 EVALUATION_START, EVALUATION_END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 """Marks around the section on evaluations, which `update_report` replaces."""
 LOSS_BY_TIME, GRADIENT = "loss by time t", "gradient norm, before it is clipped"
+EVALUATION_PICTURES = {
+    "memorisation.png": "Samples that are nearest to a training item, each above that item.",
+    "likelihood.png": "Bits/dim of each step, and the error of x̂_0 against the bits/dim sent so far.",
+}
 LOGARITHMIC = ("loss", LOSS_BY_TIME, GRADIENT)
 """Curves that have a logarithmic axis where their values span decades."""
 GRIDS, NOTES, CLASSES = 12, 100, 40
@@ -63,14 +65,6 @@ class RunFacts:
     parameters: int
     data: DataFacts
     environment: Mapping[str, str]
-
-
-class _Setting(NamedTuple):
-    """A setting of the config and, where it differs, the preset's value."""
-
-    name: str
-    value: str
-    preset: str | None
 
 
 def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -> Path:
@@ -125,9 +119,21 @@ def update_report(folder: Path) -> bool:
 
 def _evaluation(folder: Path) -> str:
     """The section on evaluations in HTML; empty without an evaluation."""
-    found = evaluation_section(folder / "evaluation")
-    pictures = [(_data_uri(image, LARGE), text) for image, text in found.pictures] if found else []
-    return fill_template("evaluation.html", measured=found, pictures=pictures)
+    folder = folder / "evaluation"
+    images = ((_open(folder / name), caption) for name, caption in EVALUATION_PICTURES.items())
+    pictures = [(_data_uri(image, LARGE), caption) for image, caption in images if image is not None]
+    result = EvaluationResult.load(folder)
+    step = max((part.model.step for part in result.measured if part.model is not None), default=0)
+    return fill_template("evaluation.html", result=result, step=step, pictures=pictures)
+
+
+def _open(path: Path) -> Image.Image | None:
+    """A picture; None if it is missing or damaged."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError):  # what Pillow raises for damaged files
+        return None
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
@@ -184,16 +190,14 @@ def _grids(folder: Path) -> list[tuple[int, str]]:
     """(step, data URI) of the sample grids of a run folder, in order."""
     paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
     chosen = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
-    grids = []
-    for path in chosen:
-        with contextlib.suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:  # damaged files
-            grids.append((int(path.stem), _data_uri(image, LARGE if path is chosen[-1] else SMALL)))
-    return grids
+    images = ((path, _open(path)) for path in chosen)
+    return [
+        (int(path.stem), _data_uri(image, LARGE if path is chosen[-1] else SMALL)) for path, image in images if image
+    ]
 
 
 def _data_uri(image: Image.Image, width: int) -> str:
     """A picture, reduced to at most `width` pixels; a large one is compressed without loss if that is small enough."""
-    image = image.convert("RGB")
     if image.width > width:
         size = (width, max(1, round(image.height * width / image.width)))
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -218,17 +222,16 @@ def _config(path: Path) -> Config | None:
         return None
 
 
-def _settings(config: Config) -> dict[str, list[_Setting]]:
-    """The settings of each section of a config, with the preset's value where it differs."""
+def _settings(config: Config) -> dict[str, list[tuple[str, str, str | None]]]:
+    """(name, value, the preset's value where it differs) of the settings of each section of a config."""
     preset = configs.PRESETS[config.preset]() if config.preset in configs.PRESETS else config
-    sections: dict[str, list[_Setting]] = {}
-    for section in dataclasses.fields(config):
-        if section.name != "preset":
-            values, usual = (dataclasses.asdict(getattr(c, section.name)) for c in (config, preset))
-            sections[section.name] = [
-                _Setting(name.replace("_", "-"), _format(value), None if value == usual[name] else _format(usual[name]))
-                for name, value in values.items()
-            ]
+    sections: dict[str, list[tuple[str, str, str | None]]] = {}
+    for section in (field.name for field in dataclasses.fields(config) if field.name != "preset"):
+        values, usual = (dataclasses.asdict(getattr(c, section)) for c in (config, preset))
+        sections[section] = [
+            (name.replace("_", "-"), _format(value), None if value == usual.get(name, value) else _format(usual[name]))
+            for name, value in values.items()
+        ]
     return sections
 
 

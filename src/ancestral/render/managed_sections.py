@@ -28,15 +28,7 @@ def mark_sections(front: str, body: str) -> str:
 
 
 def update_sections(old: str, new: str) -> str | None:
-    """Replace the generated sections of a card.
-
-    Args:
-        old: The card.
-        new: A card with the new sections.
-
-    Returns:
-        The updated card, or None if `old` has no such sections or the user edited them.
-    """
+    """Replace the generated sections of `old` by those of `new`; None if it has none or the user edited them."""
     sections, updates = list(SECTION.finditer(old)), list(SECTION.finditer(new))
     if len(sections) != len(updates) or any(_digest(section["body"]) != section["digest"] for section in sections):
         return None
@@ -46,18 +38,7 @@ def update_sections(old: str, new: str) -> str | None:
 
 
 def write_card(folder: Path, card: str) -> bool:
-    """Write README.md atomically, or update the generated sections of the one in the folder.
-
-    Args:
-        folder: The folder.
-        card: The card that `mark_sections` assembled.
-
-    Returns:
-        False, with nothing written, if `update_sections` cannot update the file.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Write README.md atomically, or update its generated sections; False if `update_sections` cannot."""
     old = _read(folder)
     text = card if old is None else update_sections(old, card)
     if text is not None:

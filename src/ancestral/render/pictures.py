@@ -50,14 +50,9 @@ def picture(
 
 
 def to_uint8(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
-    """Convert items of any shape and dtype to uint8.
+    """Convert items of any shape and dtype to uint8; the floats `limits` become 0 and 255, others are clamped.
 
-    Args:
-        items: uint8, uint16 or floats.
-        limits: The floats that become 0 and 255, others are clamped; None takes the minimum and maximum.
-
-    Returns:
-        uint8 of the same shape.
+    None for the limits takes the minimum and maximum of the items.
     """
     if not items.is_floating_point():
         return convert_bit_depth(items, torch.uint8)

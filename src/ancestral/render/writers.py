@@ -1,9 +1,7 @@
 """Writers of samples and results: pictures, single PNGs, arrays, JSON."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -48,22 +46,11 @@ def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
 
 
 def write_array(path: Path, items: Tensor, labels: Tensor | None) -> None:
-    """Write items and labels as a .npz.
-
-    Args:
-        path: The file.
-        items: Written as `points` (N, 2), `signals` (N, C, L), `images` (N, C, H, W) or `volumes` (N, C, D, H, W).
-        labels: Written as `labels` (N,); None writes none.
+    """Write items and any labels (N,) as a .npz, as `labels` and `points` (N, 2), `signals` (N, C, L), `images`
+    (N, C, H, W) or `volumes` (N, C, D, H, W).
     """
     arrays = {NAMES.get(items.ndim - 2, "points"): items.numpy()}
     if labels is not None:
         arrays["labels"] = labels.cpu().numpy()
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write settings and finite numbers as JSON, atomically."""
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
-    with atomic(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")

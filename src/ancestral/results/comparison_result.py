@@ -139,19 +139,18 @@ class ComparisonResult(Result):
         return rows
 
     def parts(self) -> list[Table | str]:
-        """What all runs share, the table of the runs, and the notes."""
+        """What all runs share and in what they differ, the table of the runs, and the notes."""
         settings = [run.settings() for run in self.runs]
         shared = {name: text for name, text in settings[0].items() if all(one.get(name) == text for one in settings)}
-        rows = [] if "samples" in shared else [["samples", *(one["samples"] for one in settings), ""]]
-        rows += [row.row() for row in self.quantities()]
-        bounds = [run.bits_per_dim for run in self.runs]
-        texts = ["–" if one is None else f"{one.data}: {one.bound()}" for one in bounds]
-        if any(bounds) and len(set(texts)) > 1:
-            rows.insert([row[0] for row in rows].index("bits/dim") + 1, ["of", *texts, ""])
+        own = {} if "samples" in shared else {f"samples of {run.run}": run.settings()["samples"] for run in self.runs}
+        bounds = {f"bits/dim of {run.run}": run.bits_per_dim for run in self.runs if run.bits_per_dim is not None}
+        texts = {name: f"{bound.data}: {bound.bound()}" for name, bound in bounds.items()}
+        own |= texts if len(set(texts.values())) > 1 or len(texts) < len(self.runs) else {}
         notes = dict.fromkeys(note for run in self.runs for note in run.all_notes)
         star = "* better than all others by more than the error of their difference (95 %)"
         columns = ("", *(run.run for run in self.runs), "floor")
-        return [Table((), list(shared.items())), Table(columns, rows), star, *notes]
+        rows = [row.row() for row in self.quantities()]
+        return [Table((), [*shared.items(), *own.items()]), Table(columns, rows), star, *notes]
 
 
 @dataclass(frozen=True)

@@ -164,9 +164,9 @@ class Sampler(ABC):
             x, state = self.advance(x, prediction, move, state)
         yield Step(len(visited) - 1, visited[-1], x, predict(x, visited[-1]).x0 if visited[-1] else x)
 
-    def sample(self, denoiser: Denoiser, x_T: Tensor, **options: Any) -> Tensor:
+    def sample(self, denoiser: Denoiser, x_T: Tensor, times: Sequence[int] | None = None, **options: Any) -> Tensor:
         """Sample: the last state of `trajectory`, of the shape of x_T. The options are those of `trajectory`."""
-        *_, last = self.trajectory(denoiser, x_T, **options)
+        *_, last = self.trajectory(denoiser, x_T, times, **options)
         return last.x
 
 

@@ -3,9 +3,9 @@
 import dataclasses
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ancestral import nets, randomness
+from ancestral import randomness
 from ancestral.config import Config, UNetConfig
 from ancestral.data import Dataset
 from ancestral.data.loading import Batch
@@ -13,16 +13,14 @@ from ancestral.data.spec import DataSpec
 from ancestral.device import layout
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
-from ancestral.model import NetSource
 from ancestral.randomness import Stream
 
 
-def spec_of(data: Dataset, config: Config, net: NetSource | None) -> DataSpec:
-    """Describe the data to a model that is trained on it by this config, without classes where it takes none."""
+def spec_of(data: Dataset, config: Config) -> DataSpec:
+    """Describe the data to a model that is trained on it by this config."""
     if not len(data):
         raise InputError(f"{data.name} holds no items to train on")
-    conditional = config.data.class_labels and not (isinstance(net, nn.Module) and "labels" not in nets.conditions(net))
-    return data.spec if conditional else dataclasses.replace(data.spec, classes=())
+    return data.spec if config.data.class_labels else dataclasses.replace(data.spec, classes=())
 
 
 def prepare(

@@ -4,6 +4,7 @@ Each step is a function of (config, data, step): the batch, the flips, t, ε and
 index). So a run that was stopped and resumed is the run that was not, and many processes train what one would.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -16,7 +17,7 @@ from ancestral import model, nets, objectives, storage
 from ancestral.config import Config
 from ancestral.data import Dataset
 from ancestral.data.io_errors import SourceLost
-from ancestral.data.loading import Batch, Loader
+from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
@@ -60,7 +61,7 @@ class Trainer:
         self._objective = objective or self._config_objective
         self.distributed = Distributed(device, config.train.precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
-        self.spec = spec_of(dataset, config, self.parts.net)
+        self.spec = spec_of(dataset, config)
         self.positions = self.distributed.positions(config.train.batch_size)
         """The positions of this process's images in the global batch."""
         if not self.positions:
@@ -100,6 +101,8 @@ class Trainer:
         self.denoiser = self._build(seed=config.train.seed)
         self.net = self.denoiser.net
         self.takes = nets.conditions(self.net)
+        if "labels" not in self.takes:  # a network of one's own may be unconditional
+            self.spec = dataclasses.replace(self.spec, classes=())
         self.objective = self._objective(self.denoiser)
         if config.runtime.compile:
             for block in repeated_blocks(self.net):
@@ -262,6 +265,12 @@ class Trainer:
                 outcome = StepOutcome("good", math.nan, torch.empty(0), torch.empty(0), True, ())
             except SourceLost as error:
                 raise SourceLost(f"{error}; {self._save_at_once(folder, checkpoints)}") from None
+            except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
+                if not is_worker_death(error) or self.distributed.world > 1:
+                    raise
+                self._return_to_checkpoint(checkpoints)
+                note = f"a data worker died in the middle of a step: back to step {self.step}"
+                outcome = StepOutcome("good", math.nan, torch.empty(0), torch.empty(0), False, (note,))
             done += len(outcome.t) > 0
             notes = outcome.notes
             if outcome.verdict == "rollback":

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import render, samplers, storage
+from ancestral.config.evaluation_options import SampleOptions
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.step_budgets import PASSES, StepBudget, reference_budget, step_budgets
 from ancestral.evaluation.study import DEFAULT_COUNT, Study
-from ancestral.events import Event, Work, Wrote
+from ancestral.events import Event, Wrote
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Features
@@ -30,8 +31,7 @@ from ancestral.results.comparison_result import (
     reference_warning,
 )
 from ancestral.results.evaluation_result import EvaluationResult, ExtractorName, MetricTitles
-from ancestral.samplers import Sampler
-from ancestral.workflows.evaluate import Subject, check_folder, check_options, open_subject, plan
+from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
 
 IMAGES, POINTS = 36, 2000
 """Samples of each run in the picture; of points, this number makes a cloud."""
@@ -39,38 +39,20 @@ COMPARISON_FOLDER = Path("runs/compare")
 
 
 def compare_runs(
-    runs: Sequence[str | Path | Model],
-    data: Any = None,
-    *,
-    samples: int = DEFAULT_COUNT,
-    held_out: Any = None,
-    sampler: str | Sampler | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    extractor: str | None = None,
-    seed: int = 0,
-    batch_size: int = 64,
-    device: str = "auto",
-    out: str | Path | None = None,
+    runs: Sequence[str | Path | Model], data: Any = None, *, samples: int = DEFAULT_COUNT, **options: Any
 ) -> Generator[Event, None, ComparisonResult]:
     """Measure the samples of several models on the same data, and compare them.
 
     Bits/dim are shown for runs on which the likelihood was measured before. Samples of runs are kept in their folders,
-    where `evaluate` finds them, so none is made twice.
+    where `evaluate` finds them, so none is made twice. compare.json and compare.png are written into `out`, by default
+    runs/compare, or nowhere if a model is in memory.
 
     Args:
         runs: Two or more run folders, model files, hf:// addresses or models.
         data: What the samples are compared with, as `data.open` takes it. The default is the source of the first run.
         samples: The number of samples of each.
-        held_out: Data of the same kind that no run was trained on. The default is the test split, if there is one.
-        sampler: A sampler or its name. The default is the one of each run.
-        steps: Sampling steps. The default is the sampler's.
-        guidance: Classifier-free guidance. The default is 1.
-        extractor: As of `evaluate`.
-        seed: Of the samples: sample i starts from the same noise in each run.
-        batch_size: Items at a time. It changes memory and time, not the numbers.
-        device: auto, cpu, cuda, cuda:N or mps. Models in memory stay where they are.
-        out: The folder for compare.json and compare.png. The default is runs/compare, or none if a model is in memory.
+        options: The other options of the command, such as held_out, sampler, extractor or out: the fields of
+            `config.evaluation_options.SampleOptions`, which says what they are.
 
     Returns:
         The metrics of each run.
@@ -83,17 +65,16 @@ def compare_runs(
     if len(runs) < 2:
         raise InputError("one run is compared with nothing; name another, or give --samplers all")
     with contextlib.ExitStack() as stack:
-        subjects, studies = _studies(
-            runs, data, samples, held_out, sampler, steps, guidance, extractor, seed, batch_size, device, stack
-        )
-        folder = Path(out) if out is not None else None if _in_memory(subjects) else COMPARISON_FOLDER
-        check_folder(folder)
+        given = SampleOptions(data=data, **options)
+        subjects, studies = _studies(runs, given, samples, stack)
+        in_memory = any(subject.folder is None for subject in subjects)
+        folder = check_folder(given.out if given.out is not None or in_memory else COMPARISON_FOLDER)
         keep_freed_memory()
         compared, grids = [], []
         try:
             for subject, study in zip(subjects, studies, strict=True):
-                items = yield from study.samples(batch_size, f"sampling {subject.name}")
-                metrics, _ = yield from study.metrics(items, batch_size)
+                items = yield from study.samples(given.batch_size, f"sampling {subject.name}")
+                metrics, _ = yield from study.metrics(items, given.batch_size)
                 likelihood = None
                 if subject.folder is not None:
                     likelihood = EvaluationResult.load(subject.folder, subject.sha256).likelihood
@@ -120,15 +101,12 @@ def compare_samplers(
     *,
     most: int | None = None,
     samples: int = DEFAULT_COUNT,
-    held_out: Any = None,
-    guidance: float | None = None,
-    extractor: str | None = None,
-    seed: int = 0,
-    batch_size: int = 64,
-    device: str = "auto",
-    out: str | Path | None = None,
+    **options: Any,
 ) -> Generator[Event, None, SamplerComparisonResult]:
     """Measure how far the samples of one model are from the data, over the network evaluations that samplers take.
+
+    samplers.json and samplers.png are written into `out`, by default `evaluation` in the run folder, or nowhere for a
+    model in memory.
 
     Args:
         run: A run folder, a model file, an hf:// address or a model.
@@ -137,14 +115,7 @@ def compare_samplers(
         data: As of `compare_runs`.
         most: The largest number of network evaluations of a sample. The default is 250.
         samples: The number of samples of each.
-        held_out: As of `compare_runs`.
-        guidance: Classifier-free guidance. The default is 1.
-        extractor: As of `evaluate`.
-        seed: Of the samples.
-        batch_size: Items at a time. It changes memory and time, not the numbers.
-        device: auto, cpu, cuda, cuda:N or mps. A model in memory stays where it is.
-        out: The folder for samplers.json and samplers.png. The default is `evaluation` in the run folder, or none for a
-            model in memory.
+        options: As of `compare_runs`, but for sampler and steps.
 
     Returns:
         The distances of each sampler, and the fewest network evaluations that reach DDPM with all steps.
@@ -152,18 +123,19 @@ def compare_samplers(
     Raises:
         InputError: If no sampler can be tried, or for what `evaluate` refuses.
     """
+    given = SampleOptions(data=data, **options)
+    for name in ("sampler", "steps"):
+        if getattr(given, name) is not None:
+            raise InputError(f"--{name} is for runs; --samplers tries several of each, so leave --{name} out")
     names = sampler_names(samplers)
     most = max(PASSES) if most is None else whole(most, 1, math.inf, f"most must be at least 1, not {most}")
     with contextlib.ExitStack() as stack:
-        (subject,), (study,) = _studies(
-            [run], data, samples, held_out, None, None, guidance, extractor, seed, batch_size, device, stack
-        )
-        folder = Path(out) if out is not None else subject.folder
-        check_folder(folder)
+        (subject,), (study,) = _studies([run], given, samples, stack)
+        folder = check_folder(subject.folder if given.out is None else given.out)
         keep_freed_memory()
         own = [study.model.config.sample.sampler] if samplers == "all" else []
         try:
-            result = yield from _measure_samplers(study, list(dict.fromkeys([*names, *own])), most, batch_size)
+            result = yield from _measure_samplers(study, list(dict.fromkeys([*names, *own])), most, given.batch_size)
         except KeyboardInterrupt as stop:
             stop.add_note("all samples so far are kept")
             raise
@@ -186,36 +158,20 @@ def sampler_names(names: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _in_memory(subjects: Sequence[Subject]) -> bool:
-    return any(subject.folder is None for subject in subjects)
-
-
 def _studies(
-    runs: Sequence[str | Path | Model],
-    data: Any,
-    samples: int,
-    held_out: Any,
-    sampler: str | Sampler | None,
-    steps: int | None,
-    guidance: float | None,
-    extractor: str | None,
-    seed: int,
-    batch_size: int,
-    device: str,
-    stack: contextlib.ExitStack,
+    runs: Sequence[str | Path | Model], options: SampleOptions, samples: int, stack: contextlib.ExitStack
 ) -> tuple[list[Subject], list[Study]]:
     """A study of each run, all on the same data. Raises InputError before anything is sampled."""
-    check_options(samples, seed, batch_size)
-    subjects = [open_subject(run, device, data, stack, f"model {i + 1}") for i, run in enumerate(runs)]
+    options.check(samples)
+    count = DEFAULT_COUNT if samples is True else samples
+    subjects = [
+        open_subject(run, options.device, options.data, stack, f"model {i}") for i, run in enumerate(runs, start=1)
+    ]
     first = subjects[0]
     for subject in subjects[1:]:
         _check_alike(first, subject)
-    source, load, studies = first.source(data), loader(first.model.spec, first.data_config), []
-    for subject in subjects:
-        check_folder(subject.folder)
-        studies.append(
-            plan(subject, source, load, subject.folder, held_out, samples, sampler, steps, guidance, extractor, seed)
-        )
+    source, load = first.source(options.data), loader(first.model.spec, first.data_config)
+    studies = [plan_study(one, options, count, source, load, check_folder(one.folder)) for one in subjects]
     return subjects, studies
 
 
@@ -283,7 +239,7 @@ def _measure_samplers(
     )
 
 
-def _features(study: Study, budget: StepBudget, name: str, batch_size: int) -> Generator[Work, None, Features]:
+def _features(study: Study, budget: StepBudget, name: str, batch_size: int) -> Generator[Event, None, Features]:
     """The features of samples with this number of steps; samples that are missing are made first."""
     study, title = study.with_sampler(budget.sampler), f"{name}, {budget.passes} passes"
     items = yield from study.samples(batch_size, f"sampling {title}")

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -18,18 +18,19 @@ from ancestral import data as datasets
 from ancestral import hub, render, storage
 from ancestral import model as models
 from ancestral.bound import ELBO
-from ancestral.config import Config, CustomNetConfig, DataConfig
-from ancestral.data import TESTED, Dataset
-from ancestral.data.spec import DataSpec
+from ancestral.config import FROM_PYTHON, Config, CustomNetConfig, DataConfig
+from ancestral.config.evaluation_options import EvaluationOptions, SampleOptions
+from ancestral.data import TESTED, Dataset, DataSpec
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, whole
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
 from ancestral.evaluation.reference import Loader, in_memory, labels_for, loader
-from ancestral.evaluation.sample_quality import NearestPairs, compute_features, is_cached, pieces
-from ancestral.evaluation.study import DEFAULT_COUNT, References, Study
+from ancestral.evaluation.sample_quality import compute_features, is_cached, pieces
+from ancestral.evaluation.sample_store import SamplingSpec
+from ancestral.evaluation.study import DEFAULT_COUNT, Measurement, References, Study
 from ancestral.events import Event, Message, Work, Wrote
 from ancestral.guidance import NO_CLASS
-from ancestral.model import Model
+from ancestral.model import Model, NetSource
 from ancestral.results.estimate import short_source
 from ancestral.results.evaluation_result import (
     DATA_UNIT,
@@ -46,7 +47,6 @@ from ancestral.results.evaluation_result import (
     SampleMetrics,
     SampleSettings,
 )
-from ancestral.samplers import Sampler
 from ancestral.samplers.loop import spaced_times
 from ancestral.targets import Denoiser
 from ancestral.training.distributed import Distributed
@@ -65,24 +65,7 @@ def evaluate(
     *,
     samples: int | bool = DEFAULT_COUNT,
     likelihood: bool = False,
-    held_out: Any = None,
-    sampler: str | Sampler | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    extractor: str | None = None,
-    n: int | None = None,
-    split: Literal["train", "test", "held-out"] | None = None,
-    passes: int | None = None,
-    variance: Literal["large", "small", "learned"] | None = None,
-    clip: bool | None = None,
-    decoder: Literal["exact", "tanh", "density"] | None = None,
-    ode: bool = False,
-    ode_steps: int | None = None,
-    probes: int | None = None,
-    seed: int = 0,
-    batch_size: int = 64,
-    device: str = "auto",
-    out: str | Path | None = None,
+    **options: Any,
 ) -> Generator[Event, None, EvaluationResult]:
     """Measure how good a model's samples are, its likelihood, or both.
 
@@ -97,28 +80,8 @@ def evaluate(
         samples: The number of samples; False measures none. The default of 2500 is more than the features of each
             built-in extractor.
         likelihood: Whether to measure the variational bound in bits/dim.
-        held_out: Data of the same kind that the model was not trained on. The default is the test split, if there is
-            one.
-        sampler: A sampler or its name, with options if need be. The default is the one of the run.
-        steps: Sampling steps. The default is the sampler's.
-        guidance: Classifier-free guidance; above 1 strengthens the label. The default is 1.
-        extractor: lite0, inception, dinov2, pixels or package.module:function. The default is lite0 for images of 1 or
-            3 channels, else pixels.
-        n: Likelihood: the number of items, spread evenly over the data. The default is 64, or all if there are fewer.
-        split: Likelihood: the part of the data. The default is held-out if that was given, else test if there is one.
-        passes: Likelihood: network evaluations of each item, at random times. The default is all T times, which is
-            exact.
-        variance: Likelihood: the variance of the reverse steps. The default is learned if the model has it, else large.
-        clip: Likelihood: whether x̂_0 is kept in [−1, 1]. The default is True.
-        decoder: Likelihood: the last step. The default is exact for data of 8 or 16 bits, density for floats.
-        ode: Whether to measure the likelihood of the probability-flow ODE, too.
-        ode_steps: Steps of the ODE. The default is 100, or T if that is less.
-        probes: Random directions that estimate the ODE's divergence; 0 is exact. The default is exact up to 16
-            dimensions, else 1.
-        seed: Of the samples, and of the noise of the likelihood.
-        batch_size: Items at a time. It changes memory and time, not the numbers.
-        device: auto, cpu, cuda, cuda:N or mps. A model in memory stays where it is.
-        out: The folder for the files. The default is `evaluation` in the run folder, or none for a model in memory.
+        options: The other options of the command, such as held_out, sampler, steps, extractor or out: the fields of
+            `config.evaluation_options.EvaluationOptions`, which says what they are.
 
     Returns:
         What was measured.
@@ -126,48 +89,35 @@ def evaluate(
     Raises:
         InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
     """
-    count = DEFAULT_COUNT if samples is True else samples
-    check_options(samples, seed, batch_size)
-    if samples is False:
-        _refuse("samples", sampler=sampler, steps=steps, guidance=guidance, extractor=extractor)
-    if not likelihood:
-        _refuse("likelihood", n=n, split=split, passes=passes, variance=variance, clip=clip, decoder=decoder,
-                ode=ode or None, ode_steps=ode_steps, probes=probes)  # fmt: skip
-    if not ode and (ode_steps is not None or probes is not None):
-        raise InputError("ode_steps and probes are options of ode: ask for ode too, or leave them out")
-    for name, number, least in (("n", n, 1), ("passes", passes, 2), ("probes", probes, 0)):
-        if number is not None:
-            whole(number, least, math.inf, f"{name} must be a whole number of at least {least}, not {number}")
+    given, count = EvaluationOptions(data=data, **options), DEFAULT_COUNT if samples is True else samples
+    given.check_parts(samples, likelihood)
+    metrics = bound = None
     with contextlib.ExitStack() as stack:
-        processes = stack.enter_context(contextlib.closing(Distributed(device)))
-        subject = open_subject(model, str(processes.device), data, stack)
-        folder = Path(out) if out is not None else subject.folder
-        check_folder(folder)
-        load = loader(subject.model.spec, subject.data_config)
-        source = subject.source(data)
-        study = settings = chosen = None
-        if samples is not False:
-            study = plan(subject, source, load, folder, held_out, count, sampler, steps, guidance, extractor, seed)
-        if likelihood:
-            settings = _settings(subject.model, passes, variance, clip, decoder, ode, ode_steps, probes, seed)
-            chosen = _choose_items(subject, source, load, held_out, split, n)
+        processes = stack.enter_context(contextlib.closing(Distributed(given.device)))
+        subject = open_subject(model, str(processes.device), data, stack, net=given.net)
+        folder = check_folder(subject.folder if given.out is None else given.out)
+        load, source = loader(subject.model.spec, subject.data_config), subject.source(data)
+        study = None if samples is False else plan_study(subject, given, count, source, load, folder)
+        likelihood_of = _choose_items(subject, given, source, load) if likelihood else None
+        settings = _settings(subject.model, given) if likelihood else None
         keep_freed_memory()
         try:
             if study is not None:
-                yield from share_sampling(study, processes, batch_size)
+                yield from share_sampling(study, processes, given.batch_size)
             processes.close()  # the rest is the work of one process
             if not processes.main:
                 return EvaluationResult()
-            metrics = bound = None
             if study is not None:
-                metrics = yield from _measure_samples(study, batch_size, folder)
+                items = yield from study.samples(given.batch_size)
+                measurement = study.metrics(items, given.batch_size)
+                metrics = yield from _write_samples(measurement, folder, study.references.codec.limits)
         except KeyboardInterrupt as stop:
             if processes.main and study is not None and subject.sha256:
-                stop.add_note(f"{study.store.count(count):,} of {count:,} samples are kept")
+                stop.add_note(f"{study.store.count(study.count):,} of {study.count:,} samples are kept")
             raise
-    if settings is not None and chosen is not None:
-        bound = yield from _measure_likelihood(subject, settings, *chosen, batch_size, folder)
-    if out is None and subject.folder is not None:
+    if settings is not None and likelihood_of is not None:
+        bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
+    if given.out is None and subject.folder is not None:
         yield from _update_run(subject)
     return EvaluationResult(metrics, bound)
 
@@ -189,8 +139,7 @@ def evaluate_samples(
         samples: A folder of images, a .npy or .npz file, or items, as `data.open` takes them. Labels are those that the
             samples were conditioned on, in the numbering of the data's classes or by their names.
         data: The data that the samples are compared with. Images are brought to the size and channels of the samples.
-        held_out: Data of the same kind that the model was not trained on. The default is the test split, if there is
-            one.
+        held_out: Data of the same kind that the model was not trained on. The default is the test split, if any.
         extractor: As of `evaluate`.
         n: The number of samples, spread evenly. The default is all that fit into memory.
         batch_size: Items at a time. It changes memory and time, not the numbers.
@@ -203,24 +152,20 @@ def evaluate_samples(
     Raises:
         InputError: If the samples or the data cannot be read, or do not fit.
     """
-    check_options(True, 0, batch_size)
-    folder = Path(out) if out is not None else None
-    check_folder(folder)
+    SampleOptions(batch_size=batch_size).check(True)
+    folder = check_folder(out)
     opened = in_memory(datasets.open(samples))
     if n is not None:
         opened = opened.sample(whole(n, 1, math.inf, f"n must be a whole number of at least 1, not {n}"))
-    load = loader(DataSpec(opened.shape, opened.codec), None)
-    train = load(data, "train")
-    unseen = _held_out(data, load, held_out)
-    split = "test split" if _has_test_split(held_out) else "held out"
-    references = References.of(train.codec, train.classes, train, unseen, extractor, ("train split", split),
-                               pick_device(device))  # fmt: skip
+    load, source = loader(opened.spec, None), _plain(data)
+    train = load(source, "train")
+    unseen, split = _held_out(source, load, held_out)
+    references = References.of(train.spec, train, unseen, extractor, split, pick_device(device))
     references.check(len(opened))
-    made = SampleSettings(len(opened), None, None, None, None, folder=opened.name)
+    settings = SampleSettings(len(opened), None, None, None, None, folder=opened.name)
     labels = labels_for(opened, train.classes)
-    metrics, pairs = yield from references.measure(opened.items, labels, batch_size, made)
-    if folder is not None:
-        yield from _write_samples(folder, metrics, pairs, references.codec.limits)
+    measurement = references.measure(opened.items, labels, batch_size, settings)
+    metrics = yield from _write_samples(measurement, folder, references.codec.limits)
     return EvaluationResult(metrics)
 
 
@@ -229,162 +174,142 @@ def evaluate_samples(
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to evaluate, what results call it, where its files belong, and where its samples are kept."""
+    """A model to evaluate.
+
+    Attributes:
+        model: The model.
+        name: What results call it.
+        folder: `evaluation` in its run folder; None for a model in memory.
+        samples: Where its samples are kept: in this folder, or in a temporary one.
+        sha256: Of its file; empty for a model in memory.
+    """
 
     model: Model
     name: str
     folder: Path | None
-    """`evaluation` in the run folder; None for a model in memory."""
     samples: Path
-    sha256: str
-    """Of the model's file; empty for a model in memory."""
+    sha256: str = ""
 
     @property
     def data_config(self) -> DataConfig | None:
         """What the model was trained on; None if that is not known."""
         config = self.model.config
-        return None if config.preset == "imported" or config == Config(net=CustomNetConfig()) else config.data
+        unknown = config.preset == "imported" or config.data.source == FROM_PYTHON
+        return None if unknown or config == Config(net=CustomNetConfig()) else config.data
 
     def source(self, data: Any) -> Any:
         """Return the data to evaluate on: as given, or what the model was trained on."""
         if data is not None:
-            return str(data) if isinstance(data, Path) else data
+            return _plain(data)
         if self.data_config is None:
             raise InputError(
-                "this model was imported or made in memory, so say which data to evaluate it on: data=..., or "
+                "this model was imported or made from Python, so say which data to evaluate it on: data=..., or "
                 "--data SOURCE"
             )
         return self.data_config.source
 
 
 def open_subject(
-    model: str | Path | Model | Denoiser, device: str, data: Any, stack: contextlib.ExitStack, name: str = "the model"
+    model: str | Path | Model | Denoiser,
+    device: str,
+    data: Any,
+    stack: contextlib.ExitStack,
+    name: str = "the model",
+    net: NetSource | None = None,
 ) -> Subject:
     """Open a model; samples of a model in memory are kept in a temporary folder until the stack is closed."""
     if isinstance(model, str | Path):
-        folder, opened = publish.home(model) / "evaluation", models.load(model, device)
+        folder, opened = publish.home(model) / "evaluation", models.load(model, device, net=net)
         assert opened.file is not None
         return Subject(opened, str(model), folder, folder / "samples", storage.sha256(opened.file))
     temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     if isinstance(model, Model):
-        return Subject(model, name, None, temporary, "")
+        return Subject(model, name, None, temporary)
     if data is None:
         raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")
-    train = datasets.open(data)
-    spec = DataSpec(train.shape, train.codec, train.classes)
-    return Subject(Model(model, spec), name, None, temporary, "")
+    return Subject(Model(model, datasets.open(data).spec), name, None, temporary)
 
 
-def plan(
-    subject: Subject,
-    source: Any,
-    load: Loader,
-    out: Path | None,
-    held_out: Any,
-    count: int,
-    sampler: str | Sampler | None,
-    steps: int | None,
-    guidance: float | None,
-    extractor: str | None,
-    seed: int,
+def plan_study(
+    subject: Subject, options: SampleOptions, count: int, source: Any, load: Loader, out: Path | None
 ) -> Study:
-    """Plan the study of a model; its arguments are those of `evaluate`."""
-    model = subject.model
-    if isinstance(sampler, Sampler) and steps is not None:
-        raise InputError("a sampler of your own has its own number of steps; leave steps out")
-    chosen = sampler if isinstance(sampler, Sampler) else model.sampler(sampler, steps=steps)
-    train = load(source, "train")
-    splits = ("train split", "test split" if held_out is None or _has_test_split(held_out) else "held out")
-    references = References.of(
-        model.spec.codec, model.spec.classes, train, _held_out(source, load, held_out), extractor, splits, model.device
+    """Plan the study of a model, whose samples are kept in `out` if the model is in a file."""
+    model, sampler = subject.model, options.sampler
+    chosen: Any = (
+        model.sampler(sampler, steps=options.steps) if sampler is None or isinstance(sampler, str) else sampler
     )
+    train = load(source, "train")
+    unseen, split = _held_out(source, load, options.held_out)
+    references = References.of(model.spec, train, unseen, options.extractor, split, model.device)
     if subject.data_config is not None:
-        learned, given = short_source(subject.data_config.source), _name(source, train)
+        learned = short_source(subject.data_config.source)
+        given = short_source(source) if isinstance(source, str) else train.name
         if learned != given:
             note = f"The model was trained on {learned}; what is called training data is {given}."
             references = dataclasses.replace(references, notes=(*references.notes, note))
-    samples = out / "samples" if out is not None and subject.sha256 else subject.samples
-    return Study.of(model, subject.name, chosen, references, samples, count, seed,
-                    1.0 if guidance is None else guidance, subject.sha256)  # fmt: skip
+    guidance = 1.0 if options.guidance is None else options.guidance
+    spec = SamplingSpec(subject.sha256, repr(chosen), options.seed, None, guidance)
+    folder = out / "samples" if out is not None and subject.sha256 else subject.samples
+    return Study.of(model, subject.name, chosen, spec, folder, count, references)
 
 
 # -- checks and data --------------------------------------------------------------------------------------------------
 
 
-def check_options(samples: int | bool, seed: int, batch_size: int) -> None:
-    """Refuse numbers that cannot be, before a model is read."""
-    if not isinstance(samples, bool):
-        whole(samples, 1, math.inf, f"the number of samples must be at least 1, not {samples}")
-    whole(seed, -math.inf, math.inf, f"seed must be a whole number, not {seed}")
-    whole(batch_size, 1, math.inf, f"batch_size must be at least 1, not {batch_size}")
+def check_folder(path: str | Path | None) -> Path | None:
+    """Return the folder. Raises InputError or OSError if files cannot be written into it; it need not exist."""
+    folder = None if path is None else Path(path)
+    if folder is not None:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; give --out the name of a folder")
+        storage.check_writable(folder)
+    return folder
 
 
-def check_folder(folder: Path | None) -> None:
-    """Raise InputError or OSError if files cannot be written into a folder, which need not exist."""
-    if folder is None:
-        return
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; give --out the name of a folder")
-    storage.check_writable(folder)
-
-
-def _refuse(part: str, **options: object) -> None:
-    """Refuse options of a part that is not measured."""
-    for name, value in options.items():
-        if value is not None:
-            raise InputError(f"{name} is an option of {part}: ask for {part} too, or leave {name} out")
+def _plain(source: Any) -> Any:
+    return str(source) if isinstance(source, Path) else source
 
 
 def _has_test_split(source: Any) -> bool:
     return isinstance(source, str) and source in TESTED
 
 
-def _name(source: Any, found: Dataset) -> str:
-    return short_source(source) if isinstance(source, str) else found.name
-
-
-def _held_out(source: Any, load: Loader, held_out: Any) -> Dataset | None:
-    """What is held out: as given, or the test split of the data if there is one."""
+def _held_out(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | None, str]:
+    """What is held out, and what it is called: as given, or the test split of the data if there is one."""
     if held_out is not None:
-        held_out = str(held_out) if isinstance(held_out, Path) else held_out
-        return load(held_out, "test" if _has_test_split(held_out) else "train")
-    if not isinstance(source, str):
-        return None
-    if source in TESTED:
-        return load(source, "test")
-    try:
-        return load(source, "test")
-    except InputError:  # it has none
-        return None
+        tested = _has_test_split(held_out)
+        return load(_plain(held_out), "test" if tested else "train"), "test split" if tested else "held out"
+    if _has_test_split(source):
+        return load(source, "test"), "test split"
+    with contextlib.suppress(InputError):  # it has none
+        return load(source, "test") if isinstance(source, str) else None, "test split"
+    return None, ""
 
 
 def _choose_items(
-    subject: Subject, source: Any, load: Loader, held_out: Any, split: str | None, n: int | None
+    subject: Subject, options: EvaluationOptions, source: Any, load: Loader
 ) -> tuple[EvalItems, LikelihoodData]:
     """The items of the likelihood, and what the reader should know of them."""
-    model, notes = subject.model, []
+    spec, codec, notes = subject.model.spec, subject.model.spec.codec, []
+    split, held_out, n = options.split, options.held_out, options.n
     if split is None:
         split = "held-out" if held_out is not None else "test" if _has_test_split(source) else "train"
-    name = source
-    if split == "held-out":
-        unseen = _held_out(source, load, held_out)
-        if unseen is None:
-            raise InputError(f"{source} has no test split: say with --held-out which data the model did not learn from")
-        found, name = unseen, source if held_out is None else held_out
-    else:
-        found = load(source, split)
+    name = source if split != "held-out" or held_out is None else held_out
+    found = _held_out(source, load, held_out)[0] if split == "held-out" else load(source, split)
+    if found is None:
+        raise InputError(f"{source} has no test split: say with --held-out which data the model did not learn from")
     dataset = in_memory(found)
     if dataset is not found:
         notes.append(f"The data does not fit into memory: {len(dataset):,} evenly chosen items stand for all.")
-    if subject.data_config is not None and source == subject.data_config.source and split == "train":
+    if subject.data_config is not None and name == subject.data_config.source and split == "train":
         notes.append("These are training data, whose likelihood is too good if the model has memorised them.")
     if dataset.skipped:
         notes.append(f"Files that could not be read were skipped: {len(dataset.skipped)}.")
-    labels, classes, codec = labels_for(dataset, model.spec.classes), model.spec.classes, model.spec.codec
-    if classes and labels is None:
+    labels = labels_for(dataset, spec.classes)
+    if spec.classes and labels is None:
         labels = torch.full((len(dataset),), NO_CLASS)
         notes.append('The data has no classes that the model knows, so the model was conditioned on "no class".')
-    elif classes:
+    elif spec.classes:
         notes.append("The model was conditioned on the class of each image, so these are bits given the class.")
     if not codec.level and codec.scale != 1:
         notes.append(
@@ -395,33 +320,24 @@ def _choose_items(
     return items, LikelihoodData(text, split, len(items), len(dataset), dataset.shape, tuple(notes))
 
 
-def _settings(
-    model: Model,
-    passes: int | None,
-    variance: str | None,
-    clip: bool | None,
-    decoder: str | None,
-    ode: bool,
-    ode_steps: int | None,
-    probes: int | None,
-    seed: int,
-) -> LikelihoodSettings:
+def _settings(model: Model, options: EvaluationOptions) -> LikelihoodSettings:
     """The settings of the likelihood, with the model's own in the place of None."""
     levels, schedule = model.spec.codec.level, model.denoiser.schedule
-    if not levels and decoder not in (None, "density"):
-        raise InputError(f"points and floats have no grey levels to decode; leave --decoder {decoder} out")
-    if ode:
+    if not levels and options.decoder not in (None, "density"):
+        raise InputError(f"points and floats have no grey levels to decode; leave --decoder {options.decoder} out")
+    ode_steps, probes = options.ode_steps, options.probes
+    if options.ode:
         ode_steps = min(schedule.steps, ODE_STEPS) if ode_steps is None else ode_steps
         spaced_times(schedule, ode_steps, "logsnr")  # refuses a number that does not fit
-        probes = (0 if math.prod(model.spec.shape) <= EXACT_DIVERGENCE else 1) if probes is None else probes
+        probes = int(math.prod(model.spec.shape) > EXACT_DIVERGENCE) if probes is None else probes
     learned = getattr(model.denoiser, "learned_variance", False)
     return LikelihoodSettings(
         T=schedule.steps,
-        variance=variance or ("learned" if learned else "large"),
-        clip=True if clip is None else clip,
-        decoder=decoder or ("exact" if levels else "density"),
-        passes=passes,
-        seed=seed,
+        variance=options.variance or ("learned" if learned else "large"),
+        clip=True if options.clip is None else options.clip,
+        decoder=options.decoder or ("exact" if levels else "density"),
+        passes=options.passes,
+        seed=options.seed,
         ode_steps=ode_steps,
         probes=probes,
     )
@@ -430,7 +346,7 @@ def _settings(
 # -- measurements -----------------------------------------------------------------------------------------------------
 
 
-def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Iterator[Work]:
+def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Iterator[Event]:
     """Sample this process's part of what is missing, and compute its part of all features.
 
     Everything goes through files, so a killed evaluation goes on; processes wait for each other at the end.
@@ -443,30 +359,27 @@ def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Ite
         if processes.main:
             yield Work("sampling", done, total, "samples")
     processes.wait()
-    if processes.world > 1 and is_cached(study.references.extractor):
+    references = study.references
+    if processes.world > 1 and is_cached(references.extractor):
         items = yield from study.samples(batch_size)
-        for _, part, folder in study.references.item_sets(items, study.store.folder / "features"):
+        for _, part, folder in references.item_sets(items, study.store.folder / "features"):
             own = pieces(len(part))[processes.rank :: processes.world]
-            for _ in compute_features(study.references.extractor, part, own, batch_size, folder):
+            for _ in compute_features(references.extractor, part, own, batch_size, folder):
                 pass
         processes.wait()
 
 
-def _measure_samples(study: Study, batch_size: int, folder: Path | None) -> Generator[Event, None, SampleMetrics]:
-    items = yield from study.samples(batch_size)
-    metrics, pairs = yield from study.metrics(items, batch_size)
-    if folder is not None:
-        yield from _write_samples(folder, metrics, pairs, study.references.codec.limits)
-    return metrics
-
-
 def _write_samples(
-    folder: Path, metrics: SampleMetrics, pairs: list[NearestPairs], limits: tuple[float, float]
-) -> Iterator[Wrote]:
-    storage.write_text(folder / SAMPLES_FILE, metrics.to_json())
-    yield Wrote(folder / SAMPLES_FILE)
-    render.write_picture(folder / "memorisation.png", render.nearest_pairs(pairs, limits))
-    yield Wrote(folder / "memorisation.png")
+    measurement: Measurement, folder: Path | None, limits: tuple[float, float]
+) -> Generator[Event, None, SampleMetrics]:
+    """Measure samples and write the files, if there is a folder."""
+    metrics, pairs = yield from measurement
+    if folder is not None:
+        storage.write_text(folder / SAMPLES_FILE, metrics.to_json())
+        yield Wrote(folder / SAMPLES_FILE)
+        render.write_picture(folder / "memorisation.png", render.nearest_pairs(pairs, limits))
+        yield Wrote(folder / "memorisation.png")
+    return metrics
 
 
 def _measure_likelihood(
@@ -477,29 +390,26 @@ def _measure_likelihood(
     batch_size: int,
     folder: Path | None,
 ) -> Generator[Event, None, LikelihoodResult]:
-    """The likelihood of these items. Nothing is written before everything is known."""
-    model, codec = subject.model, subject.model.spec.codec
-    denoiser: Denoiser = model.denoiser
+    """Measure the likelihood of these items. Nothing is written before everything is known."""
+    model, codec, seed = subject.model, subject.model.spec.codec, settings.seed
+    variance: Any = settings.variance
+    decoder: Any = settings.decoder
     # the level does not matter to the density of data without levels
-    elbo = ELBO(settings.seed, settings.variance, settings.clip, settings.decoder, level=codec.level or 0.0)  # type: ignore[arg-type]
-    terms = yield from collect_bound(denoiser, items, elbo, settings.passes, batch_size, model.device)
+    elbo = ELBO(seed, variance, settings.clip, decoder, level=codec.level or 0.0)
+    terms = yield from collect_bound(model.denoiser, items, elbo, settings.passes, batch_size, model.device)
     total, ode, ode_bits = terms.total, None, None
     if settings.ode_steps is not None and settings.probes is not None:
-        nats = yield from flow_nats(
-            denoiser, items, settings.ode_steps, settings.probes, settings.seed, codec.level, batch_size, model.device
-        )
+        options = (settings.ode_steps, settings.probes, seed, codec.level, batch_size, model.device)
+        nats = yield from flow_nats(model.denoiser, items, *options)
         bits = bits_from_nats(nats, math.prod(data.shape), codec.level)
         ode, ode_bits = OdeMeans(mean(bits), mean(nats)), tuple(bits.tolist())
     notes = (*data.notes, *uniform_guess_note(model.spec, float(total.mean())))
-    unit = f"0..{codec.limits[1]:.0f}" if codec.level else DATA_UNIT
     result = LikelihoodResult(
         model=MeasuredModel(subject.name, model.step, subject.sha256 or None, model.version),
         data=dataclasses.replace(data, notes=notes),
         settings=settings,
-        bits_per_dim=BoundMeans(
-            mean(terms.prior), mean(terms.bits[:, :-1].sum(1)), mean(terms.bits[:, -1]), mean(total)
-        ),
-        over_time=terms.over_time(codec.scale, unit),
+        bits_per_dim=BoundMeans(*map(mean, (terms.prior, terms.bits[:, :-1].sum(1), terms.bits[:, -1], total))),
+        over_time=terms.over_time(codec.scale, f"0..{codec.limits[1]:.0f}" if codec.level else DATA_UNIT),
         per_image=BitsPerItem(tuple(items.indices), tuple(total.tolist()), ode_bits),
         ode=ode,
     )

@@ -34,24 +34,10 @@ def history(
 ) -> Generator[TrainingEvent, None, HistoryResult | None]:
     """Train the methods on points, measure the distance of their samples to the data, and draw the figure.
 
-    Runs that are in the folder already are resumed, or taken as they are where they are complete.
-
-    Args:
-        out: Folder for history.json, history.png and the run folder of each method.
-        data: The name of a built-in data set of points.
-        steps: Training steps of each method; None is the number of its preset.
-        seed: The seed of training and of sampling.
-        device: The name of the device.
-        methods: The names of the methods, in the order in which they are drawn.
-
-    Yields:
-        The events of training and measuring.
-
-    Returns:
-        The result, or None if the user stopped it; another call then resumes it.
-
-    Raises:
-        InputError: If an argument cannot be used or the folder holds other runs, before anything is written.
+    `out` gets history.json, history.png and the run folder of each method. Runs that are there already are resumed, or
+    taken as they are where they are complete. `steps` replaces the training steps of the presets. If the user stops it,
+    the result is None, and another call resumes it. Raises InputError for arguments that cannot be used and for a
+    folder that holds other runs, before anything is written.
     """
     runs = _configs(out, data, steps, seed, methods)
     pick_device(device)

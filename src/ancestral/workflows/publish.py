@@ -9,7 +9,7 @@ from typing import Literal
 from ancestral import hub, interop, storage
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
-from ancestral.model import FILE_NAME, Model, find, load
+from ancestral.model import FILE_NAME, Model, NetSource, find, load
 from ancestral.render import FOLDER, README, merge_card, model_card, write_card
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.results.model_info import ModelInfo
@@ -22,17 +22,18 @@ def home(model: Model | str | Path) -> Path:
     return Path("runs") / hub.parse(str(model)).repo.rpartition("/")[2] if hub.is_address(model) else find(model).parent
 
 
-def info(path: str | Path) -> ModelInfo:
+def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
     """Describe a model.
 
     Args:
         path: A run folder, a model file or an hf:// address.
+        net: The network of your own that it was trained with.
 
     Raises:
         InputError: If there is no model.
     """
     file = find(path)
-    model = load(file, "cpu")
+    model = load(file, "cpu", net=net)
     config, spec, schedule = model.config, model.spec, model.denoiser.schedule
     return ModelInfo(
         model=str(path if hub.is_address(path) else file),
@@ -65,23 +66,10 @@ def export(
     out: Path | None = None,
     label: int | str | None = None,
 ) -> Generator[Event, None, Path]:
-    """Write a model for other libraries.
+    """Write a model for other libraries: a folder for `DDPMPipeline.from_pretrained`, or an ONNX file.
 
-    Args:
-        path: A run folder, a model file or an hf:// address.
-        to: "diffusers" writes a folder for `DDPMPipeline.from_pretrained`, "onnx" a file with the network and all that
-            sampling needs.
-        out: The new folder or the file; None is diffusers or model.onnx in the run folder.
-        label: The class that is built into the folder for diffusers, needed for models with classes.
-
-    Yields:
-        The path written, and how to load it.
-
-    Returns:
-        The path written.
-
-    Raises:
-        InputError: If the format cannot hold the model or the path cannot be written.
+    None for `out` is diffusers or model.onnx in the run folder. `label` is the class that is built into the folder for
+    diffusers. Returns the path. Raises InputError if the format cannot hold the model or the path cannot be written.
     """
     if to == "onnx" and label is not None:
         raise InputError("an ONNX file takes labels as an input, so none is built in; leave --label out")
@@ -100,20 +88,9 @@ def export(
 
 
 def import_pipeline(folder: Path, out: Path | None = None) -> Generator[Event, None, Path]:
-    """Make a run folder of a pipeline that diffusers saved.
+    """Make the run folder `out`, or runs/NAME, of a DDPMPipeline or DDIMPipeline that diffusers saved, and return it.
 
-    Args:
-        folder: The folder of a DDPMPipeline or DDIMPipeline.
-        out: The new run folder; None is runs/ and the name of the folder.
-
-    Yields:
-        The path written, and remarks on the pipeline's scheduler.
-
-    Returns:
-        The run folder.
-
-    Raises:
-        InputError: If the pipeline cannot be imported or the run folder is taken.
+    Raises InputError if the pipeline cannot be imported or the run folder is not empty.
     """
     if folder.parts[:1] == ("hf:",):
         raise InputError(
@@ -160,16 +137,10 @@ def push(model: Model, address: str, private: bool = False) -> str:
 
 
 def update_card(model: Model, folder: Path, address: str = FOLDER, evaluation: Path | None = None) -> Event:
-    """Write or update the model card of a folder, unless it is the user's own.
+    """Write or update the model card of a folder, unless it is the user's own; return the event to yield.
 
-    Args:
-        model: A model that was loaded from a file.
-        folder: The folder of the card.
-        address: Where the model can be loaded from.
-        evaluation: The folder with its evaluations; None is the folder `evaluation` beside the card.
-
-    Returns:
-        The path written, or a message that the card was left as it is.
+    `evaluation` is the folder with the evaluations of the model, which was loaded from a file; None is the folder
+    `evaluation` beside the card.
     """
     found = _evaluation(model, evaluation or folder / "evaluation")
     if write_card(folder, model_card(model, folder.absolute().name, address, found)):

@@ -10,7 +10,7 @@ from ancestral import render, samplers
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError, whole
 from ancestral.events import Event, Wrote, track
-from ancestral.model import Model, load
+from ancestral.model import Model, NetSource, load
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.workflows.publish import home
 
@@ -34,8 +34,9 @@ def sample(
     gif: Path | bool = False,
     film: Path | bool = False,
     device: str = "auto",
+    net: NetSource | None = None,
 ) -> Generator[Event, None, SamplingResult]:
-    """Sample and write files.
+    """Sample a model and write files.
 
     Args:
         model: A model, or the run folder, the model file or the hf:// address of one.
@@ -53,6 +54,7 @@ def sample(
         gif: A path for an animation as well; True is one in the folder `samples` of the run.
         film: A path for a film strip as well; True is one in the folder `samples` of the run.
         device: The device on which a model is loaded.
+        net: The network of your own, or its function package.module:function, that the model was trained with.
 
     Yields:
         The progress, and the files written.
@@ -70,7 +72,7 @@ def sample(
         samplers.from_name(sampler, **options)
     folder = home(model) / "samples"
     name = str(model.file if isinstance(model, Model) else model)
-    model = model if isinstance(model, Model) else load(model, device)
+    model = model if isinstance(model, Model) else load(model, device, net=net)
     chosen, spec = model.sampler(sampler, **options), model.spec
     strength = None if guidance == 1 else guidance
     stem = _stem(seed, {"": label, "sampler": sampler, **options, "guidance": strength})

@@ -21,7 +21,7 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message
 from ancestral.model import NetSource, OwnParts
 from ancestral.objectives import Objective
-from ancestral.results.training import TrainingResult
+from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
@@ -160,18 +160,17 @@ def _run(
                 yield from _closing(trainer, folder, finished)
         model = trainer.model()
     model.file = folder.model if main else None
-    loss = trainer.guard.loss
-    return TrainingResult(
-        str(folder.path),
-        config.preset,
-        trainer.step,
-        config.train.steps,
-        loss,
-        folder.seconds(),
-        model.parameters,
-        not finished,
-        model,
+    result = TrainingResult(
+        folder=str(folder.path),
+        preset=config.preset,
+        step=trainer.step,
+        steps=config.train.steps,
+        seconds=folder.seconds(),
+        parameters=model.parameters,
+        stopped=not finished,
+        loss=trainer.guard.loss,
     )
+    return result.with_model(model)
 
 
 def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, bool]:

@@ -42,15 +42,16 @@ class BatchFetcher(torch_data.Dataset[Fetched]):
 
         Errors are returned, since a DataLoader would raise them with a traceback in the message.
         """
-        numbers, notes = torch.empty(2, len(indices), dtype=torch.int64), list[str]()
+        labels, read, notes = list[int](), list[int](), list[str]()
         try:
             items = self._allocate(len(indices))
             for row, index in enumerate(indices):
-                items[row], *label_and_index = self._read_next(index, notes)
-                numbers[:, row] = torch.tensor(label_and_index)
+                items[row], label, other = self._read_next(index, notes)
+                labels.append(label)
+                read.append(other)
         except InputError as error:
             return Fetched(torch.empty(0), torch.empty(0), error=str(error))
-        return Fetched(items, numbers, tuple(notes))
+        return Fetched(items, torch.tensor([labels, read]), tuple(notes))
 
     def _allocate(self, count: int) -> Tensor:
         """Memory for items, in a worker shared with the training process."""

@@ -85,17 +85,14 @@ class LazyFolder(LazyDataset):
         return one_line(self.names[index].decode("utf-8", "surrogateescape"))
 
 
-def scan(
-    root: Path, skipped: list[str], suffixes: tuple[str, ...] = SUFFIXES, others: list[bytes] | None = None
-) -> Iterator[bytes]:
-    """Find all files below `root` with one of these suffixes in any case, except hidden ones.
+def scan(root: Path, skipped: list[str], others: list[bytes] | None = None) -> Iterator[bytes]:
+    """Find all files below `root` with an image's suffix in any case, except hidden ones.
 
     Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
 
     Args:
         root: The folder.
         skipped: Gets one line for each sub-folder that cannot be listed.
-        suffixes: Suffixes in lower case.
         others: Gets the paths of all other files, hidden ones too, and of links to folders that are not entered again,
             which end in a slash.
 
@@ -105,7 +102,6 @@ def scan(
     Raises:
         InputError: If `root` itself cannot be listed.
     """
-    wanted = tuple(suffix.encode() for suffix in suffixes)
     entered = {_identity(os.fsencode(parent)) for parent in root.resolve().parents}
     pending = [b"/"]
     while pending:
@@ -118,7 +114,7 @@ def scan(
         try:
             identity = _identity(absolute)
             again = identity in entered
-            found = [] if again else _list(absolute, folder + b"/" if folder else b"", wanted, others)
+            found = [] if again else _list(absolute, folder + b"/" if folder else b"", others)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if not folder:
@@ -136,9 +132,9 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list(path: bytes, prefix: bytes, wanted: tuple[bytes, ...], others: list[bytes] | None) -> list[bytes]:
-    """Sub-folders, ending in a slash, and wanted files of a folder."""
-    found = []
+def _list(path: bytes, prefix: bytes, others: list[bytes] | None) -> list[bytes]:
+    """Sub-folders, ending in a slash, and image files of a folder."""
+    found, wanted = [], tuple(map(os.fsencode, SUFFIXES))
     with os.scandir(path) as entries:
         for entry in entries:
             folder, hidden = _is_folder(entry), entry.name.startswith(b".")

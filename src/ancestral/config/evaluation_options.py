@@ -1,0 +1,101 @@
+"""The options of evaluations and comparisons, for the command line and from Python.
+
+The docstring below each field is its help text. From Python, data may also be given as arrays, tensors and torch data
+sets, a sampler as a `Sampler`, and a network as a module.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from ancestral.errors import InputError, whole
+
+SAMPLE_OPTIONS = ("sampler", "steps", "guidance", "extractor")
+LIKELIHOOD_OPTIONS = ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """Which samples are measured, and what they are compared with."""
+
+    data: Annotated[str | None, arg(metavar="SOURCE")] = None
+    """What the model was trained on: a built-in data set, a folder of images, a .npy/.npz file; None is the source of
+    the (first) run."""
+    held_out: Annotated[str | None, arg(metavar="SOURCE")] = None
+    """Data of the same kind that no model was trained on; None is the test split, if there is one."""
+    sampler: str | None = None
+    """Sampler, a name with options as in ancestral sample; None is the one of the run."""
+    steps: int | None = None
+    """Number of sampling steps; None is the sampler's default."""
+    guidance: float | None = None
+    """Classifier-free guidance: above 1 strengthens the label; None is 1."""
+    extractor: str | None = None
+    """Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of your own as
+    package.module:function; None is lite0 for images of 1 or 3 channels, else pixels."""
+    seed: int = 0
+    """Seed of sample i, and of the noise of item i of the data."""
+    batch_size: int = 64
+    """Number of items at a time. It changes memory and time, not the numbers."""
+    device: str = "auto"
+    """Device: auto, cpu, cuda, cuda:N or mps."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for the results and their pictures; None is evaluation in RUN, whose README.md (the model card) and
+    report.html are updated by an evaluation, and runs/compare for several runs."""
+
+    def check(self, samples: int | bool) -> None:
+        """Check all that no model can have. Raises InputError.
+
+        Args:
+            samples: The number of samples; False measures none.
+        """
+        if not isinstance(samples, bool):
+            whole(samples, 1, math.inf, f"the number of samples must be at least 1, not {samples}")
+        whole(self.seed, -math.inf, math.inf, f"seed must be a whole number, not {self.seed}")
+        whole(self.batch_size, 1, math.inf, f"batch_size must be at least 1, not {self.batch_size}")
+        if self.steps is not None and self.sampler is not None and not isinstance(self.sampler, str):
+            raise InputError("a sampler of your own has its own number of steps; leave steps out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(SampleOptions):
+    """How an evaluation is made."""
+
+    n: Annotated[int | None, arg(aliases=["-n"])] = None
+    """Likelihood: number of items, spread evenly over the data; None is 64, or all if there are fewer."""
+    split: Literal["train", "test", "held-out"] | None = None
+    """Likelihood: part of the data; None is held-out if that is given, else test if there is one."""
+    passes: int | None = None
+    """Likelihood: number of network evaluations of each item, at random times; None is all T, exact and slower."""
+    variance: Literal["large", "small", "learned"] | None = None
+    """Likelihood: variance of the reverse steps; None is learned if the model has it, else large."""
+    clip: Annotated[bool | None, arg(metavar="| --no-clip")] = None
+    """Likelihood: keep x̂_0 within [−1, 1], as sampling does by default; None does."""
+    decoder: Literal["exact", "tanh", "density"] | None = None
+    """Likelihood: last step: the normal distribution's mass of a grey level, the DDPM code's tanh for it, or a density.
+    None is exact for data of 8 or 16 bits, density for points and floats."""
+    ode: bool = False
+    """Also measure the likelihood of the probability-flow ODE, of images with uniform noise in their grey levels."""
+    ode_steps: int | None = None
+    """Number of ODE steps, of two network evaluations each; None is 100, or T if that is less."""
+    probes: int | None = None
+    """Number of random directions that estimate the ODE's divergence; 0 is exact. None is exact up to 16 dimensions,
+    else 1."""
+    net: Annotated[str | None, arg(metavar="package.module:function")] = None
+    """Function that builds the network, of a run that was trained with one of your own; None is the run's."""
+
+    def check_parts(self, samples: int | bool, likelihood: bool) -> None:
+        """Check the options of the parts that are measured, as `check` does. Raises InputError."""
+        self.check(samples)
+        parts = {"samples": (samples is not False, SAMPLE_OPTIONS), "likelihood": (likelihood, LIKELIHOOD_OPTIONS),
+                 "ode": (self.ode, ("ode_steps", "probes"))}  # fmt: skip
+        defaults = {field.name: field.default for field in fields(EvaluationOptions)}
+        for part, (measured, names) in parts.items():
+            for name in names:
+                if not measured and getattr(self, name) != defaults[name]:
+                    raise InputError(f"{name} is an option of {part}: ask for {part} too, or leave {name} out")
+        for name, least in (("n", 1), ("passes", 2), ("probes", 0)):
+            if (value := getattr(self, name)) is not None:
+                whole(value, least, math.inf, f"{name} must be a whole number of at least {least}, not {value}")

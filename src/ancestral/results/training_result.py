@@ -1,0 +1,56 @@
+"""What a training run came to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from ancestral.errors import InputError
+from ancestral.results.result import Result
+from ancestral.results.table import Table
+
+
+@dataclass(frozen=True)
+class TrainingResult(Result):
+    """A training run, finished or stopped. `model` is the denoiser with the averaged weights, ready to sample."""
+
+    SCHEMA: ClassVar[str] = "training-1"
+
+    folder: str
+    """The run folder."""
+    preset: str
+    step: int
+    """The number of steps done."""
+    steps: int
+    """The number of steps of the run."""
+    seconds: float
+    """Seconds of training, those before a resume included."""
+    parameters: int
+    """The number of parameters of the network."""
+    stopped: bool = False
+    """Whether the run was stopped before its last step; it is saved and can be resumed."""
+    loss: float | None = None
+    """L_simple, smoothed over about fifty steps; None before the first good step."""
+
+    @property
+    def model(self) -> Any:
+        """The `Model`. Raises InputError for a result that was read from JSON, which does not hold it."""
+        if "_model" not in self.__dict__:
+            raise InputError(f"a result read from JSON holds no model: ancestral.load({self.folder!r})")
+        return self.__dict__["_model"]
+
+    def with_model(self, model: Any) -> Self:
+        """Attach the model, which is not in the JSON."""
+        self.__dict__["_model"] = model
+        return self
+
+    def parts(self) -> Sequence[Table | str]:
+        """Tables and lines of text that show the result."""
+        rows = {
+            "run": self.folder,
+            "preset": self.preset,
+            "steps": f"{self.step:,} of {self.steps:,}{', stopped' if self.stopped else ''}",
+            "loss": "–" if self.loss is None else f"{self.loss:.4f}",
+            "time": f"{self.seconds:.0f} s",
+            "parameters": f"{self.parameters:,}",
+        }
+        return [Table((), tuple(rows.items()))]
