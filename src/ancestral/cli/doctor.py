@@ -28,7 +28,7 @@ class Options:
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
     """A folder of images, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10, moons ...)."""
     preset: str | None = None
-    """Preset of the training run that is judged and measured; None is that of ancestral train --data SOURCE."""
+    """Preset of the training run that is judged and measured; None is the one that ancestral train takes for SOURCE."""
     image_size: int | None = None
     """Side to which training crops and resizes images; None is the preset's."""
     channels: int | None = None

@@ -73,6 +73,27 @@ class FileStatistics:
     unusual: dict[str, dict[str, str]]
     """Names of unusual files with a remark, by kind: animated, deep, mode, suffix, tiny, cropped, unread."""
 
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Format the statistics as (name, text)."""
+        unread = f", {len(self.unreadable):,} named below not" if self.unreadable else ""
+        yield "files", f"{self.read:,} of {self.found:,} read, {format_bytes(self.bytes)}{unread}"
+        yield "formats", _counts(self.formats)
+        yield "modes", _counts(self.modes)
+        if set(self.depths) != {"8"}:
+            yield "bits", _counts(self.depths)
+        if len(self.sizes) > 1:
+            low, middle, high = (f"{w} x {h}" for w, h in zip(self.width, self.height, strict=True))
+            often = _counts(dict(list(self.sizes.items())[:3]))
+            yield "sizes", f"{low} to {high}, median {middle}; most often {often}"
+            yield "shapes", f"{_counts(self.ratios)}; the centre square keeps {1 - self.cropped:.0%}"
+        else:
+            yield "sizes", _counts(self.sizes)
+        if self.transparent:
+            yield "transparent", f"{self.transparent:,}"
+        if self.others or self.hidden:
+            hidden = {"hidden": self.hidden} if self.hidden else {}
+            yield "passed over", _counts({**dict(list(self.others.items())[:8]), **hidden})
+
 
 @dataclass(frozen=True)
 class ValueStatistics:
@@ -200,7 +221,7 @@ class DataReport(Result):
         ]
         sections: list[Sequence[tuple[str, ...]]] = [[*self.values.rows(), *copies], _class_rows(self.classes)]
         if self.files is not None:
-            sections.insert(0, _file_rows(self.files))
+            sections.insert(0, [*self.files.rows()])
         if self.cost is not None:
             sections.append([*self.cost.rows(self.count)])
         for rows in filter(None, sections):
@@ -211,27 +232,6 @@ class DataReport(Result):
             if len(finding.names) > NAMES:
                 parts.append(f"    and {len(finding.names) - NAMES:,} more; --json lists all")
         return parts if self.findings else [*parts, "No problems were found."]
-
-
-def _file_rows(files: FileStatistics) -> list[tuple[str, str]]:
-    unread = f", {len(files.unreadable):,} named below not" if files.unreadable else ""
-    rows = [("files", f"{files.read:,} of {files.found:,} read, {format_bytes(files.bytes)}{unread}")]
-    rows += [("formats", _counts(files.formats)), ("modes", _counts(files.modes))]
-    if set(files.depths) != {"8"}:
-        rows.append(("bits", _counts(files.depths)))
-    if len(files.sizes) > 1:
-        low, middle, high = (f"{w} x {h}" for w, h in zip(files.width, files.height, strict=True))
-        often = _counts(dict(list(files.sizes.items())[:3]))
-        rows.append(("sizes", f"{low} to {high}, median {middle}; most often {often}"))
-        rows.append(("shapes", f"{_counts(files.ratios)}; the centre square keeps {1 - files.cropped:.0%}"))
-    else:
-        rows.append(("sizes", _counts(files.sizes)))
-    if files.transparent:
-        rows.append(("transparent", f"{files.transparent:,}"))
-    if files.others or files.hidden:
-        hidden = {"hidden": files.hidden} if files.hidden else {}
-        rows.append(("passed over", _counts({**dict(list(files.others.items())[:8]), **hidden})))
-    return rows
 
 
 def _class_rows(classes: Mapping[str, int]) -> list[tuple[str, str, str]]:

@@ -33,7 +33,7 @@ def inspect(
     threads: int | None = None,
     device: str = "auto",
     out: str | Path | None = None,
-    json: Path | None = None,
+    json: str | Path | None = None,
     **settings: Any,
 ) -> Generator[Event, None, DataReport]:
     """Inspect a data set as training would use it.
@@ -66,6 +66,7 @@ def inspect(
         raise InputError(f"--steps must be at least 0, not {steps}")
     if threads is not None and threads < 1:
         raise InputError(f"--threads must be at least 1, not {threads}")
+    json = None if json is None else Path(json)
     if json is not None and (json.suffix.lower() != ".json" or json.is_dir()):
         raise InputError(f"--json writes .json files, not {json}; left bare, it prints")
     root = None if given or name in data.BUILTINS else Path(name).expanduser()
