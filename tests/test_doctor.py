@@ -511,6 +511,13 @@ def test_data_of_python_are_inspected(source, classes):
     assert report.sheet.width == 1240
 
 
+def test_data_without_items_are_refused():
+    with pytest.raises(InputError, match="stripes holds no items that can be read"):
+        ancestral.inspect(stripes(0), tiny_config(), progress=False)
+    with pytest.raises(InputError, match="a int cannot be read as data"):
+        ancestral.inspect(3, progress=False)
+
+
 def test_a_report_comes_back_from_json_and_shows_in_a_notebook(emoji):
     plant(emoji)
     report = examine(emoji, steps=1)

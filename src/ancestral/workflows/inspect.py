@@ -81,6 +81,8 @@ def inspect(
         inspected = yield from inspect_folder(root, conversion, threads or LazyDataset.threads)
     if inspected is None:
         loaded = source.load() if isinstance(source, LazyDataset) else data.load(source, **config.data.form)
+        if not len(loaded):
+            raise InputError(f"{loaded.name} holds no items that can be read")
         inspected = loaded, value_statistics(loaded.items), item_duplicates(loaded.items), None
     dataset, values, groups, files = inspected
 
