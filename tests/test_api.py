@@ -124,9 +124,22 @@ def test_an_own_network_from_the_command_line(tmp_path, capsys, monkeypatch):
     np.save(tmp_path / "images.npy", images().numpy())
     words = ["train", "--data", str(tmp_path / "images.npy"), "--out", str(tmp_path / "run"), "--steps", "3",
              "--batch-size", "8", "--net", "test_api:build"]  # fmt: skip
+    run, net = str(tmp_path / "run"), ["--net", "test_api:build"]
+    for command in (
+        words,
+        ["train", "arrays", "--out", run, "--resume", "--steps", "4", *net],
+        ["sample", run, "-n", "4", "--steps", "3", *net],
+        ["info", run, *net],
+        ["evaluate", run, "--draw", "16", "--steps", "3", "--extractor", "pixels", "-n", "2", "--passes", "3", *net],
+    ):
+        with pytest.raises(SystemExit) as end:
+            cli.main(command)
+        assert end.value.code == 0, capsys.readouterr().err
+    assert "FD-pixels" in capsys.readouterr().out
     with pytest.raises(SystemExit) as end:
-        cli.main(words)
-    assert end.value.code == 0, capsys.readouterr().err
+        cli.main(["sample", run])
+    assert end.value.code == 2
+    assert "test_api:build" in capsys.readouterr().err
     for wrong in ("resnet", "test_api:nothing"):
         with pytest.raises(SystemExit) as end:
             cli.main([*words[:-1], wrong, "--out", str(tmp_path / "other")])
@@ -259,6 +272,13 @@ def test_a_run_that_is_there_is_kept(tmp_path):
         train(tmp_path)
     with pytest.raises(InputError, match="holds a run of the preset arrays"):
         ancestral.train("digits", out=tmp_path / "run", resume=True, progress=False)
+
+
+def test_the_preset_follows_from_the_data(tmp_path):
+    run = ancestral.train(data=images(), out=tmp_path / "run", progress=False, **SHORT)
+    assert run.preset == "arrays"
+    again = ancestral.train(data=images(), out=tmp_path / "run", resume=True, steps=6, progress=False)
+    assert (again.step, again.preset) == (6, "arrays")
 
 
 def test_settings_by_name():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: str | Config = "digits",
+    config: str | Config | None = None,
     data: Any = None,
     *,
     out: str | Path | None = None,
@@ -34,7 +34,7 @@ def train(
         run = ancestral.train("arrays", data=x, out="runs/b", net=my_module)
 
     Args:
-        config: The name of a preset, or a config.
+        config: The name of a preset, or a config; None is the preset for the data, or digits without data.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
             (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); or a torch Dataset of items, alone
             or with labels.

@@ -19,7 +19,7 @@ from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.events import Event, Message
-from ancestral.model import NetSource, OwnParts
+from ancestral.model import Model, NetSource, OwnParts
 from ancestral.objectives import Objective
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
@@ -58,7 +58,7 @@ def saved_config(out: str | Path) -> Config | None:
 
 
 def train(
-    config: str | Config = "digits",
+    config: str | Config | None = None,
     data: Any = None,
     *,
     out: str | Path | None = None,
@@ -73,7 +73,7 @@ def train(
     """Train a model in a run folder.
 
     Args:
-        config: The name of a preset, or a config.
+        config: The name of a preset, or a config; None is the preset for the data, or digits without data.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
             (N, C, *sides) or points (N, 2), alone or with labels (items, labels); or a torch Dataset of items, alone or
             with labels.
@@ -97,19 +97,18 @@ def train(
         InputError: If the settings, the data and the parts do not fit, or training cannot go on.
         OSError: If the run folder cannot be written.
     """
-    name = config if isinstance(config, str) else config.preset
-    folder = RunFolder(Path(out) if out is not None else Path("runs") / name)
+    given = data is not None and not isinstance(data, str | Path)
+    preset = config or ("arrays" if given else configs.default_preset(str(data or "digits")))
+    chosen = configs.preset(preset) if isinstance(preset, str) else preset
+    folder = RunFolder(Path(out) if out is not None else Path("runs") / chosen.preset)
     saved = saved_config(folder.path) if resume else None
-    if saved is not None and isinstance(config, str):
-        if saved.preset != config:
+    if saved is not None and not isinstance(config, Config):
+        if config not in (None, saved.preset):
             raise InputError(
                 f"{folder.path} holds a run of the preset {saved.preset}, not {config}; give --out another name"
             )
-        config = saved
-    elif isinstance(config, str):
-        config = configs.preset(config)
-    config = config.with_settings(**settings)
-    given = data is not None and not isinstance(data, str | Path)
+        chosen = saved
+    config = chosen.with_settings(**settings)
     if data is not None:
         source = configs.FROM_PYTHON if given else str(data)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
@@ -154,12 +153,13 @@ def _run(
             if main:
                 yield Message(f"Already at step {trainer.step} of {config.train.steps}; more --steps go on.")
             finished = True
+            model = trainer.model()
         else:
             finished = yield from fit(trainer, folder)
+            model = trainer.model()  # all processes take part
+            model.file = folder.model
             if main:
-                yield from _closing(trainer, folder, finished)
-        model = trainer.model()
-    model.file = folder.model if main else None
+                yield from _closing(trainer, folder, finished, model)
     result = TrainingResult(
         folder=str(folder.path),
         preset=config.preset,
@@ -310,7 +310,7 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
         yield f"going on from step {trainer.step:,}"
 
 
-def _closing(trainer: Trainer, folder: RunFolder, finished: bool) -> Generator[Event, None, None]:
+def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) -> Generator[Event, None, None]:
     """What the user should know after the last step, and the model card brought up to date."""
     from ancestral.workflows import publish
 
@@ -324,8 +324,6 @@ def _closing(trainer: Trainer, folder: RunFolder, finished: bool) -> Generator[E
         return
     yield Message(f"Trained {trainer.step} steps: {folder.model}")
     if (folder.path / render.README).exists():  # its numbers are of the model before
-        model = trainer.model()
-        model.file = folder.model
         yield publish.update_card(model, folder.path)
     picture = folder.samples / f"{trainer.step:06d}.png"
     seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
