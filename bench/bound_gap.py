@@ -82,34 +82,37 @@ MAKERS = {
     "flow": schedules.flow,
 }
 
-FORMULAS = """# The bound, in closed form
+FORMULAS = """# The variational bound in closed form
 
-Written by `python bench/bound_gap.py`; `tests/test_bound.py` and `tests/test_probability_flow.py` hold what is claimed.
+`python bench/bound_gap.py` writes this page. `tests/test_bound.py` and `tests/test_probability_flow.py` check its claims.
 
-For data x_0 ~ N(m, s²) everything is known. With a_t, b_t the schedule, s = t − 1, β_t = b_t² − (a_t/a_s)² b_s², β̃_t =
-β_t b_s²/b_t², prior deviation π, and c_t = E ‖x_0 − x̂_0‖² per element, in bits/dim (divide by ln 2):
+## Gaussian data
 
-    L_T     = ½ [ b_T²/π² − 1 − ln(b_T²/π²) + a_T² (m² + s²)/π² ]
+For data x_0 ~ N(m, std²) every term of the bound has a closed form. Let a_t, b_t be the schedule, s = t − 1, β_t = b_t² − (a_t/a_s)² b_s²,
+β̃_t = β_t b_s²/b_t², π the standard deviation of the prior, and c_t = E ‖x_0 − x̂_0‖² per element. In nats (divide by ln 2 for bits/dim):
+
+    L_T     = ½ [ b_T²/π² − 1 − ln(b_T²/π²) + a_T² (m² + std²)/π² ]
     L_{t−1} = ½ [ β̃_t/σ_t² − 1 − ln(β̃_t/σ_t²) + (a_s β_t/b_t²)² c_t/σ_t² ]         σ_t² = β_t or β̃_t, t = 2..T
     L_0     = ½ [ ln(2π β̃_2) + c_1/β̃_2 ]                                            (the density decoder)
 
-    c_t = s² b_t²/(a_t² s² + b_t²)   for the exact denoiser,      c_t = b_t²/a_t²   for the null model ε̂ = 0.
+    c_t = std² b_t²/(a_t² std² + b_t²)   for the exact denoiser,      c_t = b_t²/a_t²   for the null model ε̂ = 0.
 
-`bound.bits_per_dim` agrees with each term and with the total to 1e-8. It is asked at x_0 = m ± s and ε = ±1: the terms
-are quadratic in both, so the mean over these four is the expectation.
+`bound.bits_per_dim` agrees with each term and with the total to 1e-8. It is evaluated at the four points x_0 = m ± std, ε = ±1.
+All terms are quadratic in x_0 and ε, so the mean over the four points is the expectation.
 
 ## The gap closes as T grows
 
-One pixel that takes 8 grey levels with known shares has an exact cost, their entropy of ENTROPY bits. The bound of the
-exact denoiser is above it, and the more steps the closer (`geometric`, σ from 0.001 to 50, so that L_0 vanishes):
+The data is one pixel with 8 grey levels of known probabilities. No model needs fewer bits than their entropy, ENTROPY bits. The bound
+of the exact denoiser is above the entropy, and approaches it as T grows. The schedule is `geometric` with σ from 0.001 to 50, so
+L_0 is negligible. `large` and `small` are the variances β_t and β̃_t of the reverse steps.
 
 """
 
 FLOW = """
 ## The probability flow's likelihood
 
-Largest error of log p(x_0), in nats, for 51 points of a mixture of three Gaussians in the plane, exact divergence, in
-so many steps of each schedule (order 2):
+The table has the largest error of log p(x_0), in nats, over 51 points of a mixture of three Gaussians in the plane. The columns are the
+numbers of steps of each schedule. The divergence is exact, and the integration has order 2.
 
 """
 

@@ -253,7 +253,7 @@ def report() -> Iterator[str]:
     """docs/samplers.md, line by line."""
     yield from INTRODUCTION.splitlines()
     yield (
-        "| schedule | sampler | passes a step | order claimed | order measured | " + " | ".join(map(str, STEPS)) + " |"
+        "| schedule | sampler | network evaluations per step | order claimed | order measured | " + " | ".join(map(str, STEPS)) + " |"
     )
     yield "|---|---|---|---|---|" + "---|" * len(STEPS)
     for name in SCHEDULES:
@@ -294,49 +294,56 @@ CLOUD_SCHEDULES = ("linear", "cosine", "karras", "flow")
 
 INTRODUCTION = """# Samplers, measured
 
-Written by `python bench/orders.py`; `tests/test_orders.py` holds what is claimed. All in float64, with the exact
-denoiser of a mixture of three Gaussians in the plane, so that what is off is the sampler's and no network's.
+`python bench/orders.py` writes this page, and `tests/test_orders.py` checks its claims. All computations are in float64
+with the exact denoiser of a mixture of three Gaussians in the plane, so every error is the sampler's, not a network's.
 
-## How fast the error falls
+## Order of convergence
 
-Mean distance from the exact solution of the probability-flow ODE after so many equal steps in t, from T to T/10. Order:
-the slope of log error over log steps between 200 and 800. `sigmoid` starts at 9T/10: its ᾱ falls to 0 linearly, so in
-log SNR its first steps stay long however many there are, and multistep methods fall back to order 1 there. The step to
-t = 0 is x̂_0, of order 1, for all: it must be short, and is with `logsnr` and `karras` spacing.
+The last five columns have the mean distance from the exact solution of the probability-flow ODE, after 10, 20, 50, 100
+and 1,000 equal steps in t from T to T/10. The measured order is the negative slope of the log error over the log number
+of steps, between 200 and 800 steps.
+
+`sigmoid` starts at 9T/10. Its ᾱ falls to 0 linearly at T, so its first steps are long in log SNR whatever their number,
+and multistep methods have order 1 there. The last step of every sampler, to t = 0, is x̂_0, which has order 1. It has to
+be short, and is short with `logsnr` and `karras` spacing.
 
 """
 
 TARGETS = """
-Every target gives the same numbers to rounding, since all are solved for the same (x_0, ε): eps, x0, v, score, flow and
-edm. Where the last level holds no signal (`flow`, `zero_terminal`), eps and score say nothing of x_0 at t = T, and are
-refused there with that reason.
+The targets eps, x0, v, score, flow and edm give the same numbers up to rounding, since each is solved for the same
+(x_0, ε). Where the last level has no signal (`flow`, `zero_terminal`), eps and score do not determine x_0 at t = T, so
+these combinations are refused.
 """
 
 MOMENTS = """
 ## Stochastic samplers
 
-Error of the samples' deviation for data N(0.3, 0.5²), all steps of a schedule of so many, without sampling: the sampler
-is an affine map of x_T and the z, whose coefficients are its answers to unit impulses. The error of their mean is below
-1e-14 throughout. Churn takes noise up to the level of the schedule that is nearest to (1 + γ) σ_t; where levels are
-further apart than that it adds none: in no step of 10 levels of `geometric` and `karras`, in 4 to 8 of those of the
-others.
+The table has the error of the samples' standard deviation for data N(0.3, 0.5²), with schedules of 10 to 1,000 levels and
+one step for each level. No sampling is needed: with Gaussian data a sampler is an affine map of x_T and its noise z, and
+its responses to unit impulses are the coefficients of the map. The error of the mean is below 1e-14 throughout.
+
+Heun's churn raises the noise level to the level of the schedule that is nearest to (1 + γ) σ_t. If the levels are
+farther apart than that, it adds no noise: with 10 levels it adds noise in no step of `geometric` and `karras`, and in 4
+to 8 steps of the others.
 
 """
 
 LANGEVIN = """
-Annealed Langevin dynamics (NCSN) converges in its steps within a level instead: errors of mean and deviation on 50
-levels, with steps of α = b²/5, after so many steps a level. It is made for a = 1; elsewhere it
-has to move the mean too.
+Annealed Langevin dynamics (NCSN) converges in the number of steps within each level instead. The table has the errors of
+the mean and of the standard deviation on 50 levels with the step size α = b²/5. The columns are the numbers of steps in
+each level. The method is made for a = 1, where the mean of x_t is that of the data at every level. On other schedules it
+has to move the mean too, which takes more steps.
 
 """
 
 CLOUDS = """
-## Steps needed
+## Number of steps needed
 
-50,000 samples of the mixture, out of a schedule of 1,000 levels: the first of 5, 10, 15, 20, 30, 50, 100, 200, 500 and
-1,000 steps after which their sliced Wasserstein distance from the exact density is no more than that of clouds of the
-truth itself, which by the luck of the draw is {mean} in the mean of 20 and {largest} at most; in brackets the distance.
-Heun's steps cost two passes of the network, the predictor-corrector's too.
+The table has the number of steps after which the samples of the mixture are as close to the exact density as independent
+samples of the density are. The distance is the sliced Wasserstein distance of 50,000 samples. Twenty sets of independent
+samples have a distance of {mean} on average and of {largest} at most, and {largest} is the limit. The numbers tried are
+5, 10, 15, 20, 30, 50, 100, 200, 500 and 1,000 steps of a schedule of 1,000 levels. The distance is in brackets. A step
+of Heun and of the predictor-corrector takes two network evaluations.
 
 """
 
