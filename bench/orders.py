@@ -74,6 +74,7 @@ class Exact(nn.Module):
         self.oracle, self.target = oracle.Mixture(schedule, MEANS, STDS), target
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        """Count the evaluations."""
         t = int(index[0]) + 1
         input_scale, output_scale = self.target.scales(self.oracle.schedule, t)
         x0, eps = self.oracle.predict(x / input_scale, t)

@@ -139,6 +139,27 @@ def test_the_theory_is_small():
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 80, path
 
 
+def test_no_two_modules_share_a_name():
+    """A command's file may be named after its workflow."""
+    places = {}
+    for path in FILES:
+        name = path.parent.name if path.stem == "__init__" else path.stem
+        places.setdefault(name.removesuffix("_"), []).append(path.relative_to(SOURCE).parts[0])
+    twice = {name: rooms for name, rooms in places.items() if len(rooms) > 1 and set(rooms) != {"cli", "workflows"}}
+    assert twice == {}
+
+
+def test_no_two_public_classes_share_a_name():
+    """The options of a command are read next to it."""
+    places = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    twice = {name: where for name, where in places.items() if len(where) > 1}
+    assert {name for name in twice if not all(where.startswith("cli/") for where in twice[name])} == set()
+
+
 def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

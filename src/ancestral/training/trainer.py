@@ -17,7 +17,7 @@ from ancestral import model, nets, objectives, storage
 from ancestral.config import Config
 from ancestral.data import Dataset
 from ancestral.data.io_errors import SourceLost
-from ancestral.data.loading import Batch, Loader
+from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
@@ -265,6 +265,12 @@ class Trainer:
                 outcome = StepOutcome("good", math.nan, torch.empty(0), torch.empty(0), True, ())
             except SourceLost as error:
                 raise SourceLost(f"{error}; {self._save_at_once(folder, checkpoints)}") from None
+            except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
+                if not is_worker_death(error) or self.distributed.world > 1:
+                    raise
+                self._return_to_checkpoint(checkpoints)
+                note = f"a data worker died in the middle of a step: back to step {self.step}"
+                outcome = StepOutcome("good", math.nan, torch.empty(0), torch.empty(0), False, (note,))
             done += len(outcome.t) > 0
             notes = outcome.notes
             if outcome.verdict == "rollback":
