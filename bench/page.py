@@ -102,7 +102,11 @@ def steps(rows: list[Row]) -> list[str]:
     head = ["batch", "precision", "what", "ancestral", *(f"{name}: share of the peak" for name in STEPPERS)]
     text = table([*head, *(f"{name} / ancestral" for name in STEPPERS[1:])], lines)
     defaults = [r for r in rows if r["what"] == "default"]
-    text += ["", "A training step with the default precision of each library (ours is automatic, diffusers' is float32):", ""]
+    text += [
+        "",
+        "A training step with the default precision of each library (ours is automatic, diffusers' is float32):",
+        "",
+    ]
     text += table(
         ["batch", "our precision", "diffusers / ancestral"],
         [[str(r["batch"]), r["precision"], brackets(r["ratio"])] for r in defaults],
@@ -182,7 +186,11 @@ def sampling(rows: list[Row]) -> list[str]:
             for r in of["overhead"]
         ],
     )
-    text += ["", "Time of 1,000 digits, with the fewest steps whose KID is within 5 % of the same library's own best KID:", ""]
+    text += [
+        "",
+        "Time of 1,000 digits, with the fewest steps whose KID is within 5 % of a library's own best KID:",
+        "",
+    ]
     if of["1000"]:
         rows_ = [[r["contestant"], str(r["steps"]), f"{r['KID']:.3f}", f"{r['seconds']:.1f} s"] for r in of["1000"]]
         text += table(["", "steps", "KID-lite0", "time"], rows_)
