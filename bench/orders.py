@@ -2,8 +2,8 @@
 
     python bench/orders.py            writes docs/samplers.md (minutes on two cores)
 
-The data is a mixture of three Gaussians in the plane, whose exact denoiser is a formula, in float64. With the angle θ of
-(a, b) as the time, the probability-flow ODE is du/dθ = v̂ for every schedule. Runge and Kutta's fourth-order method in
+The data is a mixture of three Gaussians in the plane, whose exact denoiser is a formula, in float64. With the angle θ
+of (a, b) as the time, the probability-flow ODE is du/dθ = v̂ for every schedule. Runge and Kutta's fourth-order method in
 1,000 steps solves it with an error of 1e-10. `tests/test_orders.py` checks the claims.
 """
 
@@ -179,7 +179,7 @@ def truth(seed: int) -> Tensor:
 
 @lru_cache(maxsize=1)
 def shadows(directions: int = 32) -> tuple[Tensor, Tensor]:
-    """Evenly spaced directions in the plane, (2, D), and the exact quantiles of the data projected on each, (COUNT, D)."""
+    """Evenly spaced directions in the plane, (2, D), and exact quantiles of the data projected on each, (COUNT, D)."""
     angles = torch.arange(directions, dtype=F64) * math.pi / directions
     rays = torch.stack([angles.cos(), angles.sin()])
     grid = torch.linspace(-3, 3, 60_001, dtype=F64)
@@ -200,7 +200,7 @@ def swd(cloud: Tensor) -> float:
 
 
 def distance(sampler: Sampler, schedule: Schedule) -> float:
-    """Compute the distance of a sampler's samples to the density. x_T is a Sobol sequence, which reduces the variance."""
+    """Compute the distance of samples to the density. x_T is a Sobol sequence, which reduces the variance."""
     even = torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(COUNT, dtype=F64)
     x_T = schedule.prior_std * torch.special.ndtri(even.clamp(1e-9, 1 - 1e-9))
     return swd(sampler.sample(oracle.Mixture(schedule, MEANS, STDS), x_T))
@@ -208,7 +208,7 @@ def distance(sampler: Sampler, schedule: Schedule) -> float:
 
 @lru_cache(maxsize=1)
 def floor(clouds: int = 20) -> tuple[float, float]:
-    """Compute the distance of independent samples of the data to the density: the mean and the maximum of several sets."""
+    """Compute the distance of independent samples of the data to the density: mean and maximum of several sets."""
     away = [swd(truth(seed)) for seed in range(clouds)]
     return sum(away) / clouds, max(away)
 
@@ -231,14 +231,14 @@ SAMPLES: dict[str, Callable[[int], Sampler]] = {
     "Heun, churn 10": lambda n: Heun(n, churn=10.0, spacing="logsnr"),
     "predictor-corrector": lambda n: PredictorCorrector("large", n, clip=None),
 }
-"""Samplers by the number of steps. Samplers of order 1 have "trailing" spacing. The others are evenly spaced in log SNR,
-since their last steps have to be short."""
+"""Samplers by the number of steps. Samplers of order 1 have "trailing" spacing. The others are spaced in log SNR, since
+their last steps have to be short."""
 
 COUNTS = (5, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
 
 
 def needed(make: Callable[[int], Sampler], schedule: Schedule, limit: float) -> tuple[int | None, float]:
-    """Find the first of COUNTS whose samples are within `limit` of the density; None if none is. Also the last distance."""
+    """Find the first of COUNTS whose samples are within `limit` of the density, or None, and the last distance."""
     for count in COUNTS:
         away = distance(make(count), schedule)
         if away <= limit:
