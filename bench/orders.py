@@ -3,8 +3,8 @@
     python bench/orders.py            writes docs/samplers.md (minutes on two cores)
 
 The data is a mixture of three Gaussians in the plane, whose exact denoiser is a formula, in float64. With the angle θ
-of (a, b) as the time, the probability-flow ODE is du/dθ = v̂ for every schedule. Runge and Kutta's fourth-order method in
-1,000 steps solves it with an error of 1e-10. `tests/test_orders.py` checks the claims.
+of (a, b) as the time, the probability-flow ODE is du/dθ = v̂ for every schedule. Runge and Kutta's fourth-order method
+solves it in 1,000 steps with an error of 1e-10. `tests/test_orders.py` checks the claims.
 """
 
 import math
