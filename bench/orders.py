@@ -308,8 +308,8 @@ The last five columns have the mean distance from the exact solution of the prob
 number of steps, between 200 and 800 steps.
 
 `sigmoid` starts at 9T/10. Its ᾱ falls to 0 linearly at T, so its first steps are long in log SNR whatever their
-number, and multistep methods have order 1 there. The last step of every sampler, to t = 0, is x̂_0, which has order
-1. It has to be short, and is short with `logsnr` and `karras` spacing.
+number, and multistep methods have order 1 there. The last step of every sampler goes to t = 0 and takes x̂_0, which
+is of order 1. So the last step has to be short, as it is with `logsnr` and `karras` spacing.
 
 """
 
