@@ -1,8 +1,8 @@
-"""The variational bound against closed forms, and its gap to the exact likelihood as T grows.
+"""The variational bound compared with closed forms, and its gap to the exact likelihood as T grows.
 
     python bench/bound_gap.py         writes docs/bound.md (a minute on two cores)
 
-`tests/test_bound.py` holds both.
+`tests/test_bound.py` checks both.
 """
 
 import math
@@ -18,20 +18,20 @@ from ancestral.schedules import Schedule
 F64 = torch.float64
 LEVELS = torch.tensor([10, 60, 61, 64, 128, 200, 201, 255], dtype=F64) / 127.5 - 1
 WEIGHTS = torch.tensor([0.1, 0.2, 0.05, 0.15, 0.1, 0.2, 0.1, 0.1], dtype=F64)
-"""Grey levels of one pixel and how often each occurs: data whose exact cost is their entropy."""
+"""Grey levels of one pixel and their probabilities: data whose likelihood in bits is at best its entropy."""
 
 COUNTS = (8, 32, 128, 512, 2048)
 
 
 def entropy() -> float:
-    """The fewest bits that any code needs for a pixel of this data, on average."""
+    """Compute the entropy of the data in bits, a lower bound of the bits of every model."""
     return -(WEIGHTS * WEIGHTS.log2()).sum().item()
 
 
 def closed_form(schedule: Schedule, mean: float, std: float, variance: Variance, null: bool = False) -> list[Tensor]:
-    """L_T, L_t for t = 2..T, and L_0 with the density decoder, in bits/dim, expected over x_0 ~ N(mean, std²) and ε.
+    """Compute L_T, L_t for t = 2..T, and L_0 with the density decoder: expectations over x_0 ~ N(mean, std²) and ε.
 
-    For the exact denoiser, or for the null model ε̂ = 0. Written out in floats, apart from the package's own bound.
+    In bits/dim, for the exact denoiser or for the null model ε̂ = 0. It does not use the package's own bound.
     """
     a, b = schedule.signal, schedule.noise
     # E ‖x_0 − x̂_0‖²: the posterior's variance, or (b/a)² of the null model
@@ -48,9 +48,9 @@ def closed_form(schedule: Schedule, mean: float, std: float, variance: Variance,
 
 
 def gap(schedule: Schedule, variance: Variance, draws: int = 4096) -> float:
-    """Expected bits of the exact denoiser's bound on the grey levels, above their entropy.
+    """Compute the expected bits of the exact denoiser's bound on the grey levels, minus their entropy.
 
-    ε runs over even quantiles of N(0, 1) instead of being drawn, the same at every t, so that no luck is in it.
+    ε has the values of evenly spaced quantiles of N(0, 1), the same at every t, so there is no sampling error.
     """
     eps = torch.special.ndtri((torch.arange(draws, dtype=F64) + 0.5) / draws).repeat(len(LEVELS))[:, None]
     x0 = LEVELS.repeat_interleave(draws)[:, None]
@@ -60,9 +60,9 @@ def gap(schedule: Schedule, variance: Variance, draws: int = 4096) -> float:
 
 
 def flow_error(schedule: Schedule) -> float:
-    """The largest error, in nats, of the probability-flow likelihood of points of a mixture in the plane.
+    """Compute the largest error, in nats, of the probability-flow likelihood of points of a mixture in the plane.
 
-    x_T has its exact density in the place of the prior's, so that the error is the integration's.
+    x_T has its exact density instead of the prior's, so the error is that of the integration.
     """
     means = torch.tensor([[-0.6, 0.2], [0.5, 0.5], [0.1, -0.6]], dtype=F64)
     stds = torch.tensor([0.15, 0.25, 0.2], dtype=F64)
@@ -82,40 +82,46 @@ MAKERS = {
     "flow": schedules.flow,
 }
 
-FORMULAS = """# The bound, in closed form
+FORMULAS = """# The variational bound in closed form
 
-Written by `python bench/bound_gap.py`; `tests/test_bound.py` and `tests/test_probability_flow.py` hold what is claimed.
+`python bench/bound_gap.py` writes this page. `tests/test_bound.py` and `tests/test_probability_flow.py` check its
+claims.
 
-For data x_0 ~ N(m, s²) everything is known. With a_t, b_t the schedule, s = t − 1, β_t = b_t² − (a_t/a_s)² b_s², β̃_t =
-β_t b_s²/b_t², prior deviation π, and c_t = E ‖x_0 − x̂_0‖² per element, in bits/dim (divide by ln 2):
+## Gaussian data
 
-    L_T     = ½ [ b_T²/π² − 1 − ln(b_T²/π²) + a_T² (m² + s²)/π² ]
+For data x_0 ~ N(m, std²) every term of the bound has a closed form. Let a_t, b_t be the schedule, s = t − 1, β_t =
+b_t² − (a_t/a_s)² b_s², β̃_t = β_t b_s²/b_t², π the standard deviation of the prior, and c_t = E ‖x_0 − x̂_0‖² per
+element. In nats (divide by ln 2 for bits/dim):
+
+    L_T     = ½ [ b_T²/π² − 1 − ln(b_T²/π²) + a_T² (m² + std²)/π² ]
     L_{t−1} = ½ [ β̃_t/σ_t² − 1 − ln(β̃_t/σ_t²) + (a_s β_t/b_t²)² c_t/σ_t² ]         σ_t² = β_t or β̃_t, t = 2..T
     L_0     = ½ [ ln(2π β̃_2) + c_1/β̃_2 ]                                            (the density decoder)
 
-    c_t = s² b_t²/(a_t² s² + b_t²)   for the exact denoiser,      c_t = b_t²/a_t²   for the null model ε̂ = 0.
+    c_t = std² b_t²/(a_t² std² + b_t²)   for the exact denoiser,      c_t = b_t²/a_t²   for the null model ε̂ = 0.
 
-`bound.bits_per_dim` agrees with each term and with the total to 1e-8. It is asked at x_0 = m ± s and ε = ±1: the terms
-are quadratic in both, so the mean over these four is the expectation.
+`bound.bits_per_dim` agrees with each term and with the total to 1e-8. It is evaluated at the four points x_0 = m ±
+std, ε = ±1. All terms are quadratic in x_0 and ε, so the mean over the four points is the expectation.
 
 ## The gap closes as T grows
 
-One pixel that takes 8 grey levels with known shares has an exact cost, their entropy of ENTROPY bits. The bound of the
-exact denoiser is above it, and the more steps the closer (`geometric`, σ from 0.001 to 50, so that L_0 vanishes):
+The data is one pixel with 8 grey levels of known probabilities. No model needs fewer bits than their entropy, ENTROPY
+bits. The bound of the exact denoiser is above the entropy, and approaches it as T grows. The schedule is `geometric`
+with σ from 0.001 to 50, so L_0 is negligible. `large` and `small` are the variances β_t and β̃_t of the reverse
+steps.
 
 """
 
 FLOW = """
 ## The probability flow's likelihood
 
-Largest error of log p(x_0), in nats, for 51 points of a mixture of three Gaussians in the plane, exact divergence, in
-so many steps of each schedule (order 2):
+The table has the largest error of log p(x_0), in nats, over 51 points of a mixture of three Gaussians in the plane.
+The columns are the numbers of steps of each schedule. The divergence is exact, and the integration has order 2.
 
 """
 
 
 def report() -> list[str]:
-    """docs/bound.md, line by line."""
+    """Return the lines of docs/bound.md."""
     lines = FORMULAS.replace("ENTROPY", f"{entropy():.4f}").splitlines()
     lines += [f"| bits above the entropy, T = | {' | '.join(map(str, COUNTS))} |", "|---|" + "---|" * len(COUNTS)]
     kinds: tuple[Variance, ...] = ("large", "small")

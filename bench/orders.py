@@ -1,10 +1,10 @@
-"""How fast each sampler's error falls with its steps, on every schedule and target, against the exact solution.
+"""The order of convergence of each sampler on every schedule and target, compared with the exact solution.
 
     python bench/orders.py            writes docs/samplers.md (minutes on two cores)
 
-Data is a mixture of three Gaussians in the plane, whose denoiser is a formula, in float64. The exact solution is the
-probability-flow ODE written in the angle θ of (a, b), du/dθ = v̂, on which all schedules agree, by Runge and Kutta's
-fourth-order rule in 1,000 steps, which leaves 1e-10. `tests/test_orders.py` holds the claims.
+The data is a mixture of three Gaussians in the plane, whose exact denoiser is a formula, in float64. With the angle θ
+of (a, b) as the time, the probability-flow ODE is du/dθ = v̂ for every schedule. Runge and Kutta's fourth-order method
+solves it in 1,000 steps with an error of 1e-10. `tests/test_orders.py` checks the claims.
 """
 
 import math
@@ -42,15 +42,15 @@ SAMPLERS: dict[str, tuple[Sampler, int, int]] = {
     "Heun": (Heun(), 2, 2),
     "UniPC": (UniPC(), 3, 1),
 }
-"""The deterministic ones: a sampler, the order it claims, and the passes of the network that a step costs."""
+"""The deterministic samplers: a sampler, the order that it claims, and its network evaluations per step."""
 
 STEPS = (10, 20, 50, 100, 1000)
 FINE = (200, 400, 800)
-"""Numbers of steps between which the order is measured."""
+"""Numbers of steps from which the order is measured."""
 
 FIRST = {"sigmoid": 9}
-"""Tenths of T at which the solvers start, all ten but here: ᾱ falls to 0 linearly there, so that in λ = log a/b the
-first steps stay long however many there are, and what is extrapolated in λ falls back to order 1."""
+"""Tenths of T at which the solvers start, 10 by default. The ᾱ of `sigmoid` falls to 0 linearly, so its first steps are
+long in λ = log a/b whatever their number, and methods that extrapolate in λ have order 1 there."""
 
 STOCHASTIC: dict[str, Sampler] = {
     "DDPM, large": DDPM("large", clip=None),
@@ -67,14 +67,14 @@ MEAN, STD = 0.3, 0.5
 
 
 class Exact(nn.Module):
-    """A network without error: it answers with the target, made of what the oracle knows."""
+    """A network without error: its output is the target of the oracle's prediction."""
 
     def __init__(self, schedule: Schedule, target: Target) -> None:
         super().__init__()
         self.oracle, self.target = oracle.Mixture(schedule, MEANS, STDS), target
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
-        """Count the evaluations."""
+        """Return the exact target at t = index + 1, scaled as `Diffusion` expects it."""
         t = int(index[0]) + 1
         input_scale, output_scale = self.target.scales(self.oracle.schedule, t)
         x0, eps = self.oracle.predict(x / input_scale, t)
@@ -82,7 +82,7 @@ class Exact(nn.Module):
 
 
 def start(schedule: Schedule, count: int = 64) -> Tensor:
-    """Where all samplers start: (count, 2), of the prior's deviation."""
+    """x_T of all samplers: (count, 2), with the standard deviation of the prior."""
     return schedule.prior_std * torch.randn(count, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
 
 
@@ -92,7 +92,7 @@ def times(steps: int, first: int = 10) -> list[int]:
 
 
 def exact(schedule: Schedule, t: int, s: int, x: Tensor, steps: int = 1000) -> Tensor:
-    """The probability flow from x at t to s, to about ten digits."""
+    """Solve the probability-flow ODE from x at t to s, to about ten digits."""
     (first, early), (last, late) = ((math.atan2(b, a), math.hypot(a, b)) for a, b in (schedule.at(t), schedule.at(s)))
     angles = torch.linspace(last, first, 2 * steps + 1, dtype=F64)
     circle = Schedule(torch.cat([torch.ones(1), angles.cos()]), torch.cat([torch.zeros(1), angles.sin()]))
@@ -114,7 +114,7 @@ def exact(schedule: Schedule, t: int, s: int, x: Tensor, steps: int = 1000) -> T
 
 
 def error(sampler: Sampler, schedule: Schedule, target: Target, times: list[int], truth: Tensor) -> float:
-    """Mean distance from the truth at the last of the times."""
+    """Compute the mean distance from the exact solution at the last of the times."""
     denoiser = Diffusion(Exact(schedule, target), schedule, target)
     x = sampler.sample(denoiser, start(schedule), times=times)
     return (x - truth).norm(dim=1).mean().item()
@@ -128,7 +128,7 @@ def slope(errors: dict[int, float]) -> float:
 
 
 def errors(name: str, steps: tuple[int, ...], target: Target = targets.V) -> dict[str, dict[int, float]]:
-    """Of each deterministic sampler, on the schedule `name`: its error after each number of steps."""
+    """Compute the error of each deterministic sampler after each number of steps, on the schedule `name`."""
     found: dict[str, dict[int, float]] = {sampler: {} for sampler in SAMPLERS}
     for count in steps:
         schedule, visited = SCHEDULES[name](10 * count), times(count, FIRST.get(name, 10))
@@ -139,10 +139,10 @@ def errors(name: str, steps: tuple[int, ...], target: Target = targets.V) -> dic
 
 
 def moments(sampler: Sampler, schedule: Schedule) -> tuple[float, float]:
-    """Mean and deviation of the samples of Gaussian data, without sampling any.
+    """Compute the mean and the standard deviation of the samples of Gaussian data, without sampling.
 
-    The exact denoiser is affine, so a sample is an affine function of x_T and of every z: its coefficients are the
-    answers to unit impulses. x_T has its exact distribution, so that what is off is the sampler's.
+    The exact denoiser is affine, so a sample is an affine function of x_T and of every z. Its coefficients are the
+    responses to unit impulses. x_T has its exact distribution, so every error is the sampler's.
     """
     denoiser, draws = oracle.Gaussian(schedule, MEAN, STD), 0
     a, b = schedule.at(schedule.steps)
@@ -167,11 +167,11 @@ def moments(sampler: Sampler, schedule: Schedule) -> tuple[float, float]:
 
 
 COUNT = 50_000
-"""Samples of a cloud."""
+"""Number of samples in a set."""
 
 
 def truth(seed: int) -> Tensor:
-    """A cloud of the data itself: (COUNT, 2)."""
+    """Sample the data: (COUNT, 2)."""
     generator = torch.Generator().manual_seed(seed)
     part = torch.randint(len(MEANS), (COUNT,), generator=generator)
     return MEANS[part] + STDS[part, None] * torch.randn(COUNT, 2, dtype=F64, generator=generator)
@@ -179,7 +179,7 @@ def truth(seed: int) -> Tensor:
 
 @lru_cache(maxsize=1)
 def shadows(directions: int = 32) -> tuple[Tensor, Tensor]:
-    """Even directions in the plane, (2, D), and the exact quantiles of the data's shadow on each, (COUNT, D)."""
+    """Evenly spaced directions in the plane, (2, D), and exact quantiles of the data projected on each, (COUNT, D)."""
     angles = torch.arange(directions, dtype=F64) * math.pi / directions
     rays = torch.stack([angles.cos(), angles.sin()])
     grid = torch.linspace(-3, 3, 60_001, dtype=F64)
@@ -194,13 +194,13 @@ def shadows(directions: int = 32) -> tuple[Tensor, Tensor]:
 
 
 def swd(cloud: Tensor) -> float:
-    """Sliced Wasserstein-2 distance of a cloud (COUNT, 2) to the data's density itself."""
+    """Compute the sliced Wasserstein-2 distance of samples (COUNT, 2) to the density of the data."""
     rays, quantiles = shadows()
     return ((cloud @ rays).sort(0).values - quantiles).square().mean().sqrt().item()
 
 
 def distance(sampler: Sampler, schedule: Schedule) -> float:
-    """Of a cloud of the sampler's from the truth. Its x_T are spread evenly, which leaves less to luck."""
+    """Compute the distance of samples to the density. x_T is a Sobol sequence, which reduces the variance."""
     even = torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(COUNT, dtype=F64)
     x_T = schedule.prior_std * torch.special.ndtri(even.clamp(1e-9, 1 - 1e-9))
     return swd(sampler.sample(oracle.Mixture(schedule, MEANS, STDS), x_T))
@@ -208,13 +208,13 @@ def distance(sampler: Sampler, schedule: Schedule) -> float:
 
 @lru_cache(maxsize=1)
 def floor(clouds: int = 20) -> tuple[float, float]:
-    """What clouds of the truth itself are away from it, by the luck of the draw: the mean and the largest of many."""
+    """Compute the distance of independent samples of the data to the density: mean and maximum of several sets."""
     away = [swd(truth(seed)) for seed in range(clouds)]
     return sum(away) / clouds, max(away)
 
 
 def langevin(name: str, count: int) -> tuple[float, float]:
-    """Of annealed Langevin dynamics with α = b²/5 on 50 levels: errors of mean and deviation."""
+    """Errors of the mean and the standard deviation by annealed Langevin dynamics with α = b²/5 on 50 levels."""
     schedule = SCHEDULES[name](50)
     mean, std = moments(Langevin(count, 0.2 * schedule.at(1)[1] ** 2), schedule)
     return abs(mean - MEAN), abs(std - STD)
@@ -231,14 +231,14 @@ SAMPLES: dict[str, Callable[[int], Sampler]] = {
     "Heun, churn 10": lambda n: Heun(n, churn=10.0, spacing="logsnr"),
     "predictor-corrector": lambda n: PredictorCorrector("large", n, clip=None),
 }
-"""By the number of steps: "trailing" for those of order 1, even in log SNR for the others, whose last steps must be
-short."""
+"""Samplers by the number of steps. Samplers of order 1 have "trailing" spacing. The others are spaced in log SNR, since
+their last steps have to be short."""
 
 COUNTS = (5, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
 
 
 def needed(make: Callable[[int], Sampler], schedule: Schedule, limit: float) -> tuple[int | None, float]:
-    """The first of COUNTS whose samples are within `limit` of the truth, and the distance at it, or at the last."""
+    """Find the first of COUNTS whose samples are within `limit` of the density, or None, and the last distance."""
     for count in COUNTS:
         away = distance(make(count), schedule)
         if away <= limit:
@@ -251,10 +251,12 @@ def _scientific(value: float) -> str:
 
 
 def report() -> Iterator[str]:
-    """docs/samplers.md, line by line."""
+    """Yield the lines of docs/samplers.md."""
     yield from INTRODUCTION.splitlines()
     yield (
-        "| schedule | sampler | passes a step | order claimed | order measured | " + " | ".join(map(str, STEPS)) + " |"
+        "| schedule | sampler | network evaluations per step | order claimed | order measured | "
+        + " | ".join(map(str, STEPS))
+        + " |"
     )
     yield "|---|---|---|---|---|" + "---|" * len(STEPS)
     for name in SCHEDULES:
@@ -295,49 +297,58 @@ CLOUD_SCHEDULES = ("linear", "cosine", "karras", "flow")
 
 INTRODUCTION = """# Samplers, measured
 
-Written by `python bench/orders.py`; `tests/test_orders.py` holds what is claimed. All in float64, with the exact
-denoiser of a mixture of three Gaussians in the plane, so that what is off is the sampler's and no network's.
+`python bench/orders.py` writes this page, and `tests/test_orders.py` checks its claims. All computations are in
+float64 with the exact denoiser of a mixture of three Gaussians in the plane, so every error is the sampler's, not a
+network's.
 
-## How fast the error falls
+## Order of convergence
 
-Mean distance from the exact solution of the probability-flow ODE after so many equal steps in t, from T to T/10. Order:
-the slope of log error over log steps between 200 and 800. `sigmoid` starts at 9T/10: its ᾱ falls to 0 linearly, so in
-log SNR its first steps stay long however many there are, and multistep methods fall back to order 1 there. The step to
-t = 0 is x̂_0, of order 1, for all: it must be short, and is with `logsnr` and `karras` spacing.
+The last five columns have the mean distance from the exact solution of the probability-flow ODE, after 10, 20, 50,
+100 and 1,000 equal steps in t from T to T/10. The measured order is the negative slope of the log error over the log
+number of steps, between 200 and 800 steps.
+
+`sigmoid` starts at 9T/10. Its ᾱ falls to 0 linearly at T, so its first steps are long in log SNR whatever their
+number, and multistep methods have order 1 there. The last step of every sampler goes to t = 0 and takes x̂_0, which
+is of order 1. So the last step has to be short, as it is with `logsnr` and `karras` spacing.
 
 """
 
 TARGETS = """
-Every target gives the same numbers to rounding, since all are solved for the same (x_0, ε): eps, x0, v, score, flow and
-edm. Where the last level holds no signal (`flow`, `zero_terminal`), eps and score say nothing of x_0 at t = T, and are
-refused there with that reason.
+The targets eps, x0, v, score, flow and edm give the same numbers up to rounding, since each is solved for the same
+(x_0, ε). Where the last level has no signal (`flow`, `zero_terminal`), eps and score do not determine x_0 at t = T,
+so these combinations are refused.
 """
 
 MOMENTS = """
 ## Stochastic samplers
 
-Error of the samples' deviation for data N(0.3, 0.5²), all steps of a schedule of so many, without sampling: the sampler
-is an affine map of x_T and the z, whose coefficients are its answers to unit impulses. The error of their mean is below
-1e-14 throughout. Churn takes noise up to the level of the schedule that is nearest to (1 + γ) σ_t; where levels are
-further apart than that it adds none: in no step of 10 levels of `geometric` and `karras`, in 4 to 8 of those of the
-others.
+The table has the error of the samples' standard deviation for data N(0.3, 0.5²), with schedules of 10 to 1,000 levels
+and one step for each level. No sampling is needed: with Gaussian data a sampler is an affine map of x_T and its noise
+z, and its responses to unit impulses are the coefficients of the map. The error of the mean is below 1e-14
+throughout.
+
+Heun's churn raises the noise level to the level of the schedule that is nearest to (1 + γ) σ_t. If the levels are
+farther apart than that, it adds no noise: with 10 levels it adds noise in no step of `geometric` and `karras`, and in
+4 to 8 steps of the others.
 
 """
 
 LANGEVIN = """
-Annealed Langevin dynamics (NCSN) converges in its steps within a level instead: errors of mean and deviation on 50
-levels, with steps of α = b²/5, after so many steps a level. It is made for a = 1; elsewhere it
-has to move the mean too.
+Annealed Langevin dynamics (NCSN) converges in the number of steps within each level instead. The table has the errors
+of the mean and of the standard deviation on 50 levels with the step size α = b²/5. The columns are the numbers of
+steps in each level. The method is made for a = 1, where the mean of x_t is that of the data at every level. On other
+schedules it has to move the mean too, which takes more steps.
 
 """
 
 CLOUDS = """
-## Steps needed
+## Number of steps needed
 
-50,000 samples of the mixture, out of a schedule of 1,000 levels: the first of 5, 10, 15, 20, 30, 50, 100, 200, 500 and
-1,000 steps after which their sliced Wasserstein distance from the exact density is no more than that of clouds of the
-truth itself, which by the luck of the draw is {mean} in the mean of 20 and {largest} at most; in brackets the distance.
-Heun's steps cost two passes of the network, the predictor-corrector's too.
+The table has the number of steps after which the samples of the mixture are as close to the exact density as
+independent samples of the density are. The distance is the sliced Wasserstein distance of 50,000 samples. Twenty sets
+of independent samples have a distance of {mean} on average and of {largest} at most, and {largest} is the limit. The
+numbers tried are 5, 10, 15, 20, 30, 50, 100, 200, 500 and 1,000 steps of a schedule of 1,000 levels. The distance is
+in brackets. A step of Heun and of the predictor-corrector takes two network evaluations.
 
 """
 

@@ -19,20 +19,20 @@ TUNED = ("diffusers-tuned", "ddp-tuned")
 Result = dict[str, Any]
 Row = dict[str, Any]
 
-INTRODUCTION = """# Measured against others
+INTRODUCTION = """# Benchmarks against other libraries
 
-Written by `make bench`, out of `bench/results`; [bench/README.md](../bench/README.md) says how, and what the peers are
-told. Numbers are medians over rounds in which all sides take turns, with quartiles in brackets; a ratio is the median
-of the ratios within a round. `ddp` is denoising-diffusion-pytorch.
+`make bench` writes this page from the files in `bench/results`. [bench/README.md](../bench/README.md) describes the
+methods and the settings of the other libraries. Numbers are medians over rounds in which all libraries take turns, with
+quartiles in brackets. A ratio is the median of the ratios within a round. `ddp` is denoising-diffusion-pytorch.
 """
 
 TITLES = {
-    "steps": "A step of the paper's network",
+    "steps": "A step of the DDPM paper's network",
     "memory": "Memory of a training step",
     "quality": "Time to quality",
     "sampling": "Sampling",
-    "start": "Start",
-    "growth": "Growth of cost",
+    "start": "Start-up time",
+    "growth": "Growth of the cost of a training step",
 }
 
 
@@ -102,13 +102,17 @@ def steps(rows: list[Row]) -> list[str]:
     head = ["batch", "precision", "what", "ancestral", *(f"{name}: share of the peak" for name in STEPPERS)]
     text = table([*head, *(f"{name} / ancestral" for name in STEPPERS[1:])], lines)
     defaults = [r for r in rows if r["what"] == "default"]
-    text += ["", "Default against default (our automatic precision against diffusers' float32), training step:", ""]
+    text += [
+        "",
+        "A training step with the default precision of each library (ours is automatic, diffusers' is float32):",
+        "",
+    ]
     text += table(
-        ["batch", "ours is", "diffusers / ancestral"],
+        ["batch", "our precision", "diffusers / ancestral"],
         [[str(r["batch"]), r["precision"], brackets(r["ratio"])] for r in defaults],
     )
     peaks = [f"{r['flops'] / 1e9:.0f} in {r['precision']} (batch {r['batch']})" for r in rows if r["what"] == "peak"]
-    return [*text, "", f"The peak, in GFLOP/s: {', '.join(dict.fromkeys(peaks))}."]
+    return [*text, "", f"Peak rate, in GFLOP/s: {', '.join(dict.fromkeys(peaks))}."]
 
 
 STEPPERS = ("ancestral", "diffusers", "diffusers-tuned")
@@ -153,7 +157,7 @@ def quality(rows: list[Row]) -> list[str]:
                     min(r["date"] for r in group)[:10],
                 ]
             )
-        head = ["", "training steps", "KID-lite0", "of the better tuned peer's", "FD-lite0", "sampling", "date"]
+        head = ["", "training steps", "KID-lite0", "ratio to the better tuned library", "FD-lite0", "sampling", "date"]
         text += [f"### {name}: {budget:g} CPU-minutes", "", *table(head, lines), ""]
     return text[:-1]
 
@@ -171,7 +175,7 @@ def sampling(rows: list[Row]) -> list[str]:
     """Overhead, seconds to 1,000 images, sweep."""
     of = {what: [r for r in rows if r["what"] == what] for what in ("overhead", "1000", "sweep")}
     text = table(
-        ["sampler, batch " + str(of["overhead"][0]["batch"]), "network, ms a pass", "outside it", "alone"],
+        ["sampler, batch " + str(of["overhead"][0]["batch"]), "ms per network evaluation", "outside", "alone"],
         [
             [
                 r["sampler"],
@@ -182,16 +186,20 @@ def sampling(rows: list[Row]) -> list[str]:
             for r in of["overhead"]
         ],
     )
-    text += ["", "1,000 digits with as few steps as come within 5 % of a contestant's own best KID:", ""]
+    text += [
+        "",
+        "Time of 1,000 digits, with the fewest steps whose KID is within 5 % of a library's own best KID:",
+        "",
+    ]
     if of["1000"]:
         rows_ = [[r["contestant"], str(r["steps"]), f"{r['KID']:.3f}", f"{r['seconds']:.1f} s"] for r in of["1000"]]
         text += table(["", "steps", "KID-lite0", "time"], rows_)
     else:
         text += [f"{MISSING}."]
     if of["sweep"]:
-        text += ["", "Images times steps in a second, and memory while sampling:", ""]
+        text += ["", "Throughput (images times sampling steps per second) and memory while sampling:", ""]
         text += table(
-            ["", "batch", "image steps/s", "MiB"],
+            ["", "batch", "images x steps / s", "MiB"],
             [
                 [
                     r["contestant"],
@@ -219,7 +227,7 @@ def growth(rows: list[Row]) -> list[str]:
             points = [(r["value"], r["seconds_per_image"]["median"]) for r in mine]
             power = f"{exponent(points):.2f}" if len(points) > 1 else ""
             lines.append([over, name, ", ".join(f"{x:g}: {1e3 * y:.1f}" for x, y in points), power])
-    return table(["over", "", "ms an image", "grows to the power"], lines)
+    return table(["variable", "", "value: ms per image", "exponent of the growth"], lines)
 
 
 SECTIONS: dict[str, Callable[[list[Row]], list[str]]] = {
@@ -233,21 +241,22 @@ SECTIONS: dict[str, Callable[[list[Row]], list[str]]] = {
 
 INTRODUCTIONS = {
     "steps": """
-The CIFAR-10 network of the paper, 35.7 M parameters. The share of the peak counts for every side the FLOPs of the
-network as it is defined (diffusers' count), over what 3×3 convolutions at 256 channels reach, forward and backward,
-measured in the same rounds. `diffusers` is a step of its training example, `diffusers-tuned` the same with fused AdamW.
+The network is the CIFAR-10 network of the DDPM paper with 35.7 M parameters. The share of the peak is a rate of
+arithmetic divided by the peak rate. The rate counts for every library the FLOPs of the network as it is defined
+(diffusers' count). The peak rate is that of 3×3 convolutions with 256 channels, forward and backward, measured in the
+same rounds. `diffusers` is a step of its training example, and `diffusers-tuned` is the same step with fused AdamW.
 """,
     "memory": """
-Peak of the second step: "step" above what is held between steps without gradients, "all" above the process before the
-network was built.
+The numbers are the peak memory of the second training step. "step" is the peak minus the memory between two steps
+without gradients. "all" is the peak minus the memory of the process before the network was built.
 """,
     "quality": """
-Trained from scratch for so much CPU time, on one core each; 1,000 samples against images that nobody was trained on.
-"training images" is the floor: 1,000 of the training set itself.
+Each library trains from scratch on one core for the same CPU time. 1,000 samples are compared with images that none was
+trained on. "training images" is the floor: 1,000 images of the training set in place of samples.
 """,
     "sampling": """
-"Outside" is the part of a trajectory that is not the network's, over the network's time; "alone" is the same of a
-trajectory with a network that costs nothing.
+"outside" is the time of a trajectory that is not spent in the network, as a share of the network's time. "alone" is the
+time of a trajectory whose network costs nothing, as a share of the same network's time.
 """,
 }
 

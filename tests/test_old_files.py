@@ -30,10 +30,15 @@ def test_a_config_of_version_0_1():
     assert images.net == UNetConfig(width=64, mults=(1, 2), blocks=3, attention=(), dropout=0.0)
     assert images.runtime.workers == 2
     assert Config.from_json(old("moons")).net == MLPConfig(width=64, blocks=3)
-    with pytest.raises(InputError, match="--streaming, which is gone"):
-        Config.from_json(old("shards/", streaming=True))
+    assert Config.from_json(old("shards/", streaming=True)).data.source == "shards/"  # its model still samples
     with pytest.raises(InputError, match="unknown setting 'speed'"):
         Config.from_json(old("moons", speed=3))
+
+
+def test_a_run_that_streamed_cannot_be_resumed(tmp_path):
+    storage.write_text(tmp_path / "config.json", old("shards/", streaming=True))
+    with pytest.raises(InputError, match="--streaming, which is gone"):
+        RunFolder(tmp_path).read_config()
 
 
 def test_a_run_whose_network_was_wrapped(tmp_path):

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import config, data, samplers
-from ancestral.data import IMAGES
+from ancestral.data import IMAGES, DataSpec
 from ancestral.device import keep_freed_memory
-from ancestral.model import Facts, build
+from ancestral.model import build
 from measure import alternate, child, paired, pick_device, record, spread, timer, waiter, write
 from peers import make
 from peers.contest import Task
@@ -89,7 +89,7 @@ def overheads(options: argparse.Namespace, device: torch.device) -> list[dict[st
     wait = waiter(device)
     torch.manual_seed(0)
     tree = config.digits()
-    denoiser = build(tree, Facts((1, 28, 28), IMAGES, tuple("0123456789"))).to(device).eval()
+    denoiser = build(tree, DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))).to(device).eval()
     nets = {"net": Timed(denoiser.net, wait), "nothing": Timed(Nothing(), wait)}
     x = torch.randn(options.batch, 1, 28, 28, device=device)
     labels = torch.arange(options.batch, device=device) % 10

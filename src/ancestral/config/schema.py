@@ -329,7 +329,7 @@ class Config:
             tree = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(f"{where} is not JSON: {error}") from None
-        config = _build(Config, _upgraded(tree, where), where)
+        config = _build(Config, _upgraded(tree), where)
         assert isinstance(config, Config)
         return config
 
@@ -339,15 +339,13 @@ def _check_share(name: str, value: float) -> None:
         raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
 
 
-def _upgraded(tree: Any, where: str) -> Any:
+def _upgraded(tree: Any) -> Any:
     """Bring the JSON of versions before 0.2 up to date: "engine", "streaming", and networks without a kind."""
     if not isinstance(tree, dict):
         return tree
     tree = {"runtime" if name == "engine" else name: value for name, value in tree.items()}
     data, net = tree.get("data"), tree.get("net")
     if isinstance(data, dict) and "streaming" in data:
-        if data["streaming"]:
-            raise InputError(f"{where} reads its data by --streaming, which is gone: start a new run without it")
         tree["data"] = {name: value for name, value in data.items() if name != "streaming"}
     if isinstance(net, dict) and "kind" not in net:
         points = isinstance(data, dict) and data.get("source") in POINTS

@@ -10,6 +10,7 @@ report.html            the report of the run
 """
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -117,12 +118,15 @@ class RunFolder:
             raise
 
     def read_config(self) -> Config:
-        """Read the config of the run. Raises InputError if it is missing or damaged."""
+        """Read the config of the run. Raises InputError if it is missing or damaged, or the run cannot be resumed."""
         try:
             text = self.config.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read {self.config}, so there is no run to resume: {error}") from None
-        return Config.from_json(text, str(self.config))
+        config = Config.from_json(text, str(self.config))
+        if json.loads(text).get("data", {}).get("streaming"):  # of version 0.1: it read the data in another order
+            raise InputError(f"{self.path} was trained with --streaming, which is gone: start a new run without it")
+        return config
 
     def trim_log(self, step: int) -> None:
         """Remove the log's lines after `step`, which a resumed run writes again, and those cut short."""
