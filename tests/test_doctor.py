@@ -1,4 +1,4 @@
-"""`ancestral doctor`: planted faults are found by name, statistics are NumPy's, copies are copies."""
+"""`ancestral doctor` and `ancestral.inspect`: planted faults are named, statistics are NumPy's, copies are copies."""
 
 import dataclasses
 import errno
@@ -14,20 +14,27 @@ import pytest
 import torch
 from PIL import Image
 
+import ancestral
 from ancestral import config as configs
-from ancestral import data, doctor
-from ancestral.data import InMemoryDataset
-from ancestral.data.sources.lazy_folder import find_images
-from ancestral.doctor import cost, duplicates, files, values
+from ancestral import data
+from ancestral.data import io_errors
+from ancestral.data.sources.lazy_folder import scan
+from ancestral.errors import InputError
+from ancestral.events import Work, Wrote
+from ancestral.inspection import image_folder, near_duplicates, training_cost
+from ancestral.inspection.value_statistics import ValueSums, class_counts, value_statistics
+from ancestral.results.data_report import DataReport
+from ancestral.workflows.inspect import inspect
 from conftest import stripes, tiny_config
 from test_data_folder import png
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
+NO_DUPLICATES = {"same": (), "alike": ()}
 FOLDER = configs.folder()
 
 
 def examine(source, config=FOLDER, **options):
-    return doctor.examine(str(source), config, **{"steps": 0, "device": "cpu", **options})
+    return ancestral.inspect(source, config, progress=False, **{"steps": 0, "device": "cpu", **options})
 
 
 def found(report, code):
@@ -94,18 +101,14 @@ def lock(monkeypatch):
 
     def lock(path):
         path.chmod(0)
-        opened = Path.open
+        opened = os.open
 
-        def refuse(self, *args, **options):
-            if self == path:
-                raise PermissionError(errno.EACCES, "Permission denied", str(self))
-            return opened(self, *args, **options)
+        def refuse(file, *args, **options):
+            if file == path:
+                raise PermissionError(errno.EACCES, "Permission denied", str(file))
+            return opened(file, *args, **options)
 
-        real = Image.open
-        monkeypatch.setattr(Path, "open", refuse)
-        monkeypatch.setattr(
-            files.Image, "open", lambda file, **options: refuse(file, "rb") if file == path else real(file, **options)
-        )
+        monkeypatch.setattr(io_errors.os, "open", refuse)
 
     return lock
 
@@ -147,7 +150,7 @@ def test_what_cannot_be_opened_is_named_and_never_waited_for(tmp_path):
     report = examine(tmp_path)
     assert set(found(report, "unreadable")) == {"pipe.png", "dead.png", "gone", "album.png"}
     assert found(report, "unreadable")["dead.png"] == "a symbolic link to nowhere.png, which is not there"
-    assert found(report, "loop") == {"self.png": files.LOOP}
+    assert found(report, "loop") == {"self.png": image_folder.LOOP}
     assert report.count == 2
 
 
@@ -157,7 +160,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     scan = os.scandir
 
     def refuse(path="."):
-        if str(path).endswith("locked"):
+        if os.fsdecode(path).endswith("locked"):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return scan(path)
 
@@ -199,9 +202,9 @@ def test_it_reads_what_training_reads(emoji):
     report = examine(emoji)
     dataset = data.load(str(emoji), image_size=32, channels=3)
     assert report.count == len(dataset)
-    assert report.classes == doctor.summary(dataset).classes
+    assert report.classes == class_counts(dataset.labels, dataset.classes)
     lost = {line.partition(": ")[0] for line in dataset.skipped}
-    assert {item.name for item in report.files.lost if item.name != "Food-Drink/loop"} == lost
+    assert {item.name for item in report.files.unreadable if item.name != "Food-Drink/loop"} == lost
     (emoji / "broken.png").write_bytes(b"broken")  # classes follow from names
     assert data.load(str(emoji), image_size=32, channels=3).classes == ()
     assert examine(emoji).classes == {}
@@ -222,7 +225,7 @@ def test_statistics_of_a_folder_are_those_of_the_loaded_data(emoji):
     assert np.allclose(got.mean, items.mean((0, 2, 3)), atol=1e-9)
     assert np.allclose(got.std, items.std((0, 2, 3)), atol=1e-9)
     assert (got.low, got.high) == (items.min(), items.max())
-    assert (got.bottom, got.top) == ((items == 0).mean(), (items == 255).mean())
+    assert (got.at_0, got.at_255) == ((items == 0).mean(), (items == 255).mean())
 
 
 @pytest.mark.parametrize(
@@ -238,7 +241,7 @@ def test_statistics_of_a_folder_are_those_of_the_loaded_data(emoji):
     ids=["rgb", "grey", "16-bit", "signals", "points", "volumes"],
 )
 def test_statistics_in_memory_are_numpys(items):
-    got = doctor.summary(InMemoryDataset(items, None, (), "x")).values
+    got = value_statistics(items)
     array = items.numpy().astype(np.float64)
     axes = tuple(axis for axis in range(array.ndim) if axis != 1)
     assert np.allclose(got.mean, array.mean(axes), rtol=1e-12)
@@ -252,26 +255,24 @@ def test_colourfulness_is_the_papers():
     for red, green, blue in rgb.numpy().astype(float):
         rg, yb = red - green, (red + green) / 2 - blue
         expected.append(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
-    assert doctor.summary(InMemoryDataset(rgb, None, (), "x")).values.colourfulness == pytest.approx(
-        np.mean(expected), abs=0.01
-    )
+    assert value_statistics(rgb).colourfulness == pytest.approx(np.mean(expected), abs=0.01)
 
 
 def test_grey_among_colour_counts_in_each_channel():
-    tally = values.Tally()
-    tally.add(torch.full((1, 1, 2, 2), 100, dtype=torch.uint8))
-    tally.add(torch.tensor([0, 50, 200], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 2, 2))
-    for _ in range(2):  # asking does not change it
-        assert tally.values().mean == (50, 75, 150)
-    assert (tally.values().flat, tally.values().grey) == (2, 0)
+    sums = ValueSums()
+    sums.add(torch.full((1, 1, 2, 2), 100, dtype=torch.uint8))
+    sums.add(torch.tensor([0, 50, 200], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 2, 2))
+    for _ in range(2):  # computing them does not change the sums
+        assert sums.statistics().mean == (50, 75, 150)
+    assert (sums.statistics().flat, sums.statistics().grey) == (2, 0)
 
 
-def test_a_summary_is_quick(tmp_path):
+def test_statistics_are_quick():
     dataset = data.load("digits")
     began = time.process_time()
-    summary = doctor.summary(dataset)
+    value_statistics(dataset.items)
     assert time.process_time() - began < 1
-    assert summary.classes == {str(digit): 500 for digit in range(10)}
+    assert class_counts(dataset.labels, dataset.classes) == {str(digit): 500 for digit in range(10)}
 
 
 # -- duplicates -------------------------------------------------------------------------------------------------------
@@ -298,7 +299,7 @@ def test_a_picture_saved_again_is_found(emoji, spoil):
     for path in originals:
         spoil(white(path)).save(path.with_name(f"{path.stem}-again.png"))
     report = examine(emoji)
-    groups = {frozenset(names) for kind, names in report.duplicates if kind == "alike"}
+    groups = set(map(frozenset, report.duplicates["alike"]))
     names = [path.relative_to(emoji).as_posix() for path in originals]
     again = [frozenset({name, name.replace(".png", "-again.png")}) for name in names]
     assert sum(pair in groups for pair in again) >= 0.95 * len(again)
@@ -322,13 +323,13 @@ def test_no_false_duplicates_among_flat_and_faint_images(tmp_path):
         drawn[:, column : column + 2] = 200
         Image.fromarray(drawn).save(tmp_path / f"line{column}.png")
     report = examine(tmp_path)
-    assert report.duplicates == ()
+    assert report.duplicates == NO_DUPLICATES
     assert found(report, "flat") == {}
 
 
 def test_no_false_duplicates_among_the_digits_and_emoji():
-    assert examine("digits", configs.digits()).duplicates == ()
-    assert examine(EMOJI).duplicates == ()
+    assert examine("digits", configs.digits()).duplicates == NO_DUPLICATES
+    assert examine(EMOJI).duplicates == NO_DUPLICATES
 
 
 def test_exact_copies_are_grouped_and_crossing_classes_told(emoji):
@@ -337,17 +338,18 @@ def test_exact_copies_are_grouped_and_crossing_classes_told(emoji):
     shutil.copy(first, emoji / "Travel-Places" / "zz.png")
     report = examine(emoji)
     name = first.relative_to(emoji).as_posix()
-    assert report.duplicates == (("same", (name, "Travel-Places/z.png", "Travel-Places/zz.png")),)
+    assert report.duplicates == {"same": ((name, "Travel-Places/z.png", "Travel-Places/zz.png"),), "alike": ()}
     assert set(found(report, "two_classes")) == {"Travel-Places/z.png", "Travel-Places/zz.png"}
 
 
 def test_a_thousand_equal_images_are_one_group_and_many_faint_ones_take_no_long():
     rng = np.random.default_rng(0)
-    thumbs = rng.integers(0, 256, (1, duplicates.SIZE), dtype=np.uint8).repeat(1000, 0)
-    assert duplicates.find(thumbs, np.zeros(1000, np.uint64)) == [duplicates.Group("same", tuple(range(1000)))]
-    faint = (128 + rng.integers(0, 2, (5000, duplicates.SIZE))).astype(np.uint8)
-    (group,) = duplicates.find(faint, np.arange(5000, dtype=np.uint64))
-    assert len(group.members) == 5000
+    thumbs = rng.integers(0, 256, (1, near_duplicates.SIZE), dtype=np.uint8).repeat(1000, 0)
+    found = near_duplicates.duplicates(thumbs, np.zeros(1000, np.uint64))
+    assert found == {"same": [tuple(range(1000))], "alike": []}
+    faint = (128 + rng.integers(0, 2, (5000, near_duplicates.SIZE))).astype(np.uint8)
+    found = near_duplicates.duplicates(faint, np.arange(5000, dtype=np.uint64))
+    assert (found["same"], found["alike"]) == ([], [tuple(range(5000))])
 
 
 # -- what is said of the data -----------------------------------------------------------------------------------------
@@ -376,7 +378,7 @@ def test_shapes_and_crop(tmp_path):
 
 def test_rotated_photographs_count_upright(tmp_path):
     exif = Image.Exif()
-    exif[files.ORIENTATION] = 6
+    exif[image_folder.ORIENTATION] = 6
     flat(tmp_path / "photo.jpg", "red", (80, 40), exif=exif)
     report = examine(tmp_path)
     assert (report.files.rotated, report.files.sizes) == (1, {"40 x 80": 1})
@@ -426,7 +428,7 @@ def test_arrays_points_and_signals(tmp_path):
     images[5] = images[3]
     np.savez(tmp_path / "images.npz", images=images, labels=np.arange(24) % 2)
     report = examine(tmp_path / "images.npz", configs.arrays())
-    assert report.duplicates == (("same", ("item 3", "item 5")),)
+    assert report.duplicates == {"same": (("item 3", "item 5"),), "alike": ()}
     assert report.classes == {"0": 12, "1": 12}
     assert report.files is None
     np.save(tmp_path / "signals.npy", rng.normal(size=(30, 2, 16)).astype(np.float32))
@@ -449,7 +451,7 @@ def test_digits_in_full(run, tmp_path):
 
 def test_the_estimate_adds_up(emoji):
     report = examine(emoji, steps=2)
-    got = report.estimate
+    got = report.cost
     trainer_parameters = 658_796
     assert abs(got.parameters / trainer_parameters - 1) < 0.2
     assert got.seconds == pytest.approx(got.seconds_per_step * FOLDER.train.steps)
@@ -461,9 +463,9 @@ def test_the_estimate_adds_up(emoji):
 
 
 def test_a_step_that_takes_long_is_scaled_up(monkeypatch):
-    monkeypatch.setattr(cost, "PATIENCE", 0.0)
-    estimated = doctor.estimate(tiny_config(), stripes(), 40, "cpu", steps=3)
-    assert (estimated.scaled_from, estimated.measured, estimated.batch_size) == (4, 1, 8)
+    monkeypatch.setattr(training_cost, "PATIENCE", 0.0)
+    cost = training_cost.training_cost(tiny_config(), stripes(), 40, "cpu", steps=3)
+    assert (cost.scaled_from, cost.measured, cost.batch_size) == (4, 1, 8)
 
 
 def test_a_preset_that_does_not_fit_is_an_error_of_the_report(emoji, tmp_path, capsys):
@@ -471,7 +473,71 @@ def test_a_preset_that_does_not_fit_is_an_error_of_the_report(emoji, tmp_path, c
     report = examine(emoji, config, steps=1)
     assert "refused" in codes(report)
     assert not report.trainable
-    assert report.estimate is None
+    assert report.cost is None
+
+
+# -- from Python ------------------------------------------------------------------------------------------------------
+
+
+class Pairs(torch.utils.data.Dataset):
+    """A data set of PyTorch, whose classes have names."""
+
+    classes = ("one", "two")
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return stripes(20).items[index], index % 2
+
+
+@pytest.mark.parametrize(
+    ("source", "classes"),
+    [
+        (stripes(20).items, {}),
+        (stripes(20).items.numpy(), {}),
+        ((stripes(20).items, torch.arange(20) % 2), {"0": 10, "1": 10}),
+        (Pairs(), {"one": 10, "two": 10}),
+        (stripes(20), {"vertical": 10, "horizontal": 10}),
+    ],
+    ids=["tensor", "array", "pair", "torch", "dataset"],
+)
+def test_data_of_python_are_inspected(source, classes):
+    report = ancestral.inspect(source, tiny_config(), steps=1, device="cpu", progress=False)
+    assert (report.count, report.values.shape, report.classes) == (20, (1, 8, 8), classes)
+    assert len(report.duplicates["same"]) == 2
+    assert report.trainable
+    assert report.cost.measured == 1
+    assert report.sheet.width == 1240
+
+
+def test_data_without_items_are_refused():
+    with pytest.raises(InputError, match="stripes holds no items that can be read"):
+        ancestral.inspect(stripes(0), tiny_config(), progress=False)
+    with pytest.raises(InputError, match="a int cannot be read as data"):
+        ancestral.inspect(3, progress=False)
+
+
+def test_a_report_comes_back_from_json_and_shows_in_a_notebook(emoji):
+    plant(emoji)
+    report = examine(emoji, steps=1)
+    text = report.to_json()
+    assert json.loads(text)["schema"] == "data-1"
+    assert DataReport.from_json(text) == report
+    assert "Food-Drink/corrupt.png: image file is truncated" in str(report)
+    assert "Food-Drink/corrupt.png: image file is truncated" in report._repr_html_()
+    with pytest.raises(InputError, match="lacks source"):
+        DataReport.from_json('{"trainable": true}')
+
+
+def test_a_workflow_yields_its_progress_and_its_files(emoji, tmp_path):
+    events = list(inspect(emoji, out=tmp_path / "new", json=tmp_path / "all.json", steps=0, image_size=16))
+    assert [event.done for event in events if isinstance(event, Work)] == list(range(1, 61))
+    assert [event.path for event in events if isinstance(event, Wrote)] == [
+        tmp_path / "new" / "emoji.png",
+        tmp_path / "all.json",
+    ]
+    assert DataReport.from_json((tmp_path / "all.json").read_text(encoding="utf-8")).image_size == 16
 
 
 # -- the command line -------------------------------------------------------------------------------------------------
@@ -521,7 +587,7 @@ def test_the_sheet_shows_the_classes(emoji):
         (["photos", "--device", "abacus"], "no device 'abacus'"),
         (["photos", "--out", "sheet.jpg"], "the contact sheet is a .png, not .jpg"),
         (["photos", "--out", "photos"], "lies in the data and would be trained on"),
-        (["photos", "--out", "picture.png"], "is no contact sheet of ancestral's"),
+        (["photos", "--out", "picture.png"], "is not a contact sheet of ancestral"),
         (["photos", "--json=all.txt"], "--json writes .json files"),
         (["photos", "more"], "one word too many"),
     ],
@@ -549,10 +615,11 @@ def test_a_sheet_is_overwritten_by_a_sheet(emoji, tmp_path, run):
         assert image.info["Software"] == "ancestral doctor"
 
 
-def test_find_and_strays_see_the_same_folders(emoji):
+def test_a_scan_finds_each_file_once_and_no_folder_twice(emoji):
     plant(emoji)
     (emoji / "again").symlink_to(emoji / "Food-Drink", target_is_directory=True)
-    strays = list(files.strays(emoji))
-    images = {path.relative_to(emoji).as_posix() for path in find_images(emoji)}
-    assert not images & {stray for stray in strays if isinstance(stray, str)}
-    assert len([stray for stray in strays if isinstance(stray, files.Lost)]) == 2
+    (emoji / "notes.txt").write_text("x")
+    others = []
+    images = list(scan(emoji, [], others=others))
+    assert len(set(images)) == len(images) == 69
+    assert sorted(others) == [b"Food-Drink/loop/", b"LICENSE", b"again/", b"notes.txt"]

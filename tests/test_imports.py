@@ -26,8 +26,8 @@ LAYERS = [
     {"data"},
     {"model", "metrics"},
     {"evaluation", "training", "interop"},
+    {"inspection"},
     {"render"},
-    {"doctor"},
     {"workflows"},
     {"api"},
     {"cli"},
@@ -89,11 +89,9 @@ def test_arrows_run_one_way(path):
 
 SHOWN = {"workflows", "render", "results", "config", "errors", "cli", "__version__"}
 """What the command line may import: a command reads its options, runs a workflow and shows its events and result."""
-NOT_YET = {"doctor.py"}
-"""Commands that do more than that until the doctor is a workflow."""
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "cli" and p.name not in NOT_YET], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "cli"], ids=lambda p: p.name)
 def test_the_command_line_runs_workflows_and_shows_results(path):
     for module in imports(path):
         assert not module.startswith("ancestral.") or module.split(".")[1] in SHOWN, module

@@ -15,7 +15,7 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    **dict.fromkeys(("compare", "evaluate", "evaluate_samples", "push", "train"), "ancestral.api"),
+    **dict.fromkeys(("compare", "evaluate", "evaluate_samples", "inspect", "push", "train"), "ancestral.api"),
 }
 _MODULES = (
     "bound",
@@ -41,6 +41,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_samples",
+    "inspect",
     "load",
     "push",
     "train",
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import compare, evaluate, evaluate_samples, push, train
+    from ancestral.api import compare, evaluate, evaluate_samples, inspect, push, train
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load
     from ancestral.targets import Prediction

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ancestral.config import Config
 from ancestral.results import ComparisonResult, EvaluationResult, SamplerComparisonResult
+from ancestral.results.data_report import DataReport
 from ancestral.results.training_result import TrainingResult
 
 if TYPE_CHECKING:
@@ -144,6 +145,33 @@ def compare(
     if len(runs) != 1:
         raise InputError(f"samplers are compared of one run, not of {len(runs)}; name one")
     return follow(workflow.compare_samplers(runs[0], samplers, data, **options), quiet=not progress)
+
+
+def inspect(source: Any, config: str | Config | None = None, *, progress: bool = True, **options: Any) -> DataReport:
+    """Inspect a data set before training on it, as `ancestral doctor` does.
+
+        report = ancestral.inspect("photos/", image_size=64)
+        print(report); report.findings; report.sheet.show()
+
+    Args:
+        source: The name or path of a source; a tensor or array of items, alone or with labels as (items, labels); or a
+            torch Dataset.
+        config: The config of the training run, or the name of a preset; None is the default preset of the source.
+        progress: Whether to show the progress.
+        options: steps (the number of training steps to measure, 0 for none), threads, device, the files `out` (contact
+            sheet) and `json`, and settings by name in place of the config's, for example image_size=64 or channels=1.
+
+    Returns:
+        The report: statistics, duplicates, findings, and the cost of training. str() of it is a page of text, and
+        `sheet` its contact sheet as a Pillow image.
+
+    Raises:
+        InputError: If options are out of range, a file cannot be written, or no item can be read.
+    """
+    from ancestral.render.terminal import follow
+    from ancestral.workflows import inspect as workflow
+
+    return follow(workflow.inspect(source, config, **options), quiet=not progress)
 
 
 def push(model: "Model", address: str, private: bool = False) -> str:

@@ -1,6 +1,6 @@
 """What is shown and written: pictures, film strips, animations, plots, the report, the model card, files."""
 
-from ancestral.render.contact_sheet import Tile, TileRow, check_sheet, contact_sheet, thumbnail, write_sheet
+from ancestral.render.contact_sheet import check_sheet, contact_sheet, write_sheet
 from ancestral.render.environment import environment
 from ancestral.render.film_strip import film, write_animation
 from ancestral.render.history_figure import history_figure
@@ -20,8 +20,6 @@ __all__ = [
     "DataFacts",
     "Grid",
     "RunFacts",
-    "Tile",
-    "TileRow",
     "check_png",
     "check_sheet",
     "contact_sheet",
@@ -36,7 +34,6 @@ __all__ = [
     "picture",
     "samplers_plot",
     "side_by_side",
-    "thumbnail",
     "update_report",
     "write_animation",
     "write_array",

@@ -8,10 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ancestral import doctor, render
-from ancestral.doctor.findings import of_classes, of_training, of_values
-from ancestral.doctor.page import value_rows
-from ancestral.doctor.values import balance
+from ancestral import render
+from ancestral.inspection.findings import class_findings, training_findings, value_findings
+from ancestral.inspection.value_statistics import class_counts, value_statistics
 from ancestral.render import DataFacts, RunFacts
 from ancestral.training import RunFolder, Trainer
 
@@ -74,15 +73,16 @@ class RunReport:
     def _data(self) -> DataFacts:
         data, points = self.trainer.dataset, len(self.trainer.dataset.shape) == 1
         some = data.sample(max(1, EXAMINED // math.prod(data.shape)))
-        values = doctor.summary(some).values
-        classes = balance(data.labels, data.classes)
-        found = [*of_classes(classes), *of_values(values), *of_training(len(data), self.trainer.config, None)]
+        values = value_statistics(some.items)
+        classes = class_counts(data.labels, data.classes)
+        config = self.trainer.config
+        found = [*class_findings(classes), *value_findings(values), *training_findings(len(data), config, None)]
         rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
         rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
         shown = some.sample(1000 if points else SHOWN).items
         return DataFacts(
             data.name,
-            rows | dict(value_rows(values)),
+            rows | dict(values.rows()),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],
             render.picture(shown, columns=16, height=HEIGHT, limits=self.trainer.spec.codec.limits),

@@ -31,39 +31,43 @@ class NameList:
         return self.buffer[begin : int(self._ends[index])]
 
 
-class LazyFolder(LazyDataset):
-    """All images below `root`, in the order of their paths' parts; each immediate sub-folder is a class.
+class ImageIndex:
+    """The names of all images below `root`, in the order of their paths' parts; each immediate sub-folder is a class.
 
     If an image file lies in `root` itself, it has no class, so there are no labels. Classes follow from names alone, so
     files that cannot be read count.
     """
 
-    def __init__(self, root: Path, conversion: Conversion) -> None:
-        """Find the images. Raises InputError if there are none, or as `infer_spec` does."""
-        self.root = root
+    def __init__(self, root: Path, others: list[bytes] | None = None) -> None:
+        """Find the images; `others` and errors are those of `scan`."""
         skipped: list[str] = []
         buffer, labels, tops = bytearray(), array("i"), [b""]
-        for path in scan(root, skipped):
+        for path in scan(root, skipped, others=others):
             buffer += path + b"\0"
             top = path[: path.find(b"/")] if b"/" in path else b""
             if top != tops[-1]:
                 tops.append(top)
             labels.append(len(tops) - 2)
-        self.names = NameList(bytes(buffer))
-        if not labels:
+        classed = b"" not in tops[1:] and min(labels, default=-1) >= 0
+        self.names, self.skipped = NameList(bytes(buffer)), tuple(skipped)
+        self.labels = torch.from_numpy(np.array(labels)) if classed else None
+        self.classes = tuple(one_line(os.fsdecode(top)) for top in tops[1:]) if classed else ()
+
+
+class LazyFolder(LazyDataset):
+    """All images below `root`, with the order and the classes of `ImageIndex`."""
+
+    def __init__(self, root: Path, conversion: Conversion) -> None:
+        """Find the images. Raises InputError if there are none, or as `infer_spec` does."""
+        index = ImageIndex(root)
+        self.root, self.names = root, index.names
+        if not len(index.names):
             raise InputError(
                 f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders, and for "
                 ".tar, .parquet and .arrow files"
             )
-        classed = b"" not in tops[1:] and min(labels) >= 0
-        super().__init__(
-            one_line(root.resolve().name),
-            len(labels),
-            torch.from_numpy(np.array(labels)) if classed else None,
-            tuple(one_line(os.fsdecode(top)) for top in tops[1:]) if classed else (),
-            tuple(skipped),
-            conversion,
-        )
+        name = one_line(root.resolve().name)
+        super().__init__(name, len(index.names), index.labels, index.classes, index.skipped, conversion)
 
     def _path(self, index: int) -> Path:
         return self.root / os.fsdecode(self.names[index])
@@ -81,12 +85,7 @@ class LazyFolder(LazyDataset):
         return one_line(self.names[index].decode("utf-8", "surrogateescape"))
 
 
-def find_images(root: Path) -> list[Path]:
-    """List all image files below `root`, as `scan` finds them."""
-    return [root / os.fsdecode(path) for path in scan(root, [])]
-
-
-def scan(root: Path, skipped: list[str]) -> Iterator[bytes]:
+def scan(root: Path, skipped: list[str], others: list[bytes] | None = None) -> Iterator[bytes]:
     """Find all files below `root` with an image's suffix in any case, except hidden ones.
 
     Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
@@ -94,6 +93,8 @@ def scan(root: Path, skipped: list[str]) -> Iterator[bytes]:
     Args:
         root: The folder.
         skipped: Gets one line for each sub-folder that cannot be listed.
+        others: Gets the paths of all other files, hidden ones too, and of links to folders that are not entered again,
+            which end in a slash.
 
     Yields:
         Paths from the root, in the order of their parts.
@@ -112,13 +113,16 @@ def scan(root: Path, skipped: list[str]) -> Iterator[bytes]:
         absolute = os.path.join(os.fsencode(root), folder)  # noqa: PTH118 (bytes)
         try:
             identity = _identity(absolute)
-            found = [] if identity in entered else _list(absolute, folder + b"/" if folder else b"")
+            again = identity in entered
+            found = [] if again else _list(absolute, folder + b"/" if folder else b"", others)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if not folder:
                 raise InputError(f"{one_line(root)} cannot be listed: {reason}") from None
             skipped.append(f"{one_line(os.fsdecode(folder))}/: {reason}")
             continue
+        if again and others is not None:
+            others.append(path)
         entered.add(identity)
         pending += sorted(found, key=lambda path: path.rstrip(b"/"), reverse=True)
 
@@ -128,17 +132,18 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list(path: bytes, prefix: bytes) -> list[bytes]:
+def _list(path: bytes, prefix: bytes, others: list[bytes] | None) -> list[bytes]:
     """Sub-folders, ending in a slash, and image files of a folder."""
     found, wanted = [], tuple(map(os.fsencode, SUFFIXES))
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.name.startswith(b"."):
-                continue
-            if _is_folder(entry):
+            folder, hidden = _is_folder(entry), entry.name.startswith(b".")
+            if folder and not hidden:
                 found.append(prefix + entry.name + b"/")
-            elif entry.name.lower().endswith(wanted):
+            elif entry.name.lower().endswith(wanted) and not hidden:
                 found.append(prefix + entry.name)
+            elif others is not None and not folder:
+                others.append(prefix + entry.name)
     return found
 
 

@@ -1,0 +1,184 @@
+"""What is wrong with a data set, or may be, each with what to do about it."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from ancestral.config import Config, DataConfig
+from ancestral.data import Dataset
+from ancestral.inspection.near_duplicates import Groups
+from ancestral.results.data_report import (
+    FileStatistics,
+    Finding,
+    TrainingCost,
+    ValueStatistics,
+    format_bytes,
+    plural,
+)
+
+EPOCHS = 100
+"""Number of passes over the data after which a network that could memorise it is likely to have done so."""
+UNEVEN = 5
+"""The largest ratio of the largest class to the smallest."""
+FEW = 20
+"""Number of images below which a class is hardly learned."""
+SKIPPED = "training skips what cannot be read"
+FAULTS = {
+    "corrupt": ("damaged: it cannot be decoded to its end", f"fetch it again, or delete it: {SKIPPED}"),
+    "empty": ("zero bytes long", f"fetch it again, or delete it: {SKIPPED}"),
+    "not_image": ("no image, whatever the name says", "convert it to PNG or JPEG, or delete it"),
+    "too_large": ("too large to be decoded safely", "shrink it: no training needs such a size"),
+    "loop": ("in a circle of symbolic links", "delete the link"),
+    "unreadable": ("out of reach", f"mend its permissions or its link, or delete it: {SKIPPED}"),
+}
+"""Why a file cannot be read: the end of "1 file is ...", and what to do."""
+UNUSUAL = {
+    "suffix": ("note", "of another format than the name says", "nothing is needed: the contents decide"),
+    "animated": ("warning", "animated", "only the first frame is trained on: save the frames as files to use all"),
+    "mode": ("warning", "in the colours of print or measurement (CMYK and such)", "convert to RGB by its "
+             "colour profile, if exact colours matter: the profile is not used here"),
+    "deep": ("note", "of more than 8 bits a channel", "rounded to 8, unless all files are 16-bit grey"),
+    "unread": ("warning", "of a kind that is not read", "convert to PNG or JPEG to train on it"),
+}  # fmt: skip
+"""What is unusual about a file: the level, the end of "1 file is ...", and what to do."""
+
+
+def file_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding]:
+    """Find what is wrong with the files of a folder."""
+    for kind, (fault, advice) in FAULTS.items():
+        if names := {file.name: file.reason for file in files.unreadable if file.kind == kind}:
+            yield Finding(kind, "warning", f"{_are(len(names), 'file')} {fault}", advice, names)
+    for code, (level, text, advice) in UNUSUAL.items():
+        if code == "deep" and all(mode.startswith("I") for mode in files.modes):
+            advice = (
+                "all are grey, so training keeps their bits (--bits 8 rounds them); the statistics here are of 8 bits"
+            )
+        if names := files.unusual.get(code, {}):
+            yield Finding(code, level, f"{_are(len(names), 'file')} {text}", advice, names)
+    yield from _size_findings(files, config.image_size)
+    grey = sum(count for mode, count in files.modes.items() if mode[0] in "1LI")
+    if 0 < grey < files.read and config.channels != 1:
+        text = f"{grey:,} of {files.read:,} files are grey, the others in colour"
+        yield Finding("mixed_modes", "note", text, "grey ones are used as grey RGB; --channels 1 makes all grey")
+    if files.transparent:
+        text = f"{_are(files.transparent, 'file')} partly transparent, laid on {config.background}"
+        advice = "--background chooses the colour, which the model learns with the rest"
+        yield Finding("transparent", "note", text, advice)
+    if files.rotated:
+        text = f"{_are(files.rotated, 'photograph')} turned upright by the EXIF block"
+        yield Finding("rotated", "note", text, "nothing is needed")
+
+
+def _size_findings(files: FileStatistics, image_size: int | None) -> Iterator[Finding]:
+    (low_width, _, high_width), (low_height, _, high_height) = files.width, files.height
+    smallest, tiny = min(low_width, low_height), files.unusual.get("tiny", {})
+    if image_size is None and (low_width != high_width or low_height != high_height):
+        text = f"the sizes differ, from {low_width} x {low_height} to {high_width} x {high_height}"
+        yield Finding("sizes", "error", text, "give --image-size N: all are cropped and resized to it")
+    if tiny:
+        text = f"{_are(len(tiny), 'file')} smaller than {image_size or 8} pixels"
+        advice = "leave them out, or take a smaller --image-size: enlarged images are blurred, and so are the samples"
+        yield Finding("tiny", "warning", text, advice, tiny)
+    if image_size is None:
+        return
+    if image_size < smallest // 4:
+        text = f"the smallest side is {smallest} pixels, and training is at {image_size}"
+        yield Finding("shrunk", "note", text, "a larger --image-size keeps more detail, at more time a step")
+    cropped = files.unusual.get("cropped", {})
+    if cropped or (files.cropped > 0.05 and len(files.ratios) > 1):
+        text = f"shapes are mixed: the crop to the centre square throws away {files.cropped:.0%} of the pixels"
+        if cropped:
+            text += f", and over a third of {plural(len(cropped), 'file')}"
+        advice = "crop the pictures yourself where the subject is not in the middle"
+        yield Finding("aspect", "warning" if cropped else "note", text, advice, cropped)
+
+
+def duplicate_findings(groups: Mapping[str, Groups], dataset: Dataset, classes: Mapping[str, int]) -> Iterator[Finding]:
+    """Find the items of a data set that are there twice, and those of them that have two classes."""
+    sentences = {
+        "same": ("duplicates", "the same pixels as another", "the same pixels as"),
+        "alike": ("near_duplicates", "the same look as another", "looks the same as"),
+    }
+    labels, class_names, crossing = dataset.labels, list(classes), dict[str, str]()
+    for kind, (code, text, remark) in sentences.items():
+        copies: dict[str, str] = {}
+        for original, *others in groups[kind]:
+            first = dataset.name_of(original)
+            for copy in others:
+                name = dataset.name_of(copy)
+                copies[name] = f"{remark} {first}"
+                if labels is not None and labels[copy] != labels[original]:
+                    one, other = (class_names[int(labels[item])] for item in (copy, original))
+                    crossing[name] = f"in the class {one}, but {first} in {other}"
+        if copies:
+            advice = "delete the copies: they count twice, and items seen more often are memorised sooner"
+            yield Finding(code, "warning", f"{plural(len(copies), 'item')} with {text}", advice, copies)
+    if crossing:
+        advice = "keep one of them: two labels for one picture contradict each other"
+        yield Finding("two_classes", "warning", f"{_are(len(crossing), 'picture')} in two classes", advice, crossing)
+
+
+def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
+    """Find empty, small and uneven classes."""
+    if empty := {name: "no image that can be read" for name, count in classes.items() if not count}:
+        yield Finding("empty_class", "warning", f"{_are(len(empty), 'class')} empty", "add images or delete it", empty)
+    counts = [count for count in classes.values() if count]
+    if not counts:
+        return
+    if len(counts) == 1:
+        text = "there is one class alone"
+        yield Finding("one_class", "note", text, "--no-class-labels leaves it out; or train on the folder inside")
+    if max(counts) > UNEVEN * min(counts):
+        text = f"classes are uneven: the largest has {max(counts):,}, the smallest {min(counts):,}"
+        yield Finding("imbalance", "warning", text, "add to the small ones: samples of rare classes are worse")
+    if few := {name: f"{count}" for name, count in classes.items() if 0 < count < FEW}:
+        text = f"{plural(len(few), 'class')} with fewer than {FEW} items"
+        yield Finding("small_class", "warning", text, "add images, or merge classes, or --no-class-labels", few)
+
+
+def value_findings(values: ValueStatistics) -> Iterator[Finding]:
+    """Find items of one colour, unused levels, and colour images without colour."""
+    if values.flat:
+        text = f"{_are(values.flat, 'item')} of one colour throughout"
+        yield Finding("flat", "warning" if values.flat > 1 else "note", text, "leave them out if that is an accident")
+    if values.dtype == "uint8":
+        if values.high <= 1:
+            text = f"all bytes are {values.low:.0f} or {values.high:.0f}, so the images are black to the model"
+            yield Finding("range", "warning", text, "were they scaled to 0..1? Multiply by 255 before saving as bytes")
+        elif values.high - values.low < 128:
+            text = f"only the levels {values.low:.0f} to {values.high:.0f} of 0 to 255 are used"
+            yield Finding("range", "warning", text, "stretch the contrast, if that is no accident: the rest is wasted")
+    if len(values.mean) == 3 and values.grey == values.count:
+        text = "all images are grey, and stored in three equal channels"
+        yield Finding("grey", "note", text, "--channels 1 is a third of the data, and the model cannot tint them")
+
+
+def training_findings(count: int, config: Config, cost: TrainingCost | None) -> Iterator[Finding]:
+    """Find what speaks against training on `count` items by this config, and at this cost if it is known."""
+    epochs = config.train.steps * config.train.batch_size / count
+    if cost is not None:
+        numbers = count * math.prod(cost.shape)
+        if cost.parameters > numbers and epochs > EPOCHS:
+            text = (
+                f"{plural(count, 'item')} for {cost.parameters:,} parameters: the data has fewer numbers than the "
+                f"network, and each item is seen {epochs:,.0f} times, so they will be memorised"
+            )
+            enough = -(-cost.parameters * count // numbers)
+            steps = max(1, int(EPOCHS * count / config.train.batch_size))
+            advice = f"use {enough:,} items or more, or a smaller --width, or stop early: --steps {steps:,}"
+            yield Finding("memorisation", "warning", text, advice)
+        elif epochs > 10 * EPOCHS:
+            text = f"each item is seen {epochs:,.0f} times"
+            yield Finding("epochs", "note", text, "more items, or fewer --steps, reduce memorisation")
+        if cost.memory > cost.available:
+            text = f"training takes about {format_bytes(cost.memory)}, and {format_bytes(cost.available)} are free"
+            yield Finding("memory", "warning", text, "take a smaller --batch-size, --width or --image-size")
+        if cost.seconds > 86400 and cost.device == "cpu":
+            text = f"all steps take {cost.seconds / 86400:,.1f} days on this machine"
+            yield Finding("time", "warning", text, "use a GPU, fewer --steps, or a smaller --width or --image-size")
+    if count < config.train.batch_size:
+        text = f"there are fewer items ({count:,}) than in one batch ({config.train.batch_size:,})"
+        yield Finding("few", "warning", text, f"each batch repeats some; take --batch-size {count}")
+
+
+def _are(count: int, noun: str) -> str:
+    return f"{plural(count, noun)} {'is' if count == 1 else 'are'}"

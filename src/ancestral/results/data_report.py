@@ -1,0 +1,280 @@
+"""What a data set is, what is wrong with it, and what training on it costs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from PIL.Image import Image
+
+from ancestral.results.result import Result
+from ancestral.results.table import Table
+
+NAMES, CLASSES, BAR = 5, 20, 30
+"""The numbers of names of a finding and of classes that are shown, and the length of the longest bar."""
+NAME_WIDTH = 13
+"""Characters of the names of rows, so that the tables line up."""
+MARKS = {"error": "✗", "warning": "!", "note": "·"}
+"""The levels of findings, the worst first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is the case, what to do, and the files or items concerned, each with a remark.
+
+    `level` is error (data that cannot be trained on), warning (data that is lost, or will hurt) or note.
+    """
+
+    code: str
+    level: str
+    text: str
+    advice: str
+    names: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UnreadableFile:
+    """A file or folder that cannot be read: the kind of fault, a key of `findings.FAULTS`, and the reason in a line."""
+
+    kind: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FileStatistics:
+    """Statistics of the files of a folder of images. Counts by name are in the order of their frequency."""
+
+    found: int
+    """The number of files with the suffix of an image."""
+    read: int
+    bytes: int
+    """The size of the files that were read."""
+    formats: dict[str, int]
+    modes: dict[str, int]
+    """Pillow's modes: L is grey, P a palette, A alpha, 1 black and white."""
+    depths: dict[str, int]
+    """Bits of a channel."""
+    width: tuple[int, ...]
+    """Minimum, median, maximum."""
+    height: tuple[int, ...]
+    sizes: dict[str, int]
+    """The most frequent sizes."""
+    ratios: dict[str, int]
+    """Images by the ratio of width to height."""
+    cropped: float
+    """The mean over images of the share of pixels outside of the centre square."""
+    transparent: int
+    rotated: int
+    """Images that were turned upright by their EXIF block."""
+    others: dict[str, int]
+    """Files that are not read, by suffix."""
+    hidden: int
+    unreadable: tuple[UnreadableFile, ...]
+    unusual: dict[str, dict[str, str]]
+    """Names of unusual files with a remark, by kind: animated, deep, mode, suffix, tiny, cropped, unread."""
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Format the statistics as (name, text)."""
+        unread = f", {len(self.unreadable):,} named below not" if self.unreadable else ""
+        yield "files", f"{self.read:,} of {self.found:,} read, {format_bytes(self.bytes)}{unread}"
+        yield "formats", _counts(self.formats)
+        yield "modes", _counts(self.modes)
+        if set(self.depths) != {"8"}:
+            yield "bits", _counts(self.depths)
+        if len(self.sizes) > 1:
+            low, middle, high = (f"{w} x {h}" for w, h in zip(self.width, self.height, strict=True))
+            often = _counts(dict(list(self.sizes.items())[:3]))
+            yield "sizes", f"{low} to {high}, median {middle}; most often {often}"
+            yield "shapes", f"{_counts(self.ratios)}; the centre square keeps {1 - self.cropped:.0%}"
+        else:
+            yield "sizes", _counts(self.sizes)
+        if self.transparent:
+            yield "transparent", f"{self.transparent:,}"
+        if self.others or self.hidden:
+            hidden = {"hidden": self.hidden} if self.hidden else {}
+            yield "passed over", _counts({**dict(list(self.others.items())[:8]), **hidden})
+
+
+@dataclass(frozen=True)
+class ValueStatistics:
+    """Statistics of the items as training receives them: bytes in 0..255, or numbers."""
+
+    count: int
+    shape: tuple[int, ...]
+    """Of one item: (C, *space), or (2,) of points; () if they differ."""
+    dtype: str
+    mean: tuple[float, ...]
+    """Of each channel, or coordinate."""
+    std: tuple[float, ...]
+    low: float
+    high: float
+    at_0: float | None
+    """The share of bytes that are 0; None for other numbers."""
+    at_255: float | None
+    flat: int
+    """The number of items of one colour throughout."""
+    grey: int
+    """The number of RGB items without colour."""
+    colourfulness: float | None
+    """The mean of Hasler and Süsstrunk's M (2003): 0 is grey, 33 moderate, 109 extreme; None without RGB items."""
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Format the statistics as (name, text)."""
+        names = {1: ("grey",), 3: ("red", "green", "blue")}.get(len(self.mean), ())
+        if len(self.shape) != 3 or not names:
+            axis = "channel" if len(self.shape) > 1 else "axis"
+            names = tuple(f"{axis} {i}" for i in range(len(self.mean)))
+        means = zip(names, self.mean, self.std, strict=True)
+        shown = [f"{name} {_number(mean)} ± {_number(std)}" for name, mean, std in means]
+        yield "mean ± std", ", ".join(shown[:6]) + (f", and {len(shown) - 6} more" if len(shown) > 6 else "")
+        ends = f"; {self.at_0:.1%} at 0, {self.at_255:.1%} at 255" if self.at_255 is not None else ""
+        yield "range", f"{_number(self.low)} to {_number(self.high)} ({self.dtype}){ends}"
+        if self.colourfulness is not None:
+            grey = f"; {self.grey:,} without any colour" if self.grey else ""
+            yield "colourfulness", f"{self.colourfulness:.0f} (0 grey, 33 moderate, 109 extreme){grey}"
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """Time in seconds and memory in bytes of a training run, from `measured` steps."""
+
+    device: str
+    dtype: str
+    shape: tuple[int, ...]
+    """Of one item."""
+    parameters: int
+    batch_size: int
+    steps: int
+    measured: int
+    scaled_from: int
+    """The batch size that was measured; if it is less than `batch_size`, time and memory were scaled up."""
+    seconds_per_step: float
+    """The median."""
+    seconds: float
+    """Of all steps, without checkpoints and previews."""
+    weights: int
+    """Weights, gradients, average and moments."""
+    data: int
+    """The whole data set, decoded."""
+    memory: int
+    """At most, with the data if it is held in memory: in addition to the program's on a CPU, else on the GPU."""
+    available: int
+    """Free memory there."""
+    checkpoint: int
+    """One checkpoint and the model file."""
+
+    def rows(self, count: int) -> Iterator[tuple[str, str]]:
+        """Format the cost of training on `count` items as (name, text)."""
+        epochs = _number(self.steps * self.batch_size / count)
+        yield "training", f"{self.steps:,} steps of {self.batch_size:,}: each item is seen {epochs} times"
+        yield "network", f"{self.parameters:,} parameters, {self.dtype}, on {self.device}"
+        how = f"{self.measured} step{'s' if self.measured > 1 else ''} measured"
+        if self.scaled_from < self.batch_size:
+            how += f" of {self.scaled_from} items and scaled up"
+        yield "time", f"about {_duration(self.seconds)}, {self.seconds_per_step:.3g} s a step ({how})"
+        parts = f"weights and optimiser {format_bytes(self.weights)}, data {format_bytes(self.data)}"
+        free = f"{format_bytes(self.available)} are free"
+        yield "memory", f"about {format_bytes(self.memory)} ({parts}) beside the program; {free}"
+        yield "on the disk", f"{format_bytes(self.checkpoint)} a checkpoint"
+
+
+@dataclass(frozen=True)
+class DataReport(Result):
+    """A data set before training: statistics, findings, and the cost of training on it."""
+
+    SCHEMA: ClassVar[str] = "data-1"
+
+    trainable: bool
+    """Whether the preset can be trained on the data as it is."""
+    source: str
+    preset: str
+    image_size: int | None
+    """Side in pixels to which training resizes the images; None keeps their size."""
+    count: int
+    """The number of items that training would use."""
+    values: ValueStatistics
+    classes: dict[str, int]
+    """The number of items of each class; empty without classes."""
+    files: FileStatistics | None
+    """None if the data is no folder of images."""
+    duplicates: dict[str, tuple[tuple[str, ...], ...]]
+    """Groups of items by name: the "same" pixels, or "alike"."""
+    findings: tuple[Finding, ...]
+    """The worst first."""
+    cost: TrainingCost | None
+    """None if it was not measured, or the preset cannot be trained on the data."""
+    sheet: Image | None = field(default=None, repr=False, compare=False)
+    """The contact sheet; not in the JSON."""
+
+    def to_json(self) -> str:
+        """Write the report as JSON, without the contact sheet."""
+        return super(DataReport, replace(self, sheet=None)).to_json()
+
+    def parts(self) -> Sequence[Table | str]:
+        """Tables and lines of text that show the report."""
+        title = f"{self.source}: {plural(self.count, 'item')} of {shape_text(self.values.shape)}"
+        parts: list[Table | str] = [f"{title} for the preset {self.preset}", ""]
+        copies = [
+            (what, f"{plural(len(groups), 'group')} of {sum(map(len, groups)):,} items")
+            for kind, what in (("same", "duplicates"), ("alike", "look-alikes"))
+            if (groups := self.duplicates[kind])
+        ]
+        sections: list[Sequence[tuple[str, ...]]] = [[*self.values.rows(), *copies], _class_rows(self.classes)]
+        if self.files is not None:
+            sections.insert(0, [*self.files.rows()])
+        if self.cost is not None:
+            sections.append([*self.cost.rows(self.count)])
+        for rows in filter(None, sections):
+            parts += [Table((), [(name.ljust(NAME_WIDTH), *texts) for name, *texts in rows]), ""]
+        for finding in self.findings:
+            parts.append(f"{MARKS[finding.level]} {finding.level}: {finding.text}; {finding.advice}")
+            parts += [f"    {name}: {remark}" for name, remark in list(finding.names.items())[:NAMES]]
+            if len(finding.names) > NAMES:
+                parts.append(f"    and {len(finding.names) - NAMES:,} more; --json lists all")
+        return parts if self.findings else [*parts, "No problems were found."]
+
+
+def _class_rows(classes: Mapping[str, int]) -> list[tuple[str, str, str]]:
+    most, shown = max(1, *classes.values(), 1), list(classes.items())[:CLASSES]
+    width = max((len(f"{count:,}") for _, count in shown), default=0)
+    rows = [
+        (name[:40], f"{count:,}".rjust(width), "█" * max(1 if count else 0, round(BAR * count / most)))
+        for name, count in shown
+    ]
+    return [*rows, (f"and {len(classes) - CLASSES:,} more", "", "")] if len(classes) > CLASSES else rows
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Format the shape of an item."""
+    return " x ".join(map(str, shape)) or "different sizes"
+
+
+def format_bytes(count: float) -> str:
+    """Format a number of bytes."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def plural(count: int, noun: str) -> str:
+    """Format a count: 1 class, 2 classes."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("s") else "s")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count:,})" for name, count in counts.items())
+
+
+def _number(value: float) -> str:
+    if value.is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

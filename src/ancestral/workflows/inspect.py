@@ -1,0 +1,134 @@
+"""Inspection of a data set before training: what it is, what is wrong with it, and what training on it costs."""
+
+import dataclasses
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from ancestral import config as configs
+from ancestral import data, render
+from ancestral.config import Config
+from ancestral.data import LazyDataset
+from ancestral.data.convert import Conversion
+from ancestral.device import keep_freed_memory, pick_device
+from ancestral.errors import InputError, one_line
+from ancestral.events import Event, Wrote
+from ancestral.inspection import findings
+from ancestral.inspection.image_folder import inspect_folder
+from ancestral.inspection.near_duplicates import item_duplicates
+from ancestral.inspection.training_cost import training_cost
+from ancestral.inspection.value_statistics import class_counts, value_statistics
+from ancestral.results.data_report import MARKS, DataReport, Finding
+from ancestral.storage import write_text
+
+SAMPLE = 256
+"""Number of items on which training steps are measured."""
+
+
+def inspect(
+    source: data.Source,
+    config: str | Config | None = None,
+    *,
+    steps: int = 5,
+    threads: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    json: str | Path | None = None,
+    **settings: Any,
+) -> Generator[Event, None, DataReport]:
+    """Inspect a data set as training would use it.
+
+    Args:
+        source: What `data.open` takes: a name or path, items, (items, labels), or a torch Dataset.
+        config: The config of the training run, or the name of a preset; None is the default preset of the source.
+        steps: Number of training steps that are measured; 0 leaves out the cost of training.
+        threads: Number of threads that decode files; None is the number of cores, but at most 8.
+        device: The device on which the steps are measured.
+        out: A .png for the contact sheet, or a folder for it; None writes none.
+        json: A .json file for the report; None writes none.
+        settings: Settings by name in place of the config's, for example image_size=64, channels=1 or background="grey".
+
+    Yields:
+        The progress of reading files, and the files written.
+
+    Returns:
+        The report, with the contact sheet.
+
+    Raises:
+        InputError: If options are out of range, a file cannot be written, or no item can be read.
+    """
+    given = not isinstance(source, str | Path)
+    name = configs.FROM_PYTHON if given else str(source)
+    if not isinstance(config, Config):
+        config = configs.preset(config or ("arrays" if given else configs.default_preset(name)))
+    config = config.with_settings(source=name, **settings)
+    if steps < 0:
+        raise InputError(f"--steps must be at least 0, not {steps}")
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads must be at least 1, not {threads}")
+    json = None if json is None else Path(json)
+    if json is not None and (json.suffix.lower() != ".json" or json.is_dir()):
+        raise InputError(f"--json writes .json files, not {json}; left bare, it prints")
+    root = None if given or name in data.BUILTINS else Path(name).expanduser()
+    path = None if out is None else _sheet_path(Path(out), "data" if given else name, root)
+    pick_device(device)
+    keep_freed_memory()
+
+    inspected = None
+    if root is not None and root.is_dir():
+        form = config.data
+        conversion = Conversion(form.image_size, form.channels, form.background, form.bits)
+        inspected = yield from inspect_folder(root, conversion, threads or LazyDataset.threads)
+    if inspected is None:
+        loaded = source.load() if isinstance(source, LazyDataset) else data.load(source, **config.data.form)
+        if not len(loaded):
+            raise InputError(f"{loaded.name} holds no items that can be read")
+        inspected = loaded, value_statistics(loaded.items), item_duplicates(loaded.items), None
+    dataset, values, groups, files = inspected
+
+    classes = class_counts(dataset.labels, dataset.classes)
+    found = [] if files is None else [*findings.file_findings(files, config.data)]
+    found += findings.duplicate_findings(groups, dataset, classes)
+    found += [*findings.class_findings(classes), *findings.value_findings(values)]
+    cost = None
+    if steps and all(finding.level != "error" for finding in found):
+        try:
+            cost = training_cost(config, dataset.sample(SAMPLE), len(dataset), device, steps)
+        except InputError as error:
+            found.append(Finding("refused", "error", str(error), f"see ancestral train {config.preset} --help"))
+    found += findings.training_findings(len(dataset), config, cost)
+    report = DataReport(
+        trainable=all(finding.level != "error" for finding in found),
+        source=one_line(dataset.name if given else name),
+        preset=config.preset,
+        image_size=config.data.image_size,
+        count=len(dataset),
+        values=values,
+        classes=classes,
+        files=files,
+        duplicates={kind: tuple(tuple(map(dataset.name_of, g)) for g in part) for kind, part in groups.items()},
+        findings=tuple(sorted(found, key=lambda finding: list(MARKS).index(finding.level))),
+        cost=cost,
+    )
+    report = dataclasses.replace(report, sheet=render.contact_sheet(report, dataset))
+    if path is not None and report.sheet is not None:
+        render.write_sheet(path, report.sheet)
+        yield Wrote(path)
+    if json is not None:
+        write_text(json, report.to_json())
+        yield Wrote(json)
+    return report
+
+
+def _sheet_path(out: Path, name: str, root: Path | None) -> Path:
+    """Where the contact sheet is written. Raises InputError for a place where it cannot be, or among the data."""
+    if not out.is_dir() and out.suffix.lower() not in ("", ".png"):
+        raise InputError(f"the contact sheet is a .png, not {out.suffix}; give --out a .png or a folder")
+    if out.is_dir() or not out.suffix:
+        out /= f"{name if root is None else root.resolve().stem or 'data'}.png"
+    if root is not None and root.is_dir() and out.resolve().is_relative_to(root.resolve()):
+        raise InputError(
+            f"the contact sheet {out} lies in the data and would be trained on; give --out a place outside"
+        )
+    render.check_sheet(out)
+    return out
