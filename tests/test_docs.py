@@ -8,6 +8,7 @@ import pytest
 import ancestral
 from ancestral import cli
 from ancestral.config import PRESETS
+from ancestral.results import EvaluationResult
 from test_imports import LAYERS
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +33,7 @@ def test_python_blocks_run(code, tmp_path, monkeypatch):
         assert scope["loss"].item() > 0
     else:
         assert scope["points"].shape == (64, 2)
-        assert (tmp_path / "runs" / "a" / "evaluation" / "samples.json").is_file()
+        assert EvaluationResult.load("runs/a/evaluation").samples is not None
 
 
 def test_every_preset_is_in_the_readme_and_every_command_is_one():
