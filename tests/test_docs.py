@@ -8,6 +8,8 @@ import pytest
 import ancestral
 from ancestral import cli
 from ancestral.config import PRESETS
+from ancestral.results import EvaluationResult
+from test_imports import LAYERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in sorted(
@@ -31,7 +33,7 @@ def test_python_blocks_run(code, tmp_path, monkeypatch):
         assert scope["loss"].item() > 0
     else:
         assert scope["points"].shape == (64, 2)
-        assert (tmp_path / "runs" / "a" / "evaluation" / "samples.json").is_file()
+        assert EvaluationResult.load("runs/a/evaluation").samples is not None
 
 
 def test_every_preset_is_in_the_readme_and_every_command_is_one():
@@ -61,6 +63,21 @@ def test_paths_of_the_package_in_a_page_exist(page):
     homes = [ROOT, ROOT / "src" / "ancestral", ROOT / "bench"]
     for path in re.findall(r"`([\w/]+\.py)`", PAGES[page] if page.name != "CHANGELOG.md" else ""):
         assert any((home / path).is_file() for home in homes), path
+
+
+def test_the_map_of_the_package_is_the_tree():
+    """Each part of the package is in the map, each file that the map names exists, and the layers are those tested."""
+    entries = re.findall(r"^ {6}(\w+(?:/|\.py)) +(.*(?:\n {10,}.*)*)", DESIGN, re.MULTILINE)
+    assert {name.removesuffix("/").removesuffix(".py") for name, _ in entries} == set().union(*LAYERS)
+    for name, text in entries:
+        folder = ROOT / "src" / "ancestral" / name
+        assert folder.exists(), name
+        missing = [file for file in re.findall(r"\w+\.py", text) if not list(folder.rglob(file))]
+        assert name.endswith(".py") or not missing, missing
+    layers = [
+        set(line.split()) for line in DESIGN.split("(`tests/test_imports.py`):\n\n")[1].split("\n\n")[0].splitlines()
+    ]
+    assert layers == LAYERS
 
 
 def test_the_equation_table_names_what_exists():

@@ -425,7 +425,7 @@ class EvaluationResult(Result):
     likelihood: LikelihoodResult | None = None
 
     @classmethod
-    def load(cls, folder: Path, sha256: str | None = None) -> "EvaluationResult":
+    def load(cls, folder: str | Path, sha256: str | None = None) -> "EvaluationResult":
         """Read samples.json and likelihood.json. A file that is missing or damaged counts as not measured.
 
         Args:
@@ -436,8 +436,8 @@ class EvaluationResult(Result):
             The result, empty if there is nothing.
         """
         return cls(
-            _load(SampleMetrics, folder / SAMPLES_FILE, sha256),
-            _load(LikelihoodResult, folder / LIKELIHOOD_FILE, sha256),
+            _load(SampleMetrics, Path(folder) / SAMPLES_FILE, sha256),
+            _load(LikelihoodResult, Path(folder) / LIKELIHOOD_FILE, sha256),
         )
 
     @property
