@@ -57,8 +57,8 @@ def asked(part, *words):
 
 
 def test_medians_quartiles_and_ratios_of_the_same_round():
-    assert measure.broadcast([5, 1, 3, 2, 4]) == {"median": 3, "low": 2, "high": 4, "rounds": 5}
-    assert measure.broadcast([7]) == {"median": 7, "low": 7, "high": 7, "rounds": 1}
+    assert measure.spread([5, 1, 3, 2, 4]) == {"median": 3, "low": 2, "high": 4, "rounds": 5}
+    assert measure.spread([7]) == {"median": 7, "low": 7, "high": 7, "rounds": 1}
     # the median of ratios, not the ratio of medians: 3/1, 4/4, 10/2
     assert measure.paired([3, 4, 10], [1, 4, 2])["median"] == 3
 

@@ -23,6 +23,7 @@ def test_an_example_is_short_and_says_what_it_reaches(path):
     assert any(character.isdigit() for character in ast.get_docstring(ast.parse(text)).rpartition("Reached:")[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path, tmp_path):
     short = ["--steps", "3", "--samples", "12"]

@@ -62,7 +62,7 @@ class Ours:
             base,
             net=dataclasses.replace(base.net, width=setting.width),
             train=dataclasses.replace(base.train, batch_size=setting.batch, precision=setting.precision),  # type: ignore[arg-type]
-            engine=dataclasses.replace(base.engine, compile=setting.compile),
+            runtime=dataclasses.replace(base.runtime, compile=setting.compile),
         )
         self.setting = setting
         dataset = InMemoryDataset(setting.images, None, (), "noise")
