@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.config import Config, UNetConfig
+from ancestral.config import Config, CustomNetConfig, UNetConfig
 from ancestral.data import Dataset
 from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
@@ -52,7 +52,7 @@ def prepare(
     if spec.classes and batch.labels is not None and "labels" in takes:
         dropped = randomness.uniform(train.seed, Stream.LABEL, step, positions) < train.label_dropout
         condition["labels"] = batch.labels.masked_fill(dropped, NO_CLASS)
-    no_dropout = isinstance(config.net, UNetConfig) and config.net.dropout == 0
-    if "keys" in takes and not no_dropout:
+    net = config.net
+    if "keys" in takes and (isinstance(net, CustomNetConfig) or (isinstance(net, UNetConfig) and net.dropout > 0)):
         condition["keys"] = randomness.keys(train.seed, Stream.DROPOUT, step, positions)
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}
