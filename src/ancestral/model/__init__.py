@@ -1,7 +1,8 @@
-"""A trained model: sampling from it, the file that explains it, and the Hugging Face Hub."""
+"""A trained model: sampling from it, the file that explains it, and how it is built."""
 
 from ancestral.model.building import NetSource, OwnParts, build, sampler_for
-from ancestral.model.model_file import FILE_NAME, describe, find, load, metadata_of, save
+from ancestral.model.metadata import describe, metadata_of
+from ancestral.model.model_file import FILE_NAME, find, load
 from ancestral.model.trained_model import Model
 
 __all__ = [
@@ -15,5 +16,4 @@ __all__ = [
     "load",
     "metadata_of",
     "sampler_for",
-    "save",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ancestral import __version__
+from ancestral import __version__, storage
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
@@ -16,6 +16,7 @@ from ancestral.errors import InputError, whole
 from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.model.building import sampler_for
+from ancestral.model.metadata import metadata_of
 from ancestral.reverse import prior
 from ancestral.samplers import Sampler, Step, record
 from ancestral.targets import Denoiser
@@ -200,7 +201,14 @@ class Model:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the model file, atomically; see `model_file.save`."""
-        from ancestral.model import model_file
+        """Write the model file, atomically.
 
-        model_file.save(self, path)
+        Args:
+            path: Where to write it.
+
+        Raises:
+            InputError: If the denoiser has no network, so that there is nothing to save.
+            OSError: If the file cannot be written; what was there before stays.
+        """
+        metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version)
+        storage.write_tensors(Path(path), self.diffusion.net.state_dict(), metadata)

@@ -1,0 +1,130 @@
+"""The metadata of a model file: what rebuilds a denoiser around its weights.
+
+They are the config, the schedule, the target, the codec, the shape of an item, the classes, the step and the version.
+Code is never stored and never run: a network of your own, a target of your own, or a subclass of Schedule has to be
+given again when the model is loaded, and the file says so.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ancestral import __version__, schedules
+from ancestral.config import Config
+from ancestral.data.codec import Codec
+from ancestral.data.spec import DataSpec
+from ancestral.diffusion import Diffusion
+from ancestral.errors import InputError
+from ancestral.schedules import Schedule
+
+FORMAT = "ancestral-1"
+KEYS = ("version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean")
+
+
+def metadata_of(
+    denoiser: Diffusion, config: Config, spec: DataSpec, step: int, version: str = __version__
+) -> dict[str, str]:
+    """Describe a model in the metadata of its file; `load` reads them."""
+    return {
+        "format": FORMAT,
+        "version": version,
+        "step": str(step),
+        "config": config.to_json(),
+        "schedule": json.dumps(_schedule_spec(denoiser.schedule)),
+        "target": denoiser.target.name,
+        "codec": spec.codec.kind,
+        "limits": json.dumps(spec.codec.limits),
+        "shape": json.dumps(spec.shape),
+        "classes": json.dumps(spec.classes),
+        "mean": json.dumps(spec.mean),
+    }
+
+
+def _schedule_spec(schedule: Schedule) -> dict[str, Any]:
+    """The spec from which `read_schedule` rebuilds the schedule: its own, its tables, or the name of a subclass."""
+    if type(schedule) is not Schedule:
+        return {"name": "custom", "class": type(schedule).__qualname__}
+    try:
+        if _same(schedules.from_spec(schedule.spec), schedule):
+            return schedule.spec
+    except InputError:
+        pass
+    tables = {"signal": schedule.signal.tolist(), "noise": schedule.noise.tolist()}
+    return {"name": "tables", **tables, "prior_std": schedule.prior_std}
+
+
+def _same(one: Schedule, other: Schedule) -> bool:
+    same = torch.equal(one.signal, other.signal) and torch.equal(one.noise, other.noise)
+    return same and one.prior_std == other.prior_std
+
+
+def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]:
+    """Read the config and the description of the data from the metadata of a model file.
+
+    Raises:
+        InputError: If `save` did not write them.
+    """
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {FORMAT})")
+    missing = set(KEYS) - set(metadata)
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
+    config = Config.from_json(metadata["config"], f"the config in {path}")
+    shape, classes, mean = (_json_list(path, metadata, key) for key in ("shape", "classes", "mean"))
+    if len(shape) not in (1, 2, 3, 4) or not all(type(side) is int and side > 0 for side in shape):
+        raise damaged(path, "shape")
+    if not all(isinstance(name, str) for name in classes):
+        raise damaged(path, "classes")
+    if not metadata["step"].isdecimal():
+        raise damaged(path, "step")
+    return config, DataSpec(shape, _codec(path, metadata), classes, mean)
+
+
+def read_schedule(path: Path, metadata: Mapping[str, str]) -> Schedule:
+    """Rebuild the schedule. Raises InputError if it is a subclass of Schedule, or damaged."""
+    spec = _json(path, metadata, "schedule")
+    if not isinstance(spec, dict):
+        raise damaged(path, "schedule")
+    if spec.get("name") == "custom":
+        raise InputError(f"{path} was trained with a schedule of your own, {spec.get('class')}: give it, schedule=...")
+    if spec.get("name") != "tables":
+        return schedules.from_spec(spec)
+    try:
+        signal, noise = (torch.tensor(spec[name], dtype=torch.float64) for name in ("signal", "noise"))
+        if signal.ndim != 1 or signal.shape != noise.shape or len(signal) < 2:
+            raise ValueError
+        return Schedule(signal, noise, float(spec["prior_std"]))
+    except (KeyError, TypeError, ValueError):
+        raise damaged(path, "schedule") from None
+
+
+def _codec(path: Path, metadata: Mapping[str, str]) -> Codec:
+    """The codec. Files written before 16-bit and float images have no limits, and use the default ones."""
+    if "limits" not in metadata:
+        return Codec(metadata["codec"])
+    limits = _json_list(path, metadata, "limits")
+    if len(limits) != 2 or not all(type(value) in (int, float) for value in limits):
+        raise damaged(path, "limits")
+    return Codec(metadata["codec"], (limits[0], limits[1]))
+
+
+def _json_list(path: Path, metadata: Mapping[str, str], key: str) -> tuple[Any, ...]:
+    value = _json(path, metadata, key)
+    if not isinstance(value, list):
+        raise damaged(path, key)
+    return tuple(value)
+
+
+def _json(path: Path, metadata: Mapping[str, str], key: str) -> Any:
+    try:
+        return json.loads(metadata[key])
+    except json.JSONDecodeError:
+        raise damaged(path, key) from None
+
+
+def damaged(path: Path, key: str) -> InputError:
+    """Make the error that says which of the metadata is damaged."""
+    return InputError(f"{path} has a damaged {key!r} in its metadata")
