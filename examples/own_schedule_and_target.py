@@ -5,7 +5,7 @@
 A schedule is two curves, a_t and b_t; a target is two functions p(a, b) and q(a, b), and the network predicts
 p x_0 + q eps. Nothing else has to be written: losses, samplers, likelihood and files follow from these.
 
-Reached: @own_schedule_and_target@.
+Reached: FD of 2,000 samples to the data 0.0013 ± 0.0007; data against data 0.0001 ± 0.0003.
 """
 
 import math

@@ -2,7 +2,8 @@
 
     python examples/plain_loop.py
 
-Reached: @plain_loop@.
+Reached: KID-pixels of 500 samples 0.0055 ± 0.0018 (digits against digits -0.0008 ± 0.0013); a linear classifier finds
+the class that they are conditioned on in 92 % of them (in 91 % of real digits).
 """
 
 import copy
