@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -287,6 +288,119 @@ def test_settings_by_name():
     assert (config.process.schedule, config.sample.sampler) == ("linear", "heun")
 
 
+class Shared(Own):
+    """Two names for one layer."""
+
+    def __init__(self, channels=1):
+        super().__init__(channels)
+        self.again = self.after
+
+
+class Noisy(Own):
+    """Draws random numbers of its own."""
+
+    def forward(self, x, index):
+        return torch.nn.functional.dropout(super().forward(x, index), 0.5, self.training)
+
+
+class Broken(Own):
+    def forward(self, x, index):
+        raise ValueError("two\nlines")
+
+
+class Wide(Own):
+    def forward(self, x, index):
+        return torch.cat([x, x], dim=1)
+
+
+def test_shared_weights_are_saved_and_loaded(tmp_path):
+    run = train(tmp_path, net=Shared())
+    loaded = ancestral.load(tmp_path / "run", net=Shared())
+    assert torch.equal(loaded.sample(2, steps=3), run.model.sample(2, steps=3))
+    loaded.save(tmp_path / "again.safetensors")
+    assert ancestral.load(tmp_path / "again.safetensors", net=Shared()).parameters == loaded.parameters
+
+
+def test_random_numbers_of_an_own_network_are_those_of_the_run(tmp_path):
+    net = Noisy()
+    weights = []
+    for name, steps in (("a", (6,)), ("b", (6,)), ("c", (4, 6))):
+        for number, until in enumerate(steps):
+            torch.rand(number + len(name))
+            run = ancestral.train("arrays", data=images(), net=net, out=tmp_path / name, resume=True, progress=False,
+                                  **{**SHORT, "steps": until, "decay": "none"})  # fmt: skip
+        weights.append(run.model.denoiser.net.state_dict())
+    for other in weights[1:]:
+        assert all(torch.equal(value, other[name]) for name, value in weights[0].items())
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (Broken(), "the network fails on x of shape .* ValueError: two"),
+        (Wide(), "the network answers"),
+        (Own(3), "the network fails on x of shape"),
+        (Own().requires_grad_(False), "no parameters to train"),
+        (nn.Identity(), "no parameters to train"),
+        (3, "net must be"),
+    ],
+)
+def test_a_wrong_network_is_refused_before_anything_is_written(tmp_path, net, message):
+    with pytest.raises(InputError, match=message) as caught:
+        train(tmp_path, net=net)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_parts_by_name(tmp_path):
+    run = ancestral.train("points", out=tmp_path / "run", schedule="linear", target="v", progress=False,
+                          steps=2, sampler="ddim:steps=2")  # fmt: skip
+    assert (run.model.config.process.schedule, run.model.config.process.target) == ("linear", "v")
+    with pytest.raises(InputError, match="schedule cannot be"):
+        ancestral.train("points", out=tmp_path / "x", schedule="lineal", progress=False)
+    for name in ("schedule", "target", "objective"):
+        with pytest.raises(InputError, match=f"{name} must be"):
+            ancestral.train("points", out=tmp_path / "x", progress=False, **{name: 3})
+    mlp = ancestral.train("points", out=tmp_path / "mlp", net="unet", width=32, progress=False, steps=2,
+                          sampler="ddim:steps=2")  # fmt: skip
+    assert mlp.model.config.net == configs.MLPConfig(width=32, blocks=2)  # what a U-Net for points is, on record
+
+
+def test_a_run_is_not_resumed_on_other_items(tmp_path):
+    train(tmp_path)
+    other = torch.zeros(20, 1, 12, 12, dtype=torch.uint8)
+    with pytest.raises(InputError, match="another shape"):
+        ancestral.train("arrays", data=other, out=tmp_path / "run", resume=True, steps=6, progress=False)
+    with pytest.raises(InputError, match="another classes"):
+        ancestral.train("arrays", data=(images(), torch.arange(40) % 2), out=tmp_path / "run", resume=True, steps=6,
+                        progress=False)  # fmt: skip
+
+
+def test_the_callers_random_numbers_are_left_alone(tmp_path):
+    train(tmp_path)
+    net, before = Noisy(), torch.get_rng_state()
+    ancestral.load(tmp_path / "run").sample(2, steps=2)
+    ancestral.train("arrays", data=images(), out=tmp_path / "other", net=net, progress=False, **SHORT)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_two_threads_train_what_each_would_alone(tmp_path):
+    alone = train(tmp_path).model.sample(2, steps=2)
+    found = {}
+
+    def work(name):
+        run = ancestral.train("arrays", data=images(), out=tmp_path / name, progress=False, **SHORT)
+        found[name] = run.model.sample(2, steps=2)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert torch.equal(found["a"], alone)
+    assert torch.equal(found["b"], alone)
+
+
 # -- evaluation -------------------------------------------------------------------------------------------------------
 
 FAST = {"extractor": "pixels", "progress": False, "device": "cpu"}
@@ -343,3 +457,10 @@ def test_runs_and_samplers_are_compared(tmp_path):
     assert {"ddim", "heun"} <= set(str(samplers_).split())
     with pytest.raises(InputError, match="name one"):
         ancestral.compare(runs, samplers="all", **FAST)
+
+
+def test_a_misspelt_option_is_one_line():
+    with pytest.raises(InputError, match="no option 'sample'; did you mean samples"):
+        ancestral.evaluate("runs/none", "digits", sample=3)
+    with pytest.raises(InputError, match="no option 'extracto'; did you mean extractor"):
+        ancestral.compare(["a", "b"], extracto="pixels")

@@ -126,7 +126,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """The tensors on the CPU, each in memory of its own: networks may share weights, and files cannot."""
+    plain: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        shared = any(tensor.numel() and tensor.data_ptr() == other.data_ptr() for other in plain.values())
+        plain[name] = tensor.clone() if shared else tensor
+    return plain
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -24,6 +24,8 @@ class Options:
     label: str | None = None
     """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
     classes."""
+    net: Annotated[str | None, arg(metavar="package.module:function")] = None
+    """Function that builds the network of your own that the model was trained with."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,5 +34,5 @@ def main(argv: Sequence[str]) -> int:
     from ancestral.render.terminal import follow
     from ancestral.workflows import publish
 
-    follow(publish.export(options.run, options.to, options.out, options.label))
+    follow(publish.export(options.run, options.to, options.out, options.label, options.net))
     return 0

@@ -4,10 +4,11 @@ The docstring below each field is its help text. From Python, data may also be g
 sets, a sampler as a `Sampler`, and a network as a module.
 """
 
+import difflib
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from tyro.conf import arg
 
@@ -44,6 +45,19 @@ class SampleOptions:
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for the results and their pictures; None is evaluation in RUN, whose README.md (the model card) and
     report.html are updated by an evaluation, and runs/compare for several runs."""
+
+    net: Annotated[str | None, arg(metavar="package.module:function")] = None
+    """Function that builds the network, of a run that was trained with one of your own; None is the run's."""
+
+    @classmethod
+    def from_names(cls, **options: Any) -> Self:
+        """Create the options by their names. Raises InputError for a name that is none of them."""
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                near = difflib.get_close_matches(name, ["samples", "likelihood", *known], n=1, cutoff=0.0)[0]
+                raise InputError(f"there is no option {name!r}; did you mean {near}?")
+        return cls(**options)
 
     def check(self, samples: int | bool) -> None:
         """Check all that no model can have. Raises InputError.
@@ -83,8 +97,6 @@ class EvaluationOptions(SampleOptions):
     probes: int | None = None
     """Number of random directions that estimate the ODE's divergence; 0 is exact. None is exact up to 16 dimensions,
     else 1."""
-    net: Annotated[str | None, arg(metavar="package.module:function")] = None
-    """Function that builds the network, of a run that was trained with one of your own; None is the run's."""
 
     def check_parts(self, samples: int | bool, likelihood: bool) -> None:
         """Check the options of the parts that are measured, as `check` does. Raises InputError."""

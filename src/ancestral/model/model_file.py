@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from ancestral import hub, storage, targets
 from ancestral.config import Config
 from ancestral.device import pick_device
@@ -60,7 +62,8 @@ def load(
     config, spec = describe(path, metadata)
     parts = OwnParts(net, schedule or read_schedule(path, metadata), _target(path, metadata, config, target))
     try:
-        denoiser = build(config, spec, parts)
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+            denoiser = build(config, spec, parts)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     own = denoiser.net.state_dict()

@@ -4,24 +4,27 @@ Each step is a function of (config, data, step): the batch, the flips, t, ε and
 index). So a run that was stopped and resumed is the run that was not, and many processes train what one would.
 """
 
+import contextlib
 import dataclasses
 import math
+import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ancestral import model, nets, objectives, storage
-from ancestral.config import Config
+from ancestral import model, nets, objectives, randomness, storage
+from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig
 from ancestral.data import Dataset
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError
+from ancestral.errors import InputError, one_line
 from ancestral.model import Model, OwnParts
 from ancestral.objectives import Objective
+from ancestral.randomness import Stream
 from ancestral.training import divergence, training_state
 from ancestral.training.checkpoints import Checkpoint, Checkpoints
 from ancestral.training.distributed import Distributed, out_of_memory, repeated_blocks
@@ -32,6 +35,9 @@ from ancestral.training.optimiser import learning_rate, make_adam, set_learning_
 from ancestral.training.prepare import prepare, spec_of
 from ancestral.training.progress import Progress, StepOutcome, Stopped
 from ancestral.training.run_folder import RunFolder
+
+BUILDING = threading.Lock()
+"""PyTorch has one generator for all threads, from which initial weights are drawn."""
 
 
 class Trainer:
@@ -62,6 +68,9 @@ class Trainer:
         self.distributed = Distributed(device, config.train.precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
         self.spec = spec_of(dataset, config)
+        if len(self.spec.shape) == 1 and isinstance(self.config.net, UNetConfig):  # what nets.build makes of it
+            net = MLPConfig(width=self.config.net.width, blocks=self.config.net.blocks)
+            self.config = dataclasses.replace(self.config, net=net)
         self.positions = self.distributed.positions(config.train.batch_size)
         """The positions of this process's images in the global batch."""
         if not self.positions:
@@ -103,6 +112,8 @@ class Trainer:
         self.takes = nets.conditions(self.net)
         if "labels" not in self.takes:  # a network of one's own may be unconditional
             self.spec = dataclasses.replace(self.spec, classes=())
+        if isinstance(config.net, CustomNetConfig):
+            self._probe()
         self.objective = self._objective(self.denoiser)
         if config.runtime.compile:
             for block in repeated_blocks(self.net):
@@ -118,9 +129,27 @@ class Trainer:
         self._go_to(0)
 
     def _build(self, seed: int) -> Diffusion:
-        with torch.random.fork_rng(devices=[]):
+        with BUILDING, torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return model.build(self.config, self.spec, self.parts).to(self.device)
+
+    def _probe(self) -> None:
+        """Evaluate a network of one's own once, so that what is wrong with it is found before anything is written."""
+        x, labels = torch.zeros(2, *self.spec.shape, device=self.device), {}
+        if self.spec.classes:
+            labels["labels"] = torch.zeros(2, dtype=torch.int64, device=self.device)
+        if not any(parameter.requires_grad for parameter in self.net.parameters()):
+            raise InputError("the network has no parameters to train: all are frozen, or there are none")
+        try:
+            with torch.no_grad(), self.distributed.autocast(), _seeded(0):
+                self.denoiser.eval().predict(x, 1, **labels)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"the network fails on x of shape {list(x.shape)} and index of shape [2]: {type(error).__name__}: "
+                f"{one_line(error)}"
+            ) from error
 
     def _averaged(self) -> Diffusion:
         if self.distributed.shard:
@@ -170,7 +199,7 @@ class Trainer:
             part = slice(start, start + self.micro_batch)
             some: dict[str, Any] = {name: value[part] for name, value in condition.items()}
             with self.distributed.accumulating(self.denoiser.net, last=start + self.micro_batch >= count):
-                with self.distributed.autocast():
+                with self.distributed.autocast(), self._own_randomness(start):
                     t, losses = self.objective.losses(
                         self.denoiser,
                         x0[part],
@@ -185,6 +214,16 @@ class Trainer:
                 self.distributed.scaler.scale(loss).backward()
             table.append(torch.stack([t.to(self.device, torch.float64), losses.detach().double()]))
         return torch.cat(table, dim=1)
+
+    @contextlib.contextmanager
+    def _own_randomness(self, start: int) -> Iterator[None]:
+        """Make the random numbers that a network of one's own draws functions of (seed, step, position) too."""
+        if not isinstance(self.config.net, CustomNetConfig):
+            yield
+            return
+        key = randomness.keys(self.config.train.seed, Stream.DROPOUT, self.step, [self.positions[start]])
+        with _seeded(int(key) & randomness.MASK):
+            yield
 
     def _next_batch(self) -> Batch:
         self.waiting = self.distributed.world == 1
@@ -380,6 +419,9 @@ class Trainer:
         if not self.distributed.main:
             return
         averaged = {name.removeprefix("ema."): value for name, value in tensors.items() if name.startswith("ema.")}
+        first = {id(parameter): name for name, parameter in self.net.named_parameters()}
+        for name, parameter in self.net.named_parameters(remove_duplicate=False):  # shared weights have several names
+            averaged[name] = averaged[first[id(parameter)]]
         buffers = {name: tensors[f"net.{name}"] for name, _ in self.net.named_buffers() if f"net.{name}" in tensors}
         metadata = model.metadata_of(self.denoiser, self.config, self.spec, self.step)
         config = self.config.to_json()
@@ -438,3 +480,11 @@ class Trainer:
             raise InputError(f"{path} does not fit the network of the run's config: one of them was changed") from None
         self._go_to(found.step)
         return wrong
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw PyTorch's own random numbers from this seed, and leave its generators as they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield

@@ -65,7 +65,7 @@ def compare_runs(
     if len(runs) < 2:
         raise InputError("one run is compared with nothing; name another, or give --samplers all")
     with contextlib.ExitStack() as stack:
-        given = SampleOptions(data=data, **options)
+        given = SampleOptions.from_names(data=data, **options)
         subjects, studies = _studies(runs, given, samples, stack)
         in_memory = any(subject.folder is None for subject in subjects)
         folder = check_folder(given.out if given.out is not None or in_memory else COMPARISON_FOLDER)
@@ -123,7 +123,7 @@ def compare_samplers(
     Raises:
         InputError: If no sampler can be tried, or for what `evaluate` refuses.
     """
-    given = SampleOptions(data=data, **options)
+    given = SampleOptions.from_names(data=data, **options)
     for name in ("sampler", "steps"):
         if getattr(given, name) is not None:
             raise InputError(f"--{name} is for runs; --samplers tries several of each, so leave --{name} out")
@@ -165,7 +165,8 @@ def _studies(
     options.check(samples)
     count = DEFAULT_COUNT if samples is True else samples
     subjects = [
-        open_subject(run, options.device, options.data, stack, f"model {i}") for i, run in enumerate(runs, start=1)
+        open_subject(run, options.device, options.data, stack, f"model {i}", options.net)
+        for i, run in enumerate(runs, start=1)
     ]
     first = subjects[0]
     for subject in subjects[1:]:

@@ -89,7 +89,7 @@ def evaluate(
     Raises:
         InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
     """
-    given, count = EvaluationOptions(data=data, **options), DEFAULT_COUNT if samples is True else samples
+    given, count = EvaluationOptions.from_names(data=data, **options), DEFAULT_COUNT if samples is True else samples
     given.check_parts(samples, likelihood)
     metrics = bound = None
     with contextlib.ExitStack() as stack:
@@ -219,7 +219,9 @@ def open_subject(
 ) -> Subject:
     """Open a model; samples of a model in memory are kept in a temporary folder until the stack is closed."""
     if isinstance(model, str | Path):
-        folder, opened = publish.home(model) / "evaluation", models.load(model, device, net=net)
+        config, _ = models.describe(models.find(model), storage.read_metadata(models.find(model)))
+        own = net if isinstance(config.net, CustomNetConfig) else None  # others build their own
+        folder, opened = publish.home(model) / "evaluation", models.load(model, device, net=own)
         assert opened.file is not None
         return Subject(opened, str(model), folder, folder / "samples", storage.sha256(opened.file))
     temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -65,6 +65,7 @@ def export(
     to: Literal["diffusers", "onnx"] = "diffusers",
     out: Path | None = None,
     label: int | str | None = None,
+    net: NetSource | None = None,
 ) -> Generator[Event, None, Path]:
     """Write a model for other libraries: a folder for `DDPMPipeline.from_pretrained`, or an ONNX file.
 
@@ -75,7 +76,7 @@ def export(
         raise InputError("an ONNX file takes labels as an input, so none is built in; leave --label out")
     if to == "onnx" and out is not None and out.suffix.lower() != ".onnx":
         raise InputError(f"--to onnx writes a file that ends in .onnx, not {out}")
-    model = load(path, "cpu")
+    model = load(path, "cpu", net=net)
     out = out or home(path) / ("model.onnx" if to == "onnx" else "diffusers")
     if to == "onnx":
         interop.write_onnx(model, out)

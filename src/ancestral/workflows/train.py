@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import model as models
-from ancestral import render
+from ancestral import render, storage
 from ancestral.config import Config
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
@@ -65,8 +65,8 @@ def train(
     resume: bool = False,
     device: str = "auto",
     net: NetSource | None = None,
-    schedule: Schedule | None = None,
-    target: Target | None = None,
+    schedule: Schedule | str | None = None,
+    target: Target | str | None = None,
     objective: Callable[[Diffusion], Objective] | None = None,
     **settings: Any,
 ) -> Generator[TrainingEvent, None, TrainingResult]:
@@ -80,10 +80,10 @@ def train(
         out: The run folder; None is runs/ and the name of the preset.
         resume: Whether to resume the run in the folder; without one, start it.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        net: A network of your own: a module (which is copied), a function of (shape, classes) that builds one, or the
-            name of such a function, package.module:function.
-        schedule: A schedule of your own.
-        target: A target of your own.
+        net: "unet" or "mlp"; or a network of your own: a module (which is copied), a function of (shape, classes) that
+            builds one, or the name of such a function, package.module:function.
+        schedule: The name of a schedule, or one of your own.
+        target: The name of a target, or one of your own.
         objective: A function that makes an objective for the denoiser, in place of L_simple and its variants.
         settings: Settings by name in place of the config's, for example steps=200 or batch_size=32.
 
@@ -108,6 +108,16 @@ def train(
                 f"{folder.path} holds a run of the preset {saved.preset}, not {config}; give --out another name"
             )
         chosen = saved
+    if isinstance(schedule, str):  # a name is a setting, as on the command line
+        settings["schedule"], schedule = schedule, None
+    if isinstance(target, str):
+        settings["target"], target = target, None
+    if isinstance(net, str) and net in configs.NET_KINDS and net != "custom":
+        kind, net = configs.NET_KINDS[net], None
+        chosen = chosen if isinstance(chosen.net, kind) else dataclasses.replace(chosen, net=kind())
+    if objective is not None and not callable(objective):
+        kind = type(objective).__name__
+        raise InputError(f"objective must be a function of the denoiser that makes an objective, not a {kind}")
     config = chosen.with_settings(**settings)
     if data is not None:
         source = configs.FROM_PYTHON if given else str(data)
@@ -138,6 +148,7 @@ def _run(
         folder.begin(config)
     with folder.locked() if main else contextlib.nullcontext(), contextlib.closing(trainer):
         if resuming:
+            _check_same_items(trainer, folder)
             wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
             if main:
                 folder.tidy()
@@ -281,6 +292,24 @@ def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
                     "start a new run with --out"
                 )
     return lines
+
+
+def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
+    """Raise InputError if the data of a run that is resumed has items of another kind than before."""
+    if not folder.model.exists():
+        return
+    _, saved = models.describe(folder.model, storage.read_metadata(folder.model))
+    own = trainer.spec
+    for name, before, now in (
+        ("shape", saved.shape, own.shape),
+        ("number format", saved.codec, own.codec),
+        ("classes", saved.classes, own.classes),
+    ):
+        if before != now:
+            raise InputError(
+                f"{folder.path} was trained on items of another {name} ({before}, now {now}); give the same data, or "
+                "start a new run with --out"
+            )
 
 
 def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
