@@ -5,7 +5,7 @@
 The command line takes the function by its name, from the folder of this file:
 `ancestral train --data images.npy --net own_network:build`.
 
-Reached: @own_network@.
+Reached: KID-pixels of 500 samples 0.074 ± 0.009 (the U-Net of plain_loop.py 0.006).
 """
 
 from argparse import ArgumentParser
