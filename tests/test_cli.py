@@ -75,11 +75,11 @@ def test_every_option_has_help_and_its_default(capsys, verb):
         "train": 51,
         "sample": 14,
         "evaluate": 23,
-        "compare": 13,
+        "compare": 14,
         "history": 6,
         "doctor": 10,
         "info": 1,
-        "export": 3,
+        "export": 4,
         "import": 1,
     }
     assert len(options) == counts[verb]

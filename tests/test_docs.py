@@ -21,6 +21,7 @@ def test_readme_is_short():
     assert len(README.splitlines()) <= 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README + DESIGN, re.DOTALL))
 def test_python_blocks_run(code, tmp_path, monkeypatch):
     """In a short setting: a training run has 3 steps, and 12 samples are measured."""

@@ -6,6 +6,8 @@ import pytest
 
 import kill
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_that_was_killed_ends_as_the_one_that_was_not(tmp_path, precision):

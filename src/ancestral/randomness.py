@@ -43,6 +43,8 @@ class Stream(Enum):
     """Which labels of a batch are dropped, for classifier-free guidance."""
     DROPOUT = "dropout"
     """Dropout masks."""
+    NETWORK = "network"
+    """The seed of what a network of your own draws from PyTorch's generator."""
     ORDER = "order"
     """The order of the items in an epoch."""
     PRIOR = "prior"

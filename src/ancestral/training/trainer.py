@@ -221,7 +221,7 @@ class Trainer:
         if not isinstance(self.config.net, CustomNetConfig):
             yield
             return
-        key = randomness.keys(self.config.train.seed, Stream.DROPOUT, self.step, [self.positions[start]])
+        key = randomness.keys(self.config.train.seed, Stream.NETWORK, self.step, [self.positions[start]])
         with _seeded(int(key) & randomness.MASK):
             yield
 

@@ -296,9 +296,10 @@ def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
 
 def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
     """Raise InputError if the data of a run that is resumed has items of another kind than before."""
-    if not folder.model.exists():
+    try:
+        _, saved = models.describe(folder.model, storage.read_metadata(folder.model))
+    except InputError:  # there is none, or it is damaged: it is written anew
         return
-    _, saved = models.describe(folder.model, storage.read_metadata(folder.model))
     own = trainer.spec
     for name, before, now in (
         ("shape", saved.shape, own.shape),
