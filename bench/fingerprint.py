@@ -1,7 +1,7 @@
 """Fingerprints of what a version of the package computes: run it on two versions and compare the files.
 
-    PYTHONPATH=OLD/src python bench/fingerprint.py old.json --work /tmp/old
-    PYTHONPATH=NEW/src python bench/fingerprint.py new.json --work /tmp/new
+    PYTHONPATH=OLD/src python bench/fingerprint.py old.json --work old/
+    PYTHONPATH=NEW/src python bench/fingerprint.py new.json --work new/
     python bench/fingerprint.py old.json new.json
 
 Weights and training state after 60 steps of four presets, 16 samples of each named sampler, the numbers of
