@@ -127,11 +127,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors on the CPU, each in memory of its own: networks may share weights, and files cannot."""
-    plain: dict[str, Tensor] = {}
+    plain, seen = dict[str, Tensor](), set[int]()
     for name, tensor in tensors.items():
-        tensor = tensor.detach().cpu().contiguous()
-        shared = any(tensor.numel() and tensor.data_ptr() == other.data_ptr() for other in plain.values())
-        plain[name] = tensor.clone() if shared else tensor
+        own = tensor.detach().cpu().contiguous()
+        plain[name] = own.clone() if own.data_ptr() in seen else own
+        seen.add(own.data_ptr())
     return plain
 
 

@@ -1,6 +1,6 @@
 """A trained model: sampling from it, the file that explains it, and how it is built."""
 
-from ancestral.model.building import NetSource, OwnParts, build, sampler_for
+from ancestral.model.building import NetSource, OwnParts, build, for_items, sampler_for
 from ancestral.model.metadata import describe, metadata_of
 from ancestral.model.model_file import FILE_NAME, find, load
 from ancestral.model.trained_model import Model
@@ -13,6 +13,7 @@ __all__ = [
     "build",
     "describe",
     "find",
+    "for_items",
     "load",
     "metadata_of",
     "sampler_for",

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ancestral import nets, samplers, schedules, targets
-from ancestral.config import Config, CustomNetConfig
+from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
 from ancestral.diffusion import Diffusion
@@ -57,6 +57,13 @@ class OwnParts:
         return dataclasses.replace(config, process=process, net=net)
 
 
+def for_items(config: Config, spec: DataSpec) -> Config:
+    """Return the config with a network for these items: for points a U-Net becomes an MLP of its width and blocks."""
+    if len(spec.shape) == 1 and isinstance(config.net, UNetConfig):
+        return dataclasses.replace(config, net=MLPConfig(width=config.net.width, blocks=config.net.blocks))
+    return config
+
+
 def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diffusion:
     """Build the untrained denoiser of a config.
 
@@ -89,7 +96,7 @@ def _net(config: Config, spec: DataSpec) -> nn.Module:
         name = config.net.function
         how = f"--net {name}, or in Python net={name!r}, if you trust that code" if name else "net=... from Python"
         raise InputError(f"this model has a network of your own, which its file does not hold: give {how}")
-    settings = dataclasses.asdict(config.net)
+    settings = dataclasses.asdict(for_items(config, spec).net)
     factor = 2 if config.process.learned_variance else 1
     return nets.build(shape=spec.shape, classes=len(spec.classes), factor=factor, **settings)
 

@@ -18,7 +18,7 @@ def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **
     """Build an untrained network.
 
     Args:
-        kind: "unet" or "mlp". For points a U-Net becomes an MLP of the same width and number of blocks.
+        kind: "unet", for images, signals and volumes, or "mlp", for points.
         shape: The shape of an item: (C, *sides) for a U-Net, (features,) for an MLP.
         classes: The number of class labels, 0 for none.
         factor: The number of output channels for each input channel: 2 where the variance is learned too.
@@ -32,7 +32,7 @@ def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **
     """
     if kind not in BUILDERS:
         raise InputError(f"unknown kind of network {kind!r}; there are {', '.join(BUILDERS)}")
-    return BUILDERS["mlp" if len(shape) == 1 else kind](shape, classes or None, factor, settings)
+    return BUILDERS[kind](shape, classes or None, factor, settings)
 
 
 def conditions(net: nn.Module) -> set[str]:
@@ -44,6 +44,8 @@ def conditions(net: nn.Module) -> set[str]:
 
 def _unet(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:
     channels, *sides = shape
+    if not sides:
+        raise InputError("a U-Net is for images, signals and volumes, not for points; take an MLP")
     unet = UNet(
         channels,
         image_size=max(sides),

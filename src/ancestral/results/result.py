@@ -9,6 +9,7 @@ import html
 import json
 import math
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
@@ -16,15 +17,15 @@ from ancestral.errors import InputError
 from ancestral.results.table import Table
 
 
-class Result:
+class Result(ABC):
     """The base of a frozen dataclass of plain numbers and text that a workflow returns."""
 
     SCHEMA: ClassVar[str]
     """The name and the version of the JSON schema. Files written before schemas had versions have no such key."""
 
+    @abstractmethod
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.parts()))

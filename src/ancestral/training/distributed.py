@@ -8,6 +8,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +41,7 @@ class Distributed:
                 f"{started} processes were started, but {self.world} found each other: give --device cpu or cuda"
             )
         self.shard = shard and self.world > 1
+        self._process = psutil.Process()  # its memory is read at every step
 
     @property
     def main(self) -> bool:
@@ -110,9 +112,7 @@ class Distributed:
         """Return the bytes in use: the peak so far on a GPU, else what this process holds now."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
-        import psutil
-
-        return int(psutil.Process().memory_info().rss)
+        return int(self._process.memory_info().rss)
 
     def wait(self) -> None:
         """Wait for all processes."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ancestral import model, nets, objectives, randomness, storage
-from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig
+from ancestral.config import Config, CustomNetConfig
 from ancestral.data import Dataset
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Batch, Loader, is_worker_death
@@ -68,9 +68,7 @@ class Trainer:
         self.distributed = Distributed(device, config.train.precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
         self.spec = spec_of(dataset, config)
-        if len(self.spec.shape) == 1 and isinstance(self.config.net, UNetConfig):  # what nets.build makes of it
-            net = MLPConfig(width=self.config.net.width, blocks=self.config.net.blocks)
-            self.config = dataclasses.replace(self.config, net=net)
+        self.config = model.for_items(self.config, self.spec)
         self.positions = self.distributed.positions(config.train.batch_size)
         """The positions of this process's images in the global batch."""
         if not self.positions:
@@ -217,7 +215,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _own_randomness(self, start: int) -> Iterator[None]:
-        """Make the random numbers that a network of one's own draws functions of (seed, step, position) too."""
+        """Make the random numbers that a network of one's own draws functions of (seed, step, first position) too."""
         if not isinstance(self.config.net, CustomNetConfig):
             yield
             return

@@ -219,11 +219,11 @@ def open_subject(
 ) -> Subject:
     """Open a model; samples of a model in memory are kept in a temporary folder until the stack is closed."""
     if isinstance(model, str | Path):
-        config, _ = models.describe(models.find(model), storage.read_metadata(models.find(model)))
+        file, folder = models.find(model), publish.home(model) / "evaluation"
+        config, _ = models.describe(file, storage.read_metadata(file))
         own = net if isinstance(config.net, CustomNetConfig) else None  # others build their own
-        folder, opened = publish.home(model) / "evaluation", models.load(model, device, net=own)
-        assert opened.file is not None
-        return Subject(opened, str(model), folder, folder / "samples", storage.sha256(opened.file))
+        opened = models.load(file, device, net=own)
+        return Subject(opened, str(model), folder, folder / "samples", storage.sha256(file))
     temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     if isinstance(model, Model):
         return Subject(model, name, None, temporary)
