@@ -236,6 +236,7 @@ def test_memory_counts_what_a_step_asks_for():
     assert resident.above(lambda: None, torch.device("cpu"))[2] < 2 * 2**20  # a new peak begins
 
 
+@pytest.mark.slow
 def test_memory_of_both_sides():
     words = (
         "--batch",
@@ -267,6 +268,7 @@ def test_start_in_fresh_processes(monkeypatch):
     assert "gone" not in {r["what"] for r in rows}
 
 
+@pytest.mark.slow
 def test_sampling_apart_from_the_network():
     words = ("--rounds", "2", "--steps", "2", "--batch", "4", "--sweep", "2", "--only", "diffusers-tuned")
     with warnings.catch_warnings():
@@ -300,11 +302,13 @@ def test_growth_and_its_power(monkeypatch):
     assert f"| {growth.exponent(points):.2f} |" in text
 
 
+@pytest.mark.slow
 def test_two_processes_take_their_turns_together():
     seconds = growth.processes(2, rounds=1, width=32)
     assert {name: len(each) for name, each in seconds.items()} == {"ancestral": 1, "diffusers": 1}
 
 
+@pytest.mark.slow
 def test_quality_from_scratch_to_the_page(monkeypatch, tmp_path):
     real = data.load("digits").items[::250]
     monkeypatch.setattr(quality, "reference", lambda name: real)

@@ -206,6 +206,7 @@ def test_the_notebook_agrees_with_the_script_and_shows_what_it_gave():
     assert NOTEBOOK.stat().st_size < 2**20
 
 
+@pytest.mark.slow
 def test_the_lesson_runs_from_top_to_bottom(tmp_path):
     """In its short setting: a tiny network, 20 steps, and the comparison with the package at the end."""
     environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1"}

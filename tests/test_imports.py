@@ -17,6 +17,7 @@ SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
     {"errors"},
+    {"arguments"},
     {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "plugins", "results"},
     {"schedules"},
     {"targets", "nets"},
@@ -48,6 +49,7 @@ THEORY = {
     "guidance",
     "randomness",
     "nets",
+    "arguments",
     "errors",
 }
 STANDARD = set(sys.stdlib_module_names)

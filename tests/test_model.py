@@ -63,7 +63,9 @@ def test_batches_do_not_change_an_image(model):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "alone"), [(DDPM(), (41,)), (DDIM(50), (0, 41, 63))], ids=["DDPM, 1,000 steps", "DDIM, 50 steps"]
+    ("sampler", "alone"),
+    [pytest.param(DDPM(), (41,), marks=pytest.mark.slow), (DDIM(50), (0, 41, 63))],
+    ids=["DDPM, 1,000 steps", "DDIM, 50 steps"],
 )
 def test_image_i_of_a_seed_is_the_same_alone_among_seven_and_among_64(model, sampler, alone):
     """To 1e-4 of [−1, 1], 1/80 of a grey level: what a network's float32 sums differ by in batches of other sizes."""

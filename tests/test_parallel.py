@@ -57,7 +57,7 @@ def alone(tmp_path_factory):
     return folder.path, sample_preview(trainer, 5, 4).samples
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["ddp", "fsdp"])
+@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["ddp", "fsdp"])
 def pair(request, tmp_path_factory):
     """The same training by two processes."""
     folder = tmp_path_factory.mktemp("pair") / "run"

@@ -569,6 +569,7 @@ def test_each_noise_of_a_step_is_its_own():
     assert len({tuple(z.flatten().tolist()) for z in drawn}) == 6
 
 
+@pytest.mark.slow
 def test_the_corrector_leaves_the_right_distribution_nearly_alone():
     """Corrections at a level whose distribution x has: its variance moves by snr² b²/V at most (its step is finite)."""
     few, many = (PredictorCorrector(steps=100, corrections=n, snr=0.05, clip=None) for n in (1, 20))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 _NAMES = {
+    "Config": "ancestral.config",
     "Diffusion": "ancestral.diffusion",
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
@@ -35,6 +36,7 @@ _MODULES = (
 )
 
 __all__ = [
+    "Config",
     "Diffusion",
     "Model",
     "Prediction",
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
         targets,
     )
     from ancestral.api import compare, evaluate, evaluate_samples, inspect, push, train
+    from ancestral.config import Config
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load
     from ancestral.targets import Prediction
@@ -80,4 +83,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted(__all__)

@@ -4,11 +4,13 @@ They take what the commands of the same name take. Where they show nothing but t
 the workflows themselves, run to their end.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ancestral.config import Config
+from ancestral.errors import InputError
 from ancestral.results import ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.training_result import TrainingResult
@@ -16,6 +18,8 @@ from ancestral.results.training_result import TrainingResult
 if TYPE_CHECKING:
     from ancestral.model import Model
     from ancestral.targets import Denoiser
+
+R = TypeVar("R")
 
 
 def train(
@@ -52,11 +56,10 @@ def train(
         InputError: If settings, data and parts do not fit, or training cannot go on.
         OSError: If the run folder cannot be written.
     """
-    from ancestral.render.terminal import follow
     from ancestral.workflows import train as workflow
 
     events = workflow.train(config, data, out=out, resume=resume, device=device, **options)
-    return follow(events, quiet=not progress)
+    return _follow(events, progress)
 
 
 def evaluate(
@@ -81,10 +84,9 @@ def evaluate(
     Raises:
         InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
     """
-    from ancestral.render.terminal import follow
     from ancestral.workflows import evaluate as workflow
 
-    return follow(workflow.evaluate(model, data, **options), quiet=not progress)
+    return _follow(workflow.evaluate(model, data, **options), progress)
 
 
 def evaluate_samples(samples: Any, data: Any, *, progress: bool = True, **options: Any) -> EvaluationResult:
@@ -102,14 +104,13 @@ def evaluate_samples(samples: Any, data: Any, *, progress: bool = True, **option
     Raises:
         InputError: If the samples or the data cannot be read, or do not fit.
     """
-    from ancestral.render.terminal import follow
     from ancestral.workflows import evaluate as workflow
 
-    return follow(workflow.evaluate_samples(samples, data, **options), quiet=not progress)
+    return _follow(workflow.evaluate_samples(samples, data, **options), progress)
 
 
 def compare(
-    runs: "Sequence[str | Path | Model]",
+    runs: "str | Path | Model | Sequence[str | Path | Model]",
     data: Any = None,
     *,
     samplers: str | Sequence[str] | None = None,
@@ -134,17 +135,16 @@ def compare(
     Raises:
         InputError: If the runs cannot be read or are not alike, or an option does not apply.
     """
-    from ancestral.errors import InputError
-    from ancestral.render.terminal import follow
+    from ancestral.model import Model
     from ancestral.workflows import compare as workflow
 
-    if isinstance(runs, str | Path):
+    if isinstance(runs, str | Path | Model):
         runs = [runs]
     if samplers is None:
-        return follow(workflow.compare_runs(runs, data, **options), quiet=not progress)
-    if len(runs) != 1:
-        raise InputError(f"samplers are compared of one run, not of {len(runs)}; name one")
-    return follow(workflow.compare_samplers(runs[0], samplers, data, **options), quiet=not progress)
+        return _follow(workflow.compare_runs(runs, data, **options), progress)
+    if not isinstance(runs, Sequence) or len(runs) != 1:
+        raise InputError("samplers are compared of one run: name it, and no other")
+    return _follow(workflow.compare_samplers(runs[0], samplers, data, **options), progress)
 
 
 def inspect(source: Any, config: str | Config | None = None, *, progress: bool = True, **options: Any) -> DataReport:
@@ -168,10 +168,9 @@ def inspect(source: Any, config: str | Config | None = None, *, progress: bool =
     Raises:
         InputError: If options are out of range, a file cannot be written, or no item can be read.
     """
-    from ancestral.render.terminal import follow
     from ancestral.workflows import inspect as workflow
 
-    return follow(workflow.inspect(source, config, **options), quiet=not progress)
+    return _follow(workflow.inspect(source, config, **options), progress)
 
 
 def push(model: "Model", address: str, private: bool = False) -> str:
@@ -191,3 +190,14 @@ def push(model: "Model", address: str, private: bool = False) -> str:
     from ancestral.workflows import publish
 
     return publish.push(model, address, private)
+
+
+def _follow(events: Generator[Any, None, R], progress: bool) -> R:
+    """Run a workflow to its end; its errors name options as Python does: batch_size, not --batch-size."""
+    from ancestral.render.terminal import follow
+
+    try:
+        return follow(events, quiet=not progress)
+    except InputError as error:
+        error.args = (re.sub(r"(?<!\S)--(?!help)([a-z][a-z-]*)", lambda m: m[1].replace("-", "_"), str(error)),)
+        raise

@@ -2,9 +2,12 @@
 
 import contextlib
 import ctypes
+import math
 import sys
+from collections.abc import Sequence
 from typing import Literal
 
+import psutil
 import torch
 
 from ancestral.errors import InputError
@@ -36,6 +39,14 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if _native_bf16(device) else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def check_memory(count: int, shape: Sequence[int], dtype: torch.dtype) -> None:
+    """Raise InputError if this number of samples does not fit into the free memory."""
+    needed, free = count * math.prod(shape) * dtype.itemsize, psutil.virtual_memory().available
+    if needed > free:
+        sizes = f"{needed / 2**30:,.3g} GiB of memory, and {free / 2**30:.3g} are free"
+        raise InputError(f"{count:,} samples take {sizes}; give a smaller number")
 
 
 def layout(axes: int) -> torch.memory_format:

@@ -6,10 +6,17 @@ traceback.
 
 import contextlib
 import operator
+import re
 
 
 class InputError(ValueError):
-    """Bad input at a boundary: an option, a file, a folder, a checkpoint, a tensor of the wrong shape."""
+    """Bad input at a boundary: an option, a file, a folder, a checkpoint, a tensor of the wrong shape.
+
+    The message becomes one line, whatever the names and the errors of other libraries in it hold.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(re.sub(r"\s*[\r\n]\s*", " ", message)))
 
 
 class UnsuitableError(InputError):

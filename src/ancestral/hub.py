@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from ancestral.errors import InputError
 
 SCHEME = "hf://"
-ADDRESS = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<folder>.*?))?/*")
+ADDRESS = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/@\s]+))?(/(?P<folder>.*?))?/*")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from ancestral.gaussian import DiagonalGaussian, Scalar
 
 Time = int | Tensor
 """One time for the whole batch, or an integer tensor (B,) with one for each image."""
+MAX_STEPS = 1_000_000
+"""The largest T of the schedules below, whose tables then take 16 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Schedule:
     """The scales a_t and b_t, and with them the forward process q.
 
     Attributes:
-        signal: a_t, float64 (T + 1,) on the CPU; index 0 is clean data.
-        noise: b_t, likewise.
+        signal: a_t, float64 (T + 1,) on the CPU, from a_0 = 1, which is clean data.
+        noise: b_t, likewise, from b_0 = 0; b_t/a_t never falls.
         prior_std: Standard deviation of x_T, from which sampling starts.
         spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
     """
@@ -40,6 +42,25 @@ class Schedule:
     noise: Tensor
     prior_std: float = 1.0
     spec: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Convert the tables to float64. Raises InputError if they are not those of a forward process."""
+        try:
+            a, b = (torch.as_tensor(table, dtype=torch.float64, device="cpu") for table in (self.signal, self.noise))
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError("signal and noise must be tables of numbers, a_0..a_T and b_0..b_T") from None
+        if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
+            raise InputError(f"signal and noise must be two tables of T + 1, not {list(a.shape)} and {list(b.shape)}")
+        if not bool((a.isfinite() & b.isfinite() & (a >= 0) & (b >= 0)).all()):
+            raise InputError("signal and noise must be finite numbers, at least 0")
+        if a[0] != 1 or b[0] != 0 or not bool((b[1:] > 0).all()):
+            raise InputError("signal must begin with 1 and noise with 0, which is clean data, and then have noise")
+        if not bool((b[:-1] * a[1:] <= b[1:] * a[:-1] * (1 + 1e-9)).all()):
+            raise InputError("noise/signal must not fall from one time to the next")
+        if not 0 < self.prior_std < math.inf:
+            raise InputError(f"prior_std must be a number above 0, not {self.prior_std}")
+        object.__setattr__(self, "signal", a)
+        object.__setattr__(self, "noise", b)
 
     @property
     def steps(self) -> int:
@@ -315,4 +336,4 @@ def _check_sigmas(name: str, sigma_min: float, sigma_max: float) -> None:
 
 
 def _check_steps(steps: int) -> int:
-    return whole(steps, 1, math.inf, f"a schedule needs a whole number of steps, at least 1 step, not {steps!r}")
+    return whole(steps, 1, MAX_STEPS, f"a schedule has a whole number of steps, 1 to {MAX_STEPS:,}, not {steps!r}")

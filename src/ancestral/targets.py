@@ -9,7 +9,7 @@ conversion exists in the package: clipping x̂_0 and the exact denoisers go thro
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -41,6 +41,7 @@ class Prediction:
         return Prediction(x0, eps, self.variance_fraction)
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """Anything that estimates x_0 and ε from x_t: a trained `Diffusion`, an exact oracle, or a wrapper of either."""
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 
 from ancestral import __version__
-from ancestral.errors import InputError
+from ancestral.errors import InputError, one_line
 
 COMMANDS = {
     "doctor": "inspect a data set before training: faults, duplicates, time and memory",
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = run(sys.argv[1:] if argv is None else argv)
     except (InputError, OSError) as error:
         sys.stdout.flush()
-        print(f"ancestral: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"ancestral: {one_line(error)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt as stop:
         for note in getattr(stop, "__notes__", ()):

@@ -8,13 +8,16 @@ import difflib
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from tyro.conf import arg
 
+from ancestral.arguments import describe, fits, plain, shown
 from ancestral.errors import InputError, whole
 
 SAMPLE_OPTIONS = ("sampler", "steps", "guidance", "extractor")
+OBJECTS = ("data", "held_out", "sampler", "net")
+"""Options that are names on the command line, and from Python may be objects."""
 LIKELIHOOD_OPTIONS = ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes")
 
 
@@ -57,6 +60,13 @@ class SampleOptions:
             if name not in known:
                 near = difflib.get_close_matches(name, ["samples", "likelihood", *known], n=1, cutoff=0.0)[0]
                 raise InputError(f"there is no option {name!r}; did you mean {near}?")
+        if isinstance(options.get("out"), str):
+            options["out"] = Path(options["out"])
+        hints = get_type_hints(cls)
+        for name, value in options.items():
+            options[name] = value = plain(value)
+            if name not in OBJECTS and not fits(value, hints[name]):
+                raise InputError(f"{name} cannot be {shown(value)}: give {describe(hints[name])}")
         return cls(**options)
 
     def check(self, samples: int | bool) -> None:
@@ -67,10 +77,7 @@ class SampleOptions:
         """
         if not isinstance(samples, bool):
             whole(samples, 1, math.inf, f"the number of samples must be at least 1, not {samples}")
-        whole(self.seed, -math.inf, math.inf, f"seed must be a whole number, not {self.seed}")
         whole(self.batch_size, 1, math.inf, f"batch_size must be at least 1, not {self.batch_size}")
-        if self.steps is not None and self.sampler is not None and not isinstance(self.sampler, str):
-            raise InputError("a sampler of your own has its own number of steps; leave steps out")
 
 
 @dataclass(frozen=True, kw_only=True)

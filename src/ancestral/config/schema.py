@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import AvoidSubcommands, Suppress, arg
 
+from ancestral.arguments import SHOWN, describe, fits, plain, shown
 from ancestral.errors import InputError
 
 POINTS = ("moons", "swissroll", "checkerboard")
@@ -302,9 +303,9 @@ class Config:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
                 raise InputError(f"there is no setting {name!r}; did you mean {near}?")
             hint = typing.get_type_hints(type(sections[known[name]]))[name]
-            value = tuple(value) if isinstance(value, list) else value
-            if not _fits(value, hint):
-                raise InputError(f"{name} cannot be {value!r}; see ancestral train --help")
+            value = tuple(value) if isinstance(value, list) else plain(value)
+            if not fits(value, hint):
+                raise InputError(f"{name} cannot be {shown(value)}: give {describe(hint)}")
             changes.setdefault(known[name], {})[name] = value
         return dataclasses.replace(
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
@@ -327,7 +328,7 @@ class Config:
         """
         try:
             tree = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{where} is not JSON: {error}") from None
         config = _build(Config, _upgraded(tree), where)
         assert isinstance(config, Config)
@@ -370,20 +371,6 @@ def _build(kind: Any, tree: Any, where: str) -> Any:
             values[name] = _build(hints[name], value, where)
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
-            if not _fits(values[name], hints[name]):
-                raise InputError(
-                    f"{where} has {name} = {json.dumps(value)}, which cannot be; see ancestral train --help"
-                )
+            if not fits(values[name], hints[name]):
+                raise InputError(f"{where} has {name} = {json.dumps(value)[:SHOWN]}: give {describe(hints[name])}")
     return kind(**values)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value may stand in a field of this type: a choice, number, text, bool, None, or a list of one."""
-    options = typing.get_args(hint)
-    if typing.get_origin(hint) is Literal:
-        return value in options
-    if typing.get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(type(item) is options[0] for item in value)
-    if options:
-        return any(_fits(value, option) for option in options)
-    return type(value) is hint or (hint is float and type(value) is int)

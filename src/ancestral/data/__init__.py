@@ -171,6 +171,8 @@ def _kind(path: Path) -> str:
     if not path.is_dir():
         suffix = path.suffix.lower() if path.is_file() else ""  # opening a pipe would block for ever
         return {".npy": "arrays", ".npz": "arrays", ".tar": "tar"}.get(suffix, "")
+    if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
+        raise InputError(f"{one_line(path)} is a run folder, whose pictures are samples: give the data itself")
     if hugging_face.is_saved(path):
         return "datasets"
     kinds = {"/" if below.is_dir() else below.suffix.lower() for below in path.iterdir() if below.name[0] != "."}

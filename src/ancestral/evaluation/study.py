@@ -4,19 +4,17 @@ Comparisons of several samplers or models make a study of each: features of data
 """
 
 import dataclasses
-import math
 import platform
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import torch
 from torch import Tensor
 
 from ancestral import __version__
 from ancestral.data import Codec, Dataset, DataSpec
-from ancestral.errors import InputError
+from ancestral.device import check_memory
 from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import (
     FeatureSet,
@@ -83,8 +81,10 @@ class References:
         seen = ReferenceSet.from_data(train, spec.classes, "train split")
         unseen = None if held_out is None else ReferenceSet.from_data(held_out, spec.classes, held_out_split)
         skipped = [f"{len(part.skipped)} of {part.name}" for part in (train, held_out) if part and part.skipped]
-        notes = tuple(f"Files that could not be read were left out: {text}." for text in skipped)
-        return References(spec.codec, chosen, torch.device(device), seen, unseen, notes)
+        notes = [f"Files that could not be read were left out: {text}." for text in skipped]
+        if spec.classes and train.labels is not None and seen.labels is None:
+            notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
+        return References(spec.codec, chosen, torch.device(device), seen, unseen, tuple(notes))
 
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""
@@ -172,10 +172,7 @@ class Study:
         next(model.trajectory(range(1), sampler, spec.seed, spec.label, spec.guidance))  # refuses impossible guidance
         references.check(count)
         store = SampleStore(folder / spec.key, model.spec.shape, model.spec.codec.dtype)
-        need, free = count * math.prod(store.shape) * store.dtype.itemsize, psutil.virtual_memory().available
-        if need > free:
-            gib = f"{need / 2**30:,.0f} GiB and {free / 2**30:.0f} are free"
-            raise InputError(f"{count:,} samples take {gib}; draw fewer")
+        check_memory(count, store.shape, store.dtype)
         return Study(model, name, sampler, spec, store, count, references)
 
     def with_sampler(self, sampler: Sampler) -> "Study":

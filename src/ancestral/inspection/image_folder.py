@@ -139,7 +139,7 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
         which = "the one image file" if count == 1 else f"none of the {count:,} image files"
         can = "cannot" if count == 1 else "can"
         fault = FAULTS[first.kind][0]
-        raise InputError(f"{which} in {one_line(root)} {can} be read: {first.name} is {fault} ({first.reason})")
+        raise InputError(f"{which} in {root} {can} be read: {first.name} is {fault} ({first.reason})")
     rows, values = np.flatnonzero(readable), sums.statistics()
     settled = replace(conversion, channels=conversion.channels or len(values.mean), bits=8)
     images = ReadableImages(root, index, rows, values, settled)
@@ -158,7 +158,7 @@ def _reject_others(root: Path, others: Sequence[bytes]) -> None:
     if others and not {".tar", ".parquet", ".arrow"} & set(kinds):
         more = f" ({', '.join(kinds[:5])}{' ...' if len(kinds) > 5 else ''})" if kinds else ""
         raise InputError(
-            f"no images in {one_line(root)}, but {len(others):,} other files{more}, {_text(others[0])} for example: "
+            f"no images in {root}, but {len(others):,} other files{more}, {_text(others[0])} for example: "
             f"give a folder of {', '.join(SUFFIXES)}, or convert them"
         )
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.errors import InputError, one_line
+from ancestral.errors import InputError
 from ancestral.plugins import import_function
 from ancestral.randomness import Stream
 
@@ -26,7 +26,7 @@ class CustomExtractor:
         try:
             answer = self.function(x.to(self.device))
         except (Exception, SystemExit) as error:  # it may raise anything
-            raise InputError(f"{self.name} failed: {type(error).__name__}: {one_line(error)}") from error
+            raise InputError(f"{self.name} failed: {type(error).__name__}: {error}") from error
         if not isinstance(answer, Tensor) or answer.ndim != 2 or len(answer) != len(x) or answer.shape[1] == 0:
             got = f"of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
             raise InputError(f"{self.name} must answer {len(x)} items with a tensor ({len(x)}, d), not {got}")

@@ -34,16 +34,6 @@ class OwnParts:
     schedule: Schedule | None = None
     target: Target | None = None
 
-    def __post_init__(self) -> None:
-        """Raise InputError for what is no part."""
-        for name, kind in (("schedule", Schedule), ("target", Target)):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
-                raise InputError(f"{name} must be a {name}s.{kind.__name__}, not a {type(value).__name__}")
-        if self.net is not None and not (isinstance(self.net, str) or callable(self.net)):
-            given = type(self.net).__name__
-            raise InputError(f"net must be a torch.nn.Module, a function that builds one, or its name, not a {given}")
-
     def named_in(self, config: Config) -> Config:
         """Return the config with "custom" in the place of each own part."""
         process, net = config.process, config.net

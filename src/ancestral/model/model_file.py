@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ancestral import hub, storage, targets
+from ancestral.arguments import checked
 from ancestral.config import Config
 from ancestral.device import pick_device
 from ancestral.errors import InputError
@@ -36,6 +37,7 @@ def find(path: str | Path) -> Path:
     return path
 
 
+@checked
 def load(
     path: str | Path,
     device: str = "auto",

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import __version__, storage
+from ancestral.arguments import checked, shown
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data.spec import DataSpec
+from ancestral.device import check_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
 from ancestral.events import finish
@@ -57,6 +59,11 @@ class Model:
             raise InputError(f"a {type(self.denoiser).__name__} has no network; this needs a Diffusion")
         return self.denoiser
 
+    def __repr__(self) -> str:
+        classes = f", {len(self.spec.classes)} classes" if self.spec.classes else ""
+        shape = "x".join(map(str, self.spec.shape))
+        return f"Model({shape}{classes}, {self.parameters:,} parameters, {self.step:,} training steps)"
+
     def _parameters(self) -> list[Tensor]:
         return list(self.denoiser.parameters()) if isinstance(self.denoiser, nn.Module) else []
 
@@ -70,6 +77,7 @@ class Model:
         """The device of the weights."""
         return next(iter(self._parameters()), torch.empty(0)).device
 
+    @checked
     def sample(
         self,
         n: int = 64,
@@ -102,14 +110,11 @@ class Model:
         Raises:
             InputError: If the model cannot do this.
         """
-        message = f"n and batch_size must be whole numbers, at least 1, not {n} and {batch_size}"
-        n, batch_size = (whole(number, 1, math.inf, message) for number in (n, batch_size))
-        if isinstance(sampler, Sampler) and steps is not None:
-            raise InputError("a sampler of your own has its own number of steps; leave steps out")
-        chosen = sampler if isinstance(sampler, Sampler) else self.sampler(sampler, steps=steps)
-        items = range(n) if indices is None else list(indices)
-        if not len(items):
-            raise InputError("indices must name at least one item")
+        items = range(n) if indices is None else indices
+        self.check_count(len(items) if indices else n, batch_size)
+        chosen = self.sampler(sampler, steps=steps)
+        if not items or not 0 <= min(items) <= max(items) < 2**63:
+            raise InputError("indices must name at least one item of the seed, from 0 to 2^63 - 1")
         loop = record(
             lambda batch: self.trajectory(batch, chosen, seed, label, guidance),
             items,
@@ -117,6 +122,12 @@ class Model:
             lambda x: self.spec.codec.decode(x).cpu(),
         )
         return finish(loop).samples
+
+    def check_count(self, n: int, batch_size: int) -> None:
+        """Raise InputError unless n and batch_size are at least 1, and n samples fit into memory."""
+        for name, number in (("number of samples", n), ("batch size", batch_size)):
+            whole(number, 1, math.inf, f"the {name} must be at least 1, not {number}")
+        check_memory(n, self.spec.shape, self.spec.codec.dtype)
 
     def images(self, n: int = 64, **options: Any) -> "list[Image]":
         """Sample images for Pillow.
@@ -141,13 +152,19 @@ class Model:
         arrays = bytes_.permute(0, 2, 3, 1).numpy()
         return [Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array) for array in arrays]
 
-    def sampler(self, name: str | None = None, **options: object) -> Sampler:
-        """Choose a sampler by name, None for the config's, with these options.
+    def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:
+        """Choose a sampler: by name, with these options; None is the config's; one of your own is returned as it is.
 
         Raises:
-            InputError: If the model cannot be sampled with it.
+            InputError: If the model cannot be sampled with it, or options are given for a sampler of your own.
         """
-        return sampler_for(self.denoiser, name or self.config.sample.sampler, **options)
+        if isinstance(sampler, Sampler):
+            if any(value is not None for value in options.values()):
+                raise InputError(f"a sampler of your own has its own {', '.join(options)}; leave that out")
+            return sampler
+        if not isinstance(sampler, str | None):
+            raise InputError(f"sampler cannot be {shown(sampler)}: give a name, or an instance of a Sampler")
+        return sampler_for(self.denoiser, self.config.sample.sampler if sampler is None else sampler, **options)
 
     def trajectory(
         self,

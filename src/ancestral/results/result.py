@@ -56,7 +56,7 @@ class Result(ABC):
         """
         try:
             tree = json.loads(text)
-        except (ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{name} is not JSON: {error}") from None
         if not isinstance(tree, dict):
             raise InputError(f"{name} holds no JSON object")

@@ -41,4 +41,5 @@ class Table:
         head = "".join(f"<th>{html.escape(title)}</th>" for title in self.columns)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in self.rows)
         caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        header = f"<thead><tr>{head}</tr></thead>" if head else ""
+        return f"<table>{caption}{header}<tbody>{body}</tbody></table>"

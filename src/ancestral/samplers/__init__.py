@@ -6,6 +6,7 @@ import difflib
 import typing
 from typing import Any
 
+from ancestral.arguments import describe, fits, plain, shown
 from ancestral.errors import InputError
 from ancestral.samplers.ddim import DDIM
 from ancestral.samplers.ddpm import DDPM
@@ -71,29 +72,23 @@ def from_name(name: str, max_steps: int | None = None, **options: Any) -> Sample
         raise InputError(f"unknown sampler {name!r}; did you mean {near}? There are {', '.join(BY_NAME)}")
     default = BY_NAME[name]
     defaults = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}  # type: ignore[arg-type]
-    given = {key.strip(): _read(value.strip()) for key, _, value in (o.partition("=") for o in text.split(",") if o)}
-    # NumPy's numbers become Python's
-    given |= {key: v.item() if getattr(v, "ndim", 1) == 0 else v for key, v in options.items() if v is not None}
+    pairs = [(key.strip(), _read(value.strip())) for key, _, value in (o.partition("=") for o in text.split(",") if o)]
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise InputError(f"{text!r} gives an option of the sampler {name} twice")
+    given |= {key: plain(value) for key, value in options.items() if value is not None}
     hints = typing.get_type_hints(type(default))
     for key, option in given.items():
         if key not in defaults:
             raise InputError(f"sampler {name} has no option {key}; it has {', '.join(defaults)}")
-        if not _fits(option, hints[key]):
-            choices = typing.get_args(hints[key]) if isinstance(defaults[key], str) else ()
-            known = f"there are {', '.join(choices)}" if choices else f"unless given, it is {defaults[key]!r}"
-            raise InputError(f"{key} of the sampler {name} cannot be {option!r}; {known}")
+        if not fits(option, hints[key]):
+            raise InputError(
+                f"{key} of the sampler {name} cannot be {shown(option)}: give {describe(hints[key])} (default: "
+                f"{defaults[key]})"
+            )
     if max_steps is not None and "steps" not in given and (default.steps or 0) > max_steps:
         given["steps"] = max_steps
     return dataclasses.replace(default, **given)  # type: ignore[type-var]  # all samplers are dataclasses
-
-
-def _fits(value: object, hint: object) -> bool:
-    """Whether a value has the type of a field. An int fits a float; NaN does not."""
-    kinds = typing.get_args(hint) or (hint,)
-    if typing.get_origin(hint) is typing.Literal:
-        return value in kinds
-    kind = float if type(value) is int and float in kinds else type(value)
-    return kind in kinds and value == value
 
 
 def _read(text: str) -> object:

@@ -144,6 +144,17 @@ def repeated_blocks(net: nn.Module) -> list[nn.Module]:
     return [block for module in net.modules() if isinstance(module, nn.ModuleList) for block in module]
 
 
+@contextlib.contextmanager
+def memory_explained(advice: str) -> Iterator[None]:
+    """Turn an error that means that memory ran out into an InputError with this advice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise InputError(f"there is not enough memory: {advice}") from None
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether an error of a device or the system means that memory ran out."""
     words = str(error).lower()

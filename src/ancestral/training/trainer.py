@@ -21,13 +21,13 @@ from ancestral.data import Dataset
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
-from ancestral.errors import InputError, one_line
+from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
 from ancestral.objectives import Objective
 from ancestral.randomness import Stream
 from ancestral.training import divergence, training_state
 from ancestral.training.checkpoints import Checkpoint, Checkpoints
-from ancestral.training.distributed import Distributed, out_of_memory, repeated_blocks
+from ancestral.training.distributed import Distributed, memory_explained, out_of_memory, repeated_blocks
 from ancestral.training.divergence import DivergenceGuard
 from ancestral.training.ema import EMA
 from ancestral.training.meters import LossByTime, Rate
@@ -110,7 +110,7 @@ class Trainer:
         self.takes = nets.conditions(self.net)
         if "labels" not in self.takes:  # a network of one's own may be unconditional
             self.spec = dataclasses.replace(self.spec, classes=())
-        if isinstance(config.net, CustomNetConfig):
+        if self.parts != OwnParts():
             self._probe()
         self.objective = self._objective(self.denoiser)
         if config.runtime.compile:
@@ -132,7 +132,7 @@ class Trainer:
             return model.build(self.config, self.spec, self.parts).to(self.device)
 
     def _probe(self) -> None:
-        """Evaluate a network of one's own once, so that what is wrong with it is found before anything is written."""
+        """Evaluate parts of one's own once, so that what is wrong with them is found before anything is written."""
         x, labels = torch.zeros(2, *self.spec.shape, device=self.device), {}
         if self.spec.classes:
             labels["labels"] = torch.zeros(2, dtype=torch.int64, device=self.device)
@@ -140,14 +140,16 @@ class Trainer:
             raise InputError("the network has no parameters to train: all are frozen, or there are none")
         try:
             with torch.no_grad(), self.distributed.autocast(), _seeded(0):
-                self.denoiser.eval().predict(x, 1, **labels)
+                prediction = self.denoiser.eval().predict(x, 1, **labels)
         except InputError:
             raise
         except Exception as error:
             raise InputError(
                 f"the network fails on x of shape {list(x.shape)} and index of shape [2]: {type(error).__name__}: "
-                f"{one_line(error)}"
+                f"{error}"
             ) from error
+        if not all(bool(estimate.isfinite().all()) for estimate in prediction):
+            raise InputError("the untrained network, or the target of your own, gives numbers that are not finite")
 
     def _averaged(self) -> Diffusion:
         if self.distributed.shard:
@@ -226,7 +228,8 @@ class Trainer:
     def _next_batch(self) -> Batch:
         self.waiting = self.distributed.world == 1
         try:
-            return next(self.batches)
+            with memory_explained("give a smaller --batch-size"):
+                return next(self.batches)
         finally:
             self.waiting = False
 
@@ -243,9 +246,10 @@ class Trainer:
                 if not out_of_memory(error):
                     raise
                 if self.distributed.world > 1 or self.micro_batch == 1:
+                    half = self.micro_batch // 2
                     raise InputError(
                         f"the memory of {self.device} does not suffice for {self.micro_batch} images at once: give "
-                        f"--micro-batch {max(1, self.micro_batch // 2)}, or a smaller network, and --resume"
+                        f"{f'--micro-batch {half}' if half else 'a smaller --batch-size'}, or a smaller network"
                     ) from None
             self.micro_batch //= 2
             notes += (f"out of memory: going on with {self.micro_batch} images at once, in the same batches",)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import render, samplers, storage
+from ancestral.arguments import checked
 from ancestral.config.evaluation_options import SampleOptions
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
@@ -38,6 +39,7 @@ IMAGES, POINTS = 36, 2000
 COMPARISON_FOLDER = Path("runs/compare")
 
 
+@checked
 def compare_runs(
     runs: Sequence[str | Path | Model], data: Any = None, *, samples: int = DEFAULT_COUNT, **options: Any
 ) -> Generator[Event, None, ComparisonResult]:
@@ -94,6 +96,7 @@ def compare_runs(
     return result
 
 
+@checked
 def compare_samplers(
     run: str | Path | Model,
     samplers: str | Sequence[str] = "all",

@@ -17,6 +17,7 @@ import torch
 from ancestral import data as datasets
 from ancestral import hub, render, storage
 from ancestral import model as models
+from ancestral.arguments import checked
 from ancestral.bound import ELBO
 from ancestral.config import FROM_PYTHON, Config, CustomNetConfig, DataConfig
 from ancestral.config.evaluation_options import EvaluationOptions, SampleOptions
@@ -59,6 +60,7 @@ LIKELIHOOD_ITEMS = 64
 """The default number of items of the likelihood."""
 
 
+@checked
 def evaluate(
     model: str | Path | Model | Denoiser,
     data: Any = None,
@@ -122,6 +124,7 @@ def evaluate(
     return EvaluationResult(metrics, bound)
 
 
+@checked
 def evaluate_samples(
     samples: Any,
     data: Any,
@@ -156,12 +159,19 @@ def evaluate_samples(
     folder = check_folder(out)
     opened = in_memory(datasets.open(samples))
     if n is not None:
-        opened = opened.sample(whole(n, 1, math.inf, f"n must be a whole number of at least 1, not {n}"))
+        whole(n, 1, len(opened), f"n must be 1 to {len(opened)}, the number of samples, not {n}")
+        opened = opened.sample(n)
     load, source = loader(opened.spec, None), _plain(data)
     train = load(source, "train")
     unseen, split = _held_out(source, load, held_out)
     references = References.of(train.spec, train, unseen, extractor, split, pick_device(device))
     references.check(len(opened))
+    with contextlib.suppress(InputError):  # images of several sizes have no shape of their own
+        own = datasets.open(source, memory=0).shape if isinstance(source, str) else train.shape
+        if own != train.shape:
+            shapes = [" x ".join(map(str, shape)) for shape in (own, train.shape)]
+            note = f"The data, {shapes[0]}, was converted to the shape of the samples, {shapes[1]}."
+            references = dataclasses.replace(references, notes=(*references.notes, note))
     settings = SampleSettings(len(opened), None, None, None, None, folder=opened.name)
     labels = labels_for(opened, train.classes)
     measurement = references.measure(opened.items, labels, batch_size, settings)
@@ -236,10 +246,8 @@ def plan_study(
     subject: Subject, options: SampleOptions, count: int, source: Any, load: Loader, out: Path | None
 ) -> Study:
     """Plan the study of a model, whose samples are kept in `out` if the model is in a file."""
-    model, sampler = subject.model, options.sampler
-    chosen: Any = (
-        model.sampler(sampler, steps=options.steps) if sampler is None or isinstance(sampler, str) else sampler
-    )
+    model = subject.model
+    chosen = model.sampler(options.sampler, steps=options.steps)
     train = load(source, "train")
     unseen, split = _held_out(source, load, options.held_out)
     references = References.of(model.spec, train, unseen, options.extractor, split, model.device)

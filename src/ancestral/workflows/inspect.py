@@ -7,6 +7,7 @@ from typing import Any
 
 from ancestral import config as configs
 from ancestral import data, render
+from ancestral.arguments import checked
 from ancestral.config import Config
 from ancestral.data import LazyDataset
 from ancestral.data.convert import Conversion
@@ -25,6 +26,7 @@ SAMPLE = 256
 """Number of items on which training steps are measured."""
 
 
+@checked
 def inspect(
     source: data.Source,
     config: str | Config | None = None,

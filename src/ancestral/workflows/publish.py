@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ancestral import hub, interop, storage
+from ancestral.arguments import checked
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import FILE_NAME, Model, NetSource, find, load
@@ -22,6 +23,7 @@ def home(model: Model | str | Path) -> Path:
     return Path("runs") / hub.parse(str(model)).repo.rpartition("/")[2] if hub.is_address(model) else find(model).parent
 
 
+@checked
 def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
     """Describe a model.
 
@@ -60,6 +62,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
     )
 
 
+@checked
 def export(
     path: str | Path,
     to: Literal["diffusers", "onnx"] = "diffusers",
@@ -110,6 +113,7 @@ def import_pipeline(folder: Path, out: Path | None = None) -> Generator[Event, N
     return out
 
 
+@checked
 def push(model: Model, address: str, private: bool = False) -> str:
     """Upload a model file to the Hugging Face Hub, with a model card.
 

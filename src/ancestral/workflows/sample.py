@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import render, samplers
+from ancestral.arguments import checked
 from ancestral.data.statistics import channel_mean, evenly_spaced
-from ancestral.errors import InputError, whole
+from ancestral.errors import InputError
 from ancestral.events import Event, Wrote, track
 from ancestral.model import Model, NetSource, load
 from ancestral.results.sampling_result import SamplingResult
@@ -19,6 +20,7 @@ FRAMES = 40
 """The number of states of the reverse process in an animation."""
 
 
+@checked
 def sample(
     model: Model | str | Path,
     n: int = 64,
@@ -65,14 +67,13 @@ def sample(
     Raises:
         InputError: If the model cannot be sampled so or the samples cannot be written so, before any work is done.
     """
-    message = f"the number of samples and the batch size must be whole numbers, at least 1, not {n} and {batch_size}"
-    n, batch_size = (whole(number, 1, float("inf"), message) for number in (n, batch_size))
     options: dict[str, Any] = {"steps": steps, "eta": eta, "variance": variance}
     if sampler:  # a misspelt name is refused before a large model is read
         samplers.from_name(sampler, **options)
     folder = home(model) / "samples"
     name = str(model.file if isinstance(model, Model) else model)
     model = model if isinstance(model, Model) else load(model, device, net=net)
+    model.check_count(n, batch_size)
     chosen, spec = model.sampler(sampler, **options), model.spec
     strength = None if guidance == 1 else guidance
     stem = _stem(seed, {"": label, "sampler": sampler, **options, "guidance": strength})

@@ -14,6 +14,7 @@ from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import model as models
 from ancestral import render, storage
+from ancestral.arguments import checked
 from ancestral.config import Config
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
@@ -25,6 +26,7 @@ from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
+from ancestral.training.distributed import memory_explained
 from ancestral.training.preview import sample_preview
 from ancestral.workflows.run_report import RunReport
 
@@ -57,6 +59,7 @@ def saved_config(out: str | Path) -> Config | None:
     return config
 
 
+@checked
 def train(
     config: str | Config | None = None,
     data: Any = None,
@@ -115,17 +118,16 @@ def train(
     if isinstance(net, str) and net in configs.NET_KINDS and net != "custom":
         kind, net = configs.NET_KINDS[net], None
         chosen = chosen if isinstance(chosen.net, kind) else dataclasses.replace(chosen, net=kind())
-    if objective is not None and not callable(objective):
-        kind = type(objective).__name__
-        raise InputError(f"objective must be a function of the denoiser that makes an objective, not a {kind}")
-    config = chosen.with_settings(**settings)
+    parts = OwnParts(net, schedule, target)
+    config = parts.named_in(chosen).with_settings(**settings)
+    if parts.named_in(config) != config:
+        raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
     if data is not None:
         source = configs.FROM_PYTHON if given else str(data)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     elif config.data.source == configs.FROM_PYTHON:
         raise InputError(f"{folder.path} was trained on data given from Python: give them again, train(..., data=...)")
-    parts = OwnParts(net, schedule, target)
-    config = parts.named_in(config).check()
+    config = config.check()
     changes: list[str] = []
     if saved is not None:
         changes = _changes(saved, config, folder)
@@ -134,7 +136,8 @@ def train(
     trackers.check_trackers(config.runtime.trackers)
     keep_freed_memory()
     dataset = datasets.open(data if given else config.data.source, **config.data.form, memory=config.data.memory)
-    trainer = Trainer(config, dataset, device, parts, objective)
+    with memory_explained("give a smaller --width or --batch-size"):
+        trainer = Trainer(config, dataset, device, parts, objective)
     models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
     return (yield from _run(trainer, folder, saved is not None, changes))
 
@@ -175,7 +178,7 @@ def _run(
         folder=str(folder.path),
         preset=config.preset,
         step=trainer.step,
-        steps=config.train.steps,
+        steps=max(config.train.steps, trainer.step),
         seconds=folder.seconds(),
         parameters=model.parameters,
         stopped=not finished,

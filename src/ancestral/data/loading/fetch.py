@@ -9,7 +9,7 @@ from torch.utils import data as torch_data
 
 from ancestral.data.dataset import Dataset
 from ancestral.data.io_errors import SourceLost, Unreadable
-from ancestral.errors import InputError, one_line
+from ancestral.errors import InputError
 
 PATIENCE = 60.0
 """Seconds to wait for data that is gone: a network file system may come back."""
@@ -61,7 +61,7 @@ class BatchFetcher(torch_data.Dataset[Fetched]):
                 items.share_memory_()  # type: ignore[no-untyped-call]
             except RuntimeError as error:
                 raise InputError(
-                    f"a data worker cannot share {items.nbytes / 2**20:.3g} MiB ({one_line(error)}): enlarge /dev/shm, "
+                    f"a data worker cannot share {items.nbytes / 2**20:.3g} MiB ({error}): enlarge /dev/shm, "
                     "or read the data without workers, by --workers 0"
                 ) from error
         return items

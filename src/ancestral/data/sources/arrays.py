@@ -55,13 +55,13 @@ def _read(path: Path, name: str) -> tuple[NDArray[np.generic], str, NDArray[np.g
                 arrays = {key: loaded[key] for key in ("labels", *known[:1]) if key in loaded.files}
     except Exception as error:  # a damaged file may raise anything, from BadZipFile to tokenize.TokenError
         raise InputError(
-            f"{name} is not a whole NumPy file of plain numbers ({one_line(error)}): write it with "
+            f"{name} is not a whole NumPy file of plain numbers ({error}): write it with "
             "np.save or np.savez, uint8, uint16 or float32"
         ) from error
     if len(known) != 1:
         keys = ", ".join(others) or "nothing"
         raise InputError(
-            f"{name} holds {one_line(keys)}: name the array of images `images` (or `signals`, `volumes`), as np.savez "
+            f"{name} holds {keys}: name the array of images `images` (or `signals`, `volumes`), as np.savez "
             "does with images="
         )
     return arrays[known[0]], known[0], arrays.get("labels")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.download import cache, fetch
-from ancestral.errors import InputError, one_line
+from ancestral.errors import InputError
 
 FASHION_DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -104,7 +104,7 @@ def _read_idx(file: Path) -> Tensor:
             return items
     except Exception as error:  # a damaged file may raise anything
         raise InputError(
-            f"{file} is damaged ({one_line(error) or type(error).__name__}): delete it and try again"
+            f"{file} is damaged ({str(error) or type(error).__name__}): delete it and try again"
         ) from error
 
 

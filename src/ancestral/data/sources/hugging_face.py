@@ -46,7 +46,7 @@ class HuggingFaceDataset(LazyDataset):
         try:
             image = self._rows[index][self._image]
         except Exception as error:  # of the library, Arrow or the file system
-            raise SourceLost(f"{self.name} cannot be read: {one_line(error)}") from None
+            raise SourceLost(f"{self.name} cannot be read: {error}") from None
         if image is None:
             return b""
         if image["bytes"] is None and image["path"]:
@@ -68,28 +68,24 @@ def _open(source: str | Path, split: str) -> Any:
     try:
         import datasets
     except ImportError:
-        raise InputError(
-            f"{one_line(source)} is read by the library datasets: pip install 'ancestral[datasets]'"
-        ) from None
+        raise InputError(f"{source} is read by the library datasets: pip install 'ancestral[datasets]'") from None
     try:
         if isinstance(source, str):
             match = ADDRESS.fullmatch(source)
             if match is None:
-                raise InputError(
-                    f"{one_line(source)} is no address: write hf://datasets/user/name, or with @revision or /config"
-                )
+                raise InputError(f"{source} is no address: write hf://datasets/user/name, or with @revision or /config")
             return datasets.load_dataset(match["repo"], match["config"], split=split, revision=match["revision"])
         rows = datasets.load_from_disk(str(source)) if is_saved(source) else None
         if isinstance(rows, datasets.DatasetDict):
             return rows[split]
         if split != "train":
-            raise InputError(f"{one_line(source)} has no {split} split: give the path of the {split} data itself")
+            raise InputError(f"{source} has no {split} split: give the path of the {split} data itself")
         return _open_files(datasets, source) if rows is None else rows
     except InputError:
         raise
     except Exception as error:  # of the library, Arrow, the network or the file system
-        message = one_line(error) or type(error).__name__
-        raise InputError(f"{one_line(source)} cannot be read as a data set: {message}") from None
+        message = str(error) or type(error).__name__
+        raise InputError(f"{source} cannot be read as a data set: {message}") from None
 
 
 def _open_files(datasets: Any, source: Path) -> Any:
@@ -109,7 +105,7 @@ def _columns(features: Any, source: str | Path) -> tuple[str, str | None, tuple[
     image = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), None)
     if image is None:
         raise InputError(
-            f"{one_line(source)} has no column of images, only {one_line(', '.join(features)) or 'unknown ones'}: cast "
+            f"{source} has no column of images, only {', '.join(features) or 'unknown ones'}: cast "
             "one to datasets.Image and save it again"
         )
     label = next((name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)), None)

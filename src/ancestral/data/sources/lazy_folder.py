@@ -63,7 +63,7 @@ class LazyFolder(LazyDataset):
         self.root, self.names = root, index.names
         if not len(index.names):
             raise InputError(
-                f"no images in {one_line(root)}: looked for {', '.join(SUFFIXES)} there and in sub-folders, and for "
+                f"no images in {root}: looked for {', '.join(SUFFIXES)} there and in sub-folders, and for "
                 ".tar, .parquet and .arrow files"
             )
         name = one_line(root.resolve().name)
@@ -118,7 +118,7 @@ def scan(root: Path, skipped: list[str], others: list[bytes] | None = None) -> I
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if not folder:
-                raise InputError(f"{one_line(root)} cannot be listed: {reason}") from None
+                raise InputError(f"{root} cannot be listed: {reason}") from None
             skipped.append(f"{one_line(os.fsdecode(folder))}/: {reason}")
             continue
         if again and others is not None:

@@ -81,7 +81,7 @@ class TarShards(LazyDataset):
             with path.open("rb", buffering=0) as file:
                 raw = os.pread(file.fileno(), size, int(self._starts[index]))
         except OSError as error:
-            raise SourceLost(f"{one_line(path)} cannot be read: {error.strerror}") from None
+            raise SourceLost(f"{path} cannot be read: {error.strerror}") from None
         if len(raw) < size:
             raise Unreadable("the shard is cut short")
         return raw
@@ -98,7 +98,7 @@ def index_shard(path: Path) -> Index:
     except OSError as error:
         raise InputError(str(classify(error, path))) from None
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would block for ever
-        raise InputError(f"{one_line(path)} is not a regular file")
+        raise InputError(f"{path} is not a regular file")
     key = f"{VERSION} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
     kept = cache() / "shards" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npz"
     with suppress(Exception), np.load(kept, allow_pickle=False) as arrays:  # a damaged file is written anew

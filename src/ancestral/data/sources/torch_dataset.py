@@ -31,7 +31,7 @@ class TorchDataset(LazyDataset):
         self._source, name = source, type(source).__name__
         if not hasattr(source, "__len__") or not len(source):
             raise InputError(f"{name} holds no items, or has no length: give a map-style data set with items")
-        first = source[0]
+        first = self._item(0)
         self._tuples = isinstance(first, tuple | list) and len(first) in (1, 2)
         item = first[0] if self._tuples else first
         if not isinstance(item, Tensor | np.ndarray | Image.Image):
@@ -55,15 +55,23 @@ class TorchDataset(LazyDataset):
             if targets.ndim == 1 and targets.dtype.kind in "iu":
                 return to_labels(targets, name, len(self._source))
         try:
-            numbers = [operator.index(self._source[index][1]) for index in range(len(self._source))]
+            numbers = [operator.index(self._item(index)[1]) for index in range(len(self._source))]
         except TypeError:
             raise InputError(f"{name} has labels that are no whole numbers: return (item, class number)") from None
         return to_labels(torch.tensor(numbers), name, len(numbers))
 
     def encoded(self, index: int) -> Raw:
         """Return an item without its label."""
-        item: Raw = self._source[index][0] if self._tuples else self._source[index]
+        found = self._item(index)
+        item: Raw = found[0] if self._tuples else found
         return item
+
+    def _item(self, index: int) -> Any:
+        try:
+            return self._source[index]
+        except Exception as error:  # whatever code of the user raises
+            name = type(self._source).__name__
+            raise InputError(f"item {index} of {name} cannot be read: {type(error).__name__}: {error}") from error
 
     def encoded_begin(self, index: int) -> Raw | None:
         """Return an image; None of arrays, which have no headers."""

@@ -1,0 +1,205 @@
+"""Bad arguments from Python end in one line that names the argument and says what it takes."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import ancestral
+from ancestral import samplers, schedules
+from ancestral.arguments import checked, describe, fits, plain, shown
+from ancestral.config import Config
+from ancestral.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "bad"),
+    [
+        (int, [0, -3, 2**80], [True, 1.0, "1", None]),
+        (float, [0, 1.5, float("inf")], [True, float("nan"), "1"]),
+        (bool, [True, False], [0, 1, None]),
+        (str, ["", "é"], [b"x", "a\0b", 5]),
+        (Path, [Path("a")], ["a", Path("a\0b")]),
+        (int | None, [3, None], ["", 1.5]),
+        (Literal["train", 8], ["train", 8], ["test", 8.0, True]),
+        (tuple[int, ...], [(), (1, 2)], [[1], (1, "2"), (True,)]),
+        (tuple[int, str], [(1, "a")], [(1,), (1, 2)]),
+        (Sequence[str | Path], [[], ["a", Path("b")], ("a",)], ["ab", [1], 5, (x for x in "ab")]),
+        (Callable[[int], int], [abs, int], [5, "abs"]),
+        (nn.Module, [nn.Identity()], [nn.Identity, None]),
+        (Any, [None, 5], []),
+    ],
+    ids=str,
+)
+def test_what_fits_a_hint(hint, good, bad):
+    assert all(fits(value, hint) for value in good)
+    assert not any(fits(value, hint) for value in bad)
+
+
+def test_what_a_message_says():
+    assert describe(int | str | None) == "a whole number, text or None"
+    assert describe(Sequence[str | Path]) == "a sequence, each text or a path"
+    assert describe(Literal["a", "b"]) == "a, b"
+    assert shown(nn.Identity) == "the class Identity"
+    assert shown(nn.Identity()) == "a Identity"
+    assert shown("x" * 1000) == "'" + "x" * 59 + "..."
+    assert plain(np.int64(3)) == 3
+    assert type(plain(torch.tensor(2))) is int
+    assert plain(np.zeros(2)).shape == (2,)
+
+
+def test_a_checked_function_is_the_function():
+    @checked
+    def area(width: int, height: float = 2.0, *, name: str | None = None) -> str:
+        """Doc."""
+        return f"{name} {type(width).__name__} {width * height}"
+
+    assert area.__doc__ == "Doc."
+    assert area(np.int32(3), name="a") == "a int 6.0"
+    with pytest.raises(InputError, match=r"^height cannot be 'x': give a number$"):
+        area(3, "x")
+    with pytest.raises(TypeError, match=r"area\(\) got an unexpected keyword argument 'depth'"):
+        area(3, depth=1)
+
+
+def test_every_message_is_one_line():
+    assert str(InputError("a\x1b[31mb: one\n    two\tthree\udc80")) == r"a\x1b[31mb: one two\tthree\udc80"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "a"
+    settings = {"steps": 2, "batch_size": 8, "width": 16, "sample_every": 100}
+    return ancestral.train("points", out=out, progress=False, **settings).model
+
+
+class Fails(torch.utils.data.Dataset):
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        if index == 13:
+            raise KeyError("gone")
+        return torch.zeros(1, 8, 8)
+
+
+class Mute(nn.Module):
+    """Gives NaN."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x, t):
+        return self.layer(x) * float("nan")
+
+
+NAN = ancestral.targets.Target("nan", lambda a, b: float("nan"), lambda a, b: 1.0)
+WRONG = {
+    "train: config": (lambda m: ancestral.train(5), "config cannot be 5: give text, a Config or None"),
+    "train: out": (lambda m: ancestral.train(out="a\0b"), "out cannot be 'a.x00b': give text, a path or None"),
+    "train: item": (
+        lambda m: ancestral.train(data=Fails(), progress=False),
+        "item 13 of Fails cannot be read",
+    ),
+    "train: net": (lambda m: ancestral.train("points", net=Mute(), progress=False), "not finite"),
+    "train: target": (lambda m: ancestral.train("points", target=NAN, progress=False), "not finite"),
+    "train: own net": (
+        lambda m: ancestral.train("points", net=lambda s, c: nn.Linear(2, 2), width=5),
+        "no setting 'width'",
+    ),
+    "train: own schedule": (
+        lambda m: ancestral.train("points", schedule=schedules.linear(10), timesteps=5),
+        "has no settings",
+    ),
+    "train: width": (
+        lambda m: ancestral.train("digits", width=10**6, progress=False),
+        "smaller width or batch_size",
+    ),
+    "train: batch": (lambda m: ancestral.train("points", batch_size=10**12, progress=False), "a smaller batch_size"),
+    "train: timesteps": (lambda m: ancestral.train("points", timesteps=10**12, progress=False), "1 to 1,000,000"),
+    "train: run": (lambda m: ancestral.train(data=m.file.parent), "is a run folder"),
+    "load: none": (lambda m: ancestral.load(None), "path cannot be None: give text or a path"),
+    "load: model": (lambda m: ancestral.load(m), "path cannot be a Model"),
+    "load: control": (lambda m: ancestral.load("a\x1b[31m"), r"file a\\x1b\[31m;"),
+    "sample: indices": (lambda m: m.sample(indices="ab"), "indices cannot be 'ab'"),
+    "sample: large index": (lambda m: m.sample(indices=[2**70]), "from 0 to"),
+    "sample: negative index": (lambda m: m.sample(indices=[-1]), "from 0 to"),
+    "sample: no index": (lambda m: m.sample(indices=[]), "at least one item"),
+    "sample: class": (lambda m: m.sample(sampler=samplers.DDIM), "sampler cannot be the class DDIM"),
+    "sample: empty": (lambda m: m.sample(sampler=""), "unknown sampler ''"),
+    "sample: twice": (lambda m: m.sample(sampler="heun:steps=3,steps=4"), "of the sampler heun twice"),
+    "sample: eta": (
+        lambda m: m.sample(sampler="ddim:eta=nan"),
+        "cannot be nan: give a number",
+    ),
+    "sample: guidance": (lambda m: m.sample(guidance="x"), "guidance cannot be 'x': give a number"),
+    "sample: n": (lambda m: m.sample(10**15), "GiB of memory"),
+    "evaluate: model": (lambda m: ancestral.evaluate(nn.Linear(2, 2)), "model cannot be a Linear"),
+    "evaluate: out": (lambda m: ancestral.evaluate(m, "moons", out=3), "out cannot be 3: give a path or None"),
+    "evaluate: extractor": (lambda m: ancestral.evaluate(m, "moons", extractor=abs), "extractor cannot be a builtin"),
+    "evaluate_samples: n": (
+        lambda m: ancestral.evaluate_samples(torch.zeros(5, 1, 8, 8), torch.zeros(5, 1, 8, 8), n=9),
+        "n must be 1 to 5",
+    ),
+    "compare: runs": (lambda m: ancestral.compare(5), "runs cannot be 5: give a sequence"),
+    "compare: samplers": (lambda m: ancestral.compare(m, samplers=3), "samplers cannot be 3"),
+    "compare: two": (lambda m: ancestral.compare([m, m], samplers="all"), "of one run"),
+    "push: model": (lambda m: ancestral.push("runs/a", "hf://a/b"), "model cannot be 'runs/a': give a Model"),
+    "push: address": (lambda m: ancestral.push(m, "hf://a/b@@c"), "is no address"),
+    "config": (lambda m: Config.from_json(None), "is not JSON"),
+    "schedule: NaN": (lambda m: schedules.Schedule([1, 0.5], [0, float("nan")]), "finite numbers"),
+    "schedule: lengths": (lambda m: schedules.Schedule([1, 0.5], [0, 0.5, 1]), r"not \[2\] and \[3\]"),
+    "schedule: text": (lambda m: schedules.Schedule("a", 5), "tables of numbers"),
+    "schedule: start": (lambda m: schedules.Schedule([0.9, 0.5], [0.1, 0.5]), "begin with 1"),
+    "schedule: falls": (lambda m: schedules.Schedule([1, 0.5, 0.9], [0, 0.5, 0.1]), "must not fall"),
+    "schedule: prior": (lambda m: schedules.Schedule([1, 0.5], [0, 0.5], float("nan")), "above 0"),
+}
+
+
+@pytest.mark.parametrize("call", WRONG)
+def test_bad_arguments_end_in_one_line(call, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    function, message = WRONG[call]
+    with pytest.raises(InputError, match=message) as caught:
+        function(model)
+    assert "--" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_of_a_schedule_may_be_lists():
+    schedule = schedules.Schedule([1, 0.8, 0.0], np.array([0, 0.6, 1.0], dtype=np.float32))
+    assert schedule.signal.dtype == schedule.noise.dtype == torch.float64
+    assert schedule.steps == 2
+
+
+def test_a_sampler_of_ones_own_may_be_given_to_evaluate_and_sample(model):
+    assert model.sample(2, sampler=samplers.DDIM(3)).shape == (2, 2)
+    with pytest.raises(InputError, match="has its own steps"):
+        model.sample(2, sampler=samplers.DDIM(3), steps=4)
+
+
+def test_a_model_says_what_it_is(model):
+    assert repr(model) == f"Model(2, {model.parameters:,} parameters, 2 training steps)"
+
+
+def test_colour_compared_with_grey_is_said(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "rgb").mkdir()
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "rgb" / f"{i}.png")
+    grey = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8)
+    result = ancestral.evaluate_samples(grey, str(tmp_path / "rgb"), extractor="pixels", progress=False)
+    assert "The data, 3 x 8 x 8, was converted to the shape of the samples, 1 x 8 x 8." in str(result)
+
+
+def test_names_of_the_package():
+    assert "TYPE_CHECKING" not in dir(ancestral)
+    assert {"Config", "train", "load"} <= set(dir(ancestral))
+    assert ancestral.Config is Config
