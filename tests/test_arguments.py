@@ -33,7 +33,21 @@ from ancestral.errors import InputError
         (nn.Module, [nn.Identity()], [nn.Identity, None]),
         (Any, [None, 5], []),
     ],
-    ids=str,
+    ids=[
+        "int",
+        "float",
+        "bool",
+        "str",
+        "path",
+        "union",
+        "literal",
+        "ints",
+        "pair",
+        "sequence",
+        "function",
+        "net",
+        "any",
+    ],
 )
 def test_what_fits_a_hint(hint, good, bad):
     assert all(fits(value, hint) for value in good)
