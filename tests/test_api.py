@@ -338,7 +338,7 @@ def test_random_numbers_of_an_own_network_are_those_of_the_run(tmp_path):
     ("net", "message"),
     [
         (Broken(), "the network fails on x of shape .* ValueError: two"),
-        (Wide(), "the network answers"),
+        (Wide(), "the network's output"),
         (Own(3), "the network fails on x of shape"),
         (Own().requires_grad_(False), "no parameters to train"),
         (nn.Identity(), "no parameters to train"),
@@ -371,7 +371,7 @@ def test_a_run_is_not_resumed_on_other_items(tmp_path):
     other = torch.zeros(20, 1, 12, 12, dtype=torch.uint8)
     with pytest.raises(InputError, match="another shape"):
         ancestral.train("arrays", data=other, out=tmp_path / "run", resume=True, steps=6, progress=False)
-    with pytest.raises(InputError, match="another classes"):
+    with pytest.raises(InputError, match="other classes"):
         ancestral.train("arrays", data=(images(), torch.arange(40) % 2), out=tmp_path / "run", resume=True, steps=6,
                         progress=False)  # fmt: skip
 

@@ -127,7 +127,7 @@ def test_the_card_tells_what_was_measured():
                  "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
                  "90.0 ± 1.0 % of samples are classified", "50 % of samples are nearer to a training item than 95 %",
                  "cannot be told; the median distance to the nearest of 60 is 4", "half of the training data stands in",
-                 "-1.50 of 255 levels apart, 4.0 standard errors", "samples 3; training data 4 |",
+                 "-1.50 of 255 levels, 4.0 standard errors", "samples 3; training data 4 |",
                  "3.456 ± 0.020", "large variance, clipped, exact decoder; 60 passes for T = 1,000",
                  "target x0, x\\_0 clipped in the loss", "- A note of the data.",
                  "- A note of the samples.", "64 of 500 images of photos, train split"):  # fmt: skip

@@ -283,7 +283,7 @@ def test_all_is_also_what_the_run_draws_by(run, model_run, options, monkeypatch)
     curves = compared(model_run / "evaluation", "samplers")["curves"]
     assert list(curves) == ["ddpm", "ddim", "euler", "ddim:eta=1"]
     notes = compared(model_run / "evaluation", "samplers")["notes"]
-    assert any(note.startswith("20 items cannot fill a covariance of 64 features") for note in notes)
+    assert any(note.startswith("20 items are too few for the covariance of 64 features") for note in notes)
     assert curves["ddim"] != curves["ddim:eta=1"]
 
 

@@ -304,7 +304,7 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
         assert floor["kernel"]["value"] < tree["distances"]["train"]["kernel"]["value"]
     assert tree["samples"]["label"] == "2 classes in turn"
     assert tree["data"]["train"] == "train, train split, 60"
-    assert "20 items cannot fill a covariance of 64 features" in text
+    assert "20 items are too few for the covariance of 64 features" in text
     assert f"{'FD-pixels':<12}" in text
 
 

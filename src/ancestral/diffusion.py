@@ -81,8 +81,8 @@ class Diffusion(nn.Module):
         answer, *variance = output.chunk(2, dim=1) if self.learned_variance else [output]
         if answer.shape != x.shape or (self.learned_variance and output.shape[1] != 2 * x.shape[1]):
             raise InputError(
-                f"the network answers {list(output.shape)} to x of {list(x.shape)}; it should be of one shape, and "
-                "with learned_variance, and only then, have twice the channels"
+                f"the network's output has the shape {list(output.shape)}, and x {list(x.shape)}; they must be equal, "
+                "except that with learned_variance the output has twice the channels"
             )
         return answer, (variance[0] + 1) / 2 if variance else None
 

@@ -130,7 +130,7 @@ class CustomNetConfig:
 
 NetConfig = UNetConfig | MLPConfig | CustomNetConfig
 NET_KINDS: dict[str, type[NetConfig]] = {"unet": UNetConfig, "mlp": MLPConfig, "custom": CustomNetConfig}
-WIDTHS = "--width must be even and at least 4, and --blocks, --patch and each of --mults at least 1"
+WIDTHS = "--width must be even and at least 4, --blocks and --patch at least 1, and --mults one or more numbers from 1"
 
 
 @dataclass(frozen=True)

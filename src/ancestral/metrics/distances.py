@@ -119,6 +119,6 @@ def sample_size_warning(n: int, d: int) -> str | None:
     if n > d:
         return None
     return (
-        f"{n:,} items cannot fill a covariance of {d:,} features, so the Fréchet distance is far too large: go by KID, "
-        f"or take more than {d:,}"
+        f"{n:,} items are too few for the covariance of {d:,} features, so the Fréchet distance is far too large: "
+        f"rely on KID, or use more than {d:,} items"
     )

@@ -250,8 +250,8 @@ class SampleMetrics(SampleQuality, Result):
         if (colour := self.colour) is not None:
             sigmas = "–" if colour.sigmas is None else f"{colour.sigmas:.1f}"
             rows["mean of each channel"] = (
-                f"samples {_few(colour.samples.mean)}; training data {_few(colour.data.mean)}; at most "
-                f"{colour.levels:+.2f} of 255 levels apart, {sigmas} standard errors"
+                f"samples {_few(colour.samples.mean)}; training data {_few(colour.data.mean)}; largest "
+                f"difference {colour.levels:+.2f} of 255 levels, {sigmas} standard errors"
             )
             if colour.samples.covariance is not None and colour.data.covariance is not None:
                 deviations = [

@@ -53,7 +53,7 @@ class ModelInfo(Result):
             "item": f"{'x'.join(map(str, self.shape))}, {self.codec} from {low:g} to {high:g}",
             "classes": ", ".join(self.classes) or "none",
             "network": f"{self.parameters:,} parameters; {self.network}",
-            "schedule": f"{self.schedule}, T = {self.timesteps}; x_T has {self.final_signal:.2g} of x_0",
+            "schedule": f"{self.schedule}, T = {self.timesteps}; a_T = {self.final_signal:.2g}",
             "target": self.target + (", x_0 clipped in the loss" if self.clip else ""),
             "mean": " ".join(map(str, self.mean)) or "not known",
             "file": f"{self.file_bytes / 1e6:.1f} MB, written by ancestral {self.version}",
