@@ -19,11 +19,11 @@ class CompareCommand(SampleOptions):
     """Run folders, their model.safetensors, or hf://user/repo: two or more, or one with --samplers."""
     samplers: Annotated[str | None, arg(metavar="all|NAME,...")] = None
     """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
-    and the fewest that come within 5 % of DDPM with all steps; None compares runs."""
+    and the fewest that come within 5 % of DDPM with all steps. Default: none, runs are compared."""
     most: int | None = None
-    """With --samplers: largest number of passes; None is 250."""
+    """With --samplers: largest number of passes; default: 250."""
     draw: int | None = None
-    """Number of samples of each; None is 2500. Those that evaluate made are used again."""
+    """Number of samples of each; default: 2500. Those that evaluate made are used again."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -28,25 +28,25 @@ class Options:
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
     """A folder of images, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10, moons ...)."""
     preset: str | None = None
-    """Preset of the training run that is judged and measured; None is the one that ancestral train takes for SOURCE."""
+    """Preset of the training run that is judged and measured; default: that of ancestral train for SOURCE."""
     image_size: int | None = None
-    """Side to which training crops and resizes images; None is the preset's."""
+    """Side to which training crops and resizes images; default: the preset's."""
     channels: int | None = None
-    """1 for grey, 3 for RGB; None is the preset's."""
+    """1 for grey, 3 for RGB; default: the preset's."""
     dims: Literal[1, 2, 3] | None = None
-    """Axes of an array besides channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the shape."""
+    """Axes of an array besides channels: 1 for signals, 2 for images, 3 for volumes; default: as the shape says."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     steps: int = 5
     """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""
     threads: int | None = None
-    """Number of threads that decode files; None is the number of cores, but at most 8."""
+    """Number of threads that decode files; default: the number of cores, but at most 8."""
     device: str = "auto"
     """Device on which the steps are measured: auto, cpu, cuda, cuda:N or mps."""
     json: Path | None = None
     """A .json file for the whole report, with all names; without a path, it is printed in place of the tables."""
     out: Path | None = None
-    """A .png for the contact sheet, or a folder for it; None is runs/doctor/NAME.png."""
+    """A .png for the contact sheet, or a folder for it; default: runs/doctor/NAME.png."""
 
 
 def main(argv: Sequence[str]) -> int:

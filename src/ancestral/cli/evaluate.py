@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg
 
@@ -15,6 +15,11 @@ from ancestral.errors import InputError
 class EvaluateCommand(EvaluationOptions):
     """Measure a trained model: how good its samples are and how well it knows the data, or one of the two."""
 
+    COMMON: ClassVar[tuple[str, ...]] = (
+        *("run", "samples", "likelihood", "draw", "data", "held_out", "sampler", "steps", "extractor"),
+        *("batch_size", "device", "out"),
+    )
+
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Run folder, its model.safetensors, or hf://user/repo."""
     samples: bool = False
@@ -22,7 +27,7 @@ class EvaluateCommand(EvaluationOptions):
     likelihood: bool = False
     """Measure only the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at each rate."""
     draw: int | None = None
-    """Number of samples; None is 2500, more than the features of each built-in extractor."""
+    """Number of samples; default: 2500, more than the features of each built-in extractor."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ class Options:
     """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs.
     """
     out: Path | None = None
-    """A new folder, or for onnx a file that ends in .onnx; None is diffusers or model.onnx in RUN."""
+    """A new folder, or for onnx a file that ends in .onnx; default: diffusers or model.onnx in RUN."""
     label: str | None = None
     """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
     classes."""

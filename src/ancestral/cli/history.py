@@ -19,7 +19,7 @@ class Options:
     data: str = "moons"
     """Points in the plane: moons, swissroll or checkerboard."""
     steps: int | None = None
-    """Training steps of each method; None is the number of its preset."""
+    """Training steps of each method; default: the number of its preset."""
     seed: int = 0
     """Seed of all random numbers, in training and in sampling."""
     device: str = "auto"

@@ -17,7 +17,7 @@ class Options:
     folder: Annotated[Positional[Path], arg(metavar="DIR")]
     """Folder that diffusers saved, with its weights as safetensors."""
     out: Path | None = None
-    """New run folder; None is runs/ and the name of DIR."""
+    """New run folder; default: runs/ and the name of DIR."""
 
 
 def main(argv: Sequence[str]) -> int:

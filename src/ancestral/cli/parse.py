@@ -1,6 +1,6 @@
 """Options from dataclasses, and errors in one line.
 
-tyro reads the options and prints the help. It reports errors in a panel on standard error and exits, so the panel is
+tyro reads the options. It reports errors in a panel on standard error and exits, so the panel is
 folded into the one line of an `InputError`.
 """
 
@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import tyro
 
+from ancestral.cli.help_text import find_options, help_text
 from ancestral.errors import InputError
 
 T = TypeVar("T")
@@ -22,18 +23,21 @@ T = TypeVar("T")
 def parse(kind: type[T], args: Sequence[str], verb: str, default: T | None = None, description: str = "") -> T:
     """Read the options of a command into the dataclass `kind`, over the values of `default`.
 
-    Nested settings are plain options: --lr, not --config.train.lr. --help prints the options with their defaults and
-    exits with code 0. Raises InputError for an option that is unknown, missing, or has a value that it cannot have.
+    Nested settings are plain options: --lr, not --config.train.lr. --help prints the common options with their defaults
+    and --help-all all of them, and both exit with code 0. Raises InputError for an option that is unknown, missing, or
+    has a value that it cannot have.
     """
+    if {"-h", "--help", "--help-all"} & set(args):
+        print(help_text(verb, kind, default, description, "--help-all" in args), end="")
+        raise SystemExit(0)
     read = partial(
         tyro.cli,
         kind,
         prog=f"ancestral {verb}",
-        description=description,
         default=tyro.MISSING_NONPROP if default is None else default,
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    errors, help_text = io.StringIO(), io.StringIO()
+    errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
             options: T
@@ -46,9 +50,8 @@ def parse(kind: type[T], args: Sequence[str], verb: str, default: T | None = Non
         return options
     if not unknown[0].startswith("-"):
         raise InputError(f"{unknown[0]!r} is one word too many; see ancestral {verb} --help")
-    with contextlib.redirect_stdout(help_text), contextlib.suppress(SystemExit):
-        read(args=["--help"])
-    name, known = unknown[0].partition("=")[0], sorted(set(re.findall(r"--[a-z][a-z-]*", help_text.getvalue())))
+    name = unknown[0].partition("=")[0]
+    known = re.findall(r"--[a-z][a-z-]*", " ".join(option.written for option in find_options(kind, default)))
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"see ancestral {verb} --help"
     raise InputError(f"ancestral {verb} has no option {name}; {hint}")

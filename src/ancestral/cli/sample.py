@@ -27,24 +27,24 @@ class Options:
     """Number of images."""
     sampler: str | None = None
     """ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin or pc, with options if need be:
-    heun:churn=10,spacing=logsnr. None is the sampler of the run's config."""
+    heun:churn=10,spacing=logsnr. Default: the sampler of the run's config."""
     steps: int | None = None
-    """Number of sampling steps; None is 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
+    """Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
     eta: float | None = None
-    """Noise of ddim and dpm: 0 is none, 1 that of ddpm; None is the value of the run's config, or 0 with --sampler."""
+    """Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with --sampler."""
     variance: str | None = None
-    """Variance of ddpm: large, small or (where the model has it) learned; None is large."""
+    """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
     seed: int = 0
     """Seed of all noise; image i of a seed is always the same image."""
     label: str | None = None
-    """Class to sample, by name or number, or "none"; None samples all classes in turn."""
+    """Class to sample, by name or number, or "none"; default: all classes in turn."""
     guidance: float = 1.0
     """Scale of classifier-free guidance; above 1 strengthens the label."""
     batch_size: int = 64
     """Number of images in a batch. It changes memory and time, not the images."""
     out: Path | None = None
     """A .png for a grid, .gif or .webp for an animation, .npz for an array (images, signals, volumes or points) and
-    labels, else a new folder for single PNGs; None is a grid in RUN/samples."""
+    labels, else a new folder for single PNGs; default: a grid in RUN/samples."""
     gif: Path | None = None
     """Also write an animation of the reverse process; without a path, in RUN/samples."""
     film: Path | None = None

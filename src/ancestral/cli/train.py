@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
@@ -18,15 +18,22 @@ from ancestral.errors import InputError
 class Options:
     """Options of this call, which are not settings of the run."""
 
+    COMMON: ClassVar[tuple[str, ...]] = (
+        *("out", "resume", "device", "net", "source", "image_size", "channels", "flip", "class_labels"),
+        *("steps", "batch_size", "lr", "seed", "sample_every", "sampler"),
+    )
+
     out: Path | None = None
-    """Run folder; None is runs/PRESET."""
+    """Run folder; default: runs/PRESET, or runs/ and the name of your own data."""
     resume: bool = False
     """Resume the run in the folder, or start it if there is none."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     net: Annotated[str | None, arg(metavar="unet|mlp|package.module:function")] = None
     """Kind of network, or a function of your own that is called with the shape of an item and the number of classes and
-    returns a network; None is the preset's."""
+    returns a network; default: the preset's."""
+    export_to: Annotated[Literal["diffusers"] | None, arg(name="for")] = None
+    """Refuse, before training, a model that could not be exported to this library; default: none."""
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
 
@@ -38,16 +45,25 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Options, args, "train", default, description)
 
     from ancestral.render.terminal import follow
-    from ancestral.workflows.train import saved_config, train
+    from ancestral.workflows.train import default_folder, saved_config, train
 
-    out = options.out or Path("runs") / name
+    out = options.out or default_folder(options.config, options.config.data.source)
     saved = saved_config(out) if options.resume else None
     if saved is not None:  # the defaults of a run that is resumed are its own settings
         if argv and argv[0] == name != saved.preset:
             raise InputError(f"{out} holds a run of the preset {saved.preset}, not {name}; give --out another name")
         options = parse(Options, args, "train", dataclasses.replace(default, config=saved), description)
     net = options.net if options.net not in (None, *configs.NET_KINDS) else None
-    follow(train(options.config, out=out, resume=options.resume, device=options.device, net=net))
+    follow(
+        train(
+            options.config,
+            out=out,
+            resume=options.resume,
+            device=options.device,
+            net=net,
+            export_to=options.export_to,
+        )
+    )
     return 0
 
 

@@ -26,19 +26,19 @@ class SampleOptions:
     """Which samples are measured, and what they are compared with."""
 
     data: Annotated[str | None, arg(metavar="SOURCE")] = None
-    """What the model was trained on: a built-in data set, a folder of images, a .npy/.npz file; None is the source of
+    """What the model was trained on: a built-in data set, a folder of images, a .npy/.npz file; default: the source of
     the (first) run."""
     held_out: Annotated[str | None, arg(metavar="SOURCE")] = None
-    """Data of the same kind that no model was trained on; None is the test split, if there is one."""
+    """Data of the same kind that no model was trained on; default: the test split, if there is one."""
     sampler: str | None = None
-    """Sampler, a name with options as in ancestral sample; None is the one of the run."""
+    """Sampler, a name with options as in ancestral sample; default: the one of the run."""
     steps: int | None = None
-    """Number of sampling steps; None is the sampler's default."""
+    """Number of sampling steps; default: the sampler's default."""
     guidance: float | None = None
-    """Classifier-free guidance: above 1 strengthens the label; None is 1."""
+    """Classifier-free guidance: above 1 strengthens the label; default: 1."""
     extractor: str | None = None
     """Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of your own as
-    package.module:function; None is lite0 for images of 1 or 3 channels, else pixels."""
+    package.module:function; default: lite0 for images of 1 or 3 channels, else pixels."""
     seed: int = 0
     """Seed of sample i, and of the noise of item i of the data."""
     batch_size: int = 64
@@ -46,11 +46,11 @@ class SampleOptions:
     device: str = "auto"
     """Device: auto, cpu, cuda, cuda:N or mps."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder for the results and their pictures; None is evaluation in RUN, whose README.md (the model card) and
+    """Folder for the results and their pictures; default: evaluation in RUN, whose README.md (the model card) and
     report.html are updated by an evaluation, and runs/compare for several runs."""
 
     net: Annotated[str | None, arg(metavar="package.module:function")] = None
-    """Function that builds the network, of a run that was trained with one of your own; None is the run's."""
+    """Function that builds the network, of a run that was trained with one of your own; default: the run's."""
 
     @classmethod
     def from_names(cls, **options: Any) -> Self:
@@ -85,24 +85,24 @@ class EvaluationOptions(SampleOptions):
     """How an evaluation is made."""
 
     n: Annotated[int | None, arg(aliases=["-n"])] = None
-    """Likelihood: number of items, spread evenly over the data; None is 64, or all if there are fewer."""
+    """Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer."""
     split: Literal["train", "test", "held-out"] | None = None
-    """Likelihood: part of the data; None is held-out if that is given, else test if there is one."""
+    """Likelihood: part of the data; default: held-out if that is given, else test if there is one."""
     passes: int | None = None
-    """Likelihood: number of network evaluations of each item, at random times; None is all T, exact and slower."""
+    """Likelihood: number of network evaluations of each item, at random times; default: all T, exact and slower."""
     variance: Literal["large", "small", "learned"] | None = None
-    """Likelihood: variance of the reverse steps; None is learned if the model has it, else large."""
+    """Likelihood: variance of the reverse steps; default: learned if the model has it, else large."""
     clip: Annotated[bool | None, arg(metavar="| --no-clip")] = None
-    """Likelihood: keep x̂_0 within [−1, 1], as sampling does by default; None does."""
+    """Likelihood: keep x̂_0 within [−1, 1], as sampling does; default: yes."""
     decoder: Literal["exact", "tanh", "density"] | None = None
     """Likelihood: last step: the normal distribution's mass of a grey level, the DDPM code's tanh for it, or a density.
-    None is exact for data of 8 or 16 bits, density for points and floats."""
+    Default: exact for data of 8 or 16 bits, density for points and floats."""
     ode: bool = False
     """Also measure the likelihood of the probability-flow ODE, of images with uniform noise in their grey levels."""
     ode_steps: int | None = None
-    """Number of ODE steps, of two network evaluations each; None is 100, or T if that is less."""
+    """Number of ODE steps, of two network evaluations each; default: 100, or T if that is less."""
     probes: int | None = None
-    """Number of random directions that estimate the ODE's divergence; 0 is exact. None is exact up to 16 dimensions,
+    """Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16 dimensions,
     else 1."""
 
     def check_parts(self, samples: int | bool, likelihood: bool) -> None:

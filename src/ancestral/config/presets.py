@@ -71,7 +71,7 @@ def folder() -> Config:
     return dataclasses.replace(
         base,
         preset="folder",
-        data=DataConfig("", image_size=32, channels=3, flip=True),
+        data=DataConfig("", image_size=32, channels=3),
         train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
     )
 

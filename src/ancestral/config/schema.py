@@ -7,8 +7,10 @@ its help text.
 import dataclasses
 import difflib
 import json
+import shlex
 import typing
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from tyro.conf import AvoidSubcommands, Suppress, arg
@@ -31,20 +33,23 @@ class DataConfig:
     folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or hf://datasets/user/name).
     """
     image_size: int | None = None
-    """Side to which images are cropped and resized; None keeps the size that they have."""
+    """Side to which images are cropped and resized; default: the size that they have."""
     channels: int | None = None
-    """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA); None
-    makes them grey or RGB, whichever they are, and keeps 5 and more."""
+    """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
+    default: grey or RGB, whichever they are, and 5 and more kept."""
     dims: Literal[1, 2, 3] | None = None
-    """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the array's shape."""
+    """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; default: as the array's shape says."""
     bits: Literal[8, 16] | None = None
-    """8 rounds deeper images to 8 bits, 16 keeps 16-bit files as they are; None is 16 where all are so deep."""
+    """8 rounds deeper images to 8 bits, 16 keeps 16-bit files as they are; default: 16 where all are so deep."""
     flip: bool = False
     """Mirror half of the images left to right, at random. Not for digits and letters."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
+    fingerprint: Suppress[str] = ""
+    """The number of items and a hash of some of them, by which a run that is resumed knows its data wherever they lie;
+    "" in runs of version 0.1."""
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training."""
 
@@ -72,7 +77,7 @@ class UNetConfig:
     patch: int = 1
     """Side of the pixel blocks that are folded into channels first: 2 is about four times as fast on small images."""
     groups: int | None = None
-    """Number of groups of every group norm; None is 32, and fewer in narrow layers. Export to diffusers needs one
+    """Number of groups of every group norm; default: 32, and fewer in narrow layers. Export to diffusers needs one
     number for all layers."""
 
     def __str__(self) -> str:
@@ -146,9 +151,9 @@ class ProcessConfig:
     """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a flow, or
     EDM's F; custom is a target that was given from Python."""
     sigma_min: float | None = None
-    """Smallest noise level of geometric and karras; None is 0.01 and 0.002."""
+    """Smallest noise level of geometric and karras; default: 0.01 and 0.002."""
     sigma_max: float | None = None
-    """Largest noise level of geometric and karras; None is 50 and 80."""
+    """Largest noise level of geometric and karras; default: 50 and 80."""
     zero_terminal_snr: bool = False
     """Shift linear, cosine or sigmoid so that the last level holds no signal; not for eps and score."""
     learned_variance: bool = False
@@ -215,10 +220,10 @@ class RuntimeConfig:
     """How the work is done. It changes no result, except for rounding."""
 
     micro_batch: int | None = None
-    """Number of images that each process computes at once; gradients are accumulated. None is all of its share, halved
+    """Number of images that each process computes at once; gradients are accumulated. Default: all of its share, halved
     automatically if memory runs out."""
     workers: int | None = None
-    """Number of processes that read and decode data, for each training process. None is 0 for data in memory, else the
+    """Number of processes that read and decode data, for each training process. Default: 0 for data in memory, else the
     number of cores, at most 8."""
     shard: bool = False
     """Shard weights, their average and the optimiser over the processes (FSDP2) instead of replicating them (DDP)."""
@@ -254,6 +259,14 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+
+    @property
+    def title(self) -> str:
+        """What the run is called: its preset, or for data of your own the name of the data."""
+        if self.preset not in ("folder", "arrays") or self.data.source in ("", FROM_PYTHON):
+            return self.preset
+        path = PurePath(self.data.source)
+        return (path.stem if path.suffix in (".npy", ".npz", ".tar") else path.name) or self.preset
 
     def check(self) -> "Config":
         """Check all settings that no run can have, whatever the data.
@@ -310,6 +323,28 @@ class Config:
         return dataclasses.replace(
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
         )
+
+    def command(self) -> str:
+        """Write the command that trains this config: the preset, and the options that differ from it."""
+        from ancestral.config.presets import PRESETS
+
+        usual = PRESETS[self.preset]() if self.preset in PRESETS else self
+        words = ["ancestral", "train", self.preset]
+        if self.net.kind != usual.net.kind:
+            usual = dataclasses.replace(usual, net=NET_KINDS[self.net.kind]())
+            words += ["--net", getattr(self.net, "function", self.net.kind)]
+        for section in (f.name for f in dataclasses.fields(self) if f.name != "preset"):
+            own, default = getattr(self, section), getattr(usual, section)
+            for f in dataclasses.fields(own):
+                value = getattr(own, f.name)
+                if value == getattr(default, f.name) or f.name in ("kind", "function", "fingerprint"):
+                    continue
+                option = "--" + {"source": "data"}.get(f.name, f.name).replace("_", "-")
+                if isinstance(value, bool):
+                    words.append(option if value else f"--no-{option[2:]}")
+                else:
+                    words += [option, *map(str, value if isinstance(value, tuple) else (value,))]
+        return shlex.join(words)
 
     def to_json(self) -> str:
         """Write the config as JSON text."""

@@ -39,6 +39,7 @@ __all__ = [
     "InMemoryDataset",
     "LazyDataset",
     "Source",
+    "absolute",
     "load",
     "open",
 ]
@@ -107,6 +108,17 @@ def open(
     else:
         data = _open_object(source, conversion, dims)
     return data.load() if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
+
+
+def absolute(source: str) -> str:
+    """Return a name or address of data as it is, and a path as an absolute one.
+
+    Raises:
+        InputError: If there is no such file or folder.
+    """
+    if source in BUILTINS or source.startswith(hugging_face.SCHEME):
+        return source
+    return str(_existing(source).resolve())
 
 
 def load(source: Source, **options: Any) -> InMemoryDataset:

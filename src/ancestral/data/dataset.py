@@ -13,6 +13,7 @@ from torch.utils import data as torch_data
 
 from ancestral.data.codec import Codec
 from ancestral.data.convert import Conversion
+from ancestral.data.fingerprint import fingerprint
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.image_files import strict_pillow
 from ancestral.data.spec import DataSpec, Raw, decode_item, infer_spec, reading_threads, size_text, spec_of_items
@@ -31,6 +32,8 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     """Integers (N,), or None if the source has no classes; -1 is an item without a class."""
     skipped: tuple[str, ...] = ()
     """One line per file that cannot be read: "path: reason"."""
+    fingerprint: str
+    """The text by which the data are recognised, as `data.fingerprint` computes it."""
     in_memory: ClassVar[bool]
 
     @abstractmethod
@@ -95,10 +98,17 @@ class InMemoryDataset(Dataset):
     skipped: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
     """The range of floats that the codec maps to [-1, 1]; None is that of `items`."""
+    source: str = ""
+    """The fingerprint of what was loaded; "" of items that were in memory."""
     in_memory = True
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @cached_property
+    def fingerprint(self) -> str:  # type: ignore[override]
+        """As `data.fingerprint` computes it."""
+        return self.source or fingerprint(len(self), self.labels, lambda index: ("", self.items[index]))
 
     @cached_property
     def spec(self) -> DataSpec:  # type: ignore[override]
@@ -114,7 +124,9 @@ class InMemoryDataset(Dataset):
         if len(self) <= n:
             return self
         rows = evenly_spaced(n, len(self))
-        return replace(self, items=self.items[rows], labels=None if self.labels is None else self.labels[rows])
+        return replace(
+            self, source="", items=self.items[rows], labels=None if self.labels is None else self.labels[rows]
+        )
 
 
 class LazyDataset(Dataset):
@@ -155,6 +167,11 @@ class LazyDataset(Dataset):
             raise Unreadable(f"it is {size_text(item.shape)}, but the others are {size_text(self.shape)}")
         return item, -1 if self.labels is None else int(self.labels[index])
 
+    @cached_property
+    def fingerprint(self) -> str:  # type: ignore[override]
+        """As `data.fingerprint` computes it."""
+        return fingerprint(len(self), self.labels, lambda index: (self.name_of(index), self.encoded(index)))
+
     def __len__(self) -> int:
         return self._count
 
@@ -169,7 +186,7 @@ class LazyDataset(Dataset):
 
     def load(self) -> InMemoryDataset:
         """Load all items; unreadable ones are left out and listed in `skipped`."""
-        return self._gather(range(len(self)))
+        return replace(self._gather(range(len(self))), source=self.fingerprint)
 
     def _gather(self, rows: Sequence[int]) -> InMemoryDataset:
         items = torch.empty(len(rows), *self.shape, dtype=self.codec.dtype)

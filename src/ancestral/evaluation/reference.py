@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
     own = config or DataConfig()
     options: dict[str, Any] = {"split": split}
     channels, height, width = spec.shape if len(spec.shape) == 3 else (None, 0, None)
-    trained_on = config is not None and isinstance(source, str) and source == config.source
+    trained_on = config is not None and isinstance(source, str) and _same_place(source, config.source)
     if isinstance(source, str):
         if not trained_on and channels in (1, 3) and height == width:
             bits: Any = {"uint8": 8, "uint16": 16}.get(spec.codec.kind)
@@ -134,6 +135,10 @@ class ReferenceSet:
     def __str__(self) -> str:
         chosen = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""
         return f"{self.name}, {self.split}, {len(self.items):,}{chosen}"
+
+
+def _same_place(one: str, two: str) -> bool:
+    return one == two or (one not in data.BUILTINS and str(Path(one).expanduser().resolve()) == two)
 
 
 def _sides(shape: Sequence[int]) -> str:

@@ -216,7 +216,10 @@ def _memorisation(
     try:
         found = memorisation(samples, *(_halves(train) if unseen is None else (train, unseen)))
     except InputError as error:  # copies among the data
-        notes.append(f"Memorisation cannot be told by {space}: {error}.")
+        reason = str(error)
+        if unseen is None:
+            reason = "half of the data is compared with the other, and items are in both: doctor lists the duplicates"
+        notes.append(f"Memorisation cannot be told by {space}: {reason}.")
     near = found.samples if found is not None and unseen is not None else nearest(samples, train)
     order, distance = near.distance.argsort(stable=True), near.distance * scale
     pairs = (ClosestPair(i, int(near.index[i]), float(distance[i])) for i in order[:CLOSEST].tolist())

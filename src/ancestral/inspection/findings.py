@@ -14,6 +14,7 @@ from ancestral.results.data_report import (
     format_bytes,
     plural,
 )
+from ancestral.results.estimate import Estimate
 
 EPOCHS = 100
 """Number of passes over the data after which a network that could memorise it is likely to have done so."""
@@ -150,6 +151,19 @@ def value_findings(values: ValueStatistics) -> Iterator[Finding]:
     if len(values.mean) == 3 and values.grey == values.count:
         text = "all images are grey, and stored in three equal channels"
         yield Finding("grey", "note", text, "--channels 1 is a third of the data, and the model cannot tint them")
+
+
+def mirroring_findings(mirroring: Estimate | None, flip: bool) -> Iterator[Finding]:
+    """Find whether mirroring half of the images, which `flip` does, suits the data."""
+    if mirroring is None or mirroring.error is None:
+        return
+    differs = mirroring.value - 0.5 > 4 * mirroring.error
+    if differs and mirroring.value > 0.6 and flip:
+        text = f"half of the images are mirrored, and mirrored ones do not look like the data ({mirroring.percent})"
+        yield Finding("mirrored", "warning", text, "leave --flip out, or the model learns mirrored images")
+    elif not differs and not flip:
+        text = "mirrored images look like the data"
+        yield Finding("mirror", "note", text, "--flip trains on them too, which helps small data sets")
 
 
 def training_findings(count: int, config: Config, cost: TrainingCost | None) -> Iterator[Finding]:

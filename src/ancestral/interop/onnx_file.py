@@ -34,6 +34,7 @@ def write_onnx(model: Model, path: Path) -> None:
         import onnxscript  # noqa: F401
     except ImportError:
         raise InputError("ONNX files need two more packages: pip install 'ancestral[onnx]'") from None
+    storage.check_writable(path.parent)  # before the minutes that the export takes
     net, spec = model.diffusion.net.float().eval(), model.spec
     inputs = {"x": torch.zeros(2, *spec.shape), "index": torch.zeros(2, dtype=torch.int64)}
     if spec.classes:

@@ -10,6 +10,7 @@ Early pipelines, such as google/ddpm-cifar10-32, have the files of all parts in 
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d
-from ancestral.model import Model
+from ancestral.model import Model, build
 from ancestral.nets import UNet
 
 INDEX = "model_index.json"
@@ -37,11 +38,7 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
     A `DDPMPipeline` takes no labels, so one class of a model with classes is built in: `label`, its name or number, or
     "none". Raises InputError if diffusers cannot represent the model, or the folder is not empty.
     """
-    if model.diffusion.learned_variance:
-        raise InputError(
-            "the network also predicts its variance, and a DDPMPipeline drops it while sampling; train without a "
-            "learned variance, or use --to onnx"
-        )
+    check_exportable(model.diffusion, model.config, model.spec)
     net, spec = model.diffusion.net, model.spec
     unet_config = unet2d.to_config(net, spec.shape)
     scheduler_config = scheduler.to_config(model.denoiser.schedule, model.diffusion.target)
@@ -67,6 +64,33 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
         for name, values in files.items():
             storage.write_text(temporary / name, json.dumps(values, indent=2))
         storage.write_tensors(temporary / "unet" / WEIGHTS, unet2d.to_weights(net, state), {"format": "pt"})
+
+
+def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> None:
+    """Raise InputError, with all that diffusers cannot represent and the command that trains a model that it can."""
+    problems, cures = list[str](), dict[str, Any]()
+    while found := dict(_obstacles(denoiser, spec)):
+        problems += [problem for problem in found if problem not in problems]
+        new = {name: value for cure in found.values() for name, value in cure.items() if cures.get(name, cure) != value}
+        if not new or not all(found.values()):
+            cures = {}
+            break
+        cures |= new
+        size = cures.get("image_size")
+        spec = spec if size is None else dataclasses.replace(spec, shape=(spec.shape[0], size, size))
+        denoiser = build(config.with_settings(**cures), spec)
+    if problems:
+        advice = f"train one that it can by: {config.with_settings(**cures).command()} (or export with --to onnx)"
+        raise InputError(
+            f"diffusers cannot hold this model: {'; '.join(problems)}; {advice if cures else 'export with --to onnx'}"
+        )
+
+
+def _obstacles(denoiser: Diffusion, spec: DataSpec) -> Iterator[unet2d.Obstacle]:
+    if denoiser.learned_variance:
+        yield "a DDPMPipeline drops the variance that the network predicts too", {"learned_variance": False}
+    yield from unet2d.obstacles(denoiser.net, spec.shape)
+    yield from scheduler.obstacles(denoiser.schedule, denoiser.target)
 
 
 def read_pipeline(folder: Path) -> tuple[Model, list[str]]:

@@ -5,6 +5,7 @@ In diffusers, a scheduler is β_1..β_T and what the network predicts; the rest 
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -40,6 +41,17 @@ SAME_PROCESS = (
 MAX_T = 100_000
 
 
+def obstacles(schedule: Schedule, target: Target) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what a `DDPMScheduler` cannot represent of a process, each with settings that help."""
+    if target.name not in PREDICTION:
+        yield f"diffusers has no name for the target {target.name}, only for {', '.join(PREDICTION)}", {"target": "v"}
+    off = (schedule.signal**2 + schedule.noise**2 - 1).abs().max()
+    if off > 1e-9 or schedule.prior_std != 1:
+        name = schedule.spec.get("name", "of this model")
+        text = f"the schedule {name} does not keep signal² + noise² at 1 and start from unit noise"
+        yield text, {"schedule": "cosine", "sigma_min": None, "sigma_max": None}
+
+
 def to_config(schedule: Schedule, target: Target) -> dict[str, Any]:
     """Return the config of a `DDPMScheduler`, which samples as `samplers.DDPM` does.
 
@@ -48,18 +60,8 @@ def to_config(schedule: Schedule, target: Target) -> dict[str, Any]:
     Raises:
         InputError: If a `DDPMScheduler` cannot represent the process.
     """
-    if target.name not in PREDICTION:
-        raise InputError(
-            f"diffusers has no name for the target {target.name}: a DDPMPipeline takes {', '.join(PREDICTION)}; "
-            "train with one of these, or use --to onnx"
-        )
-    off = (schedule.signal**2 + schedule.noise**2 - 1).abs().max()
-    if off > 1e-9 or schedule.prior_std != 1:
-        name = schedule.spec.get("name", "of this model")
-        raise InputError(
-            f"the schedule {name} does not keep signal² + noise² at 1 and start from unit noise, as a DDPMScheduler "
-            "does; train with --schedule linear or cosine, or use --to onnx"
-        )
+    for problem, _ in obstacles(schedule, target):
+        raise InputError(problem)
     return {
         "_class_name": "DDPMScheduler",
         "num_train_timesteps": schedule.steps,

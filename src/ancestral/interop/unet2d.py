@@ -7,7 +7,7 @@ three dense layers there. What one side cannot represent is refused by name.
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,9 @@ from ancestral.config import UNetConfig
 from ancestral.errors import InputError
 from ancestral.nets import UNet
 from ancestral.nets.unet import NOUNS, SelfAttention, Stage
+
+Obstacle = tuple[str, dict[str, Any]]
+"""What diffusers cannot represent of a model, and the settings with which it is trained so that it can."""
 
 FIXED: dict[str, tuple[Any, Any]] = {
     "center_input_sample": (False, False),
@@ -80,35 +83,41 @@ OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_o
 """Names of attention layers in diffusers before version 0.15."""
 
 
+def obstacles(net: nn.Module, shape: tuple[int, ...]) -> Iterator[Obstacle]:
+    """Yield what no `UNet2DModel` can represent of a network for items of a shape, each with settings that help."""
+    if not isinstance(net, UNet):
+        yield f"a UNet2DModel holds images, and this model is an {type(net).__name__}", {}
+        return
+    if net.dims != 2:
+        yield f"a UNet2DModel holds images, and this model is of {NOUNS[net.dims]}", {}
+        return
+    if net.patch > 1:
+        text = f"the network folds {net.patch}x{net.patch} pixels into channels (patch {net.patch})"
+        yield text, {"patch": 1}
+    height, width = shape[-2:]
+    if height % net.multiple or width % net.multiple:
+        size = math.ceil(max(height, width) / net.multiple) * net.multiple
+        text = f"images of {height}x{width} are padded to multiples of {net.multiple} inside the network"
+        yield text, {"image_size": size}
+    groups = _groups(net)
+    if len(groups) > 1:
+        text = f"the group norms have {', '.join(map(str, groups))} groups, where diffusers has one number for all"
+        yield text, {"groups": math.gcd(*groups)}
+
+
+def _groups(net: nn.Module) -> list[int]:
+    return sorted({module.num_groups for module in net.modules() if isinstance(module, nn.GroupNorm)})
+
+
 def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return the config of the `UNet2DModel` that computes what a network does for items of a shape, apart from labels.
 
     Raises InputError if no `UNet2DModel` computes it.
     """
-    if not isinstance(net, UNet):
-        raise InputError(
-            f"a UNet2DModel holds images, and this model is an {type(net).__name__} of points; use --to onnx"
-        )
-    if net.dims != 2:
-        raise InputError(f"a UNet2DModel holds images, and this model is of {NOUNS[net.dims]}; use --to onnx")
-    if net.patch > 1:
-        raise InputError(
-            f"the network folds {net.patch}x{net.patch} pixels into channels (patch {net.patch}), which a UNet2DModel "
-            "cannot; train with --patch 1, or use --to onnx"
-        )
+    for problem, _ in obstacles(net, shape):
+        raise InputError(problem)
+    assert isinstance(net, UNet)
     height, width = shape[-2:]
-    if height % net.multiple or width % net.multiple:
-        size = math.ceil(max(height, width) / net.multiple) * net.multiple
-        raise InputError(
-            f"images of {height}x{width} are padded to multiples of {net.multiple} inside the network, which a "
-            f"UNet2DModel does not do; train with --image-size {size} or fewer --mults, or use --to onnx"
-        )
-    groups = sorted({module.num_groups for module in net.modules() if isinstance(module, nn.GroupNorm)})
-    if len(groups) > 1:
-        raise InputError(
-            f"the group norms have {', '.join(map(str, groups))} groups, each by its width, and a UNet2DModel has one "
-            f"number for all; train with --groups {math.gcd(*groups)}, or use --to onnx"
-        )
     levels: list[list[Stage]] = [[]]
     for module in net.down:
         if isinstance(module, Stage):
@@ -127,7 +136,7 @@ def to_config(net: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
         "layers_per_block": len(levels[-1]),
         "dropout": levels[-1][-1].block.dropout.p,
         "attention_head_dim": None,
-        "norm_num_groups": groups[0],
+        "norm_num_groups": _groups(net)[0],
         **{key: value for key, (value, _) in FIXED.items()},
     }
 

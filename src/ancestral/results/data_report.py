@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from PIL.Image import Image
 
+from ancestral.results.estimate import Estimate
 from ancestral.results.result import Result
 from ancestral.results.table import Table
 
@@ -203,6 +204,9 @@ class DataReport(Result):
     """The worst first."""
     cost: TrainingCost | None
     """None if it was not measured, or the preset cannot be trained on the data."""
+    mirroring: Estimate | None = None
+    """The share of images that are nearer to another image than to a mirrored one: 1/2 where mirrored images look like
+    the data. None of other data, and of few images."""
     sheet: Image | None = field(default=None, repr=False, compare=False)
     """The contact sheet; not in the JSON."""
 
@@ -219,6 +223,9 @@ class DataReport(Result):
             for kind, what in (("same", "duplicates"), ("alike", "look-alikes"))
             if (groups := self.duplicates[kind])
         ]
+        if self.mirroring is not None:
+            text = f"{self.mirroring.percent} are nearer to another image than to a mirrored one (50 %: no difference)"
+            copies.append(("mirroring", text))
         sections: list[Sequence[tuple[str, ...]]] = [[*self.values.rows(), *copies], _class_rows(self.classes)]
         if self.files is not None:
             sections.insert(0, [*self.files.rows()])

@@ -1,7 +1,7 @@
 """Inspection of a data set before training: what it is, what is wrong with it, and what training on it costs."""
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from ancestral.data import LazyDataset
 from ancestral.data.convert import Conversion
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
-from ancestral.events import Event, Wrote
+from ancestral.events import Event, Message, Wrote
 from ancestral.inspection import findings
 from ancestral.inspection.image_folder import inspect_folder
+from ancestral.inspection.mirroring import ITEMS, mirror_test
 from ancestral.inspection.near_duplicates import item_duplicates
 from ancestral.inspection.training_cost import training_cost
 from ancestral.inspection.value_statistics import class_counts, value_statistics
@@ -92,6 +93,8 @@ def inspect(
     found = [] if files is None else [*findings.file_findings(files, config.data)]
     found += findings.duplicate_findings(groups, dataset, classes)
     found += [*findings.class_findings(classes), *findings.value_findings(values)]
+    mirroring = mirror_test(dataset.sample(ITEMS, ITEMS).items)
+    found += findings.mirroring_findings(mirroring, config.data.flip)
     cost = None
     if steps and all(finding.level != "error" for finding in found):
         try:
@@ -111,15 +114,24 @@ def inspect(
         duplicates={kind: tuple(tuple(map(dataset.name_of, g)) for g in part) for kind, part in groups.items()},
         findings=tuple(sorted(found, key=lambda finding: list(MARKS).index(finding.level))),
         cost=cost,
+        mirroring=mirroring,
     )
     report = dataclasses.replace(report, sheet=render.contact_sheet(report, dataset))
-    if path is not None and report.sheet is not None:
-        render.write_sheet(path, report.sheet)
-        yield Wrote(path)
+    if path is not None and (sheet := report.sheet) is not None:
+        yield from _write(path, lambda: render.write_sheet(path, sheet))
     if json is not None:
-        write_text(json, report.to_json())
-        yield Wrote(json)
+        yield from _write(json, lambda: write_text(json, report.to_json()))
     return report
+
+
+def _write(path: Path, write: Callable[[], None]) -> Iterator[Event]:
+    """Write a file; where that fails, say so, since the report is not lost by it."""
+    try:
+        write()
+    except OSError as error:
+        yield Message(f"{error}; the report follows")
+        return
+    yield Wrote(path)
 
 
 def _sheet_path(out: Path, name: str, root: Path | None) -> Path:

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ancestral import config as configs
 from ancestral import data as datasets
+from ancestral import interop, render, storage
 from ancestral import model as models
-from ancestral import render, storage
 from ancestral.arguments import checked
 from ancestral.config import Config
 from ancestral.device import keep_freed_memory
@@ -45,6 +45,11 @@ SKIPPED_SHOWN = 20
 TrainingEvent = Event | Progress
 
 
+def default_folder(config: Config, source: str) -> Path:
+    """Return the run folder where none is given: runs/ and the preset, or the name of data of your own."""
+    return Path("runs") / dataclasses.replace(config, data=dataclasses.replace(config.data, source=source)).title
+
+
 def saved_config(out: str | Path) -> Config | None:
     """Read the config of the run in a folder; None if there is no run.
 
@@ -71,6 +76,7 @@ def train(
     schedule: Schedule | str | None = None,
     target: Target | str | None = None,
     objective: Callable[[Diffusion], Objective] | None = None,
+    export_to: Literal["diffusers"] | None = None,
     **settings: Any,
 ) -> Generator[TrainingEvent, None, TrainingResult]:
     """Train a model in a run folder.
@@ -88,6 +94,7 @@ def train(
         schedule: The name of a schedule, or one of your own.
         target: The name of a target, or one of your own.
         objective: A function that makes an objective for the denoiser, in place of L_simple and its variants.
+        export_to: "diffusers" refuses, before training, a model that could not be exported to that library.
         settings: Settings by name in place of the config's, for example steps=200 or batch_size=32.
 
     Yields:
@@ -103,7 +110,8 @@ def train(
     given = data is not None and not isinstance(data, str | Path)
     preset = config or ("arrays" if given else configs.default_preset(str(data or "digits")))
     chosen = configs.preset(preset) if isinstance(preset, str) else preset
-    folder = RunFolder(Path(out) if out is not None else Path("runs") / chosen.preset)
+    source = configs.FROM_PYTHON if given else chosen.data.source if data is None else str(data)
+    folder = RunFolder(Path(out) if out is not None else default_folder(chosen, source))
     saved = saved_config(folder.path) if resume else None
     if saved is not None and not isinstance(config, Config):
         if config not in (None, saved.preset):
@@ -123,11 +131,12 @@ def train(
     if parts.named_in(config) != config:
         raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
     if data is not None:
-        source = configs.FROM_PYTHON if given else str(data)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     elif config.data.source == configs.FROM_PYTHON:
         raise InputError(f"{folder.path} was trained on data given from Python: give them again, train(..., data=...)")
     config = config.check()
+    if not given:
+        config = _with_absolute_source(config, saved)
     changes: list[str] = []
     if saved is not None:
         changes = _changes(saved, config, folder)
@@ -136,9 +145,14 @@ def train(
     trackers.check_trackers(config.runtime.trackers)
     keep_freed_memory()
     dataset = datasets.open(data if given else config.data.source, **config.data.form, memory=config.data.memory)
+    if saved is not None:
+        changes += _check_same_data(saved, config, dataset.fingerprint, folder)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     with memory_explained("give a smaller --width or --batch-size"):
         trainer = Trainer(config, dataset, device, parts, objective)
     models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
+    if export_to == "diffusers":
+        interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
     return (yield from _run(trainer, folder, saved is not None, changes))
 
 
@@ -281,7 +295,7 @@ def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
         before, after = dataclasses.asdict(getattr(saved, section)), dataclasses.asdict(getattr(asked, section))
         for key in {**before, **after}:
             old, new = before.get(key), after.get(key)
-            if old == new:
+            if old == new or (section == "data" and key in ("source", "fingerprint")):
                 continue
             option = f"--{({'source': 'data', 'kind': 'net', 'function': 'net'}).get(key, key).replace('_', '-')}"
             if section in ("runtime", "sample") or (section == "train" and key in MAY_CHANGE):
@@ -295,6 +309,33 @@ def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
                     "start a new run with --out"
                 )
     return lines
+
+
+def _with_absolute_source(config: Config, saved: Config | None) -> Config:
+    """The config with an absolute path to its data, which must exist."""
+    try:
+        source = datasets.absolute(config.data.source)
+    except InputError as error:
+        if saved is None or config.data.source != saved.data.source:
+            raise
+        raise InputError(f"{error}; if the data of this run were moved, say where they are: --data PLACE") from None
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
+
+
+def _check_same_data(saved: Config, config: Config, fingerprint: str, folder: RunFolder) -> list[str]:
+    """What to say of data at another place. Raises InputError unless they are those that the run was trained on."""
+    before, after = saved.data, config.data
+    moved = [] if before.source == after.source else [f"changed: --data {after.source}, was {before.source}"]
+    if not before.fingerprint:  # of version 0.1
+        return moved
+    if before.fingerprint != fingerprint:
+        (had, _), (has, _) = (text.split(":") for text in (before.fingerprint, fingerprint))
+        what = f"{int(has):,} items, and had {int(had):,}" if had != has else f"other items, of the same number, {has}"
+        raise InputError(
+            f"{after.source} holds {what} when {folder.path} was trained on them: give the same data, or start a new "
+            "run with --out"
+        )
+    return moved
 
 
 def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
