@@ -65,31 +65,36 @@ def test_version(capsys):
 
 @pytest.mark.parametrize("verb", cli.COMMANDS)
 def test_every_option_has_help_and_its_default(capsys, verb):
-    code, out, _ = call(capsys, verb, "--help")
+    """What an option sets, and its default: a value, words, or none for a flag that is off."""
+    code, out, _ = call(capsys, verb, "--help-all")
     assert code == 0
-    text = " ".join(re.sub(r"[│╭╮╰╯─]|--{2,}|^[|+]|[|+]$", " ", out, flags=re.MULTILINE).split()).partition(
-        "-h, --help"
-    )[2]
-    options = re.split(r" (?:-n INT, )?(?=--(?!no-)[a-z-]+ |--[a-z-]+, )", text)[1:]
-    counts = {
-        "train": 51,
-        "sample": 14,
-        "evaluate": 23,
-        "compare": 14,
-        "history": 6,
-        "doctor": 10,
-        "info": 1,
-        "export": 4,
-        "import": 1,
-    }
-    assert len(options) == counts[verb]
-    for option in options:
-        assert re.search(r"[A-Za-z].* \(default: ", option), option
+    assert "None" not in out.replace("(default: None)", "None")
+    entries = [" ".join(e.split()) for e in re.split(r"\n  (?=-|[A-Z])", out.replace("\n\n", "\n"))[1:]]
+    assert len(entries) >= {"train": 50, "sample": 14, "evaluate": 23, "compare": 14, "doctor": 10}.get(verb, 1)
+    for entry in entries:
+        assert re.search(r"[a-z]{3}", entry.partition(" ")[2]), entry
+    valued = [entry for entry in entries if re.match(r"-[a-z-]+(, --[a-z-]+)? (N|X|TEXT|DIR|SOURCE) ", entry)]
+    assert [e for e in valued if "default" not in e.lower() and "none" not in e and "without" not in e] == []
+
+
+def test_common_options_come_first_and_all_on_request(capsys):
+    short, everything = (call(capsys, "train", "digits", option)[1] for option in ("--help", "--help-all"))
+    assert len(short.splitlines()) < 45
+    assert "--weighting" not in short
+    assert "--weighting" in everything
+    assert "--help-all lists all" in short
+    assert call(capsys, "train", "-h")[1] == short
+    assert "--steps N               Number of optimiser steps. (default: 2400)" in short
+
+
+def test_help_shows_the_defaults_that_the_data_get(capsys, tmp_path):
+    assert "(default: 32)" in call(capsys, "train", "--data", tmp_path, "--help")[1].partition("--batch-size")[0]
+    assert "(default: 1500)" in call(capsys, "train", "--data", "moons", "--help")[1]
 
 
 def test_train_help_shows_the_presets_own_defaults(capsys):
     assert "(default: 800000)" in call(capsys, "train", "cifar10", "--help")[1]
-    assert all(name in call(capsys, "train", "--help")[1] for name in PRESETS)
+    assert all(name in " ".join(call(capsys, "train", "--help")[1].split()) for name in PRESETS)
 
 
 # -- train, sample, info ----------------------------------------------------------------------------------------------

@@ -623,3 +623,42 @@ def test_a_scan_finds_each_file_once_and_no_folder_twice(emoji):
     images = list(scan(emoji, [], others=others))
     assert len(set(images)) == len(images) == 69
     assert sorted(others) == [b"Food-Drink/loop/", b"LICENSE", b"again/", b"notes.txt"]
+
+
+# -- mirrored images --------------------------------------------------------------------------------------------------
+
+
+def glyphs(count, mirrored=0.0, seed=0):
+    """Images of an L, moved and faded, of which a share is mirrored."""
+    rng = np.random.default_rng(seed)
+    items = np.zeros((count, 1, 16, 16), dtype=np.uint8)
+    for item in items:
+        x, y, light = rng.integers(1, 5), rng.integers(1, 5), rng.integers(150, 256)
+        item[0, y : y + 9, x : x + 2] = item[0, y + 7 : y + 9, x : x + 7] = light
+        if rng.random() < mirrored:
+            item[:] = item[..., ::-1]
+    return torch.from_numpy(items)
+
+
+def test_mirrored_letters_are_told_from_the_data():
+    letters, both = examine(glyphs(300)), examine(glyphs(300, mirrored=0.5))
+    assert letters.mirroring.value > 0.9
+    assert abs(both.mirroring.value - 0.5) < 4 * both.mirroring.error
+    flips = examine(glyphs(300), FOLDER.with_settings(source="", image_size=None, channels=None, flip=True))
+    assert "mirrored" in codes(flips)
+    assert "mirrored" not in codes(letters)
+    assert "mirror" in codes(both)
+    assert "are nearer to another image than to a mirrored one" in str(letters)
+    assert examine(torch.rand(60, 2) * 2 - 1, configs.points()).mirroring is None
+    assert DataReport.from_json(letters.to_json()).mirroring == letters.mirroring
+
+
+def test_a_contact_sheet_that_cannot_be_written_loses_no_finding(tmp_path, monkeypatch, capsys):
+    def full(path, sheet):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ancestral.render.write_sheet", full)
+    report = examine(glyphs(60), out=tmp_path / "sheet.png")
+    assert report.count == 60
+    assert ancestral.inspect(glyphs(60), FOLDER, steps=0, out=tmp_path / "sheet.png").count == 60
+    assert "No space left on device; the report follows" in capsys.readouterr().out

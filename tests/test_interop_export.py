@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -11,11 +12,16 @@ import torch
 
 import ancestral
 import ancestral.storage
+from ancestral import config as configs
 from ancestral import interop, schedules, targets
-from ancestral.config import ProcessConfig
+from ancestral import model as models
+from ancestral.config import Config, ProcessConfig
+from ancestral.data.codec import IMAGES
+from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler
+from ancestral.model import Model
 from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import Schedule
 from conftest import untrained
@@ -206,13 +212,13 @@ def test_diffusers_is_not_needed(tmp_path):
     ("model", "says"),
     [
         (lambda: untrained(patch=2), "--patch 1"),
-        (lambda: untrained(shape=(3, 9, 8)), "--image-size 10"),
+        (lambda: untrained(shape=(3, 9, 8)), "image-size 10"),
         (lambda: untrained(groups=None), "--groups 4"),
-        (lambda: untrained(shape=(2,)), "an MLP of points"),
+        (lambda: untrained(shape=(2,)), "is an MLP"),
         (lambda: untrained(classes=("a", "b")), "--label a, b or none"),
         (lambda: with_schedule(untrained(), exploding()), "schedule exploding does not keep"),
         (lambda: with_schedule(untrained(), schedules.linear(), STRAIGHT), "target straight"),
-        (lambda: learned(untrained()), "predicts its variance"),
+        (lambda: learned(untrained()), "variance that the network predicts"),
     ],
 )
 def test_what_diffusers_cannot_hold_is_refused_by_name(tmp_path, model, says):
@@ -291,3 +297,27 @@ def test_groups_reach_every_norm_and_old_configs_have_none(tmp_path):
     with pytest.raises(InputError, match="groups=3 does not divide"):
         untrained(groups=3)
     assert dataclasses.asdict(model.config)["net"]["groups"] == 8
+
+
+# -- all obstacles at once --------------------------------------------------------------------------------------------
+
+
+def test_all_obstacles_are_named_with_the_command_that_avoids_them(capsys, tmp_path):
+    from ancestral import cli
+
+    options = ["--target", "edm", "--schedule", "karras", "--learned-variance", "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "digits", "--for", "diffusers", *options])
+    assert stop.value.code == 2
+    assert not (tmp_path / "run").exists()
+    error = capsys.readouterr().err
+    for obstacle in ("variance", "patch 2", "groups", "target edm", "schedule karras"):
+        assert obstacle in error
+    command = re.search(r"train one that it can by: ancestral (.*) \(or", error)[1]
+    config = Config.from_json(json.dumps(dataclasses.asdict(configs.digits())))
+    assert command == "train digits --patch 1 --groups 8 --target v"
+    settings = {"patch": 1, "groups": 8, "target": "v"}
+    spec = DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))
+    config = config.with_settings(**settings)
+    interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
+    assert (tmp_path / "out" / "model_index.json").exists()

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from ancestral.events import finish
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.preview import sample_preview
 from conftest import stripes, tiny_config, together
@@ -54,7 +55,7 @@ def alone(tmp_path_factory):
     folder.begin(config())
     trainer = Trainer(config(), stripes(), "cpu")
     list(trainer.run(folder))
-    return folder.path, sample_preview(trainer, 5, 4).samples
+    return folder.path, finish(sample_preview(trainer, 5, 4)).samples
 
 
 @pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["ddp", "fsdp"])
@@ -135,7 +136,7 @@ def work(path, shard, steps, times):
         if progress.step == steps:
             break
     trainer.save(folder)
-    drawn = sample_preview(trainer, 5, 4).samples
+    drawn = finish(sample_preview(trainer, 5, 4)).samples
     if trainer.distributed.main:
         (path / "drawn").write_bytes(drawn.numpy().tobytes())
     trainer.distributed.wait()

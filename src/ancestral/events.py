@@ -28,6 +28,8 @@ class Work:
     total: float
     unit: str = ""
     """What is counted, in the plural; "" for a share of the work."""
+    part: bool = False
+    """Whether it is a part of a training run, which goes on after it."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ in "default: the size that they have".
 import ast
 import dataclasses
 import inspect
+import re
 import shutil
 import textwrap
 import types
@@ -65,7 +66,7 @@ def find_options(kind: Any, default: Any, section: str = "Options") -> Iterator[
             names = [*(getattr(settings, "aliases", None) or ()), name]
             written = metavar if positional else f"{', '.join(names)} {metavar}"
         text = " ".join(documented.get(field.name, "").split())
-        yield Option(section, field.name, written, text + _default_text(value, text, positional), positional)
+        yield Option(section, field.name, written, text if positional else _with_default(text, value), positional)
 
 
 def help_text(verb: str, kind: Any, default: Any, description: str, everything: bool) -> str:
@@ -117,11 +118,14 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
     return None if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def _default_text(value: object, text: str, positional: bool) -> str:
-    """The default, where the text does not say it and there is one."""
-    if value is None or value is False or value == "" or positional or "default:" in text.lower():
-        return ""
-    return f" (default:\u00a0{' '.join(map(str, value)) or 'none' if isinstance(value, tuple) else value})"
+def _with_default(text: str, value: object) -> str:
+    """The text with the default: the value, or where there is none what the text says of it."""
+    if value is None or value is False or value == "":
+        return text
+    if value is not True:
+        text = re.sub(r"[;.] [Dd]efault: [^.]*(\.\w[^.]*)*\.", ".", text)
+    shown = " ".join(map(str, value)) or "none" if isinstance(value, tuple) else value
+    return f"{text} (default:\u00a0{shown})"
 
 
 def _metavar(hint: Any) -> str:

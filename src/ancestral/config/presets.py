@@ -38,7 +38,8 @@ def digits() -> Config:
             save_every=800,
             sample_every=800,
         ),
-        sample=SampleConfig("ddim:eta=1"),  # fresh noise corrects the errors of a small network
+        # fresh noise corrects the errors of a small network, and of a predicted x_0 8 steps are as good as 50
+        sample=SampleConfig("ddim:eta=1", preview_steps=8),
     )
 
 
@@ -53,6 +54,7 @@ def fashion() -> Config:
         net=UNetConfig(width=16, mults=(1, 4, 4), blocks=1, attention=(), dropout=0.0),
         process=dataclasses.replace(base.process, target="eps"),
         train=dataclasses.replace(base.train, steps=3000, save_every=1000, sample_every=1000),
+        sample=SampleConfig("ddim:eta=1", preview_steps=50),  # KID falls from 30 to 50, and hardly after
     )
 
 

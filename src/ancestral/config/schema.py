@@ -246,6 +246,8 @@ class SampleConfig:
 
     sampler: str = "ddim"
     """Default sampler of the model: a name, or a name with options, as in heun:steps=18,churn=10."""
+    preview_steps: int | None = None
+    """Number of sampling steps of the previews during training; default: at most 30, and 100 for the last."""
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,8 @@ class Config:
                 "say what to train on: --data FOLDER (of PNG, JPEG, WebP or BMP files), or a .npy or .npz file"
             )
         least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
+        if (preview := self.sample.preview_steps) is not None and preview < 1:
+            raise InputError(f"--preview-steps must be at least 1, not {preview}")
         how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1}
         for settings, bounds in ((train, least), (self.runtime, how)):
             for name, low in bounds.items():
@@ -326,10 +330,10 @@ class Config:
 
     def command(self) -> str:
         """Write the command that trains this config: the preset, and the options that differ from it."""
-        from ancestral.config.presets import PRESETS
+        from ancestral.config.presets import PRESETS, default_preset
 
-        usual = PRESETS[self.preset]() if self.preset in PRESETS else self
-        words = ["ancestral", "train", self.preset]
+        name = self.preset if self.preset in PRESETS else default_preset(self.data.source)
+        usual, words = PRESETS[name](), ["ancestral", "train", name]
         if self.net.kind != usual.net.kind:
             usual = dataclasses.replace(usual, net=NET_KINDS[self.net.kind]())
             words += ["--net", getattr(self.net, "function", self.net.kind)]

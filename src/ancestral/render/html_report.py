@@ -80,7 +80,8 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
     data = run.data
     text = fill_template(
         "report.html",
-        preset=config.preset if config else folder.absolute().name,
+        title=config.title if config else folder.absolute().name,
+        preset=config.preset if config else "",
         run=run,
         time=_duration(run.seconds),
         loss=_last(rows, "loss"),

@@ -76,11 +76,12 @@ def follow(events: Generator[Any, None, R], quiet: bool = False) -> R:
             if isinstance(event, Message | Wrote):
                 out.print(event.text if isinstance(event, Message) else str(event.path))
                 continue
-            wanted = _Bar if isinstance(event, Work) else TrainingPanel
+            bar = isinstance(event, Work) and not event.part
+            wanted = _Bar if bar else TrainingPanel
             if not isinstance(display, wanted):
                 if display is not None:
                     display.close()
-                display = _Bar() if isinstance(event, Work) else TrainingPanel(out)
+                display = _Bar() if bar else TrainingPanel(out)
             display.show(event)
     finally:
         if display is not None:

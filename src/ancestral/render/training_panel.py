@@ -11,6 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ancestral.events import Work
+
 if TYPE_CHECKING:
     from ancestral.training import Progress
 
@@ -26,19 +28,29 @@ class TrainingPanel:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.panel: Panel | None = None
         self.live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
         self.shown = -math.inf if self.live else time.monotonic() - PLAIN_SECONDS + 2  # the first line soon
         if self.live:
             self.live.start()
 
-    def show(self, progress: "Progress") -> None:
-        """Show the progress, if the last update is long enough ago, and its notes always."""
+    def show(self, progress: "Progress | Work") -> None:
+        """Show the progress, if the last update is long enough ago, and its notes always.
+
+        Work that interrupts the training, such as sampling a preview, is shown below the last progress.
+        """
+        if isinstance(progress, Work):
+            if self.live and self.panel is not None:
+                share = f"{progress.done / max(progress.total, 1):.0%}"
+                line = Text(f"{progress.task}: {share}" if progress.done < progress.total else "", style="dim")
+                self.live.update(Group(self.panel, line), refresh=True)
+            return
         for note in progress.notes:
             self.console.print(note, soft_wrap=True)
         now, last = time.monotonic(), progress.step == progress.steps
         if self.live and (now - self.shown > LIVE_SECONDS or progress.stopped or last):
-            self.shown = now
-            self.live.update(draw(progress), refresh=True)
+            self.shown, self.panel = now, draw(progress)
+            self.live.update(self.panel, refresh=True)
         elif not self.live and (now - self.shown > PLAIN_SECONDS or last):
             self.shown = now
             self.console.print(

@@ -1,16 +1,23 @@
 """Samples during training: each process samples its share, and one sum collects them."""
 
+from collections.abc import Generator
+
 import torch
 from torch import Tensor
 
+from ancestral.events import Event, Work
 from ancestral.samplers import Recording, record
 from ancestral.training.trainer import Trainer
 
 STATES = 12
 """Number of states of the reverse process that are kept, evenly over its steps."""
+BATCH = 64
+"""Number of items that are sampled at once."""
 
 
-def sample_preview(trainer: Trainer, n: int, max_steps: int, followed: int = 0) -> Recording | None:
+def sample_preview(
+    trainer: Trainer, n: int, max_steps: int, followed: int = 0
+) -> Generator[Event, None, Recording | None]:
     """Sample from the averaged weights by the run's own sampler. All processes take part.
 
     Args:
@@ -18,6 +25,9 @@ def sample_preview(trainer: Trainer, n: int, max_steps: int, followed: int = 0) 
         n: The number of items: items 0..n−1 of seed 0.
         max_steps: The largest number of sampling steps.
         followed: Of how many of this process's first items states are kept.
+
+    Yields:
+        The progress after each step.
 
     Returns:
         Decoded items on the CPU, the same on every process, and states; None if the run was asked to stop meanwhile.
@@ -34,7 +44,8 @@ def sample_preview(trainer: Trainer, n: int, max_steps: int, followed: int = 0) 
     def cpu(x: Tensor) -> Tensor:
         return decode(x).cpu()
 
-    loop = record(lambda batch: model.trajectory(batch, sampler), own, 64, cpu, keep if followed else (), followed)
+    loop = record(lambda batch: model.trajectory(batch, sampler), own, BATCH, cpu, keep if followed else (), followed)
+    done, total = 0, -(-len(own) // BATCH) * (steps + 1)
     while True:
         try:
             batch, step = next(loop)
@@ -44,3 +55,5 @@ def sample_preview(trainer: Trainer, n: int, max_steps: int, followed: int = 0) 
             encoded[list(batch)] = step.x
         if trainer.stopping and distributed.world == 1:
             return None
+        done += 1
+        yield Work("sampling a preview", done, total, part=True)

@@ -93,7 +93,7 @@ def inspect(
     found = [] if files is None else [*findings.file_findings(files, config.data)]
     found += findings.duplicate_findings(groups, dataset, classes)
     found += [*findings.class_findings(classes), *findings.value_findings(values)]
-    mirroring = mirror_test(dataset.sample(ITEMS, ITEMS).items)
+    mirroring = mirror_test(dataset.sample(ITEMS, ITEMS).items) if values.shape else None
     found += findings.mirroring_findings(mirroring, config.data.flip)
     cost = None
     if steps and all(finding.level != "error" for finding in found):

@@ -1,5 +1,6 @@
 """A model and its evaluation for others: its description, its model card, other libraries' formats, the Hub."""
 
+import dataclasses
 import shlex
 import tempfile
 from collections.abc import Generator
@@ -12,6 +13,7 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import FILE_NAME, Model, NetSource, find, load
 from ancestral.render import FOLDER, README, merge_card, model_card, write_card
+from ancestral.results.estimate import short_source
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.results.model_info import ModelInfo
 
@@ -137,7 +139,9 @@ def push(model: Model, address: str, private: bool = False) -> str:
     card = model_card(model, name, address, evaluation)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
-        model.save(path)
+        place = dataclasses.replace(model.config.data, source=short_source(model.config.data.source))
+        config = dataclasses.replace(model.config, data=place)  # no folders of this machine
+        Model(model.denoiser, model.spec, config, model.step, model.version).save(path)
         return hub.push(address, path, card if run is None else merge_card(run, card), private)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
 from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import interop, render, storage
@@ -19,7 +21,7 @@ from ancestral.config import Config
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.events import Event, Message
+from ancestral.events import Event, Message, finish
 from ancestral.model import Model, NetSource, OwnParts
 from ancestral.objectives import Objective
 from ancestral.results.training_result import TrainingResult
@@ -181,6 +183,8 @@ def _run(
             if main:
                 yield Message(f"Already at step {trainer.step} of {config.train.steps}; more --steps go on.")
             finished = True
+            if _lacks_preview(trainer, folder):
+                yield from fit(trainer, folder)
             model = trainer.model()
         else:
             finished = yield from fit(trainer, folder)
@@ -224,6 +228,10 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
     logs = trackers.Trackers(folder, config.runtime.trackers, T, trainer.step) if main else contextlib.nullcontext()
     with _stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
         reached = trainer.step
+        if _lacks_preview(trainer, folder):  # killed while it was sampled
+            last = trainer.step >= config.train.steps
+            film = yield from _preview(trainer, folder, last, log)
+            yield from write_report(film, last)
         for progress in steps:
             step, last = progress.step, progress.step == progress.steps
             if main:
@@ -241,26 +249,37 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
                 yield from write_report(last=True)
                 return False
             if step % config.train.sample_every == 0 or last:
-                film = None
-                try:
-                    film = _preview(trainer, folder, LAST_PREVIEW_STEPS if last else PREVIEW_STEPS, log)
-                except OSError as error:
-                    yield Message(f"{error}; training goes on")
+                film = yield from _preview(trainer, folder, last, log)
                 yield from write_report(film, last)
     return True
 
 
-def _preview(trainer: Trainer, folder: RunFolder, max_steps: int, log: "trackers.Trackers | None") -> "Image | None":
+def _lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
+    """Whether there should be a preview of this step, and is none. All processes take part."""
+    step, train = trainer.step, trainer.config.train
+    due = step > 0 and (step % train.sample_every == 0 or step >= train.steps)
+    lacks = due and trainer.distributed.main and not (folder.samples / f"{step:06d}.png").exists()
+    return bool(trainer.distributed.total(torch.tensor([float(lacks)], device=trainer.device))[0])
+
+
+def _preview(
+    trainer: Trainer, folder: RunFolder, last: bool, log: "trackers.Trackers | None"
+) -> Generator[TrainingEvent, None, "Image | None"]:
     """Write a grid of samples from the averaged weights, and return a film strip for the report."""
+    max_steps = trainer.config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
     points = len(trainer.spec.shape) == 1
     columns = 10 if len(trainer.spec.classes) == 10 else 8
     n = 1000 if points else columns * 8
-    recording = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS)
+    sampling = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS)
+    recording = finish(sampling) if log is None else (yield from sampling)
     if recording is None or log is None:
         return None
     limits = trainer.spec.codec.limits
     image = render.picture(recording.samples, columns, height=500, limits=limits)
-    render.write_picture(folder.samples / f"{trainer.step:06d}.png", image)
+    try:
+        render.write_picture(folder.samples / f"{trainer.step:06d}.png", image)
+    except OSError as error:
+        yield Message(f"{error}; training goes on")
     log.picture(image, trainer.step)
     return render.film(recording.states, height=72, limits=limits)
 
