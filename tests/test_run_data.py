@@ -37,10 +37,8 @@ def test_the_fingerprint_is_that_of_the_data_however_they_are_read(tmp_path):
     (copy / "3.png").unlink()
     assert data.open(str(copy)).fingerprint.startswith("11:")
     x = torch.arange(2 * 64, dtype=torch.uint8).reshape(2, 1, 8, 8)
-    assert (
     assert data.open(x).fingerprint == data.open(x.clone()).fingerprint
     assert data.open(x).fingerprint != data.open((x, torch.tensor([0, 1]))).fingerprint
-    )
 
 
 def test_a_run_goes_on_from_another_folder_and_with_data_at_another_place(tmp_path, monkeypatch):
