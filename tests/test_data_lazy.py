@@ -96,7 +96,7 @@ def test_what_is_not_like_the_rest(tmp_path):
         except Unreadable as reason:
             reasons[lazy.name_of(i)] = str(reason)
     assert reasons == {
-        "cat/0/bad.png": "not an image of a kind that is read (PNG, JPEG, WEBP, BMP, GIF)",
+        "cat/0/bad.png": "not an image of a kind that is read (PNG, JPEG, WEBP, BMP, GIF, TIFF)",
         "cat/0/gone.png": "No such file or directory",
         "cat/0/pipe.png": "not a regular file",
     }

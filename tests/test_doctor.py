@@ -179,21 +179,34 @@ def test_what_is_no_image_is_told_apart(tmp_path):
     (tmp_path / "page.jpg").write_bytes(b"<!DOCTYPE html><html>404")
     (tmp_path / "pointer.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid")
     (tmp_path / "noise.webp").write_bytes(bytes(range(200)))
-    Image.new("RGB", (9, 9)).save(tmp_path / "scan.png", "TIFF")
     named = found(examine(tmp_path), "not_image")
     assert "web page" in named["page.jpg"]
     assert "Git LFS" in named["pointer.png"]
-    assert "TIFF" in named["scan.png"]
     assert "PNG, JPEG" in named["noise.webp"]
+
+
+def test_gif_and_tiff_files_are_described(tmp_path):
+    deep = Image.fromarray(np.full((32, 24), 40_000, dtype=np.uint16))
+    deep.save(tmp_path / "deep.tif", tiffinfo={0x0112: 6})
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime")]
+    for name in ("a.gif", "b.tiff"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    report = examine(tmp_path)
+    assert report.files.formats == {"TIFF": 2, "GIF": 1}
+    assert report.files.sizes == {"32 x 32": 2, "32 x 24": 1}
+    assert report.files.rotated == 1
+    assert set(found(report, "animated")) == {"a.gif", "b.tiff"}
+    assert found(report, "deep") == {"deep.tif": "16 bits a channel"}
+    assert codes(report) & {"unread", "suffix"} == set()
 
 
 def test_other_files_are_counted_and_unread_images_named(tmp_path):
     flat(tmp_path / "good.png", "red")
-    for name in ("a.gif", "b.TIFF", "notes.txt", "more.txt", "README", ".hidden.png", ".DS_Store"):
+    for name in ("a.heic", "b.PSD", "notes.txt", "more.txt", "README", ".hidden.png", ".DS_Store"):
         (tmp_path / name).write_bytes(b"x")
     report = examine(tmp_path)
-    assert set(found(report, "unread")) == {"a.gif", "b.TIFF"}
-    assert report.files.others == {".txt": 2, "no suffix": 1, ".gif": 1, ".tiff": 1}
+    assert set(found(report, "unread")) == {"a.heic", "b.PSD"}
+    assert report.files.others == {".txt": 2, "no suffix": 1, ".heic": 1, ".psd": 1}
     assert report.files.hidden == 2
 
 

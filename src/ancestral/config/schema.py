@@ -267,7 +267,8 @@ class Config:
         train = self.train
         if not self.data.source:
             raise InputError(
-                "say what to train on: --data FOLDER (of PNG, JPEG, WebP or BMP files), or a .npy or .npz file"
+                "say what to train on: --data FOLDER (of PNG, JPEG, WebP, BMP, GIF or TIFF files), or a .npy or .npz "
+                "file"
             )
         least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
         how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1}

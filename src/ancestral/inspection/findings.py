@@ -33,7 +33,8 @@ FAULTS = {
 """Why a file cannot be read: the end of "1 file is ...", and what to do."""
 UNUSUAL = {
     "suffix": ("note", "of another format than the name says", "nothing is needed: the contents decide"),
-    "animated": ("warning", "animated", "only the first frame is trained on: save the frames as files to use all"),
+    "animated": ("warning", "of several frames or pages", "only the first is trained on: save the "
+                 "others as files to use all"),
     "mode": ("warning", "in the colours of print or measurement (CMYK and such)", "convert to RGB by its "
              "colour profile, if exact colours matter: the profile is not used here"),
     "deep": ("note", "of more than 8 bits a channel", "rounded to 8, unless all files are 16-bit grey"),

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from ancestral.data import IMAGES, Dataset
@@ -32,15 +33,15 @@ from ancestral.inspection.value_statistics import ValueSums
 from ancestral.results.data_report import FileStatistics, UnreadableFile, ValueStatistics
 
 BLOCK = 64  # files handed to the threads at a time, so that few decoded images wait in memory
-ORIENTATION = 0x0112
-SUFFIX_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+ORIENTATION, BITS_PER_SAMPLE = 0x0112, 0x0102
+"""Tags of EXIF and TIFF."""
 _UNREAD = """
-    apng gif mng tif tiff heic heif avif jfif jpe jp2 jxl svg psd xcf ai eps ico ppm pgm pbm pnm tga exr hdr dds
+    apng mng heic heif avif jfif jpe jp2 jxl svg psd xcf ai eps ico ppm pgm pbm pnm tga exr hdr dds
     dng cr2 cr3 nef arw raf orf rw2 raw
 """
 UNREAD_SUFFIXES = frozenset(f".{suffix}" for suffix in _UNREAD.split())
 """Suffixes of images that training does not read."""
-UNUSUAL_MODES = ("CMYK", "YCbCr", "LAB", "HSV", "F")
+UNUSUAL_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
 RATIOS = {
     "taller than 1:2": 0.5,
     "1:2 to 3:4": 0.74,
@@ -189,14 +190,15 @@ def _inspect_file(path: Path, name: str, conversion: Conversion) -> tuple[tuple[
 
 def _facts(raw: bytes, conversion: Conversion) -> tuple[tuple[Any, ...], Tensor]:
     with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
-        kind, mode, (width, height) = image.format or "", image.mode, image.size
+        kind, mode = image.format or "", image.mode
         turn = 1
         with suppress(Exception):  # a broken EXIF block is no reason to lose the image
             turn = image.getexif().get(ORIENTATION, 1)
         animated = bool(getattr(image, "is_animated", False)) and kind != "MPO"
         kind = "JPEG" if kind == "MPO" else kind  # a phone's photograph, followed by previews
+        depth = _depth(image, raw)
         rgba = decode_image(image, Conversion(channels=4, bits=8))  # in full, so that all damage is seen
-    depth = raw[24] if kind == "PNG" else 8  # of the header, since Pillow reads colour with 8 bits
+    height, width = rgba.shape[1:]
     transparent = bool((rgba[3] < 255).any())
     pixels = rgba if transparent else rgba[:3]
     digest = hashlib.blake2b(rgba.numpy().tobytes(), digest_size=8, key=f"{width} {height}".encode()).digest()
@@ -206,10 +208,15 @@ def _facts(raw: bytes, conversion: Conversion) -> tuple[tuple[Any, ...], Tensor]
     else:
         channels = conversion.channels_of(mode in GREY, transparent)
         item = replace(conversion, channels=channels, bits=8)(pixels[None])[0].to(torch.uint8)
-    if 5 <= turn <= 8:
-        width, height = height, width
     flags = animated, turn in range(2, 9), transparent
     return (kind, mode, width, height, depth, len(raw), *flags, int.from_bytes(digest, "little"), thumbnail), item
+
+
+def _depth(image: Image.Image, raw: bytes) -> int:
+    """Bits of a channel, by the header: Pillow reads colour with 8."""
+    if image.format == "PNG":
+        return raw[24]
+    return max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) if isinstance(image, TiffImageFile) else 8
 
 
 def _guess_content(raw: bytes) -> str:
@@ -221,8 +228,6 @@ def _guess_content(raw: bytes) -> str:
         return "a Git LFS pointer, not the image: run git lfs pull"
     if raw[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
         return "a HEIC or AVIF image, which is not read"
-    if raw[:4] in (b"II*\0", b"MM\0*"):
-        return "a TIFF image, which is not read"
     if text.startswith((b"<svg", b"<?xml")):
         return "an SVG drawing, which is not read"
     return f"not an image of a kind that is read ({', '.join(FORMATS)})"
@@ -278,7 +283,7 @@ def _statistics(
     ratio = width / height
     bins = np.searchsorted(list(RATIOS.values()), ratio)
     cut = 1 - np.minimum(ratio, 1 / ratio)
-    promised = np.array([SUFFIX_FORMATS[Path(images.name_of(row)).suffix.lower()] for row in range(len(facts))])
+    promised = np.array([SUFFIXES[Path(images.name_of(row)).suffix.lower()] for row in range(len(facts))])
 
     def named(which: NDArray[np.bool_], remark: Callable[[np.void], str]) -> dict[str, str]:
         return {images.name_of(row): remark(facts[row]) for row in np.flatnonzero(which).tolist()}

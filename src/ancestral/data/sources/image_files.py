@@ -1,4 +1,6 @@
-"""Decoding of image files of any size and mode, which may be damaged or hostile."""
+"""Decoding of image files of any size and mode, which may be damaged or hostile. Of animations and documents of several
+pages the first image is read.
+"""
 
 import io
 import warnings
@@ -15,9 +17,19 @@ from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_cha
 from ancestral.data.io_errors import Unreadable
 from ancestral.errors import one_line
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""The suffixes of image files, and the format that each promises."""
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+"""Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file."""
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -41,6 +53,8 @@ def to_pixels(image: Image.Image, bits: int = 8) -> Tensor:
         (C, H, W) of uint8, or uint16 of 16 bits; C = 1..4: grey, grey + alpha, RGB, RGBA.
     """
     alpha = image.has_transparency_data
+    if image.mode == "F":  # Pillow would cut its values off at 0 and 255, whatever their range is
+        raise ValueError("its pixels are floating-point numbers: save it with 8 or 16 bits, or give a .npy file")
     if image.mode.startswith("I"):
         return convert_bit_depth(_sixteen_bits(image), DEPTHS[bits])
     mode = ("L" if image.mode in GREY else "RGB") + ("A" if alpha else "")

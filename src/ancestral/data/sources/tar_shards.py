@@ -25,12 +25,13 @@ from ancestral.data.dataset import LazyDataset
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, Unreadable, classify
 from ancestral.data.sources.arrays import MAX_CLASSES
+from ancestral.data.sources.image_files import SUFFIXES
 from ancestral.data.sources.lazy_folder import NameList
 from ancestral.data.spec import HEADER
 from ancestral.errors import InputError, one_line
 
-KINDS = ("png", "jpg", "jpeg", "webp", "bmp", "npy")
-VERSION = 2  # of the files in the cache
+KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
+VERSION = 3  # of the files in the cache
 LARGEST_LABEL = 1 << 16  # bytes of a member with a label
 Index = dict[str, NDArray[np.generic]]
 """starts and sizes (int64), labels (int32, -1 without), names (a buffer as in NameList), problem (text as uint8)."""
