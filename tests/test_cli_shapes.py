@@ -134,6 +134,17 @@ def test_data_of_another_kind_is_refused(refused, trained, tmp_path):
     )
 
 
+def test_training_and_doctor_say_what_an_array_was_taken_for(run, tmp_path):
+    np.save(tmp_path / "x.npy", RNG.integers(0, 256, (12, 4, 32), dtype=np.uint8))
+    text = (
+        "shape (12, 4, 32) was taken for grey images, 4 pixels high and 32 wide; --dims 1 reads signals of 4 channels"
+    )
+    assert text in run("train", "--data", tmp_path / "x.npy", "--out", tmp_path / "run", *SMALL)
+    assert text in run("doctor", tmp_path / "x.npy", "--steps", "0", "--out", tmp_path / "sheet.png")
+    quiet = run("doctor", tmp_path / "x.npy", "--dims", "1", "--steps", "0", "--out", tmp_path / "sheet.png")
+    assert "taken for" not in quiet
+
+
 def test_signals_are_not_resized(refused, trained, tmp_path):
     np.save(tmp_path / "x.npy", made("signals"))
     argv = ("train", "--data", tmp_path / "x.npy", "--dims", "1", "--image-size", "8", "--out", tmp_path / "run")

@@ -122,7 +122,7 @@ def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Datas
     if isinstance(items, Tensor | np.ndarray):
         converted = arrays.to_items(items, "the array", conversion, dims)
         known = None if labels is None else arrays.to_labels(labels, "the array", len(converted))
-        return _labelled(converted, known, "arrays")
+        return _labelled(converted, known, arrays.reading_notes(items, "the array", dims), "arrays")
     if isinstance(source, torch_data.Dataset):
         return TorchDataset(source, conversion, dims)
     raise InputError(
@@ -181,10 +181,10 @@ def _kind(path: Path) -> str:
     return "tar" if ".tar" in kinds else "datasets" if kinds & {".parquet", ".arrow"} else "images"
 
 
-def _labelled(items: Tensor, labels: Tensor | None, name: str) -> InMemoryDataset:
+def _labelled(items: Tensor, labels: Tensor | None, notes: tuple[tuple[str, str], ...], name: str) -> InMemoryDataset:
     """Items whose classes are called by their numbers."""
     classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
-    data = InMemoryDataset(items, labels, classes, name)
+    data = InMemoryDataset(items, labels, classes, name, notes=notes)
     _ = data.spec  # floats without a range are refused now
     return data
 

@@ -31,6 +31,8 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     """Integers (N,), or None if the source has no classes; -1 is an item without a class."""
     skipped: tuple[str, ...] = ()
     """One line per file that cannot be read: "path: reason"."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """What was assumed of the data, each with what to do if that is wrong."""
     in_memory: ClassVar[bool]
 
     @abstractmethod
@@ -95,6 +97,7 @@ class InMemoryDataset(Dataset):
     skipped: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
     """The range of floats that the codec maps to [-1, 1]; None is that of `items`."""
+    notes: tuple[tuple[str, str], ...] = ()
     in_memory = True
 
     def __len__(self) -> int:

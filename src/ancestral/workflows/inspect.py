@@ -90,6 +90,7 @@ def inspect(
 
     classes = class_counts(dataset.labels, dataset.classes)
     found = [] if files is None else [*findings.file_findings(files, config.data)]
+    found += [Finding("reading", "note", text, advice) for text, advice in dataset.notes]
     found += findings.duplicate_findings(groups, dataset, classes)
     found += [*findings.class_findings(classes), *findings.value_findings(values)]
     cost = None

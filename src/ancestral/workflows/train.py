@@ -326,6 +326,7 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     workers = max(1, trainer.loader.workers)
     where = f", read by {workers} process{'es' if workers > 1 else ''}" if trainer.loader.workers else ""
     yield f"{dataset.name}: {count} of {shape}{classes}{where}"
+    yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(trainer.config.data.source)
     if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
         yield "no classes: some images lie outside the sub-folders"
