@@ -198,7 +198,7 @@ def test_large_jpegs_decoded_at_a_fraction_look_the_same(tmp_path):
 def test_sizes_that_differ_need_an_image_size(tmp_path):
     flat("L", 1).save(tmp_path / "a.png")
     flat("L", 2).resize((7, 5)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"\(b\.png is 7 x 5 .*, a\.png 6 x 5 .*\): give --image-size"):
+    with pytest.raises(InputError, match=r"\(b\.png is 5 x 7 .*, a\.png 5 x 6 .*\): give --image-size"):
         load(str(tmp_path))
     assert load(str(tmp_path), image_size=4).items[:, 0, 0, 0].tolist() == [1, 2]
 
@@ -373,6 +373,29 @@ def test_mutilated_gifs_and_tiffs_do_no_harm(tmp_path, kind):
     flat("RGB", "red").save(tmp_path / "whole.png")
     data = load(str(tmp_path), image_size=8)
     assert len(data) + len(data.skipped) == 61
+
+
+def test_photographs_are_cropped_upright(tmp_path):
+    """A photograph that lies on its side is 20 pixels high and 30 wide; its file says 30 high."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGB", (20, 30), "red")
+    image.save(tmp_path / "x.jpg", exif=exif)
+    data = load(str(tmp_path), image_size="10x15")
+    assert (data.shape, data.notes) == ((3, 10, 15), ())
+
+
+def test_images_of_one_size_that_are_cropped_are_told_how_to_keep_their_shape(tmp_path):
+    for number in range(12):
+        Image.new("RGB", (24, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    ((text, advice),) = load(str(tmp_path), image_size=32).notes
+    assert text == "the images looked at are 40 pixels high and 24 wide, and the crop to 32x32 loses 40%"
+    assert advice == "--image-size 40x24 (height x width) keeps their shape, and --fit pad all of each"
+    assert "--image-size 20x12 " in load(str(tmp_path), image_size=12).notes[0][1]
+    for options in ({"image_size": "40x24"}, {"image_size": 32, "fit": "pad"}, {}):
+        assert load(str(tmp_path), **options).notes == ()
+    Image.new("RGB", (24, 30)).save(tmp_path / "0.png")
+    assert load(str(tmp_path), image_size=32).notes == ()
 
 
 def test_labels_follow_the_images_that_are_left(tmp_path):

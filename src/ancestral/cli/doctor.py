@@ -29,8 +29,10 @@ class Options:
     """A folder of images, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10, moons ...)."""
     preset: str | None = None
     """Preset of the training run that is judged and measured; None is the one that ancestral train takes for SOURCE."""
-    image_size: int | None = None
-    """Side to which training crops and resizes images; None is the preset's."""
+    image_size: configs.ImageSize = None
+    """Height x width to which training brings images, as in 32x48; one number is a square. None is the preset's."""
+    fit: Literal["crop", "pad"] = "crop"
+    """How images get that shape: crop them around the centre, or pad them with the background."""
     channels: int | None = None
     """1 for grey, 3 for RGB; None is the preset's."""
     dims: Literal[1, 2, 3] | None = None
@@ -81,8 +83,9 @@ def _command(options: Options, preset: str) -> str:
     for name in ("image_size", "channels", "dims"):
         if getattr(options, name) is not None:
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    if options.background != "white":
-        words += ["--background", options.background]
+    for name, default in (("fit", "crop"), ("background", "white")):
+        if getattr(options, name) != default:
+            words += [f"--{name}", getattr(options, name)]
     return shlex.join(words)
 
 

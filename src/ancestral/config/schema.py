@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import AvoidSubcommands, Suppress, arg
 
 from ancestral.arguments import SHOWN, describe, fits, plain, shown
+from ancestral.config.image_size import ImageSize, plain_image_size
 from ancestral.errors import InputError
 
 POINTS = ("moons", "swissroll", "checkerboard")
@@ -30,8 +31,12 @@ class DataConfig:
     """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images, a .npy/.npz file, a
     folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or hf://datasets/user/name).
     """
-    image_size: int | None = None
-    """Side to which images are cropped and resized; None keeps the size that they have."""
+    image_size: ImageSize = None
+    """Height x width to which images are brought, as in 32x48; one number is the side of a square, and None keeps the
+    size that they have. From Python also (height, width)."""
+    fit: Literal["crop", "pad"] = "crop"
+    """How images get the shape of --image-size: crop keeps the largest centre part of that shape; pad keeps all of each
+    image, and adds edges in the colour of --background."""
     channels: int | None = None
     """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA); None
     makes them grey or RGB, whichever they are, and keeps 5 and more."""
@@ -48,10 +53,15 @@ class DataConfig:
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training."""
 
+    def __post_init__(self) -> None:
+        """Bring the image size into its plain form."""
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", plain_image_size(self.image_size))
+
     @property
     def form(self) -> dict[str, Any]:
         """What `data.load` and `data.open` are to make of the source, by their arguments."""
-        return {name: getattr(self, name) for name in ("image_size", "channels", "background", "dims", "bits")}
+        return {name: getattr(self, name) for name in ("image_size", "fit", "channels", "background", "dims", "bits")}
 
 
 @dataclass(frozen=True)

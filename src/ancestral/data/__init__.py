@@ -1,6 +1,6 @@
 """Data sets: `open` reads any source; a `Dataset` gives its items by index; a codec maps them to the network's [-1, 1].
 
-open("digits")    open("photos/", image_size=64)    open("samples.npz", channels=1)    open("ecg.npy", dims=1)
+open("digits")    open("photos/", image_size="64x96")    open("samples.npz", channels=1)    open("ecg.npy", dims=1)
 open("shards/", memory=4)    open("hf://datasets/user/name")    open((images, labels))    open(torch_dataset)
 """
 
@@ -62,7 +62,8 @@ TESTED = frozenset(BUILTINS) - {"digits"}
 def open(
     source: Source,
     *,
-    image_size: int | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
+    fit: str = "crop",
     channels: int | None = None,
     background: str = "white",
     dims: int | None = None,
@@ -78,8 +79,10 @@ def open(
             `save_to_disk` wrote, or of .parquet or .arrow files, or hf://datasets/user/name; items as a tensor or array
             (N, C, *space) or points (N, 2), alone or as (items, labels); or a map-style data set of PyTorch, whose
             items are tensors, arrays or Pillow images, alone or as (item, label).
-        image_size: Images are cropped to their centre square and resized to this side, never stretched; None keeps
-            their size.
+        image_size: The size that images are brought to, never stretched: the side of a square, "HEIGHTxWIDTH" or
+            (height, width); None keeps their size.
+        fit: "crop" cuts images to the shape of `image_size` around their centre; "pad" keeps all of each image, and
+            adds edges in the colour of the background.
         channels: 1 or 3 converts to grey or RGB, and the images' own number keeps all channels as they are; None gives
             grey if all images are grey, else RGB, and keeps what is no colour.
         background: Colour behind transparent pixels.
@@ -101,7 +104,7 @@ def open(
         raise InputError(f"unknown split {split!r}: use train or test")
     if isinstance(source, Dataset):
         return source
-    conversion = Conversion(image_size, channels, background, bits)
+    conversion = Conversion(image_size, channels, background, bits, fit)
     if isinstance(source, str | Path):
         data = _open_name(source, conversion, dims, split)
     else:

@@ -140,7 +140,7 @@ class LazyDataset(Dataset):
         """Infer the spec of `count` items. What `encoded` needs must be set before. Raises as `infer_spec` does."""
         self.name, self.labels, self.skipped = name, labels, skipped
         self._count, self._dims = count, dims
-        self.spec, self._conversion = infer_spec(self, classes, conversion, dims)
+        self.spec, self._conversion, self.notes = infer_spec(self, classes, conversion, dims)
 
     @abstractmethod
     def encoded(self, index: int) -> Raw:
@@ -194,4 +194,6 @@ class LazyDataset(Dataset):
                 if new != old:
                     items[new] = items[old]
             items, labels = items[: len(kept)], None if labels is None else labels[kept]
-        return InMemoryDataset(items, labels, self.classes, self.name, self.skipped + skipped, self.codec.limits)
+        return InMemoryDataset(
+            items, labels, self.classes, self.name, self.skipped + skipped, self.codec.limits, self.notes
+        )

@@ -56,12 +56,12 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
     """
     own = config or DataConfig()
     options: dict[str, Any] = {"split": split}
-    channels, height, width = spec.shape if len(spec.shape) == 3 else (None, 0, None)
+    channels, height, width = spec.shape if len(spec.shape) == 3 else (None, 0, 0)
     trained_on = config is not None and isinstance(source, str) and source == config.source
     if isinstance(source, str):
-        if not trained_on and channels in (1, 3) and height == width:
+        if not trained_on and channels in (1, 3):
             bits: Any = {"uint8": 8, "uint16": 16}.get(spec.codec.kind)
-            own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
+            own = dataclasses.replace(own, image_size=(height, width), channels=channels, bits=bits)
         options |= {**own.form, "memory": own.memory}
     try:
         found = data.open(source, **options)

@@ -20,9 +20,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from ancestral.data import IMAGES, Dataset
-from ancestral.data.convert import Conversion
+from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
-from ancestral.data.sources.image_files import FORMATS, GREY, SUFFIXES, decode_image, strict_pillow
+from ancestral.data.sources.image_files import FORMATS, GREY, ORIENTATION, SUFFIXES, decode_image, strict_pillow
 from ancestral.data.sources.lazy_folder import ImageIndex, LazyFolder, NameList
 from ancestral.data.spec import DataSpec, reading_threads
 from ancestral.errors import InputError, one_line
@@ -33,8 +33,8 @@ from ancestral.inspection.value_statistics import ValueSums
 from ancestral.results.data_report import FileStatistics, UnreadableFile, ValueStatistics
 
 BLOCK = 64  # files handed to the threads at a time, so that few decoded images wait in memory
-ORIENTATION, BITS_PER_SAMPLE = 0x0112, 0x0102
-"""Tags of EXIF and TIFF."""
+BITS_PER_SAMPLE = 0x0102
+"""Tag of TIFF."""
 _UNREAD = """
     apng mng heic heif avif jfif jpe jp2 jxl svg psd xcf ai eps ico ppm pgm pbm pnm tga exr hdr dds
     dng cr2 cr3 nef arw raf orf rw2 raw
@@ -145,7 +145,7 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
     settled = replace(conversion, channels=conversion.channels or len(values.mean), bits=8)
     images = ReadableImages(root, index, rows, values, settled)
     unreadable += _unreachable(root, index, others)
-    files = _statistics(facts[rows], images, count, conversion.image_size, unreadable, others)
+    files = _statistics(facts[rows], images, count, conversion, unreadable, others)
     return images, values, duplicates(facts["thumbnail"][rows], facts["digest"][rows]), files
 
 
@@ -202,7 +202,7 @@ def _facts(raw: bytes, conversion: Conversion) -> tuple[tuple[Any, ...], Tensor]
     transparent = bool((rgba[3] < 255).any())
     pixels = rgba if transparent else rgba[:3]
     digest = hashlib.blake2b(rgba.numpy().tobytes(), digest_size=8, key=f"{width} {height}".encode()).digest()
-    thumbnail = thumbnails(replace(conversion, image_size=None, channels=3, bits=None)(pixels[None]))[0]
+    thumbnail = thumbnails(Conversion(channels=3, background=conversion.background)(pixels[None]))[0]
     if conversion.channels in (2, 4):
         item = decode_image(raw, replace(conversion, bits=8))
     else:
@@ -274,7 +274,7 @@ def _statistics(
     facts: NDArray[np.void],
     images: ReadableImages,
     found: int,
-    image_size: int | None,
+    conversion: Conversion,
     unreadable: Sequence[UnreadableFile],
     others: Sequence[bytes],
 ) -> FileStatistics:
@@ -282,8 +282,11 @@ def _statistics(
     width, height = facts["width"], facts["height"]
     ratio = width / height
     bins = np.searchsorted(list(RATIOS.values()), ratio)
-    cut = 1 - np.minimum(ratio, 1 / ratio)
+    cut = share_cropped(height, width, conversion.size or (1, 1)) * (conversion.fit == "crop")
     promised = np.array([SUFFIXES[Path(images.name_of(row)).suffix.lower()] for row in range(len(facts))])
+
+    high, wide = conversion.size or (8, 8)
+    tiny = (height < high) & (width < wide) if conversion.fit == "pad" else (height < high) | (width < wide)
 
     def named(which: NDArray[np.bool_], remark: Callable[[np.void], str]) -> dict[str, str]:
         return {images.name_of(row): remark(facts[row]) for row in np.flatnonzero(which).tolist()}
@@ -293,11 +296,9 @@ def _statistics(
         "deep": named(facts["depth"] > 8, lambda file: f"{file['depth']} bits a channel"),
         "mode": named(np.isin(facts["mode"], UNUSUAL_MODES), lambda file: str(file["mode"])),
         "suffix": named(facts["format"] != promised, lambda file: f"holds a {file['format']}"),
-        "tiny": named(
-            np.minimum(width, height) < (image_size or 8), lambda file: f"{file['width']} x {file['height']}"
-        ),
+        "tiny": named(tiny, lambda file: f"{file['height']}x{file['width']}"),
         "cropped": {
-            images.name_of(row): f"{width[row]} x {height[row]} loses {cut[row]:.0%}"
+            images.name_of(row): f"{height[row]}x{width[row]} loses {cut[row]:.0%}"
             for row in np.argsort(-cut, kind="stable").tolist()
             if cut[row] > 1 / 3
         },
@@ -319,7 +320,7 @@ def _statistics(
         depths=_frequencies(map(str, facts["depth"].tolist())),
         width=_min_median_max(width),
         height=_min_median_max(height),
-        sizes=dict(list(_frequencies(f"{w} x {h}" for w, h in zip(width, height, strict=True)).items())[:10]),
+        sizes=dict(list(_frequencies(f"{h}x{w}" for w, h in zip(width, height, strict=True)).items())[:10]),
         ratios={name: int((bins == place).sum()) for place, name in enumerate(RATIOS) if (bins == place).any()},
         cropped=float(cut.mean()),
         transparent=int(facts["transparent"].sum()),

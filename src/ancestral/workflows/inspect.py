@@ -9,6 +9,7 @@ from ancestral import config as configs
 from ancestral import data, render
 from ancestral.arguments import checked
 from ancestral.config import Config
+from ancestral.config.image_size import plain_image_size
 from ancestral.data import LazyDataset
 from ancestral.data.convert import Conversion
 from ancestral.device import keep_freed_memory, pick_device
@@ -48,7 +49,8 @@ def inspect(
         device: The device on which the steps are measured.
         out: A .png for the contact sheet, or a folder for it; None writes none.
         json: A .json file for the report; None writes none.
-        settings: Settings by name in place of the config's, for example image_size=64, channels=1 or background="grey".
+        settings: Settings by name in place of the config's, for example image_size="64x96", channels=1 or
+            background="grey".
 
     Yields:
         The progress of reading files, and the files written.
@@ -79,7 +81,7 @@ def inspect(
     inspected = None
     if root is not None and root.is_dir():
         form = config.data
-        conversion = Conversion(form.image_size, form.channels, form.background, form.bits)
+        conversion = Conversion(form.image_size, form.channels, form.background, form.bits, form.fit)
         inspected = yield from inspect_folder(root, conversion, threads or LazyDataset.threads)
     if inspected is None:
         loaded = source.load() if isinstance(source, LazyDataset) else data.load(source, **config.data.form)
@@ -104,7 +106,7 @@ def inspect(
         trainable=all(finding.level != "error" for finding in found),
         source=one_line(dataset.name if given else name),
         preset=config.preset,
-        image_size=config.data.image_size,
+        image_size=None if config.data.image_size is None else plain_image_size(config.data.image_size),
         count=len(dataset),
         values=values,
         classes=classes,

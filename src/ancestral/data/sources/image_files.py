@@ -30,6 +30,8 @@ SUFFIXES = {
 """The suffixes of image files, and the format that each promises."""
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 """Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file."""
+ORIENTATION = 0x0112
+"""Tag of EXIF and TIFF."""
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -91,20 +93,30 @@ def _opened(image: bytes | Image.Image) -> Iterator[Image.Image]:
         yield image
 
 
-def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int, bool] | None:
-    """Read the number of channels that an image needs, and whether its grey has 16 bits.
+def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int, bool, tuple[int, int]] | None:
+    """Read the number of channels that an image needs, whether its grey has 16 bits, and its size.
 
     Args:
         image: A Pillow image, or at least the bytes of the file in which the header ends.
         conversion: May set the number of channels.
 
     Returns:
-        (channels, 16 bits), or None if the header cannot be read.
+        (channels, 16 bits, (height, width)), or None if the header cannot be read.
     """
     with suppress(Exception), _opened(image) as opened:
         grey, transparent = opened.mode in GREY, opened.has_transparency_data
-        return conversion.channels_of(grey, transparent), opened.mode.startswith("I")
+        size = opened.height, opened.width
+        if opened.format in ("JPEG", "MPO") and _turn(opened) >= 5:  # photographs, whose header holds the EXIF block
+            size = opened.width, opened.height
+        return conversion.channels_of(grey, transparent), opened.mode.startswith("I"), size
     return None
+
+
+def _turn(image: Image.Image) -> int:
+    """The orientation of a photograph; 1 is upright, and 5 and more lie on their side."""
+    with suppress(Exception):  # a broken EXIF block is no reason to lose the image
+        return int(image.getexif().get(ORIENTATION, 1))
+    return 1
 
 
 def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
@@ -115,8 +127,8 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
     """
     try:
         with _opened(image) as opened:
-            if conversion.image_size and opened is not image:  # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size
-                opened.draft(None, (2 * conversion.image_size, 2 * conversion.image_size))
+            if conversion.size and opened is not image:  # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size
+                opened.draft(None, (2 * max(conversion.size),) * 2)
             opened.load()
             upright = opened
             with suppress(Exception):  # a broken EXIF block is no reason to lose the image
