@@ -26,7 +26,7 @@ class Options:
     """
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
-    """A folder of images, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10, moons ...)."""
+    """A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10 ...)."""
     preset: str | None = None
     """Preset of the training run that is judged and measured; None is the one that ancestral train takes for SOURCE."""
     image_size: configs.ImageSize = None
@@ -37,6 +37,8 @@ class Options:
     """1 for grey, 3 for RGB; None is the preset's."""
     dims: Literal[1, 2, 3] | None = None
     """Axes of an array besides channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the shape."""
+    length: int | None = None
+    """Number of samples to which .wav recordings are cut or filled with silence; None needs all to be of one length."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     steps: int = 5
@@ -80,7 +82,7 @@ def _command(options: Options, preset: str) -> str:
     words = ["ancestral", "train", preset]
     if options.source != configs.preset(preset).data.source:
         words += ["--data", options.source]
-    for name in ("image_size", "channels", "dims"):
+    for name in ("image_size", "channels", "dims", "length"):
         if getattr(options, name) is not None:
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     for name, default in (("fit", "crop"), ("background", "white")):

@@ -28,8 +28,8 @@ class DataConfig:
     """What to train on."""
 
     source: Annotated[str, arg(name="data", metavar="SOURCE")] = "digits"
-    """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images, a .npy/.npz file, a
-    folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or hf://datasets/user/name).
+    """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or .wav files, a
+    .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or hf://datasets/user/name).
     """
     image_size: ImageSize = None
     """Height x width to which images are brought, as in 32x48; one number is the side of a square, and None keeps the
@@ -44,6 +44,9 @@ class DataConfig:
     """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the array's shape."""
     bits: Literal[8, 16] | None = None
     """8 rounds deeper images to 8 bits, 16 keeps 16-bit files as they are; None is 16 where all are so deep."""
+    length: int | None = None
+    """Number of samples of .wav recordings: longer ones are cut at their end, shorter ones filled with silence; None
+    needs all to be of one length."""
     flip: bool = False
     """Mirror half of the images left to right, at random. Not for digits and letters."""
     background: str = "white"
@@ -61,7 +64,8 @@ class DataConfig:
     @property
     def form(self) -> dict[str, Any]:
         """What `data.load` and `data.open` are to make of the source, by their arguments."""
-        return {name: getattr(self, name) for name in ("image_size", "fit", "channels", "background", "dims", "bits")}
+        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

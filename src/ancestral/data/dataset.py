@@ -33,6 +33,8 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     """One line per file that cannot be read: "path: reason"."""
     notes: tuple[tuple[str, str], ...] = ()
     """What was assumed of the data, each with what to do if that is wrong."""
+    rate: int | None = None
+    """Samples in a second, of recordings."""
     in_memory: ClassVar[bool]
 
     @abstractmethod
@@ -98,6 +100,7 @@ class InMemoryDataset(Dataset):
     limits: tuple[float, float] | None = None
     """The range of floats that the codec maps to [-1, 1]; None is that of `items`."""
     notes: tuple[tuple[str, str], ...] = ()
+    rate: int | None = None
     in_memory = True
 
     def __len__(self) -> int:
@@ -106,7 +109,7 @@ class InMemoryDataset(Dataset):
     @cached_property
     def spec(self) -> DataSpec:  # type: ignore[override]
         """The shape, codec, classes and mean. Raises InputError for floats without a range."""
-        return spec_of_items(self.items, self.classes, self.name, self.limits)
+        return spec_of_items(self.items, self.classes, self.name, self.limits, self.rate)
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Return an item and its label, -1 without."""
@@ -195,5 +198,12 @@ class LazyDataset(Dataset):
                     items[new] = items[old]
             items, labels = items[: len(kept)], None if labels is None else labels[kept]
         return InMemoryDataset(
-            items, labels, self.classes, self.name, self.skipped + skipped, self.codec.limits, self.notes
+            items,
+            labels,
+            self.classes,
+            self.name,
+            self.skipped + skipped,
+            self.codec.limits,
+            self.notes,
+            self.rate,
         )

@@ -55,10 +55,16 @@ class DataSpec:
     codec: Codec
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
+    rate: int | None = None
+    """Samples in a second, of recordings."""
 
 
 def spec_of_items(
-    items: Tensor, classes: tuple[str, ...], name: str, limits: tuple[float, float] | None = None
+    items: Tensor,
+    classes: tuple[str, ...],
+    name: str,
+    limits: tuple[float, float] | None = None,
+    rate: int | None = None,
 ) -> DataSpec:
     """Describe items in memory.
 
@@ -67,12 +73,13 @@ def spec_of_items(
         classes: The name of each label.
         name: What messages call the data.
         limits: The range of floats; None is that of `items`.
+        rate: The sampling rate of recordings.
 
     Raises:
         InputError: If floats hold NaN or infinity, or have no range.
     """
     mean = channel_mean(items) if items.ndim > 2 else ()
-    return DataSpec(tuple(items.shape[1:]), _codec(items, name, limits), classes, mean)
+    return DataSpec(tuple(items.shape[1:]), _codec(items, name, limits), classes, mean, rate)
 
 
 def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Codec:
@@ -141,7 +148,8 @@ def infer_spec(
                 f"items of {name} differ ({source.name_of(row)} is {size_text(item.shape)}, {source.name_of(origin)} "
                 f"{size_text(first.shape)}): give --image-size HxW (height x width) to crop and resize them all"
             )
-    return spec_of_items(torch.stack(list(items.values())), classes, name), resolved, _crop_notes(sizes, resolved)
+    spec = spec_of_items(torch.stack(list(items.values())), classes, name, rate=source.rate)
+    return spec, resolved, _crop_notes(sizes, resolved)
 
 
 @contextmanager

@@ -105,6 +105,13 @@ def _size_findings(files: FileStatistics, config: DataConfig) -> Iterator[Findin
         yield Finding("aspect", level, *note)
 
 
+def unreadable_finding(names: dict[str, str]) -> Finding:
+    """Name what cannot be read of data that are no images, each with the reason."""
+    return Finding(
+        "unreadable", "warning", f"{plural(len(names), 'file')} cannot be read", f"mend it: {SKIPPED}", names
+    )
+
+
 def duplicate_findings(groups: Mapping[str, Groups], dataset: Dataset, classes: Mapping[str, int]) -> Iterator[Finding]:
     """Find the items of a data set that are there twice, and those of them that have two classes."""
     sentences = {

@@ -19,11 +19,12 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
+from ancestral.config.file_kinds import SUFFIXES
 from ancestral.data import IMAGES, Dataset
 from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
-from ancestral.data.sources.image_files import FORMATS, GREY, ORIENTATION, SUFFIXES, decode_image, strict_pillow
-from ancestral.data.sources.lazy_folder import ImageIndex, LazyFolder, NameList
+from ancestral.data.sources.image_files import FORMATS, GREY, ORIENTATION, decode_image, strict_pillow
+from ancestral.data.sources.lazy_folder import FileIndex, LazyFolder, NameList
 from ancestral.data.spec import DataSpec, reading_threads
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Work
@@ -77,7 +78,7 @@ class ReadableImages(LazyFolder):
     """The images of a folder that can be read, each of its own size if the conversion has none."""
 
     def __init__(
-        self, root: Path, index: ImageIndex, rows: NDArray[np.int64], values: ValueStatistics, conversion: Conversion
+        self, root: Path, index: FileIndex, rows: NDArray[np.int64], values: ValueStatistics, conversion: Conversion
     ) -> None:
         """Select `rows` of the index. Nothing is inferred, since all were read and have these values."""
         self.root, self.name = root, one_line(root.resolve().name)
@@ -108,7 +109,7 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
         InputError: If the folder holds no image that can be read.
     """
     others: list[bytes] = []
-    index = ImageIndex(root, others)
+    index = FileIndex(root, others)
     others.sort()
     count = len(index.names)
     if not count:
@@ -243,7 +244,7 @@ def _unreachable_file(path: Path, name: str, error: OSError) -> UnreadableFile:
     return UnreadableFile("unreadable", name, reason)
 
 
-def _unreachable(root: Path, index: ImageIndex, others: Sequence[bytes]) -> list[UnreadableFile]:
+def _unreachable(root: Path, index: FileIndex, others: Sequence[bytes]) -> list[UnreadableFile]:
     """Links that lead nowhere or back, and folders that cannot be listed or have the name of an image."""
     found = []
     real_root = root.resolve()

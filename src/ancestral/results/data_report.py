@@ -203,6 +203,8 @@ class DataReport(Result):
     """The worst first."""
     cost: TrainingCost | None
     """None if it was not measured, or the preset cannot be trained on the data."""
+    rate: int | None = None
+    """Samples in a second, of recordings."""
     sheet: Image | None = field(default=None, repr=False, compare=False)
     """The contact sheet; not in the JSON."""
 
@@ -213,6 +215,8 @@ class DataReport(Result):
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the report."""
         title = f"{self.source}: {plural(self.count, 'item')} of {shape_text(self.values.shape)}"
+        if self.rate is not None:
+            title += f" at {self.rate:,} Hz"
         parts: list[Table | str] = [f"{title} for the preset {self.preset}", ""]
         copies = [
             (what, f"{plural(len(groups), 'group')} of {sum(map(len, groups)):,} items")

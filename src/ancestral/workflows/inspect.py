@@ -9,6 +9,7 @@ from ancestral import config as configs
 from ancestral import data, render
 from ancestral.arguments import checked
 from ancestral.config import Config
+from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.image_size import plain_image_size
 from ancestral.data import LazyDataset
 from ancestral.data.convert import Conversion
@@ -79,7 +80,7 @@ def inspect(
     keep_freed_memory()
 
     inspected = None
-    if root is not None and root.is_dir():
+    if root is not None and root.is_dir() and not holds_recordings(root):
         form = config.data
         conversion = Conversion(form.image_size, form.channels, form.background, form.bits, form.fit)
         inspected = yield from inspect_folder(root, conversion, threads or LazyDataset.threads)
@@ -92,6 +93,9 @@ def inspect(
 
     classes = class_counts(dataset.labels, dataset.classes)
     found = [] if files is None else [*findings.file_findings(files, config.data)]
+    if files is None and dataset.skipped:
+        names = {name: reason for name, _, reason in (line.partition(": ") for line in dataset.skipped)}
+        found.append(findings.unreadable_finding(names))
     found += [Finding("reading", "note", text, advice) for text, advice in dataset.notes]
     found += findings.duplicate_findings(groups, dataset, classes)
     found += [*findings.class_findings(classes), *findings.value_findings(values)]
@@ -114,6 +118,7 @@ def inspect(
         duplicates={kind: tuple(tuple(map(dataset.name_of, g)) for g in part) for kind, part in groups.items()},
         findings=tuple(sorted(found, key=lambda finding: list(MARKS).index(finding.level))),
         cost=cost,
+        rate=dataset.rate,
     )
     report = dataclasses.replace(report, sheet=render.contact_sheet(report, dataset))
     if path is not None and report.sheet is not None:

@@ -308,6 +308,7 @@ def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
         ("item shape", saved.shape, own.shape),
         ("number format", saved.codec, own.codec),
         ("classes", saved.classes, own.classes),
+        ("sampling rate", saved.rate, own.rate),
     ):
         if before != now:
             raise InputError(

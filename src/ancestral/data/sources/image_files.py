@@ -12,22 +12,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ancestral.config.file_kinds import SUFFIXES
 from ancestral.data.codec import LARGEST
 from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
 from ancestral.data.io_errors import Unreadable
 from ancestral.errors import one_line
 
-SUFFIXES = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-"""The suffixes of image files, and the format that each promises."""
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 """Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file."""
 ORIENTATION = 0x0112
