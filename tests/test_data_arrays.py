@@ -35,6 +35,34 @@ def test_layouts(tmp_path, array, expected):
     assert (data.name, data.labels, data.classes) == ("x", None, ())
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_arrays_that_may_be_signals_say_what_they_were_taken_for(tmp_path, dtype):
+    array = RNG.uniform(0, 99, (5, 2, 64)).astype(dtype)
+    path = save(tmp_path / "x.npy", array)
+    data = load(path)
+    ((text, advice),) = data.notes
+    assert data.shape == (1, 2, 64)
+    assert text.endswith("x.npy of shape (5, 2, 64) was taken for grey images, 2 pixels high and 64 wide")
+    assert advice == "--dims 1 reads signals of 2 channels and 64 values"
+    assert load(torch.from_numpy(array)).notes[0][0].startswith("the array of shape (5, 2, 64) was taken for grey")
+    for dims, shape in ((1, (2, 64)), (2, (1, 2, 64))):
+        told = load(path, dims=dims)
+        assert (told.shape, told.notes) == (shape, ())
+    np.savez(tmp_path / "x.npz", signals=array)
+    assert load(str(tmp_path / "x.npz")).notes == ()
+
+
+def test_rows_of_bytes_say_that_they_were_taken_for_signals(tmp_path):
+    rows = RNG.integers(0, 256, (5, 64), dtype=np.uint8)
+    data = load(save(tmp_path / "x.npy", rows))
+    assert data.shape == (1, 64)
+    assert "shape (5, 64) was taken for signals of 64 values" in data.notes[0][0]
+    assert "(N, height, width)" in data.notes[0][1]
+    assert load(save(tmp_path / "y.npy", rows.astype(np.float32))).notes == ()
+    assert load(save(tmp_path / "x.npy", rows), dims=1).notes == ()
+    assert load(save(tmp_path / "z.npy", NCHW)).notes == ()
+
+
 def test_alpha_is_composited(tmp_path):
     rgba = np.array([255, 0, 0, 128], dtype=np.uint8).reshape(1, 1, 1, 4).repeat(6, axis=1).repeat(6, axis=2)
     path = save(tmp_path / "x.npy", rgba)
@@ -82,6 +110,8 @@ def test_points(tmp_path):
         (np.array(["a", "b"]), "not uint8, uint16 or floats"),
         (NCHW[0, 0, 0], r"has shape \(6,\): signals are \(N, L\).*images are \(N, H, W\).*volumes \(N, C, D, H, W\)"),
         (np.zeros((2, 3, 4, 5, 1, 1), np.uint8), "has shape"),
+        (NCHW[:, 0, :1], r"shape \(5, 1, 6\), which would be images 1 pixel high: --dims 1 reads signals"),
+        (NCHW[:, 0, :, :1], r"shape \(5, 8, 1\), which would be images 1 pixel wide: --dims 1 reads signals"),
         (np.zeros((0, 3, 4, 4), np.uint8), "holds no items"),
         (np.uint8(3), "has shape"),
     ],

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ancestral.config.image_size import parse_image_size, plain_image_size
 from ancestral.data.convert import CHUNK, Conversion, centre_crop_resize, composite, to_channels
 from ancestral.errors import InputError
 
@@ -59,7 +60,7 @@ def test_fit_equals_pillow_on_the_centre_square(size, target, channels):
     images = random(2, channels, *size)
     side = min(size)
     top, left = (size[0] - side) // 2, (size[1] - side) // 2
-    for ours, source in zip(centre_crop_resize(images, target), images, strict=True):
+    for ours, source in zip(centre_crop_resize(images, (target, target)), images, strict=True):
         array = source.permute(1, 2, 0).contiguous().numpy().squeeze()
         square = Image.fromarray(array).crop((left, top, left + side, top + side))
         theirs = np.asarray(square.resize((target, target), Image.Resampling.BICUBIC)).reshape(target, target, channels)
@@ -68,16 +69,16 @@ def test_fit_equals_pillow_on_the_centre_square(size, target, channels):
 
 def test_fit_reads_any_memory_layout():
     images = random(2, 3, 40, 60)
-    expected = centre_crop_resize(images, 20)
+    expected = centre_crop_resize(images, (20, 20))
     channels_last = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    assert torch.equal(centre_crop_resize(channels_last, 20), expected)
+    assert torch.equal(centre_crop_resize(channels_last, (20, 20)), expected)
 
 
 def test_downsampling_is_antialiased():
     """A board of 1-pixel squares has no detail left at half the size: mid-grey."""
     board = (255 * (torch.arange(32).view(-1, 1) + torch.arange(32)) % 510).to(torch.uint8)
     assert board.unique().tolist() == [0, 255]
-    small = centre_crop_resize(board.view(1, 1, 32, 32), 16)[..., 2:-2, 2:-2]
+    small = centre_crop_resize(board.view(1, 1, 32, 32), (16, 16))[..., 2:-2, 2:-2]
     assert ((small.int() - 127).abs() <= 1).all()
 
 
@@ -85,7 +86,7 @@ def test_a_circle_stays_round():
     """A disc in the middle of a wide image: after crop and resize its width equals its height."""
     y, x = torch.arange(100).view(-1, 1), torch.arange(180)
     disc = (((y - 49.5) ** 2 + (x - 89.5) ** 2) < 40**2).to(torch.uint8) * 255
-    small = centre_crop_resize(disc.view(1, 1, 100, 180), 50)[0, 0].float() / 255
+    small = centre_crop_resize(disc.view(1, 1, 100, 180), (50, 50))[0, 0].float() / 255
     assert small[25].sum() == pytest.approx(40, abs=0.6)
     assert small[:, 25].sum() == pytest.approx(40, abs=0.6)
     assert small.sum() == pytest.approx(torch.pi * 20**2, rel=0.01)
@@ -93,9 +94,9 @@ def test_a_circle_stays_round():
 
 def test_crop_keeps_the_centre():
     columns = torch.arange(10, dtype=torch.uint8).expand(1, 1, 4, 10)
-    assert centre_crop_resize(columns, 4)[0, 0, 0].tolist() == [3, 4, 5, 6]
+    assert centre_crop_resize(columns, (4, 4))[0, 0, 0].tolist() == [3, 4, 5, 6]
     rows = torch.arange(9, dtype=torch.uint8).view(1, 1, 9, 1).expand(1, 1, 9, 4)
-    assert centre_crop_resize(rows, 4)[0, 0, :, 0].tolist() == [2, 3, 4, 5]
+    assert centre_crop_resize(rows, (4, 4))[0, 0, :, 0].tolist() == [2, 3, 4, 5]
 
 
 def test_grey_is_the_luma_of_pillow():
@@ -127,10 +128,75 @@ def test_only_a_coloured_background_colours_grey_images(background, expected):
     assert Conversion(background=background).channels_of(grey=True, transparent=False) == 1
 
 
+@pytest.mark.parametrize("size", [(40, 24), (37, 51), (24, 40), (90, 40)])
+def test_crop_equals_pillow_on_the_centre_part_of_the_shape(size):
+    """24 x 36, that is 2:3: of each image the largest centre part of this shape."""
+    images = random(1, 3, *size)
+    height, width = size
+    high, wide = (round(width * 2 / 3), width) if height / width > 2 / 3 else (height, round(height * 3 / 2))
+    box = ((width - wide) // 2, (height - high) // 2)
+    whole = Image.fromarray(images[0].permute(1, 2, 0).contiguous().numpy())
+    part = whole.crop((*box, box[0] + wide, box[1] + high)).resize((36, 24), Image.Resampling.BICUBIC)
+    ours = Conversion("24x36")(images)[0].permute(1, 2, 0).numpy()
+    assert np.abs(ours.astype(int) - np.asarray(part).astype(int)).max() <= 1
+
+
+def test_pad_keeps_all_and_adds_the_background():
+    images = torch.full((2, 3, 10, 20), 7, dtype=torch.uint8)
+    out = Conversion((16, 16), background="#0102ff", fit="pad")(images)
+    assert out.shape == (2, 3, 16, 16)
+    assert out[:, :, 4:12].unique().tolist() == [7]  # 16 x 8, in the middle
+    for rows in (out[:, :, :4], out[:, :, 12:]):
+        assert rows.amin((0, 2, 3)).tolist() == rows.amax((0, 2, 3)).tolist() == [1, 2, 255]
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "asked", "expected"),
+    [
+        (1, torch.uint8, None, [1, 2, 3]),  # a coloured background colours grey images
+        (1, torch.uint8, 1, [2]),
+        (3, torch.uint8, 1, [2]),
+        (2, torch.uint8, 2, [2, 255]),
+        (4, torch.uint8, 4, [1, 2, 3, 255]),
+        (4, torch.uint8, None, [1, 2, 3]),
+        (1, torch.uint16, 1, [514]),
+        (3, torch.uint16, None, [257, 514, 771]),
+    ],
+)
+def test_the_edges_have_the_background_in_every_kind_of_image(channels, dtype, asked, expected):
+    images = torch.zeros(1, channels, 4, 8, dtype=dtype)
+    out = Conversion((8, 8), asked, "#010203", fit="pad")(images)
+    assert out[0, :, 0, 0].tolist() == expected
+    assert out.dtype == dtype
+
+
+def test_images_without_colours_are_not_padded():
+    for images in (torch.zeros(1, 1, 4, 8), torch.zeros(1, 7, 4, 8, dtype=torch.uint8)):
+        with pytest.raises(InputError, match="have no colour to be padded with: leave --fit pad out"):
+            Conversion(8, fit="pad")(images)
+
+
+@pytest.mark.parametrize("size", [32, "32", "32x48", "32X48", (32, 48), [32, 48]])
+def test_image_sizes_are_given_in_any_form(size):
+    wide = size not in (32, "32")
+    assert parse_image_size(size) == (32, 48 if wide else 32)
+    assert plain_image_size(size) == ("32x48" if wide else 32)
+
+
+@pytest.mark.parametrize(
+    "size", [0, -1, True, 3.0, "", "x", "32x", "3x4x5", "0x4", "٣", "1" * 99, (3,) * 3, (3, 0), ()]
+)
+def test_impossible_image_sizes_are_refused(size):
+    with pytest.raises(InputError, match=r"^image size .* is impossible: .*HEIGHTxWIDTH, as in 32x48$"):
+        parse_image_size(size)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"image_size": 0}, "image size 0 is impossible"),
+        ({"fit": "stretch"}, "cannot be fitted by 'stretch': give crop or pad"),
+        ({"fit": "pad"}, "--image-size HxW"),
         ({"channels": 0}, "0 channels are impossible"),
         ({"bits": 12}, "12 bits are impossible"),
         ({"background": "wite"}, "unknown background colour 'wite'"),

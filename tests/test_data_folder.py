@@ -198,7 +198,7 @@ def test_large_jpegs_decoded_at_a_fraction_look_the_same(tmp_path):
 def test_sizes_that_differ_need_an_image_size(tmp_path):
     flat("L", 1).save(tmp_path / "a.png")
     flat("L", 2).resize((7, 5)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"\(b\.png is 7 x 5 .*, a\.png 6 x 5 .*\): give --image-size"):
+    with pytest.raises(InputError, match=r"\(b\.png is 5 x 7 .*, a\.png 5 x 6 .*\): give --image-size"):
         load(str(tmp_path))
     assert load(str(tmp_path), image_size=4).items[:, 0, 0, 0].tolist() == [1, 2]
 
@@ -279,6 +279,16 @@ def noise(side=64):
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8))
 
 
+def tiff_of_size(width, height):
+    """A TIFF of few bytes whose directory promises this size."""
+    raw = saved(flat("L", 1), "TIFF")
+    for tag, old, new in ((256, 6, width), (257, 5, height)):
+        entry = struct.pack("<HHI", tag, 4, 1)
+        assert entry + struct.pack("<I", old) in raw
+        raw = raw.replace(entry + struct.pack("<I", old), entry + struct.pack("<I", new))
+    return raw
+
+
 def broken():
     """Files that cannot be read -> a part of the reason of each."""
     return {
@@ -288,10 +298,15 @@ def broken():
         "cut.jpg": (saved(noise(), "JPEG")[:2000], "truncated"),
         "cut.webp": (saved(noise(), "WEBP")[:1000], ""),
         "cut.bmp": (saved(noise(), "BMP")[:3000], "truncated"),
+        "cut.gif": (saved(noise(), "GIF")[:2000], "truncated"),
+        "cut.tif": (saved(noise(), "TIFF")[:3000], ""),
+        "cut-lzw.tiff": (saved(noise(), "TIFF", compression="tiff_lzw")[:-2000], ""),
+        "float.tif": (saved(Image.new("F", (8, 8), 0.5), "TIFF"), "floating-point numbers: save it with 8 or 16 bits"),
         "header.png": (saved(noise(), "PNG")[:20], ""),
         "crc.png": (saved(noise(), "PNG").replace(b"IDAT", b"IDAX"), ""),
         "bomb.png": (png(50_000, 50_000, 8, 0, b"\0"), "too large to be decoded safely"),
         "bomb-nearly.png": (png(10_000, 10_000, 1, 0, b"\0"), "too large to be decoded safely"),
+        "bomb.tif": (tiff_of_size(60_000, 50_000), "too large to be decoded safely"),
         "script.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image of a kind"),
     }
 
@@ -314,6 +329,73 @@ def test_broken_files_are_skipped_and_listed(tmp_path, image_size):
         assert reasons[name].isprintable()
         assert str(tmp_path) not in reasons[name]
     assert reasons["pipe.png"] == "not a regular file"
+
+
+def test_gif_and_tiff_files_are_read_by_their_first_image(tmp_path):
+    frames = [flat("RGB", colour) for colour in ("red", "lime", "blue")]
+    for name in ("a.gif", "b.TIF", "c.tiff"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    data = load(str(tmp_path))
+    assert (len(data), data.shape, data.skipped) == (3, (3, 5, 6), ())
+    assert data.items[:, :, 2, 3].tolist() == [[255, 0, 0]] * 3
+
+
+def test_transparent_gifs_lie_on_the_background(tmp_path):
+    item = one(tmp_path, palette(), ".gif", transparency=1, background="#204060")
+    assert item[:, 0, 0].tolist() == [10, 20, 30]
+    assert item[:, 4, 5].tolist() == [0x20, 0x40, 0x60]
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
+def test_sixteen_bit_tiffs_keep_their_bits(tmp_path, compression):
+    deep = np.arange(30, dtype=np.uint16).reshape(5, 6) * 2184
+    Image.fromarray(deep).save(tmp_path / "x.tif", compression=compression)
+    assert np.array_equal(load(str(tmp_path)).items[0, 0].numpy(), deep)
+    assert load(str(tmp_path), bits=8).items[0, 0, 4, 5].item() == round(29 * 2184 / 257)
+
+
+def test_tiffs_are_turned_upright(tmp_path):
+    flat("RGB", "red").save(tmp_path / "x.tif", tiffinfo={0x0112: 6})
+    assert load(str(tmp_path)).shape == (3, 6, 5)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
+def test_mutilated_gifs_and_tiffs_do_no_harm(tmp_path, kind):
+    """Any bytes of a whole file are changed: it is read or skipped."""
+    rng, raws = np.random.default_rng(0), [saved(noise(), kind), saved(flat("RGB", "red"), kind)]
+    if kind == "TIFF":
+        raws += [saved(noise(), kind, compression=name) for name in ("tiff_lzw", "packbits", "jpeg")]
+    for number in range(60):
+        raw = np.frombuffer(raws[number % len(raws)], np.uint8).copy()
+        ends = np.r_[:200, len(raw) - 200 : len(raw)]  # headers, directories and the start of the pixels
+        raw[rng.choice(ends, 3) % len(raw)] = rng.integers(256, size=3)
+        (tmp_path / f"{number}.{kind.lower()}").write_bytes(raw.tobytes())
+    flat("RGB", "red").save(tmp_path / "whole.png")
+    data = load(str(tmp_path), image_size=8)
+    assert len(data) + len(data.skipped) == 61
+
+
+def test_photographs_are_cropped_upright(tmp_path):
+    """A photograph that lies on its side is 20 pixels high and 30 wide; its file says 30 high."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGB", (20, 30), "red")
+    image.save(tmp_path / "x.jpg", exif=exif)
+    data = load(str(tmp_path), image_size="10x15")
+    assert (data.shape, data.notes) == ((3, 10, 15), ())
+
+
+def test_images_of_one_size_that_are_cropped_are_told_how_to_keep_their_shape(tmp_path):
+    for number in range(12):
+        Image.new("RGB", (24, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    ((text, advice),) = load(str(tmp_path), image_size=32).notes
+    assert text == "the images looked at are 40 pixels high and 24 wide, and the crop to 32x32 loses 40%"
+    assert advice == "--image-size 40x24 (height x width) keeps their shape, and --fit pad all of each"
+    assert "--image-size 20x12 " in load(str(tmp_path), image_size=12).notes[0][1]
+    for options in ({"image_size": "40x24"}, {"image_size": 32, "fit": "pad"}, {}):
+        assert load(str(tmp_path), **options).notes == ()
+    Image.new("RGB", (24, 30)).save(tmp_path / "0.png")
+    assert load(str(tmp_path), image_size=32).notes == ()
 
 
 def test_labels_follow_the_images_that_are_left(tmp_path):
@@ -340,7 +422,7 @@ def test_no_good_image_at_all(tmp_path):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP", "BMP", "TIFF"])
 def test_a_wrong_suffix_is_no_matter(tmp_path, kind):
     (tmp_path / "x.png").write_bytes(saved(flat("L", 200), kind))
     assert (load(str(tmp_path), channels=1).items.int() - 200).abs().max() <= 2

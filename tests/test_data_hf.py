@@ -102,7 +102,7 @@ def test_labels_that_are_missing_and_images_that_are_broken(places, tmp_path):
     eager = data.load(str(tmp_path / "set"))
     assert eager.labels.tolist() == [1]
     assert eager.skipped == (
-        "row 0: not an image of a kind that is read (PNG, JPEG, WEBP, BMP, GIF)",
+        "row 0: not an image of a kind that is read (PNG, JPEG, WEBP, BMP, GIF, TIFF)",
         "row 1: the file is empty",
     )
 

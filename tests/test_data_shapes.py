@@ -228,9 +228,9 @@ def test_rectangles_stay_as_they_are_until_a_size_is_asked_for(tmp_path):
 def test_every_depth_is_resized_alike(channels):
     """The same pictures in 8 bits, 16 bits and floats give the same picture to a level of 255."""
     bytes_ = torch.from_numpy(integers(3, channels, 30, 44, dtype=np.uint8))
-    small = centre_crop_resize(bytes_, 12)
-    deep = centre_crop_resize((bytes_.int() * 257).to(torch.uint16), 12)
-    exact = centre_crop_resize(bytes_.float(), 12)
+    small = centre_crop_resize(bytes_, (12, 12))
+    deep = centre_crop_resize((bytes_.int() * 257).to(torch.uint16), (12, 12))
+    exact = centre_crop_resize(bytes_.float(), (12, 12))
     assert (small.dtype, deep.dtype, exact.dtype) == (torch.uint8, torch.uint16, torch.float32)
     assert ((small.float() - exact.clamp(0, 255)).abs() <= 1).all()
     assert ((deep.float() / 257 - exact.clamp(0, 255)).abs() <= 0.5 / 257 + 1e-4).all()

@@ -18,6 +18,7 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data
 from ancestral.data import io_errors
+from ancestral.data.sources import image_files
 from ancestral.data.sources.lazy_folder import scan
 from ancestral.errors import InputError
 from ancestral.events import Work, Wrote
@@ -127,7 +128,7 @@ def test_ten_planted_faults_are_all_named(emoji, tmp_path, lock, capsys, run, mo
         assert findings[code]["advice"]
     assert findings["unreadable"]["names"][FAULTS["unreadable"]] == "Permission denied"
     assert findings["deep"]["names"][FAULTS["deep"]] == "16 bits a channel"
-    assert findings["tiny"]["names"][FAULTS["tiny"]] == "7 x 9"
+    assert findings["tiny"]["names"][FAULTS["tiny"]] == "9x7"
     assert tree["trainable"]
     assert (tree["files"]["found"], tree["files"]["read"], tree["count"]) == (69, 66, 66)
     assert tree["files"]["bytes"] == sum(
@@ -179,21 +180,34 @@ def test_what_is_no_image_is_told_apart(tmp_path):
     (tmp_path / "page.jpg").write_bytes(b"<!DOCTYPE html><html>404")
     (tmp_path / "pointer.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid")
     (tmp_path / "noise.webp").write_bytes(bytes(range(200)))
-    Image.new("RGB", (9, 9)).save(tmp_path / "scan.png", "TIFF")
     named = found(examine(tmp_path), "not_image")
     assert "web page" in named["page.jpg"]
     assert "Git LFS" in named["pointer.png"]
-    assert "TIFF" in named["scan.png"]
     assert "PNG, JPEG" in named["noise.webp"]
+
+
+def test_gif_and_tiff_files_are_described(tmp_path):
+    deep = Image.fromarray(np.full((32, 24), 40_000, dtype=np.uint16))
+    deep.save(tmp_path / "deep.tif", tiffinfo={0x0112: 6})
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime")]
+    for name in ("a.gif", "b.tiff"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    report = examine(tmp_path)
+    assert report.files.formats == {"TIFF": 2, "GIF": 1}
+    assert report.files.sizes == {"32x32": 2, "24x32": 1}
+    assert report.files.rotated == 1
+    assert set(found(report, "animated")) == {"a.gif", "b.tiff"}
+    assert found(report, "deep") == {"deep.tif": "16 bits a channel"}
+    assert codes(report) & {"unread", "suffix"} == set()
 
 
 def test_other_files_are_counted_and_unread_images_named(tmp_path):
     flat(tmp_path / "good.png", "red")
-    for name in ("a.gif", "b.TIFF", "notes.txt", "more.txt", "README", ".hidden.png", ".DS_Store"):
+    for name in ("a.heic", "b.PSD", "notes.txt", "more.txt", "README", ".hidden.png", ".DS_Store"):
         (tmp_path / name).write_bytes(b"x")
     report = examine(tmp_path)
-    assert set(found(report, "unread")) == {"a.gif", "b.TIFF"}
-    assert report.files.others == {".txt": 2, "no suffix": 1, ".gif": 1, ".tiff": 1}
+    assert set(found(report, "unread")) == {"a.heic", "b.PSD"}
+    assert report.files.others == {".txt": 2, "no suffix": 1, ".heic": 1, ".psd": 1}
     assert report.files.hidden == 2
 
 
@@ -372,16 +386,33 @@ def test_shapes_and_crop(tmp_path):
     report = examine(tmp_path)
     assert report.files.ratios == {"3:4 to square": 1, "square": 1, "4:3 to 2:1": 1}
     assert report.files.cropped == pytest.approx((0 + 0.5 + 0.2) / 3)
-    assert found(report, "aspect") == {"wide.png": "128 x 64 loses 50%"}
+    assert found(report, "aspect") == {"wide.png": "64x128 loses 50%"}
     assert report.files.width == (64, 64, 128)
+
+
+def test_images_of_one_shape_are_told_the_size_that_keeps_it(tmp_path):
+    for number in range(6):
+        flat(tmp_path / f"{number}.png", (40 * number, 0, 0), (24, 40))
+    report = examine(tmp_path)
+    assert report.files.sizes == {"40x24": 6}
+    (finding,) = (finding for finding in report.findings if finding.code == "aspect")
+    assert finding.text == "all images are 40 pixels high and 24 wide, and the crop to 32x32 loses 40%"
+    assert finding.advice.startswith("--image-size 40x24 (height x width) keeps their shape")
+    assert "tiny" not in codes(report)
+    kept = examine(tmp_path, image_size=(40, 24))
+    assert (kept.image_size, kept.values.shape, codes(kept) & {"aspect", "tiny"}) == ("40x24", (3, 40, 24), set())
+    assert DataReport.from_json(kept.to_json()).image_size == "40x24"
+    padded = examine(tmp_path, fit="pad")
+    assert (padded.image_size, padded.files.cropped, "aspect" in codes(padded)) == (32, 0, False)
+    assert DataReport.from_json(padded.to_json()).image_size == 32
 
 
 def test_rotated_photographs_count_upright(tmp_path):
     exif = Image.Exif()
-    exif[image_folder.ORIENTATION] = 6
+    exif[image_files.ORIENTATION] = 6
     flat(tmp_path / "photo.jpg", "red", (80, 40), exif=exif)
     report = examine(tmp_path)
-    assert (report.files.rotated, report.files.sizes) == (1, {"40 x 80": 1})
+    assert (report.files.rotated, report.files.sizes) == (1, {"80x40": 1})
     assert "rotated" in codes(report)
 
 

@@ -35,6 +35,14 @@ def test_a_config_of_version_0_1():
         Config.from_json(old("moons", speed=3))
 
 
+@pytest.mark.parametrize(("written", "size"), [(32, 32), (None, None), ("32x48", "32x48"), ([32, 48], "32x48")])
+def test_image_sizes_of_any_version(written, size):
+    """Version 0.1 knew squares alone, as one number."""
+    config = Config.from_json(old("photos/", image_size=written))
+    assert (config.data.image_size, config.data.fit) == (size, "crop")
+    assert Config.from_json(config.to_json()) == config
+
+
 def test_a_run_that_streamed_cannot_be_resumed(tmp_path):
     storage.write_text(tmp_path / "config.json", old("shards/", streaming=True))
     with pytest.raises(InputError, match="--streaming, which is gone"):

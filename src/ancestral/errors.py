@@ -20,8 +20,9 @@ class InputError(ValueError):
 
 
 class UnsuitableError(InputError):
-    """A data option (image_size, channels, bits) that does not apply to this data set. Callers that chose the option
-    themselves catch this and raise their own message.
+    """A data option (image_size, fit, channels, bits, length) that does not apply to this data set.
+
+    Callers that chose the option themselves catch this and raise their own message.
     """
 
 

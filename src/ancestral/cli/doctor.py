@@ -26,15 +26,19 @@ class Options:
     """
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
-    """A folder of images, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10, moons ...)."""
+    """A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10 ...)."""
     preset: str | None = None
     """Preset of the training run that is judged and measured; default: that of ancestral train for SOURCE."""
-    image_size: int | None = None
-    """Side to which training crops and resizes images; default: the preset's."""
+    image_size: configs.ImageSize = None
+    """Height x width to which training brings images, as in 32x48; one number is a square. Default: the preset's."""
+    fit: Literal["crop", "pad"] = "crop"
+    """How images get that shape: crop them around the centre, or pad them with the background."""
     channels: int | None = None
     """1 for grey, 3 for RGB; default: the preset's."""
     dims: Literal[1, 2, 3] | None = None
     """Axes of an array besides channels: 1 for signals, 2 for images, 3 for volumes; default: as the shape says."""
+    length: int | None = None
+    """Number of samples to which .wav recordings are cut or filled with silence; default: all are of one length."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     steps: int = 5
@@ -78,11 +82,12 @@ def _command(options: Options, preset: str) -> str:
     words = ["ancestral", "train", preset]
     if options.source != configs.preset(preset).data.source:
         words += ["--data", options.source]
-    for name in ("image_size", "channels", "dims"):
+    for name in ("image_size", "channels", "dims", "length"):
         if getattr(options, name) is not None:
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    if options.background != "white":
-        words += ["--background", options.background]
+    for name, default in (("fit", "crop"), ("background", "white")):
+        if getattr(options, name) != default:
+            words += [f"--{name}", getattr(options, name)]
     return shlex.join(words)
 
 

@@ -57,9 +57,10 @@ def find_options(kind: Any, default: Any, section: str = "Options") -> Iterator[
             title = section if field.name == "config" else (type(value).__doc__ or "").partition("\n")[0].rstrip(".")
             yield from find_options(type(value), value, title)
             continue
-        settings = next((mark for mark in marks if hasattr(mark, "metavar")), None)
+        settings = next((mark for mark in marks if hasattr(mark, "aliases")), None)
         name = f"--{(getattr(settings, 'name', None) or field.name).replace('_', '-')}"
-        metavar, positional = getattr(settings, "metavar", None) or _metavar(hint), POSITIONAL in marks
+        given = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), None)
+        metavar, positional = given or _metavar(hint), POSITIONAL in marks
         if bool in (hint, *typing.get_args(hint)) and not positional:
             written = f"{name} | --no-{name[2:]}" if value else name
         else:

@@ -65,4 +65,5 @@ def _fold(panel: str) -> str:
     if missing:
         return f"{missing[1]} is missing"
     text = re.sub(r"^(Parsing error|Value error|Missing argument|Invalid choice|Required options) ", "", text)
+    text = re.sub(r"^Error parsing [\w.]+: ", "", text)  # a dataclass refused the values of its fields
     return re.split(r" Argument helptext:| For full helptext", text)[0].rstrip(".")

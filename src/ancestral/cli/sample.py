@@ -44,7 +44,8 @@ class Options:
     """Number of images in a batch. It changes memory and time, not the images."""
     out: Path | None = None
     """A .png for a grid, .gif or .webp for an animation, .npz for an array (images, signals, volumes or points) and
-    labels, else a new folder for single PNGs; default: a grid in RUN/samples."""
+    labels, else a new folder for single PNGs, or .wav files if the model was trained on such; default: a grid in
+    RUN/samples."""
     gif: Path | None = None
     """Also write an animation of the reverse process; without a path, in RUN/samples."""
     film: Path | None = None

@@ -1,5 +1,6 @@
 """What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
+from ancestral.config.image_size import ImageSize
 from ancestral.config.presets import (
     METHODS,
     PAPERS,
@@ -39,6 +40,7 @@ __all__ = [
     "Config",
     "CustomNetConfig",
     "DataConfig",
+    "ImageSize",
     "MLPConfig",
     "NetConfig",
     "ProcessConfig",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.schema import (
     POINTS,
     Config,
@@ -79,7 +80,7 @@ def folder() -> Config:
 
 
 def arrays() -> Config:
-    """Your own .npy or .npz file of images, signals or volumes, in the size and the channels that they have."""
+    """Your own .npy or .npz file of images, signals or volumes, or folder of .wav files, as they are."""
     return dataclasses.replace(folder(), preset="arrays", data=DataConfig(""))
 
 
@@ -176,9 +177,11 @@ def preset(name: str) -> Config:
 
 
 def default_preset(source: str) -> str:
-    """Choose the preset for a data source, by its name."""
+    """Choose the preset for a data source, by its name, and the names in a folder."""
     if source in POINTS:
         return "points"
     if source in ("digits", "fashion", "cifar10"):
         return source
-    return "arrays" if source.lower().endswith((".npy", ".npz")) else "folder"
+    if source.lower().endswith((".npy", ".npz")):
+        return "arrays"
+    return "arrays" if holds_recordings(source) else "folder"

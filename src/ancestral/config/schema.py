@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import AvoidSubcommands, Suppress, arg
 
 from ancestral.arguments import SHOWN, describe, fits, plain, shown
+from ancestral.config.image_size import ImageSize, plain_image_size
 from ancestral.errors import InputError
 
 POINTS = ("moons", "swissroll", "checkerboard")
@@ -29,11 +30,16 @@ class DataConfig:
     """What to train on."""
 
     source: Annotated[str, arg(name="data", metavar="SOURCE")] = "digits"
-    """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images, a .npy/.npz file, a
-    folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or hf://datasets/user/name).
+    """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or .wav files, a
+    .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or
+    hf://datasets/user/name).
     """
-    image_size: int | None = None
-    """Side to which images are cropped and resized; default: the size that they have."""
+    image_size: ImageSize = None
+    """Height x width to which images are brought, as in 32x48; one number is the side of a square. From Python also
+    (height, width). Default: the size that they have."""
+    fit: Literal["crop", "pad"] = "crop"
+    """How images get the shape of --image-size: crop keeps the largest centre part of that shape; pad keeps all of each
+    image, and adds edges in the colour of --background."""
     channels: int | None = None
     """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
     default: grey or RGB, whichever they are, and 5 and more kept."""
@@ -41,6 +47,9 @@ class DataConfig:
     """Axes besides the channels: 1 for signals, 2 for images, 3 for volumes; default: as the array's shape says."""
     bits: Literal[8, 16] | None = None
     """8 rounds deeper images to 8 bits, 16 keeps 16-bit files as they are; default: 16 where all are so deep."""
+    length: int | None = None
+    """Number of samples of .wav recordings: longer ones are cut at their end, shorter ones filled with silence;
+    default: all are of one length."""
     flip: bool = False
     """Mirror half of the images left to right, at random. Not for digits and letters."""
     background: str = "white"
@@ -53,10 +62,16 @@ class DataConfig:
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training."""
 
+    def __post_init__(self) -> None:
+        """Bring the image size into its plain form."""
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", plain_image_size(self.image_size))
+
     @property
     def form(self) -> dict[str, Any]:
         """What `data.load` and `data.open` are to make of the source, by their arguments."""
-        return {name: getattr(self, name) for name in ("image_size", "channels", "background", "dims", "bits")}
+        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -282,7 +297,8 @@ class Config:
         train = self.train
         if not self.data.source:
             raise InputError(
-                "say what to train on: --data FOLDER (of PNG, JPEG, WebP or BMP files), or a .npy or .npz file"
+                "say what to train on: --data FOLDER (of PNG, JPEG, WebP, BMP, GIF or TIFF files), or a .npy or .npz "
+                "file"
             )
         least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
         if (preview := self.sample.preview_steps) is not None and preview < 1:

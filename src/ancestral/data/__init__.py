@@ -1,6 +1,6 @@
 """Data sets: `open` reads any source; a `Dataset` gives its items by index; a codec maps them to the network's [-1, 1].
 
-open("digits")    open("photos/", image_size=64)    open("samples.npz", channels=1)    open("ecg.npy", dims=1)
+open("digits")    open("photos/", image_size="64x96")    open("samples.npz", channels=1)    open("ecg.npy", dims=1)
 open("shards/", memory=4)    open("hf://datasets/user/name")    open((images, labels))    open(torch_dataset)
 """
 
@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import data as torch_data
 
+from ancestral.config.file_kinds import SUFFIXES, WAV, holds_recordings
 from ancestral.data.codec import IMAGES, POINTS, Codec
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, LazyDataset
-from ancestral.data.sources import arrays, builtin, hugging_face, image_files
+from ancestral.data.sources import arrays, builtin, hugging_face
 from ancestral.data.sources.hugging_face import HuggingFaceDataset
 from ancestral.data.sources.lazy_folder import LazyFolder
+from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.sources.tar_shards import TarShards
 from ancestral.data.sources.torch_dataset import TorchDataset
 from ancestral.data.spec import DataSpec
-from ancestral.errors import InputError, one_line
+from ancestral.errors import InputError, UnsuitableError, one_line
 
 __all__ = [
     "BUILTINS",
@@ -63,30 +65,36 @@ TESTED = frozenset(BUILTINS) - {"digits"}
 def open(
     source: Source,
     *,
-    image_size: int | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
+    fit: str = "crop",
     channels: int | None = None,
     background: str = "white",
     dims: int | None = None,
     bits: int | None = None,
+    length: int | None = None,
     memory: float = 1.0,
     split: str = "train",
 ) -> Dataset:
     """Open a data set, in memory if its decoded items fit, else read by index.
 
     Args:
-        source: The name of a built-in data set; a folder of images (`./digits` is a folder); a .npy or .npz file; a
-            .tar of WebDataset samples or a folder of them; a data set of the library `datasets`: a folder that
-            `save_to_disk` wrote, or of .parquet or .arrow files, or hf://datasets/user/name; items as a tensor or array
-            (N, C, *space) or points (N, 2), alone or as (items, labels); or a map-style data set of PyTorch, whose
-            items are tensors, arrays or Pillow images, alone or as (item, label).
-        image_size: Images are cropped to their centre square and resized to this side, never stretched; None keeps
-            their size.
+        source: The name of a built-in data set; a folder of images (`./digits` is a folder) or of .wav recordings; a
+            .npy or .npz file; a .tar of WebDataset samples or a folder of them; a data set of the library `datasets`: a
+            folder that `save_to_disk` wrote, or of .parquet or .arrow files, or hf://datasets/user/name; items as a
+            tensor or array (N, C, *space) or points (N, 2), alone or as (items, labels); or a map-style data set of
+            PyTorch, whose items are tensors, arrays or Pillow images, alone or as (item, label).
+        image_size: The size that images are brought to, never stretched: the side of a square, "HEIGHTxWIDTH" or
+            (height, width); None keeps their size.
+        fit: "crop" cuts images to the shape of `image_size` around their centre; "pad" keeps all of each image, and
+            adds edges in the colour of the background.
         channels: 1 or 3 converts to grey or RGB, and the images' own number keeps all channels as they are; None gives
             grey if all images are grey, else RGB, and keeps what is no colour.
         background: Colour behind transparent pixels.
         dims: Number of axes besides channels: 1 for signals, 2 for images, 3 for volumes; None reads it off the shape
             of an array.
         bits: 8 or 16 makes integers so deep; None keeps 16 if all files are so deep.
+        length: The number of samples of recordings: longer ones are cut at their end, shorter ones filled with silence;
+            None needs all to be of one length.
         memory: GiB of decoded items that are held in memory. It changes neither shape, codec nor classes. Arrays and
             built-in data sets are always in memory.
         split: "train" or "test", of built-in data sets and those of `datasets`.
@@ -102,9 +110,13 @@ def open(
         raise InputError(f"unknown split {split!r}: use train or test")
     if isinstance(source, Dataset):
         return source
-    conversion = Conversion(image_size, channels, background, bits)
+    conversion = Conversion(image_size, channels, background, bits, fit)
+    if length is not None and length < 1:
+        raise InputError(f"recordings of {length} samples are impossible: give --length 1 or more")
     if isinstance(source, str | Path):
-        data = _open_name(source, conversion, dims, split)
+        data = _open_name(source, conversion, dims, length, split)
+    elif length is not None:
+        raise UnsuitableError("only folders of .wav files are cut to a length: leave --length out")
     else:
         data = _open_object(source, conversion, dims)
     return data.load() if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
@@ -134,7 +146,7 @@ def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Datas
     if isinstance(items, Tensor | np.ndarray):
         converted = arrays.to_items(items, "the array", conversion, dims)
         known = None if labels is None else arrays.to_labels(labels, "the array", len(converted))
-        return _labelled(converted, known, "arrays")
+        return _labelled(converted, known, arrays.reading_notes(items, "the array", dims), "arrays")
     if isinstance(source, torch_data.Dataset):
         return TorchDataset(source, conversion, dims)
     raise InputError(
@@ -143,7 +155,7 @@ def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Datas
     )
 
 
-def _open_name(source: str | Path, conversion: Conversion, dims: int | None, split: str) -> Dataset:
+def _open_name(source: str | Path, conversion: Conversion, dims: int | None, length: int | None, split: str) -> Dataset:
     name, path = one_line(source), Path(source)
     if isinstance(source, str) and source.startswith(hugging_face.SCHEME):
         kind = "hub"
@@ -154,6 +166,10 @@ def _open_name(source: str | Path, conversion: Conversion, dims: int | None, spl
         kind = _kind(path)
     if split != "train" and kind not in ("hub", "builtin", "datasets"):
         raise InputError(f"{name} has no {split} split: give the path of the {split} data itself")
+    if length is not None and kind != "recordings":
+        raise UnsuitableError(f"{name} holds no .wav files: leave --length out")
+    if kind == "recordings" and dims in (None, 1):
+        return RecordingFolder(path, conversion, length)
     if dims in (1, 3) and kind not in ("arrays", "tar", ""):
         raise InputError(f"{name} holds no {arrays.NAMES[dims]}: leave --dims out, or give a .npy or .npz file of them")
     match kind:
@@ -188,15 +204,15 @@ def _kind(path: Path) -> str:
     if hugging_face.is_saved(path):
         return "datasets"
     kinds = {"/" if below.is_dir() else below.suffix.lower() for below in path.iterdir() if below.name[0] != "."}
-    if kinds & {"/", *image_files.SUFFIXES}:
-        return "images"
+    if kinds & {"/", WAV, *SUFFIXES}:
+        return "recordings" if holds_recordings(path) else "images"
     return "tar" if ".tar" in kinds else "datasets" if kinds & {".parquet", ".arrow"} else "images"
 
 
-def _labelled(items: Tensor, labels: Tensor | None, name: str) -> InMemoryDataset:
+def _labelled(items: Tensor, labels: Tensor | None, notes: tuple[tuple[str, str], ...], name: str) -> InMemoryDataset:
     """Items whose classes are called by their numbers."""
     classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
-    data = InMemoryDataset(items, labels, classes, name)
+    data = InMemoryDataset(items, labels, classes, name, notes=notes)
     _ = data.spec  # floats without a range are refused now
     return data
 

@@ -1,6 +1,6 @@
 """Conversion of images from every source to one size, number of channels and bit depth.
 
-    depth  ->  composite on the background  ->  crop to the centre square  ->  resize, antialiased  ->  grey <-> RGB
+    depth  ->  composite on the background  ->  crop the centre  ->  resize, antialiased  ->  grey <-> RGB  ->  pad
 
 Compositing comes first: resizing would mix the hidden colour of transparent pixels into their neighbours. Channels mean
 colours only in integer images of 1..4 channels (grey, grey + alpha, RGB, RGBA) and float images of 1 or 3, and are kept
@@ -9,12 +9,15 @@ as they are in all others, or where `channels` is their own number. Of signals a
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
+from ancestral.config.image_size import parse_image_size, plain_image_size
 from ancestral.data.codec import LARGEST
 from ancestral.errors import InputError, UnsuitableError
 
@@ -30,8 +33,8 @@ LUMA = (19595, 38470, 7471)
 class Conversion:
     """How to convert items (N, C, *space) of uint8, uint16 or float32. Raises InputError if a field is invalid."""
 
-    image_size: int | None = None
-    """Side of the square result; None keeps the size."""
+    image_size: int | str | tuple[int, int] | None = None
+    """The size of the result, as `parse_image_size` reads it; None keeps the size."""
     channels: int | None = None
     """1 or 3, or the images' own number, which keeps all channels as they are; None keeps grey images grey, colour
     images RGB, and any other number of channels."""
@@ -39,11 +42,16 @@ class Conversion:
     """Colour behind transparent pixels: a name or #rrggbb."""
     bits: int | None = None
     """8 or 16 for integers of that depth; None keeps the depth."""
+    fit: str = "crop"
+    """"crop" to the shape of the result, or "pad" with the background."""
 
     def __post_init__(self) -> None:
-        """Check all fields, the background too."""
-        if self.image_size is not None and self.image_size < 1:
-            raise InputError(f"image size {self.image_size} is impossible: give 1 or more pixels")
+        """Check all fields, the size and the background too."""
+        _ = self.size
+        if self.fit not in ("crop", "pad"):
+            raise InputError(f"images cannot be fitted by {self.fit!r}: give crop or pad")
+        if self.fit == "pad" and self.image_size is None:
+            raise InputError("images are padded to a size: give --image-size HxW (height x width) with --fit pad")
         if self.channels is not None and self.channels < 1:
             raise InputError(
                 f"{self.channels} channels are impossible: give 1 (grey), 3 (RGB) or the images' own number"
@@ -51,6 +59,11 @@ class Conversion:
         if self.bits not in (None, *DEPTHS):
             raise InputError(f"{self.bits} bits are impossible: give 8 or 16")
         _ = self.background_rgb
+
+    @cached_property
+    def size(self) -> tuple[int, int] | None:
+        """The image size as (height, width)."""
+        return None if self.image_size is None else parse_image_size(self.image_size)
 
     @cached_property
     def background_rgb(self) -> tuple[int, int, int]:
@@ -73,10 +86,11 @@ class Conversion:
             )
 
     def channels_of(self, grey: bool, transparent: bool) -> int:
-        """Number of channels of the result, 1 or 3: a coloured background colours grey but transparent images."""
+        """Number of channels of the result, 1 or 3: a background that shows colours grey images if it is coloured."""
         if self.channels is not None:
             return self.channels
-        return 1 if grey and not (transparent and len(set(self.background_rgb)) > 1) else 3
+        shows = transparent or self.fit == "pad"
+        return 1 if grey and not (shows and len(set(self.background_rgb)) > 1) else 3
 
     def __call__(self, items: Tensor) -> Tensor:
         """Convert (N, C, *space), N >= 1. Returns `items` itself if there is nothing to do.
@@ -97,15 +111,35 @@ class Conversion:
         count, have = items.shape[:2]
         dtype = items.dtype if self.bits is None else DEPTHS[self.bits]
         channels = self._channels(have, items.is_floating_point(), items.ndim == 4)
-        size = items.shape[2:] if self.image_size is None else (self.image_size, self.image_size)
+        size = self.size or items.shape[2:]
         if (dtype, have, *items.shape[2:]) == (items.dtype, channels, *size):
             return items
         out = torch.empty(count, channels, *size, dtype=dtype)
+        if self.fit == "pad":
+            out[:] = self._background_pixel(channels, dtype)
         for start in range(0, count, CHUNK):
             chunk = convert_bit_depth(items[start : start + CHUNK], dtype)
             chunk = chunk if channels == have else composite(chunk, self.background_rgb)
-            out[start : start + CHUNK] = to_channels(centre_crop_resize(chunk, self.image_size), channels)
+            if self.size is not None:
+                chunk = (resize_inside if self.fit == "pad" else centre_crop_resize)(chunk, self.size)
+            chunk = to_channels(chunk, channels)
+            place = tuple(
+                slice((side - own) // 2, (side - own) // 2 + own)
+                for side, own in zip(size, chunk.shape[2:], strict=True)
+            )
+            out[(slice(start, start + CHUNK), slice(None), *place)] = chunk
         return out
+
+    def _background_pixel(self, channels: int, dtype: torch.dtype) -> Tensor:
+        """The background as (channels, 1, 1) of `dtype`, opaque."""
+        if dtype.is_floating_point or channels > 4:
+            kind = "floating-point images" if dtype.is_floating_point else f"images of {channels} channels"
+            raise UnsuitableError(f"{kind} have no colour to be padded with: leave --fit pad out, which crops them")
+        rgb = torch.tensor(self.background_rgb, dtype=torch.uint8).view(1, 3, 1, 1)
+        pixel = to_channels(rgb, 3 if channels > 2 else 1)[0]
+        if channels in (2, 4):
+            pixel = torch.cat([pixel, torch.full_like(pixel[:1], LARGEST[torch.uint8])])
+        return convert_bit_depth(pixel, dtype)
 
     def _channels(self, have: int, floats: bool, images: bool) -> int:
         """Number of channels of the result."""
@@ -153,22 +187,50 @@ def composite(images: Tensor, background: tuple[int, int, int]) -> Tensor:
     return ((colour * alpha + under * (most - alpha) + most // 2) // most).to(images.dtype)
 
 
-def centre_crop_resize(images: Tensor, size: int | None) -> Tensor:
-    """Resize the largest centre square of images (N, C, H, W) to (N, C, size, size), with antialiasing.
+def centre_crop_resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize the largest centre part of images (N, C, H, W) that has the shape of `size` to (N, C, *size)."""
+    height, width = images.shape[2:]
+    high, wide = height, width
+    if height * size[1] > width * size[0]:
+        high = max(1, round(width * size[0] / size[1]))
+    else:
+        wide = max(1, round(height * size[1] / size[0]))
+    top, left = (height - high) // 2, (width - wide) // 2
+    return _resize(images[:, :, top : top + high, left : left + wide], size)
+
+
+def resize_inside(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize images (N, C, H, W) to the largest size of the same shape that fits into `size`, (height, width)."""
+    height, width = images.shape[2:]
+    factor = min(size[0] / height, size[1] / width)
+    return _resize(images, (max(1, round(height * factor)), max(1, round(width * factor))))
+
+
+def share_cropped(height: Any, width: Any, size: tuple[int, int]) -> Any:
+    """Return the share of an image, or of each of an array, that is lost by the crop to the shape of `size`."""
+    ratio = width / height * (size[0] / size[1])
+    return 1 - np.minimum(ratio, 1 / ratio)
+
+
+def crop_note(which: str, height: int, width: int, size: tuple[int, int]) -> tuple[str, str]:
+    """Say what the crop to `size` costs images that are (height, width), and how to keep their shape."""
+    lost = share_cropped(height, width, size)
+    factor = min(1.0, min(size) / min(height, width))
+    kept = max(1, round(height * factor)), max(1, round(width * factor))
+    text = f"{which} {height} pixels high and {width} wide, and the crop to {size[0]}x{size[1]} loses {lost:.0%}"
+    return text, f"--image-size {plain_image_size(kept)} (height x width) keeps their shape, and --fit pad all of each"
+
+
+def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize images (N, C, H, W) with antialiasing.
 
     It is torch's uint8 kernel, which equals Pillow's bicubic resize to one level of 255; other numbers are resized in
     float32, and integers rounded.
     """
-    if size is None:
+    if images.shape[2:] == size:
         return images
-    height, width = images.shape[2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = images[:, :, top : top + side, left : left + side]
-    if side == size:
-        return square
-    exact = square.float() if images.dtype == torch.uint16 else square
-    resized = F.interpolate(exact, size=(size, size), mode="bicubic", antialias=True)
+    exact = images.float() if images.dtype == torch.uint16 else images
+    resized = F.interpolate(exact, size=size, mode="bicubic", antialias=True)
     return resized.round().clamp(0, 65535).to(images.dtype) if images.dtype == torch.uint16 else resized
 
 

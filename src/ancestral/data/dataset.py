@@ -34,6 +34,10 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     """One line per file that cannot be read: "path: reason"."""
     fingerprint: str
     """The text by which the data are recognised, as `data.fingerprint` computes it."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """What was assumed of the data, each with what to do if that is wrong."""
+    rate: int | None = None
+    """Samples in a second, of recordings."""
     in_memory: ClassVar[bool]
 
     @abstractmethod
@@ -100,6 +104,8 @@ class InMemoryDataset(Dataset):
     """The range of floats that the codec maps to [-1, 1]; None is that of `items`."""
     source: str = ""
     """The fingerprint of what was loaded; "" of items that were in memory."""
+    notes: tuple[tuple[str, str], ...] = ()
+    rate: int | None = None
     in_memory = True
 
     def __len__(self) -> int:
@@ -113,7 +119,7 @@ class InMemoryDataset(Dataset):
     @cached_property
     def spec(self) -> DataSpec:  # type: ignore[override]
         """The shape, codec, classes and mean. Raises InputError for floats without a range."""
-        return spec_of_items(self.items, self.classes, self.name, self.limits)
+        return spec_of_items(self.items, self.classes, self.name, self.limits, self.rate)
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Return an item and its label, -1 without."""
@@ -149,7 +155,7 @@ class LazyDataset(Dataset):
         """Infer the spec of `count` items. What `encoded` needs must be set before. Raises as `infer_spec` does."""
         self.name, self.labels, self.skipped = name, labels, skipped
         self._count, self._dims = count, dims
-        self.spec, self._conversion = infer_spec(self, classes, conversion, dims)
+        self.spec, self._conversion, self.notes = infer_spec(self, classes, conversion, dims)
 
     @abstractmethod
     def encoded(self, index: int) -> Raw:
@@ -208,4 +214,13 @@ class LazyDataset(Dataset):
                 if new != old:
                     items[new] = items[old]
             items, labels = items[: len(kept)], None if labels is None else labels[kept]
-        return InMemoryDataset(items, labels, self.classes, self.name, self.skipped + skipped, self.codec.limits)
+        return InMemoryDataset(
+            items,
+            labels,
+            self.classes,
+            self.name,
+            self.skipped + skipped,
+            self.codec.limits,
+            notes=self.notes,
+            rate=self.rate,
+        )

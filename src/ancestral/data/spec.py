@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ancestral.data.codec import IMAGES, POINTS, Codec
-from ancestral.data.convert import Conversion
+from ancestral.data.convert import Conversion, crop_note, share_cropped
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.arrays import to_items
 from ancestral.data.sources.image_files import decode_image, read_header, strict_pillow
@@ -34,9 +34,11 @@ HEADER = 1 << 14
 """Number of bytes at the beginning of a file in which nearly every header ends."""
 SPACED_HEADERS, FIRST_HEADERS, MOST_HEADERS = 1000, 8, 8192
 """How many headers are read in evenly spaced order before the others, and how many at once, at first and at most."""
+CROP_NOTED = 0.05
+"""Share of the pixels of images of one size that a crop may lose without a note."""
 NPY = b"\x93NUMPY"
-Header = tuple[int, bool]
-"""What a header needs: the number of channels, and whether its grey has 16 bits."""
+Header = tuple[int, bool, tuple[int, int]]
+"""What a header says: the number of channels needed, whether its grey has 16 bits, and (height, width)."""
 Raw = bytes | Image.Image | NDArray[np.generic] | Tensor
 """An item as it is stored: the bytes of an image or .npy file, or what a torch data set returns."""
 
@@ -53,10 +55,16 @@ class DataSpec:
     codec: Codec
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
+    rate: int | None = None
+    """Samples in a second, of recordings."""
 
 
 def spec_of_items(
-    items: Tensor, classes: tuple[str, ...], name: str, limits: tuple[float, float] | None = None
+    items: Tensor,
+    classes: tuple[str, ...],
+    name: str,
+    limits: tuple[float, float] | None = None,
+    rate: int | None = None,
 ) -> DataSpec:
     """Describe items in memory.
 
@@ -65,12 +73,13 @@ def spec_of_items(
         classes: The name of each label.
         name: What messages call the data.
         limits: The range of floats; None is that of `items`.
+        rate: The sampling rate of recordings.
 
     Raises:
         InputError: If floats hold NaN or infinity, or have no range.
     """
     mean = channel_mean(items) if items.ndim > 2 else ()
-    return DataSpec(tuple(items.shape[1:]), _codec(items, name, limits), classes, mean)
+    return DataSpec(tuple(items.shape[1:]), _codec(items, name, limits), classes, mean, rate)
 
 
 def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Codec:
@@ -94,7 +103,7 @@ def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Code
 
 def infer_spec(
     source: "LazyDataset", classes: tuple[str, ...], conversion: Conversion, dims: int | None
-) -> tuple[DataSpec, Conversion]:
+) -> tuple[DataSpec, Conversion, tuple[tuple[str, str], ...]]:
     """Infer the spec of a source from the headers of all items and a sample of evenly spaced items.
 
     Args:
@@ -104,7 +113,7 @@ def infer_spec(
         dims: Number of axes besides channels, of arrays.
 
     Returns:
-        The spec, and the conversion with channels and bits.
+        The spec, the conversion with channels and bits, and a note if images are cropped that all have one size.
 
     Raises:
         InputError: If no item can be read, sizes in the sample differ and no image_size is given, or image files cannot
@@ -113,7 +122,7 @@ def infer_spec(
     """
     name = source.name
     with reading_threads(source.threads) as pool:
-        resolved = _resolve_conversion(source, conversion, pool)
+        resolved, sizes = _resolve_conversion(source, conversion, pool)
 
         def attempt(row: int) -> Tensor | str:
             try:
@@ -137,9 +146,10 @@ def infer_spec(
         if (item.shape, item.dtype) != (first.shape, first.dtype):
             raise InputError(
                 f"items of {name} differ ({source.name_of(row)} is {size_text(item.shape)}, {source.name_of(origin)} "
-                f"{size_text(first.shape)}): give --image-size N to crop and resize them all"
+                f"{size_text(first.shape)}): give --image-size HxW (height x width) to crop and resize them all"
             )
-    return spec_of_items(torch.stack(list(items.values())), classes, name), resolved
+    spec = spec_of_items(torch.stack(list(items.values())), classes, name, rate=source.rate)
+    return spec, resolved, _crop_notes(sizes, resolved)
 
 
 @contextmanager
@@ -153,17 +163,32 @@ def reading_threads(count: int) -> Iterator[ThreadPool]:
             pool.join()  # workers are forked later, and a fork beside threads may inherit their locks
 
 
-def _resolve_conversion(source: "LazyDataset", conversion: Conversion, pool: ThreadPool) -> Conversion:
+def _crop_notes(sizes: set[tuple[int, int]], conversion: Conversion) -> tuple[tuple[str, str], ...]:
+    """The note that images of one size, by the headers that were read, lose part of it to the crop."""
+    if len(sizes) != 1 or conversion.size is None or conversion.fit == "pad":
+        return ()
+    (size,) = sizes
+    if share_cropped(*size, conversion.size) <= CROP_NOTED:
+        return ()
+    return (crop_note("the images looked at are", *size, conversion.size),)
+
+
+def _resolve_conversion(
+    source: "LazyDataset", conversion: Conversion, pool: ThreadPool
+) -> tuple[Conversion, set[tuple[int, int]]]:
     """Set channels and bits, where the conversion leaves them open, to what the headers of all items need.
 
     All headers count, but none is read once the answer is certain: 3 channels are the most that a file needs, and
-    one file without 16 bits makes all items 8 bits deep. Files without a readable header and arrays do not count.
+    one file without 16 bits makes all items 8 bits deep. Files without a readable header and arrays do not count. The
+    sizes in the headers that were read, of the first few evenly spaced items at least, are returned too.
     """
+    sizes: set[tuple[int, int]] = set()
     rows, size, channels, deep = evenly_spaced_first(SPACED_HEADERS, len(source)), FIRST_HEADERS, 0, True
     while chosen := list(islice(rows, size)):
         for header in pool.map(lambda row: _header(source, row, conversion), chosen):
             if header is not None:
                 channels, deep = max(channels, header[0]), deep and header[1]
+                sizes.add(header[2])
         if channels and conversion.channels not in (None, 1, 2, 3, 4):
             raise InputError(
                 f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
@@ -172,8 +197,9 @@ def _resolve_conversion(source: "LazyDataset", conversion: Conversion, pool: Thr
             break
         size = min(2 * size, MOST_HEADERS)
     if not channels:
-        return conversion
-    return replace(conversion, channels=conversion.channels or channels, bits=conversion.bits or (16 if deep else 8))
+        return conversion, sizes
+    bits = conversion.bits or (16 if deep else 8)
+    return replace(conversion, channels=conversion.channels or channels, bits=bits), sizes
 
 
 def _header(source: "LazyDataset", row: int, conversion: Conversion) -> Header | None:
@@ -209,5 +235,5 @@ def decode_item(raw: Raw, conversion: Conversion, dims: int | None) -> Tensor:
 
 
 def size_text(shape: tuple[int, ...]) -> str:
-    """Format the shape of an item as "width x height with C channels"."""
-    return " x ".join(map(str, reversed(shape[1:]))) + f" with {shape[0]} channels"
+    """Format the shape of an item as "height x width with C channels"."""
+    return " x ".join(map(str, shape[1:])) + f" with {shape[0]} channels"

@@ -57,12 +57,14 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
     """
     own = config or DataConfig()
     options: dict[str, Any] = {"split": split}
-    channels, height, width = spec.shape if len(spec.shape) == 3 else (None, 0, None)
+    channels, height, width = spec.shape if len(spec.shape) == 3 else (None, 0, 0)
     trained_on = config is not None and isinstance(source, str) and _same_place(source, config.source)
     if isinstance(source, str):
-        if not trained_on and channels in (1, 3) and height == width:
+        if not trained_on and channels in (1, 3):
             bits: Any = {"uint8": 8, "uint16": 16}.get(spec.codec.kind)
-            own = dataclasses.replace(own, image_size=height, channels=channels, bits=bits)
+            own = dataclasses.replace(own, image_size=(height, width), channels=channels, bits=bits)
+        if not trained_on and spec.rate is not None:
+            own = dataclasses.replace(own, channels=spec.shape[0], length=spec.shape[1])
         options |= {**own.form, "memory": own.memory}
     try:
         found = data.open(source, **options)
@@ -73,6 +75,10 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
         gone = trained_on and "no such file" in str(error)
         hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
         raise InputError(f"{error}{hint}") from None
+    if found.rate != spec.rate and None not in (found.rate, spec.rate):
+        raise InputError(
+            f"{found.name} has {found.rate:,} Hz, but the model knows {spec.rate:,}; give --data of that rate"
+        )
     kind, known = found.codec.kind, spec.codec.kind
     if found.shape != spec.shape or kind != known:
         raise InputError(

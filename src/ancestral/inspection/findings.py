@@ -4,7 +4,10 @@ import math
 from collections.abc import Iterator, Mapping
 
 from ancestral.config import Config, DataConfig
+from ancestral.config.image_size import parse_image_size
 from ancestral.data import Dataset
+from ancestral.data.convert import crop_note
+from ancestral.data.spec import CROP_NOTED
 from ancestral.inspection.near_duplicates import Groups
 from ancestral.results.data_report import (
     FileStatistics,
@@ -34,7 +37,8 @@ FAULTS = {
 """Why a file cannot be read: the end of "1 file is ...", and what to do."""
 UNUSUAL = {
     "suffix": ("note", "of another format than the name says", "nothing is needed: the contents decide"),
-    "animated": ("warning", "animated", "only the first frame is trained on: save the frames as files to use all"),
+    "animated": ("warning", "of several frames or pages", "only the first is trained on: save the "
+                 "others as files to use all"),
     "mode": ("warning", "in the colours of print or measurement (CMYK and such)", "convert to RGB by its "
              "colour profile, if exact colours matter: the profile is not used here"),
     "deep": ("note", "of more than 8 bits a channel", "rounded to 8, unless all files are 16-bit grey"),
@@ -55,7 +59,7 @@ def file_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding
             )
         if names := files.unusual.get(code, {}):
             yield Finding(code, level, f"{_are(len(names), 'file')} {text}", advice, names)
-    yield from _size_findings(files, config.image_size)
+    yield from _size_findings(files, config)
     grey = sum(count for mode, count in files.modes.items() if mode[0] in "1LI")
     if 0 < grey < files.read and config.channels != 1:
         text = f"{grey:,} of {files.read:,} files are grey, the others in colour"
@@ -69,28 +73,44 @@ def file_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding
         yield Finding("rotated", "note", text, "nothing is needed")
 
 
-def _size_findings(files: FileStatistics, image_size: int | None) -> Iterator[Finding]:
+def _size_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding]:
     (low_width, _, high_width), (low_height, _, high_height) = files.width, files.height
     smallest, tiny = min(low_width, low_height), files.unusual.get("tiny", {})
-    if image_size is None and (low_width != high_width or low_height != high_height):
-        text = f"the sizes differ, from {low_width} x {low_height} to {high_width} x {high_height}"
-        yield Finding("sizes", "error", text, "give --image-size N: all are cropped and resized to it")
-    if tiny:
-        text = f"{_are(len(tiny), 'file')} smaller than {image_size or 8} pixels"
+    size = None if config.image_size is None else parse_image_size(config.image_size)
+    one_size = low_width == high_width and low_height == high_height
+    if size is None and not one_size:
+        text = f"the sizes differ, from {low_height}x{low_width} to {high_height}x{high_width} (height x width)"
+        yield Finding("sizes", "error", text, "give --image-size HxW: all are cropped and resized to it")
+    same_shape = one_size and size is not None and files.cropped > CROP_NOTED
+    if tiny and not same_shape:  # else all files are smaller, and the size that keeps their shape is their own
+        text = f"{_are(len(tiny), 'file')} smaller than {config.image_size or 8} pixels"
         advice = "leave them out, or take a smaller --image-size: enlarged images are blurred, and so are the samples"
         yield Finding("tiny", "warning", text, advice, tiny)
-    if image_size is None:
+    if size is None:
         return
-    if image_size < smallest // 4:
-        text = f"the smallest side is {smallest} pixels, and training is at {image_size}"
+    if max(size) < smallest // 4:
+        text = f"the smallest side is {smallest} pixels, and training is at {config.image_size}"
         yield Finding("shrunk", "note", text, "a larger --image-size keeps more detail, at more time a step")
     cropped = files.unusual.get("cropped", {})
-    if cropped or (files.cropped > 0.05 and len(files.ratios) > 1):
-        text = f"shapes are mixed: the crop to the centre square throws away {files.cropped:.0%} of the pixels"
+    level = "warning" if cropped else "note"
+    if same_shape:
+        yield Finding("aspect", level, *crop_note("all images are", low_height, low_width, size))
+    elif cropped or (files.cropped > CROP_NOTED and len(files.ratios) > 1):
+        text = f"shapes are mixed: the crop to {size[0]}x{size[1]} throws away {files.cropped:.0%} of the pixels"
         if cropped:
             text += f", and over a third of {plural(len(cropped), 'file')}"
-        advice = "crop the pictures yourself where the subject is not in the middle"
-        yield Finding("aspect", "warning" if cropped else "note", text, advice, cropped)
+        advice = "crop the pictures yourself where the subject is not in the middle, or keep all of each by --fit pad"
+        yield Finding("aspect", level, text, advice, cropped)
+    elif files.cropped > CROP_NOTED:
+        note = crop_note("the median image is", files.height[1], files.width[1], size)
+        yield Finding("aspect", level, *note)
+
+
+def unreadable_finding(names: dict[str, str]) -> Finding:
+    """Name what cannot be read of data that are no images, each with the reason."""
+    return Finding(
+        "unreadable", "warning", f"{plural(len(names), 'file')} cannot be read", f"mend it: {SKIPPED}", names
+    )
 
 
 def duplicate_findings(groups: Mapping[str, Groups], dataset: Dataset, classes: Mapping[str, int]) -> Iterator[Finding]:

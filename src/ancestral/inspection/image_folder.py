@@ -16,13 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
+from ancestral.config.file_kinds import SUFFIXES
 from ancestral.data import IMAGES, Dataset
-from ancestral.data.convert import Conversion
+from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
-from ancestral.data.sources.image_files import FORMATS, GREY, SUFFIXES, decode_image, strict_pillow
-from ancestral.data.sources.lazy_folder import ImageIndex, LazyFolder, NameList
+from ancestral.data.sources.image_files import FORMATS, GREY, ORIENTATION, decode_image, strict_pillow
+from ancestral.data.sources.lazy_folder import FileIndex, LazyFolder, NameList
 from ancestral.data.spec import DataSpec, reading_threads
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Work
@@ -32,15 +34,15 @@ from ancestral.inspection.value_statistics import ValueSums
 from ancestral.results.data_report import FileStatistics, UnreadableFile, ValueStatistics
 
 BLOCK = 64  # files handed to the threads at a time, so that few decoded images wait in memory
-ORIENTATION = 0x0112
-SUFFIX_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+BITS_PER_SAMPLE = 0x0102
+"""Tag of TIFF."""
 _UNREAD = """
-    apng gif mng tif tiff heic heif avif jfif jpe jp2 jxl svg psd xcf ai eps ico ppm pgm pbm pnm tga exr hdr dds
+    apng mng heic heif avif jfif jpe jp2 jxl svg psd xcf ai eps ico ppm pgm pbm pnm tga exr hdr dds
     dng cr2 cr3 nef arw raf orf rw2 raw
 """
 UNREAD_SUFFIXES = frozenset(f".{suffix}" for suffix in _UNREAD.split())
 """Suffixes of images that training does not read."""
-UNUSUAL_MODES = ("CMYK", "YCbCr", "LAB", "HSV", "F")
+UNUSUAL_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
 RATIOS = {
     "taller than 1:2": 0.5,
     "1:2 to 3:4": 0.74,
@@ -76,7 +78,7 @@ class ReadableImages(LazyFolder):
     """The images of a folder that can be read, each of its own size if the conversion has none."""
 
     def __init__(
-        self, root: Path, index: ImageIndex, rows: NDArray[np.int64], values: ValueStatistics, conversion: Conversion
+        self, root: Path, index: FileIndex, rows: NDArray[np.int64], values: ValueStatistics, conversion: Conversion
     ) -> None:
         """Select `rows` of the index. Nothing is inferred, since all were read and have these values."""
         self.root, self.name = root, one_line(root.resolve().name)
@@ -107,7 +109,7 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
         InputError: If the folder holds no image that can be read.
     """
     others: list[bytes] = []
-    index = ImageIndex(root, others)
+    index = FileIndex(root, others)
     others.sort()
     count = len(index.names)
     if not count:
@@ -144,7 +146,7 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
     settled = replace(conversion, channels=conversion.channels or len(values.mean), bits=8)
     images = ReadableImages(root, index, rows, values, settled)
     unreadable += _unreachable(root, index, others)
-    files = _statistics(facts[rows], images, count, conversion.image_size, unreadable, others)
+    files = _statistics(facts[rows], images, count, conversion, unreadable, others)
     return images, values, duplicates(facts["thumbnail"][rows], facts["digest"][rows]), files
 
 
@@ -189,27 +191,33 @@ def _inspect_file(path: Path, name: str, conversion: Conversion) -> tuple[tuple[
 
 def _facts(raw: bytes, conversion: Conversion) -> tuple[tuple[Any, ...], Tensor]:
     with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
-        kind, mode, (width, height) = image.format or "", image.mode, image.size
+        kind, mode = image.format or "", image.mode
         turn = 1
         with suppress(Exception):  # a broken EXIF block is no reason to lose the image
             turn = image.getexif().get(ORIENTATION, 1)
         animated = bool(getattr(image, "is_animated", False)) and kind != "MPO"
         kind = "JPEG" if kind == "MPO" else kind  # a phone's photograph, followed by previews
+        depth = _depth(image, raw)
         rgba = decode_image(image, Conversion(channels=4, bits=8))  # in full, so that all damage is seen
-    depth = raw[24] if kind == "PNG" else 8  # of the header, since Pillow reads colour with 8 bits
+    height, width = rgba.shape[1:]
     transparent = bool((rgba[3] < 255).any())
     pixels = rgba if transparent else rgba[:3]
     digest = hashlib.blake2b(rgba.numpy().tobytes(), digest_size=8, key=f"{width} {height}".encode()).digest()
-    thumbnail = thumbnails(replace(conversion, image_size=None, channels=3, bits=None)(pixels[None]))[0]
+    thumbnail = thumbnails(Conversion(channels=3, background=conversion.background)(pixels[None]))[0]
     if conversion.channels in (2, 4):
         item = decode_image(raw, replace(conversion, bits=8))
     else:
         channels = conversion.channels_of(mode in GREY, transparent)
         item = replace(conversion, channels=channels, bits=8)(pixels[None])[0].to(torch.uint8)
-    if 5 <= turn <= 8:
-        width, height = height, width
     flags = animated, turn in range(2, 9), transparent
     return (kind, mode, width, height, depth, len(raw), *flags, int.from_bytes(digest, "little"), thumbnail), item
+
+
+def _depth(image: Image.Image, raw: bytes) -> int:
+    """Bits of a channel, by the header: Pillow reads colour with 8."""
+    if image.format == "PNG":
+        return raw[24]
+    return max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) if isinstance(image, TiffImageFile) else 8
 
 
 def _guess_content(raw: bytes) -> str:
@@ -221,8 +229,6 @@ def _guess_content(raw: bytes) -> str:
         return "a Git LFS pointer, not the image: run git lfs pull"
     if raw[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
         return "a HEIC or AVIF image, which is not read"
-    if raw[:4] in (b"II*\0", b"MM\0*"):
-        return "a TIFF image, which is not read"
     if text.startswith((b"<svg", b"<?xml")):
         return "an SVG drawing, which is not read"
     return f"not an image of a kind that is read ({', '.join(FORMATS)})"
@@ -238,7 +244,7 @@ def _unreachable_file(path: Path, name: str, error: OSError) -> UnreadableFile:
     return UnreadableFile("unreadable", name, reason)
 
 
-def _unreachable(root: Path, index: ImageIndex, others: Sequence[bytes]) -> list[UnreadableFile]:
+def _unreachable(root: Path, index: FileIndex, others: Sequence[bytes]) -> list[UnreadableFile]:
     """Links that lead nowhere or back, and folders that cannot be listed or have the name of an image."""
     found = []
     real_root = root.resolve()
@@ -269,7 +275,7 @@ def _statistics(
     facts: NDArray[np.void],
     images: ReadableImages,
     found: int,
-    image_size: int | None,
+    conversion: Conversion,
     unreadable: Sequence[UnreadableFile],
     others: Sequence[bytes],
 ) -> FileStatistics:
@@ -277,8 +283,11 @@ def _statistics(
     width, height = facts["width"], facts["height"]
     ratio = width / height
     bins = np.searchsorted(list(RATIOS.values()), ratio)
-    cut = 1 - np.minimum(ratio, 1 / ratio)
-    promised = np.array([SUFFIX_FORMATS[Path(images.name_of(row)).suffix.lower()] for row in range(len(facts))])
+    cut = share_cropped(height, width, conversion.size or (1, 1)) * (conversion.fit == "crop")
+    promised = np.array([SUFFIXES[Path(images.name_of(row)).suffix.lower()] for row in range(len(facts))])
+
+    high, wide = conversion.size or (8, 8)
+    tiny = (height < high) & (width < wide) if conversion.fit == "pad" else (height < high) | (width < wide)
 
     def named(which: NDArray[np.bool_], remark: Callable[[np.void], str]) -> dict[str, str]:
         return {images.name_of(row): remark(facts[row]) for row in np.flatnonzero(which).tolist()}
@@ -288,11 +297,9 @@ def _statistics(
         "deep": named(facts["depth"] > 8, lambda file: f"{file['depth']} bits a channel"),
         "mode": named(np.isin(facts["mode"], UNUSUAL_MODES), lambda file: str(file["mode"])),
         "suffix": named(facts["format"] != promised, lambda file: f"holds a {file['format']}"),
-        "tiny": named(
-            np.minimum(width, height) < (image_size or 8), lambda file: f"{file['width']} x {file['height']}"
-        ),
+        "tiny": named(tiny, lambda file: f"{file['height']}x{file['width']}"),
         "cropped": {
-            images.name_of(row): f"{width[row]} x {height[row]} loses {cut[row]:.0%}"
+            images.name_of(row): f"{height[row]}x{width[row]} loses {cut[row]:.0%}"
             for row in np.argsort(-cut, kind="stable").tolist()
             if cut[row] > 1 / 3
         },
@@ -314,7 +321,7 @@ def _statistics(
         depths=_frequencies(map(str, facts["depth"].tolist())),
         width=_min_median_max(width),
         height=_min_median_max(height),
-        sizes=dict(list(_frequencies(f"{w} x {h}" for w, h in zip(width, height, strict=True)).items())[:10]),
+        sizes=dict(list(_frequencies(f"{h}x{w}" for w, h in zip(width, height, strict=True)).items())[:10]),
         ratios={name: int((bins == place).sum()) for place, name in enumerate(RATIOS) if (bins == place).any()},
         cropped=float(cut.mean()),
         transparent=int(facts["transparent"].sum()),

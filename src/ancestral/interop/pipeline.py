@@ -18,6 +18,7 @@ import torch
 
 from ancestral import nets, storage
 from ancestral.config import Config, DataConfig, ProcessConfig
+from ancestral.config.image_size import parse_image_size
 from ancestral.data.codec import IMAGES
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
@@ -77,7 +78,8 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
             break
         cures |= new
         size = cures.get("image_size")
-        spec = spec if size is None else dataclasses.replace(spec, shape=(spec.shape[0], size, size))
+        if size is not None:
+            spec = dataclasses.replace(spec, shape=(spec.shape[0], *parse_image_size(size)))
         denoiser = build(config.with_settings(**cures), spec)
     if problems:
         advice = f"train one that it can by: {config.with_settings(**cures).command()} (or export with --to onnx)"

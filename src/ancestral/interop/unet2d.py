@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ancestral import nets
 from ancestral.config import UNetConfig
+from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
 from ancestral.nets import UNet
 from ancestral.nets.unet import NOUNS, SelfAttention, Stage
@@ -96,7 +97,7 @@ def obstacles(net: nn.Module, shape: tuple[int, ...]) -> Iterator[Obstacle]:
         yield text, {"patch": 1}
     height, width = shape[-2:]
     if height % net.multiple or width % net.multiple:
-        size = math.ceil(max(height, width) / net.multiple) * net.multiple
+        size = plain_image_size((-(-height // net.multiple) * net.multiple, -(-width // net.multiple) * net.multiple))
         text = f"images of {height}x{width} are padded to multiples of {net.multiple} inside the network"
         yield text, {"image_size": size}
     groups = _groups(net)

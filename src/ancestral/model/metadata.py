@@ -40,6 +40,7 @@ def metadata_of(
         "shape": json.dumps(spec.shape),
         "classes": json.dumps(spec.classes),
         "mean": json.dumps(spec.mean),
+        "rate": json.dumps(spec.rate),
     }
 
 
@@ -80,7 +81,10 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
         raise damaged(path, "classes")
     if not metadata["step"].isdecimal():
         raise damaged(path, "step")
-    return config, DataSpec(shape, _codec(path, metadata), classes, mean)
+    rate = _json(path, metadata, "rate") if "rate" in metadata else None  # older files have none
+    if rate is not None and (type(rate) is not int or rate < 1):
+        raise damaged(path, "rate")
+    return config, DataSpec(shape, _codec(path, metadata), classes, mean, rate)
 
 
 def read_schedule(path: Path, metadata: Mapping[str, str]) -> Schedule:

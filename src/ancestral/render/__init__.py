@@ -11,7 +11,7 @@ from ancestral.render.model_card import FOLDER, describe_model, model_card
 from ancestral.render.nearest_pairs import nearest_pairs
 from ancestral.render.pictures import picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
-from ancestral.render.writers import check_png, write_array, write_images, write_picture
+from ancestral.render.writers import check_png, write_array, write_images, write_picture, write_recordings
 
 __all__ = [
     "FOLDER",
@@ -40,6 +40,7 @@ __all__ = [
     "write_card",
     "write_images",
     "write_picture",
+    "write_recordings",
     "write_report",
     "write_sheet",
 ]

@@ -1,5 +1,6 @@
-"""Writers of samples and results: pictures, single PNGs, arrays, JSON."""
+"""Writers of samples and results: pictures, single PNGs, recordings, arrays, JSON."""
 
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def write_images(folder: Path, images: Tensor) -> None:
     for number, image in enumerate(images):
         pixels = image.permute(1, 2, 0).contiguous().numpy()
         write_picture(folder / f"{number:06d}.png", Image.fromarray(pixels.squeeze(2) if len(image) == 1 else pixels))
+
+
+def write_recordings(folder: Path, signals: Tensor, rate: int) -> None:
+    """Write signals (N, C, L) in [-1, 1] as 000000.wav and so on, in 16 bits with `rate` samples a second."""
+    for number, signal in enumerate(signals):
+        levels = (signal.T.double() * 2**15).round().clamp(-(2**15), 2**15 - 1).contiguous().numpy().astype("<i2")
+        with atomic(folder / f"{number:06d}.wav") as temporary, wave.open(str(temporary), "wb") as file:
+            file.setnchannels(len(signal))
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(levels.tobytes())
 
 
 def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:

@@ -12,7 +12,7 @@ from ancestral.results.table import Table
 
 NAMES, CLASSES, BAR = 5, 20, 30
 """The numbers of names of a finding and of classes that are shown, and the length of the longest bar."""
-NAME_WIDTH = 13
+NAME_WIDTH = 14
 """Characters of the names of rows, so that the tables line up."""
 MARKS = {"error": "✗", "warning": "!", "note": "·"}
 """The levels of findings, the worst first."""
@@ -59,11 +59,11 @@ class FileStatistics:
     """Minimum, median, maximum."""
     height: tuple[int, ...]
     sizes: dict[str, int]
-    """The most frequent sizes."""
+    """The most frequent sizes, height x width."""
     ratios: dict[str, int]
     """Images by the ratio of width to height."""
     cropped: float
-    """The mean over images of the share of pixels outside of the centre square."""
+    """The mean over images of the share of pixels that the crop loses: 0 where they are padded."""
     transparent: int
     rotated: int
     """Images that were turned upright by their EXIF block."""
@@ -83,12 +83,12 @@ class FileStatistics:
         if set(self.depths) != {"8"}:
             yield "bits", _counts(self.depths)
         if len(self.sizes) > 1:
-            low, middle, high = (f"{w} x {h}" for w, h in zip(self.width, self.height, strict=True))
+            low, middle, high = (f"{h}x{w}" for w, h in zip(self.width, self.height, strict=True))
             often = _counts(dict(list(self.sizes.items())[:3]))
-            yield "sizes", f"{low} to {high}, median {middle}; most often {often}"
-            yield "shapes", f"{_counts(self.ratios)}; the centre square keeps {1 - self.cropped:.0%}"
+            yield "height x width", f"{low} to {high}, median {middle}; most often {often}"
+            yield "shapes", f"{_counts(self.ratios)}; the crop keeps {1 - self.cropped:.0%}"
         else:
-            yield "sizes", _counts(self.sizes)
+            yield "height x width", _counts(self.sizes)
         if self.transparent:
             yield "transparent", f"{self.transparent:,}"
         if self.others or self.hidden:
@@ -189,8 +189,8 @@ class DataReport(Result):
     """Whether the preset can be trained on the data as it is."""
     source: str
     preset: str
-    image_size: int | None
-    """Side in pixels to which training resizes the images; None keeps their size."""
+    image_size: int | str | None
+    """Side in pixels, or "HEIGHTxWIDTH", to which training brings the images; None keeps their size."""
     count: int
     """The number of items that training would use."""
     values: ValueStatistics
@@ -207,6 +207,8 @@ class DataReport(Result):
     mirroring: Estimate | None = None
     """The share of images that are nearer to another image than to a mirrored one: 1/2 where mirrored images look like
     the data. None of other data, and of few images."""
+    rate: int | None = None
+    """Samples in a second, of recordings."""
     sheet: Image | None = field(default=None, repr=False, compare=False)
     """The contact sheet; not in the JSON."""
 
@@ -217,6 +219,8 @@ class DataReport(Result):
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the report."""
         title = f"{self.source}: {plural(self.count, 'item')} of {shape_text(self.values.shape)}"
+        if self.rate is not None:
+            title += f" at {self.rate:,} Hz"
         parts: list[Table | str] = [f"{title} for the preset {self.preset}", ""]
         copies = [
             (what, f"{plural(len(groups), 'group')} of {sum(map(len, groups)):,} items")

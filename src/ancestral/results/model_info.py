@@ -39,10 +39,13 @@ class ModelInfo(Result):
     final_signal: float
     target: str
     clip: bool
+    rate: int | None = None
+    """Samples in a second, of recordings."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
         low, high = self.limits
+        rate = "" if self.rate is None else f", {self.rate:,} Hz"
         trained = f"{self.step:,} of {self.steps:,} steps of {self.batch_size} on {self.source}, seed {self.seed}"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
@@ -50,7 +53,7 @@ class ModelInfo(Result):
             "model": self.model,
             "preset": self.preset,
             "trained": trained,
-            "item": f"{'x'.join(map(str, self.shape))}, {self.codec} from {low:g} to {high:g}",
+            "item": f"{'x'.join(map(str, self.shape))}, {self.codec} from {low:g} to {high:g}{rate}",
             "classes": ", ".join(self.classes) or "none",
             "network": f"{self.parameters:,} parameters; {self.network}",
             "schedule": f"{self.schedule}, T = {self.timesteps}; a_T = {self.final_signal:.2g}",

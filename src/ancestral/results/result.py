@@ -88,7 +88,8 @@ def from_plain(kind: Any, value: Any, name: str) -> Any:
     """Convert what `to_plain` made back to a value of type `kind`; `name` is what an error calls it."""
     args = get_args(kind)
     if isinstance(kind, types.UnionType):
-        return None if value is None else from_plain(args[0], value, name)
+        kind = next((option for option in args if type(value) is option), args[0])
+        return None if value is None else from_plain(kind, value, name)
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(from_plain(args[0], part, name) for part in value)
     if get_origin(kind) is dict and isinstance(value, dict):

@@ -9,6 +9,8 @@ from ancestral import config as configs
 from ancestral import data, render
 from ancestral.arguments import checked
 from ancestral.config import Config
+from ancestral.config.file_kinds import holds_recordings
+from ancestral.config.image_size import plain_image_size
 from ancestral.data import LazyDataset
 from ancestral.data.convert import Conversion
 from ancestral.device import keep_freed_memory, pick_device
@@ -49,7 +51,8 @@ def inspect(
         device: The device on which the steps are measured.
         out: A .png for the contact sheet, or a folder for it; None writes none.
         json: A .json file for the report; None writes none.
-        settings: Settings by name in place of the config's, for example image_size=64, channels=1 or background="grey".
+        settings: Settings by name in place of the config's, for example image_size="64x96", channels=1 or
+            background="grey".
 
     Yields:
         The progress of reading files, and the files written.
@@ -78,9 +81,9 @@ def inspect(
     keep_freed_memory()
 
     inspected = None
-    if root is not None and root.is_dir():
+    if root is not None and root.is_dir() and not holds_recordings(root):
         form = config.data
-        conversion = Conversion(form.image_size, form.channels, form.background, form.bits)
+        conversion = Conversion(form.image_size, form.channels, form.background, form.bits, form.fit)
         inspected = yield from inspect_folder(root, conversion, threads or LazyDataset.threads)
     if inspected is None:
         loaded = source.load() if isinstance(source, LazyDataset) else data.load(source, **config.data.form)
@@ -91,6 +94,10 @@ def inspect(
 
     classes = class_counts(dataset.labels, dataset.classes)
     found = [] if files is None else [*findings.file_findings(files, config.data)]
+    if files is None and dataset.skipped:
+        names = {name: reason for name, _, reason in (line.partition(": ") for line in dataset.skipped)}
+        found.append(findings.unreadable_finding(names))
+    found += [Finding("reading", "note", text, advice) for text, advice in dataset.notes]
     found += findings.duplicate_findings(groups, dataset, classes)
     found += [*findings.class_findings(classes), *findings.value_findings(values)]
     mirroring = mirror_test(dataset.sample(ITEMS, ITEMS).items) if values.shape else None
@@ -106,7 +113,7 @@ def inspect(
         trainable=all(finding.level != "error" for finding in found),
         source=one_line(dataset.name if given else name),
         preset=config.preset,
-        image_size=config.data.image_size,
+        image_size=None if config.data.image_size is None else plain_image_size(config.data.image_size),
         count=len(dataset),
         values=values,
         classes=classes,
@@ -115,6 +122,7 @@ def inspect(
         findings=tuple(sorted(found, key=lambda finding: list(MARKS).index(finding.level))),
         cost=cost,
         mirroring=mirroring,
+        rate=dataset.rate,
     )
     report = dataclasses.replace(report, sheet=render.contact_sheet(report, dataset))
     if path is not None and (sheet := report.sheet) is not None:

@@ -59,6 +59,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
         schedule=schedule.spec["name"],
         timesteps=schedule.steps,
         final_signal=float(schedule.signal[-1]),
+        rate=spec.rate,
         target=model.diffusion.target.name,
         clip=config.process.clip,
     )

@@ -51,8 +51,8 @@ def sample(
         label: Name or number of a class, or "none"; None samples all classes in turn.
         guidance: The scale of classifier-free guidance.
         batch_size: The number of samples in a batch.
-        out: A .png for a grid, .gif or .webp for an animation, .npz for an array, else a new folder of single PNGs;
-            None is a grid in the folder `samples` of the run.
+        out: A .png for a grid, .gif or .webp for an animation, .npz for an array, else a new folder of single PNGs (of
+            .wav files, of a model of recordings); None is a grid in the folder `samples` of the run.
         gif: A path for an animation as well; True is one in the folder `samples` of the run.
         film: A path for a film strip as well; True is one in the folder `samples` of the run.
         device: The device on which a model is loaded.
@@ -102,6 +102,8 @@ def sample(
         files[out] = lambda path: render.write_array(path, samples, model.labels(range(n), label))
     elif out.suffix.lower() == ".png":
         files[out] = lambda path: render.write_picture(path, render.picture(samples, columns, 500, limits))
+    elif rate := spec.rate:
+        files[out] = lambda path: render.write_recordings(path, samples, rate)
     else:
         files[out] = lambda path: render.write_images(path, samples)
     if gif_path:
@@ -133,7 +135,8 @@ def _check_out(out: Path, model: Model) -> None:
         raise InputError(
             f"cannot write {out.suffix} files; --out takes .png, .gif, .webp, .npz or the name of a folder"
         )
-    render.check_png(model.spec.shape, model.spec.codec.dtype)
+    if model.spec.rate is None:
+        render.check_png(model.spec.shape, model.spec.codec.dtype)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out a folder, or a name that ends in .png, .gif, .webp or .npz")
     if out.exists() and any(out.iterdir()):

@@ -368,6 +368,7 @@ def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
         ("of another shape", saved.shape, own.shape),
         ("of another number format", saved.codec, own.codec),
         ("with other classes", saved.classes, own.classes),
+        ("of another sampling rate", saved.rate, own.rate),
     ):
         if before != now:
             raise InputError(
@@ -386,6 +387,7 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     workers = max(1, trainer.loader.workers)
     where = f", read by {workers} process{'es' if workers > 1 else ''}" if trainer.loader.workers else ""
     yield f"{dataset.name}: {count} of {shape}{classes}{where}"
+    yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(trainer.config.data.source)
     if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
         yield "no classes: some images lie outside the sub-folders"

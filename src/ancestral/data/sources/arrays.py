@@ -21,24 +21,29 @@ from ancestral.errors import InputError, one_line
 NAMES = {1: "signals", 2: "images", 3: "volumes"}
 """The name of an array in a .npz, by its axes of space. `signals` and `volumes` imply dims; `images` may be any."""
 MAX_CLASSES = 100_000  # each label below the largest gets a class name, so a wild one would fill the memory
+LONG = 4
+"""Arrays (N, A, B) may well be signals of A channels from B = LONG x A on."""
 Array = NDArray[np.generic] | Tensor
 
 
-def load(path: Path, conversion: Conversion, dims: int | None = None) -> tuple[Tensor, Tensor | None]:
+def load(
+    path: Path, conversion: Conversion, dims: int | None = None
+) -> tuple[Tensor, Tensor | None, tuple[tuple[str, str], ...]]:
     """Load the array of a .npy, or `images`, `signals`, `volumes` (or the only array) and `labels` of a .npz.
 
     Nothing is unpickled.
 
     Returns:
-        Items as in `InMemoryDataset`, and int64 labels (N,) or None.
+        Items as in `InMemoryDataset`, int64 labels (N,) or None, and the notes of `reading_notes`.
 
     Raises:
         InputError: If the file is damaged, or as `to_items` and `to_labels` do.
     """
     name = one_line(path)
     array, key, labels = _read(path, name)
-    items = to_items(array, name, conversion, {"signals": 1, "volumes": 3}.get(key) if dims is None else dims)
-    return items, None if labels is None else to_labels(labels, name, len(items))
+    dims = {"signals": 1, "volumes": 3}.get(key) if dims is None else dims
+    items = to_items(array, name, conversion, dims)
+    return items, None if labels is None else to_labels(labels, name, len(items)), reading_notes(array, name, dims)
 
 
 def _read(path: Path, name: str) -> tuple[NDArray[np.generic], str, NDArray[np.generic] | None]:
@@ -100,6 +105,12 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
             "(N, D, H, W, C) or (N, D, H, W) with --dims 3"
         )
     second, last = array.shape[1], array.shape[-1]
+    if dims is None and array.ndim == 3 and second != last and min(second, last) == 1:
+        side = "high" if second == 1 else "wide"
+        raise InputError(
+            f"{name} has shape {array.shape}, which would be images 1 pixel {side}: --dims 1 reads signals (N, C, L), "
+            "and --dims 2 such images"
+        )
     if array.ndim == space + 1:
         array = array[:, None]
     elif (
@@ -109,6 +120,22 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
     ):
         array = np.moveaxis(array, -1, 1)
     return conversion(torch.from_numpy(np.ascontiguousarray(array)))
+
+
+def reading_notes(array: Array, name: str, dims: int | None) -> tuple[tuple[str, str], ...]:
+    """Say what the shape of an array was taken for, where it could mean something else as well.
+
+    Returns:
+        At most one pair: what was assumed, and what to do if that is wrong.
+    """
+    shape = tuple(array.shape)
+    if dims is None and len(shape) == 3 and shape[2] >= LONG * shape[1]:
+        text = f"{name} of shape {shape} was taken for grey images, {shape[1]} pixels high and {shape[2]} wide"
+        return ((text, f"--dims 1 reads signals of {shape[1]} channels and {shape[2]} values"),)
+    if dims is None and len(shape) == 2 and array.dtype in (np.uint8, torch.uint8):
+        text = f"{name} of shape {shape} was taken for signals of {shape[1]} values"
+        return ((text, "save images in the shape (N, height, width); --dims 1 says that these are signals"),)
+    return ()
 
 
 def _numbers(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:

@@ -1,4 +1,6 @@
-"""Decoding of image files of any size and mode, which may be damaged or hostile."""
+"""Decoding of image files of any size and mode, which may be damaged or hostile. Of animations and documents of several
+pages the first image is read.
+"""
 
 import io
 import warnings
@@ -10,14 +12,16 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ancestral.config.file_kinds import SUFFIXES
 from ancestral.data.codec import LARGEST
 from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
 from ancestral.data.io_errors import Unreadable
 from ancestral.errors import one_line
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+"""Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file."""
+ORIENTATION = 0x0112
+"""Tag of EXIF and TIFF."""
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -41,6 +45,8 @@ def to_pixels(image: Image.Image, bits: int = 8) -> Tensor:
         (C, H, W) of uint8, or uint16 of 16 bits; C = 1..4: grey, grey + alpha, RGB, RGBA.
     """
     alpha = image.has_transparency_data
+    if image.mode == "F":  # Pillow would cut its values off at 0 and 255, whatever their range is
+        raise ValueError("its pixels are floating-point numbers: save it with 8 or 16 bits, or give a .npy file")
     if image.mode.startswith("I"):
         return convert_bit_depth(_sixteen_bits(image), DEPTHS[bits])
     mode = ("L" if image.mode in GREY else "RGB") + ("A" if alpha else "")
@@ -77,20 +83,30 @@ def _opened(image: bytes | Image.Image) -> Iterator[Image.Image]:
         yield image
 
 
-def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int, bool] | None:
-    """Read the number of channels that an image needs, and whether its grey has 16 bits.
+def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int, bool, tuple[int, int]] | None:
+    """Read the number of channels that an image needs, whether its grey has 16 bits, and its size.
 
     Args:
         image: A Pillow image, or at least the bytes of the file in which the header ends.
         conversion: May set the number of channels.
 
     Returns:
-        (channels, 16 bits), or None if the header cannot be read.
+        (channels, 16 bits, (height, width)), or None if the header cannot be read.
     """
     with suppress(Exception), _opened(image) as opened:
         grey, transparent = opened.mode in GREY, opened.has_transparency_data
-        return conversion.channels_of(grey, transparent), opened.mode.startswith("I")
+        size = opened.height, opened.width
+        if opened.format in ("JPEG", "MPO") and _turn(opened) >= 5:  # photographs, whose header holds the EXIF block
+            size = opened.width, opened.height
+        return conversion.channels_of(grey, transparent), opened.mode.startswith("I"), size
     return None
+
+
+def _turn(image: Image.Image) -> int:
+    """The orientation of a photograph; 1 is upright, and 5 and more lie on their side."""
+    with suppress(Exception):  # a broken EXIF block is no reason to lose the image
+        return int(image.getexif().get(ORIENTATION, 1))
+    return 1
 
 
 def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
@@ -101,8 +117,8 @@ def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
     """
     try:
         with _opened(image) as opened:
-            if conversion.image_size and opened is not image:  # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size
-                opened.draft(None, (2 * conversion.image_size, 2 * conversion.image_size))
+            if conversion.size and opened is not image:  # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size
+                opened.draft(None, (2 * max(conversion.size),) * 2)
             opened.load()
             upright = opened
             with suppress(Exception):  # a broken EXIF block is no reason to lose the image

@@ -2,16 +2,16 @@
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ancestral.config.file_kinds import SUFFIXES
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import LazyDataset
 from ancestral.data.io_errors import read_file
-from ancestral.data.sources.image_files import SUFFIXES
 from ancestral.data.spec import HEADER
 from ancestral.errors import InputError, one_line
 
@@ -31,18 +31,18 @@ class NameList:
         return self.buffer[begin : int(self._ends[index])]
 
 
-class ImageIndex:
-    """The names of all images below `root`, in the order of their paths' parts; each immediate sub-folder is a class.
+class FileIndex:
+    """The names of all images, or of files with other suffixes, below `root`, in the order of their paths' parts.
 
-    If an image file lies in `root` itself, it has no class, so there are no labels. Classes follow from names alone, so
-    files that cannot be read count.
+    Each immediate sub-folder is a class. If a file lies in `root` itself, it has no class, so there are no labels.
+    Classes follow from names alone, so files that cannot be read count.
     """
 
-    def __init__(self, root: Path, others: list[bytes] | None = None) -> None:
-        """Find the images; `others` and errors are those of `scan`."""
+    def __init__(self, root: Path, others: list[bytes] | None = None, suffixes: Iterable[str] = SUFFIXES) -> None:
+        """Find the files; `others` and errors are those of `scan`."""
         skipped: list[str] = []
         buffer, labels, tops = bytearray(), array("i"), [b""]
-        for path in scan(root, skipped, others=others):
+        for path in scan(root, skipped, others, suffixes):
             buffer += path + b"\0"
             top = path[: path.find(b"/")] if b"/" in path else b""
             if top != tops[-1]:
@@ -55,16 +55,16 @@ class ImageIndex:
 
 
 class LazyFolder(LazyDataset):
-    """All images below `root`, with the order and the classes of `ImageIndex`."""
+    """All images below `root`, with the order and the classes of `FileIndex`."""
 
     def __init__(self, root: Path, conversion: Conversion) -> None:
         """Find the images. Raises InputError if there are none, or as `infer_spec` does."""
-        index = ImageIndex(root)
+        index = FileIndex(root)
         self.root, self.names = root, index.names
         if not len(index.names):
             raise InputError(
                 f"no images in {root}: looked for {', '.join(SUFFIXES)} there and in sub-folders, and for "
-                ".tar, .parquet and .arrow files"
+                ".wav, .tar, .parquet and .arrow files"
             )
         name = one_line(root.resolve().name)
         super().__init__(name, len(index.names), index.labels, index.classes, index.skipped, conversion)
@@ -85,8 +85,10 @@ class LazyFolder(LazyDataset):
         return one_line(self.names[index].decode("utf-8", "surrogateescape"))
 
 
-def scan(root: Path, skipped: list[str], others: list[bytes] | None = None) -> Iterator[bytes]:
-    """Find all files below `root` with an image's suffix in any case, except hidden ones.
+def scan(
+    root: Path, skipped: list[str], others: list[bytes] | None = None, suffixes: Iterable[str] = SUFFIXES
+) -> Iterator[bytes]:
+    """Find all files below `root` with one of some suffixes, in any case, except hidden ones.
 
     Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
 
@@ -95,6 +97,7 @@ def scan(root: Path, skipped: list[str], others: list[bytes] | None = None) -> I
         skipped: Gets one line for each sub-folder that cannot be listed.
         others: Gets the paths of all other files, hidden ones too, and of links to folders that are not entered again,
             which end in a slash.
+        suffixes: Those of images, or others in lower case.
 
     Yields:
         Paths from the root, in the order of their parts.
@@ -103,7 +106,7 @@ def scan(root: Path, skipped: list[str], others: list[bytes] | None = None) -> I
         InputError: If `root` itself cannot be listed.
     """
     entered = {_identity(os.fsencode(parent)) for parent in root.resolve().parents}
-    pending = [b"/"]
+    pending, wanted = [b"/"], tuple(map(os.fsencode, suffixes))
     while pending:
         path = pending.pop()
         if not path.endswith(b"/"):
@@ -114,7 +117,7 @@ def scan(root: Path, skipped: list[str], others: list[bytes] | None = None) -> I
         try:
             identity = _identity(absolute)
             again = identity in entered
-            found = [] if again else _list(absolute, folder + b"/" if folder else b"", others)
+            found = [] if again else _list(absolute, folder + b"/" if folder else b"", wanted, others)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if not folder:
@@ -132,9 +135,9 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list(path: bytes, prefix: bytes, others: list[bytes] | None) -> list[bytes]:
-    """Sub-folders, ending in a slash, and image files of a folder."""
-    found, wanted = [], tuple(map(os.fsencode, SUFFIXES))
+def _list(path: bytes, prefix: bytes, wanted: tuple[bytes, ...], others: list[bytes] | None) -> list[bytes]:
+    """Sub-folders, ending in a slash, and the files of a folder that have a wanted suffix."""
+    found = []
     with os.scandir(path) as entries:
         for entry in entries:
             folder, hidden = _is_folder(entry), entry.name.startswith(b".")

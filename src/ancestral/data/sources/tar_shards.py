@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from ancestral import storage
+from ancestral.config.file_kinds import SUFFIXES
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import LazyDataset
 from ancestral.data.download import cache
@@ -29,8 +30,8 @@ from ancestral.data.sources.lazy_folder import NameList
 from ancestral.data.spec import HEADER
 from ancestral.errors import InputError, one_line
 
-KINDS = ("png", "jpg", "jpeg", "webp", "bmp", "npy")
-VERSION = 2  # of the files in the cache
+KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
+VERSION = 3  # of the files in the cache
 LARGEST_LABEL = 1 << 16  # bytes of a member with a label
 Index = dict[str, NDArray[np.generic]]
 """starts and sizes (int64), labels (int32, -1 without), names (a buffer as in NameList), problem (text as uint8)."""

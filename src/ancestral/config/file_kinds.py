@@ -1,0 +1,35 @@
+"""The kinds of files that a folder of data may hold, told from their names alone, so that a preset can be chosen."""
+
+import os
+from pathlib import Path
+
+SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""The suffixes of image files, and the format that each promises."""
+WAV = ".wav"
+"""The suffix of recordings."""
+
+
+def holds_recordings(folder: str | Path) -> bool:
+    """Whether the first image or recording that is found in a folder or below it is a recording."""
+    entered: set[str] = set()
+    for path, below, files in os.walk(os.path.expanduser(folder), followlinks=True):  # noqa: PTH111 (raises nothing)
+        real = os.path.realpath(path)
+        if real in entered:  # a link that leads back
+            below.clear()
+            continue
+        entered.add(real)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(files):
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)
+            if suffix in (WAV, *SUFFIXES) and not name.startswith("."):
+                return suffix == WAV
+    return False

@@ -1,0 +1,51 @@
+"""The size of images as users give it: a number for a square, HEIGHTxWIDTH, or (height, width)."""
+
+import re
+from typing import Annotated, Any
+
+from tyro.constructors import PrimitiveConstructorSpec
+
+from ancestral.arguments import SHOWN, shown
+from ancestral.errors import InputError
+
+
+def parse_image_size(size: Any) -> tuple[int, int]:
+    """Read an image size: 32, "32", "32x48" or (32, 48).
+
+    Returns:
+        (height, width).
+
+    Raises:
+        InputError: If it is none.
+    """
+    sides: Any = size if isinstance(size, tuple | list) else (size,)
+    if isinstance(size, str):
+        known = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", size, re.ASCII | re.IGNORECASE)
+        sides = [int(side) for side in known.groups() if side] if known else []
+    sides = [*sides] * (2 if len(sides) == 1 else 1)
+    if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
+        given = size if isinstance(size, str) else shown(size)
+        raise InputError(
+            f"image size {given[:SHOWN]} is impossible: give the side of a square in pixels, as in 32, or "
+            "HEIGHTxWIDTH, as in 32x48"
+        )
+    return sides[0], sides[1]
+
+
+def plain_image_size(size: Any) -> int | str:
+    """Write an image size in one way: an int for a square, which configs of older versions hold, else "32x48"."""
+    height, width = parse_image_size(size)
+    return height if height == width else f"{height}x{width}"
+
+
+ImageSize = Annotated[
+    int | str | tuple[int, int] | None,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="HxW",
+        instance_from_str=lambda words: None if words[0] == "None" else words[0],
+        is_instance=lambda value: isinstance(value, int | str | tuple | None),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+"""The type of an option for an image size."""
