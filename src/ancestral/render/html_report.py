@@ -16,6 +16,7 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
+from ancestral.render.captions import without_captions
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
 from ancestral.results import EvaluationResult
@@ -192,7 +193,9 @@ def _grids(folder: Path) -> list[tuple[int, str]]:
     chosen = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
     images = ((path, _open(path)) for path in chosen)
     return [
-        (int(path.stem), _data_uri(image, LARGE if path is chosen[-1] else SMALL)) for path, image in images if image
+        (int(path.stem), _data_uri(image, LARGE) if path is chosen[-1] else _data_uri(without_captions(image), SMALL))
+        for path, image in images
+        if image
     ]
 
 

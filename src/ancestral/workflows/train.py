@@ -238,17 +238,19 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
 
 def _preview(trainer: Trainer, folder: RunFolder, max_steps: int, log: "trackers.Trackers | None") -> "Image | None":
     """Write a grid of samples from the averaged weights, and return a film strip for the report."""
-    points = len(trainer.spec.shape) == 1
-    columns = 10 if len(trainer.spec.classes) == 10 else 8
-    n = 1000 if points else columns * 8
+    spec = trainer.spec
+    points = len(spec.shape) == 1
+    columns = render.grid_columns(64, spec.shape, len(spec.classes) or 1)
+    n = 1000 if points else columns * -(-64 // columns)
     recording = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS)
     if recording is None or log is None:
         return None
-    limits = trainer.spec.codec.limits
-    image = render.picture(recording.samples, columns, height=500, limits=limits)
+    limits, names = spec.codec.limits, [spec.classes[i % len(spec.classes)] for i in range(n)] if spec.classes else []
+    image = render.picture(recording.samples, columns, height=500, limits=limits, captions=names)
     render.write_picture(folder.samples / f"{trainer.step:06d}.png", image)
     log.picture(image, trainer.step)
-    return render.film(recording.states, height=72, limits=limits)
+    followed = [names[i] for i in trainer.distributed.positions(n)] if names else []
+    return render.film(recording.states, limits=limits, names=followed)
 
 
 @contextlib.contextmanager
