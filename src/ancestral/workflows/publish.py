@@ -18,8 +18,9 @@ from ancestral.render import FOLDER, PICTURE, README, grid_columns, merge_card, 
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.results.model_info import ModelInfo
 
-PICTURE_ITEMS, PICTURE_POINTS, PICTURE_STEPS = 20, 1000, 50
-"""Numbers of items and points in the picture of a card, and the largest number of sampling steps."""
+PICTURE_ITEMS, PICTURE_POINTS, PICTURE_STEPS, ROW = 20, 1000, 50, 80
+"""Numbers of items and points in the picture of a card, the largest number of sampling steps, and about the height of
+a row in pixels."""
 
 
 def home(model: Model | str | Path) -> Path:
@@ -179,7 +180,8 @@ def _sample_picture(model: Model, samples: Tensor | None = None) -> bytes | None
             return None
     shown, buffer = samples[:n], io.BytesIO()
     columns, names = grid_columns(len(shown), shape, classes), model.class_names(range(len(shown)))
-    picture(shown, columns, 300, model.spec.codec.limits, names).save(buffer, "PNG")
+    height = 400 if len(shape) == 1 else ROW * -(-len(shown) // columns)
+    picture(shown, columns, height, model.spec.codec.limits, names).save(buffer, "PNG")
     return buffer.getvalue()
 
 
