@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from PIL import Image
 
 import ancestral
 from ancestral import config, render, storage
@@ -49,7 +50,7 @@ def samples_tree(**changes):
                          "features": {"among": 60, "median": 4.0}},
         "colour": {"levels": -1.5, "sigmas": 4.0, "samples": {"mean": [100.0], "covariance": [[9.0]]},
                    "data": {"mean": [101.5], "covariance": [[16.0]]}},
-        "class_accuracy": {"samples": estimate(0.9, 0.01), "data": estimate(0.95, 0.02), "items": 12},
+        "class_accuracy": {"samples": estimate(0.9, 0.01), "data": estimate(0.95, 0.02), "items": 12, "classes": 3},
         "notes": ["A note of the samples."],
         **changes,
     }  # fmt: skip
@@ -125,7 +126,9 @@ def test_the_card_tells_what_was_measured():
                  "Classes: vertical, horizontal.",
                  'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
                  "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
-                 "90.0 ± 1.0 % of samples are classified", "50 % of samples are nearer to a training item than 95 %",
+                 "90.0 ± 1.0 % of samples are classified",
+                 "real items 95.0 ± 2.0 %; by chance 33.3 % |",
+                 "50 % of samples are nearer to a training item than 95 %",
                  "cannot be told; the median distance to the nearest of 60 is 4", "half of the training data stands in",
                  "-1.50 of 255 levels, 4.0 standard errors", "samples 3; training data 4 |",
                  "3.456 ± 0.020", "large variance, clipped, exact decoder; 60 passes for T = 1,000",
@@ -138,11 +141,25 @@ def test_the_card_tells_what_was_measured():
                         ("Use", "Data", "Training", "Evaluation", "Memorisation", "Likelihood", "Limits")]  # fmt: skip
 
 
+@pytest.mark.parametrize(("bits", "kind", "ranked"), [(8.0, "uint8", True), (8.01, "uint8", False),
+                                                      (15.0, "uint16", True), (99.0, "float", True)])  # fmt: skip
+def test_a_likelihood_below_a_uniform_guess_is_not_ranked(bits, kind, ranked):
+    tree = likelihood_tree()
+    tree["bits_per_dim"]["total"] = {"mean": bits, "standard_error": 0.1}
+    found = EvaluationResult(likelihood=LikelihoodResult.from_json(json.dumps(tree)))
+    model, *rest = about()
+    model.spec = DataSpec(SHAPE, Codec(kind))
+    text = model_card(model, *rest, found)
+    assert ("model-index" in text) == ("bits_per_dim" in text) == ranked
+    assert "## Likelihood" in text
+
+
 def test_what_was_not_measured_is_not_told():
     text = model_card(*about(), EvaluationResult())
     assert "model-index" not in text
     assert "## Evaluation" not in text
     assert "was not measured" in text
+    assert "![" not in text
 
 
 @pytest.mark.parametrize(
@@ -160,7 +177,8 @@ def test_other_models_have_cards_too(shape, changes, says):
     text = model_card(*about("hf://me/x", shape, (), kept), FOUND)
     assert says in text
     assert "ancestral sample hf://me/x" in text
-    assert "pip install 'ancestral[hub]'" in text
+    assert "pip install -e '.[hub]'" in text
+    assert "pip install ancestral" not in text  # it is on no package index
     assert "x\\|y.npz" in text
     assert "mirrored at random, without labels." in text
     front = yaml.safe_load(text.split("---\n")[1])
@@ -242,6 +260,9 @@ def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, c
     results = {result.metric_type: result.metric_value for result in ModelCard.load(path).data.eval_results}
     assert results["fd-pixels"] == pytest.approx(value, rel=1e-5)
     assert ModelCard.load(path).data.model_name == "run"
+    assert "![Samples of this model](card.png)" in path.read_text(encoding="utf-8")
+    with Image.open(model_run / "card.png") as picture:
+        assert picture.format == "PNG"
     path.write_text(path.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
     run("evaluate", model_run, "--likelihood", "-n", 3, "--passes", 2, "--data", files / "train.npz")
     told = path.read_text(encoding="utf-8")
@@ -251,12 +272,14 @@ def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, c
     assert "is left as it is, since it is your own" in run("evaluate", model_run, *common)
     assert path.read_text(encoding="utf-8") == "# All mine\n"
     path.unlink()
+    (model_run / "card.png").unlink()
     path.mkdir()
     (model_run / "report.html").write_text("mine", encoding="utf-8")
     text = run("evaluate", model_run, *common)
     assert "README.md is left as it is" in text
     assert "report.html is left as it is" in text
     assert path.is_dir()
+    assert not (model_run / "card.png").exists()
     assert (model_run / "report.html").read_text(encoding="utf-8") == "mine"
 
 
@@ -282,7 +305,14 @@ def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
     from ancestral import hub
 
     pushed = []
-    monkeypatch.setattr(hub, "push", lambda address, path, text, private: pushed.append(text) or "url")
+    pictures = []
+
+    def push(address, path, files, private):
+        pushed.append(files["README.md"].decode())
+        pictures.append(files["card.png"])
+        return "url"
+
+    monkeypatch.setattr(hub, "push", push)
     run("evaluate", model_run, *common)
     path = model_run / "README.md"
     path.write_text(path.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
@@ -292,6 +322,8 @@ def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
     assert "ancestral sample hf://me/stripes" in pushed[0]
     assert "FD-pixels" in pushed[0]
     assert pushed[0].endswith("\nMine.\n")
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+    assert all("![Samples of this model](card.png)" in text for text in pushed)
     assert "FD-pixels" not in pushed[1]
     assert "ancestral sample hf://me/none" in pushed[1]
 

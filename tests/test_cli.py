@@ -18,6 +18,7 @@ import ancestral
 from ancestral import cli, storage
 from ancestral.config import PRESETS
 from ancestral.training import Checkpoints
+from conftest import untrained
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
 SMALL = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--steps", "2", "--device", "cpu"]
@@ -203,6 +204,28 @@ def test_batch_size_changes_nothing_but_memory(capsys, tiny_run, tmp_path):
         )
     one, four = (array(tmp_path / f"{size}.npz").astype(int) for size in (1, 4))
     assert abs(one - four).max() <= 1
+
+
+def test_captions_can_be_left_off(capsys, tmp_path):
+    untrained(shape=(1, 8, 8), classes=("cats", "dogs")).save(tmp_path / "run" / "model.safetensors")
+    argv = ["sample", tmp_path / "run", "-n", 4, "--steps", 2]
+
+    def top(path):
+        with Image.open(path) as image:
+            return image.size, image.crop((0, 0, image.width, 20)).tobytes()
+
+    sizes = []
+    for option in ("--captions", "--no-captions"):
+        out, film = tmp_path / f"{option}.png", tmp_path / f"{option}-film.png"
+        assert call(capsys, *argv, option, "--out", out, "--film", film)[0] == 0
+        sizes.append([top(path)[0] for path in (out, film)])
+    (grid, film), (plain, plain_film) = sizes
+    assert grid[0] == plain[0]
+    assert grid[1] > plain[1]
+    assert film[1] > plain_film[1]
+    call(capsys, *argv, "--label", "dogs", "--captions", "--out", tmp_path / "dogs.png")
+    call(capsys, *argv, "--label", "none", "--captions", "--out", tmp_path / "none.png")
+    assert top(tmp_path / "dogs.png")[1] != top(tmp_path / "none.png")[1]
 
 
 def test_points_are_drawn(capsys, points_run, tmp_path):

@@ -363,6 +363,7 @@ def test_class_accuracy_of_right_and_of_wrong_labels():
     right = state(fresh, train, None, (asked, known, None)).class_accuracy
     assert right.samples.value == right.data.value == 1
     assert right.items == 40  # a fifth of the training data
+    assert right.by_chance == "by chance 50 %"
     wrong = state(fresh, train, None, (1 - asked, known, None)).class_accuracy
     assert wrong.samples.value == 0
     mixed = torch.cat([asked[:40], 1 - asked[40:]])

@@ -8,6 +8,7 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import errors
+from PIL import Image
 
 import ancestral
 from ancestral import hub
@@ -91,7 +92,20 @@ def test_push_and_load(there, address):
     assert there.repos == {"me/stripes": False}
     names = {str(p.relative_to(there.path / "me" / "stripes")) for p in there.path.rglob("*") if p.is_file()}
     folder = "runs/1/" if address.endswith("1") else ""
-    assert names == {"README.md", f"{folder}model.safetensors"}
+    assert names == {"README.md", "card.png", f"{folder}model.safetensors"}
+    with Image.open(there.path / "me" / "stripes" / "card.png") as picture:
+        assert picture.width > 200
+    assert "\n![Samples of this model](card.png)\n" in (there.path / "me" / "stripes" / "README.md").read_text("utf-8")
+
+
+def test_a_model_that_makes_no_samples_is_pushed_without_a_picture(there):
+    model = untrained()
+    with torch.no_grad():
+        for parameter in model.diffusion.net.parameters():
+            parameter.fill_(float("nan"))
+    publish.push(model, "hf://me/stripes")
+    assert {path.name for path in (there.path / "me" / "stripes").iterdir()} == {"README.md", "model.safetensors"}
+    assert "card.png" not in (there.path / "me" / "stripes" / "README.md").read_text("utf-8")
 
 
 def test_the_card_and_a_private_repository(there):
@@ -105,8 +119,10 @@ def test_the_card_and_a_private_repository(there):
     assert "Classes: a, b." in card
     assert 'ancestral.load("hf://me/secret")' in card
     path.write_text("my own words")
+    first = (path.parent / "card.png").read_bytes()
     publish.push(untrained(), "hf://me/secret")
     assert path.read_text() == "my own words"
+    assert (path.parent / "card.png").read_bytes() == first
     assert ancestral.load("hf://me/secret", "cpu").spec.classes == ()
 
 

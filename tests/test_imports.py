@@ -16,7 +16,7 @@ import ancestral
 SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
-    {"errors"},
+    {"errors", "interrupts"},
     {"arguments"},
     {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "plugins", "results"},
     {"schedules"},
@@ -89,7 +89,7 @@ def test_arrows_run_one_way(path):
                 assert rank[other] < rank[room(path)], f"{path.name} imports {module}"
 
 
-SHOWN = {"workflows", "render", "results", "config", "errors", "cli", "__version__"}
+SHOWN = {"workflows", "render", "results", "config", "errors", "interrupts", "cli", "__version__"}
 """What the command line may import: a command reads its options, runs a workflow and shows its events and result."""
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 from ancestral import render
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
+from ancestral.render.captions import PAGE, caption_size, shorten, without_captions
 from ancestral.render.pictures import enlarge, hstack, tile, vstack
 from ancestral.samplers import Step
 
@@ -66,20 +67,138 @@ def frames(count=6, items=2):
 
 
 def test_film_has_x_above_x0_from_noise_to_sample():
-    film = np.asarray(render.film(frames(items=1), columns=3))[..., 0]
+    film = np.asarray(render.film(frames(items=1), columns=3, width=1, captions=False))[..., 0]
     assert film.shape == (2 * 4 + 2, 3 * 4 + 2 * 2)
     assert [film[2, x] for x in (2, 8, 14)] == [0, 20, 50]
     assert [film[8, x] for x in (2, 8, 14)] == [200] * 3
 
 
 def test_film_of_several_images_has_a_strip_for_each():
-    assert render.film(frames(items=2), columns=3).height == 2 * 10 + 12
-    assert render.film(frames(items=20), columns=3).height == 8 * 10 + 7 * 12
+    plain = {"columns": 6, "width": 612, "captions": False}  # 4 x 4 as 100 x 100
+    assert render.film(frames(items=2), **plain).size == (6 * 100 + 5 * 2, 2 * 202 + 12)
+    assert render.film(frames(items=20), **plain).height == 5 * 202 + 4 * 12  # not taller than 1.75 times its width
 
 
-def test_film_of_points():
-    clouds = [Step(i, i, torch.zeros(5, 2), torch.zeros(5, 2)) for i in range(4)]
-    assert render.film(clouds, columns=4, height=20).size == (4 * 60 + 3 * 2, 2 * 60 + 2)
+def test_film_names_t_and_the_classes_beside_the_images():
+    plain = np.asarray(render.film(frames(), captions=False))
+    film = np.asarray(render.film(frames(), names=["a", "b"]))
+    named = np.asarray(render.film(frames(items=1)))
+    line = named.shape[0] - 2 * 84 - 2  # that of the times
+    assert (named[line:] == plain[: 2 * 84 + 2]).all()
+    for column in range(6):
+        assert (named[:line, column * 86 : column * 86 + 84] < 100).any()
+    names = [film[line : line + 30, :30], film[2 * line + 170 :][:30, :30]]
+    assert all((part < 100).any() for part in names)
+    assert film.shape[0] == 3 * line + 2 * 170
+    assert (film[2 * line : 2 * line + 170] == plain[:170]).all()
+    assert (film[3 * line + 170 :] == plain[182:]).all()
+
+
+def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
+    clouds = [Step(i, 3 - i, 20 * torch.randn(50, 2), torch.randn(50, 2) / 3) for i in range(4)]
+    film = np.asarray(render.film(clouds)).astype(int)
+    assert film.shape[1] > 1000
+    colours = film.reshape(-1, 3)
+    colours = colours[colours.max(1) - colours.min(1) > 100]
+    hues = {tuple((colour > colour.max() - 60).tolist()) for colour in colours}
+    assert {(True, False, False), (False, True, False), (False, False, True)} <= hues
+    plain = np.asarray(render.film(clouds, captions=False))
+    assert plain.shape == film.shape
+    assert (film[:40] < 100).any()
+    assert (plain[:40] == 255).all()
+    assert render.film([Step(i, 99 - i, torch.zeros(5, 2), torch.zeros(5, 2)) for i in range(99)]).width < 2000
+
+
+# -- captions ---------------------------------------------------------------------------------------------------------
+
+
+def coloured(count, height=8, width=8):
+    """Images that tell a cover: none has white, grey or black."""
+    return torch.tensor([200, 40, 90], dtype=torch.uint8)[None, :, None, None].repeat(count, 1, height, width)
+
+
+def text_lines(image):
+    """The rows of pixels of each line of captions, as they are in the picture."""
+    rows = (np.asarray(image) == 255).all(2).mean(1) > 0.3
+    edges = np.flatnonzero(np.diff(np.r_[0, rows.astype(int), 0]))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def test_one_line_of_captions_names_the_columns():
+    images = coloured(10)
+    plain = np.asarray(render.picture(images, 5, 400))
+    named = render.picture(images, 5, 400, captions=list("abcde") * 2)
+    ((top, end),) = text_lines(named)
+    assert top == 0
+    assert (np.asarray(named)[end:] == plain).all()  # no image is covered
+    columns = np.split(np.asarray(named)[:end, : named.width // 5 * 5], 5, axis=1)
+    assert all((column < 100).any() for column in columns)
+    assert len({column[:, 20:-20].tobytes() for column in columns}) == 5
+
+
+def test_other_captions_stand_above_each_row():
+    images = coloured(7)
+    named = render.picture(images, 3, 300, captions=list("abcdefg"))
+    lines = text_lines(named)
+    assert len(lines) == 3
+    reds = (np.asarray(named) == (200, 40, 90)).all(2).sum()
+    assert reds == (np.asarray(render.picture(images, 3, 300)) == (200, 40, 90)).all(2).sum()
+    one = render.picture(images, 3, 300, captions=["same"] * 7)
+    assert len(text_lines(one)) == 1
+
+
+def test_long_captions_widen_their_columns_and_are_cut():
+    wide = render.picture(coloured(10, 40, 8), 10, 100, captions=["automobile"] * 10)
+    assert wide.width >= 10 * 80
+    assert 4 < len(shorten("x" * 500, 13, 80)) < 15
+    endless = render.picture(coloured(4), 4, 100, captions=["x" * 500] * 4)
+    assert endless.width < 600
+    line = np.asarray(endless)[: text_lines(endless)[0][1]]
+    for gap in range(1, 4):  # between two captions there is white
+        assert (line[:, gap * endless.width // 4 - 1 : gap * endless.width // 4 + 2] > 200).all()
+
+
+@pytest.mark.parametrize("width", [300, 900, 2000, 5000])
+def test_captions_are_legible_at_the_width_of_the_page(width):
+    size = caption_size(["a name that is too long"], 50, width)
+    assert size * min(1, PAGE / width) >= 12
+    assert caption_size(["a"], 400, width) * min(1, PAGE / width) >= 19
+
+
+def test_captions_are_left_out_of_thumbnails(tmp_path):
+    images = coloured(7)
+    plain = render.picture(images, 3, 300)
+    render.write_picture(tmp_path / "x.png", render.picture(images, 3, 300, captions=list("abcdefg")))
+    with Image.open(tmp_path / "x.png") as image:
+        bare = without_captions(image.convert("RGB"))
+        assert not text_lines(bare)
+        assert bare.width == plain.width
+        assert 0 <= bare.height - plain.height <= 2 * 2 * 9  # rows have a border on both sides
+        for damaged in ("", "[[0, 1]", "[[5, 1]]", "[[0, 9999]]", "[3]", "{}"):
+            image.info["captions"] = damaged
+            assert without_captions(image).size == image.size, damaged
+    assert without_captions(plain) is plain
+    render.write_picture(tmp_path / "x.webp", plain)
+
+
+@pytest.mark.parametrize(
+    ("n", "shape", "period", "columns"),
+    [(64, (1, 28, 28), 1, 8), (64, (1, 28, 28), 10, 10), (64, (3, 32, 32), 2, 8), (64, (3, 32, 32), 3, 9),
+     (64, (3, 32, 32), 100, 8), (64, (1, 8, 40), 1, 4), (64, (1, 40, 8), 1, 18), (1, (1, 8, 40), 1, 1),
+     (64, (2, 16), 1, 8), (64, (1, 8, 8, 8), 1, 4)],
+)  # fmt: skip
+def test_grids_are_about_square_and_columns_have_one_class(n, shape, period, columns):
+    assert render.grid_columns(n, shape, period) == columns
+
+
+def test_points_with_classes_have_a_colour_and_a_legend():
+    points = torch.tensor([[-0.5, 0.0], [0.5, 0.0]])
+    image = render.picture(points, height=300, captions=["left", "right"])
+    pixels = np.asarray(image).astype(int)
+    assert image.size == (450, 300)
+    assert (pixels[145:156, 95:106, 2] - pixels[145:156, 95:106, 0]).max() > 50  # blue
+    assert (pixels[145:156, 195:206, 0] - pixels[145:156, 195:206, 2]).max() > 50  # red
+    assert (pixels[:, 300:] < 100).any()
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

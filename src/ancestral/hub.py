@@ -5,7 +5,7 @@ huggingface_hub is an optional dependency, imported where it is used.
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -54,8 +54,8 @@ def fetch(address: str, name: str) -> Path:
         return Path(hf_hub_download(place.repo, place.inside(name), revision=place.revision))
 
 
-def push(address: str, path: Path, card: str, private: bool = False) -> str:
-    """Upload a file in one commit, with a model card if the repository has none, and return the repository's URL.
+def push(address: str, path: Path, card: Mapping[str, bytes], private: bool = False) -> str:
+    """Upload a file in one commit, with the files of a model card if the repository has none, and return its URL.
 
     A repository that does not exist is created, private or not. Raises InputError if the Hub refuses or cannot answer.
     """
@@ -67,7 +67,7 @@ def push(address: str, path: Path, card: str, private: bool = False) -> str:
         url = str(api.create_repo(place.repo, private=private, exist_ok=True))
         files: dict[str, str | bytes] = {place.inside(path.name): str(path)}
         if not api.file_exists(place.repo, "README.md", revision=place.revision):
-            files["README.md"] = card.encode()
+            files |= card
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in files.items()]
         api.create_commit(
             place.repo, operations, commit_message=f"Upload {path.name} with ancestral", revision=place.revision

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ancestral.errors import InputError
+from ancestral.interrupts import undone
 
 
 @contextlib.contextmanager
@@ -28,22 +29,18 @@ def atomic(path: Path) -> Iterator[Path]:
     It has the suffix of `path`; the folder is created. Raises OSError if the disk is full or read-only; `path` is then
     as it was before.
     """
-    temporary: Path | None = None
-    try:
-        with _named(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-            os.close(handle)
-            temporary = Path(name)
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        with undone(lambda: temporary.unlink(missing_ok=True)):
             yield temporary
             temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
             _sync_folder(path.parent)
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -59,7 +56,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
+    with undone(lambda: shutil.rmtree(temporary, ignore_errors=True)):
         yield temporary  # the files in it name themselves where they fail
         with _named(path):
             temporary.chmod(0o777 & ~_umask())  # mkdtemp makes private folders
@@ -67,8 +64,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 path.rmdir()  # it is empty, and not every system renames over a folder
             temporary.replace(path)
             _sync_folder(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from ancestral import __version__
 from ancestral.errors import InputError, one_line
+from ancestral.interrupts import EXIT_CODE, MESSAGE, at_once
 
 COMMANDS = {
     "doctor": "inspect a data set before training: faults, duplicates, time and memory",
@@ -47,7 +48,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is escaped
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = run(sys.argv[1:] if argv is None else argv)
+        with at_once():
+            code = run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough, as in `ancestral info RUN | head -1`
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)  # or Python would report what is still in its buffer
+        code = 1
     except (InputError, OSError) as error:
         sys.stdout.flush()
         print(f"ancestral: {one_line(error)}", file=sys.stderr)
@@ -56,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for note in getattr(stop, "__notes__", ()):
             command = shlex.join(["ancestral", *(sys.argv[1:] if argv is None else argv)])
             print(f"Stopped; {note}. Go on with:  {command}", file=sys.stderr)
-        print("ancestral: interrupted", file=sys.stderr)
-        code = 130
+        print(MESSAGE, file=sys.stderr)
+        code = EXIT_CODE
     if os.environ.get("WORLD_SIZE", "1") != "1":
         # Threads of torch.distributed outlive its process group. Sometimes one aborts Python's shutdown (SIGABRT), and
         # the launcher reports a run that ended well as failed. So the process exits without the shutdown, after the

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from ancestral.cli.parse import parse
 from ancestral.config.evaluation_options import SampleOptions
 from ancestral.errors import InputError
+from ancestral.interrupts import raised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,9 @@ def main(argv: Sequence[str]) -> int:
     given = dict(vars(options))
     runs, names, most, draw = (given.pop(name) for name in ("runs", "samplers", "most", "draw"))
     given["samples"] = True if draw is None else draw
-    if names is None:
-        print(follow(compare_runs(runs, **given)))
-    else:
-        print(follow(compare_samplers(runs[0], names, most=most, **given)))
+    with raised():
+        if names is None:
+            print(follow(compare_runs(runs, **given)))
+        else:
+            print(follow(compare_samplers(runs[0], names, most=most, **given)))
     return 0

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from ancestral.cli.parse import parse
 from ancestral.config.evaluation_options import EvaluationOptions
 from ancestral.errors import InputError
+from ancestral.interrupts import raised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,8 @@ def main(argv: Sequence[str]) -> int:
     given, both = dict(vars(options)), options.samples == options.likelihood
     run, samples, likelihood, draw = (given.pop(name) for name in ("run", "samples", "likelihood", "draw"))
     count = (True if draw is None else draw) if samples or both else False
-    result = follow(evaluate(run, samples=count, likelihood=likelihood or both, **given))
+    with raised():
+        result = follow(evaluate(run, samples=count, likelihood=likelihood or both, **given))
     if result.measured:  # not by other processes than the first
         print(result)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ancestral import config as configs
 from ancestral.cli.parse import parse
+from ancestral.interrupts import raised
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
     from ancestral.render.terminal import follow
     from ancestral.workflows.history import history
 
-    result = follow(history(**dataclasses.asdict(options)))
+    with raised():
+        result = follow(history(**dataclasses.asdict(options)))
     print(f"Go on with:  {shlex.join(['ancestral', 'history', *argv])}" if result is None else result)
     return 0

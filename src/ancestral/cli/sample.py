@@ -50,6 +50,8 @@ class Options:
     """Also write an animation of the reverse process; without a path, in RUN/samples."""
     film: Path | None = None
     """Also write a film strip of x_t above its estimate of x_0; without a path, in RUN/samples."""
+    captions: bool = True
+    """Whether grids and film strips name the class of each image, and film strips t."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     net: Annotated[str | None, arg(metavar="package.module:function")] = None

@@ -12,6 +12,7 @@ from ancestral import config as configs
 from ancestral.cli.parse import parse
 from ancestral.config import Config
 from ancestral.errors import InputError
+from ancestral.interrupts import raised
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,9 @@ def main(argv: Sequence[str]) -> int:
             raise InputError(f"{out} holds a run of the preset {saved.preset}, not {name}; give --out another name")
         options = parse(Options, args, "train", dataclasses.replace(default, config=saved), description)
     net = options.net if options.net not in (None, *configs.NET_KINDS) else None
-    follow(
-        train(
-            options.config,
-            out=out,
-            resume=options.resume,
-            device=options.device,
-            net=net,
-            export_to=options.export_to,
-        )
-    )
+    given = {name: getattr(options, name) for name in ("resume", "device", "export_to")}
+    with raised():
+        follow(train(options.config, out=out, net=net, **given))
     return 0
 
 

@@ -50,6 +50,12 @@ class Codec:
         """The distance in [-1, 1] of two successive integers; None of floats, which have no levels."""
         return 1 / self.scale if self.dtype in LARGEST else None
 
+    @property
+    def uniform_bits(self) -> float:
+        """The bits/dim of a uniform guess among the levels: 8 of 8-bit images; infinite of floats."""
+        low, high = self.limits
+        return math.log2(1 + high - low) if self.level else math.inf
+
     def encode(self, items: Tensor) -> Tensor:
         """Convert items to float32 in [-1, 1]."""
         x = items.to(torch.float32)

@@ -259,4 +259,4 @@ def _class_accuracy(
         hits = classifier.predict(held_out.features.values[named]) == held_out.labels[named]
         accuracy, count = float(hits.double().mean()), len(hits)
     own = uncertainty.share(float(right.double().mean()), len(right))
-    return ClassAccuracy(own, uncertainty.share(accuracy, count), count)
+    return ClassAccuracy(own, uncertainty.share(accuracy, count), count, len(set(train.labels[known].tolist())))

@@ -205,6 +205,13 @@ class Model:
             numbers = [self._label_number(label)] * len(indices)
         return torch.tensor(numbers, device=self.device)
 
+    def class_names(self, indices: Sequence[int], label: int | str | None = None) -> list[str] | None:
+        """Return the names of the classes of these items, as `labels` does their numbers."""
+        labels = self.labels(indices, label)
+        if labels is None:
+            return None
+        return ["no class" if number == NO_CLASS else self.spec.classes[number] for number in labels.tolist()]
+
     def _label_number(self, label: int | str) -> int:
         classes = self.spec.classes
         text = str(label)

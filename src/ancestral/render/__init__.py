@@ -7,14 +7,15 @@ from ancestral.render.history_figure import history_figure
 from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_report, write_report
 from ancestral.render.likelihood_plot import likelihood_plot
 from ancestral.render.managed_sections import README, merge_card, write_card
-from ancestral.render.model_card import FOLDER, describe_model, model_card
+from ancestral.render.model_card import FOLDER, PICTURE, describe_model, model_card
 from ancestral.render.nearest_pairs import nearest_pairs
-from ancestral.render.pictures import picture
+from ancestral.render.pictures import grid_columns, picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
 from ancestral.render.writers import check_png, write_array, write_images, write_picture, write_recordings
 
 __all__ = [
     "FOLDER",
+    "PICTURE",
     "README",
     "REPORT",
     "DataFacts",
@@ -26,6 +27,7 @@ __all__ = [
     "describe_model",
     "environment",
     "film",
+    "grid_columns",
     "history_figure",
     "likelihood_plot",
     "merge_card",

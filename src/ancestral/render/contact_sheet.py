@@ -4,15 +4,15 @@ import contextlib
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from ancestral.data import Dataset
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
+from ancestral.render.captions import INK, font, shorten
 from ancestral.render.pictures import picture
 from ancestral.results.data_report import DataReport, plural, shape_text
 from ancestral.storage import atomic
@@ -30,7 +30,7 @@ CLASSES, PLAIN, FINDINGS, POINTS = 12, 4, 12, 4000
 COPIES = {"duplicates": "same", "near_duplicates": "alike"}
 """The groups of duplicates by the code of their finding."""
 SIGNATURE = "ancestral doctor"
-INK, GREY, PALE, GROUND = "#22262b", "#5b636c", "#d5dade", "#f1f3f5"
+GREY, PALE, GROUND = "#5b636c", "#d5dade", "#f1f3f5"
 COLOURS = {"error": "#b3261e", "warning": "#b35c00", "note": "#1f5fa8"}
 
 
@@ -181,22 +181,3 @@ def write_sheet(path: Path, sheet: Image.Image) -> None:
     text.add_text("Software", SIGNATURE)
     with atomic(path) as temporary:
         sheet.save(temporary, pnginfo=text, optimize=True)
-
-
-@cache
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Load DejaVu Sans, which comes with matplotlib and has most alphabets, so that file names can be read."""
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
-
-
-def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
-    """Shorten a text to `width` pixels by leaving out its middle, since names differ at their ends."""
-    face, short = font(size, bold), text
-    keep = len(text)
-    while keep > 2 and face.getlength(short) > width:
-        keep -= 1
-        short = f"{text[: keep // 3]}…{text[len(text) - (keep - keep // 3) :]}"
-    return short

@@ -7,33 +7,93 @@ from PIL import Image
 from torch import Tensor
 
 from ancestral.data.statistics import evenly_spaced
-from ancestral.render.pictures import hstack, picture, vstack
+from ancestral.render.captions import INK, PAGE, caption_line, caption_size
+from ancestral.render.pictures import PADDING, figure_to_image, hstack, hue, picture, vstack
 from ancestral.samplers import Step
 from ancestral.storage import atomic
 
-FILM_ITEMS = 8
-"""Items in a film strip; points are one cloud."""
+FILM_ITEMS, GAP = 8, 12
+"""Items in a film strip, and pixels between two; points are one cloud."""
+TALLEST = 1.75
+"""Largest height of a film strip of several items, in its width."""
+CLOUDS = 6
+"""Largest number of states in a film strip of points, whose plots have axes that must be legible."""
 
 
 def film(
-    states: Sequence[Step], columns: int = 12, height: int = 0, limits: tuple[float, float] | None = None
+    states: Sequence[Step],
+    columns: int = 12,
+    width: int = 1032,
+    limits: tuple[float, float] | None = None,
+    names: Sequence[str] | None = None,
+    captions: bool = True,
 ) -> Image.Image:
     """Draw a film strip: time from left to right; for each of the first items, x_t above the estimate x̂_0.
 
-    `states` hold decoded items, as `samplers.record` keeps them; at most `columns` of them are shown. `height` is about
-    that of one item in pixels, `limits` are those of `picture`.
+    Args:
+        states: Decoded items, as `samplers.record` keeps them; at most `columns` of them are shown.
+        columns: The largest number of states, of points at most CLOUDS.
+        width: About the width in pixels of that many states. Small items are enlarged by a whole factor.
+        limits: Those of `picture`.
+        names: The classes of the items.
+        captions: Whether t stands above each state, and its class above each item.
+
+    Returns:
+        An RGB image. Of points it is one figure with axes, in a colour for each time.
     """
+    if states[0].x.ndim == 2:
+        return _clouds([states[i] for i in evenly_spaced(min(columns, CLOUDS), len(states))], captions)
     shown = [states[i] for i in evenly_spaced(columns, len(states))]
+    one = picture(shown[0].x[:1], 1, 0, limits)
+    height = round(one.height * max(1, width // columns - PADDING) / one.width)
 
-    def strip(items: slice, height: int) -> Image.Image:
-        def row(tensors: list[Tensor]) -> Image.Image:
-            return hstack([picture(tensor[items], 1, height, limits) for tensor in tensors])
+    def row(tensors: Sequence[Tensor], item: int) -> Image.Image:
+        return hstack([picture(tensor[item : item + 1], 1, height, limits) for tensor in tensors])
 
-        return vstack([row([state.x for state in shown]), row([state.x0 for state in shown])])
+    def strip(item: int) -> Image.Image:
+        return vstack([row([state.x for state in shown], item), row([state.x0 for state in shown], item)])
 
-    if shown[0].x.ndim == 2:
-        return strip(slice(None), 3 * height)
-    return vstack([strip(slice(i, i + 1), height) for i in range(min(FILM_ITEMS, len(shown[0].x)))], gap=12)
+    first = strip(0)
+    column = (first.width + PADDING) / len(shown)
+    count = min(FILM_ITEMS, len(shown[0].x), max(1, int(TALLEST * columns * column / (first.height + GAP))))
+    strips = [first, *map(strip, range(1, count))]
+    if not captions:
+        return vstack(strips, GAP)
+    times = [f"t = {state.t}" for state in shown]
+    size = caption_size(times, column, first.width)
+    parts = [caption_line(times, size, column, 0, first.width)]
+    for item, body in enumerate(strips):
+        if names:
+            parts.append(caption_line([names[item]], size, first.width, 0, first.width, centred=False))
+        elif item:
+            parts.append(Image.new("RGB", (1, GAP), "white"))
+        parts.append(body)
+    return vstack(parts, 0)
+
+
+def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
+    """Plot x_t above x̂_0 for each state of points, in a colour for each time."""
+    from matplotlib.figure import Figure
+
+    dpi = 2 * PAGE / 9.2
+    figure = Figure(figsize=(1.5 * len(states) + 0.2, 3.5), dpi=dpi, layout="constrained")
+    grid = figure.subplots(2, len(states), squeeze=False)
+    for column, state in enumerate(states):
+        for axes, points in zip(grid[:, column], (state.x, state.x0), strict=True):
+            x, y = points[:, :2].double().T.tolist()
+            size = max(1.5, min(9.0, 2500 / len(x)))
+            axes.scatter(x, y, s=size, color=hue(column, len(states)), alpha=0.7, linewidths=0)
+            # noise of large scale is shown at its own scale, and 1.5 holds the data
+            reach = max(1.5, 1.1 * float(points.double().abs().quantile(0.99)))
+            axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+            axes.locator_params(nbins=3)
+            axes.tick_params(labelsize=7.5, length=2.5, colors="#5b636c")
+            axes.spines[:].set(color="#c9ced4", linewidth=0.8)
+        if captions:
+            grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=INK)
+    for axes, name in zip(grid[:, 0], ("$x_t$", r"$\hat{x}_0$"), strict=True):
+        axes.set_ylabel(name, fontsize=10, color=INK)
+    return figure_to_image(figure)
 
 
 def write_animation(

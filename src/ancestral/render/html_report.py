@@ -16,6 +16,7 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
+from ancestral.render.captions import without_captions
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
 from ancestral.results import EvaluationResult
@@ -187,14 +188,16 @@ def _span(number: int, of: int, T: int | None) -> str:
     return f"{number * T // of + 1}-{(number + 1) * T // of}"
 
 
-def _grids(folder: Path) -> list[tuple[int, str]]:
-    """(step, data URI) of the sample grids of a run folder, in order."""
+def _grids(folder: Path) -> list[tuple[int, str, bool]]:
+    """(step, data URI, whether it is wider than tall) of the sample grids of a run folder, in order."""
     paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
     chosen = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
-    images = ((path, _open(path)) for path in chosen)
-    return [
-        (int(path.stem), _data_uri(image, LARGE if path is chosen[-1] else SMALL)) for path, image in images if image
-    ]
+    grids = []
+    for path in chosen:
+        if image := _open(path):
+            uri = _data_uri(image, LARGE) if path is chosen[-1] else _data_uri(without_captions(image), SMALL)
+            grids.append((int(path.stem), uri, image.width > image.height))
+    return grids
 
 
 def _data_uri(image: Image.Image, width: int) -> str:

@@ -11,6 +11,8 @@ from ancestral.results.evaluation_result import SHARES, EvaluationResult
 
 FOLDER = "FOLDER"
 """Placeholder for the address of a model that is not on the Hub."""
+PICTURE = "card.png"
+"""The name of the picture of samples beside a card."""
 TARGETS = {
     "eps": "the noise ε",
     "x0": "the clean item x_0",
@@ -38,7 +40,7 @@ def describe_model(config: Config, spec: DataSpec, data: str) -> str:
     )
 
 
-def model_card(model: Model, name: str, address: str, evaluation: EvaluationResult) -> str:
+def model_card(model: Model, name: str, address: str, evaluation: EvaluationResult, picture: str | None = None) -> str:
     """Write the text of a card, with its generated sections between marks.
 
     Args:
@@ -46,6 +48,7 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
         name: The title of the card.
         address: Where the model can be loaded from: hf://user/repo, or FOLDER.
         evaluation: What was measured of the model; the rest is left out.
+        picture: The name of a picture of samples beside the card.
     """
     config, process, spec = model.config, model.config.process, model.spec
     net, kind = config.net, NAMES.get(len(spec.shape) - 1, "points")
@@ -64,7 +67,8 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
         "flip": config.data.flip,
         "training": _training(model),
         "for_diffusers": unet and known and not process.learned_variance,
-        "results": _results(evaluation),
+        "results": _results(evaluation, spec.codec.uniform_bits),
+        "picture": picture,
         "samples": samples,
         "distances": None if samples is None else samples.distance_table(),
         "others": {title: text for title, text in others.items() if not title.startswith("memorisation")},
@@ -75,8 +79,11 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
     return mark_sections(fill_template("model_card.yaml", **values), fill_template("model_card.md", **values))
 
 
-def _results(evaluation: EvaluationResult) -> list[tuple[str, list[tuple[str, str, float]]]]:
-    """Each reference set with each metric's identifier on the Hub, title and value."""
+def _results(evaluation: EvaluationResult, uniform_bits: float) -> list[tuple[str, list[tuple[str, str, float]]]]:
+    """Each reference set with each metric's identifier on the Hub, title and value.
+
+    Bits/dim above those of a uniform guess rank no model, so they are only in the text.
+    """
     results = []
     if (samples := evaluation.samples) is not None:
         titles = {"frechet": samples.titles.frechet, "kernel": samples.titles.kernel, **{name: name for name in SHARES}}
@@ -88,7 +95,8 @@ def _results(evaluation: EvaluationResult) -> list[tuple[str, list[tuple[str, st
                 results.append((dataset, [(title.lower(), f"{title}, {how}", value) for title, value in numbers]))
     if (likelihood := evaluation.likelihood) is not None:
         bits = likelihood.bits_per_dim.total.value
-        results.append((str(likelihood.data), [("bits_per_dim", "bits/dim, variational bound", bits)]))
+        if bits <= uniform_bits:
+            results.append((str(likelihood.data), [("bits_per_dim", "bits/dim, variational bound", bits)]))
     return results
 
 

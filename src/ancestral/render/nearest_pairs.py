@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from ancestral.evaluation.sample_quality import NearestPairs
-from ancestral.render.contact_sheet import GREY, INK, font
+from ancestral.render.captions import INK, font
+from ancestral.render.contact_sheet import GREY
 from ancestral.render.pictures import hstack, picture, vstack
 
 HEIGHT, WIDEST = 96, 1600

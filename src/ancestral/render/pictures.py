@@ -1,6 +1,9 @@
 """Images of items of every shape: grids of images and of slices of volumes, line plots of signals, clouds of points."""
 
+import colorsys
 import io
+import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,12 +12,15 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ancestral.data.convert import convert_bit_depth
+from ancestral.render.captions import KEY, caption_line, caption_size, caption_width, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""
+MAX_PERIOD, LEGEND = 12, 20
+"""Largest numbers of classes that have columns of their own, and that a legend names."""
 MID_GREY = 128
 SLICE_GAP = 1
 """Pixels between the slices of a volume."""
@@ -25,7 +31,11 @@ SIGNAL_GAP, OVERSAMPLING = 4, 3
 
 
 def picture(
-    items: Tensor, columns: int | None = None, height: int = 0, limits: tuple[float, float] | None = None
+    items: Tensor,
+    columns: int | None = None,
+    height: int = 0,
+    limits: tuple[float, float] | None = None,
+    captions: Sequence[str] | None = None,
 ) -> Image.Image:
     """Render items of any shape and depth as one picture.
 
@@ -33,20 +43,71 @@ def picture(
         items: Points (N, 2) as a scatter plot, or a grid of images (N, C, H, W), of line plots of signals (N, C, L) or
             of the three middle slices of volumes (N, C, D, H, W). Two channels show the first, four and more the first
             three as RGB.
-        columns: The number of tiles in a row; None makes the grid about square.
+        columns: The number of tiles in a row; None makes the grid about square, as `grid_columns` does.
         height: Height in pixels to which small grids are enlarged by a whole factor; 0 leaves them as they are.
         limits: The values of floats that are black and white (those of a codec); None takes the minimum and maximum.
+        captions: A text above each item, such as its class; one line above the grid if those of a column are equal.
+            Points have one colour for each, and a legend.
 
     Returns:
         An RGB image.
     """
     if items.ndim == 2:
-        return scatter(items, height or 400)
-    columns = columns or max(1, round(len(items) ** 0.5))
+        return scatter(items, height or 400, captions)
+    columns = min(len(items), columns or grid_columns(len(items), items.shape[1:]))
+    if not captions:
+        return _grid(items, columns, height, limits)[0]
+    grid, gap = _grid(items, columns, height, limits)
+    if grid.width < (needed := columns * caption_width(captions)):
+        grid, gap = _grid(items, columns, grid.height * -(-needed // grid.width), limits)
+    return _captioned(grid, gap, columns, captions)
+
+
+def grid_columns(n: int, shape: Sequence[int], period: int = 1) -> int:
+    """Choose the number of columns that makes a grid of n items about square.
+
+    Args:
+        n: The number of items.
+        shape: The shape of an item.
+        period: The number of items after which their classes repeat; up to MAX_PERIOD, each column has one class.
+    """
+    ratio = 1.0
+    if len(shape) == 3:
+        ratio = shape[1] / shape[2]
+    elif len(shape) == 4:
+        ratio = max(shape[1:3]) / (2 * shape[3] + shape[2] + 2 * SLICE_GAP)
+    columns = max(1.0, math.sqrt(n * ratio))
+    return period * math.ceil(columns / period) if 1 < period <= MAX_PERIOD else round(columns)
+
+
+def _grid(items: Tensor, columns: int, height: int, limits: tuple[float, float] | None) -> tuple[Image.Image, int]:
+    """A grid of items with axes, and the pixels between its tiles."""
     if items.ndim == 3:
-        return signal_plots(items, columns, height, limits)
+        return signal_plots(items, columns, height, limits), SIGNAL_GAP
     images = to_uint8(items, limits)
-    return enlarge(tile(middle_slices(images) if items.ndim == 5 else images, columns), height)
+    small = tile(middle_slices(images) if items.ndim == 5 else images, columns)
+    large = enlarge(small, height)
+    return large, 0 if len(items) == 1 else PADDING * large.width // small.width
+
+
+def _captioned(grid: Image.Image, gap: int, columns: int, captions: Sequence[str]) -> Image.Image:
+    """The grid with a line of captions above each row, or above the first if the others repeat it."""
+    lines = [captions[start : start + columns] for start in range(0, len(captions), columns)]
+    down = (grid.height - gap) / len(lines)
+    if all(line == lines[0][: len(line)] for line in lines):
+        lines, down = lines[:1], grid.height - gap
+    across = (grid.width - gap) / columns
+    size = caption_size(captions, across, grid.width)
+    parts, bands, top = [], [], 0
+    for number, texts in enumerate(lines):
+        line = caption_line(texts, size, across, gap / 2, grid.width)
+        row = grid.crop((0, round(number * down), grid.width, round((number + 1) * down) + gap))
+        parts += [line, row]
+        bands.append((top, top + line.height))
+        top += line.height + row.height
+    sheet = vstack(parts, gap=0)
+    sheet.info[KEY] = json.dumps(bands)
+    return sheet
 
 
 def to_uint8(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
@@ -120,17 +181,32 @@ def signal_plots(signals: Tensor, columns: int, height: int, limits: tuple[float
     return sheet
 
 
-def scatter(points: Tensor, height: int) -> Image.Image:
-    """Plot points (N, 2) of about [−1, 1] in a square of `height` pixels without axes."""
+def scatter(points: Tensor, height: int, captions: Sequence[str] | None = None) -> Image.Image:
+    """Plot points (N, 2) of about [−1, 1] in a square of `height` pixels without axes, in a colour for each caption."""
     from matplotlib.figure import Figure
 
+    names = list(dict.fromkeys(captions or ()))
     figure = Figure(figsize=(height / 100, height / 100), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
-    x, y = points[:, :2].double().T.tolist()
-    axes.scatter(x, y, s=max(0.5, height / 150), color="#1f4e8c", alpha=0.6, linewidths=0)
+    for number, name in enumerate(names or [""]):
+        chosen = points[torch.tensor([text == name for text in captions])] if captions else points
+        x, y = chosen[:, :2].double().T.tolist()
+        colour = hue(number, len(names)) if names else "#1f4e8c"
+        axes.scatter(x, y, s=max(0.5, height / 150), color=colour, alpha=0.6, linewidths=0,
+                     label=shorten(name, 13, 120))  # fmt: skip
     axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5))
     axes.set_axis_off()
+    if 0 < len(names) <= LEGEND:
+        figure.set_size_inches(height / 100 + 1.5, height / 100)
+        share = height / (height + 150)
+        axes.set_position((0, 0, share, 1))
+        figure.legend(loc="center left", bbox_to_anchor=(share, 0.5), frameon=False, markerscale=3, fontsize=9.5)
     return figure_to_image(figure)
+
+
+def hue(number: int, of: int) -> tuple[float, float, float]:
+    """One of several colours from blue to red, all dark enough for small dots on white."""
+    return colorsys.hsv_to_rgb(0.64 * (1 - number / max(1, of - 1)), 0.9, 0.72)
 
 
 def figure_to_image(figure: "Figure") -> Image.Image:

@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ancestral.evaluation.step_budgets import PASSES
-from ancestral.render.contact_sheet import GREY, INK, PALE, font, shorten
+from ancestral.render.captions import INK, font, shorten
+from ancestral.render.contact_sheet import GREY, PALE
 from ancestral.render.pictures import figure_to_image, hstack, picture
 from ancestral.results import SamplerComparisonResult
 

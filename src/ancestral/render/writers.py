@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ancestral.data.sources.arrays import NAMES
 from ancestral.errors import InputError
+from ancestral.render.captions import KEY
 from ancestral.storage import atomic
 
 PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
@@ -18,9 +20,12 @@ PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
 
 
 def write_picture(path: Path, image: Image.Image) -> None:
-    """Write one picture atomically, in the format of its suffix."""
+    """Write one picture atomically, in the format of its suffix; a PNG with the places of its captions."""
+    text = PngInfo()
+    if KEY in image.info:
+        text.add_text(KEY, image.info[KEY])
     with atomic(path) as temporary:
-        image.save(temporary)
+        image.save(temporary, pnginfo=text)  # other formats do not read it
 
 
 def write_images(folder: Path, images: Tensor) -> None:

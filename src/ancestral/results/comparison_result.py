@@ -72,6 +72,8 @@ class ComparedQuantity:
     sign: int = 0
     """1 where more is better, −1 where less is, 0 where neither."""
     form: Literal["number", "percent", "count"] = "number"
+    remark: str = ""
+    """What stands after the title."""
 
     @property
     def best(self) -> int | None:
@@ -90,7 +92,8 @@ class ComparedQuantity:
         """Format the quantity as a row of a table, a star at the best value."""
         stars = ["* " if i == self.best else "" for i in range(len(self.values))]
         cells = [star + self._text(value) for star, value in zip(stars, self.values, strict=True)]
-        return [self.title, *cells, "" if self.floor is None else self._text(self.floor)]
+        title = f"{self.title} ({self.remark})" if self.remark else self.title
+        return [title, *cells, "" if self.floor is None else self._text(self.floor)]
 
     def _text(self, value: Estimate | None) -> str:
         if value is None:
@@ -123,9 +126,9 @@ class ComparisonResult(Result):
             rows.append(ComparedQuantity(title, values, getattr(sets[0].floor, name), sign))
         accuracies = [run.class_accuracy for run in runs]
         if any(accuracies):
-            data = next(one.data for one in accuracies if one is not None)
+            known = next(one for one in accuracies if one is not None)
             values = tuple(None if one is None else one.samples for one in accuracies)
-            rows.append(ComparedQuantity("class accuracy", values, data, 1, "percent"))
+            rows.append(ComparedQuantity("class accuracy", values, known.data, 1, "percent", known.by_chance))
         bounds = [run.bits_per_dim for run in runs]
         if any(bounds):
             values = tuple(None if one is None else Estimate(one.mean, one.standard_error) for one in bounds)

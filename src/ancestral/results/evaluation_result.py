@@ -176,6 +176,13 @@ class ClassAccuracy:
     """Of real items that the classifier was not fitted to: the most that samples can be expected to reach."""
     items: int
     """The number of those items."""
+    classes: int | None = None
+    """The number of classes of the data; None in files of version 0.1."""
+
+    @property
+    def by_chance(self) -> str:
+        """What guessing would reach, such as "by chance 10 %"; empty if that is not known."""
+        return "" if self.classes is None else f"by chance {100 / self.classes:.3g} %"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,6 +250,7 @@ class SampleMetrics(SampleQuality, Result):
             rows["class accuracy"] = (
                 f"{accuracy.samples.percent} of samples are classified as the class that they were conditioned on; of "
                 f"{accuracy.items:,} real items {accuracy.data.percent}"
+                + (f"; {accuracy.by_chance}" if accuracy.by_chance else "")
             )
         for name, found in (("pixels", self.memorisation.pixels), ("features", self.memorisation.features)):
             if found is not None:

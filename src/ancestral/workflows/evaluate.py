@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ancestral import data as datasets
 from ancestral import hub, render, storage
@@ -93,7 +94,7 @@ def evaluate(
     """
     given, count = EvaluationOptions.from_names(data=data, **options), DEFAULT_COUNT if samples is True else samples
     given.check_parts(samples, likelihood)
-    metrics = bound = None
+    metrics = bound = items = None
     with contextlib.ExitStack() as stack:
         processes = stack.enter_context(contextlib.closing(Distributed(given.device)))
         subject = open_subject(model, str(processes.device), data, stack, net=given.net)
@@ -120,7 +121,7 @@ def evaluate(
     if settings is not None and likelihood_of is not None:
         bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
     if given.out is None and subject.folder is not None:
-        yield from _update_run(subject)
+        yield from _update_run(subject, items)
     return EvaluationResult(metrics, bound)
 
 
@@ -434,22 +435,21 @@ def _measure_likelihood(
 
 def uniform_guess_note(spec: DataSpec, bits: float) -> list[str]:
     """Say so if a uniform guess would have a better likelihood."""
-    low, high = spec.codec.limits
-    uniform = math.log2(1 + high - low) if spec.codec.level else math.inf
-    if bits <= uniform:
+    if bits <= spec.codec.uniform_bits:
         return []
     return [
-        f"A uniform guess costs {uniform:g} bits/dim. The bound counts most where there is least noise, and there this "
-        "network's error is larger than the noise. Samples do not show it; the preset `improved` learns for the bound."
+        f"A uniform guess costs {spec.codec.uniform_bits:g} bits/dim. The bound counts most where there is least "
+        "noise, and there this network's error is larger than the noise. Samples do not show it; the preset `improved` "
+        "learns for the bound."
     ]
 
 
-def _update_run(subject: Subject) -> Iterator[Event]:
-    """Update the model card and the report of the run."""
+def _update_run(subject: Subject, samples: Tensor | None) -> Iterator[Event]:
+    """Update the model card, which shows some of the samples, and the report of the run."""
     assert subject.folder is not None
     run = subject.folder.parent
     address = subject.name if hub.is_address(subject.name) else render.FOLDER
-    yield publish.update_card(subject.model, run, address, subject.folder)
+    yield publish.update_card(subject.model, run, address, subject.folder, samples)
     report = run / render.REPORT
     if render.update_report(run):
         yield Wrote(report)

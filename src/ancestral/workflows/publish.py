@@ -1,21 +1,28 @@
 """A model and its evaluation for others: its description, its model card, other libraries' formats, the Hub."""
 
 import dataclasses
+import io
 import shlex
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
 from ancestral import hub, interop, storage
 from ancestral.arguments import checked
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import FILE_NAME, Model, NetSource, find, load
-from ancestral.render import FOLDER, README, merge_card, model_card, write_card
+from ancestral.render import FOLDER, PICTURE, README, grid_columns, merge_card, model_card, picture, write_card
 from ancestral.results.estimate import short_source
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.results.model_info import ModelInfo
+
+PICTURE_ITEMS, PICTURE_POINTS, PICTURE_STEPS, ROW = 20, 1000, 50, 80
+"""Numbers of items and points in the picture of a card, the largest number of sampling steps, and about the height of
+a row in pixels."""
 
 
 def home(model: Model | str | Path) -> Path:
@@ -137,25 +144,50 @@ def push(model: Model, address: str, private: bool = False) -> str:
     """
     name, run = hub.parse(address).repo, model.file.parent if model.file else None
     evaluation = EvaluationResult() if run is None else _evaluation(model, run / "evaluation")
-    card = model_card(model, name, address, evaluation)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
         place = dataclasses.replace(model.config.data, source=short_source(model.config.data.source))
         config = dataclasses.replace(model.config, data=place)  # no folders of this machine
         Model(model.denoiser, model.spec, config, model.step, model.version).save(path)
-        return hub.push(address, path, card if run is None else merge_card(run, card), private)
+        shown = _sample_picture(model)
+        card = model_card(model, name, address, evaluation, PICTURE if shown else None)
+        card = card if run is None else merge_card(run, card)
+        files = {README: card.encode()} | ({PICTURE: shown} if shown and PICTURE in card else {})
+        return hub.push(address, path, files, private)
 
 
-def update_card(model: Model, folder: Path, address: str = FOLDER, evaluation: Path | None = None) -> Event:
+def update_card(
+    model: Model, folder: Path, address: str = FOLDER, evaluation: Path | None = None, samples: Tensor | None = None
+) -> Event:
     """Write or update the model card of a folder, unless it is the user's own; return the event to yield.
 
     `evaluation` is the folder with the evaluations of the model, which was loaded from a file; None is the folder
-    `evaluation` beside the card.
+    `evaluation` beside the card. `samples` are its first samples, of all classes in turn; None makes some.
     """
     found = _evaluation(model, evaluation or folder / "evaluation")
-    if write_card(folder, model_card(model, folder.absolute().name, address, found)):
+    shown = _sample_picture(model, samples)
+    if write_card(folder, model_card(model, folder.absolute().name, address, found, PICTURE if shown else None)):
+        if shown:
+            storage.write_bytes(folder / PICTURE, shown)
         return Wrote(folder / README)
     return Message(f"{folder / README} is left as it is, since it is your own; move it away for a new one")
+
+
+def _sample_picture(model: Model, samples: Tensor | None = None) -> bytes | None:
+    """A small grid of samples for the card as a PNG; None if the model makes none, such as one that diverged."""
+    shape, classes = model.spec.shape, len(model.spec.classes) or 1
+    n = PICTURE_POINTS if len(shape) == 1 else PICTURE_ITEMS
+    if samples is None:
+        steps = min(PICTURE_STEPS, len(model.sampler().times(model.denoiser.schedule)) - 1)
+        try:
+            samples = model.sample(n, steps=steps)
+        except InputError:
+            return None
+    shown, buffer = samples[:n], io.BytesIO()
+    columns, names = grid_columns(len(shown), shape, classes), model.class_names(range(len(shown)))
+    height = 400 if len(shape) == 1 else ROW * -(-len(shown) // columns)
+    picture(shown, columns, height, model.spec.codec.limits, names).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _evaluation(model: Model, folder: Path) -> EvaluationResult:

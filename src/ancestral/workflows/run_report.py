@@ -21,8 +21,9 @@ MAX_SECONDS = 0.5
 """A report that takes longer is written only at the end of training."""
 EXAMINED = 2**24
 """Number of values of the data that are examined; of larger data, evenly spaced items."""
-SHOWN, HEIGHT = 32, 160
-"""Number of items of the data that are shown, and the height of their grid in pixels. Of points 1,000 are shown."""
+SHOWN, COLUMNS, HEIGHT = 32, 16, 160
+"""Number of items of the data that are shown, and the columns and the height in pixels of their grid, which is larger
+for tall images. Of points 1,000 are shown, 400 pixels high."""
 
 
 class RunReport:
@@ -79,11 +80,18 @@ class RunReport:
         found = [*class_findings(classes), *value_findings(values), *training_findings(len(data), config, None)]
         rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
         rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
-        shown = some.sample(1000 if points else SHOWN).items
+        shown = some.sample(1000 if points else SHOWN)
+        names = None
+        if shown.labels is not None:
+            names = [data.classes[label] if label >= 0 else "no class" for label in shown.labels.tolist()]
+        height = 400 if points else HEIGHT
+        if len(data.shape) == 3:
+            height = max(height, height * data.shape[1] // data.shape[2])
+        picture = render.picture(shown.items, COLUMNS, height, self.trainer.spec.codec.limits, names)
         return DataFacts(
             data.name,
             rows | dict(values.rows()),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],
-            render.picture(shown, columns=16, height=HEIGHT, limits=self.trainer.spec.codec.limits),
+            picture,
         )

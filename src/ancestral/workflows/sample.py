@@ -35,6 +35,7 @@ def sample(
     out: Path | None = None,
     gif: Path | bool = False,
     film: Path | bool = False,
+    captions: bool = True,
     device: str = "auto",
     net: NetSource | None = None,
 ) -> Generator[Event, None, SamplingResult]:
@@ -55,6 +56,7 @@ def sample(
             .wav files, of a model of recordings); None is a grid in the folder `samples` of the run.
         gif: A path for an animation as well; True is one in the folder `samples` of the run.
         film: A path for a film strip as well; True is one in the folder `samples` of the run.
+        captions: Whether grids and film strips name the class of each item, and film strips t.
         device: The device on which a model is loaded.
         net: The network of your own, or its function package.module:function, that the model was trained with.
 
@@ -92,8 +94,8 @@ def sample(
     )
     samples, states = yield from track(steps_of_batches, f"{n} images", -(-n // batch_size) * len(times))
 
-    columns = 10 if len(spec.classes) == 10 else None
-    limits = spec.codec.limits
+    columns = render.grid_columns(n, spec.shape, len(spec.classes) if spec.classes and label is None else 1)
+    limits, names = spec.codec.limits, model.class_names(range(n), label) if captions else None
     animate = partial(render.write_animation, states=states, columns=columns, height=500, limits=limits)
     files: dict[Path, Callable[[Path], None]] = {}
     if out.suffix.lower() in ANIMATIONS:
@@ -101,7 +103,7 @@ def sample(
     elif out.suffix.lower() == ".npz":
         files[out] = lambda path: render.write_array(path, samples, model.labels(range(n), label))
     elif out.suffix.lower() == ".png":
-        files[out] = lambda path: render.write_picture(path, render.picture(samples, columns, 500, limits))
+        files[out] = lambda path: render.write_picture(path, render.picture(samples, columns, 500, limits, names))
     elif rate := spec.rate:
         files[out] = lambda path: render.write_recordings(path, samples, rate)
     else:
@@ -109,7 +111,8 @@ def sample(
     if gif_path:
         files[gif_path] = animate
     if film_path:
-        files[film_path] = lambda path: render.write_picture(path, render.film(states, height=96, limits=limits))
+        strip = partial(render.film, states, width=1180, limits=limits, names=names, captions=captions)
+        files[film_path] = lambda path: render.write_picture(path, strip())
     for path, write in files.items():
         write(path)
         yield Wrote(path)

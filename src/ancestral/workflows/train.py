@@ -267,21 +267,23 @@ def _preview(
 ) -> Generator[TrainingEvent, None, "Image | None"]:
     """Write a grid of samples from the averaged weights, and return a film strip for the report."""
     max_steps = trainer.config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
-    points = len(trainer.spec.shape) == 1
-    columns = 10 if len(trainer.spec.classes) == 10 else 8
-    n = 1000 if points else columns * 8
+    spec = trainer.spec
+    points = len(spec.shape) == 1
+    columns = render.grid_columns(64, spec.shape, len(spec.classes) or 1)
+    n = 1000 if points else columns * -(-64 // columns)
     sampling = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS)
     recording = finish(sampling) if log is None else (yield from sampling)
     if recording is None or log is None:
         return None
-    limits = trainer.spec.codec.limits
-    image = render.picture(recording.samples, columns, height=500, limits=limits)
+    limits, names = spec.codec.limits, [spec.classes[i % len(spec.classes)] for i in range(n)] if spec.classes else []
+    image = render.picture(recording.samples, columns, height=500, limits=limits, captions=names)
     try:
         render.write_picture(folder.samples / f"{trainer.step:06d}.png", image)
     except OSError as error:
         yield Message(f"{error}; training goes on")
     log.picture(image, trainer.step)
-    return render.film(recording.states, height=72, limits=limits)
+    followed = [names[i] for i in trainer.distributed.positions(n)] if names else []
+    return render.film(recording.states, limits=limits, names=followed)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,119 @@
+"""Ctrl-C ends a command with one line, and so does a reader that has seen enough, whatever runs at that moment."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ancestral import cli, interrupts, storage
+from conftest import untrained
+
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+import {module}
+from ancestral import cli
+
+def interrupted(*args, **options):
+    for path in args:
+        if isinstance(path, Path):
+            path.write_text("half")
+    try:
+        exec("signal.raise_signal(signal.SIGINT)")  # as Python code is that native code runs
+    except KeyboardInterrupt:
+        raise RuntimeError("a library makes another error of it") from None
+
+{module}.{name} = interrupted
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    untrained(shape=(2,)).save(tmp_path / "run" / "model.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "argv"),
+    [
+        ("ancestral.inspection.training_cost", "Trainer.advance", ["doctor", "moons", "--out", "sheet.png"]),
+        ("PIL.Image", "Image.save", ["doctor", "moons", "--steps", 0, "--out", "sheet.png"]),
+        ("torch.onnx", "export", ["export", "run", "--to", "onnx"]),
+        ("torch.onnx", "ONNXProgram.save", ["export", "run", "--to", "onnx"]),
+    ],
+    ids=["doctor", "sheet", "onnx", "onnx-file"],
+)
+def test_ctrl_c_ends_a_command_with_one_line_and_no_half_written_file(folder, module, name, argv):
+    script = INTERRUPTED.format(module=module, name=name)
+    before = sorted(folder.rglob("*"))
+    command = [sys.executable, "-c", script, *map(str, argv)]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=100)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "ancestral: interrupted\n")
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+def test_ctrl_c_at_any_time(tmp_path, seconds):
+    """Among others while PyTorch is imported, which a KeyboardInterrupt aborts with a native traceback."""
+    command = [sys.executable, "-m", "ancestral", "doctor", "digits", "--steps", "500", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "ancestral: interrupted\n")
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_work_that_is_saved_is_unwound():
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts.at_once():
+        ends = signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), interrupts.raised():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is ends is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_handlers_of_others_stay():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.at_once():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_temporary_file_is_removed_by_whoever_comes_first(tmp_path):
+    with storage.atomic(tmp_path / "x") as temporary:
+        for undo in interrupts._undo:
+            undo()
+        assert not temporary.exists()
+        temporary.write_text("again")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert interrupts._undo == []
+
+
+@pytest.mark.parametrize("argv", [["info", "run"], ["sample", "--help"], ["sample", "run", "-n", "2"]])
+def test_a_reader_that_has_seen_enough_is_no_error(folder, argv):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "ancestral", *argv]
+    ended = subprocess.run(command, cwd=folder, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert ended.stderr == ""
+    assert ended.returncode == 1
+
+
+def test_other_errors_of_the_system_are_told(monkeypatch, capsys):
+    def full(_argv):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli, "run", full)
+    with pytest.raises(SystemExit) as stop:
+        cli.main([])
+    assert stop.value.code == 2
+    assert "No space left" in capsys.readouterr().err
