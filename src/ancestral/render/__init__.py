@@ -11,7 +11,14 @@ from ancestral.render.model_card import FOLDER, describe_model, model_card
 from ancestral.render.nearest_pairs import nearest_pairs
 from ancestral.render.pictures import picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
-from ancestral.render.writers import check_png, write_array, write_images, write_picture
+from ancestral.render.writers import (
+    check_png,
+    read_recipe,
+    single_image,
+    write_array,
+    write_images,
+    write_picture,
+)
 
 __all__ = [
     "FOLDER",
@@ -32,8 +39,10 @@ __all__ = [
     "model_card",
     "nearest_pairs",
     "picture",
+    "read_recipe",
     "samplers_plot",
     "side_by_side",
+    "single_image",
     "update_report",
     "write_animation",
     "write_array",
