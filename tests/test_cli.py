@@ -78,6 +78,7 @@ def test_every_option_has_help_and_its_default(capsys, verb):
         "compare": 14,
         "history": 6,
         "doctor": 10,
+        "runs": 2,
         "info": 1,
         "export": 4,
         "import": 1,

@@ -204,7 +204,7 @@ class Model:
         classes = self.spec.classes
         if not classes:
             if label is not None:
-                raise InputError(f"this model was trained without classes, so leave the label out")
+                raise InputError("this model was trained without classes, so leave the label out")
             return None
         numbers = range(len(classes)) if label is None else [self._label_number(name) for name in several(label)]
         if not numbers:
