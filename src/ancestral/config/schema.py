@@ -129,6 +129,8 @@ class CustomNetConfig:
 
 
 NetConfig = UNetConfig | MLPConfig | CustomNetConfig
+SECTIONS = ("data", "net", "process", "train", "runtime", "sample")
+"""The sections of a config that hold settings."""
 NET_KINDS: dict[str, type[NetConfig]] = {"unet": UNetConfig, "mlp": MLPConfig, "custom": CustomNetConfig}
 WIDTHS = "--width must be even and at least 4, --blocks and --patch at least 1, and --mults one or more numbers from 1"
 
@@ -244,6 +246,16 @@ class SampleConfig:
 
 
 @dataclass(frozen=True)
+class InitialConfig:
+    """The model whose averaged weights a run starts from."""
+
+    model: str = ""
+    """Its run folder, file or hf:// address; "" for a run that starts from random weights."""
+    sha256: str = ""
+    """SHA-256 of its file; "" for a model that is in no file."""
+
+
+@dataclass(frozen=True)
 class Config:
     """A training run."""
 
@@ -254,6 +266,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+    initial: Suppress[InitialConfig] = field(default_factory=InitialConfig)
 
     def check(self) -> "Config":
         """Check all settings that no run can have, whatever the data.
@@ -295,7 +308,7 @@ class Config:
         Raises:
             InputError: If there is no such setting, or it cannot have this value.
         """
-        sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "preset"}
+        sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in SECTIONS}
         known = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
         changes: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
