@@ -1,8 +1,8 @@
-"""Measure Ancestral against its peers: `python bench PART`, or all parts and then the page.
+"""Compare Ancestral with other libraries: `python bench PART`, or all parts and then the page.
 
-python bench all                 every part, then docs/benchmarks.md (hours on two cores)
-python bench steps --batch 8     one part; --help says what it takes
-python bench page                docs/benchmarks.md, from what bench/results holds
+python bench all                 all parts, then docs/benchmarks.md (hours on two cores)
+python bench steps --batch 8     one part; --help lists its options
+python bench page                write docs/benchmarks.md from the files in bench/results
 """
 
 import argparse
@@ -16,16 +16,16 @@ import page
 PARTS = ("steps", "memory", "start", "quality", "sampling", "growth")
 
 
-def every(options: argparse.Namespace) -> None:
-    """Each part in a process of its own, as if called alone; then the page."""
+def run_all(options: argparse.Namespace) -> None:
+    """Run each part in a separate process with its default options, then write the page."""
     for name in PARTS:
-        words = ["--threads", str(options.threads)] if options.threads and name != "quality" else []
-        subprocess.run([sys.executable, str(Path(__file__).parent), name, *words], check=True)
-    page.write()
+        threads = ["--threads", str(options.threads)] if options.threads and name != "quality" else []
+        subprocess.run([sys.executable, str(Path(__file__).parent), name, *threads], check=True)
+    page.write_page()
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Parse the command line and run the part."""
     parser = argparse.ArgumentParser(
         prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -38,13 +38,13 @@ def main() -> None:
             description=part.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument("--threads", type=int, help="threads of PyTorch; as many as there are cores unless given")
+        command.add_argument("--threads", type=int, help="number of PyTorch threads (default: all cores)")
         part.add_options(command)
         command.set_defaults(run=part.run)
-    whole = commands.add_parser("all", help="every part at its defaults, then the page")
-    whole.add_argument("--threads", type=int, help="threads of PyTorch, but for quality, which takes one")
-    whole.set_defaults(run=every)
-    commands.add_parser("page", help="docs/benchmarks.md").set_defaults(run=lambda options: page.write())
+    everything = commands.add_parser("all", help="all parts with their default options, then the page")
+    everything.add_argument("--threads", type=int, help="number of PyTorch threads; the quality part always uses one")
+    everything.set_defaults(run=run_all)
+    commands.add_parser("page", help="write docs/benchmarks.md").set_defaults(run=lambda options: page.write_page())
     options = parser.parse_args()
     if getattr(options, "threads", None):
         import torch

@@ -1,4 +1,4 @@
-"""How much arithmetic a step is, and how fast this machine could do it at best."""
+"""The FLOPs of a training step, and the peak FLOP rate of the machine."""
 
 from collections.abc import Callable
 
@@ -7,38 +7,44 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 CHANNELS, SIDE = 256, 16
-"""The convolution whose speed is the peak: 3×3, 256 to 256 channels, 16×16 pixels, as the paper's network has most."""
+"""The convolution that defines the peak rate: 3×3, 256 channels, 16×16 pixels, the most frequent of the paper's."""
 
 
-def counted(work: Callable[[], object]) -> int:
-    """Floating-point operations of the convolutions and dense layers in `work`, two for a multiply-add.
+def count_flops(work: Callable[[], object]) -> int:
+    """Count the FLOPs of the convolutions and linear layers in `work`; a multiply-add counts as two.
 
-    PyTorch's counter leaves attention out on a CPU, which is under a hundredth of the paper's network.
+    On a CPU, PyTorch's counter omits attention, which is less than 1 % of the paper's network.
     """
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
 
 
-def of_network(net: nn.Module, shape: tuple[int, ...], training: bool) -> int:
-    """Of one item of this shape (C, H, W): forward, and backward to all weights if `training`. The net takes (x, t)."""
+def network_flops(net: nn.Module, shape: tuple[int, ...], training: bool) -> int:
+    """Count the FLOPs of one image.
+
+    Args:
+        net: A network that is called as net(x, t).
+        shape: (C, H, W) of the image.
+        training: Whether to add the backward pass to all weights to the forward pass.
+    """
     device = next(net.parameters()).device
     x, t = torch.zeros(1, *shape, device=device), torch.zeros(1, dtype=torch.long, device=device)
 
     def work() -> None:
         with torch.set_grad_enabled(training):
-            answer = net(x, t)
-            answer = answer if isinstance(answer, Tensor) else answer.sample
+            output = net(x, t)
+            output = output if isinstance(output, Tensor) else output.sample
             if training:
-                answer.sum().backward()
+                output.sum().backward()
 
-    flops = counted(work)
+    flops = count_flops(work)
     net.zero_grad(set_to_none=True)
     return flops
 
 
 class Peak:
-    """Forward and backward of that convolution, to its input and its weights, over and over."""
+    """Repeated forward and backward passes of this convolution, with gradients of its input and weights."""
 
     def __init__(self, batch: int, dtype: torch.dtype, device: torch.device, channels_last: bool, flops: float = 4e10):
         layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -46,18 +52,18 @@ class Peak:
         shape = (batch, CHANNELS, SIDE, SIDE)
         self.x = torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=layout).requires_grad_()
         self.gradient = torch.randn_like(self.x)
-        self.once = counted(self.pass_)
+        self.flops_per_pass = count_flops(self.forward_backward)
         """FLOPs of one pass."""
-        self.passes = max(1, round(flops / self.once))
-        self.flops = self.once * self.passes
-        """FLOPs of a call."""
+        self.passes = max(1, round(flops / self.flops_per_pass))
+        self.flops = self.flops_per_pass * self.passes
+        """FLOPs of one call."""
 
-    def pass_(self) -> None:
-        """Once there and back."""
+    def forward_backward(self) -> None:
+        """Run one forward and one backward pass."""
         self.x.grad = self.conv.weight.grad = self.conv.bias.grad = None
         self.conv(self.x).backward(self.gradient)
 
     def __call__(self) -> None:
-        """Enough of them to be timed."""
+        """Run enough passes for a timing."""
         for _ in range(self.passes):
-            self.pass_()
+            self.forward_backward()

@@ -1,11 +1,11 @@
-"""Images a second of each kind of source, against decoding alone, on small synthetic PNGs.
+"""Images per second of each kind of data source, compared with decoding alone, on small synthetic PNG files.
 
     python bench/loaders.py [--images 6000] [--size 64] [--seconds 3]
 
-"decoding alone" turns bytes that are in memory into items, in one thread, with nothing else around it: what no source
-can beat on one core. Images a second of a core's time, workers' included, tell what a source costs even where other
-programs are busy on the machine; images a second of the clock are what a training would get, had it nothing to do but
-wait for them. The last line is what the preset digits consumes while it trains on all cores.
+"decoding alone" decodes bytes in memory in one thread. It is the upper limit of every source on one core. The column
+"per second" divides the number of images by wall time: it is the rate that a training run could receive. The column
+"per CPU-second" divides by the CPU time of the process and its workers, which other programs on the machine do not
+affect. The last line is the rate at which a training run with the preset digits consumes images, on all cores.
 """
 
 import argparse
@@ -35,22 +35,22 @@ BATCH = 64
 SHARDS = 8
 
 
-def pngs(count: int, size: int) -> list[bytes]:
-    """Smooth pictures with some noise, which compress about as photographs do."""
+def make_pngs(count: int, size: int) -> list[bytes]:
+    """Make smooth images with some noise, which compress about as well as photographs."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size] / size
-    made = []
+    encoded = []
     for _ in range(count):
         waves = [128 + 90 * np.sin(a * x + b * y + c) for a, b, c in rng.uniform(-6, 6, (3, 3))]
         out = io.BytesIO()
         pixels = np.stack(waves, -1) + rng.normal(0, 4, (size, size, 3))
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(out, "PNG")
-        made.append(out.getvalue())
-    return made
+        encoded.append(out.getvalue())
+    return encoded
 
 
-def write(root: Path, raws: list[bytes]) -> None:
-    """The same images as a tree, as shards, and as a data set on disk and in parquet."""
+def write_sources(root: Path, raws: list[bytes]) -> None:
+    """Write the same images as a folder tree, as tar shards, as a saved data set, and as parquet files."""
     per = -(-len(raws) // SHARDS)
     (root / "tar").mkdir()
     (root / "parquet").mkdir()
@@ -77,49 +77,54 @@ def write(root: Path, raws: list[bytes]) -> None:
         rows.shard(SHARDS, k, contiguous=True).to_parquet(root / "parquet" / f"{k}.parquet")
 
 
-def cores() -> float:
-    """Seconds of a core that this process and its workers have had."""
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and its workers."""
     times = [child.cpu_times() for child in psutil.Process().children()]
     return time.process_time() + sum(each.user + each.system for each in times)
 
 
-def rates(advance: Callable[[], int], seconds: float) -> tuple[float, float]:
-    """Images a second of the clock, and of a core's time, after one call that does not count."""
+def throughput(advance: Callable[[], int], seconds: float) -> tuple[float, float]:
+    """Measure images per second and per CPU-second.
+
+    Args:
+        advance: Processes some images and returns their number. Its first call is not timed.
+        seconds: Wall time of the measurement.
+    """
     advance()
-    began, used, done = time.perf_counter(), cores(), 0
+    began, cpu_began, count = time.perf_counter(), cpu_seconds(), 0
     while time.perf_counter() - began < seconds:
-        done += advance()
-    return done / (time.perf_counter() - began), done / (cores() - used)
+        count += advance()
+    return count / (time.perf_counter() - began), count / (cpu_seconds() - cpu_began)
 
 
-def loaded(source: Dataset, workers: int, seconds: float) -> tuple[float, float]:
-    """The rates of a loader while nothing else is done."""
+def loader_throughput(source: Dataset, workers: int, seconds: float) -> tuple[float, float]:
+    """Measure the throughput of a loader without training."""
     with Loader(source, seed=0, batch_size=BATCH, positions=range(BATCH), workers=workers) as loader:
         batches = loader.batches(0)
-        return rates(lambda: len(next(batches).items), seconds)
+        return throughput(lambda: len(next(batches).items), seconds)
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure all sources and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=6000)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=3, help="for each measurement")
+    parser.add_argument("--images", type=int, default=6000, help="number of images (default: 6000)")
+    parser.add_argument("--size", type=int, default=64, help="width and height in pixels (default: 64)")
+    parser.add_argument("--seconds", type=float, default=3, help="duration of each measurement (default: 3)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        os.environ["ANCESTRAL_CACHE"] = f"{place}/cache"
-        root = Path(place)
-        raws = pngs(options.images, options.size)
-        write(root, raws)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["ANCESTRAL_CACHE"] = f"{folder}/cache"
+        root = Path(folder)
+        raws = make_pngs(options.images, options.size)
+        write_sources(root, raws)
         print(
             f"{len(raws):,} PNGs of {options.size} x {options.size}, {np.mean([len(r) for r in raws]):,.0f} bytes each"
         )
         conversion = Conversion(channels=3, bits=8)
-        turn = itertools.cycle(raws)
-        print(f"{'':31} {'by the clock':>14} {'a core-second':>14} {'of decoding':>12}")
+        repeated = itertools.cycle(raws)
+        print(f"{'':31} {'per second':>14} {'per CPU-second':>14} {'of decoding':>12}")
         with strict_pillow():
-            bare = rates(lambda: len(decode_image(next(turn), conversion)[:1]), options.seconds)
-        print(f"{'decoding alone':31} {bare[0]:14,.0f} {bare[1]:14,.0f} {1:12.2f}", flush=True)
+            decoding = throughput(lambda: len(decode_image(next(repeated), conversion)[:1]), options.seconds)
+        print(f"{'decoding alone':31} {decoding[0]:14,.0f} {decoding[1]:14,.0f} {1:12.2f}", flush=True)
         sources: dict[str, Dataset] = {
             "memory": data.load(str(root / "tree")),
             "tree": data.open(str(root / "tree"), memory=0),
@@ -129,8 +134,8 @@ def main() -> None:
         }
         for name, source in sources.items():
             for workers in (0,) if source.in_memory else (0, 2):
-                clock, core = loaded(source, workers, options.seconds)
-                print(f"{name:20}, {workers} workers {clock:14,.0f} {core:14,.0f} {core / bare[1]:12.2f}", flush=True)
+                wall, cpu = loader_throughput(source, workers, options.seconds)
+                print(f"{name:20}, {workers} workers {wall:14,.0f} {cpu:14,.0f} {cpu / decoding[1]:12.2f}", flush=True)
         trainer = Trainer(config.digits(), data.load("digits"), "cpu")
         size = trainer.config.train.batch_size
 
@@ -138,9 +143,9 @@ def main() -> None:
             trainer.advance()
             return size
 
-        clock, core = rates(step, 10 * options.seconds)
+        wall, cpu = throughput(step, 10 * options.seconds)
         name = f"training, {torch.get_num_threads()} threads"
-        print(f"{name:31} {clock:14,.0f} {core:14,.0f}")
+        print(f"{name:31} {wall:14,.0f} {cpu:14,.0f}")
 
 
 if __name__ == "__main__":

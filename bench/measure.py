@@ -1,6 +1,4 @@
-"""What all measurements share: taking turns, medians with quartiles, where it was measured, and the file they are
-written to.
-"""
+"""Shared by all parts: interleaved timing, quartiles, a description of the machine, and the result files."""
 
 import json
 import os
@@ -21,26 +19,35 @@ from ancestral.render.environment import environment, instructions
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-"""One JSON of each part and kind of processor, committed: docs/benchmarks.md is made of them."""
+"""One JSON file for each part and kind of processor (committed), from which docs/benchmarks.md is generated."""
 OUT = HERE / "out"
-"""Samples, pictures and logs; not committed."""
+"""Samples, pictures and logs (not committed)."""
 PACKAGES = ("torch", "diffusers", "denoising-diffusion-pytorch", "ema-pytorch", "accelerate", "numpy")
 
-Spread = dict[str, float]
+Quartiles = dict[str, float]
 
 
 def alternate(
     jobs: Mapping[str, Callable[[], object]],
     rounds: int,
     warmup: int = 1,
-    wait: Callable[[], object] = lambda: None,
+    synchronize: Callable[[], object] = lambda: None,
     wall: bool = False,
 ) -> dict[str, list[float]]:
-    """Seconds of each job in each round, after `warmup` rounds that do not count.
+    """Time jobs in rounds.
 
-    Every job runs once a round, in an order that turns from round to round, so that a noisy machine disturbs all alike
-    and none always follows the same one. `wait` returns when the device has done what it was asked. `wall` is for jobs
-    that do their work in another process.
+    Every job runs once per round, in an order that changes from round to round. So noise of the machine affects all
+    jobs alike, and no job always follows the same one.
+
+    Args:
+        jobs: Functions to time, by name.
+        rounds: Number of timed rounds.
+        warmup: Number of rounds before them that are not timed.
+        synchronize: Blocks until the device has finished.
+        wall: Whether to use the wall clock, for jobs that run in another process (default: the clock of `timer`).
+
+    Returns:
+        The seconds of each job in each timed round.
     """
     now = time.perf_counter if wall else timer()
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
@@ -49,48 +56,48 @@ def alternate(
         shift = round_ // 2 % len(names)
         names = names[shift:] + names[:shift]
         for name in names if round_ % 2 else reversed(names):
-            wait()
+            synchronize()
             began = now()
             jobs[name]()
-            wait()
+            synchronize()
             if round_ >= warmup:
                 seconds[name].append(now() - began)
     return seconds
 
 
 def clock() -> str:
-    """CPU time where one thread does it all: other programs on the machine do not count then. Else wall time."""
+    """Name the clock: "CPU" (CPU time, which excludes other programs) with one thread and no GPU, else "wall"."""
     return "CPU" if torch.get_num_threads() == 1 and not torch.cuda.is_available() else "wall"
 
 
 def timer() -> Callable[[], float]:
-    """What tells the seconds of that clock."""
+    """Return the function that reads this clock, in seconds."""
     return time.process_time if clock() == "CPU" else time.perf_counter
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles, and of how many."""
+def quartiles(values: Sequence[float]) -> Quartiles:
+    """Compute the median, the lower and upper quartile, and the number of values."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
     return {"median": middle, "low": low, "high": high, "rounds": len(values)}
 
 
-def paired(above: Sequence[float], below: Sequence[float]) -> Spread:
-    """The spread of the ratios of what was measured in the same round."""
-    return spread([a / b for a, b in zip(above, below, strict=True)])
+def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Quartiles:
+    """Compute the quartiles of the ratios of two measurements, each ratio within one round."""
+    return quartiles([a / b for a, b in zip(numerators, denominators, strict=True)])
 
 
 def pick_device() -> torch.device:
-    """The GPU where there is one."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def waiter(device: torch.device) -> Callable[[], object]:
-    """Returns when the device is done."""
+def sync_for(device: torch.device) -> Callable[[], object]:
+    """Return a function that blocks until the device has finished."""
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
-def where(device: torch.device) -> dict[str, Any]:
-    """Machine, date, versions and threads."""
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Describe the device, the machine, the versions, the date, the number of threads and the clock."""
     facts = environment(device, torch.float32, 1)
     versions = {"ancestral": facts["ancestral"], "Python": facts["Python"]}
     for name in PACKAGES:
@@ -110,9 +117,10 @@ def where(device: torch.device) -> dict[str, Any]:
     }
 
 
-def file(part: str, device: torch.device) -> Path:
-    """bench/results/PART.KIND.json, where KIND is cuda, or the instructions of the CPU (cpu-avx2, cpu-avx512-bfloat16):
-    they make a factor of four, so what was measured on one kind is not replaced from another, nor compared with it.
+def result_path(part: str, device: torch.device) -> Path:
+    """Return bench/results/PART.KIND.json; KIND is cuda or the instruction set (cpu-avx2, cpu-avx512-bfloat16).
+
+    The instruction set changes times by a factor of four, so each has results of its own.
     """
     kind = device.type
     if kind == "cpu":
@@ -120,44 +128,54 @@ def file(part: str, device: torch.device) -> Path:
     return RESULTS / f"{part}.{kind}.json"
 
 
-def write(part: str, device: torch.device, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Path:
-    """Write the file of a part."""
-    path = file(part, device)
-    write_json(path, {"part": part, **where(device), "settings": settings, "rows": rows})
+def write_result(part: str, device: torch.device, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Path:
+    """Write the result file of a part and return its path."""
+    path = result_path(part, device)
+    write_json(path, {"part": part, **provenance(device), "settings": settings, "rows": rows})
     print(path, flush=True)
     return path
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write settings and finite numbers as JSON, atomically."""
+    """Write a JSON file atomically; NaN and infinity raise ValueError."""
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     storage.write_text(path, text + "\n")
 
 
-def record(part: str, row: dict[str, Any] | None = None, key: Sequence[str] = (), threads: int = 1) -> list[Any]:
-    """The rows of a part whose rows are measured one by one, on the CPU; `row`, if given, first takes the place of the
-    one with the same `key`, or comes last, with the date and the threads of its own.
-    """
-    path = file(part, torch.device("cpu"))
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    if row is not None:
-        facts = {**where(torch.device("cpu")), "threads": threads}
-        row = {**row, "date": facts["date"]}
-        rows = [old for old in rows if any(old[name] != row[name] for name in key)] + [row]
-        write_json(path, {"part": part, **facts, "settings": {}, "rows": rows})
-    return rows
+def read_rows(part: str) -> list[Any]:
+    """Read the rows of a part that were measured on this kind of CPU, empty if there is no file."""
+    path = result_path(part, torch.device("cpu"))
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
 
 
-def child(code: str, *words: str, threads: int | None = None, echo: bool = False) -> str:
-    """What Python code prints in a process of its own, with `words` as its sys.argv[1:] and this folder on its path.
+def record_row(part: str, row: dict[str, Any], key: Sequence[str], threads: int) -> None:
+    """Append a dated row to the CPU result file of a part; it replaces the row with the same values of `key`."""
+    facts = {**provenance(torch.device("cpu")), "threads": threads}
+    row = {**row, "date": facts["date"]}
+    rows = [old for old in read_rows(part) if any(old[name] != row[name] for name in key)] + [row]
+    write_json(result_path(part, torch.device("cpu")), {"part": part, **facts, "settings": {}, "rows": rows})
 
-    `echo` shows it as it comes instead. Raises CalledProcessError where it fails, with its error shown.
+
+def run_code(code: str, *arguments: str, threads: int | None = None, echo: bool = False) -> str:
+    """Run Python code in a new process, with this folder on its import path.
+
+    Args:
+        code: The code.
+        arguments: Its sys.argv[1:].
+        threads: Number of threads (default: that of the environment).
+        echo: Whether to print the output immediately instead of returning it.
+
+    Returns:
+        The standard output, empty with `echo`.
+
+    Raises:
+        CalledProcessError: If the process fails; its standard error has been printed.
     """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     if threads:
         environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *words],
+        [sys.executable, "-W", "ignore", "-c", code, *arguments],
         env=environ,
         stdout=None if echo else subprocess.PIPE,
         text=True,

@@ -1,10 +1,10 @@
-"""What a folder of a million images costs: the time to find them, and memory above the package's own.
+"""Measure the time of listing and loading a folder of a million images, and its memory.
 
     python bench/million_files.py [--files 1000000] [--workers 2] [--folder PLACE] [--grey]
 
-The files are hard links to a thousand small PNGs, in a hundred folders, made in a temporary folder and removed again.
-Peak memory is the kernel's own count for the training process; that of workers is their proportional share (PSS), so
-that pages which they share with it count once.
+The files are hard links to a thousand small PNG files. They are in a hundred folders in a temporary folder, which is
+removed at the end. The peak memory of the training process is its peak resident memory. With workers, the proportional
+set size (PSS) is added up, so that shared pages count once.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from ancestral import data
 from ancestral.data import LazyDataset
 from ancestral.data.loading import Loader
 
-LINKS = 1000  # to one file, far below what file systems allow; more files are made for more links
+LINKS = 1000  # hard links to one file, far below the limits of file systems
 FOLDERS = 100
 
 
 def make(root: Path, count: int, grey: bool) -> None:
-    """`count` files of 16 x 16 pixels, RGB or grey, each of a thousand links to one of few."""
+    """Make `count` PNG files of 16 × 16 pixels, RGB or grey, as hard links to every thousandth of them."""
     rng = np.random.default_rng(0)
     for k in range(FOLDERS):
         (root / f"class_{k:03d}").mkdir(parents=True)
@@ -41,35 +41,35 @@ def make(root: Path, count: int, grey: bool) -> None:
 
 
 def megabytes(size: float) -> str:
-    """Bytes in MB."""
+    """Format bytes in MB."""
     return f"{size / 1e6:,.0f} MB"
 
 
 def peak() -> int:
-    """The most that this process ever held, in bytes."""
+    """Return the peak resident memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:
-    """Print the table."""
+    """Make the files, measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=1_000_000)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where to make them; the system's temporary folder unless given")
-    parser.add_argument("--grey", action="store_true", help="grey files, all of whose headers are read, not RGB")
+    parser.add_argument("--files", type=int, default=1_000_000, help="number of files (default: 1000000)")
+    parser.add_argument("--workers", type=int, default=2, help="number of loader processes (default: 2)")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder (default: the system's)")
+    parser.add_argument("--grey", action="store_true", help="make grey files, whose headers are all read (not RGB)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as place:
-        root = Path(place) / "images"
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        root = Path(folder) / "images"
         began = time.perf_counter()
         make(root, options.files, options.grey)
         print(f"made {options.files:,} files in {time.perf_counter() - began:.0f} s", flush=True)
         process = psutil.Process()
-        before, alone = process.memory_info().rss, process.memory_full_info().pss
+        rss_before, pss_before = process.memory_info().rss, process.memory_full_info().pss
         began = time.perf_counter()
         source = data.open(str(root), memory=0)
         assert isinstance(source, LazyDataset)
         print(f"found {len(source):,}, {len(source.classes)} classes, in {time.perf_counter() - began:.1f} s")
-        print(f"peak above the {megabytes(before)} of the package: {megabytes(peak() - before)}", flush=True)
+        print(f"peak memory: {megabytes(peak() - rss_before)} above {megabytes(rss_before)} of the package", flush=True)
         for workers in dict.fromkeys((0, options.workers)):
             began = time.perf_counter()
             with Loader(source, seed=0, batch_size=128, positions=range(128), workers=workers) as loader:
@@ -79,10 +79,10 @@ def main() -> None:
                 for _ in range(200):
                     next(batches)
                 rate = 200 * 128 / (time.perf_counter() - began - first)
-                held = sum(each.memory_full_info().pss for each in (process, *process.children()))
+                pss = sum(each.memory_full_info().pss for each in (process, *process.children()))
             print(
                 f"{workers} workers: first batch after {first:.2f} s, then {rate:,.0f} images/s; peak of this process "
-                f"{megabytes(peak() - before)}, with its workers {megabytes(held - alone)}",
+                f"{megabytes(peak() - rss_before)}, PSS with its workers {megabytes(pss - pss_before)}",
                 flush=True,
             )
 

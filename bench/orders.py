@@ -82,12 +82,12 @@ class Exact(nn.Module):
 
 
 def start(schedule: Schedule, count: int = 64) -> Tensor:
-    """x_T of all samplers: (count, 2), with the standard deviation of the prior."""
+    """Sample x_T, the same for all samplers: (count, 2), with the standard deviation of the prior."""
     return schedule.prior_std * torch.randn(count, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
 
 
 def times(steps: int, first: int = 10) -> list[int]:
-    """`steps` equal steps of a schedule of 10 · steps, from first/10 of T to T/10, where some noise is left."""
+    """Return the times of `steps` equal steps from first/10 of T to T/10, on a schedule of 10 · steps levels."""
     return list(range(first * steps, steps - 1, 1 - first))
 
 
@@ -99,16 +99,16 @@ def exact(schedule: Schedule, t: int, s: int, x: Tensor, steps: int = 1000) -> T
     denoiser = oracle.Mixture(circle, MEANS, STDS)
     h = (last - first) / steps
 
-    def slope(u: Tensor, place: int) -> Tensor:
-        x0, eps = denoiser.predict(u, place + 1)
-        return targets.V.from_x0_eps(x0, eps, *circle.at(place + 1))
+    def v(u: Tensor, index: int) -> Tensor:
+        x0, eps = denoiser.predict(u, index + 1)
+        return targets.V.from_x0_eps(x0, eps, *circle.at(index + 1))
 
     u = x / early
-    for place in range(2 * steps, 0, -2):
-        k1 = slope(u, place)
-        k2 = slope(u + h / 2 * k1, place - 1)
-        k3 = slope(u + h / 2 * k2, place - 1)
-        k4 = slope(u + h * k3, place - 2)
+    for index in range(2 * steps, 0, -2):
+        k1 = v(u, index)
+        k2 = v(u + h / 2 * k1, index - 1)
+        k3 = v(u + h / 2 * k2, index - 1)
+        k4 = v(u + h * k3, index - 2)
         u = u + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
     return late * u
 
@@ -121,7 +121,7 @@ def error(sampler: Sampler, schedule: Schedule, target: Target, times: list[int]
 
 
 def slope(errors: dict[int, float]) -> float:
-    """The order: minus the slope of the least-squares line through log error over log steps."""
+    """Compute the order of convergence: the negative least-squares slope of log error over log steps."""
     x = torch.tensor([math.log(steps) for steps in errors])
     y = torch.tensor([math.log(value) for value in errors.values()])
     return -(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()).item()
@@ -144,33 +144,33 @@ def moments(sampler: Sampler, schedule: Schedule) -> tuple[float, float]:
     The exact denoiser is affine, so a sample is an affine function of x_T and of every z. Its coefficients are the
     responses to unit impulses. x_T has its exact distribution, so every error is the sampler's.
     """
-    denoiser, draws = oracle.Gaussian(schedule, MEAN, STD), 0
+    denoiser, noises = oracle.Gaussian(schedule, MEAN, STD), 0
     a, b = schedule.at(schedule.steps)
 
-    def none(shape: torch.Size) -> Tensor:
-        nonlocal draws
-        draws += 1
+    def zero_noise(shape: torch.Size) -> Tensor:
+        nonlocal noises
+        noises += 1
         return torch.zeros(shape)
 
-    sampler.sample(denoiser, torch.zeros(1, 1, dtype=F64), noise=none)
-    answers = []
-    for first in range(0, draws + 2, 2048):  # impulse 0 is none, 1 is x_T, 2 and more are the z
-        impulses, number = torch.arange(first, min(first + 2048, draws + 2)), iter(range(2, draws + 2))
+    sampler.sample(denoiser, torch.zeros(1, 1, dtype=F64), noise=zero_noise)
+    responses = []
+    for first in range(0, noises + 2, 2048):  # 0: no impulse, 1: x_T, from 2: each z
+        impulses, number = torch.arange(first, min(first + 2048, noises + 2)), iter(range(2, noises + 2))
 
         def noise(_: torch.Size, impulses: Tensor = impulses, number: Iterator[int] = number) -> Tensor:
             return (impulses == next(number)).double()[:, None]
 
         x_T = a * MEAN + math.hypot(a * STD, b) * (impulses == 1).double()[:, None]
-        answers.append(sampler.sample(denoiser, x_T, noise=noise).flatten())
-    answer = torch.cat(answers)
-    return answer[0].item(), (answer[1:] - answer[0]).norm().item()
+        responses.append(sampler.sample(denoiser, x_T, noise=noise).flatten())
+    response = torch.cat(responses)
+    return response[0].item(), (response[1:] - response[0]).norm().item()
 
 
 COUNT = 50_000
 """Number of samples in a set."""
 
 
-def truth(seed: int) -> Tensor:
+def sample_data(seed: int) -> Tensor:
     """Sample the data: (COUNT, 2)."""
     generator = torch.Generator().manual_seed(seed)
     part = torch.randint(len(MEANS), (COUNT,), generator=generator)
@@ -178,25 +178,25 @@ def truth(seed: int) -> Tensor:
 
 
 @lru_cache(maxsize=1)
-def shadows(directions: int = 32) -> tuple[Tensor, Tensor]:
-    """Evenly spaced directions in the plane, (2, D), and exact quantiles of the data projected on each, (COUNT, D)."""
+def projections(directions: int = 32) -> tuple[Tensor, Tensor]:
+    """Return evenly spaced directions (2, D), and the exact quantiles of the data projected on each (COUNT, D)."""
     angles = torch.arange(directions, dtype=F64) * math.pi / directions
     rays = torch.stack([angles.cos(), angles.sin()])
     grid = torch.linspace(-3, 3, 60_001, dtype=F64)
-    wanted = (torch.arange(COUNT, dtype=F64) + 0.5) / COUNT
+    levels = (torch.arange(COUNT, dtype=F64) + 0.5) / COUNT
     quantiles = []
     for means in (MEANS @ rays).T:
-        mass = torch.special.ndtr((grid[:, None] - means) / STDS).mean(1)
-        after = torch.searchsorted(mass, wanted).clamp(1, len(grid) - 1)
-        part = (wanted - mass[after - 1]) / (mass[after] - mass[after - 1]).clamp_min(1e-300)
+        cdf = torch.special.ndtr((grid[:, None] - means) / STDS).mean(1)
+        after = torch.searchsorted(cdf, levels).clamp(1, len(grid) - 1)
+        part = (levels - cdf[after - 1]) / (cdf[after] - cdf[after - 1]).clamp_min(1e-300)
         quantiles.append(torch.lerp(grid[after - 1], grid[after], part.clamp(0, 1)))
     return rays, torch.stack(quantiles, dim=1)
 
 
-def swd(cloud: Tensor) -> float:
+def swd(samples: Tensor) -> float:
     """Compute the sliced Wasserstein-2 distance of samples (COUNT, 2) to the density of the data."""
-    rays, quantiles = shadows()
-    return ((cloud @ rays).sort(0).values - quantiles).square().mean().sqrt().item()
+    rays, quantiles = projections()
+    return ((samples @ rays).sort(0).values - quantiles).square().mean().sqrt().item()
 
 
 def distance(sampler: Sampler, schedule: Schedule) -> float:
@@ -207,14 +207,14 @@ def distance(sampler: Sampler, schedule: Schedule) -> float:
 
 
 @lru_cache(maxsize=1)
-def floor(clouds: int = 20) -> tuple[float, float]:
+def floor(sets: int = 20) -> tuple[float, float]:
     """Compute the distance of independent samples of the data to the density: mean and maximum of several sets."""
-    away = [swd(truth(seed)) for seed in range(clouds)]
-    return sum(away) / clouds, max(away)
+    distances = [swd(sample_data(seed)) for seed in range(sets)]
+    return sum(distances) / sets, max(distances)
 
 
 def langevin(name: str, count: int) -> tuple[float, float]:
-    """Errors of the mean and the standard deviation by annealed Langevin dynamics with α = b²/5 on 50 levels."""
+    """Compute the errors of mean and standard deviation of annealed Langevin dynamics with α = b²/5 on 50 levels."""
     schedule = SCHEDULES[name](50)
     mean, std = moments(Langevin(count, 0.2 * schedule.at(1)[1] ** 2), schedule)
     return abs(mean - MEAN), abs(std - STD)
@@ -231,13 +231,13 @@ SAMPLES: dict[str, Callable[[int], Sampler]] = {
     "Heun, churn 10": lambda n: Heun(n, churn=10.0, spacing="logsnr"),
     "predictor-corrector": lambda n: PredictorCorrector("large", n, clip=None),
 }
-"""Samplers by the number of steps. Samplers of order 1 have "trailing" spacing. The others are spaced in log SNR, since
-their last steps have to be short."""
+"""Samplers as functions of the number of steps. Samplers of order 1 have "trailing" spacing. The others are spaced in
+log SNR, since their last steps have to be short."""
 
 COUNTS = (5, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
 
 
-def needed(make: Callable[[int], Sampler], schedule: Schedule, limit: float) -> tuple[int | None, float]:
+def steps_needed(make: Callable[[int], Sampler], schedule: Schedule, limit: float) -> tuple[int | None, float]:
     """Find the first of COUNTS whose samples are within `limit` of the density, or None, and the last distance."""
     for count in COUNTS:
         away = distance(make(count), schedule)
@@ -288,7 +288,7 @@ def report() -> Iterator[str]:
     for label, make in SAMPLES.items():
         cells = []
         for name in CLOUD_SCHEDULES:
-            count, away = needed(make, SCHEDULES[name](1000), largest)
+            count, away = steps_needed(make, SCHEDULES[name](1000), largest)
             cells.append(f"{count} ({away:.4f})" if count else f"more than 1000 ({away:.4f})")
         yield f"| {label} | {' | '.join(cells)} |"
 

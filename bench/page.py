@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, made of the JSONs in bench/results."""
+"""Generate docs/benchmarks.md from the JSON files in bench/results."""
 
 import json
 import statistics
@@ -36,13 +36,13 @@ TITLES = {
 }
 
 
-def read(folder: Path = RESULTS) -> dict[str, Result]:
-    """What there is, by "part.kind" of processor."""
+def read_results(folder: Path = RESULTS) -> dict[str, Result]:
+    """Read all result files, by "PART.KIND" (the kind of processor)."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
-def page(results: Mapping[str, Result]) -> str:
-    """The whole page. What no file tells is marked as not measured."""
+def render(results: Mapping[str, Result]) -> str:
+    """Format the page. Parts and devices without a result are marked as not measured."""
     lines = INTRODUCTION.splitlines()
     for part, title in TITLES.items():
         lines += ["", f"## {title}", ""]
@@ -51,56 +51,56 @@ def page(results: Mapping[str, Result]) -> str:
         for device, name in DEVICES.items():
             if device == "cuda" and part in ("start", "quality"):
                 continue
-            here = [result for kind, result in results.items() if kind.startswith(f"{part}.{device}")]
-            for result in here:
-                title = f"**On {result['machine'].get('GPU', result['machine']['processor'])}**"
-                lines += [title, "", *SECTIONS[part](result["rows"]), "", f"{name}: {place(result)}", ""]
-            if not here:
+            measured = [result for kind, result in results.items() if kind.startswith(f"{part}.{device}")]
+            for result in measured:
+                heading = f"**On {result['machine'].get('GPU', result['machine']['processor'])}**"
+                lines += [heading, "", *SECTIONS[part](result["rows"]), "", f"{name}: {describe(result)}", ""]
+            if not measured:
                 lines += [f"{name}: {MISSING}.", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def place(result: Result) -> str:
-    """Machine, threads, rounds, versions, date: a line."""
+def describe(result: Result) -> str:
+    """Format the machine, threads, rounds, clock, versions and date as one line."""
     machine = ", ".join(f"{name} {text}" for name, text in result["machine"].items())
     versions = ", ".join(f"{name} {text}" for name, text in result["versions"].items())
     settings = result.get("settings", {})
     rounds = f"rounds: {settings['rounds']}; " if "rounds" in settings else ""
-    clock = settings.get("clock", result["clock"])  # some parts have one of their own
+    clock = settings.get("clock", result["clock"])  # the part's own clock, if it has one
     return f"{machine}; threads: {result['threads']}; {rounds}{clock} time; {versions}; {result['date']}."
 
 
 def table(head: list[str], rows: Iterator[list[str]] | list[list[str]]) -> list[str]:
-    """A table in Markdown."""
-    return [line(head), "|" + "---|" * len(head), *map(line, rows)]
+    """Format a Markdown table."""
+    return [table_row(head), "|" + "---|" * len(head), *map(table_row, rows)]
 
 
-def line(cells: list[str]) -> str:
-    """A row of it."""
+def table_row(cells: list[str]) -> str:
+    """Format a row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
-def brackets(spread: Mapping[str, float] | None, digits: int = 2, scale: float = 1.0, unit: str = "") -> str:
-    """Median and quartiles, or that there are none."""
-    if spread is None:
+def with_quartiles(values: Mapping[str, float] | None, digits: int = 2, scale: float = 1.0, unit: str = "") -> str:
+    """Format the median with the quartiles in brackets, or "not measured"."""
+    if values is None:
         return MISSING
-    middle, low, high = (f"{scale * spread[name]:.{digits}f}" for name in ("median", "low", "high"))
+    middle, low, high = (f"{scale * values[name]:.{digits}f}" for name in ("median", "low", "high"))
     return f"{middle}{unit} ({low} to {high})"
 
 
 def steps(rows: list[Row]) -> list[str]:
-    """Seconds of ours, shares of the peak, and how many times as long the others take."""
-    found = {(r["batch"], r["compile"], r["precision"], r["what"], r.get("contestant")): r for r in rows}
+    """Format our seconds, the shares of the peak rate, and the ratios of the other libraries' times to ours."""
+    by_key = {(r["batch"], r["compile"], r["precision"], r["what"], r.get("contestant")): r for r in rows}
     lines = []
-    for batch, compiled, precision, what in dict.fromkeys(key[:4] for key in found if key[3] in ("train", "forward")):
-        each = {name: found.get((batch, compiled, precision, what, name)) for name in STEPPERS}
-        mine = each["ancestral"]
+    for batch, compiled, precision, what in dict.fromkeys(key[:4] for key in by_key if key[3] in ("train", "forward")):
+        each = {name: by_key.get((batch, compiled, precision, what, name)) for name in STEP_LIBRARIES}
+        ours = each["ancestral"]
         cells = [str(batch), precision + (", compiled" if compiled else ""), {"train": "training step"}.get(what, what)]
-        cells += [f"{mine['seconds']['median']:.3f} s" if mine else MISSING]
-        cells += [f"{each[name]['share']['median']:.0%}" if each[name] else MISSING for name in STEPPERS]
-        lines.append(cells + [brackets((each[name] or {}).get("ratio")) for name in STEPPERS[1:]])
-    head = ["batch", "precision", "what", "ancestral", *(f"{name}: share of the peak" for name in STEPPERS)]
-    text = table([*head, *(f"{name} / ancestral" for name in STEPPERS[1:])], lines)
+        cells += [f"{ours['seconds']['median']:.3f} s" if ours else MISSING]
+        cells += [f"{each[name]['share']['median']:.0%}" if each[name] else MISSING for name in STEP_LIBRARIES]
+        lines.append(cells + [with_quartiles((each[name] or {}).get("ratio")) for name in STEP_LIBRARIES[1:]])
+    head = ["batch", "precision", "what", "ancestral", *(f"{name}: share of the peak" for name in STEP_LIBRARIES)]
+    text = table([*head, *(f"{name} / ancestral" for name in STEP_LIBRARIES[1:])], lines)
     defaults = [r for r in rows if r["what"] == "default"]
     text += [
         "",
@@ -109,17 +109,17 @@ def steps(rows: list[Row]) -> list[str]:
     ]
     text += table(
         ["batch", "our precision", "diffusers / ancestral"],
-        [[str(r["batch"]), r["precision"], brackets(r["ratio"])] for r in defaults],
+        [[str(r["batch"]), r["precision"], with_quartiles(r["ratio"])] for r in defaults],
     )
     peaks = [f"{r['flops'] / 1e9:.0f} in {r['precision']} (batch {r['batch']})" for r in rows if r["what"] == "peak"]
     return [*text, "", f"Peak rate, in GFLOP/s: {', '.join(dict.fromkeys(peaks))}."]
 
 
-STEPPERS = ("ancestral", "diffusers", "diffusers-tuned")
+STEP_LIBRARIES = ("ancestral", "diffusers", "diffusers-tuned")
 
 
 def memory(rows: list[Row]) -> list[str]:
-    """MiB, and what share of diffusers' that is."""
+    """Format the memory in MiB, with its ratio to diffusers' in brackets."""
     lines = []
     for r in rows:
         cells = [str(r["batch"]), r["precision"], r["contestant"]]
@@ -131,12 +131,12 @@ def memory(rows: list[Row]) -> list[str]:
 
 
 def quality(rows: list[Row]) -> list[str]:
-    """Each contestant on each data set: the mean over seeds, or the one with its standard error."""
+    """Format one table for each data set, with one row for each contestant."""
     text = []
     for name in dict.fromkeys(r["data"] for r in rows):
-        mine = [r for r in rows if r["data"] == name]
-        budget = max(r["minutes"] for r in mine)
-        groups = {c: [r for r in mine if r["contestant"] == c] for c in ("ancestral", *PEERS, "training images")}
+        of_data = [r for r in rows if r["data"] == name]
+        budget = max(r["minutes"] for r in of_data)
+        groups = {c: [r for r in of_data if r["contestant"] == c] for c in ("ancestral", *PEERS, "training images")}
         kids = {c: statistics.mean(r["KID"]["value"] for r in group) for c, group in groups.items() if group}
         tuned = [kids[c] for c in TUNED if c in kids]
         lines = []
@@ -150,9 +150,9 @@ def quality(rows: list[Row]) -> list[str]:
                 [
                     contestant,
                     f"{statistics.mean(r['steps'] for r in group):,.0f}" if trained else "",
-                    error(group, "KID", 4),
+                    metric(group, "KID", 4),
                     share,
-                    error(group, "FD", 1),
+                    metric(group, "FD", 1),
                     f"{statistics.mean(r['sampling_cpu_seconds'] for r in group):.0f} s" if trained else "",
                     min(r["date"] for r in group)[:10],
                 ]
@@ -162,28 +162,28 @@ def quality(rows: list[Row]) -> list[str]:
     return text[:-1]
 
 
-def error(group: list[Row], what: str, digits: int) -> str:
-    """The mean over the seeds with their span, or the one value with its standard error."""
-    values = [r[what]["value"] for r in group]
+def metric(group: list[Row], name: str, digits: int) -> str:
+    """Format the mean of a metric over several seeds with its range, or one value with its standard error."""
+    values = [r[name]["value"] for r in group]
     if len(values) > 1:
         span = f"{min(values):.{digits}f} to {max(values):.{digits}f}"
         return f"{statistics.mean(values):.{digits}f} ({len(values)} seeds: {span})"
-    return f"{values[0]:.{digits}f} ± {group[0][what]['error']:.{digits}f}"
+    return f"{values[0]:.{digits}f} ± {group[0][name]['error']:.{digits}f}"
 
 
 def sampling(rows: list[Row]) -> list[str]:
-    """Overhead, seconds to 1,000 images, sweep."""
-    of = {what: [r for r in rows if r["what"] == what] for what in ("overhead", "1000", "sweep")}
+    """Format the tables of the overhead, the time of 1,000 images, and the throughput by batch size."""
+    by_kind = {what: [r for r in rows if r["what"] == what] for what in ("overhead", "1000", "sweep")}
     text = table(
-        ["sampler, batch " + str(of["overhead"][0]["batch"]), "ms per network evaluation", "outside", "alone"],
+        ["sampler, batch " + str(by_kind["overhead"][0]["batch"]), "ms per network evaluation", "outside", "alone"],
         [
             [
                 r["sampler"],
                 f"{1e3 * r['network_seconds']['median']:.1f}",
-                brackets(r["outside"], 2, 100, " %"),
-                brackets(r["alone"], 2, 100, " %"),
+                with_quartiles(r["outside"], 2, 100, " %"),
+                with_quartiles(r["alone"], 2, 100, " %"),
             ]
-            for r in of["overhead"]
+            for r in by_kind["overhead"]
         ],
     )
     text += [
@@ -191,12 +191,12 @@ def sampling(rows: list[Row]) -> list[str]:
         "Time of 1,000 digits, with the fewest steps whose KID is within 5 % of a library's own best KID:",
         "",
     ]
-    if of["1000"]:
-        rows_ = [[r["contestant"], str(r["steps"]), f"{r['KID']:.3f}", f"{r['seconds']:.1f} s"] for r in of["1000"]]
-        text += table(["", "steps", "KID-lite0", "time"], rows_)
+    if timed := by_kind["1000"]:
+        cells = [[r["contestant"], str(r["steps"]), f"{r['KID']:.3f}", f"{r['seconds']:.1f} s"] for r in timed]
+        text += table(["", "steps", "KID-lite0", "time"], cells)
     else:
         text += [f"{MISSING}."]
-    if of["sweep"]:
+    if by_kind["sweep"]:
         text += ["", "Throughput (images times sampling steps per second) and memory while sampling:", ""]
         text += table(
             ["", "batch", "images x steps / s", "MiB"],
@@ -207,26 +207,26 @@ def sampling(rows: list[Row]) -> list[str]:
                     f"{1 / r['seconds_per_image_step']['median']:.0f}",
                     f"{r['bytes'] / 2**20:.0f}",
                 ]
-                for r in of["sweep"]
+                for r in by_kind["sweep"]
             ],
         )
     return text
 
 
 def start(rows: list[Row]) -> list[str]:
-    """Seconds."""
-    return table(["", "seconds"], [[r["what"], brackets(r["seconds"])] for r in rows])
+    """Format the start-up times in seconds."""
+    return table(["", "seconds"], [[r["what"], with_quartiles(r["seconds"])] for r in rows])
 
 
 def growth(rows: list[Row]) -> list[str]:
-    """Milliseconds an image, and the power with which they grow."""
+    """Format the milliseconds per image, and the exponent of their growth."""
     lines = []
     for over in dict.fromkeys(r["over"] for r in rows):
         for name in ("ancestral", "diffusers"):
-            mine = [r for r in rows if r["over"] == over and r["contestant"] == name]
-            points = [(r["value"], r["seconds_per_image"]["median"]) for r in mine]
-            power = f"{exponent(points):.2f}" if len(points) > 1 else ""
-            lines.append([over, name, ", ".join(f"{x:g}: {1e3 * y:.1f}" for x, y in points), power])
+            measured = [r for r in rows if r["over"] == over and r["contestant"] == name]
+            points = [(r["value"], r["seconds_per_image"]["median"]) for r in measured]
+            slope = f"{exponent(points):.2f}" if len(points) > 1 else ""
+            lines.append([over, name, ", ".join(f"{x:g}: {1e3 * y:.1f}" for x, y in points), slope])
     return table(["variable", "", "value: ms per image", "exponent of the growth"], lines)
 
 
@@ -261,7 +261,7 @@ time of a trajectory whose network costs nothing, as a share of the same network
 }
 
 
-def write() -> None:
+def write_page() -> None:
     """Write docs/benchmarks.md."""
-    write_text(PAGE, page(read()))
+    write_text(PAGE, render(read_results()))
     print(PAGE)

@@ -1,4 +1,4 @@
-"""How much memory a piece of work needs, as the system sees it."""
+"""The peak memory of a function: resident memory on a CPU, allocated memory on a GPU."""
 
 import ctypes
 import gc
@@ -11,14 +11,14 @@ import torch
 STATUS = Path("/proc/self/status")
 
 
-def field(name: str) -> int:
-    """Bytes that Linux tells of this process: VmRSS is what it holds, VmHWM the most since `forget`."""
+def status_bytes(name: str) -> int:
+    """Read a field of /proc/self/status in bytes: VmRSS is the resident memory, VmHWM its peak since `reset_peak`."""
     line = next(line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024
 
 
-def forget() -> None:
-    """Hand back what is free, so that only what lives is held, and begin a new peak."""
+def reset_peak() -> None:
+    """Return freed memory to the system and reset the peak of the resident memory."""
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
@@ -26,10 +26,14 @@ def forget() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def above(work: Callable[[], object], device: torch.device) -> tuple[int, int, int]:
-    """Bytes held before the work, the most while it went on, and what of those it asked for: the difference.
+def peak_memory(work: Callable[[], object], device: torch.device) -> tuple[int, int, int]:
+    """Measure the memory of `work` in bytes.
 
-    On a GPU PyTorch's allocator knows. On a CPU it is the resident memory, after freed memory was handed back.
+    On a GPU this is the memory that PyTorch has allocated. On a CPU it is the resident memory, and freed memory is
+    returned to the system first.
+
+    Returns:
+        (memory before, peak, difference).
     """
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -37,10 +41,10 @@ def above(work: Callable[[], object], device: torch.device) -> tuple[int, int, i
         before = torch.cuda.memory_allocated()
         work()
         torch.cuda.synchronize()
-        most = torch.cuda.max_memory_allocated()
+        peak = torch.cuda.max_memory_allocated()
     else:
-        forget()
-        before = field("VmRSS")
+        reset_peak()
+        before = status_bytes("VmRSS")
         work()
-        most = max(before, field("VmHWM"))
-    return before, most, most - before
+        peak = max(before, status_bytes("VmHWM"))
+    return before, peak, peak - before

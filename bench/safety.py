@@ -1,13 +1,14 @@
-"""What safety and looks cost: steps of the digits preset bare, with a save, and with log, TensorBoard and panel.
+"""Overhead of checkpoints, of the log, TensorBoard and the training panel, in training steps of the digits preset.
 
     python bench/safety.py [--rounds 5]
 
-One training on one thread takes turns of 100 steps. Whatever the process computed in a turn beyond the steps
-themselves, in this thread (copies for the save, log, panel) or in others (writing the checkpoint and hashing it,
-TensorBoard's writer, the panel's clock), is the cost, by CPU time: so neither a busy machine nor the spread of the
-steps' own time is in it, and the bare turns, whose cost should be nothing, show how exact it is. The save of a turn
-begins at its start and goes on beside the steps, as in a user's training, and its end is waited for inside the turn.
-Medians over the rounds, with the least and the greatest.
+One training run on one thread alternates between intervals of 100 steps without overhead, with a checkpoint, and with
+log, TensorBoard and panel. The overhead is the CPU time of the process in an interval minus that of the steps. It
+includes work in the thread of the steps (copies for the checkpoint, log, panel) and in other threads (writing and
+hashing the checkpoint, TensorBoard's writer, the panel's clock). Other programs and the variation of the steps' own
+time do not affect it. The intervals without overhead should be at 0 and show the error. A checkpoint begins at the
+start of its interval, is written during the steps, and is finished before the interval ends. The table has the median
+over the rounds, the minimum and the maximum.
 """
 
 import argparse
@@ -30,48 +31,48 @@ from ancestral.render.training_panel import TrainingPanel
 from ancestral.training import Progress, RunFolder, Trainer
 from ancestral.training.trackers import Trackers
 
-TURN = 100
+INTERVAL = 100  # steps
 Steps = Iterator[Progress]
 
 
-class Turn:
-    """The CPU time of the steps of a turn, in their own thread, and of all else that the process did meanwhile."""
+class Interval:
+    """Iterate over an interval of steps, and measure their CPU time and that of the whole process."""
 
     def __init__(self, steps: Steps) -> None:
-        self.steps, self.own, self.began = steps, 0.0, time.process_time()
+        self.steps, self.seconds, self.began = steps, 0.0, time.process_time()
 
     def __iter__(self) -> Iterator[Progress]:
-        for _ in range(TURN):
+        for _ in range(INTERVAL):
             before = time.thread_time()
             progress = next(self.steps)
-            self.own += time.thread_time() - before
+            self.seconds += time.thread_time() - before
             yield progress
 
     @property
-    def share(self) -> float:
-        """What was done beside the steps, as a share of them."""
-        return (time.process_time() - self.began) / self.own - 1
+    def overhead(self) -> float:
+        """CPU time of the process outside the steps, divided by that of the steps."""
+        return (time.process_time() - self.began) / self.seconds - 1
 
 
-def bare(trainer: Trainer, folder: RunFolder, turn: Turn) -> None:
-    """Steps alone."""
-    for _ in turn:
+def steps_only(trainer: Trainer, folder: RunFolder, interval: Interval) -> None:
+    """Run the steps only."""
+    for _ in interval:
         pass
 
 
-def saved(trainer: Trainer, folder: RunFolder, turn: Turn) -> None:
-    """And a checkpoint and a model file, written meanwhile."""
+def with_checkpoint(trainer: Trainer, folder: RunFolder, interval: Interval) -> None:
+    """Run the steps while a checkpoint and a model file are written."""
     checkpoints = trainer.checkpoints(folder)
     trainer._save(folder, checkpoints)
-    bare(trainer, folder, turn)
+    steps_only(trainer, folder, interval)
     checkpoints.wait()
 
 
-def shown(trackers: Trackers, trainer: Trainer, folder: RunFolder, turn: Turn) -> None:
-    """And the log, TensorBoard, and the panel on a terminal."""
+def with_logging(trackers: Trackers, trainer: Trainer, folder: RunFolder, interval: Interval) -> None:
+    """Run the steps with the log, TensorBoard, and the panel on a terminal."""
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     panel = TrainingPanel(console)
-    for progress in turn:
+    for progress in interval:
         panel.show(progress)
         if progress.step % trainer.config.runtime.log_every == 0:
             trackers.log(progress)
@@ -79,9 +80,9 @@ def shown(trackers: Trackers, trainer: Trainer, folder: RunFolder, turn: Turn) -
 
 
 def main() -> None:
-    """Take turns, and print the table."""
+    """Measure all kinds of intervals, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds after the warm-up (default: 5)")
     rounds = parser.parse_args().rounds
     keep_freed_memory()
     torch.set_num_threads(1)
@@ -91,20 +92,20 @@ def main() -> None:
     T = trainer.denoiser.schedule.steps
     with tempfile.TemporaryDirectory() as path, Trackers(RunFolder(Path(path)), ("tensorboard",), T, 0) as trackers:
         folder, steps = RunFolder(Path(path)), trainer.run()
-        kinds = {"bare": bare, "a save": saved, "log, TensorBoard, panel": partial(shown, trackers)}
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
-        for turn_number in range(rounds + 1):
+        kinds = {"steps": steps_only, "checkpoint": with_checkpoint, "log, panel": partial(with_logging, trackers)}
+        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
+        for number in range(rounds + 1):
             for name, kind in kinds.items():
-                turn = Turn(steps)
-                kind(trainer, folder, turn)
-                if turn_number:
-                    found[name].append((turn.own, turn.share))
-    print(f"{'of ' + str(TURN) + ' steps, one thread':<28}{'steps':>9}{'beside':>9}  least - greatest")
-    for name, turns in found.items():
-        own, shares = zip(*turns, strict=True)
+                interval = Interval(steps)
+                kind(trainer, folder, interval)
+                if number:
+                    measured[name].append((interval.seconds, interval.overhead))
+    print(f"{f'{INTERVAL} steps, one thread':<28}{'steps':>9}{'overhead':>9}  minimum - maximum")
+    for name, intervals in measured.items():
+        seconds, overheads = zip(*intervals, strict=True)
         print(
-            f"{name:<28}{statistics.median(own):>7.2f} s{statistics.median(shares):>9.2%}  "
-            f"{min(shares):.2%} - {max(shares):.2%}"
+            f"{name:<28}{statistics.median(seconds):>7.2f} s{statistics.median(overheads):>9.2%}  "
+            f"{min(overheads):.2%} - {max(overheads):.2%}"
         )
 
 

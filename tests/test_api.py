@@ -342,7 +342,7 @@ def test_random_numbers_of_an_own_network_are_those_of_the_run(tmp_path):
         (Own(3), "the network fails on x of shape"),
         (Own().requires_grad_(False), "no parameters to train"),
         (nn.Identity(), "no parameters to train"),
-        (3, "net must be"),
+        (3, "net cannot be 3"),
     ],
 )
 def test_a_wrong_network_is_refused_before_anything_is_written(tmp_path, net, message):
@@ -359,7 +359,7 @@ def test_parts_by_name(tmp_path):
     with pytest.raises(InputError, match="schedule cannot be"):
         ancestral.train("points", out=tmp_path / "x", schedule="lineal", progress=False)
     for name in ("schedule", "target", "objective"):
-        with pytest.raises(InputError, match=f"{name} must be"):
+        with pytest.raises(InputError, match=f"{name} cannot be 3"):
             ancestral.train("points", out=tmp_path / "x", progress=False, **{name: 3})
     mlp = ancestral.train("points", out=tmp_path / "mlp", net="unet", width=32, progress=False, steps=2,
                           sampler="ddim:steps=2")  # fmt: skip
@@ -455,7 +455,7 @@ def test_runs_and_samplers_are_compared(tmp_path):
         [runs[0]], images(), samplers=["ddim", "heun"], most=8, samples=16, out=tmp_path / "d", **FAST
     )
     assert {"ddim", "heun"} <= set(str(samplers_).split())
-    with pytest.raises(InputError, match="name one"):
+    with pytest.raises(InputError, match="name it, and no other"):
         ancestral.compare(runs, samplers="all", **FAST)
 
 

@@ -157,7 +157,7 @@ WRONG = {
     "evaluate: out": (lambda m: ancestral.evaluate(m, "moons", out=3), "out cannot be 3: give a path or None"),
     "evaluate: extractor": (lambda m: ancestral.evaluate(m, "moons", extractor=abs), "extractor cannot be a builtin"),
     "evaluate_samples: n": (
-        lambda m: ancestral.evaluate_samples(torch.zeros(5, 1, 8, 8), torch.zeros(5, 1, 8, 8), n=9),
+        lambda m: ancestral.evaluate_samples(torch.rand(5, 1, 8, 8), torch.rand(5, 1, 8, 8), n=9),
         "n must be 1 to 5",
     ),
     "compare: runs": (lambda m: ancestral.compare(5), "runs cannot be 5: give a sequence"),

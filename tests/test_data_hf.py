@@ -127,7 +127,7 @@ def test_addresses(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     for address in ("hf://datasets/me/cats", "hf://datasets/me/cats@v1/small"):
-        with pytest.raises(InputError, match=r"cannot be read as a data set: no\\nnetwork"):
+        with pytest.raises(InputError, match=r"cannot be read as a data set: no network"):
             data.open(address, split="test")
     assert asked == [
         (("me/cats", None), {"split": "test", "revision": None}),
@@ -150,7 +150,7 @@ def test_rows_that_cannot_be_read_are_lost(places, monkeypatch):
         raise OSError("no\nroute")
 
     monkeypatch.setattr(lazy, "_rows", type("Rows", (), {"__getitem__": gone})())
-    with pytest.raises(SourceLost, match=r"parquet cannot be read: no\\nroute"):
+    with pytest.raises(SourceLost, match=r"parquet cannot be read: no route"):
         lazy.read(0)
 
 

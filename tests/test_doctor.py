@@ -514,7 +514,7 @@ def test_data_of_python_are_inspected(source, classes):
 def test_data_without_items_are_refused():
     with pytest.raises(InputError, match="stripes holds no items that can be read"):
         ancestral.inspect(stripes(0), tiny_config(), progress=False)
-    with pytest.raises(InputError, match="a int cannot be read as data"):
+    with pytest.raises(InputError, match="source cannot be 3"):
         ancestral.inspect(3, progress=False)
 
 

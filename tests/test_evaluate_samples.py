@@ -497,7 +497,7 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
         (["--extractor", "lite1"], "unknown extractor 'lite1'"),
         (["--sampler", "ddimm"], "did you mean ddim?"),
         (["--steps", "7"], "7 sampling steps do not fit a schedule of 6"),
-        (["--guidance", "nan"], "guidance must be a finite number"),
+        (["--guidance", "nan"], "guidance cannot be nan: give a number"),
         (["--held-out", "nowhere"], "no such file or folder: 'nowhere'"),
         (["--held-out", "digits"], "but the model knows 1x8x8"),
         (["--held-out", "few.npy"], "5 held-out items are too few to measure by; at least 6"),
@@ -692,12 +692,12 @@ def test_samples_need_no_model(run, model_run, files, common, tmp_path):
     ("options", "says"),
     [
         ({"samples": 0}, "the number of samples must be at least 1, not 0"),
-        ({"samples": 2.5}, "the number of samples must be at least 1, not 2.5"),
+        ({"samples": 2.5}, "samples cannot be 2.5: give a whole number"),
         ({"passes": 3}, "passes is an option of likelihood"),
         ({"samples": False, "steps": 3}, "steps is an option of samples"),
         ({"sampler": samplers.DDIM(steps=3), "steps": 3}, "leave steps out"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"seed": None}, "seed must be a whole number"),
+        ({"seed": None}, "seed cannot be None: give a whole number"),
     ],
 )
 def test_python_is_refused_in_one_line(model_run, files, options, says):

@@ -95,7 +95,7 @@ def test_50_000_samples_are_as_good_as_the_truth(label):
 
 def test_the_distance_sees_a_shift_of_a_hundredth():
     """So that the test above could fail: of a cloud that is 0.01 off, or 3 % too narrow."""
-    cloud = orders.truth(seed=3)
+    cloud = orders.sample_data(seed=3)
     assert orders.swd(cloud + 0.01) > orders.floor()[1]
     assert orders.swd(0.97 * cloud) > orders.floor()[1]
 

@@ -1,1 +1,1 @@
-"""What is measured, a file each: `python bench PART --help`."""
+"""The parts of the benchmark, one file each: `python bench PART --help`."""

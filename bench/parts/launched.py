@@ -1,4 +1,4 @@
-"""What torchrun starts for the growth part: steps of 16 images by all processes, ours and diffusers' in turns."""
+"""Started by torchrun for the growth part: interleaved steps of ours and of diffusers, 16 images in all processes."""
 
 import json
 import os
@@ -9,17 +9,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ancestral.device import keep_freed_memory
 from measure import alternate
-from peers.paper import Diffusers, Ours, Setting
+from peers.paper import AncestralSteps, DiffusersSteps, Setting
 
 
 def main() -> None:
-    """The first process prints the seconds of each."""
+    """Time the steps; the process of rank 0 prints the seconds as JSON."""
     keep_freed_memory()
     torch.set_num_threads(1)
     world, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
     rounds, width = map(int, sys.argv[1:])
-    ours = Ours(Setting(batch=16, width=width))  # a batch of all processes; it joins them
-    theirs = Diffusers(Setting(batch=16 // world, width=width))  # of one
+    ours = AncestralSteps(Setting(batch=16, width=width))  # the global batch; it initialises torch.distributed
+    theirs = DiffusersSteps(Setting(batch=16 // world, width=width))  # the batch of one process
     if world > 1:
         theirs.net = DistributedDataParallel(theirs.net)
     seconds = alternate({"ancestral": ours.step, "diffusers": theirs.step}, rounds, wall=True)

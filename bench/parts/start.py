@@ -1,6 +1,6 @@
-"""Start: how long it takes to import each package and to be shown the help, in fresh processes that take turns.
+"""Start: the time to import each package and to print the help, in new processes, interleaved.
 
-`import torch` is there for scale: everything that trains needs it.
+`import torch` is included for comparison, since every library needs it for training.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from measure import alternate, paired, spread, write
+from measure import alternate, paired_ratio, quartiles, write_result
 
 IMPORTS = {
     "import torch": "import torch",
@@ -25,7 +25,7 @@ IMPORTS = {
     "diffusers: ready to sample": "from diffusers import DDPMPipeline",
     "denoising-diffusion-pytorch: import": "import denoising_diffusion_pytorch",
 }
-"""It has no lazy parts: its import is ready for both."""
+"""denoising-diffusion-pytorch imports all its modules at once, so it needs one entry only."""
 
 HELPS = {
     "ancestral --help": ("-m", "ancestral", "--help"),
@@ -34,32 +34,32 @@ HELPS = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of the part."""
-    parser.add_argument("--rounds", type=int, default=7, help="rounds that count; one more warms up")
+    """Add the options of the part."""
+    parser.add_argument("--rounds", type=int, default=7, help="number of timed rounds after the warm-up (default: 7)")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure and write results/start.KIND.json."""
-    commands = {name: (sys.executable, "-W", "ignore", "-c", code) for name, code in IMPORTS.items() if there(code)}
-    commands |= {name: (sys.executable, *words) for name, words in HELPS.items()}
+    """Measure all commands and write results/start.KIND.json."""
+    commands = {name: (sys.executable, "-W", "ignore", "-c", code) for name, code in IMPORTS.items() if installed(code)}
+    commands |= {name: (sys.executable, *arguments) for name, arguments in HELPS.items()}
     cli = shutil.which("diffusers-cli", path=str(Path(sys.executable).parent)) or shutil.which("diffusers-cli")
     if cli:
         commands["diffusers-cli --help"] = (cli, "--help")
-    jobs = {name: (lambda words=words: start(words)) for name, words in commands.items()}
+    jobs = {name: (lambda command=command: run_command(command)) for name, command in commands.items()}
     seconds = alternate(jobs, options.rounds, wall=True)
     rows: list[dict[str, Any]] = []
     for name, each in seconds.items():
-        row = {"what": name, "seconds": spread(each), "ratio": paired(each, seconds["ancestral: import"])}
+        row = {"what": name, "seconds": quartiles(each), "ratio": paired_ratio(each, seconds["ancestral: import"])}
         rows.append(row)
         print(f"{name}: {row['seconds']['median']:.2f} s", flush=True)
-    write("start", torch.device("cpu"), {"rounds": options.rounds, "clock": "wall"}, rows)
+    write_result("start", torch.device("cpu"), {"rounds": options.rounds, "clock": "wall"}, rows)
 
 
-def there(code: str) -> bool:
-    """Whether the package that the code imports is installed."""
+def installed(code: str) -> bool:
+    """Return whether the package that the code imports is installed."""
     return find_spec(code.split(";")[0].split()[1].split(".")[0]) is not None
 
 
-def start(words: tuple[str, ...]) -> None:
-    """Run a command to its end."""
-    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+def run_command(command: tuple[str, ...]) -> None:
+    """Run a command and discard its output."""
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)

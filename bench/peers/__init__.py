@@ -1,4 +1,4 @@
-"""What Ancestral is measured against, each behind the same interface. Of the peers only their public calls are used."""
+"""Ancestral and the libraries that it is compared with, behind one interface that uses only their public functions."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ NAMES = ("ancestral", "diffusers-documented", "diffusers-tuned", "ddp-documented
 """The contestants of the quality part; ddp is denoising-diffusion-pytorch."""
 
 
-def make(name: str) -> Callable[[Task], Contestant]:
-    """What builds the contestant called `name`. A peer is imported here, when it is asked for."""
+def factory(name: str) -> Callable[[Task], Contestant]:
+    """Return the function that builds the contestant `name`. Only this library is imported."""
     if name == "ancestral":
-        from peers.ours import Ours
+        from peers.ours import Ancestral
 
-        return Ours
+        return Ancestral
     if name.startswith("diffusers"):
         from peers import diffusers_
 

@@ -1,4 +1,4 @@
-"""What a contestant of the quality part is: something that learns images in a number of steps, and draws new ones."""
+"""The interface of the quality part: a contestant trains on images for a number of steps, and samples new ones."""
 
 import dataclasses
 import math
@@ -10,71 +10,81 @@ from torch import Tensor
 
 
 class Contestant(Protocol):
-    """One way to train and to sample."""
+    """A library with its settings, which trains and samples."""
 
     steps: int
-    """Where its training ends, and its learning rate with it. It may be changed between steps."""
+    """Number of training steps, at which the learning rate schedule ends. It may change between steps."""
     settings: dict[str, Any]
-    """What it does, for the record."""
+    """Its settings, which are written to the result file."""
 
     def step(self) -> float:
-        """One optimiser step; the loss."""
+        """Make one optimiser step and return the loss."""
 
     def sample(self, count: int, seed: int, steps: int | None = None, batch: int = 100) -> Tensor:
-        """New images, uint8 (count, 1, H, W), by its sampler with its own number of steps unless given."""
+        """Sample new images.
+
+        Args:
+            count: Number of images.
+            seed: Seed of the random numbers.
+            steps: Number of sampling steps (default: that of the settings).
+            batch: Number of images in a batch.
+
+        Returns:
+            Uint8 (count, 1, H, W).
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What all contestants are given."""
+    """The data and the number of steps, the same for all contestants."""
 
     data: str
-    """The name of the data set, whose preset ours is."""
+    """Name of the data set, and of our preset."""
     images: Tensor
     """Uint8 (N, 1, 28, 28)."""
     labels: Tensor
-    """Of each image: int64 (N,), ten classes."""
+    """Class of each image, one of ten: int64 (N,)."""
     steps: int
     seed: int = 0
     change: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Settings to be tried instead of the contestant's own."""
+    """Settings that replace the contestant's own, in a trial."""
 
 
 def batches(count: int, size: int, seed: int) -> Iterator[Tensor]:
-    """Numbers of images, shuffled anew each time round, for ever."""
+    """Yield the indices of the images of each batch without end, in a new random order in every epoch."""
     generator = torch.Generator().manual_seed(seed)
-    left = torch.empty(0, dtype=torch.long)
+    indices = torch.empty(0, dtype=torch.long)
     while True:
-        while len(left) < size:
-            left = torch.cat([left, torch.randperm(count, generator=generator)])
-        yield left[:size]
-        left = left[size:]
+        while len(indices) < size:
+            indices = torch.cat([indices, torch.randperm(count, generator=generator)])
+        yield indices[:size]
+        indices = indices[size:]
 
 
-def falling(step: int, steps: int, warmup: int) -> float:
-    """The usual factor on the learning rate of step 0, 1, ...: up over the warm-up, then down to 0 along a cosine."""
+def lr_factor(step: int, steps: int, warmup: int) -> float:
+    """Return the factor of the learning rate at step 0, 1, ...: linear warm-up, then cosine decay to 0."""
     if step < warmup:
         return step / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
-def changed(recipe: Any, change: dict[str, Any]) -> Any:
-    """A tree of frozen dataclasses and dictionaries with some leaves replaced."""
+def with_changes(recipe: Any, change: dict[str, Any]) -> Any:
+    """Copy a tree of frozen dataclasses and dictionaries with some leaves replaced."""
     if isinstance(recipe, dict):
-        return {**recipe, **{name: changed(recipe.get(name), value) for name, value in change.items()}}
+        return {**recipe, **{name: with_changes(recipe.get(name), value) for name, value in change.items()}}
     if dataclasses.is_dataclass(recipe):
         return dataclasses.replace(
-            recipe, **{name: changed(getattr(recipe, name), value) for name, value in change.items()}
+            recipe, **{name: with_changes(getattr(recipe, name), value) for name, value in change.items()}
         )
     return tuple(change) if isinstance(change, list) else change
 
 
 def to_floats(images: Tensor, pad: int) -> Tensor:
-    """Float images (N, 1, H + 2 pad, W + 2 pad) in [−1, 1], with black around."""
+    """Convert uint8 images (N, 1, H, W) to floats in [−1, 1], padded with black to (N, 1, H + 2 pad, W + 2 pad)."""
     return torch.nn.functional.pad(images.float() / 127.5 - 1, [pad] * 4, value=-1.0)
 
 
 def to_bytes(x: Tensor, pad: int) -> Tensor:
-    """Undoes `to_floats`, and rounds."""
+    """Invert `to_floats`, with rounding."""
     x = x[..., pad : x.shape[-2] - pad, pad : x.shape[-1] - pad]
     return ((x.float().clamp(-1, 1) + 1) * 127.5).round().byte()

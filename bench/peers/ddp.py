@@ -1,4 +1,4 @@
-"""denoising-diffusion-pytorch in the quality part: as its README has it, and tuned."""
+"""denoising-diffusion-pytorch in the quality part, with the settings of its README and with tuned settings."""
 
 import contextlib
 import dataclasses
@@ -22,8 +22,8 @@ DOCUMENTED = Recipe(
     decay=False,
     betas=(0.9, 0.99),
 )
-"""Its README's Unet, GaussianDiffusion and Trainer; fewer sampling steps (250 there), no flash_attn and no amp
-(fp16), which are for GPUs."""
+"""Unet, GaussianDiffusion and Trainer of its README, with fewer sampling steps (250 there). flash_attn and amp (fp16)
+are off, since they are for GPUs."""
 
 TUNED = Recipe(
     net={"dim": 32, "dim_mults": (1, 2, 2), "attn_heads": 1},
@@ -40,17 +40,18 @@ TUNED = Recipe(
     drawn=20,
     eta=1.0,
 )
-"""See bench/README.md for what was tried."""
+"""bench/README.md lists the trials behind these settings."""
 
-CLOTHES = dataclasses.replace(TUNED, drawn=50, eta=0.0)
-"""For Fashion-MNIST, where x_0 came out worse with fresh noise (with diffusers), and ε here; see bench/README.md."""
+TUNED_FASHION = dataclasses.replace(TUNED, drawn=50, eta=0.0)
+"""For Fashion-MNIST. With x_0, η = 0 had a lower KID than η = 1 (measured with diffusers), and x_0 a lower one than ε.
+bench/README.md has the numbers."""
 
 
 class DDP(Peer):
-    """Unet, GaussianDiffusion and EMA; with `labels` those of its classifier_free_guidance."""
+    """Unet, GaussianDiffusion and EMA; with `labels`, the classes of its module classifier_free_guidance."""
 
     def build(self) -> None:
-        """The U-Net of the recipe, inside its diffusion."""
+        """Build the U-Net of the recipe inside GaussianDiffusion, and the EMA."""
         process = dict(self.recipe.process)
         if self.recipe.labels:
             net = classifier_free_guidance.Unet(num_classes=10, channels=1, **self.recipe.net)
@@ -62,33 +63,33 @@ class DDP(Peer):
         self.ema = EMA(self.net, **self.recipe.ema)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:
-        """GaussianDiffusion's, which takes images in [0, 1]."""
+        """Compute the loss of GaussianDiffusion, which expects images in [0, 1]."""
         with self.autocast():
             x = (x + 1) / 2
             loss: Tensor = self.net(x, classes=labels) if self.recipe.labels else self.net(x)
         return loss
 
-    def average(self) -> None:
-        """EMA's."""
+    def update_ema(self) -> None:
+        """Update the EMA."""
         self.ema.update()
 
-    def draw(self, labels: Tensor, steps: int) -> Tensor:
-        """GaussianDiffusion's own, by DDIM; its bar of progress goes nowhere."""
+    def generate(self, labels: Tensor, steps: int) -> Tensor:
+        """Sample by the DDIM of GaussianDiffusion, without its progress bar."""
         averaged = self.ema.ema_model.eval()
         averaged.sampling_timesteps, averaged.is_ddim_sampling = steps, steps < averaged.num_timesteps
         averaged.ddim_sampling_eta = self.recipe.eta
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+        with open(os.devnull, "w") as devnull, contextlib.redirect_stderr(devnull):  # noqa: PTH123
             if not self.recipe.labels:
                 return averaged.sample(batch_size=len(labels)) * 2 - 1
-            # a scale of exactly 1 makes its sampler fail; so near to it, the second pass hardly counts
+            # a scale of exactly 1 makes its sampler fail; at 1.00001 the unconditional prediction has almost no weight
             return averaged.sample(labels, cond_scale=1.00001, rescaled_phi=0.0) * 2 - 1
 
 
 def documented(task: Task) -> DDP:
-    """As its README has it."""
+    """Build it with the settings of its README."""
     return DDP(task, DOCUMENTED)
 
 
 def tuned(task: Task) -> DDP:
-    """As well as we can."""
-    return DDP(task, TUNED if task.data == "digits" else CLOTHES)
+    """Build it with tuned settings."""
+    return DDP(task, TUNED if task.data == "digits" else TUNED_FASHION)

@@ -1,4 +1,4 @@
-"""diffusers in the quality part: as its training example has it, and tuned."""
+"""diffusers in the quality part, with the settings of its training example and with tuned settings."""
 
 import copy
 import dataclasses
@@ -32,7 +32,7 @@ DOCUMENTED = Recipe(
     weight_decay=1e-6,
     drawn=20,
 )
-"""examples/unconditional_image_generation: the defaults of train_unconditional.py and the command of its README."""
+"""The defaults of examples/unconditional_image_generation/train_unconditional.py, and the command of its README."""
 
 TUNED = Recipe(
     net={
@@ -59,60 +59,60 @@ TUNED = Recipe(
     drawn=20,
     eta=1.0,
 )
-"""See bench/README.md for what was tried."""
+"""bench/README.md lists the trials behind these settings."""
 
-CLOTHES = dataclasses.replace(TUNED, process={**TUNED.process, "prediction_type": "epsilon"}, drawn=50)
-"""For Fashion-MNIST, where ε came out better: texture is what little noise hides."""
+TUNED_FASHION = dataclasses.replace(TUNED, process={**TUNED.process, "prediction_type": "epsilon"}, drawn=50)
+"""For Fashion-MNIST, ε had a lower KID: it has more weight at low noise levels, where texture is learned."""
 
 
 class Diffusers(Peer):
-    """UNet2DModel, DDPMScheduler, EMAModel; drawn by DDIMScheduler."""
+    """UNet2DModel, DDPMScheduler and EMAModel, sampled by DDIMScheduler."""
 
     def build(self) -> None:
-        """The U-Net of the recipe."""
+        """Build the U-Net of the recipe, the scheduler and the EMA."""
         net = diffusers.UNet2DModel(sample_size=self.side, in_channels=1, out_channels=1, **self.recipe.net)
         self.net, self.scheduler = net, diffusers.DDPMScheduler(**self.recipe.process)
         self.ema = EMAModel(net.parameters(), **self.recipe.ema)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:
-        """The mean square error of what the scheduler says is predicted."""
+        """Compute the mean squared error of the scheduler's prediction type, with min-SNR weights if set."""
         noise = torch.randn_like(x)
         t = torch.randint(0, self.scheduler.config.num_train_timesteps, (len(x),))
         noisy = self.scheduler.add_noise(x, noise, t)
         with self.autocast():
-            answer = self.net(noisy, t, labels if self.recipe.labels else None, return_dict=False)[0].float()
-        predicted = self.scheduler.config.prediction_type
+            output = self.net(noisy, t, labels if self.recipe.labels else None, return_dict=False)[0].float()
+        prediction = self.scheduler.config.prediction_type
         velocity = self.scheduler.get_velocity(x, noise, t)
-        target = {"sample": x, "v_prediction": velocity, "epsilon": noise}[predicted]
-        errors = (answer - target).square().flatten(1).mean(1)
+        target = {"sample": x, "v_prediction": velocity, "epsilon": noise}[prediction]
+        errors = (output - target).square().flatten(1).mean(1)
         if self.recipe.min_snr is not None:
             snr = compute_snr(self.scheduler, t)
             weight = snr.clamp(max=self.recipe.min_snr)
-            errors = errors * weight / {"sample": 1, "v_prediction": snr + 1, "epsilon": snr}[predicted]
+            errors = errors * weight / {"sample": 1, "v_prediction": snr + 1, "epsilon": snr}[prediction]
         return errors.mean()
 
-    def average(self) -> None:
-        """EMAModel's."""
+    def update_ema(self) -> None:
+        """Update the EMAModel."""
         self.ema.step(self.parameters)
 
-    def draw(self, labels: Tensor, steps: int) -> Tensor:
-        """The loop that diffusers' documentation gives for a model and a scheduler."""
+    def generate(self, labels: Tensor, steps: int) -> Tensor:
+        """Sample by the loop of diffusers' documentation for a model and a scheduler."""
         averaged = copy.deepcopy(self.net).eval()
         self.ema.copy_to(averaged.parameters())
         scheduler = diffusers.DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
         scheduler.set_timesteps(steps)
         x = torch.randn(len(labels), 1, self.side, self.side)
         for t in scheduler.timesteps:
-            answer = averaged(x, t, labels if self.recipe.labels else None, return_dict=False)[0]
-            x = scheduler.step(answer.float(), t, x, eta=self.recipe.eta).prev_sample
+            output = averaged(x, t, labels if self.recipe.labels else None, return_dict=False)[0]
+            x = scheduler.step(output.float(), t, x, eta=self.recipe.eta).prev_sample
         return x
 
 
 def documented(task: Task) -> Diffusers:
-    """As the training example has it."""
+    """Build it with the settings of the training example."""
     return Diffusers(task, DOCUMENTED)
 
 
 def tuned(task: Task) -> Diffusers:
-    """As well as we can."""
-    return Diffusers(task, TUNED if task.data == "digits" else CLOTHES)
+    """Build it with tuned settings."""
+    return Diffusers(task, TUNED if task.data == "digits" else TUNED_FASHION)

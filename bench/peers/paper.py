@@ -1,8 +1,8 @@
-"""The paper's CIFAR-10 network, 35.7 M parameters, in the hands of each: a training step and a forward pass.
+"""A training step and a forward pass of the DDPM paper's CIFAR-10 network (35.7 M parameters) in each library.
 
-A step is all that each does for one in its own training: ours is `Trainer.advance`, with its batch, noise, average and
-guard; diffusers' is that of its example train_unconditional.py with --use_ema, and of the same "tuned": fused AdamW
-and the average in one call. (channels_last makes its training slower here.)
+A step is a whole step of the library's own training loop. Ours is `Trainer.advance`, which includes the batch, the
+noise, the EMA and the check for divergence. That of diffusers is from its example train_unconditional.py with
+--use_ema. "tuned" adds fused AdamW and a fused EMA, but not channels_last, which makes its training slower here.
 """
 
 import dataclasses
@@ -19,21 +19,21 @@ from ancestral.data import InMemoryDataset
 from ancestral.training import Trainer
 
 
-class Paper(Protocol):
-    """A network and its training, of a batch, a precision and an image size."""
+class StepBenchmark(Protocol):
+    """The network and its training loop in one library."""
 
     net: nn.Module
 
     def step(self) -> object:
-        """One training step; returns when the loss is known."""
+        """Make one training step, and wait for its loss."""
 
     def forward(self) -> object:
-        """One pass over the batch, without gradients."""
+        """Make one forward pass of a batch without gradients."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What both sides have in common."""
+    """The settings that all libraries have in common."""
 
     batch: int = 8
     precision: str = "fp32"
@@ -44,21 +44,21 @@ class Setting:
 
     @property
     def images(self) -> Tensor:
-        """Uint8 (max(batch, 64), 3, side, side): the cost does not depend on what they show."""
+        """Random uint8 images (max(batch, 64), 3, side, side). The cost does not depend on their content."""
         generator = torch.Generator().manual_seed(0)
         return torch.randint(0, 256, (max(self.batch, 64), 3, self.side, self.side), generator=generator).byte()
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 if that is the precision."""
+        """Autocast to bfloat16 if the precision is bf16."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-class Ours:
-    """Ancestral: the preset cifar10 as it stands."""
+class AncestralSteps:
+    """Ancestral with the preset cifar10."""
 
     def __init__(self, setting: Setting) -> None:
         base = config.cifar10()
-        tree = dataclasses.replace(
+        settings = dataclasses.replace(
             base,
             net=dataclasses.replace(base.net, width=setting.width),
             train=dataclasses.replace(base.train, batch_size=setting.batch, precision=setting.precision),  # type: ignore[arg-type]
@@ -66,26 +66,26 @@ class Ours:
         )
         self.setting = setting
         dataset = InMemoryDataset(setting.images, None, (), "noise")
-        self.trainer = Trainer(tree, dataset, str(setting.device))
+        self.trainer = Trainer(settings, dataset, str(setting.device))
         self.net = self.trainer.net
         self.x = torch.randn(setting.batch, 3, setting.side, setting.side, device=setting.device)
         self.x = self.x.contiguous(memory_format=torch.channels_last)
         self.index = torch.full((setting.batch,), 500, device=setting.device)
 
     def step(self) -> object:
-        """One of `Trainer`'s."""
+        """Make one step of `Trainer`."""
         self.net.train()
         return self.trainer.advance()
 
     def forward(self) -> object:
-        """The network alone."""
+        """Evaluate the network."""
         self.net.eval()
         with torch.no_grad(), self.setting.autocast():
             return self.net(self.x, self.index)
 
 
-class Diffusers:
-    """UNet2DModel of the same architecture, trained as diffusers' example trains."""
+class DiffusersSteps:
+    """UNet2DModel of the same architecture, with the training loop of diffusers' example."""
 
     def __init__(self, setting: Setting, tuned: bool = False) -> None:
         with warnings.catch_warnings():
@@ -95,14 +95,14 @@ class Diffusers:
             from diffusers.training_utils import EMAModel
 
         self.setting = setting
-        self.net = network(setting.width, setting.side).to(setting.device)
+        self.net = paper_network(setting.width, setting.side).to(setting.device)
         if setting.compile:
             self.net.compile()
         self.scheduler = DDPMScheduler(num_train_timesteps=1000)
         self.parameters = list(self.net.parameters())
         fused: dict[str, Any] = {"fused": True} if tuned else {}
         self.adam = torch.optim.AdamW(self.parameters, 1e-4, (0.95, 0.999), weight_decay=1e-6, eps=1e-8, **fused)
-        self.rate = get_scheduler("cosine", self.adam, num_warmup_steps=500, num_training_steps=100_000)
+        self.lr_schedule = get_scheduler("cosine", self.adam, num_warmup_steps=500, num_training_steps=100_000)
         self.ema = EMAModel(
             self.parameters, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75, foreach=tuned
         )
@@ -111,7 +111,7 @@ class Diffusers:
         self.index = torch.full((setting.batch,), 500, device=setting.device)
 
     def step(self) -> object:
-        """Noise, forward, backward, clip, AdamW, learning rate, average."""
+        """Add noise, run the forward and backward pass, clip, and update the weights, the learning rate and the EMA."""
         self.net.train()
         device, count = self.setting.device, self.setting.batch
         clean = self.data[torch.randperm(len(self.data))[:count].to(device)]
@@ -119,25 +119,25 @@ class Diffusers:
         t = torch.randint(0, 1000, (count,), device=device)
         noisy = self.scheduler.add_noise(clean, noise, t)
         with self.setting.autocast():
-            answer = self.net(noisy, t, return_dict=False)[0]
-        loss = F.mse_loss(answer.float(), noise.float())
+            output = self.net(noisy, t, return_dict=False)[0]
+        loss = F.mse_loss(output.float(), noise.float())
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.adam.step()
-        self.rate.step()
+        self.lr_schedule.step()
         self.adam.zero_grad()
         self.ema.step(self.parameters)
         return loss.item()
 
     def forward(self) -> object:
-        """The network alone."""
+        """Evaluate the network."""
         self.net.eval()
         with torch.no_grad(), self.setting.autocast():
             return self.net(self.x, self.index, return_dict=False)[0]
 
 
-def network(width: int = 128, side: int = 32) -> nn.Module:
-    """UNet2DModel as the paper's network: its own documented one is another."""
+def paper_network(width: int = 128, side: int = 32) -> nn.Module:
+    """Build UNet2DModel with the architecture of the paper, which differs from that of diffusers' documentation."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from diffusers import UNet2DModel
@@ -152,8 +152,8 @@ def network(width: int = 128, side: int = 32) -> nn.Module:
     return net
 
 
-PAPERS: dict[str, Callable[[Setting], Paper]] = {
-    "ancestral": Ours,
-    "diffusers": Diffusers,
-    "diffusers-tuned": lambda setting: Diffusers(setting, tuned=True),
+BENCHMARKS: dict[str, Callable[[Setting], StepBenchmark]] = {
+    "ancestral": AncestralSteps,
+    "diffusers": DiffusersSteps,
+    "diffusers-tuned": lambda setting: DiffusersSteps(setting, tuned=True),
 }

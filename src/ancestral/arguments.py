@@ -98,6 +98,8 @@ def describe(hint: Any) -> str:
         return f"{', '.join(most)} or {last}" if most else last
     if origin is Literal:
         return ", ".join(map(str, options))
+    if origin is tuple and options[1:] != (...,):
+        return f"({', '.join(map(describe, options))})"
     if origin in (tuple, Sequence):
         return f"a sequence, each {describe(options[0])}"
     if origin is Callable or hint is Callable:

@@ -168,7 +168,8 @@ class Model:
         """
         if isinstance(sampler, Sampler):
             if any(value is not None for value in options.values()):
-                raise InputError(f"a sampler of your own has its own {', '.join(options)}; leave that out")
+                names = ", ".join(options)
+                raise InputError(f"a sampler of your own has its own {names}; leave {names} out")
             return sampler
         if not isinstance(sampler, str | None):
             raise InputError(f"sampler cannot be {shown(sampler)}: give a name, or an instance of a Sampler")

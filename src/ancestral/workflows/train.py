@@ -305,13 +305,13 @@ def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
         return
     own = trainer.spec
     for name, before, now in (
-        ("item shape", saved.shape, own.shape),
-        ("number format", saved.codec, own.codec),
-        ("classes", saved.classes, own.classes),
+        ("of another shape", saved.shape, own.shape),
+        ("of another number format", saved.codec, own.codec),
+        ("with other classes", saved.classes, own.classes),
     ):
         if before != now:
             raise InputError(
-                f"{folder.path} was trained on data with other {name} ({before}, now {now}); give the same data, or "
+                f"{folder.path} was trained on data {name} ({before}, now {now}); give the same data, or "
                 "start a new run with --out"
             )
 
