@@ -24,11 +24,12 @@ R = TypeVar("R")
 
 
 def train(
-    config: str | Config | None = None,
+    config: str | Path | Config | None = None,
     data: Any = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    initial: "Model | str | Path | None" = None,
     device: str = "auto",
     progress: bool = True,
     **options: Any,
@@ -37,14 +38,18 @@ def train(
 
         run = ancestral.train("digits", out="runs/a", steps=200)
         run = ancestral.train("arrays", data=x, out="runs/b", net=my_module)
+        run = ancestral.train("folder", data="photos/", out="runs/c", initial="runs/folder")
 
     Args:
-        config: The name of a preset, or a config; None is the preset for the data, or digits without data.
+        config: The name of a preset, a config, or the path of a .json file with a config or some settings; None is the
+            preset for the data, or digits without data.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
             (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); or a torch Dataset of items, alone
             or with labels.
         out: The run folder; None is runs/ and the name of the preset.
         resume: Whether to resume the run in the folder; without one, start it.
+        initial: A model, or the run folder, model file or hf:// address of one, whose averaged weights the run starts
+            from. Network, schedule and target are those of the model.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         progress: Whether to show the progress.
         options: Parts of your own (net, schedule, target, objective; see `workflows.train.train`), and settings by name
@@ -59,7 +64,7 @@ def train(
     """
     from ancestral.workflows import train as workflow
 
-    events = workflow.train(config, data, out=out, resume=resume, device=device, **options)
+    events = workflow.train(config, data, out=out, resume=resume, initial=initial, device=device, **options)
     return _follow(events, progress)
 
 

@@ -1,5 +1,6 @@
 """What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
+from ancestral.config.config_file import read_config
 from ancestral.config.presets import (
     METHODS,
     PAPERS,
@@ -17,6 +18,7 @@ from ancestral.config.schema import (
     FROM_PYTHON,
     NET_KINDS,
     POINTS,
+    SECTIONS,
     Config,
     CustomNetConfig,
     DataConfig,
@@ -37,6 +39,7 @@ __all__ = [
     "PAPERS",
     "POINTS",
     "PRESETS",
+    "SECTIONS",
     "Config",
     "CustomNetConfig",
     "DataConfig",
@@ -56,4 +59,5 @@ __all__ = [
     "folder",
     "points",
     "preset",
+    "read_config",
 ]

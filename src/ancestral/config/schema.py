@@ -343,7 +343,7 @@ class Config:
             tree = json.loads(text)
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{where} is not JSON: {error}") from None
-        config = _build(Config, _upgraded(tree), where)
+        config = _build(Config, upgraded(tree), where)
         assert isinstance(config, Config)
         return config
 
@@ -353,7 +353,20 @@ def _check_share(name: str, value: float) -> None:
         raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
 
 
-def _upgraded(tree: Any) -> Any:
+def with_net_kind(config: Config, kind: object) -> Config:
+    """Return the config with the default settings of another kind of network; None keeps the network.
+
+    Raises:
+        InputError: If there is no such kind.
+    """
+    if kind is None or kind == config.net.kind:
+        return config
+    if not isinstance(kind, str) or kind not in NET_KINDS:
+        raise InputError(f"there is no kind of network {shown(kind)}: give unet or mlp")
+    return dataclasses.replace(config, net=NET_KINDS[kind]())
+
+
+def upgraded(tree: Any) -> Any:
     """Bring the JSON of versions before 0.2 up to date: "engine", "streaming", and networks without a kind."""
     if not isinstance(tree, dict):
         return tree

@@ -39,11 +39,15 @@ class ModelInfo(Result):
     final_signal: float
     target: str
     clip: bool
+    initial: str | None = None
+    """The model that training started from; None is random weights."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
         low, high = self.limits
         trained = f"{self.step:,} of {self.steps:,} steps of {self.batch_size} on {self.source}, seed {self.seed}"
+        if self.initial:
+            trained += f", from the weights of {self.initial}"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
         rows = {

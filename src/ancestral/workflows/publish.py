@@ -59,6 +59,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
         final_signal=float(schedule.signal[-1]),
         target=model.diffusion.target.name,
         clip=config.process.clip,
+        initial=config.initial.model or None,
     )
 
 

@@ -28,6 +28,7 @@ from ancestral.targets import Target
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.distributed import memory_explained
 from ancestral.training.preview import sample_preview
+from ancestral.workflows import fine_tuning
 from ancestral.workflows.run_report import RunReport
 
 if TYPE_CHECKING:
@@ -61,11 +62,12 @@ def saved_config(out: str | Path) -> Config | None:
 
 @checked
 def train(
-    config: str | Config | None = None,
+    config: str | Path | Config | None = None,
     data: Any = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    initial: Model | str | Path | None = None,
     device: str = "auto",
     net: NetSource | None = None,
     schedule: Schedule | str | None = None,
@@ -76,12 +78,15 @@ def train(
     """Train a model in a run folder.
 
     Args:
-        config: The name of a preset, or a config; None is the preset for the data, or digits without data.
+        config: The name of a preset, a config, or the path of a .json file that `config.read_config` reads; None is the
+            preset for the data, or digits without data.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
             (N, C, *sides) or points (N, 2), alone or with labels (items, labels); or a torch Dataset of items, alone or
             with labels.
         out: The run folder; None is runs/ and the name of the preset.
         resume: Whether to resume the run in the folder; without one, start it.
+        initial: A model, or the run folder, model file or hf:// address of one, whose averaged weights the run starts
+            from. Network, schedule and target are those of the model.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         net: "unet" or "mlp"; or a network of your own: a module (which is copied), a function of (shape, classes) that
             builds one, or the name of such a function, package.module:function.
@@ -101,6 +106,8 @@ def train(
         OSError: If the run folder cannot be written.
     """
     given = data is not None and not isinstance(data, str | Path)
+    if isinstance(config, Path) or (isinstance(config, str) and config.endswith(".json")):
+        config = configs.read_config(Path(config), source="" if data is None or given else str(data))
     preset = config or ("arrays" if given else configs.default_preset(str(data or "digits")))
     chosen = configs.preset(preset) if isinstance(preset, str) else preset
     folder = RunFolder(Path(out) if out is not None else Path("runs") / chosen.preset)
@@ -111,6 +118,8 @@ def train(
                 f"{folder.path} holds a run of the preset {saved.preset}, not {config}; give --out another name"
             )
         chosen = saved
+    if initial is not None and saved is None and not isinstance(config, Config):
+        chosen = fine_tuning.with_parts_of(initial, chosen)
     if isinstance(schedule, str):  # a name is a setting, as on the command line
         settings["schedule"], schedule = schedule, None
     if isinstance(target, str):
@@ -133,11 +142,17 @@ def train(
         changes = _changes(saved, config, folder)
     elif folder.holds_run():
         raise InputError(f"{folder.path} already holds a run: go on with it by --resume, or give --out another name")
+    start = fine_tuning.start_of(initial, config, parts, saved, folder)
+    if record := start.record if start is not None else saved.initial if saved is not None else None:
+        config = dataclasses.replace(config, initial=record)
     trackers.check_trackers(config.runtime.trackers)
     keep_freed_memory()
     dataset = datasets.open(data if given else config.data.source, **config.data.form, memory=config.data.memory)
     with memory_explained("give a smaller --width or --batch-size"):
         trainer = Trainer(config, dataset, device, parts, objective)
+        if start is not None:
+            fine_tuning.begin(trainer, start)
+            changes.append(str(start))
     models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
     return (yield from _run(trainer, folder, saved is not None, changes))
 
@@ -158,6 +173,8 @@ def _run(
                 folder.trim_log(trainer.step)
                 with contextlib.suppress(OSError):  # the notes are for the report alone
                     folder.append_notes(trainer.step, ["going on", *changes, *wrong])
+        if trainer.initial is not None and trainer.step == 0:
+            trainer.save(folder)  # from here on the run needs the model that it started from no more
         if main:
             for line in [*_opening(trainer, folder), *changes, *wrong]:
                 yield Message(line)
