@@ -67,6 +67,12 @@ def test_several_labels_take_turns(run, copied):
     assert loaded.labels([7, 9], ["vertical", "horizontal", "none"]).tolist() == [1, 0]
 
 
+def test_each_column_of_a_grid_has_one_of_several_labels(run, copied):
+    run("sample", copied, *FEW, "-n", 18, "--label", 0, 1, "none", "--out", "grid.png")
+    with Image.open("grid.png") as image:
+        assert image.width / image.height == pytest.approx((9 * 10 + 2) / (2 * 10 + 2))  # tiles of 8 pixels and a gap
+
+
 def test_a_run_may_follow_the_values_of_an_option(run, copied):
     for words in (["--label", 0, 1, copied], ["--index", 3, copied, *FEW], [*FEW, "--label", 1, copied, "-n", 2]):
         run("sample", "-n" if "--index" not in words else "--seed", 1, *words)

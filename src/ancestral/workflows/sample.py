@@ -137,6 +137,8 @@ def sample(
     )
     text, film_text = (r.to_json() if digest else "" for r in (made_as, dataclasses.replace(made_as, single=False)))
     columns = 10 if len(spec.classes) == 10 else None
+    if names and 1 < len(names) <= 10:
+        columns = 10 // len(names) * len(names)  # one label in each column
     limits = spec.codec.limits
     animate = partial(render.write_animation, states=states, columns=columns, height=500, limits=limits)
     files: dict[Path, Callable[[Path], None]] = {}
