@@ -299,7 +299,7 @@ def test_options_win_over_the_file(run, refused, tmp_path, monkeypatch):
 
 def test_the_config_of_a_fine_tuned_run_starts_from_the_same_model(begun, tmp_path):
     tune(begun, tmp_path / "a")
-    config = RunFolder(tmp_path / "a").config
+    config = str(RunFolder(tmp_path / "a").config)
     ancestral.train(config, data=data(3), out=tmp_path / "b", progress=False)
     one, other = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.equal(value, other[name]) for name, value in one.items())

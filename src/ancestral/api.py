@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 def train(
-    config: str | Path | Config | None = None,
+    config: str | Config | None = None,
     data: Any = None,
     *,
     out: str | Path | None = None,

@@ -18,9 +18,10 @@ class Options:
     folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path("runs")
     """Folder that holds run folders, or one run folder."""
     clean: bool = False
-    """Show what finished runs no longer need: checkpoints but the newest, and temporary files that were left."""
+    """Show what finished runs no longer need: checkpoints but the newest, and temporary files that were left. Nothing
+    is removed without the option yes."""
     yes: bool = False
-    """Remove what --clean shows."""
+    """Remove what the option clean shows."""
 
 
 def main(argv: Sequence[str]) -> int:

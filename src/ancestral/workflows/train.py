@@ -62,7 +62,7 @@ def saved_config(out: str | Path) -> Config | None:
 
 @checked
 def train(
-    config: str | Path | Config | None = None,
+    config: str | Config | None = None,
     data: Any = None,
     *,
     out: str | Path | None = None,
@@ -106,7 +106,7 @@ def train(
         OSError: If the run folder cannot be written.
     """
     given = data is not None and not isinstance(data, str | Path)
-    if isinstance(config, Path) or (isinstance(config, str) and config.endswith(".json")):
+    if isinstance(config, str) and config.endswith(".json"):
         config = configs.read_config(Path(config), source="" if data is None or given else str(data))
     preset = config or ("arrays" if given else configs.default_preset(str(data or "digits")))
     chosen = configs.preset(preset) if isinstance(preset, str) else preset
