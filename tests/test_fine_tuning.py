@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -304,3 +305,15 @@ def test_the_config_of_a_fine_tuned_run_starts_from_the_same_model(begun, tmp_pa
     one, other = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert RunFolder(tmp_path / "b").read_config().initial.model == str(begun)
+
+
+def test_a_stopped_run_of_no_preset_says_a_command_that_resumes_it(run, tmp_path):
+    config = dataclasses.replace(configs.preset("points"), preset="mine").with_settings(trackers=("none",), width=16)
+    said = []
+    for event in workflow(config, out=tmp_path / "run", device="cpu"):
+        if isinstance(event, Message):
+            said.append(event.text)
+        else:
+            signal.raise_signal(signal.SIGINT)
+    assert said[-1].endswith(f"ancestral train --out {tmp_path / 'run'} --resume")
+    assert "Already at step" in run("train", "--out", tmp_path / "run", "--resume", "--steps", 1, "--device", "cpu")

@@ -368,7 +368,8 @@ def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) 
     if skipped:
         yield Message(f"skipped {_files(skipped)} that could not be read, named above")
     if not finished:
-        resume = f"ancestral train {trainer.config.preset} --out {out} --resume"
+        preset = f"{trainer.config.preset} " if trainer.config.preset in configs.PRESETS else ""  # else it is a file's
+        resume = f"ancestral train {preset}--out {out} --resume"
         resume += " (started as before, for as many processes)" if trainer.distributed.world > 1 else ""
         yield Message(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}")
         return
