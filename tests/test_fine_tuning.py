@@ -309,11 +309,12 @@ def test_the_config_of_a_fine_tuned_run_starts_from_the_same_model(begun, tmp_pa
 
 def test_a_stopped_run_of_no_preset_says_a_command_that_resumes_it(run, tmp_path):
     config = dataclasses.replace(configs.preset("points"), preset="mine").with_settings(trackers=("none",), width=16)
-    said = []
+    said, interrupted = [], False
     for event in workflow(config, out=tmp_path / "run", device="cpu"):
         if isinstance(event, Message):
             said.append(event.text)
-        else:
+        elif not interrupted:  # a second one would interrupt at once
+            interrupted = True
             signal.raise_signal(signal.SIGINT)
     assert said[-1].endswith(f"ancestral train --out {tmp_path / 'run'} --resume")
     assert "Already at step" in run("train", "--out", tmp_path / "run", "--resume", "--steps", 1, "--device", "cpu")
