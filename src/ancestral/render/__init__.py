@@ -11,7 +11,15 @@ from ancestral.render.model_card import FOLDER, PICTURE, describe_model, model_c
 from ancestral.render.nearest_pairs import nearest_pairs
 from ancestral.render.pictures import grid_columns, picture
 from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
-from ancestral.render.writers import check_png, write_array, write_images, write_picture, write_recordings
+from ancestral.render.writers import (
+    check_png,
+    read_recipe,
+    single_image,
+    write_array,
+    write_images,
+    write_picture,
+    write_recordings,
+)
 
 __all__ = [
     "FOLDER",
@@ -34,8 +42,10 @@ __all__ = [
     "model_card",
     "nearest_pairs",
     "picture",
+    "read_recipe",
     "samplers_plot",
     "side_by_side",
+    "single_image",
     "update_report",
     "write_animation",
     "write_array",

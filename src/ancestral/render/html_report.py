@@ -230,7 +230,8 @@ def _settings(config: Config) -> dict[str, list[tuple[str, str, str | None]]]:
     """(name, value, the preset's value where it differs) of the settings of each section of a config."""
     preset = configs.PRESETS[config.preset]() if config.preset in configs.PRESETS else config
     sections: dict[str, list[tuple[str, str, str | None]]] = {}
-    for section in (field.name for field in dataclasses.fields(config) if field.name != "preset"):
+    initial = ("initial",) if config.initial.model else ()
+    for section in (*configs.SECTIONS, *initial):
         values, usual = (dataclasses.asdict(getattr(c, section)) for c in (config, preset))
         sections[section] = [
             (name.replace("_", "-"), _format(value), None if value == usual.get(name, value) else _format(usual[name]))

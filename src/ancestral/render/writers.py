@@ -1,7 +1,8 @@
 """Writers of samples and results: pictures, single PNGs, recordings, arrays, JSON."""
 
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import count, repeat
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +19,48 @@ from ancestral.storage import atomic
 PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
 """Numbers of channels that a PNG (and Pillow) can hold, by dtype: L, LA, RGB, RGBA, and I;16."""
 
+RECIPE = "ancestral"
+"""The keyword of the recipe in the metadata (iTXt) of a PNG."""
 
-def write_picture(path: Path, image: Image.Image) -> None:
-    """Write one picture atomically, in the format of its suffix; a PNG with the places of its captions."""
+
+def write_picture(path: Path, image: Image.Image, recipe: str = "") -> None:
+    """Write one picture atomically, in the format of its suffix; a PNG with its recipe and the places of captions."""
     text = PngInfo()
+    if recipe:
+        text.add_itxt(RECIPE, recipe)
     if KEY in image.info:
         text.add_text(KEY, image.info[KEY])
     with atomic(path) as temporary:
         image.save(temporary, pnginfo=text)  # other formats do not read it
 
 
-def write_images(folder: Path, images: Tensor) -> None:
-    """Write images (N, C, H, W) as 000000.png and so on; raise InputError as `check_png` does."""
+def read_recipe(path: Path) -> str:
+    """Read the recipe in the metadata of a PNG. Raises InputError if it cannot be read, or holds none."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            recipe = image.info.get(RECIPE)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path} is no PNG that can be read: {error}") from None
+    if not isinstance(recipe, str):
+        raise InputError(f"{path} holds no recipe; PNGs of `ancestral sample` do, unless another program saved them")
+    return str(recipe)
+
+
+def single_image(image: Tensor) -> Image.Image:
+    """Convert an image (C, H, W) of a kind that `check_png` takes to Pillow's, in its own size."""
+    pixels = image.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(pixels.squeeze(2) if len(image) == 1 else pixels)
+
+
+def write_images(
+    folder: Path, images: Tensor, indices: Iterable[int] | None = None, recipes: Iterable[str] = repeat("")
+) -> None:
+    """Write images (N, C, H, W) as 000000.png and so on, by their indices; raise InputError as `check_png` does."""
     check_png(images.shape[1:], images.dtype)
-    for number, image in enumerate(images):
-        pixels = image.permute(1, 2, 0).contiguous().numpy()
-        write_picture(folder / f"{number:06d}.png", Image.fromarray(pixels.squeeze(2) if len(image) == 1 else pixels))
+    for image, index, recipe in zip(images, indices or count(), recipes, strict=False):
+        write_picture(folder / f"{index:06d}.png", single_image(image), recipe)
 
 
 def write_recordings(folder: Path, signals: Tensor, rate: int) -> None:

@@ -41,12 +41,16 @@ class ModelInfo(Result):
     clip: bool
     rate: int | None = None
     """Samples in a second, of recordings."""
+    initial: str | None = None
+    """The model that training started from; None is random weights."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
         low, high = self.limits
         rate = "" if self.rate is None else f", {self.rate:,} Hz"
         trained = f"{self.step:,} of {self.steps:,} steps of {self.batch_size} on {self.source}, seed {self.seed}"
+        if self.initial:
+            trained += f", from the weights of {self.initial}"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
         rows = {

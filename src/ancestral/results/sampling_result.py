@@ -32,6 +32,8 @@ class SamplingResult(Result):
     codec: str
     means: tuple[float, ...]
     data_means: tuple[float, ...]
+    index: tuple[int, ...] | None = None
+    """Which samples of the seed they are; None is the first `count`."""
 
     def channel_means(self) -> str:
         """Compare the means of several channels in one line; "" for one channel, and for more than `MAX_CHANNELS`."""
@@ -45,7 +47,8 @@ class SamplingResult(Result):
         """Tables and lines of text that show the result."""
         label = f", label {self.label}" if self.label is not None else ""
         guidance = f", guidance {self.guidance:g}" if self.guidance != 1 else ""
-        rows = [("samples", f"{self.count:,} of {self.model}, seed {self.seed}{label}{guidance}")]
+        index = f", index {' '.join(map(str, self.index))}" if self.index is not None else ""
+        rows = [("samples", f"{self.count:,} of {self.model}, seed {self.seed}{index}{label}{guidance}")]
         rows += [("sampler", self.sampler), ("files", ", ".join(self.paths))]
         return Table((), rows), *filter(None, [self.channel_means()])
 

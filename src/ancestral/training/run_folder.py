@@ -94,9 +94,13 @@ class RunFolder:
         except InputError:
             return False
 
+    def temporary(self) -> list[Path]:
+        """List temporary files and folders, which a process writes now, or which a killed one left."""
+        return [*self.path.glob(".*-*"), *self.checkpoints.glob(".*-*"), *self.samples.glob(".*-*")]
+
     def tidy(self) -> None:
         """Remove temporary files that a killed process left."""
-        for path in [*self.path.glob(".*-*"), *self.checkpoints.glob(".*-*"), *self.samples.glob(".*-*")]:
+        for path in self.temporary():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -89,6 +89,13 @@ class Trainer:
         """Whether `stop` was called on this process."""
         self.waiting = False
         """Whether it waits for data, so that nothing is in progress: a signal handler may raise `Stopped` then."""
+        self.initial: Mapping[str, Tensor] | None = None
+        """The weights that the run starts from; None for random ones."""
+        self.restart()
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Go to step 0 with these weights, by their names in the network. Raises InputError if they do not fit."""
+        self.initial = weights
         self.restart()
 
     def _config_objective(self, denoiser: Diffusion) -> Objective:
@@ -103,10 +110,15 @@ class Trainer:
         )
 
     def restart(self) -> None:
-        """Go to step 0 with fresh weights, which follow from the seed."""
+        """Go to step 0 with fresh weights, which follow from the seed, or those that the run starts from."""
         config = self.config
         self.denoiser = self._build(seed=config.train.seed)
         self.net = self.denoiser.net
+        if self.initial is not None:
+            try:
+                self.net.load_state_dict(self.initial)
+            except RuntimeError:
+                raise InputError("the weights that the run starts from do not fit its network") from None
         self.takes = nets.conditions(self.net)
         if "labels" not in self.takes:  # a network of one's own may be unconditional
             self.spec = dataclasses.replace(self.spec, classes=())

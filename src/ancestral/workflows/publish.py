@@ -69,6 +69,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
         rate=spec.rate,
         target=model.diffusion.target.name,
         clip=config.process.clip,
+        initial=config.initial.model or None,
     )
 
 

@@ -1,36 +1,43 @@
 """Samples of a trained model, written as a grid, single files, an array, an animation or a film strip."""
 
+import dataclasses
+import itertools
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ancestral import render, samplers
+from ancestral import __version__, hub, render, samplers, storage
 from ancestral.arguments import checked
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError
-from ancestral.events import Event, Wrote, track
-from ancestral.model import Model, NetSource, load
+from ancestral.events import Event, Message, Wrote, track
+from ancestral.guidance import NO_CLASS
+from ancestral.model import Label, Model, NetSource, find, load, sampler_name, several
+from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.sampling_result import SamplingResult
+from ancestral.training import RunFolder
 from ancestral.workflows.publish import home
 
 ANIMATIONS = (".gif", ".webp")
 FRAMES = 40
 """The number of states of the reverse process in an animation."""
+LONGEST_STEM = 100
+"""The largest number of characters of a file name that is made of the settings, without its suffix."""
 
 
 @checked
 def sample(
     model: Model | str | Path,
-    n: int = 64,
+    n: int | None = None,
     sampler: str | None = None,
     steps: int | None = None,
     eta: float | None = None,
     variance: str | None = None,
-    seed: int = 0,
-    label: int | str | None = None,
-    guidance: float = 1.0,
+    seed: int | None = None,
+    label: Label = None,
+    guidance: float | None = None,
     batch_size: int = 64,
     out: Path | None = None,
     gif: Path | bool = False,
@@ -38,27 +45,36 @@ def sample(
     captions: bool = True,
     device: str = "auto",
     net: NetSource | None = None,
+    indices: Sequence[int] | None = None,
+    like: Path | None = None,
 ) -> Generator[Event, None, SamplingResult]:
     """Sample a model and write files.
 
+    No file is overwritten: where one exists, the new one gets a number, as in seed0-2.png. Each PNG of a model that was
+    loaded from a file holds its `SamplingRecipe` in its metadata.
+
     Args:
         model: A model, or the run folder, the model file or the hf:// address of one.
-        n: The number of samples: those with indices 0..n-1 of the seed.
+        n: The number of samples: those with indices 0..n-1 of the seed; None is 64.
         sampler: A sampler's name, with options or without; None is the one of the model's config.
         steps: The sampler's number of steps.
         eta: The noise of ddim and dpm.
         variance: The variance of ddpm.
-        seed: The seed of all noise.
-        label: Name or number of a class, or "none"; None samples all classes in turn.
-        guidance: The scale of classifier-free guidance.
+        seed: The seed of all noise; None is 0.
+        label: Name or number of a class, or "none"; of several, sample i of the seed has label i mod their number. None
+            samples all classes in turn.
+        guidance: The scale of classifier-free guidance; None is 1.
         batch_size: The number of samples in a batch.
         out: A .png for a grid, .gif or .webp for an animation, .npz for an array, else a new folder of single PNGs (of
-            .wav files, of a model of recordings); None is a grid in the folder `samples` of the run.
+            .wav files, of a model of recordings); None is a grid in the folder `samples` of the run, or of the working
+            folder for a model outside a run.
         gif: A path for an animation as well; True is one in the folder `samples` of the run.
         film: A path for a film strip as well; True is one in the folder `samples` of the run.
         captions: Whether grids and film strips name the class of each item, and film strips t.
         device: The device on which a model is loaded.
         net: The network of your own, or its function package.module:function, that the model was trained with.
+        indices: Which samples of the seed, in place of the first n.
+        like: A PNG that was written here: the same samples again. Settings that differ from its recipe are refused.
 
     Yields:
         The progress, and the files written.
@@ -67,18 +83,42 @@ def sample(
         The files, and how the samples were made.
 
     Raises:
-        InputError: If the model cannot be sampled so or the samples cannot be written so, before any work is done.
+        InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
+            model or with other settings, before any work is done.
     """
     options: dict[str, Any] = {"steps": steps, "eta": eta, "variance": variance}
     if sampler:  # a misspelt name is refused before a large model is read
         samplers.from_name(sampler, **options)
-    folder = home(model) / "samples"
+    if n is not None and indices is not None:
+        raise InputError("--index says which samples to make, so leave their number -n out")
+    file = model.file if isinstance(model, Model) else find(model)
+    digest = storage.sha256(file) if file and file.is_file() else ""
+    recipe = _read_recipe(like, file, digest) if like else None
+    folder = _samples_folder(model)
     name = str(model.file if isinstance(model, Model) else model)
     model = model if isinstance(model, Model) else load(model, device, net=net)
-    model.check_count(n, batch_size)
-    chosen, spec = model.sampler(sampler, **options), model.spec
+    chosen, spec = model.sampler(sampler or (recipe.sampler if recipe else None), **options), model.spec
+    names = None if label is None else _class_names(model, label)
+    if like and recipe:
+        made = model.sampler(recipe.sampler)
+        _check_same(like, "number", n, recipe.n)
+        _check_same(like, "index", None if indices is None else tuple(indices), recipe.index)
+        _check_same(like, "seed", seed, recipe.seed)
+        _check_same(like, "label", names, recipe.label)
+        _check_same(like, "guidance", guidance, recipe.guidance)
+        _check_same(like, "sampler", chosen, made)
+        n, indices, seed, names, guidance = recipe.n, recipe.index, recipe.seed, recipe.label, recipe.guidance
+        if recipe.version != __version__:
+            yield Message(f"{like} was made by ancestral {recipe.version}; version {__version__} may sample otherwise")
+    else:
+        n, seed, guidance = 64 if n is None else n, seed or 0, 1.0 if guidance is None else guidance
+    items, single = model.items(n, indices, batch_size), recipe is not None and recipe.single
+    if single:
+        render.check_png(spec.shape, spec.codec.dtype)
+    index = None if indices is None else tuple(indices)
     strength = None if guidance == 1 else guidance
-    stem = _stem(seed, {"": label, "sampler": sampler, **options, "guidance": strength})
+    parts = {"index": index and "_".join(map(str, index)), "label": names and "_".join(names), "sampler": sampler}
+    stem = _stem(seed, {**parts, **options, "guidance": strength})
     out = out or folder / f"{stem}.png"
     _check_out(out, model)
     gif_path, film_path = _path(gif, folder / f"{stem}.gif"), _path(film, folder / f"{stem}-film.png")
@@ -86,48 +126,109 @@ def sample(
     times = chosen.times(model.denoiser.schedule)
     keep = evenly_spaced(FRAMES, len(times)) if gif_path or film_path or out.suffix.lower() in ANIMATIONS else []
     steps_of_batches = samplers.record(
-        lambda indices: model.trajectory(indices, chosen, seed, label, guidance),
-        range(n),
+        lambda batch: model.trajectory(batch, chosen, seed, names, guidance),
+        items,
         batch_size,
         lambda x: spec.codec.decode(x).cpu(),
         keep,
     )
-    samples, states = yield from track(steps_of_batches, f"{n} images", -(-n // batch_size) * len(times))
+    task = f"{len(items)} image{'s' * (len(items) > 1)}"
+    samples, states = yield from track(steps_of_batches, task, -(-len(items) // batch_size) * len(times))
 
-    columns = render.grid_columns(n, spec.shape, len(spec.classes) if spec.classes and label is None else 1)
-    limits, names = spec.codec.limits, model.class_names(range(n), label) if captions else None
+    made_as = SamplingRecipe(
+        digest, __version__, seed, len(items), sampler_name(chosen), guidance, index, names, single
+    )
+    text, film_text = (r.to_json() if digest else "" for r in (made_as, dataclasses.replace(made_as, single=False)))
+    period = 1 if index is not None else len(spec.classes if names is None else names)  # one label in each column
+    columns = render.grid_columns(len(items), spec.shape, period or 1)
+    limits, classes = spec.codec.limits, model.class_names(items, names) if captions else None
     animate = partial(render.write_animation, states=states, columns=columns, height=500, limits=limits)
     files: dict[Path, Callable[[Path], None]] = {}
     if out.suffix.lower() in ANIMATIONS:
         files[out] = animate
     elif out.suffix.lower() == ".npz":
-        files[out] = lambda path: render.write_array(path, samples, model.labels(range(n), label))
+        files[out] = lambda path: render.write_array(path, samples, model.labels(items, names))
+    elif out.suffix.lower() == ".png" and single:
+        files[out] = lambda path: render.write_picture(path, render.single_image(samples[0]), text)
     elif out.suffix.lower() == ".png":
-        files[out] = lambda path: render.write_picture(path, render.picture(samples, columns, 500, limits, names))
+        grid = partial(render.picture, samples, columns, 500, limits, classes)
+        files[out] = lambda path: render.write_picture(path, grid(), text)
     elif rate := spec.rate:
         files[out] = lambda path: render.write_recordings(path, samples, rate)
     else:
-        files[out] = lambda path: render.write_images(path, samples)
+        each = [_recipe_of_one(made_as, model, index).to_json() if digest else "" for index in items]
+        files[out] = lambda path: render.write_images(path, samples, items, each)
     if gif_path:
         files[gif_path] = animate
     if film_path:
-        strip = partial(render.film, states, width=1180, limits=limits, names=names, captions=captions)
-        files[film_path] = lambda path: render.write_picture(path, strip())
+        strip = partial(render.film, states, width=1180, limits=limits, names=classes, captions=captions)
+        files[film_path] = lambda path: render.write_picture(path, strip(), film_text)
+    written = []
     for path, write in files.items():
-        write(path)
-        yield Wrote(path)
+        written.append(_unused(path))
+        write(written[-1])
+        yield Wrote(written[-1])
     return SamplingResult(
         model=name,
-        count=n,
+        count=len(items),
         seed=seed,
         sampler=str(chosen),
-        label=None if label is None else str(label),
+        label=None if names is None else ", ".join(names),
         guidance=guidance,
-        paths=tuple(map(str, files)),
+        paths=tuple(map(str, written)),
         codec=spec.codec.kind,
         means=channel_mean(samples) if samples.ndim > 2 else (),
         data_means=spec.mean,
+        index=index,
     )
+
+
+def _samples_folder(model: Model | str | Path) -> Path:
+    """The folder for files without a path: `samples` of the run, or of the working folder for a model outside a run."""
+    place = home(model)
+    in_run = hub.is_address(model) or RunFolder(place).config.exists()
+    return place / "samples" if in_run else Path("samples")
+
+
+def _class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[str, ...]:
+    """The names of the classes that labels are. Raises InputError if the model has no such class."""
+    numbers = model.labels(range(len(several(label))), label)
+    assert numbers is not None  # a model without classes has refused the label
+    return tuple("none" if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
+
+
+def _read_recipe(like: Path, file: Path | None, digest: str) -> SamplingRecipe:
+    """The recipe in a PNG. Raises InputError if it has none, or was made by another model."""
+    recipe = SamplingRecipe.from_json(render.read_recipe(like), f"the recipe in {like}")
+    if recipe.model != digest:
+        own = f"{file} is {digest[:12]}" if file else "this one is in no file"
+        raise InputError(f"{like} was made by another model: the SHA-256 of its file is {recipe.model[:12]}, {own}")
+    return recipe
+
+
+def _check_same(like: Path, name: str, given: object, made: object) -> None:
+    """Raise InputError for a setting that was given and is not that of the recipe."""
+    if given is None or given == made:
+        return
+    wanted, had = (" ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in (given, made))
+    raise InputError(
+        f"{like} was made {f'with the {name} {had}' if made is not None else f'without {name}'}, not with {wanted}; "
+        "leave that option out, or leave out --like"
+    )
+
+
+def _recipe_of_one(recipe: SamplingRecipe, model: Model, index: int) -> SamplingRecipe:
+    """The recipe of one of the items alone."""
+    names = _class_names(model, recipe.label or model.spec.classes) if model.spec.classes else None
+    name = None if names is None else (names[index % len(names)],)
+    return dataclasses.replace(recipe, n=1, index=(index,), label=name, single=True)
+
+
+def _unused(path: Path) -> Path:
+    """The path itself, or the first of path-2, path-3, ... that does not exist. Folders are checked by `_check_out`."""
+    if not path.suffix or not path.exists():
+        return path
+    return next(other for k in itertools.count(2) if not (other := path.with_stem(f"{path.stem}-{k}")).exists())
 
 
 def _check_out(out: Path, model: Model) -> None:
@@ -153,4 +254,4 @@ def _path(given: Path | bool, default: Path) -> Path | None:
 def _stem(seed: int, settings: dict[str, object]) -> str:
     """The stem of a file's name: the seed and the settings that were given."""
     given = [f"{name}{value}" for name, value in settings.items() if value is not None]
-    return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{seed}", *given]))
+    return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{seed}", *given]))[:LONGEST_STEM]

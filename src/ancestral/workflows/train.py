@@ -30,6 +30,7 @@ from ancestral.targets import Target
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.distributed import memory_explained
 from ancestral.training.preview import sample_preview
+from ancestral.workflows import fine_tuning
 from ancestral.workflows.run_report import RunReport
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def train(
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    initial: Model | str | Path | None = None,
     device: str = "auto",
     net: NetSource | None = None,
     schedule: Schedule | str | None = None,
@@ -84,12 +86,15 @@ def train(
     """Train a model in a run folder.
 
     Args:
-        config: The name of a preset, or a config; None is the preset for the data, or digits without data.
+        config: The name of a preset, a config, or the path of a .json file that `config.read_config` reads; None is the
+            preset for the data, or digits without data.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
             (N, C, *sides) or points (N, 2), alone or with labels (items, labels); or a torch Dataset of items, alone or
             with labels.
         out: The run folder; None is runs/ and the name of the preset.
         resume: Whether to resume the run in the folder; without one, start it.
+        initial: A model, or the run folder, model file or hf:// address of one, whose averaged weights the run starts
+            from. Network, schedule and target are those of the model.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         net: "unet" or "mlp"; or a network of your own: a module (which is copied), a function of (shape, classes) that
             builds one, or the name of such a function, package.module:function.
@@ -110,6 +115,8 @@ def train(
         OSError: If the run folder cannot be written.
     """
     given = data is not None and not isinstance(data, str | Path)
+    if isinstance(config, str) and config.endswith(".json"):
+        config = configs.read_config(Path(config), source="" if data is None or given else str(data))
     preset = config or ("arrays" if given else configs.default_preset(str(data or "digits")))
     chosen = configs.preset(preset) if isinstance(preset, str) else preset
     source = configs.FROM_PYTHON if given else chosen.data.source if data is None else str(data)
@@ -121,6 +128,8 @@ def train(
                 f"{folder.path} holds a run of the preset {saved.preset}, not {config}; give --out another name"
             )
         chosen = saved
+    if initial is not None and saved is None and not isinstance(config, Config):
+        chosen = fine_tuning.with_parts_of(initial, chosen)
     if isinstance(schedule, str):  # a name is a setting, as on the command line
         settings["schedule"], schedule = schedule, None
     if isinstance(target, str):
@@ -144,6 +153,9 @@ def train(
         changes = _changes(saved, config, folder)
     elif folder.holds_run():
         raise InputError(f"{folder.path} already holds a run: go on with it by --resume, or give --out another name")
+    start = fine_tuning.start_of(initial, config, parts, saved, folder)
+    if record := start.record if start is not None else saved.initial if saved is not None else None:
+        config = dataclasses.replace(config, initial=record)
     trackers.check_trackers(config.runtime.trackers)
     keep_freed_memory()
     dataset = datasets.open(data if given else config.data.source, **config.data.form, memory=config.data.memory)
@@ -152,6 +164,9 @@ def train(
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     with memory_explained("give a smaller --width or --batch-size"):
         trainer = Trainer(config, dataset, device, parts, objective)
+        if start is not None:
+            fine_tuning.begin(trainer, start)
+            changes.append(str(start))
     models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
     if export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
@@ -174,6 +189,8 @@ def _run(
                 folder.trim_log(trainer.step)
                 with contextlib.suppress(OSError):  # the notes are for the report alone
                     folder.append_notes(trainer.step, ["going on", *changes, *wrong])
+        if trainer.initial is not None and trainer.step == 0:
+            trainer.save(folder)  # from here on the run needs the model that it started from no more
         if main:
             for line in [*_opening(trainer, folder), *changes, *wrong]:
                 yield Message(line)
@@ -415,7 +432,8 @@ def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) 
     if skipped:
         yield Message(f"skipped {_files(skipped)} that could not be read, named above")
     if not finished:
-        resume = f"ancestral train {trainer.config.preset} --out {out} --resume"
+        preset = f"{trainer.config.preset} " if trainer.config.preset in configs.PRESETS else ""  # else it is a file's
+        resume = f"ancestral train {preset}--out {out} --resume"
         resume += " (started as before, for as many processes)" if trainer.distributed.world > 1 else ""
         yield Message(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}")
         return

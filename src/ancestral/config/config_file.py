@@ -1,0 +1,59 @@
+"""Settings of a training run in a JSON file: a whole config, or some settings that change a preset."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ancestral.config.presets import default_preset, preset
+from ancestral.config.schema import SECTIONS, Config, upgraded, with_net_kind
+from ancestral.errors import InputError
+
+
+def read_config(path: Path, base: Config | None = None, source: str = "") -> Config:
+    """Read the config of a training run from a JSON file.
+
+    Args:
+        path: A file that holds all sections of a config, such as the config.json of a run; or one that holds some
+            settings, by name or in sections: {"preset": "digits", "steps": 200, "net": {"width": 64}}.
+        base: The config that some settings change. None is the preset that the file names, or the one for the data.
+        source: The data source; "" is the file's.
+
+    Returns:
+        The config, which is not checked yet.
+
+    Raises:
+        InputError: If the file cannot be read, has a setting or value that a config cannot have, or is for another
+            preset than `base`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = upgraded(json.loads(text))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the config {path}: {getattr(error, 'strerror', None) or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path} should hold an object of settings")
+    named = tree.get("preset")
+    if base is not None and named not in (None, base.preset):
+        raise InputError(f"{path} is for the preset {named}, not {base.preset}; leave one of the two out")
+    if set(SECTIONS) <= set(tree):
+        return Config.from_json(text, str(path))
+    settings = _flat({name: value for name, value in tree.items() if name != "preset"})
+    if base is None:
+        base = preset(str(named) if named else default_preset(source or str(settings.get("source", "digits"))))
+    try:
+        return with_net_kind(base, settings.pop("kind", None)).with_settings(**settings)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """Settings by name, out of sections too; "data" and "net" alone are the source and the kind of network."""
+    settings: dict[str, Any] = {}
+    for name, value in tree.items():
+        if name in SECTIONS and isinstance(value, dict):
+            settings |= value
+        else:
+            settings[{"data": "source", "net": "kind"}.get(name, name)] = value
+    return settings

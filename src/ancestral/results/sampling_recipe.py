@@ -1,0 +1,44 @@
+"""What decides the pixels of a picture of samples; `ancestral sample` writes it into the metadata of its PNGs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ancestral.results.result import Result
+from ancestral.results.table import Table
+
+
+@dataclass(frozen=True)
+class SamplingRecipe(Result):
+    """The model, the seed and the settings of a picture of samples, by which `ancestral sample --like` repeats it."""
+
+    SCHEMA: ClassVar[str] = "recipe-1"
+
+    model: str
+    """SHA-256 of the model file."""
+    version: str
+    """Of this package: another version may sample otherwise."""
+    seed: int
+    n: int
+    """The number of items: those with indices 0..n−1 of the seed, unless `index` names others."""
+    sampler: str
+    """The sampler with all its settings."""
+    guidance: float
+    index: tuple[int, ...] | None = None
+    label: tuple[str, ...] | None = None
+    """Names of classes: item i has label i mod their number. None takes all classes in turn, if there are any."""
+    single: bool = False
+    """Whether the picture is one item in its own size, not a grid."""
+
+    def parts(self) -> Sequence[Table | str]:
+        """Tables and lines of text that show the result."""
+        rows = {
+            "model": self.model,
+            "sampler": self.sampler,
+            "seed": str(self.seed),
+            "index": f"0 to {self.n - 1}" if self.index is None else ", ".join(map(str, self.index)),
+            "label": "all classes in turn" if self.label is None else ", ".join(self.label),
+            "guidance": f"{self.guidance:g}",
+            "version": self.version,
+        }
+        return [Table((), list(rows.items()))]

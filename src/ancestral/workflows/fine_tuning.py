@@ -1,0 +1,136 @@
+"""Fine-tuning: a training run that starts from the averaged weights of a model, in place of random ones."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ancestral import config as configs
+from ancestral import storage
+from ancestral.config import Config, InitialConfig
+from ancestral.data.spec import DataSpec
+from ancestral.errors import InputError
+from ancestral.model import Model, OwnParts, describe, find, load
+from ancestral.schedules import Schedule
+from ancestral.training import Checkpoints, RunFolder, Trainer
+
+MAY_DIFFER = {"dropout", "clip", "function"}
+"""Settings of network and process that the weights do not depend on."""
+SCHEDULE = {"schedule", "timesteps", "sigma_min", "sigma_max", "zero_terminal_snr"}
+"""The settings of the schedule."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The model that a run starts from, and how the run's config records it."""
+
+    model: Model
+    record: InitialConfig
+
+    def __str__(self) -> str:
+        digest = f" (SHA-256 {self.record.sha256[:12]})" if self.record.sha256 else ""
+        return f"starting from the averaged weights of {self.record.model}, step {self.model.step:,}{digest}"
+
+
+def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
+    """Return the config with the network and the process of the model that a run starts from.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    if isinstance(initial, Model):
+        source = initial.config
+    else:
+        file = find(initial)
+        source, _ = describe(file, storage.read_metadata(file))
+    return dataclasses.replace(config, net=source.net, process=source.process)
+
+
+def start_of(
+    initial: Model | str | Path | None, config: Config, parts: OwnParts, saved: Config | None, folder: RunFolder
+) -> Start | None:
+    """Load the model that a run starts from: `initial`, or the one that its config records.
+
+    Args:
+        initial: The model that was given, if any.
+        config: The config of the run.
+        parts: A network, schedule or target of your own that the model was trained with.
+        saved: The config of the run that is resumed, if any.
+        folder: The run folder.
+
+    Returns:
+        The model; None for a run that starts from random weights, or that goes on from a checkpoint.
+
+    Raises:
+        InputError: If there is no such model, it is not the one that the config records, or does not fit the config.
+    """
+    name = _name(initial) if initial is not None else ""
+    if saved is not None and name not in ("", saved.initial.model):
+        began = f"the model {saved.initial.model}" if saved.initial.model else "random weights"
+        raise InputError(f"{folder.path} started from {began}, so it cannot go on from {name}; leave --from out")
+    if not (name or config.initial.model) or (saved is not None and Checkpoints(folder.checkpoints).steps()):
+        return None
+    if isinstance(initial, Model):
+        model = initial
+    else:
+        schedule = None if _plain(parts) else parts.schedule  # tables are in the file
+        model = load(name or config.initial.model, "cpu", net=parts.net, schedule=schedule, target=parts.target)
+    digest = storage.sha256(model.file) if model.file and model.file.is_file() else ""
+    record = InitialConfig(name or config.initial.model, digest)
+    if config.initial.model == record.model and config.initial.sha256 not in ("", digest):
+        raise InputError(
+            f"{record.model} has changed: the SHA-256 of its file was {config.initial.sha256[:12]}, and is "
+            f"{digest[:12]} now; give the model that the run started from by --from"
+        )
+    _check_parts(record.model, model.config, config, MAY_DIFFER | (SCHEDULE if _plain(parts) else set()))
+    return Start(model, record)
+
+
+def begin(trainer: Trainer, start: Start) -> None:
+    """Give a trainer the weights of the model. Raises InputError if data, schedule or network do not fit the model."""
+    name = start.record.model
+    for old, new in zip(_kinds(start.model.spec), _kinds(trainer.spec), strict=True):
+        if old != new:
+            raise InputError(
+                f"{name} was trained on data with {old}, and this data has {new}; give data alike, or change it by "
+                "--image-size, --channels, --bits or --no-class-labels"
+            )
+    own, other = trainer.denoiser.schedule, start.model.denoiser.schedule
+    if not (torch.equal(own.signal, other.signal) and torch.equal(own.noise, other.noise)):
+        raise InputError(
+            f"{name} has another schedule: give it from Python, schedule=ancestral.load({name!r}).denoiser.schedule"
+        )
+    trainer.start_from(start.model.diffusion.net.state_dict())
+
+
+def _kinds(spec: DataSpec) -> tuple[str, str, str]:
+    """What data of a model must have in common, as text: the shape of an item, its numbers, the number of classes."""
+    low, high = spec.codec.limits
+    numbers = f"{spec.codec.kind} numbers from {low:g} to {high:g}"
+    return f"items of {'x'.join(map(str, spec.shape))}", numbers, f"{len(spec.classes)} classes"
+
+
+def _name(initial: Model | str | Path) -> str:
+    if not isinstance(initial, Model):
+        return str(initial)
+    return str(initial.file) if initial.file else configs.FROM_PYTHON
+
+
+def _plain(parts: OwnParts) -> bool:
+    """Whether a schedule is given whose tables `begin` compares with those of the model."""
+    return type(parts.schedule) is Schedule
+
+
+def _check_parts(name: str, model: Config, config: Config, may_differ: set[str]) -> None:
+    """Raise InputError for a setting of network or process in which a run differs from the model it starts from."""
+    for section in ("net", "process"):
+        before, after = dataclasses.asdict(getattr(model, section)), dataclasses.asdict(getattr(config, section))
+        for key in {**before, **after}:
+            old, new = before.get(key), after.get(key)
+            if old != new and key not in may_differ:
+                option = f"--{'net' if key == 'kind' else key.replace('_', '-')}"
+                had, wanted = (" ".join(map(str, value)) if isinstance(value, tuple) else value for value in (old, new))
+                raise InputError(
+                    f"{name} has {option} {had}, so a run that starts from it cannot have {wanted}; leave that out"
+                )

@@ -1,0 +1,320 @@
+"""A run that starts from a model, and a run whose settings are in a file."""
+
+import dataclasses
+import json
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+import ancestral
+from ancestral import config as configs
+from ancestral import storage
+from ancestral.errors import InputError
+from ancestral.events import Message
+from ancestral.training import Checkpoints, RunFolder
+from ancestral.workflows.train import train as workflow
+from conftest import stripes, untrained
+
+NET = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,)}
+FAST = {"steps": 4, "batch_size": 8, "save_every": 2, "sample_every": 100, "trackers": ("none",), "workers": 0,
+        "sampler": "ddim:steps=2", "warmup": 2, "decay": "none", "progress": False, "device": "cpu"}  # fmt: skip
+
+
+def data(offset=0):
+    items = stripes(40)
+    return (items.items[offset:], items.labels[offset:])
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A run of four steps with classes."""
+    return ancestral.train(
+        "arrays", data=data(), out=tmp_path_factory.mktemp("source") / "run", target="v", **NET, **FAST
+    )
+
+
+@pytest.fixture
+def begun(source, tmp_path):
+    """The run folder of the source, which a test may remove."""
+    return shutil.copytree(source.folder, tmp_path / "source")
+
+
+def tune(source, out, **options):
+    return ancestral.train("arrays", data=data(3), out=out, initial=source, **{**FAST, **options})
+
+
+def weights(folder):
+    return storage.read_tensors(folder / "model.safetensors")[0]
+
+
+def state(folder, step=None):
+    checkpoints = Checkpoints(folder / "checkpoints")
+    step = checkpoints.steps()[-1] if step is None else step
+    return storage.read_tensors(checkpoints.path(step) / "state.safetensors")[0]
+
+
+# -- starting from a model --------------------------------------------------------------------------------------------
+
+
+def test_network_and_average_start_as_the_average_of_the_model(begun, tmp_path):
+    run = tune(begun, tmp_path / "run", keep=9)
+    first = state(tmp_path / "run", 0)
+    for name, value in weights(begun).items():
+        assert torch.equal(first[f"net.{name}"], value)
+        assert torch.equal(first[f"ema.{name}"], value)
+    assert not any(name.startswith("adam.step") for name in first)
+    assert run.step == 4
+    assert any(not torch.equal(value, weights(begun)[name]) for name, value in weights(tmp_path / "run").items())
+    config = RunFolder(tmp_path / "run").read_config()
+    assert (config.net, config.process) == (ancestral.load(begun).config.net, ancestral.load(begun).config.process)
+    assert config.initial == configs.InitialConfig(str(begun), storage.sha256(begun / "model.safetensors"))
+    assert ancestral.load(tmp_path / "run").config.initial == config.initial
+    assert f"from the weights of {begun}" in str(ancestral.workflows.publish.info(tmp_path / "run"))
+    assert "sha256" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_model_file_and_a_model_start_the_same_run(source, begun, tmp_path):
+    tune(begun, tmp_path / "a")
+    tune(begun / "model.safetensors", tmp_path / "b")
+    tune(source.model, tmp_path / "c")
+    for other in "bc":
+        assert all(
+            torch.equal(value, weights(tmp_path / other)[name]) for name, value in weights(tmp_path / "a").items()
+        )
+
+
+@pytest.mark.parametrize("killed", [1, 3])
+def test_a_resumed_run_is_the_whole_run_without_the_model_it_started_from(begun, tmp_path, killed):
+    tune(begun, tmp_path / "whole")
+    events = workflow("arrays", data(3), out=tmp_path / "cut", initial=begun,
+                      **{name: value for name, value in FAST.items() if name != "progress"})  # fmt: skip
+    steps = 0
+    for event in events:
+        steps += not isinstance(event, Message)
+        if steps == killed:
+            break
+    events.close()
+    shutil.rmtree(begun)
+    ancestral.train("arrays", data=data(3), out=tmp_path / "cut", resume=True, initial=begun, **FAST)
+    one, other = state(tmp_path / "whole"), state(tmp_path / "cut")
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert RunFolder(tmp_path / "cut").read_config() == RunFolder(tmp_path / "whole").read_config()
+
+
+def test_a_run_that_was_killed_before_it_saved_starts_from_the_model_again(begun, tmp_path):
+    tune(begun, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "checkpoints")
+    (tmp_path / "cut" / "model.safetensors").unlink()
+    options = {"data": data(3), "out": tmp_path / "cut", "resume": True, **FAST}
+    ancestral.train("arrays", **options)
+    one, other = state(tmp_path / "whole"), state(tmp_path / "cut")
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    shutil.rmtree(tmp_path / "cut" / "checkpoints")
+    (tmp_path / "cut" / "model.safetensors").unlink()
+    untrained((1, 8, 8)).save(begun / "model.safetensors")
+    with pytest.raises(InputError, match="has changed: the SHA-256"):
+        ancestral.train("arrays", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"width": 32}, "has --width 16, so a run that starts from it cannot have 32"),
+        ({"mults": (1, 1)}, "has --mults 1 2, so"),
+        ({"target": "eps"}, "has --target v, so"),
+        ({"schedule": "linear"}, "has --schedule cosine, so"),
+        ({"timesteps": 100}, "has --timesteps 1000, so"),
+        ({"learned_variance": True}, "has --learned-variance False"),
+        ({"net": "mlp"}, "has --net unet, so"),
+        ({"schedule": ancestral.schedules.linear()}, "has another schedule: give it from Python"),
+    ],
+    ids=str,
+)
+def test_another_architecture_is_refused_by_name(begun, tmp_path, options, says):
+    with pytest.raises(InputError, match=says.replace("--", "").replace("learned-", "learned_")):
+        tune(begun, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_dropout_and_clipping_may_differ(begun, tmp_path):
+    config = tune(begun, tmp_path / "run", dropout=0.3, clip=False, steps=1).model.config
+    assert (config.net.dropout, config.process.clip) == (0.3, False)
+
+
+@pytest.mark.parametrize(
+    ("items", "says"),
+    [
+        (
+            (torch.zeros(20, 1, 12, 12, dtype=torch.uint8), torch.arange(20) % 2),
+            "items of 1x8x8, and this data has items of 1x12x12",
+        ),
+        ((stripes(20).items.float(), torch.arange(20) % 2), "uint8 numbers from 0 to 255, and this data has float"),
+        ((stripes(20).items, torch.arange(20) % 3), "2 classes, and this data has 3 classes"),
+        (stripes(20).items, "2 classes, and this data has 0 classes"),
+    ],
+    ids=["shape", "codec", "classes", "no classes"],
+)
+def test_other_data_are_refused(begun, tmp_path, items, says):
+    if isinstance(items, tuple) and items[0].shape[-1] == 12:
+        items[0][:10] = 255
+    with pytest.raises(InputError, match=says):
+        ancestral.train("arrays", data=items, out=tmp_path / "run", initial=begun, **FAST)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_not_there_and_a_run_that_began_otherwise(source, begun, tmp_path):
+    with pytest.raises(InputError, match="no run folder or model file nowhere"):
+        tune("nowhere", tmp_path / "run")
+    with pytest.raises(InputError, match="started from random weights, so it cannot go on from nowhere"):
+        ancestral.train("arrays", data=data(), out=begun, resume=True, initial="nowhere", **FAST)
+    with pytest.raises(InputError, match="initial cannot be 3"):
+        tune(3, tmp_path / "run")
+
+
+def test_a_schedule_of_a_table_is_given_again(tmp_path):
+    """As models that were imported from diffusers have it."""
+    base = ancestral.schedules.linear(1000)
+    odd = dataclasses.replace(base, noise=base.noise * 0.99)
+    model = untrained((1, 8, 8))
+    model.denoiser.schedule = odd
+    model.save(tmp_path / "odd.safetensors")
+    options = {"data": stripes().items, "initial": tmp_path / "odd.safetensors", **FAST}
+    with pytest.raises(InputError, match="has another schedule"):
+        ancestral.train("arrays", out=tmp_path / "a", **options)
+    run = ancestral.train("arrays", out=tmp_path / "b", schedule=ancestral.load(options["initial"]).denoiser.schedule,
+                          **options)  # fmt: skip
+    assert torch.equal(run.model.denoiser.schedule.noise, odd.noise)
+
+
+class Own(torch.nn.Module):
+    def __init__(self, shape=(1, 8, 8), classes=0):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(shape[0], shape[0], 3, padding=1)
+
+    def forward(self, x, index):
+        return self.layer(x)
+
+
+def test_a_network_of_ones_own_is_given_again(tmp_path):
+    first = ancestral.train("arrays", data=stripes().items, out=tmp_path / "a", net=Own, **FAST)
+    second = ancestral.train(
+        "arrays", data=stripes().items, out=tmp_path / "b", net=Own, initial=tmp_path / "a", keep=9, **FAST
+    )
+    assert second.model.config.initial.model == str(tmp_path / "a")
+    assert torch.equal(state(tmp_path / "b", 0)["net.layer.weight"], weights(tmp_path / "a")["layer.weight"])
+    with pytest.raises(InputError, match="a network of your own"):
+        ancestral.train("arrays", data=stripes().items, out=tmp_path / "c", initial=tmp_path / "a", **FAST)
+    assert first.parameters == second.parameters
+
+
+def test_from_the_command_line(run, refused, begun, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("data.npz", images=data()[0].numpy(), labels=data()[1].numpy())
+    words = ["train", "--data", "data.npz", "--from", begun, "--out", "tuned", "--steps", 2, "--batch-size", 4,
+             "--trackers", "none", "--device", "cpu"]  # fmt: skip
+    assert "cannot have 32" in refused(*words, "--width", 32)
+    assert "no run folder or model file nowhere" in refused(*words[:4], "nowhere", *words[5:])
+    assert not (tmp_path / "tuned").exists()
+    text = run(*words)
+    assert f"starting from the averaged weights of {begun}, step 4 (SHA-256 " in text
+    shutil.rmtree(begun)
+    assert "going on from step 2" in run(*words[:-6], *["--batch-size", 4], "--steps", 3, "--resume", *words[-4:])
+    assert ancestral.load("tuned").step == 3
+    assert ancestral.load("tuned").config.initial.model == str(begun)
+
+
+# -- settings in a file -----------------------------------------------------------------------------------------------
+
+
+def file(path, **tree):
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def test_settings_in_a_file_change_a_preset(tmp_path):
+    path = file(tmp_path / "a.json", preset="points", steps=7, net={"width": 32}, train={"lr": 0.5}, data="swissroll")
+    wanted = configs.preset("points").with_settings(steps=7, width=32, lr=0.5, source="swissroll")
+    assert configs.read_config(path) == wanted
+    assert configs.read_config(path, configs.preset("points")) == wanted
+    assert configs.read_config(file(path, data="moons")).preset == "points"
+    assert configs.read_config(file(path, steps=3), source="x.npz").preset == "arrays"
+    assert configs.read_config(file(path, net="mlp")).net == configs.MLPConfig()
+    assert configs.read_config(file(path, net={"kind": "mlp", "width": 6})).net == configs.MLPConfig(width=6)
+    assert configs.read_config(file(path, engine={"workers": 3})).runtime.workers == 3  # of version 0.1
+
+
+def test_a_whole_config_is_taken_as_it_is(source):
+    config = configs.read_config(RunFolder(source.model.file.parent).config)
+    assert config == source.model.config
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "should hold an object of settings"),
+        ('{"stepz": 3}', "there is no setting 'stepz'; did you mean steps?"),
+        ('{"train": {"stepz": 3}}', "there is no setting 'stepz'"),
+        ('{"steps": "many"}', "steps cannot be 'many': give a whole number"),
+        ('{"preset": "digitz"}', "did you mean digits?"),
+        ('{"preset": 3}', "did you mean"),
+        ('{"net": "resnet"}', "no kind of network 'resnet'"),
+        ('{"net": ["a"]}', "no kind of network"),
+        ('{"steps": 0}', "--steps must be at least 1"),
+        ('{"preset": "fashion"}', "is for the preset fashion, not points"),
+        ('{"initial": {"model": "x"}}', "there is no setting 'initial'"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_in_one_line(refused, tmp_path, monkeypatch, text, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").write_text(text)
+    words = ["points"] if "fashion" in text else []
+    assert says in refused("train", *words, "--config", "a.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_that_is_not_there(refused, tmp_path):
+    assert "cannot read the config" in refused("train", "--config", tmp_path / "none.json")
+    assert "cannot read the config" in refused("train", "--config", tmp_path)
+
+
+def test_options_win_over_the_file(run, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file(tmp_path / "a.json", preset="points", steps=2, batch_size=4, width=16, trackers=["none"])
+    run("train", "--config", "a.json", "--steps", 3, "--device", "cpu")
+    config = RunFolder(tmp_path / "runs" / "points").read_config()
+    assert (config.preset, config.train.steps, config.net.width, config.train.batch_size) == ("points", 3, 16, 4)
+    run("train", "--config", "runs/points/config.json", "--out", "again", "--device", "cpu")
+    assert RunFolder(tmp_path / "again").read_config() == config
+    assert all(torch.equal(v, weights(tmp_path / "again")[k]) for k, v in weights(tmp_path / "runs" / "points").items())
+    assert "Already at step 3" in run("train", "--config", "a.json", "--steps", 3, "--resume", "--device", "cpu")
+    file(tmp_path / "a.json", width=32)
+    assert "--width 16" in refused("train", "points", "--config", "a.json", "--resume", "--device", "cpu")
+    result = ancestral.train("runs/points/config.json", out="third", steps=1, progress=False)
+    assert (result.model.config.net, result.steps) == (config.net, 1)
+
+
+def test_the_config_of_a_fine_tuned_run_starts_from_the_same_model(begun, tmp_path):
+    tune(begun, tmp_path / "a")
+    config = str(RunFolder(tmp_path / "a").config)
+    ancestral.train(config, data=data(3), out=tmp_path / "b", progress=False)
+    one, other = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert RunFolder(tmp_path / "b").read_config().initial.model == str(begun)
+
+
+def test_a_stopped_run_of_no_preset_says_a_command_that_resumes_it(run, tmp_path):
+    config = dataclasses.replace(configs.preset("points"), preset="mine").with_settings(trackers=("none",), width=16)
+    said, interrupted = [], False
+    for event in workflow(config, out=tmp_path / "run", device="cpu"):
+        if isinstance(event, Message):
+            said.append(event.text)
+        elif not interrupted:  # a second one would interrupt at once
+            interrupted = True
+            signal.raise_signal(signal.SIGINT)
+    assert said[-1].endswith(f"ancestral train --out {tmp_path / 'run'} --resume")
+    assert "Already at step" in run("train", "--out", tmp_path / "run", "--resume", "--steps", 1, "--device", "cpu")

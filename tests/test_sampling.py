@@ -1,0 +1,253 @@
+"""`ancestral sample`: items of a seed by index and label, the recipe in a PNG, and files that are never overwritten."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ancestral
+from ancestral import __version__, model, render, samplers, storage
+from ancestral.errors import InputError
+from ancestral.events import finish
+from ancestral.results.sampling_recipe import SamplingRecipe
+from ancestral.results.sampling_result import SamplingResult
+from ancestral.workflows.sample import sample
+from conftest import untrained
+
+FEW = ("--steps", 3)
+
+
+@pytest.fixture
+def copied(tiny_run, tmp_path, monkeypatch):
+    """A run folder without samples, and the working folder beside it."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_run.path / name, folder)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def recipe(path):
+    return SamplingRecipe.from_json(render.read_recipe(path))
+
+
+def array(path):
+    with np.load(path) as arrays:
+        return arrays["images"], arrays["labels"]
+
+
+# -- items and labels -------------------------------------------------------------------------------------------------
+
+
+def test_single_items_of_a_seed(run, copied):
+    whole = ancestral.load(copied, "cpu").sample(10, steps=3)
+    run("sample", copied, *FEW, "--index", 7, 9, "--out", "two.npz")
+    images, labels = array("two.npz")
+    assert np.abs(images.astype(int) - whole[[7, 9]].numpy()).max() <= 1
+    assert labels.tolist() == [1, 1]  # item i of all classes in turn
+    run("sample", copied, *FEW, "--index", 7, "--out", "one")
+    with Image.open("one/000007.png") as image:
+        assert np.array_equal(np.asarray(image), images[0, 0])
+    assert run("sample", copied, *FEW, "--index", 7, 9).strip() == str(copied / "samples" / "seed0-index7_9-steps3.png")
+
+
+def test_several_labels_take_turns(run, copied):
+    run("sample", copied, *FEW, "-n", 5, "--label", "horizontal", 0, "none", "--out", "three.npz")
+    assert array("three.npz")[1].tolist() == [1, 0, -1, 1, 0]
+    loaded = ancestral.load(copied, "cpu")
+    mixed = loaded.sample(5, steps=3, label=[1, "vertical", "none"])
+    assert torch.equal(mixed, torch.from_numpy(array("three.npz")[0]))
+    alone = loaded.sample(steps=3, label=0, indices=[4])
+    assert (alone[0].int() - mixed[4].int()).abs().max() <= 1
+    assert loaded.labels([7, 9], ["vertical", "horizontal", "none"]).tolist() == [1, 0]
+
+
+def test_each_column_of_a_grid_has_one_of_several_labels(run, copied):
+    run("sample", copied, *FEW, "-n", 18, "--label", 0, 1, "none", "--out", "grid.png")
+    with Image.open("grid.png") as image:
+        assert image.width / image.height == pytest.approx((9 * 10 + 2) / (2 * 10 + 2))  # tiles of 8 pixels and a gap
+
+
+def test_a_run_may_follow_the_values_of_an_option(run, copied):
+    for words in (["--label", 0, 1, copied], ["--index", 3, copied, *FEW], [*FEW, "--label", 1, copied, "-n", 2]):
+        run("sample", "-n" if "--index" not in words else "--seed", 1, *words)
+
+
+def test_the_workflow_takes_indices_and_labels(copied):
+    result = finish(sample(copied, indices=range(3, 6), label=["vertical", 1], steps=2, out=copied / "x.npz"))
+    assert (result.count, result.index, result.label) == (3, (3, 4, 5), "vertical, horizontal")
+    assert SamplingResult.from_json(result.to_json()) == result
+    assert "index 3 4 5, label vertical, horizontal" in str(result)
+    assert array(copied / "x.npz")[1].tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--index", "-1"], "from 0 to 2^63 - 1"),
+        (["--index", "x"], "--index"),
+        (["--index", "3", "-n", "2"], "leave their number -n out"),
+        (["--label", "0", "diagonal"], "no class 'diagonal'"),
+    ],
+)
+def test_items_and_labels_that_there_are_not(refused, copied, words, says):
+    assert says in refused("sample", copied, *words)
+    assert not (copied / "samples").exists()
+
+
+def test_no_items_and_no_labels_from_python(tiny_run):
+    loaded = ancestral.load(tiny_run.path, "cpu")
+    with pytest.raises(InputError, match="at least one item of the seed"):
+        loaded.sample(indices=[])
+    with pytest.raises(InputError, match="names no class"):
+        loaded.sample(2, label=[])
+    with pytest.raises(InputError, match="label cannot be"):
+        loaded.sample(2, label=[1.5])
+
+
+# -- the recipe -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--label", "horizontal", "none", "--guidance", "2", "--seed", "5"],
+        ["--index", "7", "3", "--sampler", "heun:churn=10,steps=4"],
+        ["--sampler", "dpm-sde", "--eta", "0.5"],
+        ["--sampler", "ddpm", "--variance", "small"],
+    ],
+    ids=str,
+)
+def test_a_picture_is_repeated_by_its_recipe(run, copied, words):
+    steps = [] if "--sampler" in words and "steps" in " ".join(words) else FEW
+    run("sample", copied, "-n" if "--index" not in words else "--batch-size", 4, *steps, *words, "--out", "a.png")
+    run("sample", copied, "--like", "a.png", "--out", "b.png", "--film", "c.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert recipe("c.png") == recipe("a.png")
+    found = recipe("a.png")
+    assert found.model == storage.sha256(copied / "model.safetensors")
+    assert found.version == __version__
+    assert "steps=" in found.sampler
+    assert "spacing=" in found.sampler
+
+
+def test_single_pictures_have_recipes_of_their_own(run, copied):
+    run("sample", copied, *FEW, "--index", 4, 7, "--seed", 3, "--out", "ones")
+    found = recipe("ones/000007.png")
+    assert (found.seed, found.index, found.label, found.single) == (3, (7,), ("horizontal",), True)
+    run("sample", copied, "--like", "ones/000007.png", "--out", "again.png")
+    with Image.open("ones/000007.png") as image, Image.open("again.png") as again:
+        assert again.size == (8, 8)
+        assert np.abs(np.asarray(image).astype(int) - np.asarray(again)).max() <= 1  # it was in a batch of two
+    assert recipe("again.png") == found
+
+
+def test_settings_that_are_those_of_the_picture_may_be_given_again(run, copied):
+    run("sample", copied, *FEW, "--seed", 2, "--label", 1, "-n", 3, "--out", "a.png")
+    run("sample", copied, *FEW, "--seed", 2, "--label", "horizontal", "-n", 3, "--guidance", 1, "--like", "a.png")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--seed", "0"], "with the seed 2, not with 0"),
+        (["-n", "4"], "with the number 3, not with 4"),
+        (["--index", "1"], "without index, not with 1"),
+        (["--label", "0", "1"], "with the label horizontal, not with vertical horizontal"),
+        (["--guidance", "2"], "with the guidance 1"),
+        (["--steps", "4"], "with the sampler DDIM(steps=3"),
+        (["--sampler", "heun"], "with the sampler DDIM(steps=3"),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_the_picture_are_refused(run, refused, copied, words, says):
+    run("sample", copied, *FEW, "--seed", 2, "--label", 1, "-n", 3, "--out", "a.png")
+    assert says in refused("sample", copied, "--like", "a.png", *words)
+    assert not (copied / "samples").exists()
+
+
+def test_a_picture_of_another_model_or_without_a_recipe_is_refused(run, refused, copied, tmp_path):
+    run("sample", copied, *FEW, "-n", 1, "--out", "a.png")
+    other = tmp_path / "other.safetensors"
+    untrained((1, 8, 8)).save(other)
+    said = refused("sample", other, "--like", "a.png")
+    assert storage.sha256(other)[:12] in said
+    assert storage.sha256(copied / "model.safetensors")[:12] in said
+    with Image.open("a.png") as image:
+        image.save("plain.png")
+    assert "plain.png holds no recipe" in refused("sample", copied, "--like", "plain.png")
+    (tmp_path / "text.png").write_text("no picture")
+    assert "text.png is no PNG" in refused("sample", copied, "--like", "text.png")
+    assert "there is no file none.png" in refused("sample", copied, "--like", "none.png")
+    render.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"schema": "recipe-9"}')
+    assert "has the schema 'recipe-9'" in refused("sample", copied, "--like", "odd.png")
+    render.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"model": 3}')
+    assert "the recipe in odd.png: model is damaged" in refused("sample", copied, "--like", "odd.png")
+
+
+def test_a_picture_of_another_version_is_repeated_with_a_word_of_warning(run, copied, tmp_path):
+    run("sample", copied, *FEW, "-n", 1, "--out", "a.png")
+    old = dataclasses.replace(recipe("a.png"), version="0.1.9")
+    render.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
+    assert "by ancestral 0.1.9" in run("sample", copied, "--like", "old.png")
+
+
+def test_a_recipe_is_a_table_and_json(run, copied):
+    run("sample", copied, *FEW, "-n", 2, "--out", "a.png")
+    found = recipe("a.png")
+    assert "0 to 1" in str(found)
+    assert SamplingRecipe.from_json(found.to_json()) == found
+
+
+def test_a_model_in_no_file_writes_no_recipe(tmp_path):
+    denoiser = untrained((1, 8, 8))
+    finish(sample(denoiser, 1, steps=2, out=tmp_path / "a.png"))
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.info == {}
+
+
+def test_each_sampler_has_a_name_with_all_its_settings():
+    for name, default in samplers.BY_NAME.items():
+        assert samplers.from_name(model.sampler_name(default)) == default, name
+    odd = samplers.DDIM(steps=None, eta=2e-5, clip=None, spacing="logsnr")
+    assert samplers.from_name(model.sampler_name(odd)) == odd
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_file_is_overwritten(run, copied):
+    words = ("sample", copied, *FEW, "-n", 2, "--gif", "--film")
+    first, second = run(*words).split(), run(*words).split()
+    stem = str(copied / "samples" / "seed0-steps3")
+    assert first == [f"{stem}.png", f"{stem}.gif", f"{stem}-film.png"]
+    assert second == [f"{stem}-2.png", f"{stem}-2.gif", f"{stem}-film-2.png"]
+    for one, other in zip(first, second, strict=True):
+        assert Path(one).read_bytes() == Path(other).read_bytes()  # no dates
+    for name in ("demo.png", "demo.gif", "demo.npz"):
+        assert run("sample", copied, *FEW, "-n", 2, "--out", name).split() == [name]
+        assert run("sample", copied, *FEW, "-n", 3, "--out", name).split() == [name.replace(".", "-2.")]
+        assert run("sample", copied, *FEW, "-n", 3, "--out", name).split() == [name.replace(".", "-3.")]
+    assert recipe("demo.png").n == 2
+
+
+def test_a_long_list_of_indices_makes_no_long_name(run, copied):
+    (written,) = run("sample", copied, "--steps", 1, "--index", *range(60)).split()
+    assert len(written.rpartition("/")[2]) <= 110
+
+
+def test_samples_of_a_lone_model_file_go_to_the_working_folder(run, copied, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shutil.copy(copied / "model.safetensors", shared / "tiny.safetensors")
+    (written,) = run("sample", shared / "tiny.safetensors", *FEW, "-n", 1).split()
+    assert written == "samples/seed0-steps3.png"
+    assert [path.name for path in shared.iterdir()] == ["tiny.safetensors"]
+    loaded = ancestral.load(copied, "cpu")
+    assert finish(sample(loaded, 1, steps=3)).paths == (str(copied / "samples" / "seed0-steps3.png"),)
