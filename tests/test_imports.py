@@ -18,7 +18,7 @@ SOURCE = Path(ancestral.__file__).parent
 LAYERS = [
     {"errors", "interrupts"},
     {"arguments"},
-    {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "plugins", "results"},
+    {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
     {"schedules"},
     {"targets", "nets"},
     {"reverse", "oracle", "guidance"},

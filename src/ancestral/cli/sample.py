@@ -61,6 +61,8 @@ class Options:
     """Whether grids and film strips name the class of each image, and film strips t."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+    threads: int | None = None
+    """Number of CPU threads; default: measured."""
     net: Annotated[str | None, arg(metavar="package.module:function")] = None
     """Function that builds the network of your own that the model was trained with."""
 

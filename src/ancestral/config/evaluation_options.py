@@ -45,6 +45,8 @@ class SampleOptions:
     """Number of items at a time. It changes memory and time, not the numbers."""
     device: str = "auto"
     """Device: auto, cpu, cuda, cuda:N or mps."""
+    threads: int | None = None
+    """Number of CPU threads; default: measured."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for the results and their pictures; default: evaluation in RUN, whose README.md (the model card) and
     report.html are updated by an evaluation, and runs/compare for several runs."""
@@ -77,6 +79,8 @@ class SampleOptions:
         """
         if not isinstance(samples, bool):
             whole(samples, 1, math.inf, f"the number of samples must be at least 1, not {samples}")
+        if self.threads is not None:
+            whole(self.threads, 1, math.inf, f"threads must be at least 1, not {self.threads}")
         whole(self.batch_size, 1, math.inf, f"batch_size must be at least 1, not {self.batch_size}")
 
 

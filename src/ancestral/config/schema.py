@@ -242,6 +242,8 @@ class RuntimeConfig:
     workers: int | None = None
     """Number of processes that read and decode data, for each training process. Default: 0 for data in memory, else the
     number of cores, at most 8."""
+    threads: int | None = None
+    """Number of CPU threads of each process; default: measured when the run begins, and kept with it."""
     shard: bool = False
     """Shard weights, their average and the optimiser over the processes (FSDP2) instead of replicating them (DDP)."""
     compile: bool = False
@@ -316,7 +318,7 @@ class Config:
         least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
         if (preview := self.sample.preview_steps) is not None and preview < 1:
             raise InputError(f"--preview-steps must be at least 1, not {preview}")
-        how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1}
+        how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1, "threads": 1}
         for settings, bounds in ((train, least), (self.runtime, how)):
             for name, low in bounds.items():
                 if (value := getattr(settings, name)) is not None and value < low:

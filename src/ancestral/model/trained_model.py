@@ -137,6 +137,13 @@ class Model:
         check_memory(count, self.spec.shape, self.spec.codec.dtype)
         return range(n) if indices is None else indices
 
+    @torch.no_grad()
+    def rehearse(self, batch_size: int) -> None:
+        """Evaluate the network once on a batch of empty items, to measure the time of that."""
+        x = torch.zeros(batch_size, *self.spec.shape, device=self.device)
+        labels = self.labels(range(batch_size), None)
+        self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}))
+
     def images(self, n: int = 64, **options: Any) -> "list[Image]":
         """Sample images for Pillow.
 

@@ -175,6 +175,13 @@ class Trainer:
         self.step = step
         self.batches = self.loader.batches(step)
 
+    def rehearse(self) -> None:
+        """Compute the gradient of one batch of empty items, which changes nothing, to measure the time of a step."""
+        labels = torch.zeros(len(self.positions), dtype=torch.int64) if self.spec.classes else None
+        items = torch.zeros(len(self.positions), *self.spec.shape, dtype=self.spec.codec.dtype)
+        self._accumulate(Batch(self.step, items, labels, torch.zeros(len(self.positions), dtype=torch.int64)))
+        self.optimiser.zero_grad()
+
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def advance(self) -> StepOutcome:

@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.step_budgets import PASSES, StepBudget, reference_budget, step_budgets
 from ancestral.evaluation.study import DEFAULT_COUNT, Study
-from ancestral.events import Event, Wrote
+from ancestral.events import Event, Message, Wrote
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Features
@@ -32,6 +33,7 @@ from ancestral.results.comparison_result import (
     reference_warning,
 )
 from ancestral.results.evaluation_result import EvaluationResult, ExtractorName, MetricTitles
+from ancestral.threads import cpu_threads
 from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
 
 IMAGES, POINTS = 36, 2000
@@ -72,6 +74,7 @@ def compare_runs(
         in_memory = any(subject.folder is None for subject in subjects)
         folder = check_folder(given.out if given.out is not None or in_memory else COMPARISON_FOLDER)
         keep_freed_memory()
+        yield from _choose_threads(given, subjects[0], stack)
         compared, grids = [], []
         try:
             for subject, study in zip(subjects, studies, strict=True):
@@ -136,6 +139,7 @@ def compare_samplers(
         (subject,), (study,) = _studies([run], given, samples, stack)
         folder = check_folder(subject.folder if given.out is None else given.out)
         keep_freed_memory()
+        yield from _choose_threads(given, subject, stack)
         own = [study.model.config.sample.sampler] if samplers == "all" else []
         try:
             result = yield from _measure_samplers(study, list(dict.fromkeys([*names, *own])), most, given.batch_size)
@@ -177,6 +181,14 @@ def _studies(
     source, load = first.source(options.data), loader(first.model.spec, first.data_config)
     studies = [plan_study(one, options, count, source, load, check_folder(one.folder)) for one in subjects]
     return subjects, studies
+
+
+def _choose_threads(options: SampleOptions, subject: Subject, stack: contextlib.ExitStack) -> Iterator[Event]:
+    """Compute with the number of threads that serves, until the stack is closed, and say which."""
+    model = subject.model
+    work = partial(model.rehearse, options.batch_size)
+    if reason := stack.enter_context(cpu_threads(options.threads, model.device, work)).reason:
+        yield Message(reason)
 
 
 def _check_alike(one: Subject, two: Subject) -> None:

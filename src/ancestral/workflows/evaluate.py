@@ -9,6 +9,7 @@ import math
 import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ from ancestral.results.evaluation_result import (
 )
 from ancestral.samplers.loop import spaced_times
 from ancestral.targets import Denoiser
+from ancestral.threads import cpu_threads
 from ancestral.training.distributed import Distributed
 from ancestral.workflows import publish
 
@@ -104,6 +106,9 @@ def evaluate(
         likelihood_of = _choose_items(subject, given, source, load) if likelihood else None
         settings = _settings(subject.model, given) if likelihood else None
         keep_freed_memory()
+        work = None if processes.world > 1 else partial(subject.model.rehearse, given.batch_size)
+        if reason := stack.enter_context(cpu_threads(given.threads, subject.model.device, work)).reason:
+            yield Message(reason)
         try:
             if study is not None:
                 yield from share_sampling(study, processes, given.batch_size)
@@ -118,8 +123,8 @@ def evaluate(
             if processes.main and study is not None and subject.sha256:
                 stop.add_note(f"{study.store.count(study.count):,} of {study.count:,} samples are kept")
             raise
-    if settings is not None and likelihood_of is not None:
-        bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
+        if settings is not None and likelihood_of is not None:
+            bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
     if given.out is None and subject.folder is not None:
         yield from _update_run(subject, items)
     return EvaluationResult(metrics, bound)

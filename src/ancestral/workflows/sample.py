@@ -17,6 +17,7 @@ from ancestral.guidance import NO_CLASS
 from ancestral.model import Label, Model, NetSource, find, load, sampler_name, several
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.sampling_result import SamplingResult
+from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder
 from ancestral.workflows.publish import home
 
@@ -44,6 +45,7 @@ def sample(
     film: Path | bool = False,
     captions: bool = True,
     device: str = "auto",
+    threads: int | None = None,
     net: NetSource | None = None,
     indices: Sequence[int] | None = None,
     like: Path | None = None,
@@ -72,6 +74,7 @@ def sample(
         film: A path for a film strip as well; True is one in the folder `samples` of the run.
         captions: Whether grids and film strips name the class of each item, and film strips t.
         device: The device on which a model is loaded.
+        threads: The number of CPU threads; None measures which serves.
         net: The network of your own, or its function package.module:function, that the model was trained with.
         indices: Which samples of the seed, in place of the first n.
         like: A PNG that was written here: the same samples again. Settings that differ from its recipe are refused.
@@ -133,7 +136,10 @@ def sample(
         keep,
     )
     task = f"{len(items)} image{'s' * (len(items) > 1)}"
-    samples, states = yield from track(steps_of_batches, task, -(-len(items) // batch_size) * len(times))
+    with cpu_threads(threads, model.device, partial(model.rehearse, min(batch_size, len(items)))) as used:
+        if used.reason:
+            yield Message(used.reason)
+        samples, states = yield from track(steps_of_batches, task, -(-len(items) // batch_size) * len(times))
 
     made_as = SamplingRecipe(
         digest, __version__, seed, len(items), sampler_name(chosen), guidance, index, names, single

@@ -17,7 +17,7 @@ from ancestral import data as datasets
 from ancestral import interop, render, storage
 from ancestral import model as models
 from ancestral.arguments import checked
-from ancestral.config import Config
+from ancestral.config import Config, CustomNetConfig
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
@@ -27,6 +27,7 @@ from ancestral.objectives import Objective
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
+from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.distributed import memory_explained
 from ancestral.training.preview import sample_preview
@@ -178,9 +179,18 @@ def _run(
 ) -> Generator[TrainingEvent, None, TrainingResult]:
     config, main = trainer.config, trainer.distributed.main
     wrong: list[str] = []
+    measured = None if isinstance(config.net, CustomNetConfig) or trainer.distributed.world > 1 else trainer.rehearse
     if main and not resuming:
         folder.begin(config)
-    with folder.locked() if main else contextlib.nullcontext(), contextlib.closing(trainer):
+    with (
+        folder.locked() if main else contextlib.nullcontext(),
+        contextlib.closing(trainer),
+        cpu_threads(config.runtime.threads, trainer.device, measured) as threads,
+    ):
+        if threads.reason:  # a run that is resumed goes on with this number, since sums are rounded by it
+            config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads.count))
+            trainer.config = config
+            changes = [*changes, threads.reason]
         if resuming:
             _check_same_items(trainer, folder)
             wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]

@@ -1,0 +1,73 @@
+"""The number of CPU threads: given, or measured, since more threads are slower where other programs use the cores."""
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+ROUNDS = 4
+"""Number of times that the work is timed with each number of threads, in turn."""
+PATIENCE = 2.0
+"""Seconds of work beyond which nothing is measured: large networks gain from every thread."""
+GAIN = 1.1
+"""More threads must be this many times as fast as one: threads that are left free serve other programs."""
+
+
+@dataclass(frozen=True)
+class Threads:
+    """The number of threads, and a line on why; "" where there was no choice."""
+
+    count: int
+    reason: str = ""
+
+
+@contextlib.contextmanager
+def cpu_threads(given: int | None, device: torch.device, work: Callable[[], object] | None) -> Iterator[Threads]:
+    """Compute with the number of threads that serves best, and restore the number before.
+
+    Args:
+        given: The number of threads; None measures the work with one thread, with half of all and with all.
+        device: Where the work is computed. Only for the CPU is anything measured.
+        work: A small part of the work, which may be repeated; None keeps PyTorch's number.
+
+    Yields:
+        The number, and the reason. If OMP_NUM_THREADS is set, that number is kept.
+    """
+    before = torch.get_num_threads()
+    try:
+        if given is not None:
+            torch.set_num_threads(given)
+            yield Threads(given)
+        elif work is None or device.type != "cpu" or before == 1 or "OMP_NUM_THREADS" in os.environ:
+            yield Threads(before)
+        else:
+            yield _measure(work, before)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure(work: Callable[[], object], most: int) -> Threads:
+    """Time the work with each number of threads, and keep the number that serves best."""
+    if _seconds(work) > PATIENCE:
+        return Threads(most)
+    counts = sorted({1, max(1, most // 2), most})
+    times: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(ROUNDS):
+        for count in counts:
+            torch.set_num_threads(count)
+            times[count].append(_seconds(work))
+    means = {count: statistics.mean(times[count]) for count in counts}
+    best = min(counts, key=lambda count: means[count] * (1 if count == 1 else GAIN))
+    torch.set_num_threads(best)
+    measured = ", ".join(f"{count}: {mean:.3g} s" for count, mean in means.items())
+    return Threads(best, f"{best} CPU thread{'s' * (best > 1)} of {most} (measured {measured}; --threads chooses)")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

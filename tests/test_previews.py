@@ -1,0 +1,75 @@
+"""Previews while training: their progress is shown, they take the steps that quality needs, and none is lost."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+import ancestral
+from ancestral import config as configs
+from ancestral.errors import InputError
+from ancestral.events import Work
+from ancestral.render.training_panel import TrainingPanel
+from ancestral.training import Progress
+from ancestral.workflows.train import train
+
+TINY = {"steps": 4, "batch_size": 8, "width": 16, "sample_every": 2, "save_every": 2, "preview_steps": 3}
+
+
+def test_the_progress_of_a_preview_is_reported(tmp_path):
+    events = list(train("points", out=tmp_path / "run", **TINY))
+    works = [event for event in events if isinstance(event, Work)]
+    assert {work.task for work in works} == {"sampling a preview"}
+    assert all(work.part for work in works)
+    batches = -(-1000 // 64)
+    assert [work.done for work in works] == [*range(1, batches * 4 + 1)] * 2  # T, and three steps, of each batch
+    assert {work.total for work in works} == {batches * 4}
+
+
+@pytest.mark.parametrize(("lost", "steps"), [("000002", 6), ("000004", 4)], ids=["in the middle", "the last"])
+def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(tmp_path, lost, steps):
+    run = tmp_path / "run"
+    stop = 2 if lost == "000002" else 4
+    ancestral.train("points", out=run, progress=False, **{**TINY, "steps": stop})
+    before = (run / "samples" / f"{lost}.png").read_bytes()
+    (run / "samples" / f"{lost}.png").unlink()
+    ancestral.train("points", out=run, resume=True, progress=False, **{**TINY, "steps": steps})
+    assert (run / "samples" / f"{lost}.png").read_bytes() == before
+    assert (run / "samples" / f"{steps:06d}.png").exists()
+
+
+def test_the_panel_shows_the_preview_below_the_training():
+    text = io.StringIO()
+    panel = TrainingPanel(Console(file=text, force_terminal=True, width=100))
+    by_time = (0.1,) * 10
+    panel.show(
+        Progress(
+            step=2,
+            steps=4,
+            loss=0.5,
+            by_time=by_time,
+            lr=1e-3,
+            gradient_norm=1.0,
+            images_per_second=9.0,
+            seconds=1.0,
+            seconds_left=1.0,
+            saved=False,
+            T=1000,
+            memory=2**20,
+            stopped=False,
+            notes=(),
+        )
+    )
+    panel.show(Work("sampling a preview", 1, 4, part=True))
+    panel.close()
+    assert "sampling a preview: 25%" in text.getvalue()
+    assert "loss 0.5000" in text.getvalue()
+
+
+def test_the_steps_of_previews_are_a_setting_of_each_preset():
+    steps = {
+        name: configs.preset(name).sample.preview_steps for name in ("digits", "folder", "fashion", "points", "cifar10")
+    }
+    assert steps == {"digits": 8, "folder": 8, "fashion": 50, "points": None, "cifar10": None}
+    with pytest.raises(InputError, match="preview-steps must be at least 1"):
+        configs.digits().with_settings(preview_steps=0).check()

@@ -1,0 +1,88 @@
+"""The number of CPU threads: measured where there is a choice, given, kept with the run, and restored."""
+
+import time
+
+import pytest
+import torch
+
+import ancestral
+from ancestral import cli, threads
+from ancestral.config import Config
+from ancestral.threads import cpu_threads
+
+CPU = torch.device("cpu")
+TINY = {"steps": 2, "batch_size": 4, "width": 16, "sample_every": 100, "progress": False}
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    """A machine with a choice; the tests themselves have one thread."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def clock(monkeypatch, seconds):
+    """Work that takes `seconds` by the number of threads, by a clock that stands still meanwhile."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def work():
+        now[0] += seconds[torch.get_num_threads()]
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count"), [({1: 0.1, 2: 0.8}, 1), ({1: 1.0, 2: 0.95}, 1), ({1: 1.0, 2: 0.6}, 2), ({1: 9.0, 2: 8.0}, 2)]
+)
+def test_the_number_that_serves_is_chosen(two_cores, monkeypatch, seconds, count):
+    """One thread unless two are clearly faster; large networks, which take seconds, are not measured."""
+    with cpu_threads(None, CPU, clock(monkeypatch, seconds)) as chosen:
+        assert chosen.count == count == torch.get_num_threads()
+    assert torch.get_num_threads() == 2
+
+
+def test_nothing_is_measured_where_there_is_no_choice(two_cores, monkeypatch):
+    def never():
+        raise AssertionError
+
+    for given, device, work in ((2, CPU, never), (None, torch.device("cuda"), never), (None, CPU, None)):
+        with cpu_threads(given, device, work) as chosen:
+            assert chosen == threads.Threads(2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with cpu_threads(None, CPU, never) as chosen:
+        assert chosen.count == 2
+
+
+def test_a_run_keeps_the_number_that_was_measured(two_cores, monkeypatch, tmp_path):
+    monkeypatch.setattr(threads, "_measure", lambda work, most: work() or threads.Threads(1, "1 CPU thread of 2"))
+    run = ancestral.train("points", out=tmp_path / "run", **TINY)
+    assert Config.from_json((tmp_path / "run" / "config.json").read_text()).runtime.threads == 1
+    assert torch.get_num_threads() == 2
+    monkeypatch.setattr(threads, "_measure", lambda work, most: pytest.fail("measured again"))
+    assert ancestral.train("points", out=tmp_path / "run", resume=True, **{**TINY, "steps": 3}).step == 3
+    assert run.model.step == 2
+
+
+def test_measuring_changes_no_result(two_cores, tmp_path):
+    """A run whose threads were measured has the weights of one whose number was given."""
+    torch.set_num_threads(2)
+    measured = ancestral.train("points", out=tmp_path / "a", **TINY).model
+    count = measured.config.runtime.threads or 2
+    given = ancestral.train("points", out=tmp_path / "b", threads=count, **TINY).model
+    for one, two in zip(measured.diffusion.parameters(), given.diffusion.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_commands_state_the_choice(two_cores, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(threads, "_measure", lambda work, most: work() or threads.Threads(1, "1 CPU thread of 2"))
+    run = tmp_path / "run"
+    ancestral.train("points", out=run, **TINY)
+    sample, evaluate = ["sample", run, "-n", "4"], ["evaluate", run, "--samples", "--draw", "20"]
+    for words in ([*sample, "--steps", "2"], [*evaluate, "--steps", "2"]):
+        assert cli.run([*map(str, words)]) == 0
+        assert "1 CPU thread of 2" in capsys.readouterr().out
+        assert cli.run([*map(str, words), "--threads", "2"]) == 0
+        assert "1 CPU thread" not in capsys.readouterr().out
