@@ -1047,7 +1047,7 @@ show([large[:10], digits[:10]], labels=["by hand", "ancestral"])
 # * **Another schedule or target**: `schedules.cosine()`, `targets.V`, and train again with `denoiser.loss(images,
 #   step=k)`.
 # * **Your own images**, with checkpoints, exact resume and a report: `ancestral train --data photos/`.
-# * **How good is it?** `ancestral evaluate runs/folder`: distances with errors, likelihood, copies of training images.
+# * **How good is it?** `ancestral evaluate runs/photos`: distances with errors, likelihood, copies of training images.
 #
 # The paper's choices, and where they stand: a fixed forward process (section 2), data in [−1, 1] (1), a network that
 # predicts the noise (6), a U-Net with self-attention and group normalisation (8), $T = 1000$ (2), and $L_{\rm simple}$

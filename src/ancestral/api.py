@@ -38,7 +38,7 @@ def train(
 
         run = ancestral.train("digits", out="runs/a", steps=200)
         run = ancestral.train("arrays", data=x, out="runs/b", net=my_module)
-        run = ancestral.train("folder", data="photos/", out="runs/c", initial="runs/folder")
+        run = ancestral.train("folder", data="photos/", out="runs/c", initial="runs/photos")
 
     Args:
         config: The name of a preset, a config, or the path of a .json file with a config or some settings; None is the
