@@ -369,9 +369,9 @@ def test_parts_by_name(tmp_path):
 def test_a_run_is_not_resumed_on_other_items(tmp_path):
     train(tmp_path)
     other = torch.zeros(20, 1, 12, 12, dtype=torch.uint8)
-    with pytest.raises(InputError, match="another shape"):
+    with pytest.raises(InputError, match="20 items, and had 40"):
         ancestral.train("arrays", data=other, out=tmp_path / "run", resume=True, steps=6, progress=False)
-    with pytest.raises(InputError, match="other classes"):
+    with pytest.raises(InputError, match="other items or labels, of the same number, 40"):
         ancestral.train("arrays", data=(images(), torch.arange(40) % 2), out=tmp_path / "run", resume=True, steps=6,
                         progress=False)  # fmt: skip
 

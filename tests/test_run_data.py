@@ -61,7 +61,7 @@ def test_other_data_are_refused_with_what_differs(tmp_path):
     first, other, fewer = (images(tmp_path / n, c, s) for n, c, s in (("a", 12, 0), ("b", 12, 1), ("c", 9, 0)))
     run = tmp_path / "run"
     ancestral.train(data=first, out=run, **TINY)
-    for place, message in ((other, "other items, of the same number, 12"), (fewer, "9 items, and had 12")):
+    for place, message in ((other, "other items or labels, of the same number, 12"), (fewer, "9 items, and had 12")):
         with pytest.raises(InputError, match=message):
             ancestral.train(data=place, out=run, resume=True, **{**TINY, "steps": 4})
     assert saved(run).data.source == str(first)

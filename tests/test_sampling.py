@@ -68,9 +68,9 @@ def test_several_labels_take_turns(run, copied):
 
 
 def test_each_column_of_a_grid_has_one_of_several_labels(run, copied):
-    run("sample", copied, *FEW, "-n", 18, "--label", 0, 1, "none", "--out", "grid.png")
+    run("sample", copied, *FEW, "-n", 18, "--label", 0, 1, "none", "--no-captions", "--out", "grid.png")
     with Image.open("grid.png") as image:
-        assert image.width / image.height == pytest.approx((9 * 10 + 2) / (2 * 10 + 2))  # tiles of 8 pixels and a gap
+        assert image.width / image.height == pytest.approx((6 * 10 + 2) / (3 * 10 + 2))  # tiles of 8 pixels and a gap
 
 
 def test_a_run_may_follow_the_values_of_an_option(run, copied):

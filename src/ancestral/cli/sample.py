@@ -26,7 +26,7 @@ class Options:
     n: Annotated[int | None, arg(aliases=["-n"])] = None
     """Number of images: those with indices 0 to n-1 of the seed; default: 64."""
     index: tuple[int, ...] | None = None
-    """Indices of the images of the seed to sample, one or several, in place of the first n."""
+    """Indices of the images of the seed to sample, one or several; default: the first n."""
     sampler: str | None = None
     """ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin or pc, with options if need be:
     heun:churn=10,spacing=logsnr. Default: the sampler of the run's config."""

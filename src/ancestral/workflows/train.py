@@ -378,10 +378,14 @@ def _check_same_data(saved: Config, config: Config, fingerprint: str, folder: Ru
         return moved
     if before.fingerprint != fingerprint:
         (had, _), (has, _) = (text.split(":") for text in (before.fingerprint, fingerprint))
-        what = f"{int(has):,} items, and had {int(had):,}" if had != has else f"other items, of the same number, {has}"
+        what = (
+            f"{int(has):,} items, and had {int(had):,}"
+            if had != has
+            else f"other items or labels, of the same number, {has},"
+        )
         raise InputError(
-            f"{after.source} holds {what} when {folder.path} was trained on them: give the same data, or start a new "
-            "run with --out"
+            f"{after.source} holds {what} when {folder.path} was trained: give the same data (--data {before.source}), or "
+            "start a new run with --out"
         )
     return moved
 
