@@ -378,14 +378,12 @@ def _check_same_data(saved: Config, config: Config, fingerprint: str, folder: Ru
         return moved
     if before.fingerprint != fingerprint:
         (had, _), (has, _) = (text.split(":") for text in (before.fingerprint, fingerprint))
-        what = (
-            f"{int(has):,} items, and had {int(had):,}"
-            if had != has
-            else f"other items or labels, of the same number, {has},"
-        )
+        what = f"{int(has):,} items, and had {int(had):,}"
+        if had == has:
+            what = f"other items or labels, of the same number, {has},"
+        same = "the same data" if before.source == configs.FROM_PYTHON else f"the same data (--data {before.source})"
         raise InputError(
-            f"{after.source} holds {what} when {folder.path} was trained: give the same data (--data {before.source}), or "
-            "start a new run with --out"
+            f"{after.source} holds {what} when {folder.path} was trained: give {same}, or start a new run with --out"
         )
     return moved
 
