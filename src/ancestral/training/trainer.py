@@ -300,9 +300,7 @@ class Trainer:
     def _validate(self, validation: Validation) -> tuple[str, ...]:
         """Measure the validation loss, and say if the model begins to memorise. All processes take part."""
         with _seeded(0):  # a network of one's own may draw random numbers
-            losses = validation.losses(
-                self.model().diffusion.eval(), self.objective, self.distributed, self.micro_batch
-            )
+            losses = validation.losses(self.model().diffusion.eval(), self.objective, self.distributed)
         self.validated, notes = validation.check(self.step, losses)
         return notes
 

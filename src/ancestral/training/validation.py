@@ -25,6 +25,8 @@ from ancestral.training.distributed import Distributed
 
 PASSES = 256
 """Number of forward passes on each kind of items: one for each item, or several where there are fewer."""
+BATCH = 64
+"""Number of items in a forward pass, as of previews."""
 MAX_VALUES = 2**25
 """Largest number of values of the items of each kind, which stay in memory."""
 ERRORS, CHECKS = 3.0, 2
@@ -70,23 +72,22 @@ class Validation:
                 value.copy_(saved[name])
 
     @torch.no_grad()
-    def losses(self, denoiser: Diffusion, objective: Objective, distributed: Distributed, batch_size: int) -> Tensor:
+    def losses(self, denoiser: Diffusion, objective: Objective, distributed: Distributed) -> Tensor:
         """Compute the loss of each item, float64 (2, n). All processes take part.
 
         Args:
             denoiser: The denoiser with the averaged weights.
             objective: What training minimises; t is uniform, whatever its time distribution.
             distributed: The processes.
-            batch_size: The number of items of a forward pass.
         """
         count = len(self.items)
         passes = -(-2 * PASSES // count)
         table = torch.zeros(count * passes, dtype=torch.float64, device=distributed.device)
         own = torch.tensor(distributed.positions(len(table)))
-        for positions in torch.split(own, batch_size):
+        for positions in torch.split(own, BATCH):
             rows = positions // passes
             draws = positions % (len(table) // 2)  # both kinds of items have the same times and noise
-            t = 1 + ((draws + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
+            t = 1 + ((draws.double() + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
             x0 = self.spec.codec.encode(self.items[rows].to(distributed.device))
             x0 = x0.contiguous(memory_format=layout(x0.ndim))
             eps = randomness.normal(x0.shape[1:], 0, Stream.VALIDATION, 0, draws.tolist(), x0.device).to(x0.dtype)

@@ -30,7 +30,7 @@ def with_absolute_path(config: Config, given: Any) -> Config:
         InputError: If there is no such path, or the data were given from Python and are not now.
     """
     named = config.data.validation
-    if not isinstance(named, str) or setting(given) == FROM_PYTHON:
+    if not isinstance(named, str) or (named == FROM_PYTHON and given is not None):
         return config
     if named == FROM_PYTHON:
         raise InputError("the validation data of this run were given from Python: give them again, validation=...")
