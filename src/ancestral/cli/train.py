@@ -21,7 +21,7 @@ class Options:
 
     COMMON: ClassVar[tuple[str, ...]] = (
         *("out", "resume", "device", "net", "source", "image_size", "channels", "flip", "class_labels"),
-        *("steps", "batch_size", "lr", "seed", "sample_every", "sampler", "validation"),
+        *("steps", "batch_size", "lr", "seed", "sample_every", "sampler"),
     )
 
     out: Path | None = None
