@@ -47,6 +47,16 @@ def test_a_resumed_run_has_no_point_twice(tmp_path, run):
     assert [point.step for point in scalars["loss"]] == [2, 4, 6, 8]
 
 
+def test_validation_losses_are_logged_at_their_steps(tmp_path, run):
+    run(*TRAIN, "--steps", 6, "--validation", "0.1", "--sample-every", "3", "--out", tmp_path / "run")
+    scalars, _, _ = events(tmp_path / "run")
+    with (tmp_path / "run" / "validation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name, column in {"validation loss": "validation", "loss of training items": "training"}.items():
+        assert [point.step for point in scalars[name]] == [3, 6]
+        assert [point.value for point in scalars[name]] == pytest.approx([float(row[column]) for row in rows], rel=1e-4)
+
+
 def test_no_tracker_is_an_answer(tmp_path, run):
     run(*TRAIN, "--steps", 2, "--trackers", "none", "--out", tmp_path / "run")
     assert not (tmp_path / "run" / "tensorboard").exists()

@@ -52,8 +52,9 @@ def train(
             from. Network, schedule and target are those of the model.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         progress: Whether to show the progress.
-        options: Parts of your own (net, schedule, target, objective; see `workflows.train.train`), and settings by name
-            in place of the config's, for example steps=200 or batch_size=32.
+        options: Parts of your own (net, schedule, target, objective), data that are not trained on (validation; see
+            `workflows.train.train`), and settings by name in place of the config's, for example steps=200 or
+            batch_size=32.
 
     Returns:
         The result: its `model` samples, and str() of it is a table.

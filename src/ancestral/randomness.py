@@ -69,6 +69,10 @@ class Stream(Enum):
     """The images with which a feature extractor is checked."""
     CLASSIFIER = "classifier"
     """The split into training and test set of the linear classifier."""
+    HELD_OUT = "held out"
+    """Which items are held out of training."""
+    VALIDATION = "validation"
+    """ε at which the validation loss is measured."""
     OWN = "own"
     """Free for user code; the package does not use it."""
 

@@ -29,7 +29,8 @@ class SampleOptions:
     """What the model was trained on: a built-in data set, a folder of images, a .npy/.npz file; default: the source of
     the (first) run."""
     held_out: Annotated[str | None, arg(metavar="SOURCE")] = None
-    """Data of the same kind that no model was trained on; default: the test split, if there is one."""
+    """Data of the same kind that no model was trained on; default: the test split, or what the run held out by
+    --validation, if there is one."""
     sampler: str | None = None
     """Sampler, a name with options as in ancestral sample; default: the one of the run."""
     steps: int | None = None
@@ -91,7 +92,8 @@ class EvaluationOptions(SampleOptions):
     n: Annotated[int | None, arg(aliases=["-n"])] = None
     """Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer."""
     split: Literal["train", "test", "held-out"] | None = None
-    """Likelihood: part of the data; default: held-out if that is given, else test if there is one."""
+    """Likelihood: part of the data; default: held-out if that is given, else test if there is one, else what the run
+    held out by --validation."""
     passes: int | None = None
     """Likelihood: number of network evaluations of each item, at random times; default: all T, exact and slower."""
     variance: Literal["large", "small", "learned"] | None = None

@@ -61,6 +61,9 @@ class DataConfig:
     "" in runs of version 0.1."""
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training."""
+    validation: Annotated[float | str | None, arg(metavar="SHARE|SOURCE")] = None
+    """Share of the items that is held out of training, as in 0.1, or other data of the same kind; their loss is
+    measured at every multiple of --sample-every. Default: none."""
 
     def __post_init__(self) -> None:
         """Bring the image size into its plain form."""
@@ -328,6 +331,11 @@ class Config:
         if not 0 < train.lr < float("inf") or not train.clip_norm > 0:
             raise InputError(
                 f"--lr and --clip-norm must be above 0, and the rate finite, not {train.lr} and {train.clip_norm}"
+            )
+        validation = self.data.validation
+        if validation == "" or (isinstance(validation, int | float) and not 0 < validation < 1):
+            raise InputError(
+                f"--validation {validation} must be a share above 0 and below 1, as in 0.1, or other data than --data"
             )
         _check_share("ema", train.ema)
         _check_share("label_dropout", train.label_dropout)

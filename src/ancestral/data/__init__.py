@@ -21,6 +21,7 @@ from ancestral.config.file_kinds import SUFFIXES, WAV, holds_recordings
 from ancestral.data.codec import IMAGES, POINTS, Codec
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, LazyDataset
+from ancestral.data.held_out import hold_out
 from ancestral.data.sources import arrays, builtin, hugging_face
 from ancestral.data.sources.hugging_face import HuggingFaceDataset
 from ancestral.data.sources.lazy_folder import LazyFolder
@@ -42,6 +43,7 @@ __all__ = [
     "LazyDataset",
     "Source",
     "absolute",
+    "hold_out",
     "load",
     "open",
 ]

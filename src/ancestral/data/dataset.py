@@ -38,6 +38,8 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     """What was assumed of the data, each with what to do if that is wrong."""
     rate: int | None = None
     """Samples in a second, of recordings."""
+    rows: Tensor | None = None
+    """Of a subset the number of each item in the whole data set, int64 (N,)."""
     in_memory: ClassVar[bool]
 
     @abstractmethod
@@ -60,6 +62,10 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
             n: Number of items.
             read: Limit of `n` where the items are not in memory.
         """
+
+    @abstractmethod
+    def subset(self, rows: Tensor) -> "Dataset":
+        """Return the items `rows`, int64 (n,), as a data set with the spec and the fingerprint of this one."""
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         if not 0 <= index < len(self):
@@ -106,6 +112,7 @@ class InMemoryDataset(Dataset):
     """The fingerprint of what was loaded; "" of items that were in memory."""
     notes: tuple[tuple[str, str], ...] = ()
     rate: int | None = None
+    rows: Tensor | None = None
     in_memory = True
 
     def __len__(self) -> int:
@@ -130,9 +137,14 @@ class InMemoryDataset(Dataset):
         if len(self) <= n:
             return self
         rows = evenly_spaced(n, len(self))
-        return replace(
-            self, source="", items=self.items[rows], labels=None if self.labels is None else self.labels[rows]
-        )
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, source="", items=self.items[rows], labels=labels, rows=None)
+
+    def subset(self, rows: Tensor) -> "InMemoryDataset":
+        """Return the items `rows`, copied."""
+        labels = None if self.labels is None else self.labels[rows]
+        limits = self.codec.limits if self.items.is_floating_point() else None
+        return replace(self, items=self.items[rows], labels=labels, limits=limits, source=self.fingerprint, rows=rows)
 
 
 class LazyDataset(Dataset):
@@ -194,6 +206,10 @@ class LazyDataset(Dataset):
         """Load all items; unreadable ones are left out and listed in `skipped`."""
         return replace(self._gather(range(len(self))), source=self.fingerprint)
 
+    def subset(self, rows: Tensor) -> Dataset:
+        """Return the items `rows`, which are read when needed."""
+        return Subset(self, rows)
+
     def _gather(self, rows: Sequence[int]) -> InMemoryDataset:
         items = torch.empty(len(rows), *self.shape, dtype=self.codec.dtype)
 
@@ -224,3 +240,35 @@ class LazyDataset(Dataset):
             notes=self.notes,
             rate=self.rate,
         )
+
+
+class Subset(Dataset):
+    """Some items of a data set that is not in memory."""
+
+    in_memory = False
+
+    def __init__(self, whole: LazyDataset, rows: Tensor) -> None:
+        self._whole, self._rows, self.rows = whole, rows, rows
+        self.name, self.spec, self.notes, self.rate = whole.name, whole.spec, whole.notes, whole.rate
+        self.skipped, self.fingerprint = whole.skipped, whole.fingerprint
+        self.labels = None if whole.labels is None else whole.labels[rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, index: int) -> tuple[Tensor, int]:
+        """Read and decode an item."""
+        return self._whole.read(int(self._rows[index]))
+
+    def name_of(self, index: int) -> str:
+        """What the whole data set calls the item."""
+        return self._whole.name_of(int(self._rows[index]))
+
+    def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
+        """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
+        rows = self._rows[evenly_spaced(min(n, read), len(self))]
+        return replace(self._whole._gather(rows.tolist()), skipped=self.skipped)
+
+    def subset(self, rows: Tensor) -> "Subset":
+        """Return the items `rows` of these."""
+        return Subset(self._whole, self._rows[rows])

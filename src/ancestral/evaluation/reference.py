@@ -1,5 +1,6 @@
 """The real items that samples are compared with: what a model was trained on, and what it never saw."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -24,19 +25,46 @@ MAX_ELEMENTS = 2**26
 
 Loader = Callable[[Any, str], Dataset]
 """(source, split) -> the data of that split, each opened once."""
+HELD_OUT = "held out of the run"
+"""The split of a run's own data that `train --validation` held out."""
 
 
-def loader(spec: DataSpec, config: DataConfig | None) -> Loader:
-    """Create the function that opens data as `load_reference` does, and the same data only once."""
+def loader(spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None) -> Loader:
+    """Create the function that opens data as `load_reference` does, and the same data only once.
+
+    Args:
+        spec: The model's items.
+        config: As of `load_reference`.
+        run: The data of a run by their fingerprint: what it held out is the split `HELD_OUT`, and not in "train".
+    """
     opened: dict[tuple[object, str], Dataset] = {}
 
     def load(source: Any, split: str) -> Dataset:
-        key = (source if isinstance(source, str) else id(source), split)
-        if key not in opened:
-            opened[key] = load_reference(spec, source, split, config)
-        return opened[key]
+        place = source if isinstance(source, str) else id(source)
+        if (place, split) not in opened and split == "test":
+            opened[place, split] = load_reference(spec, source, split, config)
+        elif (place, split) not in opened:
+            train, held_out = load_reference(spec, source, "train", config), None
+            if run is not None and run.validation is not None and train.fingerprint == run.fingerprint:
+                if isinstance(run.validation, float):
+                    train, held_out = data.hold_out(train, run.validation)
+                else:
+                    with contextlib.suppress(InputError):  # it was moved, or given from Python
+                        held_out = load_validation(spec, run.validation, config)
+            opened[place, "train"] = train
+            if held_out is not None:
+                opened[place, HELD_OUT] = held_out
+        if (place, split) not in opened:
+            raise InputError(f"{source} has no part that was held out")
+        return opened[place, split]
 
     return load
+
+
+def load_validation(spec: DataSpec, source: Any, config: DataConfig | None) -> Dataset:
+    """Open what `train --validation SOURCE` names: of built-in data the test split, if there is one."""
+    tested = isinstance(source, str) and source in data.TESTED
+    return load_reference(spec, source, "test" if tested else "train", config)
 
 
 def load_reference(spec: DataSpec, source: Any, split: str = "train", config: DataConfig | None = None) -> Dataset:

@@ -29,7 +29,8 @@ EVALUATION_PICTURES = {
     "memorisation.png": "Samples that are nearest to a training item, each above that item.",
     "likelihood.png": "Bits/dim of each step, and the error of x̂_0 against the bits/dim sent so far.",
 }
-LOGARITHMIC = ("loss", LOSS_BY_TIME, GRADIENT)
+VALIDATION = "loss of the averaged weights"
+LOGARITHMIC = ("loss", VALIDATION, LOSS_BY_TIME, GRADIENT)
 """Curves that have a logarithmic axis where their values span decades."""
 GRIDS, NOTES, CLASSES = 12, 100, 40
 """The largest numbers of sample grids (the last one is large), notes and classes that are shown."""
@@ -87,7 +88,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         time=_duration(run.seconds),
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
-        plots=_plots(rows, config.process.timesteps if config else None),
+        plots=_plots(rows, read_log(folder / "validation.csv"), config.process.timesteps if config else None),
         box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         grids=grids[:-1],
         grid=grids[-1] if grids else None,
@@ -139,7 +140,7 @@ def _open(path: Path) -> Image.Image | None:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Read the complete lines of log.csv as numbers by column; text that is no number becomes NaN."""
+    """Read the complete lines of log.csv or validation.csv as numbers by column; text that is no number becomes NaN."""
     if not path.is_file():
         return []
     header, *lines = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())) or [[]]
@@ -159,25 +160,25 @@ def _last(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
     return known[-1] if known else None
 
 
-def _plots(rows: Sequence[Mapping[str, float]], T: int | None) -> list[SvgPlot]:
-    """The curves of a log that have a point."""
-    if not rows:
-        return []
-    bins = [name for name in rows[0] if name.startswith("loss_")]
+def _plots(
+    rows: Sequence[Mapping[str, float]], validated: Sequence[Mapping[str, float]], T: int | None
+) -> list[SvgPlot]:
+    """The curves of a log, and of the validation losses, that have a point."""
+    bins = [name for name in (rows[0] if rows else ()) if name.startswith("loss_")]
     wanted = {
         "loss": {"loss": "loss"},
+        VALIDATION: {"held-out items": "validation", "training items": "training"},
         LOSS_BY_TIME: {_span(number, len(bins), T): name for number, name in enumerate(bins)},
         "learning rate": {"": "lr"},
         GRADIENT: {"": "gradient_norm"},
         "images per second": {"": "images_per_second"},
     }
-    steps = [row["step"] for row in rows]
-    plots = (
-        svg_plot(title, steps, {label: [row[name] for row in rows] for label, name in lines.items()},
-                 title in LOGARITHMIC)
-        for title, lines in wanted.items()
-        if set(lines.values()) <= set(rows[0])
-    )  # fmt: skip
+    plots = []
+    for title, lines in wanted.items():
+        table = validated if title == VALIDATION else rows
+        if table and set(lines.values()) <= set(table[0]):
+            values = {label: [row[name] for row in table] for label, name in lines.items()}
+            plots.append(svg_plot(title, [row["step"] for row in table], values, title in LOGARITHMIC))
     return [plot for plot in plots if plot is not None]
 
 

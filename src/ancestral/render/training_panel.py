@@ -54,7 +54,7 @@ class TrainingPanel:
         elif not self.live and (now - self.shown > PLAIN_SECONDS or last):
             self.shown = now
             self.console.print(
-                f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}  "
+                f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}  {_validation(progress, '  ')}"
                 f"{progress.images_per_second:.0f} images/s  {clock(progress.seconds_left)} left",
                 highlight=False,
                 soft_wrap=True,
@@ -83,7 +83,17 @@ def draw(progress: "Progress") -> Panel:
         f"{progress.images_per_second:.0f} images/s",
         f"{progress.memory / 2**30:.2f} GiB",
     )
-    return Panel(Group(head, facts, _by_time(progress.by_time, progress.T)), title="training", title_align="left")
+    lines = [Text(_validation(progress))] if progress.validation is not None else []
+    by_time = _by_time(progress.by_time, progress.T)
+    return Panel(Group(head, facts, *lines, by_time), title="training", title_align="left")
+
+
+def _validation(progress: "Progress", end: str = "") -> str:
+    """The last validation loss; "" without one."""
+    losses = progress.validation
+    if losses is None:
+        return ""
+    return f"validation loss {losses.validation:.4f}, training items {losses.training:.4f} (step {losses.step:,}){end}"
 
 
 def _by_time(means: tuple[float, ...], T: int) -> Text:

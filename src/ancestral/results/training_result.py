@@ -10,6 +10,21 @@ from ancestral.results.table import Table
 
 
 @dataclass(frozen=True)
+class ValidationLosses:
+    """The loss of the averaged weights at a step, with the same times and noise at every step."""
+
+    step: int
+    validation: float
+    """The loss of items that are held out."""
+    training: float
+    """The loss of as many training items."""
+    rise: float
+    """How far the validation loss is above its minimum so far."""
+    rise_error: float
+    """The standard error of the rise: its items are paired."""
+
+
+@dataclass(frozen=True)
 class TrainingResult(Result):
     """A training run, finished or stopped. `model` is the denoiser with the averaged weights, ready to sample."""
 
@@ -30,6 +45,8 @@ class TrainingResult(Result):
     """Whether the run was stopped before its last step; it is saved and can be resumed."""
     loss: float | None = None
     """L_simple, smoothed over about fifty steps; None before the first good step."""
+    validation: ValidationLosses | None = None
+    """The last validation loss; None without `--validation`."""
 
     @property
     def model(self) -> Any:
@@ -50,7 +67,12 @@ class TrainingResult(Result):
             "preset": self.preset,
             "steps": f"{self.step:,} of {self.steps:,}{', stopped' if self.stopped else ''}",
             "loss": "–" if self.loss is None else f"{self.loss:.4f}",
+            **({} if self.validation is None else {"validation loss": _described(self.validation)}),
             "time": f"{self.seconds:.0f} s",
             "parameters": f"{self.parameters:,}",
         }
         return [Table((), tuple(rows.items()))]
+
+
+def _described(losses: ValidationLosses) -> str:
+    return f"{losses.validation:.4f} at step {losses.step:,}, of training items {losses.training:.4f}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ancestral.results.training_result import ValidationLosses
 from ancestral.training.divergence import Verdict
 
 
@@ -38,6 +39,8 @@ class Progress:
     """Whether this is the last step because `Trainer.stop` was called on one of the processes."""
     notes: tuple[str, ...] = ()
     """What the user should know of this step, a line each."""
+    validation: ValidationLosses | None = None
+    """The last validation loss since this process began to train; None without one."""
 
 
 @dataclass(frozen=True)

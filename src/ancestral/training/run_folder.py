@@ -5,11 +5,13 @@ model.safetensors      the averaged weights, self-describing: all that sampling 
 checkpoints/           raw weights, average, optimiser and step, by step: all that a resume needs
 samples/               grids of samples from training, and what `ancestral sample` writes
 log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
+validation.csv         validation loss, loss of training items, rise over the minimum and its error, by step
 notes.txt              what else the user should know: faults, and where it was resumed
 report.html            the report of the run
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -22,6 +24,7 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME
+from ancestral.results.training_result import ValidationLosses
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.meters import BINS
 from ancestral.training.progress import Progress
@@ -33,6 +36,8 @@ LOG_HEADER = ",".join(
         *("lr", "gradient_norm", "images_per_second", "seconds"),
     ]
 )
+
+VALIDATION_HEADER = ",".join(field.name for field in dataclasses.fields(ValidationLosses))
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,11 @@ class RunFolder:
     def log(self) -> Path:
         """The log, as CSV."""
         return self.path / "log.csv"
+
+    @property
+    def validation(self) -> Path:
+        """The validation losses, as CSV; there is none without `--validation`."""
+        return self.path / "validation.csv"
 
     @property
     def notes(self) -> Path:
@@ -133,13 +143,14 @@ class RunFolder:
         return config
 
     def trim_log(self, step: int) -> None:
-        """Remove the log's lines after `step`, which a resumed run writes again, and those cut short."""
-        lines = (
-            self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else [LOG_HEADER]
-        )
-        whole = [line.split(",") for line in lines[1:] if line.count(",") == LOG_HEADER.count(",")]
-        kept = [",".join(line) for line in whole if line[0].isdecimal() and int(line[0]) <= step]
-        storage.write_text(self.log, "\n".join([LOG_HEADER, *kept]) + "\n")
+        """Remove the lines of both logs after `step`, which a resumed run writes again, and those cut short."""
+        for path, header in ((self.log, LOG_HEADER), (self.validation, VALIDATION_HEADER)):
+            if path == self.validation and not path.exists():
+                continue
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else [header]
+            whole = [line.split(",") for line in lines[1:] if line.count(",") == header.count(",")]
+            kept = [",".join(line) for line in whole if line[0].isdecimal() and int(line[0]) <= step]
+            storage.write_text(path, "\n".join([header, *kept]) + "\n")
 
     def append_log(self, progress: Progress) -> None:
         """Append a line to the log."""
@@ -147,6 +158,22 @@ class RunFolder:
         line = ",".join([str(progress.step), *(f"{number:.6g}" for number in numbers), f"{progress.seconds:.1f}"])
         with self.log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+    def append_validation(self, losses: ValidationLosses) -> None:
+        """Append a line to the validation losses."""
+        step, *numbers = dataclasses.astuple(losses)
+        lines = [] if self.validation.exists() else [VALIDATION_HEADER]
+        lines.append(",".join([str(step), *(f"{number:.6g}" for number in numbers)]))
+        with self.validation.open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def last_validation(self) -> ValidationLosses | None:
+        """Read the last validation losses; None if there are none."""
+        lines = self.validation.read_text(encoding="utf-8").splitlines()[1:] if self.validation.exists() else []
+        if not lines:
+            return None
+        step, *numbers = lines[-1].split(",")
+        return ValidationLosses(int(step), *map(float, numbers))
 
     def append_notes(self, step: int, notes: Sequence[str]) -> None:
         """Append lines to the notes, with their step."""

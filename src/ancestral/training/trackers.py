@@ -69,8 +69,14 @@ class Trackers:
             "images per second": progress.images_per_second,
             **by_time,
         }
+        validation = progress.validation
+        new = validation is not None and validation.step == progress.step
+        if validation is not None and new:
+            values |= {"validation loss": validation.validation, "loss of training items": validation.training}
         try:
             self.folder.append_log(progress)
+            if validation is not None and new:
+                self.folder.append_validation(validation)
             self.folder.append_notes(progress.step, progress.notes)
             for tracker in self.trackers:
                 tracker.log(values, step=progress.step)

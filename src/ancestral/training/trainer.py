@@ -25,6 +25,7 @@ from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
 from ancestral.objectives import Objective
 from ancestral.randomness import Stream
+from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, training_state
 from ancestral.training.checkpoints import Checkpoint, Checkpoints
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory, repeated_blocks
@@ -35,6 +36,7 @@ from ancestral.training.optimiser import learning_rate, make_adam, set_learning_
 from ancestral.training.prepare import prepare, spec_of
 from ancestral.training.progress import Progress, StepOutcome, Stopped
 from ancestral.training.run_folder import RunFolder
+from ancestral.training.validation import Validation
 
 BUILDING = threading.Lock()
 """PyTorch has one generator for all threads, from which initial weights are drawn."""
@@ -49,6 +51,7 @@ class Trainer:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         parts: A network, schedule or target of your own in place of the config's.
         objective: An objective of your own in place of the config's.
+        held_out: Data that are not trained on, whose loss is measured; their classes are numbered as those of the data.
 
     Raises:
         InputError: If config, data and parts do not fit. Nothing is written.
@@ -61,6 +64,7 @@ class Trainer:
         device: str = "auto",
         parts: OwnParts | None = None,
         objective: Callable[[Diffusion], Objective] | None = None,
+        held_out: Dataset | None = None,
     ) -> None:
         self.parts = parts or OwnParts()
         self.config, self.dataset = self.parts.named_in(config).check(), dataset
@@ -85,6 +89,8 @@ class Trainer:
             positions=self.positions,
             workers=config.runtime.workers,
         )
+        self.held_out = held_out
+        self.validation = None if held_out is None else Validation(held_out, dataset, self.spec)
         self.stopping = False
         """Whether `stop` was called on this process."""
         self.waiting = False
@@ -136,6 +142,10 @@ class Trainer:
         self.by_time = LossByTime(self.denoiser.schedule.steps)
         self.averaged = self._averaged() if self.objective.reads_average else None
         """The denoiser with the averaged weights, for objectives that read them."""
+        self.validated: ValidationLosses | None = None
+        """The last validation loss since this process began to train, or rolled back."""
+        for value in self.validation.state.values() if self.validation else ():
+            value.zero_()
         self._go_to(0)
 
     def _build(self, seed: int) -> Diffusion:
@@ -290,8 +300,16 @@ class Trainer:
         items = torch.zeros(self.config.train.batch_size, dtype=torch.float64, device=self.device)
         items[self.positions.start :: self.distributed.world] = batch.indices.to(self.device, torch.float64)
         layer = divergence.largest_gradient(self.net)
-        names = self.distributed.total(items).long().tolist()
+        numbers = self.distributed.total(items).long()
+        names = (numbers if self.dataset.rows is None else self.dataset.rows[numbers]).tolist()
         return divergence.describe(self.step, t, losses, names, layer, self.denoiser.schedule.steps)
+
+    def _validate(self, validation: Validation) -> tuple[str, ...]:
+        """Measure the validation loss, and say if the model begins to memorise. All processes take part."""
+        with _seeded(0):  # a network of one's own may draw random numbers
+            losses = validation.losses(self.model().diffusion.eval(), self.objective, self.distributed)
+        self.validated, notes = validation.check(self.step, losses)
+        return notes
 
     # -- all steps ----------------------------------------------------------------------------------------------------
 
@@ -337,6 +355,9 @@ class Trainer:
                 notes += (self._roll_back(checkpoints),)
             stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
             ending = stopping or self.step >= train.steps
+            checking = self.step % train.sample_every == 0 or self.step >= train.steps
+            if self.validation is not None and checking and len(outcome.t) and outcome.verdict != "rollback":
+                notes += self._validate(self.validation)
             saving = folder is not None and (ending or (self.step % train.save_every == 0 and not self.guard.bad))
             if folder is not None and checkpoints is not None:
                 notes += self._save_or_say(folder, checkpoints, saving, ending)
@@ -356,6 +377,7 @@ class Trainer:
                 memory=self.distributed.memory(),
                 stopped=stopping,
                 notes=notes,
+                validation=self.validated,
             )
             if stopping:
                 return
@@ -464,11 +486,13 @@ class Trainer:
     def state(self) -> dict[str, Tensor]:
         """Collect the state of the training run by name, on the CPU, in memory of its own. All processes take part.
 
-        It is the weights, their average and Adam's moments by parameter name, the state of the objective, and the loss
-        scale.
+        It is the weights, their average and Adam's moments by parameter name, the state of the objective, the lowest
+        validation loss, and the loss scale.
         """
         tensors = training_state.collect(self.distributed, self.net, self.ema, self.optimiser)
         tensors |= {f"times.{name}": value.clone() for name, value in self.objective.state.items()}
+        if self.validation is not None:
+            tensors |= {f"validation.{name}": value.clone() for name, value in self.validation.state.items()}
         return tensors | {f"scaler.{name}": value for name, value in self.distributed.scale.items()}
 
     def load(self, folder: RunFolder) -> list[str]:
@@ -494,6 +518,8 @@ class Trainer:
             training_state.restore(found.tensors, self.distributed, self.net, self.ema, self.optimiser)
             for name, value in self.objective.state.items():
                 value.copy_(found.tensors[f"times.{name}"])
+            if self.validation is not None:
+                self.validation.restore({n[11:]: v for n, v in found.tensors.items() if n.startswith("validation.")})
             self.distributed.scale = {n[7:]: v for n, v in found.tensors.items() if n.startswith("scaler.")}
             self.guard = DivergenceGuard.restored(found.numbers["guard"])
         except (KeyError, RuntimeError, ValueError, TypeError):

@@ -178,7 +178,10 @@ def _studies(
     first = subjects[0]
     for subject in subjects[1:]:
         _check_alike(first, subject)
-    source, load = first.source(options.data), loader(first.model.spec, first.data_config)
+    own = first.model.config.data
+    same = all((data.validation, data.fingerprint) == (own.validation, own.fingerprint)
+               for data in (subject.model.config.data for subject in subjects))  # fmt: skip
+    source, load = first.source(options.data), loader(first.model.spec, first.data_config, own if same else None)
     studies = [plan_study(one, options, count, source, load, check_folder(one.folder)) for one in subjects]
     return subjects, studies
 

@@ -27,7 +27,7 @@ from ancestral.data import TESTED, Dataset, DataSpec
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, whole
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
-from ancestral.evaluation.reference import Loader, in_memory, labels_for, loader
+from ancestral.evaluation.reference import HELD_OUT, Loader, in_memory, labels_for, loader
 from ancestral.evaluation.sample_quality import compute_features, is_cached, pieces
 from ancestral.evaluation.sample_store import SamplingSpec
 from ancestral.evaluation.study import DEFAULT_COUNT, Measurement, References, Study
@@ -101,7 +101,8 @@ def evaluate(
         processes = stack.enter_context(contextlib.closing(Distributed(given.device)))
         subject = open_subject(model, str(processes.device), data, stack, net=given.net)
         folder = check_folder(subject.folder if given.out is None else given.out)
-        load, source = loader(subject.model.spec, subject.data_config), subject.source(data)
+        load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
+        source = subject.source(data)
         study = None if samples is False else plan_study(subject, given, count, source, load, folder)
         likelihood_of = _choose_items(subject, given, source, load) if likelihood else None
         settings = _settings(subject.model, given) if likelihood else None
@@ -263,6 +264,9 @@ def plan_study(
         if learned != given:
             note = f"The model was trained on {learned}; what is called training data is {given}."
             references = dataclasses.replace(references, notes=(*references.notes, note))
+        if learned == given and isinstance(subject.data_config.validation, float) and unseen is None:
+            note = "Some of what is called training data was held out of training by --validation."
+            references = dataclasses.replace(references, notes=(*references.notes, note))
     guidance = 1.0 if options.guidance is None else options.guidance
     spec = SamplingSpec(subject.sha256, repr(chosen), options.seed, None, guidance)
     folder = out / "samples" if out is not None and subject.sha256 else subject.samples
@@ -291,14 +295,16 @@ def _has_test_split(source: Any) -> bool:
 
 
 def _held_out(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | None, str]:
-    """What is held out, and what it is called: as given, or the test split of the data if there is one."""
+    """What is held out, and what it is called: as given, or the test split of the data, or what the run held out."""
     if held_out is not None:
         tested = _has_test_split(held_out)
         return load(_plain(held_out), "test" if tested else "train"), "test split" if tested else "held out"
     if _has_test_split(source):
         return load(source, "test"), "test split"
-    with contextlib.suppress(InputError):  # it has none
-        return load(source, "test") if isinstance(source, str) else None, "test split"
+    for split, called in (("test", "test split"), (HELD_OUT, HELD_OUT)):
+        with contextlib.suppress(InputError):  # there is none
+            if split != "test" or isinstance(source, str):
+                return load(source, split), called
     return None, ""
 
 
@@ -309,7 +315,8 @@ def _choose_items(
     spec, codec, notes = subject.model.spec, subject.model.spec.codec, []
     split, held_out, n = options.split, options.held_out, options.n
     if split is None:
-        split = "held-out" if held_out is not None else "test" if _has_test_split(source) else "train"
+        known = held_out is not None or _held_out(source, load, None)[1] == HELD_OUT
+        split = "test" if held_out is None and _has_test_split(source) else "held-out" if known else "train"
     name = source if split != "held-out" or held_out is None else held_out
     found = _held_out(source, load, held_out)[0] if split == "held-out" else load(source, split)
     if found is None:

@@ -80,6 +80,8 @@ class RunReport:
         found = [*class_findings(classes), *value_findings(values), *training_findings(len(data), config, None)]
         rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
         rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
+        held_out = self.trainer.held_out
+        rows |= {"held out": f"{len(held_out):,} of {held_out.name}, for the validation loss"} if held_out else {}
         shown = some.sample(1000 if points else SHOWN)
         names = None
         if shown.labels is not None:

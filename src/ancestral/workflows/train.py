@@ -31,7 +31,7 @@ from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.distributed import memory_explained
 from ancestral.training.preview import sample_preview
-from ancestral.workflows import fine_tuning
+from ancestral.workflows import fine_tuning, validation_source
 from ancestral.workflows.run_report import RunReport
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def train(
     schedule: Schedule | str | None = None,
     target: Target | str | None = None,
     objective: Callable[[Diffusion], Objective] | None = None,
+    validation: Any = None,
     export_to: Literal["diffusers"] | None = None,
     **settings: Any,
 ) -> Generator[TrainingEvent, None, TrainingResult]:
@@ -102,6 +103,8 @@ def train(
         schedule: The name of a schedule, or one of your own.
         target: The name of a target, or one of your own.
         objective: A function that makes an objective for the denoiser, in place of L_simple and its variants.
+        validation: The share of the items that is held out of training, or other data, in any form that `data` has;
+            their loss is measured at every multiple of `sample_every`.
         export_to: "diffusers" refuses, before training, a model that could not be exported to that library.
         settings: Settings by name in place of the config's, for example steps=200 or batch_size=32.
 
@@ -138,6 +141,8 @@ def train(
     if isinstance(net, str) and net in configs.NET_KINDS and net != "custom":
         kind, net = configs.NET_KINDS[net], None
         chosen = chosen if isinstance(chosen.net, kind) else dataclasses.replace(chosen, net=kind())
+    if validation is not None:
+        settings["validation"] = validation_source.setting(validation)
     parts = OwnParts(net, schedule, target)
     config = parts.named_in(chosen).with_settings(**settings)
     if parts.named_in(config) != config:
@@ -146,7 +151,7 @@ def train(
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     elif config.data.source == configs.FROM_PYTHON:
         raise InputError(f"{folder.path} was trained on data given from Python: give them again, train(..., data=...)")
-    config = config.check()
+    config = validation_source.with_absolute_path(config.check(), validation)
     if not given:
         config = _with_absolute_source(config, saved)
     changes: list[str] = []
@@ -163,8 +168,9 @@ def train(
     if saved is not None:
         changes += _check_same_data(saved, config, dataset.fingerprint, folder)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
+    dataset, held_out = validation_source.split(dataset, config, validation)
     with memory_explained("give a smaller --width or --batch-size"):
-        trainer = Trainer(config, dataset, device, parts, objective)
+        trainer = Trainer(config, dataset, device, parts, objective, held_out)
         if start is not None:
             fine_tuning.begin(trainer, start)
             changes.append(str(start))
@@ -228,6 +234,7 @@ def _run(
         parameters=model.parameters,
         stopped=not finished,
         loss=trainer.guard.loss,
+        validation=folder.last_validation(),
     )
     return result.with_model(model)
 
@@ -267,7 +274,8 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
                 if step < reached:  # after a rollback these steps are logged again
                     with contextlib.suppress(OSError):
                         folder.trim_log(step)
-                if step % config.runtime.log_every == 0 or last or progress.notes:
+                validated = progress.validation is not None and progress.validation.step == step
+                if step % config.runtime.log_every == 0 or last or progress.notes or validated:
                     problem = log.log(progress)
                     if problem:
                         yield Message(problem)
@@ -345,8 +353,9 @@ def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
             old, new = before.get(key), after.get(key)
             if old == new or (section == "data" and key in ("source", "fingerprint")):
                 continue
+            same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
             option = f"--{({'source': 'data', 'kind': 'net', 'function': 'net'}).get(key, key).replace('_', '-')}"
-            if section in ("runtime", "sample") or (section == "train" and key in MAY_CHANGE):
+            if section in ("runtime", "sample") or (section == "train" and key in MAY_CHANGE) or same_items:
                 lines.append(f"changed: {option} {new}, was {old}")
             else:
                 had, wants = f"{option} {old}", str(new)
@@ -418,6 +427,8 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     workers = max(1, trainer.loader.workers)
     where = f", read by {workers} process{'es' if workers > 1 else ''}" if trainer.loader.workers else ""
     yield f"{dataset.name}: {count} of {shape}{classes}{where}"
+    if trainer.held_out is not None:
+        yield f"for the validation loss: {len(trainer.held_out):,} items of {trainer.held_out.name} that are held out"
     yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(trainer.config.data.source)
     if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):

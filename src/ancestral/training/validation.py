@@ -1,0 +1,130 @@
+"""The validation loss: that of the averaged weights on items that are held out, and on as many training items.
+
+Times and noise are the same at every check, so that two checks differ by the weights alone.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.data import Dataset, InMemoryDataset
+from ancestral.data.spec import DataSpec
+from ancestral.device import layout
+from ancestral.diffusion import Diffusion
+from ancestral.errors import InputError
+from ancestral.guidance import NO_CLASS
+from ancestral.objectives import Objective
+from ancestral.objectives.times import GOLDEN
+from ancestral.randomness import Stream
+from ancestral.results.training_result import ValidationLosses
+from ancestral.training.distributed import Distributed
+
+PASSES = 256
+"""Number of forward passes on each kind of items: one for each item, or several where there are fewer."""
+BATCH = 64
+"""Number of items in a forward pass, as of previews."""
+MAX_VALUES = 2**25
+"""Largest number of values of the items of each kind, which stay in memory."""
+ERRORS, CHECKS = 3.0, 2
+"""A rise is named if it is larger than this number of standard errors at this number of checks in a row."""
+
+
+class Validation:
+    """The items on which the loss is measured, and the lowest loss of those that are held out.
+
+    Args:
+        held_out: Items that are not trained on, with labels in the numbering of the model.
+        training: Items that are trained on.
+        spec: The description of the data to the model.
+
+    Raises:
+        InputError: If there are fewer than two items of a kind, of which no standard error can be computed.
+    """
+
+    def __init__(self, held_out: Dataset, training: Dataset, spec: DataSpec) -> None:
+        n = min(PASSES, len(held_out), len(training), max(2, MAX_VALUES // math.prod(spec.shape)))
+        parts = [held_out.sample(n), training.sample(n)]  # unreadable items are left out
+        n = min(map(len, parts))
+        if n < 2:
+            raise InputError("the validation loss needs at least 2 items that can be read, and as many to train on")
+        self.spec = spec
+        self.items = torch.cat([part.sample(n).items for part in parts])
+        """(2 n, C, *space): those that are held out, then those of the training."""
+        self.labels = torch.cat([_labels(part.sample(n)) for part in parts])
+        self.lowest = torch.zeros(2, n, dtype=torch.float64)
+        """The loss of each item when that of the items that are held out was lowest."""
+        self.numbers = torch.zeros(3, dtype=torch.int64)
+        """The step of that, 0 before the first; the number of checks in a row with a rise; whether it was named."""
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Tensors to save with the weights, by name; all are 0 before the first check."""
+        return {"lowest": self.lowest, "numbers": self.numbers}
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Take up a saved state; none, or one of other items, leaves this as it is before the first check."""
+        if saved.keys() == self.state.keys() and saved["lowest"].shape == self.lowest.shape:
+            for name, value in self.state.items():
+                value.copy_(saved[name])
+
+    @torch.no_grad()
+    def losses(self, denoiser: Diffusion, objective: Objective, distributed: Distributed) -> Tensor:
+        """Compute the loss of each item, float64 (2, n). All processes take part.
+
+        Args:
+            denoiser: The denoiser with the averaged weights.
+            objective: What training minimises; t is uniform, whatever its time distribution.
+            distributed: The processes.
+        """
+        count = len(self.items)
+        passes = -(-2 * PASSES // count)
+        table = torch.zeros(count * passes, dtype=torch.float64, device=distributed.device)
+        own = torch.tensor(distributed.positions(len(table)))
+        for positions in torch.split(own, BATCH):
+            rows = positions // passes
+            draws = positions % (len(table) // 2)  # both kinds of items have the same times and noise
+            t = 1 + ((draws.double() + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
+            x0 = self.spec.codec.encode(self.items[rows].to(distributed.device))
+            x0 = x0.contiguous(memory_format=layout(x0.ndim))
+            eps = randomness.normal(x0.shape[1:], 0, Stream.VALIDATION, 0, draws.tolist(), x0.device).to(x0.dtype)
+            condition = {"labels": self.labels[rows].to(x0.device)} if self.spec.classes else {}
+            with distributed.autocast():
+                forward = denoiser.forward_pass(x0, t, eps, **condition)
+                errors = objective.errors(replace(forward, averaged=denoiser))
+            table[positions.to(table.device)] = errors.double()
+        return distributed.total(table).view(2, -1, passes).mean(2)
+
+    def check(self, step: int, losses: Tensor) -> tuple[ValidationLosses, tuple[str, ...]]:
+        """Compare the losses (2, n) of a step with the lowest ones.
+
+        Returns:
+            The means, and a note the first time that the loss of items that are held out rises significantly while that
+            of the training items falls.
+        """
+        lowest, in_a_row, named = self.numbers.tolist()
+        rises = losses[0] - self.lowest[0]
+        rise, error = rises.mean().item(), rises.std().item() / math.sqrt(len(rises))
+        before, now = self.lowest.mean(1).tolist(), losses.mean(1).tolist()
+        if not lowest or not rise >= 0:  # NaN too is replaced by what comes next
+            self.lowest.copy_(losses)
+            lowest, in_a_row, rise, error = step, 0, 0.0, 0.0
+        else:
+            in_a_row = in_a_row + 1 if rise > ERRORS * error and now[1] < before[1] else 0
+        notes: tuple[str, ...] = ()
+        if in_a_row >= CHECKS and not named:
+            named = 1
+            notes = (
+                f"validation loss rises since step {lowest:,} ({before[0]:.4g} -> {now[0]:.4g}) while that of training "
+                f"items falls ({before[1]:.4g} -> {now[1]:.4g}): the model begins to memorise; stop here, take more "
+                "data, or a smaller network",
+            )
+        self.numbers.copy_(torch.tensor([lowest, in_a_row, named]))
+        return ValidationLosses(step, now[0], now[1], rise, error), notes
+
+
+def _labels(items: InMemoryDataset) -> Tensor:
+    return torch.full((len(items),), NO_CLASS) if items.labels is None else items.labels.long()
