@@ -20,7 +20,7 @@ class Options:
     """Options of this call, which are not settings of the run."""
 
     COMMON: ClassVar[tuple[str, ...]] = (
-        *("out", "resume", "device", "net", "source", "image_size", "channels", "flip", "class_labels"),
+        *("out", "resume", "device", "net", "source", "image_size", "channels", "flip", "class_labels", "validation"),
         *("steps", "batch_size", "lr", "seed", "sample_every", "sampler"),
     )
 
