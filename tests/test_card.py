@@ -130,7 +130,7 @@ def test_the_card_tells_what_was_measured():
                  "real items 95.0 ± 2.0 %; by chance 33.3 % |",
                  "50 % of samples are nearer to a training item than 95 %",
                  "cannot be told; the median distance to the nearest of 60 is 4", "half of the training data stands in",
-                 "-1.50 of 255 levels, 4.0 standard errors", "samples 3; training data 4 |",
+                 "-1.50 of 255 levels of the range, 4.0 standard errors", "samples 3; training data 4 |",
                  "3.456 ± 0.020", "large variance, clipped, exact decoder; 60 passes for T = 1,000",
                  "target x0, x\\_0 clipped in the loss", "- A note of the data.",
                  "- A note of the samples.", "64 of 500 images of photos, train split"):  # fmt: skip

@@ -340,3 +340,23 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, model_run, options):  # n
     assert stop.value.code == 130
     assert "all samples so far are kept. Go on with:  ancestral compare" in capsys.readouterr().err
     assert not (model_run / "evaluation" / "samplers.json").exists()
+
+
+@pytest.mark.parametrize("words", [["a", "b"], ["a", "--samplers", "all"]], ids=["runs", "samplers"])
+def test_without_a_number_the_workflow_takes_its_default(monkeypatch, words):
+    """`samples` is left out, and with it whatever the command could get wrong."""
+    from ancestral.cli import compare as command
+    from ancestral.workflows import compare as workflow
+
+    given = {}
+
+    def take(*args, **options):
+        given.update(options)
+        yield from ()
+
+    for name in ("compare_runs", "compare_samplers"):
+        monkeypatch.setattr(workflow, name, take)
+    assert command.main(words) == 0
+    assert "samples" not in given
+    assert command.main([*words, "--draw", "7"]) == 0
+    assert given["samples"] == 7

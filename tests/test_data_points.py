@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from ancestral import data
 from ancestral.data import load
 from ancestral.data.sources.builtin import checkerboard, moons, swissroll
 from ancestral.errors import InputError
@@ -62,3 +63,10 @@ def test_points_refuse_options_for_images():
     assert load("moons").shape == (2,)
     with pytest.raises(InputError, match="moons holds 2-D points"):
         load("moons", image_size=32)
+
+
+def test_points_that_are_no_numbers_are_named():
+    points = torch.rand(20, 2)
+    points[7, 1] = float("nan")
+    with pytest.raises(InputError, match="holds NaN or infinity, in point 7 first"):
+        data.open(points)

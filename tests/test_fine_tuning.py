@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import ancestral
 from ancestral import config as configs
@@ -149,8 +150,8 @@ def test_dropout_and_clipping_may_differ(begun, tmp_path):
     ("items", "says"),
     [
         (
-            (torch.zeros(20, 1, 12, 12, dtype=torch.uint8), torch.arange(20) % 2),
-            "items of 1x8x8, and this data has items of 1x12x12",
+            (torch.zeros(20, 5, 12, 12, dtype=torch.uint8), torch.arange(20) % 2),
+            "data of 5 channels cannot be given 1",
         ),
         ((stripes(20).items.float(), torch.arange(20) % 2), "uint8 numbers from 0 to 255, and this data has float"),
         ((stripes(20).items, torch.arange(20) % 3), "2 classes, and this data has 3 classes"),
@@ -318,3 +319,17 @@ def test_a_stopped_run_of_no_preset_says_a_command_that_resumes_it(run, tmp_path
             signal.raise_signal(signal.SIGINT)
     assert said[-1].endswith(f"ancestral train --out {tmp_path / 'run'} --resume")
     assert "Already at step" in run("train", "--out", tmp_path / "run", "--resume", "--steps", 1, "--device", "cpu")
+
+
+def test_the_size_of_images_is_that_of_the_model(tmp_path, monkeypatch):
+    """And the path to the model is absolute, so the config can be used from another folder."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "pics").mkdir()
+    for number in range(8):
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(tmp_path / "pics" / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    tiny = {"steps": 1, "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100, "progress": False}
+    ancestral.train(data="pics", out="a", image_size=16, **tiny)
+    run = ancestral.train(data="pics", out="b", initial="a", steps=1, batch_size=4, sample_every=100, progress=False)
+    assert run.model.spec.shape == (3, 16, 16)
+    assert run.model.config.initial.model == str(tmp_path / "a")

@@ -313,7 +313,7 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(capsys, tmp_p
     error = capsys.readouterr().err
     for obstacle in ("variance", "patch 2", "groups", "target edm", "schedule karras"):
         assert obstacle in error
-    command = re.search(r"train one that it can by: ancestral (.*) \(or", error)[1]
+    command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
     config = Config.from_json(json.dumps(dataclasses.asdict(configs.digits())))
     assert command == "train digits --patch 1 --groups 8 --target v"
     settings = {"patch": 1, "groups": 8, "target": "v"}

@@ -35,12 +35,20 @@ def clock(monkeypatch, seconds):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "count"), [({1: 0.1, 2: 0.8}, 1), ({1: 1.0, 2: 0.95}, 1), ({1: 1.0, 2: 0.6}, 2), ({1: 9.0, 2: 8.0}, 2)]
+    ("seconds", "count"),
+    [
+        ({1: 0.1, 2: 0.8}, 1),
+        ({1: 1.0, 2: 0.95}, 1),
+        ({1: 1.0, 2: 0.6}, 2),
+        ({1: 9.0, 2: 8.0}, 2),
+        ({1: 30.0, 2: 60.0}, 2),
+    ],
 )
 def test_the_number_that_serves_is_chosen(two_cores, monkeypatch, seconds, count):
-    """One thread unless two are clearly faster; large networks, which take seconds, are not measured."""
+    """One thread unless two are clearly faster; where a step takes half a minute, nothing is measured."""
     with cpu_threads(None, CPU, clock(monkeypatch, seconds)) as chosen:
         assert chosen.count == count == torch.get_num_threads()
+        assert chosen.reason.startswith(f"{count} CPU thread")
     assert torch.get_num_threads() == 2
 
 

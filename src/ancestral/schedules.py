@@ -38,8 +38,8 @@ class Schedule:
         spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
     """
 
-    signal: Tensor
-    noise: Tensor
+    signal: Tensor = field(repr=False)
+    noise: Tensor = field(repr=False)
     prior_std: float = 1.0
     spec: dict[str, Any] = field(default_factory=dict)
 

@@ -11,8 +11,8 @@ import torch
 
 ROUNDS = 4
 """Number of times that the work is timed with each number of threads, in turn."""
-PATIENCE = 2.0
-"""Seconds of work beyond which nothing is measured: large networks gain from every thread."""
+PATIENCE, LONGEST = 1.0, 20.0
+"""Seconds of work with one thread from which it is timed once, and from which all threads are taken without timing."""
 GAIN = 1.1
 """More threads must be this many times as fast as one: threads that are left free serve other programs."""
 
@@ -52,11 +52,15 @@ def cpu_threads(given: int | None, device: torch.device, work: Callable[[], obje
 
 def _measure(work: Callable[[], object], most: int) -> Threads:
     """Time the work with each number of threads, and keep the number that serves best."""
-    if _seconds(work) > PATIENCE:
-        return Threads(most)
+    torch.set_num_threads(1)  # threads that compete with other programs would make the first call slower still
+    _seconds(work)
+    alone = _seconds(work)
+    if alone > LONGEST:
+        torch.set_num_threads(most)
+        return Threads(most, f"{most} CPU threads (with one, a step takes {alone:.0f} s; --threads chooses)")
     counts = sorted({1, max(1, most // 2), most})
     times: dict[int, list[float]] = {count: [] for count in counts}
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if alone < PATIENCE else 1):
         for count in counts:
             torch.set_num_threads(count)
             times[count].append(_seconds(work))

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has seen enough, as in `ancestral info RUN | head -1`
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)  # or Python would report what is still in its buffer
-        code = 1
+        code = 0
     except (InputError, OSError) as error:
         sys.stdout.flush()
         print(f"ancestral: {one_line(error)}", file=sys.stderr)
@@ -90,8 +90,9 @@ def run(argv: Sequence[str]) -> int:
         return 0
     command, *rest = argv
     if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.0)[0]
-        raise InputError(f"there is no command {command!r}; did you mean {near}? There are {', '.join(COMMANDS)}")
+        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? There" if near else "there"
+        raise InputError(f"there is no command {command!r}; {hint} are {', '.join(COMMANDS)}")
     module = f"{command}_" if keyword.iskeyword(command) else command
     code: int = importlib.import_module(f"ancestral.cli.{module}").main(rest)
     return code

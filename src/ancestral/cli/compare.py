@@ -39,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
 
     given = dict(vars(options))
     runs, names, most, draw = (given.pop(name) for name in ("runs", "samplers", "most", "draw"))
-    given["samples"] = True if draw is None else draw
+    if draw is not None:
+        given["samples"] = draw
     with raised():
         if names is None:
             print(follow(compare_runs(runs, **given)))

@@ -66,4 +66,6 @@ def _fold(panel: str) -> str:
         return f"{missing[1]} is missing"
     text = re.sub(r"^(Parsing error|Value error|Missing argument|Invalid choice|Required options) ", "", text)
     text = re.sub(r"^Error parsing [\w.]+: ", "", text)  # a dataclass refused the values of its fields
+    text = re.sub(r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is no whole number", text)
+    text = re.sub(r"could not convert string to float: ('.*?')", r"\1 is no number", text)
     return re.split(r" Argument helptext:| For full helptext", text)[0].rstrip(".")

@@ -330,7 +330,7 @@ class Config:
             raise InputError(f"--seed must be below 2^63, not {train.seed}")
         if not 0 < train.lr < float("inf") or not train.clip_norm > 0:
             raise InputError(
-                f"--lr and --clip-norm must be above 0, and the rate finite, not {train.lr} and {train.clip_norm}"
+                f"--lr and --clip-norm must be numbers above 0, and --lr finite, not {train.lr} and {train.clip_norm}"
             )
         validation = self.data.validation
         if validation == "" or (isinstance(validation, int | float) and not 0 < validation < 1):

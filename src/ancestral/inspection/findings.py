@@ -1,7 +1,7 @@
 """What is wrong with a data set, or may be, each with what to do about it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ancestral.config import Config, DataConfig
 from ancestral.config.image_size import parse_image_size
@@ -156,11 +156,12 @@ def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
         yield Finding("small_class", "warning", text, "add images, or merge classes, or --no-class-labels", few)
 
 
-def value_findings(values: ValueStatistics) -> Iterator[Finding]:
-    """Find items of one colour, unused levels, and colour images without colour."""
+def value_findings(values: ValueStatistics, flat: Sequence[str] = ()) -> Iterator[Finding]:
+    """Find items of one colour, of which `flat` are the names, unused levels, and colour images without colour."""
     if values.flat:
         text = f"{_are(values.flat, 'item')} of one colour throughout"
-        yield Finding("flat", "warning" if values.flat > 1 else "note", text, "leave them out if that is an accident")
+        level = "warning" if values.flat > 1 else "note"
+        yield Finding("flat", level, text, "leave them out if that is an accident", dict.fromkeys(flat, "one colour"))
     if values.dtype == "uint8":
         if values.high <= 1:
             text = f"all bytes are {values.low:.0f} or {values.high:.0f}, so the images are black to the model"
@@ -198,7 +199,7 @@ def training_findings(count: int, config: Config, cost: TrainingCost | None) -> 
             )
             enough = -(-cost.parameters * count // numbers)
             steps = max(1, int(EPOCHS * count / config.train.batch_size))
-            advice = f"use {enough:,} items or more, or a smaller --width, or stop early: --steps {steps:,}"
+            advice = f"use about {enough:,} items or more, or a smaller --width, or stop early: --steps {steps}"
             yield Finding("memorisation", "warning", text, advice)
         elif epochs > 10 * EPOCHS:
             text = f"each item is seen {epochs:,.0f} times"

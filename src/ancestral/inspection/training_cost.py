@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 import psutil
 import torch
 
-from ancestral.config import Config
+from ancestral.config import Config, CustomNetConfig
 from ancestral.data import InMemoryDataset
 from ancestral.results.data_report import TrainingCost
+from ancestral.threads import cpu_threads
 from ancestral.training import Trainer
 
 PROBE = 4
@@ -84,12 +85,14 @@ def _measure(
     times = []
     with _peak_memory() as peak:
         trainer = Trainer(config, dataset, device)
-        for _ in range(warm_up + steps):
-            began = time.perf_counter()
-            trainer.advance()
-            if trainer.device.type != "cpu":
-                torch.accelerator.synchronize(trainer.device)
-            times.append(time.perf_counter() - began)
+        work = None if isinstance(config.net, CustomNetConfig) else trainer.rehearse
+        with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
+            for _ in range(warm_up + steps):
+                began = time.perf_counter()
+                trainer.advance()
+                if trainer.device.type != "cpu":
+                    torch.accelerator.synchronize(trainer.device)
+                times.append(time.perf_counter() - began)
         most = peak() - before
     if trainer.device.type == "cuda":
         most = torch.cuda.max_memory_allocated(trainer.device)

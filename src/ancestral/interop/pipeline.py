@@ -82,7 +82,9 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
             spec = dataclasses.replace(spec, shape=(spec.shape[0], *parse_image_size(size)))
         denoiser = build(config.with_settings(**cures), spec)
     if problems:
-        advice = f"train one that it can by: {config.with_settings(**cures).command()} (or export with --to onnx)"
+        advice = (
+            f"this command trains one that it can: {config.with_settings(**cures).command()} (or export with --to onnx)"
+        )
         raise InputError(
             f"diffusers cannot hold this model: {'; '.join(problems)}; {advice if cures else 'export with --to onnx'}"
         )

@@ -13,9 +13,15 @@ from ancestral.render.training_panel import TrainingPanel
 R = TypeVar("R")
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise the error again: rich would exit with code 1, and a reader that has seen enough is no error."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Create a console on standard output that prints whole lines and takes no name for markup, emoji or a number."""
-    return Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    return _Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 class _Amount(ProgressColumn):

@@ -259,7 +259,7 @@ class SampleMetrics(SampleQuality, Result):
             sigmas = "–" if colour.sigmas is None else f"{colour.sigmas:.1f}"
             rows["mean of each channel"] = (
                 f"samples {_few(colour.samples.mean)}; training data {_few(colour.data.mean)}; largest "
-                f"difference {colour.levels:+.2f} of 255 levels, {sigmas} standard errors"
+                f"difference {colour.levels:+.2f} of 255 levels of the range, {sigmas} standard errors"
             )
             if colour.samples.covariance is not None and colour.data.covariance is not None:
                 deviations = [

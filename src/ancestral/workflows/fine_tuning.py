@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ancestral import config as configs
-from ancestral import storage
+from ancestral import hub, storage
 from ancestral.config import Config, InitialConfig
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError
@@ -34,17 +34,23 @@ class Start:
 
 
 def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
-    """Return the config with the network and the process of the model that a run starts from.
+    """Return the config with the network and the process of the model that a run starts from, and its size of items.
 
     Raises:
         InputError: If there is no such model.
     """
     if isinstance(initial, Model):
-        source = initial.config
+        source, spec = initial.config, initial.spec
     else:
         file = find(initial)
-        source, _ = describe(file, storage.read_metadata(file))
-    return dataclasses.replace(config, net=source.net, process=source.process)
+        source, spec = describe(file, storage.read_metadata(file))
+    data = config.data
+    if spec.rate is not None:
+        data = dataclasses.replace(data, channels=spec.shape[0], length=spec.shape[1])
+    elif len(spec.shape) == 3:
+        channels = spec.shape[0] if spec.shape[0] in (1, 3) else data.channels
+        data = dataclasses.replace(data, image_size=spec.shape[1:], channels=channels)
+    return dataclasses.replace(config, data=data, net=source.net, process=source.process)
 
 
 def start_of(
@@ -94,7 +100,7 @@ def begin(trainer: Trainer, start: Start) -> None:
         if old != new:
             raise InputError(
                 f"{name} was trained on data with {old}, and this data has {new}; give data alike, or change it by "
-                "--image-size, --channels, --bits or --no-class-labels"
+                "--image-size, --length, --channels, --bits or --no-class-labels"
             )
     own, other = trainer.denoiser.schedule, start.model.denoiser.schedule
     if not (torch.equal(own.signal, other.signal) and torch.equal(own.noise, other.noise)):
@@ -112,9 +118,10 @@ def _kinds(spec: DataSpec) -> tuple[str, str, str]:
 
 
 def _name(initial: Model | str | Path) -> str:
-    if not isinstance(initial, Model):
-        return str(initial)
-    return str(initial.file) if initial.file else configs.FROM_PYTHON
+    path = initial.file if isinstance(initial, Model) else initial
+    if path is None:
+        return configs.FROM_PYTHON
+    return str(Path(path).resolve()) if not hub.is_address(path) and Path(path).exists() else str(path)
 
 
 def _plain(parts: OwnParts) -> bool:

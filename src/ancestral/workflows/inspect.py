@@ -11,7 +11,7 @@ from ancestral.arguments import checked
 from ancestral.config import Config
 from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.image_size import plain_image_size
-from ancestral.data import LazyDataset
+from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
@@ -99,7 +99,7 @@ def inspect(
         found.append(findings.unreadable_finding(names))
     found += [Finding("reading", "note", text, advice) for text, advice in dataset.notes]
     found += findings.duplicate_findings(groups, dataset, classes)
-    found += [*findings.class_findings(classes), *findings.value_findings(values)]
+    found += [*findings.class_findings(classes), *findings.value_findings(values, _flat_items(dataset, values.flat))]
     mirroring = mirror_test(dataset.sample(ITEMS, ITEMS).items) if values.shape else None
     found += findings.mirroring_findings(mirroring, config.data.flip)
     cost = None
@@ -130,6 +130,18 @@ def inspect(
     if json is not None:
         yield from _write(json, lambda: write_text(json, report.to_json()))
     return report
+
+
+def _flat_items(dataset: Dataset, count: int) -> list[str]:
+    """The names of the items of one colour throughout, of which there are `count`."""
+    names: list[str] = []
+    for index in range(len(dataset) if count else 0):
+        item = dataset.read(index)[0].flatten(1)
+        if bool((item == item[:, :1]).all()):
+            names.append(dataset.name_of(index))
+        if len(names) == count:
+            break
+    return names
 
 
 def _write(path: Path, write: Callable[[], None]) -> Iterator[Event]:

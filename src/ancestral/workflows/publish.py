@@ -148,7 +148,8 @@ def push(model: Model, address: str, private: bool = False) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
         place = dataclasses.replace(model.config.data, source=short_source(model.config.data.source))
-        config = dataclasses.replace(model.config, data=place)  # no folders of this machine
+        initial = dataclasses.replace(model.config.initial, model=short_source(model.config.initial.model))
+        config = dataclasses.replace(model.config, data=place, initial=initial)  # no folders of this machine
         Model(model.denoiser, model.spec, config, model.step, model.version).save(path)
         shown = _sample_picture(model)
         card = model_card(model, name, address, evaluation, PICTURE if shown else None)

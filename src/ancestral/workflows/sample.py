@@ -242,6 +242,10 @@ def _check_out(out: Path, model: Model) -> None:
     if out.suffix.lower() in (*ANIMATIONS, ".npz", ".png"):
         return
     if out.suffix:
+        if out.suffix.lower() == ".wav" and model.spec.rate:
+            raise InputError(
+                f"{out} names one file; give --out the name of a folder, which gets a .wav for each sample"
+            )
         raise InputError(
             f"cannot write {out.suffix} files; --out takes .png, .gif, .webp, .npz or the name of a folder"
         )

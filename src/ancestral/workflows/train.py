@@ -421,7 +421,8 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     """What the user should know before the first step."""
     dataset = trainer.dataset
     shape = "x".join(str(side) for side in dataset.shape)
-    classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
+    number = len(dataset.classes)
+    classes = f", {number} class{'es' * (number > 1)}" if number else ""
     parameters = sum(parameter.numel() for parameter in trainer.parameters)
     count = f"{len(dataset):,} items"
     workers = max(1, trainer.loader.workers)
@@ -465,7 +466,10 @@ def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) 
         yield publish.update_card(model, folder.path)
     picture = folder.samples / f"{trainer.step:06d}.png"
     seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
-    yield Message(f"{f'Look at {seen}; then' if seen else 'Now'} try:  ancestral sample {out} --gif --film")
+    net, command = trainer.config.net, f"ancestral sample {out} --gif --film"
+    if isinstance(net, CustomNetConfig):
+        command = f"{command} --net {net.function}" if net.function else f"ancestral.load({out}, net=...).sample(64)"
+    yield Message(f"{f'Look at {seen}; then' if seen else 'Now'} try:  {command}")
 
 
 def _files(names: Sequence[str]) -> str:
