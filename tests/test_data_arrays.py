@@ -96,8 +96,9 @@ def test_npz_with_one_array_of_any_name(tmp_path):
 def test_points(tmp_path):
     x = RNG.uniform(-1, 1, (9, 2)).astype(np.float32)
     assert np.array_equal(load(save(tmp_path / "x.npy", x)).items.numpy(), x)
-    for bad in (2 * x / np.abs(x).max(), np.full_like(x, np.nan)):
-        with pytest.raises(InputError, match=r"beyond \[-1, 1\]: scale them"):
+    far, gone = 2 * x / np.abs(x).max(), np.full_like(x, np.nan)
+    for bad, says in ((far, r"beyond \[-1, 1\]: scale them"), (gone, "NaN or infinity, in point 0 first")):
+        with pytest.raises(InputError, match=says):
             load(save(tmp_path / "x.npy", bad))
     with pytest.raises(InputError, match="2-D points"):
         load(save(tmp_path / "x.npy", x), channels=1)

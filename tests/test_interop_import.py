@@ -94,7 +94,11 @@ def change(path, **values):
 # -- what is read -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("settings", "size"), [(CIFAR10, 32), (CELEBAHQ, 64)], ids=["CIFAR-10", "CelebA-HQ, on 64x64"])
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [(CIFAR10, 32), pytest.param(CELEBAHQ, 64, marks=pytest.mark.slow)],
+    ids=["CIFAR-10", "CelebA-HQ, on 64x64"],
+)
 def test_the_networks_of_the_paper(tmp_path, run, settings, size):
     net = saved(tmp_path / "ddpm", settings)
     run("import", tmp_path / "ddpm", "--out", tmp_path / "run")

@@ -249,6 +249,7 @@ class Deadly(LazyDataset):
         return str(index)
 
 
+@pytest.mark.slow
 def test_workers_that_die_again_and_again_end_it():
     source = Deadly()
     step = next(b.step for b in batches(source, 5) if 20 in b.indices)
