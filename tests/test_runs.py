@@ -164,3 +164,9 @@ def test_bytes_have_units():
     assert [format_bytes(size) for size in (0, 999, 1000, 999_949, 999_950, 12_345_678, 10**13)] == [
         "0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "12.3 MB", "10.0 TB"
     ]  # fmt: skip
+
+
+def test_what_commands_write_of_data_and_several_runs_is_no_fault(tmp_path):
+    for name in ("compare", "doctor", "mine"):
+        (tmp_path / name).mkdir()
+    assert ancestral.runs(tmp_path).problems == (f"no run: {tmp_path / 'mine'}",)

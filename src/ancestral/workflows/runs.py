@@ -17,6 +17,8 @@ from ancestral.results import EvaluationResult
 from ancestral.results.run_list import CleaningResult, Removal, RunList, RunSummary
 from ancestral.training import Checkpoints, RunFolder
 
+REPORTS = ("compare", "doctor")
+"""Folders in runs/ that hold what commands write of data and of several runs, and are no runs."""
 DEPTH = 2
 """Folders of runs are searched in the folder and in its folders, as `ancestral history` makes one."""
 ABANDONED = 3600
@@ -90,7 +92,9 @@ def _run_folders(
         yield run, name or folder.absolute().name
         return
     try:
-        inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        inner = sorted(
+            path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in REPORTS
+        )
     except OSError as error:
         problems.append(f"cannot be read: {folder}: {error.strerror}")
         return
