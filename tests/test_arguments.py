@@ -197,6 +197,13 @@ def test_a_sampler_of_ones_own_may_be_given_to_evaluate_and_sample(model):
         model.sample(2, sampler=samplers.DDIM(3), steps=4)
 
 
+@pytest.mark.parametrize(
+    "indices", [np.array([1, 3]), torch.tensor([1, 3]), [np.int64(1), np.int64(3)], range(1, 4, 2)]
+)
+def test_indices_may_be_numbers_of_other_libraries(model, indices):
+    assert torch.equal(model.sample(indices=indices, steps=2), model.sample(indices=[1, 3], steps=2))
+
+
 def test_a_model_says_what_it_is(model):
     assert repr(model) == f"Model(2, {model.parameters:,} parameters, 2 training steps)"
 

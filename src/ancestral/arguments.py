@@ -52,6 +52,13 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
+def _plain_items(value: Any) -> Any:
+    """Convert an array or tensor of one axis, and the numbers in a list, to those of Python; else return the value."""
+    if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist"):
+        return value.tolist()
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check the arguments of a function against its type hints before each call.
 
@@ -73,7 +80,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in bound.arguments.items():
             if name not in hints or signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
                 continue
-            bound.arguments[name] = value = plain(value)
+            value = plain(value)
+            if not fits(value, hints[name]):
+                value = _plain_items(value)
+            bound.arguments[name] = value
             if not fits(value, hints[name]):
                 raise InputError(f"{name} cannot be {shown(value)}: give {describe(hints[name])}")
         return function(*bound.args, **bound.kwargs)

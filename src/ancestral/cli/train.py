@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     """Train, and return the exit code."""
     if not argv:
         raise InputError("say what to train on: ancestral train digits, or --data FOLDER; --help lists the options")
-    name, args = (argv[0], list(argv[1:])) if argv and not argv[0].startswith("-") else ("", list(argv))
+    name, args = (argv[0], list(argv[1:])) if not argv[0].startswith("-") else ("", list(argv))
     config = _config(name, args)
     default = Options(config=_with_net(config, _value(args, "--net")))
     presets = ", ".join(configs.PRESETS)

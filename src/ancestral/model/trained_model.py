@@ -139,7 +139,8 @@ class Model:
 
     @torch.no_grad()
     def rehearse(self, batch_size: int) -> None:
-        """Evaluate the network once on a batch of empty items, to measure the time of that."""
+        """Evaluate the network once on a batch of at most 64 empty items, to measure the time of that."""
+        batch_size = min(batch_size, 64)
         x = torch.zeros(batch_size, *self.spec.shape, device=self.device)
         labels = self.labels(range(batch_size), None)
         self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}))

@@ -186,11 +186,18 @@ class Trainer:
         self.batches = self.loader.batches(step)
 
     def rehearse(self) -> None:
-        """Compute the gradient of one batch of empty items, which changes nothing, to measure the time of a step."""
-        labels = torch.zeros(len(self.positions), dtype=torch.int64) if self.spec.classes else None
-        items = torch.zeros(len(self.positions), *self.spec.shape, dtype=self.spec.codec.dtype)
-        self._accumulate(Batch(self.step, items, labels, torch.zeros(len(self.positions), dtype=torch.int64)))
+        """Compute the gradient of one batch of empty items, which changes nothing, to measure the time of a step.
+
+        Raises:
+            InputError: If the memory does not suffice for one image at once.
+        """
+        micro_batch = self.micro_batch
+        with memory_explained("give a smaller --batch-size"):
+            none = torch.zeros(len(self.positions), dtype=torch.int64)
+            items = torch.zeros(len(self.positions), *self.spec.shape, dtype=self.spec.codec.dtype)
+        self._gradients(Batch(self.step, items, none if self.spec.classes else None, none))
         self.optimiser.zero_grad()
+        self.micro_batch = micro_batch  # the first step finds it again, and says so
 
     # -- one step -----------------------------------------------------------------------------------------------------
 

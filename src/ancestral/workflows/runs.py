@@ -51,8 +51,7 @@ def runs(folder: str | Path = "runs") -> RunList:
 def clean_runs(folder: str | Path = "runs", *, yes: bool = False) -> CleaningResult:
     """Remove what finished runs no longer need: all checkpoints but the newest, and temporary files that were left.
 
-    Checkpoints that the run was told to keep (`keep_every`) stay. Runs that are not finished, or that a process trains,
-    are left alone.
+    Checkpoints of `keep_every` stay. Runs that are not finished, or that a process trains, are left alone.
 
     Args:
         folder: The folder that holds run folders, or one run folder.
