@@ -16,9 +16,9 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    **dict.fromkeys(
-        ("clean_runs", "compare", "evaluate", "evaluate_samples", "inspect", "push", "runs", "train"), "ancestral.api"
-    ),
+    **dict.fromkeys(("compare", "evaluate", "evaluate_samples", "inspect", "train"), "ancestral.api"),
+    **dict.fromkeys(("clean_runs", "runs"), "ancestral.workflows.runs"),
+    "push": "ancestral.workflows.publish",
 }
 _MODULES = (
     "bound",
@@ -71,11 +71,13 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import clean_runs, compare, evaluate, evaluate_samples, inspect, push, runs, train
+    from ancestral.api import compare, evaluate, evaluate_samples, inspect, train
     from ancestral.config import Config
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load
     from ancestral.targets import Prediction
+    from ancestral.workflows.publish import push
+    from ancestral.workflows.runs import clean_runs, runs
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,6 @@ from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.results import ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
-from ancestral.results.run_list import CleaningResult, RunList
 from ancestral.results.training_result import TrainingResult
 
 if TYPE_CHECKING:
@@ -178,62 +177,6 @@ def inspect(source: Any, config: str | Config | None = None, *, progress: bool =
     from ancestral.workflows import inspect as workflow
 
     return _follow(workflow.inspect(source, config, **options), progress)
-
-
-def runs(folder: str | Path = "runs") -> RunList:
-    """List the runs of a folder, as `ancestral runs` does.
-
-    Args:
-        folder: The folder that holds run folders, or one run folder.
-
-    Returns:
-        The runs, the one that changed last first; str() of it is a table. Damaged runs and other folders are named in
-        its `problems`.
-
-    Raises:
-        InputError: If there is no such folder.
-    """
-    from ancestral.workflows import runs as workflow
-
-    return workflow.runs(folder)
-
-
-def clean_runs(folder: str | Path = "runs", *, yes: bool = False) -> CleaningResult:
-    """Remove what finished runs no longer need: all checkpoints but the newest, and temporary files that were left.
-
-    Args:
-        folder: The folder that holds run folders, or one run folder.
-        yes: Whether to remove anything; without, the result says what would be removed.
-
-    Returns:
-        The files and folders, with their sizes.
-
-    Raises:
-        InputError: If there is no such folder.
-        OSError: If something cannot be removed.
-    """
-    from ancestral.workflows import runs as workflow
-
-    return workflow.clean_runs(folder, yes=yes)
-
-
-def push(model: "Model", address: str, private: bool = False) -> str:
-    """Upload a model to the Hugging Face Hub, with its model card.
-
-    Args:
-        model: The model.
-        address: hf://user/repo, hf://user/repo@revision or hf://user/repo/folder.
-        private: Whether a new repository is private.
-
-    Returns:
-        The URL of the repository.
-
-    Raises:
-        InputError: If the address is not valid, or the Hub refuses or cannot be reached.
-    """
-    from ancestral.workflows import publish
-
-    return publish.push(model, address, private)
 
 
 def _follow(events: Generator[Any, None, R], progress: bool) -> R:

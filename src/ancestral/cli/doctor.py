@@ -1,6 +1,5 @@
 """`ancestral doctor SOURCE`: what a data set is, what is wrong with it, and what training on it costs."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -73,22 +72,11 @@ def main(argv: Sequence[str]) -> int:
         text.highlight_regex(f"(?m)^{start}", style)
     console().print(text)
     if report.trainable:
-        print(f"\nTrain on it:  {_command(options, report.preset)}")
+        form = ("image_size", "fit", "channels", "dims", "length", "background")
+        settings = {name: value for name in form if (value := getattr(options, name)) is not None}
+        config = configs.preset(report.preset).with_settings(source=options.source, **settings)
+        print(f"\nTrain on it:  {configs.command(config)}")
     return 0 if report.trainable else 1
-
-
-def _command(options: Options, preset: str) -> str:
-    """The training run that was judged, as a command."""
-    words = ["ancestral", "train", preset]
-    if options.source != configs.preset(preset).data.source:
-        words += ["--data", options.source]
-    for name in ("image_size", "channels", "dims", "length"):
-        if getattr(options, name) is not None:
-            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    for name, default in (("fit", "crop"), ("background", "white")):
-        if getattr(options, name) != default:
-            words += [f"--{name}", getattr(options, name)]
-    return shlex.join(words)
 
 
 def _complete_json(argv: Sequence[str]) -> list[str]:

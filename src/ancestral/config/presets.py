@@ -2,13 +2,16 @@
 
 import dataclasses
 import difflib
+import shlex
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.schema import (
+    NET_KINDS,
     POINTS,
+    SECTIONS,
     Config,
     DataConfig,
     MLPConfig,
@@ -185,3 +188,24 @@ def default_preset(source: str) -> str:
     if source.lower().endswith((".npy", ".npz")):
         return "arrays"
     return "arrays" if holds_recordings(source) else "folder"
+
+
+def command(config: Config) -> str:
+    """Write the command that trains a config: the preset, and the options that differ from it."""
+    name = config.preset if config.preset in PRESETS else default_preset(config.data.source)
+    usual, words = PRESETS[name](), ["ancestral", "train", name]
+    if config.net.kind != usual.net.kind:
+        usual = dataclasses.replace(usual, net=NET_KINDS[config.net.kind]())
+        words += ["--net", getattr(config.net, "function", config.net.kind)]
+    for section in SECTIONS:
+        own, default = getattr(config, section), getattr(usual, section)
+        for field in dataclasses.fields(own):
+            value = getattr(own, field.name)
+            if value == getattr(default, field.name) or field.name in ("kind", "function", "fingerprint"):
+                continue
+            option = "--" + {"source": "data"}.get(field.name, field.name).replace("_", "-")
+            if isinstance(value, bool):
+                words.append(option if value else f"--no-{option[2:]}")
+            else:
+                words += [option, *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)

@@ -7,7 +7,6 @@ its help text.
 import dataclasses
 import difflib
 import json
-import shlex
 import typing
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -366,28 +365,6 @@ class Config:
         return dataclasses.replace(
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
         )
-
-    def command(self) -> str:
-        """Write the command that trains this config: the preset, and the options that differ from it."""
-        from ancestral.config.presets import PRESETS, default_preset
-
-        name = self.preset if self.preset in PRESETS else default_preset(self.data.source)
-        usual, words = PRESETS[name](), ["ancestral", "train", name]
-        if self.net.kind != usual.net.kind:
-            usual = dataclasses.replace(usual, net=NET_KINDS[self.net.kind]())
-            words += ["--net", getattr(self.net, "function", self.net.kind)]
-        for section in (f.name for f in dataclasses.fields(self) if f.name != "preset"):
-            own, default = getattr(self, section), getattr(usual, section)
-            for f in dataclasses.fields(own):
-                value = getattr(own, f.name)
-                if value == getattr(default, f.name) or f.name in ("kind", "function", "fingerprint"):
-                    continue
-                option = "--" + {"source": "data"}.get(f.name, f.name).replace("_", "-")
-                if isinstance(value, bool):
-                    words.append(option if value else f"--no-{option[2:]}")
-                else:
-                    words += [option, *map(str, value if isinstance(value, tuple) else (value,))]
-        return shlex.join(words)
 
     def to_json(self) -> str:
         """Write the config as JSON text."""

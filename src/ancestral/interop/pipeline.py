@@ -19,6 +19,7 @@ import torch
 from ancestral import nets, storage
 from ancestral.config import Config, DataConfig, ProcessConfig
 from ancestral.config.image_size import parse_image_size
+from ancestral.config.presets import command
 from ancestral.data.codec import IMAGES
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
@@ -83,7 +84,7 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
         denoiser = build(config.with_settings(**cures), spec)
     if problems:
         advice = (
-            f"this command trains one that it can: {config.with_settings(**cures).command()} (or export with --to onnx)"
+            f"this command trains one that it can: {command(config.with_settings(**cures))} (or export with --to onnx)"
         )
         raise InputError(
             f"diffusers cannot hold this model: {'; '.join(problems)}; {advice if cures else 'export with --to onnx'}"
