@@ -26,7 +26,11 @@ test: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) -m slow
 
-test-all: test test-slow
+# the site and its playground in headless Chromium (apt-get install chromium)
+test-browser: docs
+	$(BIN)/pytest -m browser
+
+test-all: test test-slow test-browser
 
 # executes each lesson from top to bottom and writes its notebook, pictures included
 course: $(VENV)/.installed-course
