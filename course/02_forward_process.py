@@ -577,7 +577,7 @@ power = torch.stack([spectrum[radius == r].mean() for r in range(1, 15)])
 with plt.style.context("ancestral.render.figures"):
     figure, axis = plt.subplots(figsize=(5.5, 2.6))
     axis.semilogy(range(1, 15), power, marker="o", markersize=3)
-    axis.text(9.2, 0.09, "digits", color="C0")
+    axis.text(5.2, 0.85, "digits", color="C0")
     for t in (100, 200, 300):
         level = (1 / linear.snr[t]).item()  # b_t²/a_t²
         axis.axhline(level, color="C1", linestyle="--", linewidth=1)
