@@ -27,6 +27,7 @@
 import math
 import os
 
+import matplotlib.pyplot as plt
 import torch
 
 from ancestral import Prediction, bound, course, oracle, reverse, samplers, schedules
@@ -199,10 +200,10 @@ print(course.check(3, posterior))
 # %%
 means, stds, weights = torch.tensor([[-0.6], [0.5]], dtype=F64), torch.tensor([0.15, 0.25], dtype=F64), [0.4, 0.6]
 humps = oracle.Mixture(linear, means, stds, torch.tensor(weights, dtype=F64))
-t, s = 100, 99
+t, s = 100, 80
 r = a[t] / a[s]
 beta = b[t] ** 2 - r**2 * b[s] ** 2
-x_t = torch.linspace(-2, 2, 9, dtype=F64)[:, None].requires_grad_()
+x_t = torch.linspace(-2, 2, 41, dtype=F64)[:, None].requires_grad_()
 (score,) = torch.autograd.grad(humps.log_density(x_t, t).sum(), x_t)
 x_t = x_t.detach()
 x_0_hat, eps_hat = humps.predict(x_t, t)
@@ -240,11 +241,19 @@ for value in x_t[:, 0]:
     density = q_s * normal(value, r * x_s, beta)
     true_means.append(torch.trapezoid(density * x_s, x_s) / torch.trapezoid(density, x_s))
 assert torch.allclose(torch.stack(true_means), from_x_0[:, 0], atol=1e-8)
-course.plot(
-    x_t[:, 0], {"mean of $q(x_s | x_t)$": true_means, r"$\mu_\theta$": from_x_0[:, 0]}, "$x_t$", marker="o", alpha=0.6
-)
+with plt.style.context("ancestral.render.figures"):
+    figure, axis = plt.subplots(figsize=(5.5, 2.6))
+    axis.plot(x_t[:, 0], (from_x_0 - x_t)[:, 0], label=r"$\mu_\theta - x_t$")
+    axis.plot(x_t[:, 0], torch.stack(true_means) - x_t[:, 0], "o", markersize=4, label="true mean $- x_t$")
+    axis.set(xlabel="$x_t$")
+    axis.legend()
+    figure.tight_layout()
+    plt.show()
 
 # %% [markdown]
+# The picture shows how far the step moves $x_t$. It is 0 near the tops of the two humps and at the bottom between them,
+# and in between the step leads to the nearer hump.
+#
 # ### Exercise 2: the mean from the score
 #
 # Write $\mu_\theta$ from the score, for any schedule and any two times $s < t$. Before you trust the formula above, ask
@@ -284,16 +293,21 @@ print(course.check(3, mean_from_score))
 #
 # $$-\log p_\theta(x_0) \;\le\; L := \mathbb E_q\Big[-\log \frac{p_\theta(x_{0:T})}{q(x_{1:T} \mid x_0)}\Big] \tag{3}$$
 #
-# Both numerator and denominator are products over the steps. $p_\theta(x_{0:T}) = p(x_T) \prod_t p_\theta(x_{t-1} \mid
-# x_t)$ runs backwards in time and $q(x_{1:T} \mid x_0) = \prod_t q(x_t \mid x_{t-1})$ forwards. To compare them step by
-# step, turn the steps of $q$ around with Bayes' rule, for $t > 1$:
+# Both numerator and denominator are products over the steps.
+# $p_\theta(x_{0:T}) = p(x_T) \prod_t p_\theta(x_{t-1} \mid x_t)$ runs backwards in time and
+# $q(x_{1:T} \mid x_0) = \prod_t q(x_t \mid x_{t-1})$ forwards. To compare them step by step, turn the steps of $q$
+# around with Bayes' rule, for $t > 1$:
 #
 # $$q(x_t \mid x_{t-1}) = q(x_t \mid x_{t-1}, x_0)
 # = q(x_{t-1} \mid x_t, x_0)\,\frac{q(x_t \mid x_0)}{q(x_{t-1} \mid x_0)}$$
 #
 # In the product over $t = 2, \dots, T$ the fractions cancel, except for $q(x_T \mid x_0)/q(x_1 \mid x_0)$, and the
-# remaining factor $q(x_1 \mid x_0)$ of the first step cancels the denominator. What is left is a sum of logarithms of
-# ratios, and each average of a log ratio is a Kullback-Leibler divergence:
+# factor $q(x_1 \mid x_0)$ of the first step cancels the denominator:
+#
+# $$q(x_{1:T} \mid x_0) = q(x_T \mid x_0) \prod_{t>1} q(x_{t-1} \mid x_t, x_0)$$
+#
+# Now both products run backwards, so the logarithm of their ratio is a sum of log ratios, one for each step. The
+# average of a log ratio is a Kullback-Leibler divergence:
 #
 # $$L = \mathbb E_q\Big[\underbrace{D_{\rm KL}\big(q(x_T|x_0)\,\|\,p(x_T)\big)}_{L_T}
 # + \sum_{t>1} \underbrace{D_{\rm KL}\big(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t)\big)}_{L_{t-1}}
@@ -303,8 +317,8 @@ print(course.check(3, mean_from_score))
 # perfect compression program would need $L_T$ bits for $x_T$, then $L_{t-1}$ bits for each step back, and $L_0$ bits
 # for the last details.
 #
-# All the divergences in (5) are between Gaussians. For $q = \mathcal N(\mu_q, \sigma_q^2)$ and $p = \mathcal N(\mu_p,
-# \sigma_p^2)$ in one dimension:
+# All the divergences in (5) are between Gaussians. For $q = \mathcal N(\mu_q, \sigma_q^2)$ and
+# $p = \mathcal N(\mu_p, \sigma_p^2)$ in one dimension:
 #
 # $$D_{\rm KL}(q\,\|\,p) = \mathbb E_q\big[\ln q(x) - \ln p(x)\big]
 # = \mathbb E_q\Big[-\tfrac12 \ln(2\pi\sigma_q^2) - \frac{(x-\mu_q)^2}{2\sigma_q^2}
@@ -370,12 +384,12 @@ print(course.check(3, kl_bits))
 # L_T = \frac12\big[b_T^2 - 1 - \ln b_T^2 + a_T^2\,\mathbb E\,x_0^2\big]$$
 #
 # For $L_0$, take the density of the last step's Gaussian $\mathcal N(\hat x_0, \sigma_1^2)$ for now; section 7 does
-# pixels. $L_0 = \frac12[\ln(2\pi\sigma_1^2) + c_1/\sigma_1^2]$. So **the bound knows the data only through $\mathbb E\,
-# x_0^2$ and the errors $c_t$**.
+# pixels. $L_0 = \frac12[\ln(2\pi\sigma_1^2) + c_1/\sigma_1^2]$. So **the bound knows the data only through
+# $\mathbb E\,x_0^2$ and the errors $c_t$**.
 #
-# What is $c_t$? Lesson 2, section 4: precisions add, so the best denoiser of Gaussian data has $1/c_t = 1/\sigma_d^2 +
-# a_t^2/b_t^2$. And which $\sigma_t^2$? The paper's first choice is $\sigma_t^2 = \beta_t$. At $t = 1$ the paper's code
-# takes $\tilde\beta_2$, since $\tilde\beta_1 = 0$ is of no use.
+# What is $c_t$? Lesson 2, section 4: precisions add, so the best denoiser of Gaussian data has
+# $1/c_t = 1/\sigma_d^2 + a_t^2/b_t^2$. And which $\sigma_t^2$? The paper's first choice is $\sigma_t^2 = \beta_t$. At
+# $t = 1$ the paper's code takes $\tilde\beta_2$, since $\tilde\beta_1 = 0$ is of no use.
 
 
 # %%
@@ -411,8 +425,8 @@ L_T, L_t, L_0 = bound_terms(linear, gaussian_error(linear, sigma_d), m**2 + sigm
 # %% [markdown]
 # The package computes the bound on *samples*: it takes $x_0$ and $\varepsilon$, not averages over them. But every term
 # is quadratic in $x_0$ and in $\varepsilon$. A quadratic function has the same mean over $\mathcal N(m, \sigma_d^2)$ as
-# over the two points $m \pm \sigma_d$, which have the same mean and variance. So the four samples with $x_0 = m \pm
-# \sigma_d$ and $\varepsilon = \pm 1$ give the exact average.
+# over the two points $m \pm \sigma_d$, which have the same mean and variance. So the four samples with
+# $x_0 = m \pm \sigma_d$ and $\varepsilon = \pm 1$ give the exact average.
 
 # %%
 x_0 = torch.tensor([[m - sigma_d], [m - sigma_d], [m + sigma_d], [m + sigma_d]], dtype=F64)
@@ -503,7 +517,9 @@ def best_variance(schedule, error):
     return tilde + k**2 * error
 
 
-curves = {rf"$\sigma_d = {std}$": best_variance(linear, gaussian_error(linear, std)) / beta for std in (1, 0.5, 0.1)}
+curves = {
+    rf"$\sigma_d = {std}$": best_variance(linear, gaussian_error(linear, std)) / beta for std in (1, 0.1, 0.02, 0.005)
+}
 curves[r"single $x_0$ ($\tilde\beta_t/\beta_t$)"] = tilde / beta
 assert torch.allclose(curves[r"$\sigma_d = 1$"], torch.ones(1, dtype=F64))
 assert torch.allclose(best_variance(linear, torch.zeros(1000)), tilde)
@@ -513,8 +529,9 @@ course.plot(t, curves, ylabel=r"$\sigma_t^{*2}/\beta_t$", kind="semilogx")
 # %% [markdown]
 # All curves lie between $\tilde\beta_t/\beta_t$ and 1. From $t \approx 100$ on they are all near 1: with small steps,
 # $\tilde\beta_t$ and $\beta_t$ are almost the same. They differ at small $t$. There the data decides: is it wide
-# compared with the noise $b_t$? $\sigma_d = 0.5$ is wide compared with $b_1 = 0.01$, so $\beta_t$ is right. Data that
-# is a point, or a few points far apart, is narrow, so $\tilde\beta_t$ is right.
+# compared with the noise, which begins with $b_1 = 0.01$? $\sigma_d = 0.1$ is wide, and $\beta_t$ is right.
+# $\sigma_d = 0.005$ is narrow, and so is every data set of isolated points, such as grey levels: $\tilde\beta_t$ is
+# right.
 #
 # Now the gap. We compute the formula above step by step, compare it with bound minus entropy, and vary $T$. To look at
 # the variances alone, the last step gets its best variance, $\sigma_1^{*2} = c_1$, in all three columns.
@@ -806,7 +823,9 @@ assert 54 < w[1] / w.min() < 56
 assert 340 < int(w[1:].argmin()) + 2 < 360
 
 # %% [markdown]
-# $L_{\rm simple}$ is this sum with all weights set to 1, and without the constants:
+# The weight is 55 times larger at $t = 2$ than at its minimum near $t = 350$. $L_{\rm simple}$ is this sum with all
+# weights set to 1, and without the constants. (Only the shape of the curves counts, since a loss may be multiplied by
+# any number.)
 #
 # $$L_{\rm simple} = \mathbb E_{t,\,x_0,\,\varepsilon}\,\|\varepsilon - \hat\varepsilon\|^2 \tag{14}$$
 #

@@ -304,7 +304,7 @@ _LOG_BIN = Exercise(
         "right of the mean, far away, your mass is 0: Φ is 1 there at both ends. Mirror such a bin.": (
             lambda x, mean, std: _right_tails(*(-end for end in reversed(_ends(x.double(), mean.double(), std))))
         ),
-        "far from the mean your mass is 0 on both sides. Φ by torch.special.ndtr or torch.erf has no digits there; take "
+        "far from the mean your mass is 0 on both sides. ndtr and erf (torch) have no digits there: take "
         "the difference of two tails by torch.erfc, where both are small.": (
             lambda x, mean, std: _log_bin(x, mean, std).where((x - mean).abs() < 5 * std, -math.inf)
         ),
