@@ -101,16 +101,17 @@ PAPERS = (
     Paper(
         ("rectified flow", "Liu, Gong and Liu"),
         "Liu, Gong and Liu, *Flow straight and fast: learning to generate and transfer data with rectified flow* "
-        "(2022), arXiv 2209.03003. The velocity of Lipman et al., *Flow matching for generative modeling* (2023), arXiv "
-        "2210.02747, is the same for the straight line",
+        "(2022), arXiv 2209.03003. The velocity of Lipman et al., *Flow matching for generative modeling* (2023), "
+        "arXiv 2210.02747, is the same for the straight line",
     ),
     Paper(
         ("other papers",),
         "v: Salimans and Ho (2022), arXiv 2202.00512. Min-SNR: Hang et al. (2023), arXiv 2303.09556. Zero terminal "
         "SNR: Lin et al. (2024), arXiv 2305.08891. Sigmoid schedule: Jabri, Fleet and Chen (2022), arXiv 2212.11972. "
-        "NCSNv2: Song and Ermon (2020), arXiv 2006.09011. Fréchet distance: Heusel et al. (2017), arXiv 1706.08500. KID: "
-        "Bińkowski et al. (2018), arXiv 1801.01401",
+        "NCSNv2: Song and Ermon (2020), arXiv 2006.09011. Fréchet distance: Heusel et al. (2017), arXiv 1706.08500. "
+        "KID: Bińkowski et al. (2018), arXiv 1801.01401",
     ),
+    Paper(("this package",), "Results of [the theory](theory.md) that the papers do not number"),
 )
 
 EQUATIONS = (
@@ -296,6 +297,17 @@ EQUATIONS = (
         (),
         (Proof("test_equations.py::test_16_is_5_for_gaussian_data", "(5) by `bits_per_dim`, to 1e-9"),),
         "It needs $q(x_{t-1}\\mid x_t)$ and the entropy of the data, which are known only for data of known density.",
+    ),
+    Equation(
+        "DDPM",
+        "section 3.2",
+        r"\sigma_t^2=\beta_t\quad\text{or}\quad\sigma_t^2=\tilde\beta_t",
+        "Two fixed variances: right for $x_0\\sim\\mathcal N(0,I)$, and for data that is a single point.",
+        ("reverse.transition: # (1)",),
+        (
+            Proof("test_equations.py::test_the_fixed_variances_are_those_of_two_data_sets", "conditioning Gaussians"),
+            Proof("test_bound.py::test_the_exact_denoiser_of_one_image_pays_only_for_the_variances", "the cost"),
+        ),
     ),
     Equation(
         "DDPM",
@@ -515,6 +527,7 @@ EQUATIONS = (
         ("probability_flow.integrate",),
         (
             Proof("test_equations.py::test_the_flow_is_score_sde_13", "drift and diffusion by finite differences"),
+            Proof("test_equations.py::test_the_flow_satisfies_the_continuity_equation", "the change of the density"),
             Proof("test_orders.py::test_the_error_falls_with_the_order_that_is_claimed", "the exact solution"),
         ),
     ),
@@ -677,6 +690,7 @@ EQUATIONS = (
         (
             Proof("test_parity_samplers.py::test_multistep_solvers", "diffusers' `DPMSolverMultistepScheduler`"),
             Proof("test_parity_samplers.py::test_the_stochastic_dpm_solver", "the same with `sde-dpmsolver++`"),
+            Proof("test_equations.py::test_the_first_order_solvers_are_ddim", "DDIM with $\\eta=0$ and $\\eta=1$"),
             Proof("test_orders.py::test_the_error_falls_with_the_order_that_is_claimed", "order 2"),
         ),
     ),
@@ -791,6 +805,72 @@ EQUATIONS = (
             Proof("test_metrics_distances.py::test_kid_of_one_distribution_is_nought_on_average", "0 on average"),
         ),
     ),
+    # -- this package -------------------------------------------------------------------------------------------------
+    Equation(
+        "this package",
+        "",
+        r"\hat x_0=\frac{q\,x_t-b\cdot\text{output}}d,\quad\hat\epsilon=\frac{a\cdot\text{output}-p\,x_t}d,"
+        r"\quad d=aq-bp",
+        "Any target $p\\,x_0+q\\,\\epsilon$ is solved for both unknowns.",
+        ("targets.Target.solve: x0 =", "targets.Target.solve: eps =", "targets.Target.determinant: return"),
+        (Proof("test_targets.py::test_solve_undoes_the_matrix", "the known $x_0$ and $\\epsilon$"),),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"\Vert x_0-\hat x_0\Vert^2=(b/d)^2\,\Vert\text{target}-\text{output}\Vert^2",
+        "One weight on the error of $x_0$ serves every target.",
+        ("objectives.weightings.loss_weights: target.determinant",),
+        (
+            Proof("test_objectives.py::test_snr_is_l_simple_in_eps_whatever_the_target", "DDPM (14)"),
+            Proof("test_equations.py::test_weights_of_the_glossary", "the weights of each target written out"),
+        ),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"\mathbb E\Vert x_0-f(x_t)\Vert^2=\mathbb E\Vert x_0-\mathbb E[x_0\mid x_t]\Vert^2+"
+        r"\mathbb E\Vert\mathbb E[x_0\mid x_t]-f(x_t)\Vert^2",
+        "The ideal estimate is the mean of the clean samples that may have led to $x_t$.",
+        ("oracle.Gaussian.predict: gain =", "oracle.Mixture.predict: x0 ="),
+        (
+            Proof("test_equations.py::test_the_mean_minimises_the_loss", "both sides, for Gaussian data"),
+            Proof("test_oracle.py::test_mixture_by_quadrature", "the mean by integration"),
+            Proof("test_oracle.py::test_empirical_is_the_mean_weighted_by_likelihood", "the mean over a data set"),
+        ),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"a\,\mathbb E[x_0\mid x_t]=x_t+b^2\,\nabla\log p_t(x_t)",
+        "Tweedie's formula: the score points to the clean samples.",
+        ("oracle.Mixture.log_density: return",),
+        (Proof("test_oracle.py::test_mixtures_eps_is_the_score", "the gradient of the log density, by autograd"),),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"x_t=a\,\mathrm{clip}(\hat x_0)+b\,\hat\epsilon",
+        "After clipping, the noise is solved for again.",
+        ("targets.Prediction.clipped: x0, eps",),
+        (Proof("test_samplers.py::test_clipping_comes_before_the_step_and_keeps_the_pair_consistent", "$x_t$"),),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"\mathrm{std}(x_t)=\pi\,b_t/b_T",
+        "Where sampling starts at a time below $T$, the prior's deviation $\\pi$ falls with the noise.",
+        ("schedules.Schedule.prior_deviation: return",),
+        (Proof("test_schedules.py::test_the_priors_deviation_falls_as_the_noise", "a DDIM step with $\\hat x_0=0$"),),
+    ),
+    Equation(
+        "this package",
+        "",
+        r"-\log P(\text{level})\le\mathbb E_u[-\log p(x+u)]-\log w",
+        "Noise $u$, uniform on a bin of width $w$, turns a density into a bound on the cost of the grey levels.",
+        ("evaluation.bound_terms.dequantise: return", "evaluation.bound_terms.bits_from_nats: return"),
+        (Proof("test_equations.py::test_dequantised_bits_are_a_bound", "the mass of each bin, in closed form"),),
+    ),
 )
 
 
@@ -809,9 +889,9 @@ class Marker(NamedTuple):
 
 
 @cache
-def source(path: Path) -> str:
-    """Read a file once."""
-    return path.read_text(encoding="utf-8")
+def parsed(text: str) -> ast.Module:
+    """Parse a text once."""
+    return ast.parse(text)
 
 
 def comment_markers(text: str) -> Iterator[Marker]:
@@ -824,7 +904,7 @@ def comment_markers(text: str) -> Iterator[Marker]:
 
 def docstring_markers(text: str) -> Iterator[Marker]:
     """Find "eq. 5" or "eqs. (6) and (7)" in docstrings: of the paper that was named last before it, else of DDPM."""
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
             continue
         words = " ".join(str(node.value.value).split())
@@ -836,8 +916,8 @@ def docstring_markers(text: str) -> Iterator[Marker]:
 
 def definition(module: str, names: list[str]) -> tuple[str, ast.stmt]:
     """Find a class, function, method or constant of a module: the module's text and the statement."""
-    text = source(ROOT / "src" / "ancestral" / f"{module.replace('.', '/')}.py")
-    body: list[ast.stmt] = ast.parse(text).body
+    text = (ROOT / "src" / "ancestral" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    body: list[ast.stmt] = parsed(text).body
     for name in names:
         node = next((node for node in body if name in _names(node)), None)
         if node is None:
@@ -885,7 +965,7 @@ def _statement(text: str, line: int) -> tuple[int, str]:
     code = line + 1 if rows[line - 1].lstrip().startswith("#") else line
     spans = [
         (node.lineno, node.end_lineno or node.lineno)
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(parsed(text))
         if isinstance(node, ast.stmt) and node.lineno <= code <= (node.end_lineno or node.lineno)
     ]
     first, last = min(spans, key=lambda span: span[1] - span[0])
@@ -906,7 +986,7 @@ the source carry the numbers: `(7)` is an equation of the DDPM paper, `DDIM (12)
 [The theory](theory.md) derives the equations, and [the glossary](glossary.md) translates the symbols.
 
 Formulas are in the notation of their papers. A dash in the first column stands for an equation without a number. Later
-papers have more equations; the tables hold those that the package implements.
+papers have more equations; the tables hold those that the source refers to.
 """
 
 
