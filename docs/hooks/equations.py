@@ -976,6 +976,10 @@ def _statement(text: str, line: int) -> tuple[int, str]:
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 INTRODUCTION = """\
+---
+hide: [navigation, toc]
+---
+
 <!-- Written by `python docs/hooks/equations.py`. Edit the table in that file, not this page. -->
 
 # Equations
@@ -992,26 +996,25 @@ papers have more equations; the tables hold those that the source refers to.
 
 def render() -> str:
     """The page."""
-    parts = [INTRODUCTION]
+    headings = [_heading(paper) for paper in PAPERS]
+    parts = [INTRODUCTION, " · ".join(f"[{heading}](#{slug(heading)})" for heading in headings) + "\n"]
     listed: dict[str, dict[int, str]] = {}
-    for paper in PAPERS:
-        name = paper.names[0]
-        parts += [f"## {name[0].upper() + name[1:]}\n\n{paper.reference}.\n"]
-        rows = ["| number | equation | what it says | line | test, and its truth |", "|---|---|---|---|---|"]
-        for equation in (e for e in EQUATIONS if e.paper == name):
+    for paper, heading in zip(PAPERS, headings, strict=True):
+        parts.append(f"## {heading}\n\n{paper.reference}.\n")
+        rows = ["| number | equation, and what it says | line | test, and its truth |", "|---|---|---|---|"]
+        for equation in (e for e in EQUATIONS if e.paper == paper.names[0]):
             links = []
             for place in equation.places:
                 module, names, _ = split(place)
                 title = ".".join([module, *names])
                 listed.setdefault(title, {}).update(lines(place, equation))
-                links.append(f"[`{title}`](#{slug(title)})")
+                short = ".".join(title.split(".")[-2:])
+                links.append(f'<span style="white-space: nowrap">[`{short}`](#{slug(title)})</span>')
             links += [equation.why] if equation.why else []
             number = f"({equation.number})" if equation.number.isdigit() else equation.number or "–"
             proofs = "<br>".join(f"`{proof.test}`: {proof.truth}" for proof in equation.proofs)
-            rows.append(
-                f"| {number} | $\\displaystyle {equation.formula}$ | {equation.words} | {'<br>'.join(links)} | "
-                f"{proofs} |"
-            )
+            what = f"$\\displaystyle {equation.formula}$<br>{equation.words}"
+            rows.append(f"| {number} | {what} | {'<br>'.join(links)} | {proofs} |")
         parts.append("\n".join(rows) + "\n")
     parts.append("## The lines\n\nEach place of the tables with its lines, in the order of the modules.\n")
     for title in sorted(listed):
@@ -1019,6 +1022,10 @@ def render() -> str:
         body = "\n".join(text for _, text in sorted(listed[title].items()))
         parts.append(f"### `{title}`\n\n`src/ancestral/{module.replace('.', '/')}.py`\n\n```python\n{body}\n```\n")
     return "\n".join(parts)
+
+
+def _heading(paper: Paper) -> str:
+    return paper.names[0][0].upper() + paper.names[0][1:]
 
 
 def slug(heading: str) -> str:
