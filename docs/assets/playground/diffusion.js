@@ -202,7 +202,7 @@
     const z = new Float64Array(2 * count);
     for (let i = 0; i < count; i++) {
       const [high, low] = mix(mix(plusGamma(xor(pair(i), prefix))));
-      const radius = Math.sqrt(-2 * Math.log((high + 1) * 2 ** -32)); // Box-Muller
+      const radius = Math.sqrt(-2 * Math.log(Math.fround(high + 1) * 2 ** -32)); // Box-Muller, with a float32 u as there
       const angle = low * (2 ** -32 * 2 * Math.PI);
       z[2 * i] = Math.fround(radius * Math.cos(angle));
       z[2 * i + 1] = Math.fround(radius * Math.sin(angle));

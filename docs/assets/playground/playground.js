@@ -289,7 +289,7 @@
   /** One frame: advances the animation, draws, and asks for the next while there is something to do. */
   function frame(now) {
     queued = false;
-    const elapsed = Math.min((now - before) / 1000, 0.1);
+    const elapsed = Math.min(Math.max(now - before, 0) / 1000, 0.1); // a frame's time may lie before a click's
     before = now;
     if (playing && points.length) advance(elapsed);
     const ready = !reverse() || !points.length || compute(Math.ceil(position));
