@@ -50,7 +50,7 @@ def address(tmp_path_factory):
     markdown = pytest.importorskip("markdown")
     folder = tmp_path_factory.mktemp("site")
     text = re.sub(r"\A---\n.*?\n---\n", "", (DOCS / "playground.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    body = markdown.markdown(text, extensions=["md_in_html", "tables", "attr_list"])
+    body = markdown.markdown(text, extensions=["md_in_html", "tables", "attr_list", "toc"])
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Playground</title>'
     page = f'<!doctype html><html lang="en"><head>{head}</head><body><main>{body}</main></body></html>'
     (folder / "playground.html").write_text(page, encoding="utf-8")
@@ -287,7 +287,7 @@ def alt(page):
 def test_every_choice_of_the_page_runs(open_page):
     """All views, data, schedules, fields and samplers, played for some frames each."""
     page = open_page("", color_scheme="dark")
-    values = "name => [...document.forms[0].elements[name].options].map(option => option.value)"
+    values = "name => [...document.querySelector('.pg').elements[name].options].map(option => option.value)"
     assert page.evaluate(values, "schedule") == SCHEDULES
     assert page.evaluate(values, "sampler") == SAMPLERS
     assert page.evaluate(values, "field") == TARGETS
@@ -327,7 +327,7 @@ def test_it_plays_at_once_and_the_alt_text_follows(open_page):
         page.check(f"[name=view][value={view}]", force=True)
         page.wait_for_function("text => document.querySelector('.pg-canvas').ariaLabel.includes(text)", arg=text)
     assert page.get_attribute(".pg-canvas", "role") == "img"
-    assert "signal a from 1 to 0.0064" in page.get_attribute(".pg-curves", "aria-label")
+    assert "signal a from 1 to 0.000049" in page.get_attribute(".pg-curves", "aria-label")
 
 
 @pytest.mark.browser
@@ -345,7 +345,7 @@ def test_reduced_motion_shows_the_end_and_stands_still(open_page):
 @pytest.mark.browser
 def test_keys_play_step_and_scrub(open_page):
     page = open_page("#view=paths&at=10&steps=50")
-    step = "Number(document.forms[0].elements.at.value)"
+    step = "Number(document.querySelector('.pg').elements.at.value)"
     assert page.evaluate(step) == 10
     for key, expected in [("ArrowRight", 11), ("ArrowRight", 12), ("ArrowLeft", 11)]:
         page.keyboard.press(key)
@@ -446,7 +446,7 @@ def test_values_in_the_address_that_do_not_exist_leave_the_default(open_page):
     page = open_page(bad)
     settings = current(page)["settings"]
     assert [settings[name] for name in ("view", "data", "schedule", "sampler", "steps", "T", "n", "seed")] == [
-        "paths", "moons", "linear", "ddim", "1", "1000", "400", "0"]  # fmt: skip
+        "paths", "moons", "cosine", "ddim", "1", "1000", "400", "0"]  # fmt: skip
     page.evaluate("location.hash = '#how-to-use-it'")  # another anchor changes nothing
     page.wait_for_timeout(50)
     assert current(page)["settings"] == settings

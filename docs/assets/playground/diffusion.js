@@ -54,7 +54,7 @@
       },
     },
     cosine: {
-      label: "cosine (improved DDPM)",
+      label: "cosine (iDDPM)",
       make(T, { offset = 0.008, max_beta = 0.999 } = {}) {
         const alphaBar = (t) => Math.cos(((t / T + offset) / (1 + offset)) * (Math.PI / 2)) ** 2;
         return variancePreserving("cosine", capped(T, alphaBar, max_beta));

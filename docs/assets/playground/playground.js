@@ -8,7 +8,7 @@
   "use strict";
 
   const A = window.AncestralPlayground;
-  const form = document.getElementById("playground");
+  const form = document.querySelector("form.pg");
   if (!A || !form) return;
 
   const SAMPLES = 400, PATHS = 60, FORWARD = 600, MAX_POINTS = 400;
@@ -404,9 +404,9 @@
     pen.lineWidth = 1;
     const trail = Array.from({ length: 25 }, (_, i) => Math.round((i * t) / 24)).filter((s, i, all) => s !== all[i - 1]);
     for (let i = 0; i < FORWARD; i++) {
-      const k = 2 * (i % K), place = (s) => [0, 1].map((j) => scaleAt(s) * (schedule.signal[s] * points[k + j] +
+      const origin = Math.floor(fraction(0.618034 * i) * K), k = 2 * origin, place = (s) => [0, 1].map((j) => scaleAt(s) * (schedule.signal[s] * points[k + j] +
         schedule.noise[s] * eps[2 * i + j]));
-      pen.fillStyle = pen.strokeStyle = cleanColour(points, i % K);
+      pen.fillStyle = pen.strokeStyle = cleanColour(points, origin);
       if (i < PATHS) {
         pen.globalAlpha = 0.35;
         pen.beginPath();
@@ -927,7 +927,7 @@ samples = sampler.sample(denoiser, x_T, seed=${value("seed")})
     }));
   }
 
-  fillSelect("schedule", A.SCHEDULES, "linear");
+  fillSelect("schedule", A.SCHEDULES, "cosine"); // on linear, little is seen in the first half of a run
   fillSelect("field", A.TARGETS, "x0");
   fillSelect("sampler", A.SAMPLERS, "ddim");
   if (window.matchMedia("(pointer: coarse)").matches) control("tool").value = "inspect"; // a finger scrolls the page
