@@ -26,7 +26,8 @@
   }
 
   function varianceExploding(name, sigma) {
-    return makeSchedule(name, new Float64Array(sigma.length + 1).fill(1), Float64Array.from([0, ...sigma]), sigma.at(-1));
+    const ones = new Float64Array(sigma.length + 1).fill(1);
+    return makeSchedule(name, ones, Float64Array.from([0, ...sigma]), sigma.at(-1));
   }
 
   /** log ᾱ_1..log ᾱ_T of the curve ᾱ(t), t = 0..T, with each β_t at most `maxBeta`. */
@@ -202,7 +203,7 @@
     const z = new Float64Array(2 * count);
     for (let i = 0; i < count; i++) {
       const [high, low] = mix(mix(plusGamma(xor(pair(i), prefix))));
-      const radius = Math.sqrt(-2 * Math.log(Math.fround(high + 1) * 2 ** -32)); // Box-Muller, with a float32 u as there
+      const radius = Math.sqrt(-2 * Math.log(Math.fround(high + 1) * 2 ** -32)); // Box-Muller; u is float32
       const angle = low * (2 ** -32 * 2 * Math.PI);
       z[2 * i] = Math.fround(radius * Math.cos(angle));
       z[2 * i + 1] = Math.fround(radius * Math.sin(angle));
@@ -252,7 +253,7 @@
     return combine([b_s / b_t, x], [a_s - (a_t * b_s) / b_t, x0]);
   }
 
-  /** UniPC's corrector: the constant x̂_0 for the step memory.t → s, from the estimates before, at and after memory.t. */
+  /** UniPC's corrector: the constant x̂_0 for the step memory.t → s, from estimates before, at and after memory.t. */
   function corrected(schedule, memory, s, x0) {
     if (!memory.before || schedule.signal[memory.before.t] === 0) return combine([0.5, memory.x0], [0.5, x0]);
     const [before, now, late] = [memory.before.t, memory.t, s].map((time) => logRatio(schedule, time));
@@ -265,8 +266,8 @@
 
   const langevinStep = (x, eps, b, alpha, z) => combine([1, x], [(-0.5 * alpha) / b, eps], [Math.sqrt(alpha), z]);
 
-  /* `noisy` samplers draw z in each step. `step` gets the move (schedule, t, s, x, the estimates x0 and eps, predict, z, memory) and the options, and returns
-   * x at time s, or {x, memory} where the next step needs something of this one. */
+  /* `noisy` samplers draw z in each step. `step` gets the move (schedule, t, s, x, the estimates x0 and eps, predict,
+   * z, memory) and the options. It returns x at time s, or {x, memory} where the next step needs some of this one. */
   const SAMPLERS = {
     ddpm: {
       label: "DDPM", spacing: "trailing", noisy: true, options: { variance: "large" },
@@ -318,7 +319,8 @@
     },
     "dpm-sde": {
       label: "DPM-Solver++ 2M SDE", spacing: "trailing", noisy: true, options: { eta: 1 },
-      equation: "x_s = (b_s/b_t) e^{−h} x_t + a_s (1 − e^{−2h}) D + b_s √(1 − e^{−2h}) z; D = x̂_0 + h/(2h′) (x̂_0 − x̂_0′)",
+      equation: "x_s = (b_s/b_t) e^{−h} x_t + a_s (1 − e^{−2h}) D + b_s √(1 − e^{−2h}) z; " +
+        "D = x̂_0 + h/(2h′) (x̂_0 − x̂_0′)",
       step: dpmStep,
     },
     unipc: {
@@ -331,7 +333,8 @@
       },
     },
     langevin: {
-      label: "annealed Langevin (NCSN)", spacing: "trailing", noisy: true, options: { steps_per_level: 5, step_size: 2e-5 },
+      label: "annealed Langevin (NCSN)", spacing: "trailing", noisy: true,
+      options: { steps_per_level: 5, step_size: 2e-5 },
       equation: "x ← x − α/(2b_t) ε̂ + √α z; 5 times at each level; α = min(2·10^{−5}/b_1², ½) b_t²",
       step({ schedule, t, s, x, eps, predict, z }, { steps_per_level, step_size }) {
         const b = schedule.noise[t], alpha = Math.min(step_size / schedule.noise[1] ** 2, 0.5) * b ** 2;
@@ -342,7 +345,8 @@
       },
     },
     pc: {
-      label: "predictor-corrector", spacing: "trailing", noisy: true, options: { variance: "large", corrections: 1, snr: 0.16 },
+      label: "predictor-corrector", spacing: "trailing", noisy: true,
+      options: { variance: "large", corrections: 1, snr: 0.16 },
       equation: "step of DDPM with σ² = {variance}; then x ← x − α/(2b_s) ε̂ + √α z; α = 4 (0.16 b_s)²",
       step(move, options) {
         const { schedule, s, predict, z } = move, b = schedule.noise[s];

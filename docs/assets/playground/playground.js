@@ -1,8 +1,8 @@
-/* The page of the playground: controls, animation and drawing. All numbers come from AncestralPlayground (diffusion.js).
+/* The page of the playground: controls, animation, drawing. All numbers come from AncestralPlayground (diffusion.js).
  *
  * The form is the state: a setting is a form element, the address's hash is the form as a query string. `position` is
- * where the slider is, with fractions while the animation plays: t in the view of the forward process, T − t in the view
- * of the field, and the index of the sampler's step in the views of paths and samples.
+ * where the slider is, with fractions while the animation plays: t in the view of the forward process, T − t in the
+ * view of the field, and the index of the sampler's step in the views of paths and samples.
  */
 (function () {
   "use strict";
@@ -16,7 +16,7 @@
   const SECONDS = { slow: 45, normal: 7, fast: 2.5 }; // of a whole run
   const HOLD = 1.6; // seconds at the end of a run before the next
   const BUDGET = { playing: 16, waiting: 60 }; // milliseconds of sampling in a frame
-  const TAIL = 10, WHOLE_PATHS = 1; // of a sampler with noise: steps that are shown of each path, and whole paths
+  const TAIL = 5, WHOLE_PATHS = 1; // of a sampler with noise: steps that are shown of each path, and whole paths
 
   const $ = (selector) => form.querySelector(selector);
   const control = (name) => form.elements[name];
@@ -120,7 +120,8 @@
       fresh.run = key;
       const setting = { points, schedule, sampler: value("sampler"), steps, options: options(), seed: number("seed") };
       const x_T = A.prior(schedule, SAMPLES, number("seed"));
-      run = { frames: [], iterator: A.trajectory({ ...setting, x_T }), times: A.times(schedule, value("sampler"), steps) };
+      const times = A.times(schedule, setting.sampler, steps);
+      run = { frames: [], iterator: A.trajectory({ ...setting, x_T }), times };
       layer.segments = 0;
     }
     slider.max = last();
@@ -203,7 +204,7 @@
     play(true);
   }
 
-  // Colours: hue and saturation say where a clean point lies; the centre is grey -----------------------------------------
+  // Colours: hue and saturation say where a clean point lies; the centre is grey ----------------------------------
 
   const HUES = 120, RINGS = 12;
   let theme = {};
@@ -211,7 +212,8 @@
   function readTheme() {
     const style = getComputedStyle(form);
     const colour = (name) => style.getPropertyValue(`--pg-${name}`).trim();
-    theme = Object.fromEntries(["ground", "ink", "grey", "line", "accent", "signal", "noise"].map((n) => [n, colour(n)]));
+    const used = ["ground", "ink", "grey", "line", "accent", "signal", "noise"];
+    theme = Object.fromEntries(used.map((name) => [name, colour(name)]));
     theme.dark = parseInt(theme.ground.slice(1, 3), 16) < 128;
     theme.rgb = [];
     for (let ring = 0; ring <= RINGS; ring++) {
@@ -237,7 +239,8 @@
       4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
       -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
       -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s,
-    ].map((c) => Math.round(255 * Math.min(Math.max(c <= 0.0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - 0.055, 0), 1)));
+    ].map((c) => (c <= 0.0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - 0.055))
+      .map((c) => Math.round(255 * Math.min(Math.max(c, 0), 1)));
   }
 
   function colourIndex(x, y) {
@@ -398,24 +401,24 @@
   }
 
   function drawForward() {
-    const t = timeNow(), [a, b] = schedule.at(t), scale = scaleAt(t), K = points.length / 2;
+    const t = timeNow(), K = points.length / 2;
     const eps = A.normal(number("seed"), "forward", 0, FORWARD);
     drawData(2, 0.3);
     pen.lineWidth = 1;
-    const trail = Array.from({ length: 25 }, (_, i) => Math.round((i * t) / 24)).filter((s, i, all) => s !== all[i - 1]);
+    const trail = [...new Set(Array.from({ length: 25 }, (_, i) => Math.round((i * t) / 24)))];
     for (let i = 0; i < FORWARD; i++) {
-      const origin = Math.floor(fraction(0.618034 * i) * K), k = 2 * origin, place = (s) => [0, 1].map((j) => scaleAt(s) * (schedule.signal[s] * points[k + j] +
-        schedule.noise[s] * eps[2 * i + j]));
+      const origin = Math.floor(fraction(0.618034 * i) * K), k = 2 * origin;
+      const coordinate = (s, j) =>
+        scaleAt(s) * (schedule.signal[s] * points[k + j] + schedule.noise[s] * eps[2 * i + j]);
       pen.fillStyle = pen.strokeStyle = cleanColour(points, origin);
       if (i < PATHS) {
         pen.globalAlpha = 0.35;
         pen.beginPath();
-        trail.map(place).forEach(([x, y], j) => (j ? pen.lineTo(toX(x), toY(y)) : pen.moveTo(toX(x), toY(y))));
+        for (const s of trail) pen.lineTo(toX(coordinate(s, 0)), toY(coordinate(s, 1)));
         pen.stroke();
       }
       pen.globalAlpha = 0.9;
-      const x = scale * (a * points[k] + b * eps[2 * i]), y = scale * (a * points[k + 1] + b * eps[2 * i + 1]);
-      dot(pen, toX(x), toY(y), 2.4);
+      dot(pen, toX(coordinate(t, 0)), toY(coordinate(t, 1)), 2.4);
     }
     pen.globalAlpha = 1;
   }
@@ -424,7 +427,7 @@
   function fieldAt(x, t) {
     const [a, b] = schedule.at(t), { x0, eps } = A.denoise(points, a, b, x), name = value("field");
     const values = A.target(name, x0, eps, a, b);
-    // The arrow of x̂_0 leads from the place of x_t in the picture to x̂_0; the other targets are directions themselves.
+    // The arrow of x̂_0 leads from the place of x_t in the picture to x̂_0; the other targets are directions.
     return { x0, eps, values, arrows: name === "x0" ? A.combine([1, x0], [-scaleAt(t), x]) : values };
   }
 
@@ -515,7 +518,7 @@
     }
   }
 
-  /** The first `lines` paths from state `index` to the places `end`, in the colour of the x̂_0 that the step was made from. */
+  /** The first `lines` paths from state `index` to the places `end`, in the colour of the x̂_0 of that step. */
   function drawSegment(context, index, end, lines) {
     const { u, x0 } = run.frames[index];
     context.lineWidth = 1.5;
@@ -582,7 +585,7 @@
 
   function drawThumbnails() {
     form.querySelectorAll(".pg-presets label").forEach((label) => {
-      const small = label.querySelector("canvas"), context = small.getContext("2d"), name = label.querySelector("input").value;
+      const context = label.querySelector("canvas").getContext("2d"), name = label.querySelector("input").value;
       const shown = name === "own" ? decode(value("points")) : PRESETS[name](88);
       const place = (p) => 48 + 40 * p;
       context.clearRect(0, 0, 96, 96);
@@ -602,7 +605,7 @@
 
   // Words and numbers ------------------------------------------------------------------------------------------------
 
-  /** HTML of a formula: subscripts after _, superscripts after ^, single Latin letters in italics, a wide space for ; */
+  /** HTML of a formula: subscripts after _, superscripts after ^, single Latin letters in italics, a space for ; */
   function formula(text) {
     return text.replace(/(?<![A-Za-z])([A-Za-z])(?![A-Za-z])/g, "<i>$1</i>")
       .replace(/_\{(\w+)\}/g, "<sub><i>$1</i></sub>").replace(/_(<i>\w<\/i>|\w)/g, "<sub>$1</sub>")
@@ -630,6 +633,8 @@
 
   const place = (x, i = 0) => `(${x[2 * i].toFixed(2)}, ${x[2 * i + 1].toFixed(2)})`.replaceAll("-", "−");
 
+  const pairs = () => Array.from({ length: points.length / 2 }, (_, k) => [points[2 * k], points[2 * k + 1]]);
+
   /** How near the samples are to the data. */
   function nearness(x) {
     const reached = new Set();
@@ -641,9 +646,9 @@
         if (distance < least) [least, nearest] = [distance, k];
       }
       sum += Math.sqrt(least);
-      if (least < 0.02 ** 2) reached.add(`${points[nearest]},${points[nearest + 1]}`);
+      if (least < 0.02 ** 2) reached.add(String([points[nearest], points[nearest + 1]]));
     }
-    const distinct = new Set(Array.from({ length: points.length / 2 }, (_, k) => `${points[2 * k]},${points[2 * k + 1]}`));
+    const distinct = new Set(pairs().map(String));
     return { distance: sum / SAMPLES, reached: reached.size, distinct: distinct.size };
   }
 
@@ -698,13 +703,16 @@
     };
     function sampled() {
       const state = run.frames[Math.floor(reached())];
-      const near = state ? ` Their mean distance to the nearest data point is ${nearness(state.x).distance.toFixed(3)}.` : "";
+      const distance = state && nearness(state.x).distance.toFixed(3);
+      const near = state ? ` Their mean distance to the nearest data point is ${distance}.` : "";
       const how = `of ${A.SAMPLERS[value("sampler")].label} from noise to ${data}`;
       return `${how}, at step ${Math.floor(reached())} of ${number("steps")}, ${scales}.${near}`;
     }
-    canvas.setAttribute("aria-label", K ? texts[view()]() : "An empty picture. Draw points in the square, or choose a data set.");
+    const empty = "An empty picture. Draw points in the square, or choose a data set.";
+    canvas.setAttribute("aria-label", K ? texts[view()]() : empty);
     const ends = [schedule.signal[T], schedule.noise[1], schedule.noise[T]].map((number) => number.toPrecision(2));
-    $(".pg-curves").setAttribute("aria-label", `The schedule's curves for t = 0 to ${T}: signal a from 1 to ${ends[0]}, noise b from ${ends[1]} at t = 1 to ${ends[2]}.`);
+    const curves = `signal a from 1 to ${ends[0]}, noise b from ${ends[1]} at t = 1 to ${ends[2]}`;
+    $(".pg-curves").setAttribute("aria-label", `The schedule's curves for t = 0 to ${T}: ${curves}.`);
   }
 
   function say(text) {
@@ -713,7 +721,7 @@
 
   /** Python code that computes the samples of the page with the package. */
   function writePython() {
-    const rows = Array.from({ length: points.length / 2 }, (_, k) => `[${points[2 * k]}, ${points[2 * k + 1]}]`);
+    const rows = pairs().map((pair) => `[${pair.join(", ")}]`);
     const lines = [];
     for (let k = 0; k < rows.length; k += 6) lines.push(`    ${rows.slice(k, k + 6).join(", ")},`);
     const settings = Object.entries({ steps: number("steps"), ...options() }).map(([name, text]) => `${name}=${text}`);
@@ -773,7 +781,8 @@ samples = sampler.sample(denoiser, x_T, seed=${value("seed")})
     },
     link() {
       saveHash();
-      const copied = navigator.clipboard ? navigator.clipboard.writeText(location.href) : Promise.reject(new Error("no clipboard"));
+      const { clipboard } = navigator; // only pages of a secure origin have it
+      const copied = clipboard ? clipboard.writeText(location.href) : Promise.reject(new Error("no clipboard"));
       copied.then(() => say("Link copied."), () => say("Copy the address of this page: it holds all settings."));
     },
   };
@@ -803,7 +812,7 @@ samples = sampler.sample(denoiser, x_T, seed=${value("seed")})
 
   /** Removes all points within `radius`; without one the nearest point. */
   function erase([x, y], radius) {
-    const distances = Array.from({ length: points.length / 2 }, (_, k) => Math.hypot(points[2 * k] - x, points[2 * k + 1] - y));
+    const distances = pairs().map(([u, v]) => Math.hypot(u - x, v - y));
     const limit = radius === undefined ? Math.min(...distances) : radius;
     const first = distances.indexOf(limit);
     const kept = (k) => (radius === undefined ? k !== first : distances[k] > limit);
@@ -904,7 +913,7 @@ samples = sampler.sample(denoiser, x_T, seed=${value("seed")})
     if (event.key === " ") {
       if (target.matches("button")) return; // a button's own key
       ACTIONS.play();
-    } else if (type === "range" || type === "radio" || (body && !event.key.startsWith("Arrow"))) return; // their own keys
+    } else if (["range", "radio"].includes(type) || (body && !event.key.startsWith("Arrow"))) return; // their own keys
     else if (event.key === "ArrowRight") ACTIONS.forward();
     else if (event.key === "ArrowLeft") ACTIONS.back();
     else if (event.key === "Home") move(0);
