@@ -888,8 +888,8 @@ perfect = {
     "DDIM": (exact(linear), samplers.DDIM(steps=50), {}),
     "Score SDE": (exact(linear), ProbabilityFlow(steps=25), {}),
     "Improved DDPM": (exact(cosine), samplers.DDPM(steps=50), {}),
-    "Guidance": (Guided(ExactLabelled(linear), 1.0), samplers.DDIM(steps=50), {"labels": labels[:1000]}),
-    "Guidance, w = 4": (Guided(ExactLabelled(linear), 4.0), samplers.DDIM(steps=50), {"labels": labels[:1000]}),
+    "Guidance": (Guided(ExactLabelled(linear), 1.0), samplers.DDIM(steps=50), {"labels": labels}),
+    "Guidance, w = 4": (Guided(ExactLabelled(linear), 4.0), samplers.DDIM(steps=50), {"labels": labels}),
     "EDM": (exact(karras), samplers.Heun(steps=18), {}),
     "Flow matching": (exact(straight), samplers.Euler(steps=20), {}),
 }
@@ -905,6 +905,7 @@ for name, (denoiser, sampler, given) in perfect.items():
     print(f"{name:18}{nfe:12}{f'{own:.4f} ± {own_error:.4f}':>19}{f'{mean:.4f} ± {spread:.4f}':>19}")
 print(f"{'data (the floor)':18}{'':12}{floor_text:>19}")
 
+# %%
 with plt.style.context("ancestral.render.figures"):
     figure = plt.figure(figsize=(10, 3.6))
     grid = figure.add_gridspec(2, 6)
@@ -920,13 +921,14 @@ with plt.style.context("ancestral.render.figures"):
         evaluations, distances, _ = zip(*sorted(RESULTS[name]), strict=True)
         axis.loglog(evaluations, distances, style, markersize=4, linewidth=1, label=name)
     evaluations, distances, _ = zip(*sorted(RESULTS["Flow matching"]), strict=True)
-    axis.loglog(evaluations, distances, "*:", markersize=6, linewidth=1, color="C7", label="Flow matching")
+    axis.loglog(evaluations, distances, "*:", markersize=6, linewidth=1, color="C1", label="Flow matching")
     axis.axhline(floor, linestyle=":", color="0.5")
     axis.set(xlabel="network evaluations", title="distance to the data; dotted: the floor")
     axis.legend(fontsize=7)
     figure.tight_layout()
     plt.show()
 
+# %%
 if not QUICK:
     at = {(name, nfe): mean for name, found in RESULTS.items() for nfe, mean, _ in found}
     usual = [name for name in RESULTS if name != "Guidance, w = 4"]
@@ -944,7 +946,8 @@ if not QUICK:
 # %% [markdown]
 # The clouds are those of the first sampler that was measured for each method, with its number of evaluations in
 # brackets. The column "exact denoiser" is the distance with the same sampler and the best possible denoiser in the
-# place of the network. What remains there is due to the sampler and to the finite number of points.
+# place of the network (with the larger of the two variances for improved DDPM). What remains there is due to the
+# sampler and to the finite number of points.
 #
 # What to see:
 #
