@@ -135,7 +135,7 @@ for seed, part in enumerate((slice(0, 3), slice(3, 6))):  # each part of the bat
 # steps has less of this randomness. The paper takes $d = 0.9999$, for 800,000 steps.
 #
 # The average must begin somewhere. If it begins at 0, it is too small at first: after one step it is
-# $(1-d)\,\theta_1$. The remedy is known from Adam: divide by the sum of all weights that the average has given so far.
+# $(1-d)\,\theta_1$. The remedy is known from Adam: divide by the sum of all factors that the average has given so far.
 #
 # ### Exercise 1: the average without the bias
 #
