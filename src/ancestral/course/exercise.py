@@ -120,7 +120,9 @@ def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequ
         return "some results are infinite: a division by 0, or the logarithm of 0"
     advice = "compare each factor, sign and index with the text of the lesson"
     if off < 1e-3 * max(float(value.abs().max()) for value in right):
-        advice = "so small a difference comes from 32-bit floats (convert to float64 first) or from a neighbouring index"
+        advice = (
+            "so small a difference comes from 32-bit floats (convert to float64 first) or from a neighbouring index"
+        )
     return f"the result is off by up to {off:.3g}; {advice}"
 
 

@@ -53,7 +53,9 @@ FORWARD_JUMP = Exercise(
         "you take ᾱ_t/ᾱ_s for the factor of x_s. The factor is its square root.": _jump(
             lambda x, eps, kept, whole, s, t: kept * x + (1 - kept**2).sqrt() * eps
         ),
-        "take the square root of both factors, as (4) does.": _jump(lambda x, eps, kept, whole, s, t: kept * x + (1 - kept) * eps),
+        "take the square root of both factors, as (4) does.": _jump(
+            lambda x, eps, kept, whole, s, t: kept * x + (1 - kept) * eps
+        ),
         "x_s already holds noise. The variance that is added is 1 minus the square of the factor of x_s.": _jump(
             lambda x, eps, kept, whole, s, t: kept.sqrt() * x + (1 - whole).sqrt() * eps
         ),
@@ -149,7 +151,9 @@ POSTERIOR_MEAN = Exercise(
         "the weight of x_t has 1 − ᾱ_{t−1}, not 1 − ᾱ_t.": _weighted(
             lambda v, b, a, A, B: (B.sqrt() * b / v, a.sqrt())
         ),
-        "take the square root of ᾱ_{t−1} in the weight of x_0, and of α_t in that of x_t.": _weighted(lambda v, b, a, A, B: (B * b / v, a * (1 - B) / v)),
+        "take the square root of ᾱ_{t−1} in the weight of x_0, and of α_t in that of x_t.": _weighted(
+            lambda v, b, a, A, B: (B * b / v, a * (1 - B) / v)
+        ),
         "divide both weights by 1 − ᾱ_t.": _weighted(lambda v, b, a, A, B: (B.sqrt() * b, a.sqrt() * (1 - B))),
         "the weight of x_t has α_t, not ᾱ_t.": _weighted(
             lambda v, b, a, A, B: (B.sqrt() * b / v, A.sqrt() * (1 - B) / v)
