@@ -67,7 +67,7 @@ WRONG = {
         BETAS.format("1 - alpha_bar[1:] / torch.cat([0 * one, alpha_bar[1:-1]])"): "you take 0 for it",
         "def betas_for_log_snr(log_snr):\n    snr = torch.cat([torch.ones(1).double(), log_snr.exp()])\n"
         "    return 1 - snr[1:] / snr[:-1]": "is the SNR",
-        "def betas_for_log_snr(log_snr):\n    left = torch.cat([torch.ones(1).double(), 1 / (log_snr.neg().exp() - 1)])\n"
+        "def betas_for_log_snr(log_snr):\n    left = torch.cat([1 + 0 * log_snr[:1], 1 / ((-log_snr).exp() - 1)])\n"
         "    return 1 - left[1:] / left[:-1]": "minus in the denominator",
         BETAS.format("1 - alpha_bar[2:] / alpha_bar[1:-1]"): "return a tensor of shape (1000,)",
     },
