@@ -26,7 +26,7 @@
 #
 # **The idea.** Destroying an image is easy: add a little noise, a thousand times, until nothing but noise is left.
 # This is the *forward process*, and it needs no learning. If a network could undo each small step, we could start from
-# pure noise and walk back to an image. This is the *reverse process*, and undoing one small step is a task that a
+# pure noise and arrive at an image. This is the *reverse process*, and undoing one small step is a task that a
 # network can learn: look at a noisy image and say which part of it is noise.
 #
 # **Where it comes from** (you need none of these names below). Sohl-Dickstein et al. (2015) had the idea and the
@@ -156,7 +156,7 @@ def add_noise(x_0, t, eps):
 # Do the walk and the jump agree? First in numbers. We send 2,000 copies of one digit through 300 single steps, and
 # compare the mean and the standard deviation of the results with those of (4). The standard deviation of the noise is
 # 0.777 at $t = 300$, so the standard error of a mean of 2,000 is $0.777/\sqrt{2000} = 0.017$, and that of a standard
-# deviation is $0.777/\sqrt{4000} = 0.012$.
+# deviation is $0.777/\sqrt{4000} = 0.012$. (In general $\sigma/\sqrt{n}$ and, for Gaussians, $\sigma/\sqrt{2n}$.)
 
 # %%
 x_0, t = data[3500:3501], 300
@@ -184,8 +184,9 @@ course.show([walked[:4], jumped], labels=["walked", "jumped"])
 # %% [markdown]
 # ## 4. What the schedule does
 #
-# How much of the image is left at time $t$? Compare the power of the signal, $\bar\alpha_t$, with the power of the
-# noise, $1-\bar\alpha_t$. Their ratio is the *signal-to-noise ratio*, SNR.
+# How much of the image is left at time $t$? By *power* we mean a mean square. That of the image is about 1, so in $x_t$
+# the signal has the power $\bar\alpha_t$ and the noise the power $1-\bar\alpha_t$. Their ratio is the *signal-to-noise
+# ratio*, SNR.
 
 # %%
 t = torch.arange(1, T + 1)
@@ -205,13 +206,14 @@ assert 3.5e-5 < alpha_bar[T] < 4.5e-5
 # ### Exercise 1: the forward jump
 #
 # Our `add_noise` jumps from time 0 to time $t$. Write the jump from *any* time $s$ to a later time $t$: given `x_s`,
-# return `x_t`. Repeat the reasoning of section 3, starting at $s$: what is the factor in front of $x_s$ after the
-# steps $s+1, \dots, t$? The variance of the noise is again 1 minus the square of this factor.
+# return `x_t`. Repeat the reasoning of section 3, starting at $s$: what is the factor in front of $x_s$ after the steps
+# $s+1, \dots, t$? The variance of the noise is again 1 minus the square of this factor. The times are tensors, since
+# each image of the batch has its own; the table `alpha_bar` and the function `at` help.
 
 
 # %% tags=["exercise"]
 def forward_jump(x_s, s, t, eps):
-    """x_t from x_s (B, 1, 24, 24), for times s < t, tensors (B,), with noise eps ~ N(0, I) of the shape of x_s."""
+    """x_t from x_s (B, 1, 24, 24), for integer times s < t (B,), with noise eps ~ N(0, I) of the shape of x_s."""
     ...  # replace this line by yours
 
 
@@ -223,12 +225,12 @@ print(course.check(1, forward_jump))
 #
 # ```python
 # def forward_jump(x_s, s, t, eps):
-#     kept = at(alpha_bar, t) / at(alpha_bar, s)  # α_{s+1} ⋯ α_t
-#     return kept.sqrt() * x_s + (1 - kept).sqrt() * eps
+#     kept = (alpha_bar[t] / alpha_bar[s]).reshape(-1, 1, 1, 1)  # α_{s+1} ⋯ α_t, in 64 bits until 1 − kept is taken
+#     return kept.sqrt().float() * x_s + (1 - kept).sqrt().float() * eps
 # ```
 # </details>
 #
-# ## 5. The way to undo a step
+# ## 5. The reverse step
 #
 # The reverse process needs $q(x_{t-1} \mid x_t)$: given a noisy image, what was it one step before? We do not know
 # this distribution, since it depends on all images that there are. But we can find out what it looks like in a world
@@ -263,10 +265,11 @@ assert humps == {"s = 499": 1, "s = 300": 1, "s = 100": 2}
 assert 0.095 < beta[500].sqrt() < 0.105
 
 # %% [markdown]
-# This picture is the reason for a thousand small steps. One step back is a narrow Gaussian. 200 steps back there is
-# still one hump, but it is so wide that it hardly says which $x_s$ it was. 400 steps back there are two humps, since
-# $x_{100}$ has to be near one of the two images, and no Gaussian has two humps. The standard deviation of the narrow
-# curve is about $\sqrt{\beta_{500}} = 0.1$, whatever $x_t$ is. So only its mean has to be learned.
+# This picture is the reason for a thousand small steps. For one step, from 500 to 499, $q(x_s \mid x_t)$ is a narrow
+# Gaussian. For 200 steps there is still one hump (a *mode*), but it is so wide that it hardly says which $x_s$ it was.
+# For 400 steps there are two humps, since $x_{100}$ has to be near one of the two images, and no Gaussian has two. The
+# standard deviation of the narrow curve is about $\sqrt{\beta_{500}} = 0.1$, whatever $x_t$ is. So only its mean has to
+# be learned.
 #
 # So we choose the reverse process to be Gaussian, too, with a mean $\mu_\theta$ from a network with weights $\theta$
 # and a fixed variance:
@@ -277,7 +280,8 @@ assert 0.095 < beta[500].sqrt() < 0.105
 # tries another choice.
 #
 # What should $\mu_\theta$ be? In training we know more than $x_t$: we know the clean image $x_0$ that we added noise
-# to. *Given $x_0$*, the step back is known exactly. By Bayes' rule it is proportional to
+# to. *Given $x_0$*, the distribution of $x_{t-1}$ is known exactly. It is called the *posterior*: what is known about
+# $x_{t-1}$ after $x_t$ was seen. By Bayes' rule it is proportional to
 # $q(x_{t-1} \mid x_0)\, q(x_t \mid x_{t-1})$, the product of two Gaussians, which is a Gaussian again:
 #
 # $$q(x_{t-1} \mid x_t, x_0) = \mathcal N\big(x_{t-1};\ \tilde\mu_t(x_t, x_0),\ \tilde\beta_t I\big) \tag{6}$$
@@ -337,8 +341,9 @@ print(course.check(1, posterior_mean))
 #
 # When we sample, $x_0$ is what we want to have and do not know, so the network has to estimate it. It can estimate the
 # noise instead: by (4), $x_t$ and $\varepsilon$ determine the image,
-# $x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon)/\sqrt{\bar\alpha_t}$. Put this into (7). The factor of $x_t$
-# becomes $\big(\beta_t/\sqrt{\alpha_t} + \sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})\big)/(1-\bar\alpha_t)$, which is
+# $x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon)/\sqrt{\bar\alpha_t}$. Put this into (7), and use
+# $\sqrt{\bar\alpha_t} = \sqrt{\alpha_t}\,\sqrt{\bar\alpha_{t-1}}$. The factor of $x_t$ becomes
+# $\big(\beta_t/\sqrt{\alpha_t} + \sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})\big)/(1-\bar\alpha_t)$, which is
 # $1/\sqrt{\alpha_t}$, because $\beta_t + \alpha_t(1-\bar\alpha_{t-1}) = 1-\bar\alpha_t$. The factor of $\varepsilon$
 # becomes $-\beta_t/\big(\sqrt{\alpha_t}\sqrt{1-\bar\alpha_t}\big)$. With the network's estimate
 # $\varepsilon_\theta(x_t, t)$ in the place of $\varepsilon$:
@@ -348,9 +353,10 @@ print(course.check(1, posterior_mean))
 #
 # In words: take a part of the noise away (1 % of it at $t = 300$, all at $t = 1$), and undo the shrinking.
 #
-# A network cannot know the noise exactly, since many images could have led to $x_t$. Trained on squared errors, it
-# answers with the mean of all noises that are possible, and so $\mu_\theta$ becomes the mean of all steps back that
-# are possible: the mean of $q(x_{t-1} \mid x_t)$, the distribution that we could not write down.
+# A network cannot know the noise exactly, since many images could have led to $x_t$. The estimate with the least mean
+# squared error is the mean of all noises that are possible, $\mathbb E[\varepsilon \mid x_t]$, so this is what a
+# network trained on squared errors learns. Then $\mu_\theta$ is the mean of the posterior means of all possible images:
+# the mean of $q(x_{t-1} \mid x_t)$, the distribution that we could not write down.
 
 
 # %%
@@ -383,13 +389,14 @@ assert abs(share[1] - 1) < 1e-9
 #
 # $D_{\rm KL}(q\,\|\,p)$, the Kullback-Leibler divergence, measures how far $p$ is from $q$; it is 0 if they are equal.
 # $L_T$ says that $x_T$ should be pure noise; no weight of the network changes it. The terms $L_{t-1}$ say that *the
-# learned step back should be the step back given $x_0$.* The two Gaussians have fixed variances, $\tilde\beta_t$ and
+# learned reverse step should be near the posterior.* The two Gaussians have fixed variances, $\tilde\beta_t$ and
 # $\sigma_t^2$. Their divergence is the squared distance of the means, $\|\cdot\|^2$, divided by $2\sigma_t^2$, plus a
-# constant $C$ that does not depend on $\theta$:
+# constant $C$ that does not depend on $\theta$ (lesson 3 derives it):
 #
 # $$L_{t-1} = \mathbb E\Big[\frac{1}{2\sigma_t^2}\big\|\tilde\mu_t - \mu_\theta\big\|^2\Big] + C \tag{8}$$
 #
-# By (11), the two means differ only in the noise that they take away:
+# $\tilde\mu_t$ is (11) with the true $\varepsilon$, and $\mu_\theta$ is (11) with $\varepsilon_\theta$. So their
+# difference is $\beta_t/\big(\sqrt{\alpha_t}\sqrt{1-\bar\alpha_t}\big)$ times the difference of the noises:
 #
 # $$L_{t-1} - C = \mathbb E\Big[\frac{\beta_t^2}{2\sigma_t^2\,\alpha_t\,(1-\bar\alpha_t)}\;
 # \big\|\varepsilon - \varepsilon_\theta(x_t, t)\big\|^2\Big] \tag{12}$$
@@ -473,11 +480,12 @@ print(course.check(1, l_simple_from_image))
 #
 # ### The time
 #
-# The network must know $t$: at $t = 900$ everything is noise, at $t = 10$ almost nothing. A single number is hard for
-# a network to resolve finely. So we write $t$ as a vector of sines and cosines, $\sin(t f_i)$ and $\cos(t f_i)$, with
+# The network must know $t$: at $t = 900$ everything is noise, at $t = 10$ almost nothing. A single number is hard for a
+# network to resolve finely. So we write $t$ as a vector of sines and cosines, $\sin(t f_i)$ and $\cos(t f_i)$, with
 # frequencies $f_i = 10000^{-i/(h-1)}$, $i = 0, \dots, h-1$, where $h$ is half the length of the vector. They go from
 # one radian per step to one per 10,000 steps, like the hands of a clock: the fast ones tell neighbouring times apart,
-# the slow ones early from late. In the picture each row is one of them.
+# the slow ones early from late. In the picture each row is one entry of the vector, with the sines above the cosines;
+# blue is 1 and red is −1.
 
 
 # %%
@@ -502,15 +510,15 @@ with plt.style.context("ancestral.render.figures"):
 # %% [markdown]
 # ### Exercise 4: the time embedding, turned
 #
-# Why sine *and* cosine? Together they are the position of a hand on a clock, and to go $k$ steps on, each hand turns
-# by a fixed angle. The time $t$ itself is not needed. Write the function that turns the embedding of $t$ into the
-# embedding of $t + k$, from `embedding` and $k$ alone. You need $\sin(u + v) = \sin u \cos v + \cos u \sin v$ and
-# $\cos(u + v) = \cos u \cos v - \sin u \sin v$.
+# Why sine *and* cosine? Together they are the position of a hand on a clock, and to go $k$ steps on, the $i$-th hand
+# turns by the angle $k f_i$. The time $t$ itself is not needed. Write the function that turns the embedding of $t$ into
+# the embedding of $t + k$, from `embedding` and $k$ alone. You need, with $u = t f_i$ and $v = k f_i$,
+# $\sin(u + v) = \sin u \cos v + \cos u \sin v$ and $\cos(u + v) = \cos u \cos v - \sin u \sin v$.
 
 
 # %% tags=["exercise"]
 def turn(embedding, k):
-    """The embedding (B, width) of t + k, from the embedding (B, width) of t."""
+    """The embedding (B, width) of t + k, from the embedding (B, width) of t, for an integer k."""
     ...  # replace this line by yours
 
 
@@ -630,7 +638,7 @@ class UNet(nn.Module):
 
 net = UNet(8, 8, 8) if QUICK else UNet()
 net = net.to(memory_format=torch.channels_last)  # the order of numbers in memory that makes convolutions fastest
-hooks = [
+hooks = [  # print the shape that each part returns, in one forward pass
     part.register_forward_hook(lambda part, inputs, output, name=name: print(f"{name:10}", tuple(output.shape)))
     for name, part in net.named_children()
 ]
@@ -678,10 +686,10 @@ course.plot(range(1, STEPS + 1), {"loss": losses}, "step", kind="semilogy")
 #
 # $$x_{t-1} = \mu_\theta(x_t, t) + \sigma_t z, \qquad z \sim \mathcal N(0, I), \qquad z = 0 \text{ at the last step}$$
 #
-# Why add noise again, when we want to get rid of it? Because the step back is a *distribution* (the narrow bell of
-# section 5), and not its mean alone. (Try `sample(net, x_T, 0 * beta, seed=1)`.) Noise in the last step would only
-# make the image grainy, so there is none. On the way we keep $x_t$ and the network's guess of the clean image,
-# $\hat x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon_\theta)/\sqrt{\bar\alpha_t}$.
+# Why add noise again, when we want to get rid of it? The reverse step is a *distribution* (the narrow Gaussian of
+# section 5), and not its mean alone. (Try `sample(net, x_T, 0 * beta, seed=1)[0]`, which leaves the noise out.) Noise
+# in the last step would only make the image grainy, so there is none. On the way we keep $x_t$ and the network's guess
+# of the clean image, $\hat x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\varepsilon_\theta)/\sqrt{\bar\alpha_t}$.
 
 
 # %%
@@ -728,14 +736,14 @@ print(f"mean distance to the nearest image: {to_data.mean():.1f} of samples, {be
 assert QUICK or to_data.mean() > 0.9 * between_data.mean()
 
 # %% [markdown]
-# A copy would have a distance near 0. The samples are no nearer to the data than the data are to each other: nobody
+# A copy would have a distance near 0. The samples are no nearer to the data than its images are to each other: nobody
 # wrote the digits in the upper row.
 #
 # ## 11. Which variance?
 #
 # In (1) we had to choose $\sigma_t^2$. The paper tries two values, $\beta_t$ and $\tilde\beta_t$ of (7). Both can be
-# justified: the first is right if the data are themselves standard normal noise, the second if there is but one image.
-# Real data are in between. How far apart are the two?
+# justified: the first is right if the data is itself standard normal noise, the second if there is only one image.
+# Real data is in between. (Lesson 3 shows both.) How far apart are the two?
 
 # %%
 beta_tilde = torch.cat([torch.zeros(1), beta[1:] * (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])])  # (7); β̃_1 = 0
@@ -757,12 +765,13 @@ course.show([large[:10], small[:10]], labels=["β", "β̃"])
 # The authors' code computes $\hat x_0$ first, **clips it to [−1, 1]**, since no pixel lies outside, and takes the
 # posterior mean (7) with $\hat x_0$ in the place of $x_0$. Without the clipping this equals (11). Then it adds noise
 # of variance $\beta_t$ or $\tilde\beta_t$. Write this step, with $\tilde\beta_t$. The table `beta_tilde` is there,
-# like `beta`, and your `posterior_mean` of exercise 2 may help. The estimate of the noise comes as `eps_hat`.
+# like `beta`, and your `posterior_mean` of exercise 2 may help. The estimate of the noise comes as `eps_hat`. The last
+# step, $t = 1$, needs no case of its own, since $\tilde\beta_1 = 0$.
 
 
 # %% tags=["exercise"]
 def sampling_step(x_t, t, eps_hat, z):
-    """x_{t−1} from x_t (B, 1, 24, 24) at times t (B,), the network's answer eps_hat and noise z."""
+    """x_{t−1} from x_t (B, 1, 24, 24) at times t (B,), the estimate eps_hat of the noise, and z ~ N(0, I)."""
     ...  # replace this line by yours
 
 

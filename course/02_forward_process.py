@@ -44,12 +44,14 @@ _ = torch.manual_seed(0)
 # item is clean, so $a_0 = 1$ and $b_0 = 0$.
 #
 # The paper does not write $a$ and $b$. It gives the variances $\beta_1, \dots, \beta_T$ of single steps (2), and
-# lesson 1 showed what follows for all steps together (4): with $\bar\alpha_t = \prod_{s=1}^{t} (1 - \beta_s)$,
+# lesson 1 showed what follows for all steps together (4). With $\bar\alpha_t = \prod_{s=1}^{t} (1 - \beta_s)$,
 #
 # $$a_t = \sqrt{\bar\alpha_t}, \qquad b_t = \sqrt{1 - \bar\alpha_t}$$
 #
 # Here are the two tables by hand, and the comparison with the package. A schedule of the package is an object that
-# holds the same two tables, `signal` and `noise`.
+# holds the same two tables, `signal` and `noise`. Note the index: the tables start at $t = 0$, so `a[t]` is $a_t$. The
+# list `beta` of this cell has no entry for $t = 0$, so `beta[0]` is $\beta_1$. (In lesson 1 and in the package it has,
+# $\beta_0 = 0$, and `linear.beta[t]` is $\beta_t$.)
 
 # %%
 T = 1000
@@ -71,7 +73,7 @@ course.plot(t, {"signal $a_t$": a, "noise $b_t$": b})
 # The curves cross near $t = 260$. Left of it $x_t$ is mostly signal, right of it mostly noise.
 
 # %%
-digits = data.open("digits").items / 127.5 - 1  # 5,000 images (1, 28, 28) in [−1, 1]
+digits = data.open("digits").items / 127.5 - 1  # those of lesson 1, uncut: 5,000 images (1, 28, 28) in [−1, 1]
 times = (0, 50, 150, 260, 400, 600, 1000)
 eps = torch.randn_like(digits[:3])
 rows = digits[[500, 2000, 4200]]
@@ -83,8 +85,8 @@ course.show([*zip(*noisy, strict=True)], [f"t = {t}" for t in times])
 #
 # Write the function that makes $a$ and $b$ out of $\beta_1, \dots, \beta_T$. Think about two things. First, the tables
 # start with clean data at $t = 0$, so they have one entry more than `beta`. Second, `beta` may arrive in 32-bit floats
-# with values as small as $10^{-6}$. In 32 bits, numbers just below 1 are $6 \cdot 10^{-8}$ apart, so $1 - 10^{-6}$ is
-# wrong in the second digit of its distance to 1. Convert first.
+# with values as small as $10^{-6}$. In 32 bits, numbers just below 1 are $6 \cdot 10^{-8}$ apart, so the rounding error
+# of $1 - 10^{-6}$ can be 3 % of $10^{-6}$. Convert `beta` to 64 bits before you subtract.
 
 
 # %% tags=["exercise"]
@@ -114,11 +116,12 @@ print(course.check(2, signal_and_noise))
 #
 # $$\operatorname{Var} x_t = a_t^2\,\sigma_d^2 + b_t^2$$
 #
-# For the paper's schedule $a_t^2 + b_t^2 = 1$. If the data has variance 1, then $x_t$ has variance 1 at every $t$.
-# Such schedules are called **variance preserving** (VP). There is another family, older than DDPM: leave the image as
-# it is and only add noise, $a_t = 1$ and $b_t = \sigma_t$ with a $\sigma_t$ that grows to 50 or more. The variance of
-# $x_t$ grows with it, so these schedules are called **variance exploding** (VE). NCSN (Song and Ermon, 2019) takes
-# *geometric* levels: $\sigma_{t+1}/\sigma_t$ is the same at every step.
+# For the paper's schedule $a_t^2 + b_t^2 = 1$. If the data has variance 1, then $x_t$ has variance 1 at every $t$. Such
+# schedules are called **variance preserving** (VP). There is another family, older than DDPM: leave the image as it is
+# and only add noise, $a_t = 1$ and $b_t = \sigma_t$ with a $\sigma_t$ that grows to 50 or more. The variance of $x_t$
+# grows with it, so these schedules are called **variance exploding** (VE). NCSN (Song and Ermon, 2019) takes
+# *geometric* levels: $\sigma_{t+1}/\sigma_t$ is the same at every step. (This $\sigma_t$ is the level of the noise, as
+# in the papers on VE. In lessons 1 and 3, $\sigma_t$ is the standard deviation of the reverse step.)
 
 # %%
 geometric = schedules.geometric()  # a = 1, b from 0.01 at t = 1 to 50 at t = T
@@ -131,7 +134,7 @@ some = digits[:: 25 if QUICK else 2]
 for name, schedule in {"linear (VP)": linear, "geometric (VE)": geometric}.items():
     for t in (1, 250, 500, 1000):
         measured = schedule.add_noise(some, t, torch.randn_like(some)).std().item()
-        a_t, b_t = schedule.at(t)
+        a_t, b_t = schedule.at(t)  # entry t of both tables, as floats
         formula = math.sqrt(a_t**2 * sigma_d**2 + b_t**2)
         print(f"{name:15} t = {t:4}: standard deviation {measured:7.3f} measured, {formula:7.3f} by the formula")
         assert abs(measured / formula - 1) < 0.02
@@ -145,7 +148,7 @@ assert 0.61 < sigma_d < 0.63
 #
 # ## 3. The signal-to-noise ratio
 #
-# VP and VE look very different. They are not. Divide $x_t$ by $a_t$:
+# VP and VE look very different, but they differ only by a scale. Divide $x_t$ by $a_t$:
 #
 # $$\frac{x_t}{a_t} = x_0 + \frac{b_t}{a_t}\,\varepsilon$$
 #
@@ -154,13 +157,12 @@ assert 0.61 < sigma_d < 0.63
 #
 # $$\mathrm{SNR}_t = \frac{a_t^2}{b_t^2}$$
 #
-# It falls from $\infty$ at $t = 0$ to nearly 0 at $t = T$. Since it covers ten orders of magnitude, one takes its
+# It falls from $\infty$ at $t = 0$ to nearly 0 at $t = T$. Since it covers many orders of magnitude, one takes its
 # natural logarithm, the **log-SNR**, written $\lambda_t = \ln(a_t^2/b_t^2)$. $\lambda = 0$ means that signal and
 # noise have the same factor. Here is one digit under VP and VE at the same three log-SNRs with the same noise. For the
 # picture, $x_t$ is divided by $\sqrt{a_t^2 + b_t^2}$.
 
 # %%
-cosine = schedules.cosine()  # Nichol and Dhariwal 2021, explained below
 x_0, eps = digits[2000:2001], torch.randn(1, 1, 28, 28)
 rows, scaled = [], []
 for schedule in (linear, geometric):
@@ -181,10 +183,12 @@ assert difference < 0.02
 # log-SNR over $t$.** So this is the curve to draw when you compare schedules. Three of them:
 #
 # * **linear** (DDPM): $\beta_t$ rises on a line from 0.0001 to 0.02. VP.
-# * **cosine** (improved DDPM): $\bar\alpha_t$ follows $\cos^2$ of an angle that goes from nearly 0 to 90°. VP.
+# * **cosine** (improved DDPM; Nichol and Dhariwal, 2021): $\bar\alpha_t$ follows $\cos^2$ of an angle that goes from
+#   nearly 0 to 90°. VP.
 # * **geometric** (NCSN): $\ln \sigma_t$ is a straight line, so $\lambda_t = -2 \ln \sigma_t$ is one, too. VE.
 
 # %%
+cosine = schedules.cosine()
 u = (torch.arange(T + 1, dtype=torch.float64) / T + 0.008) / 1.008  # 0.008 keeps the first steps from being too small
 by_hand = torch.cos(u * math.pi / 2) ** 2 / torch.cos(u[0] * math.pi / 2) ** 2  # ᾱ_t of the cosine schedule
 assert torch.allclose(by_hand[:T], cosine.alpha_bar[:T])  # at t = T the package keeps a little signal: β_T = 0.999
@@ -200,12 +204,14 @@ for name, schedule in families.items():
     ends = f"λ from {lam[1]:5.1f} to {lam[-1]:5.1f}"
     print(f"{name:9}: {ends}, λ = 0 at t = {crossing}, share of times with |λ| < 4: {visible:.1%}")
     assert (crossing, visible) == {"linear": (260, 0.591), "cosine": (497, 0.835), "geometric": (542, 0.469)}[name]
+assert linear.snr[667].log() < -4
 
 # %% [markdown]
 # The three start at about the same $\lambda$, since at $t = 1$ all have little noise. They differ in how they spend
-# their times. If $\lambda > 4$ the noise is hardly visible, and if $\lambda < -4$ the image is. In between lies the
-# work of a denoiser: the cosine schedule spends 83.5 % of its times there, linear 59 %, geometric 47 %. That is why
-# Nichol and Dhariwal proposed it: for small images, the linear schedule is nearly pure noise in its last third.
+# their times. If $\lambda > 4$ the noise is hardly visible, and if $\lambda < -4$ the image is. A denoiser has
+# something to do in between: the cosine schedule spends 83.5 % of its times there, linear 59 %, geometric 47 %. Nichol
+# and Dhariwal proposed it for this reason: for small images, the linear schedule is nearly pure noise in its last
+# third.
 #
 # ## 4. What the SNR says about x_0
 #
@@ -220,7 +226,8 @@ for name, schedule in families.items():
 # $$\frac{1}{e_t^2} = \frac{1}{\sigma_d^2} + \mathrm{SNR}_t$$
 #
 # The best estimate itself is known in closed form, too. The package has it as `oracle.Gaussian`: a *denoiser*, as a
-# trained network would be, but exact. We use it to check the formula.
+# trained network would be, but exact. Its `predict(x_t, t)` gives the best estimates `x0` and `eps` of $x_0$ and
+# $\varepsilon$. We use it to check the formula.
 
 # %%
 std, count = 0.5, (20_000 if QUICK else 400_000)
@@ -243,7 +250,8 @@ assert 0.49 < rms[600] < 0.50
 #
 # ### Exercise 2: the SNR for a wanted error
 #
-# Turn the formula around. Which SNR is needed to know $x_0$ with the root mean square error `error`?
+# Turn the formula around. Which SNR is needed to know $x_0$ with the root mean square error
+# $e_t$? In the code $e_t$ is `error` and $\sigma_d$ is `std`.
 
 
 # %% tags=["exercise"]
@@ -287,13 +295,14 @@ print(f"largest β of the twin: {twin.beta.max():.4f}, at t = {int(twin.beta.arg
 assert 0.016 < twin.beta.max() < 0.0175
 
 # %% [markdown]
-# The twin's $\beta$ rises as an S-shaped curve and ends near 0.017: for $\lambda \ll 0$ every step removes the same
-# share of the signal.
+# The twin's $\beta$ rises as an S-shaped curve and ends near 0.017. For $\lambda \ll 0$,
+# $\bar\alpha_t \approx e^{\lambda_t}$, and $\lambda$ falls by the same amount at every step, so every step removes the
+# same share of the signal.
 #
 # ### Exercise 3: β for a wanted log-SNR
 #
-# Write $\beta_1, \dots, \beta_T$ of the VP schedule whose log-SNR at $t = 1, \dots, T$ is `log_snr`. Remember that
-# $\bar\alpha_0 = 1$.
+# Write $\beta_1, \dots, \beta_T$ of the VP schedule whose log-SNR at $t = 1, \dots, T$ is `log_snr`. The step before
+# $t = 1$ is the clean item, with $\bar\alpha_0 = 1$.
 
 
 # %% tags=["exercise"]
@@ -346,10 +355,10 @@ assert 0.85 < coarse[10].beta[-1] < 0.86
 assert 0.18 < coarse[100].beta[-1] < 0.19
 
 # %% [markdown]
-# The curves of $\bar\alpha$ lie on each other. With $T = 10$, the last step has $\beta = 0.85$: it replaces most of
-# the image by noise at once.
+# The curves of $\bar\alpha$ lie on each other. With $T = 10$, the last step has $\beta = 0.85$: it replaces 85 % of
+# the power of $x_{t-1}$ by new noise.
 #
-# So why not take $T = 10$ and be fast? Because of the reverse process. It models each step back,
+# Then why not take $T = 10$ and be fast? The reason is the reverse process. It models each reverse step,
 # $q(x_{t-1} \mid x_t)$, by a Gaussian. Lesson 1 showed that this distribution is a narrow Gaussian if the step is
 # short, and has two humps if the step is long. Here we measure it. The world is again one pixel with two images,
 # $x_0 = \pm 1$, so that Bayes' rule on a grid gives the exact $q(x_{t-1} \mid x_t)$. We look at $x_t = 0$ at
@@ -369,7 +378,7 @@ def normal(x, mean, variance):
     return torch.exp(-((x - mean) ** 2) / (2 * variance)) / (2 * math.pi * variance) ** 0.5
 
 
-def step_back(schedule, t, x_t):
+def reverse_step(schedule, t, x_t):
     """The exact density of x_{t−1} given x_t on the grid, for data ±1, and the Gaussian of its mean and variance."""
     (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(t - 1)
     step = a_t / a_s
@@ -384,7 +393,7 @@ bits, near = {}, grid.abs() < 2
 with plt.style.context("ancestral.render.figures"):
     figure, axes = plt.subplots(1, 3, figsize=(8, 2.4))
     for axis, steps in zip(axes, (10, 20, 100), strict=True):
-        density, gaussian = step_back(schedules.linear(steps), steps // 5, 0.0)
+        density, gaussian = reverse_step(schedules.linear(steps), steps // 5, 0.0)
         ratio = torch.where(density > 1e-30, density / gaussian.clamp_min(1e-300), 1.0)  # the tails have no mass
         bits[steps] = torch.trapezoid(density * ratio.log2(), grid).item()
         axis.plot(grid[near], density[near], label="exact")
@@ -393,22 +402,22 @@ with plt.style.context("ancestral.render.figures"):
     axes[2].legend(loc="upper right")
     figure.tight_layout()
     plt.show()
-print({steps: f"{value:.4f} bits" for steps, value in bits.items()})
+print({steps: f"{value:.4f} bits" for steps, value in bits.items()}, f"ratio T = 10 to 100: {bits[10] / bits[100]:.0f}")
 assert 0.49 < bits[10] < 0.51
 assert 0.055 < bits[20] < 0.058
 assert 2000 < bits[10] / bits[100] < 2500
 
 # %% [markdown]
-# With $T = 10$ the exact density has two humps, and the Gaussian puts its peak where there is nothing: that costs half
-# a bit. With $T = 20$ the humps have merged, and with $T = 100$ the eye sees no difference. $T = 100$ has ten times as
-# many steps as $T = 10$, but here each costs 2,000 times less. **Small $\beta$ is what makes a Gaussian reverse process
-# right.** Lesson 3 turns this into the bound, and shows that its gap closes as $T$ grows.
+# With $T = 10$ the exact density has two humps, and the Gaussian has its peak between them, where the density is almost
+# 0: that costs half a bit. With $T = 20$ the humps overlap, and with $T = 100$ the eye sees no difference. $T = 100$
+# has ten times as many steps as $T = 10$, but this one costs over 2,000 times less. **A Gaussian reverse process is
+# right if $\beta$ is small.** Lesson 3 turns this into the bound, and shows that its gap closes as $T$ grows.
 #
 # ## 7. The jump between two times
 #
 # Section 6 used the variance of the step from $t - 1$ to $t$ for any $a$ and $b$. Let us derive it for any two times
-# $s < t$. Suppose $x_t = r\,x_s + \text{noise}$ with a factor $r$ and independent noise of variance $v$. Both are
-# fixed by what we know about the ends:
+# $s < t$. Suppose $x_t = r\,x_s + \text{noise}$ with a factor $r$ and independent noise of variance $v$. Both follow
+# from what we know about $x_s$ and $x_t$:
 #
 # * The signal in $x_s$ has the factor $a_s$ and must have the factor $a_t$ afterwards: $r = a_t / a_s$.
 # * The noise in $x_s$ has the variance $b_s^2$, which becomes $r^2 b_s^2$, and must be $b_t^2$ in the end. The
@@ -431,7 +440,8 @@ assert 0.934 < linear.forward_variance(600, 300) < 0.936
 # %% [markdown]
 # ### Exercise 4: the jump, for every schedule
 #
-# Lesson 1 had this exercise for VP schedules. Now write it for *any* tables $a$ and $b$, VP, VE or neither.
+# Lesson 1 had this exercise for VP schedules. Now write it for *any* tables $a$ and $b$, VP, VE or neither. Here the
+# whole batch has the same two times, so `s` and `t` are integers, and `a[t]` is one number.
 
 
 # %% tags=["exercise"]
@@ -492,10 +502,10 @@ course.show([[last[0], eps[0]]], ["$x_T$, T = 100", "the prior"], size=1.4)
 
 # %% [markdown]
 # For the three usual schedules the gap is below 0.0003 bits/dim. (For the geometric schedule $a_T = 1$: all of the
-# signal is there, but beside noise of standard deviation 50.) The last line is a common mistake: keep the paper's
-# $\beta$ and reduce $T$ to 100. Then $a_T = 0.60$, the digit can still be seen in $x_T$, and the prior is wrong by 0.31
-# bits in each of the 784 pixels. A sampler that starts with pure noise starts where the model was never trained.
-# `schedules.linear(100)` avoids this, since it changes the size of the steps and not the process.
+# signal is there, but under noise of standard deviation 50.) The last line of the output is a common mistake: keep the
+# paper's $\beta$ and reduce $T$ to 100. Then $a_T = 0.60$, the digit can still be seen in $x_T$, and the prior is wrong
+# by 0.31 bits in each of the 784 pixels. A sampler that starts with pure noise starts where the model was never
+# trained. `schedules.linear(100)` avoids this, since it changes the size of the steps and not the process.
 #
 # ## 9. The same on points
 #
@@ -510,7 +520,7 @@ course.scatter({f"t = {t}": linear.add_noise(points, t, noise) for t in (0, 50, 
 # First the edges of the moons blur, then the gap between them, and in the end there is one round cloud. Fine detail
 # goes first. For images and sound this can be made precise.
 #
-# ## 10. The same on sound: fine detail drowns first
+# ## 10. The same on sound: high frequencies are lost first
 #
 # A sound is a list of pressures. We make half a second of a tone with 8,000 values a second. Its pitch is 220 Hz, and
 # like a violin's tone it consists of *harmonics*, sine waves of 220, 440, 660, ... Hz, of which the $k$-th has an
@@ -544,29 +554,31 @@ with plt.style.context("ancestral.render.figures"):
 
 # %% [markdown]
 # Above is one noisy wave, below the spectrum, averaged over thirty noisy copies so that the noise is a flat line, with
-# $b_t^2$ dashed. The sixteen harmonics stand out as peaks, and the noise rises like a sea around them. At $t = 400$ the
-# wave looks like noise, but the lower harmonics are still above the sea, and you can hear them:
-# `IPython.display.Audio(x_t[0], rate=8000)` plays a sound. At which $t$ does the sea reach the top of the $k$-th peak?
-# Where $a_t^2 P_k = b_t^2$, with $P_k$ for the power of the harmonic, so where the SNR is $1/P_k$.
+# $b_t^2$ dashed. The sixteen harmonics stand out as peaks. The power of the noise, called the *noise floor*, rises with
+# $t$. At $t = 400$ the wave looks like noise, but the lower harmonics are still above the noise floor, and you can hear
+# them: `IPython.display.Audio(linear.add_noise(tone, 400, noise[0]), rate=8000)` plays it. At which $t$ does the noise
+# floor reach the top of the $k$-th peak? Where $a_t^2 P_k = b_t^2$, with $P_k$ for the power of the harmonic, so where
+# the SNR is $1/P_k$.
 
 # %%
 clean = torch.fft.rfft(tone, norm="ortho").abs() ** 2
-drowned = {k: int((linear.snr > 1 / clean[pitch * k // 2]).sum()) for k in harmonics}  # a bin is 2 Hz wide
-print({f"{pitch * k} Hz": f"t = {drowned[k]}" for k in (1, 2, 4, 8, 16)})
+lost_at = {k: int((linear.snr > 1 / clean[pitch * k // 2]).sum()) for k in harmonics}  # a bin is 2 Hz wide
+print({f"{pitch * k} Hz": f"t = {lost_at[k]}" for k in (1, 2, 4, 8, 16)})
 assert torch.allclose(clean[pitch // 2], torch.tensor(0.5**2 * len(tone) / 4, dtype=torch.float64))
-assert [drowned[k] for k in (1, 2, 4, 8, 16)] == sorted((drowned[k] for k in (1, 2, 4, 8, 16)), reverse=True)
-assert 735 < drowned[1] < 745
-assert 250 < drowned[16] < 262
+assert [lost_at[k] for k in (1, 2, 4, 8, 16)] == sorted((lost_at[k] for k in (1, 2, 4, 8, 16)), reverse=True)
+assert 735 < lost_at[1] < 745
+assert 250 < lost_at[16] < 262
 
 # %% [markdown]
 # The pitch of 220 Hz survives until $t \approx 740$, the sixteenth harmonic until $t \approx 257$. **The noise is
-# equally strong at all frequencies, and the signal is weaker at high ones. So high frequencies drown first.**
+# equally strong at all frequencies, and the signal is weaker at high ones. So the noise covers high frequencies
+# first.**
 #
 # ## 11. The same on images
 #
 # Are images like this, too? For an image the transform has two dimensions; we average the power over all waves of the
 # same length, whatever their direction, and over the digits. The frequency is the number of waves that fit into the
-# width of the image. The mean image is taken off first, so that the spectrum shows what distinguishes the digits.
+# width of the image. The mean image is subtracted first, so that the spectrum shows what distinguishes the digits.
 
 # %%
 varying = (digits - digits.mean(0))[: 1000 if QUICK else None]
@@ -595,12 +607,14 @@ assert 0.8 < white[14, 14] < 1.2
 if not QUICK:
     assert survivors == {50: 11, 100: 8, 200: 5, 300: 3, 400: 0}
     assert 130 < power[0] / power[13] < 150
+    assert power.argmax() == 1
 
 # %% [markdown]
 # The flat lines are the power of the noise relative to the signal, $b_t^2/a_t^2$. Where the curve of the digits is
-# above a line, that frequency is still above the noise. The power of the digits falls by a factor of about 140 from one
-# wave to 14, and the noise has the same power everywhere. At $t = 50$ all waves up to 11 per width are above the noise,
-# at $t = 200$ up to 5, at $t = 300$ up to 3. From $t = 400$ on, no frequency is.
+# above a line, that frequency is still above the noise. The power of the digits is largest at two waves per width, and
+# falls by a factor of about 140 from one wave to 14, and the noise has the same power everywhere. At $t = 50$ all waves
+# up to 11 per width are above the noise, at $t = 200$ up to 5, at $t = 300$ up to 3. From $t = 400$ on, no frequency
+# is.
 #
 # Read it backwards, as the reverse process does. From noise, a sampler first makes the coarse shape, since nothing else
 # can be known at large $t$, and adds ever finer detail. You saw this in lesson 1: $\hat x_0$ is a blur at $t = 600$
@@ -610,9 +624,9 @@ if not QUICK:
 #
 # * A schedule is two curves, $x_t = a_t x_0 + b_t \varepsilon$; up to a scale it is one, the log-SNR.
 # * The SNR is the precision that $x_t$ adds to what is known of $x_0$.
-# * $T$ is the resolution at which a fixed process is cut into steps. $\beta$ must be small for the steps back to be
+# * $T$ is the resolution at which a fixed process is cut into steps. $\beta$ must be small for the reverse steps to be
 #   Gaussian, and enough noise must be added in total, or the prior is wrong.
-# * High frequencies drown first, because spectra fall and noise is white.
+# * High frequencies are lost first, because the spectrum of the data falls and noise is white.
 #
 # In the package all of this is `ancestral.schedules`: `signal`, `noise`, `snr`, `beta`, `add_noise`, `forward`. Lesson
 # 3 turns the process around.

@@ -13,12 +13,12 @@
 # %% [markdown]
 # # The reverse process and the bound
 #
-# Lesson 1 took two things on trust: the formula for the step back (7), and the way from the bound (5) to the loss
-# $L_{\rm simple}$ (14). In this lesson you derive both and check every line of them. To be able to check, we work with
-# data whose distribution is known: one number instead of an image, with a Gaussian, a mixture of two Gaussians, or
-# eight grey levels. For such data the best denoiser is known exactly, so nothing is trained, and the bound can be
-# compared with the truth that it bounds. Equation numbers in brackets are those of the
-# [DDPM paper](https://arxiv.org/abs/2006.11239).
+# Lesson 1 took two things on trust: the formula for the posterior (7), and the derivation of the loss $L_{\rm simple}$
+# (14) from the bound (5). In this lesson you derive both and check every line of them. To be able to check, we work
+# with data whose distribution is known: one number instead of an image, with a Gaussian, a mixture of two Gaussians, or
+# six grey levels. For such data the best denoiser is known exactly, so nothing is trained, and the bound can be
+# compared with the truth that it bounds. Equation numbers in brackets are those of the [DDPM
+# paper](https://arxiv.org/abs/2006.11239).
 #
 # It is the hardest lesson of the course. You need lessons 1 and 2, and paper and pencil help. Five exercises come on
 # the way. The lesson runs in under a minute.
@@ -40,7 +40,7 @@ F64 = torch.float64
 LN2 = math.log(2)  # divides natural units (nats) to give bits
 
 # %% [markdown]
-# ## 1. The step back, if x_0 is known
+# ## 1. The posterior: the reverse step if x_0 is known
 #
 # The notation of lesson 2: $x_t = a_t x_0 + b_t \varepsilon$, with tables $a$ and $b$ from $t = 0$ to $T$. For two
 # times $s < t$, lesson 2 derived
@@ -50,7 +50,7 @@ LN2 = math.log(2)  # divides natural units (nats) to give bits
 # For $s = t - 1$ this is the paper's (2), and $\beta$ is its $\beta_t$. (We leave out the indices of $r$ and $\beta$
 # where the times are clear, and write variances without $I$, since every pixel is treated alike.)
 #
-# Suppose you know $x_0$ and $x_t$. What was $x_s$? Bayes' rule says
+# Suppose you know $x_0$ and $x_t$. What was $x_s$? The answer is a distribution, the *posterior*. Bayes' rule says
 #
 # $$q(x_s \mid x_t, x_0) \;\propto\; q(x_t \mid x_s)\; q(x_s \mid x_0)$$
 #
@@ -94,8 +94,9 @@ course.plot(x_s, {"$q(x_t | x_s)$": from_t, "$q(x_s | x_0)$": from_0, "product, 
 # **Step 3: complete the square.** $A x_s^2 - 2 B x_s = A\,(x_s - B/A)^2 - B^2/A$, and the last term is constant again.
 # What is left, $A\,(x_s - B/A)^2$, is the exponent of a Gaussian with **mean $B/A$ and variance $1/A$**.
 #
-# So the precision (1 divided by the variance) of the step back is $A$, the sum of two precisions: what $x_t$ tells us
-# about $x_s$, and what $x_0$ tells us. And the mean is the average of the two opinions, weighted by their precisions.
+# So the precision (1 divided by the variance) of the posterior is $A$, the sum of two precisions: $r^2/\beta$ for what
+# $x_t$ says about $x_s$, and $1/b_s^2$ for what $x_0$ says. $x_t$ alone would say $x_s \approx x_t/r$, and $x_0$ alone
+# $x_s \approx a_s x_0$. The mean $B/A$ is the average of these two, weighted by their precisions.
 
 # %%
 A = r**2 / beta + 1 / b[s] ** 2
@@ -133,14 +134,14 @@ print(f"weights: {a[s] * beta / b[t] ** 2:.3f} of x_0, {r * b[s] ** 2 / b[t] ** 
 # %% [markdown]
 # ### Exercise 1: the posterior
 #
-# Write $q(x_s \mid x_t, x_0)$ for tables $a$ and $b$ of any schedule and two times $s < t$. Think about $s = 0$: which
-# $x_0$ does the step back end at, and with which variance? (7) answers both. The form with $A$ and $B$ does not, since
-# it divides by $b_0 = 0$.
+# Write $q(x_s \mid x_t, x_0)$ for tables $a$ and $b$ of any schedule and two times $s < t$. Your function has to work
+# for $s = 0$, too, where $a_0 = 1$ and $b_0 = 0$: there the mean is $x_0$ and the variance 0. (7) gives both. The form
+# with $A$ and $B$ does not, since it divides by $b_0$.
 
 
 # %% tags=["exercise"]
 def posterior(x_0, x_t, s, t, a, b):
-    """The mean (B, *) and the variance of q(x_s | x_t, x_0), for integers s < t and tables a, b of T + 1 entries."""
+    """Two values, the mean (B, *) and the variance (one number) of q(x_s | x_t, x_0): integers s < t, tables a, b."""
     ...  # replace this line by yours
 
 
@@ -171,7 +172,8 @@ print(course.check(3, posterior))
 # $$\mu_\theta = \frac{a_s\,\beta}{b_t^2}\,\hat x_0 + \frac{r\,b_s^2}{b_t^2}\,x_t$$
 #
 # **Form 2: from an estimate of the noise.** If the network estimates $\varepsilon$ as $\hat\varepsilon$, then
-# $\hat x_0 = (x_t - b_t \hat\varepsilon)/a_t$. Put this into form 1. The factor of $x_t$ becomes
+# $\hat x_0 = (x_t - b_t \hat\varepsilon)/a_t$. Put this into form 1, with $a_s/a_t = 1/r$ and
+# $\beta + r^2 b_s^2 = b_t^2$. The factor of $x_t$ becomes
 #
 # $$\frac{a_s \beta}{a_t b_t^2} + \frac{r b_s^2}{b_t^2} = \frac{1}{r} \cdot \frac{\beta + r^2 b_s^2}{b_t^2} = \frac1r$$
 #
@@ -179,23 +181,26 @@ print(course.check(3, posterior))
 #
 # $$\mu_\theta = \frac1r\Big(x_t - \frac{\beta}{b_t}\,\hat\varepsilon\Big) \tag{11}$$
 #
-# **Form 3: from the score.** The *score* is the gradient of the log density of the noisy data,
-# $\nabla \log q(x_t)$: the direction in which $x_t$ becomes more likely. It is the noise in disguise. $q(x_t)$ is the
-# average of $q(x_t \mid x_0)$ over all $x_0$, and the gradient of $q(x_t \mid x_0) = \mathcal N(x_t; a_t x_0, b_t^2)$
-# is that Gaussian times $-(x_t - a_t x_0)/b_t^2$, which is $-\varepsilon/b_t$. Divided by $q(x_t)$, the average over
-# all $x_0$ becomes the average over the $x_0$ that are possible given $x_t$:
+# **Form 3: from the score.** The *score* is the gradient of the log density of the noisy data, $\nabla \log q(x_t)$:
+# the direction in which $x_t$ becomes more likely. It is the mean of the noise, up to a factor. $q(x_t)$ is the average
+# of $q(x_t \mid x_0)$ over all $x_0$, and the gradient of $q(x_t \mid x_0) = \mathcal N(x_t; a_t x_0, b_t^2)$ is that
+# Gaussian times $-(x_t - a_t x_0)/b_t^2$, which is $-\varepsilon/b_t$. So
 #
-# $$\nabla \log q(x_t) = -\frac{\mathbb E[\varepsilon \mid x_t]}{b_t}$$
+# $$\nabla \log q(x_t) = \frac{\nabla q(x_t)}{q(x_t)}
+# = \int \underbrace{\frac{q(x_0)\,q(x_t \mid x_0)}{q(x_t)}}_{q(x_0 \mid x_t)}
+# \Big(-\frac{\varepsilon}{b_t}\Big)\,dx_0
+# = -\frac{\mathbb E[\varepsilon \mid x_t]}{b_t}$$
 #
-# So an estimate $\hat\varepsilon$ of the noise is an estimate $\hat s = -\hat\varepsilon/b_t$ of the score, and
+# where Bayes' rule gives the bracket below. An estimate $\hat\varepsilon$ of the noise is thus an estimate
+# $s_\theta = -\hat\varepsilon/b_t$ of the score (the field's symbol; it is no time), and
 #
-# $$\mu_\theta = \frac1r\big(x_t + \beta\,\hat s\big)$$
+# $$\mu_\theta = \frac1r\big(x_t + \beta\,s_\theta\big)$$
 #
-# In words: walk uphill on the log density, by a step of size $\beta$, and undo the shrinking.
+# In words: move $x_t$ uphill on the log density, by $\beta$ times the gradient, and undo the shrinking.
 #
-# Are the three equal in numbers? We take data with a density of two humps, a mixture of two Gaussians. The package's
-# `oracle.Mixture` knows its exact $\mathbb E[x_0 \mid x_t]$ and $\mathbb E[\varepsilon \mid x_t]$, and its log density,
-# whose gradient PyTorch can compute.
+# Are the three equal in numbers? We take data with a density of two humps (*modes*), a mixture of two Gaussians. The
+# package's `oracle.Mixture` knows its exact $\mathbb E[x_0 \mid x_t]$ and $\mathbb E[\varepsilon \mid x_t]$, and its
+# log density, whose gradient PyTorch can compute.
 
 # %%
 means, stds, weights = torch.tensor([[-0.6], [0.5]], dtype=F64), torch.tensor([0.15, 0.25], dtype=F64), [0.4, 0.6]
@@ -211,7 +216,7 @@ x_0_hat, eps_hat = humps.predict(x_t, t)
 from_x_0 = a[s] * beta / b[t] ** 2 * x_0_hat + r * b[s] ** 2 / b[t] ** 2 * x_t
 from_eps = (x_t - beta / b[t] * eps_hat) / r
 from_score = (x_t + beta * score) / r
-package = reverse.transition(linear, Prediction(x_0_hat, eps_hat), x_t, t, s, "small").mean
+package = reverse.transition(linear, Prediction(x_0_hat, eps_hat), x_t, t, s, "small").mean  # "small": σ² = β̃
 for form in (from_eps, from_score, package):
     assert torch.allclose(form, from_x_0)
 print("largest difference:", max((form - from_x_0).abs().max().item() for form in (from_eps, from_score)))
@@ -251,13 +256,14 @@ with plt.style.context("ancestral.render.figures"):
     plt.show()
 
 # %% [markdown]
-# The picture shows how far the step moves $x_t$. It is 0 near the tops of the two humps and at the bottom between them,
-# and in between the step leads to the nearer hump.
+# The picture shows how far the mean of the step is from $x_t$. The difference is 0 near the tops of the two humps and
+# near the minimum between them. Everywhere else the step leads towards a hump: where the curve is positive to the
+# right, where it is negative to the left.
 #
 # ### Exercise 2: the mean from the score
 #
-# Write $\mu_\theta$ from the score, for any schedule and any two times $s < t$. Before you trust the formula above, ask
-# where it needed $s = t - 1$. (Nowhere.)
+# Write $\mu_\theta$ from the score, by form 3, for any schedule and any two times $s < t$. Compute $r$ and $\beta$ of
+# these two times from the tables, as at the start of section 1.
 
 
 # %% tags=["exercise"]
@@ -283,20 +289,22 @@ print(course.check(3, mean_from_score))
 #
 # We want the model to make the data likely, so $-\log p_\theta(x_0)$ should be small. It cannot be computed:
 # $p_\theta(x_0)$ is an integral over all paths $x_1, \dots, x_T$. The bound replaces the integral by an average over
-# the paths of the *forward* process. Write $x_{1:T}$ for a path and multiply by $1 = q/q$:
+# the paths of the *forward* process. Write $x_{1:T}$ for the path $x_1, \dots, x_T$, $x_{0:T}$ for the path with $x_0$,
+# and multiply by $1 = q/q$:
 #
 # $$p_\theta(x_0) = \int p_\theta(x_{0:T})\,dx_{1:T}
 # = \mathbb E_{q(x_{1:T}|x_0)}\Big[\frac{p_\theta(x_{0:T})}{q(x_{1:T} \mid x_0)}\Big]$$
 #
-# The logarithm of an average is at least the average of the logarithms (Jensen's inequality; the logarithm is curved
-# downwards). With a minus sign the inequality turns around:
+# The logarithm of an average is at least the average of the logarithms (Jensen's inequality; the logarithm is
+# concave). With a minus sign the inequality turns around:
 #
 # $$-\log p_\theta(x_0) \;\le\; L := \mathbb E_q\Big[-\log \frac{p_\theta(x_{0:T})}{q(x_{1:T} \mid x_0)}\Big] \tag{3}$$
 #
 # Both numerator and denominator are products over the steps.
 # $p_\theta(x_{0:T}) = p(x_T) \prod_t p_\theta(x_{t-1} \mid x_t)$ runs backwards in time and
 # $q(x_{1:T} \mid x_0) = \prod_t q(x_t \mid x_{t-1})$ forwards. To compare them step by step, turn the steps of $q$
-# around with Bayes' rule, for $t > 1$:
+# around with Bayes' rule, for $t > 1$. (Given $x_{t-1}$, the next $x_t$ does not depend on $x_0$, so $x_0$ may be added
+# to the condition.)
 #
 # $$q(x_t \mid x_{t-1}) = q(x_t \mid x_{t-1}, x_0)
 # = q(x_{t-1} \mid x_t, x_0)\,\frac{q(x_t \mid x_0)}{q(x_{t-1} \mid x_0)}$$
@@ -307,15 +315,16 @@ print(course.check(3, mean_from_score))
 # $$q(x_{1:T} \mid x_0) = q(x_T \mid x_0) \prod_{t>1} q(x_{t-1} \mid x_t, x_0)$$
 #
 # Now both products run backwards, so the logarithm of their ratio is a sum of log ratios, one for each step. The
-# average of a log ratio is a Kullback-Leibler divergence:
+# average of a log ratio is a Kullback-Leibler divergence. Only the last factor of the model, $p_\theta(x_0 \mid x_1)$,
+# has no partner in $q$:
 #
 # $$L = \mathbb E_q\Big[\underbrace{D_{\rm KL}\big(q(x_T|x_0)\,\|\,p(x_T)\big)}_{L_T}
 # + \sum_{t>1} \underbrace{D_{\rm KL}\big(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t)\big)}_{L_{t-1}}
 # \underbrace{-\log p_\theta(x_0|x_1)}_{L_0}\Big] \tag{5}$$
 #
-# Divided by $\ln 2$, the terms are in bits. You can read them as a bill. To send $x_0$ to somebody who has the model, a
-# perfect compression program would need $L_T$ bits for $x_T$, then $L_{t-1}$ bits for each step back, and $L_0$ bits
-# for the last details.
+# Divided by $\ln 2$, the terms are in bits. They are the length of a message: to send $x_0$ to somebody who has the
+# model, a perfect compression program would need $L_T$ bits for $x_T$, then $L_{t-1}$ bits for each reverse step, and
+# $L_0$ bits for $x_0$ itself.
 #
 # All the divergences in (5) are between Gaussians. For $q = \mathcal N(\mu_q, \sigma_q^2)$ and
 # $p = \mathcal N(\mu_p, \sigma_p^2)$ in one dimension:
@@ -347,7 +356,7 @@ assert abs(by_package - formula) < 1e-6
 # %% [markdown]
 # ### Exercise 3: KL in bits
 #
-# Write it in bits, for every element of the tensors.
+# Write the divergence of two one-dimensional Gaussians in bits, for every element of the tensors.
 
 
 # %% tags=["exercise"]
@@ -387,14 +396,14 @@ print(course.check(3, kl_bits))
 # pixels. $L_0 = \frac12[\ln(2\pi\sigma_1^2) + c_1/\sigma_1^2]$. So **the bound knows the data only through
 # $\mathbb E\,x_0^2$ and the errors $c_t$**.
 #
-# What is $c_t$? Lesson 2, section 4: precisions add, so the best denoiser of Gaussian data has
+# What is $c_t$? It is $e_t^2$ of lesson 2, section 4: precisions add, so the best denoiser of Gaussian data has
 # $1/c_t = 1/\sigma_d^2 + a_t^2/b_t^2$. And which $\sigma_t^2$? The paper's first choice is $\sigma_t^2 = \beta_t$. At
 # $t = 1$ the paper's code takes $\tilde\beta_2$, since $\tilde\beta_1 = 0$ is of no use.
 
 
 # %%
 def tables(schedule):
-    """β_t, β̃_t and k_t at t = 1..T."""
+    """β_t, β̃_t and k_t at t = 1..T, so that index 0 is t = 1."""
     a, b = schedule.signal, schedule.noise
     r = a[1:] / a[:-1]
     beta = b[1:] ** 2 - r**2 * b[:-1] ** 2
@@ -407,7 +416,7 @@ def gaussian_error(schedule, std):
 
 
 def bound_terms(schedule, error, power, variance):
-    """L_T, L_{t−1} for t = 2..T, and L_0, in bits: error c_t and variance σ_t² at t = 1..T, power E x_0²."""
+    """L_T, L_{t−1} for t = 2..T, and L_0, in bits: error c_t and variance σ_t² at t = 1..T, and power = E x_0²."""
     _, tilde, k = tables(schedule)
     a_T, b_T = schedule.signal[-1], schedule.noise[-1]
     L_T = 0.5 * (b_T**2 - 1 - (b_T**2).log() + a_T**2 * power)
@@ -426,7 +435,9 @@ L_T, L_t, L_0 = bound_terms(linear, gaussian_error(linear, sigma_d), m**2 + sigm
 # The package computes the bound on *samples*: it takes $x_0$ and $\varepsilon$, not averages over them. But every term
 # is quadratic in $x_0$ and in $\varepsilon$. A quadratic function has the same mean over $\mathcal N(m, \sigma_d^2)$ as
 # over the two points $m \pm \sigma_d$, which have the same mean and variance. So the four samples with
-# $x_0 = m \pm \sigma_d$ and $\varepsilon = \pm 1$ give the exact average.
+# $x_0 = m \pm \sigma_d$ and $\varepsilon = \pm 1$ give the exact average. The arguments of the package's
+# `bits_per_dim`: `variance="large"` is $\sigma_t^2 = \beta_t$, `clip=False` takes $\hat x_0$ as it is,
+# `decoder="density"` is the $L_0$ above, and `noise` gives our $\varepsilon$ in place of random numbers.
 
 # %%
 x_0 = torch.tensor([[m - sigma_d], [m - sigma_d], [m + sigma_d], [m + sigma_d]], dtype=F64)
@@ -452,8 +463,8 @@ course.plot(torch.arange(2, 1001), {"$L_{t-1}$ in bits": L_t}, kind="loglog")
 # * **The entropy** of the data, $H = \mathbb E[-\log_2 q(x_0)] = \frac12\log_2(2\pi e\,\sigma_d^2)$. No model can have
 #   a smaller mean of $-\log_2 p_\theta(x_0)$.
 # * **The exact likelihood of the model.** Here, unlike with a real network, it can be computed. The exact denoiser of
-#   Gaussian data is linear in $x_t$, so each step back is a linear function plus Gaussian noise. So $p_\theta(x_0)$ is
-#   a Gaussian, and we can follow its mean and variance from $x_T$ to $x_0$.
+#   Gaussian data is linear in $x_t$, so each reverse step is a linear function plus Gaussian noise. So $p_\theta(x_0)$
+#   is a Gaussian, and we can follow its mean and variance from $x_T$ to $x_0$.
 
 
 # %%
@@ -475,27 +486,29 @@ print(f"entropy {entropy:.5f} ≤ exact −log p {exact_bits:.5f} ≤ bound {tot
 print(f"samples of the model would have mean {mean:.4f} and standard deviation {math.sqrt(var):.4f}")
 assert entropy <= exact_bits <= total
 assert exact_bits - entropy < 1e-4
-assert 0.16 < total - entropy < 0.17
+assert 0.1645 < total - entropy < 0.1655
 
 # %% [markdown]
-# The order is as it must be. The model is almost perfect: its likelihood is within 0.0001 bits of the entropy. The
-# bound is 0.165 bits above. So the bound can be loose while the model is right. Where does the gap come from?
+# The order is right: entropy, exact likelihood, bound. The model is almost perfect: its likelihood is within 0.0001
+# bits of the entropy. The bound is 0.165 bits above. So the bound can be loose while the model is right. Where does the
+# gap come from?
 #
 # ## 5. Which variance is right?
 #
-# The gap has a formula of its own. Take the mean of (3) over the data and subtract the entropy. What is left is the
-# divergence between two ways to make a whole path: forwards by $q$ from the data, and backwards by $p_\theta$. Split
-# both paths into steps *backwards* (this is possible for $q$, too, with the true $q(x_{t-1} \mid x_t)$), and the
+# The gap has a formula of its own. The mean of (3) over the data minus the entropy is
+# $\mathbb E\big[\log \frac{q(x_0)\,q(x_{1:T} \mid x_0)}{p_\theta(x_{0:T})}\big]$, the divergence of two distributions
+# of whole paths $x_{0:T}$: that of the forward process and that of the model. Write both as products of *reverse*
+# steps. For the forward process this is $q(x_T) \prod_t q(x_{t-1} \mid x_t)$, with the true reverse steps. Then the
 # divergence is a sum:
 #
 # $$\mathbb E\,L - H = D_{\rm KL}\big(q(x_T)\,\|\,p(x_T)\big)
 # + \sum_{t \ge 1} \mathbb E\,D_{\rm KL}\big(q(x_{t-1} \mid x_t)\,\|\,p_\theta(x_{t-1} \mid x_t)\big)$$
 #
-# Here is no $x_0$: the true step back is compared with the model's. **The gap is 0 exactly if every reverse step is the
-# true one.** By section 2 the exact denoiser has the right mean. So what matters is the variance. How large is the
-# variance of the true step $q(x_{t-1} \mid x_t)$? Two things make $x_{t-1}$ uncertain: the step back varies by
-# $\tilde\beta_t$ even if $x_0$ is known, and $x_0$ is not known, which moves the mean $\tilde\mu$ by $k_t$ times the
-# error. Variances add:
+# These terms have no $x_0$ in the condition: the true reverse step is compared with the model's. **The gap is 0 exactly
+# if every reverse step is the true one.** By section 2 the exact denoiser has the right mean. So what matters is the
+# variance. How large is the variance of the true step $q(x_{t-1} \mid x_t)$? Two things make $x_{t-1}$ uncertain. The
+# posterior has the variance $\tilde\beta_t$ even if $x_0$ is known. And $x_0$ is not known, which moves the mean
+# $\tilde\mu$ by $k_t$ times the error. The two variances add:
 #
 # $$\sigma_t^{*2} = \tilde\beta_t + k_t^2\,c_t$$
 #
@@ -523,15 +536,16 @@ curves = {
 curves[r"single $x_0$ ($\tilde\beta_t/\beta_t$)"] = tilde / beta
 assert torch.allclose(curves[r"$\sigma_d = 1$"], torch.ones(1, dtype=F64))
 assert torch.allclose(best_variance(linear, torch.zeros(1000)), tilde)
+assert (tilde / beta)[99:].min() > 0.97
 t = torch.arange(1, 1001)
 course.plot(t, curves, ylabel=r"$\sigma_t^{*2}/\beta_t$", kind="semilogx")
 
 # %% [markdown]
-# All curves lie between $\tilde\beta_t/\beta_t$ and 1. From $t \approx 100$ on they are all near 1: with small steps,
-# $\tilde\beta_t$ and $\beta_t$ are almost the same. They differ at small $t$. There the data decides: is it wide
-# compared with the noise, which begins with $b_1 = 0.01$? $\sigma_d = 0.1$ is wide, and $\beta_t$ is right.
-# $\sigma_d = 0.005$ is narrow, and so is every data set of isolated points, such as grey levels: $\tilde\beta_t$ is
-# right.
+# All curves lie between $\tilde\beta_t/\beta_t$ and 1. From $t = 100$ on they are all above 0.97: with small steps,
+# $\tilde\beta_t$ and $\beta_t$ are almost the same. They differ at small $t$. What counts there is $\sigma_d$ compared
+# with the noise, which begins with $b_1 = 0.01$. $\sigma_d = 0.1$ is wide, and $\beta_t$ is nearly right.
+# $\sigma_d = 0.005$ is narrow, and $\tilde\beta_t$ is nearly right. A data set of isolated points, such as grey levels,
+# is as narrow as can be.
 #
 # Now the gap. We compute the formula above step by step, compare it with bound minus entropy, and vary $T$. To look at
 # the variances alone, the last step gets its best variance, $\sigma_1^{*2} = c_1$, in all three columns.
@@ -571,27 +585,29 @@ print(f"of the gap of section 4, {total - entropy:.4f} bits, σ_1² = β̃_2 mak
 assert 0.163 < last_step < 0.165
 
 # %% [markdown]
-# Three columns, three lessons.
+# The three columns show three different limits.
 #
 # * $\sigma_t^{*2}$: the gap is 0 for every $T$, even for 10 steps. (What is left, less than 0.00001 bits, is the
-#   prior.) For Gaussian data the true step back *is* a Gaussian, so with the right mean and variance nothing is lost.
+#   prior.) For Gaussian data the true reverse step *is* a Gaussian, so with the right mean and variance nothing is
+#   lost.
 # * $\beta_t$: the gap falls like $1/T$. $\beta_t$ is a little too large where $b_t$ is about as large as $\sigma_d$,
-#   and small steps cure that.
+#   and the error vanishes with small steps.
 # * $\tilde\beta_t$: the gap does *not* close. It is wrong at the smallest $t$, and there, smaller steps do not help:
 #   they only move closer to the data. If $\beta_1 \approx \beta_2 \approx \dots$, then $b_t^2 \approx t\beta_1$, and
-#   $\tilde\beta_t/\beta_t = (t-1)/t$ whatever $T$ is. Added up, the divergences tend to $\gamma/2$ nats, with Euler's
-#   constant $\gamma = 0.577$: 0.416 bits.
+#   $\tilde\beta_t/\beta_t = (t-1)/t$ whatever $T$ is, while $\beta_t$ would be right. The sum of the divergences tends
+#   to $\frac12 \sum_{t \ge 2} \big[\frac{t}{t-1} - 1 - \ln\frac{t}{t-1}\big] = \gamma/2$ nats, with Euler's constant
+#   $\gamma = 0.577$: 0.416 bits. (The next cell checks it with a million steps.)
 #
 # Section 4 asked where its gap of 0.165 bits comes from. Of these, 0.164 are due to $\sigma_1^2 = \tilde\beta_2$ in the
 # last step, which is too small for this data.
 #
-# The paper used $\beta_t$ for CIFAR-10. Improved DDPM lets the network learn where between the two to be, and gained
-# likelihood. Does the variance matter for samples? With few steps, yes. Here are samples of the package's DDPM sampler
-# with $T = 10$, and the standard deviation that `model_density` predicts. (The sampler adds no noise in its last step,
-# so we set $\sigma_1^2 = 0$.)
+# The paper used $\beta_t$ for CIFAR-10. Improved DDPM (Nichol and Dhariwal, 2021) lets the network learn a value
+# between the two, and reached better likelihoods. Does the variance matter for samples? With few steps, yes. Here are
+# samples of the package's DDPM sampler with $T = 10$, and the standard deviation that `model_density` predicts. (The
+# sampler adds no noise in its last step, so we set $\sigma_1^2 = 0$.)
 
 # %%
-limit = schedules.linear(1_000_000)
+limit = schedules.linear(1_000_000)  # the limit of many steps with σ² = β̃: γ/2 nats
 (_, tilde, _), error = tables(limit), gaussian_error(limit, sigma_d)
 tilde[0] = best_variance(limit, error)[0]
 assert abs(step_gaps(limit, error, tilde).sum() - 0.5772 / 2 / LN2) < 0.005
@@ -620,10 +636,10 @@ assert 0.33 < spread["small"] < 0.34
 #
 # ## 6. Data that is not Gaussian
 #
-# For the mixture with two humps, the true step back is no Gaussian. Even with the best mean and variance, something is
-# lost. What? The bound needs $c_t$ only. For a known density it is a one-dimensional integral, because the mean
-# squared error of the best estimate is $c_t = \mathbb E\,x_0^2 - \mathbb E\,\hat x_0^2$ (the error $x_0 - \hat x_0$ is
-# uncorrelated with $\hat x_0$). And the entropy is an integral, too.
+# For the mixture with two humps, the true reverse step is no Gaussian, so even with the best mean and variance the gap
+# is not 0. How large is it? The bound needs $c_t$ only. For a known density it is a one-dimensional integral, because
+# the mean squared error of the best estimate is $c_t = \mathbb E\,x_0^2 - \mathbb E\,\hat x_0^2$ (the error
+# $x_0 - \hat x_0$ is uncorrelated with $\hat x_0$). And the entropy is an integral, too.
 
 # %%
 wide = torch.linspace(-6, 6, 6001, dtype=F64)
@@ -659,12 +675,13 @@ for steps in (4, 16, 64, 256):
 assert all(3 < humps_gap[steps] / humps_gap[4 * steps] < 4.2 for steps in (4, 16, 64))
 assert 0.71 < humps_entropy < 0.711
 assert 0.0090 < humps_gap[256] < 0.0096
+assert 3.8 < humps_gap[16] / humps_gap[64] < humps_gap[64] / humps_gap[256] < 4.1
 
 # %% [markdown]
-# The gap is four times smaller with four times as many steps. (Ours is the best *number* $\sigma_t^{*2}$ at each $t$.
-# What remains is that the true step back has another variance at each $x_t$, and is no Gaussian.) This is lesson 2,
-# section 6, in bits: with small steps, Gaussian steps back are right. By hand and by the package, once more; the
-# average over $x_0$ and $\varepsilon$ is a sum over a grid of both.
+# With four times as many steps the gap is three to four times smaller; it falls like $1/T$. (Ours is the best *number*
+# $\sigma_t^{*2}$ at each $t$. What remains is that the true reverse step has another variance at each $x_t$, and is no
+# Gaussian.) This is lesson 2, section 6, in bits: with small steps, Gaussian reverse steps are right. By hand and by
+# the package, once more; the average over $x_0$ and $\varepsilon$ is a sum over a grid of both.
 
 # %%
 schedule = schedules.cosine(16)
@@ -712,13 +729,14 @@ for levels in (0, 2, 4, 5, 6):
 assert abs(naive[2] / right[2] - 1) < 1e-5
 assert abs(naive[5] / right[5] - 1) > 0.01
 assert naive[6] == 0
+assert phi(torch.tensor(8.0, dtype=F64)) < 1 == phi(torch.tensor(8.5, dtype=F64))
 assert 2e-9 < right[6] < 3e-9
 
 # %% [markdown]
 # At six levels from the mean the difference is 0, so $-\log p$ is infinite, although the probability is a harmless
 # $2.6 \cdot 10^{-9}$. The reason: right of the mean, $\Phi$ is nearly 1, and 32-bit floats near 1 are
 # $6 \cdot 10^{-8}$ apart. Left of the mean it is no better, because `ndtr` computes $\frac12(1 + \mathrm{erf})$, where
-# the 1 cancels. In 64 bits the same happens at 8 $\sigma$. The cure has two parts:
+# the 1 cancels. In 64 bits the same happens beyond 8 $\sigma$. The remedy has two parts:
 #
 # * **A function that is made for tails.** $\frac12\,\mathrm{erfc}(z/\sqrt2)$ is the probability that a standard normal
 #   number is *above* $z$. For $z > 0$ it is a small number with all its digits, since floats near 0 are very close
@@ -786,13 +804,14 @@ if not QUICK:
     assert 4.8 < pixel_gap["large", 512] / pixel_gap["small", 512] < 5.8
 
 # %% [markdown]
-# Now both gaps close as $T$ grows, and $\tilde\beta_t$ is the better choice by a factor of five. The data is six
+# Now both gaps close as $T$ grows, and with $\tilde\beta_t$ the gap is five times smaller. The data is six
 # points: when the noise is much smaller than their distance, the denoiser knows which one it is, $c_t = 0$, and
 # $\tilde\beta_t$ is right. Real images are in between.
 #
 # ## 8. From the bound to L_simple
 #
-# A network enters the bound only through the distance of the means. By form 2 the two means differ by
+# A network enters the bound only through the distance of the means. By form 2, with $\varepsilon$ for $\tilde\mu_t$ and
+# $\hat\varepsilon$ for $\mu_\theta$, the two means differ, up to the sign, by
 # $\frac{\beta_t}{r\,b_t}(\varepsilon - \hat\varepsilon)$. So in nats
 #
 # $$L_{t-1} = w_t\;\mathbb E\,(\varepsilon - \hat\varepsilon)^2 + C_t, \qquad
@@ -848,9 +867,10 @@ assert 0.68 < share_bound < 0.70
 assert 0.26 < share_simple < 0.28
 
 # %% [markdown]
-# The twentieth of the times with $t \le 50$ makes 69 % of the bound and 27 % of $L_{\rm simple}$. At these times the
-# noise is hardly visible: the bound pays for the last bits of detail. $L_{\rm simple}$ moves the network's effort to
-# larger $t$, where the shape is decided. That is why it gives better pictures and worse likelihoods.
+# The times $t \le 50$ are a twentieth of all times. They make 69 % of the weighted noise errors in the bound and 27 %
+# of $L_{\rm simple}$. At these times the noise is hardly visible: the bound pays for the last bits of detail.
+# $L_{\rm simple}$ moves the network's effort to larger $t$, where the shape is decided. The paper found better pictures
+# and worse likelihoods with it.
 #
 # One more form is worth knowing. For $\sigma_t^2 = \tilde\beta_t$, $C_t = 0$, and written for the error of the image
 # the weight is a difference of SNRs (Kingma et al., 2021):
@@ -865,7 +885,9 @@ assert torch.allclose(by_snr * 1000 / LN2, x0_weights("variational", linear)[1:]
 # %% [markdown]
 # ### Exercise 5: the weight of the noise error
 #
-# Write $w_t$ for any schedule and any variance of the reverse step. Check it against the terms above if you like.
+# Write $w_t$ for any schedule and any variance $\sigma_t^2$ of the reverse step, with $r$ and $\beta_t$ of the step
+# from $t - 1$ to $t$. With `linear` and $\sigma_t^2 = \beta_t$ the result at time
+# $t$ is `w[t - 1]` of section 8.
 
 
 # %% tags=["exercise"]
@@ -893,8 +915,8 @@ print(course.check(3, eps_weight))
 # * Completing the square: precisions add, and the mean is the average weighted by precision. That is (7).
 # * $\mu_\theta$ from $\hat x_0$, from $\hat\varepsilon$, from the score or from $v$ is the same number. With the exact
 #   denoiser it is the true mean of $q(x_{t-1} \mid x_t)$.
-# * The bound is $L_T + \sum L_{t-1} + L_0$. Its distance from the entropy is the divergence of the model's steps back
-#   from the true ones. It is 0 if those are Gaussian and have the variance $\tilde\beta_t + k_t^2 c_t$.
+# * The bound is $L_T + \sum L_{t-1} + L_0$. Its distance from the entropy is the divergence of the true reverse steps
+#   from the model's. It is 0 if those are Gaussian and have the variance $\tilde\beta_t + k_t^2 c_t$.
 # * $\beta_t$ is that variance for wide, smooth data, $\tilde\beta_t$ for data of isolated points.
 # * $L_{\rm simple}$ is the bound with other weights. The best denoiser is the same.
 #

@@ -46,6 +46,21 @@ WRONG = {
         "def posterior(x_0, x_t, s, t, a, b):\n    r = a[t] / a[s]\n    beta = b[t] ** 2 - (r * b[s]) ** 2\n"
         "    precision = r ** 2 / beta + b[s] ** -2\n"
         "    return (r * x_t / beta + a[s] * x_0 / b[s] ** 2) / precision, 1 / precision": "divides by b_0 = 0",
+        POSTERIOR.format(BETA, "(beta * x_0 + r * v_s * x_t) / v_t, beta * v_s / v_t"): "factor a_s",
+        POSTERIOR.format(BETA, "(a[s] * beta * x_0 + v_s * x_t) / v_t, beta * v_s / v_t"): "factor r",
+        POSTERIOR.format(BETA, "(a[s] * beta * x_0 - r * v_s * x_t) / v_t, beta * v_s / v_t"): "you subtract",
+        POSTERIOR.format(BETA, "a[s] * beta * x_0 + r * v_s * x_t, beta * v_s / v_t"): "weights of the mean by b_t².",
+        POSTERIOR.format(BETA, "(a[s] * beta * x_0 + r * v_s * x_t) / b[t], beta * v_s / v_t"): "not by b_t",
+        POSTERIOR.format(BETA, "(a[s] * beta * x_0 + r * v_s * x_t) / v_t, beta * b[s] / b[t]"): "without the squares",
+        POSTERIOR.format(
+            BETA, "(a[s] ** 0.5 * beta * x_0 + r**0.5 * v_s * x_t) / v_t, beta * v_s / v_t"
+        ): "without a square root",
+        POSTERIOR.format(
+            "v_t - r * v_s", "(a[s] * beta * x_0 + r * v_s * x_t) / v_t, beta * v_s / v_t"
+        ): "r is squared",
+        POSTERIOR.format(BETA, "(a[s] * beta * x_0 + r * v_s * x_t) / v_t, beta * v_s / v_t").replace(
+            "    r, v_s", "    s = t - 1\n    r, v_s"
+        ): "the s that is given",
         POSTERIOR.format(BETA, "(a[s] * beta * x_0 + r * v_s * x_t) / v_t"): "return the mean and the variance",
     },
     "mean_from_score": {
@@ -56,6 +71,16 @@ WRONG = {
         SCORE.format("r * (x_t + beta * score)"): "you multiply",
         SCORE.format("(x_t + b[t] ** 2 * score) / a[t]"): "this is x̂_0",
         SCORE.format("(x_t + (1 - r ** 2) * score) / r"): "variance-preserving",
+        SCORE.format("(x_t + beta ** 0.5 * score) / r"): "not its square root",
+        SCORE.format("(x_t + b[t] ** 2 * score) / r"): "not b_t²",
+        SCORE.format("(x_t - beta / b[t] * (-score / b[t])) / r"): "you divide the score by b_t",
+        SCORE.format("(x_t + beta * b[t] * score) / r"): "multiply by b_t",
+        SCORE.format("(x_t + beta * score) / a[t]"): "not by a_t",
+        SCORE.format("(x_t + beta * score) / r ** 0.5"): "by r itself",
+        SCORE.format("(x_t + beta * score) / r ** 2"): "not by r²",
+        SCORE.format("x_t + beta * score / r"): "x_t as well",
+        SCORE.format("(x_t + (b[t] ** 2 - b[s] ** 2) * score) / r"): "is not b_t² − b_s²",
+        SCORE.format("(x_t + beta * score) / r + beta ** 0.5 * torch.randn_like(x_t)"): "draw no random numbers",
         SCORE.format("x_t + score"): "off by up to",
     },
     "kl_bits": {
@@ -65,6 +90,14 @@ WRONG = {
         KL.format("(var_q / var_p - 1 - (var_q / var_p).log() + d / var_p) / math.log(2)"): "½ is missing",
         KL.format("(var_q / var_p - 1 + (var_q / var_p).log() + d / var_p) / 2 / math.log(2)"): "sign of the logarithm",
         KL.format("d / var_p / 2 / math.log(2)"): "terms of the variances",
+        KL.format("(var_q / var_p - 1 - (var_q / var_p).log() - d / var_p) / 2 / LN2"): "you subtract it",
+        KL.format("((var_q / var_p - 1 - (var_q / var_p).log()) / 2 + d / var_p) / LN2"): "to all terms",
+        KL.format("(var_q / var_p - 1 - (var_q / var_p).log() + d / var_p ** 2) / 2 / LN2"): "not by its square",
+        KL.format("(var_p / var_q - 1 - (var_p / var_q).log() + d / var_p) / 2 / LN2"): "upside down",
+        KL.format("((var_q / var_p) ** 0.5 - 1 - (var_q / var_p).log() / 2 + d / var_p) / 2 / LN2"): "take no root",
+        KL.format("(var_q / var_p + 1 - (var_q / var_p).log() + d / var_p) / 2 / LN2"): "1 is subtracted",
+        KL.format("(var_q / var_p - 1 - (var_q / var_p).log()) / 2 / LN2"): "distance of the means is missing",
+        KL.format("(var_q / var_p - 1 - math.log(var_q / var_p) + d / var_p) / 2 / LN2"): "math is for numbers",
         KL.format("(0.5 * (var_q / var_p - 1 - (var_q / var_p).log() + d / var_p)).sum()"): "return a tensor of shape",
     },
     "log_bin": {
@@ -79,6 +112,24 @@ WRONG = {
         BIN.format(".double()", "2 / 255", f"{MIRROR}return ({TAILS}).log()"): "Yours reaches 2/255",
         BIN.format(".double()", "1 / 256", f"{MIRROR}return ({TAILS}).log()"): "not 1/256",
         BIN.format(".double()", "1 / 255", f"{MIRROR}return {TAILS}"): "this is the mass",
+        BIN.format(".double()", "1 / 255", f"{MIRROR}return ({TAILS}).clamp(1e-30).log()"): "a floor of 1e-30",
+        BIN.format(".double()", "1 / 255", f"{MIRROR}return (2 * {TAILS}).log()"): "½ is missing",
+        BIN.format(
+            ".double()", "1 / 255", f"{MIRROR}return (0.5 * (torch.erfc(lower) - torch.erfc(upper))).log()"
+        ): "leave out the √2",
+        BIN.format(
+            ".double()", "1 / 255", f"lower, upper = lower * std, upper * std\n    {MIRROR}return ({TAILS}).log()"
+        ): "by std",
+        BIN.format(".double()", "1 / 255", f"{MIRROR}return ({TAILS}).log()").replace("(-math.inf)", "(math.inf)"): (
+            "not +∞"
+        ),
+        BIN.format(
+            ".double()", "1 / 255", "return torch.special.log_ndtr(upper) - torch.special.log_ndtr(lower)"
+        ): "subtract the masses first",
+        "def log_bin(x, mean, std):\n    x, mean = x.double(), mean.double()\n"
+        "    lower, upper = (x - 1 / 255 - mean) / std, (x + 1 / 255 - mean) / std\n"
+        f"    {MIRROR}lower[x == -1], upper[x == 1] = -math.inf, math.inf\n"
+        f"    return ({TAILS}).log()": "Open them first",
         "def log_bin(x, mean, std):\n    x, mean = x.double(), mean.double()\n"
         "    z = torch.distributions.Normal(mean, std)\n"
         "    return z.log_prob(x) + math.log(2 / 255)": "density times the width",
@@ -91,6 +142,12 @@ WRONG = {
         WEIGHT.format("beta ** 2 / (2 * variance ** 2 * r ** 2 * b[t] ** 2)"): "do not square it",
         WEIGHT.format("beta ** 2 / (2 * variance * a[t] ** 2 * b[t] ** 2)"): "not ᾱ_t",
         WEIGHT.format("(a[s] * beta / b[t] ** 2) ** 2 / (2 * variance)"): "(x_0 − x̂_0)²",
+        WEIGHT.format("beta ** 2 / (2 * variance ** 0.5 * r ** 2 * b[t] ** 2)"): "not its square root",
+        WEIGHT.format("(beta * r / b[t]) ** 2 / (2 * variance)"): "in the denominator",
+        WEIGHT.format("beta ** 2 / 2 * variance * r ** 2 * b[t] ** 2"): "in brackets",
+        WEIGHT.format("beta / (r * b[t]) / (2 * variance)"): "means is squared",
+        WEIGHT.format("beta ** 2 / (2 * variance * r ** 2 * b[s] ** 2)"): "noise is that of x_t",
+        WEIGHT.format("(b[t] ** 2 - b[s] ** 2) ** 2 / (2 * variance * r ** 2 * b[t] ** 2)"): "is scaled by r²",
         WEIGHT.format("1 / (2 * variance)"): "off by up to",
     },
 }

@@ -14,6 +14,16 @@ from torch import Tensor
 
 Function = Callable[..., Any]
 
+ADVICE = {
+    "NoneType": " (is a function that it calls not written yet?)",
+    "size of tensor": " (do the shapes fit? A factor for each item, (B,), needs the shape (B, 1, 1, 1) for images)",
+    "can be converted to an index": " (a time for each item is a tensor: index the tables with it, without a loop)",
+    "Boolean value of Tensor": " (the tensor holds a value for each item: use torch.where in place of if)",
+    "converted to Python scalars": " (math is for numbers; tensors have .sqrt(), .log(), .exp())",
+    "converted to Scalar": " (math is for numbers; tensors have .sqrt(), .log(), .exp())",
+}
+"""What to add to the message of an exception, by a part of it."""
+
 
 class NotWritten(Exception):
     """The function of the student is still the stub that the lesson shows."""
@@ -81,8 +91,7 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
     except NotWritten as stub:
         return Verdict(exercise.name, None, str(stub))
     except Exception as error:
-        advice = " (is a function that it calls not written yet?)" if "NoneType" in str(error) else ""
-        advice = " (do the shapes of the factors fit? print them)" if "size of tensor" in str(error) else advice
+        advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
         return Verdict(exercise.name, False, f"the function stopped with {type(error).__name__}: {error}{advice}")
     for value, expected in zip(found, right, strict=True):
         complaint = _wrong_kind(value, expected)
@@ -97,8 +106,24 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
     off = max(float((value - expected).abs().max()) for value, expected in zip(numbers, right, strict=True))
     if off < exercise.rounding:
         return Verdict(exercise.name, True, "right, up to rounding: take differences from 1 in float64, then cast")
+    again = [_tensor(value) for value in exercise.results(function)]
+    return Verdict(exercise.name, False, _unexplained(numbers, right, again, off))
+
+
+def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequence[Tensor], off: float) -> str:
+    """What to say of a wrong result that no known mistake gives."""
+    if not all(torch.equal(a, b) for a, b in zip(numbers, again, strict=True) if not a.isnan().any()):
+        return "two calls with the same arguments give different results; use the arguments, draw no random numbers"
+    if any(value.isnan().any() for value in numbers):
+        return "some results are not a number (NaN): the root or logarithm of a negative number, or 0/0"
+    if any(value.isinf().any() for value in numbers):
+        return "some results are infinite: a division by 0, or the logarithm of 0"
     advice = "compare each factor, sign and index with the text of the lesson"
-    return Verdict(exercise.name, False, f"the result is off by up to {off:.3g}; {advice}")
+    if off < 1e-3 * max(float(value.abs().max()) for value in right):
+        advice = (
+            "so small a difference comes from 32-bit floats (convert to float64 first) or from a neighbouring index"
+        )
+    return f"the result is off by up to {off:.3g}; {advice}"
 
 
 def _written(function: Function) -> Function:

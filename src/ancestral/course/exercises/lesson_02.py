@@ -23,6 +23,12 @@ def _tables(beta: Tensor) -> tuple[Tensor, Tensor]:
     return schedule.signal, schedule.noise
 
 
+def _tables_rounded(beta: Tensor) -> tuple[Tensor, Tensor]:
+    """The tables of a product in float32, if beta is, that is converted too late."""
+    alpha_bar = torch.cat([ONE, (1 - beta).cumprod(0)])
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+
 def _tables_float32(beta: Tensor) -> tuple[Tensor, Tensor]:
     alpha_bar = torch.cat([torch.ones(1), (1 - beta.float()).cumprod(0)])
     return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
@@ -44,7 +50,7 @@ def _tables_results(f: Function) -> list[Any]:
         torch.full((7,), 1e-6),
     ):
         pair = f(beta)
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
+        if not isinstance(pair, tuple | list | Tensor) or len(pair) != 2:
             raise TypeError("return the two tables, (a, b)")
         found += pair
     return found
@@ -70,6 +76,27 @@ _signal_and_noise = Exercise(
         ),
         "the difference 1 − ᾱ lost its digits in 32-bit floats. Convert beta to float64 before you compute.": (
             _tables_float32
+        ),
+        "1 − β was rounded to 32 bits before you converted it. Convert beta itself, before the first operation.": (
+            _tables_rounded
+        ),
+        "ᾱ_0 is 1, not 0: at t = 0 the item is clean.": (
+            lambda beta: (
+                torch.cat([ZERO, _alpha_bar(beta)[1:]]).sqrt(),
+                torch.cat([ONE, 1 - _alpha_bar(beta)[1:]]).sqrt(),
+            )
+        ),
+        "the entry of the clean item belongs to the front of the tables, at t = 0; yours is at the end.": (
+            lambda beta: (_alpha_bar(beta).roll(-1).sqrt(), (1 - _alpha_bar(beta).roll(-1)).sqrt())
+        ),
+        "ᾱ is the product of 1 − β, the share of the signal that a step keeps, not the product of β.": (
+            lambda beta: (
+                torch.cat([ONE, beta.double().cumprod(0)]).sqrt(),
+                torch.cat([ZERO, 1 - beta.double().cumprod(0)]).sqrt(),
+            )
+        ),
+        "b² is not the sum of β, since each step also scales the noise of the earlier steps. b² = 1 − ᾱ.": (
+            lambda beta: (_alpha_bar(beta).sqrt(), torch.cat([ZERO, beta.double().cumsum(0)]).sqrt())
         ),
         "1 − a is not b: their squares add up to 1, a² + b² = 1.": (
             _of_alpha_bar(lambda c: c.sqrt(), lambda c: 1 - c.sqrt())
@@ -115,6 +142,15 @@ _snr_for_error = Exercise(
         "precision is 1 divided by the variance: square the error and the standard deviation.": (
             lambda error, std: 1 / error - 1 / std
         ),
+        "take both squares first, then the difference of the precisions.": lambda error, std: (
+            (1 / error - 1 / std) ** 2
+        ),
+        "precisions are subtracted, not variances: take 1/… of each, then the difference.": (
+            lambda error, std: 1 / (error**2 - std**2)
+        ),
+        "the data has the precision 1/std², not std².": lambda error, std: 1 / error**2 - std**2,
+        "the data has the precision 1/std²: square the standard deviation.": lambda error, std: 1 / error**2 - 1 / std,
+        "the wanted precision is 1/error²: square the error.": lambda error, std: 1 / error - 1 / std**2,
         "this is the SNR times std². The SNR is a²/b², the ratio of the factors, whatever the size of the data.": (
             lambda error, std: (std / error) ** 2 - 1
         ),
@@ -157,6 +193,18 @@ _betas_for_log_snr = Exercise(
         "the first step starts at clean data: ᾱ_0 = 1, so β_1 = 1 − ᾱ_1.": (
             lambda log_snr: _ratios(log_snr.sigmoid(), log_snr[:1].sigmoid())
         ),
+        "the first step starts at clean data, ᾱ_0 = 1; you take 0 for it.": (
+            lambda log_snr: _ratios(log_snr.sigmoid(), ZERO)
+        ),
+        "the ratio is upside down: 1 − β_t = ᾱ_t/ᾱ_{t−1}.": (
+            lambda log_snr: 1 - torch.cat([ONE, log_snr.sigmoid()[:-1]]) / log_snr.sigmoid()
+        ),
+        "the sign is wrong: β_t = 1 − ᾱ_t/ᾱ_{t−1} is positive.": lambda log_snr: -_betas(log_snr),
+        "exp(log_snr) is the SNR. ᾱ follows from it: ᾱ = SNR/(1 + SNR).": lambda log_snr: _ratios(log_snr.exp(), ONE),
+        "ᾱ = SNR/(1 + SNR); you have a minus in the denominator.": (
+            lambda log_snr: _ratios(log_snr.exp() / (1 - log_snr.exp()), ONE)
+        ),
+        "this is √β_t, the standard deviation of the noise of a step.": lambda log_snr: _betas(log_snr).sqrt(),
         "this is ᾱ_t. β_t = 1 − ᾱ_t/ᾱ_{t−1} follows from it.": lambda log_snr: log_snr.sigmoid(),
         "log_snr is a logarithm: ᾱ = SNR/(1 + SNR) with SNR = exp(log_snr).": (
             lambda log_snr: _ratios(log_snr / (1 + log_snr), ONE)
@@ -248,6 +296,18 @@ _jump = Exercise(
         ),
         "variances of independent noise add, deviations do not: take the difference of squares, then the root.": (
             _jump_with(_ratio, lambda a_s, b_s, a_t, b_t: (b_t - (a_t / a_s) * b_s) ** 2)
+        ),
+        "the factor of x_s is a_t/a_s; you take its inverse.": _jump_with(lambda a_s, a_t: a_s / a_t, _added),
+        "the factor a_t/a_s has no square root: a² and b² are the variances, a and b are factors.": _jump_with(
+            lambda a_s, a_t: (a_t / a_s).sqrt(), _added
+        ),
+        "the factor of x_s is a_t/a_s, not its square.": _jump_with(lambda a_s, a_t: (a_t / a_s) ** 2, _added),
+        "x_s has to be multiplied by a_t/a_s, so that the signal gets the factor a_t.": _jump_with(
+            lambda a_s, a_t: torch.ones_like(a_s), _added
+        ),
+        "the noise eps is missing.": _jump_with(_ratio, lambda a_s, b_s, a_t, b_t: torch.zeros_like(b_t)),
+        "b_t − b_s is not the factor of eps: variances of independent noise add, and the old noise is scaled.": (
+            _jump_with(_ratio, lambda a_s, b_s, a_t, b_t: (b_t - b_s) ** 2)
         ),
         "both variances are squares: b is a standard deviation.": _jump_with(
             _ratio, lambda a_s, b_s, a_t, b_t: b_t - (a_t / a_s) ** 2 * b_s

@@ -122,6 +122,32 @@ _POSTERIOR = Exercise(
         "β is not b_t² − b_s²: the noise in x_s is scaled by (a_t/a_s)² on the way to t.": _posterior_of(
             lambda a_s, b_s, a_t, b_t: b_t**2 - b_s**2
         ),
+        "the weight of x_0 has the factor a_s, the signal in x_s; yours lacks it.": _posterior_with(
+            lambda a_s, b_s, a_t, b_t, r, beta: beta / b_t**2
+        ),
+        "the weight of x_t has the factor r = a_t/a_s; yours lacks it.": _posterior_with(
+            None, lambda a_s, b_s, a_t, b_t, r, beta: b_s**2 / b_t**2
+        ),
+        "add both terms of the mean; you subtract the term of x_t.": _posterior_with(
+            None, lambda a_s, b_s, a_t, b_t, r, beta: -r * b_s**2 / b_t**2
+        ),
+        "divide both weights of the mean by b_t².": _posterior_with(
+            lambda a_s, b_s, a_t, b_t, r, beta: a_s * beta, lambda a_s, b_s, a_t, b_t, r, beta: r * b_s**2
+        ),
+        "divide both weights of the mean by b_t², not by b_t.": _posterior_with(
+            lambda a_s, b_s, a_t, b_t, r, beta: a_s * beta / b_t, lambda a_s, b_s, a_t, b_t, r, beta: r * b_s**2 / b_t
+        ),
+        "the variance is β b_s²/b_t²; you have b_s/b_t without the squares.": _posterior_with(
+            None, None, lambda a_s, b_s, a_t, b_t, r, beta: beta * b_s / b_t
+        ),
+        "a_s and r are factors, not variances: (7) has them without a square root.": _posterior_with(
+            lambda a_s, b_s, a_t, b_t, r, beta: a_s.sqrt() * beta / b_t**2,
+            lambda a_s, b_s, a_t, b_t, r, beta: r.sqrt() * b_s**2 / b_t**2,
+        ),
+        "r is squared in β = b_t² − r² b_s².": _posterior_of(lambda a_s, b_s, a_t, b_t: b_t**2 - a_t / a_s * b_s**2),
+        "you take s = t − 1. Here s may be any earlier time: use the s that is given.": (
+            lambda x_0, x_t, s, t, a, b: _posterior_with()(x_0, x_t, t - 1, t, a, b)
+        ),
         "at s = 0 your function divides by b_0 = 0. Use (7), which has b_t² in the denominators only.": _precisions,
     },
 )
@@ -149,20 +175,47 @@ _MEAN_FROM_SCORE = Exercise(
         "the sign is wrong: the score points uphill, to larger density, and so does the step.": (
             lambda x_t, score, s, t, a, b: (x_t - _beta(a, b, s, t) * score) * a[s] / a[t]
         ),
-        "the score is taken for the noise: ε̂ = −b_t ŝ, so the factor of the score is β, not −β/b_t.": (
+        "the score is taken for the noise: ε̂ = −b_t s_θ, so the factor of the score is β, not −β/b_t.": (
             lambda x_t, score, s, t, a, b: (x_t - _beta(a, b, s, t) / b[t] * score) * a[s] / a[t]
         ),
-        "the factor of the score is β. The division by b_t belongs to the noise, and ŝ = −ε̂/b_t has it already.": (
+        "the factor of the score is β. The division by b_t belongs to the noise, and s_θ = −ε̂/b_t has it already.": (
             lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t) / b[t] * score) * a[s] / a[t]
         ),
         "the shrinking is not undone: divide the whole bracket by r = a_t/a_s.": (
             lambda x_t, score, s, t, a, b: x_t + _beta(a, b, s, t) * score
         ),
-        "the score is inside the bracket, too: both x_t and β ŝ are divided by r.": (
+        "the score is inside the bracket, too: both x_t and β s_θ are divided by r.": (
             lambda x_t, score, s, t, a, b: x_t * a[s] / a[t] + _beta(a, b, s, t) * score
         ),
         "divide by r = a_t/a_s; you multiply.": (
             lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t) * score) * a[t] / a[s]
+        ),
+        "the factor of the score is β itself, not its square root. The root belongs to the noise of the step.": (
+            lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t).sqrt() * score) * a[s] / a[t]
+        ),
+        "the factor of the score is β, the variance of the step from s to t, not b_t², that of all steps from 0.": (
+            lambda x_t, score, s, t, a, b: (x_t + b[t] ** 2 * score) * a[s] / a[t]
+        ),
+        "ε̂ is −b_t times the score; you divide the score by b_t.": (
+            lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t) / b[t] ** 2 * score) * a[s] / a[t]
+        ),
+        "the factor of the score is β. You multiply by b_t, too, which form 2 has to divide by.": (
+            lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t) * b[t] * score) * a[s] / a[t]
+        ),
+        "divide by r = a_t/a_s, the shrinking from s to t, not by a_t, that from 0.": (
+            lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t) * score) / a[t]
+        ),
+        "divide by r itself, not by its square root: a_t and a_s are factors.": (
+            lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t) * score) * (a[s] / a[t]).sqrt()
+        ),
+        "divide by r, not by r².": (
+            lambda x_t, score, s, t, a, b: (x_t + _beta(a, b, s, t) * score) * (a[s] / a[t]) ** 2
+        ),
+        "the score alone is divided by r in your function. Divide the whole bracket, x_t as well.": (
+            lambda x_t, score, s, t, a, b: x_t + _beta(a, b, s, t) * score * a[s] / a[t]
+        ),
+        "β is not b_t² − b_s²: the noise in x_s is scaled by (a_t/a_s)² on the way to t.": (
+            lambda x_t, score, s, t, a, b: (x_t + (b[t] ** 2 - b[s] ** 2) * score) * a[s] / a[t]
         ),
         "this is x̂_0. The step goes from t to s only: take β of this step, and r, in place of b_t² and a_t.": (
             lambda x_t, score, s, t, a, b: (x_t + b[t] ** 2 * score) / a[t]
@@ -242,6 +295,25 @@ _KL_BITS = Exercise(
         "the −1 is missing: equal Gaussians have a divergence of 0.": _kl_of(
             lambda q, p, d: 0.5 * (q / p - (q / p).log() + d / p)
         ),
+        "add the squared distance of the means; you subtract it.": _kl_of(
+            lambda q, p, d: 0.5 * (q / p - 1 - (q / p).log() - d / p)
+        ),
+        "the factor ½ belongs to all terms, to the squared distance as well.": _kl_of(
+            lambda q, p, d: 0.5 * (q / p - 1 - (q / p).log()) + d / p
+        ),
+        "var_p is a variance: divide the squared distance by it, not by its square.": _kl_of(
+            lambda q, p, d: 0.5 * (q / p - 1 - (q / p).log() + d / p**2)
+        ),
+        "the ratio of the variances is upside down: it is σ_q²/σ_p².": _kl_of(
+            lambda q, p, d: 0.5 * (p / q - 1 - (p / q).log() + d / p)
+        ),
+        "the formula has the ratio of the variances, not that of the standard deviations: take no root.": _kl_of(
+            lambda q, p, d: 0.5 * ((q / p).sqrt() - 1 - 0.5 * (q / p).log() + d / p)
+        ),
+        "the 1 is subtracted: equal Gaussians have a divergence of 0.": _kl_of(
+            lambda q, p, d: 0.5 * (q / p + 1 - (q / p).log() + d / p)
+        ),
+        "the squared distance of the means is missing.": _kl_of(lambda q, p, d: 0.5 * (q / p - 1 - (q / p).log())),
         "the terms of the variances are missing.": _kl_of(lambda q, p, d: 0.5 * d / p),
     },
 )
@@ -271,6 +343,19 @@ def _log_bin(x: Tensor, mean: Tensor, std: float) -> Tensor:
 
 def _right_tails(lower: Tensor, upper: Tensor) -> Tensor:
     """The log of a difference of tails above both ends, which is lost left of the mean."""
+    return (normal_tail(lower) - normal_tail(upper)).log()
+
+
+def _log_ratio(lower: Tensor, upper: Tensor) -> Any:
+    return torch.special.log_ndtr(upper) - torch.special.log_ndtr(lower)
+
+
+def _opened_late(x: Tensor, mean: Tensor, std: float) -> Tensor:
+    """The open ends belong to the mirrored bin, and so to the wrong side."""
+    lower, upper = _ends(x.double(), mean.double(), std, edges=False)
+    left = lower + upper < 0
+    lower, upper = torch.where(left, -upper, lower), torch.where(left, -lower, upper)
+    lower, upper = lower.where(x > -0.999, -math.inf), upper.where(x < 0.999, math.inf)
     return (normal_tail(lower) - normal_tail(upper)).log()
 
 
@@ -323,6 +408,25 @@ _LOG_BIN = Exercise(
         ),
         "there are 256 levels but 255 steps between them: a bin reaches 1/255 to each side, not 1/256.": (
             lambda x, mean, std: _log_mass(*_ends(x.double(), mean.double(), std, half=1 / 256))
+        ),
+        "a floor of 1e-30 hides the far bins. Compute their mass instead; it is not 0.": _floored(1e-30),
+        "you open the bins of −1 and 1 after mirroring, when the two ends have changed places. Open them first.": (
+            _opened_late
+        ),
+        "the lower end of the first bin is −∞, not +∞.": (
+            lambda x, mean, std: _log_bin(x, mean, std).where(x > -0.999, math.nan)
+        ),
+        "torch.erfc is twice the tail, and measures z in units of √2 σ: the tail is erfc(z/√2)/2. The ½ is missing.": (
+            lambda x, mean, std: _log_bin(x, mean, std) + math.log(2)
+        ),
+        "the tail is erfc(z/√2)/2; you leave out the √2.": (
+            lambda x, mean, std: _log_mass(*(end * math.sqrt(2) for end in _ends(x.double(), mean.double(), std)))
+        ),
+        "the ends are measured in standard deviations: divide their distance from the mean by std.": (
+            lambda x, mean, std: _log_mass(*_ends(x.double(), mean.double(), 1.0))
+        ),
+        "the log of a difference is not the difference of the logs: subtract the masses first.": (
+            lambda x, mean, std: _log_ratio(*_ends(x.double(), mean.double(), std))
         ),
         "this is the density times the width, which is not the mass where the density changes within the bin.": (
             lambda x, mean, std: DiagonalGaussian(mean.double(), std**2).log_density(x.double()) + math.log(2 / 255)
@@ -391,6 +495,28 @@ _EPS_WEIGHT = Exercise(
         ),
         "b_t is squared: it is a standard deviation, and (12) has 1 − ᾱ_t, a variance.": (
             _weight_of(lambda beta, r, a_t, b_t, v: beta**2 / (2 * v * r**2 * b_t))
+        ),
+        "the denominator has 2σ_t², the variance that is given, not its square root.": (
+            _weight_of(lambda beta, r, a_t, b_t, v: beta**2 / (2 * torch.as_tensor(v).sqrt() * r**2 * b_t**2))
+        ),
+        "r is in the denominator: the difference of the means is β/(r b_t) times ε − ε̂.": (
+            _weight_of(lambda beta, r, a_t, b_t, v: (beta * r / b_t) ** 2 / (2 * v))
+        ),
+        "put the whole denominator in brackets: in Python, x / 2 * y is x y/2.": (
+            _weight_of(lambda beta, r, a_t, b_t, v: beta**2 / 2 * v * r**2 * b_t**2)
+        ),
+        "the difference of the means is squared: (β/(r b_t))², not β/(r b_t).": (
+            _weight_of(lambda beta, r, a_t, b_t, v: beta / (2 * v * r * b_t))
+        ),
+        "the noise is that of x_t: (12) has b_t², not b_{t−1}².": (
+            lambda t, a, b, variance: (
+                _beta(a, b, t - 1, t) ** 2 / (2 * variance * (a[t] / a[t - 1]) ** 2 * b[t - 1] ** 2)
+            )
+        ),
+        "β_t is not b_t² − b_{t−1}²: the noise in x_{t−1} is scaled by r² in the step.": (
+            lambda t, a, b, variance: (
+                (b[t] ** 2 - b[t - 1] ** 2) ** 2 / (2 * variance * (a[t] / a[t - 1]) ** 2 * b[t] ** 2)
+            )
         ),
         "variance is σ_t² already: do not square it.": (
             _weight_of(lambda beta, r, a_t, b_t, v: beta**2 / (2 * v**2 * r**2 * b_t**2))
