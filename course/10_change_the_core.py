@@ -511,8 +511,8 @@ flow = schedules.flow()
 print(refused(lambda: mean.solve(x_t, x_t, *flow.at(500))))
 moons = ancestral.data.load("moons").items[:2000]
 print()
-print(refused(lambda: ancestral.train("points", moons, schedule=flow, target=mean, out=RUNS / "no", progress=False)))
-print(refused(lambda: ancestral.train("points", moons, schedule=flow, target="eps", out=RUNS / "no", progress=False)))
+print(refused(lambda: ancestral.train("points", moons, schedule=flow, target=mean, out=RUNS / "no", **quiet)))
+print(refused(lambda: ancestral.train("points", moons, schedule=flow, target="eps", out=RUNS / "no", **quiet)))
 assert not (RUNS / "no").exists()
 
 # %% [markdown]
@@ -950,8 +950,8 @@ for objective in (Adaptive, AdaptiveKept):
 #   `diffusion.py` takes a quarter of an hour, and there is nothing in them that you have not written in this course.
 # * **Rebuild a paper.** Pick one that changes one part: a loss weighting, a time distribution, a sampler. The scripts
 #   in [examples/](../examples) have at most 60 lines each and are good starting points.
-# * **Your own data.** `ancestral doctor photos/`, then `ancestral train --data photos/` (lesson 9). Your own network comes with
-#   `--net my_file:build`.
+# * **Your own data.** `ancestral doctor photos/`, then `ancestral train --data photos/` (lesson 9), and
+#   `--net my_file:build` for your network.
 # * **Go where this package does not go**: latent diffusion, text conditions, discrete data, distillation. All of them
 #   keep the two rows of section 1, or say precisely which of them they change.
 #
