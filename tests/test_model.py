@@ -10,9 +10,10 @@ from ancestral import storage
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import FILE_NAME, build, sampler_for
+from ancestral.model import FILE_NAME, OwnParts, build, sampler_for
 from ancestral.samplers import DDIM, DDPM
-from ancestral.schedules import linear
+from ancestral.schedules import flow, linear
+from ancestral.targets import Target
 from ancestral.training import Trainer
 from conftest import stripes, tiny_config
 
@@ -210,3 +211,12 @@ def test_a_device_that_is_not_there(tiny_run):
         ancestral.load(tiny_run.path, "cuda:99")
     with pytest.raises(InputError, match="no device 'abacus'"):
         ancestral.load(tiny_run.path, "abacus")
+
+
+def test_a_target_that_is_singular_between_two_times_is_refused_before_training():
+    """With p = q the determinant (a − b)/2 is 0 at T/2 of rectified flow, whose x_t = (x_0 + ε)/2 is the target."""
+    mean = Target("mean", lambda a, b: 0.5, lambda a, b: 0.5)
+    spec = stripes().spec
+    with pytest.raises(InputError, match=r"mean says nothing of x_0 at t = 5, where signal is 0\.5 and noise 0\.5"):
+        build(tiny_config(), spec, OwnParts(schedule=flow(10), target=mean))
+    assert build(tiny_config(), spec, OwnParts(schedule=flow(9), target=mean)).target is mean

@@ -5,6 +5,7 @@ package itself or a closed form. If they differ, they are compared with the resu
 the mistake that gives the same results is the answer.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,15 +86,20 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
     Returns:
         The verdict, with a hint if the function is wrong.
     """
-    right = [_tensor(value) for value in exercise.results(exercise.reference)]
+    if not callable(function):
+        return Verdict(exercise.name, False, f"this name is of type {type(function).__name__}; make it a function")
+    reference = list(exercise.results(exercise.reference))
+    right = [_tensor(value) for value in reference]
     try:
         found = list(exercise.results(_written(function)))
     except NotWritten as stub:
         return Verdict(exercise.name, None, str(stub))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
-        return Verdict(exercise.name, False, f"the function stopped with {type(error).__name__}: {error}{advice}")
-    for value, expected in zip(found, right, strict=True):
+        return Verdict(exercise.name, False, f"the function stopped with {one_line(error)}{advice}")
+    if len(found) != len(right):
+        return Verdict(exercise.name, False, "return as many values as the text of the exercise names")
+    for value, expected in zip(found, reference, strict=True):
         complaint = _wrong_kind(value, expected)
         if complaint:
             return Verdict(exercise.name, False, complaint)
@@ -106,7 +112,7 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
     off = max(float((value - expected).abs().max()) for value, expected in zip(numbers, right, strict=True))
     if off < exercise.rounding:
         return Verdict(exercise.name, True, "right, up to rounding: take differences from 1 in float64, then cast")
-    again = [_tensor(value) for value in exercise.results(function)]
+    again = [_tensor(value) for value in exercise.results(_written(function))]
     return Verdict(exercise.name, False, _unexplained(numbers, right, again, off))
 
 
@@ -126,11 +132,20 @@ def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequ
     return f"the result is off by up to {off:.3g}; {advice}"
 
 
+def one_line(error: BaseException) -> str:
+    """Format an error as one line of at most 200 characters: its type and its message."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
 def _written(function: Function) -> Function:
-    """The function, with an exception in place of the value of a stub."""
+    """The function, with an exception in place of the value of a stub.
+
+    It gets copies of its arguments: a function that changes them in place must not change those of the next call.
+    """
 
     def call(*arguments: Any, **options: Any) -> Any:
-        value = function(*arguments, **options)
+        value = function(*map(_copy, arguments), **{name: _copy(option) for name, option in options.items()})
         if value is None or value is ...:
             raise NotWritten(f"not written yet (the function returns {value})")
         return value
@@ -142,15 +157,31 @@ def _tensor(value: Any) -> Tensor:
     return torch.as_tensor(value).detach().double()
 
 
-def _wrong_kind(value: Any, expected: Tensor) -> str:
-    """What is wrong with the type or the shape of a result, or ""."""
+def _copy(value: Any) -> Any:
+    """A copy of tensors, and of lists, tuples and dataclasses of them, such as a prediction; else the value itself."""
     if isinstance(value, Tensor):
-        if value.shape == expected.shape:
-            return ""
-        return f"return a tensor of shape {tuple(expected.shape)}, not {tuple(value.shape)}"
-    if expected.ndim == 0:
-        return "" if isinstance(value, int | float) else f"return a number, not {type(value).__name__}"
-    return f"return a tensor of shape {tuple(expected.shape)}, not {type(value).__name__}"
+        return value.clone()
+    if type(value) in (list, tuple):
+        return type(value)(map(_copy, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field.name for field in dataclasses.fields(value) if field.init]
+        return dataclasses.replace(value, **{name: _copy(getattr(value, name)) for name in fields})
+    return value
+
+
+def _wrong_kind(value: Any, expected: Any) -> str:
+    """What is wrong with the type or the shape of a result, or ""."""
+    shape = tuple(torch.as_tensor(expected).shape)
+    if not isinstance(value, Tensor):
+        wanted = "a number" if not shape else f"a tensor of shape {shape}"
+        numeric = not shape and isinstance(value, int | float)
+        right = numeric and (isinstance(expected, bool) or not isinstance(value, bool))
+        return "" if right else f"return {wanted}, not {type(value).__name__}"
+    if value.is_complex():
+        return "return real numbers, not complex ones"
+    if value.layout != torch.strided or value.is_meta:
+        return "return a dense tensor with values"
+    return "" if value.shape == shape else f"return a tensor of shape {shape}, not {tuple(value.shape)}"
 
 
 def _same(numbers: Sequence[Tensor], others: Sequence[Tensor], exercise: Exercise) -> bool:

@@ -7,14 +7,22 @@ and plots are left out, so that a check takes seconds. Names that the file does 
 
 import ast
 import json
+import re
 import symtable
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ancestral.course.exercise import one_line
 from ancestral.errors import InputError
 
 Definition = ast.stmt
+PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun")
+"""Commands of IPython at the top of a cell whose rest is Python."""
+MAGIC = re.compile(r"^(\s*)(?:(?:[\w, ]+=\s*)?[%!?].*|[%!]?[\w.]+\?\??\s*)$")
+"""A line with a command of IPython: %matplotlib inline, files = !ls, torch.randn?"""
+COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 
 
 def read_source(path: Path) -> str:
@@ -23,20 +31,33 @@ def read_source(path: Path) -> str:
     Raises:
         InputError: The file is missing, not text, or no notebook.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the file in it that holds your solution")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with a byte-order mark
         if path.suffix != ".ipynb":
             return text
         cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-        lines = "\n".join(cell if isinstance(cell, str) else "".join(cell) for cell in cells).splitlines()
-        return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+        return "\n".join(_without_magics(cell if isinstance(cell, str) else "".join(cell)) for cell in cells)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; name the file that holds your solution") from None
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no Python script or notebook ({type(error).__name__}: {error})") from None
+        raise InputError(f"{path} is no Python script or notebook ({one_line(error)})") from None
 
 
-def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, Callable[..., Any]]:
+def _without_magics(cell: str) -> str:
+    """A code cell as Python: without IPython's commands (%, !, ?), and empty if it is in another language."""
+    first = cell.lstrip().partition("\n")[0].split()
+    if first and first[0].startswith("%%") and first[0] not in PYTHON_CELLS:
+        return ""
+    try:
+        ast.parse(cell)  # a line of Python may begin with %, the remainder
+    except (SyntaxError, ValueError):
+        return "\n".join(MAGIC.sub(r"\1pass", line) for line in cell.splitlines())
+    return cell
+
+
+def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, Any]:
     """Load functions of a student's file.
 
     Args:
@@ -45,7 +66,7 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
         lesson: The script of the lesson, for names that the file does not define.
 
     Returns:
-        The functions by name; those that the file does not define are missing.
+        What the file defines by these names, functions if it is right; names that it does not define are missing.
 
     Raises:
         InputError: The file cannot be read or executed.
@@ -53,6 +74,8 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
     own, given = _definitions(path), _definitions(lesson)
     found = [name for name in names if name in own]
     needed: dict[int, tuple[Path, Definition]] = {}
+    for statement in own.get("*", ()):
+        needed[id(statement)] = (path, statement)
     open_names, seen = list(found), set[str]()
     while open_names:
         name = open_names.pop()
@@ -62,15 +85,18 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
         source = path if name in own else lesson
         for statement in (own if name in own else given)[name]:
             needed[id(statement)] = (source, statement)
-            open_names += _global_names(symtable.symtable(ast.unparse(statement), str(source), "exec"))
+            open_names += _global_names(_symbols(statement))
     scope: dict[str, Any] = {"__name__": "solution"}
-    for source in (lesson, path):
-        chosen = sorted((s for where, s in needed.values() if where == source), key=lambda s: s.lineno)
-        try:
+    sys.path.insert(0, str(path.parent.absolute()))  # for modules beside the file, as python runs a script
+    try:
+        for source in (lesson, path):
+            chosen = sorted((s for where, s in needed.values() if where == source), key=lambda s: s.lineno)
             exec(compile(ast.Module(chosen, []), str(source), "exec"), scope)
-        except Exception as error:
-            raise InputError(f"{source} stopped with {type(error).__name__}: {error}") from error
-    return {name: scope[name] for name in found if callable(scope[name])}
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{source} stopped with {one_line(error)}") from error
+    finally:
+        sys.path.pop(0)
+    return {name: scope[name] for name in found if name in scope}
 
 
 def _definitions(path: Path) -> dict[str, list[Definition]]:
@@ -78,7 +104,10 @@ def _definitions(path: Path) -> dict[str, list[Definition]]:
     try:
         tree = ast.parse(read_source(path), str(path))
     except SyntaxError as error:
-        raise InputError(f"{path}, line {error.lineno}: {error.msg}") from None
+        place = "its code cells" if path.suffix == ".ipynb" else "the file"
+        raise InputError(f"{path}, line {error.lineno} of {place}: {error.msg}: {(error.text or '').strip()}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"{path} is no Python script ({one_line(error)})") from None
     found: dict[str, list[Definition]] = {}
     for statement in tree.body:
         for name in _bound(statement):
@@ -92,13 +121,24 @@ def _global_names(table: symtable.SymbolTable) -> set[str]:
     return own.union(*map(_global_names, table.get_children()))
 
 
+def _symbols(statement: ast.stmt) -> symtable.SymbolTable:
+    return symtable.symtable(ast.unparse(statement), "statement", "exec")
+
+
 def _bound(statement: ast.stmt) -> set[str]:
-    """The names that a statement at the top of a file defines."""
-    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        return {statement.name}
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return {alias.asname or alias.name.split(".")[0] for alias in statement.names}
-    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-    return set()
+    """The names that a statement at the top of a file defines or fills; "*" if it is needed whatever is asked for."""
+    if isinstance(statement, ast.ImportFrom) and (statement.module == "__future__" or statement.names[0].name == "*"):
+        return {"*"}
+    symbols = _symbols(statement).get_symbols()
+    names = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+    if isinstance(statement, (ast.Assign, ast.AugAssign, *COMPOUND)):  # table[0] = 1 fills a table
+        targets = (node for node in ast.walk(statement) if isinstance(node, ast.Subscript | ast.Attribute))
+        names |= {root for node in targets if isinstance(node.ctx, ast.Store) and (root := _root(node))}
+    return names
+
+
+def _root(node: ast.expr) -> str:
+    """The name at the beginning of table[0].x, or ""."""
+    while isinstance(node, ast.Subscript | ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from ancestral import nets, samplers, schedules, targets
@@ -71,14 +72,28 @@ def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diff
     if parts.target is None and process.target == "custom":
         raise InputError("a target of your own is given from Python: target=...")
     target = parts.target or targets.from_name(process.target)
-    if target.determinant(*schedule.at(schedule.steps)) == 0:
+    _check_determinant(target, schedule)
+    net = _own_net(parts.net, spec) if parts.net is not None else _net(config, spec)
+    denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
+    return denoiser.to(memory_format=layout(1 + len(spec.shape)))  # type: ignore[call-overload,no-any-return]
+
+
+def _check_determinant(target: Target, schedule: Schedule) -> None:
+    """Raise InputError if x_0 cannot be recovered from x_t and the target at one of the times 1..T."""
+    times = torch.arange(1, schedule.steps + 1)
+    singular = times[torch.as_tensor(target.determinant(*schedule.at(times))).expand(schedule.steps) == 0].tolist()
+    if not singular:
+        return
+    a, b = schedule.at(singular[-1])
+    if a == 0:
         raise InputError(
             f"the last level of this schedule holds no signal, so the target {target.name} says nothing of x_0 there; "
             "use --target v, x0, flow or edm"
         )
-    net = _own_net(parts.net, spec) if parts.net is not None else _net(config, spec)
-    denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
-    return denoiser.to(memory_format=layout(1 + len(spec.shape)))  # type: ignore[call-overload,no-any-return]
+    raise InputError(
+        f"the target {target.name} says nothing of x_0 at t = {singular[-1]}, where signal is {a:g} and noise {b:g}: "
+        "it holds them in the same ratio as x_t (a q = b p); take p and q with a q - b p other than 0 at all times"
+    )
 
 
 def _net(config: Config, spec: DataSpec) -> nn.Module:

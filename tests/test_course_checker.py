@@ -1,0 +1,241 @@
+"""The checker of exercises takes whatever students hand in, and answers each failure in one fitting line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ancestral import course
+from ancestral.cli import main
+from ancestral.course.exercise import Exercise, judge
+from ancestral.errors import InputError
+
+RIGHT = """
+def shifted(a, b, ratio):
+    length = (a**2 + (ratio * b) ** 2) ** 0.5
+    return a / length, ratio * b / length
+"""
+SHORT = "def shifted(a, b, ratio):\n    "
+
+
+def verdict(folder, source, name="shifted", file="mine.py"):
+    path = folder / file
+    path.write_text(source, encoding="utf-8")
+    found = next(verdict for verdict in course.check_file(10, path) if verdict.name == name)
+    assert "\n" not in str(found)
+    assert len(str(found)) < 300
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ("return shifted(a, b, ratio)", "stopped with RecursionError"),
+        ("return np.sqrt(a), b", "NameError: name 'np' is not defined"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit", "stopped with SystemExit"),
+        ("raise ValueError('one\\ntwo')", "ValueError: one two"),
+        ("raise ValueError('long ' * 1000)", "…"),
+        ("return a.numpy(), b.numpy()", "not ndarray"),
+        ("return a + 0j, b", "real numbers"),
+        ("return a.to_sparse(), b", "dense"),
+        ("return a[0].item(), b", "not float"),
+        ("return 1, b", "not int"),
+        ("return a, [b]", "not list"),
+        ("return a / 0, b / 0", "infinite or no number"),
+        ("return a", "too many values to unpack"),
+        ("return (a, b), 1", "not tuple"),
+        ("return a[:3], b", "return a tensor of shape"),
+        ("yield a", "not enough values"),
+    ],
+)
+def test_each_failure_ends_in_one_fitting_line(tmp_path, body, hint):
+    found = verdict(tmp_path, SHORT + body)
+    assert found.passed is False
+    assert hint in found.text
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("def shifted(a, b):\n    return a, b", "takes 2 positional arguments but 3 were given"),
+        ("class shifted:\n    def __init__(self, a, b, ratio): pass", "cannot unpack"),
+        ("shifted = 3", "of type int; make it a function"),
+    ],
+)
+def test_what_is_no_such_function_is_named(tmp_path, source, hint):
+    found = verdict(tmp_path, source)
+    assert found.passed is False
+    assert hint in found.text
+
+
+def test_a_function_that_prints_and_returns_nothing_is_not_written_yet(tmp_path):
+    found = verdict(tmp_path, SHORT + "print(ratio)")
+    assert found.passed is None
+    assert "returns None" in found.text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        RIGHT + "\nshifted(1, 2, 3).no_such_thing",  # the rest of the file is not executed
+        "hypot = lambda *parts: sum(part**2 for part in parts) ** 0.5\n"
+        + SHORT
+        + "n = hypot(a, ratio * b)\n    return a / n, ratio * b / n",
+        "from torch import *\n" + SHORT + "n = hypot(a, ratio * b)\n    return a / n, ratio * b / n",
+        "if True:\n    power = 2\nelse:\n    power = 3\n" + RIGHT.replace("**2", "**power"),
+        "try:\n    import no_such_module as np\nexcept ImportError:\n    import numpy as np\n"
+        + RIGHT.replace("**2", "**np.int64(2)"),
+        "import torch\nwith torch.no_grad():\n    two = torch.tensor(2.0)\n" + RIGHT.replace("**2", "**two"),
+        "table = [0] * 3\nfor k in range(3):\n    table[k] = k\n" + RIGHT.replace("**2", "**table[2]"),
+        "settings = {}\nsettings['power'] = 2\n" + RIGHT.replace("**2", "**settings['power']"),
+        "if (power := 2) > 1:\n    pass\n" + RIGHT.replace("**2", "**power"),
+        "if True:\n" + RIGHT.replace("\n", "\n    "),
+        "import functools\n@functools.lru_cache\ndef two():\n    return 2\n" + RIGHT.replace("**2", "**two()"),
+        "from __future__ import annotations\n" + RIGHT.replace("ratio):", "ratio: NoSuchType):"),
+        RIGHT.replace("return", "a.requires_grad_(); return"),
+        RIGHT.replace("return", "print('a note to myself'); return"),
+        RIGHT.replace("    length", "    b *= ratio; ratio = 1\n    length", 1),  # in place
+        RIGHT + "shifted = torch.no_grad()(shifted)",
+        "\ufeff" + RIGHT,
+    ],
+)
+def test_right_answers_in_unusual_files_pass(tmp_path, source):
+    assert verdict(tmp_path, source).passed, verdict(tmp_path, source)
+
+
+def test_a_module_beside_the_file_is_found(tmp_path):
+    (tmp_path / "my_own_helpers_of_lesson_10.py").write_text("power = 2\n", encoding="utf-8")
+    source = "from my_own_helpers_of_lesson_10 import power\n" + RIGHT.replace("**2", "**power")
+    before = list(sys.path)
+    assert verdict(tmp_path, source).passed
+    assert sys.path == before
+
+
+def test_inputs_that_a_function_changes_are_whole_again_at_its_next_call():
+    shared = torch.ones(3)
+    exercise = Exercise(
+        "double", "", lambda x: 2 * x, lambda f: [f(shared), f([shared])[0] if f is zero else f(shared)], {}
+    )
+
+    def double(x):
+        return x.mul_(2)
+
+    assert judge(exercise, double).passed
+    assert torch.equal(shared, torch.ones(3))
+
+
+def zero(parts):
+    return [part.zero_() for part in parts] if isinstance(parts, list) else parts.zero_()
+
+
+def test_parts_of_a_prediction_and_of_lists_are_copied_too():
+    from ancestral.targets import Prediction
+
+    now, parts = Prediction(torch.ones(2), torch.ones(2)), [torch.ones(2)]
+    exercise = Exercise("zero", "", lambda now, parts: 0 * now.x0, lambda f: [f(now, parts)], {})
+    judge(exercise, lambda now, parts: now.x0.zero_() + parts[0].zero_() + now.eps.zero_())
+    assert torch.equal(now.x0 + now.eps + parts[0], torch.full((2,), 3.0))
+
+
+def test_a_truth_value_is_no_number():
+    exercise = Exercise("one", "", lambda: 1.0, lambda f: [f()], {})
+    assert "not bool" in judge(exercise, lambda: True).text
+    assert judge(exercise, lambda: 1).passed
+    assert judge(Exercise("yes", "", lambda: True, lambda f: [f()], {}), lambda: True).passed
+
+
+def test_a_wrong_number_of_results_is_named():
+    exercise = Exercise("pair", "", lambda: (1.0, 2.0), lambda f: [*f()], {})
+    assert "as many values" in judge(exercise, lambda: (1.0, 2.0, 3.0)).text
+
+
+def notebook(*cells):
+    return json.dumps({"cells": [{"cell_type": "code", "source": cell} for cell in cells]})
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%matplotlib inline",
+        "!ls",
+        "files = !ls",
+        "torch.randn?",
+        "?torch.randn",
+        "%%bash\nfor x in *; do echo $x; done",
+        "%%time\nx = 1",
+        "if True:\n    %matplotlib inline",
+    ],
+)
+def test_commands_of_ipython_in_a_notebook_are_left_out(tmp_path, cell):
+    assert verdict(tmp_path, notebook(cell, RIGHT), file="mine.ipynb").passed
+
+
+def test_a_line_of_python_that_begins_with_a_remainder_is_kept(tmp_path):
+    source = "power = (5\n  % 3)\n" + RIGHT.replace("**2", "**power")
+    assert verdict(tmp_path, notebook(source), file="mine.ipynb").passed
+
+
+@pytest.mark.parametrize(
+    ("content", "file", "hint"),
+    [
+        (
+            b"def shifted(a, b, ratio)\n    return a",
+            "mine.py",
+            "line 1 of the file: expected ':': def shifted(a, b, ratio)",
+        ),
+        (b"\xff\xfe\x00\x01", "mine.py", "is no Python script or notebook"),
+        (b"x = 1\x00", "mine.py", "null bytes"),
+        (b"", "mine.py", "defines no exercise of lesson 10"),
+        (b"import no_such_module\ndef shifted(a): return no_such_module", "mine.py", "No module named"),
+        (b"x = 1 / 0\ndef shifted(a): return x", "mine.py", "stopped with ZeroDivisionError"),
+        (b"import sys\nx = sys.exit(0)\ndef shifted(a): return x", "mine.py", "stopped with SystemExit"),
+        (b"not json", "mine.ipynb", "is no Python script or notebook"),
+        (b"[1]", "mine.ipynb", "is no Python script or notebook"),
+        (notebook("x = 1", "def shifted(").encode(), "mine.ipynb", "line 2 of its code cells"),
+    ],
+)
+def test_files_that_cannot_be_read_or_executed_are_refused_in_one_line(tmp_path, capsys, content, file, hint):
+    path = tmp_path / file
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refusal:
+        course.check_file(10, path)
+    assert hint in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["check", "10", "."], "is a folder; name the file in it"),
+        (["check", "10", "missing.py"], "does not exist"),
+        (["check", "10", "a.py", "b.py"], "b.py"),
+        (["check", "11", "a.py"], "there is no lesson 11"),
+        (["check", "ten", "a.py"], "ten"),
+        (["check", "10"], "FILE"),
+        (["chekc", "10", "a.py"], "has no 'chekc'"),
+    ],
+)
+def test_the_command_line_refuses_in_one_line(tmp_path, monkeypatch, capsys, arguments, hint):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        sys.exit(main(["course", *arguments]))
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert hint in said.err
+    assert said.err.strip().count("\n") <= 1
+    assert "Traceback" not in said.err
+
+
+def test_the_command_says_what_is_right_and_wrong_and_exits_with_1(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(RIGHT + "\ndef unpatchify(patches, size, height, width):\n    return patches\n", encoding="utf-8")
+    command = [sys.executable, "-m", "ancestral", "course", "check", "10", str(path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line[0] for line in lines] == ["✗", "✓", "…", "…", "…"]
+    assert "not in the file" in lines[2]
+    assert done.stderr == ""
