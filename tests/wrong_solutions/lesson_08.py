@@ -1,8 +1,9 @@
-"""Solutions of lesson 8 that are wrong, each with a part of the hint that it must get, and right ones in another style."""
+"""Wrong solutions of lesson 8, each with a part of the hint that it must get, and right ones in another style."""
 
 WRONG = {
     "bits_per_dim": {
-        "def bits_per_dim(log_density, dims):\n    return -log_density / dims / math.log(2)\n": "the scaling is missing",
+        "def bits_per_dim(log_density, dims):\n"
+        "    return -log_density / dims / math.log(2)\n": "the scaling is missing",
         "def bits_per_dim(log_density, dims):\n    return -log_density / dims + math.log2(127.5)\n": "still in nats",
         "def bits_per_dim(log_density, dims):\n"
         "    nats = -log_density / dims - math.log(127.5)\n"

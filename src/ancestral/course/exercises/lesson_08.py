@@ -94,7 +94,8 @@ def _bins(half: float = LEVEL / 2, low: bool = True, high: bool = True) -> Funct
 
 def _mass_outside(x: Tensor, mean: Tensor, std: float) -> Tensor:
     """Clip the mean to [−1, 1] in place of widening the bins at the edges."""
-    return _bins(low=False, high=False)(x, mean.clamp(-1, 1), std)
+    found: Tensor = _bins(low=False, high=False)(x, mean.clamp(-1, 1), std)
+    return found
 
 
 def _mass_results(function: Function) -> list[Any]:
@@ -115,7 +116,9 @@ BIN_MASS = Exercise(
         "the bin of x = −1 extends to −∞: its lower limit has the cumulative probability 0.": _bins(low=False),
         "your bins are twice as wide as they should be: a bin reaches half the distance of two levels, 1/255, to "
         "each side of x.": _bins(half=LEVEL),
-        "a bin reaches 1/255 to each side, since 256 levels in [−1, 1] are 2/255 apart, not 2/256.": _bins(half=1 / 256),
+        "a bin reaches 1/255 to each side, since 256 levels in [−1, 1] are 2/255 apart, not 2/256.": _bins(
+            half=1 / 256
+        ),
         "this is the density times the width of the bin. It is close in the middle of a wide distribution, but a "
         "probability is the difference of two cumulative ones.": lambda x, mean, std: (
             DiagonalGaussian(mean, std**2).log_density(x).exp() * LEVEL
@@ -241,12 +244,13 @@ LOG_DENSITY_CHANGE = Exercise(
         "the step is x + h velocity(x), so its Jacobian is I + h J: the identity is missing.": lambda velocity, x, h: (
             torch.linalg.slogdet(h * _jacobians(velocity, x)).logabsdet
         ),
-        "h is missing: the Jacobian of x + h velocity(x) is I + h J.": lambda velocity, x, h: (
-            _log_density_change(velocity, x, 1.0)
+        "h is missing: the Jacobian of x + h velocity(x) is I + h J.": lambda velocity, x, h: _log_density_change(
+            velocity, x, 1.0
         ),
         "the Jacobian of the velocity is taken at the end of the step. Take it at x, where the velocity "
-        "was.": lambda velocity, x, h: _log_density_change(velocity, x + h * velocity(x), h)
-        * torch.ones(len(x), dtype=x.dtype),
+        "was.": lambda velocity, x, h: (
+            _log_density_change(velocity, x + h * velocity(x), h) * torch.ones(len(x), dtype=x.dtype)
+        ),
         "only the diagonal of the Jacobian is used. The determinant needs all of it.": lambda velocity, x, h: (
             (1 + h * _jacobians(velocity, x).diagonal(dim1=1, dim2=2)).abs().log().sum(1)
         ),
@@ -281,21 +285,21 @@ HUTCHINSON = Exercise(
     reference=_hutchinson,
     results=_hutchinson_results,
     mistakes={
-        "you sum over the probes. Each of them is an estimate on its own: take their mean.": lambda velocity, x, probes: (
+        "you sum over the probes. Each is an estimate on its own: take their mean.": lambda velocity, x, probes: (
             len(probes) * _hutchinson(velocity, x, probes)
         ),
         "the product with the probe on the second side is missing: vᵀJ is a vector, and the estimate is the number "
         "vᵀJv.": lambda velocity, x, probes: (
             torch.einsum("kbi,bij->kbj", probes, _jacobians(velocity, x)).sum(2).mean(0)
         ),
-        "sum over the dimensions: the divergence is a sum of derivatives, not their mean.": lambda velocity, x, probes: (
+        "sum over the dimensions: a divergence is a sum of derivatives, not their mean.": lambda velocity, x, probes: (
             _hutchinson(velocity, x, probes) / x.shape[1]
         ),
-        "only one probe is used. Take the mean over all of them.": lambda velocity, x, probes: (
-            _hutchinson(velocity, x, probes[:1])
+        "only one probe is used. Take the mean over all of them.": lambda velocity, x, probes: _hutchinson(
+            velocity, x, probes[:1]
         ),
-        "this is the exact divergence. The exercise asks for the estimate by the given probes, which needs one backward "
-        "pass a probe.": lambda velocity, x, probes: _trace(velocity, x),
+        "this is the exact divergence. The exercise asks for the estimate by the given probes, which needs one "
+        "backward pass a probe.": lambda velocity, x, probes: _trace(velocity, x),
         "this multiplies the probe by the velocity itself. The estimate has the derivative of the "
         "velocity.": lambda velocity, x, probes: (probes * velocity(x)).sum(2).mean(0),
         "the mean of the probes is taken before the product. Of the products vᵀJv take the "
