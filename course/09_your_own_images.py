@@ -23,9 +23,9 @@
 
 # %%
 import colorsys
-import logging
 import os
 import tempfile
+import warnings
 from pathlib import Path
 
 import torch
@@ -40,6 +40,8 @@ from ancestral.workflows import train as training
 
 QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, to test that every cell runs
 _ = torch.manual_seed(0)
+warnings.filterwarnings("ignore", "IProgress not found")  # of a progress bar that is not shown
+COUNT = 300 if QUICK else 1000  # images
 
 # %% [markdown]
 # ## 1. A folder of images
@@ -66,18 +68,18 @@ def write_png(image, path):
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
 
 
-for number, index in enumerate(order[:1000].tolist()):
+for number, index in enumerate(order[:COUNT].tolist()):
     write_png(coloured[index], photos / str(labels[index]) / f"{number:04}.png")
 
 files = sorted(photos.rglob("*.png"))
 (photos / "3" / "empty.png").write_bytes(b"")
 (photos / "5" / "text.jpg").write_text("not an image")
-(photos / "7" / "cut.png").write_bytes(files[700].read_bytes()[:150])
+(photos / "7" / "cut.png").write_bytes(files[COUNT // 2].read_bytes()[:150])
 write_png(coloured[0][:, ::4, ::4], photos / "0" / "tiny.png")
 write_png(torch.full((3, 16, 16), 200, dtype=torch.uint8), photos / "8" / "blank.png")
-for number in (100, 200, 300):
+for number in (COUNT // 10, COUNT // 5, COUNT // 3):
     (files[number].parent / f"copy-of-{files[number].name}").write_bytes(files[number].read_bytes())
-(photos / "9" / "wrong-class.png").write_bytes(files[150].read_bytes())
+(photos / "9" / "wrong-class.png").write_bytes(files[COUNT // 4].read_bytes())
 course.show([coloured[order[:12]] / 127.5 - 1])
 
 # %% [markdown]
@@ -93,7 +95,7 @@ course.show([coloured[order[:12]] / 127.5 - 1])
 report = ancestral.inspect(photos, image_size=16, steps=0, progress=False)
 print("\n".join(str(report).splitlines()[1:]))
 codes = {finding.code: len(finding.names) for finding in report.findings}
-assert report.count == 1006
+assert report.count == COUNT + 6
 assert [codes[code] for code in ("empty", "not_image", "corrupt", "tiny", "flat")] == [1, 1, 1, 1, 1]
 assert (codes["duplicates"], codes["two_classes"]) == (4, 1)
 
@@ -183,7 +185,7 @@ for finding in report.findings:
 
 clean = ancestral.inspect(photos, image_size=16, steps=0, progress=False)
 print(f"\n{clean.count} images, {len([f for f in clean.findings if f.level != 'note'])} warnings")
-assert clean.count == 1000
+assert clean.count == COUNT
 assert all(finding.level == "note" for finding in clean.findings)
 
 # %% [markdown]
@@ -204,8 +206,8 @@ assert all(finding.level == "note" for finding in clean.findings)
 # The last checkpoint then was at step 10.
 
 # %%
-settings = dict(data=photos, image_size=16, width=8, steps=20, save_every=10, sample_every=20, preview_steps=1)
-settings |= dict(batch_size=8, threads=1, trackers=("none",))
+settings = {"data": photos, "image_size": 16, "width": 8, "batch_size": 8, "steps": 20, "save_every": 10}
+settings |= {"sample_every": 20, "preview_steps": 1, "threads": 1, "trackers": ("none",)}
 whole = ancestral.train("folder", out=folder / "whole", progress=False, **settings)
 
 events = training.train("folder", out=folder / "stopped", **settings)
@@ -213,9 +215,9 @@ for event in events:
     if getattr(event, "step", 0) == 15:
         break
 events.close()
-print(
-    "stopped after step 15; checkpoints:", *sorted(path.name for path in (folder / "stopped" / "checkpoints").iterdir())
-)
+checkpoints = [path.name for path in (folder / "stopped" / "checkpoints").iterdir()]
+print("stopped after step 15; checkpoints:", *checkpoints)
+assert checkpoints == ["000010"]
 resumed = ancestral.train("folder", out=folder / "stopped", resume=True, progress=False, **settings)
 
 first, second = (dict(run.model.denoiser.net.named_parameters()) for run in (whole, resumed))
@@ -273,15 +275,14 @@ if not QUICK:
 #     ancestral evaluate runs/photos --samples --draw 256 --steps 10
 
 # %%
-extractor = (
-    "pixels" if QUICK else "lite0"
-)  # lite0 is the default: EfficientNet-Lite0, its weights are in the package [metrics]
-logging.disable(logging.WARNING)
+extractor = "pixels" if QUICK else "lite0"  # the default: EfficientNet-Lite0, of ancestral[metrics]
 result = ancestral.evaluate(
     run.model, data=photos, samples=len(samples), steps=2 if QUICK else 10, extractor=extractor, progress=False
 )
 print(result)
 measured = result.samples.distances
+if not QUICK:
+    assert measured.train.frechet.value > measured.floor.frechet.value
 
 # %% [markdown]
 # TEXT_EVALUATED
@@ -307,9 +308,8 @@ for n in sizes:
     values = [distances.frechet(distances.moments(part), distances.moments(large)) for part in parts if len(part) == n]
     floors.append(sum(values) / len(values))
     kernels.append(sum(distances.kernel(part, large) for part in parts if len(part) == n) / len(values))
-course.plot(
-    sizes, {"FD of data to data": floors, "KID": [abs(k) for k in kernels]}, "n", "distance", "loglog", marker="."
-)
+absolute = [abs(value) for value in kernels]
+course.plot(sizes, {"FD of data to data": floors, "absolute value of KID": absolute}, "n", kind="loglog", marker=".")
 for n, floor, kernel in zip(sizes, floors, kernels, strict=True):
     print(f"n = {n:4}: FD {floor:.4f}, KID {kernel:+.5f}")
 if not QUICK:
@@ -363,7 +363,8 @@ print(course.check(9, kid))
 # it from the one set that you have: leave out one item at a time, compute the statistic $\theta_i$ of the others, and
 # look how far the $n$ values are apart:
 #
-# $$\mathrm{SE} = \sqrt{\frac{n-1}{n}\sum_{i=1}^n (\theta_i - \bar\theta)^2}, \qquad \bar\theta = \frac1n\sum_i\theta_i .$$
+# $$\mathrm{SE} = \sqrt{\frac{n-1}{n}\sum_{i=1}^n (\theta_i - \bar\theta)^2},
+# \qquad \bar\theta = \frac1n\sum_i\theta_i .$$
 #
 # Sets with one item left out are nearly equal, so their differences are tiny. The factor $n-1$ makes up for it: for
 # the mean, the formula gives exactly $s/\sqrt n$. (The usual bootstrap, which draws $n$ items with replacement, is
@@ -392,15 +393,15 @@ print(course.check(9, jackknife_error))
 # ```
 # </details>
 #
-# Is the error that the package prints (`±`) true? Here nobody has to believe: draw many independent sets of 250 images
-# of the data, and compare the standard deviation of their KID with the mean of the predicted errors.
+# Is the error that the package prints (`±`) true? Here nobody has to believe it: take 16 independent pairs of sets of
+# 125 images of the data, and compare the standard deviation of their KID with the mean of the predicted errors.
 
 # %%
-sets = pool[:2000].split(250)
-estimates = [uncertainty.kernel(part, other) for part, other in zip(sets, large.split(250), strict=True)]
+pairs = zip(pool[:2000].split(125), large.split(125), strict=True)
+estimates = [uncertainty.kernel(part, other) for part, other in pairs]
 spread = torch.tensor([estimate.value for estimate in estimates]).std().item()
 predicted = sum(estimate.error for estimate in estimates) / len(estimates)
-print(f"KID of 8 pairs of sets: standard deviation {spread:.5f}, predicted error {predicted:.5f}")
+print(f"KID of 16 pairs of sets: standard deviation {spread:.5f}, predicted error {predicted:.5f}")
 assert 0.5 < spread / predicted < 2
 
 # %% [markdown]
@@ -492,23 +493,20 @@ def by_hand(generated, train, held_out):
     return (own < threshold).double().mean().item(), own.median().item(), others.median().item()
 
 
-thousand = torch.stack([coloured[index] for index in order[:1000].tolist()])
+thousand = torch.stack([coloured[index] for index in order[:COUNT].tolist()])
 shares = {}
 for name, generated, train in (("1,000 images", samples, thousand), ("12 images", copies, twelve)):
     shares[name], own, others = by_hand(generated, train, unseen)
     package = neighbours.memorisation(generated.flatten(1), train.flatten(1), unseen.flatten(1))
-    print(
-        f"{name}: {shares[name]:.1%} of samples are too near (expected {package.expected:.1%} ± {package.error:.1%}); ",
-        end="",
-    )
-    print(f"median distance to the nearest training image: samples {own:.0f}, unseen images {others:.0f}")
+    print(f"{name}: {shares[name]:.1%} of samples are too near; ", end="")
+    print(f"without memorisation {package.expected:.1%} ± {package.error:.1%}")
+    print(f"    median distance to the nearest training image: samples {own:.0f}, unseen images {others:.0f}")
     assert shares[name] == package.share
 
-judged = ancestral.evaluate(
-    parrot.model, data=twelve, held_out=unseen, samples=len(copies), steps=2 if QUICK else 10, extractor="pixels",
-    progress=False,
-)  # fmt: skip
-print("\nevaluate says of the second:", judged.samples.memorisation.features or judged.samples.memorisation.pixels)
+options = {"samples": len(copies), "steps": 2 if QUICK else 10, "extractor": "pixels", "progress": False}
+judged = ancestral.evaluate(parrot.model, data=twelve, held_out=unseen, **options).samples.memorisation.pixels
+print("evaluate says of the second:", judged)
+assert judged.share == shares["12 images"]
 if not QUICK:
     assert shares["1,000 images"] < 0.1
     assert shares["12 images"] > 0.95
@@ -522,12 +520,12 @@ if not QUICK:
 # |---|---|---|
 # | `doctor` names unreadable files | they are skipped | fetch them again, or delete them |
 # | copies, or one picture in two classes | memorised sooner; the split leaks | delete all but one |
-# | validation loss rises while that of training images falls | memorisation begins | stop at the minimum, more images, `flip=True` if mirrored images look like the data, a smaller `width` |
-# | the share of samples that are too near is far above 5 % | copies | as above; do not publish the model if the images are private |
-# | FD far above the floor | the model is not there yet | train longer, a wider network |
-# | FD at the floor | the data cannot tell the samples from itself | look at memorisation; then it is good |
-# | FD or KID within two errors of another model's | no difference was shown | more samples, or leave it |
-# | a note that there are too few samples for FD | FD is biased upwards | rely on KID, or draw more samples than there are features |
+# | validation loss rises, that of training items falls | memorisation begins | stop there; more images; less `width` |
+# | far more than 5 % of samples are too near | copies | as above; do not publish the model of private images |
+# | FD far above the floor | the model is not there yet | train longer, or a larger `width` |
+# | FD at the floor | nothing tells samples from data | check memorisation; if there is none, it is good |
+# | two models less than two errors apart | no difference was shown | more samples |
+# | a note of too few samples for FD | FD is far too large | rely on KID, or more samples than features |
 #
 # And the path once more, as commands:
 #

@@ -11,7 +11,7 @@ WRONG = {
         "    return torch.tensor(result)\n": "this is the copy before",
         "def first_copies(images):\n"
         "    last = {image.numpy().tobytes(): i for i, image in enumerate(images)}\n"
-        "    return torch.tensor([last[image.numpy().tobytes()] for image in images])\n": "the index of the last copy",
+        "    return torch.tensor([last[image.numpy().tobytes()] for image in images])\n": "index of the last copy",
         "def first_copies(images):\n"
         "    sums = images.flatten(1).long().sum(1).tolist()\n"
         "    return torch.tensor([sums.index(value) for value in sums])\n": "the sum of the pixels is not the content",
@@ -50,7 +50,7 @@ WRONG = {
         "    def within(u):\n"
         "        k = (u @ u.T / u.shape[1] + 1) ** 3\n"
         "        return k.fill_diagonal_(0).sum() / len(u) / (len(u) - 1)\n"
-        "    return within(x) + within(y) - ((x @ y.T / x.shape[1] + 1) ** 3).mean()\n": "the factor 2 of the last term",
+        "    return within(x) + within(y) - ((x @ y.T / x.shape[1] + 1) ** 3).mean()\n": "the factor 2 of the last",
         "def kid(x, y):\n"
         "    def within(u):\n"
         "        k = (u @ u.T + 1) ** 3\n"
@@ -75,8 +75,7 @@ WRONG = {
         "def jackknife_error(statistic, x):\n"
         "    values = torch.stack([statistic(x[torch.arange(len(x)) != i]) for i in range(len(x))])\n"
         "    return (len(x) - 1) / len(x) * (values - values.mean()).square().sum()\n": "this is the variance",
-        "def jackknife_error(statistic, x):\n"
-        "    return x.std() / len(x) ** 0.5\n": "whatever the statistic",
+        "def jackknife_error(statistic, x):\n    return x.std() / len(x) ** 0.5\n": "whatever the statistic",
         "def jackknife_error(statistic, x):\n"
         "    values = torch.stack([statistic(x[torch.arange(len(x)) != i]) for i in range(len(x))])\n"
         "    return (values - values.mean()).square().sum().sqrt()\n": "the factor (n − 1)/n is missing",
@@ -85,9 +84,8 @@ WRONG = {
         "def share_too_near(samples, train, held_out):\n"
         "    own = torch.cdist(samples.flatten(1), train.flatten(1)).amin(1)\n"
         "    others = torch.cdist(held_out.flatten(1), train.flatten(1)).amin(1)\n"
-        "    return (own < others.sort(descending=True).values[round(0.05 * (len(others) + 1)) - 1]).double().mean()\n": (
-            "Take the 5 % that are nearest"
-        ),
+        "    limit = others.sort(descending=True).values[round(0.05 * (len(others) + 1)) - 1]\n"
+        "    return (own < limit).double().mean()\n": ("Take the 5 % that are nearest"),
         "def share_too_near(samples, train, held_out):\n"
         "    own = torch.cdist(samples.flatten(1), train.flatten(1)).amin(1)\n"
         "    return (own < own.sort().values[round(0.05 * (len(own) + 1)) - 1]).double().mean()\n": (
