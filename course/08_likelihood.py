@@ -465,7 +465,7 @@ if not QUICK:
 
 # %% [markdown]
 # The last ten of a thousand steps cost about two thirds of all bits, and the very last one more than a third. These
-# steps remove noise that nobody can see. The 900 steps above $t = 100$, in which the digit is decided, cost an eighth:
+# steps remove noise that nobody can see. The 900 steps above $t = 100$, in which the digit is decided, cost 11 %:
 # to say *which digit* it is takes a few bits for the whole image, and to say how grey it is takes a few for each pixel.
 #
 # How much of $L_0$ is the network's fault? Put the true $x_0$ in the place of $\hat x_0$. What remains is the cost of
