@@ -73,14 +73,16 @@ counts = torch.bincount(train.flatten().long(), minlength=256).double() + 1  # 1
 frequency = counts / counts.sum()
 histogram_bits = -frequency.log2()[held_out.long()].mean().item()
 zip_bits = 8 * len(zlib.compress(held_out.numpy().tobytes(), 9)) / held_out.numel()
+print(f"share of black pixels {frequency[0]:.0%}")
 print(f"uniform guess {math.log2(256):.2f}, histogram {histogram_bits:.2f}, zlib {zip_bits:.2f} bits/dim")
+assert 0.735 < frequency[0] < 0.745
 assert 2.75 < histogram_bits < 2.84
 assert 2.74 < zip_bits < 2.84
 course.show([held_out[:12] / 127.5 - 1])
 
 # %% [markdown]
 # The histogram knows only how often each grey value occurs in the training images, one pixel at a time, and needs 2.80
-# bits/dim: more than half of the pixels are black, and black is cheap. The ZIP algorithm finds repetitions, and needs
+# bits/dim: 74 % of the pixels are black, and black is cheap. The ZIP algorithm finds repetitions, and needs
 # 2.79. Neither knows what a digit is.
 #
 # ## 2. From densities to bits
@@ -136,8 +138,8 @@ print(course.check(8, bits_per_dim))
 # Fit a density to 8-bit data, and it can become as large as it likes. Here the model of one pixel is a narrow normal
 # distribution on each of the 256 grey levels, weighted by the histogram of section 1. All of them have the same
 # standard deviation $s$. As $s$ becomes small, the density at the grey levels grows without limit, and the number of
-# bits falls below the entropy of the pixels, and below 0. No file has a negative length. The mistake is the word
-# "hardly changes within a bin".
+# bits falls below the entropy of the pixels, and below 0. No file has a negative length. The mistake is that the
+# density does change within a bin.
 #
 # The remedy is **dequantisation**: add noise to the data that is uniform on the bin, $u \sim$ Unif(−1/255, 1/255) for
 # each pixel, and take the density there. The mean over $u$ of $-\log_2 p(x+u)$ is never less than $-\log_2$ of the
@@ -183,7 +185,7 @@ assert entropy < min(dequantised) < entropy + 0.35
 #
 # $x_0^i$ is the value of pixel $i$. The limits are $\delta_\pm(x) = x \pm 1/255$, with two exceptions:
 # $\delta_-(-1) = -\infty$ and $\delta_+(1) = +\infty$. The bins at the edges take all that lies outside of
-# [−1, 1]. So the 256 probabilities always sum to 1, and black, where the digits are half of the time, can have
+# [−1, 1]. So the 256 probabilities always sum to 1, and black, the value of most pixels, can have
 # probability 1.
 
 # %%
@@ -268,7 +270,10 @@ print(course.check(8, bin_mass))
 #
 # Take data for which everything is known. One pixel has 8 possible grey values with probabilities 1/36, 2/36, …, 8/36.
 # Its entropy is 2.79 bits, and `oracle.Mixture` with peaks of width 0 is the exact denoiser $\hat x_0 = \mathbb E[x_0
-# \mid x_t]$: no training, no error of a network. Here are the terms by hand, and by the package, for the same noise.
+# \mid x_t]$: no training, no error of a network. The schedule is `geometric`, that of NCSN: the signal is kept, $x_t =
+# x_0 + b_t\,\varepsilon$, and the noise $b_t$ grows from 0.001 to 50. It begins with so little noise that $L_0$ is
+# nearly 0. The formula above holds for it, too, with $\mathrm{SNR}_t = 1/b_t^2$. Here are the terms by hand, and by
+# the package, for the same noise.
 
 # %%
 values = 2 * torch.linspace(20, 230, 8, dtype=torch.float64).round()[:, None] / 255 - 1
@@ -317,8 +322,8 @@ assert abs(L_T + sum(L_t) + L_0 - package_total) < 1e-6
 assert 2.785 < true_entropy < 2.795
 
 # %% [markdown]
-# The bound of a perfect denoiser with 64 steps is above the entropy. What is the rest paid for? The paper rewrites the
-# bound (the subtraction of what the true reverse process would pay):
+# The bound of a perfect denoiser with 64 steps is above the entropy. What is the rest paid for? The paper writes the
+# same bound in another way:
 #
 # $$L = D_{\rm KL}\big(q(x_T)\,\|\,p(x_T)\big)
 # + \mathbb E_q \Big[\sum_{t\ge1} D_{\rm KL}\big(q(x_{t-1}|x_t)\,\|\,p_\theta(x_{t-1}|x_t)\big)\Big]
