@@ -260,7 +260,7 @@ if not QUICK:
     assert abs(run.validation.validation / run.validation.training - 1) < 0.2
 
 # %% [markdown]
-# 400 steps take less than a minute. Most of the samples have the strokes of a digit, and many are not the digit that
+# 400 steps are few. Most of the samples have the strokes of a digit, and many are not the digit that
 # their column asks for. The validation loss and the loss of training items are nearly the same: the network treats
 # images that it has seen as it treats those that it has not. On the command line:
 #
@@ -432,7 +432,7 @@ estimates = [uncertainty.kernel(part, other) for part, other in pairs]
 spread = torch.tensor([estimate.value for estimate in estimates]).std().item()
 predicted = sum(estimate.error for estimate in estimates) / len(estimates)
 print(f"KID of 16 pairs of sets: standard deviation {spread:.5f}, predicted error {predicted:.5f}")
-assert 0.5 < spread / predicted < 2
+assert 0.5 < spread / predicted < 1
 
 # %% [markdown]
 # They agree, as far as a standard deviation of 16 numbers can tell (it has itself an error of about 18 %). The
@@ -479,11 +479,11 @@ if not QUICK:
     assert of_twelve[-1] == min(of_twelve)
 
 # %% [markdown]
-# The samples in the upper row are the training images in the lower row. The curves show how it came: the loss of the
-# 12 images falls to the end, while that of unseen images rises from step 200 on. The run has written a note, which
-# `ancestral train` also prints: it rises by more than three standard errors at two checks in a row, which is no
-# accident. The note says what to do: stop here, take more data, or a smaller network. (`--validation 0.1` on the
-# command line.)
+# The samples in the upper row are the training images in the lower row, some of them in another tint. The curves show
+# how it came: the loss of the 12 images falls to the end, while that of unseen images rises from step 200 on. The run
+# has written a note, which `ancestral train` also prints: it rises by more than three standard errors at two checks in
+# a row, which is no accident. The note says what to do: stop here, take more data, or a smaller network.
+# (`--validation 0.1` on the command line.)
 #
 # ### Your own check
 #
@@ -553,11 +553,16 @@ judged = ancestral.evaluate(parrot.model, data=twelve, held_out=unseen, **option
 print("evaluate says of the second:", judged)
 assert judged.share == shares["12 images"]
 if not QUICK:
-    assert shares["1,000 images"] < 0.1
-    assert shares["12 images"] > 0.95
+    assert 0.005 < shares["1,000 images"] < 0.04
+    assert shares["12 images"] > 0.98
 
 # %% [markdown]
-# TEXT_MEMORISED
+# Of the samples of the first model 2 % are too near, which is not more than the 5 % of unseen images. Of the second,
+# all are. Your check, the package's function and `ancestral evaluate` give the same share.
+#
+# One trap: a model that makes blurs has samples near to everything, since a blur is an average. So look at samples
+# first, and ask about copies when they are good. And the check must have images that are *unseen*: if copies of the
+# training images are among them, the threshold is 0 and nothing can be below it. That is why section 2 came first.
 #
 # ## 6. What to do in each case
 #
