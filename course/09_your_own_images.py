@@ -41,7 +41,7 @@ from ancestral.workflows import train as training
 QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, to test that every cell runs
 _ = torch.manual_seed(0)
 warnings.filterwarnings("ignore", "IProgress not found")  # of a progress bar that is not shown
-COUNT = 300 if QUICK else 1000  # images
+COUNT = 500 if QUICK else 1000  # images
 
 # %% [markdown]
 # ## 1. A folder of images
