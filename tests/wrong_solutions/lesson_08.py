@@ -145,10 +145,11 @@ OTHERWISE = {
     ],
     "hutchinson": [
         "def hutchinson(velocity, x, probes):\n"
-        "    found = []\n"
-        "    for probe in probes:\n"
-        "        _, product = torch.func.jvp(velocity, (x,), (probe,))\n"
-        "        found.append((product * probe).sum(1))\n"
-        "    return sum(found) / len(found)\n"
+        "    result = []\n"
+        "    for i, point in enumerate(x):\n"
+        "        jacobian = torch.autograd.functional.jacobian(lambda p: velocity(p[None])[0], point)\n"
+        "        values = [float(probe @ jacobian @ probe) for probe in probes[:, i]]\n"
+        "        result.append(sum(values) / len(values))\n"
+        "    return torch.tensor(result)\n"
     ],
 }
