@@ -847,8 +847,10 @@ if not QUICK:
 # * **DDIM or Euler** if simplicity counts, for example to go from an image to its noise and back.
 # * **Noise** (`samplers.DDPM`, `eta` or `churn` above 0) if many evaluations are affordable and the network makes
 #   early errors.
-# * **`spacing`** is worth as much as the method. Compare on your own model: `ancestral evaluate RUN --samples
-#   --sampler unipc --steps 20` measures a trained model with any sampler.
+# * **`spacing`** is worth as much as the method.
+#
+# For your own model `ancestral compare RUN --samplers all` measures the quality of every sampler over the number of
+# evaluations.
 #
 # [docs/samplers.md](../docs/samplers.md) has the measured orders of all samplers on all schedules. The next lesson
 # changes what is sampled: guidance.

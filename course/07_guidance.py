@@ -350,9 +350,9 @@ for name, points in {"data": true[0], **{f"scale {s:.0f}": points for s, points 
 if not QUICK:
     assert abs(certainty(guided[1.0]) - certainty(true[0])) < 0.02
     assert abs(left_share(guided[1.0]) - 0.5) < 0.03
-    assert 0.985 < certainty(guided[2.0]) < 0.996
-    assert 0.6 < left_share(guided[2.0]) < 0.66
-    assert left_share(guided[8.0]) > 0.92
+    assert abs(certainty(guided[2.0]) - 0.99) < 0.005
+    assert abs(left_share(guided[2.0]) - 0.62) < 0.01
+    assert abs(left_share(guided[8.0]) - 0.94) < 0.01
     assert abs(right_height(guided[1.0]) - 0.3) < 0.03
     assert right_height(guided[4.0]) > 0.7
 
@@ -364,14 +364,14 @@ if not QUICK:
 # * **They move away from the data.** The right component shifts upwards, away from class 1, from a height of 0.3 to
 #   more than 0.7 with scale 4. There is hardly any data there. Images with much guidance have exaggerated colours and
 #   contrast for this reason.
-# * **Modes are lost.** Half of the class belongs to the left component. With scale 2 it gets 63 % of the samples, with
-#   scale 8 more than 92 %. The classifier prefers the component that lies alone.
+# * **Modes are lost.** Half of the class belongs to the left component. With scale 2 it gets 62 % of the samples, with
+#   scale 8 it gets 94 %. The classifier prefers the component that lies alone.
 #
 # ## 6. They are not samples of a sharpened distribution, either
 #
 # At one time $t$, the guided score is the gradient of $\log\big(p_t(x)\,p_t(y \mid x)^s\big)$. So one reads that
 # guidance samples from $p_0(x)\,p_0(y \mid x)^s$, the data distribution with a sharpened classifier. Is it true? In
-# the plane this density can be computed on a grid.
+# the plane this density can be computed on a grid. The picture shows its contour lines, and 600 of the guided samples.
 
 # %%
 line = torch.linspace(-3, 3, 301, dtype=F64)
@@ -391,16 +391,16 @@ with plt.style.context("ancestral.render.figures"):
     for axis, s in zip(axes, (1.0, 4.0), strict=True):
         density = sharpened(s).reshape(301, 301).T
         axis.contour(line, line, density / density.max(), levels=[0.05, 0.2, 0.5, 0.8], colors="C1", linewidths=1)
-        cloud(axis, guided[s][:600], f"scale {s:.0f}: samples and sharpened density")
+        cloud(axis, guided[s][:600], f"scale {s:.0f}")
     figure.tight_layout(pad=0.3)
     plt.show()
 if not QUICK:
     assert abs(shares[1.0][0] - shares[1.0][1]) < 0.03
-    assert shares[4.0][0] > 0.77
-    assert 0.56 < shares[4.0][1] < 0.6
+    assert abs(shares[4.0][0] - 0.79) < 0.01
+    assert abs(shares[4.0][1] - 0.58) < 0.01
 
 # %% [markdown]
-# No. With scale 4 the sharpened density has 58 % in the left component, and the guided samples 80 %. The reason is
+# No. With scale 4 the sharpened density has 58 % in the left component, and the guided samples 79 %. The reason is
 # that adding noise to $p_0(x)\,p_0(y \mid x)^s$ does *not* give $p_t(x)\,p_t(y \mid x)^s$, unless $s$ is 0 or 1. The
 # guided scores of the different times do not belong to the noisy versions of any one distribution. There is no formula
 # for the distribution that comes out. It depends on the schedule and on the sampler, too.
@@ -431,9 +431,10 @@ assert sure == sorted(sure)
 
 # %% [markdown]
 # The distance is smallest at scale 1, as it has to be: there the samples *are* the distribution of the class. The
-# classifier's certainty grows with the scale all the time, but beyond scale 2 hardly. FID, which compares
-# distributions, is best at a small scale for this reason (Ho and Salimans found $s$ of about 1.3 on ImageNet; a trained
-# network is not exact, and a little guidance corrects its blur). People who look at single images prefer larger ones.
+# classifier's certainty grows with the scale all the time, but hardly beyond scale 2. FID, which compares
+# distributions, is best at a small scale for this reason. (Ho and Salimans found $s$ of 1.1 to 1.3 on ImageNet. A
+# trained network is not exact, and a little guidance makes up for it.) People who look at single images prefer larger
+# scales.
 #
 # ## 8. Guidance in an interval
 #
@@ -476,8 +477,8 @@ class Interval:
         self.guided = guidance.ClassifierFree(denoiser, scale)
 
     def predict(self, x_t, t, labels):
-        inside = self.low <= t <= self.high
-        return self.guided.predict(x_t, t, labels=labels) if inside else self.denoiser.predict(x_t, t, labels)
+        model = self.guided if self.low <= t <= self.high else self.denoiser
+        return model.predict(x_t, t, labels=labels)
 
 
 INTERVALS = {"all times": (1, 1000), "much noise": (201, 1000), "t ≤ 200": (1, 200), "50 ≤ t ≤ 200": (50, 200)}
@@ -492,14 +493,14 @@ course.scatter({name: limited[name] for name in INTERVALS}, limit=2.6)
 if not QUICK:
     assert torch.allclose(limited["all times"], guided[4.0])
     assert abs(certainty(limited["t ≤ 200"]) - certainty(swept[2.0])) < 0.003
-    assert energy_distance(limited["t ≤ 200"], true[0]) < 0.4 * energy_distance(swept[2.0], true[0])
+    assert energy_distance(limited["t ≤ 200"], true[0]) < energy_distance(swept[2.0], true[0]) / 3
     assert left_share(limited["much noise"]) > 0.7
     assert abs(left_share(limited["t ≤ 200"]) - 0.5) < 0.05
     assert abs(energy_distance(limited["50 ≤ t ≤ 200"], true[0]) - energy_distance(limited["t ≤ 200"], true[0])) < 0.005
 
 # %% [markdown]
-# Guidance at $t \le 200$ alone makes the classifier as sure as scale 2 at all times does, with less than half of the
-# distance, and nearly half of the samples are in each component. At $t < 50$ guidance changes nothing, so it can be
+# Guidance at $t \le 200$ alone makes the classifier as sure as scale 2 at all times does, with less than a third of the
+# distance, and about half of the samples are in each component. At $t < 50$ guidance changes nothing, so it can be
 # left out there, which saves the second estimate. At much noise alone it loses the modes.
 #
 # ## 9. An aside: clipping
@@ -607,16 +608,40 @@ rows = [digits[:10] for digits in (*sampled.values(), early_off)]
 course.show(rows, labels=[*(f"scale {s:.0f}" for s in SCALES), "t ≤ 700"], size=0.7)
 accuracy, precision, recall, brightness = ([scores[s][k] for s in SCALES] for k in range(4))
 if not QUICK:
-    assert accuracy[0] + 0.1 < accuracy[1]
-    assert accuracy[2] > 0.93
+    assert 0.68 < accuracy[0] < 0.86
+    assert abs(accuracy[1] - 0.95) < 0.04
+    assert accuracy[2] > test_accuracy
     assert precision[3] < precision[1] - 0.08
     assert recall[0] > recall[1] + 0.05
     assert recall[1] > recall[2] + 0.25
-    assert recall[3] < 0.3
+    assert recall[0] > 0.78
+    assert recall[3] < 0.18
     assert brightness == sorted(brightness)
     assert brightness[3] > ink + 0.08
-    assert in_interval[2] > recall[2] + 0.2
-    assert in_interval[0] > accuracy[0] + 0.08
+    assert in_interval[2] > 2 * recall[2]
+    assert abs(in_interval[0] - accuracy[1]) < 0.05
+    assert abs(in_interval[2] - recall[1]) < 0.15
 
 # %% [markdown]
-# TEXT
+# Compare with the plane:
+#
+# * **More like their class.** Without guidance the judge recognises about three quarters of the digits, since this
+#   network has been trained for a minute only. With scale 2 it recognises 95 %. With scale 4 it recognises *more* than
+#   of real digits, which means that untypical digits are gone.
+# * **Away from the data.** The strokes get bolder and the mean pixel brighter with every scale, far beyond that of real
+#   digits. Precision falls with large scales for this reason, although the class can be recognised.
+# * **Modes are lost.** Recall falls from more than 0.8 to about 0.1. The digits of a class become alike.
+# * **The interval helps.** With scale 4 at $t \le 700$ only, recall is more than twice as high as with scale 4 at all
+#   times. The result is about that of scale 2 at all times, and the first steps need one estimate in place of two.
+#
+# ## 11. What to take
+#
+# * A network that has been trained with label dropout can be guided with any scale, without new training. Guidance
+#   doubles the cost of each step, as the network gives two estimates.
+# * Use scale 1, or a little more, if the *distribution* counts: synthetic training data, statistics, FID.
+# * Use scale 2 to 4 if each single image counts, and clip $\hat x_0$.
+# * Guided samples say nothing about how frequent something is in the data.
+#
+# In the package: `ancestral sample RUN --label 7 --guidance 2`, or `model.sample(16, label=7, guidance=2.0)`. The next
+# lesson computes how probable an image is under the model, and for that there is no guidance: nobody knows the density
+# of guided samples.

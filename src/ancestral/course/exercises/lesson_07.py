@@ -110,7 +110,7 @@ CLASSIFIER_GRADIENT = Exercise(
     _bayes_gradient,
     _gradient_results,
     {
-        "this is the gradient of log p(x, y), the score of the class. log p(y|x) is its log_softmax over the classes.": (
+        "this is the gradient of log p(x, y), the score of the class. log p(y|x) is the log_softmax over classes.": (
             _gradient_of(lambda joint, y: _pick(joint, y))
         ),
         "this is the gradient of the probability p(y|x). Take the gradient of its logarithm.": (
