@@ -309,8 +309,9 @@ for name, eps in {"(6)": paper, "package": by_package, "classifier": by_classifi
     assert torch.allclose(eps, by_hand, atol=1e-8)
 
 # %% [markdown]
-# With exact models the two kinds of guidance are one. With trained networks they differ, because a trained classifier
-# and the difference of two estimates make different errors.
+# The classifier's gradient is added to the score of *all* data here. So its scale $w$ counts as $s$ does: 0 ignores the
+# label, and 1 is Bayes' rule. With exact models the two kinds of guidance are one. With trained networks they differ,
+# because a trained classifier and the difference of two estimates make different errors.
 #
 # ## 5. What guidance does to the samples
 #
