@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -98,6 +100,21 @@ def test_the_panel_prints_notes_above_itself():
     panel.show(progress(100))
     panel.close()
     assert "a data worker died" in console.file.getvalue()
+
+
+def test_a_notebook_is_not_warned_of_a_progress_bar_that_nobody_shows():
+    code = """
+import sys, types
+kernel = types.ModuleType("IPython")
+kernel.get_ipython = lambda: types.SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules.update({"IPython": kernel, "ipykernel.zmqshell": kernel, "ipywidgets": None})
+from ancestral.training.trackers import check_trackers
+check_trackers(["tensorboard"])
+assert "tqdm.notebook" in sys.modules  # the module that warns
+"""
+    run = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "IProgress" not in run.stderr
 
 
 def test_clocks():
