@@ -101,8 +101,9 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
 
 def _definitions(path: Path) -> dict[str, list[Definition]]:
     """The statements of a file that define a name, by that name."""
+    text = read_source(path)
     try:
-        tree = ast.parse(read_source(path), str(path))
+        tree = ast.parse(text, str(path))
     except SyntaxError as error:
         place = "its code cells" if path.suffix == ".ipynb" else "the file"
         raise InputError(f"{path}, line {error.lineno} of {place}: {error.msg}: {(error.text or '').strip()}") from None
