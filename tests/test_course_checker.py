@@ -44,7 +44,7 @@ def verdict(folder, source, name="shifted", file="mine.py"):
         ("return a[0].item(), b", "not float"),
         ("return 1, b", "not int"),
         ("return a, [b]", "not list"),
-        ("return a / 0, b / 0", "infinite or no number"),
+        ("return a / 0, b / 0", "not a number (NaN)"),
         ("return a", "too many values to unpack"),
         ("return (a, b), 1", "not tuple"),
         ("return a[:3], b", "return a tensor of shape"),

@@ -30,6 +30,10 @@ class NotWritten(Exception):
     """The function of the student is still the stub that the lesson shows."""
 
 
+class ChangedArgument(Exception):
+    """The function of the student changed an argument that its caller needs again."""
+
+
 @dataclass(frozen=True)
 class Exercise:
     """A function to write, and what it is compared with.
@@ -45,6 +49,7 @@ class Exercise:
         rtol: Largest relative difference between the results and those of the reference.
         atol: Largest absolute difference, added to the relative one.
         rounding: Largest absolute difference of a right result that lost digits in float32. It passes with a note.
+        pure: Whether a function that changes its arguments in place is wrong.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Exercise:
     rtol: float = 1e-4
     atol: float = 1e-5
     rounding: float = 0.0
+    pure: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,11 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
     reference = list(exercise.results(exercise.reference))
     right = [_tensor(value) for value in reference]
     try:
-        found = list(exercise.results(_written(function)))
+        found = list(exercise.results(_written(function, exercise.pure)))
     except NotWritten as stub:
         return Verdict(exercise.name, None, str(stub))
+    except ChangedArgument as change:
+        return Verdict(exercise.name, False, str(change))
     except (Exception, SystemExit) as error:
         advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
         return Verdict(exercise.name, False, f"the function stopped with {one_line(error)}{advice}")
@@ -138,16 +146,20 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _written(function: Function) -> Function:
+def _written(function: Function, pure: bool = False) -> Function:
     """The function, with an exception in place of the value of a stub.
 
     It gets copies of its arguments: a function that changes them in place must not change those of the next call.
     """
 
     def call(*arguments: Any, **options: Any) -> Any:
-        value = function(*map(_copy, arguments), **{name: _copy(option) for name, option in options.items()})
+        copies = [_copy(argument) for argument in arguments]
+        value = function(*copies, **{name: _copy(option) for name, option in options.items()})
         if value is None or value is ...:
             raise NotWritten(f"not written yet (the function returns {value})")
+        tensors = [(a, b) for a, b in zip(copies, arguments, strict=True) if isinstance(b, Tensor)]
+        if pure and not all(torch.equal(a, b) for a, b in tensors):
+            raise ChangedArgument("an argument was changed in place. Return a new tensor: the caller needs it again")
         return value
 
     return call

@@ -11,6 +11,7 @@ import re
 import symtable
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
     Raises:
         InputError: The file cannot be read or executed.
     """
-    own, given = _definitions(path), _definitions(lesson)
+    own, given = _definitions(path), _lesson_definitions(lesson)
     found = [name for name in names if name in own]
     needed: dict[int, tuple[Path, Definition]] = {}
     for statement in own.get("*", ()):
@@ -97,6 +98,12 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
     finally:
         sys.path.pop(0)
     return {name: scope[name] for name in found if name in scope}
+
+
+@cache
+def _lesson_definitions(lesson: Path) -> dict[str, list[Definition]]:
+    """Those of a lesson, which does not change while the program runs."""
+    return _definitions(lesson)
 
 
 def _definitions(path: Path) -> dict[str, list[Definition]]:
