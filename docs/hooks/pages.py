@@ -7,6 +7,7 @@ import contextlib
 import html
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -75,6 +76,16 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """Put the table of the lessons into the page that has its place."""
     return markdown.replace(PLACE, lesson_table()) if PLACE in markdown else markdown
+
+
+def on_post_build(config):
+    """Remove what a site in English that opens from the file system cannot use: stemmers, source maps, and the page of a
+    server for a missing page.
+    """
+    site = Path(config.site_dir)
+    shutil.rmtree(site / "assets" / "javascripts" / "lunr")
+    for path in [*site.glob("assets/**/*.map"), site / "404.html"]:
+        path.unlink()
 
 
 def generated() -> dict[str, str | bytes]:
