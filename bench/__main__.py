@@ -44,7 +44,7 @@ def main() -> None:
     everything = commands.add_parser("all", help="all parts with their default options, then the page")
     everything.add_argument("--threads", type=int, help="number of PyTorch threads; the quality part always uses one")
     everything.set_defaults(run=run_all)
-    commands.add_parser("page", help="write docs/explanation/benchmarks.md").set_defaults(run=lambda options: page.write_page())
+    commands.add_parser("page", help="write the page of benchmarks").set_defaults(run=lambda options: page.write_page())
     options = parser.parse_args()
     if getattr(options, "threads", None):
         import torch

@@ -79,8 +79,8 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_post_build(config):
-    """Remove what a site in English that opens from the file system cannot use: stemmers, source maps, and the page of a
-    server for a missing page.
+    """Remove what this site has no use for: stemmers of other languages, source maps, and the page of a server for a
+    missing page.
     """
     site = Path(config.site_dir)
     shutil.rmtree(site / "assets" / "javascripts" / "lunr")
@@ -92,7 +92,7 @@ def generated() -> dict[str, str | bytes]:
     """Return the generated pages and pictures, by their path in the site's source."""
     pages: dict[str, str | bytes] = {
         "reference/command-line.md": command_line(),
-        "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "changelog.md": "---\nhide: [navigation]\n---\n\n" + (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
     }
     for lesson in LESSONS:
         page, pictures = lesson_page(lesson)
@@ -141,7 +141,12 @@ def lesson_table() -> str:
 
 def command_line() -> str:
     """Return the page of the command line, from the options that `--help-all` of each command lists."""
-    lines = ["# Command line", "", "This page is made from the help of the commands: `ancestral COMMAND --help-all`.", ""]
+    lines = [
+        "# Command line",
+        "",
+        "This page is made from the help of the commands: `ancestral COMMAND --help-all`.",
+        "",
+    ]
     lines += ["| command | |", "|---|---|"]
     lines += [f"| [`{command}`](#ancestral-{command}) | {summary} |" for command, summary in cli.COMMANDS.items()]
     for command in cli.COMMANDS:
