@@ -259,20 +259,29 @@ def test_every_command_of_a_page_runs(page, trained, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in SITE if code_blocks(page, "python")], ids=str)
 def test_the_python_of_a_page_runs(page, trained, tmp_path, monkeypatch):
-    """In a short setting: a training run has 3 steps, and 12 samples are measured. The examples have a test."""
+    """In a short setting: a training run has 3 steps, and 12 samples are measured by their pixels."""
     folder = tmp_path / "place"
     shutil.copytree(trained, folder)
     monkeypatch.chdir(folder)
+
+    def shorten(name, **short):
+        function = getattr(ancestral, name)
+        monkeypatch.setattr(f"ancestral.api.{name}", lambda *given, **named: function(*given, **(named | short)))
+
+    def train(*given, train=ancestral.train, **named):
+        if "resume" not in named:
+            shutil.rmtree(named["out"], ignore_errors=True)  # the run that was there already
+        return train(*given, **named | {"steps": 3, "batch_size": 4})
+
+    monkeypatch.setattr("ancestral.api.train", train)
+    for name in ("evaluate", "evaluate_samples", "compare"):
+        shorten(name, **({} if name == "evaluate_samples" else {"samples": 12}), extractor="pixels")
     scope = {"__name__": "__page__"}
     for code in code_blocks(page, "python"):
         if example := re.fullmatch(r'--8<-- "examples/(\w+\.py)"\n', code):
             assert (ROOT / "examples" / example[1]).is_file()  # tests/test_examples.py runs it
-            continue
-        for out in re.findall(r'out="([^"]+)"', code):
-            shutil.rmtree(out, ignore_errors=True)  # the run that was there already
-        code = re.sub(r"\bsteps=\d{4,}", "steps=3", re.sub(r"\bsamples=\d+", "samples=12", code)).replace(UPLOAD, "")
-        code = re.sub(r'(data="photos/", image_size=32, steps=3), resume=True', r'\1, out="runs/new", width=8', code)
-        exec(compile(code, str(page), "exec"), scope)
+        else:
+            exec(compile(code.replace(UPLOAD, ""), str(page), "exec"), scope)
 
 
 def test_no_code_block_is_of_a_language_that_is_not_run():

@@ -29,15 +29,14 @@ LOOK = """() => ({
 @pytest.fixture(scope="module")
 def looks(chromium):
     """What every page shows at 1280 and at 360 pixels, and the requests and console messages that it made."""
-    found = {}
+    found, requests, errors = {}, [], []
     for width in (1280, 360):
         page = chromium.new_page(viewport={"width": width, "height": 900})
         page.set_default_timeout(120_000)
-        requests, errors = [], []
         page.on("request", lambda request: requests.append(request.url))
         page.on("requestfailed", lambda request: errors.append(f"failed: {request.url}"))
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda m: errors.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("console", lambda message: message.type in ("error", "warning") and errors.append(message.text))
         for path in PAGES:
             before = len(requests), len(errors)
             page.goto(path.as_uri())

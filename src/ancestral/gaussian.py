@@ -48,7 +48,7 @@ class DiagonalGaussian(NamedTuple):
     def kl(self, other: "DiagonalGaussian") -> Tensor:
         """KL(self ‖ other) of each element in nats, (B, *). Both variances must be positive."""
         ratio = self.variance / other.variance
-        return 0.5 * (ratio - 1 - log(ratio) + (self.mean - other.mean) ** 2 / other.variance)
+        return 0.5 * (ratio - 1 - log(ratio) + (self.mean - other.mean) ** 2 / other.variance)  # (8), and its C
 
     def log_density(self, x: Tensor) -> Tensor:
         """Log density of each element of x in nats, (B, *)."""

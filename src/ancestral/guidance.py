@@ -35,6 +35,6 @@ class ClassifierFree:
         guided = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
         (x0, free_x0), (eps, free_eps) = (part.chunk(2) for part in guided)
         variance_fraction = None if guided.variance_fraction is None else guided.variance_fraction[: len(x_t)]
-        return Prediction(
+        return Prediction(  # CFG (6), with scale = 1 + w
             free_x0 + self.scale * (x0 - free_x0), free_eps + self.scale * (eps - free_eps), variance_fraction
         )

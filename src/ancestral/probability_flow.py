@@ -85,7 +85,7 @@ def integrate(
                 (v * torch.autograd.grad(estimate, x, v, retain_graph=number < last)[0]).flatten(1).sum(1)
                 for number, v in enumerate(directions)
             ]
-        div_x0 = torch.stack(products).sum(0) / (probes or 1)
+        div_x0 = torch.stack(products).sum(0) / (probes or 1)  # score SDE (40)
         return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, (size - a * div_x0) / b
 
     x, total = x0, x0.new_zeros(len(x0))
@@ -94,8 +94,8 @@ def integrate(
         da, db = (late - early for late, early in zip(schedule.at(t), schedule.at(s), strict=True))
         (x0_s, eps_s), div_x0_s, div_eps_s = evaluate(x, s)
         (x0_t, eps_t), div_x0_t, div_eps_t = evaluate(x + da * x0_s + db * eps_s, t)
-        x = x + da * (x0_s + x0_t) / 2 + db * (eps_s + eps_t) / 2
-        total = total + da * (div_x0_s + div_x0_t) / 2 + db * (div_eps_s + div_eps_t) / 2
+        x = x + da * (x0_s + x0_t) / 2 + db * (eps_s + eps_t) / 2  # score SDE (13)
+        total = total + da * (div_x0_s + div_x0_t) / 2 + db * (div_eps_s + div_eps_t) / 2  # score SDE (39)
         yield OdeState(t, x, total)
 
 

@@ -27,7 +27,7 @@ def prior(
     schedule: Schedule, shape: Sequence[int], seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
 ) -> Tensor:
     """Sample x_T ~ p(x_T) = N(0, prior_std² I) for the images `indices` of a seed: float32 (len(indices), *shape)."""
-    return schedule.prior_std * randomness.normal(shape, seed, Stream.PRIOR, 0, indices, device)
+    return schedule.prior_std * randomness.normal(shape, seed, Stream.PRIOR, 0, indices, device)  # (1)  p(x_T)
 
 
 def transition(
@@ -48,14 +48,14 @@ def transition(
     """
     mean = schedule.posterior(prediction.x0, x_t, t, s).mean  # μ_θ(x_t, t) = μ̃_t(x_t, x̂_0), (7); for s = t − 1 (11)
     if variance == "large":
-        return DiagonalGaussian(mean, broadcast(schedule.forward_variance(t, s), x_t))  # σ_t² = β_t
+        return DiagonalGaussian(mean, broadcast(schedule.forward_variance(t, s), x_t))  # (1)  σ_t² = β_t
     if variance == "small":
-        return DiagonalGaussian(mean, broadcast(schedule.posterior_variance(t, s), x_t))  # σ_t² = β̃_t
+        return DiagonalGaussian(mean, broadcast(schedule.posterior_variance(t, s), x_t))  # (1)  σ_t² = β̃_t
     check_variance(variance, prediction.variance_fraction is not None)
     assert prediction.variance_fraction is not None
     upper, lower = (broadcast(log(v), x_t) for v in (schedule.forward_variance(t, s), _least_variance(schedule, t, s)))
     fraction = prediction.variance_fraction
-    return DiagonalGaussian(mean, (fraction * upper + (1 - fraction) * lower).exp())  # Nichol and Dhariwal 2021, (15)
+    return DiagonalGaussian(mean, (fraction * upper + (1 - fraction) * lower).exp())  # improved DDPM (15)
 
 
 def check_variance(variance: Variance, learned: bool) -> None:

@@ -124,12 +124,12 @@ class Schedule:
     def forward_variance(self, t: Time, s: Time) -> Scalar:
         """β_ts, the variance of q(x_t | x_s) for s < t, in float64."""
         (a_t, b_t), (a_s, b_s) = self.at(t), self.at(s)
-        return b_t**2 - (a_t / a_s) ** 2 * b_s**2
+        return b_t**2 - (a_t / a_s) ** 2 * b_s**2  # β_t for s = t − 1; of longer steps improved DDPM (19)
 
     def posterior_variance(self, t: Time, s: Time) -> Scalar:
         """β̃_ts, the variance of q(x_s | x_t, x_0) for s < t, in float64."""
         (_, b_t), (_, b_s) = self.at(t), self.at(s)
-        return self.forward_variance(t, s) * b_s**2 / b_t**2  # (7)
+        return self.forward_variance(t, s) * b_s**2 / b_t**2  # (7), improved DDPM (19)
 
     def forward(self, x_s: Tensor, t: Time, s: Time) -> DiagonalGaussian:
         """q(x_t | x_s), for x_s of shape (B, *); with s = t − 1 one step of the chain."""
@@ -223,7 +223,7 @@ def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) ->
     if not offset >= 0 or not 0 < max_beta < 1:
         raise InputError(f"cosine needs offset >= 0 and 0 < max_beta < 1, not {offset} and {max_beta}")
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
-    alpha_bar = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
+    alpha_bar = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2  # improved DDPM (17)
     return _capped(alpha_bar, {"name": "cosine", "steps": steps, "offset": offset, "max_beta": max_beta})
 
 
@@ -254,7 +254,7 @@ def karras(steps: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0,
     _check_sigmas("karras", sigma_min, sigma_max)
     if not 0.1 <= rho <= 100:
         raise InputError(f"karras needs a rho between 0.1 and 100, not {rho}")
-    sigma = ((1 - u) * sigma_min ** (1 / rho) + u * sigma_max ** (1 / rho)) ** rho
+    sigma = ((1 - u) * sigma_min ** (1 / rho) + u * sigma_max ** (1 / rho)) ** rho  # EDM (5)
     spec = {"name": "karras", "sigma_min": sigma_min, "sigma_max": sigma_max, "rho": rho}
     return _variance_exploding(sigma, spec)
 

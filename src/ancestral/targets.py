@@ -100,7 +100,7 @@ class Target:
                 f"the target {self.name} says nothing where signal is {a} and noise {b}: start from another time, or "
                 "train another target (v, flow and edm are defined everywhere)"
             )
-        x0 = broadcast(q / d, x_t) * x_t - broadcast(b / d, x_t) * output
+        x0 = broadcast(q / d, x_t) * x_t - broadcast(b / d, x_t) * output  # (15), DDIM (9), for p = 0 and q = 1
         eps = broadcast(a / d, x_t) * output - broadcast(p / d, x_t) * x_t
         return Prediction(x0, eps)
 
@@ -121,11 +121,11 @@ def _deviation(a: Scalar, b: Scalar) -> Scalar:
 EPS = Target("eps", lambda a, b: 0.0, lambda a, b: 1.0)  # Ho et al. 2020
 X0 = Target("x0", lambda a, b: 1.0, lambda a, b: 0.0)
 V = Target("v", lambda a, b: -b, lambda a, b: a)  # Salimans and Ho 2022
-SCORE = Target(  # ∇ log p_t; Song and Ermon 2019. The network's answer is divided by σ: NCSNv2's technique 3 (2020)
+SCORE = Target(  # ∇ log p_t: NCSN (5), EDM (3). The network's answer is divided by σ: NCSNv2's technique 3 (2020)
     "score", lambda a, b: 0.0, lambda a, b: -1 / b, input_scale=unit_scale, output_scale=lambda a, b: 1 / b
 )
-FLOW = Target("flow", lambda a, b: -1.0, lambda a, b: 1.0)  # the velocity ε − x_0; Lipman et al. 2023
-EDM = Target(  # Karras et al. 2022, table 1: F, with c_in as the input scale; for σ_d = 1 it is −v
+FLOW = Target("flow", lambda a, b: -1.0, lambda a, b: 1.0)  # the velocity ε − x_0: rectified flow (1)
+EDM = Target(  # F of EDM (7), with c_in as the input scale; for σ_d = 1 it is −v
     "edm",
     lambda a, b: b / (SIGMA_DATA * _deviation(a, b)),
     lambda a, b: -SIGMA_DATA * a / _deviation(a, b),

@@ -37,8 +37,8 @@ class StartOptions:
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Check the exercises of a lesson in a file: a script, your copy of the lesson, or its notebook. Only the functions of the exercises, and what they use, are executed. The exit code is 0 if all that are there are
-    right, and 1 otherwise.
+    """Check the exercises of a lesson in a file: a script, your copy of the lesson, or its notebook. Only the functions
+    of the exercises, and what they use, are executed. The exit code is 0 if none is wrong, and 1 otherwise.
     """
 
     lesson: Annotated[Positional[int], arg(metavar="N")]

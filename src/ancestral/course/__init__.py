@@ -19,8 +19,8 @@ __all__ = [
     "check",
     "check_file",
     "copy_lessons",
-    "exercises",
     "find_lesson",
+    "lesson_exercises",
     "lesson_file",
     "plot",
     "scatter",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-def exercises(number: int) -> tuple[Exercise, ...]:
+def lesson_exercises(number: int) -> tuple[Exercise, ...]:
     """Return the exercises of a lesson, in its order. Raises InputError if there is no such lesson."""
     find_lesson(number)
     found: tuple[Exercise, ...] = importlib.import_module(f"ancestral.course.exercises.lesson_{number:02d}").EXERCISES
@@ -48,7 +48,7 @@ def check(number: int, function: Callable[..., Any]) -> Verdict:
     Raises:
         InputError: The lesson has no exercise of this name.
     """
-    named = {exercise.name: exercise for exercise in exercises(number)}
+    named = {exercise.name: exercise for exercise in lesson_exercises(number)}
     name = getattr(function, "__name__", str(function))
     if name not in named:
         raise InputError(f"lesson {number} has no exercise {name!r}; its exercises are {', '.join(named)}")
@@ -68,7 +68,7 @@ def check_file(number: int, path: Path) -> list[Verdict]:
     Raises:
         InputError: The file cannot be read or executed, or defines no exercise of the lesson.
     """
-    asked = exercises(number)
+    asked = lesson_exercises(number)
     names = [exercise.name for exercise in asked]
     functions = load_functions(path, names, lesson_file(find_lesson(number)))
     if not functions:

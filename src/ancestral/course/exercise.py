@@ -33,6 +33,7 @@ class Exercise:
             the student is the answer.
         rtol: Largest relative difference between the results and those of the reference.
         atol: Largest absolute difference, added to the relative one.
+        rounding: Largest absolute difference of a right result that lost digits in float32. It passes with a note.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Exercise:
     mistakes: Mapping[str, Function]
     rtol: float = 1e-4
     atol: float = 1e-5
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
         return Verdict(exercise.name, None, str(stub))
     except Exception as error:
         advice = " (is a function that it calls not written yet?)" if "NoneType" in str(error) else ""
+        advice = " (do the shapes of the factors fit? print them)" if "size of tensor" in str(error) else advice
         return Verdict(exercise.name, False, f"the function stopped with {type(error).__name__}: {error}{advice}")
     for value, expected in zip(found, right, strict=True):
         complaint = _wrong_kind(value, expected)
@@ -92,6 +95,8 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
         if _same(numbers, [_tensor(value) for value in exercise.results(mistake)], exercise):
             return Verdict(exercise.name, False, hint)
     off = max(float((value - expected).abs().max()) for value, expected in zip(numbers, right, strict=True))
+    if off < exercise.rounding:
+        return Verdict(exercise.name, True, "right, up to rounding: take differences from 1 in float64, then cast")
     advice = "compare each factor, sign and index with the text of the lesson"
     return Verdict(exercise.name, False, f"the result is off by up to {off:.3g}; {advice}")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-STYLE = "ancestral.render.figures"
+from ancestral.render.pictures import STYLE
 
 
 def show(rows: Sequence[Any], titles: Sequence[str] = (), labels: Sequence[str] = (), size: float = 0.9) -> None:

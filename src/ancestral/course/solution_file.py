@@ -7,6 +7,7 @@ and plots are left out, so that a check takes seconds. Names that the file does 
 
 import ast
 import json
+import symtable
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
         source = path if name in own else lesson
         for statement in (own if name in own else given)[name]:
             needed[id(statement)] = (source, statement)
-            open_names += [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            open_names += _global_names(symtable.symtable(ast.unparse(statement), str(source), "exec"))
     scope: dict[str, Any] = {"__name__": "solution"}
     for source in (lesson, path):
         chosen = sorted((s for where, s in needed.values() if where == source), key=lambda s: s.lineno)
@@ -83,6 +84,12 @@ def _definitions(path: Path) -> dict[str, list[Definition]]:
         for name in _bound(statement):
             found.setdefault(name, []).append(statement)
     return found
+
+
+def _global_names(table: symtable.SymbolTable) -> set[str]:
+    """The names that a statement takes from the top of its file; local variables of functions are not among them."""
+    own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and symbol.is_global()}
+    return own.union(*map(_global_names, table.get_children()))
 
 
 def _bound(statement: ast.stmt) -> set[str]:

@@ -100,7 +100,7 @@ class Objective(ABC):
             The times t, int64 (B,) on the CPU, and the losses, (B,).
         """
         positions = range(len(x0)) if indices is None else indices
-        t, importance = self.times.draw(seed, step, positions)
+        t, importance = self.times.draw(seed, step, positions)  # algorithm 1, line 3
         eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, positions, x0.device).to(x0.dtype)
         errors = self.errors(replace(denoiser.forward_pass(x0, t, eps, **condition), averaged=averaged))
         return t, errors if importance is None else errors * importance.to(errors)
@@ -180,4 +180,4 @@ class Hybrid(_Wrapper):
         """See `Objective.errors`. Raises InputError where the network does not predict its variance."""
         schedule, prediction = forward.denoiser.schedule, forward.detached_prediction
         bits = reverse.step_bits(schedule, prediction, forward.x0, forward.x_t, forward.t, "learned")
-        return self.inner.errors(forward) + self.weight * (schedule.steps * bits)  # (16)  L_simple + λ L_vlb
+        return self.inner.errors(forward) + self.weight * (schedule.steps * bits)  # improved DDPM (16)

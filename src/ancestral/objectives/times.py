@@ -112,7 +112,7 @@ class ImportanceTimes(TimeDistribution):
         if bool((self.counts < self.KEEP).any()) or not float(peak) > 0:
             return flat
         size = ((self.history / peak) ** 2).mean(1).sqrt()
-        return torch.lerp(size / size.sum(), flat, self.UNIFORM)  # (18)
+        return torch.lerp(size / size.sum(), flat, self.UNIFORM)  # improved DDPM (18)
 
     def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """See `TimeDistribution.draw`."""

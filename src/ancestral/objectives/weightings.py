@@ -26,14 +26,14 @@ def x0_weights(name: WeightingName, schedule: Schedule) -> Tensor:
     if name == "variational" and schedule.steps < 2:
         raise InputError("the variational weighting needs a schedule of at least 2 steps: the last is decoded with β̃_2")
     if name == "snr":
-        return snr[1:]  # ‖ε − ε̂‖²: L_simple (14), and NCSN's λ(σ) = σ² on the score
+        return snr[1:]  # ‖ε − ε̂‖²: L_simple (14), and λ(σ) = σ² on the score, NCSN (6)
     if name == "min-snr":
         return snr[1:].clamp(max=MIN_SNR_GAMMA)  # Hang et al. 2023
-    if name == "variational":  # T L_{t−1} with σ² = β̃ in bits/dim (Kingma et al. 2021, eq. 15); β̃_2 decodes at t = 1
+    if name == "variational":  # T L_{t−1} with σ² = β̃ in bits/dim: (12), VDM (13); β̃_2 decodes at t = 1
         first = 1 / torch.as_tensor(schedule.posterior_variance(2, 1), dtype=torch.float64)
         return schedule.steps / (2 * math.log(2)) * torch.cat([first[None], snr[1:-1] - snr[2:]])
     if name == "edm":
-        return snr[1:] + 1 / SIGMA_DATA**2  # Karras et al. 2022, table 1: λ(σ) = (σ² + σ_d²)/(σ σ_d)²
+        return snr[1:] + 1 / SIGMA_DATA**2  # EDM (8), table 1: λ(σ) = (σ² + σ_d²)/(σ σ_d)²
     raise InputError(f"unknown weighting {name!r}; there are simple, snr, min-snr, variational and edm")
 
 

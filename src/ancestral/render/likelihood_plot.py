@@ -2,12 +2,13 @@
 
 from PIL import Image
 
-from ancestral.render.pictures import figure_to_image
+from ancestral.render.pictures import STYLE_COLOURS, figure_to_image, in_figure_style
 from ancestral.results.evaluation_result import BoundOverTime
 
-BLUE, ORANGE, GREY = "#1f4e8c", "#c8691c", "#555555"
+BLUE, ORANGE = STYLE_COLOURS[:2]
 
 
+@in_figure_style
 def likelihood_plot(bound: BoundOverTime) -> Image.Image:
     """Draw three panels, 1800 pixels wide: L_t over t; distortion over rate; both over t.
 
@@ -42,15 +43,15 @@ def likelihood_plot(bound: BoundOverTime) -> Image.Image:
     right.plot(t, rate, color=ORANGE, **style)
     right.set_ylabel("rate (bits/dim)", color=ORANGE)
     right.set_ylim(0, None)
-    for axes, colour in ((costs, GREY), (trade, GREY), (both, BLUE), (right, ORANGE)):
-        axes.tick_params(axis="y", colors=colour, labelsize=10)
-        axes.tick_params(axis="x", colors=GREY, labelsize=10)
-        axes.spines[["top"] if axes in (both, right) else ["top", "right"]].set_visible(False)
-        axes.spines[:].set_color("#bbbbbb")
+    for axes, colour in ((both, BLUE), (right, ORANGE)):
+        axes.tick_params(axis="y", colors=colour)
+        axes.spines["right"].set_visible(True)
+    right.grid(False)
+    for axes in (costs, trade, both):
         axes.set_title(axes.get_title(), fontsize=12.5, pad=10)
+        axes.set_axisbelow(True)
+    for axes in (costs, trade, both, right):
+        axes.tick_params(labelsize=10)
         axes.xaxis.label.set_size(11)
         axes.yaxis.label.set_size(11)
-    for axes in (costs, trade, both):
-        axes.grid(color="#e6e6e6", linewidth=0.8)
-        axes.set_axisbelow(True)
     return figure_to_image(figure)

@@ -1,11 +1,12 @@
 """Images of items of every shape: grids of images and of slices of volumes, line plots of signals, clouds of points."""
 
 import colorsys
+import functools
 import io
 import json
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ParamSpec
 
 import torch
 from PIL import Image, ImageDraw
@@ -17,6 +18,12 @@ from ancestral.render.captions import KEY, caption_line, caption_size, caption_w
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
+STYLE = "ancestral.render.figures"
+"""The figure style, `figures.mplstyle`: it can be read on a light and on a dark page."""
+STYLE_COLOURS = ("#3b82c4", "#d9772b", "#2f9e6e", "#c2455f", "#8f6bc2", "#9a8420")
+TEXT_GREY, LINE_GREY = "#7f7f7f", "#808080"
+"""Colours of the style, for plots that choose them."""
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""
 MAX_PERIOD, LEGEND = 12, 20
@@ -209,11 +216,26 @@ def hue(number: int, of: int) -> tuple[float, float, float]:
     return colorsys.hsv_to_rgb(0.64 * (1 - number / max(1, of - 1)), 0.9, 0.72)
 
 
+def in_figure_style(draw: Callable[P, Image.Image]) -> Callable[P, Image.Image]:
+    """Decorate a function that draws a plot: the figure style of documentation, course and reports applies to it."""
+
+    @functools.wraps(draw)
+    def styled(*arguments: P.args, **options: P.kwargs) -> Image.Image:
+        from matplotlib import style
+
+        with style.context(STYLE):
+            return draw(*arguments, **options)
+
+    return styled
+
+
 def figure_to_image(figure: "Figure") -> Image.Image:
-    """Render a matplotlib figure as an RGB image."""
+    """Render a matplotlib figure as an RGB image, or as RGBA if its ground is transparent."""
+    from matplotlib.colors import to_rgba
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi="figure")
-    return Image.open(buffer).convert("RGB")
+    return Image.open(buffer).convert("RGB" if to_rgba(figure.get_facecolor())[3] else "RGBA")
 
 
 def hstack(pictures: Sequence[Image.Image], gap: int = PADDING) -> Image.Image:

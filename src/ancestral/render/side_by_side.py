@@ -8,18 +8,21 @@ from torch import Tensor
 
 from ancestral.evaluation.step_budgets import PASSES
 from ancestral.render.captions import INK, font, shorten
-from ancestral.render.contact_sheet import GREY, PALE
-from ancestral.render.pictures import figure_to_image, hstack, picture
+from ancestral.render.pictures import (
+    LINE_GREY,
+    STYLE_COLOURS,
+    TEXT_GREY,
+    figure_to_image,
+    hstack,
+    in_figure_style,
+    picture,
+)
 from ancestral.results import SamplerComparisonResult
 
 SIDE, LINE, GAP = 384, 28, 16
 """Pixels to which a grid is enlarged, of the line of its name, and between two grids."""
 WIDE = 20
 """The axis is logarithmic if distances differ by this factor."""
-COLOURS = (
-    "#1f5fa8", "#14868c", "#d1741a", "#e0a63c", "#bf2c44", "#4f8a2a", "#7a3e9d", "#b07cc6", "#8a5a3b", "#666d75",
-    "#e0709f", "#35b26f",
-)  # fmt: skip
 MARKS = "osD^vP"
 
 
@@ -52,6 +55,7 @@ def _named(grid: Grid, limits: tuple[float, float]) -> Image.Image:
     return sheet
 
 
+@in_figure_style
 def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
     """Draw the distance to the data over network evaluations, a line for each sampler, 1500 pixels wide.
 
@@ -64,15 +68,18 @@ def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
     axes = figure.add_subplot()
     reference, curves, floor, tolerance = result.reference, result.curves, result.floor.value, result.tolerance
     value = reference.frechet.value
-    axes.axhspan(value, (1 + tolerance) * value, color=PALE, linewidth=0, label=f"within {tolerance:.0%} of it")
-    axes.axhline(value, color=INK, linewidth=1.2, label=f"ddpm, {reference.passes:,} passes")
-    axes.axhline(floor, color=GREY, linewidth=1, linestyle=":", label="floor: data to data")
+    axes.axhspan(
+        value, (1 + tolerance) * value, color=LINE_GREY, alpha=0.25, linewidth=0, label=f"within {tolerance:.0%} of it"
+    )
+    axes.axhline(value, color=TEXT_GREY, linewidth=1.2, label=f"ddpm, {reference.passes:,} passes")
+    axes.axhline(floor, color=TEXT_GREY, linewidth=1, linestyle=":", label="floor: data to data")
     for number, (name, points) in enumerate(curves.items()):
         passes, distances = [p.passes for p in points], [p.frechet.value for p in points]
         errors = [p.frechet.error or 0.0 for p in points]
-        colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
+        cycle, place = divmod(number, len(STYLE_COLOURS))  # a colour that comes again is dashed
+        colour, mark = STYLE_COLOURS[place], MARKS[number % len(MARKS)]
         axes.errorbar(passes, distances, errors, color=colour, marker=mark, markersize=4.5,
-                      linewidth=1.6, elinewidth=0.8, label=name)  # fmt: skip
+                      linestyle=("-", "--", ":")[cycle % 3], elinewidth=0.8, label=name)  # fmt: skip
         first = result.needed[name]
         if first is not None:
             axes.plot(first.passes, first.frechet.value, marker="o", markersize=11, color=colour,
@@ -88,10 +95,7 @@ def samplers_plot(result: SamplerComparisonResult) -> Image.Image:
     axes.set_xlabel("network evaluations (passes)", size=11)
     axes.set_ylabel(f"{result.titles.frechet} to the training data", size=11)
     axes.set_title("Quality against cost; ring: the fewest passes that reach DDPM", size=12.5, pad=10, loc="left")
-    axes.tick_params(colors=GREY, labelsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[:].set_color("#bbbbbb")
-    axes.grid(color="#e6e6e6", linewidth=0.8)
+    axes.tick_params(labelsize=10)
     axes.set_axisbelow(True)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=10)
+    figure.legend(loc="outside right upper", fontsize=10)
     return figure_to_image(figure)

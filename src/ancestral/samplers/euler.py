@@ -33,5 +33,5 @@ class Euler(Sampler):
         (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
         up = move.schedule.posterior_variance(move.t, move.s) if self.ancestral else 0.0
         down = (a_t / a_s) * b_s**2 / b_t if self.ancestral else b_s  # √(b_s² − β̃), which rounding could make negative
-        x = x + (a_s - a_t) * prediction.x0 + (down - b_t) * prediction.eps
+        x = x + (a_s - a_t) * prediction.x0 + (down - b_t) * prediction.eps  # EDM (1), EDM (4), DDIM (13)
         return x + math.sqrt(up) * move.z(0) if up > 0 else x, state

@@ -46,4 +46,4 @@ class Langevin(Sampler):
 
 def langevin_step(x: Tensor, eps: Tensor, b: Scalar, alpha: Scalar, z: Tensor) -> Tensor:
     """One Langevin step of size α at the noise level b."""
-    return x - 0.5 * alpha * eps / b + sqrt(alpha) * z  # x + ½α s + √α z, s = −ε̂/b
+    return x - 0.5 * alpha * eps / b + sqrt(alpha) * z  # NCSN (4): x + ½α s + √α z, s = −ε̂/b

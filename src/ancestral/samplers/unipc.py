@@ -54,7 +54,7 @@ def _corrected(schedule: Schedule, previous: LastStep, s: int, x0_s: Tensor) -> 
     """The constant x̂_0 for the step previous.t → s, from the estimates before, at and after previous.t.
 
     It is x̂_0 + ρ₁ D₁ + ρ₂ D₂ with D₁ = (x̂_before − x̂)/r, D₂ = x̂_s − x̂ and weights ρ by which the first moments of the
-    integral are exact: ρ₁ + ρ₂ = φ₂/B, r ρ₁ + ρ₂ = 2 φ₃/B (their eq. 12, with B = e^−h − 1 and r = −h_before/h).
+    integral are exact: ρ₁ + ρ₂ = φ₂/B, r ρ₁ + ρ₂ = 2 φ₃/B, with B = e^−h − 1 and r = −h_before/h.
     """
     if previous.before is None or schedule.at(previous.before.t)[0] == 0:
         return previous.x0 + 0.5 * (x0_s - previous.x0)
