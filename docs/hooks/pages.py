@@ -19,7 +19,7 @@ from nbconvert import MarkdownExporter
 
 from ancestral import cli
 from ancestral.cli.help_text import find_options
-from ancestral.course import LESSONS, exercises
+from ancestral.course import LESSONS, lesson_exercises
 
 ROOT = Path(__file__).parents[2]
 PLACE = "<!-- lessons -->"
@@ -135,7 +135,7 @@ def lesson_table() -> str:
     rows = ["| lesson | what it teaches | exercises | runs in |", "|---|---|---|---|"]
     for lesson in LESSONS:
         link = f"[{lesson.number}. {lesson.title}]({lesson.stem}.md)"
-        rows.append(f"| {link} | {lesson.summary} | {len(exercises(lesson.number))} | {lesson.minutes} min |")
+        rows.append(f"| {link} | {lesson.summary} | {len(lesson_exercises(lesson.number))} | {lesson.minutes} min |")
     return "\n".join(rows)
 
 
