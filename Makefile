@@ -34,7 +34,7 @@ test-all: test test-slow test-browser
 
 # the site, from docs/, the lessons, the docstrings and the help: open site/index.html
 docs: $(VENV)/.installed-dev
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # executes each lesson from top to bottom and writes its notebook, pictures included
 course: $(VENV)/.installed-course
