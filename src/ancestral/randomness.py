@@ -7,8 +7,9 @@ k draws the same times and noise after a restart, so no generator state is ever 
 
 where `mix` is the finaliser of SplitMix64 and γ its increment (Steele, Lea and Flood, *Fast splittable pseudorandom
 number generators*, 2014). PyTorch's own CPU generator is unsuitable: it keeps 32 bits of its seed, so among 50,000
-images two would probably start from the same noise. Normals come from Box-Muller in float64 and are then rounded to
-float32, so that the last bit of a library's log or cosine has no effect.
+images two would probably start from the same noise. Normals come from Box-Muller with a uniform number rounded to
+float32, the logarithm and the cosine in float64, and a result in float32, so that the last bit of a library's log or
+cosine has no effect.
 """
 
 import math
