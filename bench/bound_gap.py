@@ -1,6 +1,6 @@
 """The variational bound compared with closed forms, and its gap to the exact likelihood as T grows.
 
-    python bench/bound_gap.py         writes docs/bound.md (a minute on two cores)
+    python bench/bound_gap.py         writes docs/explanation/bound.md (a minute on two cores)
 
 `tests/test_bound.py` checks both.
 """
@@ -121,7 +121,7 @@ The columns are the numbers of steps of each schedule. The divergence is exact, 
 
 
 def report() -> list[str]:
-    """Return the lines of docs/bound.md."""
+    """Return the lines of docs/explanation/bound.md."""
     lines = FORMULAS.replace("ENTROPY", f"{entropy():.4f}").splitlines()
     lines += [f"| bits above the entropy, T = | {' | '.join(map(str, COUNTS))} |", "|---|" + "---|" * len(COUNTS)]
     kinds: tuple[Variance, ...] = ("large", "small")
@@ -137,6 +137,6 @@ def report() -> list[str]:
 
 
 if __name__ == "__main__":
-    path = Path(__file__).parent.parent / "docs" / "bound.md"
+    path = Path(__file__).parent.parent / "docs" / "explanation" / "bound.md"
     path.write_text("\n".join(report()) + "\n", encoding="utf-8")
     print(path)

@@ -19,7 +19,7 @@ from ancestral.render.environment import environment, instructions
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-"""One JSON file for each part and kind of processor (committed), from which docs/benchmarks.md is generated."""
+"""One JSON file for each part and kind of processor (committed), of which the page of benchmarks is made."""
 OUT = HERE / "out"
 """Samples, pictures and logs (not committed)."""
 PACKAGES = ("torch", "diffusers", "denoising-diffusion-pytorch", "ema-pytorch", "accelerate", "numpy")

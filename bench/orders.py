@@ -1,6 +1,6 @@
 """The order of convergence of each sampler on every schedule and target, compared with the exact solution.
 
-    python bench/orders.py            writes docs/samplers.md (minutes on two cores)
+    python bench/orders.py            writes docs/explanation/samplers.md (minutes on two cores)
 
 The data is a mixture of three Gaussians in the plane, whose exact denoiser is a formula, in float64. With the angle θ
 of (a, b) as the time, the probability-flow ODE is du/dθ = v̂ for every schedule. Runge and Kutta's fourth-order method
@@ -251,7 +251,7 @@ def _scientific(value: float) -> str:
 
 
 def report() -> Iterator[str]:
-    """Yield the lines of docs/samplers.md."""
+    """Yield the lines of docs/explanation/samplers.md."""
     yield from INTRODUCTION.splitlines()
     yield (
         "| schedule | sampler | network evaluations per step | order claimed | order measured | "
@@ -353,6 +353,6 @@ in brackets. A step of Heun and of the predictor-corrector takes two network eva
 """
 
 if __name__ == "__main__":
-    path = Path(__file__).parent.parent / "docs" / "samplers.md"
+    path = Path(__file__).parent.parent / "docs" / "explanation" / "samplers.md"
     path.write_text("\n".join(report()) + "\n", encoding="utf-8")
     print(path)

@@ -1,4 +1,4 @@
-"""Generate docs/benchmarks.md from the JSON files in bench/results."""
+"""Generate docs/explanation/benchmarks.md from the JSON files in bench/results."""
 
 import json
 import statistics
@@ -10,7 +10,7 @@ from ancestral.storage import write_text
 from measure import RESULTS
 from parts.growth import exponent
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "benchmarks.md"
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 MISSING = "not measured"
 PEERS = ("diffusers-documented", "diffusers-tuned", "ddp-documented", "ddp-tuned")
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 INTRODUCTION = """# Benchmarks against other libraries
 
-`make bench` writes this page from the files in `bench/results`. [bench/README.md](../bench/README.md) describes the
+`make bench` writes this page from the files in `bench/results`. `bench/README.md` describes the
 methods and the settings of the other libraries. Numbers are medians over rounds in which all libraries take turns, with
 quartiles in brackets. A ratio is the median of the ratios within a round. `ddp` is denoising-diffusion-pytorch.
 """
@@ -262,6 +262,6 @@ time of a trajectory whose network costs nothing, as a share of the same network
 
 
 def write_page() -> None:
-    """Write docs/benchmarks.md."""
+    """Write docs/explanation/benchmarks.md."""
     write_text(PAGE, render(read_results()))
     print(PAGE)

@@ -206,7 +206,7 @@ def test_one_step_has_no_decoder_variance():
         bound.bits_per_dim(oracle.Gaussian(schedules.linear(1), 0.0, 1.0), torch.zeros(1, 1))
 
 
-# -- closed forms (docs/bound.md) -------------------------------------------------------------------------------------
+# -- closed forms (docs/explanation/bound.md) -------------------------------------------------------------------------
 
 SCHEDULES = {
     "linear": LINEAR,

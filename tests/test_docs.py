@@ -1,40 +1,295 @@
 """What the documents say is so: their code runs, their names exist, their commands are commands."""
 
+import html
+import importlib.util
 import re
+import shlex
+import shutil
+import wave
+from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 import ancestral
 from ancestral import cli
 from ancestral.config import PRESETS
-from ancestral.results import EvaluationResult
+from ancestral.course import LESSONS
+from ancestral.errors import InputError
 from test_imports import LAYERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/*.md")])}  # fmt: skip
-README, DESIGN = PAGES[Path("README.md")], PAGES[Path("docs/design.md")]
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])}  # fmt: skip
+README, DESIGN = PAGES[Path("README.md")], PAGES[Path("docs/explanation/design.md")]
+SITE = [page for page in PAGES if page.parts[0] == "docs" or page.name == "README.md"]
+"""The pages whose code is run."""
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """The hooks of mkdocs, which generate pages."""
+    spec = importlib.util.spec_from_file_location("pages", ROOT / "docs" / "hooks" / "pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_readme_is_short():
     assert len(README.splitlines()) <= 120
 
 
+# -- code blocks ------------------------------------------------------------------------------------------------------
+
+ELSEWHERE = {
+    "pip": "installs packages",
+    "torchrun": "starts processes that tests/test_parallel.py starts; the command behind -m ancestral is parsed",
+    "make": "a target of the Makefile, which is the test of CI",
+    "hf": "downloads from the Hugging Face Hub",
+    "ancestral sample hf://user/repo": "downloads; tests/test_hub.py runs it with a Hub of its own",
+    "ancestral evaluate hf://user/repo": "the same",
+    "ancestral train --data photos/ --from hf://user/repo": "the same",
+    "ancestral train cifar10": "needs CIFAR-10 and a GPU",
+    "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
+    "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",
+    "ancestral history": "takes minutes; tests/test_history.py runs it short",
+    "ancestral course check": "checks a lesson's copy; tests/test_course.py does",
+}
+"""Commands that are not run here, by how they begin, and why. Those of this package are parsed."""
+QUOTES = Path("docs/explanation/equations.md")
+"""The page whose blocks are lines of the source, which tests/test_equations.py compares."""
+UPLOAD = 'ancestral.push(model, "hf://user/repo")'
+"""A line that is not run, since it uploads: tests/test_hub.py runs it with a Hub of its own."""
+SHORT = {
+    "train": "--steps 2 --batch-size 4 --sample-every 2 --preview-steps 2 --trackers none --threads 1",
+    "sample": "-n 4 --steps 2 --threads 1",
+    "evaluate": "--threads 1",
+    "compare": "--draw 12 --threads 1",
+    "doctor": "--steps 0",
+    "course start": "--open none",
+}
+"""Options that make a command short; the last of two values counts."""
+
+
+def code_blocks(page, language):
+    """The fenced blocks of a page in a language, and for bash the indented blocks with commands too."""
+    text = PAGES[page]
+    blocks = re.findall(rf"^```{language}\b[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    if language == "bash":
+        plain = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+        blocks += re.findall(r"(?:^ {4}(?:ancestral|torchrun|pip|make) .*\n)+", plain, re.MULTILINE)
+    return blocks
+
+
+def commands(page):
+    """The commands of a page, as words, in their order."""
+    lines = "".join(code_blocks(page, "bash")).splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def why_not_run(words, page):
+    """Why a command of a page is not run here; None if it is."""
+    named = [page.name, *words]
+    for start, reason in ELSEWHERE.items():
+        if start.split() in (words[: len(start.split())], named[: len(start.split())]):
+            return reason
+    return None
+
+
+def own_arguments(words):
+    """What follows `ancestral` in a command, also where other programs start it; None if they start something else."""
+    if words[0] == "ancestral":
+        return words[1:]
+    return words[words.index("-m") + 2 :] if "ancestral" in words else None
+
+
+class Parsed(BaseException):
+    """The options of a command were read."""
+
+
+@pytest.mark.parametrize("page", [page for page in SITE if commands(page)], ids=str)
+def test_every_command_of_a_page_can_be_read(page, data_folder, monkeypatch):
+    """By the real parsers of the options; nothing is done."""
+    monkeypatch.chdir(data_folder)
+    for words in commands(page):
+        argv = own_arguments(words)
+        if argv is None:
+            assert words[0] in (*ELSEWHERE, "cp"), words
+            continue
+        module = importlib.import_module(f"ancestral.cli.{'import_' if argv[0] == 'import' else argv[0]}")
+        parse = module.parse
+
+        def read_only(*given, parse=parse, **options):
+            parse(*given, **options)
+            raise Parsed
+
+        monkeypatch.setattr(module, "parse", read_only)
+        with pytest.raises(Parsed):
+            cli.run(argv)
+        monkeypatch.undo()
+        monkeypatch.chdir(data_folder)
+
+
+def test_a_wrong_option_or_a_renamed_command_is_found(data_folder, monkeypatch):
+    monkeypatch.chdir(data_folder)
+    monkeypatch.setitem(PAGES, Path("wrong.md"), "```bash\nancestral sample runs/photos --sheed 3  # a comment\n```\n")
+    with pytest.raises(InputError, match="no option --sheed"):
+        test_every_command_of_a_page_can_be_read(Path("wrong.md"), data_folder, monkeypatch)
+
+
+@dataclass
+class Place:
+    """Where the code of a page is run: a folder with the data and the runs that the pages name."""
+
+    folder: Path
+
+    def run(self, argv):
+        """Run a command in a short setting. A training run that the page starts takes the place of the one before."""
+        short = SHORT.get(" ".join(argv[:2])) or SHORT.get(argv[0], "")
+        words = [*argv, *short.split()]
+        if argv[0] == "sample":
+            words = without(words, "-n") if {"--index", "--like"} & set(argv) else words
+            words = without(words, "--steps", "--sampler") if "--like" in argv else words
+            words = without(words, "--steps") if any(word.startswith("heun:steps") for word in argv) else words
+        if argv[0] == "train":
+            words += [] if {"--net", "--from"} & set(argv) else ["--width", "8"]
+            if "--resume" not in argv:
+                shutil.rmtree(out_of(argv), ignore_errors=True)
+        if argv[0] in ("evaluate", "compare"):
+            likelihood = argv[0] == "evaluate" and ("--samples" not in argv)
+            samples = argv[0] == "compare" or "--likelihood" not in argv
+            words += ["--draw", "12", "--steps", "2", "--extractor", "pixels"] if samples else []
+            words += ["--passes", "4", "-n", "2"] if likelihood else []
+            words += ["--ode-steps", "2"] if "--ode" in argv else []
+            words += ["--most", "8"] if "--samplers" in argv else []
+            words = without(words, "--steps") if "--samplers" in argv else words
+        with pytest.raises(SystemExit) as stop:
+            cli.main(words)
+        assert stop.value.code == (1 if argv[0] == "doctor" and stop.value.code == 1 else 0), words
+
+
+def without(words, *names):
+    """The words without these options and their values."""
+    kept, skip = [], False
+    for word in words:
+        if not skip and word not in names:
+            kept.append(word)
+        skip = word in names
+    return kept
+
+
+def out_of(argv):
+    """The run folder of a training command."""
+    if "--out" in argv:
+        return argv[argv.index("--out") + 1]
+    if "--data" in argv:
+        return f"runs/{Path(argv[argv.index('--data') + 1]).stem}"
+    return f"runs/{argv[1]}"
+
+
+def stripes(folder, count, height, width):
+    """Write PNGs of stripes, each of its own width and colour."""
+    folder.mkdir(parents=True)
+    rows, columns = np.mgrid[0:height, 0:width]
+    for i in range(count):
+        dark = np.sin(columns * (0.1 + 0.02 * i) + rows * 0.05 * (i % 5)) > 0
+        pixels = np.where(dark[..., None], [40 + 4 * i, 200 - 3 * i, 90], [220, 60 + 5 * i, 30 + 6 * i])
+        Image.fromarray(pixels.clip(0, 255).astype("uint8")).save(folder / f"{i:03d}.png")
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    """A folder with the data that the pages name, and with runs/photos and runs/other, which are not trained."""
+    folder = tmp_path_factory.mktemp("pages")
+    for name in ("photos", "more-photos", "moved/photos"):
+        for label in ("cats", "dogs"):
+            stripes(folder / name / label, 9 if name == "more-photos" else 32, 24, 24)
+    stripes(folder / "posters", 14, 48, 32)
+    for i in range(14):
+        path = folder / "drums" / ("kick" if i % 2 else "snare") / f"{i}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1), file.setsampwidth(2), file.setframerate(8000)
+            file.writeframes((np.sin(np.arange(300 + i) * (i + 1) / 40) * 20000).astype("<i2").tobytes())
+    numbers = np.random.default_rng(0)
+    np.save(folder / "signals.npy", numbers.normal(size=(14, 2, 32)).astype("float32"))
+    np.save(folder / "volumes.npy", numbers.normal(size=(14, 1, 8, 8, 8)).astype("float32"))
+    images = numbers.integers(0, 255, (14, 1, 16, 16), dtype="uint8")
+    np.save(folder / "images.npy", images)
+    np.savez(folder / "images.npz", images=images, labels=np.arange(14) % 2)
+    (folder / "settings.json").write_text('{"preset": "digits", "steps": 200, "net": {"width": 64}}')
+    shutil.copy(ROOT / "examples" / "own_network.py", folder)
+    config = ancestral.config.folder().with_settings(source="photos")
+    (folder / "runs" / "photos").mkdir(parents=True)
+    (folder / "runs" / "photos" / "config.json").write_text(config.to_json())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data_folder, tmp_path_factory):
+    """The folder with runs/photos, runs/other and runs/digits trained for two steps."""
+    folder = tmp_path_factory.mktemp("trained") / "place"
+    shutil.copytree(data_folder, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        place = Place(folder)
+        place.run(["train", "--data", "photos", "--image-size", "16"])
+        place.run(["train", "--data", "photos", "--image-size", "16", "--out", "runs/other", "--seed", "1"])
+        place.run(["train", "digits"])
+    return folder
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README + DESIGN, re.DOTALL))
-def test_python_blocks_run(code, tmp_path, monkeypatch):
-    """In a short setting: a training run has 3 steps, and 12 samples are measured."""
-    monkeypatch.chdir(tmp_path)
-    code = re.sub(r"steps=1500", "steps=3", re.sub(r"samples=\d+", "samples=12", code))
-    scope = {}
-    exec(compile(code, "README.md", "exec"), scope)
-    if "denoiser" in scope:
-        assert scope["images"].shape == (4, 3, 32, 32)
-        assert scope["loss"].item() > 0
-    else:
-        assert scope["points"].shape == (64, 2)
-        assert EvaluationResult.load("runs/a/evaluation").samples is not None
+@pytest.mark.filterwarnings("default")  # those of ONNX and tensorboard are not the page's
+@pytest.mark.parametrize("page", [page for page in SITE if commands(page)], ids=str)
+def test_every_command_of_a_page_runs(page, trained, tmp_path, monkeypatch):
+    folder = tmp_path / "place"
+    shutil.copytree(trained, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    place = Place(folder)
+    for words in commands(page):
+        if words[:2] == ["cp", "-r"]:
+            shutil.copytree(*words[2:])
+        elif why_not_run(words, page) is None:
+            place.run(own_arguments(words))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in SITE if code_blocks(page, "python") and page != QUOTES], ids=str)
+def test_the_python_of_a_page_runs(page, trained, tmp_path, monkeypatch):
+    """In a short setting: a training run has 3 steps, and 12 samples are measured by their pixels."""
+    folder = tmp_path / "place"
+    shutil.copytree(trained, folder)
+    monkeypatch.chdir(folder)
+
+    def shorten(name, **short):
+        function = getattr(ancestral, name)
+        monkeypatch.setattr(f"ancestral.api.{name}", lambda *given, **named: function(*given, **(named | short)))
+
+    def train(*given, train=ancestral.train, **named):
+        if "resume" not in named:
+            shutil.rmtree(named["out"], ignore_errors=True)  # the run that was there already
+        return train(*given, **named | {"steps": 3, "batch_size": 4})
+
+    monkeypatch.setattr("ancestral.api.train", train)
+    for name in ("evaluate", "evaluate_samples", "compare"):
+        shorten(name, **({} if name == "evaluate_samples" else {"samples": 12}), extractor="pixels")
+    scope = {"__name__": "__page__"}
+    for code in code_blocks(page, "python"):
+        exec(compile(code.replace(UPLOAD, ""), str(page), "exec"), scope)
+
+
+def test_no_code_block_is_of_a_language_that_is_not_run():
+    """Each fenced block is Python, a shell, JSON, or text: what a program prints. Those that hold a script of
+    examples/, which tests/test_examples.py runs, are written {.python}.
+    """
+    for page in SITE:
+        languages = re.findall(r"^```[ {.]*(\w*)[^\n]*\n.*?^```", PAGES[page], re.DOTALL | re.MULTILINE)
+        assert set(languages) <= {"python", "bash", "json", "text"}, page
 
 
 def test_every_preset_is_in_the_readme_and_every_command_is_one():
@@ -43,19 +298,71 @@ def test_every_preset_is_in_the_readme_and_every_command_is_one():
     assert set(verbs) == set(cli.COMMANDS)
 
 
+# -- generated pages --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
+def test_the_page_of_a_lesson_has_every_cell_of_its_notebook_in_order(lesson, pages):
+    page, pictures = pages.lesson_page(lesson)
+    text = page.replace('<details markdown="1">', "<details>")
+    place = 0
+    notebook = nbformat.read(ROOT / "course" / f"{lesson.stem}.ipynb", as_version=4)
+    for number, cell in enumerate(notebook.cells):
+        source = cell.source.strip()
+        heading, _, rest = source.partition("\n")
+        for part in (heading, rest.strip()) if number == 0 else (source,):  # the links to the files follow the title
+            found = text.find(part, place)
+            assert found >= place, (number, part[:80])
+            place = found + len(part)
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                assert text.find(output.text.rstrip(), place) >= place, (number, output.text[:80])
+    shown = sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
+    assert len(pictures) == shown == len(re.findall(r"^!\[.+\]\(.+\.png\)$", page, re.MULTILINE))
+    assert set(re.findall(r"\]\(([^)]+\.png)\)", page)) == set(pictures)
+    assert f"({lesson.stem}.py)" in page
+    assert f"({lesson.stem}.ipynb)" in page
+
+
+def test_the_page_of_the_command_line_has_every_option(pages):
+    text = html.unescape(pages.command_line())
+    for command in cli.COMMANDS:
+        assert f"## ancestral {command}\n" in text
+    assert re.search(r"^`--image-size HxW`\n:   Height x width", text, re.MULTILINE)
+    assert re.search(r"^`-n, --n N`\n:   Number of images", text, re.MULTILINE)
+    assert text.count("\n:   ") > 150
+
+
+def test_every_list_of_a_lesson_begins_after_an_empty_line():
+    """Where it does not, Markdown of the site makes no list of it, though notebooks do."""
+    for lesson in LESSONS:
+        for cell in nbformat.read(ROOT / "course" / f"{lesson.stem}.ipynb", as_version=4).cells:
+            if cell.cell_type == "markdown":
+                assert not re.search(r"^(?! *(?:[*-]|\d+\.) |\||  )\S.*\n(?:[*-]|1\.) ", cell.source, re.MULTILINE), (
+                    cell.source
+                )
+
+
+# -- names and links --------------------------------------------------------------------------------------------------
+
+
 def anchors(text):
-    """The anchors that GitHub gives the headings of a page."""
+    """The anchors that GitHub and the site give the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", PAGES[page]):
+    """In the repository; `make docs` checks those of the site, also to generated pages."""
+    generated = {ROOT / "docs" / "changelog.md", ROOT / "docs" / "reference" / "command-line.md"}
+    generated |= {ROOT / "docs" / "learn" / f"{lesson.stem}.md" for lesson in LESSONS}
+    text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
         path, _, anchor = target.partition("#")
-        linked = (ROOT / page.parent / path).resolve()
-        assert linked.exists(), target
-        assert not anchor or anchor in anchors(linked.read_text(encoding="utf-8")), target
+        linked = (ROOT / page.parent / path).resolve() if path else ROOT / page
+        assert linked.exists() or linked in generated, target
+        assert not anchor or linked in generated or anchor in anchors(linked.read_text(encoding="utf-8")), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -79,23 +386,6 @@ def test_the_map_of_the_package_is_the_tree():
         set(line.split()) for line in DESIGN.split("(`tests/test_imports.py`):\n\n")[1].split("\n\n")[0].splitlines()
     ]
     assert layers == LAYERS
-
-
-def test_the_equation_table_names_what_exists():
-    """Each name in the table's right column is found, and the line with the equation's number is in its source."""
-    table = DESIGN[DESIGN.index("| the lecture") :].split("\n\n")[0]
-    rows = [row.split("|") for row in table.splitlines()[2:]]
-    assert len(rows) >= 10
-    rooms = ("schedules", "reverse", "diffusion", "probability_flow", "objectives", "samplers", "bound")
-    for _, equation, places, _ in rows:
-        for place in re.findall(r"`([\w.]+)`", places):
-            first, _, rest = place.partition(".")
-            homes = [
-                getattr(getattr(ancestral, room, None) or __import__(f"ancestral.{room}", fromlist=["_"]), first, None)
-                for room in rooms
-            ]
-            home = next((h for h in homes if h is not None), None) or __import__(f"ancestral.{first}", fromlist=["_"])
-            assert hasattr(home, rest), (equation, place)
 
 
 def test_each_equation_of_the_lecture_stands_as_one_line_with_its_number():
@@ -124,5 +414,5 @@ def test_each_equation_of_the_lecture_stands_as_one_line_with_its_number():
 
 
 def test_no_document_names_a_path_of_one_machine():
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "Makefile", ROOT / ".ci" / "run"]:
+    for path in [ROOT / page for page in PAGES] + [ROOT / "Makefile", ROOT / "mkdocs.yml", ROOT / ".ci" / "run"]:
         assert not re.search(r"(?<![\w.])/(work|root|home|tmp)/", path.read_text(encoding="utf-8")), path

@@ -1,6 +1,6 @@
 """The full table, held: every sampler on every schedule with every target, against the exact solution in float64.
 
-`python bench/orders.py` writes the whole of it into docs/samplers.md.
+`python bench/orders.py` writes the whole of it into docs/explanation/samplers.md.
 """
 
 from dataclasses import replace
@@ -101,13 +101,13 @@ def test_the_distance_sees_a_shift_of_a_hundredth():
 
 
 def test_the_page_has_the_words_of_its_generator():
-    page = (Path(__file__).parent.parent / "docs" / "samplers.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "docs" / "explanation" / "samplers.md").read_text(encoding="utf-8")
     for words in (orders.INTRODUCTION, orders.TARGETS, orders.MOMENTS, orders.LANGEVIN):
         assert words.strip() in page
 
 
 def test_churn_adds_nothing_between_coarse_levels():
-    """As docs/samplers.md has it, of 10 levels: the steps before which noise is added."""
+    """As docs/explanation/samplers.md has it, of 10 levels: the steps before which noise is added."""
     churned = {}
     for name, make in orders.SCHEDULES.items():
         schedule = make(10)

@@ -108,7 +108,7 @@ def points() -> Config:
 
 
 ON_DIGITS = {"steps": 1800, "ema": 0.999, "save_every": 600, "sample_every": 600}
-"""Training settings of all methods on digits; the images in docs/history.md were made with them."""
+"""Training settings of all methods on digits; the images in docs/explanation/history.md were made with them."""
 ON_POINTS = {"batch_size": 1024}
 """On points large batches: at low noise ε carries little information on x_0, and small batches are too noisy."""
 

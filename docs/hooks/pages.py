@@ -1,0 +1,179 @@
+"""Pages that mkdocs generates: the lessons from their notebooks, the command line from its help, the changelog.
+
+mkdocs calls `on_config`, `on_files` and `on_page_markdown` (mkdocs.yml names this file under `hooks`).
+"""
+
+import contextlib
+import html
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import nbformat
+from jinja2 import DictLoader
+from mkdocs.structure.files import File
+from nbconvert import MarkdownExporter
+
+from ancestral import cli
+from ancestral.cli.help_text import find_options
+from ancestral.course import LESSONS, lesson_exercises
+
+ROOT = Path(__file__).parents[2]
+PLACE = "<!-- lessons -->"
+"""Where a page has the table of the lessons."""
+
+TEMPLATE = """\
+{% extends 'markdown/index.md.j2' %}
+{% block input %}
+{% if cell.metadata.get('jupyter', {}).get('source_hidden') %}
+<details markdown="1"><summary>Code of the check</summary>
+
+{{ super() }}
+
+</details>
+{% else %}
+{{ super() }}
+{% endif %}
+{% endblock input %}
+{% block stream %}
+```text
+{{ output.text | strip_ansi }}
+```
+{% endblock stream %}
+{% block data_text %}
+```text
+{{ output.data['text/plain'] }}
+```
+{% endblock data_text %}
+{% block data_png %}
+![{{ output.metadata.alt }}]({{ output.metadata.filenames['image/png'] | path2url }})
+{% endblock data_png %}
+"""
+"""A lesson as Markdown: nbconvert's template, with outputs fenced, and with the code of the checks folded."""
+
+
+def on_config(config):
+    """Add the lessons to the navigation."""
+    learn = next(section["Learn"] for section in config.nav if "Learn" in section)
+    learn += [{f"{lesson.number}. {lesson.title}": f"learn/{lesson.stem}.md"} for lesson in LESSONS]
+    return config
+
+
+def on_files(files, config):
+    """Add the generated pages, the pictures of the lessons, and the lessons' own files for download."""
+    for path, content in generated().items():
+        files.append(File.generated(config, path, content=content))
+    for lesson in LESSONS:
+        for suffix in (".py", ".ipynb"):
+            source = ROOT / "course" / f"{lesson.stem}{suffix}"
+            files.append(File.generated(config, f"learn/{source.name}", abs_src_path=str(source)))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Put the table of the lessons into the page that has its place."""
+    return markdown.replace(PLACE, lesson_table()) if PLACE in markdown else markdown
+
+
+def on_post_build(config):
+    """Remove what this site has no use for: stemmers of other languages, source maps, and the page of a server for a
+    missing page.
+    """
+    site = Path(config.site_dir)
+    shutil.rmtree(site / "assets" / "javascripts" / "lunr")
+    for path in [*site.glob("assets/**/*.map"), site / "404.html"]:
+        path.unlink()
+
+
+def generated() -> dict[str, str | bytes]:
+    """Return the generated pages and pictures, by their path in the site's source."""
+    pages: dict[str, str | bytes] = {
+        "reference/command-line.md": command_line(),
+        "changelog.md": "---\nhide: [navigation]\n---\n\n" + (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+    }
+    for lesson in LESSONS:
+        page, pictures = lesson_page(lesson)
+        pages |= {f"learn/{lesson.stem}.md": page, **{f"learn/{name}": data for name, data in pictures.items()}}
+    return pages
+
+
+def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
+    """Return the page of a lesson, and its pictures by the paths that the page names them by."""
+    notebook = nbformat.read(ROOT / "course" / f"{lesson.stem}.ipynb", as_version=4)
+    _name_pictures(notebook)
+    exporter = MarkdownExporter(extra_loaders=[DictLoader({"lesson.md.j2": TEMPLATE})], template_file="lesson.md.j2")
+    resources = {"unique_key": lesson.stem, "output_files_dir": f"{lesson.stem}_files"}
+    text, resources = exporter.from_notebook_node(notebook, resources)
+    text = re.sub(r"<details>", '<details markdown="1">', text)
+    files = (
+        f"\n\nLesson {lesson.number}: this page is its notebook, with the outputs. To work in it, download the "
+        f"[notebook]({lesson.stem}.ipynb) or the [script]({lesson.stem}.py), or copy all lessons with "
+        f"`ancestral course start my-course` ([about the course](index.md)).\n"
+    )
+    heading, _, rest = text.lstrip().partition("\n")
+    return heading + files + rest, resources["outputs"]
+
+
+def _name_pictures(notebook) -> None:
+    """Give each picture of a notebook a text for readers who do not see it: the heading above it, and a number."""
+    heading, number = "", 0
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL)
+            heading = (re.findall(r"^#+ (.*)$", prose, re.MULTILINE) or [heading])[-1]
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                number += 1
+                output.metadata["alt"] = f"Figure {number}, in the section {heading!r}".replace("$", "")
+
+
+def lesson_table() -> str:
+    """Return the table of the lessons."""
+    rows = ["| lesson | what it teaches | exercises | runs in |", "|---|---|---|---|"]
+    for lesson in LESSONS:
+        link = f"[{lesson.number}. {lesson.title}]({lesson.stem}.md)"
+        rows.append(f"| {link} | {lesson.summary} | {len(lesson_exercises(lesson.number))} | {lesson.minutes} min |")
+    return "\n".join(rows)
+
+
+def command_line() -> str:
+    """Return the page of the command line, from the options that `--help-all` of each command lists."""
+    lines = [
+        "# Command line",
+        "",
+        "This page is made from the help of the commands: `ancestral COMMAND --help-all`.",
+        "",
+    ]
+    lines += ["| command | |", "|---|---|"]
+    lines += [f"| [`{command}`](#ancestral-{command}) | {summary} |" for command, summary in cli.COMMANDS.items()]
+    for command in cli.COMMANDS:
+        for words in [[command], *([command, sub] for sub in ("start", "check") if command == "course")]:
+            lines += ["", *_command(words)]
+    return "\n".join(lines) + "\n"
+
+
+def _command(words: list[str]) -> Iterator[str]:
+    """Yield the lines of a command."""
+    calls = []
+    with (
+        patch("ancestral.cli.parse.help_text", lambda *args: calls.append(args) or ""),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.suppress(SystemExit),
+    ):
+        cli.run([*words, "--help-all"])
+    ((verb, kind, default, description, _),) = calls
+    options = list(find_options(kind, default))
+    positional = "".join(f" {option.written}" for option in options if option.positional)
+    yield f"## ancestral {verb}"
+    yield f"\n    ancestral {verb}{positional}{' [options]' if len(options) > positional.count(' ') else ''}\n"
+    yield html.escape(" ".join(line.strip() for line in (description or kind.__doc__ or "").split("\n"))) + "\n"
+    for section in dict.fromkeys(option.section for option in options):
+        if section != "Options":
+            yield f"**{html.escape(section)}**\n"
+        for option in options:
+            if option.section == section:
+                text = html.escape(option.text.replace("\u00a0", " ")).replace("*", r"\*")
+                yield f"`{option.written}`\n:   {text or '&nbsp;'}\n"
