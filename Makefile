@@ -36,18 +36,16 @@ test-all: test test-slow test-browser
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# executes each lesson from top to bottom and writes its notebook, pictures included
+# executes each lesson from top to bottom, writes its notebook, pictures included, and says how long it took
 course: $(VENV)/.installed-course
-	for lesson in course/*.py; do \
+	for lesson in course/*.py; do began=$$(date +%s); \
 	    $(BIN)/jupytext --quiet --to ipynb --output - $$lesson | $(BIN)/jupyter nbconvert --stdin --to notebook --execute \
 	    --log-level ERROR --ExecutePreprocessor.record_timing=False --output-dir course \
-	    --output $$(basename $$lesson .py) || exit 1; done
+	    --output $$(basename $$lesson .py) || exit 1; echo "$$lesson: $$(($$(date +%s) - began)) s"; done
 
 # opens copies of the lessons to work in; copies that are there already are kept
 notebook: $(VENV)/.installed-course
-	mkdir -p my-course
-	for lesson in course/*.ipynb; do [ -e my-course/$$(basename $$lesson) ] || cp $$lesson my-course; done
-	$(BIN)/jupyter lab my-course
+	$(BIN)/ancestral course start my-course --open jupyter
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
