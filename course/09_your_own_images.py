@@ -491,9 +491,9 @@ if not QUICK:
 # seen*. Take the distance of each held-out image to its nearest training image. Copies are nearer than nearly all of
 # them. So:
 #
-# 1. Compute the distances of the $m$ held-out images to their nearest training images, and sort them. 2. The threshold
-# is the $k$-th smallest, with $k = \mathrm{round}(0.05\,(m + 1))$, at least 1. About 5 % of unseen images are
-#    nearer than this.
+# 1. Compute the distances of the $m$ held-out images to their nearest training images, and sort them.
+# 2. The threshold is the $k$-th smallest, with $k = \mathrm{round}(0.05\,(m + 1))$, at least 1. About 5 % of unseen
+#    images are nearer than this.
 # 3. The answer is the share of samples that are nearer to their nearest training image than the threshold.
 #
 # A model that copies nothing has about 5 %, a parrot has 100 %.
