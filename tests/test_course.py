@@ -167,6 +167,7 @@ def test_the_command_checks_a_file_and_copies_the_lessons(run, refused, tmp_path
     assert "there is no lesson 11; there are lessons 1 to 10" in refused("course", "check", 11, copy)
     assert "does not exist" in refused("course", "check", 1, tmp_path / "none.py")
     assert "course has no 'stat'" in refused("course", "stat")
+    assert "FILE is missing" in refused("course", "check", 1)
     assert "is a file" in refused("course", "start", copy, "--open", "none")
 
 

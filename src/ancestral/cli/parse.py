@@ -61,7 +61,7 @@ def _fold(panel: str) -> str:
     """The text of tyro's panel, without its frame (in Unicode or in ASCII), as one line."""
     text = re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯├┤─]|--{2,}|^[|+]|[|+]$", " ", panel, flags=re.MULTILINE)
     text = " ".join(text.split())
-    missing = re.search(r"Missing from ancestral \w+: (\w+)", text)
+    missing = re.search(r"Missing from ancestral [\w ]+: (\w+)", text)
     if missing:
         return f"{missing[1]} is missing"
     text = re.sub(r"^(Parsing error|Value error|Missing argument|Invalid choice|Required options) ", "", text)
