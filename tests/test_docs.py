@@ -320,8 +320,8 @@ def test_the_page_of_a_lesson_has_every_cell_of_its_notebook_in_order(lesson, pa
     shown = sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
     assert len(pictures) == shown == len(re.findall(r"^!\[.+\]\(.+\.png\)$", page, re.MULTILINE))
     assert set(re.findall(r"\]\(([^)]+\.png)\)", page)) == set(pictures)
-    assert f"({lesson.stem}.py)" in page
-    assert f"({lesson.stem}.ipynb)" in page
+    assert f"({lesson.stem}.py){{: download" in page
+    assert f"({lesson.stem}.ipynb){{: download" in page
 
 
 def test_the_page_of_the_command_line_has_every_option(pages):

@@ -108,6 +108,16 @@ def test_the_search_works_from_the_file_system(chromium, width):
     page.close()
 
 
+def test_an_option_is_found_with_its_dashes(chromium):
+    """The search engine would take them as "without this word"."""
+    page = chromium.new_page()
+    page.set_default_timeout(120_000)
+    page.goto((SITE / "index.html").as_uri())
+    page.locator("input.md-search__input").press_sequentially("--zero-terminal-snr")
+    page.locator(".md-search-result__link[href*='reference/config.html']").first.wait_for(state="visible")
+    page.close()
+
+
 def test_the_palette_changes_by_the_button_and_follows_the_system(chromium):
     page = chromium.new_page(color_scheme="dark")
     page.goto((SITE / "index.html").as_uri())

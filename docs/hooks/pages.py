@@ -16,6 +16,7 @@ import nbformat
 from jinja2 import DictLoader
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from ancestral import cli
 from ancestral.cli.help_text import find_options
@@ -104,14 +105,15 @@ def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
     """Return the page of a lesson, and its pictures by the paths that the page names them by."""
     notebook = nbformat.read(ROOT / "course" / f"{lesson.stem}.ipynb", as_version=4)
     _name_pictures(notebook)
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})  # lines that were printed one by one
     exporter = MarkdownExporter(extra_loaders=[DictLoader({"lesson.md.j2": TEMPLATE})], template_file="lesson.md.j2")
     resources = {"unique_key": lesson.stem, "output_files_dir": f"{lesson.stem}_files"}
     text, resources = exporter.from_notebook_node(notebook, resources)
     text = re.sub(r"<details>", '<details markdown="1">', text)
     files = (
         f"\n\nLesson {lesson.number}: this page is its notebook, with the outputs. To work in it, download the "
-        f"[notebook]({lesson.stem}.ipynb) or the [script]({lesson.stem}.py), or copy all lessons with "
-        f"`ancestral course start my-course` ([about the course](index.md)).\n"
+        f"[notebook]({lesson.stem}.ipynb){{: download=''}} or the [script]({lesson.stem}.py){{: download=''}}, or copy "
+        f"all lessons with `ancestral course start my-course` ([about the course](index.md)).\n"
     )
     heading, _, rest = text.lstrip().partition("\n")
     return heading + files + rest, resources["outputs"]
