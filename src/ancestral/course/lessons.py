@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ancestral.errors import InputError
 
-PACKAGED = Path(__file__).parent / "lessons"
+PACKAGED = Path(__file__).parent / "lesson_files"
 REPOSITORY = Path(__file__).parents[3] / "course"
 
 
