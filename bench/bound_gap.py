@@ -47,16 +47,19 @@ def closed_form(schedule: Schedule, mean: float, std: float, variance: Variance,
     return [term / math.log(2) for term in (L_T, L_t, L_0)]
 
 
-def gap(schedule: Schedule, variance: Variance, draws: int = 4096) -> float:
+def gap(schedule: Schedule, variance: Variance, nodes: int = 1025) -> float:
     """Compute the expected bits of the exact denoiser's bound on the grey levels, minus their entropy.
 
-    ε has the values of evenly spaced quantiles of N(0, 1), the same at every t, so there is no sampling error.
+    The expectation over ε, the same at every t, is an integral over ±8 standard deviations by the trapezoidal rule.
+    Rare values count: at ±3.7, which one value in 4,096 exceeds, it would be 0.002 bits too small.
     """
-    eps = torch.special.ndtri((torch.arange(draws, dtype=F64) + 0.5) / draws).repeat(len(LEVELS))[:, None]
-    x0 = LEVELS.repeat_interleave(draws)[:, None]
+    grid = torch.linspace(-8, 8, nodes, dtype=F64)
+    density = torch.exp(-(grid**2) / 2)
+    eps, x0 = grid.repeat(len(LEVELS))[:, None], LEVELS.repeat_interleave(nodes)[:, None]
     denoiser = oracle.Mixture(schedule, LEVELS[:, None], torch.zeros(len(LEVELS), dtype=F64), WEIGHTS)
     total = bound.bits_per_dim(denoiser, x0, variance=variance, clip=False, noise=lambda _: eps).total
-    return float(total.reshape(len(LEVELS), draws).mean(1) @ WEIGHTS) - entropy()
+    expected = total.reshape(len(LEVELS), nodes) @ (density / density.sum())
+    return float(expected @ WEIGHTS) - entropy()
 
 
 def flow_error(schedule: Schedule) -> float:

@@ -179,4 +179,4 @@ def course_main(*words):
 
 def test_the_lessons_are_in_the_wheel():
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-    assert '"course" = "ancestral/course/lessons"' in project
+    assert '"course" = "ancestral/course/lesson_files"' in project

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ancestral.errors import InputError
 
-PACKAGED = Path(__file__).parent / "lessons"
+PACKAGED = Path(__file__).parent / "lesson_files"
 REPOSITORY = Path(__file__).parents[3] / "course"
 
 
@@ -32,14 +32,14 @@ class Lesson:
 LESSONS = (
     Lesson(1, "01_ddpm_from_scratch", "DDPM from scratch", "a DDPM in 230 lines of PyTorch, trained on digits", 8),
     Lesson(2, "02_forward_process", "The forward process", "signal, noise and SNR; points, digits and sound", 1),
-    Lesson(3, "03_reverse_process_and_bound", "The reverse process and the bound", "from the posterior to L_simple", 2),
-    Lesson(4, "04_the_papers_choices", "What the paper's choices buy", "ablations with error bars", 3),
-    Lesson(5, "05_history", "History as one matrix", "eight methods from 2019 to today, each a row changed", 3),
-    Lesson(6, "06_samplers", "Samplers", "ODE and SDE, measured orders, few evaluations", 2),
-    Lesson(7, "07_guidance", "Guidance", "class conditions, guidance, and what it costs", 3),
-    Lesson(8, "08_likelihood", "Likelihood", "bits/dim, rate-distortion, the exact likelihood of the flow", 3),
-    Lesson(9, "09_your_own_images", "Your own images", "doctor, train, evaluate, memorisation", 3),
-    Lesson(10, "10_change_the_core", "Change the core", "a network, schedule, target and sampler of your own", 3),
+    Lesson(3, "03_reverse_process_and_bound", "The reverse process and the bound", "from the posterior to L_simple", 1),
+    Lesson(4, "04_the_papers_choices", "What the paper's choices buy", "ablations with error bars", 2),
+    Lesson(5, "05_history", "History as one matrix", "eight methods from 2019 to today, each a row changed", 2),
+    Lesson(6, "06_samplers", "Samplers", "ODE and SDE, measured orders, few evaluations", 1),
+    Lesson(7, "07_guidance", "Guidance", "class conditions, guidance, and what it costs", 1),
+    Lesson(8, "08_likelihood", "Likelihood", "bits/dim, rate-distortion, the exact likelihood of the flow", 1),
+    Lesson(9, "09_your_own_images", "Your own images", "doctor, train, evaluate, memorisation", 2),
+    Lesson(10, "10_change_the_core", "Change the core", "a network, schedule, target and sampler of your own", 1),
 )
 
 
