@@ -852,5 +852,5 @@ if not QUICK:
 # For your own model `ancestral compare RUN --samplers all` measures the quality of every sampler over the number of
 # evaluations.
 #
-# [docs/samplers.md](../docs/samplers.md) has the measured orders of all samplers on all schedules. The next lesson
+# The page *Samplers, measured* of the site has the measured orders of all samplers on all schedules. The next lesson
 # changes what is sampled: guidance.

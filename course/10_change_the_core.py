@@ -348,7 +348,7 @@ print("\n" + refused(lambda: Diffusion(Forgetful(), schedule).predict(small[:2],
 
 # %% [markdown]
 # On the command line the same is `--net my_file:build`, where `build(shape, classes)` is a function that returns the
-# network ([examples/own_network.py](../examples/own_network.py)).
+# network (`examples/own_network.py` in the repository).
 #
 # ## 3. A schedule of your own
 #
@@ -941,14 +941,14 @@ for objective in (Adaptive, AdaptiveKept):
 #
 # Write each equation as one line, with its number in the paper beside it. Give the test that compares with truth, and
 # a measurement if you claim that it is better or faster. `make test lint types` has to pass.
-# [CONTRIBUTING.md](../CONTRIBUTING.md) has the rest, and [docs/design.md](../docs/design.md) a map of the package.
+# `CONTRIBUTING.md` in the repository has the rest, and the page *Design* of the site a map of the package.
 #
 # ## Where to go next
 #
 # * **Read a file.** Each of `schedules.py`, `targets.py`, `samplers/loop.py`, `objectives/objective.py` and
 #   `diffusion.py` takes a quarter of an hour, and there is nothing in them that you have not written in this course.
 # * **Rebuild a paper.** Pick one that changes one part: a loss weighting, a time distribution, a sampler. The scripts
-#   in [examples/](../examples) have at most 60 lines each and are good starting points.
+#   in `examples/` have at most 60 lines each and are good starting points.
 # * **Your own data.** `ancestral doctor photos/`, then `ancestral train --data photos/` (lesson 9), and
 #   `--net my_file:build` for your network.
 # * **Go where this package does not go**: latent diffusion, text conditions, discrete data, distillation. All of them
