@@ -541,6 +541,7 @@ with tempfile.TemporaryDirectory() as folder:
     )
 model = run.model
 print(model)
+assert model.step == TRAIN_STEPS
 
 # %% [markdown]
 # How good are guided digits? We need a judge: a classifier of digits, trained on 4,000 of the images. The other 1,000
