@@ -232,7 +232,7 @@ def test_memory_counts_the_peak_of_a_step():
 
     before, peak, more = resident.peak_memory(work, torch.device("cpu"))
     assert peak - before == more
-    assert 79 * 2**20 < more < 90 * 2**20
+    assert 70 * 2**20 < more < 90 * 2**20  # other tests of the process may free a few MiB meanwhile
     assert resident.peak_memory(lambda: None, torch.device("cpu"))[2] < 2 * 2**20  # the peak was reset
 
 
