@@ -16,7 +16,7 @@
 # Until here a model made samples of everything that it had seen. Now we want a *certain* thing: a seven, a cat, the
 # image that a sentence describes. This lesson shows
 #
-# * how a network is told which class is wanted, and why the label is sometimes hidden from it in training,
+# * how a network is given the class that is wanted, and why the label is sometimes hidden from it in training,
 # * *classifier guidance*, which is Bayes' rule for scores, and *classifier-free guidance*, which needs no classifier,
 # * that guided samples are **not** samples of the distribution of the class. You see what they are instead, and measure
 #   what is gained and what is lost.
@@ -87,7 +87,7 @@ with plt.style.context("ancestral.render.figures"):
     plt.show()
 
 # %% [markdown]
-# ## 2. A denoiser that is told the class
+# ## 2. A denoiser that is conditioned on the class
 #
 # A *conditional* denoiser gets a label $y$ besides $x_t$ and $t$. It estimates the mean of the clean data of this
 # class. In a network the label enters as the time does: a table holds one vector for each class (`nn.Embedding`), it

@@ -15,7 +15,7 @@
 #
 # You have a folder of images and want a model of them. Five things can go wrong on the way, and most of them are not
 # in the network: the data have faults, the run stops in the middle, the samples are judged by eye, the judge is a
-# number without an error, or the model has learned the images by heart. This lesson goes the whole way with a small
+# number without an error, or the model has memorised the images. This lesson goes the whole way with a small
 # folder, and for each of the five you write the check yourself and compare it with what the package says.
 #
 # You should have done lesson 1. Every step is shown in Python, and as the line that does the same on the command line.
@@ -106,8 +106,8 @@ assert (codes["duplicates"], codes["two_classes"]) == (4, 1)
 #
 # * **Unreadable files** are skipped, so they cost nothing but themselves. If it were half of the folder, you
 #   would want to know *before* a night of training.
-# * **Copies** count twice in the training data, and images that are seen more often are learned by heart sooner.
-# * **Two classes for one picture** contradict each other: the model is told that this image is a 9 and that it is not.
+# * **Copies** count twice in the training data, and images that are seen more often are memorised sooner.
+# * **Two classes for one picture** contradict each other: the labels say that this image is a 9 and that it is not.
 # * **A tiny image** is enlarged, and the model learns the blur.
 #
 # How does a program find exact copies? By the contents, not by names: two files are copies if all their pixels are the
@@ -441,7 +441,7 @@ assert 0.5 < spread / predicted < 1
 # Use the errors like this: the difference of two models is significant if it is larger than twice
 # $\sqrt{e_1^2 + e_2^2}$, with the two errors $e_1$ and $e_2$. `ancestral compare` marks the best value only then.
 #
-# ## 5. Has it learned the images by heart?
+# ## 5. Has it memorised the images?
 #
 # Perfect samples have a simple explanation: copies. FD does not notice, since copies of the data are distributed like
 # the data. To see what memorisation looks like, train a second model until it must happen: **12 images**, the same
