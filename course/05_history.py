@@ -625,7 +625,7 @@ measure("Improved DDPM", improved, *learned)
 # 50 to 100 steps of DDPM's own sampler were enough on images with these changes. The likelihood on CIFAR-10 went from
 # 3.75 to 2.94 bits per dimension.
 #
-# ## 9. Guidance (2021): more of what was asked for
+# ## 9. Guidance (2021): more of the condition
 #
 # *Dhariwal and Nichol, Diffusion models beat GANs on image synthesis,
 # [arXiv:2105.05233](https://arxiv.org/abs/2105.05233); Ho and Salimans, Classifier-free diffusion guidance (workshop
@@ -1023,7 +1023,7 @@ if not QUICK:
 # network. Stable Diffusion 3 (Esser et al., 2024) has the rows of flow matching, with times drawn more often from the
 # middle, and guidance. *Consistency models* (Song et al., 2023) and other methods of *distillation* train a network to
 # jump along the flow in one or a few evaluations. What changes is the data, the network, and the sampler that is
-# learned. What stays is $x_t = a_t x_0 + b_t \varepsilon$, and a network that is asked for another mixture of the same
+# learned. What stays is $x_t = a_t x_0 + b_t \varepsilon$, and a network that predicts another mixture of the same
 # two things.
 #
 # `ancestral history` on the command line trains six of these methods for longer and draws their figure, and

@@ -772,6 +772,6 @@ course.show(
 #
 # What you have now: a unit in which any two models of the same data can be compared, two ways to compute it, and a
 # warning. Use the likelihood to find what a model does not know, and to compare models with each other on data that
-# neither has seen. To judge pictures, measure pictures: lesson 9 does. Ask also *which* number you are told: bound or
+# neither has seen. To judge pictures, measure pictures: lesson 9 does. Ask also *which* number is reported: bound or
 # flow, $\beta_t$ or $\tilde\beta_t$, dequantised or discretised, training or held-out images. Two numbers with
 # different answers cannot be compared.

@@ -28,17 +28,6 @@ PLACE = "<!-- lessons -->"
 
 TEMPLATE = """\
 {% extends 'markdown/index.md.j2' %}
-{% block input %}
-{% if cell.metadata.get('jupyter', {}).get('source_hidden') %}
-<details markdown="1"><summary>Code of the check</summary>
-
-{{ super() }}
-
-</details>
-{% else %}
-{{ super() }}
-{% endif %}
-{% endblock input %}
 {% block stream %}
 ```text
 {{ output.text | strip_ansi }}
@@ -53,7 +42,7 @@ TEMPLATE = """\
 ![{{ output.metadata.alt }}]({{ output.metadata.filenames['image/png'] | path2url }})
 {% endblock data_png %}
 """
-"""A lesson as Markdown: nbconvert's template, with outputs fenced, and with the code of the checks folded."""
+"""A lesson as Markdown: nbconvert's template, with outputs fenced."""
 
 
 def on_config(config):
