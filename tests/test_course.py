@@ -169,6 +169,7 @@ def test_the_command_checks_a_file_and_copies_the_lessons(run, refused, tmp_path
     assert "course has no 'stat'" in refused("course", "stat")
     assert "FILE is missing" in refused("course", "check", 1)
     assert "is a file" in refused("course", "start", copy, "--open", "none")
+    assert "cannot be made (Not a directory); name another" in refused("course", "start", copy / "x", "--open", "none")
 
 
 def course_main(*words):

@@ -66,11 +66,14 @@ def copy_lessons(folder: Path) -> tuple[list[Path], list[Path]]:
         The copies that were written, and the files that were there.
 
     Raises:
-        InputError: The folder is a file.
+        InputError: The folder is a file, or cannot be made.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder for the lessons")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); name another folder for the lessons") from None
     written, kept = [], []
     for lesson in LESSONS:
         for suffix in (".py", ".ipynb"):
