@@ -36,7 +36,7 @@ class Options:
     preset."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
-    net: Annotated[str | None, arg(metavar="unet|mlp|package.module:function")] = None
+    net: Annotated[str | None, arg(metavar="unet|transformer|mlp|package.module:function")] = None
     """Kind of network, or a function of your own that is called with the shape of an item and the number of classes and
     returns a network; default: the preset's."""
     export_to: Annotated[Literal["diffusers"] | None, arg(name="for")] = None

@@ -31,6 +31,7 @@ from ancestral.config.schema import (
     RuntimeConfig,
     SampleConfig,
     TrainConfig,
+    TransformerConfig,
     UNetConfig,
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "RuntimeConfig",
     "SampleConfig",
     "TrainConfig",
+    "TransformerConfig",
     "UNetConfig",
     "arrays",
     "cifar10",

@@ -114,6 +114,40 @@ class UNetConfig:
 
 
 @dataclass(frozen=True)
+class TransformerConfig:
+    """A transformer on patches of pixels, for images, signals and volumes; it should predict x0."""
+
+    kind: Suppress[Literal["transformer"]] = "transformer"
+    width: int = 192
+    """Features of a patch."""
+    depth: int = 6
+    """Number of blocks."""
+    heads: int = 3
+    """Number of attention heads; it divides the width."""
+    patch: int = 4
+    """Side of the patches: a side twice as long is about four times as fast, and leaves less detail to attention."""
+    bottleneck: int | None = None
+    """Number of features between the pixels of a patch and its first layer; default: none, one layer."""
+    dropout: float = 0.0
+    """Probability that a feature is dropped in each block during training."""
+
+    def __str__(self) -> str:
+        size = f"width {self.width}, {self.depth} block{'s' * (self.depth > 1)} of {self.heads} head"
+        return f"transformer, {size}{'s' * (self.heads > 1)}, patch {self.patch}, dropout {self.dropout:g}"
+
+    def check(self) -> None:
+        """Raise InputError for settings that no transformer can have."""
+        _check_share("dropout", self.dropout)
+        if min(self.width, self.depth, self.heads, self.patch) < 1 or (self.bottleneck or 1) < 1:
+            raise InputError("--width, --depth, --heads, --patch and --bottleneck must be at least 1")
+        if self.width % (2 * self.heads) or self.width < 4:
+            raise InputError(
+                f"--width {self.width} must be at least 4, and a multiple of twice --heads {self.heads}: each head has "
+                "an even number of features"
+            )
+
+
+@dataclass(frozen=True)
 class MLPConfig:
     """A residual MLP, for points."""
 
@@ -147,13 +181,20 @@ class CustomNetConfig:
     def check(self) -> None:
         """Raise InputError for a name that is none."""
         if self.function and not all(self.function.partition(":")):
-            raise InputError(f"--net {self.function}: give unet, mlp, or a function as package.module:function")
+            raise InputError(
+                f"--net {self.function}: give unet, transformer, mlp, or a function as package.module:function"
+            )
 
 
-NetConfig = UNetConfig | MLPConfig | CustomNetConfig
+NetConfig = UNetConfig | TransformerConfig | MLPConfig | CustomNetConfig
 SECTIONS = ("data", "net", "process", "train", "runtime", "sample")
 """The sections of a config that hold settings."""
-NET_KINDS: dict[str, type[NetConfig]] = {"unet": UNetConfig, "mlp": MLPConfig, "custom": CustomNetConfig}
+NET_KINDS: dict[str, type[NetConfig]] = {
+    "unet": UNetConfig,
+    "transformer": TransformerConfig,
+    "mlp": MLPConfig,
+    "custom": CustomNetConfig,
+}
 WIDTHS = "--width must be even and at least 4, --blocks and --patch at least 1, and --mults one or more numbers from 1"
 
 
@@ -218,12 +259,12 @@ class TrainConfig:
     short runs work too."""
     label_dropout: float = 0.1
     """Probability that a label is dropped during training, which teaches the unconditional model for guidance."""
-    times: Literal["uniform", "stratified", "lognormal", "importance"] = "uniform"
+    times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = "uniform"
     """How the times t of a batch are drawn: uniform, stratified over the batch (less noisy), from EDM's log-normal
-    noise levels, or by importance, in proportion to recent losses."""
-    weighting: Literal["simple", "snr", "min-snr", "variational", "edm"] = "simple"
+    noise levels, from JiT's logit-normal times of a flow, or by importance, in proportion to recent losses."""
+    weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = "simple"
     """Weight of each t in the loss: simple is 1 on the network's error; the others weight the error of x_0, whatever
-    the target."""
+    the target; velocity makes it the error of a flow's velocity (JiT)."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32."""
     seed: int = 0
@@ -404,7 +445,7 @@ def with_net_kind(config: Config, kind: object) -> Config:
     if kind is None or kind == config.net.kind:
         return config
     if not isinstance(kind, str) or kind not in NET_KINDS:
-        raise InputError(f"there is no kind of network {shown(kind)}: give unet or mlp")
+        raise InputError(f"there is no kind of network {shown(kind)}: give unet, transformer or mlp")
     return dataclasses.replace(config, net=NET_KINDS[kind]())
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from ancestral.errors import InputError
 from ancestral.nets.mlp import MLP
+from ancestral.nets.transformer import Transformer
 from ancestral.nets.unet import UNet
 
 CONDITIONS = ("labels", "keys")
@@ -18,11 +19,12 @@ def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **
     """Build an untrained network.
 
     Args:
-        kind: "unet", for images, signals and volumes, or "mlp", for points.
-        shape: The shape of an item: (C, *sides) for a U-Net, (features,) for an MLP.
+        kind: "unet" or "transformer", for images, signals and volumes, or "mlp", for points.
+        shape: The shape of an item: (C, *sides) for a U-Net or a transformer, (features,) for an MLP.
         classes: The number of class labels, 0 for none.
         factor: The number of output channels for each input channel: 2 where the variance is learned too.
-        settings: The settings of this kind: those of `config.UNetConfig` or `config.MLPConfig`.
+        settings: The settings of this kind: those of `config.UNetConfig`, `config.TransformerConfig` or
+            `config.MLPConfig`.
 
     Returns:
         A network `net(x, index, labels=None, keys=None)`.
@@ -58,6 +60,13 @@ def _unet(shape: Sequence[int], classes: int | None, factor: int, settings: dict
     return unet
 
 
+def _transformer(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:
+    channels, *sides = shape
+    if not sides:
+        raise InputError("a transformer is for images, signals and volumes, not for points; take an MLP")
+    return Transformer(channels, out_channels=factor * channels, classes=classes, dims=len(sides), **settings)
+
+
 def _mlp(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:
     if len(shape) != 1:
         raise InputError("an MLP is for points, not for images, signals or volumes; leave --net mlp out")
@@ -66,5 +75,6 @@ def _mlp(shape: Sequence[int], classes: int | None, factor: int, settings: dict[
 
 BUILDERS: dict[str, Callable[[Sequence[int], int | None, int, dict[str, Any]], nn.Module]] = {
     "unet": _unet,
+    "transformer": _transformer,
     "mlp": _mlp,
 }

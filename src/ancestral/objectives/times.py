@@ -13,7 +13,7 @@ from ancestral.errors import InputError
 from ancestral.randomness import Stream
 from ancestral.schedules import Schedule
 
-TimesName = Literal["uniform", "stratified", "lognormal", "importance"]
+TimesName = Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"]
 
 GOLDEN = (5**0.5 - 1) / 2
 """The golden ratio's fraction. Its multiples modulo 1 fill the unit interval more evenly than those of any other."""
@@ -70,10 +70,12 @@ class StratifiedTimes(UniformTimes):
 class LogNormalTimes(TimeDistribution):
     """EDM's distribution: ln σ ~ N(mean, std²) for σ = b/a, on the noise levels of the schedule.
 
-    It is part of EDM's weighting, so there are no importance weights.
+    It is part of EDM's weighting, so there are no importance weights. The logit of a flow's time t = b is ln(b/a), so
+    the logit-normal distribution of rectified flows is the same one, with JiT's mean and deviation of 0.8.
 
     References:
         Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), table 1.
+        Esser et al., *Scaling rectified flow transformers for high-resolution image synthesis* (2024), section 3.1.
     """
 
     def __init__(self, schedule: Schedule, mean: float = -1.2, std: float = 1.2) -> None:
@@ -138,6 +140,7 @@ BY_NAME: dict[str, Callable[[Schedule], TimeDistribution]] = {
     "uniform": UniformTimes,
     "stratified": StratifiedTimes,
     "lognormal": LogNormalTimes,
+    "logitnormal": lambda schedule: LogNormalTimes(schedule, mean=0.8, std=0.8),  # JiT
     "importance": ImportanceTimes,
 }
 
@@ -145,7 +148,7 @@ BY_NAME: dict[str, Callable[[Schedule], TimeDistribution]] = {
 def time_distribution(name: TimesName, schedule: Schedule) -> TimeDistribution:
     """Build the time distribution called `name`. Raises InputError for an unknown name."""
     if name not in BY_NAME:
-        raise InputError(f"unknown times {name!r}; there are uniform, stratified, lognormal and importance")
+        raise InputError(f"unknown times {name!r}; there are {', '.join(BY_NAME)}")
     return BY_NAME[name](schedule)
 
 

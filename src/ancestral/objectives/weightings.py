@@ -14,10 +14,12 @@ from ancestral.errors import InputError
 from ancestral.schedules import Schedule
 from ancestral.targets import SIGMA_DATA, Target
 
-WeightingName = Literal["simple", "snr", "min-snr", "variational", "edm"]
+WeightingName = Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"]
 
 MIN_SNR_GAMMA = 5.0
 """Min-SNR's γ, as its authors recommend."""
+MAX_RATE = 20.0
+"""Largest 1 + a/b of the weighting "velocity". For a flow it is 1/b, and JiT divides by no b below 0.05."""
 
 
 def x0_weights(name: WeightingName, schedule: Schedule) -> Tensor:
@@ -34,7 +36,9 @@ def x0_weights(name: WeightingName, schedule: Schedule) -> Tensor:
         return schedule.steps / (2 * math.log(2)) * torch.cat([first[None], snr[1:-1] - snr[2:]])
     if name == "edm":
         return snr[1:] + 1 / SIGMA_DATA**2  # EDM (8), table 1: λ(σ) = (σ² + σ_d²)/(σ σ_d)²
-    raise InputError(f"unknown weighting {name!r}; there are simple, snr, min-snr, variational and edm")
+    if name == "velocity":
+        return (1 + snr[1:].sqrt()).clamp(max=MAX_RATE) ** 2  # ‖u − û‖² of u = ε − x_0: JiT's v-loss
+    raise InputError(f"unknown weighting {name!r}; there are simple, snr, min-snr, variational, edm and velocity")
 
 
 def loss_weights(name: WeightingName, schedule: Schedule, target: Target) -> Tensor:

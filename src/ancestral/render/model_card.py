@@ -22,7 +22,7 @@ TARGETS = {
     "edm": "EDM's F",
 }
 """The names of the targets."""
-NETWORKS = {"unet": "A U-Net", "mlp": "An MLP"}
+NETWORKS = {"unet": "A U-Net", "transformer": "A transformer", "mlp": "An MLP"}
 
 
 def describe_model(config: Config, spec: DataSpec, data: str) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.config import Config, CustomNetConfig, UNetConfig
+from ancestral.config import Config, CustomNetConfig, TransformerConfig, UNetConfig
 from ancestral.data import Dataset
 from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
@@ -53,6 +53,7 @@ def prepare(
         dropped = randomness.uniform(train.seed, Stream.LABEL, step, positions) < train.label_dropout
         condition["labels"] = batch.labels.masked_fill(dropped, NO_CLASS)
     net = config.net
-    if "keys" in takes and (isinstance(net, CustomNetConfig) or (isinstance(net, UNetConfig) and net.dropout > 0)):
+    drops = isinstance(net, UNetConfig | TransformerConfig) and net.dropout > 0
+    if "keys" in takes and (drops or isinstance(net, CustomNetConfig)):
         condition["keys"] = randomness.keys(train.seed, Stream.DROPOUT, step, positions)
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}

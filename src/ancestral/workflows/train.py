@@ -98,8 +98,8 @@ def train(
         initial: A model, or the run folder, model file or hf:// address of one, whose averaged weights the run starts
             from. Network, schedule and target are those of the model.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        net: "unet" or "mlp"; or a network of your own: a module (which is copied), a function of (shape, classes) that
-            builds one, or the name of such a function, package.module:function.
+        net: "unet", "transformer" or "mlp"; or a network of your own: a module (which is copied), a function of (shape,
+            classes) that builds one, or the name of such a function, package.module:function.
         schedule: The name of a schedule, or one of your own.
         target: The name of a target, or one of your own.
         objective: A function that makes an objective for the denoiser, in place of L_simple and its variants.

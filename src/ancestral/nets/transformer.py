@@ -1,0 +1,220 @@
+"""A plain vision transformer on the pixels themselves, for images, signals and volumes.
+
+Each patch of pixels is a token: no autoencoder, no convolution, no skip connection. Large patches keep the number of
+tokens, and with it the time, nearly independent of the resolution. Such a network should predict x_0: clean images lie
+near a manifold of few dimensions, and noise fills all dimensions of a patch, which no narrow layer can pass on.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ancestral.errors import InputError
+from ancestral.nets.embedding import timestep_embedding
+from ancestral.nets.kernels.attention import attend
+from ancestral.nets.kernels.dropout import Dropout, number_dropouts
+from ancestral.nets.space import crop, fold, pad, unfold
+from ancestral.nets.unet import NOUNS, init
+
+BASE = 100.0
+"""Ratio of the largest to the smallest frequency of the positions: the longest wave is 2π · 100 patches long."""
+EPS = 1e-6
+"""What is added to the variance in every layer norm."""
+
+Rotation = tuple[Tensor, Tensor]
+"""Cosines and sines of the angles by which the halves of queries and keys are rotated, (positions, pairs) each."""
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention over all positions, with normalised queries and keys that are rotated by their positions.
+
+    References:
+        Dehghani et al., *Scaling vision transformers to 22 billion parameters* (2023), the norms of queries and keys.
+        Su et al., *RoFormer* (2021), the rotation.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = init(nn.Linear(width, 3 * width), fan_out=width)  # three layers of `width` outputs each
+        self.norm_q, self.norm_k = (nn.LayerNorm(width // heads, EPS, bias=False) for _ in range(2))
+        self.out = init(nn.Linear(width, width))
+
+    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+        """Map (B, positions, width) to the same shape."""
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, positions, -1) each
+        q, k = (rotate(norm(each).to(v.dtype), rotation) for norm, each in ((self.norm_q, q), (self.norm_k, k)))
+        out: Tensor = self.out(attend(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
+class SwiGLU(nn.Module):
+    """The gated MLP out(SiLU(gate) · value), with as many weights as one of four times the width.
+
+    References:
+        Shazeer, *GLU variants improve transformer* (2020).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        hidden = 8 * round(width / 3)
+        self.gate_value = init(nn.Linear(width, 2 * hidden), fan_out=hidden)
+        self.out = init(nn.Linear(hidden, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, positions, width) to the same shape."""
+        gate, value = self.gate_value(x).chunk(2, dim=2)
+        out: Tensor = self.out(F.silu(gate) * value)
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then the MLP, each with a norm and a residual connection that time and class scale and shift.
+
+    At first all gates are 0, so the block is the identity (adaLN-Zero).
+
+    References:
+        Peebles and Xie, *Scalable diffusion models with transformers* (2023).
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.modulation = init(nn.Linear(width, 6 * width), scale=0)
+        self.attention, self.mlp = MultiHeadAttention(width, heads), SwiGLU(width)
+        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
+
+    def forward(self, x: Tensor, condition: Tensor, rotation: Rotation, keys: Tensor | None = None) -> Tensor:
+        """Map (B, positions, width) to the same shape, given SiLU of the embedding of time and class (B, width)."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).unsqueeze(1).chunk(6, dim=2)
+        x = x + gate1 * drop(self.dropout1, self.attention(modulate(x, shift1, scale1), rotation), keys)
+        out: Tensor = x + gate2 * drop(self.dropout2, self.mlp(modulate(x, shift2, scale2)), keys)
+        return out
+
+
+class Transformer(nn.Module):
+    """A network of the shape of x in, the same out, with `out_channels` channels.
+
+    x is (B, C, H, W), with dims=1 a signal (B, C, L), with dims=3 a volume (B, C, D, H, W), of any size: sides that are
+    no multiple of the patch are padded with zeros inside, and cropped at the end.
+
+    Args:
+        channels: Number of channels of the images.
+        width: Number of features of a token.
+        depth: Number of blocks.
+        heads: Number of attention heads; it divides the width.
+        patch: Side of the patches.
+        bottleneck: Number of features between the pixels of a patch and its token; None is one dense layer.
+        dropout: Probability at the end of both branches of each block.
+        out_channels: Number of channels of the output; `channels` by default.
+        classes: Number of class labels; the network also learns an embedding for "no class".
+        dims: Number of axes of space, 1, 2 or 3.
+
+    Raises:
+        InputError: If the numbers do not fit together.
+
+    References:
+        Li and He, *Back to basics: let denoising generative models denoise* (2025): large patches, and a predicted x_0.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        width: int = 192,
+        depth: int = 6,
+        heads: int = 3,
+        patch: int = 4,
+        bottleneck: int | None = None,
+        dropout: float = 0.0,
+        out_channels: int | None = None,
+        classes: int | None = None,
+        dims: int = 2,
+    ) -> None:
+        super().__init__()
+        if dims not in NOUNS:
+            raise InputError(f"a transformer has 1, 2 or 3 axes of space, not dims={dims}")
+        if width % heads or width // heads % 2 or width // heads < 2 * dims:
+            raise InputError(
+                f"width={width} must be a multiple of heads={heads}, with an even number of features in each head, and "
+                f"at least {2 * dims} for {NOUNS[dims]}"
+            )
+        self.width, self.heads, self.patch, self.classes, self.dims = width, heads, patch, classes, dims
+        cell = channels * patch**dims
+        steps = [cell, width] if bottleneck is None else [cell, bottleneck, width]
+        self.time = nn.Sequential(init(nn.Linear(width, width)), nn.SiLU(), init(nn.Linear(width, width)))
+        self.label = nn.Embedding(classes + 1, width) if classes else None  # the last row is "no class"
+        self.stem = nn.Sequential(*(init(nn.Linear(*pair)) for pair in pairwise(steps)))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(depth))
+        self.modulation = init(nn.Linear(width, 2 * width), scale=0)
+        self.out = init(nn.Linear(width, (out_channels or channels) * patch**dims), scale=0)
+        number_dropouts(self)
+
+    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
+        """Predict the target.
+
+        Args:
+            x: Noisy images, (B, channels, *sides).
+            index: Time indices t − 1, int64 (B,).
+            labels: Class numbers (B,), negative for "no class", which is also what None means.
+            keys: Keys of `randomness` (B,) that dropout masks are functions of; None: PyTorch's generator draws them.
+
+        Returns:
+            (B, out_channels, *sides).
+        """
+        sides = x.shape[2:]
+        x = fold(pad(x, self.patch), self.patch)
+        grid = x.shape[2:]
+
+        condition = self.time(timestep_embedding(index, self.width).to(x.dtype))
+        if self.label is not None and self.classes is not None:
+            labels = torch.full_like(index, -1) if labels is None else labels
+            condition = condition + self.label(labels.where(labels >= 0, self.classes))
+        condition = F.silu(condition)  # every block begins with it, so it is computed once
+
+        h = self.stem(x.flatten(2).transpose(1, 2))  # (B, positions, width)
+        angle = angles(grid, self.width // 2, x.device)
+        h = h + torch.cat([angle.sin(), angle.cos()], dim=1).to(h.dtype)
+        angle = angles(grid, self.width // self.heads // 2, x.device)
+        rotation = angle.cos().to(h.dtype), angle.sin().to(h.dtype)
+        for block in self.blocks:
+            h = block(h, condition, rotation, keys)
+        h = self.out(modulate(h, *self.modulation(condition).unsqueeze(1).chunk(2, dim=2)))
+        return crop(unfold(h.transpose(1, 2).unflatten(2, grid), self.patch), sides)
+
+
+def angles(grid: Sequence[int], pairs: int, device: torch.device) -> Tensor:
+    """Angle of each position of a grid in each of `pairs` planes: float32 (positions, pairs).
+
+    The planes are shared out to the axes; along its axis a plane has a frequency from 1 down to nearly 1/BASE. Planes
+    that are left over have the angle 0.
+    """
+    each = pairs // len(grid)
+    frequency = BASE ** (-torch.arange(each, device=device) / each)
+    places = torch.meshgrid(*(torch.arange(side, device=device) for side in grid), indexing="ij")
+    angle = torch.cat([place.reshape(-1, 1) * frequency for place in places], dim=1)
+    return F.pad(angle, (0, pairs - angle.shape[1]))
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Rotate feature i of (B, heads, positions, 2 · pairs), with feature i + pairs, by the i-th angle of its position.
+
+    The product of a rotated query and a rotated key depends on the difference of their positions alone.
+    """
+    (cos, sin), (first, second) = rotation, x.chunk(2, dim=3)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=3)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Layer norm of tokens (B, positions, width), scaled and shifted by (B, 1, width) each.
+
+    JiT has the norm without a mean, which on a CPU takes three to eight times as long: PyTorch has no kernel for it.
+    """
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[2:], eps=EPS), 1 + scale)
+
+
+def drop(dropout: Dropout, x: Tensor, keys: Tensor | None) -> Tensor:
+    """Dropout of tokens (B, positions, width), whose elements are numbered with the features innermost."""
+    out: Tensor = dropout(x.transpose(1, 2), keys).transpose(1, 2)
+    return out
