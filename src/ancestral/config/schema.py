@@ -138,7 +138,8 @@ class TransformerConfig:
     def check(self) -> None:
         """Raise InputError for settings that no transformer can have."""
         _check_share("dropout", self.dropout)
-        if min(self.width, self.depth, self.heads, self.patch) < 1 or (self.bottleneck or 1) < 1:
+        least = 1 if self.bottleneck is None else self.bottleneck
+        if min(self.width, self.depth, self.heads, self.patch, least) < 1:
             raise InputError("--width, --depth, --heads, --patch and --bottleneck must be at least 1")
         if self.width % (2 * self.heads) or self.width < 4:
             raise InputError(

@@ -87,7 +87,10 @@ OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_o
 def obstacles(net: nn.Module, shape: tuple[int, ...]) -> Iterator[Obstacle]:
     """Yield what no `UNet2DModel` can represent of a network for items of a shape, each with settings that help."""
     if not isinstance(net, UNet):
-        yield f"a UNet2DModel holds images, and this model is an {type(net).__name__}", {}
+        yield (
+            f"a UNet2DModel is a U-Net for images, and the network of this model is of the class {type(net).__name__}",
+            {},
+        )
         return
     if net.dims != 2:
         yield f"a UNet2DModel holds images, and this model is of {NOUNS[net.dims]}", {}
