@@ -680,7 +680,7 @@ def test_weights_of_the_glossary():
         a, b = schedule.at(t)
         snr, before = schedule.snr[t], schedule.snr[t - 1]
         truth = [(target.determinant(a, b) / b) ** 2 for target in (targets.X0, targets.EPS, targets.V, targets.FLOW)]
-        truth += [x0_weights(name, schedule)[t - 1] for name in ("min-snr", "edm", "variational")]
+        truth += [x0_weights(name, schedule)[t - 1] for name in ("velocity", "min-snr", "edm", "variational")]
         for (name, on_x0, on_eps), weight in zip(rows, truth, strict=True):
             if "Vert v-" in name and schedule is not LINEAR:
                 continue  # the row is for a² + b² = 1

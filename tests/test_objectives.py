@@ -56,6 +56,22 @@ def test_edm_is_one_on_edms_own_target():
     close(x0_weights("edm", KARRAS), (sigma**2 + 0.25) / (0.5 * sigma) ** 2)
 
 
+def test_velocity_is_the_error_of_the_flows_velocity_as_jit_clips_it():
+    """Li and He 2025: ‖(x̂_0 − x_t)/b − (x_0 − x_t)/b‖² of a flow, with b of at least 0.05 in both fractions."""
+    flow = schedules.flow(1000)
+    x0, estimate, eps = torch.randn(3, 1000, 5, dtype=F64)
+    t = torch.arange(1, 1001)
+    x_t, floor = flow.add_noise(x0, t, eps), (t.double() / 1000).clamp(min=0.05)[:, None]
+    truth = ((estimate - x_t) / floor - (x0 - x_t) / floor) ** 2
+    close(x0_weights("velocity", flow)[:, None] * (estimate - x0) ** 2, truth, rtol=1e-7)
+    for schedule in (flow, COSINE, KARRAS):  # on any schedule 1 for the velocity itself, where nothing is clipped
+        weights = loss_weights("velocity", schedule, targets.FLOW)[1:]
+        plain = 1 + schedule.signal[1:] / schedule.noise[1:] < 20
+        assert 0.5 < plain.double().mean() < 1
+        close(weights[plain], torch.ones(int(plain.sum()), dtype=F64))
+        assert (weights[~plain] < 1).all()
+
+
 def test_variational_is_ho_et_als_weight_on_eps():
     """(12) with σ² = β̃: β_t²/(2 σ_t² α_t (1−ᾱ_t)) on ‖ε − ε̂‖² in nats; here T times that, in bits."""
     beta, alpha_bar = LINEAR.beta, LINEAR.alpha_bar
@@ -81,7 +97,7 @@ def test_variational_loss_is_the_bound(schedule):
     close(weight[0] * term.error / schedule.steps, term.bits - constant, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["simple", "snr", "min-snr", "variational", "edm"])
+@pytest.mark.parametrize("name", ["simple", "snr", "min-snr", "variational", "edm", "velocity"])
 def test_weights_reach_the_loss(name):
     class Null(nn.Module):
         def forward(self, x, index):
@@ -136,6 +152,17 @@ def test_lognormal_times_have_edms_noise_levels():
     chances = LogNormalTimes(schedules.flow()).probabilities  # whose last level is infinite
     assert chances.sum().item() == pytest.approx(1)
     assert (chances >= 0).all()
+
+
+def test_logit_normal_times_are_jits():
+    """The logit of the share of data 1 − t/T has the mean −0.8 and the deviation 0.8, by shares of the normal."""
+    times = time_distribution("logitnormal", schedules.flow())
+    t = torch.cat([times.draw(0, step, range(100))[0] for step in range(200)])
+    logit = torch.logit(1 - t[t < 1000].double() / 1000)
+    for quantile in (0.02, 0.2, 0.5, 0.8, 0.98):
+        expected = -0.8 + 0.8 * torch.special.ndtri(torch.tensor(quantile, dtype=F64)).item()
+        assert logit.quantile(quantile).item() == pytest.approx(expected, abs=0.03)
+    assert torch.equal(times.draw(0, 3, range(4, 9))[0], times.draw(0, 3, range(9))[0][4:])
 
 
 def test_importance_is_improved_ddpms():

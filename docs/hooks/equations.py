@@ -106,10 +106,10 @@ PAPERS = (
     ),
     Paper(
         ("other papers",),
-        "v: Salimans and Ho (2022), arXiv 2202.00512. Min-SNR: Hang et al. (2023), arXiv 2303.09556. Zero terminal "
-        "SNR: Lin et al. (2024), arXiv 2305.08891. Sigmoid schedule: Jabri, Fleet and Chen (2022), arXiv 2212.11972. "
-        "NCSNv2: Song and Ermon (2020), arXiv 2006.09011. Fréchet distance: Heusel et al. (2017), arXiv 1706.08500. "
-        "KID: Bińkowski et al. (2018), arXiv 1801.01401",
+        "v: Salimans and Ho (2022), arXiv 2202.00512. Min-SNR: Hang et al. (2023), arXiv 2303.09556. JiT: Li and He "
+        "(2025), arXiv 2511.13720. Zero terminal SNR: Lin et al. (2024), arXiv 2305.08891. Sigmoid schedule: Jabri, "
+        "Fleet and Chen (2022), arXiv 2212.11972. NCSNv2: Song and Ermon (2020), arXiv 2006.09011. Fréchet distance: "
+        "Heusel et al. (2017), arXiv 1706.08500. KID: Bińkowski et al. (2018), arXiv 1801.01401",
     ),
     Paper(("this package",), "Results of [the theory](theory.md) that the papers do not number"),
 )
@@ -740,6 +740,28 @@ EQUATIONS = (
                 "test_objectives.py::test_min_snr_as_its_authors_write_it", "the weights on $x_0$, $\\epsilon$ and $v$"
             ),
         ),
+    ),
+    Equation(
+        "other papers",
+        "JiT, the loss",
+        r"\Vert v_\theta-v\Vert^2,\quad v=\frac{x-z_t}{1-t},\quad v_\theta=\frac{x_\theta-z_t}{1-t}",
+        "The network predicts $x_0$, and the error is that of the velocity. Here data is at $t=0$, so $1-t$ is $b$; it "
+        "is at least 0.05.",
+        ("objectives.weightings.x0_weights: MAX_RATE",),
+        (
+            Proof(
+                "test_objectives.py::test_velocity_is_the_error_of_the_flows_velocity_as_jit_clips_it",
+                "the formula written out",
+            ),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "JiT, the times",
+        r"\mathrm{logit}(t)\sim\mathcal N(-0.8,\,0.8^2)",
+        "The logit of the share of data is $-\\ln(b/a)$, so these are EDM's noise levels with other numbers.",
+        ("objectives.times.LogNormalTimes: signal[1:]).log()",),
+        (Proof("test_objectives.py::test_logit_normal_times_are_jits", "the quantiles of the normal"),),
     ),
     Equation(
         "other papers",
