@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from ancestral.config import TransformerConfig
 from ancestral.events import finish
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.training.preview import sample_preview
@@ -18,20 +19,24 @@ STEPS = 50
 TOLERANCE = 1e-5
 
 
-def config(shard=False, times="stratified"):
+def config(shard=False, times="stratified", net="unet"):
     """With attention, labels and flips, and without dropout; the batch is 32 on one process, 16 on each of two."""
     base = tiny_config(steps=STEPS, batch_size=32, warmup=10, precision="fp32", save_every=20, times=times)
+    nets = {
+        "unet": dataclasses.replace(base.net, dropout=0.0),
+        "transformer": TransformerConfig(width=16, depth=2, heads=2, patch=2),
+    }
     return dataclasses.replace(
         base,
         data=dataclasses.replace(base.data, flip=True),
-        net=dataclasses.replace(base.net, dropout=0.0),
+        net=nets[net],
         runtime=dataclasses.replace(base.runtime, shard=shard, keep=9),
     )
 
 
-def processes(folder, shard=False, steps=STEPS, times="stratified"):
+def processes(folder, shard=False, steps=STEPS, times="stratified", net="unet"):
     """Train with two processes, from where the folder is to `steps`."""
-    together(__file__, folder, int(shard), steps, times)
+    together(__file__, folder, int(shard), steps, times, net)
 
 
 def state(folder, step=STEPS):
@@ -94,6 +99,19 @@ def test_what_one_began_two_share_out(tmp_path, alone):
     assert_close(state(alone[0]), state(folder.path))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
+def test_a_transformer_is_trained_alike_too(tmp_path, shard):
+    folder = RunFolder(tmp_path / "one")
+    folder.begin(config(net="transformer"))
+    trainer = Trainer(config(net="transformer"), stripes(), "cpu")
+    for _ in range(8):
+        trainer.advance()
+    trainer.save(folder)
+    processes(tmp_path / "two", shard, steps=8, net="transformer")
+    assert_close(state(folder.path, 8), state(tmp_path / "two", 8))
+
+
 def test_importance_learns_from_the_losses_of_all(tmp_path):
     folder = RunFolder(tmp_path / "one")
     folder.begin(config(times="importance"))
@@ -121,9 +139,9 @@ def test_torchrun_starts_one_training_of_two_processes(tmp_path):
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [12]
 
 
-def work(path, shard, steps, times):
+def work(path, shard, steps, times, net):
     """What each process does."""
-    folder, asked = RunFolder(path), config(shard, times)
+    folder, asked = RunFolder(path), config(shard, times, net)
     trainer = Trainer(asked, stripes(), "cpu")
     assert trainer.distributed.world == 2
     if folder.holds_run():
@@ -146,4 +164,4 @@ def work(path, shard, steps, times):
 if __name__ == "__main__":
     from pathlib import Path
 
-    work(Path(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3]), sys.argv[4])
+    work(Path(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3]), *sys.argv[4:])
