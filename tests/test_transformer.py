@@ -69,7 +69,7 @@ def formula(channels, width, depth, patch, dims, out_channels, heads, classes=0,
 def test_the_number_of_parameters_follows_from_the_layers(dims, options):
     with torch.device("meta"):
         net = nets.Transformer(3, 192, 6, dims=dims, **options)
-    counted = formula(3, 192, 6, dims=dims, **{"patch": 4, "out_channels": 3, "heads": 3, **options})
+    counted = formula(3, 192, 6, dims=dims, **{"patch": 4, "out_channels": 3, "heads": 4, **options})
     assert sum(p.numel() for p in net.parameters()) == counted
 
 

@@ -122,8 +122,8 @@ class TransformerConfig:
     """Features of a patch."""
     depth: int = 6
     """Number of blocks."""
-    heads: int = 3
-    """Number of attention heads; it divides the width."""
+    heads: int = 4
+    """Number of attention heads; twice this number divides the width."""
     patch: int = 4
     """Side of the patches: a side twice as long is about four times as fast, and leaves less detail to attention."""
     bottleneck: int | None = None

@@ -124,7 +124,7 @@ class Transformer(nn.Module):
         channels: int = 3,
         width: int = 192,
         depth: int = 6,
-        heads: int = 3,
+        heads: int = 4,
         patch: int = 4,
         bottleneck: int | None = None,
         dropout: float = 0.0,
