@@ -1,8 +1,9 @@
 """A plain vision transformer on the pixels themselves, for images, signals and volumes.
 
-Each patch of pixels is a token: no autoencoder, no convolution, no skip connection. Large patches keep the number of
-tokens, and with it the time, nearly independent of the resolution. Such a network should predict x_0: clean images lie
-near a manifold of few dimensions, and noise fills all dimensions of a patch, which no narrow layer can pass on.
+Each patch of pixels is a token: no autoencoder, no convolution, no skip connection from early to late layers. Patches
+that grow with the resolution keep the number of tokens, and with it the time, nearly the same. Such a network should
+predict x_0: clean images lie near a manifold of few dimensions, and noise fills all dimensions of a patch, more than a
+narrow layer can pass on.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from ancestral.nets.unet import NOUNS, init
 
 BASE = 100.0
 """Ratio of the largest to the smallest frequency of the positions: the longest wave is 2π · 100 patches long."""
-EPS = 1e-6
+NORM_EPS = 1e-6
 """What is added to the variance in every layer norm."""
 
 Rotation = tuple[Tensor, Tensor]
@@ -40,7 +41,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = init(nn.Linear(width, 3 * width), fan_out=width)  # three layers of `width` outputs each
-        self.norm_q, self.norm_k = (nn.LayerNorm(width // heads, EPS, bias=False) for _ in range(2))
+        self.norm_q, self.norm_k = (nn.LayerNorm(width // heads, NORM_EPS, bias=False) for _ in range(2))
         self.out = init(nn.Linear(width, width))
 
     def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
@@ -104,7 +105,7 @@ class Transformer(nn.Module):
         channels: Number of channels of the images.
         width: Number of features of a token.
         depth: Number of blocks.
-        heads: Number of attention heads; it divides the width.
+        heads: Number of attention heads; twice this number divides the width.
         patch: Side of the patches.
         bottleneck: Number of features between the pixels of a patch and its token; None is one dense layer.
         dropout: Probability at the end of both branches of each block.
@@ -211,7 +212,7 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
     JiT has the norm without a mean, which on a CPU takes three to eight times as long: PyTorch has no kernel for it.
     """
-    return torch.addcmul(shift, F.layer_norm(x, x.shape[2:], eps=EPS), 1 + scale)
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[2:], eps=NORM_EPS), 1 + scale)
 
 
 def drop(dropout: Dropout, x: Tensor, keys: Tensor | None) -> Tensor:
