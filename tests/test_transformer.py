@@ -380,6 +380,23 @@ def test_its_onnx_file_gives_its_numbers(tmp_path):
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-4 * expected.std().item())
 
 
+def test_from_python(tmp_path):
+    """By the name of the kind, for volumes; the command that the config is."""
+    volumes = torch.randn(12, 1, 4, 5, 6)
+    settings = {"width": 24, "depth": 1, "heads": 2, "patch": 2, "steps": 2, "batch_size": 4, "trackers": ("none",)}
+    run = ancestral.train(
+        "arrays", data=volumes, dims=3, net="transformer", out=tmp_path / "run", progress=False, **settings
+    )
+    net = config.TransformerConfig(width=24, depth=1, heads=2, patch=2)
+    assert run.model.config.net == net
+    words = config.command(run.model.config)
+    assert "arrays --net transformer " in words
+    assert " --dims 3 --width 24 --depth 1 --heads 2 --patch 2 --steps 2 " in words
+    assert run.model.sample(2, steps=2).shape == (2, 1, 4, 5, 6)
+    with pytest.raises(InputError, match="give unet, transformer, mlp, or a function"):
+        ancestral.train("digits", net="transformr", out=tmp_path / "other", progress=False)
+
+
 def test_from_the_command_line(tmp_path, run, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("images.npy", (torch.rand(24, 12, 12, 1) * 255).to(torch.uint8).numpy())
