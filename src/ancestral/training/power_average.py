@@ -25,8 +25,8 @@ h² = (1/σ² + 1/3)/3 and q = 2/27 + 4/(3σ²). By cos 3φ = 4 cos³φ − 3 co
     y = 2 h cos(arccos(−q / (2h³)) / 3).                                                                        (4)
 
 **The reconstruction.** Let averages of the sharpness γ_1 and γ_2 be stored at the steps t_1 < ... < t_K. The profile of
-average k at t_i, times t_i^(γ_k+1)/(γ_k+1), is τ^γ_k on (0, t_i], so differences of neighbours are τ^γ_k on the interval
-(t_{i−1}, t_i] alone (t_0 = 0). The combinations of stored profiles are therefore f(τ) = c_i1 u^γ_1 + c_i2 u^γ_2 with
+average k at t_i, times t_i^(γ_k+1)/(γ_k+1), is τ^γ_k on (0, t_i], so differences of neighbours are τ^γ_k on interval i,
+(t_{i−1}, t_i], alone (t_0 = 0). The combinations of stored profiles are therefore f(τ) = c_i1 u^γ_1 + c_i2 u^γ_2 with
 u = τ/t_i on interval i, whose coefficients do not depend on those of other intervals. The least-squares approximation
 of the profile p of any γ and t = t_K thus falls into K problems of two unknowns. Their inner products are, with
 r = t_{i−1}/t_i,
