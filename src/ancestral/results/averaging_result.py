@@ -71,10 +71,11 @@ class AveragingResult(Result):
         behind = self.ema.behind or Estimate(0)
         apart = Estimate(abs(behind.value), behind.error)
         clear = "more" if behind.error and apart.value > NORMAL * behind.error else "no more"
+        lower = f"{apart} {'lower' if behind.value >= 0 else 'higher'} than that of the EMA of training"
         return [
             f"The best length is {self.best.length:g}; {alike}.",
-            f"Its {self.titles.frechet} is {apart} {'lower' if behind.value >= 0 else 'higher'} than that of the EMA of "
-            f"training (decay {self.decay:g}) on the same noise, {clear} than the error (95 %).",
+            f"Its {self.titles.frechet} is {lower} (decay {self.decay:g}) on the same noise: {clear} than the error "
+            "(95 %).",
         ]
 
     def parts(self) -> Sequence[Table | str]:

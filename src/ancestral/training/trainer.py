@@ -377,13 +377,13 @@ class Trainer:
             except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
                 if not is_worker_death(error) or self.distributed.world > 1:
                     raise
-                self._return_to_checkpoint(checkpoints)
+                self._return_to_checkpoint(folder, checkpoints)
                 note = f"a data worker died in the middle of a step: back to step {self.step}"
                 outcome = StepOutcome("good", math.nan, torch.empty(0), torch.empty(0), False, (note,))
             done += len(outcome.t) > 0
             notes = outcome.notes
             if outcome.verdict == "rollback":
-                notes += (self._roll_back(checkpoints),)
+                notes += (self._roll_back(folder, checkpoints),)
             stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
             ending = stopping or self.step >= train.steps
             checking = self.step % train.sample_every == 0 or self.step >= train.steps
@@ -438,7 +438,7 @@ class Trainer:
                 return (f"{error}; training goes on without this snapshot",)
         return ()
 
-    def _roll_back(self, checkpoints: Checkpoints | None) -> str:
+    def _roll_back(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:
         """Return to the last good state with a lower learning rate. Raises InputError if that did not help before."""
         before, failed = self.guard, self.step
         if before.rollbacks >= divergence.ROLLBACKS:
@@ -446,7 +446,7 @@ class Trainer:
                 f"training diverges again and again before step {failed}: try a lower --lr, or look at the data; "
                 "what was saved is untouched"
             )
-        self._return_to_checkpoint(checkpoints)
+        self._return_to_checkpoint(folder, checkpoints)
         before.rolled_back(self.guard)
         self.guard = before
         return (
@@ -454,16 +454,17 @@ class Trainer:
             "learning rate"
         )
 
-    def _return_to_checkpoint(self, checkpoints: Checkpoints | None) -> None:
+    def _return_to_checkpoint(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> None:
         """Restore the newest checkpoint without skipped steps, or begin anew. All processes take part."""
         self.restart()
-        if checkpoints is not None:
+        if folder is not None and checkpoints is not None:
             checkpoints.settle()
             self.distributed.wait()
             self._restore(checkpoints, lambda numbers: numbers["guard"]["bad"] == 0)
             self.distributed.wait()
             if self.distributed.main:
                 checkpoints.forget(self.step)
+                Snapshots(folder.snapshots).forget(self.step)
 
     # -- saving and loading -------------------------------------------------------------------------------------------
 
