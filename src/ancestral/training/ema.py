@@ -25,7 +25,7 @@ class Average(ABC):
     @torch.no_grad()
     def update(self, parameters: Iterable[Tensor], step: int) -> None:
         """Update the average after optimiser step `step` (counted from 1)."""
-        torch._foreach_lerp_(self.weights, [p.detach() for p in parameters], 1 - self.decay_at(step))
+        torch._foreach_lerp_(self.weights, list(parameters), 1 - self.decay_at(step))
 
 
 class EMA(Average):

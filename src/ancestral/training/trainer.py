@@ -118,6 +118,12 @@ class Trainer:
         return default_pairs(self.pair_bytes) if given is None else given
 
     @property
+    def snapshot_count(self) -> int:
+        """The number of snapshots that a run of all steps leaves."""
+        steps = self.config.train.steps
+        return -(-steps // interval(steps, self.pairs)) if self.powers else 0
+
+    @property
     def _averages(self) -> dict[str, Average]:
         return {"ema.": self.ema, **self.powers}
 
