@@ -167,7 +167,7 @@ def test_a_reconstructed_average_equals_a_tracked_one(kind, steps):
 def points_config(**train):
     base = configs.points()
     net = dataclasses.replace(base.net, width=32)
-    return dataclasses.replace(base, net=net).with_settings(**{"batch_size": 64, "threads": 1, **train})
+    return dataclasses.replace(base, net=net).with_settings(**{"batch_size": 32, "threads": 1, **train})
 
 
 def begun(path, config):
@@ -181,7 +181,7 @@ def tracked(tmp_path_factory):
     """A run on points, and averages of other lengths that were tracked during it, in float32."""
     torch.manual_seed(0)
     dataset = ancestral.data.open("moons")
-    config = points_config(steps=1500, save_every=700)
+    config = points_config(steps=1000, save_every=1000)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     trainer = Trainer(config, dataset, "cpu")
     folder = begun(tmp_path_factory.mktemp("points") / "run", trainer.config)
@@ -207,8 +207,8 @@ def test_a_run_gives_averages_that_were_not_tracked(tracked, length):
 
 def test_the_tracked_lengths_are_the_last_snapshot(tracked):
     snapshots = Snapshots(tracked[0].snapshots)
-    tensors, metadata = storage.read_tensors(snapshots.path(1500))
-    assert metadata["step"] == "1500"
+    tensors, metadata = storage.read_tensors(snapshots.path(1000))
+    assert metadata["step"] == "1000"
     for length in LENGTHS:
         weights, error = snapshots.reconstruct(length)
         assert error < 1e-6
@@ -400,7 +400,7 @@ def test_the_best_average_is_a_model_like_any_other(averaged, tracked):
     weights, _ = Snapshots(run / "snapshots").reconstruct(result.best.length)
     for name, parameter in model.diffusion.net.named_parameters():
         assert torch.equal(parameter, weights[name])
-    assert model.step == result.end == 1500
+    assert model.step == result.end == 1000
     model.save(run / "copy.safetensors")
     assert ancestral.load(run / "copy.safetensors", "cpu").average == model.average
     assert ancestral.load(run, "cpu").average is None
@@ -414,8 +414,8 @@ def test_the_result_is_a_table_and_json(averaged):
     assert AveragingResult.from_json(text) == result
     assert json.loads(text)["schema"] == "average-1"
     assert [point.length for point in result.points] == [0.03, 0.06, 0.1]
-    assert result.snapshots == 47
-    assert result.ema.length == pytest.approx(ema_length(0.999, 1500))
+    assert result.snapshots == 63
+    assert result.ema.length == pytest.approx(ema_length(0.999, 1000))
     shown = str(result)
     assert "EMA of training" in shown
     assert f"The best length is {result.best.length:g}" in shown
@@ -461,9 +461,9 @@ def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
     assert "did not write" in refused("average", folder, "--out", copied)
     assert not (copied / "average.json").exists()
     shutil.copytree(folder, tmp_path / "damaged", ignore=shutil.ignore_patterns("average"))
-    cut = Snapshots(tmp_path / "damaged" / "snapshots").path(1500)
+    cut = Snapshots(tmp_path / "damaged" / "snapshots").path(1000)
     cut.write_bytes(cut.read_bytes()[:1000])
-    assert "001500" in refused("average", tmp_path / "damaged", "--samples", 20, "--steps", 2)
+    assert "001000" in refused("average", tmp_path / "damaged", "--samples", 20, "--steps", 2)
     assert not (tmp_path / "damaged" / "average" / "model.safetensors").exists()
 
 
@@ -504,7 +504,7 @@ def test_a_network_of_ones_own(tmp_path):
         "points", data=data, out=tmp_path / "run", net=Own(), steps=20, batch_size=8, threads=1, trackers=(),
         progress=False,
     )  # fmt: skip
-    options = {"data": data, "net": Own, "lengths": [0.05, 0.1], "samples": 30, "steps": 2, "threads": 1}
+    options = {"data": data, "net": Own(), "lengths": [0.05, 0.1], "samples": 30, "steps": 2, "threads": 1}
     result = ancestral.average(tmp_path / "run", progress=False, **options)
     model = ancestral.load(tmp_path / "run" / "average", "cpu", net=Own())
     assert result.end == trained.step == 20
