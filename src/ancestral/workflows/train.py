@@ -456,8 +456,13 @@ def _snapshots_described(trainer: Trainer) -> str:
     if count:
         size = format_bytes(count * trainer.pair_bytes)
         return f"for ancestral average: {count} snapshots of two averages, {size} (--snapshots 0 keeps none)"
-    why = "the run was begun without" if trainer.pairs else f"a pair takes {format_bytes(trainer.pair_bytes)}"
-    return f"no snapshots of averages: {'--snapshots 0' if trainer.config.runtime.snapshots == 0 else why}"
+    if trainer.config.runtime.snapshots == 0:
+        why = "--snapshots 0"
+    elif trainer.pairs:
+        why = "the run was begun without"
+    else:
+        why = f"each takes {format_bytes(trainer.pair_bytes)} (--snapshots 16 keeps 16)"
+    return f"no snapshots for ancestral average: {why}"
 
 
 def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) -> Generator[Event, None, None]:
