@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import shutil
 
 import numpy as np
@@ -235,6 +236,22 @@ def test_large_networks_keep_none_unasked():
     assert PAIRS > default_pairs(8 * 4_000_000) >= FEWEST
     assert default_pairs(8 * 4_000_000) * 8 * 4_000_000 <= 500_000_000
     assert default_pairs(8 * 113_673_219) == 0
+
+
+TRAIN = ("train", "points", "--steps", 4, "--batch-size", 8, "--width", 16, "--trackers", "none", "--threads", 1)
+
+
+def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch):
+    shown = run(*TRAIN, "--out", tmp_path / "kept")
+    assert re.search(r"for ancestral average: 4 snapshots of two averages, \d+ kB \(--snapshots 0 keeps none\)", shown)
+    assert Snapshots(tmp_path / "kept" / "snapshots").steps() == [1, 2, 3, 4]
+    assert "no snapshots for ancestral average: --snapshots 0" in run(
+        *TRAIN, "--snapshots", 0, "--out", tmp_path / "none"
+    )
+    monkeypatch.setattr("ancestral.training.snapshots.BYTES", 1000)
+    assert "--snapshots 16 keeps 16" in run(*TRAIN, "--out", tmp_path / "large")
+    assert not (tmp_path / "large" / "snapshots").exists()
+    assert "--snapshots must be at least 0" in refused(*TRAIN, "--snapshots", -1, "--out", tmp_path / "wrong")
 
 
 def files(folder):
