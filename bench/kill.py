@@ -4,11 +4,12 @@
     python bench/kill.py --kills 5 --runs 1
 
 Each run is killed by SIGKILL several times and resumed by --resume. At its end it is compared with a run that was not
-interrupted. The SHA-256 of the last checkpoint (weights, EMA, optimiser and the other training state) and the tensors
-of the model file must be equal.
+interrupted. The SHA-256 of the last checkpoint (weights, averages, optimiser and the other training state), the tensors
+of the model file, and the snapshots of averages must be equal.
 """
 
 import argparse
+import hashlib
 import random
 import signal
 import subprocess
@@ -22,7 +23,7 @@ import torch
 
 from ancestral import storage
 from ancestral.model import FILE_NAME
-from ancestral.training import Checkpoints
+from ancestral.training import Checkpoints, Snapshots
 
 SMALL = ("--width", "16", "--mults", "1", "2", "--batch-size", "8", "--dropout", "0.1", "--sample-every", "100000")
 """A small network, which takes seconds for a hundred steps, with dropout, so that all random numbers are tested."""
@@ -105,7 +106,18 @@ def equal(one: Path, other: Path) -> bool:
     # safetensors writes its metadata in any order, so equal models may have different bytes
     (weights, facts), (other_weights, other_facts) = (storage.read_tensors(path / FILE_NAME) for path in (one, other))
     same = same and facts == other_facts and weights.keys() == other_weights.keys()
-    return same and all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    same = same and all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    return same and _snapshots(one) == _snapshots(other)
+
+
+def _snapshots(run: Path) -> dict[int, str]:
+    """Return the content of each snapshot of averages by its step, as a hash."""
+    snapshots = Snapshots(run / "snapshots")
+    hashes = {}
+    for step in snapshots.steps():
+        tensors, _ = storage.read_tensors(snapshots.path(step))
+        hashes[step] = hashlib.sha256(storage.tensors_to_bytes(dict(sorted(tensors.items())))).hexdigest()
+    return hashes
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from ancestral.training import Checkpoints
 
 STEPS = 40
 TRAIN = [sys.executable, "-m", "ancestral", "train", "points", "--steps", str(STEPS), "--batch-size", "8"]
-TRAIN += ["--save-every", "4", "--keep", "9", "--sample-every", "1000", "--trackers", "none", "--resume", "--out"]
+TRAIN += ["--save-every", "4", "--keep", "9", "--sample-every", "1000", "--trackers", "none", "--resume"]
+TRAIN += ["--snapshots", "2", "--out"]
 
 
 def namespace(script, *argv):

@@ -55,6 +55,7 @@ def test_a_run_whose_network_was_wrapped(tmp_path):
         tiny_config(steps=4),
         process=configs.ProcessConfig("geometric", sigma_max=8.0, target="score"),
         sample=configs.SampleConfig("langevin:steps=5,steps_per_level=1"),
+        runtime=configs.RuntimeConfig(snapshots=0),  # there were none
     )
     folder = RunFolder(tmp_path / "run")
     folder.begin(config)

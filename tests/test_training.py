@@ -248,7 +248,7 @@ def test_the_run_folder_holds_what_it_says(tiny_run):
     checkpoints = Checkpoints(tiny_run.checkpoints)
     assert checkpoints.steps() == [3, 6]
     tensors = checkpoints.newest()[0].tensors
-    assert {name.split(".")[0] for name in tensors} == {"net", "ema", "adam"}
+    assert {name.split(".")[0] for name in tensors} == {"net", "ema", "average", "adam"}
     model, _ = storage.read_tensors(tiny_run.model)
     for name, weight in model.items():
         assert torch.equal(weight, tensors[f"ema.{name}"])

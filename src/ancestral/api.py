@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ancestral.config import Config
 from ancestral.errors import InputError
-from ancestral.results import ComparisonResult, EvaluationResult, SamplerComparisonResult
+from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.training_result import TrainingResult
 
@@ -151,6 +151,30 @@ def compare(
     if not isinstance(runs, Sequence) or len(runs) != 1:
         raise InputError("samplers are compared of one run: name it, and no other")
     return _follow(workflow.compare_samplers(runs[0], samplers, data, **options), progress)
+
+
+def average(run: str | Path, data: Any = None, *, progress: bool = True, **options: Any) -> AveragingResult:
+    """Choose the length of the average of the weights after training, and write the best average as a model.
+
+        result = ancestral.average("runs/a", lengths=[0.03, 0.05, 0.1])
+        model = ancestral.load("runs/a/average")
+
+    Args:
+        run: A run folder with snapshots of averages, which `train` keeps.
+        data: What the samples are compared with, in any form that `train` takes; None is the source of the run.
+        progress: Whether to show the progress.
+        options: lengths, samples (the number of samples of each length), end (the last step of the averages), and the
+            other options of `ancestral average`; see `workflows.average.average`.
+
+    Returns:
+        The distances by length, and the best length; str() of it is its table.
+
+    Raises:
+        InputError: If the run has no snapshots, or an option does not apply.
+    """
+    from ancestral.workflows import average as workflow
+
+    return _follow(workflow.average(run, data, **options), progress)
 
 
 def inspect(source: Any, config: str | Config | None = None, *, progress: bool = True, **options: Any) -> DataReport:

@@ -23,6 +23,7 @@ COMMANDS = {
     "sample": "sample images from a trained model: grid, files, animation, film strip",
     "evaluate": "measure the samples of a model, and its likelihood",
     "compare": "compare runs, or the samplers of one run at their cost",
+    "average": "choose the length of the average of the weights after training",
     "history": "train six methods from NCSN to rectified flow on points, and compare them",
     "runs": "list the runs of a folder, and clean up finished ones",
     "info": "show what a run or a model file holds",

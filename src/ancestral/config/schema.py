@@ -296,6 +296,9 @@ class RuntimeConfig:
     """Number of most recent checkpoints to keep."""
     keep_every: int = 0
     """Also keep checkpoints whose step is a multiple of this; 0 keeps none."""
+    snapshots: int | None = None
+    """Largest number of snapshots of two averages of the weights, from which ancestral average makes averages of other
+    lengths after training; 0 keeps none. Default: 64, or as many as take 500 MB; none if that is fewer than 8."""
     log_every: int = 50
     """Number of steps between two lines of the log and two points of the trackers."""
     trackers: tuple[str, ...] = ("tensorboard",)
@@ -362,7 +365,7 @@ class Config:
         least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
         if (preview := self.sample.preview_steps) is not None and preview < 1:
             raise InputError(f"--preview-steps must be at least 1, not {preview}")
-        how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1, "threads": 1}
+        how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1, "threads": 1, "snapshots": 0}
         for settings, bounds in ((train, least), (self.runtime, how)):
             for name, low in bounds.items():
                 if (value := getattr(settings, name)) is not None and value < low:

@@ -23,7 +23,7 @@ WARM_UP = 2
 """Steps that do not count, since memory is mapped and kernels are chosen in them."""
 COPIES = 5
 """Copies of each weight in memory: weight, gradient, average, and Adam's two moments. On the disk the average is there
-twice, in the training state and in the model file, and the gradient is not."""
+twice, in the training state and in the model file, and the gradient is not. Both hold the power-function averages."""
 
 
 def training_cost(
@@ -52,7 +52,7 @@ def training_cost(
         steps = 1
     place = trainer.device
     parameters = sum(parameter.numel() for parameter in trainer.parameters)
-    weights = 4 * parameters * COPIES
+    weights = 4 * parameters * (COPIES + len(trainer.powers))
     data = dataset.items[:1].nbytes * count
     held = 0 if place.type == "cuda" else min(data, int(config.data.memory * 2**30))
     free = torch.cuda.mem_get_info(place)[0] if place.type == "cuda" else int(psutil.virtual_memory().available)
@@ -72,6 +72,7 @@ def training_cost(
         memory=int(weights + max(peak - weights, 0) * whole / batch + held),
         available=free,
         checkpoint=weights,
+        snapshots=trainer.snapshot_count * trainer.pair_bytes,
     )
 
 

@@ -45,14 +45,52 @@ def frechet(x: Tensor, y: Tensor) -> Estimate:
     g_ij = 2 w_iᵀ s w_j + Σ_kl s_k s_l/(s_k + s_l) (w_i w_iᵀ − 1)_kl (w_j w_jᵀ − 1)_kl;
     across the sets its sign is the other, and c_iᵀ c_j is in the place of w_iᵀ s w_j.
     """
+    found = _expand(x, y)
+    return _estimate(found.value, found.variance(), least=0)
+
+
+def frechet_difference(x: Tensor, other: Tensor, y: Tensor) -> Estimate:
+    """Estimate how much farther features `other` (n, d) are from y (m, d) than x (n, d) are, with its error.
+
+    Row i of x and of `other` are one sample of two models, of the same noise: what both have in common cancels, since
+    the terms of the difference are the differences of the terms of `frechet`.
+    """
+    one, two = _expand(x, y), _expand(other, y)
+    return _estimate(two.value - one.value, two.minus(one).variance())
+
+
+class _Expansion(NamedTuple):
+    """A distance, g_i of the items of both sets, and g_ij of pairs: of the first set, of the second, and across."""
+
+    value: float
+    linear: tuple[Tensor, Tensor]
+    pairs: tuple[Tensor, Tensor, Tensor]
+
+    def minus(self, other: "_Expansion") -> "_Expansion":
+        """The expansion of the difference."""
+        first, second = (mine - yours for mine, yours in zip(self.linear, other.linear, strict=True))
+        own, theirs, across = (mine - yours for mine, yours in zip(self.pairs, other.pairs, strict=True))
+        return _Expansion(self.value - other.value, (first, second), (own, theirs, across))
+
+    def variance(self) -> float:
+        """The variance of the distance by the terms of both orders."""
+        n, m = map(len, self.linear)
+        linear = self.linear[0].var() / n + self.linear[1].var() / m
+        own, theirs, across = (g.square().mean() for g in self.pairs)
+        square = own / (2 * n * n) + theirs / (2 * m * m) + across / (n * m)
+        return float(torch.maximum(linear - square, square))
+
+
+def _expand(x: Tensor, y: Tensor) -> _Expansion:
+    """Expand `frechet` of features (n, d) and (m, d)."""
     ours, x, p = distances.factored(x)
     theirs, y, q = distances.factored(y)
     u, s, vh = torch.linalg.svd(ours.root.T @ theirs.root, full_matrices=False)
     apart = ours.mean - theirs.mean
     first, second = _Side(x, p @ u), _Side(y, q @ vh.T)
-    linear = first.influence(apart, s).var() / len(x) + second.influence(-apart, s).var() / len(y)
-    square = _pairs(first, first, s) / 2 + _pairs(second, second, s) / 2 + _pairs(first, second, s)
-    return _estimate(distances.frechet_value(ours, theirs, s), float(torch.maximum(linear - square, square)), least=0)
+    linear = first.influence(apart, s), second.influence(-apart, s)
+    pairs = _pairs(first, first, s), _pairs(second, second, s), _pairs(first, second, s)
+    return _Expansion(distances.frechet_value(ours, theirs, s), linear, pairs)
 
 
 class _Side(NamedTuple):
@@ -69,14 +107,13 @@ class _Side(NamedTuple):
 
 
 def _pairs(p: _Side, q: _Side, s: Tensor) -> Tensor:
-    """E g_ij²/(nm) over pairs of different items, from a fixed random sample of pairs."""
+    """g_ij of a fixed random sample of pairs of different items."""
     n, m = len(p.white), len(q.white)
     words = randomness.words(randomness.keys(0, Stream.PAIRS, 0, [0, 1]), SAMPLED)
     i, j = words[0] % n, words[1] % m
     if p is q:
         i, j = i[i != j], j[i != j]
-    g = _pair_terms(p.rows(i), q.rows(j), s, own=p is q)
-    return g.square().mean() / (n * m)
+    return _pair_terms(p.rows(i), q.rows(j), s, own=p is q)
 
 
 def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:

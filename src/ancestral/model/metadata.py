@@ -25,10 +25,16 @@ KEYS = ("version", "step", "config", "schedule", "target", "codec", "shape", "cl
 
 
 def metadata_of(
-    denoiser: Diffusion, config: Config, spec: DataSpec, step: int, version: str = __version__
+    denoiser: Diffusion,
+    config: Config,
+    spec: DataSpec,
+    step: int,
+    version: str = __version__,
+    average: float | None = None,
 ) -> dict[str, str]:
     """Describe a model in the metadata of its file; `load` reads them."""
-    return {
+    chosen = {} if average is None else {"average": json.dumps(average)}
+    return chosen | {
         "format": FORMAT,
         "version": version,
         "step": str(step),
@@ -100,6 +106,14 @@ def read_schedule(path: Path, metadata: Mapping[str, str]) -> Schedule:
         return Schedule(spec["signal"], spec["noise"], spec["prior_std"])
     except (KeyError, TypeError, ValueError):
         raise damaged(path, "schedule") from None
+
+
+def read_average(path: Path, metadata: Mapping[str, str]) -> float | None:
+    """Read the length σ_rel of the average that the weights are; None if they are the EMA of training."""
+    average = _json(path, metadata, "average") if "average" in metadata else None
+    if average is not None and not isinstance(average, float):
+        raise damaged(path, "average")
+    return average
 
 
 def _codec(path: Path, metadata: Mapping[str, str]) -> Codec:

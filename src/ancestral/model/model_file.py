@@ -11,7 +11,7 @@ from ancestral.config import Config
 from ancestral.device import pick_device
 from ancestral.errors import InputError
 from ancestral.model.building import NetSource, OwnParts, build
-from ancestral.model.metadata import damaged, describe, read_schedule
+from ancestral.model.metadata import damaged, describe, read_average, read_schedule
 from ancestral.model.trained_model import Model
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -77,7 +77,8 @@ def load(
         whose = "that was given" if net is not None else "that its own config describes"
         raise InputError(f"the weights in {path} do not fit the network {whose}") from None
     denoiser.to(pick_device(device))
-    return Model(denoiser, spec, config, int(metadata["step"]), metadata["version"], path)
+    average = read_average(path, metadata)
+    return Model(denoiser, spec, config, int(metadata["step"]), metadata["version"], path, average)
 
 
 def _target(path: Path, metadata: Mapping[str, str], config: Config, given: Target | None) -> Target:

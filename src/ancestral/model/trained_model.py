@@ -40,6 +40,7 @@ class Model:
         step: The number of training steps.
         version: The version of this package that trained it.
         file: The file that it was loaded from.
+        average: The length σ_rel of the power-function average that its weights are; None for those of training.
     """
 
     def __init__(
@@ -50,9 +51,11 @@ class Model:
         step: int = 0,
         version: str = __version__,
         file: Path | None = None,
+        average: float | None = None,
     ) -> None:
         self.denoiser = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
         self.spec, self.step, self.version, self.file = spec, step, version, file
+        self.average = average
         self.config = config or Config(net=CustomNetConfig())
 
     @property
@@ -250,7 +253,7 @@ class Model:
             InputError: If the denoiser has no network, so that there is nothing to save.
             OSError: If the file cannot be written; what was there before stays.
         """
-        metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version)
+        metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version, self.average)
         storage.write_tensors(Path(path), self.diffusion.net.state_dict(), metadata)
 
 

@@ -1,5 +1,6 @@
 """What is shown and written: pictures, film strips, animations, plots, the report, the model card, files."""
 
+from ancestral.render.averaging_plot import averaging_plot
 from ancestral.render.contact_sheet import check_sheet, contact_sheet, write_sheet
 from ancestral.render.environment import environment
 from ancestral.render.film_strip import film, write_animation
@@ -29,6 +30,7 @@ __all__ = [
     "DataFacts",
     "Grid",
     "RunFacts",
+    "averaging_plot",
     "check_png",
     "check_sheet",
     "contact_sheet",

@@ -108,7 +108,9 @@ def _training(model: Model) -> dict[str, str]:
         "preset": config.preset,
         "steps": f"{model.step:,} of {train.steps:,}, {train.batch_size:,} items each",
         "learning rate": f"{train.lr:g}, warm-up {train.warmup:,} steps, decay {train.decay}",
-        "average of the weights": f"{train.ema:g}",
+        "average of the weights": f"{train.ema:g}"
+        if model.average is None
+        else f"power function of length {model.average:g}, chosen after training",
         "network": str(config.net),
         "process": f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}"
         + (", x_0 clipped in the loss" if process.clip else "")

@@ -1,11 +1,13 @@
 """What workflows return: frozen values of plain numbers and text, with a JSON schema each. No torch."""
 
+from ancestral.results.averaging_result import AveragingResult
 from ancestral.results.comparison_result import ComparisonResult, SamplerComparisonResult
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.results.table import Table
 
 __all__ = [
+    "AveragingResult",
     "ComparisonResult",
     "Estimate",
     "EvaluationResult",

@@ -154,7 +154,7 @@ class TrainingCost:
     seconds: float
     """Of all steps, without checkpoints and previews."""
     weights: int
-    """Weights, gradients, average and moments."""
+    """Weights, gradients, averages and moments."""
     data: int
     """The whole data set, decoded."""
     memory: int
@@ -163,6 +163,8 @@ class TrainingCost:
     """Free memory there."""
     checkpoint: int
     """One checkpoint and the model file."""
+    snapshots: int = 0
+    """All snapshots of averages."""
 
     def rows(self, count: int) -> Iterator[tuple[str, str]]:
         """Format the cost of training on `count` items as (name, text)."""
@@ -176,7 +178,8 @@ class TrainingCost:
         parts = f"weights and optimiser {format_bytes(self.weights)}, data {format_bytes(self.data)}"
         free = f"{format_bytes(self.available)} are free"
         yield "memory", f"about {format_bytes(self.memory)} ({parts}) beside the program; {free}"
-        yield "on the disk", f"{format_bytes(self.checkpoint)} a checkpoint"
+        averages = f", snapshots of averages {format_bytes(self.snapshots)} in all" if self.snapshots else ""
+        yield "on the disk", f"{format_bytes(self.checkpoint)} a checkpoint{averages}"
 
 
 @dataclass(frozen=True)

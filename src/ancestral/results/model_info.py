@@ -43,6 +43,8 @@ class ModelInfo(Result):
     """Samples in a second, of recordings."""
     initial: str | None = None
     """The model that training started from; None is random weights."""
+    average: float | None = None
+    """The length σ_rel of the power-function average that the weights are; None for the average of training."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
@@ -51,6 +53,8 @@ class ModelInfo(Result):
         trained = f"{self.step:,} of {self.steps:,} steps of {self.batch_size} on {self.source}, seed {self.seed}"
         if self.initial:
             trained += f", from the weights of {self.initial}"
+        if self.average is not None:
+            trained += f"; an average of length {self.average:g}, chosen after training"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
         rows = {

@@ -3,12 +3,24 @@
 import warnings
 
 from ancestral.training.checkpoints import Checkpoints
-from ancestral.training.ema import EMA
+from ancestral.training.ema import EMA, ema_length
+from ancestral.training.power_average import gamma_of
 from ancestral.training.progress import Progress, Stopped
 from ancestral.training.run_folder import RunFolder
+from ancestral.training.snapshots import Snapshots
 from ancestral.training.trainer import Trainer
 
 # Accelerate imports tqdm's bar for notebooks, which warns where ipywidgets is missing; Ancestral never shows that bar
 warnings.filterwarnings("ignore", message="IProgress not found")
 
-__all__ = ["EMA", "Checkpoints", "Progress", "RunFolder", "Stopped", "Trainer"]
+__all__ = [
+    "EMA",
+    "Checkpoints",
+    "Progress",
+    "RunFolder",
+    "Snapshots",
+    "Stopped",
+    "Trainer",
+    "ema_length",
+    "gamma_of",
+]

@@ -2,7 +2,8 @@
 
 config.json            the whole config
 model.safetensors      the averaged weights, self-describing: all that sampling needs
-checkpoints/           raw weights, average, optimiser and step, by step: all that a resume needs
+checkpoints/           raw weights, averages, optimiser and step, by step: all that a resume needs
+snapshots/             two averages of the weights, by step: `ancestral average` makes others of them
 samples/               grids of samples from training, and what `ancestral sample` writes
 log.csv                step, loss (also by time), learning rate, gradient, images per second, seconds
 validation.csv         validation loss, loss of training items, rise over the minimum and its error, by step
@@ -62,6 +63,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def snapshots(self) -> Path:
+        """The folder of the snapshots of averages."""
+        return self.path / "snapshots"
+
+    @property
     def samples(self) -> Path:
         """The folder of pictures."""
         return self.path / "samples"
@@ -106,7 +112,8 @@ class RunFolder:
 
     def temporary(self) -> list[Path]:
         """List temporary files and folders, which a process writes now, or which a killed one left."""
-        return [*self.path.glob(".*-*"), *self.checkpoints.glob(".*-*"), *self.samples.glob(".*-*")]
+        folders = (self.path, self.checkpoints, self.snapshots, self.samples)
+        return [path for folder in folders for path in folder.glob(".*-*")]
 
     def tidy(self) -> None:
         """Remove temporary files that a killed process left."""

@@ -30,12 +30,14 @@ from ancestral.training import divergence, training_state
 from ancestral.training.checkpoints import Checkpoint, Checkpoints
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory, repeated_blocks
 from ancestral.training.divergence import DivergenceGuard
-from ancestral.training.ema import EMA
+from ancestral.training.ema import EMA, Average, PowerAverage
 from ancestral.training.meters import LossByTime, Rate
 from ancestral.training.optimiser import learning_rate, make_adam, set_learning_rate
+from ancestral.training.power_average import LENGTHS
 from ancestral.training.prepare import prepare, spec_of
 from ancestral.training.progress import Progress, StepOutcome, Stopped
 from ancestral.training.run_folder import RunFolder
+from ancestral.training.snapshots import PREFIXES, Snapshots, default_pairs, interval
 from ancestral.training.validation import Validation
 
 BUILDING = threading.Lock()
@@ -104,6 +106,27 @@ class Trainer:
         self.initial = weights
         self.restart()
 
+    @property
+    def pair_bytes(self) -> int:
+        """The size of a snapshot: two copies of the weights."""
+        return 2 * sum(parameter.numel() * parameter.element_size() for parameter in self.parameters)
+
+    @property
+    def pairs(self) -> int:
+        """The largest number of snapshots of the power-function averages; 0 for none."""
+        given = self.config.runtime.snapshots
+        return default_pairs(self.pair_bytes) if given is None else given
+
+    @property
+    def snapshot_count(self) -> int:
+        """The number of snapshots that a run of all steps leaves."""
+        steps = self.config.train.steps
+        return -(-steps // interval(steps, self.pairs)) if self.powers else 0
+
+    @property
+    def _averages(self) -> dict[str, Average]:
+        return {"ema.": self.ema, **self.powers}
+
     def _config_objective(self, denoiser: Diffusion) -> Objective:
         process, train = self.config.process, self.config.train
         return objectives.build(
@@ -137,6 +160,9 @@ class Trainer:
         self.denoiser.net = self.distributed.wrap(self.net)
         self.parameters = list(self.net.parameters())
         self.ema = EMA(self.parameters, config.train.ema)
+        lengths = zip(PREFIXES, LENGTHS, strict=True) if self.pairs else ()
+        self.powers: dict[str, Average] = {prefix: PowerAverage(self.parameters, length) for prefix, length in lengths}
+        """The power-function averages by the prefix of their tensors: none in a run that was begun without them."""
         self.optimiser = make_adam(self.net)
         self.guard = DivergenceGuard()
         self.by_time = LossByTime(self.denoiser.schedule.steps)
@@ -220,6 +246,8 @@ class Trainer:
             self.ema.update(self.parameters, self.step + 1)
         else:
             notes += (self._fault(t, losses, batch) + f": skipped ({self.guard.bad} in a row)",)
+        for average in self.powers.values():  # also at a skipped step: the profile is one over all steps
+            average.update(self.parameters, self.step + 1)
         scaler.update()
         self.step += 1
         return StepOutcome(verdict, norm.item(), t, losses, stopping, batch.notes + notes)
@@ -342,6 +370,8 @@ class Trainer:
 
     def _steps(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> Generator[Progress, None, None]:
         train, rate = self.config.train, Rate(self.config.train.batch_size)
+        if folder is not None and self.distributed.main:
+            Snapshots(folder.snapshots).forget(self.step)
         done, began = 0, time.monotonic()
         while self.step < train.steps:
             try:
@@ -353,13 +383,13 @@ class Trainer:
             except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
                 if not is_worker_death(error) or self.distributed.world > 1:
                     raise
-                self._return_to_checkpoint(checkpoints)
+                self._return_to_checkpoint(folder, checkpoints)
                 note = f"a data worker died in the middle of a step: back to step {self.step}"
                 outcome = StepOutcome("good", math.nan, torch.empty(0), torch.empty(0), False, (note,))
             done += len(outcome.t) > 0
             notes = outcome.notes
             if outcome.verdict == "rollback":
-                notes += (self._roll_back(checkpoints),)
+                notes += (self._roll_back(folder, checkpoints),)
             stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
             ending = stopping or self.step >= train.steps
             checking = self.step % train.sample_every == 0 or self.step >= train.steps
@@ -367,6 +397,7 @@ class Trainer:
                 notes += self._validate(self.validation)
             saving = folder is not None and (ending or (self.step % train.save_every == 0 and not self.guard.bad))
             if folder is not None and checkpoints is not None:
+                notes += self._write_snapshot(folder, ending)  # before a checkpoint of this step
                 notes += self._save_or_say(folder, checkpoints, saving, ending)
             seconds = time.monotonic() - began
             yield Progress(
@@ -398,7 +429,22 @@ class Trainer:
         self.loader.close()
         self.distributed.close()
 
-    def _roll_back(self, checkpoints: Checkpoints | None) -> str:
+    def _write_snapshot(self, folder: RunFolder, ending: bool) -> tuple[str, ...]:
+        """Write the power-function averages if it is time, and say what went wrong. All processes take part."""
+        if not self.powers or self.step == 0:
+            return ()
+        every = interval(self.config.train.steps, self.pairs)
+        if not ending and self.step % every:
+            return ()
+        tensors = training_state.collect_averages(self.distributed, self.net, self.powers)
+        if self.distributed.main:
+            try:
+                Snapshots(folder.snapshots).write(self.step, tensors, every)
+            except OSError as error:
+                return (f"{error}; training goes on without this snapshot",)
+        return ()
+
+    def _roll_back(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:
         """Return to the last good state with a lower learning rate. Raises InputError if that did not help before."""
         before, failed = self.guard, self.step
         if before.rollbacks >= divergence.ROLLBACKS:
@@ -406,7 +452,7 @@ class Trainer:
                 f"training diverges again and again before step {failed}: try a lower --lr, or look at the data; "
                 "what was saved is untouched"
             )
-        self._return_to_checkpoint(checkpoints)
+        self._return_to_checkpoint(folder, checkpoints)
         before.rolled_back(self.guard)
         self.guard = before
         return (
@@ -414,16 +460,17 @@ class Trainer:
             "learning rate"
         )
 
-    def _return_to_checkpoint(self, checkpoints: Checkpoints | None) -> None:
+    def _return_to_checkpoint(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> None:
         """Restore the newest checkpoint without skipped steps, or begin anew. All processes take part."""
         self.restart()
-        if checkpoints is not None:
+        if folder is not None and checkpoints is not None:
             checkpoints.settle()
             self.distributed.wait()
             self._restore(checkpoints, lambda numbers: numbers["guard"]["bad"] == 0)
             self.distributed.wait()
             if self.distributed.main:
                 checkpoints.forget(self.step)
+                Snapshots(folder.snapshots).forget(self.step)
 
     # -- saving and loading -------------------------------------------------------------------------------------------
 
@@ -493,10 +540,10 @@ class Trainer:
     def state(self) -> dict[str, Tensor]:
         """Collect the state of the training run by name, on the CPU, in memory of its own. All processes take part.
 
-        It is the weights, their average and Adam's moments by parameter name, the state of the objective, the lowest
+        It is the weights, their averages and Adam's moments by parameter name, the state of the objective, the lowest
         validation loss, and the loss scale.
         """
-        tensors = training_state.collect(self.distributed, self.net, self.ema, self.optimiser)
+        tensors = training_state.collect(self.distributed, self.net, self._averages, self.optimiser)
         tensors |= {f"times.{name}": value.clone() for name, value in self.objective.state.items()}
         if self.validation is not None:
             tensors |= {f"validation.{name}": value.clone() for name, value in self.validation.state.items()}
@@ -522,7 +569,9 @@ class Trainer:
                 raise InputError(f"{wrong[0]}, and no other is left; give --out another name to start anew")
             return wrong
         try:
-            training_state.restore(found.tensors, self.distributed, self.net, self.ema, self.optimiser)
+            if not any(name.startswith(PREFIXES) for name in found.tensors):  # the averages cannot begin in the middle
+                self.powers = {}
+            training_state.restore(found.tensors, self.distributed, self.net, self._averages, self.optimiser)
             for name, value in self.objective.state.items():
                 value.copy_(found.tensors[f"times.{name}"])
             if self.validation is not None:

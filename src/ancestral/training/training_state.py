@@ -7,23 +7,39 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral.training.distributed import Distributed
-from ancestral.training.ema import EMA
+from ancestral.training.ema import Average
 
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 """What Adam keeps of each parameter."""
 
 
-def collect(distributed: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer) -> dict[str, Tensor]:
-    """Copy weights, average and Adam's moments to the CPU, by parameter name. All processes take part."""
+def collect(
+    distributed: Distributed, net: nn.Module, averages: Mapping[str, Average], optimiser: Optimizer
+) -> dict[str, Tensor]:
+    """Copy weights, averages and Adam's moments to the CPU, by parameter name. All processes take part."""
     tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
-    for (name, parameter), average in zip(net.named_parameters(), ema.weights, strict=True):
-        tensors[f"ema.{name}"] = average
+    for name, parameter in net.named_parameters():
         tensors |= {f"adam.{key}.{name}": optimiser.state[parameter][key] for key in optimiser.state[parameter]}
-    return {name: _copied(distributed.full(value)) for name, value in tensors.items()}
+    return {name: _copied(distributed.full(value)) for name, value in tensors.items()} | collect_averages(
+        distributed, net, averages
+    )
+
+
+def collect_averages(distributed: Distributed, net: nn.Module, averages: Mapping[str, Average]) -> dict[str, Tensor]:
+    """Copy averages to the CPU, by their prefixes and parameter names. All processes take part."""
+    return {
+        f"{prefix}{name}": _copied(distributed.full(weight))
+        for prefix, average in averages.items()
+        for (name, _), weight in zip(net.named_parameters(), average.weights, strict=True)
+    }
 
 
 def restore(
-    tensors: Mapping[str, Tensor], distributed: Distributed, net: nn.Module, ema: EMA, optimiser: Optimizer
+    tensors: Mapping[str, Tensor],
+    distributed: Distributed,
+    net: nn.Module,
+    averages: Mapping[str, Average],
+    optimiser: Optimizer,
 ) -> None:
     """Take up what `collect` returned.
 
@@ -40,8 +56,9 @@ def restore(
     for name, value in own.items():
         value.copy_(distributed.like(value, _same_shape(saved[prefix + name], value)))
     for number, (name, parameter) in enumerate(net.named_parameters()):
-        average = _same_shape(tensors[f"ema.{prefix}{name}"], parameter)
-        ema.weights[number].copy_(distributed.like(parameter, average))
+        for key, average in averages.items():
+            saved_average = _same_shape(tensors[f"{key}{prefix}{name}"], parameter)
+            average.weights[number].copy_(distributed.like(parameter, saved_average))
         if f"adam.step.{prefix}{name}" in tensors:
             moments = {key: tensors[f"adam.{key}.{prefix}{name}"] for key in ADAM_STATE}
             state[number] = {
@@ -51,7 +68,7 @@ def restore(
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
-def averaged(distributed: Distributed, net: nn.Module, ema: EMA) -> Iterator[tuple[str, Tensor]]:
+def averaged(distributed: Distributed, net: nn.Module, ema: Average) -> Iterator[tuple[str, Tensor]]:
     """Yield the averaged weights by parameter name, gathered. All processes take part."""
     for (name, _), weight in zip(net.named_parameters(), ema.weights, strict=True):
         yield name, distributed.full(weight)

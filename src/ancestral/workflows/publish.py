@@ -70,6 +70,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
         target=model.diffusion.target.name,
         clip=config.process.clip,
         initial=config.initial.model or None,
+        average=model.average,
     )
 
 
@@ -150,7 +151,7 @@ def push(model: Model, address: str, private: bool = False) -> str:
         place = dataclasses.replace(model.config.data, source=short_source(model.config.data.source))
         initial = dataclasses.replace(model.config.initial, model=short_source(model.config.initial.model))
         config = dataclasses.replace(model.config, data=place, initial=initial)  # no folders of this machine
-        Model(model.denoiser, model.spec, config, model.step, model.version).save(path)
+        Model(model.denoiser, model.spec, config, model.step, model.version, average=model.average).save(path)
         shown = _sample_picture(model)
         card = model_card(model, name, address, evaluation, PICTURE if shown else None)
         card = card if run is None else merge_card(run, card)

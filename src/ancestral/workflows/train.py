@@ -24,6 +24,7 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message, finish
 from ancestral.model import Model, NetSource, OwnParts
 from ancestral.objectives import Objective
+from ancestral.results.data_report import format_bytes
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -444,8 +445,24 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
     precision = str(trainer.dtype).removeprefix("torch.")
     yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
+    yield _snapshots_described(trainer)
     if trainer.step:
         yield f"going on from step {trainer.step:,}"
+
+
+def _snapshots_described(trainer: Trainer) -> str:
+    """What is kept for averages of other lengths, and what it takes on the disk."""
+    count = trainer.snapshot_count
+    if count:
+        size = format_bytes(count * trainer.pair_bytes)
+        return f"for ancestral average: {count} snapshots of two averages, {size} (--snapshots 0 keeps none)"
+    if trainer.config.runtime.snapshots == 0:
+        why = "--snapshots 0"
+    elif trainer.pairs:
+        why = "the run was begun without"
+    else:
+        why = f"each takes {format_bytes(trainer.pair_bytes)} (--snapshots 16 keeps 16)"
+    return f"no snapshots for ancestral average: {why}"
 
 
 def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) -> Generator[Event, None, None]:

@@ -1,0 +1,216 @@
+"""The length of the average of the weights, chosen after training from the snapshots of a run."""
+
+import contextlib
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ancestral import hub, render, storage
+from ancestral.arguments import checked
+from ancestral.config.evaluation_options import SampleOptions
+from ancestral.device import keep_freed_memory
+from ancestral.errors import InputError
+from ancestral.evaluation.reference import loader
+from ancestral.evaluation.sample_quality import floor_sets
+from ancestral.evaluation.sample_store import SampleStore
+from ancestral.evaluation.study import DEFAULT_COUNT, Study
+from ancestral.events import Event, Message, Wrote
+from ancestral.metrics import uncertainty
+from ancestral.metrics.distances import sample_size_warning
+from ancestral.metrics.extractors import Features
+from ancestral.model import FILE_NAME, Model, find
+from ancestral.results.averaging_result import AveragePoint, AveragingResult
+from ancestral.results.comparison_result import ComparedSamples
+from ancestral.results.evaluation_result import ExtractorName, MetricTitles
+from ancestral.threads import cpu_threads
+from ancestral.training import RunFolder, Snapshots, ema_length, gamma_of
+from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
+
+LENGTHS = (0.02, 0.03, 0.05, 0.07, 0.10, 0.14, 0.20)
+FOLDER, RESULT, PICTURE = "average", "average.json", "average.png"
+ROUGH = 0.05
+"""A note says so if the error of a reconstructed profile is larger than this share of it."""
+
+
+@checked
+def average(
+    run: str | Path,
+    data: Any = None,
+    *,
+    lengths: Sequence[float] = LENGTHS,
+    end: int | None = None,
+    samples: int = DEFAULT_COUNT,
+    **options: Any,
+) -> Generator[Event, None, AveragingResult]:
+    """Measure the samples of a run over the length of the average of its weights, and write the best average.
+
+    The averages are made of the snapshots that training kept. All are sampled with the same noise, so that their
+    differences have small errors. The folder `average` in the run folder receives the best average as a model file,
+    average.json and average.png. It is a run folder for sample, evaluate, compare and export; the model of the run
+    stays as it is.
+
+    Args:
+        run: A run folder.
+        data: What the samples are compared with, as `data.open` takes it. The default is the source of the run.
+        lengths: The lengths σ_rel: standard deviations of the averages' profiles as shares of the steps.
+        end: The last step of the averages: if there is no snapshot of it, the last one before it. The default is the
+            last snapshot.
+        samples: The number of samples of each length.
+        options: The other options of the command, such as sampler, steps, extractor or out: the fields of
+            `config.evaluation_options.SampleOptions`, which says what they are.
+
+    Returns:
+        The distances by length, and the best length.
+
+    Raises:
+        InputError: If the run has no snapshots, a length is out of range, or for what `evaluate` refuses.
+        OSError: If the folder cannot be written.
+    """
+    given = SampleOptions.from_names(data=data, **options)
+    given.check(samples)
+    chosen = sorted(set(lengths))
+    if not chosen:
+        raise InputError("--lengths names none; give some, as in --lengths 0.05 0.1")
+    for length in chosen:
+        gamma_of(length)  # refused before any work is done
+    if hub.is_address(run):
+        raise InputError("averages are made of the snapshots in a run folder, which a model on the Hub does not have")
+    home = RunFolder(find(run).parent)
+    snapshots, steps = Snapshots(home.snapshots), _steps(home, end)
+    with contextlib.ExitStack() as stack:
+        subject = open_subject(run, given.device, data, stack, net=given.net)
+        out = check_folder(home.path / FOLDER if given.out is None else given.out)
+        assert out is not None
+        _check_free(out / FILE_NAME)
+        load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
+        ema = plan_study(subject, given, samples, subject.source(data), load, subject.folder)
+        keep_freed_memory()
+        work = None if given.threads else lambda: subject.model.rehearse(given.batch_size)
+        if reason := stack.enter_context(cpu_threads(given.threads, subject.model.device, work)).reason:
+            yield Message(reason)
+        try:
+            result, best = yield from _measure(subject, ema, snapshots, steps, chosen, out, given.batch_size)
+        except KeyboardInterrupt as stop:
+            stop.add_note("all samples so far are kept")
+            raise
+    best.save(out / FILE_NAME)
+    yield Wrote(out / FILE_NAME)
+    result = dataclasses.replace(result, file=str(out / FILE_NAME))
+    storage.write_text(out / "config.json", best.config.to_json())
+    storage.write_text(out / RESULT, result.to_json())
+    yield Wrote(out / RESULT)
+    render.write_picture(out / PICTURE, render.averaging_plot(result))
+    yield Wrote(out / PICTURE)
+    return result
+
+
+def _steps(home: RunFolder, end: int | None) -> list[int]:
+    """The steps of the snapshots up to `end`. Raises InputError if there are none."""
+    steps = Snapshots(home.snapshots).steps()
+    if not steps:
+        raise InputError(
+            f"{home.path} has no snapshots of averages: it was trained by an older version, with --snapshots 0, or has "
+            "too large a network for the default; train it anew with --snapshots 64"
+        )
+    if end is not None and end < steps[0]:
+        raise InputError(f"the first snapshot of {home.path} is of step {steps[0]}; --end {end} lies before it")
+    return [step for step in steps if end is None or step <= end]
+
+
+def _check_free(file: Path) -> None:
+    """Raise InputError if the file is a model that was not written here."""
+    if file.exists() and "average" not in storage.read_metadata(file):
+        raise InputError(f"{file} is a model that ancestral average did not write; give --out another folder")
+
+
+def _measure(
+    subject: Subject,
+    ema: Study,
+    snapshots: Snapshots,
+    steps: Sequence[int],
+    lengths: Sequence[float],
+    out: Path,
+    size: int,
+) -> Generator[Event, None, tuple[AveragingResult, Model]]:
+    """Measure the EMA and the average of each length, and return the best model."""
+    references, config = ema.references, subject.model.config
+    train = yield from references.features("training data", references.train.items, size)
+    unseen = None
+    if references.held_out is not None:
+        unseen = yield from references.features("held-out data", references.held_out.items, size)
+    own = yield from _features(ema, "the EMA of training", size)
+    found: list[Features] = []
+    models, errors = [], []
+    for length in lengths:
+        model, error = _average(subject.model, snapshots, length, steps)
+        features = yield from _features(_study_of(ema, model, out), f"length {length:g}", size)
+        found.append(features)
+        models.append(model)
+        errors.append(error)
+    distances = [uncertainty.frechet(one.values, train.values) for one in found]
+    best = min(range(len(found)), key=lambda i: distances[i].value)
+
+    def point(length: float, features: Features, error: float, is_best: bool) -> AveragePoint:
+        behind = None if is_best else uncertainty.frechet_difference(found[best].values, features.values, train.values)
+        x, y = features.values, train.values
+        return AveragePoint(length, uncertainty.frechet(x, y), uncertainty.kernel(x, y), behind, error)
+
+    points = [point(*one, i == best) for i, one in enumerate(zip(lengths, found, errors, strict=True))]
+    few = sample_size_warning(min(ema.count, len(train.values)), references.extractor.width)
+    rough = [f"{one.length:g}" for one in points if one.profile_error > ROUGH]
+    notes = [f"{few}."] if few else []
+    if rough:
+        notes.append(
+            f"The snapshots are too few for an exact average of length {', '.join(rough)}: its profile is approximated."
+        )
+    result = AveragingResult(
+        model=ema.identity,
+        end=steps[-1],
+        snapshots=len(steps),
+        decay=config.train.ema,
+        samples=ComparedSamples(ema.count, ema.spec.seed, ema.spec.guidance),
+        sampler=ema.spec.sampler,
+        data=references.names(),
+        extractor=ExtractorName(references.extractor.name, references.extractor.width),
+        titles=MetricTitles(references.extractor.title("FD"), references.extractor.title("KID")),
+        floor=uncertainty.frechet(*floor_sets(ema.count, train.values, None if unseen is None else unseen.values)),
+        points=tuple(points),
+        ema=point(ema_length(config.train.ema, max(1, subject.model.step)), own, 0.0, False),
+        notes=tuple(notes),
+    )
+    return result, models[best]
+
+
+def _average(model: Model, snapshots: Snapshots, length: float, steps: Sequence[int]) -> tuple[Model, float]:
+    """The model with the average of this length, and the error of its profile. Buffers are those of the model."""
+    weights, error = snapshots.reconstruct(length, steps[-1])
+    denoiser = copy.deepcopy(model.diffusion)
+    parameters = dict(denoiser.net.named_parameters())
+    if weights.keys() != parameters.keys() or any(weights[name].shape != parameters[name].shape for name in weights):
+        raise InputError(f"the snapshots in {snapshots.folder} are of another network than the model beside them")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    return Model(denoiser, model.spec, model.config, steps[-1], model.version, average=length), error
+
+
+def _study_of(ema: Study, model: Model, out: Path) -> Study:
+    """The study of the EMA, of another model in its place; its samples are kept by a hash of its weights."""
+    digest = hashlib.sha256()
+    for value in model.diffusion.net.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    spec = dataclasses.replace(ema.spec, model=digest.hexdigest())
+    store = SampleStore(out / "evaluation" / "samples" / spec.key, model.spec.shape, model.spec.codec.dtype)
+    return dataclasses.replace(ema, model=model, spec=spec, store=store)
+
+
+def _features(study: Study, title: str, size: int) -> Generator[Event, None, Features]:
+    """The features of the samples, which are made first if they are missing."""
+    items = yield from study.samples(size, f"sampling {title}")
+    features = yield from study.references.features(title, items, size, study.store.folder / "features")
+    return features
