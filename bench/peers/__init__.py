@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ancestral.plugins import import_function
 from peers.contest import Contestant, Task
 
 NAMES = ("ancestral", "diffusers-documented", "diffusers-tuned", "ddp-documented", "ddp-tuned")
@@ -9,11 +10,17 @@ NAMES = ("ancestral", "diffusers-documented", "diffusers-tuned", "ddp-documented
 
 
 def factory(name: str) -> Callable[[Task], Contestant]:
-    """Return the function that builds the contestant `name`. Only this library is imported."""
+    """Return the function that builds the contestant `name`. Only this library is imported.
+
+    A name with a colon, "package.module:function", is a contestant of your own: a function of the task.
+    """
     if name == "ancestral":
         from peers.ours import Ancestral
 
         return Ancestral
+    if ":" in name:
+        own: Callable[[Task], Contestant] = import_function(name)
+        return own
     if name.startswith("diffusers"):
         from peers import diffusers_
 
