@@ -74,7 +74,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=1000, help="number of samples (default: 1000)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds, with one training run each")
     parser.add_argument("--curve", type=int, nargs="*", default=[], help="also compute KID with these numbers of steps")
-    parser.add_argument("--set", type=json.loads, default={}, metavar="JSON", help="settings of a trial, which is not recorded")
+    parser.add_argument(
+        "--set", type=json.loads, default={}, metavar="JSON", help="settings of a trial, which is not recorded"
+    )
     parser.add_argument("--tag", default="", help="name of a trial, in its folder in bench/out/quality; not recorded")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ancestral.errors import InputError
 from ancestral.plugins import import_function
 from peers.contest import Contestant, Task
 
@@ -13,14 +14,19 @@ def factory(name: str) -> Callable[[Task], Contestant]:
     """Return the function that builds the contestant `name`. Only this library is imported.
 
     A name with a colon, "package.module:function", is a contestant of your own: a function of the task.
+
+    Raises:
+        InputError: If there is no such contestant.
     """
+    if ":" in name:
+        own: Callable[[Task], Contestant] = import_function(name)
+        return own
+    if name not in NAMES:
+        raise InputError(f"unknown contestant {name!r}: use {', '.join(NAMES)}, or package.module:function of your own")
     if name == "ancestral":
         from peers.ours import Ancestral
 
         return Ancestral
-    if ":" in name:
-        own: Callable[[Task], Contestant] = import_function(name)
-        return own
     if name.startswith("diffusers"):
         from peers import diffusers_
 
