@@ -692,6 +692,8 @@ def small_records(monkeypatch):
     monkeypatch.setitem(records.DIVISIONS, "digits", records.Division("small", "digits", (0.1, 2.0), limit=1.0))
     monkeypatch.setattr(records, "SAMPLES", 20)
     monkeypatch.setattr(records, "commit", lambda: 40 * "b")
+    facts, dates = measure.provenance(torch.device("cpu")), (f"2030-01-0{day} 10:00 UTC" for day in range(1, 9))
+    monkeypatch.setattr(records, "provenance", lambda device: {**facts, "date": next(dates)})
     monkeypatch.setattr(quality.time, "process_time", lambda: Denoising.clock)
     monkeypatch.setattr(quality, "run_code", lambda code, *arguments, **_: quality.run_contestant(*arguments))
 

@@ -148,6 +148,7 @@ def run_contestant(text: str) -> None:
         "sampling_cpu_seconds": sampling,
         "evaluations": evaluations() / len(samples),
         "threads": torch.get_num_threads(),
+        "data_sha256": image_sets.digest(images),
         **evaluate(samples, images.reference),
         "curve": {},
         "curve_evaluations": {},
