@@ -105,7 +105,7 @@ def time_to(limit: Estimate, points: Sequence[tuple[float, Estimate]]) -> Estima
         The time with its standard error, in which the errors of the limit and of both neighbours are independent; or
         "< TIME" or "> TIME" where no budget is on the other side.
     """
-    points = sorted(points)
+    points = sorted(points, key=lambda point: point[0])
     above = [i for i, (_, quality) in enumerate(points) if quality.value > limit.value]
     if not above:
         return f"< {points[0][0]:g}"

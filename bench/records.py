@@ -79,8 +79,8 @@ class Division:
         seconds = time_to(Estimate(self.limit), points)
         if isinstance(seconds, str):
             raise InputError(
-                f"{self.metric}-lite0 of seed {rows[0]['seed']} is {self.limit:g} after {seconds} s of CPU time: give "
-                "--minutes on both sides of it"
+                f"seed {rows[0]['seed']} reaches {self.metric}-lite0 {self.limit:g} after {seconds} s of CPU time: give "
+                "--minutes on both sides of that time"
             )
         return seconds.value
 
@@ -171,7 +171,7 @@ def measure(options: argparse.Namespace) -> Entry:
     version = commit()
     setting = json.dumps([version, options.contestant, options.settings], sort_keys=True)
     tag = f"record-{hashlib.sha256(setting.encode()).hexdigest()[:12]}"
-    budgets = sorted(options.minutes or division.minutes)
+    budgets = sorted(set(options.minutes or division.minutes))
     curve = () if division.limit else FEW  # all three divisions use the same training run
     seeds = []
     for seed in range(options.seeds):
