@@ -79,8 +79,8 @@ class Division:
         seconds = time_to(Estimate(self.limit), points)
         if isinstance(seconds, str):
             raise InputError(
-                f"seed {rows[0]['seed']} reaches {self.metric}-lite0 {self.limit:g} after {seconds} s of CPU time: give "
-                "--minutes on both sides of that time"
+                f"seed {rows[0]['seed']} reaches {self.metric}-lite0 {self.limit:g} after {seconds} s of CPU time: "
+                "give --minutes on both sides of that"
             )
         return seconds.value
 
