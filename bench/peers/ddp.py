@@ -93,4 +93,4 @@ def documented(task: Task) -> DDP:
 
 def tuned(task: Task) -> DDP:
     """Build it with tuned settings."""
-    return DDP(task, TUNED if task.data == "digits" else TUNED_FASHION)
+    return DDP(task, TUNED_FASHION if task.data == "fashion" else TUNED)

@@ -115,4 +115,4 @@ def documented(task: Task) -> Diffusers:
 
 def tuned(task: Task) -> Diffusers:
     """Build it with tuned settings."""
-    return Diffusers(task, TUNED if task.data == "digits" else TUNED_FASHION)
+    return Diffusers(task, TUNED_FASHION if task.data == "fashion" else TUNED)
