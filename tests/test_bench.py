@@ -755,3 +755,11 @@ def test_budgets_on_one_side_of_the_limit_are_refused(small_records):
 def section(text, title):
     """Return the section of a page whose title starts with `title`."""
     return next(part for part in text.split("\n## ") if part.startswith(title))
+
+
+def test_an_impossible_record_is_one_line_and_exit_code_2():
+    command = [sys.executable, "-W", "ignore", str(BENCH), "record", "digits-1", "--minutes", "3"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "bench: digits-1 has a budget of 15 CPU-minutes: leave --minutes out\n"
+    assert done.stdout == ""
