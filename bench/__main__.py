@@ -3,6 +3,7 @@
 python bench all                 all parts, then docs/explanation/benchmarks.md (hours on two cores)
 python bench steps --batch 8     one part; --help lists its options
 python bench page                write docs/explanation/benchmarks.md from the files in bench/results
+python bench record digits       measure an entry of the records (bench/records.md)
 """
 
 import argparse
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 
 import page
+import records
+from ancestral.errors import InputError
 
 PARTS = ("steps", "memory", "start", "quality", "sampling", "growth")
 
@@ -44,13 +47,25 @@ def main() -> None:
     everything = commands.add_parser("all", help="all parts with their default options, then the page")
     everything.add_argument("--threads", type=int, help="number of PyTorch threads; the quality part always uses one")
     everything.set_defaults(run=run_all)
+    command = commands.add_parser(
+        "record",
+        help=records.__doc__.splitlines()[0],
+        description=records.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    records.add_options(command)
+    command.set_defaults(run=records.run)
     commands.add_parser("page", help="write the page of benchmarks").set_defaults(run=lambda options: page.write_page())
     options = parser.parse_args()
     if getattr(options, "threads", None):
         import torch
 
         torch.set_num_threads(options.threads)
-    options.run(options)
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,27 @@
 """Shared by all parts: interleaved timing, quartiles, a description of the machine, and the result files."""
 
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ancestral import storage
 from ancestral.render.environment import environment, instructions
+from ancestral.results.estimate import NORMAL, Estimate
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -86,6 +92,65 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     return quartiles([a / b for a, b in zip(numerators, denominators, strict=True)])
 
 
+def time_to(limit: Estimate, points: Sequence[tuple[float, Estimate]]) -> Estimate | str:
+    """Estimate the time from which on a quality, of which less is better, is within a limit.
+
+    Between two budgets the quality is linear in the logarithm of time. Of a convex curve that overestimates the time.
+
+    Args:
+        limit: The limit, with its standard error.
+        points: The time of each budget and the quality after it, with its standard error.
+
+    Returns:
+        The time with its standard error, in which the errors of the limit and of both neighbours are independent; or
+        "< TIME" or "> TIME" where no budget is on the other side.
+    """
+    points = sorted(points, key=lambda point: point[0])
+    above = [i for i, (_, quality) in enumerate(points) if quality.value > limit.value]
+    if not above:
+        return f"< {points[0][0]:g}"
+    if above[-1] == len(points) - 1:
+        return f"> {points[-1][0]:g}"
+    (t, y), (u, z) = points[above[-1] : above[-1] + 2]  # the last crossing: noise makes no time shorter
+    share = (y.value - limit.value) / (y.value - z.value)
+    value = t * (u / t) ** share
+    errors = ((estimate.error or 0) * weight for estimate, weight in ((limit, 1), (y, 1 - share), (z, share)))
+    log_error = math.log(u / t) * math.hypot(*errors) / (y.value - z.value)
+    low, high = (value * math.exp(sign * NORMAL * log_error) for sign in (-1, 1))
+    return Estimate(value, value * log_error, low, high)
+
+
+def over_seeds(values: Sequence[float], error: float | None = None) -> Estimate:
+    """Estimate the mean over seeds with its standard error; of one seed that is `error`."""
+    if len(values) > 1:
+        error = statistics.stdev(values) / math.sqrt(len(values))
+    return Estimate(statistics.mean(values), error)
+
+
+@contextmanager
+def count_evaluations() -> Iterator[Callable[[], int]]:
+    """Count the items that pass through the network in this context: those of the largest modules that are called.
+
+    Yields:
+        A function that returns their number so far.
+    """
+    parameters: dict[nn.Module, int] = {}
+    items: Counter[nn.Module] = Counter()
+
+    def count(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if module not in parameters:
+            parameters[module] = sum(p.numel() for p in module.parameters())
+        if arguments and isinstance(arguments[0], Tensor) and arguments[0].ndim:
+            items[module] += len(arguments[0])
+
+    def total() -> int:
+        most = max(parameters.values(), default=0)
+        return max((number for module, number in items.items() if 2 * parameters[module] > most), default=0)
+
+    with register_module_forward_pre_hook(count):
+        yield total
+
+
 def pick_device() -> torch.device:
     """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -94,6 +159,13 @@ def pick_device() -> torch.device:
 def sync_for(device: torch.device) -> Callable[[], object]:
     """Return a function that blocks until the device has finished."""
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+
+
+def commit() -> str:
+    """Return the commit of the working tree, which ends in "-dirty" if tracked files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown-dirty"
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ancestral.results.estimate import Estimate, format_number
 from ancestral.storage import write_text
-from measure import RESULTS
+from measure import RESULTS, over_seeds, time_to
 from parts.growth import exponent
 
 PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "benchmarks.md"
@@ -24,6 +25,7 @@ INTRODUCTION = """# Benchmarks against other libraries
 `make bench` writes this page from the files in `bench/results`. `bench/README.md` describes the
 methods and the settings of the other libraries. Numbers are medians over rounds in which all libraries take turns, with
 quartiles in brackets. A ratio is the median of the ratios within a round. `ddp` is denoising-diffusion-pytorch.
+`bench/records.md` has records: CPU time to a quality, and quality with few evaluations, over five seeds.
 """
 
 TITLES = {
@@ -131,11 +133,12 @@ def memory(rows: list[Row]) -> list[str]:
 
 
 def quality(rows: list[Row]) -> list[str]:
-    """Format one table for each data set, with one row for each contestant."""
+    """Format one table for each data set, with one row for each contestant, and the curve over CPU time."""
     text = []
     for name in dict.fromkeys(r["data"] for r in rows):
-        of_data = [r for r in rows if r["data"] == name]
-        budget = max(r["minutes"] for r in of_data)
+        every = [r for r in rows if r["data"] == name]
+        budget = compared_budget(every)
+        of_data = [r for r in every if r["minutes"] in (0, budget)]
         groups = {c: [r for r in of_data if r["contestant"] == c] for c in ("ancestral", *PEERS, "training images")}
         kids = {c: statistics.mean(r["KID"]["value"] for r in group) for c, group in groups.items() if group}
         tuned = [kids[c] for c in TUNED if c in kids]
@@ -159,7 +162,45 @@ def quality(rows: list[Row]) -> list[str]:
             )
         head = ["", "training steps", "KID-lite0", "ratio to the better tuned library", "FD-lite0", "sampling", "date"]
         text += [f"### {name}: {budget:g} CPU-minutes", "", *table(head, lines), ""]
+        text += time_to_quality(every, budget)
     return text[:-1]
+
+
+def compared_budget(rows: list[Row]) -> float:
+    """Return the budget in CPU-minutes of which most contestants have a row, of several the largest."""
+    contestants: dict[float, set[str]] = {}
+    for r in rows:
+        contestants.setdefault(r["minutes"], set()).add(r["contestant"])
+    return max(contestants, key=lambda minutes: (bool(minutes), len(contestants[minutes]), minutes))
+
+
+def time_to_quality(rows: list[Row], budget: float) -> list[str]:
+    """Format the CPU time in which each contestant with several budgets has the KID of the better tuned library.
+
+    Empty if there is no such contestant, or no tuned library.
+    """
+    curves: dict[str, dict[float, list[float]]] = {}
+    errors = {(r["contestant"], r["minutes"]): r["KID"]["error"] for r in rows}
+    for r in sorted(rows, key=lambda r: r["minutes"]):
+        curves.setdefault(r["contestant"], {}).setdefault(r["minutes"], []).append(r["KID"]["value"])
+    points = {
+        c: [(minutes, over_seeds(kids, errors[c, minutes])) for minutes, kids in curve.items()]
+        for c, curve in curves.items()
+    }
+    tuned = {c: kid for c in TUNED for minutes, kid in points.get(c, []) if minutes == budget}
+    lines = []
+    for contestant in ("ancestral", *PEERS):
+        if tuned and len(points.get(contestant, [])) > 1:
+            found = time_to(min(tuned.values(), key=lambda kid: kid.value), points[contestant])
+            known = isinstance(found, Estimate)
+            share = format_number(found.value / budget, (found.error or 0) / budget) if known else ""
+            curve = ", ".join(f"{minutes:g}: {kid}" for minutes, kid in points[contestant])
+            lines.append([contestant, str(found), share, curve])
+    if not lines:
+        return []
+    best = min(tuned, key=lambda c: tuned[c].value)
+    head = ["", "CPU-minutes to it", f"share of {budget:g}", "CPU-minutes: KID-lite0, one training run each"]
+    return [f"CPU time to KID-lite0 {tuned[best]}, that of {best}:", "", *table(head, lines), ""]
 
 
 def metric(group: list[Row], name: str, digits: int) -> str:
@@ -252,7 +293,9 @@ without gradients. "all" is the peak minus the memory of the process before the 
 """,
     "quality": """
 Each library trains from scratch on one core for the same CPU time. 1,000 samples are compared with images that none was
-trained on. "training images" is the floor: 1,000 images of the training set in place of samples.
+trained on. "training images" is the floor: 1,000 images of the training set in place of samples. A curve over CPU time
+has a training run for each budget, since the learning rate ends with it. Between budgets, KID is interpolated in the
+logarithm of time.
 """,
     "sampling": """
 "outside" is the time of a trajectory that is not spent in the network, as a share of the network's time. "alone" is the

@@ -15,20 +15,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 
 from ancestral import data
 from ancestral.errors import InputError
+from ancestral.results.estimate import Estimate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import digits
     import flops
+    import image_sets
     import measure
     import page
+    import records
     from parts import growth, memory, quality, sampling, start, steps
-    from peers import contest, paper
+    from peers import contest, factory, paper
     from peers.contest import Task
 
 
@@ -40,6 +44,9 @@ def _temporary_results(tmp_path, monkeypatch):
     """Write results to a temporary folder, and do not change the allocator and the threads of this process."""
     monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(quality, "OUT", tmp_path / "out")
+    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+    monkeypatch.setattr(records, "ENTRIES", tmp_path / "records")
+    monkeypatch.setattr(records, "PAGE", tmp_path / "records.md")
     for part in (steps, memory, sampling, growth, quality):
         monkeypatch.setattr(part, "keep_freed_memory", lambda: None)
     threads = torch.get_num_threads()
@@ -130,7 +137,147 @@ def test_exponent_of_the_growth():
     assert growth.exponent([(x, 3 * x**2.5) for x in (1, 2, 7)]) == pytest.approx(2.5)
 
 
+def test_time_to_a_quality_is_interpolated_in_the_logarithm_of_time():
+    curve = [(1.0, Estimate(0.4)), (4.0, Estimate(0.2)), (16.0, Estimate(0.1))]
+    assert measure.time_to(Estimate(0.3), curve).value == pytest.approx(2)
+    assert measure.time_to(Estimate(0.2), curve[::-1]).value == pytest.approx(4)
+    assert measure.time_to(Estimate(0.05), curve) == "> 16"
+    assert measure.time_to(Estimate(0.4), curve) == "< 1"
+    noisy = [(1.0, Estimate(0.2)), (2.0, Estimate(0.4)), (4.0, Estimate(0.2))]
+    assert measure.time_to(Estimate(0.3), noisy).value == pytest.approx(2 * 2**0.5)  # not that it was there at first
+
+
+def test_the_error_of_the_time_is_that_of_repeated_measurements():
+    errors = {"limit": 0.002, "before": 0.006, "after": 0.004}
+    found = measure.time_to(
+        Estimate(0.1, errors["limit"]),
+        [(2.0, Estimate(0.15, errors["before"])), (4.0, Estimate(0.08, errors["after"]))],
+    )
+    rng = np.random.default_rng(0)
+    times = [
+        measure.time_to(
+            Estimate(rng.normal(0.1, errors["limit"])),
+            [(2.0, Estimate(rng.normal(0.15, errors["before"]))), (4.0, Estimate(rng.normal(0.08, errors["after"])))],
+        ).value
+        for _ in range(4000)
+    ]
+    assert found.error == pytest.approx(np.std(times), rel=0.1)
+    assert np.mean([found.low < time < found.high for time in times]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_mean_and_standard_error_over_seeds():
+    assert measure.over_seeds([1.0, 2.0, 3.0]) == Estimate(2.0, 1 / 3**0.5)
+    assert measure.over_seeds([7.0], 0.5) == Estimate(7.0, 0.5)
+
+
+def test_network_evaluations_are_counted_whatever_wraps_the_network():
+    class Guided(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(2, 64), nn.Linear(64, 2))
+            self.shift = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.shift(self.net(torch.cat([x, x]))[: len(x)])
+
+    guided = Guided()
+    with measure.count_evaluations() as count:
+        assert count() == 0
+        guided(torch.zeros(3, 2))
+        assert count() == 6  # of the network: two for each sample
+        guided.net(torch.zeros(5, 2))
+        assert count() == 11
+    guided.net(torch.zeros(5, 2))
+    assert count() == 11
+
+
 # the quality part
+
+
+def write_emoji(path, pictures):
+    """Write an npm package with these (category, name, bytes of a PNG)."""
+    names = [{"category": category, "image": name} for category, name, _ in pictures]
+    files = {"package/emoji.json": json.dumps(names).encode(), "package/img/google/sheets/64.png": b"no image"}
+    files |= {f"package/img/google/64/{name}": content for _, name, content in pictures}
+    with tarfile.open(path, "w:gz") as package:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            package.addfile(member, io.BytesIO(content))
+
+
+def test_emoji_are_those_that_the_folder_preset_reads(tmp_path):
+    folder = Path(__file__).parent / "data" / "emoji"
+    paths = sorted(folder.glob("*/*.png"))
+    path = tmp_path / "emoji-datasource-google-16.0.0.tgz"
+    write_emoji(path, [(p.parent.name, p.name, p.read_bytes()) for p in reversed(paths)])
+    emoji, usual = image_sets.load_emoji(path), data.load(folder, image_size=32, channels=3)
+    assert torch.equal(emoji.items, usual.items)
+    assert torch.equal(emoji.labels, usual.labels)
+    assert emoji.classes == usual.classes
+    with pytest.raises(InputError, match=r"npm pack emoji-datasource-google@16.0.0"):
+        image_sets.load_emoji(tmp_path / "none" / path.name)
+
+
+def test_icons_are_read_from_sub_folders(tmp_path, monkeypatch):
+    folder = Path(__file__).parent / "data" / "emoji"
+    assert image_sets.load_icons(folder).shape == (3, 32, 32)
+    monkeypatch.setattr(image_sets, "OXYGEN", folder)
+    assert len(image_sets.load("oxygen").train) < len(image_sets.load_icons())
+    monkeypatch.setattr(image_sets, "OXYGEN", tmp_path / "none")
+    monkeypatch.setattr(image_sets, "INSTALLED", tmp_path / "none")
+    with pytest.raises(InputError, match="oxygen-icon-theme"):
+        image_sets.load_icons()
+
+
+def test_a_fifth_is_held_out_and_no_image_is_on_both_sides():
+    images = torch.randint(0, 256, (500, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(500) % 3
+    twice = data.InMemoryDataset(torch.cat([images, images]), torch.cat([labels, labels + 1]), ("a", "b", "c", "d"))
+    split = image_sets.split(twice)
+    train, held = ([x.numpy().tobytes() for x in part] for part in (split.train.items, split.reference))
+    assert sorted(train + held) == sorted(x.numpy().tobytes() for x in images)
+    assert len(held) == pytest.approx(100, abs=30)
+    where = {x.numpy().tobytes(): int(label) for x, label in zip(images, labels, strict=True)}
+    assert split.train.labels.tolist() == [where[x] for x in train]  # the first of equal ones
+    shuffled = image_sets.split(twice.subset(torch.randperm(1000)))
+    assert {x.numpy().tobytes() for x in shuffled.reference} == set(held)  # whatever the order
+
+
+def test_the_hash_of_the_data_covers_images_labels_and_reference():
+    images = torch.arange(500, dtype=torch.uint8).view(5, 1, 10, 10)
+    base = image_sets.Split(data.InMemoryDataset(images[:3], torch.tensor([0, 1, 1])), images[3:])
+    other = [
+        base._replace(reference=images[2:4]),
+        base._replace(train=data.InMemoryDataset(images[:3], torch.tensor([0, 1, 0]))),
+        base._replace(train=data.InMemoryDataset(images[1:4], torch.tensor([0, 1, 1]))),
+    ]
+    assert len({image_sets.digest(each) for each in [base, *other]}) == 4
+    assert image_sets.digest(base) == image_sets.digest(base._replace(reference=images[3:].clone()))
+
+
+def test_sampled_labels_are_in_proportion_to_the_data():
+    labels = torch.tensor([2] * 60 + [0] * 30 + [3] * 10)  # no item of class 1
+    task = Task("emoji", None, labels, 1, classes=4)
+    assert task.sampled_labels(10).bincount().tolist() == [3, 0, 6, 1]
+    assert task.sampled_labels(250).bincount().tolist() == [75, 0, 150, 25]
+    balanced = Task("digits", None, torch.arange(10).repeat_interleave(5), 1)
+    assert balanced.sampled_labels(60).tolist() == [i % 10 for i in range(60)]
+
+
+@pytest.mark.parametrize("name", ["ancestral", "diffusers-tuned"])
+def test_contestants_train_and_sample_in_colour(name):
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    task = Task("oxygen", images, torch.tensor([0, 0, 0, 2, 2, 3, 3, 3]), 2, classes=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # diffusers'
+        contestant = factory(name)(task)
+        assert np.isfinite(contestant.step())
+        with measure.count_evaluations() as count:
+            samples = contestant.sample(3, 0, 2)
+    assert samples.shape == (3, 3, 32, 32)
+    assert samples.dtype == torch.uint8
+    assert count() == 3 * 2
 
 
 def test_the_budget_is_used_if_the_cost_of_a_step_changes(monkeypatch):
@@ -297,7 +444,10 @@ def test_sampling_apart_from_the_network():
 
 def test_equal_quality_takes_the_fewest_steps_that_reach_it(monkeypatch):
     curve = {"5": 2.0, "10": 1.04, "20": 1.01, "50": 1.0}
-    quality_rows = [{"data": "digits", "contestant": "ancestral", "seed": 0, "curve": curve}]
+    quality_rows = [
+        {"data": "digits", "contestant": "ancestral", "seed": 0, "curve": curve, "minutes": minutes}
+        for minutes in (5.0, 10.0)  # another budget does not count
+    ]
     monkeypatch.setattr(sampling, "read_rows", lambda part: quality_rows)
     costs = [{"contestant": "ancestral", "seconds_per_image_step": {"median": cost}} for cost in (0.02, 0.01)]
     (row,) = sampling.time_of_1000(argparse.Namespace(within=1.05), costs)
@@ -323,29 +473,33 @@ def test_two_processes_time_both_libraries():
 
 @pytest.mark.slow
 def test_quality_from_scratch_to_the_page(monkeypatch, tmp_path):
-    real = data.load("digits").items[::250]
-    monkeypatch.setattr(quality, "reference", lambda name: real)
+    digits_ = data.load("digits")
+    real = digits_.items[::250]
+    monkeypatch.setattr(image_sets, "load", lambda name: image_sets.Split(digits_, real))
     monkeypatch.setattr(quality, "run_code", lambda code, *arguments, **_: quality.run_contestant(*arguments))
-    arguments = ("--data", "digits", "--minutes", "0.004", "--samples", "10", "--curve", "2")
+    arguments = ("--data", "digits", "--minutes", "0.004", "0.002", "--samples", "10", "--curve", "2")
     result = run_part(quality, *arguments, "--only", "ancestral", "diffusers-tuned")
-    rows = {r["contestant"]: r for r in result["rows"]}
+    rows = {r["contestant"]: r for r in result["rows"] if r["minutes"] != 0.002}
     assert set(rows) == {"training images", "ancestral", "diffusers-tuned"}
+    assert [r["minutes"] for r in result["rows"]] == [0, 0.004, 0.004, 0.002, 0.002]
     for name in ("ancestral", "diffusers-tuned"):
-        folder = tmp_path / "out" / "quality" / f"digits-{name}-seed0"
+        folder = tmp_path / "out" / "quality" / f"digits-{name}-0.004min-seed0"
         with np.load(folder / "samples.npz") as file:
             samples = torch.from_numpy(file["images"])
         assert samples.shape == (10, 1, 28, 28)
         assert samples.dtype == torch.uint8
-        assert quality.evaluate(samples, "digits")["KID"]["value"] == rows[name]["KID"]["value"]
+        assert quality.evaluate(samples, real)["KID"]["value"] == rows[name]["KID"]["value"]
         assert len((folder / "loss.csv").read_text(encoding="utf-8").splitlines()) == rows[name]["steps"]
         assert (folder / "grid.png").is_file()
         assert rows[name]["curve"].keys() == {"2"}
+        assert rows[name]["curve_evaluations"] == {"2": 2}
         assert rows[name]["KID"]["value"] > rows["training images"]["KID"]["value"]
     share = rows["ancestral"]["KID"]["value"] / rows["diffusers-tuned"]["KID"]["value"]
     text = section(page.render({"quality.cpu": result}), "Time to quality")
     line = next(line for line in text.splitlines() if line.startswith("| ancestral |"))
     assert f"| {share:.2f} |" in line
     assert "| ddp-tuned | not measured |" in text
+    assert "CPU time to KID-lite0" in text
 
     before = result["rows"]
     trial = run_part(quality, *arguments, "--only", "diffusers-tuned", "--set", '{"batch": 2}', "--tag", "trial")
@@ -406,6 +560,206 @@ def test_several_seeds_are_one_row_with_their_range():
     assert "| diffusers-tuned | 100 | 1.5000 ± 0.0100 | 1.25 | 30.0 ± 1.0 | 9 s | 2030-01-02 |" in text
 
 
+def test_the_curve_over_cpu_time_has_the_time_to_the_better_tuned_library():
+    def row(contestant, minutes, kid, seed=0):
+        kid = {"value": kid, "error": 0.01}
+        common = {"data": "digits", "steps": 100, "sampling_cpu_seconds": 9.0, "date": "2030-01-02 03:04"}
+        return {**common, "contestant": contestant, "minutes": minutes, "seed": seed, "KID": kid, "FD": kid}
+
+    peers = [row("diffusers-tuned", 8.0, 0.3), row("ddp-tuned", 8.0, 0.5), row("diffusers-tuned", 16.0, 0.2)]
+    ours = [row("ancestral", minutes, kid) for minutes, kid in ((0.5, 0.7), (2.0, 0.1), (8.0, 0.05))]
+    text = "\n".join(page.quality([*peers, *ours]))
+    assert "### digits: 8 CPU-minutes" in text  # the budget of all three, not the longest
+    assert "CPU time to KID-lite0 0.300 ± 0.010, that of diffusers-tuned:" in text
+    expected = page.time_to(Estimate(0.3, 0.01), [(0.5, Estimate(0.7, 0.01)), (2.0, Estimate(0.1, 0.01))])
+    assert expected.value == pytest.approx(0.5 * 4 ** (2 / 3))
+    share = page.format_number(expected.value / 8, expected.error / 8)
+    curve = "0.5: 0.700 ± 0.010, 2: 0.100 ± 0.010, 8: 0.050 ± 0.010"
+    assert f"| ancestral | {expected} | {share} | {curve} |" in text
+    fewer = "\n".join(page.quality([*peers[1:], row("ancestral", 8.0, 0.1)]))
+    assert "CPU time to" not in fewer  # no curve
+    late = "\n".join(page.quality([*peers[:2], row("ancestral", 1.0, 0.2), row("ancestral", 8.0, 0.1)]))
+    assert "| ancestral | < 1 |  |" in late
+
+
+# the records
+
+
+def test_students_distribution_and_welchs_test():
+    for t, freedom, p in ((2.763769, 10, 0.99), (-1.3722, 10, 0.1), (0.0, 3.7, 0.5), (-6.3138, 1, 0.05)):
+        assert records.student(t, freedom) == pytest.approx(p, abs=2e-5)  # from tables
+    rng = np.random.default_rng(0)
+    for n, m, scale in ((5, 5, 1.0), (5, 9, 3.0), (7, 5, 0.2)):
+        new, old = rng.normal(0, 1, n), rng.normal(1, scale, m)
+        expected = scipy.stats.ttest_ind(new, old, equal_var=False, alternative="less").pvalue
+        assert records.welch(new.tolist(), old.tolist()) == pytest.approx(expected, rel=1e-4)
+
+
+def entry(name, values, date, division="digits", kind="cpu-avx2"):
+    return {
+        "division": division, "kind": kind, "name": name, "date": date, "commit": 40 * "a", "teacher_minutes": 0.0,
+        "command": f"python bench record {division} --name {name}", "machine": {"processor": "Z80"},
+        "seeds": [{"seed": seed, "value": value} for seed, value in enumerate(values)],
+    }  # fmt: skip
+
+
+FIRST = entry("first", [100, 101, 99, 102, 98], "2030-01-01 10:00")
+LUCK = entry("luck", [99, 101, 98, 102, 97], "2030-01-02 10:00")
+SECOND = entry("second", [90, 91, 89, 92, 88], "2030-01-03 10:00")
+
+
+def test_a_record_falls_to_what_is_better_with_significance():
+    assert "first entry of its division" in records.verdict(FIRST, [])
+    assert "the record stands" in records.verdict(LUCK, [FIRST])
+    text = records.verdict(SECOND, [FIRST, LUCK])
+    p = records.welch([90, 91, 89, 92, 88], [100, 101, 99, 102, 98])
+    assert text == f"second: 90.0 ± 0.7 s; first 100.0 ± 0.7 s; p = {p:.2g}: the record falls"
+    assert "the record stands" in records.verdict(FIRST, [SECOND])
+    elsewhere = entry("elsewhere", [10, 11, 9, 12, 8], "2030-01-01 10:00", kind="cpu-avx512-bfloat16")
+    assert "the record falls" in records.verdict(SECOND, [elsewhere, FIRST])  # seconds of another kind do not count
+
+
+def test_the_table_has_the_best_first_and_marks_the_record():
+    text = records.render([FIRST, LUCK, SECOND])
+    rows = [line.split(" | ")[:4] for line in text.splitlines() if "± 0." in line or "± 1." in line]
+    assert [row[:2] for row in rows] == [["| record", "second"], ["| ", "luck"], ["| former record", "first"]]
+    assert rows[0][2] == "90.0 ± 0.7 s (5 seeds)"
+    assert "**On Z80, cpu-avx2**" in text
+    assert text.count("No entry.") == len(records.DIVISIONS)  # of the others, and of the GPU
+
+
+def test_too_few_seeds_changes_and_a_provisional_limit_are_no_entry():
+    assert records.obstacles(FIRST) == []
+    assert len(records.obstacles({**FIRST, "seeds": FIRST["seeds"][:4]})) == 1
+    assert len(records.obstacles({**FIRST, "commit": "abc-dirty"})) == 1
+    assert len(records.obstacles({**FIRST, "division": "emoji"})) == 1
+
+
+def test_few_evaluations_are_counted():
+    row = {"curve": {"2": 0.3}, "curve_evaluations": {"2": 2.0}}
+    assert records.DIVISIONS["digits-2"].value([row]) == 0.3
+    with pytest.raises(InputError, match="4 were counted"):
+        records.DIVISIONS["digits-2"].value([{**row, "curve_evaluations": {"2": 4.0}}])
+    with pytest.raises(InputError, match="0 were counted"):
+        records.DIVISIONS["digits-2"].value([{**row, "curve_evaluations": {"2": 0.0}}])
+
+
+def test_the_page_of_records_is_generated_from_the_committed_entries():
+    folder = BENCH / "records"
+    assert (BENCH / "records.md").read_text(encoding="utf-8") == records.render(records.read_entries(folder))
+    for each in records.read_entries(folder):
+        assert records.obstacles(each) == []
+        assert each["data_sha256"] == records.DATA[records.DIVISIONS[each["division"]].data]
+        assert each["evaluator"] == records.EVALUATOR
+        assert [seed["seed"] for seed in each["seeds"]] == list(range(len(each["seeds"])))
+
+
+class Denoising:
+    """A contestant whose steps take a second each, and whose samples are training images with less noise after each."""
+
+    clock = 0.0
+
+    def __init__(self, task):
+        self.task, self.steps, self.done, self.settings = task, task.steps, 0, {}
+
+    def step(self):
+        Denoising.clock += self.task.change.get("seconds", 1.0)
+        self.done += 1
+        return 0.0
+
+    def sample(self, count, seed, steps=None, batch=100):
+        generator = torch.Generator().manual_seed(seed)
+        clean = self.task.images[torch.randperm(len(self.task.images), generator=generator)[:count]].float()
+        return (clean + 150 / self.done * torch.rand(clean.shape, generator=generator)).clamp(0, 255).byte()
+
+
+def record(*arguments):
+    """Run `python bench record` with these arguments."""
+    parser = argparse.ArgumentParser()
+    records.add_options(parser)
+    records.run(parser.parse_args(arguments))
+
+
+@pytest.fixture
+def small_records(monkeypatch):
+    """A division of few images, contestants in this process on a clock of their own, and a clean commit."""
+    known = data.load("digits")
+    images = image_sets.Split(known.subset(torch.arange(0, 5000, 125)), known.items[60::125])
+    monkeypatch.setattr(image_sets, "load", lambda name: images)
+    monkeypatch.setitem(records.DATA, "digits", image_sets.digest(images))
+    found = records.probe(images)
+    monkeypatch.setitem(records.PROBE, "digits", (found["KID"]["value"], found["FD"]["value"]))
+    monkeypatch.setitem(records.DIVISIONS, "digits", records.Division("small", "digits", (0.1, 2.0), limit=1.0))
+    monkeypatch.setattr(records, "SAMPLES", 20)
+    monkeypatch.setattr(records, "commit", lambda: 40 * "b")
+    facts, dates = measure.provenance(torch.device("cpu")), (f"2030-01-0{day} 10:00 UTC" for day in range(1, 9))
+    monkeypatch.setattr(records, "provenance", lambda device: {**facts, "date": next(dates)})
+    monkeypatch.setattr(quality.time, "process_time", lambda: Denoising.clock)
+    monkeypatch.setattr(quality, "run_code", lambda code, *arguments, **_: quality.run_contestant(*arguments))
+
+
+@pytest.mark.slow
+def test_a_record_from_training_runs_to_the_page(small_records, capsys, tmp_path, monkeypatch):
+    own = ("digits", "--contestant", "test_bench:Denoising")
+    record(*own, "--settings", '{"seconds": 4}', "--name", "Slow")
+    (slow,) = records.read_entries()
+    assert [seed["seed"] for seed in slow["seeds"]] == [0, 1, 2, 3, 4]
+    for seed in slow["seeds"]:
+        first, last = seed["runs"]
+        assert first["KID"]["value"] > 1.0 > last["KID"]["value"]
+        assert first["training_cpu_seconds"] < seed["value"] < last["training_cpu_seconds"]
+    assert "first entry of its division" in capsys.readouterr().out
+
+    record(*own, "--name", "fast")
+    assert "the record falls" in capsys.readouterr().out
+    text = (tmp_path / "records.md").read_text(encoding="utf-8")
+    assert text.index("| record | fast |") < text.index("| former record | Slow |")
+    assert "--contestant test_bench:Denoising --minutes 0.1 2 --seeds 5 --name fast`" in text
+
+    monkeypatch.setattr(quality, "run_contestant", lambda text: pytest.fail("it was trained before"))
+    record(*own, "--seeds", "3", "--name", "again")
+    assert "no entry (3 of 5 seeds)" in capsys.readouterr().out
+    assert len(records.read_entries()) == 2
+    with pytest.raises(InputError, match="another --name"):
+        record(*own, "--name", "fast")
+
+
+def test_a_record_is_refused_before_a_run(small_records, monkeypatch):
+    monkeypatch.setattr(quality, "run_contestant", lambda text: pytest.fail("it was run"))
+    for arguments, message in {
+        ("digits-1", "--minutes", "3"): "leave --minutes out",
+        ("digits", "--seeds", "1"): "--seeds 2",
+        ("digits", "--teacher", "5"): "leave --teacher out",
+        ("digits", "--contestant", "nobody"): "unknown contestant 'nobody'",
+        ("digits", "--contestant", "no_such_module:f"): "cannot be imported",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            record(*arguments)
+    kid, fd = records.PROBE["digits"]
+    monkeypatch.setitem(records.PROBE, "digits", (kid, 1.01 * fd))
+    with pytest.raises(InputError, match="code differs"):
+        record("digits")
+    monkeypatch.setattr(records, "EVALUATOR", "lite0 v1")
+    with pytest.raises(InputError, match="the evaluator is 'lite0 v2"):
+        record("digits")
+    monkeypatch.setitem(records.DATA, "digits", 64 * "0")
+    with pytest.raises(InputError, match="SHA-256"):
+        record("digits")
+
+
+def test_budgets_on_one_side_of_the_limit_are_refused(small_records):
+    with pytest.raises(InputError, match="both sides"):
+        record("digits", "--contestant", "test_bench:Denoising", "--minutes", "2", "3", "--seeds", "2")
+
+
 def section(text, title):
     """Return the section of a page whose title starts with `title`."""
     return next(part for part in text.split("\n## ") if part.startswith(title))
+
+
+def test_an_impossible_record_is_one_line_and_exit_code_2():
+    command = [sys.executable, "-W", "ignore", str(BENCH), "record", "digits-1", "--minutes", "3"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "bench: digits-1 has a budget of 15 CPU-minutes: leave --minutes out\n"
+    assert done.stdout == ""

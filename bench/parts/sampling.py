@@ -23,6 +23,7 @@ from ancestral.data import IMAGES, DataSpec
 from ancestral.device import keep_freed_memory
 from ancestral.model import build
 from measure import alternate, paired_ratio, pick_device, quartiles, read_rows, run_code, sync_for, timer, write_result
+from parts.quality import MINUTES
 from peers import factory
 from peers.contest import Task
 from resident import peak_memory
@@ -201,7 +202,7 @@ def time_of_1000(options: argparse.Namespace, rows: list[dict[str, Any]]) -> lis
     """Compute the time of 1,000 digits of each contestant for which the quality part has measured a curve."""
     times = []
     for row in read_rows("quality"):
-        if row["data"] != "digits" or not row.get("curve") or row["seed"] != 0:
+        if row["data"] != "digits" or not row.get("curve") or (row["seed"], row["minutes"]) != (0, MINUTES["digits"]):
             continue
         name = row["contestant"]
         costs = [r["seconds_per_image_step"]["median"] for r in rows if r.get("contestant") == name]

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from ancestral.errors import InputError
+from ancestral.plugins import import_function
 from peers.contest import Contestant, Task
 
 NAMES = ("ancestral", "diffusers-documented", "diffusers-tuned", "ddp-documented", "ddp-tuned")
@@ -9,7 +11,18 @@ NAMES = ("ancestral", "diffusers-documented", "diffusers-tuned", "ddp-documented
 
 
 def factory(name: str) -> Callable[[Task], Contestant]:
-    """Return the function that builds the contestant `name`. Only this library is imported."""
+    """Return the function that builds the contestant `name`. Only this library is imported.
+
+    A name with a colon, "package.module:function", is a contestant of your own: a function of the task.
+
+    Raises:
+        InputError: If there is no such contestant.
+    """
+    if ":" in name:
+        own: Callable[[Task], Contestant] = import_function(name)
+        return own
+    if name not in NAMES:
+        raise InputError(f"unknown contestant {name!r}: use {', '.join(NAMES)}, or package.module:function of your own")
     if name == "ancestral":
         from peers.ours import Ancestral
 

@@ -30,7 +30,7 @@ class Contestant(Protocol):
             batch: Number of images in a batch.
 
         Returns:
-            Uint8 (count, 1, H, W).
+            Uint8 (count, C, H, W).
         """
 
 
@@ -39,15 +39,26 @@ class Task:
     """The data and the number of steps, the same for all contestants."""
 
     data: str
-    """Name of the data set, and of our preset."""
+    """Name of the data set."""
     images: Tensor
-    """Uint8 (N, 1, 28, 28)."""
+    """Uint8 (N, C, H, W), C = 1 or 3."""
     labels: Tensor
-    """Class of each image, one of ten: int64 (N,)."""
+    """Class of each image: int64 (N,)."""
     steps: int
+    """Number of training steps."""
     seed: int = 0
     change: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Settings that replace the contestant's own, in a trial."""
+    classes: int = 10
+    """Number of classes."""
+
+    def sampled_labels(self, count: int) -> Tensor:
+        """Return labels (count,) in proportion to those of the data; equally frequent classes are in rotation."""
+        sizes = self.labels.bincount()
+        labels = self.labels.sort().values
+        rank = torch.arange(len(labels)) - (sizes.cumsum(0) - sizes)[labels]  # within the class
+        order = ((rank + 0.5) / sizes[labels].double()).argsort(stable=True)
+        return labels[order][torch.arange(count) % len(labels)]
 
 
 def batches(count: int, size: int, seed: int) -> Iterator[Tensor]:
@@ -80,7 +91,7 @@ def with_changes(recipe: Any, change: dict[str, Any]) -> Any:
 
 
 def to_floats(images: Tensor, pad: int) -> Tensor:
-    """Convert uint8 images (N, 1, H, W) to floats in [−1, 1], padded with black to (N, 1, H + 2 pad, W + 2 pad)."""
+    """Convert uint8 images (N, C, H, W) to floats in [−1, 1], padded with black to (N, C, H + 2 pad, W + 2 pad)."""
     return torch.nn.functional.pad(images.float() / 127.5 - 1, [pad] * 4, value=-1.0)
 
 

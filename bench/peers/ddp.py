@@ -15,7 +15,6 @@ DOCUMENTED = Recipe(
     net={"dim": 64, "dim_mults": (1, 2, 4, 8)},
     process={"timesteps": 1000},
     ema={"beta": 0.995, "update_every": 10},
-    pad=2,
     batch=32,
     accumulate=2,
     lr=8e-5,
@@ -54,12 +53,14 @@ class DDP(Peer):
         """Build the U-Net of the recipe inside GaussianDiffusion, and the EMA."""
         process = dict(self.recipe.process)
         if self.recipe.labels:
-            net = classifier_free_guidance.Unet(num_classes=10, channels=1, **self.recipe.net)
+            classes, channels = self.task.classes, self.channels
+            net = classifier_free_guidance.Unet(num_classes=classes, channels=channels, **self.recipe.net)
             self.net = classifier_free_guidance.GaussianDiffusion(net, image_size=self.side, **process)
         else:
             if self.recipe.min_snr is not None:
                 process |= {"min_snr_loss_weight": True, "min_snr_gamma": self.recipe.min_snr}
-            self.net = GaussianDiffusion(Unet(channels=1, **self.recipe.net), image_size=self.side, **process)
+            net = Unet(channels=self.channels, **self.recipe.net)
+            self.net = GaussianDiffusion(net, image_size=self.side, **process)
         self.ema = EMA(self.net, **self.recipe.ema)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -87,9 +88,9 @@ class DDP(Peer):
 
 def documented(task: Task) -> DDP:
     """Build it with the settings of its README."""
-    return DDP(task, DOCUMENTED)
+    return DDP(task, dataclasses.replace(DOCUMENTED, pad=(32 - task.images.shape[-1]) // 2))
 
 
 def tuned(task: Task) -> DDP:
     """Build it with tuned settings."""
-    return DDP(task, TUNED if task.data == "digits" else TUNED_FASHION)
+    return DDP(task, TUNED_FASHION if task.data == "fashion" else TUNED)

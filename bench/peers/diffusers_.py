@@ -24,7 +24,6 @@ DOCUMENTED = Recipe(
     },
     process={"num_train_timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"},
     ema={"decay": 0.9999, "use_ema_warmup": True, "inv_gamma": 1.0, "power": 0.75},
-    pad=2,
     batch=16,
     lr=1e-4,
     warmup=500,
@@ -42,7 +41,6 @@ TUNED = Recipe(
         "up_block_types": ("UpBlock2D", "UpBlock2D", "UpBlock2D"),
         "add_attention": False,
         "norm_num_groups": 8,
-        "num_class_embeds": 10,
     },
     process={
         "num_train_timesteps": 1000,
@@ -70,7 +68,9 @@ class Diffusers(Peer):
 
     def build(self) -> None:
         """Build the U-Net of the recipe, the scheduler and the EMA."""
-        net = diffusers.UNet2DModel(sample_size=self.side, in_channels=1, out_channels=1, **self.recipe.net)
+        classes = self.task.classes if self.recipe.labels else None
+        channels = {"in_channels": self.channels, "out_channels": self.channels}
+        net = diffusers.UNet2DModel(sample_size=self.side, num_class_embeds=classes, **channels, **self.recipe.net)
         self.net, self.scheduler = net, diffusers.DDPMScheduler(**self.recipe.process)
         self.ema = EMAModel(net.parameters(), **self.recipe.ema)
 
@@ -101,7 +101,7 @@ class Diffusers(Peer):
         self.ema.copy_to(averaged.parameters())
         scheduler = diffusers.DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
         scheduler.set_timesteps(steps)
-        x = torch.randn(len(labels), 1, self.side, self.side)
+        x = torch.randn(len(labels), self.channels, self.side, self.side)
         for t in scheduler.timesteps:
             output = averaged(x, t, labels if self.recipe.labels else None, return_dict=False)[0]
             x = scheduler.step(output.float(), t, x, eta=self.recipe.eta).prev_sample
@@ -110,9 +110,9 @@ class Diffusers(Peer):
 
 def documented(task: Task) -> Diffusers:
     """Build it with the settings of the training example."""
-    return Diffusers(task, DOCUMENTED)
+    return Diffusers(task, dataclasses.replace(DOCUMENTED, pad=(32 - task.images.shape[-1]) // 2))
 
 
 def tuned(task: Task) -> Diffusers:
     """Build it with tuned settings."""
-    return Diffusers(task, TUNED if task.data == "digits" else TUNED_FASHION)
+    return Diffusers(task, TUNED_FASHION if task.data == "fashion" else TUNED)

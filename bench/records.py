@@ -1,0 +1,381 @@
+"""The records: which contestant needs the least CPU time to a quality, or has the best quality with few evaluations.
+
+python bench record                                       write bench/records.md from the entries in bench/records
+python bench record digits --contestant diffusers-tuned   run five seeds, say whether the record falls, keep the entry
+python bench record digits --contestant ancestral --settings '{"train": {"lr": 0.003}}' --minutes 0.5 1 2
+python bench record digits-2 --contestant my_module:build --teacher 15
+
+A contestant is one of the benchmark, with settings of your own, or package.module:function: your function from a
+`peers.contest.Task` to a `peers.contest.Contestant`. bench/records.md has the rules. Each training run has a process of
+its own. It is kept in bench/out, and is not repeated if the command is repeated at the same commit.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, variance
+from typing import Any
+
+import torch
+
+import image_sets
+from ancestral.data import IMAGES
+from ancestral.errors import InputError
+from ancestral.metrics import extractors
+from ancestral.results.estimate import Estimate
+from ancestral.storage import write_text
+from measure import HERE, OUT, commit, over_seeds, provenance, result_path, time_to, write_json
+from page import table
+from parts.quality import Run, evaluate, run_alone, some
+from peers import factory
+
+ENTRIES = HERE / "records"
+"""One JSON file for each entry (committed)."""
+PAGE = HERE / "records.md"
+SAMPLES = 1000
+LEAST_SEEDS = 5
+SIGNIFICANCE = 0.01
+FEW = (1, 2, 4)
+"""Numbers of network evaluations of the divisions of few evaluations."""
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Division:
+    """What is measured: the time to a quality, or the quality with few evaluations after a fixed time."""
+
+    title: str
+    data: str
+    minutes: tuple[float, ...]
+    """Budgets in CPU-minutes; those of a time to a quality may be changed."""
+    metric: str = "KID"
+    limit: float | None = None
+    """The quality of a time to a quality."""
+    evaluations: int | None = None
+    """Number of network evaluations for each sample, otherwise."""
+    provisional: str = ""
+    """Why the limit is not final. Until it is, there are no entries."""
+
+    def value(self, rows: Sequence[dict[str, Any]]) -> float:
+        """Compute the value of a seed from the rows of its training runs: CPU seconds or KID. Less is better.
+
+        Raises:
+            InputError: If the budgets are all too short or all too long, or sampling took more evaluations.
+        """
+        if self.limit is None:
+            (row,) = rows
+            count = row["curve_evaluations"][str(self.evaluations)]
+            if not 0 < count <= self.evaluations:  # type: ignore[operator]
+                raise InputError(f"the division allows {self.evaluations} evaluations a sample; {count:g} were counted")
+            return float(row["curve"][str(self.evaluations)])
+        points = [(row["training_cpu_seconds"], Estimate(**row[self.metric])) for row in rows]
+        seconds = time_to(Estimate(self.limit), points)
+        if isinstance(seconds, str):
+            raise InputError(
+                f"seed {rows[0]['seed']} reaches {self.metric}-lite0 {self.limit:g} after {seconds} s of CPU time: "
+                "give --minutes on both sides of that"
+            )
+        return seconds.value
+
+    def show(self, value: Estimate) -> str:
+        """Format a value with its standard error."""
+        return f"{value.value:.1f} ± {value.error:.1f} s" if self.limit else f"{value.value:.4f} ± {value.error:.4f}"
+
+
+DIVISIONS = {
+    "digits": Division("One core: CPU seconds to KID-lite0 ≤ 0.05 on digits", "digits", (1, 2, 4, 8), limit=0.05),
+    "fashion": Division(
+        "One core: CPU seconds to FD-lite0 ≤ 180 on Fashion-MNIST", "fashion", (4, 8, 16, 32), "FD", 180.0
+    ),
+    "emoji": Division(
+        "One core: CPU seconds to KID-lite0 ≤ 0.4 on emoji",
+        "emoji",
+        (4, 8, 16, 32),
+        limit=0.4,
+        provisional="""The limit is provisional: no peer was measured on emoji for 15 CPU-minutes yet. It is about
+half of 0.745, the KID-lite0 of the preset `folder` after 2,500 steps (bench/README.md, compared with training images).
+It becomes the KID-lite0 of the better tuned peer after 15 CPU-minutes. There are no entries before that.""",
+    ),
+    **{
+        f"digits-{count}": Division(
+            f"Few evaluations: KID-lite0 with {count} network evaluation{'s' * (count > 1)}, 15 CPU-minutes on digits",
+            "digits",
+            (15,),
+            evaluations=count,
+        )
+        for count in FEW
+    },
+}
+
+DATA = {
+    "digits": "7cec0f870adb0e2f7210a72bb24157cac60e9af7a43dab3ee1f1d9e83d5ba2e1",
+    "fashion": "265164eab7753595da25684d917c1ca758976c74e38569ec9d16c346a32fb3e3",
+    "emoji": "6135b5d20aaf8ec0b82bfd590ae7088a75490829bd485b75a66899af38bf300e",
+}
+"""SHA-256 of each data set, as `image_sets.digest` computes it."""
+EVALUATOR = "lite0 v2 579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db uint8 (0.0, 255.0)"
+"""The identity of lite0: the version of its transform, the SHA-256 of its weights, and the codec."""
+PROBE = {"digits": (-0.002755383, 179.085117), "fashion": (0.045842011, 655.745564), "emoji": (0.060691203, 826.158845)}
+"""KID and FD of 100 training images to 100 reference images, which other code of the evaluator would change."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("division", nargs="?", choices=list(DIVISIONS), help="without one, only write bench/records.md")
+    parser.add_argument("--contestant", default="ancestral", help="a name, or package.module:function of your own")
+    parser.add_argument("--settings", type=json.loads, default={}, metavar="JSON", help="settings that replace its own")
+    parser.add_argument("--minutes", type=float, nargs="+", help="budgets on both sides of the limit, in CPU-minutes")
+    parser.add_argument("--seeds", type=int, default=LEAST_SEEDS, help="number of seeds, from 0 on (default: 5)")
+    parser.add_argument(
+        "--teacher", type=float, default=0.0, help="CPU-minutes in which a model that the function loads was trained"
+    )
+    parser.add_argument("--name", help="name of the entry (default: the contestant)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the seeds, compare them with the record, and write the entry and the page."""
+    if options.division:
+        entry = measure(options)
+        print(verdict(entry, read_entries()))
+        reasons = obstacles(entry)
+        path = (OUT / "records" if reasons else ENTRIES) / file_name(entry["division"], entry["kind"], entry["name"])
+        write_json(path, entry)
+        print(f"no entry ({'; '.join(reasons)}): {path}" if reasons else path)
+    write_text(PAGE, render(read_entries()))
+    print(PAGE)
+
+
+def measure(options: argparse.Namespace) -> Entry:
+    """Train and evaluate all seeds of an entry. Raises InputError if the division does not allow it."""
+    division = DIVISIONS[options.division]
+    if options.minutes and division.limit is None:
+        raise InputError(f"{options.division} has a budget of {division.minutes[0]:g} CPU-minutes: leave --minutes out")
+    if options.teacher and division.limit:
+        raise InputError("in a division of time all training counts: leave --teacher out")
+    if options.seeds < 2:
+        raise InputError("one seed has no standard error: give --seeds 2 or more")
+    device = torch.device("cpu")
+    kind, name = result_path("record", device).stem.partition(".")[2], options.name or options.contestant
+    if (path := ENTRIES / file_name(options.division, kind, name)).is_file():
+        raise InputError(f"there is an entry {name!r} already, {path}: give another --name")
+    factory(options.contestant)
+    torch.set_num_threads(1)
+    check_evaluator(division.data)
+    version = commit()
+    setting = json.dumps([version, options.contestant, options.settings], sort_keys=True)
+    tag = f"record-{hashlib.sha256(setting.encode()).hexdigest()[:12]}"
+    budgets = sorted(set(options.minutes or division.minutes))
+    curve = () if division.limit else FEW  # all three divisions use the same training run
+    seeds = []
+    for seed in range(options.seeds):
+        runs = [
+            Run(options.contestant, division.data, minutes, seed, SAMPLES, curve, options.settings, tag)
+            for minutes in budgets
+        ]
+        rows = [finished(run, version) for run in runs]
+        seeds.append({"seed": seed, "value": division.value(rows), "runs": rows})
+        print(f"seed {seed}: {seeds[-1]['value']:.4g}", flush=True)
+    return {
+        "division": options.division,
+        "name": name,
+        "kind": kind,
+        "contestant": options.contestant,
+        "settings": options.settings,
+        "teacher_minutes": options.teacher,
+        "command": command(options, budgets),
+        "commit": version,
+        "data_sha256": DATA[division.data],
+        "evaluator": EVALUATOR,
+        **provenance(device),
+        "seeds": seeds,
+    }
+
+
+def check_evaluator(name: str) -> None:
+    """Check the data and the evaluator. Raises InputError if they are not those of all entries."""
+    images = image_sets.load(name)
+    if (found := image_sets.digest(images)) != DATA[name]:
+        raise InputError(f"the data {name} have SHA-256 {found}; those of the records have {DATA[name]}")
+    extractor = extractors.extractor("lite0", tuple(images.reference.shape[1:]), IMAGES)
+    if extractor.identity != EVALUATOR:
+        raise InputError(f"the evaluator is {extractor.identity!r}; that of the records is {EVALUATOR!r}")
+    for metric, expected in zip(("KID", "FD"), PROBE[name], strict=True):
+        value = probe(images)[metric]["value"]
+        if not math.isclose(value, expected, rel_tol=1e-3, abs_tol=1e-4):
+            raise InputError(f"the evaluator's code differs: {metric} of its probe is {value:.6g}, not {expected:.6g}")
+
+
+def probe(images: image_sets.Split) -> dict[str, Any]:
+    """Evaluate 100 training images against 100 reference images, always the same ones."""
+    return evaluate(some(images.train.items, 100), some(images.reference, 100))
+
+
+def finished(run: Run, version: str) -> dict[str, Any]:
+    """Return the row of a training run that was finished before, at the same commit, or train it now."""
+    path = run.folder / "result.json"
+    if path.is_file() and not version.endswith("-dirty"):
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return row
+    return run_alone(run, threads=1)
+
+
+def command(options: argparse.Namespace, budgets: Sequence[float]) -> str:
+    """Write the command that repeats an entry."""
+    words = ["python", "bench", "record", options.division, "--contestant", options.contestant]
+    if options.settings:
+        words += ["--settings", json.dumps(options.settings)]
+    if DIVISIONS[options.division].limit:
+        words += ["--minutes", *(f"{minutes:g}" for minutes in budgets)]
+    words += ["--seeds", str(options.seeds)]
+    words += ["--teacher", f"{options.teacher:g}"] if options.teacher else []
+    return shlex.join([*words, "--name", options.name or options.contestant])
+
+
+def file_name(division: str, kind: str, name: str) -> str:
+    """Name the file of an entry."""
+    return f"{division}.{kind}.{re.sub('[^a-z0-9-]+', '-', name.lower())}.json"
+
+
+def obstacles(entry: Entry) -> list[str]:
+    """Say what keeps a measurement from being an entry."""
+    reasons = []
+    if len(entry["seeds"]) < LEAST_SEEDS:
+        reasons.append(f"{len(entry['seeds'])} of {LEAST_SEEDS} seeds")
+    if entry["commit"].endswith("-dirty"):
+        reasons.append("the working tree has changes that are not committed")
+    if DIVISIONS[entry["division"]].provisional:
+        reasons.append("the limit is provisional")
+    return reasons
+
+
+def read_entries(folder: Path | None = None) -> list[Entry]:
+    """Read all entries, the oldest first."""
+    paths = sorted((folder or ENTRIES).glob("*.json"))
+    return sorted((json.loads(path.read_text(encoding="utf-8")) for path in paths), key=lambda entry: entry["date"])
+
+
+def values(entry: Entry) -> list[float]:
+    """Return the values of the seeds."""
+    return [seed["value"] for seed in entry["seeds"]]
+
+
+def welch(new: Sequence[float], old: Sequence[float]) -> float:
+    """Compute the p-value of Welch's one-sided t-test: how probable so low a mean is, if the true one is not lower.
+
+    References:
+        B. L. Welch, The generalization of "Student's" problem when several different population variances are
+        involved, Biometrika 34, 1947.
+    """
+    a, b = variance(new) / len(new), variance(old) / len(old)
+    t = (mean(new) - mean(old)) / math.sqrt(a + b)
+    return student(t, (a + b) ** 2 / (a**2 / (len(new) - 1) + b**2 / (len(old) - 1)))
+
+
+def student(t: float, freedom: float, points: int = 100_000) -> float:
+    """Compute P(T ≤ t) of Student's distribution: by T = √ν tan θ the integral of cos(θ)^(ν − 1), midpoint rule."""
+    end = math.atan(t / math.sqrt(freedom)) + math.pi / 2  # from -π/2, where the cosine is the sine from 0
+    theta = (torch.arange(points, dtype=torch.float64) + 0.5) * (end / points)
+    total = math.sqrt(math.pi) * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
+    return float(theta.sin().pow(freedom - 1).mean()) * end / total
+
+
+def history(entries: Sequence[Entry], division: str, kind: str) -> list[tuple[Entry, float | None, bool]]:
+    """Return the entries of a division and a kind of processor in the order of their dates.
+
+    Returns:
+        Each entry, the p-value against the record before it (None of the first), and whether the record fell to it.
+    """
+    found: list[tuple[Entry, float | None, bool]] = []
+    record = None
+    for entry in entries:
+        if (entry["division"], entry["kind"]) == (division, kind):
+            p = None if record is None else welch(values(entry), values(record))
+            falls = p is None or p < SIGNIFICANCE
+            record = entry if falls else record
+            found.append((entry, p, falls))
+    return found
+
+
+def verdict(entry: Entry, before: Sequence[Entry]) -> str:
+    """Say whether the record falls to an entry."""
+    division = DIVISIONS[entry["division"]]
+    shown = f"{entry['name']}: {division.show(over_seeds(values(entry)))}"
+    *old, (_, p, falls) = history([*before, entry], entry["division"], entry["kind"])
+    if p is None:
+        return f"{shown}; it is the first entry of its division on {entry['kind']}"
+    record = [each for each, _, fell in old if fell][-1]
+    outcome = "the record falls" if falls else f"the record stands, which needs p < {SIGNIFICANCE:g} to fall"
+    return f"{shown}; {record['name']} {division.show(over_seeds(values(record)))}; p = {p:.2g}: {outcome}"
+
+
+INTRODUCTION = """# Records
+
+`python bench record` writes this page from the entries in `bench/records`. Anyone can take part, with other settings
+of a contestant or with a function: `python bench record DIVISION --contestant NAME --settings JSON`. Commit the entry
+that it writes, and the code of the function.
+
+## Rules
+
+1. Data and evaluator are fixed. The command checks their SHA-256, which are below, before a run. 1,000 samples are
+   compared with images that no contestant was trained on.
+2. The time is the CPU time of training on one PyTorch thread. Nothing else runs on the machine. Building the
+   contestant, estimating the time of a step and sampling do not count. So building must not train or load weights. The
+   one exception is a teacher in the divisions of few evaluations. Its training time is part of the budget, or is stated
+   by `--teacher`.
+3. Samples come from a network. A contestant must not copy training images, and must not read the reference set.
+4. In the divisions of time, each seed is trained from scratch for several budgets, with a learning rate schedule that
+   ends at each. The value of a seed is the time from which on the quality is within the limit. It is interpolated
+   between two budgets, in the logarithm of time.
+5. In the divisions of few evaluations, the budget is 15 CPU-minutes. The command counts the images that pass through
+   the network.
+6. An entry has at least five seeds: 0, 1, 2 and so on, none left out. It is measured at a commit without changes.
+7. CPU seconds of different kinds of processors are not comparable, so each kind has a record of its own. To take part
+   on another kind, repeat the command of the record there first.
+8. A record falls to an entry with a lower mean if p < 0.01 by Welch's one-sided t-test over the seeds. The better tuned
+   peer stands in the same table under the same rules.
+
+Errors are standard errors of the mean over seeds. The error of the reference set is common to all entries of a
+division, and is not part of them.
+"""
+
+GPU = """## One GPU: seconds to FD-lite0 ≤ 180 on Fashion-MNIST
+
+No entry. The clock is the wall clock, and all else is as on one core. `python bench record` does not run this division
+yet, since no GPU was there to try it on."""
+
+
+def render(entries: Sequence[Entry]) -> str:
+    """Format the page of records."""
+    lines = [*INTRODUCTION.splitlines(), "", "## Data and evaluator", ""]
+    lines += table(["data", "SHA-256"], [[name, f"`{sha}`"] for name, sha in DATA.items()])
+    lines += ["", f"Evaluator: `{EVALUATOR}`", ""]
+    for name, division in DIVISIONS.items():
+        lines += [f"## {division.title}", "", f"`python bench record {name}`", ""]
+        lines += [division.provisional, ""] if division.provisional else []
+        kinds = sorted({entry["kind"] for entry in entries if entry["division"] == name})
+        for kind in kinds:
+            lines += [*division_table(division, history(entries, name, kind)), ""]
+        lines += [] if kinds else ["No entry.", ""]
+    return "\n".join([*lines, GPU]) + "\n"
+
+
+def division_table(division: Division, each: Sequence[tuple[Entry, float | None, bool]]) -> list[str]:
+    """Format the entries of a division on a kind of processor, the best first."""
+    record = [entry for entry, _, falls in each if falls][-1]
+    rows = []
+    for entry, p, falls in sorted(each, key=lambda row: mean(values(row[0]))):
+        mark = "record" if entry is record else "former record" if falls else ""
+        teacher = f"{entry['teacher_minutes']:g} min" if entry["teacher_minutes"] else ""
+        value = f"{division.show(over_seeds(values(entry)))} ({len(entry['seeds'])} seeds)"
+        cells = [mark, entry["name"], value, "" if p is None else f"{p:.2g}", teacher, entry["date"][:10]]
+        rows.append([*cells, entry["commit"][:12], f"`{entry['command']}`"])
+    head = ["", "entry", "mean and standard error", "p", "teacher", "date", "commit", "command"]
+    processor = f"**On {record['machine']['processor']}, {record['kind']}**"
+    return [processor, "", *table(head, rows)]
