@@ -16,7 +16,7 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    **dict.fromkeys(("compare", "evaluate", "evaluate_samples", "inspect", "train"), "ancestral.api"),
+    **dict.fromkeys(("compare", "distil", "evaluate", "evaluate_samples", "inspect", "train"), "ancestral.api"),
     **dict.fromkeys(("clean_runs", "runs"), "ancestral.workflows.runs"),
     "push": "ancestral.workflows.publish",
 }
@@ -44,6 +44,7 @@ __all__ = [
     "Prediction",
     "clean_runs",
     "compare",
+    "distil",
     "evaluate",
     "evaluate_samples",
     "inspect",
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import compare, evaluate, evaluate_samples, inspect, train
+    from ancestral.api import compare, distil, evaluate, evaluate_samples, inspect, train
     from ancestral.config import Config
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load

@@ -3,6 +3,7 @@
 from ancestral.config.config_file import read_config
 from ancestral.config.image_size import ImageSize
 from ancestral.config.presets import (
+    DISTIL,
     METHODS,
     PAPERS,
     PRESETS,
@@ -11,6 +12,7 @@ from ancestral.config.presets import (
     command,
     default_preset,
     digits,
+    distilled,
     fashion,
     folder,
     points,
@@ -36,6 +38,7 @@ from ancestral.config.schema import (
 )
 
 __all__ = [
+    "DISTIL",
     "FROM_PYTHON",
     "METHODS",
     "NET_KINDS",
@@ -61,6 +64,7 @@ __all__ = [
     "command",
     "default_preset",
     "digits",
+    "distilled",
     "fashion",
     "folder",
     "points",

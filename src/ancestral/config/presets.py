@@ -14,8 +14,11 @@ from ancestral.config.schema import (
     SECTIONS,
     Config,
     DataConfig,
+    DistilConfig,
+    InitialConfig,
     MLPConfig,
     ProcessConfig,
+    RuntimeConfig,
     SampleConfig,
     TrainConfig,
     UNetConfig,
@@ -169,6 +172,57 @@ PRESETS: dict[str, Callable[[], Config]] = {
     **{name: partial(method, digits) for name, method in METHODS.items()},
     **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},
 }
+
+
+DISTIL: dict[Any, tuple[int, str, float]] = {
+    "consistency": (8, "consistency", 0.995),
+    "progressive": (6, "ddim", 0.98),
+}
+"""The methods of distillation: the number of stages, the sampler, and the decay of the average."""
+ILL_CONDITIONED = ("eps", "score")
+"""Targets from which x̂_0 is the network's answer times b/a and more, so that errors at high noise ruin a sample."""
+
+
+def distilled(
+    config: Config, method: Any = "consistency", stages: int | None = None, evaluations: int | None = None
+) -> Config:
+    """Return the config of a run that distils the model of a config.
+
+    Args:
+        config: The config of the model.
+        method: "consistency" or "progressive".
+        stages: The number of stages; None is the method's.
+        evaluations: The number of network evaluations of the default sampler; None is 2.
+
+    Raises:
+        InputError: If there is no such method.
+    """
+    if method not in DISTIL:
+        raise InputError(f"there is no method {method!r} of distillation; there are {', '.join(DISTIL)}")
+    (most, sampler, ema), process, train = DISTIL[method], config.process, config.train
+    convert = process.target in ILL_CONDITIONED
+    if convert:
+        process = dataclasses.replace(process, target="edm")
+        train = dataclasses.replace(train, weighting="simple")
+    evaluations = evaluations or 2
+    return dataclasses.replace(
+        config,
+        process=process,
+        train=dataclasses.replace(
+            train,
+            steps=2000,
+            lr=1e-3,
+            warmup=50,
+            decay="cosine",
+            ema=ema,
+            save_every=500,
+            sample_every=500,
+        ),
+        runtime=RuntimeConfig(),
+        sample=SampleConfig(f"{sampler}:steps={evaluations}"),
+        initial=InitialConfig(),
+        distil=DistilConfig(method, stages or most, 0.25 if convert else 0.0, evaluations),
+    )
 
 
 def preset(name: str) -> Config:

@@ -20,16 +20,16 @@ from ancestral.targets import Denoiser, Prediction, Target
 
 
 class Stages(NamedTuple):
-    """The stages of a training run: `count` of equal length, after `begin` of the `steps` with the denoising loss."""
+    """The stages of a training run: `number` of equal length, after `begin` of the `steps` with the denoising loss."""
 
     steps: int
-    count: int
+    number: int
     begin: int = 0
 
     def at(self, step: int) -> int:
-        """Return the stage 0..count − 1 of a training step; −1 while the denoising loss is minimised."""
-        done = (step - self.begin) * self.count // max(self.steps - self.begin, 1)
-        return -1 if step < self.begin else min(done, self.count - 1)
+        """Return the stage 0..number − 1 of a training step; −1 while the denoising loss is minimised."""
+        done = (step - self.begin) * self.number // max(self.steps - self.begin, 1)
+        return -1 if step < self.begin else min(done, self.number - 1)
 
 
 class _Distillation(Objective):
@@ -67,8 +67,11 @@ class ConsistencyTuning(_Distillation):
         Geng et al., *Consistency models made easy* (2024).
     """
 
-    HUBER = 1e-3
-    """The root-mean-square difference below which the loss is quadratic, so that it has a gradient at 0."""
+    HUBER = 0.1
+    """Root-mean-square difference below which the loss is quadratic. So it has a gradient at 0, and its minimum is the
+    mean over the noise, as that of the probability flow, not the median."""
+    LEAST = 0.01
+    """Smallest σ_t − σ_r in the weight, so that noise levels that no sampler visits do not outweigh all others."""
 
     def errors(self, forward: ForwardPass) -> Tensor:
         """See `Objective.errors`."""
@@ -88,7 +91,8 @@ class ConsistencyTuning(_Distillation):
         squares = ((self.estimate(forward) - goal) ** 2).flatten(1).mean(1)
         norm = (squares + self.HUBER**2).sqrt() - self.HUBER
         (a_t, b_t), (a_r, b_r) = schedule.at(t), schedule.at(r)
-        return norm / (1 - (b_r * a_t) / (a_r * b_t)).to(norm)
+        step = (1 - (b_r * a_t) / (a_r * b_t)) * b_t / (a_t**2 + b_t**2) ** 0.5  # (σ_t − σ_r)/√(1 + σ_t²)
+        return norm / torch.as_tensor(step).clamp(min=self.LEAST).to(norm)
 
 
 def earlier(schedule: Schedule, t: Tensor, stage: int) -> Tensor:
@@ -108,7 +112,7 @@ class ProgressiveDistillation(_Distillation):
     Args:
         denoising: See `ConsistencyTuning`.
         stages: The stages.
-        teacher: The first teacher, a denoiser with the weights that training starts from. It is copied.
+        teacher: The first teacher, a denoiser and module with the weights that training starts from. It is copied.
         evaluations: The number of steps of the last stage.
         clip: See `ConsistencyTuning`.
 
@@ -122,21 +126,21 @@ class ProgressiveDistillation(_Distillation):
         self,
         denoising: Objective,
         stages: Stages,
-        teacher: nn.Module,
+        teacher: Any,
         evaluations: int = 1,
         clip: float | None = None,
     ) -> None:
         super().__init__(denoising, stages, clip)
-        self.teacher: Any = copy.deepcopy(teacher).requires_grad_(False).eval()
+        self.teacher = copy.deepcopy(teacher).requires_grad_(False).eval()
         self.stage = torch.tensor(stages.at(0))
         """The stage that the teacher is of: state, since it changes with the teacher."""
-        counts = [evaluations * 2 ** (stages.count - stage) for stage in range(stages.count)]
-        if counts[0] > self.teacher.schedule.steps:
+        schedule, counts = self.teacher.schedule, [evaluations * 2**k for k in range(stages.number, 0, -1)]
+        if counts[0] > schedule.steps:
             raise InputError(
-                f"{stages.count} stages down to {evaluations} steps begin with {counts[0]} steps of the teacher, and its "
-                f"schedule has {self.teacher.schedule.steps}; take fewer --stages"
+                f"{stages.number} stages down to {evaluations} steps begin with {counts[0]} steps of the teacher, and "
+                f"its schedule has {schedule.steps}; take fewer --stages"
             )
-        self.grids = [torch.tensor(spaced_times(self.teacher.schedule, count, "trailing")[::-1]) for count in counts]
+        self.grids = [torch.tensor(spaced_times(schedule, count, "trailing")[::-1]) for count in counts]
         """The times of the teacher's steps in each stage, rising from 0. Every second one is a time of the student."""
 
     def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:
@@ -150,7 +154,7 @@ class ProgressiveDistillation(_Distillation):
     def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """See `Objective.draw`: the next time at which the student takes a step."""
         t, importance = super().draw(seed, step, positions)
-        times = self.grids[int(self.stage)][::2]
+        times = self.grids[int(self.stage)][::2].contiguous()
         return (t if self.stage < 0 else times[torch.searchsorted(times, t)]), importance
 
     def errors(self, forward: ForwardPass) -> Tensor:
@@ -159,18 +163,19 @@ class ProgressiveDistillation(_Distillation):
             return self.denoising.errors(forward)
         schedule, grid = self.teacher.schedule, self.grids[int(self.stage)]
         t = torch.as_tensor(schedule.time(forward.t)).expand(len(forward.x0))
-        place = torch.searchsorted(grid, t)
+        place = torch.searchsorted(grid, t).clamp(min=2)  # smaller at times of a validation loss only
         x_s, s = forward.x_t, t
         with torch.no_grad():
             for earlier_by in (1, 2):
-                before, s = s, grid[(place - earlier_by).clamp(min=0)]
+                before, s = s, grid[place - earlier_by]
                 prediction = self.teacher.predict(x_s, before, **forward.condition)
                 x0, eps = self.clipped(prediction, x_s, schedule.at(before))
                 x_s = schedule.add_noise(x0, s, eps)  # DDIM (12)
             goal = Target("x_s", lambda a, b: schedule.at(s)[0], lambda a, b: schedule.at(s)[1])
             x0 = goal.solve(forward.x_t, x_s, *schedule.at(t)).x0  # the x̂_0 whose one DDIM step from t ends at x_s
         squares = ((self.estimate(forward) - x0) ** 2).flatten(1).mean(1)
-        return squares * schedule.snr[t].clamp(min=1).to(squares)
+        weight: Tensor = schedule.snr[t].clamp(min=1)
+        return squares * weight.to(squares)
 
     @property
     def state(self) -> dict[str, Tensor]:

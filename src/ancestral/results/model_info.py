@@ -43,6 +43,8 @@ class ModelInfo(Result):
     """Samples in a second, of recordings."""
     initial: str | None = None
     """The model that training started from; None is random weights."""
+    distilled: str | None = None
+    """The method by which that model was distilled; None for a model that was trained by denoising."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
@@ -51,6 +53,8 @@ class ModelInfo(Result):
         trained = f"{self.step:,} of {self.steps:,} steps of {self.batch_size} on {self.source}, seed {self.seed}"
         if self.initial:
             trained += f", from the weights of {self.initial}"
+        if self.distilled:
+            trained += f", by {self.distilled} distillation"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
         rows = {

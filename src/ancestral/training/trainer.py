@@ -114,7 +114,8 @@ class Trainer:
             process.clip,
             process.learned_variance,
         )
-        stages, clip = Stages(train.steps, distil.stages, int(distil.convert * train.steps)), 1.0 if process.clip else None
+        stages = Stages(train.steps, distil.stages, int(distil.convert * train.steps))
+        clip = 1.0 if process.clip else None
         if distil.method == "consistency":
             return ConsistencyTuning(denoising, stages, clip)
         if distil.method == "progressive":

@@ -70,6 +70,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
         target=model.diffusion.target.name,
         clip=config.process.clip,
         initial=config.initial.model or None,
+        distilled=config.distil.method or None,
     )
 
 
