@@ -16,7 +16,6 @@ from ancestral.events import Message
 from ancestral.objectives import ConsistencyTuning, Denoising, ProgressiveDistillation, Stages, time_distribution
 from ancestral.objectives.distillation import earlier
 from ancestral.randomness import Stream
-from ancestral.targets import Prediction
 from ancestral.training import Checkpoints, RunFolder
 from ancestral.workflows.distil import distil as workflow
 from conftest import stripes
@@ -140,7 +139,7 @@ def test_where_r_is_0_the_loss_is_that_of_denoising_with_its_weight(schedule):
 @pytest.mark.parametrize("name", ["cosine", "linear", "karras", "flow", "sigmoid"])
 @pytest.mark.parametrize("kind", ["gaussian", "mixture"])
 def test_the_consistency_function_is_a_minimum(name, kind):
-    """Its values at t are the means of those at r: the drift over a step is that of chance, and the denoiser's is not."""
+    """Its value at t is the mean of those at r: the drift over a step is that of chance; that of a denoiser is not."""
     schedule = schedules.BY_NAME[name](2000)
     exact = (gaussian_map if kind == "gaussian" else mixture_map)(schedule)
     means = torch.tensor([[MEAN]] if kind == "gaussian" else [[-0.6], [0.5]], dtype=F64)
@@ -185,7 +184,9 @@ def test_clipping_is_that_of_samplers():
     denoiser = Exact(schedule, lambda x, t: torch.full_like(x, 1.5))
     objective = ConsistencyTuning(Denoising(time_distribution("uniform", schedule)), Stages(1, 1), clip=1.0)
     for x0, same in ((1.0, True), (0.0, False)):
-        forward = denoiser.forward_pass(torch.full((1, 1), x0, dtype=F64), torch.tensor([20]), torch.zeros(1, 1, dtype=F64))
+        forward = denoiser.forward_pass(
+            torch.full((1, 1), x0, dtype=F64), torch.tensor([20]), torch.zeros(1, 1, dtype=F64)
+        )
         loss = objective.errors(forward)
         assert (loss.item() == 0) == same
         (gradient,) = torch.autograd.grad(loss, denoiser.weight)
@@ -197,21 +198,23 @@ def test_clipping_is_that_of_samplers():
 
 @EACH
 def test_one_step_of_the_goal_is_two_of_the_teacher(schedule):
-    """The goal of the loss, found by its zero: a denoiser that gives it has the loss 0, and DDIM's step agrees."""
+    """The goal of the loss, against two steps of the sampler and the paper's formula."""
     if schedule.steps < 40:
         return
+
+    means, stds = torch.tensor([[-0.6], [0.5]], dtype=F64), torch.tensor([0.2, 0.3], dtype=F64)
 
     class Teacher(nn.Module):
         def __init__(self):
             super().__init__()
-            self.of, self.schedule = oracle.Mixture(schedule, *(torch.tensor(v, dtype=F64) for v in ([[-0.6], [0.5]], [0.2, 0.3]))), schedule
+            self.of, self.schedule = oracle.Mixture(schedule, means, stds), schedule
 
         def predict(self, x_t, t, **_):
             return self.of.predict(x_t, t)
 
-    teacher, found = Teacher(), []
+    teacher = Teacher()
     objective = ProgressiveDistillation(Denoising(time_distribution("uniform", schedule)), Stages(2, 2), teacher, 4)
-    objective.estimate = lambda forward: found.append(None) or torch.zeros_like(forward.x0)
+    objective.estimate = lambda forward: torch.zeros_like(forward.x0)  # so the loss is the goal's square
     for stage, steps in ((0, 8), (1, 4)):
         objective.stage.fill_(stage)
         times = samplers.DDIM(steps, clip=None).times(schedule)
@@ -276,7 +279,9 @@ def test_samples_of_the_consistency_function_have_the_moments_of_the_data(schedu
 def test_each_step_is_fresh_noise_on_the_estimate():
     schedule = SCHEDULES["flow"]
     denoiser = Exact(schedule, lambda x, t: torch.full_like(x, 0.25))
-    steps = list(samplers.Consistency(3).trajectory(denoiser, torch.zeros(4, 1, dtype=F64), noise=lambda s: torch.ones(s)))
+    steps = list(
+        samplers.Consistency(3).trajectory(denoiser, torch.zeros(4, 1, dtype=F64), noise=lambda s: torch.ones(s))
+    )
     for step in steps[1:]:
         a, b = schedule.at(step.t)
         torch.testing.assert_close(step.x, torch.full_like(step.x, a * 0.25 + b))
@@ -285,7 +290,7 @@ def test_each_step_is_fresh_noise_on_the_estimate():
 # -- small networks ---------------------------------------------------------------------------------------------------
 
 
-def fit(denoiser, objective, steps, lr=2e-3):
+def fit(denoiser, objective, steps, lr=2e-3, decay=True):
     """Train on N(m, s²), and return the average of the weights."""
     from ancestral.training.ema import EMA
 
@@ -295,7 +300,9 @@ def fit(denoiser, objective, steps, lr=2e-3):
         parameter.data = weight
     errors = []
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = lr * min(1, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimiser.param_groups[0]["lr"] = lr * min(1, (step + 1) / 20)
+        if decay:
+            optimiser.param_groups[0]["lr"] *= 0.5 * (1 + math.cos(math.pi * step / steps))
         x0 = (MEAN + STD * normal(256, step)).float()
         optimiser.zero_grad()
         objective.losses(denoiser, x0, step=step, averaged=averaged)[1].mean().backward()
@@ -342,6 +349,233 @@ def test_a_progressive_student_approaches_the_map_of_its_teacher(name):
     averaged, _ = fit(denoiser, denoising, 600)
     before = distance(averaged)
     denoiser.load_state_dict(averaged.state_dict())
-    averaged, errors = fit(denoiser, ProgressiveDistillation(denoising, Stages(1000, 5), averaged), 1000, 1e-3)
+    x = (schedule.prior_std * torch.linspace(-2, 2, 100, dtype=F64))[:, None].float()
+    ddim = samplers.DDIM(32, clip=None).sample(averaged, x)
+    averaged, errors = fit(denoiser, ProgressiveDistillation(denoising, Stages(1000, 5), averaged), 1000, 1e-3, False)
+    one = averaged.predict(x, schedule.steps).x0
+    print(
+        "to DDIM", (one - ddim).square().mean().sqrt().item(), (ddim - gaussian_map(schedule)(x, 100)).square().mean()
+    )
     print(name, before, [round(errors[200 * k - 1], 4) for k in range(1, 6)])
     assert errors[-1] < 0.2 * before
+
+
+# -- the run ----------------------------------------------------------------------------------------------------------
+
+NET = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.1}
+FAST = {"batch_size": 8, "trackers": ("none",), "workers": 0, "warmup": 1, "progress": False, "device": "cpu",
+        "threads": 1}  # fmt: skip
+SHORT = {"steps": 6, "save_every": 2, "sample_every": 100, "keep": 9, **FAST}
+METHODS = [("consistency", {}), ("progressive", {"stages": 3, "evaluations": 1})]
+
+
+def data():
+    items = stripes(40)
+    return (items.items, items.labels)
+
+
+def teacher(out, **settings):
+    return ancestral.train("arrays", data=data(), out=out, steps=2, save_every=2, sample_every=100, **NET, **FAST,
+                           **settings)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Run folders of models of two steps, by target."""
+    folder = tmp_path_factory.mktemp("source")
+    for target in ("v", "eps"):
+        teacher(folder / target, target=target)
+    return folder
+
+
+def state(folder, step=None):
+    checkpoints = Checkpoints(folder / "checkpoints")
+    step = checkpoints.steps()[-1] if step is None else step
+    return storage.read_tensors(checkpoints.path(step) / "state.safetensors")[0]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS, ids=["consistency", "progressive"])
+@pytest.mark.parametrize("target", ["v", "eps"])
+def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
+    out = tmp_path / "fast"
+    run = ancestral.distil(source / target, data(), out=out, method=method, **options, **SHORT)
+    config = RunFolder(out).read_config()
+    assert config == run.model.config == ancestral.load(out).config
+    assert config.initial == configs.InitialConfig(
+        str(source / target), storage.sha256(source / target / "model.safetensors")
+    )
+    assert config.distil.method == method
+    assert (config.process.target, config.distil.convert) == (("v", 0.0) if target == "v" else ("edm", 0.25))
+    evaluations = options.get("evaluations", 2)
+    assert run.model.sampler().nfe(run.model.denoiser.schedule) == evaluations
+    assert run.model.sample(4).shape == (4, 1, 8, 8)
+    assert bool(run.model.sample(4, label=1, guidance=2).double().isfinite().all())
+    assert same(
+        {
+            f"net.{name}": value
+            for name, value in storage.read_tensors(source / target / "model.safetensors")[0].items()
+        },
+        {name: value for name, value in state(out, 0).items() if name.startswith("net.")},
+    )
+    info = str(ancestral.workflows.publish.info(out))
+    assert f"by {method} distillation" in " ".join(info.split())
+    assert method in (out / "report.html").read_text()
+    assert (out / "samples" / "000006.png").exists()
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS, ids=["consistency", "progressive"])
+@pytest.mark.parametrize("killed", [1, 2, 3, 5])
+def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, method, options, killed):
+    """Bit for bit, across the boundaries of stages, and from checkpoints at one."""
+    begun = shutil.copytree(source / "eps", tmp_path / "teacher")
+    given = {"method": method, **options, **{n: v for n, v in SHORT.items() if n != "progress"}}
+    ancestral.distil(begun, data(), out=tmp_path / "whole", **given, progress=False)
+    events, steps = workflow(begun, data(), out=tmp_path / "cut", **given), 0
+    for event in events:
+        steps += not isinstance(event, Message)
+        if steps == killed:
+            break
+    events.close()
+    shutil.rmtree(begun)
+    ancestral.distil(begun, data(), out=tmp_path / "cut", resume=True, **given, progress=False)
+    assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+    assert RunFolder(tmp_path / "cut").read_config() == RunFolder(tmp_path / "whole").read_config()
+    if method == "progressive":
+        assert int(state(tmp_path / "cut")["times.stage"]) == 2
+
+
+def test_train_resumes_it_too_and_its_steps_are_fixed(source, tmp_path):
+    options = {name: value for name, value in SHORT.items() if name != "steps"}
+    ancestral.distil(source / "v", data(), out=tmp_path / "whole", steps=4, **options)
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "checkpoints" / "step-00000004", ignore_errors=True)
+    for path in (tmp_path / "cut" / "checkpoints").iterdir():
+        if path.name.lstrip("step-0") == "4":
+            shutil.rmtree(path)
+    ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, progress=False, device="cpu")
+    assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+    with pytest.raises(InputError, match="was trained with steps 4, so it cannot go on with 8"):
+        ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, steps=8, progress=False)
+
+
+def test_a_repeated_distillation_from_its_config(source, tmp_path):
+    ancestral.distil(source / "v", data(), out=tmp_path / "a", **SHORT)
+    ancestral.train(str(tmp_path / "a" / "config.json"), data=data(), out=tmp_path / "b", progress=False)
+    assert same(state(tmp_path / "a"), state(tmp_path / "b"))
+
+
+def test_a_distilled_model_is_distilled_again(source, tmp_path):
+    ancestral.distil(source / "v", data(), out=tmp_path / "a", **SHORT)
+    run = ancestral.distil(ancestral.load(tmp_path / "a"), data(), out=tmp_path / "b", stages=2, **SHORT)
+    assert run.model.config.initial.model == str(tmp_path / "a" / "model.safetensors")
+    assert run.model.config.distil.stages == 2
+
+
+@pytest.mark.parametrize(
+    "settings", [{"learned_variance": True}, {"net": "mlp"}, {"clip": True, "target": "x0"}], ids=str
+)
+def test_other_models(tmp_path, settings):
+    points = settings.get("net") == "mlp"
+    common = {"steps": 3, "save_every": 3, "sample_every": 100, **FAST}
+    if points:
+        run = ancestral.train("points", out=tmp_path / "a", width=16, **common)
+    else:
+        run = ancestral.train("arrays", data=data(), out=tmp_path / "a", **NET, **{"target": "v", **settings}, **common)
+    for method in ("consistency", "progressive"):
+        fast = ancestral.distil(
+            tmp_path / "a", None if points else data(), out=tmp_path / method, method=method, stages=2, **common
+        )
+        assert fast.model.config.net == run.model.config.net
+        assert bool(fast.model.sample(3).double().isfinite().all())
+
+
+class Own(nn.Module):
+    def __init__(self, shape=(1, 8, 8), classes=0):
+        super().__init__()
+        self.layer, self.norm = nn.Conv2d(shape[0], shape[0], 3, padding=1), nn.BatchNorm2d(shape[0])
+
+    def forward(self, x, index):
+        return self.layer(self.norm(x))
+
+
+def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
+    own = targets.Target("own", lambda a, b: -b, lambda a, b: a)
+    table = dataclasses.replace(schedules.linear(100), noise=schedules.linear(100).noise * 0.99, spec={})
+    parts = {"net": Own, "target": own, "schedule": table}
+    ancestral.train("arrays", data=data()[0], out=tmp_path / "a", **parts, **SHORT)
+    for method in ("consistency", "progressive"):
+        given = {"method": method, "stages": 3, **SHORT}
+        ancestral.distil(tmp_path / "a", data()[0], out=tmp_path / method, **parts, **given)
+        assert RunFolder(tmp_path / method).read_config().distil.method == method
+    bad = dataclasses.replace(own, name="bad", p=lambda a, b: 0.0, q=lambda a, b: 1.0)
+    ancestral.train("arrays", data=data()[0], out=tmp_path / "b", target=bad, **NET, **SHORT)
+    with pytest.raises(InputError, match="multiplies the network's errors by 2.03e"):
+        ancestral.distil(tmp_path / "b", data()[0], out=tmp_path / "c", target=bad, **SHORT)
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"method": "fast"}, "method cannot be 'fast': give consistency, progressive"),
+        ({"stages": 31}, "stages must be from 1 to 30"),
+        ({"evaluations": -1}, "evaluations at least 1"),
+        ({"method": "progressive", "stages": 12}, "take fewer stages"),
+        ({"width": 32}, "has width 16, so"),
+        ({"schedule": schedules.linear()}, "has another schedule"),
+        ({"lr": -1.0}, "lr and clip_norm must be"),
+        ({"stepz": 3}, "there is no setting 'stepz'"),
+        ({"data": None}, "the data of this model were given from Python"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused_in_one_line(source, tmp_path, options, says):
+    given = {"data": data(), **SHORT, **options}
+    with pytest.raises(InputError, match=says.replace("--", "")):
+        ancestral.distil(source / "v", out=tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_not_there_and_a_run_of_another_kind(source, tmp_path):
+    with pytest.raises(InputError, match="no run folder or model file nowhere"):
+        ancestral.distil("nowhere", out=tmp_path / "run")
+    ancestral.distil(source / "v", data(), out=tmp_path / "a", **SHORT)
+    with pytest.raises(InputError, match="already holds a run"):
+        ancestral.distil(source / "v", data(), out=tmp_path / "a", **SHORT)
+    for options in ({"method": "progressive"}, {"stages": 3}, {"evaluations": 1}):
+        with pytest.raises(InputError, match="holds another distillation"):
+            ancestral.distil(source / "v", data(), out=tmp_path / "a", resume=True, **options, **SHORT)
+    with pytest.raises(InputError, match="holds another distillation"):
+        ancestral.distil(source / "v", data(), out=source / "v", resume=True, **SHORT)
+    with pytest.raises(InputError, match="so it cannot go on from"):
+        ancestral.distil(source / "eps", data(), out=tmp_path / "a", resume=True, **SHORT)
+
+
+def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick = ("--trackers", "none", "--threads", 1, "--device", "cpu")
+    run("train", "points", "--steps", 2, "--width", 16, *quick)
+    text = run("distil", "runs/points", "--steps", 3, "--evaluations", 1, *quick)
+    assert "starting from the averaged weights of" in text
+    model = ancestral.load("runs/points-consistency")
+    assert model.config.sample.sampler == "consistency:steps=1"
+    assert model.config.process.target == "edm"
+    run("distil", "runs/points", "--method", "progressive", "--stages", 2, "--steps", 3, "--out", "b", *quick)
+    assert ancestral.load("b").config.sample.sampler == "ddim:steps=2"
+    assert "Already at step 3 of 3" in run(
+        "distil", "runs/points", "--method", "progressive", "--out", "b", "--resume", *quick
+    )
+    run("sample", "b", "-n", 4, "--threads", 1)
+    assert "progressive distillation" in " ".join(run("info", "b").split())
+    run("runs", ".")
+    assert "--evaluations" in run("distil", "--help")
+    assert "say what to distil" in refused("distil")
+    assert "say what to distil" in refused("distil", "--steps", 3)
+    assert "no run folder or model file nowhere" in refused("distil", "nowhere")
+    assert "holds another distillation" in refused("distil", "runs/points", "--out", "b", "--resume")
+    assert "no option --stepz" in refused("distil", "runs/points", "--stepz", 3, "--out", "c")
+    assert not (tmp_path / "c").exists()
