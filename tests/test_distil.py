@@ -334,7 +334,6 @@ def test_a_small_network_approaches_the_consistency_function(name):
     before = distance(averaged)
     denoiser.load_state_dict(averaged.state_dict())
     averaged, errors = fit(denoiser, ConsistencyTuning(denoising, Stages(1200, 6)), 1200, 1e-3)
-    print(name, before, [round(errors[200 * k - 1], 4) for k in range(1, 7)])
     assert errors[-1] < 0.2 * before
     assert errors[-1] < 0.6 * errors[199]
 
@@ -352,12 +351,8 @@ def test_a_progressive_student_approaches_the_map_of_its_teacher(name):
     x = (schedule.prior_std * torch.linspace(-2, 2, 100, dtype=F64))[:, None].float()
     ddim = samplers.DDIM(32, clip=None).sample(averaged, x)
     averaged, errors = fit(denoiser, ProgressiveDistillation(denoising, Stages(1000, 5), averaged), 1000, 1e-3, False)
-    one = averaged.predict(x, schedule.steps).x0
-    print(
-        "to DDIM", (one - ddim).square().mean().sqrt().item(), (ddim - gaussian_map(schedule)(x, 100)).square().mean()
-    )
-    print(name, before, [round(errors[200 * k - 1], 4) for k in range(1, 6)])
-    assert errors[-1] < 0.2 * before
+    assert (averaged.predict(x, schedule.steps).x0 - ddim).square().mean().sqrt() < 0.03
+    assert errors[-1] < 0.1 * before
 
 
 # -- the run ----------------------------------------------------------------------------------------------------------
@@ -414,13 +409,8 @@ def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
     assert run.model.sampler().nfe(run.model.denoiser.schedule) == evaluations
     assert run.model.sample(4).shape == (4, 1, 8, 8)
     assert bool(run.model.sample(4, label=1, guidance=2).double().isfinite().all())
-    assert same(
-        {
-            f"net.{name}": value
-            for name, value in storage.read_tensors(source / target / "model.safetensors")[0].items()
-        },
-        {name: value for name, value in state(out, 0).items() if name.startswith("net.")},
-    )
+    start, weights = state(out, 0), storage.read_tensors(source / target / "model.safetensors")[0]
+    assert all(torch.equal(value, start[f"net.{name}"]) for name, value in weights.items())
     info = str(ancestral.workflows.publish.info(out))
     assert f"by {method} distillation" in " ".join(info.split())
     assert method in (out / "report.html").read_text()
@@ -452,10 +442,7 @@ def test_train_resumes_it_too_and_its_steps_are_fixed(source, tmp_path):
     options = {name: value for name, value in SHORT.items() if name != "steps"}
     ancestral.distil(source / "v", data(), out=tmp_path / "whole", steps=4, **options)
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
-    shutil.rmtree(tmp_path / "cut" / "checkpoints" / "step-00000004", ignore_errors=True)
-    for path in (tmp_path / "cut" / "checkpoints").iterdir():
-        if path.name.lstrip("step-0") == "4":
-            shutil.rmtree(path)
+    shutil.rmtree(Checkpoints(tmp_path / "cut" / "checkpoints").path(4))
     ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, progress=False, device="cpu")
     assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
     with pytest.raises(InputError, match="was trained with steps 4, so it cannot go on with 8"):
@@ -513,7 +500,7 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
         assert RunFolder(tmp_path / method).read_config().distil.method == method
     bad = dataclasses.replace(own, name="bad", p=lambda a, b: 0.0, q=lambda a, b: 1.0)
     ancestral.train("arrays", data=data()[0], out=tmp_path / "b", target=bad, **NET, **SHORT)
-    with pytest.raises(InputError, match="multiplies the network's errors by 2.03e"):
+    with pytest.raises(InputError, match=r"multiplies the network's errors by 2.03e\+04"):
         ancestral.distil(tmp_path / "b", data()[0], out=tmp_path / "c", target=bad, **SHORT)
     assert not (tmp_path / "c").exists()
 

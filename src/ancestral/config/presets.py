@@ -174,11 +174,11 @@ PRESETS: dict[str, Callable[[], Config]] = {
 }
 
 
-DISTIL: dict[Any, tuple[int, str, float]] = {
-    "consistency": (8, "consistency", 0.995),
-    "progressive": (6, "ddim", 0.98),
+DISTIL: dict[Any, tuple[int, str, dict[str, Any]]] = {
+    "consistency": (8, "consistency", {"ema": 0.995, "decay": "cosine"}),
+    "progressive": (6, "ddim", {"ema": 0.98, "decay": "none"}),  # the last stage, which is the hardest, learns as fast
 }
-"""The methods of distillation: the number of stages, the sampler, and the decay of the average."""
+"""The methods of distillation: the number of stages, the sampler, and settings of the training."""
 ILL_CONDITIONED = ("eps", "score")
 """Targets from which x̂_0 is the network's answer times b/a and more, so that errors at high noise ruin a sample."""
 
@@ -193,13 +193,8 @@ def distilled(
         method: "consistency" or "progressive".
         stages: The number of stages; None is the method's.
         evaluations: The number of network evaluations of the default sampler; None is 2.
-
-    Raises:
-        InputError: If there is no such method.
     """
-    if method not in DISTIL:
-        raise InputError(f"there is no method {method!r} of distillation; there are {', '.join(DISTIL)}")
-    (most, sampler, ema), process, train = DISTIL[method], config.process, config.train
+    (most, sampler, settings), process, train = DISTIL[method], config.process, config.train
     convert = process.target in ILL_CONDITIONED
     if convert:
         process = dataclasses.replace(process, target="edm")
@@ -209,14 +204,7 @@ def distilled(
         config,
         process=process,
         train=dataclasses.replace(
-            train,
-            steps=2000,
-            lr=1e-3,
-            warmup=50,
-            decay="cosine",
-            ema=ema,
-            save_every=500,
-            sample_every=500,
+            train, **{"steps": 2000, "lr": 1e-3, "warmup": 50, "save_every": 500, "sample_every": 500, **settings}
         ),
         runtime=RuntimeConfig(),
         sample=SampleConfig(f"{sampler}:steps={evaluations}"),
