@@ -404,7 +404,7 @@ def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
         str(source / target), storage.sha256(source / target / "model.safetensors")
     )
     assert config.distil.method == method
-    assert (config.process.target, config.distil.convert) == (("v", 0.0) if target == "v" else ("edm", 0.25))
+    assert (config.process.target, config.distil.convert) == ("v", 0.0 if target == "v" else 0.25)
     evaluations = options.get("evaluations", 2)
     assert run.model.sampler().nfe(run.model.denoiser.schedule) == evaluations
     assert run.model.sample(4).shape == (4, 1, 8, 8)
@@ -550,7 +550,7 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
     assert "starting from the averaged weights of" in text
     model = ancestral.load("runs/points-consistency")
     assert model.config.sample.sampler == "consistency:steps=1"
-    assert model.config.process.target == "edm"
+    assert model.config.process.target == "v"
     run("distil", "runs/points", "--method", "progressive", "--stages", 2, "--steps", 3, "--out", "b", *quick)
     assert ancestral.load("b").config.sample.sampler == "ddim:steps=2"
     assert "Already at step 3 of 3" in run(
@@ -566,3 +566,25 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
     assert "holds another distillation" in refused("distil", "runs/points", "--out", "b", "--resume")
     assert "no option --stepz" in refused("distil", "runs/points", "--stepz", 3, "--out", "c")
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("process", "method", "target"),
+    [
+        (configs.ProcessConfig("cosine", target="x0"), "consistency", "v"),
+        (configs.ProcessConfig("cosine", target="x0"), "progressive", "x0"),
+        (configs.ProcessConfig("linear", target="eps"), "progressive", "v"),
+        (configs.ProcessConfig("geometric", target="eps"), "consistency", "edm"),
+        (configs.ProcessConfig("geometric", target="score"), "consistency", "edm"),
+        (configs.ProcessConfig("cosine", target="score"), "progressive", "edm"),
+        (configs.ProcessConfig("flow", target="flow"), "consistency", "flow"),
+        (configs.ProcessConfig("karras", target="edm"), "progressive", "edm"),
+    ],
+    ids=str,
+)
+def test_a_converted_model_keeps_the_scale_of_its_input(process, method, target):
+    config = configs.distilled(dataclasses.replace(configs.digits(), process=process), method)
+    assert (config.process.target, config.distil.convert > 0) == (target, target != process.target)
+    schedule = schedules.from_spec(process.schedule_spec())
+    before, after = (targets.from_name(name).scales(schedule, 500)[0] for name in (process.target, target))
+    assert before == after

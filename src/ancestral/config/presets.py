@@ -179,8 +179,10 @@ DISTIL: dict[Any, tuple[int, str, dict[str, Any]]] = {
     "progressive": (6, "ddim", {"ema": 0.98, "decay": "none"}),  # the last stage, which is the hardest, learns as fast
 }
 """The methods of distillation: the number of stages, the sampler, and settings of the training."""
-ILL_CONDITIONED = ("eps", "score")
-"""Targets from which x̂_0 is the network's answer times b/a and more, so that errors at high noise ruin a sample."""
+CONVERTED = {"consistency": ("eps", "score", "x0"), "progressive": ("eps", "score")}
+"""Targets that a method cannot distil, so that the model is converted to another target first. From eps and score, x̂_0
+is the network's answer times b/a and more, so errors at high noise ruin a sample. With x0, nothing makes x̂_0 equal x_t
+where there is no noise, and x̂_0 drifts while consistency is all that is asked of it."""
 
 
 def distilled(
@@ -195,9 +197,10 @@ def distilled(
         evaluations: The number of network evaluations of the default sampler; None is 2.
     """
     (most, sampler, settings), process, train = DISTIL[method], config.process, config.train
-    convert = process.target in ILL_CONDITIONED
-    if convert:
-        process = dataclasses.replace(process, target="edm")
+    convert = process.target in CONVERTED[method]
+    if convert:  # to the target with the same scale of the network's input
+        same = process.target != "score" and process.schedule in ("linear", "cosine", "sigmoid", "flow")
+        process = dataclasses.replace(process, target="v" if same else "edm")
         train = dataclasses.replace(train, weighting="simple")
     evaluations = evaluations or 2
     return dataclasses.replace(
