@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from tyro.conf import arg
 
 from ancestral import config as configs
-from ancestral.cli.parse import option_value, parse
+from ancestral.cli.parse import parse
 from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.interrupts import raised
@@ -49,24 +49,19 @@ def main(argv: Sequence[str]) -> int:
         "Distil a model: ancestral distil RUN [options]. RUN is a run folder, a model file or hf://user/repo. The "
         "result is a run like any other, whose samples need few network evaluations."
     )
-    if not run:
-        if {"-h", "--help", "--help-all"} & set(args):
-            default = DistilCommand(config=configs.distilled(configs.digits()))
-            parse(DistilCommand, args, "distil", default, description)
+    default = DistilCommand(config=configs.distilled(configs.digits()))
+    if not run and not {"-h", "--help", "--help-all"} & set(args):
         raise InputError("say what to distil: ancestral distil RUN; --help lists the options")
+    options = parse(DistilCommand, args, "distil", default, description)
 
     from ancestral.render.terminal import follow
     from ancestral.workflows.distil import distil, distil_config, distil_folder
     from ancestral.workflows.train import saved_config
 
-    # values that defaults depend on; a wrong one is refused when the options are read
-    method, evaluations = option_value(args, "--method"), option_value(args, "--evaluations")
-    method = method if method in configs.DISTIL else "consistency"
-    few = int(evaluations) if evaluations.isdecimal() else None
-    out = Path(option_value(args, "--out")) if option_value(args, "--out") else distil_folder(run, method)
-    saved = saved_config(out) if "--resume" in args else None
-    default = DistilCommand(config=saved or distil_config(run, method, evaluations=few))
-    options = parse(DistilCommand, args, "distil", default, description)
+    out = options.out or distil_folder(run, options.method)
+    saved = saved_config(out) if options.resume else None  # its settings are the defaults, else those of the model
+    own = saved or distil_config(run, options.method, options.stages, options.evaluations)
+    options = parse(DistilCommand, args, "distil", dataclasses.replace(default, config=own), description)
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     with raised():
         follow(distil(run, **{**given, "out": out}))

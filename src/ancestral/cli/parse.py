@@ -57,15 +57,6 @@ def parse(kind: type[T], args: Sequence[str], verb: str, default: T | None = Non
     raise InputError(f"ancestral {verb} has no option {name}; {hint}")
 
 
-def option_value(args: Sequence[str], option: str) -> str:
-    """Find the value of an option before the options are parsed; "" without one."""
-    value = ""
-    for number, word in enumerate(args):
-        if word.partition("=")[0] == option:
-            value = word.partition("=")[2] or "".join(args[number + 1 : number + 2])
-    return value
-
-
 def _fold(panel: str) -> str:
     """The text of tyro's panel, without its frame (in Unicode or in ASCII), as one line."""
     text = re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯├┤─]|--{2,}|^[|+]|[|+]$", " ", panel, flags=re.MULTILINE)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from tyro.conf import arg
 
 from ancestral import config as configs
-from ancestral.cli.parse import option_value, parse
+from ancestral.cli.parse import parse
 from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.interrupts import raised
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("say what to train on: ancestral train digits, or --data FOLDER; --help lists the options")
     name, args = (argv[0], list(argv[1:])) if not argv[0].startswith("-") else ("", list(argv))
     config = _config(name, args)
-    default = Options(config=_with_net(config, option_value(args, "--net")))
+    default = Options(config=_with_net(config, _value(args, "--net")))
     presets = ", ".join(configs.PRESETS)
     description = f"Train a model. Presets: {presets}; the defaults below are those of {config.preset}."
     options = parse(Options, args, "train", default, description)
@@ -78,11 +78,20 @@ def main(argv: Sequence[str]) -> int:
 
 def _config(name: str, args: Sequence[str]) -> Config:
     """The config of the preset `name`, or of the preset for --data without one, changed by the file of --config."""
-    source, file = option_value(args, "--data"), option_value(args, "--config")
+    source, file = _value(args, "--data"), _value(args, "--config")
     base = configs.preset(name) if name else None
     if file:
         return configs.read_config(Path(file), base, source)
     return base or configs.preset(configs.default_preset(source) if source else "digits")
+
+
+def _value(argv: Sequence[str], option: str) -> str:
+    """The value of an option before the options are parsed; "" without one."""
+    value = ""
+    for number, word in enumerate(argv):
+        if word.partition("=")[0] == option:
+            value = word.partition("=")[2] or "".join(argv[number + 1 : number + 2])
+    return value
 
 
 def _with_net(config: Config, kind: str) -> Config:
