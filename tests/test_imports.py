@@ -22,7 +22,8 @@ LAYERS = [
     {"schedules"},
     {"targets", "nets"},
     {"reverse", "oracle", "guidance"},
-    {"objectives", "samplers", "bound"},
+    {"samplers", "bound"},
+    {"objectives"},
     {"diffusion", "probability_flow"},
     {"data"},
     {"model", "metrics"},
@@ -134,8 +135,8 @@ def code_lines(path):
 
 
 def test_the_theory_is_small():
-    """At most 1,425 lines of code without the networks and the checks of types; a sampler stays within 80 lines."""
-    assert sum(code_lines(p) for p in FILES if room(p) in THEORY - {"nets", "arguments"}) <= 1425
+    """At most 1,565 lines of code without the networks and the checks of types; a sampler stays within 80 lines."""
+    assert sum(code_lines(p) for p in FILES if room(p) in THEORY - {"nets", "arguments"}) <= 1565
     for path in FILES:
         if room(path) == "samplers" and path.stem not in ("loop", "__init__"):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 80, path
@@ -174,6 +175,7 @@ def python(code):
         "import ancestral.config",
         "from ancestral.cli import run; run(['--help'])",
         "from ancestral.cli import run\ntry: run(['train', '--help'])\nexcept SystemExit: pass",
+        "from ancestral.cli import run\ntry: run(['distil', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['sample', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['doctor', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['evaluate', '--help'])\nexcept SystemExit: pass",

@@ -114,8 +114,9 @@ PAPERS = (
         ("other papers",),
         "v: Salimans and Ho (2022), arXiv 2202.00512. Min-SNR: Hang et al. (2023), arXiv 2303.09556. JiT: Li and He "
         "(2025), arXiv 2511.13720. Zero terminal SNR: Lin et al. (2024), arXiv 2305.08891. Sigmoid schedule: Jabri, "
-        "Fleet and Chen (2022), arXiv 2212.11972. NCSNv2: Song and Ermon (2020), arXiv 2006.09011. Fréchet distance: "
-        "Heusel et al. (2017), arXiv 1706.08500. KID: Bińkowski et al. (2018), arXiv 1801.01401",
+        "Fleet and Chen (2022), arXiv 2212.11972. NCSNv2: Song and Ermon (2020), arXiv 2006.09011. Consistency tuning: "
+        "Geng et al. (2024), arXiv 2406.14548. Consistency models: Song et al. (2023), arXiv 2303.01469. Fréchet "
+        "distance: Heusel et al. (2017), arXiv 1706.08500. KID: Bińkowski et al. (2018), arXiv 1801.01401",
     ),
     Paper(("this package",), "Results of [the theory](theory.md) that the papers do not number"),
 )
@@ -320,7 +321,7 @@ EQUATIONS = (
         "algorithm 1",
         r"\nabla_\theta\Vert\epsilon-\epsilon_\theta(\sqrt{\bar\alpha_t}x_0+\sqrt{1-\bar\alpha_t}\epsilon,t)\Vert^2",
         "Training: draw a sample, a time and noise, and take a gradient step on (14).",
-        ("objectives.objective.Objective.losses: self.times.draw",),
+        ("objectives.objective.Objective.losses: self.draw(",),
         (
             Proof("test_diffusion.py::test_times_cover_one_to_T", "each time is drawn equally often"),
             Proof("test_training.py::test_adam_has_the_papers_constants", "the paper's optimiser"),
@@ -806,6 +807,35 @@ EQUATIONS = (
         "A mixture of noise and data that is defined at every noise level.",
         ("targets.V",),
         (Proof("test_targets.py::test_v_solves_as_salimans_and_ho_write_it", "the formula written out"),),
+    ),
+    Equation(
+        "other papers",
+        "progressive distillation (appendix G)",
+        r"\tilde x=\frac{z_{t''}-(\sigma_{t''}/\sigma_t)z_t}{\alpha_{t''}-(\sigma_{t''}/\sigma_t)\alpha_t}",
+        "The $\\hat x_0$ whose one DDIM step from $t$ ends where two steps of the teacher end, $z_{t''}$.",
+        ("objectives.distillation.ProgressiveDistillation.errors: goal.solve",),
+        (Proof("test_distil.py::test_one_step_of_the_goal_is_two_of_the_teacher", "the sampler, and the formula"),),
+    ),
+    Equation(
+        "other papers",
+        "consistency tuning",
+        r"\frac{r}{t}=1-\frac{1}{q^{k+1}}n(t),\quad n(t)=1+8\,\mathrm{sigmoid}(-t)",
+        "The earlier noise level of the same path at which $\\hat x_0$ should be the same, closer from stage to stage.",
+        ("objectives.distillation.earlier: share =",),
+        (Proof("test_distil.py::test_r_is_the_last_time_at_or_below_the_papers", "the formula, at every time"),),
+    ),
+    Equation(
+        "other papers",
+        "consistency models, algorithm 1",
+        r"x\leftarrow f_\theta(\hat x_{\tau},\tau),\quad\hat x_\tau=x+\sqrt{\tau^2-\epsilon^2}\,z",
+        "Sampling by one evaluation, and again from fresh noise on its result.",
+        ("samplers.consistency.Consistency.advance: add_noise",),
+        (
+            Proof(
+                "test_distil.py::test_samples_of_the_consistency_function_have_the_moments_of_the_data",
+                "mean and standard deviation of the data",
+            ),
+        ),
     ),
     Equation(
         "other papers",

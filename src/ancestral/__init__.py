@@ -16,7 +16,9 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    **dict.fromkeys(("average", "compare", "evaluate", "evaluate_samples", "inspect", "train"), "ancestral.api"),
+    **dict.fromkeys(
+        ("average", "compare", "distil", "evaluate", "evaluate_samples", "inspect", "train"), "ancestral.api"
+    ),
     **dict.fromkeys(("clean_runs", "runs"), "ancestral.workflows.runs"),
     "push": "ancestral.workflows.publish",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "average",
     "clean_runs",
     "compare",
+    "distil",
     "evaluate",
     "evaluate_samples",
     "inspect",
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import average, compare, evaluate, evaluate_samples, inspect, train
+    from ancestral.api import average, compare, distil, evaluate, evaluate_samples, inspect, train
     from ancestral.config import Config
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load

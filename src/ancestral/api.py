@@ -7,7 +7,7 @@ the workflows themselves, run to their end.
 import re
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ancestral.config import Config
 from ancestral.errors import InputError
@@ -65,6 +65,51 @@ def train(
     from ancestral.workflows import train as workflow
 
     events = workflow.train(config, data, out=out, resume=resume, initial=initial, device=device, **options)
+    return _follow(events, progress)
+
+
+def distil(
+    run: "Model | str | Path",
+    data: Any = None,
+    *,
+    out: str | Path | None = None,
+    method: Literal["consistency", "progressive"] = "consistency",
+    steps: int | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    progress: bool = True,
+    **options: Any,
+) -> TrainingResult:
+    """Distil a model into one that samples in one or two network evaluations, in a run folder of its own.
+
+        fast = ancestral.distil("runs/digits", out="runs/fast").model
+        fast.sample(64)
+        ancestral.distil("runs/digits", out="runs/steps", method="progressive", evaluations=4)
+
+    Args:
+        run: A model, or the run folder, model file or hf:// address of one.
+        data: What to train on, in any form that `train` takes; None is what the model was trained on.
+        out: The run folder; None is runs/, the preset or the data of the model, and the method.
+        method: "consistency" (easy consistency tuning) or "progressive" (progressive distillation, which keeps the map
+            from noise to image).
+        steps: The number of training steps; None is 2000.
+        resume: Whether to resume the run in the folder; without one, start it.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        progress: Whether to show the progress.
+        options: stages, evaluations, parts of your own that the model was trained with (net, schedule, target; see
+            `workflows.distil.distil`), and settings by name, for example lr=5e-4.
+
+    Returns:
+        The result: its `model` samples with two evaluations by default.
+
+    Raises:
+        InputError: If the model cannot be distilled, the data do not fit, or training cannot go on.
+        OSError: If the run folder cannot be written.
+    """
+    from ancestral.workflows import distil as workflow
+
+    given = options if steps is None else {**options, "steps": steps}
+    events = workflow.distil(run, data, out=out, method=method, resume=resume, device=device, **given)
     return _follow(events, progress)
 
 

@@ -344,6 +344,14 @@
         return s ? x : predict(x, t).x0;
       },
     },
+    consistency: {
+      label: "consistency", spacing: "trailing", noisy: true, options: {},
+      equation: "x_s = a_s x̂_0 + b_s z",
+      step({ schedule, s, x0, z }) {
+        const [a, b] = schedule.at(s);
+        return combine([a, x0], [b, z(0)]);
+      },
+    },
     pc: {
       label: "predictor-corrector", spacing: "trailing", noisy: true,
       options: { variance: "large", corrections: 1, snr: 0.16 },

@@ -20,6 +20,7 @@ from ancestral.interrupts import EXIT_CODE, MESSAGE, at_once
 COMMANDS = {
     "doctor": "inspect a data set before training: faults, duplicates, time and memory",
     "train": "train a model on built-in data or on your own images",
+    "distil": "distil a model into one that samples in one or two network evaluations",
     "sample": "sample images from a trained model: grid, files, animation, film strip",
     "evaluate": "measure the samples of a model, and its likelihood",
     "compare": "compare runs, or the samplers of one run at their cost",

@@ -3,6 +3,7 @@
 from ancestral.config.config_file import read_config
 from ancestral.config.image_size import ImageSize
 from ancestral.config.presets import (
+    DISTIL,
     METHODS,
     PAPERS,
     PRESETS,
@@ -11,6 +12,7 @@ from ancestral.config.presets import (
     command,
     default_preset,
     digits,
+    distilled,
     fashion,
     folder,
     points,
@@ -24,6 +26,7 @@ from ancestral.config.schema import (
     Config,
     CustomNetConfig,
     DataConfig,
+    DistilConfig,
     InitialConfig,
     MLPConfig,
     NetConfig,
@@ -36,6 +39,7 @@ from ancestral.config.schema import (
 )
 
 __all__ = [
+    "DISTIL",
     "FROM_PYTHON",
     "METHODS",
     "NET_KINDS",
@@ -46,6 +50,7 @@ __all__ = [
     "Config",
     "CustomNetConfig",
     "DataConfig",
+    "DistilConfig",
     "ImageSize",
     "InitialConfig",
     "MLPConfig",
@@ -61,6 +66,7 @@ __all__ = [
     "command",
     "default_preset",
     "digits",
+    "distilled",
     "fashion",
     "folder",
     "points",

@@ -14,8 +14,11 @@ from ancestral.config.schema import (
     SECTIONS,
     Config,
     DataConfig,
+    DistilConfig,
+    InitialConfig,
     MLPConfig,
     ProcessConfig,
+    RuntimeConfig,
     SampleConfig,
     TrainConfig,
     UNetConfig,
@@ -169,6 +172,48 @@ PRESETS: dict[str, Callable[[], Config]] = {
     **{name: partial(method, digits) for name, method in METHODS.items()},
     **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},
 }
+
+
+DISTIL: dict[Any, tuple[int, str, dict[str, Any]]] = {
+    "consistency": (8, "consistency", {"ema": 0.995, "decay": "cosine"}),
+    "progressive": (6, "ddim", {"ema": 0.98, "decay": "none"}),  # the last stage, which is the hardest, learns as fast
+}
+"""The methods of distillation: the number of stages, the sampler, and settings of the training."""
+CONVERTED = {"consistency": ("eps", "score", "x0"), "progressive": ("eps", "score")}
+"""Targets that a method cannot distil, so that the model is converted to another target first. From eps and score, x̂_0
+is the network's answer times b/a and more, so errors at high noise ruin a sample. With x0, nothing makes x̂_0 equal x_t
+where there is no noise, and x̂_0 drifts while consistency is all that is asked of it."""
+
+
+def distilled(
+    config: Config, method: Any = "consistency", stages: int | None = None, evaluations: int | None = None
+) -> Config:
+    """Return the config of a run that distils the model of a config.
+
+    Args:
+        config: The config of the model.
+        method: "consistency" or "progressive".
+        stages: The number of stages; None is the method's.
+        evaluations: The number of network evaluations of the default sampler; None is 2.
+    """
+    (most, sampler, settings), process, train = DISTIL[method], config.process, config.train
+    convert = process.target in CONVERTED[method]
+    if convert:  # to the target with the same scale of the network's input
+        same = process.target != "score" and process.schedule in ("linear", "cosine", "sigmoid", "flow")
+        process = dataclasses.replace(process, target="v" if same else "edm")
+        train = dataclasses.replace(train, weighting="simple")
+    evaluations = evaluations or 2
+    return dataclasses.replace(
+        config,
+        process=process,
+        train=dataclasses.replace(
+            train, **{"steps": 2000, "lr": 1e-3, "warmup": 50, "save_every": 500, "sample_every": 500, **settings}
+        ),
+        runtime=RuntimeConfig(),
+        sample=SampleConfig(f"{sampler}:steps={evaluations}"),
+        initial=InitialConfig(),
+        distil=DistilConfig(method, stages or most, 0.25 if convert else 0.0, evaluations),
+    )
 
 
 def preset(name: str) -> Config:

@@ -196,6 +196,8 @@ NET_KINDS: dict[str, type[NetConfig]] = {
     "mlp": MLPConfig,
     "custom": CustomNetConfig,
 }
+MAX_STAGES = 30
+"""The largest number of stages of a distillation; no schedule has as many as 2^30 steps."""
 WIDTHS = "--width must be even and at least 4, --blocks and --patch at least 1, and --mults one or more numbers from 1"
 
 
@@ -327,6 +329,21 @@ class InitialConfig:
 
 
 @dataclass(frozen=True)
+class DistilConfig:
+    """How a run distils the model that it starts from."""
+
+    method: Literal["", "consistency", "progressive"] = ""
+    """Consistency tuning or progressive distillation; "" for a run that minimises the denoising loss."""
+    stages: int = 8
+    """Number of stages; each halves the step over which the network is trained."""
+    convert: float = 0.0
+    """Share of the training steps, the first ones, with the denoising loss: they convert the model to the run's
+    target."""
+    evaluations: int = 1
+    """Number of steps of the last stage of progressive distillation."""
+
+
+@dataclass(frozen=True)
 class Config:
     """A training run."""
 
@@ -338,6 +355,7 @@ class Config:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
     initial: Suppress[InitialConfig] = field(default_factory=InitialConfig)
+    distil: Suppress[DistilConfig] = field(default_factory=DistilConfig)
 
     @property
     def title(self) -> str:
@@ -383,6 +401,9 @@ class Config:
             )
         _check_share("ema", train.ema)
         _check_share("label_dropout", train.label_dropout)
+        _check_share("convert", self.distil.convert)
+        if not 1 <= self.distil.stages <= MAX_STAGES or self.distil.evaluations < 1:
+            raise InputError(f"--stages must be from 1 to {MAX_STAGES}, and --evaluations at least 1")
         self.net.check()
         return self
 

@@ -1,16 +1,30 @@
 """Training objectives: what a training step minimises.
 
 `Denoising` is L_simple. `Clipped`, `Weighted` and `Hybrid` wrap it, or one another; all parts of a loss share one
-forward pass of the network. A time distribution says how t is drawn. `build` makes the objective that a config names.
+forward pass of the network. `ConsistencyTuning` and `ProgressiveDistillation` make a model that samples in few network
+evaluations. A time distribution says how t is drawn. `build` makes the objective that a config names.
 """
 
+from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted
 from ancestral.objectives.times import TimesName, time_distribution
 from ancestral.objectives.weightings import WeightingName, loss_weights
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
-__all__ = ["Clipped", "Denoising", "ForwardPass", "Hybrid", "Objective", "Weighted", "build", "time_distribution"]
+__all__ = [
+    "Clipped",
+    "ConsistencyTuning",
+    "Denoising",
+    "ForwardPass",
+    "Hybrid",
+    "Objective",
+    "ProgressiveDistillation",
+    "Stages",
+    "Weighted",
+    "build",
+    "time_distribution",
+]
 
 
 def build(

@@ -28,6 +28,7 @@ class ForwardPass:
         variance_fraction: The learned variance between β̃ (0) and β (1), (B, *), or None.
         condition: What the network is conditioned on.
         averaged: The denoiser with the averaged weights, where the caller of the objective gave one.
+        step: The training step.
     """
 
     denoiser: "TrainableDenoiser"
@@ -39,6 +40,7 @@ class ForwardPass:
     variance_fraction: Tensor | None
     condition: Mapping[str, Tensor]
     averaged: Denoiser | None = None
+    step: int = 0
 
     @property
     def detached_prediction(self) -> Prediction:
@@ -70,6 +72,13 @@ class Objective(ABC):
     def __init__(self, times: TimeDistribution) -> None:
         self.times = times
 
+    def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:  # noqa: B027
+        """Prepare a training step, for objectives that change over a run; most need nothing."""
+
+    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Draw t for the samples at `positions`, and importance weights; see `TimeDistribution.draw`."""
+        return self.times.draw(seed, step, positions)
+
     @abstractmethod
     def errors(self, forward: ForwardPass) -> Tensor:
         """Compute the loss of each sample at its time, (B,), given the forward pass of the network."""
@@ -100,9 +109,11 @@ class Objective(ABC):
             The times t, int64 (B,) on the CPU, and the losses, (B,).
         """
         positions = range(len(x0)) if indices is None else indices
-        t, importance = self.times.draw(seed, step, positions)  # algorithm 1, line 3
+        self.prepare(denoiser, step, averaged)
+        t, importance = self.draw(seed, step, positions)  # algorithm 1, line 3
         eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, positions, x0.device).to(x0.dtype)
-        errors = self.errors(replace(denoiser.forward_pass(x0, t, eps, **condition), averaged=averaged))
+        forward = denoiser.forward_pass(x0, t, eps, **condition)
+        errors = self.errors(replace(forward, averaged=averaged, step=step))
         return t, errors if importance is None else errors * importance.to(errors)
 
     def update(self, t: Tensor, losses: Tensor) -> None:

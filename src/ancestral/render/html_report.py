@@ -231,8 +231,8 @@ def _settings(config: Config) -> dict[str, list[tuple[str, str, str | None]]]:
     """(name, value, the preset's value where it differs) of the settings of each section of a config."""
     preset = configs.PRESETS[config.preset]() if config.preset in configs.PRESETS else config
     sections: dict[str, list[tuple[str, str, str | None]]] = {}
-    initial = ("initial",) if config.initial.model else ()
-    for section in (*configs.SECTIONS, *initial):
+    others = [name for name, used in (("initial", config.initial.model), ("distil", config.distil.method)) if used]
+    for section in (*configs.SECTIONS, *others):
         values, usual = (dataclasses.asdict(getattr(c, section)) for c in (config, preset))
         sections[section] = [
             (name.replace("_", "-"), _format(value), None if value == usual.get(name, value) else _format(usual[name]))

@@ -45,6 +45,8 @@ class ModelInfo(Result):
     """The model that training started from; None is random weights."""
     average: float | None = None
     """The length σ_rel of the power-function average that the weights are; None for the average of training."""
+    distilled: str | None = None
+    """The method by which that model was distilled; None for a model that was trained by denoising."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
@@ -55,6 +57,8 @@ class ModelInfo(Result):
             trained += f", from the weights of {self.initial}"
         if self.average is not None:
             trained += f"; an average of length {self.average:g}, chosen after training"
+        if self.distilled:
+            trained += f", by {self.distilled} distillation"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
         rows = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from ancestral.arguments import describe, fits, plain, shown
 from ancestral.errors import InputError
+from ancestral.samplers.consistency import Consistency
 from ancestral.samplers.ddim import DDIM
 from ancestral.samplers.ddpm import DDPM
 from ancestral.samplers.dpm_solver import DPMSolver
@@ -23,6 +24,7 @@ __all__ = [
     "BY_NAME",
     "DDIM",
     "DDPM",
+    "Consistency",
     "DPMSolver",
     "Euler",
     "Heun",
@@ -49,6 +51,7 @@ BY_NAME: dict[str, Sampler] = {
     "euler-ancestral": Euler(ancestral=True),
     "langevin": Langevin(steps_per_level=5, steps=100, clip=1.0),
     "pc": PredictorCorrector(),
+    "consistency": Consistency(),
 }
 """Each name with its default settings. All clip, since data lies in [−1, 1]: without, x̂_0 of a network that predicts ε
 is divided by a_T, which ruins its images.

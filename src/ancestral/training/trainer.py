@@ -23,7 +23,7 @@ from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
-from ancestral.objectives import Objective
+from ancestral.objectives import ConsistencyTuning, Objective, ProgressiveDistillation, Stages
 from ancestral.randomness import Stream
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, training_state
@@ -128,8 +128,8 @@ class Trainer:
         return {"ema.": self.ema, **self.powers}
 
     def _config_objective(self, denoiser: Diffusion) -> Objective:
-        process, train = self.config.process, self.config.train
-        return objectives.build(
+        process, train, distil = self.config.process, self.config.train, self.config.distil
+        denoising = objectives.build(
             denoiser.schedule,
             denoiser.target,
             train.times,
@@ -137,6 +137,13 @@ class Trainer:
             process.clip,
             process.learned_variance,
         )
+        stages = Stages(train.steps, distil.stages, int(distil.convert * train.steps))
+        clip = 1.0 if process.clip else None
+        if distil.method == "consistency":
+            return ConsistencyTuning(denoising, stages, clip)
+        if distil.method == "progressive":
+            return ProgressiveDistillation(denoising, stages, denoiser, distil.evaluations, clip)
+        return denoising
 
     def restart(self) -> None:
         """Go to step 0 with fresh weights, which follow from the seed, or those that the run starts from."""

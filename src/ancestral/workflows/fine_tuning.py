@@ -89,7 +89,8 @@ def start_of(
             f"{record.model} has changed: the SHA-256 of its file was {config.initial.sha256[:12]}, and is "
             f"{digest[:12]} now; give the model that the run started from by --from"
         )
-    _check_parts(record.model, model.config, config, MAY_DIFFER | (SCHEDULE if _plain(parts) else set()))
+    may_differ = MAY_DIFFER | (SCHEDULE if _plain(parts) else set()) | ({"target"} if config.distil.convert else set())
+    _check_parts(record.model, model.config, config, may_differ)
     return Start(model, record)
 
 

@@ -71,6 +71,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
         clip=config.process.clip,
         initial=config.initial.model or None,
         average=model.average,
+        distilled=config.distil.method or None,
     )
 
 

@@ -356,7 +356,9 @@ def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
                 continue
             same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
             option = f"--{({'source': 'data', 'kind': 'net', 'function': 'net'}).get(key, key).replace('_', '-')}"
-            if section in ("runtime", "sample") or (section == "train" and key in MAY_CHANGE) or same_items:
+            fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
+            may_change = section == "train" and key in MAY_CHANGE and not fixed
+            if section in ("runtime", "sample") or may_change or same_items:
                 lines.append(f"changed: {option} {new}, was {old}")
             else:
                 had, wants = f"{option} {old}", str(new)

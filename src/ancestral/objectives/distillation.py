@@ -1,0 +1,184 @@
+"""Distillation: objectives under which x̂_0 of one or a few evaluations of the network is a sample.
+
+Both train in stages, from many steps of the reverse process to few. They may begin with the denoising loss, which
+converts a model whose x̂_0 is ill-conditioned at high noise to another target.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ancestral.errors import InputError
+from ancestral.gaussian import Scalar
+from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser
+from ancestral.samplers.loop import spaced_times
+from ancestral.schedules import Schedule
+from ancestral.targets import Denoiser, Prediction, Target
+
+
+class Stages(NamedTuple):
+    """The stages of a training run: `number` of equal length, after `begin` of the `steps` with the denoising loss."""
+
+    steps: int
+    number: int
+    begin: int = 0
+
+    def at(self, step: int) -> int:
+        """Return the stage 0..number − 1 of a training step; −1 while the denoising loss is minimised."""
+        done = (step - self.begin) * self.number // max(self.steps - self.begin, 1)
+        return -1 if step < self.begin else min(done, self.number - 1)
+
+
+class _Distillation(Objective):
+    """An objective in stages.
+
+    Args:
+        denoising: The objective before the first stage. Its time distribution is that of all stages.
+        stages: The stages.
+        clip: x̂_0 is clipped to [−clip, clip] in the loss, as samplers clip it; None: it is not.
+    """
+
+    def __init__(self, denoising: Objective, stages: Stages, clip: float | None = None) -> None:
+        super().__init__(denoising.times)
+        self.denoising, self.stages, self.clip = denoising, stages, clip
+
+    def clipped(self, prediction: Prediction, x: Tensor, scales: tuple[Scalar, Scalar]) -> Prediction:
+        """The prediction as samplers use it."""
+        return prediction if self.clip is None else prediction.clipped(self.clip, x, *scales)
+
+    def estimate(self, forward: ForwardPass) -> Tensor:
+        """x̂_0 of the network in training, clipped, with the gradient of the one that is not."""
+        scales = forward.denoiser.schedule.at(forward.t)
+        prediction = forward.denoiser.target.solve(forward.x_t, forward.answer, *scales)
+        return prediction.x0 + (self.clipped(prediction, forward.x_t, scales).x0 - prediction.x0).detach()
+
+
+class ConsistencyTuning(_Distillation):
+    """Easy consistency tuning: x̂_0 at t should be x̂_0 at an earlier time r of the same path x_0 + σ ε.
+
+    Then x̂_0 is the same along a path of the probability flow, so it is the end of the path, a sample. In stage k the
+    time r is where σ_r/σ_t = 1 − n(σ_t)/2^(k+1); where that is not above 0, r = 0 and the loss is that of denoising.
+    Each stage halves the distance of t and r.
+
+    References:
+        Geng et al., *Consistency models made easy* (2024).
+    """
+
+    HUBER = 0.1
+    """Root-mean-square difference below which the loss is quadratic. So it has a gradient at 0, and its minimum is the
+    mean over the noise, as that of the probability flow, not the median."""
+    LEAST = 0.01
+    """Smallest σ_t − σ_r in the weight, so that noise levels that no sampler visits do not outweigh all others."""
+
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """See `Objective.errors`."""
+        stage, schedule = self.stages.at(forward.step), forward.denoiser.schedule
+        if stage < 0:
+            return self.denoising.errors(forward)
+        t = torch.as_tensor(schedule.time(forward.t)).expand(len(forward.x0))
+        r = earlier(schedule, t, stage)
+        goal, noisy = forward.x0.clone(), r > 0
+        if bool(noisy.any()):
+            some = {name: value[noisy.to(value.device)] for name, value in forward.condition.items()}
+            here = noisy.to(goal.device)
+            with torch.no_grad():  # the same ε, and the same dropout by its keys
+                x_r = schedule.add_noise(forward.x0[here], r[noisy], forward.eps[here])
+                prediction = forward.denoiser.predict(x_r, r[noisy], **some)
+            goal[here] = self.clipped(prediction, x_r, schedule.at(r[noisy])).x0
+        squares = ((self.estimate(forward) - goal) ** 2).flatten(1).mean(1)
+        norm = (squares + self.HUBER**2).sqrt() - self.HUBER
+        (a_t, b_t), (a_r, b_r) = schedule.at(t), schedule.at(r)
+        step = (1 - (b_r * a_t) / (a_r * b_t)) * b_t / (a_t**2 + b_t**2) ** 0.5  # (σ_t − σ_r)/√(1 + σ_t²)
+        return norm / torch.as_tensor(step).clamp(min=self.LEAST).to(norm)
+
+
+def earlier(schedule: Schedule, t: Tensor, stage: int) -> Tensor:
+    """Compute r < t of consistency tuning for times t in 1..T, int64 (B,): the last time at or below σ_r, or t − 1."""
+    sigma = schedule.noise / schedule.signal
+    share = 1 - (1 + 8 * torch.sigmoid(-sigma[t])) / 2 ** (stage + 1)
+    below = torch.searchsorted(sigma, sigma[t] * share.clamp(min=torch.finfo(sigma.dtype).tiny), right=True) - 1
+    return torch.minimum(below, t - 1)
+
+
+class ProgressiveDistillation(_Distillation):
+    """Progressive distillation: one DDIM step of the network should be two steps of its teacher.
+
+    Each stage halves the number of steps, down to `evaluations` in the last one. At the end of a stage the averaged
+    weights become the teacher. The map from noise to image stays that of the first teacher.
+
+    Args:
+        denoising: See `ConsistencyTuning`.
+        stages: The stages.
+        teacher: The first teacher, a denoiser and module with the weights that training starts from. It is copied.
+        evaluations: The number of steps of the last stage.
+        clip: See `ConsistencyTuning`.
+
+    References:
+        Salimans and Ho, *Progressive distillation for fast sampling of diffusion models* (2022), algorithm 2.
+    """
+
+    reads_average = True
+
+    def __init__(
+        self,
+        denoising: Objective,
+        stages: Stages,
+        teacher: Any,
+        evaluations: int = 1,
+        clip: float | None = None,
+    ) -> None:
+        super().__init__(denoising, stages, clip)
+        self.teacher = copy.deepcopy(teacher).requires_grad_(False).eval()
+        self.stage = torch.tensor(stages.at(0))
+        """The stage that the teacher is of: state, since it changes with the teacher."""
+        schedule, counts = self.teacher.schedule, [evaluations * 2**k for k in range(stages.number, 0, -1)]
+        if counts[0] > schedule.steps:
+            raise InputError(
+                f"{stages.number} stages down to {evaluations} steps begin with {counts[0]} steps of the teacher, and "
+                f"its schedule has {schedule.steps}; take fewer --stages"
+            )
+        self.grids = [torch.tensor(spaced_times(schedule, count, "trailing")[::-1]) for count in counts]
+        """The times of the teacher's steps in each stage, rising from 0. Every second one is a time of the student."""
+
+    def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:
+        """See `Objective.prepare`: at a new stage the averaged weights become the teacher."""
+        if self.stages.at(step) > self.stage and isinstance(averaged, nn.Module) and isinstance(denoiser, nn.Module):
+            now = [*averaged.parameters(), *denoiser.buffers()]  # buffers are not averaged
+            for own, value in zip([*self.teacher.parameters(), *self.teacher.buffers()], now, strict=True):
+                own.copy_(value)
+            self.stage.fill_(self.stages.at(step))
+
+    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """See `Objective.draw`: the next time at which the student takes a step."""
+        t, importance = super().draw(seed, step, positions)
+        times = self.grids[int(self.stage)][::2].contiguous()
+        return (t if self.stage < 0 else times[torch.searchsorted(times, t)]), importance
+
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """See `Objective.errors`. The weight is the paper's truncated signal-to-noise ratio."""
+        if self.stage < 0:
+            return self.denoising.errors(forward)
+        schedule, grid = self.teacher.schedule, self.grids[int(self.stage)]
+        t = torch.as_tensor(schedule.time(forward.t)).expand(len(forward.x0))
+        place = torch.searchsorted(grid, t).clamp(min=2)  # smaller at times of a validation loss only
+        x_s, s = forward.x_t, t
+        with torch.no_grad():
+            for earlier_by in (1, 2):
+                before, s = s, grid[place - earlier_by]
+                prediction = self.teacher.predict(x_s, before, **forward.condition)
+                x0, eps = self.clipped(prediction, x_s, schedule.at(before))
+                x_s = schedule.add_noise(x0, s, eps)  # DDIM (12)
+            goal = Target("x_s", lambda a, b: schedule.at(s)[0], lambda a, b: schedule.at(s)[1])
+            x0 = goal.solve(forward.x_t, x_s, *schedule.at(t)).x0  # the x̂_0 whose one DDIM step from t ends at x_s
+        squares = ((self.estimate(forward) - x0) ** 2).flatten(1).mean(1)
+        weight: Tensor = schedule.snr[t].clamp(min=1)
+        return squares * weight.to(squares)
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """See `Objective.state`: the stage and the teacher too."""
+        weights = {f"teacher.{name}": value for name, value in self.teacher.state_dict().items()}
+        return {**super().state, "stage": self.stage, **weights}
