@@ -144,23 +144,20 @@ def _measure(
     if references.held_out is not None:
         unseen = yield from references.features("held-out data", references.held_out.items, size)
     own = yield from _features(ema, "the EMA of training", size)
-    found: list[Features] = []
-    models, errors = [], []
+    found, errors = list[Features](), list[float]()
     for length in lengths:
         model, error = _average(subject.model, snapshots, length, steps)
-        features = yield from _features(_study_of(ema, model, out), f"length {length:g}", size)
-        found.append(features)
-        models.append(model)
+        found.append((yield from _features(_study_of(ema, model, out), f"length {length:g}", size)))
         errors.append(error)
-    distances = [uncertainty.frechet(one.values, train.values) for one in found]
-    best = min(range(len(found)), key=lambda i: distances[i].value)
+    distances = [uncertainty.frechet(features.values, train.values) for features in (*found, own)]
+    best = min(range(len(lengths)), key=lambda i: distances[i].value)
 
-    def point(length: float, features: Features, error: float, is_best: bool) -> AveragePoint:
-        behind = None if is_best else uncertainty.frechet_difference(found[best].values, features.values, train.values)
+    def point(i: int, length: float, features: Features, error: float = 0.0) -> AveragePoint:
         x, y = features.values, train.values
-        return AveragePoint(length, uncertainty.frechet(x, y), uncertainty.kernel(x, y), behind, error)
+        behind = None if i == best else uncertainty.frechet_difference(found[best].values, x, y)
+        return AveragePoint(length, distances[i], uncertainty.kernel(x, y), behind, error)
 
-    points = [point(*one, i == best) for i, one in enumerate(zip(lengths, found, errors, strict=True))]
+    points = [point(i, *one) for i, one in enumerate(zip(lengths, found, errors, strict=True))]
     few = sample_size_warning(min(ema.count, len(train.values)), references.extractor.width)
     rough = [f"{one.length:g}" for one in points if one.profile_error > ROUGH]
     notes = [f"{few}."] if few else []
@@ -180,10 +177,10 @@ def _measure(
         titles=MetricTitles(references.extractor.title("FD"), references.extractor.title("KID")),
         floor=uncertainty.frechet(*floor_sets(ema.count, train.values, None if unseen is None else unseen.values)),
         points=tuple(points),
-        ema=point(ema_length(config.train.ema, max(1, subject.model.step)), own, 0.0, False),
+        ema=point(len(lengths), ema_length(config.train.ema, max(1, subject.model.step)), own),
         notes=tuple(notes),
     )
-    return result, models[best]
+    return result, _average(subject.model, snapshots, lengths[best], steps)[0]
 
 
 def _average(model: Model, snapshots: Snapshots, length: float, steps: Sequence[int]) -> tuple[Model, float]:
