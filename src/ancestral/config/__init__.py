@@ -1,5 +1,6 @@
 """What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
+from ancestral.config import by_size
 from ancestral.config.config_file import read_config
 from ancestral.config.image_size import ImageSize
 from ancestral.config.presets import (
@@ -55,6 +56,7 @@ __all__ = [
     "TrainConfig",
     "UNetConfig",
     "arrays",
+    "by_size",
     "cifar10",
     "command",
     "default_preset",

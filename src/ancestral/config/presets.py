@@ -72,13 +72,14 @@ def cifar10() -> Config:
 
 
 def folder() -> Config:
-    """Your own folder of images, in colour at 32x32; sub-folders are classes."""
+    """Your own folder of images, in colour at 32x32; sub-folders are classes. The network follows from the size."""
     base = digits()
     return dataclasses.replace(
         base,
         preset="folder",
         data=DataConfig("", image_size=32, channels=3),
-        train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
+        net=UNetConfig(width=None, mults=None, blocks=None, attention=None, dropout=0.0, patch=None),
+        train=dataclasses.replace(base.train, batch_size=None, lr=None, steps=2500, save_every=500, sample_every=500),
     )
 
 
