@@ -20,6 +20,8 @@ from ancestral.errors import InputError
 
 POINTS = ("moons", "swissroll", "checkerboard")
 """The built-in data that are points in the plane."""
+OWN_DATA = ("folder", "arrays", "photos64", "photos128", "photos256", "ddpm256")
+"""The presets for data of your own."""
 FROM_PYTHON = "(given from Python)"
 """The source of data that were given as a tensor, an array or a torch Dataset."""
 
@@ -302,7 +304,7 @@ class Config:
     @property
     def title(self) -> str:
         """What the run is called: its preset, or for data of your own the name of the data."""
-        if self.preset not in ("folder", "arrays") or self.data.source in ("", FROM_PYTHON):
+        if self.preset not in OWN_DATA or self.data.source in ("", FROM_PYTHON):
             return self.preset
         path = PurePath(self.data.source)
         return (path.stem if path.suffix in (".npy", ".npz", ".tar") else path.name) or self.preset

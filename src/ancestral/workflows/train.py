@@ -156,7 +156,7 @@ def train(
     elif config.data.source == configs.FROM_PYTHON:
         raise InputError(f"{folder.path} was trained on data given from Python: give them again, train(..., data=...)")
     if saved is not None:
-        config = by_size.kept(config, saved)
+        config = by_size.keep(config, saved)
     config = validation_source.with_absolute_path(config.check(), validation)
     if not given:
         config = _with_absolute_source(config, saved)
