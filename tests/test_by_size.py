@@ -76,14 +76,15 @@ def test_small_items_keep_the_network_of_the_preset_digits(shape, device):
 
 
 def test_the_choice_for_photographs():
-    cpu = {size: by_size.choose((3, size, size)) for size in (64, 128, 256, 1024)}
-    assert {size: choice["patch"] for size, choice in cpu.items()} == {64: 4, 128: 8, 256: 16, 1024: 16}
-    assert cpu[64] == {**cpu[128], "patch": 4}
+    cpu = {size: by_size.choose((3, size, size)) for size in (64, 128, 256, 512, 1024)}
+    assert {size: choice["patch"] for size, choice in cpu.items()} == {64: 2, 128: 4, 256: 8, 512: 16, 1024: 16}
+    assert cpu[64] == {**cpu[512], "patch": 2}
     assert cpu[64] == {
-        **{"width": 64, "mults": (1, 2, 4), "blocks": 1, "attention": (8, 4), "patch": 4},
+        **{"width": 32, "mults": (1, 2, 4), "blocks": 1, "attention": (8,), "patch": 2},
         **{"batch_size": 32, "lr": 2e-3},
     }
-    assert cpu[1024]["batch_size"] < 32
+    assert cpu[1024]["mults"] == (1, 1, 2, 4)
+    assert by_size.choose((3, 4096, 4096))["batch_size"] < 32
     for size, preset in ((64, configs.photos64()), (128, configs.photos128()), (256, configs.photos256())):
         gpu = by_size.choose((3, size, size), "cuda")
         for name in ("width", "mults", "blocks", "attention", "patch"):
@@ -93,11 +94,11 @@ def test_the_choice_for_photographs():
 
 def test_the_number_of_positions_counts_not_the_sides():
     square, wide = by_size.choose((3, 64, 64)), by_size.choose((3, 32, 128))
-    assert wide == {**square, "attention": (16, 8)}  # the longest side of the same levels
+    assert wide == {**square, "attention": (16,)}  # the longest side of the same levels
     assert by_size.choose((1, 64, 64)) == by_size.choose((200, 64, 64))
 
 
-OTHER = {"width": 16, "mults": (1, 1), "blocks": 2, "attention": (), "patch": 2, "batch_size": 5, "lr": 1e-4}
+OTHER = {"width": 16, "mults": (1, 1), "blocks": 2, "attention": (), "patch": 1, "batch_size": 5, "lr": 1e-4}
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -111,7 +112,7 @@ def test_a_setting_that_is_given_wins(name):
         assert value == (OTHER[name] if other == name else chosen[other])
     words = by_size.explain(given, (3, 64, 64))
     assert f"--{name.replace('_', '-')} " not in words
-    assert "patches of" in words
+    assert "3 levels to " in words or name == "mults"
 
 
 def test_a_setting_wins_though_it_is_the_one_of_small_images():
@@ -257,16 +258,16 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
     assert not any("chosen by size" in line for line in again)
     now = json.loads((out / "config.json").read_text())
     assert now["net"] == json.loads(before)["net"]
-    with pytest.raises(InputError, match=r"was trained with --patch 4, so it cannot go on with 2"):
-        list(train(asked.with_settings(patch=2, steps=3), out=out, resume=True, device="cpu"))
+    with pytest.raises(InputError, match=r"was trained with --patch 2, so it cannot go on with 1"):
+        list(train(asked.with_settings(patch=1, steps=3), out=out, resume=True, device="cpu"))
 
 
 def test_training_states_what_was_chosen_and_what_it_costs(run):
     _, lines = run
     (choice,) = [line for line in lines if line.startswith("chosen by size")]
-    assert "--mults 1 2 4 --blocks 1 --attention 6 3 --patch 4 --batch-size 32 --lr 0.002" in choice
+    assert "--mults 1 2 4 --blocks 1 --attention 5 --patch 2 --batch-size 32 --lr 0.002" in choice
     assert "--width" not in choice
-    assert "patches of 4 bring 40x40 to 10x10, and 3 levels to 3x3, for a CPU" in choice
+    assert "patches of 2 bring 40x40 to 20x20, and 3 levels to 5x5, for a CPU" in choice
     (cost,) = [line for line in lines if "of memory beside the program" in line]
     assert cost.startswith("about ")
     assert "for 1 steps" in cost or "for 1 step" in cost
@@ -277,14 +278,14 @@ def test_training_states_what_was_chosen_and_what_it_costs(run):
 def test_the_inspection_states_it_too(photos):
     report = ancestral.inspect(photos, image_size=40, steps=1, device="cpu", progress=False)
     assert report.cost.chosen == by_size.explain(configs.folder(), (3, 40, 40))
-    assert report.cost.network.startswith("U-Net, width 64 x 1·2·4, 1 block a level, patch 4")
+    assert report.cost.network.startswith("U-Net, width 32 x 1·2·4, 1 block a level, patch 2")
     assert report.cost.batch_size == 32
     assert report.cost.micro_batch is None
     for words in (report.cost.network, report.cost.chosen, "parameters"):
         assert words in str(report)
     assert type(report).from_json(report.to_json()).cost == report.cost
     asked = ancestral.inspect(photos, configs.folder().with_settings(image_size=40, width=8), steps=1, progress=False)
-    assert asked.cost.parameters < report.cost.parameters / 20
+    assert asked.cost.parameters < report.cost.parameters / 10
 
 
 def test_memory_that_does_not_suffice_is_said_before_training(photos, tmp_path, monkeypatch):

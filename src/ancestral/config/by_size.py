@@ -42,15 +42,15 @@ class Plan:
 
 
 CPU = Plan(
-    first=16 * 16,
-    last=4 * 4,
+    first=32 * 32,
+    last=8 * 8,
     attention=8 * 8,
-    width=64,
+    width=32,
     mults={1: (1,), 2: (1, 2), 3: (1, 2, 4)},
     blocks=1,
     lr=2e-3,
     batch_size=32,
-    batch_positions=32 * 32 * 32,
+    batch_positions=32 * 64 * 64,
 )
 GPU = Plan(
     first=256 * 256,
@@ -72,9 +72,9 @@ def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
 
     * Items of at most 32x32 positions get the network of the preset `digits`: two levels, width 32, patch 2. Sides
       below 4 get a smaller patch and fewer levels.
-    * On a CPU, convolutions at high resolution take nearly all of the time. So a patch folds larger items to 16x16
-      positions, where a step on 128x128 pixels takes hardly longer than one on 64x64. The network is twice as wide, and
-      has three levels, with self-attention at 8x8 and below.
+    * On a CPU, convolutions at high resolution take nearly all of the time. So a patch folds larger items to 32x32
+      positions, where a step on 128x128 pixels takes hardly longer than one on 64x64. The width is 32, and there are
+      three levels down to 8x8 with self-attention there, since a level at low resolution costs little.
     * On a GPU, the network has the width of the papers, 128, and two blocks a level. It has no patch up to 256x256
       positions, levels down to 8x8, and self-attention at 16x16 and below: four levels for 64x64, five for 128x128 and
       six for 256x256. The learning rate is that of the DDPM paper for this width.
