@@ -73,8 +73,8 @@ def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
     * Items of at most 32x32 positions get the network of the preset `digits`: two levels, width 32, patch 2. Sides
       below 4 get a smaller patch and fewer levels.
     * On a CPU, convolutions at high resolution take nearly all of the time. So a patch folds larger items to 32x32
-      positions, where a step on 128x128 pixels takes hardly longer than one on 64x64. The width is 32, and there are
-      three levels down to 8x8 with self-attention there, since a level at low resolution costs little.
+      positions, where a step on 256x256 pixels takes less than twice as long as one on 64x64. The width is 32, and
+      there are three levels down to 8x8 with self-attention there, since a level at low resolution costs little.
     * On a GPU, the network has the width of the papers, 128, and two blocks a level. It has no patch up to 256x256
       positions, levels down to 8x8, and self-attention at 16x16 and below: four levels for 64x64, five for 128x128 and
       six for 256x256. The learning rate is that of the DDPM paper for this width.
