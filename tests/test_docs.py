@@ -53,6 +53,7 @@ ELSEWHERE = {
     "ancestral evaluate hf://user/repo": "the same",
     "ancestral train --data photos/ --from hf://user/repo": "the same",
     "ancestral train cifar10": "needs CIFAR-10 and a GPU",
+    "ancestral train ddpm256": "needs a GPU; tests/test_by_size.py holds its settings",
     "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
     "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",
     "ancestral history": "takes minutes; tests/test_history.py runs it short",

@@ -25,6 +25,7 @@ from ancestral.events import Work, Wrote
 from ancestral.inspection import image_folder, near_duplicates, training_cost
 from ancestral.inspection.value_statistics import ValueSums, class_counts, value_statistics
 from ancestral.results.data_report import DataReport
+from ancestral.training import Trainer
 from ancestral.workflows.inspect import inspect
 from conftest import stripes, tiny_config
 from test_data_folder import png
@@ -497,13 +498,13 @@ def test_the_estimate_adds_up(emoji):
 
 def test_a_step_that_takes_long_is_scaled_up(monkeypatch):
     monkeypatch.setattr(training_cost, "PATIENCE", 0.0)
-    cost = training_cost.training_cost(tiny_config(), stripes(), 40, "cpu", steps=3)
+    trainer = Trainer(tiny_config(), stripes(), "cpu")
+    cost = training_cost.training_cost(trainer, 40, training_cost.step_memory(trainer, 40), steps=3)
     assert (cost.scaled_from, cost.measured, cost.batch_size) == (4, 1, 8)
 
 
 def test_a_preset_that_does_not_fit_is_an_error_of_the_report(emoji, tmp_path, capsys):
-    config = dataclasses.replace(FOLDER, data=dataclasses.replace(FOLDER.data, image_size=3))
-    report = examine(emoji, config, steps=1)
+    report = examine(emoji, FOLDER.with_settings(image_size=3, patch=2), steps=1)
     assert "refused" in codes(report)
     assert not report.trainable
     assert report.cost is None

@@ -40,7 +40,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("module", "name", "argv"),
     [
-        ("ancestral.inspection.training_cost", "Trainer.advance", ["doctor", "moons", "--out", "sheet.png"]),
+        ("ancestral.inspection.training_cost", "Trainer.rehearse", ["doctor", "moons", "--out", "sheet.png"]),
         ("PIL.Image", "Image.save", ["doctor", "moons", "--steps", 0, "--out", "sheet.png"]),
         ("torch.onnx", "export", ["export", "run", "--to", "onnx"]),
         ("torch.onnx", "ONNXProgram.save", ["export", "run", "--to", "onnx"]),

@@ -68,4 +68,5 @@ def _fold(panel: str) -> str:
     text = re.sub(r"^Error parsing [\w.]+: ", "", text)  # a dataclass refused the values of its fields
     text = re.sub(r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is no whole number", text)
     text = re.sub(r"could not convert string to float: ('.*?')", r"\1 is no number", text)
+    text = re.sub(r"no type matching .* Got errors: .* - [^:]+: ", "", text)  # an option that may be left out
     return re.split(r" Argument helptext:| For full helptext", text)[0].rstrip(".")

@@ -1,5 +1,6 @@
 """What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
+from ancestral.config import by_size
 from ancestral.config.config_file import read_config
 from ancestral.config.image_size import ImageSize
 from ancestral.config.presets import (
@@ -10,11 +11,15 @@ from ancestral.config.presets import (
     arrays,
     cifar10,
     command,
+    ddpm256,
     default_preset,
     digits,
     distilled,
     fashion,
     folder,
+    photos64,
+    photos128,
+    photos256,
     points,
     preset,
 )
@@ -62,13 +67,18 @@ __all__ = [
     "TransformerConfig",
     "UNetConfig",
     "arrays",
+    "by_size",
     "cifar10",
     "command",
+    "ddpm256",
     "default_preset",
     "digits",
     "distilled",
     "fashion",
     "folder",
+    "photos64",
+    "photos128",
+    "photos256",
     "points",
     "preset",
     "read_config",

@@ -5,7 +5,7 @@ import difflib
 import shlex
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.schema import (
@@ -74,14 +74,57 @@ def cifar10() -> Config:
     )
 
 
+def ddpm256() -> Config:
+    """The DDPM paper's 256x256 model (CelebA-HQ, LSUN) on your own photographs; for a GPU."""
+    return Config(
+        preset="ddpm256",
+        data=DataConfig("", image_size=256, channels=3, flip=True, class_labels=False),
+        net=UNetConfig(mults=(1, 1, 2, 2, 4, 4), dropout=0.0),
+        train=TrainConfig(steps=500_000, batch_size=64, lr=2e-5, save_every=5000, sample_every=5000),
+        sample=SampleConfig("ddpm:variance=small"),
+    )
+
+
+def photos64() -> Config:
+    """Your own photographs at 64x64, days of training; for a GPU."""
+    return _photos(64, mults=(1, 2, 3, 4), dropout=0.1, schedule="cosine", steps=200_000, batch_size=128, lr=2e-4)
+
+
+def photos128() -> Config:
+    """Your own photographs at 128x128, days of training; for a GPU."""
+    return _photos(128, mults=(1, 1, 2, 3, 4), dropout=0.0, schedule="linear", steps=300_000, batch_size=64, lr=1e-4)
+
+
+def photos256() -> Config:
+    """Your own photographs at 256x256, weeks of training; for a GPU."""
+    return _photos(256, mults=(1, 1, 2, 2, 4, 4), dropout=0.0, schedule="linear", steps=500_000, batch_size=64, lr=1e-4)
+
+
+def _photos(
+    side: int, mults: tuple[int, ...], dropout: float, schedule: Literal["linear", "cosine"], **train: Any
+) -> Config:
+    """Levels and attention of ADM (Dhariwal and Nichol 2021) with the width of the DDPM paper.
+
+    The cosine schedule holds too little noise for images of 128 pixels and more, as in ADM. Images are not mirrored.
+    """
+    return Config(
+        preset=f"photos{side}",
+        data=DataConfig("", image_size=side, channels=3),
+        net=UNetConfig(mults=mults, attention=(16, 8), dropout=dropout),
+        process=ProcessConfig(schedule),
+        train=TrainConfig(warmup=1000, times="stratified", save_every=5000, sample_every=5000, **train),
+    )
+
+
 def folder() -> Config:
-    """Your own folder of images, in colour at 32x32; sub-folders are classes."""
+    """Your own folder of images, in colour at 32x32; sub-folders are classes. The network follows from the size."""
     base = digits()
     return dataclasses.replace(
         base,
         preset="folder",
         data=DataConfig("", image_size=32, channels=3),
-        train=dataclasses.replace(base.train, steps=2500, save_every=500, sample_every=500),
+        net=UNetConfig(width=None, mults=None, blocks=None, attention=None, dropout=0.0, patch=None),
+        train=dataclasses.replace(base.train, batch_size=None, lr=None, steps=2500, save_every=500, sample_every=500),
     )
 
 
@@ -168,6 +211,10 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "cifar10": cifar10,
     "folder": folder,
     "arrays": arrays,
+    "photos64": photos64,
+    "photos128": photos128,
+    "photos256": photos256,
+    "ddpm256": ddpm256,
     "points": points,
     **{name: partial(method, digits) for name, method in METHODS.items()},
     **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},

@@ -20,6 +20,8 @@ from ancestral.errors import InputError
 
 POINTS = ("moons", "swissroll", "checkerboard")
 """The built-in data that are points in the plane."""
+OWN_DATA = ("folder", "arrays", "photos64", "photos128", "photos256", "ddpm256")
+"""The presets for data of your own."""
 FROM_PYTHON = "(given from Python)"
 """The source of data that were given as a tensor, an array or a torch Dataset."""
 
@@ -81,35 +83,40 @@ class UNetConfig:
     """The U-Net of the DDPM paper, for images, signals and volumes."""
 
     kind: Suppress[Literal["unet"]] = "unet"
-    width: int = 128
-    """Channels of the first level."""
-    mults: tuple[int, ...] = (1, 2, 2, 2)
-    """Width of each level, as a multiple of the first; every level but the last halves the resolution."""
-    blocks: int = 2
-    """Number of residual blocks of each level."""
-    attention: tuple[int, ...] = (16,)
-    """Resolutions (after the patch) with self-attention."""
+    width: int | None = 128
+    """Channels of the first level; default: chosen by the size of the images."""
+    mults: tuple[int, ...] | None = (1, 2, 2, 2)
+    """Width of each level, as a multiple of the first; every level but the last halves the resolution. Default: chosen
+    by the size of the images."""
+    blocks: int | None = 2
+    """Number of residual blocks of each level; default: chosen by the size of the images."""
+    attention: tuple[int, ...] | None = (16,)
+    """Resolutions (after the patch) with self-attention; default: chosen by the size of the images."""
     dropout: float = 0.1
     """Probability that a feature is dropped in each block during training."""
-    patch: int = 1
-    """Side of the pixel blocks that are folded into channels first: 2 is about four times as fast on small images."""
+    patch: int | None = 1
+    """Side of the pixel blocks that are folded into channels first: 2 is about four times as fast on small images.
+    Default: chosen by the size of the images."""
     groups: int | None = None
     """Number of groups of every group norm; default: 32, and fewer in narrow layers. Export to diffusers needs one
     number for all layers."""
 
     def __str__(self) -> str:
-        mults = "·".join(map(str, self.mults))
-        blocks = f"{self.blocks} block{'s' * (self.blocks > 1)} a level, patch {self.patch}, dropout {self.dropout:g}"
+        if None in (self.width, self.mults, self.blocks, self.attention, self.patch):
+            return "U-Net, chosen by the size of the images"
+        mults = "·".join(map(str, self.mults or ()))
+        blocks = f"{self.blocks} block{'s' * (self.blocks != 1)} a level, patch {self.patch}, dropout {self.dropout:g}"
         return f"U-Net, width {self.width} x {mults}, {blocks}"
 
     def check(self) -> None:
         """Raise InputError for settings that no U-Net can have."""
         _check_share("dropout", self.dropout)
-        if min(self.width, self.blocks, self.patch, *self.mults) < 1 or not self.mults:
+        width, mults = 4 if self.width is None else self.width, (1,) if self.mults is None else self.mults
+        sizes = [size for size in (self.blocks, self.patch, *mults) if size is not None]
+        if min(sizes, default=1) < 1 or not mults or width % 2 or width < 4:
             raise InputError(WIDTHS)
-        if self.width % 2 or self.width < 4:
-            raise InputError(WIDTHS)
-        if self.groups is not None and (self.groups < 1 or any(self.width * m % self.groups for m in (1, *self.mults))):
+        widths = [] if self.width is None else [width * mult for mult in (1, *mults)]
+        if self.groups is not None and (self.groups < 1 or any(channels % self.groups for channels in widths)):
             raise InputError(f"--groups {self.groups} must divide --width, and with it the channels of every level")
 
 
@@ -247,10 +254,10 @@ class TrainConfig:
 
     steps: int = 800_000
     """Number of optimiser steps."""
-    batch_size: int = 128
-    """Number of images in each step."""
-    lr: float = 2e-4
-    """Adam's learning rate after the warm-up."""
+    batch_size: int | None = 128
+    """Number of images in each step; default: chosen by the size of the images."""
+    lr: float | None = 2e-4
+    """Adam's learning rate after the warm-up; default: chosen by the size of the images."""
     warmup: int = 5000
     """Number of steps over which the learning rate rises from 0."""
     decay: Literal["none", "cosine"] = "none"
@@ -360,7 +367,7 @@ class Config:
     @property
     def title(self) -> str:
         """What the run is called: its preset, or for data of your own the name of the data."""
-        if self.preset not in ("folder", "arrays") or self.data.source in ("", FROM_PYTHON):
+        if self.preset not in OWN_DATA or self.data.source in ("", FROM_PYTHON):
             return self.preset
         path = PurePath(self.data.source)
         return (path.stem if path.suffix in (".npy", ".npz", ".tar") else path.name) or self.preset
@@ -390,7 +397,7 @@ class Config:
                     raise InputError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
         if train.seed >= 2**63:
             raise InputError(f"--seed must be below 2^63, not {train.seed}")
-        if not 0 < train.lr < float("inf") or not train.clip_norm > 0:
+        if not 0 < (1 if train.lr is None else train.lr) < float("inf") or not train.clip_norm > 0:
             raise InputError(
                 f"--lr and --clip-norm must be numbers above 0, and --lr finite, not {train.lr} and {train.clip_norm}"
             )

@@ -189,7 +189,9 @@ def mirroring_findings(mirroring: Estimate | None, flip: bool) -> Iterator[Findi
 
 def training_findings(count: int, config: Config, cost: TrainingCost | None) -> Iterator[Finding]:
     """Find what speaks against training on `count` items by this config, and at this cost if it is known."""
-    epochs = config.train.steps * config.train.batch_size / count
+    batch = config.train.batch_size
+    assert batch is not None  # chosen by then
+    epochs = config.train.steps * batch / count
     if cost is not None:
         numbers = count * math.prod(cost.shape)
         if cost.parameters > numbers and epochs > EPOCHS:
@@ -198,20 +200,20 @@ def training_findings(count: int, config: Config, cost: TrainingCost | None) -> 
                 f"network, and each item is seen {epochs:,.0f} times, so they will be memorised"
             )
             enough = -(-cost.parameters * count // numbers)
-            steps = max(1, int(EPOCHS * count / config.train.batch_size))
+            steps = max(1, int(EPOCHS * count / batch))
             advice = f"use about {enough:,} items or more, or a smaller --width, or stop early: --steps {steps}"
             yield Finding("memorisation", "warning", text, advice)
         elif epochs > 10 * EPOCHS:
             text = f"each item is seen {epochs:,.0f} times"
             yield Finding("epochs", "note", text, "more items, or fewer --steps, reduce memorisation")
-        if cost.memory > cost.available:
+        if not cost.fits:
             text = f"training takes about {format_bytes(cost.memory)}, and {format_bytes(cost.available)} are free"
-            yield Finding("memory", "warning", text, "take a smaller --batch-size, --width or --image-size")
+            yield Finding("memory", "warning", text, cost.remedy())
         if cost.seconds > 86400 and cost.device == "cpu":
             text = f"all steps take {cost.seconds / 86400:,.1f} days on this machine"
             yield Finding("time", "warning", text, "use a GPU, fewer --steps, or a smaller --width or --image-size")
-    if count < config.train.batch_size:
-        text = f"there are fewer items ({count:,}) than in one batch ({config.train.batch_size:,})"
+    if count < batch:
+        text = f"there are fewer items ({count:,}) than in one batch ({batch:,})"
         yield Finding("few", "warning", text, f"each batch repeats some; take --batch-size {count}")
 
 

@@ -1,119 +1,167 @@
-"""Time and memory of training on a data set by a config on this machine, measured in a few training steps."""
+"""Time and memory of a training run on this machine, measured on a few gradients before the first step."""
 
-import contextlib
+import math
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import psutil
 import torch
 
-from ancestral.config import Config, CustomNetConfig
-from ancestral.data import InMemoryDataset
 from ancestral.results.data_report import TrainingCost
-from ancestral.threads import cpu_threads
 from ancestral.training import Trainer
 
 PROBE = 4
-"""The batch size of the first measurement, which decides whether whole batches are measured."""
+"""Number of items on which memory is measured, and the time of networks so slow that a whole step would take long."""
 PATIENCE = 4.0
-"""Seconds of a step above which smaller batches are measured and scaled up."""
-WARM_UP = 2
-"""Steps that do not count, since memory is mapped and kernels are chosen in them."""
+"""Seconds of a step above which fewer items are measured and scaled up."""
 COPIES = 5
 """Copies of each weight in memory: weight, gradient, average, and Adam's two moments. On the disk the average is there
 twice, in the training state and in the model file, and the gradient is not. Both hold the power-function averages."""
 
 
-def training_cost(
-    config: Config, dataset: InMemoryDataset, count: int, device: str = "auto", steps: int = 5
-) -> TrainingCost:
-    """Measure training steps.
+@dataclass(frozen=True)
+class StepMemory:
+    """Memory of a training step in bytes."""
+
+    fixed: int
+    """Weights, gradients, average, moments, and the data if it is held in memory."""
+    each: int
+    """For each item that is computed at once."""
+    free: int
+
+    def needed(self, count: int) -> int:
+        """Return the memory of a step that computes `count` items at once."""
+        return self.fixed + self.each * count
+
+    def largest(self, count: int) -> int:
+        """Return the largest number of items at once, up to `count`, whose memory is free; 0 if that of none is."""
+        return max(0, min(count, (self.free - self.fixed) // max(self.each, 1)))
+
+
+def step_memory(trainer: Trainer, count: int) -> StepMemory:
+    """Measure the memory of a step on a few items, since a whole batch may not fit.
+
+    The first measurement of a process is the most exact, since memory that was freed before it is used again.
 
     Args:
-        config: The config of the training run.
-        dataset: Some of the items.
-        count: The number of all items.
-        device: The device to measure on.
-        steps: The number of steps to measure, at least 1.
-
-    Raises:
-        InputError: If the data cannot be trained on by this config.
+        trainer: The training run. Nothing in it changes.
+        count: The number of items of the data.
     """
-    whole, before = config.train.batch_size, psutil.Process().memory_info().rss
-    batch = min(whole, PROBE)
-    seconds, trainer, peak = _measure(config, dataset, device, batch, 1, 1, before)
-    if seconds < PATIENCE:
-        batch = whole if seconds * whole / batch <= PATIENCE else batch
-        del trainer
-        seconds, trainer, peak = _measure(config, dataset, device, batch, WARM_UP, steps, before)
+    device = trainer.device
+    parameters = sum(parameter.numel() for parameter in trainer.parameters)
+    items = min(PROBE, trainer.micro_batch)
+    with _PeakMemory(trainer.device) as memory:
+        before = memory.peak()
+        trainer.rehearse(1)
+        one = memory.peak()
+        trainer.rehearse(items)
+        some = memory.peak()
+    each = (some - one) // (items - 1) if items > 1 else one - before
+    fixed = (
+        max(one - before - each, 4 * parameters) + _weights(trainer) - 4 * parameters
+    )  # the former with the gradient
+    held = 0 if device.type == "cuda" else min(_bytes(trainer, count), int(trainer.config.data.memory * 2**30))
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
+    return StepMemory(fixed + held, each, free)
+
+
+def training_cost(
+    trainer: Trainer, count: int, memory: StepMemory, steps: int = 1, chosen: str | None = None
+) -> TrainingCost:
+    """Measure the time of a step, and put it together with its memory.
+
+    Args:
+        trainer: The training run, before its first step. Nothing in it changes.
+        count: The number of items of the data.
+        memory: What `step_memory` measured.
+        steps: The number of gradients to measure, at least 1.
+        chosen: What was chosen by the size of the items, in a sentence.
+    """
+    config, device, share = trainer.config, trainer.device, len(trainer.positions)
+    parameters = sum(parameter.numel() for parameter in trainer.parameters)
+    fits = memory.largest(trainer.micro_batch)
+    measured = min(PROBE, share)
+    seconds = min(_seconds(trainer, measured) for _ in range(2))  # other programs may have taken the core from one
+    if seconds * share / measured <= PATIENCE and fits == trainer.micro_batch:
+        measured = share
+        seconds = statistics.median(_seconds(trainer, share) for _ in range(steps))
     else:
         steps = 1
-    place = trainer.device
-    parameters = sum(parameter.numel() for parameter in trainer.parameters)
-    weights = 4 * parameters * (COPIES + len(trainer.powers))
-    data = dataset.items[:1].nbytes * count
-    held = 0 if place.type == "cuda" else min(data, int(config.data.memory * 2**30))
-    free = torch.cuda.mem_get_info(place)[0] if place.type == "cuda" else int(psutil.virtual_memory().available)
+    seconds *= share / measured
+    weights = _weights(trainer)
     return TrainingCost(
-        device=place.type,
+        device=device.type,
         dtype=str(trainer.dtype).removeprefix("torch."),
-        shape=dataset.shape,
+        shape=tuple(trainer.spec.shape),
         parameters=parameters,
-        batch_size=whole,
+        batch_size=trainer.batch_size,
         steps=config.train.steps,
         measured=steps,
-        scaled_from=batch,
-        seconds_per_step=seconds * whole / batch,
-        seconds=seconds * whole / batch * config.train.steps,
+        scaled_from=measured * trainer.batch_size // share,
+        seconds_per_step=seconds,
+        seconds=seconds * config.train.steps,
         weights=weights,
-        data=data,
-        memory=int(weights + max(peak - weights, 0) * whole / batch + held),
-        available=free,
+        data=_bytes(trainer, count),
+        memory=memory.needed(trainer.micro_batch),
+        available=memory.free,
         checkpoint=weights,
         snapshots=trainer.snapshot_count * trainer.pair_bytes,
+        network=str(config.net),
+        chosen=chosen or None,
+        micro_batch=None if fits == trainer.micro_batch else fits,
     )
 
 
-def _measure(
-    config: Config, dataset: InMemoryDataset, device: str, batch: int, warm_up: int, steps: int, before: int
-) -> tuple[float, Trainer, int]:
-    """Median seconds of a step with `batch` items, the trainer, and the peak of memory in bytes above `before`."""
-    config = config.with_settings(batch_size=batch)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    times = []
-    with _peak_memory() as peak:
-        trainer = Trainer(config, dataset, device)
-        work = None if isinstance(config.net, CustomNetConfig) else trainer.rehearse
-        with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
-            for _ in range(warm_up + steps):
-                began = time.perf_counter()
-                trainer.advance()
-                if trainer.device.type != "cpu":
-                    torch.accelerator.synchronize(trainer.device)
-                times.append(time.perf_counter() - began)
-        most = peak() - before
-    if trainer.device.type == "cuda":
-        most = torch.cuda.max_memory_allocated(trainer.device)
-    return statistics.median(times[warm_up:]), trainer, most
+def _weights(trainer: Trainer) -> int:
+    """The size of all copies of the weights."""
+    return 4 * sum(parameter.numel() for parameter in trainer.parameters) * (COPIES + len(trainer.powers))
 
 
-@contextlib.contextmanager
-def _peak_memory(interval: float = 0.01) -> Iterator[Callable[[], int]]:
-    """The largest number of bytes that the process has held since, from samples in intervals of seconds."""
-    process = psutil.Process()
-    seen, done = [process.memory_info().rss], threading.Event()
+def _bytes(trainer: Trainer, count: int) -> int:
+    """The size of `count` items, decoded."""
+    return trainer.spec.codec.dtype.itemsize * math.prod(trainer.spec.shape) * count
 
-    def watch() -> None:
-        while not done.wait(interval):
-            seen[0] = max(seen[0], process.memory_info().rss)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield lambda: max(seen[0], process.memory_info().rss)
-    finally:
-        done.set()
-        watcher.join()
+def _seconds(trainer: Trainer, count: int) -> float:
+    """The time of the gradient of `count` items."""
+    began = time.perf_counter()
+    trainer.rehearse(count)
+    if trainer.device.type != "cpu":
+        torch.accelerator.synchronize(trainer.device)
+    return time.perf_counter() - began
+
+
+class _PeakMemory:
+    """The largest number of bytes in use so far: on a GPU PyTorch's count, else sampled from the process."""
+
+    def __init__(self, device: torch.device, interval: float = 0.01) -> None:
+        self._cuda = device if device.type == "cuda" else None
+        self._process, self._interval, self._done = psutil.Process(), interval, threading.Event()
+        self._seen = 0
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._cuda is not None:
+            torch.cuda.reset_peak_memory_stats(self._cuda)
+        else:
+            self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if self._cuda is None:
+            self._watcher.join()
+
+    def peak(self) -> int:
+        """Return the largest number so far."""
+        if self._cuda is not None:
+            return torch.cuda.max_memory_allocated(self._cuda)
+        self._seen = max(self._seen, self._process.memory_info().rss)
+        return self._seen
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._interval):
+            self.peak()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ancestral import nets, samplers, schedules, targets
-from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig
+from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_size
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
 from ancestral.diffusion import Diffusion
@@ -48,10 +48,16 @@ class OwnParts:
         return dataclasses.replace(config, process=process, net=net)
 
 
-def for_items(config: Config, spec: DataSpec) -> Config:
-    """Return the config with a network for these items: for points a U-Net becomes an MLP of its width and blocks."""
+def for_items(config: Config, spec: DataSpec, device: str = "cpu") -> Config:
+    """Return the config with a network for these items.
+
+    Settings that it leaves out are chosen by the size of the items and the kind of device (`config.by_size`). For
+    points a U-Net becomes an MLP of its width and blocks.
+    """
+    config = by_size.complete(config, spec.shape, device)
     if len(spec.shape) == 1 and isinstance(config.net, UNetConfig):
-        return dataclasses.replace(config, net=MLPConfig(width=config.net.width, blocks=config.net.blocks))
+        settings = {name: getattr(config.net, name) for name in ("width", "blocks")}
+        return dataclasses.replace(config, net=MLPConfig(**settings))
     return config
 
 

@@ -165,12 +165,38 @@ class TrainingCost:
     """One checkpoint and the model file."""
     snapshots: int = 0
     """All snapshots of averages."""
+    network: str | None = None
+    """The settings of the network in words."""
+    chosen: str | None = None
+    """What was chosen by the size of the items and why; None if all settings were given."""
+    micro_batch: int | None = None
+    """The largest number of items at once whose memory is free, 0 for none; None if a whole step fits."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory of a step is free."""
+        return self.memory <= self.available
+
+    def summary(self) -> str:
+        """Format time and memory in a line, with what helps if the memory does not suffice."""
+        line = f"about {_duration(self.seconds)} for {self.steps:,} steps of {self.seconds_per_step:.3g} s (measured)"
+        line += f", {format_bytes(self.memory)} of memory beside the program; {format_bytes(self.available)} are free"
+        return line if self.fits else f"{line}: too little. {self.remedy().capitalize()}"
+
+    def remedy(self) -> str:
+        """Say which options help if the memory does not suffice."""
+        if self.micro_batch:
+            return f"give --micro-batch {self.micro_batch} (the same batches, in parts), or a smaller --image-size"
+        return "take a smaller --image-size or --width, or a larger --patch"
 
     def rows(self, count: int) -> Iterator[tuple[str, str]]:
         """Format the cost of training on `count` items as (name, text)."""
         epochs = _number(self.steps * self.batch_size / count)
         yield "training", f"{self.steps:,} steps of {self.batch_size:,}: each item is seen {epochs} times"
-        yield "network", f"{self.parameters:,} parameters, {self.dtype}, on {self.device}"
+        network = "" if self.network is None else f"{self.network}; "
+        yield "network", f"{network}{self.parameters:,} parameters, {self.dtype}, on {self.device}"
+        if self.chosen is not None:
+            yield "settings", self.chosen
         how = f"{self.measured} step{'s' if self.measured > 1 else ''} measured"
         if self.scaled_from < self.batch_size:
             how += f" of {self.scaled_from} items and scaled up"

@@ -17,6 +17,7 @@ def make_adam(net: nn.Module) -> Adam:
 
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Compute the learning rate of step 0, 1, ...: rising over the warm-up, then constant or falling along a cosine."""
+    assert config.lr is not None
     rise = min(step / config.warmup, 1.0) if config.warmup else 1.0
     if config.decay == "none" or step < config.warmup:
         return config.lr * rise

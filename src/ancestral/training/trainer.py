@@ -74,20 +74,22 @@ class Trainer:
         self.distributed = Distributed(device, config.train.precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
         self.spec = spec_of(dataset, config)
-        self.config = model.for_items(self.config, self.spec)
-        self.positions = self.distributed.positions(config.train.batch_size)
+        self.config = config = model.for_items(self.config, self.spec, self.device.type)
+        assert config.train.batch_size is not None
+        self.batch_size = config.train.batch_size
+        """The number of images in the global batch."""
+        self.positions = self.distributed.positions(self.batch_size)
         """The positions of this process's images in the global batch."""
         if not self.positions:
             raise InputError(
-                f"--batch-size {config.train.batch_size} leaves nothing to do for some of {self.distributed.world} "
-                "processes"
+                f"--batch-size {self.batch_size} leaves nothing to do for some of {self.distributed.world} processes"
             )
         self.micro_batch = min(config.runtime.micro_batch or len(self.positions), len(self.positions))
         """The number of images in a forward pass; see RuntimeConfig."""
         self.loader = Loader(
             dataset,
             seed=config.train.seed,
-            batch_size=config.train.batch_size,
+            batch_size=self.batch_size,
             positions=self.positions,
             workers=config.runtime.workers,
         )
@@ -218,19 +220,25 @@ class Trainer:
         self.step = step
         self.batches = self.loader.batches(step)
 
-    def rehearse(self) -> None:
-        """Compute the gradient of one batch of empty items, which changes nothing, to measure the time of a step.
+    def rehearse(self, count: int | None = None) -> None:
+        """Compute the gradient of empty items, which changes nothing, to measure the time or the memory of a step.
+
+        Args:
+            count: The number of items; None is all that this process computes in a step.
 
         Raises:
             InputError: If the memory does not suffice for one image at once.
         """
-        micro_batch = self.micro_batch
-        with memory_explained("give a smaller --batch-size"):
-            none = torch.zeros(len(self.positions), dtype=torch.int64)
-            items = torch.zeros(len(self.positions), *self.spec.shape, dtype=self.spec.codec.dtype)
-        self._gradients(Batch(self.step, items, none if self.spec.classes else None, none))
-        self.optimiser.zero_grad()
-        self.micro_batch = micro_batch  # the first step finds it again, and says so
+        positions, micro_batch = self.positions, self.micro_batch
+        self.positions = positions[:count]
+        try:
+            with memory_explained("give a smaller --batch-size"):
+                none = torch.zeros(len(self.positions), dtype=torch.int64)
+                items = torch.zeros(len(self.positions), *self.spec.shape, dtype=self.spec.codec.dtype)
+            self._gradients(Batch(self.step, items, none if self.spec.classes else None, none))
+        finally:
+            self.optimiser.zero_grad()
+            self.positions, self.micro_batch = positions, micro_batch  # the first step finds the latter again
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -281,7 +289,7 @@ class Trainer:
                         **some,
                     )
                 # DDP and FSDP2 average over the processes, so each gives its part of the sum times their number
-                loss = losses.sum() * (self.distributed.world / train.batch_size)
+                loss = losses.sum() * (self.distributed.world / self.batch_size)
                 self.distributed.scaler.scale(loss).backward()
             table.append(torch.stack([t.to(self.device, torch.float64), losses.detach().double()]))
         return torch.cat(table, dim=1)
@@ -331,7 +339,7 @@ class Trainer:
     @torch.no_grad()
     def _whole_batch(self, own: Tensor) -> tuple[Tensor, Tensor, bool]:
         """Times and losses of the whole batch in its order, and whether a process was asked to stop: on the CPU."""
-        table = own.new_zeros(3, self.config.train.batch_size)
+        table = own.new_zeros(3, self.batch_size)
         table[:2, self.positions.start :: self.distributed.world] = own
         table[2, 0] = self.stopping
         t, losses, stop = self.distributed.total(table)
@@ -339,7 +347,7 @@ class Trainer:
 
     def _fault(self, t: Tensor, losses: Tensor, batch: Batch) -> str:
         """Describe a bad step. All processes take part."""
-        items = torch.zeros(self.config.train.batch_size, dtype=torch.float64, device=self.device)
+        items = torch.zeros(self.batch_size, dtype=torch.float64, device=self.device)
         items[self.positions.start :: self.distributed.world] = batch.indices.to(self.device, torch.float64)
         layer = divergence.largest_gradient(self.net)
         numbers = self.distributed.total(items).long()
@@ -376,7 +384,7 @@ class Trainer:
                 checkpoints.settle()
 
     def _steps(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> Generator[Progress, None, None]:
-        train, rate = self.config.train, Rate(self.config.train.batch_size)
+        train, rate = self.config.train, Rate(self.batch_size)
         if folder is not None and self.distributed.main:
             Snapshots(folder.snapshots).forget(self.step)
         done, began = 0, time.monotonic()

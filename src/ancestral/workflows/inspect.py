@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ancestral import config as configs
 from ancestral import data, render
 from ancestral.arguments import checked
-from ancestral.config import Config
+from ancestral.config import Config, by_size
 from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.image_size import plain_image_size
 from ancestral.data import Dataset, LazyDataset
@@ -20,10 +21,12 @@ from ancestral.inspection import findings
 from ancestral.inspection.image_folder import inspect_folder
 from ancestral.inspection.mirroring import ITEMS, mirror_test
 from ancestral.inspection.near_duplicates import item_duplicates
-from ancestral.inspection.training_cost import training_cost
+from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.inspection.value_statistics import class_counts, value_statistics
 from ancestral.results.data_report import MARKS, DataReport, Finding
 from ancestral.storage import write_text
+from ancestral.threads import cpu_threads
+from ancestral.training import Trainer
 
 SAMPLE = 256
 """Number of items on which training steps are measured."""
@@ -77,7 +80,7 @@ def inspect(
         raise InputError(f"--json writes .json files, not {json}; left bare, it prints")
     root = None if given or name in data.BUILTINS else Path(name).expanduser()
     path = None if out is None else _sheet_path(Path(out), "data" if given else name, root)
-    pick_device(device)
+    kind = pick_device(device).type
     keep_freed_memory()
 
     inspected = None
@@ -102,10 +105,15 @@ def inspect(
     found += [*findings.class_findings(classes), *findings.value_findings(values, _flat_items(dataset, values.flat))]
     mirroring = mirror_test(dataset.sample(ITEMS, ITEMS).items) if values.shape else None
     found += findings.mirroring_findings(mirroring, config.data.flip)
-    cost = None
+    chosen = by_size.explain(config, values.shape, kind)
+    config, cost = by_size.complete(config, values.shape, kind), None
     if steps and all(finding.level != "error" for finding in found):
         try:
-            cost = training_cost(config, dataset.sample(SAMPLE), len(dataset), device, steps)
+            trainer = Trainer(config, dataset.sample(SAMPLE), device)
+            memory = step_memory(trainer, len(dataset))
+            work = partial(trainer.rehearse, max(1, memory.largest(trainer.micro_batch)))
+            with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
+                cost = training_cost(trainer, len(dataset), memory, steps, chosen)
         except InputError as error:
             found.append(Finding("refused", "error", str(error), f"see ancestral train {config.preset} --help"))
     found += findings.training_findings(len(dataset), config, cost)

@@ -6,6 +6,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,11 +18,12 @@ from ancestral import data as datasets
 from ancestral import interop, render, storage
 from ancestral import model as models
 from ancestral.arguments import checked
-from ancestral.config import Config, CustomNetConfig
+from ancestral.config import Config, CustomNetConfig, by_size
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, finish
+from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.model import Model, NetSource, OwnParts
 from ancestral.objectives import Objective
 from ancestral.results.data_report import format_bytes
@@ -44,6 +46,8 @@ PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
 """Largest numbers of sampling steps of the previews during training, and of the last one."""
 FILM_ITEMS = 4
 """Number of items of the report's film strip; points are one cloud."""
+MEASURED = 3
+"""Number of steps whose time is measured before training."""
 SKIPPED_SHOWN = 20
 """Number of unreadable files that are listed."""
 
@@ -152,6 +156,8 @@ def train(
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
     elif config.data.source == configs.FROM_PYTHON:
         raise InputError(f"{folder.path} was trained on data given from Python: give them again, train(..., data=...)")
+    if saved is not None:
+        config = by_size.keep(config, saved)
     config = validation_source.with_absolute_path(config.check(), validation)
     if not given:
         config = _with_absolute_source(config, saved)
@@ -175,6 +181,8 @@ def train(
         if start is not None:
             fine_tuning.begin(trainer, start)
             changes.append(str(start))
+    if chosen_by_size := by_size.explain(config, trainer.spec.shape, trainer.device.type):
+        changes.append(chosen_by_size)
     models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
     if export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
@@ -186,7 +194,11 @@ def _run(
 ) -> Generator[TrainingEvent, None, TrainingResult]:
     config, main = trainer.config, trainer.distributed.main
     wrong: list[str] = []
-    measured = None if isinstance(config.net, CustomNetConfig) or trainer.distributed.world > 1 else trainer.rehearse
+    cost, memory, measured = None, None, None
+    if trainer.distributed.world == 1 and not isinstance(config.net, CustomNetConfig):
+        memory = step_memory(trainer, len(trainer.dataset))
+        count = max(1, memory.largest(trainer.micro_batch))  # a whole step may take more memory than there is
+        measured = partial(trainer.rehearse, count if count < trainer.micro_batch else None)
     if main and not resuming:
         folder.begin(config)
     with (
@@ -208,8 +220,10 @@ def _run(
                     folder.append_notes(trainer.step, ["going on", *changes, *wrong])
         if trainer.initial is not None and trainer.step == 0:
             trainer.save(folder)  # from here on the run needs the model that it started from no more
+        if memory is not None:
+            cost = training_cost(trainer, len(trainer.dataset), memory, MEASURED)
         if main:
-            for line in [*_opening(trainer, folder), *changes, *wrong]:
+            for line in [*_opening(trainer, folder), *changes, *wrong, *([] if cost is None else [cost.summary()])]:
                 yield Message(line)
         if trainer.step >= config.train.steps:
             if not folder.publishes(trainer.step):

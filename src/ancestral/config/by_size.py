@@ -1,0 +1,170 @@
+"""Settings that follow from the size of the items and the device, where a config leaves them out (None).
+
+The presets for data of your own, `folder` and `arrays`, leave them out. A run chooses them once and writes them to its
+config.json, so resuming and loading need no rule.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ancestral.config.presets import digits
+from ancestral.config.schema import Config, UNetConfig
+
+SMALL = 32 * 32
+"""Largest number of positions (pixels, samples, voxels) of items that get the network of the preset digits."""
+FOLDED = 16 * 16
+"""Largest number of positions of a patch."""
+FEWEST = 8
+"""Smallest batch size that is chosen."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the rule takes for larger items on one kind of device."""
+
+    first: int
+    """Number of positions of the first level, to which a patch brings larger items."""
+    last: int
+    """Number of positions to which the levels halve the resolution."""
+    attention: int
+    """Largest number of positions of a level with self-attention."""
+    width: int
+    mults: dict[int, tuple[int, ...]]
+    """By the number of levels. With more levels, the additional first ones have the width of the first."""
+    blocks: int
+    lr: float
+    batch_size: int
+    batch_positions: int
+    """Largest number of positions of a batch at the first level; the batch of larger items is smaller."""
+
+
+CPU = Plan(
+    first=32 * 32,
+    last=8 * 8,
+    attention=8 * 8,
+    width=32,
+    mults={1: (1,), 2: (1, 2), 3: (1, 2, 4)},
+    blocks=1,
+    lr=2e-3,
+    batch_size=32,
+    batch_positions=32 * 64 * 64,
+)
+GPU = Plan(
+    first=256 * 256,
+    last=8 * 8,
+    attention=16 * 16,
+    width=128,
+    mults={1: (1,), 2: (1, 2), 3: (1, 2, 3), 4: (1, 2, 3, 4), 5: (1, 1, 2, 3, 4), 6: (1, 1, 2, 2, 4, 4)},
+    blocks=2,
+    lr=2e-4,
+    batch_size=64,
+    batch_positions=32 * 128 * 128,
+)
+
+
+def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
+    """Choose network, batch size and learning rate for items of a shape.
+
+    The choice depends on nothing but the shape and the kind of device:
+
+    * Items of at most 32x32 positions get the network of the preset `digits`: two levels, width 32, patch 2. Sides
+      below 4 get a smaller patch and fewer levels.
+    * On a CPU, convolutions at high resolution take nearly all of the time. So a patch folds larger items to 32x32
+      positions, where a step on 256x256 pixels takes less than twice as long as one on 64x64. The width is 32, and
+      there are three levels down to 8x8 with self-attention there, since a level at low resolution costs little.
+    * On a GPU, the network has the width of the papers, 128, and two blocks a level. It has no patch up to 256x256
+      positions, levels down to 8x8, and self-attention at 16x16 and below: four levels for 64x64, five for 128x128 and
+      six for 256x256. The learning rate is that of the DDPM paper for this width.
+
+    For other shapes the number of positions counts, not the sides: a signal of 4,096 samples is as large as an image of
+    64x64. A patch has at most 16x16 positions. Every side has at least one position at the lowest level.
+
+    Args:
+        shape: The shape of an item: (channels, *sides).
+        device: The kind of device: "cuda" is a GPU, all others are treated as a CPU.
+
+    Returns:
+        width, mults, blocks, attention and patch of a U-Net, batch_size and lr.
+    """
+    sides = shape[1:]
+    shortest = min(sides, default=1)
+    if math.prod(sides) <= SMALL:
+        small = digits()
+        settings = dataclasses.asdict(small.net) | dataclasses.asdict(small.train)
+        patch = min(settings["patch"], max(1, shortest // 2))
+        settings |= {"patch": patch, "mults": settings["mults"][: _most_levels(shortest, patch)]}
+        return {name: settings[name] for name in CHOSEN}
+
+    plan = GPU if device == "cuda" else CPU
+    patch = 1
+    while _positions(sides, patch) > plan.first and 2 * patch <= shortest and (2 * patch) ** len(sides) <= FOLDED:
+        patch *= 2
+    levels = 1
+    while _positions(sides, patch << (levels - 1)) > plan.last and levels < _most_levels(shortest, patch):
+        levels += 1
+    mults = plan.mults[min(levels, max(plan.mults))]
+    longest = -(-max(sides) // (patch << (levels - 1))) << (levels - 1)  # at the first level, as the U-Net pads it
+    attends = [level for level in range(levels) if _positions(sides, patch << level) <= plan.attention]
+    return {
+        "width": plan.width,
+        "mults": (1,) * (levels - len(mults)) + mults,
+        "blocks": plan.blocks,
+        "attention": tuple(longest >> level for level in attends),
+        "patch": patch,
+        "batch_size": max(FEWEST, min(plan.batch_size, plan.batch_positions // _positions(sides, patch))),
+        "lr": plan.lr,
+    }
+
+
+CHOSEN = ("width", "mults", "blocks", "attention", "patch", "batch_size", "lr")
+"""The settings that `choose` chooses."""
+
+
+def left_out(config: Config) -> list[str]:
+    """Name the settings that a config leaves to the size of the items."""
+    return [name for name in CHOSEN for part in (config.net, config.train) if getattr(part, name, 0) is None]
+
+
+def complete(config: Config, shape: Sequence[int], device: str = "cpu") -> Config:
+    """Return the config with the settings that it leaves out chosen for items of a shape; those that it has stay."""
+    chosen = choose(shape if isinstance(config.net, UNetConfig) else (), device)
+    return config.with_settings(**{name: chosen[name] for name in left_out(config)})
+
+
+def keep(config: Config, saved: Config) -> Config:
+    """Return the config with the settings that it leaves out as they were chosen for the run that is resumed."""
+    chosen = dataclasses.asdict(saved.net) | dataclasses.asdict(saved.train)
+    return config.with_settings(**{name: chosen[name] for name in left_out(config) if name in chosen})
+
+
+def explain(config: Config, shape: Sequence[int], device: str = "cpu") -> str:
+    """Say what `complete` chooses and why, as options of the command line; "" where the config leaves nothing out."""
+    names = left_out(config)
+    if not names:
+        return ""
+    done = complete(config, shape, device)
+    values = dataclasses.asdict(done.net) | dataclasses.asdict(done.train)
+    words = []
+    for name in names:
+        value = values[name]
+        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
+    why = "small items: the network of the preset digits"
+    if math.prod(shape[1:]) > SMALL and isinstance(done.net, UNetConfig):
+        factors = (1, values["patch"], values["patch"] << (len(values["mults"]) - 1))
+        size, first, last = ("x".join(str(-(-side // factor)) for side in shape[1:]) for factor in factors)
+        folded = f"patches of {values['patch']} bring {size} to {first}" if size != first else size
+        why = f"{folded}, and {len(values['mults'])} levels to {last}, for a {'GPU' if device == 'cuda' else 'CPU'}"
+    return f"chosen by size: {' '.join(words)} ({why}; options that are given win)"
+
+
+def _positions(sides: Sequence[int], factor: int) -> int:
+    """Number of positions where every side is divided by a factor."""
+    return math.prod(-(-side // factor) for side in sides)
+
+
+def _most_levels(shortest: int, patch: int) -> int:
+    """Largest number of levels at which the shortest side still has a position."""
+    return max(1, (shortest // patch).bit_length())

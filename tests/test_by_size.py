@@ -1,0 +1,358 @@
+"""Networks by the size of the items: the rule, what it leaves to the user, and what doctor and train say of it."""
+
+import dataclasses
+import itertools
+import json
+
+import pytest
+import torch
+
+import ancestral
+from ancestral import config as configs
+from ancestral import model, nets
+from ancestral.config import UNetConfig, by_size
+from ancestral.data import InMemoryDataset
+from ancestral.data.codec import Codec
+from ancestral.data.spec import DataSpec
+from ancestral.errors import InputError
+from ancestral.events import Message
+from ancestral.inspection.training_cost import StepMemory, step_memory
+from ancestral.training import Trainer
+from ancestral.workflows.train import train
+
+SIDES = (1, 2, 3, 5, 8, 16, 28, 31, 32, 33, 47, 64, 100, 128, 250)
+SHAPES = [
+    *((3, side, side) for side in SIDES),
+    *((3, height, width) for height, width in itertools.permutations((2, 7, 33, 64, 130, 512), 2)),
+    *((1, side) for side in (1, 3, 100, 1024, 1025, 16000, 100_003)),
+    *((2, side, side, side) for side in (1, 2, 9, 10, 11, 32, 65)),
+    (1, 3, 20, 70),
+    (3, 1, 5000),
+    (200, 64, 64),
+]
+
+
+def net_of(config, shape, device="cpu"):
+    """The network of a config on the meta device, where nothing is computed but shapes."""
+    config = model.for_items(config, DataSpec(shape, Codec("float"), ()), device)
+    with torch.device("meta"):
+        return nets.build(shape=shape, **dataclasses.asdict(config.net))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def test_every_size_gets_a_network_that_takes_it(shape, device):
+    net = net_of(configs.arrays(), shape, device)
+    assert all(side >= net.multiple for side in shape[1:])
+    padded = [-(-side // net.multiple) * net.multiple for side in shape[1:]]
+    assert max(padded) < 2 * max(shape[1:]) or max(padded) <= 4
+    if max(shape[1:]) > 256:  # the shapes follow from smaller ones
+        return
+    x = torch.empty(2, *shape, device="meta")
+    assert net(x, torch.zeros(2, dtype=torch.int64, device="meta")).shape == x.shape
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("shape", SHAPES[:-1], ids=lambda shape: "x".join(map(str, shape)))
+def test_attention_is_at_resolutions_that_the_network_has(shape, device):
+    chosen = by_size.choose(shape, device)
+    net = net_of(configs.arrays(), shape, device)
+    longest = -(-max(shape[1:]) // net.multiple) * net.multiple // chosen["patch"]
+    levels = [longest >> level for level in range(len(chosen["mults"]))]
+    assert set(chosen["attention"]) <= set(levels)
+    assert list(chosen["attention"]) == sorted(chosen["attention"], reverse=True)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 1024), (1, 10, 10, 10), (3, 16, 64), (2,)])
+def test_small_items_keep_the_network_of_the_preset_digits(shape, device):
+    chosen, digits = by_size.choose(shape, device), configs.digits()
+    if len(shape) > 1:
+        assert chosen["mults"] == digits.net.mults
+        assert chosen["patch"] == digits.net.patch
+    for name in ("width", "blocks", "attention"):
+        assert chosen[name] == getattr(digits.net, name)
+    assert (chosen["batch_size"], chosen["lr"]) == (digits.train.batch_size, digits.train.lr)
+
+
+def test_the_choice_for_photographs():
+    cpu = {size: by_size.choose((3, size, size)) for size in (64, 128, 256, 512, 1024)}
+    assert {size: choice["patch"] for size, choice in cpu.items()} == {64: 2, 128: 4, 256: 8, 512: 16, 1024: 16}
+    assert cpu[64] == {**cpu[512], "patch": 2}
+    assert cpu[64] == {
+        **{"width": 32, "mults": (1, 2, 4), "blocks": 1, "attention": (8,), "patch": 2},
+        **{"batch_size": 32, "lr": 2e-3},
+    }
+    assert cpu[1024]["mults"] == (1, 1, 2, 4)
+    assert by_size.choose((3, 4096, 4096))["batch_size"] < 32
+    for size, preset in ((64, configs.photos64()), (128, configs.photos128()), (256, configs.photos256())):
+        gpu = by_size.choose((3, size, size), "cuda")
+        for name in ("width", "mults", "blocks", "attention", "patch"):
+            assert gpu[name] == getattr(preset.net, name), (size, name)
+    assert [by_size.choose((3, size, size), "cuda")["batch_size"] for size in (64, 128, 256)] == [64, 32, 8]
+
+
+def test_the_number_of_positions_counts_not_the_sides():
+    square, wide = by_size.choose((3, 64, 64)), by_size.choose((3, 32, 128))
+    assert wide == {**square, "attention": (16,)}  # the longest side of the same levels
+    assert by_size.choose((1, 64, 64)) == by_size.choose((200, 64, 64))
+
+
+OTHER = {"width": 16, "mults": (1, 1), "blocks": 2, "attention": (), "patch": 1, "batch_size": 5, "lr": 1e-4}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_setting_that_is_given_wins(name):
+    given = configs.folder().with_settings(**{name: OTHER[name]})
+    assert by_size.left_out(given) == [other for other in by_size.CHOSEN if other != name]
+    done, chosen = by_size.complete(given, (3, 64, 64)), by_size.choose((3, 64, 64))
+    assert not by_size.left_out(done)
+    for other in by_size.CHOSEN:
+        value = getattr(done.net, other, getattr(done.train, other, None))
+        assert value == (OTHER[name] if other == name else chosen[other])
+    words = by_size.explain(given, (3, 64, 64))
+    assert f"--{name.replace('_', '-')} " not in words
+    assert "3 levels to " in words or name == "mults"
+
+
+def test_a_setting_wins_though_it_is_the_one_of_small_images():
+    small = by_size.choose((3, 32, 32))
+    done = by_size.complete(configs.folder().with_settings(**small), (3, 256, 256), "cuda")
+    assert {name: getattr(done.net, name, getattr(done.train, name, None)) for name in small} == small
+    assert by_size.explain(done, (3, 256, 256), "cuda") == ""
+
+
+@pytest.mark.parametrize("name", sorted(set(configs.PRESETS) - {"folder", "arrays"}))
+def test_the_other_presets_leave_nothing_to_the_size(name):
+    config = configs.preset(name)
+    assert not by_size.left_out(config)
+    assert by_size.complete(config, (3, 300, 300), "cuda") == config
+
+
+def test_a_network_of_another_kind_gets_the_batch_and_rate_of_small_items():
+    for net in (configs.MLPConfig(), configs.CustomNetConfig()):
+        config = dataclasses.replace(configs.arrays(), net=net)
+        done = by_size.complete(config, (3, 256, 256), "cuda")
+        assert done.net == net
+        assert (done.train.batch_size, done.train.lr) == (32, 2e-3)
+    spec = DataSpec((2,), Codec("float"), ())
+    assert model.for_items(configs.arrays(), spec).net == configs.MLPConfig(width=32, blocks=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"width": 5}, "--width must be even"),
+        ({"mults": ()}, "--mults one or more"),
+        ({"blocks": 0}, "--blocks and --patch at least 1"),
+        ({"patch": 0}, "--blocks and --patch at least 1"),
+        ({"batch_size": 0}, "--batch-size must be at least 1, not 0"),
+        ({"lr": 0.0}, "--lr and --clip-norm must be numbers above 0"),
+        ({"width": 24, "groups": 5}, "--groups 5 must divide --width"),
+    ],
+)
+def test_a_setting_that_no_network_can_have_is_refused_before_the_rest_is_chosen(settings, says):
+    with pytest.raises(InputError, match=says):
+        configs.folder().with_settings(source="photos", **settings).check()
+
+
+def test_settings_that_do_not_fit_the_chosen_ones_are_refused(photos, tmp_path):
+    with pytest.raises(InputError, match=r"too small for this network.*fewer levels in mults"):
+        ancestral.train("folder", photos, out=tmp_path / "run", image_size=40, patch=16, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+# -- presets ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_papers_256_model_has_its_parameters_and_settings():
+    config = configs.ddpm256()
+    assert sum(parameter.numel() for parameter in net_of(config, (3, 256, 256)).parameters()) == 113_673_219
+    assert config.net == UNetConfig(
+        width=128, mults=(1, 1, 2, 2, 4, 4), blocks=2, attention=(16,), dropout=0.0, patch=1
+    )
+    assert config.process == configs.ProcessConfig("linear", timesteps=1000, target="eps")
+    train = config.train
+    assert (train.batch_size, train.lr, train.warmup, train.decay) == (64, 2e-5, 5000, "none")
+    assert (train.ema, train.clip_norm, train.times, train.weighting) == (0.9999, 1.0, "uniform", "simple")
+    assert train.steps == 500_000
+    assert (config.data.image_size, config.data.channels, config.data.flip) == (256, 3, True)
+    assert not config.data.class_labels
+    sampler = model.sampler_for(model.build(dataclasses.replace(config, net=TINY), RGB), config.sample.sampler)
+    assert (sampler.variance, sampler.clip) == ("small", 1.0)
+    assert sampler.nfe(model.build(dataclasses.replace(config, net=TINY), RGB).schedule) == 1000
+
+
+TINY, RGB = UNetConfig(width=8, mults=(1,), blocks=1, attention=()), DataSpec((3, 8, 8), Codec("uint8"), ())
+
+
+@pytest.mark.parametrize(
+    ("size", "mults", "parameters", "batch_size", "lr", "schedule", "dropout"),
+    [
+        (64, (1, 2, 3, 4), 88_217_219, 128, 2e-4, "cosine", 0.1),
+        (128, (1, 1, 2, 3, 4), 90_860_931, 64, 1e-4, "linear", 0.0),
+        (256, (1, 1, 2, 2, 4, 4), 118_931_459, 64, 1e-4, "linear", 0.0),
+    ],
+)
+def test_the_presets_for_photographs(size, mults, parameters, batch_size, lr, schedule, dropout):
+    config = configs.preset(f"photos{size}")
+    assert sum(parameter.numel() for parameter in net_of(config, (3, size, size)).parameters()) == parameters
+    assert config.net == UNetConfig(width=128, mults=mults, blocks=2, attention=(16, 8), dropout=dropout)
+    assert (config.train.batch_size, config.train.lr, config.train.ema) == (batch_size, lr, 0.9999)
+    assert config.train.precision == "auto"  # bf16 where the hardware has it
+    assert (config.process.schedule, config.process.target) == (schedule, "eps")
+    assert (config.data.image_size, config.data.channels, config.data.flip) == (size, 3, False)
+    assert config.with_settings(source="a/cats").title == "cats"
+    assert configs.command(config.with_settings(source="cats")) == f"ancestral train photos{size} --data cats"
+
+
+# -- in use -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Twelve files of 40x40 pixels."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("data") / "photos"
+    folder.mkdir()
+    for i in range(12):
+        Image.new("RGB", (40, 40), (20 * i, 90, 255 - 20 * i)).save(folder / f"{i}.png")
+    return folder
+
+
+TINY_RUN = {"width": 8, "steps": 1, "image_size": 40, "device": "cpu", "trackers": ("none",), "preview_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def run(photos, tmp_path_factory):
+    """A run of one step, and what it said."""
+    out = tmp_path_factory.mktemp("runs") / "by-size"
+    return out, said(train("folder", str(photos), out=out, **TINY_RUN))
+
+
+def said(events):
+    return [event.text for event in events if isinstance(event, Message)]
+
+
+def test_the_choice_is_in_the_run_as_plain_settings(run):
+    out, _ = run
+    saved = json.loads((out / "config.json").read_text())
+    chosen = {**by_size.choose((3, 40, 40)), "width": 8}
+    both = {**saved["net"], **saved["train"]}
+    assert {name: both[name] for name in chosen} == json.loads(json.dumps(chosen))
+    loaded = ancestral.load(out)
+    assert not by_size.left_out(loaded.config)
+    assert loaded.config.net.mults == (1, 2, 4)
+    assert configs.Config.from_json((out / "config.json").read_text()).to_json() == loaded.config.to_json()
+
+
+def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, photos, monkeypatch):
+    out, _ = run
+    before = (out / "config.json").read_text()
+    monkeypatch.setattr(by_size, "choose", lambda *_: dict.fromkeys(by_size.CHOSEN, 3))
+    asked = configs.folder().with_settings(
+        source=str(photos), image_size=40, width=8, trackers=("none",), preview_steps=1
+    )
+    again = said(train(asked.with_settings(steps=2), out=out, resume=True, device="cpu"))
+    assert not any("chosen by size" in line for line in again)
+    now = json.loads((out / "config.json").read_text())
+    assert now["net"] == json.loads(before)["net"]
+    with pytest.raises(InputError, match=r"was trained with --patch 2, so it cannot go on with 1"):
+        list(train(asked.with_settings(patch=1, steps=3), out=out, resume=True, device="cpu"))
+
+
+def test_training_states_what_was_chosen_and_what_it_costs(run):
+    _, lines = run
+    (choice,) = [line for line in lines if line.startswith("chosen by size")]
+    assert "--mults 1 2 4 --blocks 1 --attention 5 --patch 2 --batch-size 32 --lr 0.002" in choice
+    assert "--width" not in choice
+    assert "patches of 2 bring 40x40 to 20x20, and 3 levels to 5x5, for a CPU" in choice
+    (cost,) = [line for line in lines if "of memory beside the program" in line]
+    assert cost.startswith("about ")
+    assert "for 1 steps" in cost or "for 1 step" in cost
+    training = next(number for number, line in enumerate(lines) if line.startswith("Trained"))
+    assert lines.index(choice) < lines.index(cost) < training
+
+
+def test_the_inspection_states_it_too(photos):
+    report = ancestral.inspect(photos, image_size=40, steps=1, device="cpu", progress=False)
+    assert report.cost.chosen == by_size.explain(configs.folder(), (3, 40, 40))
+    assert report.cost.network.startswith("U-Net, width 32 x 1·2·4, 1 block a level, patch 2")
+    assert report.cost.batch_size == 32
+    assert report.cost.micro_batch is None
+    for words in (report.cost.network, report.cost.chosen, "parameters"):
+        assert words in str(report)
+    assert type(report).from_json(report.to_json()).cost == report.cost
+    asked = ancestral.inspect(photos, configs.folder().with_settings(image_size=40, width=8), steps=1, progress=False)
+    assert asked.cost.parameters < report.cost.parameters / 10
+
+
+def test_memory_that_does_not_suffice_is_said_before_training(photos, tmp_path, monkeypatch):
+    needs = []
+
+    def scarce(trainer, count):
+        memory = step_memory(trainer, count)
+        needs.append(memory)
+        return StepMemory(memory.fixed, max(memory.each, 1), memory.fixed + max(memory.each, 1) * 6)
+
+    monkeypatch.setattr("ancestral.workflows.train.step_memory", scarce)
+    monkeypatch.setattr("ancestral.workflows.inspect.step_memory", scarce)
+    lines = said(train("folder", str(photos), out=tmp_path / "run", **TINY_RUN))
+    (cost,) = [line for line in lines if "of memory beside the program" in line]
+    assert "too little. Give --micro-batch 6 (the same batches, in parts)" in cost
+    report = ancestral.inspect(photos, image_size=40, steps=1, device="cpu", progress=False)
+    (finding,) = [finding for finding in report.findings if finding.code == "memory"]
+    assert "--micro-batch 6" in finding.advice
+    assert report.cost.micro_batch == 6
+    assert report.cost.scaled_from == 4  # a whole step was not tried
+    assert len(needs) == 2
+
+
+def test_memory_of_a_step_grows_with_the_items():
+    memory = StepMemory(fixed=100, each=10, free=145)
+    assert memory.needed(4) == 140
+    assert memory.largest(32) == 4
+    assert memory.largest(3) == 3
+    assert StepMemory(100, 10, 90).largest(32) == 0
+
+
+@pytest.mark.slow
+def test_the_memory_that_is_stated_is_the_memory_that_is_taken(tmp_path):
+    """In a process of its own, since others of a shared one freed pages meanwhile."""
+    import subprocess
+    import sys
+
+    code = """
+import psutil, torch
+from ancestral import config
+from ancestral.data import InMemoryDataset
+from ancestral.device import keep_freed_memory
+from ancestral.inspection.training_cost import _PeakMemory, step_memory
+from ancestral.training import Trainer
+
+keep_freed_memory()
+before = psutil.Process().memory_info().rss
+items = torch.zeros(64, 3, 64, 64, dtype=torch.uint8)
+settings = config.folder().with_settings(source="x", image_size=64)
+trainer = Trainer(settings, InMemoryDataset(items, None, (), "x"), "cpu")
+stated = step_memory(trainer, 64).needed(32)
+with _PeakMemory(trainer.device) as memory:
+    trainer.advance()
+    trainer.advance()
+    print(stated / (memory.peak() - before))
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert 0.75 < float(out.stdout) < 1.5
+
+
+def test_a_rehearsal_changes_nothing():
+    config = configs.folder().with_settings(source="x", image_size=8, steps=3, batch_size=8)
+    data = InMemoryDataset(torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8), None, (), "x")
+    one, other = Trainer(config, data, "cpu"), Trainer(config, data, "cpu")
+    for count in (None, 1, 4, 100):
+        other.rehearse(count)
+    assert other.positions == one.positions
+    for trainer in (one, other):
+        trainer.advance()
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters, other.parameters, strict=True))
