@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ancestral.nets.kernels import group_norm
-from ancestral.nets.kernels.attention import EXPLICIT, attend
+from ancestral.nets.kernels.attention import EXPLICIT, attend, merged_attention, merges
 from ancestral.nets.kernels.group_norm import GroupNorm
+from ancestral.nets.unet import SelfAttention
 
 SHAPES = {"signal": (3, 24, 17), "image": (2, 24, 5, 6), "volume": (2, 24, 3, 4, 5), "one pixel": (3, 24, 1, 1)}
 
@@ -94,3 +95,62 @@ def test_attention_in_bfloat16_is_softmax_attention(positions: int) -> None:
     q, k, v = (torch.randn(2, 1, positions, 16, generator=generator) for _ in range(3))
     exact = F.scaled_dot_product_attention(q, k, v)
     torch.testing.assert_close(attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).float(), exact, rtol=0.05, atol=0.03)
+
+
+def attention_results(x: torch.Tensor, merged: bool) -> list[torch.Tensor]:
+    """Attention of all positions of x, and the gradients of a fixed sum of it: of x, and of weights and biases."""
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(96, 32), (96,), (32, 32), (32,)]
+    values = [torch.randn(shape, generator=generator, dtype=torch.float64) / 4 for shape in shapes]
+    w_qkv, b_qkv, w_out, b_out = parameters = [value.to(dtype).requires_grad_() for value in values]
+    x = x.detach().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=x.dtype == torch.bfloat16):
+        if merged:
+            out = merged_attention(x, (w_qkv, b_qkv), (w_out, b_out))
+        else:
+            q, k, v = F.linear(x, w_qkv, b_qkv).unsqueeze(1).chunk(3, dim=-1)
+            out = F.linear(attend(q, k, v).squeeze(1), w_out, b_out)
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).reshape(out.shape).to(out.dtype)
+    results = [out, *torch.autograd.grad((out * weights).sum(), [x, *parameters])]
+    results[3] = results[3][
+        [*range(32), *range(64, 96)]
+    ]  # the keys' bias has no effect: its gradient is rounding error
+    return results
+
+
+def test_merged_projections_are_attention() -> None:
+    x = torch.randn(2, 50, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for mine, other in zip(attention_results(x, True), attention_results(x, False), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
+
+
+def test_merged_projections_are_as_precise_in_bfloat16() -> None:
+    x = torch.randn(2, 50, 32, generator=torch.Generator().manual_seed(0)).bfloat16()
+    truth = attention_results(x.double(), False)
+    for mine, other, exact in zip(attention_results(x, True), attention_results(x, False), truth, strict=True):
+        assert (mine - exact).norm() <= 1.25 * (other - exact).norm() + 1e-3 * exact.norm()
+
+
+def test_projections_are_merged_where_that_is_faster() -> None:
+    """In bfloat16 on a CPU, where there are many more positions than channels."""
+    assert merges(torch.empty(8, 256, 256, dtype=torch.bfloat16))
+    assert not merges(torch.empty(8, 16, 256, dtype=torch.bfloat16))
+    assert not merges(torch.empty(1, 2 * EXPLICIT, 16, dtype=torch.bfloat16))
+    assert not merges(torch.empty(8, 256, 256))
+    assert not merges(torch.empty(8, 256, 256, dtype=torch.bfloat16, device="meta"))
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_a_network_merges_projections_in_bfloat16(dims: int) -> None:
+    """Its self-attention has the same result and gradients as in float32, up to rounding."""
+    layer = SelfAttention(16, None, dims)
+    x = torch.randn(4, 16, *[32 if dims == 1 else 8] * dims, generator=torch.Generator().manual_seed(0)).bfloat16()
+    nn.init.normal_(layer.out.weight, std=0.3, generator=torch.Generator().manual_seed(1))
+    assert merges(x.flatten(2).transpose(1, 2))
+    exact = results(layer, x.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = results(layer, x)
+    assert rounded[0].dtype == torch.bfloat16
+    for mine, other in zip(rounded, exact, strict=True):
+        assert (mine - other).norm() < 0.03 * other.norm()

@@ -164,15 +164,16 @@ def _counters(count: int, device: torch.device) -> Tensor:
 
 
 def _mix(z: Tensor) -> Tensor:
-    """`mix` of an int64 tensor, whose products wrap modulo 2^64."""
-    z = (z ^ _shift(z, 30)).mul_(_signed(0xBF58476D1CE4E5B9))
-    z = z.bitwise_xor_(_shift(z, 27)).mul_(_signed(0x94D049BB133111EB))
-    return z.bitwise_xor_(_shift(z, 31))
+    """`mix` of an int64 tensor, in place. Products wrap modulo 2^64."""
+    shifted = torch.empty_like(z)
+    z.bitwise_xor_(_shift(z, 30, shifted)).mul_(_signed(0xBF58476D1CE4E5B9))
+    z.bitwise_xor_(_shift(z, 27, shifted)).mul_(_signed(0x94D049BB133111EB))
+    return z.bitwise_xor_(_shift(z, 31, shifted))
 
 
-def _shift(z: Tensor, bits: int) -> Tensor:
+def _shift(z: Tensor, bits: int, out: Tensor | None = None) -> Tensor:
     """Logical right shift: PyTorch's own copies the sign bit."""
-    return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+    return torch.bitwise_right_shift(z, bits, out=out).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _signed(z: int) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ancestral.errors import InputError
 from ancestral.nets.embedding import timestep_embedding
-from ancestral.nets.kernels.attention import attend
+from ancestral.nets.kernels.attention import attend, merged_attention, merges
 from ancestral.nets.kernels.convolution import CONV, Conv
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.group_norm import GroupNorm
@@ -69,6 +69,10 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, width, *sides) to the same shape."""
         h = self.norm(x).flatten(2).transpose(1, 2)  # (B, positions, width): free in channels_last
+        if merges(h):
+            pairs = [(layer.weight.flatten(1), layer.bias) for layer in (self.qkv, self.out)]
+            h = merged_attention(h, *pairs)  # type: ignore[arg-type]  # both have a bias
+            return x + h.transpose(1, 2).reshape(x.shape)
         b_q, b_k, b_v = self.qkv.bias.chunk(3)  # type: ignore[union-attr]  # it has one
         # the keys' bias adds the same to all logits of a query, which softmax ignores: its gradient would be rounding
         # errors alone, which Adam turns into steps of full size, different ones on every machine

@@ -39,15 +39,17 @@ class _Normalise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
         size = x[0].numel() // groups
         out, kept = torch.empty_like(x), []
+        buffers = _buffers(x, 2)
         for x_few, out_few in zip(*_split(x, out), strict=True):
-            h = _precise(x_few)
+            one, two = (buffer[: len(x_few)] for buffer in buffers)
+            h = _precise(x_few, one)
             mean = _by_group(h, groups).sum(2, keepdim=True) / size
-            square = _by_group(h * h, groups).sum(2, keepdim=True) / size
+            square = _by_group(torch.mul(h, h, out=two), groups).sum(2, keepdim=True) / size
             rate = ((square - mean * mean).clamp(min=0) + eps).rsqrt()  # 1/σ
             scale = gamma.view(groups, -1) * rate
             shift = beta.view(groups, -1) - mean * scale
-            y = torch.addcmul(_by_channel(shift, h), h, _by_channel(scale, h), out=_buffer(out_few))  # γ (x − μ)/σ + β
-            out_few.copy_(F.silu(y, inplace=True) if silu else y)
+            y = torch.addcmul(_by_channel(shift, h), h, _by_channel(scale, h), out=_result(out_few, one))
+            out_few.copy_(F.silu(y, inplace=True) if silu else y)  # y is γ (x − μ)/σ + β
             kept.append((scale, shift, mean, rate))
         ctx.save_for_backward(x, gamma, *map(torch.cat, zip(*kept, strict=True)))
         ctx.silu = silu
@@ -63,19 +65,20 @@ class _Normalise(torch.autograd.Function):
         groups = moments[0].shape[1]
         size, weights = x[0].numel() // groups, gamma.view(groups, -1)
         dx = torch.empty_like(x)
-        d_gamma, d_beta = _precise(torch.zeros_like(weights)), _precise(torch.zeros_like(weights))
+        buffers = _buffers(x, 3)
+        d_gamma, d_beta = (torch.zeros_like(weights, dtype=buffers[0].dtype) for _ in range(2))
         for x_few, g, dx_few, scale, shift, mean, rate in zip(*_split(x, gradient, dx, *moments), strict=True):
-            h, g = _precise(x_few), _precise(g)
-            spare = None
+            one, two, three = (buffer[: len(x_few)] for buffer in buffers)
+            h, g = _precise(x_few, one), _precise(g, two)
             if ctx.silu:
-                spare = torch.addcmul(_by_channel(shift, h), h, _by_channel(scale, h))
-                g = torch.ops.aten.silu_backward(g, spare)
+                y = torch.addcmul(_by_channel(shift, h), h, _by_channel(scale, h), out=three)
+                g = torch.ops.aten.silu_backward.grad_input(g, y, grad_input=two)
             sum_g = _by_group(g, groups)
-            sum_gx = (_by_group(torch.mul(g, h, out=spare), groups) - mean * sum_g) * rate  # Σ g x̂ of each channel
+            sum_gx = (_by_group(torch.mul(g, h, out=three), groups) - mean * sum_g) * rate  # Σ g x̂ of each channel
             along = -(weights * sum_gx).sum(2, keepdim=True) * rate**2 / size
             level = -along * mean - (weights * sum_g).sum(2, keepdim=True) * rate / size
             level, along = level.expand_as(scale), along.expand_as(scale)
-            y = torch.addcmul(_by_channel(level, h), h, _by_channel(along, h), out=_buffer(dx_few))
+            y = torch.addcmul(_by_channel(level, h), h, _by_channel(along, h), out=_result(dx_few, one))
             dx_few.copy_(y.addcmul_(g, _by_channel(scale, h)))
             d_gamma += sum_gx.sum(0)
             d_beta += sum_g.sum(0)
@@ -84,18 +87,31 @@ class _Normalise(torch.autograd.Function):
 
 def _split(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Split all of them into parts of the same few images, so that intermediate results stay in the cache."""
-    count = max(1, CHUNK // x[0].numel())
-    return (torch.split(each, count) for each in (x, *others))
+    return (torch.split(each, _count(x)) for each in (x, *others))
 
 
-def _buffer(x: Tensor) -> Tensor | None:
-    """x as memory for intermediate results, where it is precise enough."""
-    return x if x.dtype == _precise(x[:0]).dtype else None
+def _buffers(x: Tensor, n: int) -> list[Tensor]:
+    """Allocate memory for n intermediate results of a part, which all parts use: in float32 or better, laid out as x.
+
+    Memory that was just written is in the cache. A new tensor for each result took a quarter more time.
+    """
+    part, dtype = x[: _count(x)], torch.promote_types(x.dtype, torch.float32)
+    return [torch.empty_like(part, dtype=dtype) for _ in range(n)]
 
 
-def _precise(x: Tensor) -> Tensor:
-    """x in float32 or better; x itself where it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+def _count(x: Tensor) -> int:
+    """Return the number of images of x that are processed at once."""
+    return max(1, CHUNK // x[0].numel())
+
+
+def _precise(x: Tensor, buffer: Tensor) -> Tensor:
+    """x in the dtype of the buffer: x itself where it has it, else a copy in the buffer."""
+    return x if x.dtype == buffer.dtype else buffer.copy_(x)
+
+
+def _result(x: Tensor, buffer: Tensor) -> Tensor:
+    """x as memory for intermediate results where it is precise enough, else the buffer."""
+    return x if x.dtype == buffer.dtype else buffer
 
 
 def _by_group(h: Tensor, groups: int) -> Tensor:
