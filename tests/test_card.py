@@ -85,7 +85,9 @@ def likelihood_tree():
 def about(address=FOLDER, shape=SHAPE, classes=CLASSES, kept=None, name="a: name"):
     """A model, as far as a card describes it, and the other arguments of `model_card`."""
     spec = DataSpec(shape, Codec("uint8"), classes)
-    model = SimpleNamespace(config=kept or presets.digits(), spec=spec, step=600, version="0.1.0", parameters=1234)
+    model = SimpleNamespace(
+        config=kept or presets.digits(), spec=spec, step=600, version="0.1.0", parameters=1234, average=None
+    )
     return model, name, address
 
 
