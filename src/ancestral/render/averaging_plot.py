@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ancestral.render.pictures import STYLE_COLOURS, TEXT_GREY, figure_to_image, in_figure_style
+from ancestral.render.pictures import STYLE_COLOURS, figure_to_image, in_figure_style
 from ancestral.results import AveragingResult
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def averaging_plot(result: AveragingResult) -> Image.Image:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.6), dpi=150, layout="constrained")
+    figure = Figure(figsize=(11, 4.9), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
     _panel(left, result, "frechet", result.titles.frechet)
     _panel(right, result, "kernel", result.titles.kernel)
@@ -30,10 +30,10 @@ def averaging_plot(result: AveragingResult) -> Image.Image:
     if others:
         left.errorbar(*zip(*others, strict=True), color=BLUE, linestyle="", elinewidth=4, alpha=0.4,
                       label="error of the difference from the best")  # fmt: skip
-    left.axhline(result.floor.value, color=TEXT_GREY, linewidth=1, linestyle=":", label="floor: data to data")
-    left.set_title(f"{result.samples.count:,} samples each, after step {result.end:,}", size=12, pad=10, loc="left")
+    head = f"{result.samples.count:,} samples each, after step {result.end:,}; floor {result.floor}"
+    left.set_title(head, size=12, pad=10, loc="left")  # a line at the floor would flatten the curve
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=10)
     return figure_to_image(figure)
 
 
