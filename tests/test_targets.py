@@ -73,6 +73,16 @@ def test_v_solves_as_salimans_and_ho_write_it():
     assert targets.V.solve(x_t, v, a, b).x0.item() == pytest.approx(a * 0.3 + b * 1.2)
 
 
+@pytest.mark.parametrize("sigma", [1e-4, 0.01, 0.1, 1.0, 80.0])
+def test_skip_is_a_consistency_models_parametrisation(sigma):
+    """x̂_0 = c x_t/a + (1 − c) F: x_t/a without noise, the answer F with much, whatever the scale a."""
+    x_t, F, a = torch.tensor([0.3]), torch.tensor([-1.2]), 0.8
+    c = targets.SKIP_SIGMA**2 / (targets.SKIP_SIGMA**2 + sigma**2)
+    x0 = targets.SKIP.solve(x_t, F, a, a * sigma).x0.item()
+    assert x0 == pytest.approx(c * 0.3 / a + (1 - c) * -1.2, rel=1e-5)
+    assert targets.SKIP.solve(x_t, F, 0.0, 1.0).x0.item() == F.item()
+
+
 def test_unknown_target_is_refused():
-    with pytest.raises(InputError, match="eps, x0, v, score, flow, edm"):
+    with pytest.raises(InputError, match="eps, x0, v, score, flow, edm, skip"):
         targets.from_name("epsilon")

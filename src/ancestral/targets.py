@@ -107,6 +107,8 @@ class Target:
 
 SIGMA_DATA = 0.5
 """EDM's σ_d, the standard deviation that its preconditioning assumes of data in [−1, 1]."""
+SKIP_SIGMA = 0.1
+"""The noise level σ = b/a at which x̂_0 of the target `SKIP` is half x_t/a and half the network's answer."""
 
 
 def unit_scale(a: Scalar, b: Scalar) -> Scalar:
@@ -131,8 +133,11 @@ EDM = Target(  # F of EDM (7), with c_in as the input scale; for σ_d = 1 it is 
     lambda a, b: -SIGMA_DATA * a / _deviation(a, b),
     input_scale=unit_scale,
 )
+SKIP = Target(  # x̂_0 = c x_t/a + (1 − c) output, with c = s²/(s² + σ²) and σ = b/a: Song et al. 2023, appendix C
+    "skip", lambda a, b: 1.0, lambda a, b: -(SKIP_SIGMA**2) * a / b
+)
 
-BY_NAME = {target.name: target for target in (EPS, X0, V, SCORE, FLOW, EDM)}
+BY_NAME = {target.name: target for target in (EPS, X0, V, SCORE, FLOW, EDM, SKIP)}
 
 
 def from_name(name: str) -> Target:

@@ -112,6 +112,12 @@
       p: (a, b) => b / (0.5 * deviation(a, b)),
       q: (a, b) => (-0.5 * a) / deviation(a, b),
     },
+    skip: {
+      label: "skip: x0 beside a skip connection",
+      equation: "x̂_0 − s² a_t ε̂/b_t; s = 1/10",
+      p: () => 1,
+      q: (a, b) => (-0.01 * a) / b,
+    },
   };
 
   /** The target `name` of a batch with clean points x0 and noise eps at the scales a, b. */

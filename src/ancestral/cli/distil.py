@@ -28,7 +28,7 @@ class DistilCommand:
     """consistency: the model predicts a sample from every noise level; sampled by consistency. progressive: each step
     learns two steps of its teacher, so the same noise gives the same image; sampled by ddim."""
     stages: int | None = None
-    """Number of stages, each of which halves the step that is learned; default: 8, and 6 for progressive."""
+    """Number of stages, each of which halves the step that is learned; default: 10, and 6 for progressive."""
     evaluations: int | None = None
     """Number of network evaluations of the default sampler, and of the last stage of progressive; default: 2."""
     out: Path | None = None

@@ -222,14 +222,17 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 
 DISTIL: dict[Any, tuple[int, str, dict[str, Any]]] = {
-    "consistency": (8, "consistency", {"ema": 0.995, "decay": "cosine"}),
-    "progressive": (6, "ddim", {"ema": 0.98, "decay": "none"}),  # the last stage, which is the hardest, learns as fast
+    "consistency": (10, "consistency", {"lr": 5e-4, "ema": 0.995, "decay": "cosine"}),
+    "progressive": (
+        6,
+        "ddim",
+        {"lr": 1e-3, "ema": 0.98, "decay": "none"},
+    ),  # the last stage, which is the hardest, learns as fast
 }
 """The methods of distillation: the number of stages, the sampler, and settings of the training."""
-CONVERTED = {"consistency": ("eps", "score", "x0"), "progressive": ("eps", "score")}
-"""Targets that a method cannot distil, so that the model is converted to another target first. From eps and score, x̂_0
-is the network's answer times b/a and more, so errors at high noise ruin a sample. With x0, nothing makes x̂_0 equal x_t
-where there is no noise, and x̂_0 drifts while consistency is all that is asked of it."""
+CONVERTED = ("eps", "score")
+"""Targets that cannot be distilled, so that the model is converted to another target first: x̂_0 is the network's answer
+times b/a and more, so errors at high noise ruin a sample."""
 
 
 def distilled(
@@ -244,7 +247,10 @@ def distilled(
         evaluations: The number of network evaluations of the default sampler; None is 2.
     """
     (most, sampler, settings), process, train = DISTIL[method], config.process, config.train
-    convert = process.target in CONVERTED[method]
+    if process.target == "x0" and method == "consistency":
+        # the same network, but x̂_0 is x_t where there is no noise; otherwise it drifts, consistent with itself alone
+        process = dataclasses.replace(process, target="skip")
+    convert = process.target in CONVERTED
     if convert:  # to the target with the same scale of the network's input
         same = process.target != "score" and process.schedule in ("linear", "cosine", "sigmoid", "flow")
         process = dataclasses.replace(process, target="v" if same else "edm")
@@ -254,7 +260,7 @@ def distilled(
         config,
         process=process,
         train=dataclasses.replace(
-            train, **{"steps": 2000, "lr": 1e-3, "warmup": 50, "save_every": 500, "sample_every": 500, **settings}
+            train, **{"steps": 2000, "warmup": 50, "save_every": 500, "sample_every": 500, **settings}
         ),
         runtime=RuntimeConfig(),
         sample=SampleConfig(f"{sampler}:steps={evaluations}"),

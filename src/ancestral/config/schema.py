@@ -217,9 +217,10 @@ class ProcessConfig:
     flow); custom is one that was given from Python."""
     timesteps: int = 1000
     """T, the number of noise levels."""
-    target: Literal["eps", "x0", "v", "score", "flow", "edm", "custom"] = "eps"
-    """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a flow, or
-    EDM's F; custom is a target that was given from Python."""
+    target: Literal["eps", "x0", "v", "score", "flow", "edm", "skip", "custom"] = "eps"
+    """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a flow,
+    EDM's F, or a clean image to which x_t is added at low noise (skip); custom is a target that was given from
+    Python."""
     sigma_min: float | None = None
     """Smallest noise level of geometric and karras; default: 0.01 and 0.002."""
     sigma_max: float | None = None

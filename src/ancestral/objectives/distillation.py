@@ -5,6 +5,7 @@ converts a model whose x̂_0 is ill-conditioned at high noise to another target.
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -68,8 +69,8 @@ class ConsistencyTuning(_Distillation):
     """
 
     HUBER = 0.1
-    """Root-mean-square difference below which the loss is quadratic. So it has a gradient at 0, and its minimum is the
-    mean over the noise, as that of the probability flow, not the median."""
+    """Norm of the difference below which the loss is quadratic. So it has a gradient at 0, and in few dimensions its
+    minimum is the mean over the noise, as that of the probability flow, not the median. In many the two are alike."""
     LEAST = 0.01
     """Smallest σ_t − σ_r in the weight, so that noise levels that no sampler visits do not outweigh all others."""
 
@@ -88,8 +89,8 @@ class ConsistencyTuning(_Distillation):
                 x_r = schedule.add_noise(forward.x0[here], r[noisy], forward.eps[here])
                 prediction = forward.denoiser.predict(x_r, r[noisy], **some)
             goal[here] = self.clipped(prediction, x_r, schedule.at(r[noisy])).x0
-        squares = ((self.estimate(forward) - goal) ** 2).flatten(1).mean(1)
-        norm = (squares + self.HUBER**2).sqrt() - self.HUBER
+        squares = ((self.estimate(forward) - goal) ** 2).flatten(1)
+        norm = ((squares.sum(1) + self.HUBER**2).sqrt() - self.HUBER) / math.sqrt(squares.shape[1])
         (a_t, b_t), (a_r, b_r) = schedule.at(t), schedule.at(r)
         step = (1 - (b_r * a_t) / (a_r * b_t)) * b_t / (a_t**2 + b_t**2) ** 0.5  # (σ_t − σ_r)/√(1 + σ_t²)
         return norm / torch.as_tensor(step).clamp(min=self.LEAST).to(norm)

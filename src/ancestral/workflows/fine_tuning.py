@@ -89,7 +89,9 @@ def start_of(
             f"{record.model} has changed: the SHA-256 of its file was {config.initial.sha256[:12]}, and is "
             f"{digest[:12]} now; give the model that the run started from by --from"
         )
-    may_differ = MAY_DIFFER | (SCHEDULE if _plain(parts) else set()) | ({"target"} if config.distil.convert else set())
+    may_differ = MAY_DIFFER | (SCHEDULE if _plain(parts) else set())
+    if config.distil.convert or (model.config.process.target, config.process.target) == ("x0", "skip"):
+        may_differ |= {"target"}
     _check_parts(record.model, model.config, config, may_differ)
     return Start(model, record)
 
