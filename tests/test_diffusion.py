@@ -95,7 +95,7 @@ def test_loss_is_l_simple_written_out(target):
         "score": -eps / b,
         "flow": eps - x0,
         "edm": (x0 - c_skip * x_t / a) / c_out,
-        "skip": x0 - 0.01 / sigma * eps,
+        "skip": x0 - 0.03**2 / sigma * eps,
     }[target.name]
     scaled = target in (targets.EDM, targets.SCORE)
     answer = 0.3 * (c_in * x_t / a if scaled else x_t) + 0.1

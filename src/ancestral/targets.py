@@ -107,7 +107,7 @@ class Target:
 
 SIGMA_DATA = 0.5
 """EDM's σ_d, the standard deviation that its preconditioning assumes of data in [−1, 1]."""
-SKIP_SIGMA = 0.1
+SKIP_SIGMA = 0.03
 """The noise level σ = b/a at which x̂_0 of the target `SKIP` is half x_t/a and half the network's answer."""
 
 

@@ -114,9 +114,9 @@
     },
     skip: {
       label: "skip: x0 beside a skip connection",
-      equation: "x̂_0 − s² a_t ε̂/b_t; s = 1/10",
+      equation: "x̂_0 − s² a_t ε̂/b_t; s = 0.03",
       p: () => 1,
-      q: (a, b) => (-0.01 * a) / b,
+      q: (a, b) => (-(0.03 ** 2) * a) / b,
     },
   };
 

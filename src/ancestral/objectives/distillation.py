@@ -73,6 +73,8 @@ class ConsistencyTuning(_Distillation):
     minimum is the mean over the noise, as that of the probability flow, not the median. In many the two are alike."""
     LEAST = 0.01
     """Smallest σ_t − σ_r in the weight, so that noise levels that no sampler visits do not outweigh all others."""
+    MOST = 80.0
+    """Largest σ_t − σ_r in the weight, so that times with hardly any signal count too: EDM's largest noise level."""
 
     def errors(self, forward: ForwardPass) -> Tensor:
         """See `Objective.errors`."""
@@ -91,9 +93,9 @@ class ConsistencyTuning(_Distillation):
             goal[here] = self.clipped(prediction, x_r, schedule.at(r[noisy])).x0
         squares = ((self.estimate(forward) - goal) ** 2).flatten(1)
         norm = ((squares.sum(1) + self.HUBER**2).sqrt() - self.HUBER) / math.sqrt(squares.shape[1])
-        (a_t, b_t), (a_r, b_r) = schedule.at(t), schedule.at(r)
-        step = (1 - (b_r * a_t) / (a_r * b_t)) * b_t / (a_t**2 + b_t**2) ** 0.5  # (σ_t − σ_r)/√(1 + σ_t²)
-        return norm / torch.as_tensor(step).clamp(min=self.LEAST).to(norm)
+        sigma = schedule.noise / schedule.signal
+        step = torch.nan_to_num(sigma[t] - sigma[r], nan=self.MOST)  # NaN: neither t nor r has a signal
+        return norm / step.clamp(self.LEAST, self.MOST).to(norm)
 
 
 def earlier(schedule: Schedule, t: Tensor, stage: int) -> Tensor:
