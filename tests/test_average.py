@@ -241,6 +241,7 @@ def test_large_networks_keep_none_unasked():
 TRAIN = ("train", "points", "--steps", 4, "--batch-size", 8, "--width", 16, "--trackers", "none", "--threads", 1)
 
 
+@pytest.mark.slow
 def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch):
     shown = run(*TRAIN, "--out", tmp_path / "kept")
     assert re.search(r"for ancestral average: 4 snapshots of two averages, \d+ kB \(--snapshots 0 keeps none\)", shown)
@@ -484,6 +485,7 @@ def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
     assert not (tmp_path / "damaged" / "average" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_average_writes_no_model(averaged, tmp_path):
     """It goes on with the samples that it made."""
     from ancestral.events import Work

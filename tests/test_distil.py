@@ -418,7 +418,9 @@ def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
 
 
 @pytest.mark.parametrize(("method", "options"), METHODS, ids=["consistency", "progressive"])
-@pytest.mark.parametrize("killed", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "killed", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3, 5]
+)
 def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, method, options, killed):
     """Bit for bit, across the boundaries of stages, and from checkpoints at one."""
     begun = shutil.copytree(source / "eps", tmp_path / "teacher")

@@ -45,6 +45,7 @@ def assert_same_state(one, other):
 # -- learning ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_one_batch_is_learned_by_heart():
     """Two images, shown long enough: DDIM gives back the one that the label asks for."""
     dataset = stripes(2)

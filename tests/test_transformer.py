@@ -397,6 +397,7 @@ def test_from_python(tmp_path):
         ancestral.train("digits", net="transformr", out=tmp_path / "other", progress=False)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path, run, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("images.npy", (torch.rand(24, 12, 12, 1) * 255).to(torch.uint8).numpy())
