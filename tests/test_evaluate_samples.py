@@ -656,6 +656,7 @@ def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
     assert EvaluationResult.load(tmp_path / "own" / "evaluation").samples.distances == result.distances
 
 
+@pytest.mark.slow
 def test_a_denoiser_needs_no_network():
     """The exact denoiser of a mixture near the data: its samples are the data's, up to their number."""
     moons = data.load("moons").items[:50]

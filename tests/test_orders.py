@@ -87,6 +87,7 @@ CLOUDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", [pytest.param("DDPM", marks=pytest.mark.slow), *list(CLOUDS)[1:]])
 def test_50_000_samples_are_as_good_as_the_truth(label):
     """Sliced Wasserstein distance to the exact density, no more than samples of the truth itself have."""

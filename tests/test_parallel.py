@@ -93,6 +93,7 @@ def test_what_two_began_one_goes_on_with(tmp_path, alone, pair):
     assert_close(state(alone[0]), state(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_what_one_began_two_share_out(tmp_path, alone):
     folder = RunFolder(tmp_path / "run")
     folder.begin(config())

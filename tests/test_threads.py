@@ -84,6 +84,7 @@ def test_measuring_changes_no_result(two_cores, tmp_path):
         assert torch.equal(one, two)
 
 
+@pytest.mark.slow
 def test_commands_state_the_choice(two_cores, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(threads, "_measure", lambda work, most: work() or threads.Threads(1, "1 CPU thread of 2"))
     run = tmp_path / "run"
