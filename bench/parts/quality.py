@@ -26,7 +26,7 @@ from ancestral.render.pictures import tile
 from ancestral.render.writers import write_array, write_picture
 from ancestral.storage import write_text
 from measure import OUT, count_evaluations, read_rows, record_row, run_code, write_json
-from peers import NAMES, factory
+from peers import DISTILLED, NAMES, factory
 from peers.contest import Contestant, Task
 
 MINUTES = {"digits": 5.0, "fashion": 15.0, "emoji": 15.0, "oxygen": 15.0}
@@ -67,7 +67,7 @@ class Run:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the part."""
     parser.add_argument("--data", nargs="+", default=list(MINUTES), choices=list(MINUTES), help="data sets")
-    parser.add_argument("--only", nargs="+", default=list(NAMES), choices=list(NAMES), help="contestants")
+    parser.add_argument("--only", nargs="+", default=list(NAMES), choices=[*NAMES, DISTILLED], help="contestants")
     parser.add_argument(
         "--minutes", type=float, nargs="+", help="budgets in CPU-minutes of training (default: 5 for digits, else 15)"
     )

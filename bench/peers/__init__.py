@@ -8,6 +8,8 @@ from peers.contest import Contestant, Task
 
 NAMES = ("ancestral", "diffusers-documented", "diffusers-tuned", "ddp-documented", "ddp-tuned")
 """The contestants of the quality part; ddp is denoising-diffusion-pytorch."""
+DISTILLED = "ancestral-distilled"
+"""The contestant of the divisions of few evaluations: `ancestral distil` of the model in runs/demo."""
 
 
 def factory(name: str) -> Callable[[Task], Contestant]:
@@ -21,12 +23,14 @@ def factory(name: str) -> Callable[[Task], Contestant]:
     if ":" in name:
         own: Callable[[Task], Contestant] = import_function(name)
         return own
-    if name not in NAMES:
-        raise InputError(f"unknown contestant {name!r}: use {', '.join(NAMES)}, or package.module:function of your own")
-    if name == "ancestral":
-        from peers.ours import Ancestral
+    if name not in (*NAMES, DISTILLED):
+        raise InputError(
+            f"unknown contestant {name!r}: use {', '.join((*NAMES, DISTILLED))}, or package.module:function of your own"
+        )
+    if name.startswith("ancestral"):
+        from peers import ours
 
-        return Ancestral
+        return ours.Distilled if name == DISTILLED else ours.Ancestral
     if name.startswith("diffusers"):
         from peers import diffusers_
 

@@ -1,17 +1,25 @@
-"""Ancestral in the quality part: the unchanged preset of the data set, through the Python API."""
+"""Ancestral in the quality part, through the Python API: the unchanged preset of the data set, and distillation."""
 
 import dataclasses
 from typing import Any
 
 from torch import Tensor
 
-from ancestral import config
+from ancestral import config, load
 from ancestral.data import InMemoryDataset
+from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation
 from ancestral.training import Trainer
+from ancestral.workflows.distil import distil_config
 from peers.contest import Task, with_changes
 
 PRESETS = {"emoji": "folder", "oxygen": "folder"}
 """The preset of a data set that is not a preset's name."""
+
+
+TEACHERS = {"digits": "demo"}
+"""The run folder in runs/ of the teacher of a data set, where it does not have the name of the data."""
+SECTIONS = ("net", "process", "train", "sample", "distil")
+"""The sections of the config that a row has."""
 
 
 class Ancestral:
@@ -21,18 +29,21 @@ class Ancestral:
         change = dict(task.change)
         self.guidance = float(change.pop("guidance", 1.0))
         run = {"data": {"source": task.data}, "train": {"steps": task.steps, "seed": task.seed}}
-        preset = PRESETS.get(task.data, task.data)
-        settings = with_changes(with_changes(config.preset(preset), change), run)
+        settings = with_changes(with_changes(self.recipe(task.data, change), change), run)
         classes = tuple(map(str, range(task.classes)))
         self.sampled_labels = task.sampled_labels
         self.trainer = Trainer(settings, InMemoryDataset(task.images, task.labels, classes, task.data), "cpu")
         self.settings: dict[str, Any] = {
-            "preset": preset,
-            **{name: dataclasses.asdict(getattr(settings, name)) for name in ("net", "process", "train", "sample")},
+            "preset": settings.preset,
+            **{name: dataclasses.asdict(getattr(settings, name)) for name in SECTIONS},
             "parameters": sum(p.numel() for p in self.trainer.parameters),
             "computes in": str(self.trainer.dtype),
             "guidance": self.guidance,
         }
+
+    def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
+        """Return the config before `change`; settings that are not the config's are taken out of it."""
+        return config.preset(PRESETS.get(data, data))
 
     @property
     def steps(self) -> int:
@@ -52,3 +63,28 @@ class Ancestral:
         """Sample with the sampler of the preset."""
         labels = self.sampled_labels(count).tolist()
         return self.trainer.model().sample(count, None, steps, seed, labels, self.guidance, batch)
+
+
+class Distilled(Ancestral):
+    """Distillation of a model. `task.change` also has "teacher", a run folder, and "method", "stages"."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.trainer.start_from(self.teacher.diffusion.net.state_dict())
+
+    def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
+        """Return the config of `ancestral distil`, and load the teacher."""
+        self.teacher = load(change.pop("teacher", f"runs/{TEACHERS.get(data, data)}"), "cpu")
+        return distil_config(self.teacher, change.pop("method", "consistency"), change.pop("stages", None))
+
+    @property
+    def steps(self) -> int:
+        """Number of training steps, at which the learning rate schedule and the last stage end."""
+        return super().steps
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        Ancestral.steps.fset(self, value)  # type: ignore[attr-defined]
+        objective = self.trainer.objective
+        assert isinstance(objective, ConsistencyTuning | ProgressiveDistillation)
+        objective.stages = objective.stages._replace(steps=value)
