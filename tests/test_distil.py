@@ -512,7 +512,9 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
     [
         ({"method": "fast"}, "method cannot be 'fast': give consistency, progressive"),
         ({"stages": 31}, "stages must be from 1 to 30"),
+        ({"stages": 0}, "stages must be from 1 to 30"),
         ({"evaluations": -1}, "evaluations at least 1"),
+        ({"evaluations": 0}, "evaluations at least 1"),
         ({"method": "progressive", "stages": 12}, "take fewer stages"),
         ({"width": 32}, "has width 16, so"),
         ({"schedule": schedules.linear()}, "has another schedule"),

@@ -79,7 +79,7 @@ def test_each_test_exists_and_compares():
             assert name in functions(file), proof
             body = ast.dump(functions(file)[name])
             assert "Assert(" in body or "assert_close" in body or "'close'" in body, proof
-            assert not re.search(r"attr='(skip|skipif|xfail)'", body), proof
+            assert not re.search(r"(attr|id)='(skip|skipif|xfail)'", body), proof
 
 
 def test_each_marker_of_the_theory_is_in_the_table():

@@ -368,3 +368,32 @@ def test_blocks_are_compiled_where_it_is_asked_for():
     assert names[0] == set()
     assert names[1] == {n for n, _ in compiled.net.named_modules() if n.count(".") == 1 and n[:2] in ("do", "mi", "up")}
     assert compiled.state().keys() == plain.state().keys()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_compiled_network_trains_as_a_plain_one():
+    """Blocks of two widths, in channels_last."""
+    base = tiny_config()
+    losses = []
+    for compiled in (False, True):
+        runtime = dataclasses.replace(base.runtime, compile=compiled)
+        trainer = Trainer(dataclasses.replace(base, runtime=runtime), stripes(), "cpu")
+        losses.append(torch.stack([trainer.advance().losses for _ in range(3)]))
+    assert torch.allclose(*losses, rtol=0.02, atol=1e-3)  # bfloat16 where it is native
+    assert not torch.equal(losses[0][0], losses[0][1])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_compiler_that_fails_is_explained(monkeypatch):
+    config = tiny_config()
+    trainer = Trainer(
+        dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, compile=True)), stripes(), "cpu"
+    )
+
+    def fails(batch):
+        raise torch._dynamo.exc.TorchDynamoException("no C++ compiler was found\nand more lines")
+
+    monkeypatch.setattr(trainer, "_accumulate", fails)
+    with pytest.raises(InputError, match=r"could not be compiled \(no C\+\+ compiler was found\): leave --compile out"):
+        trainer.advance()

@@ -255,7 +255,8 @@ def distilled(
         same = process.target != "score" and process.schedule in ("linear", "cosine", "sigmoid", "flow")
         process = dataclasses.replace(process, target="v" if same else "edm")
         train = dataclasses.replace(train, weighting="simple")
-    evaluations = evaluations or 2
+    evaluations = 2 if evaluations is None else evaluations
+    stages = most if stages is None else stages
     return dataclasses.replace(
         config,
         process=process,
@@ -265,7 +266,7 @@ def distilled(
         runtime=RuntimeConfig(),
         sample=SampleConfig(f"{sampler}:steps={evaluations}"),
         initial=InitialConfig(),
-        distil=DistilConfig(method, stages or most, 0.25 if convert else 0.0, evaluations),
+        distil=DistilConfig(method, stages, 0.25 if convert else 0.0, evaluations),
     )
 
 

@@ -83,14 +83,14 @@ class ConsistencyTuning(_Distillation):
             return self.denoising.errors(forward)
         t = torch.as_tensor(schedule.time(forward.t)).expand(len(forward.x0))
         r = earlier(schedule, t, stage)
-        goal, noisy = forward.x0.clone(), r > 0
-        if bool(noisy.any()):
-            some = {name: value[noisy.to(value.device)] for name, value in forward.condition.items()}
-            here = noisy.to(goal.device)
-            with torch.no_grad():  # the same ε, and the same dropout by its keys
-                x_r = schedule.add_noise(forward.x0[here], r[noisy], forward.eps[here])
-                prediction = forward.denoiser.predict(x_r, r[noisy], **some)
-            goal[here] = self.clipped(prediction, x_r, schedule.at(r[noisy])).x0
+        later = r.clamp(min=1)
+        with torch.no_grad():  # the same ε, and the same dropout by its keys
+            x_r = schedule.add_noise(forward.x0, later, forward.eps)
+            prediction = self.clipped(
+                forward.denoiser.predict(x_r, later, **forward.condition), x_r, schedule.at(later)
+            )
+        noisy = (r > 0).view(-1, *[1] * (forward.x0.ndim - 1)).to(forward.x0.device)
+        goal = prediction.x0.where(noisy, forward.x0)
         squares = ((self.estimate(forward) - goal) ** 2).flatten(1)
         norm = ((squares.sum(1) + self.HUBER**2).sqrt() - self.HUBER) / math.sqrt(squares.shape[1])
         sigma = schedule.noise / schedule.signal

@@ -6,6 +6,7 @@ index). So a run that was stopped and resumed is the run that was not, and many 
 
 import contextlib
 import dataclasses
+import functools
 import math
 import threading
 import time
@@ -28,6 +29,7 @@ from ancestral.randomness import Stream
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, training_state
 from ancestral.training.checkpoints import Checkpoint, Checkpoints
+from ancestral.training.compilation import compile_blocks, compiler_failure
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory, repeated_blocks
 from ancestral.training.divergence import DivergenceGuard
 from ancestral.training.ema import EMA, Average, PowerAverage
@@ -108,7 +110,7 @@ class Trainer:
         self.initial = weights
         self.restart()
 
-    @property
+    @functools.cached_property
     def pair_bytes(self) -> int:
         """The size of a snapshot: two copies of the weights."""
         return 2 * sum(parameter.numel() * parameter.element_size() for parameter in self.parameters)
@@ -164,8 +166,7 @@ class Trainer:
             self._probe()
         self.objective = self._objective(self.denoiser)
         if config.runtime.compile:
-            for block in repeated_blocks(self.net):
-                block.compile()
+            compile_blocks(repeated_blocks(self.net))
         self.denoiser.net = self.distributed.wrap(self.net)
         self.parameters = list(self.net.parameters())
         self.ema = EMA(self.parameters, config.train.ema)
@@ -322,6 +323,11 @@ class Trainer:
             try:
                 return self._accumulate(batch), notes
             except (RuntimeError, MemoryError) as error:
+                if failure := compiler_failure(error) if self.config.runtime.compile else "":
+                    raise InputError(
+                        f"the network could not be compiled ({failure}): leave --compile out, or install a C++ "
+                        "compiler (for a GPU, Triton)"
+                    ) from error
                 if not out_of_memory(error):
                     raise
                 if self.distributed.world > 1 or self.micro_batch == 1:

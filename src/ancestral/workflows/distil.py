@@ -95,8 +95,8 @@ def distil(
     asked = dataclasses.replace(
         chosen.distil,
         method=method,
-        stages=stages or chosen.distil.stages,
-        evaluations=evaluations or chosen.distil.evaluations,
+        stages=chosen.distil.stages if stages is None else stages,
+        evaluations=chosen.distil.evaluations if evaluations is None else evaluations,
     )
     if saved is not None and asked != saved.distil:
         before = saved.distil
