@@ -190,7 +190,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 def result_path(part: str, device: torch.device) -> Path:
-    """Return bench/results/PART.KIND.json; KIND is cuda or the instruction set (cpu-avx2, cpu-avx512-bfloat16).
+    """Return bench/results/PART.KIND.json; KIND is cuda or the instruction set (cpu-avx2, cpu-avx512-bfloat16,
+    cpu-avx512-amx).
 
     The instruction set changes times by a factor of four, so each has results of its own.
     """

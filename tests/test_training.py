@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from ancestral import config as configs
 from ancestral import data, nets, storage
@@ -14,7 +15,7 @@ from ancestral.data.loading.order import batch_indices
 from ancestral.errors import InputError
 from ancestral.model import load
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
-from ancestral.training.optimiser import learning_rate
+from ancestral.training.optimiser import learning_rate, make_optimiser, orthogonalised, set_learning_rate
 from ancestral.training.prepare import prepare
 from conftest import stripes, tiny_config
 
@@ -359,3 +360,65 @@ def test_integers_may_stand_for_floats_in_a_config():
 def test_unknown_presets_get_the_nearest_name():
     with pytest.raises(InputError, match="did you mean digits"):
         configs.preset("digit")
+
+
+def test_orthogonalised_steps():
+    """Against the singular value decomposition: the same singular vectors, all values near 1."""
+    m = torch.randn(3, 6, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for each in (m, m.mT, m * 1e-3):
+        u, _, v = torch.linalg.svd(each, full_matrices=False)
+        inner = u.mT @ orthogonalised(each) @ v.mT
+        values = inner.diagonal(dim1=1, dim2=2)
+        assert_close(inner, torch.diag_embed(values), atol=1e-5, rtol=0)
+        assert values.min() > 0.65
+        assert values.max() < 1.21
+    assert torch.equal(orthogonalised(torch.zeros(1, 2, 3)), torch.zeros(1, 2, 3))  # a weight without a gradient yet
+
+
+def test_muon_steps_as_written_out():
+    """Two steps of a dense layer and a convolution by the definition; a bias and an embedding by Adam."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2), nn.Conv2d(2, 3, 3))
+    copies = [p.detach().clone().requires_grad_() for p in net.parameters()]
+    muon = make_optimiser(net, "muon")
+    adam = torch.optim.Adam(copies, lr=0.1, betas=(0.9, 0.999), eps=1e-8)
+    set_learning_rate(muon, 0.1)
+    momentum = [torch.zeros_like(p) for p in copies]
+    for _ in range(2):
+        before = [p.detach().clone() for p in net.parameters()]
+        gradients = [torch.randn_like(p) for p in copies]
+        for own, copy, gradient in zip(net.parameters(), copies, gradients, strict=True):
+            own.grad, copy.grad = gradient.clone(), gradient.clone()
+        muon.step()
+        adam.step()
+        for own, copy, old, m, g in zip(net.parameters(), copies, before, momentum, gradients, strict=True):
+            if own.ndim == 1 or own is net[0].weight:
+                assert_close(own, copy)
+                continue
+            m.mul_(0.95).add_(g, alpha=0.05)
+            nesterov = (0.05 * g + 0.95 * m).flatten(1)
+            step = 0.1 * 0.2 * max(nesterov.shape) ** 0.5 * orthogonalised(nesterov[None])[0]
+            assert_close(own, old - step.view_as(own))
+            rms = float((own.detach() - old).square().mean().sqrt())
+            assert 0.5 * 0.02 < rms < 1.2 * 0.02  # as long as a step of Adam usually is
+
+
+def test_muon_resumes_bit_for_bit(tmp_path):
+    config, folder = tiny_config(steps=6, save_every=3, optimiser="muon"), RunFolder(tmp_path / "run")
+    folder.begin(config)
+    whole = run(config)
+    run(config, folder=folder, steps=3)
+    resumed = Trainer(config, stripes(), "cpu")
+    resumed.load(folder)
+    assert resumed.step == 3
+    list(resumed.run())
+    assert_same_state(whole, resumed)
+    plain = Trainer(tiny_config(steps=6, save_every=3), stripes(), "cpu")
+    list(plain.run())
+    assert not torch.equal(plain.parameters[0], whole.parameters[0])
+
+
+def test_muon_and_sharding_are_refused_together():
+    config = tiny_config(optimiser="muon")
+    with pytest.raises(InputError, match="muon needs whole weights, which --shard distributes"):
+        dataclasses.replace(config, runtime=configs.RuntimeConfig(shard=True)).check()

@@ -257,8 +257,11 @@ class TrainConfig:
     """Number of optimiser steps."""
     batch_size: int | None = 128
     """Number of images in each step; default: chosen by the size of the images."""
+    optimiser: Literal["adam", "muon"] = "adam"
+    """adam: the paper's. muon: for convolutions and dense layers, momentum with orthogonalised steps, which learns more
+    from each step; Adam for all other parameters."""
     lr: float | None = 2e-4
-    """Adam's learning rate after the warm-up; default: chosen by the size of the images."""
+    """The learning rate after the warm-up; default: chosen by the size of the images."""
     warmup: int = 5000
     """Number of steps over which the learning rate rises from 0."""
     decay: Literal["none", "cosine"] = "none"
@@ -412,6 +415,8 @@ class Config:
         _check_share("convert", self.distil.convert)
         if not 1 <= self.distil.stages <= MAX_STAGES or self.distil.evaluations < 1:
             raise InputError(f"--stages must be from 1 to {MAX_STAGES}, and --evaluations at least 1")
+        if train.optimiser == "muon" and self.runtime.shard:
+            raise InputError("--optimiser muon needs whole weights, which --shard distributes: leave one of them out")
         self.net.check()
         return self
 

@@ -1,18 +1,96 @@
-"""Adam as the paper runs it, and its learning rate as a function of the step."""
+"""The optimisers, and the learning rate as a function of the step."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from ancestral.config import TrainConfig
 
+BETAS, EPS = (0.9, 0.999), 1e-8
+"""Adam's constants in the paper."""
 
-def make_adam(net: nn.Module) -> Adam:
-    """Create Adam with the paper's constants, fused where possible. The learning rate is set before each step."""
-    device = next(net.parameters()).device.type
-    return Adam(net.parameters(), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=device in ("cpu", "cuda"))
+
+def make_optimiser(net: nn.Module, name: str = "adam") -> Adam:
+    """Create Adam with the paper's constants, fused where possible, or Muon. The learning rate is set before each step.
+
+    Muon is for the weights of dense layers and convolutions; Adam is for all other parameters.
+    """
+    fused = next(net.parameters()).device.type in ("cpu", "cuda")
+    if name == "adam":
+        return Adam(net.parameters(), lr=0.0, betas=BETAS, eps=EPS, fused=fused)
+    layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return Muon(net.parameters(), [module.weight for module in net.modules() if isinstance(module, layers)], fused)
+
+
+class Muon(Adam):
+    """Momentum with orthogonalised steps for some weights, Adam for the others.
+
+    With the singular value decomposition M = U S Vᵀ of a weight's momentum, its step is along U Vᵀ: all directions are
+    learned equally fast. A step is as long as one of Adam usually is, so the learning rate is Adam's.
+
+    Args:
+        parameters: All parameters.
+        matrices: The weights that Muon is for. Those of convolutions are taken as matrices with a row for each output.
+        fused: Whether Adam is fused.
+
+    References:
+        Jordan et al., *Muon: an optimizer for hidden layers in neural networks* (2024).
+        Liu et al., *Muon is scalable for LLM training* (2025), for the length of a step.
+    """
+
+    MOMENTUM = 0.95
+    LENGTH = 0.2
+    """Root mean square of a step of Adam, in units of the learning rate."""
+
+    def __init__(self, parameters: Iterable[Tensor], matrices: Sequence[Tensor], fused: bool = False) -> None:
+        super().__init__(parameters, lr=0.0, betas=BETAS, eps=EPS, fused=fused)
+        self._step_supports_amp_scaling = False  # a GradScaler leaves out steps with infinite gradients itself
+        shapes: dict[torch.Size, list[Tensor]] = {}
+        for weight in matrices:
+            shapes.setdefault(weight.flatten(1).shape, []).append(weight)
+        self.alike = list(shapes.values())
+        """The matrices by their shape: those of one shape are orthogonalised at once."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Make a step, and forget the gradients of the matrices."""
+        lr = self.param_groups[0]["lr"]
+        for weights in self.alike:
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            if len(gradients) < len(weights):
+                continue  # as Adam does with a weight that has no gradient
+            directions = []
+            for weight, gradient in zip(weights, gradients, strict=True):
+                state = self.state[weight]
+                if not state:  # Adam's __setstate__ reads the number of steps of each parameter
+                    state.update(step=torch.zeros((), device=weight.device), momentum=torch.zeros_like(weight))
+                state["step"] += 1
+                state["momentum"].lerp_(gradient, 1 - self.MOMENTUM)
+                directions.append(gradient.lerp(state["momentum"], self.MOMENTUM).flatten(1))  # Nesterov's
+                weight.grad = None
+            steps = orthogonalised(torch.stack(directions))
+            length = self.LENGTH * math.sqrt(max(steps.shape[1:]))  # the root mean square of U Vᵀ is 1/√(larger side)
+            for weight, step in zip(weights, steps, strict=True):
+                weight.sub_(step.view(weight.shape), alpha=lr * length)
+        return super().step(closure)
+
+
+def orthogonalised(m: Tensor, iterations: int = 5) -> Tensor:
+    """Compute about U Vᵀ of matrices M = U S Vᵀ (B, n, m) by an iteration of Newton and Schulz.
+
+    Each iteration maps every singular value s to 3.4445 s − 4.775 s³ + 2.0315 s⁵. Five of them bring all values above
+    0.002 of the Frobenius norm to between 0.68 and 1.21.
+    """
+    x: Tensor = m.mT if m.shape[1] > m.shape[2] else m
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(iterations):
+        square = x @ x.mT
+        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+    return x.mT if m.shape[1] > m.shape[2] else x
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -34,7 +34,7 @@ from ancestral.training.distributed import Distributed, memory_explained, out_of
 from ancestral.training.divergence import DivergenceGuard
 from ancestral.training.ema import EMA, Average, PowerAverage
 from ancestral.training.meters import LossByTime, Rate
-from ancestral.training.optimiser import learning_rate, make_adam, set_learning_rate
+from ancestral.training.optimiser import learning_rate, make_optimiser, set_learning_rate
 from ancestral.training.power_average import LENGTHS
 from ancestral.training.prepare import prepare, spec_of
 from ancestral.training.progress import Progress, StepOutcome, Stopped
@@ -173,7 +173,7 @@ class Trainer:
         lengths = zip(PREFIXES, LENGTHS, strict=True) if self.pairs else ()
         self.powers: dict[str, Average] = {prefix: PowerAverage(self.parameters, length) for prefix, length in lengths}
         """The power-function averages by the prefix of their tensors: none in a run that was begun without them."""
-        self.optimiser = make_adam(self.net)
+        self.optimiser = make_optimiser(self.net, config.train.optimiser)
         self.guard = DivergenceGuard()
         self.by_time = LossByTime(self.denoiser.schedule.steps)
         self.averaged = self._averaged() if self.objective.reads_average else None

@@ -9,14 +9,14 @@ from torch.optim import Optimizer
 from ancestral.training.distributed import Distributed
 from ancestral.training.ema import Average
 
-ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
-"""What Adam keeps of each parameter."""
+OPTIMISER_STATE = ("step", "exp_avg", "exp_avg_sq", "momentum")
+"""What Adam keeps of a parameter, and Muon of a matrix."""
 
 
 def collect(
     distributed: Distributed, net: nn.Module, averages: Mapping[str, Average], optimiser: Optimizer
 ) -> dict[str, Tensor]:
-    """Copy weights, averages and Adam's moments to the CPU, by parameter name. All processes take part."""
+    """Copy weights, averages and the optimiser's moments to the CPU, by parameter name. All processes take part."""
     tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
     for name, parameter in net.named_parameters():
         tensors |= {f"adam.{key}.{name}": optimiser.state[parameter][key] for key in optimiser.state[parameter]}
@@ -59,12 +59,14 @@ def restore(
         for key, average in averages.items():
             saved_average = _same_shape(tensors[f"{key}{prefix}{name}"], parameter)
             average.weights[number].copy_(distributed.like(parameter, saved_average))
-        if f"adam.step.{prefix}{name}" in tensors:
-            moments = {key: tensors[f"adam.{key}.{prefix}{name}"] for key in ADAM_STATE}
-            state[number] = {
-                key: distributed.like(parameter, _same_shape(value, parameter)) if value.ndim else value.clone()
-                for key, value in moments.items()
-            }
+        found = {key: tensors.get(f"adam.{key}.{prefix}{name}") for key in OPTIMISER_STATE}
+        moments = {
+            key: distributed.like(parameter, _same_shape(value, parameter)) if value.ndim else value.clone()
+            for key, value in found.items()
+            if value is not None
+        }
+        if moments:
+            state[number] = moments
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
