@@ -15,6 +15,7 @@ from ancestral.data.loading.order import batch_indices
 from ancestral.errors import InputError
 from ancestral.model import load
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
+from ancestral.training.distributed import Distributed
 from ancestral.training.optimiser import learning_rate, make_optimiser, orthogonalised, set_learning_rate
 from ancestral.training.prepare import prepare
 from conftest import stripes, tiny_config
@@ -380,7 +381,7 @@ def test_muon_steps_as_written_out():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2), nn.Conv2d(2, 3, 3))
     copies = [p.detach().clone().requires_grad_() for p in net.parameters()]
-    muon = make_optimiser(net, "muon")
+    muon = make_optimiser(net, "muon", Distributed("cpu"))
     adam = torch.optim.Adam(copies, lr=0.1, betas=(0.9, 0.999), eps=1e-8)
     set_learning_rate(muon, 0.1)
     momentum = [torch.zeros_like(p) for p in copies]
@@ -416,9 +417,3 @@ def test_muon_resumes_bit_for_bit(tmp_path):
     plain = Trainer(tiny_config(steps=6, save_every=3), stripes(), "cpu")
     list(plain.run())
     assert not torch.equal(plain.parameters[0], whole.parameters[0])
-
-
-def test_muon_and_sharding_are_refused_together():
-    config = tiny_config(optimiser="muon")
-    with pytest.raises(InputError, match="muon needs whole weights, which --shard distributes"):
-        dataclasses.replace(config, runtime=configs.RuntimeConfig(shard=True)).check()

@@ -415,8 +415,6 @@ class Config:
         _check_share("convert", self.distil.convert)
         if not 1 <= self.distil.stages <= MAX_STAGES or self.distil.evaluations < 1:
             raise InputError(f"--stages must be from 1 to {MAX_STAGES}, and --evaluations at least 1")
-        if train.optimiser == "muon" and self.runtime.shard:
-            raise InputError("--optimiser muon needs whole weights, which --shard distributes: leave one of them out")
         self.net.check()
         return self
 

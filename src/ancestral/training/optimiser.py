@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from ancestral.config import TrainConfig
+from ancestral.training.distributed import Distributed
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 """Adam's constants in the paper."""
 
 
-def make_optimiser(net: nn.Module, name: str = "adam") -> Adam:
+def make_optimiser(net: nn.Module, name: str, distributed: Distributed) -> Adam:
     """Create Adam with the paper's constants, fused where possible, or Muon. The learning rate is set before each step.
 
     Muon is for the weights of dense layers and convolutions; Adam is for all other parameters.
@@ -23,7 +24,8 @@ def make_optimiser(net: nn.Module, name: str = "adam") -> Adam:
     if name == "adam":
         return Adam(net.parameters(), lr=0.0, betas=BETAS, eps=EPS, fused=fused)
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    return Muon(net.parameters(), [module.weight for module in net.modules() if isinstance(module, layers)], fused)
+    matrices = [module.weight for module in net.modules() if isinstance(module, layers)]
+    return Muon(net.parameters(), matrices, distributed, fused)
 
 
 class Muon(Adam):
@@ -35,6 +37,7 @@ class Muon(Adam):
     Args:
         parameters: All parameters.
         matrices: The weights that Muon is for. Those of convolutions are taken as matrices with a row for each output.
+        distributed: Gathers sharded gradients: each process orthogonalises all of them.
         fused: Whether Adam is fused.
 
     References:
@@ -46,12 +49,15 @@ class Muon(Adam):
     LENGTH = 0.2
     """Root mean square of a step of Adam, in units of the learning rate."""
 
-    def __init__(self, parameters: Iterable[Tensor], matrices: Sequence[Tensor], fused: bool = False) -> None:
+    def __init__(
+        self, parameters: Iterable[Tensor], matrices: Sequence[Tensor], distributed: Distributed, fused: bool = False
+    ) -> None:
         super().__init__(parameters, lr=0.0, betas=BETAS, eps=EPS, fused=fused)
+        self.distributed = distributed
         self._step_supports_amp_scaling = False  # a GradScaler leaves out steps with infinite gradients itself
         shapes: dict[torch.Size, list[Tensor]] = {}
         for weight in matrices:
-            shapes.setdefault(weight.flatten(1).shape, []).append(weight)
+            shapes.setdefault(weight.shape, []).append(weight)
         self.alike = list(shapes.values())
         """The matrices by their shape: those of one shape are orthogonalised at once."""
 
@@ -70,12 +76,13 @@ class Muon(Adam):
                     state.update(step=torch.zeros((), device=weight.device), momentum=torch.zeros_like(weight))
                 state["step"] += 1
                 state["momentum"].lerp_(gradient, 1 - self.MOMENTUM)
-                directions.append(gradient.lerp(state["momentum"], self.MOMENTUM).flatten(1))  # Nesterov's
+                direction = gradient.lerp(state["momentum"], self.MOMENTUM)  # Nesterov's
+                directions.append(self.distributed.full(direction).flatten(1))
                 weight.grad = None
             steps = orthogonalised(torch.stack(directions))
             length = self.LENGTH * math.sqrt(max(steps.shape[1:]))  # the root mean square of U Vᵀ is 1/√(larger side)
             for weight, step in zip(weights, steps, strict=True):
-                weight.sub_(step.view(weight.shape), alpha=lr * length)
+                weight.sub_(self.distributed.like(weight, step.view(weight.shape)), alpha=lr * length)
         return super().step(closure)
 
 

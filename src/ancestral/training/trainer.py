@@ -173,7 +173,7 @@ class Trainer:
         lengths = zip(PREFIXES, LENGTHS, strict=True) if self.pairs else ()
         self.powers: dict[str, Average] = {prefix: PowerAverage(self.parameters, length) for prefix, length in lengths}
         """The power-function averages by the prefix of their tensors: none in a run that was begun without them."""
-        self.optimiser = make_optimiser(self.net, config.train.optimiser)
+        self.optimiser = make_optimiser(self.net, config.train.optimiser, self.distributed)
         self.guard = DivergenceGuard()
         self.by_time = LossByTime(self.denoiser.schedule.steps)
         self.averaged = self._averaged() if self.objective.reads_average else None
