@@ -36,7 +36,10 @@ def tiny_config(**train):
         data=dataclasses.replace(base.data, source="stripes"),
         net=configs.UNetConfig(width=16, mults=(1, 2), blocks=1, attention=(4,), dropout=0.1),
         process=configs.ProcessConfig("cosine", target="v"),
-        train=dataclasses.replace(base.train, **{"steps": 6, "batch_size": 8, "warmup": 2, "save_every": 3, **train}),
+        train=dataclasses.replace(
+            base.train,
+            **{"steps": 6, "batch_size": 8, "warmup": 2, "save_every": 3, "optimiser": "adam", **train},
+        ),
     )
 
 

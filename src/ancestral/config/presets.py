@@ -37,6 +37,7 @@ def digits() -> Config:
         train=TrainConfig(
             steps=2400,
             batch_size=32,
+            optimiser="muon",
             lr=2e-3,
             warmup=50,
             decay="cosine",
