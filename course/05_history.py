@@ -1015,16 +1015,29 @@ if not QUICK:
 # | 2021 | guidance | any | any | any, **with $\hat\varepsilon_w$ in the place of $\hat\varepsilon$** |
 # | 2022 | EDM | **$1,\ \sigma_t$, even in $\sigma^{1/7}$** | **those of $F$, section 10** | **Heun** |
 # | 2022 | flow matching | **$1-u,\ u$** | **$-1,\ 1$ (velocity)** | **Euler** |
+# | 2024 | consistency tuning | as EDM | as EDM | **$\hat x_0$ itself**, section 13 |
 #
-# ## 13. And today?
+# ## 13. One evaluation
+#
+# Why do all eight methods need many evaluations? The best $\hat x_0$ is the *mean* of all items that could have become
+# $x_t$. At much noise this is a point between the moons, so a sampler must take small steps. *Distillation* continues
+# the training of a network until it needs few steps. *Progressive distillation* (Salimans and Ho, 2022) trains one step
+# of DDIM to do what two steps of its teacher do, and repeats this with the result as the teacher.
+#
+# *Consistency models* (Song et al., 2023) are trained to give the same $\hat x_0$ at all points of a path of the
+# probability flow. The path ends at a sample, so $\hat x_0$ is this sample, also at $t = T$: one evaluation is enough,
+# and a second one, after fresh noise, improves it. *Easy consistency tuning* (Geng et al., 2024) starts from a trained
+# EDM. Both rows stay, and the loss changes: $\hat x_0$ at $t$ is compared with $\hat x_0$ at an earlier time $r$ of the
+# same $x_0 + \sigma\,\varepsilon$, through which no gradient goes. From stage to stage of training $r$ moves closer to
+# $t$. Lesson 11, "Few evaluations", builds it.
+#
+# ## 14. And today?
 #
 # The matrix is still there. *Latent diffusion* (Rombach et al., 2022; Stable Diffusion) runs the same two rows on the
 # codes of an autoencoder in the place of pixels. *Diffusion transformers* (Peebles and Xie, 2023) exchange the
 # network. Stable Diffusion 3 (Esser et al., 2024) has the rows of flow matching, with times drawn more often from the
-# middle, and guidance. *Consistency models* (Song et al., 2023) and other methods of *distillation* train a network to
-# jump along the flow in one or a few evaluations. What changes is the data, the network, and the sampler that is
-# learned. What stays is $x_t = a_t x_0 + b_t \varepsilon$, and a network that predicts another mixture of the same
-# two things.
+# middle, and guidance. What changes is the data, the network, and the sampler that is learned. What stays is
+# $x_t = a_t x_0 + b_t \varepsilon$, and a network that predicts another mixture of the same two things.
 #
-# `ancestral history` on the command line trains six of these methods for longer and draws their figure, and
-# `config.METHODS` in the package has each of them in a few lines. In lesson 10 you make a row of your own.
+# `ancestral history` on the command line trains six of these methods and consistency tuning for longer, and draws their
+# figure. `config.METHODS` in the package has each of the six in a few lines. In lesson 10 you make a row of your own.

@@ -592,3 +592,13 @@ def test_a_converted_model_keeps_the_scale_of_its_input(process, method, target)
     schedule = schedules.from_spec(process.schedule_spec())
     before, after = (targets.from_name(name).scales(schedule, 500)[0] for name in (process.target, target))
     assert before == after
+
+
+@pytest.mark.parametrize("method", ["consistency", "progressive"])
+def test_all_noise_levels_are_trained_whatever_the_times_of_the_model(method):
+    """EDM's log-normal times draw 1 in 8,000 from the last fifth of its schedule, where samples start."""
+    config = configs.distilled(configs.preset("edm"), method)
+    schedule = schedules.from_spec(config.process.schedule_spec())
+    t, _ = time_distribution(config.train.times, schedule).draw(0, 1, range(5000))
+    shares = torch.histc(t.double(), 5, 1, schedule.steps + 1) / 5000
+    assert shares.tolist() == pytest.approx([0.2] * 5, abs=0.01)

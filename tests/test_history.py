@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral import cli, data, oracle, samplers, schedules
+from ancestral import cli, data, oracle, samplers, schedules, storage
 from ancestral import config as configs
-from ancestral.config import METHODS, PAPERS, preset
+from ancestral.config import HISTORY, METHODS, PAPERS, STARTS_FROM, preset
 from ancestral.evaluation.step_sweep import StepSweep, data_floor, even_prior, sliced_wasserstein
 from ancestral.render.history_figure import one_scale
 from ancestral.results.history_result import HistoryPoint, HistoryResult
@@ -37,7 +38,7 @@ def _few(monkeypatch):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The folder of all six methods, three steps each, and what the command said."""
+    """The folder of all seven methods, three steps each, and what the command said."""
     out = tmp_path_factory.mktemp("history") / "all"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "SAMPLES", 60)
@@ -83,7 +84,8 @@ def test_each_method_is_as_its_paper_has_it_and_runs(name, schedule, target, wei
 
 
 def test_every_method_has_a_paper_and_a_preset_on_both():
-    assert list(PAPERS) == list(METHODS)
+    assert list(PAPERS) == list(HISTORY) == [*METHODS, *STARTS_FROM]
+    assert set(STARTS_FROM.values()) <= set(METHODS)
     for name in METHODS:
         assert preset(name).data.source == "digits"
         assert preset(f"{name}-points").data.source == "moons"
@@ -164,26 +166,29 @@ def test_all_is_there(whole):
     assert {path.name for path in whole.iterdir()} == {
         "history.json",
         "history.png",
-        *(f"{name}-points" for name in METHODS),
+        *(f"{name}-points" for name in HISTORY),
     }
     figures = json.loads((whole / "history.json").read_text())
     result = HistoryResult.from_json((whole / "history.json").read_text())
     assert json.loads(result.to_json()) == figures
-    assert all(name in str(result) for name in METHODS)
-    assert list(figures["methods"]) == list(METHODS)
+    assert all(name in str(result) for name in HISTORY)
+    assert list(figures["methods"]) == list(HISTORY)
     assert (figures["data"], figures["samples"]) == ("moons", 60)
     assert 0 < figures["floor"] < 1
-    own = {"ncsn": 501, "ddpm": 1000, "ddim": 50, "improved": 100, "edm": 35, "flow": 50}
+    own = {"ncsn": 501, "ddpm": 1000, "ddim": 50, "improved": 100, "edm": 35, "flow": 50, "consistency": 2}
     for name, found in figures["methods"].items():
         assert found["own"]["passes"] == own[name]
         assert found["training_steps"] == 3
-        assert 6 <= len(found["measures"]) <= 8
+        assert found.get("starts_from") == STARTS_FROM.get(name)
+        assert 6 <= len(found["measures"]) <= 8 or name == "consistency"
         assert found["own"] in found["measures"]
         assert found["needed"] in found["measures"]
         assert all(math.isfinite(measure["distance"]) for measure in found["measures"])
+    assert [measure["passes"] for measure in figures["methods"]["consistency"]["measures"]] == [1, 2, 4]
+    assert str(result).splitlines()[-2].endswith(" s after edm")
     with Image.open(whole / "history.png") as picture:
         assert picture.width == 1600
-        assert 1500 < picture.height < 2000
+        assert 1500 < picture.height < 2200
         pixels = np.asarray(picture.convert("L"))
     assert pixels[:, :10].min() == 255  # the margin
     assert pixels.std() > 10
@@ -196,6 +201,50 @@ def test_ddim_is_a_copy_of_ddpm_with_its_own_sampler(whole):
     assert all(torch.equal(one[name], other[name]) for name in one)
     config = configs.Config.from_json((whole / "ddim-points" / "config.json").read_text())
     assert (config.preset, config.sample.sampler) == ("ddim-points", "ddim")
+
+
+def test_consistency_starts_from_edm_as_distil_does(whole, run, tmp_path):
+    edm = whole / "edm-points" / "model.safetensors"
+    config = configs.Config.from_json((whole / "consistency-points" / "config.json").read_text())
+    assert config.initial == configs.InitialConfig(str(edm.resolve().parent), storage.sha256(edm))
+    begun = storage.read_tensors(whole / "consistency-points" / "checkpoints" / "000000" / "state.safetensors")[0]
+    assert all(torch.equal(value, begun[f"net.{name}"]) for name, value in storage.read_tensors(edm)[0].items())
+    alone = ("--steps", 3, "--threads", torch.get_num_threads(), "--trackers", "none", "--device", "cpu")
+    run("distil", edm.parent, "--out", tmp_path / "alone", *alone)
+    one, other = (
+        Checkpoints(path / "checkpoints").newest()[0].tensors
+        for path in (whole / "consistency-points", tmp_path / "alone")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_method_that_starts_from_another_trains_that_one_first(tmp_path, run):
+    text = run("history", "--out", tmp_path / "h", *QUICK, "--methods", "consistency")
+    assert text.index("edm-points: training") < text.index("consistency-points: starting from the averaged weights of")
+    figures = json.loads((tmp_path / "h" / "history.json").read_text())
+    assert list(figures["methods"]) == ["consistency"]
+    text = run("history", "--out", tmp_path / "h", *QUICK, "--methods", "consistency", "edm", "consistency")
+    assert "training ->" not in text
+    both = json.loads((tmp_path / "h" / "history.json").read_text())["methods"]
+    assert list(both) == ["consistency", "edm"]
+    assert both["consistency"] == figures["methods"]["consistency"]
+
+
+def test_a_folder_that_was_moved_trains_nothing(whole, run, tmp_path):
+    shutil.copytree(whole, tmp_path / "moved")
+    assert ": training" not in run("history", "--out", tmp_path / "moved", *QUICK)
+
+
+def test_a_run_that_started_from_another_model_is_refused(whole, refused, tmp_path):
+    shutil.copytree(whole, tmp_path / "h")
+    for name in ("model.safetensors", "checkpoints"):
+        source, place = whole / "consistency-points" / name, tmp_path / "h" / "edm-points" / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+        shutil.copytree(source, place) if source.is_dir() else shutil.copy(source, place)
+    before = (tmp_path / "h" / "history.json").stat().st_mtime_ns
+    text = refused("history", "--out", tmp_path / "h", *QUICK, "--methods", "consistency")
+    assert "started from another model than" in text
+    assert (tmp_path / "h" / "history.json").stat().st_mtime_ns == before
 
 
 def test_a_second_call_trains_nothing_and_finds_the_same(whole, run):
@@ -226,23 +275,24 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, run):
     assert not (tmp_path / "h" / "history.json").exists()
 
 
-def test_an_interrupted_run_goes_on_to_where_the_whole_one_ends(tmp_path, run, monkeypatch):
+@pytest.mark.parametrize("name", ["flow", "consistency"])
+def test_an_interrupted_run_goes_on_to_where_the_whole_one_ends(tmp_path, run, monkeypatch, name):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run("history", "--out", whole, "--steps", 6, "--methods", "flow")
+    run("history", "--out", whole, "--steps", 6, "--methods", name)
     advance = Trainer.advance
 
     def stop(trainer):
         loss = advance(trainer)
-        if trainer.step == 4:
+        if trainer.step == 4 and bool(trainer.config.distil.method) == (name == "consistency"):
             signal.raise_signal(signal.SIGINT)
         return loss
 
     monkeypatch.setattr(Trainer, "advance", stop)
-    text = run("history", "--out", parts, "--steps", 6, "--methods", "flow")
-    assert "Stopped while training flow, and saved." in text
+    text = run("history", "--out", parts, "--steps", 6, "--methods", name)
+    assert f"Stopped while training {name}, and saved." in text
     monkeypatch.setattr(Trainer, "advance", advance)
-    assert "training from step 4" in run("history", "--out", parts, "--steps", 6, "--methods", "flow")
-    one, other = (Checkpoints(path / "flow-points" / "checkpoints").newest()[0].tensors for path in (whole, parts))
+    assert "training from step 4" in run("history", "--out", parts, "--steps", 6, "--methods", name)
+    one, other = (Checkpoints(path / f"{name}-points" / "checkpoints").newest()[0].tensors for path in (whole, parts))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -267,6 +317,7 @@ def test_ctrl_c_while_measuring_keeps_what_was_trained(tmp_path, run, monkeypatc
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--data", "digits"], "points in the plane"),
         (["--data", "photos/"], "points in the plane"),
+        (["--data", "digits", "--methods", "consistency"], "for images try ancestral train edm --data digits"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--metods", "ddpm"], "did you mean --methods?"),
     ],

@@ -5,9 +5,11 @@ from ancestral.config.config_file import read_config
 from ancestral.config.image_size import ImageSize
 from ancestral.config.presets import (
     DISTIL,
+    HISTORY,
     METHODS,
     PAPERS,
     PRESETS,
+    STARTS_FROM,
     arrays,
     cifar10,
     command,
@@ -46,12 +48,14 @@ from ancestral.config.schema import (
 __all__ = [
     "DISTIL",
     "FROM_PYTHON",
+    "HISTORY",
     "METHODS",
     "NET_KINDS",
     "PAPERS",
     "POINTS",
     "PRESETS",
     "SECTIONS",
+    "STARTS_FROM",
     "Config",
     "CustomNetConfig",
     "DataConfig",

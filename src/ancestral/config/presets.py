@@ -195,7 +195,11 @@ METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
     ),
     "flow": lambda base: _method("flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base),
 }
-"""The methods of the history, each a function of the preset that it is applied to."""
+"""The methods of the history that train from random weights, each a function of the preset that it is applied to."""
+STARTS_FROM: dict[str, str] = {"consistency": "edm"}
+"""The methods of the history that distil the model of another, called as in `distilled`, and that other method."""
+HISTORY = (*METHODS, *STARTS_FROM)
+"""The names of all methods of the history, in the order of their papers."""
 
 PAPERS = {
     "ncsn": ("NCSN", "Song and Ermon 2019"),
@@ -204,6 +208,7 @@ PAPERS = {
     "improved": ("Improved DDPM", "Nichol and Dhariwal 2021"),
     "edm": ("EDM", "Karras et al. 2022"),
     "flow": ("Rectified flow", "Liu, Gong and Liu 2022"),
+    "consistency": ("Consistency tuning", "Geng et al. 2024"),
 }
 """The title and the paper of each method."""
 
@@ -254,14 +259,14 @@ def distilled(
         same = process.target != "score" and process.schedule in ("linear", "cosine", "sigmoid", "flow")
         process = dataclasses.replace(process, target="v" if same else "edm")
         train = dataclasses.replace(train, weighting="simple")
+    common: dict[str, Any] = {"steps": 2000, "warmup": 50, "save_every": 500, "sample_every": 500}
+    common |= {"times": "stratified"}  # samples start at noise levels that EDM's log-normal times hardly visit
     evaluations = 2 if evaluations is None else evaluations
     stages = most if stages is None else stages
     return dataclasses.replace(
         config,
         process=process,
-        train=dataclasses.replace(
-            train, **{"steps": 2000, "warmup": 50, "save_every": 500, "sample_every": 500, **settings}
-        ),
+        train=dataclasses.replace(train, **{**common, **settings}),
         runtime=RuntimeConfig(),
         sample=SampleConfig(f"{sampler}:steps={evaluations}"),
         initial=InitialConfig(),

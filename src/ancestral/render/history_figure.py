@@ -19,7 +19,10 @@ from ancestral.schedules import Schedule
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = dict(zip(("ddpm", "edm", "improved", "flow", "ncsn", "ddim"), STYLE_COLOURS, strict=True))
+COLOURS = {
+    **dict(zip(("ddpm", "edm", "improved", "flow", "ncsn", "ddim"), STYLE_COLOURS, strict=True)),
+    "consistency": "#17a2b8",
+}
 CLOUD = 2000
 """The largest number of points that are drawn."""
 PREDICTIONS = {
@@ -28,7 +31,7 @@ PREDICTIONS = {
     "edm": r"$F$, between $x_0$ and $\varepsilon$ by the noise",
     "flow": r"the velocity  $\varepsilon - x_0$",
 }
-SAMPLERS = {"heun": "Heun", "euler": "Euler", "langevin": "annealed Langevin"}
+SAMPLERS = {"heun": "Heun", "euler": "Euler", "langevin": "annealed Langevin", "consistency": "consistency"}
 CURVE_TEXT = """$x_t = a_t\\,x_0 + b_t\\,\\varepsilon$
 
 dashed:  $a_t$, the signal
@@ -116,7 +119,8 @@ def _describe(axes: "Axes", name: str, method: HistoryMethod, model: Model) -> N
     axes.set_axis_off()
     title, paper = PAPERS[name]
     _text(axes, 0, 0, title, size=16, weight="bold", color=COLOURS[name])
-    _text(axes, 0, 20, paper, size=10.5)
+    start = f", starting from {PAPERS[method.starts_from][0]}" if method.starts_from else ""
+    _text(axes, 0, 20, paper + start, size=10.5)
     config, spec = model.config, model.denoiser.schedule.spec
     sigmas = ", σ {sigma_min:g} to {sigma_max:g}".format_map(spec) if "sigma_max" in spec else ""
     sampler, _, options = config.sample.sampler.partition(":")
@@ -193,7 +197,7 @@ def _costs(axes: "Axes", result: HistoryResult, name: str | None) -> None:
                   alpha=1 if shown else 0.3,
                   linewidth=1.8 if shown else 1.2, marker=marker, markersize=4, zorder=3 if shown else 0)  # fmt: skip
         if name is None:
-            axes.text(0.985, 0.95 - 0.1 * place, PAPERS[other][0], transform=axes.transAxes, fontsize=9.5,
+            axes.text(0.985, 0.97 - 0.08 * place, PAPERS[other][0], transform=axes.transAxes, fontsize=9.5,
                       color=colour, ha="right", va="top")  # fmt: skip
     if name is None:
         axes.text(1.1, result.floor * 0.93, "the data itself", fontsize=9, color=TEXT_GREY, va="top")

@@ -22,7 +22,8 @@ class HistoryMethod:
     """A trained method, and its distances by rising numbers of steps (`measures`).
 
     `own` is by the number of steps of its own sampler, `best` the smallest distance, and `needed` has the fewest passes
-    that are enough, as `StepSweep.needed` defines it.
+    that are enough, as `StepSweep.needed` defines it. `starts_from` is the method whose trained model this one started
+    from; its training is not in `training_steps` and `training_seconds`. None: it was trained from random weights.
     """
 
     paper: str
@@ -32,6 +33,7 @@ class HistoryMethod:
     best: HistoryPoint
     needed: HistoryPoint
     measures: tuple[HistoryPoint, ...]
+    starts_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class HistoryResult(Result):
         columns = ("method", "passes needed", "distance", "own passes", "distance", "training")
         rows = [
             (name, str(method.needed.passes), f"{method.needed.distance:.4f}", str(method.own.passes),
-             f"{method.own.distance:.4f}", f"{method.training_seconds:.0f} s")
+             f"{method.own.distance:.4f}",
+             f"{method.training_seconds:.0f} s" + (f" after {method.starts_from}" if method.starts_from else ""))
             for name, method in self.methods.items()
         ]  # fmt: skip
         return Table(columns, rows), (
