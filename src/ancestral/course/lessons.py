@@ -40,6 +40,7 @@ LESSONS = (
     Lesson(8, "08_likelihood", "Likelihood", "bits/dim, rate-distortion, the exact likelihood of the flow", 1),
     Lesson(9, "09_your_own_images", "Your own images", "doctor, train, evaluate, memorisation", 2),
     Lesson(10, "10_change_the_core", "Change the core", "a network, schedule, target and sampler of your own", 1),
+    Lesson(11, "11_few_evaluations", "Few evaluations", "consistency tuning and progressive distillation", 2),
 )
 
 
