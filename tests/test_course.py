@@ -13,6 +13,7 @@ import nbformat
 import pytest
 
 from ancestral import course
+from ancestral.config import by_size
 
 NUMBERS = [lesson.number for lesson in course.LESSONS]
 SCRIPTS = {lesson.number: course.lesson_file(lesson) for lesson in course.LESSONS}
@@ -170,6 +171,16 @@ def test_the_command_checks_a_file_and_copies_the_lessons(run, refused, tmp_path
     assert "FILE is missing" in refused("course", "check", 1)
     assert "is a file" in refused("course", "start", copy, "--open", "none")
     assert "cannot be made (Not a directory); name another" in refused("course", "start", copy / "x", "--open", "none")
+
+
+def test_the_plan_of_lesson_12_is_the_rule_of_the_package():
+    plan = course.lesson_exercises(12)[1].reference
+    for device, first in (("cpu", 32), ("cuda", 256)):
+        for side in range(33, 1100):
+            patch, levels, lowest = plan(side, first, 8)
+            chosen = by_size.choose((3, side, side), device)
+            assert (patch, levels) == (chosen["patch"], len(chosen["mults"])), side
+            assert lowest <= 8
 
 
 def course_main(*words):
