@@ -76,7 +76,7 @@ def squares(photo, side=256, each=3):
 images = torch.cat([squares(photo) for photo in photos])  # (27, 3, 256, 256)
 SIDES = (32, 64, 128, 256)
 sizes = {side: F.avg_pool2d(images, 256 // side) for side in SIDES}
-course.show([[sizes[side][i] for side in SIDES] for i in (1, 9, 22)], titles=[f"{s} × {s}" for s in SIDES], size=1.4)
+course.show([[sizes[side][i] for side in SIDES] for i in (1, 22)], titles=[f"{s} × {s}" for s in SIDES], size=1.2)
 
 # %% [markdown]
 # The scene stays the same, and neighbouring pixels become more and more alike. Keep both in mind: they are the reason
@@ -442,7 +442,7 @@ def noisy(side, schedule, t=700):
     return a * sizes[side][scene] + b * noise[side]
 
 
-course.show([[noisy(side, cosine) / 2 for side in SIDES]], titles=[f"{s} × {s}" for s in SIDES], size=1.4)
+course.show([[noisy(side, cosine) / 2 for side in SIDES]], titles=[f"{s} × {s}" for s in SIDES], size=1.1)
 a, b = cosine.at(700)
 print(f"a = {a:.2f}, b = {b:.2f}")
 for side in SIDES:
@@ -649,7 +649,7 @@ rows = {
     "cosine": sampled(256, cosine, STEPS, white[256]),
     "shifted": sampled(256, shifted(cosine, 8), STEPS, white[256]),
 }
-course.show([hartley(row)[:, None] / 2 for row in rows.values()], labels=list(rows), size=1.5)
+course.show([hartley(row)[:, None] / 2 for row in rows.values()], labels=list(rows), size=1.1)
 
 # %% [markdown]
 # Each column has one noise $x_T$. The first row shows what it should become: with an exact denoiser, DDIM with very
@@ -918,7 +918,7 @@ pair = images[1], torch.randn(images[1].shape, generator=torch.Generator().manua
 columns = ["as it is", "patch 16:\n192 of 768", "patch 8:\n32 of 192"]
 kept = [[x, through(x, 16, 192), through(x, 8, 32)] for x in pair]
 detail = [x[:, 16:80, 96:160] for x in kept[0]]
-course.show([kept[0], detail, kept[1]], columns, ["image", "detail", "noise"], size=1.6)
+course.show([kept[0], detail, kept[1]], columns, ["image", "detail", "noise"], size=1.2)
 
 # %% [markdown]
 # Photographs do not lie on a plane, but near one. The variances fall over several powers of ten, and 99 % of the
@@ -965,7 +965,7 @@ for target in (targets.X0, targets.EPS):
     least = floor_of(variances, target.p(1.0, 0.0), target.q(1.0, 0.0), 64)
     print(f"predicts {target.name:4} loss {run.loss:.3f}, floor {least:.4f}; {run.parameters:,} parameters")
     rows.append(run.model.sample(10, steps=4 if QUICK else 25, seed=0))
-course.show(rows, titles=[str(label) for label in range(10)], labels=["$x_0$", "ε"], size=0.8)
+course.show(rows, titles=[str(label) for label in range(10)], labels=["$x_0$", "ε"], size=0.7)
 if not QUICK:
     assert 0.74 < losses["eps"] < 0.8
     assert losses["x0"] < 0.12
