@@ -498,7 +498,7 @@ if not QUICK:
     assert history[6][1] < 0.09 < 0.2 < history[0][1] < 0.3 < 0.6 < history["first"][1]
 
 # %% [markdown]
-# The self-consistency error falls from stage to stage. The distance from $f^*$ falls with it, down to about 0.05. There
+# The self-consistency error falls from stage to stage. The distance from $f^*$ falls too, down to about 0.05. There
 # the errors of the network itself are larger than those of the stage. (In the first stages the network is nearer to
 # $f^*$ than the perfect one, which minimises the *squared* error. For large differences our loss is the norm, whose
 # minimiser is the median, and that is not as blurred as the mean.)
