@@ -195,8 +195,8 @@ with torch.no_grad():
 #
 # ## 3. What a network costs
 #
-# Three numbers describe a network for training: its *parameters* (which have to be stored five times: weight, gradient,
-# average, and two moments of Adam), its *multiply-adds* (times three: the backward pass takes about twice the forward
+# Three numbers describe a network for training: its *parameters* (with Adam they are stored five times: weight,
+# gradient, average, and two moments), its *multiply-adds* (times three: the backward pass takes about twice the forward
 # pass), and its *activations*, the results of layers that the forward pass has to keep for the backward pass, for each
 # image of the batch. We get the last from PyTorch itself: `saved_tensors_hooks` is called with each tensor that is
 # saved. All of it on the meta device.
@@ -520,8 +520,8 @@ with plt.style.context("ancestral.render.figures"):
     for side in SIDES:
         axis.loglog(range(1, side // 2 + 1), P[side][1:], label=f"{side} × {side}")
     axis.axhline((b / a) ** 2, color="0.5", linestyle=":", label="noise $b^2/a^2$ at t = 700")
-    axis.set(xlabel="k, cycles per image", ylabel="power $P_k$")
-    axis.legend(loc="lower left")
+    axis.set(xlabel="k, cycles per image", ylabel="power $P_k$", ylim=(2e-3, 2e5))
+    axis.legend(loc="upper right")
     plt.show()
 for k in (2, 4, 8):
     print(f"k = {k}: power of 64/32, 128/64, 256/128:", *(f"{P[2 * n][k] / P[n][k]:.2f}" for n in (32, 64, 128)))
