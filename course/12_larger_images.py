@@ -955,7 +955,7 @@ digits = digits[::10] if QUICK else digits
 labels = mnist.labels[::10] if QUICK else mnist.labels
 variances = torch.linalg.eigvalsh(fold(digits, 16).flatten(2).mT.flatten(0, 1).T.cov().double())
 settings = {"width": 64, "depth": 3, "heads": 2, "patch": 16, "batch_size": 32, "lr": 2e-3, "ema": 0.99}
-settings |= {"steps": 5 if QUICK else 600, "clip": False, "preview_steps": 1, "threads": 1}
+settings |= {"optimiser": "adam", "steps": 5 if QUICK else 900, "clip": False, "preview_steps": 1, "threads": 1}
 rows, losses = [], {}
 for target in (targets.X0, targets.EPS):
     run = ancestral.train(
