@@ -404,6 +404,21 @@ def test_muon_steps_as_written_out():
             assert 0.5 * 0.02 < rms < 1.2 * 0.02  # as long as a step of Adam usually is
 
 
+def test_muon_leaves_alone_what_has_no_gradient_and_steps_once_for_a_shared_weight():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
+    net[2].weight = net[0].weight
+    muon = make_optimiser(net, "muon", Distributed("cpu"))
+    set_learning_rate(muon, 0.1)
+    before, unused = (net[i].weight.detach().clone() for i in (0, 1))
+    for _ in range(2):  # in the second step the state of the first is there
+        net[0].weight.grad = torch.eye(4)
+        muon.step()
+    assert torch.equal(net[1].weight, unused)
+    step = 0.1 * 0.2 * 4**0.5 * orthogonalised(torch.eye(4)[None])[0]
+    assert_close(net[0].weight, before - 2 * step, atol=1e-5, rtol=0)
+
+
 def test_muon_resumes_bit_for_bit(tmp_path):
     config, folder = tiny_config(steps=6, save_every=3, optimiser="muon"), RunFolder(tmp_path / "run")
     folder.begin(config)

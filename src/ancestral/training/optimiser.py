@@ -56,7 +56,7 @@ class Muon(Adam):
         self.distributed = distributed
         self._step_supports_amp_scaling = False  # a GradScaler leaves out steps with infinite gradients itself
         shapes: dict[torch.Size, list[Tensor]] = {}
-        for weight in matrices:
+        for weight in dict.fromkeys(matrices):  # layers may share one
             shapes.setdefault(weight.shape, []).append(weight)
         self.alike = list(shapes.values())
         """The matrices by their shape: those of one shape are orthogonalised at once."""
@@ -65,12 +65,11 @@ class Muon(Adam):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make a step, and forget the gradients of the matrices."""
         lr = self.param_groups[0]["lr"]
-        for weights in self.alike:
-            gradients = [weight.grad for weight in weights if weight.grad is not None]
-            if len(gradients) < len(weights):
-                continue  # as Adam does with a weight that has no gradient
-            directions = []
-            for weight, gradient in zip(weights, gradients, strict=True):
+        for alike in self.alike:
+            weights, directions = [weight for weight in alike if weight.grad is not None], []
+            for weight in weights:
+                gradient = weight.grad
+                assert gradient is not None
                 state = self.state[weight]
                 if not state:  # Adam's __setstate__ reads the number of steps of each parameter
                     state.update(step=torch.zeros((), device=weight.device), momentum=torch.zeros_like(weight))
@@ -79,6 +78,8 @@ class Muon(Adam):
                 direction = gradient.lerp(state["momentum"], self.MOMENTUM)  # Nesterov's
                 directions.append(self.distributed.full(direction).flatten(1))
                 weight.grad = None
+            if not weights:
+                continue
             steps = orthogonalised(torch.stack(directions))
             length = self.LENGTH * math.sqrt(max(steps.shape[1:]))  # the root mean square of U Vᵀ is 1/√(larger side)
             for weight, step in zip(weights, steps, strict=True):
