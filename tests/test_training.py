@@ -365,15 +365,30 @@ def test_unknown_presets_get_the_nearest_name():
 
 def test_orthogonalised_steps():
     """Against the singular value decomposition: the same singular vectors, all values near 1."""
-    m = torch.randn(3, 6, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for each in (m, m.mT, m * 1e-3):
-        u, _, v = torch.linalg.svd(each, full_matrices=False)
-        inner = u.mT @ orthogonalised(each) @ v.mT
-        values = inner.diagonal(dim1=1, dim2=2)
+    generator = torch.Generator().manual_seed(0)
+    m = [torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((6, 20), (6, 9), (20, 6), (1, 3))]
+    for matrix, result in zip(m, orthogonalised(m), strict=True):
+        u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+        inner = u.mT @ result @ v.mT
+        values = inner.diagonal()
         assert_close(inner, torch.diag_embed(values), atol=1e-5, rtol=0)
         assert values.min() > 0.65
         assert values.max() < 1.21
-    assert torch.equal(orthogonalised(torch.zeros(1, 2, 3)), torch.zeros(1, 2, 3))  # a weight without a gradient yet
+        assert_close(orthogonalised([matrix * 1e-3])[0], result, atol=1e-3, rtol=0)
+    assert torch.equal(orthogonalised([torch.zeros(2, 3)])[0], torch.zeros(2, 3))  # a weight without a gradient yet
+
+
+def test_orthogonalised_steps_in_float32():
+    """Singular values over four orders of magnitude: as exact as the iteration of the matrix itself, in float64."""
+    generator = torch.Generator().manual_seed(0)
+    u, v = (torch.linalg.qr(torch.randn(40, 40, generator=generator, dtype=torch.float64))[0] for _ in range(2))
+    m = u @ torch.diag(torch.logspace(0, -4, 40, dtype=torch.float64)) @ v.mT
+    x = m / m.norm()
+    for _ in range(5):
+        square = x @ x.mT
+        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+    assert_close(orthogonalised([m])[0], x, atol=1e-6, rtol=0)
+    assert_close(orthogonalised([m.float()])[0].double(), x, atol=1e-3, rtol=0)
 
 
 def test_muon_steps_as_written_out():
@@ -398,7 +413,7 @@ def test_muon_steps_as_written_out():
                 continue
             m.mul_(0.95).add_(g, alpha=0.05)
             nesterov = (0.05 * g + 0.95 * m).flatten(1)
-            step = 0.1 * 0.2 * max(nesterov.shape) ** 0.5 * orthogonalised(nesterov[None])[0]
+            step = 0.1 * 0.2 * max(nesterov.shape) ** 0.5 * orthogonalised([nesterov])[0]
             assert_close(own, old - step.view_as(own))
             rms = float((own.detach() - old).square().mean().sqrt())
             assert 0.5 * 0.02 < rms < 1.2 * 0.02  # as long as a step of Adam usually is
@@ -415,7 +430,7 @@ def test_muon_leaves_alone_what_has_no_gradient_and_steps_once_for_a_shared_weig
         net[0].weight.grad = torch.eye(4)
         muon.step()
     assert torch.equal(net[1].weight, unused)
-    step = 0.1 * 0.2 * 4**0.5 * orthogonalised(torch.eye(4)[None])[0]
+    step = 0.1 * 0.2 * 4**0.5 * orthogonalised([torch.eye(4)])[0]
     assert_close(net[0].weight, before - 2 * step, atol=1e-5, rtol=0)
 
 

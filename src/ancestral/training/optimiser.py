@@ -55,50 +55,56 @@ class Muon(Adam):
         super().__init__(parameters, lr=0.0, betas=BETAS, eps=EPS, fused=fused)
         self.distributed = distributed
         self._step_supports_amp_scaling = False  # a GradScaler leaves out steps with infinite gradients itself
-        shapes: dict[torch.Size, list[Tensor]] = {}
-        for weight in dict.fromkeys(matrices):  # layers may share one
-            shapes.setdefault(weight.shape, []).append(weight)
-        self.alike = list(shapes.values())
-        """The matrices by their shape: those of one shape are orthogonalised at once."""
+        self.matrices = list(dict.fromkeys(matrices))  # layers may share one
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make a step, and forget the gradients of the matrices."""
         lr = self.param_groups[0]["lr"]
-        for alike in self.alike:
-            weights, directions = [weight for weight in alike if weight.grad is not None], []
-            for weight in weights:
-                gradient = weight.grad
-                assert gradient is not None
+        weights, gradients = [], []
+        for weight in self.matrices:
+            if weight.grad is not None:
+                weights.append(weight)
+                gradients.append(weight.grad)
                 state = self.state[weight]
                 if not state:  # Adam's __setstate__ reads the number of steps of each parameter
                     state.update(step=torch.zeros((), device=weight.device), momentum=torch.zeros_like(weight))
                 state["step"] += 1
-                state["momentum"].lerp_(gradient, 1 - self.MOMENTUM)
-                direction = gradient.lerp(state["momentum"], self.MOMENTUM)  # Nesterov's
-                directions.append(self.distributed.full(direction).flatten(1))
                 weight.grad = None
-            if not weights:
-                continue
-            steps = orthogonalised(torch.stack(directions))
-            length = self.LENGTH * math.sqrt(max(steps.shape[1:]))  # the root mean square of U Vᵀ is 1/√(larger side)
+        if weights:
+            momenta = [self.state[weight]["momentum"] for weight in weights]
+            torch._foreach_lerp_(momenta, gradients, 1 - self.MOMENTUM)
+            directions = torch._foreach_lerp(gradients, momenta, self.MOMENTUM)  # Nesterov's
+            steps = orthogonalised([self.distributed.full(direction).flatten(1) for direction in directions])
             for weight, step in zip(weights, steps, strict=True):
+                length = self.LENGTH * math.sqrt(max(step.shape))  # the root mean square of U Vᵀ is 1/√(longer side)
                 weight.sub_(self.distributed.like(weight, step.view(weight.shape)), alpha=lr * length)
         return super().step(closure)
 
 
-def orthogonalised(m: Tensor, iterations: int = 5) -> Tensor:
-    """Compute about U Vᵀ of matrices M = U S Vᵀ (B, n, m) by an iteration of Newton and Schulz.
+def orthogonalised(matrices: Sequence[Tensor], iterations: int = 5) -> list[Tensor]:
+    """Compute about U Vᵀ of matrices X = U S Vᵀ by an iteration of Newton and Schulz.
 
-    Each iteration maps every singular value s to 3.4445 s − 4.775 s³ + 2.0315 s⁵. Five of them bring all values above
-    0.002 of the Frobenius norm to between 0.68 and 1.21.
+    Each iteration multiplies X by p(X Xᵀ), p(z) = 3.4445 − 4.775 z + 2.0315 z², and so maps every singular value s to
+    s p(s²). Five of them bring all values above 0.002 of the Frobenius norm to between 0.68 and 1.21. The factors
+    commute, so they are multiplied before X is: they are square with its shorter side, and matrices with the same
+    shorter side are computed at once.
     """
-    x: Tensor = m.mT if m.shape[1] > m.shape[2] else m
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(iterations):
-        square = x @ x.mT
-        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
-    return x.mT if m.shape[1] > m.shape[2] else x
+    wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
+    wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
+    alike: dict[int, list[int]] = {}
+    for i, matrix in enumerate(wide):
+        alike.setdefault(len(matrix), []).append(i)
+    for indices in alike.values():
+        square = torch.stack([wide[i] @ wide[i].mT for i in indices])
+        product = torch.eye(len(square[0]), dtype=square.dtype, device=square.device).expand_as(square)
+        for _ in range(iterations):
+            factor = torch.baddbmm(square, square, square, beta=-4.775, alpha=2.0315)
+            factor.diagonal(dim1=1, dim2=2).add_(3.4445)
+            product, square = factor @ product, factor @ square @ factor
+        for i, own in zip(indices, product, strict=True):
+            wide[i] = own @ wide[i]
+    return [x.mT if m.shape[0] > m.shape[1] else x for m, x in zip(matrices, wide, strict=True)]
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
