@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -32,6 +32,9 @@ class Contestant(Protocol):
         Returns:
             Uint8 (count, C, H, W).
         """
+
+    def noise_estimator(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """Return ε̂ of (x_t in [−1, 1], the index t − 1, labels) with the averaged weights, for `by_noise.py`."""
 
 
 @dataclasses.dataclass(frozen=True)

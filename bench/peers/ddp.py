@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+from collections.abc import Callable
 
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet, classifier_free_guidance
 from ema_pytorch import EMA
@@ -84,6 +85,17 @@ class DDP(Peer):
                 return averaged.sample(batch_size=len(labels)) * 2 - 1
             # a scale of exactly 1 makes its sampler fail; at 1.00001 the unconditional prediction has almost no weight
             return averaged.sample(labels, cond_scale=1.00001, rescaled_phi=0.0) * 2 - 1
+
+    def noise_estimator(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """Return ε̂ of (x_t, the index t − 1, labels)."""
+        averaged = self.ema.ema_model.eval()
+
+        def estimate(x: Tensor, index: Tensor, labels: Tensor) -> Tensor:
+            condition = {"classes": labels} if self.recipe.labels else {}
+            found: Tensor = averaged.model_predictions(x, index, **condition).pred_noise
+            return found
+
+        return estimate
 
 
 def documented(task: Task) -> DDP:

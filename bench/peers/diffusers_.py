@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -97,8 +98,7 @@ class Diffusers(Peer):
 
     def generate(self, labels: Tensor, steps: int) -> Tensor:
         """Sample by the loop of diffusers' documentation for a model and a scheduler."""
-        averaged = copy.deepcopy(self.net).eval()
-        self.ema.copy_to(averaged.parameters())
+        averaged = self.averaged()
         scheduler = diffusers.DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
         scheduler.set_timesteps(steps)
         x = torch.randn(len(labels), self.channels, self.side, self.side)
@@ -106,6 +106,25 @@ class Diffusers(Peer):
             output = averaged(x, t, labels if self.recipe.labels else None, return_dict=False)[0]
             x = scheduler.step(output.float(), t, x, eta=self.recipe.eta).prev_sample
         return x
+
+    def averaged(self) -> torch.nn.Module:
+        """Return a copy of the network with the averaged weights."""
+        averaged = copy.deepcopy(self.net).eval()
+        self.ema.copy_to(averaged.parameters())
+        return averaged
+
+    def noise_estimator(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """Return ε̂ of (x_t, the index t − 1, labels)."""
+        averaged, prediction = self.averaged(), self.scheduler.config.prediction_type
+
+        def estimate(x: Tensor, index: Tensor, labels: Tensor) -> Tensor:
+            output: Tensor = averaged(x, index, labels if self.recipe.labels else None, return_dict=False)[0]
+            a2 = self.scheduler.alphas_cumprod[index].view(-1, 1, 1, 1)
+            x_minus = (x - a2.sqrt() * output) / (1 - a2).sqrt()
+            velocity = a2.sqrt() * output + (1 - a2).sqrt() * x
+            return {"epsilon": output, "sample": x_minus, "v_prediction": velocity}[prediction]
+
+        return estimate
 
 
 def documented(task: Task) -> Diffusers:

@@ -1,6 +1,7 @@
 """Ancestral in the quality part, through the Python API: the unchanged preset of the data set, and distillation."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -63,6 +64,11 @@ class Ancestral:
         """Sample with the sampler of the preset."""
         labels = self.sampled_labels(count).tolist()
         return self.trainer.model().sample(count, None, steps, seed, labels, self.guidance, batch)
+
+    def noise_estimator(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """Return ε̂ of (x_t, the index t − 1, labels)."""
+        diffusion = self.trainer.model().diffusion
+        return lambda x, index, labels: diffusion.predict(x, index + 1, labels=labels).eps
 
 
 class Distilled(Ancestral):
