@@ -48,7 +48,7 @@ def errors(estimate: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor,
 def main() -> None:
     """Train and evaluate the contestants, and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=("digits", "fashion", "emoji", "oxygen"))
+    parser.add_argument("data", choices=image_sets.NAMES)
     parser.add_argument("--only", nargs="+", default=["ancestral", "diffusers-tuned"], help="contestants")
     parser.add_argument("--steps", type=int, nargs="+", default=[500, 1500], help="numbers of training steps")
     parser.add_argument("--samples", type=int, default=500, help="number of samples for KID")

@@ -5,9 +5,10 @@ fashion   28×28, grey     the 60,000 and the 10,000 of Fashion-MNIST
 emoji     32×32, colour   Noto Emoji of 64×64, from the npm package emoji-datasource-google 16.0.0
 oxygen    32×32, colour   icons drawn for 32×32, from Debian's package oxygen-icon-theme 6.1.0
 
-`make bench` downloads the packages to bench/data. Emoji and icons are read as the preset `folder` reads a folder of
-them, on white. Of equal images only the first is kept (flags of dependent territories, icons with several names). A
-fifth is held out, chosen by a hash of the pixels.
+`emoji-64`, `oxygen-64` and `oxygen-128` are larger: emoji as they are, and the icons drawn for that size. `make bench`
+downloads the packages to bench/data. Emoji and icons are read as the preset `folder` reads a folder of them, on white.
+Of equal images only the first is kept (flags of dependent territories, icons with several names). A fifth is held out,
+chosen by a hash of the pixels.
 """
 
 import hashlib
@@ -27,11 +28,12 @@ from ancestral.data.sources.image_files import decode_image
 from ancestral.errors import InputError
 
 NAMES = ("digits", "fashion", "emoji", "oxygen")
+LARGER = ("emoji-64", "oxygen-64", "oxygen-128")
 SIDE = 32
-"""Height and width of emoji and icons."""
+"""Height and width of emoji and icons whose name has none."""
 EMOJI = digits.TAR.with_name("emoji-datasource-google-16.0.0.tgz")
-OXYGEN = digits.TAR.with_name("oxygen-icon-theme") / "usr/share/icons/oxygen/base/32x32"
-INSTALLED = Path("/usr/share/icons/oxygen/base/32x32")
+OXYGEN = digits.TAR.with_name("oxygen-icon-theme") / "usr/share/icons/oxygen/base"
+INSTALLED = Path("/usr/share/icons/oxygen/base")
 """Where Debian's package is installed, which is read if there is none in bench/data."""
 
 
@@ -43,15 +45,16 @@ class Split(NamedTuple):
 
 
 def load(name: str) -> Split:
-    """Load a data set by its name in NAMES. Raises InputError if its package is missing."""
+    """Load a data set by its name in NAMES or LARGER. Raises InputError if its package is missing."""
     if name == "digits":
         return Split(data.load("digits"), digits.load_reference())
     if name == "fashion":
         return Split(data.load("fashion"), data.load("fashion", split="test").items)
-    return split(load_emoji() if name == "emoji" else load_icons())
+    kind, _, side = name.partition("-")
+    return split((load_emoji if kind == "emoji" else load_icons)(side=int(side or SIDE)))
 
 
-def load_emoji(path: Path = EMOJI) -> InMemoryDataset:
+def load_emoji(path: Path = EMOJI, side: int = SIDE) -> InMemoryDataset:
     """Load the emoji of the npm package, whose classes are Unicode's categories."""
     if not path.is_file():
         raise InputError(f"{path} is missing: run `npm pack {path.stem[:-7]}@16.0.0` in {path.parent}, or `make bench`")
@@ -65,18 +68,20 @@ def load_emoji(path: Path = EMOJI) -> InMemoryDataset:
     category = {emoji["image"]: emoji["category"] for emoji in json.loads(pictures["emoji.json"])}
     classes = tuple(sorted(set(category.values())))
     names = sorted(category, key=lambda name: (category[name], name))
-    conversion = Conversion(SIDE, channels=3)
+    conversion = Conversion(side, channels=3)
     items = torch.stack([decode_image(pictures[name], conversion) for name in names])
     labels = torch.tensor([classes.index(category[name]) for name in names])
     return InMemoryDataset(items, labels, classes, "emoji")
 
 
-def load_icons(folder: Path | None = None) -> InMemoryDataset:
-    """Load the icons of a folder (default: Oxygen's), whose classes are its sub-folders."""
-    folder = folder or next((path for path in (OXYGEN, INSTALLED) if path.is_dir()), None)
+def load_icons(folder: Path | None = None, side: int = SIDE) -> InMemoryDataset:
+    """Load the icons of a folder (default: Oxygen's for this size), whose classes are its sub-folders."""
+    if folder is None:
+        bases = [base / f"{side}x{side}" for base in (OXYGEN, INSTALLED)]
+        folder = next((path for path in bases if path.is_dir()), None)
     if folder is None:
         raise InputError(f"{OXYGEN} is missing: run `make bench`, or install Debian's package oxygen-icon-theme")
-    return data.load(folder, image_size=SIDE, channels=3)
+    return data.load(folder, image_size=side, channels=3)
 
 
 def split(dataset: InMemoryDataset) -> Split:

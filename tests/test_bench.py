@@ -222,8 +222,12 @@ def test_emoji_are_those_that_the_folder_preset_reads(tmp_path):
 def test_icons_are_read_from_sub_folders(tmp_path, monkeypatch):
     folder = Path(__file__).parent / "data" / "emoji"
     assert image_sets.load_icons(folder).shape == (3, 32, 32)
-    monkeypatch.setattr(image_sets, "OXYGEN", folder)
+    (tmp_path / "base").mkdir()
+    for side in (32, 64):
+        (tmp_path / "base" / f"{side}x{side}").symlink_to(folder)
+    monkeypatch.setattr(image_sets, "OXYGEN", tmp_path / "base")
     assert len(image_sets.load("oxygen").train) < len(image_sets.load_icons())
+    assert image_sets.load("oxygen-64").train.shape == (3, 64, 64)
     monkeypatch.setattr(image_sets, "OXYGEN", tmp_path / "none")
     monkeypatch.setattr(image_sets, "INSTALLED", tmp_path / "none")
     with pytest.raises(InputError, match="oxygen-icon-theme"):

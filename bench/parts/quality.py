@@ -31,6 +31,8 @@ from peers.contest import Contestant, Task
 
 MINUTES = {"digits": 5.0, "fashion": 15.0, "emoji": 15.0, "oxygen": 15.0}
 """Default budget of each data set, in CPU-minutes of training."""
+LARGER_MINUTES = 60.0
+"""Default budget of the data sets of larger images."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,15 @@ class Run:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the part."""
-    parser.add_argument("--data", nargs="+", default=list(MINUTES), choices=list(MINUTES), help="data sets")
+    parser.add_argument(
+        "--data", nargs="+", default=list(MINUTES), choices=[*MINUTES, *image_sets.LARGER], help="data sets"
+    )
     parser.add_argument("--only", nargs="+", default=list(NAMES), choices=[*NAMES, DISTILLED], help="contestants")
     parser.add_argument(
-        "--minutes", type=float, nargs="+", help="budgets in CPU-minutes of training (default: 5 for digits, else 15)"
+        "--minutes",
+        type=float,
+        nargs="+",
+        help="budgets in CPU-minutes of training (default: 5 for digits, 60 for larger images, else 15)",
     )
     parser.add_argument("--samples", type=int, default=1000, help="number of samples (default: 1000)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds, with one training run each")
@@ -88,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
     for name in options.data:
         if not any(row["data"] == name for row in read_rows("quality")) and not trial:
             record(training_images_row(name, options.samples), threads)
-        for minutes in options.minutes or [MINUTES[name]]:
+        for minutes in options.minutes or [MINUTES.get(name, LARGER_MINUTES)]:
             for seed in options.seeds:
                 for contestant in options.only:
                     curve = tuple(options.curve)

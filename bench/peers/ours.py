@@ -44,7 +44,9 @@ class Ancestral:
 
     def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
         """Return the config before `change`; settings that are not the config's are taken out of it."""
-        return config.preset(PRESETS.get(data, data))
+        settings = config.preset(PRESETS.get(data.partition("-")[0], data))
+        kind = change.get("net", {}).get("kind", settings.net.kind)
+        return settings if kind == settings.net.kind else dataclasses.replace(settings, net=config.NET_KINDS[kind]())
 
     @property
     def steps(self) -> int:
