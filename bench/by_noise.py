@@ -3,7 +3,8 @@
     python bench/by_noise.py fashion --steps 500 1500
 
 Each contestant trains from scratch for each number of steps, at which its learning rate schedule ends. The error is the
-mean squared error of ε̂ on held-out images, in ten ranges of t, with the averaged weights and the same ε for all. The
+mean squared error of ε̂ on held-out images, in ten ranges of t, with the averaged weights and the same ε for all, after
+x̂_0 is clipped to [−1, 1] as all samplers clip it (without, an ε̂ that clipping corrects would count as wrong). The
 contestants must have the cosine schedule with T = 1000, so that the same x_t is as noisy for each.
 """
 
@@ -37,11 +38,13 @@ def errors(estimate: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor,
     x0, t = to_floats(images, 0), torch.arange(len(images)) * 1000 // len(images) + 1
     eps = torch.randn(x0.shape, generator=generator)
     a, b = (each.float().view(-1, 1, 1, 1) for each in schedule.at(t))
-    with torch.no_grad():
-        parts = [
-            (estimate(a[i] * x0[i] + b[i] * eps[i], t[i] - 1, labels[i]) - eps[i]).square().flatten(1).mean(1)
-            for i in torch.arange(len(x0)).split(100)
-        ]
+    parts = []
+    for i in torch.arange(len(x0)).split(100):
+        x_t = a[i] * x0[i] + b[i] * eps[i]
+        with torch.no_grad():
+            estimated = (x_t - b[i] * estimate(x_t, t[i] - 1, labels[i])) / a[i]
+        clipped = (x_t - a[i] * estimated.clamp(-1, 1)) / b[i]
+        parts.append((clipped - eps[i]).square().flatten(1).mean(1))
     return [float(part.mean()) for part in torch.cat(parts).chunk(BINS)]
 
 

@@ -16,7 +16,7 @@ from ancestral.events import Message
 from ancestral.objectives import ConsistencyTuning, Denoising, ProgressiveDistillation, Stages, time_distribution
 from ancestral.objectives.distillation import earlier
 from ancestral.randomness import Stream
-from ancestral.training import Checkpoints, RunFolder
+from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.workflows.distil import distil as workflow
 from conftest import stripes
 
@@ -155,6 +155,65 @@ def test_the_consistency_function_is_a_minimum(name, kind):
     mean = oracle.Mixture(schedule, means, stds)
     wrong = mean.predict(x_r, r).x0 - exact(x_t, t)
     assert max(wrong[part].mean().abs() for part in x_t[:, 0].argsort().chunk(4)) > 0.02
+
+
+@EACH
+def test_with_a_teacher_x_r_is_its_heun_step_from_x_t(schedule):
+    """By hand, at every time; in the stages before the first one that is taught, x_r has the noise of x_t."""
+    n = schedule.steps
+    mixture = oracle.Mixture(schedule, torch.tensor([[MEAN]], dtype=F64), torch.tensor([STD], dtype=F64))
+    taught = Exact(schedule, lambda x, t: mixture.predict(x, t).x0)
+    denoiser, base = Exact(schedule, gaussian_map(schedule)), Denoising(time_distribution("uniform", schedule))
+    objective = ConsistencyTuning(base, Stages(6, 6), None, taught, taught_from=3)
+    with torch.no_grad():
+        taught.weight += 1  # the objective has a copy
+    x0, eps, t = normal(n, 4), normal(n, 5), torch.arange(1, n + 1)
+    forward = denoiser.forward_pass(x0, t, eps)
+    a, b = (scale.to(F64)[:, None] for scale in schedule.at(t))
+    guess = mixture.predict(forward.x_t, t).x0
+    for stage in range(6):
+        r = earlier(schedule, t, stage)
+        a_r, b_r = (scale.to(F64)[:, None] for scale in schedule.at(r))
+        x_r = a_r * x0 + b_r * eps
+        if stage >= 3:
+            euler = a_r * guess + b_r * (forward.x_t - a * guess) / b
+            then = mixture.predict(euler, r.clamp(min=1)).x0
+            noise = (forward.x_t - a * guess) / b + (euler - a_r * then) / b_r
+            x_r = forward.x_t + ((a_r - a) * (guess + then) + (b_r - b) * noise) / 2
+        goal = torch.where((r > 0)[:, None], gaussian_map(schedule)(x_r, r), x0)
+        square, c = (forward.answer - goal).square()[:, 0], objective.HUBER
+        sigma = schedule.noise / schedule.signal
+        step = (sigma[t] - sigma[r]).nan_to_num(objective.MOST).clamp(objective.LEAST, objective.MOST)
+        loss = objective.errors(dataclasses.replace(forward, step=stage))
+        torch.testing.assert_close(loss, ((square + c**2).sqrt() - c) / step, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear", "karras", "flow"])
+def test_a_teacher_takes_the_chance_out_of_the_loss(name):
+    """At f* the difference of the estimates over the step's length is of second order in it, as Heun's method is.
+
+    With the noise of the data it does not fall with the step at all.
+    """
+    schedule = schedules.BY_NAME[name](4000)
+    mixture = oracle.Mixture(schedule, torch.tensor([[MEAN]], dtype=F64), torch.tensor([STD], dtype=F64))
+    taught, denoiser = (
+        Exact(schedule, function) for function in (lambda x, t: mixture.predict(x, t).x0, gaussian_map(schedule))
+    )
+    base, n = Denoising(time_distribution("uniform", schedule)), 2000
+    t = torch.full((n,), schedule.steps // 2)
+    forward = denoiser.forward_pass(MEAN + STD * normal(n, 6), t, normal(n, 7))
+    sigma = schedule.noise / schedule.signal
+
+    def squares(stage, objective):
+        loss = objective.errors(dataclasses.replace(forward, step=stage)).detach()
+        step = (sigma[t] - sigma[earlier(schedule, t, stage)]).clamp(objective.LEAST, objective.MOST)
+        return float(((loss * step + objective.HUBER) ** 2 - objective.HUBER**2).mean() / step.mean() ** 2)
+
+    tuning, distilling = (ConsistencyTuning(base, Stages(12, 12), None, each) for each in (None, taught))
+    for stage in (4, 6):
+        assert squares(stage, distilling) < 0.05 * squares(stage, tuning)
+    assert 10 < squares(4, distilling) / squares(5, distilling) < 25  # 2⁴
+    assert 0.5 < squares(4, tuning) / squares(5, tuning) < 1.6
 
 
 @EACH
@@ -361,7 +420,7 @@ NET = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 
 FAST = {"batch_size": 8, "trackers": ("none",), "workers": 0, "warmup": 1, "progress": False, "device": "cpu",
         "threads": 1}  # fmt: skip
 SHORT = {"steps": 6, "save_every": 2, "sample_every": 100, "keep": 9, **FAST}
-METHODS = [("consistency", {}), ("progressive", {"stages": 3, "evaluations": 1})]
+METHODS = [("consistency", {}), ("tuning", {}), ("progressive", {"stages": 3, "evaluations": 1})]
 
 
 def data():
@@ -393,7 +452,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize(("method", "options"), METHODS, ids=["consistency", "progressive"])
+@pytest.mark.parametrize(("method", "options"), METHODS, ids=[method for method, _ in METHODS])
 @pytest.mark.parametrize("target", ["v", "eps"])
 def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
     out = tmp_path / "fast"
@@ -412,12 +471,12 @@ def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
     start, weights = state(out, 0), storage.read_tensors(source / target / "model.safetensors")[0]
     assert all(torch.equal(value, start[f"net.{name}"]) for name, value in weights.items())
     info = str(ancestral.workflows.publish.info(out))
-    assert f"by {method} distillation" in " ".join(info.split())
+    assert f"distilled by the method {method}" in " ".join(info.split())
     assert method in (out / "report.html").read_text()
     assert (out / "samples" / "000006.png").exists()
 
 
-@pytest.mark.parametrize(("method", "options"), METHODS, ids=["consistency", "progressive"])
+@pytest.mark.parametrize(("method", "options"), METHODS, ids=[method for method, _ in METHODS])
 @pytest.mark.parametrize(
     "killed", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3, 5]
 )
@@ -510,7 +569,7 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"method": "fast"}, "method cannot be 'fast': give consistency, progressive"),
+        ({"method": "fast"}, "method cannot be 'fast': give consistency, tuning, progressive"),
         ({"stages": 31}, "stages must be from 1 to 30"),
         ({"stages": 0}, "stages must be from 1 to 30"),
         ({"evaluations": -1}, "evaluations at least 1"),
@@ -561,7 +620,7 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
         "distil", "runs/points", "--method", "progressive", "--out", "b", "--resume", *quick
     )
     run("sample", "b", "-n", 4, "--threads", 1)
-    assert "progressive distillation" in " ".join(run("info", "b").split())
+    assert "by the method progressive" in " ".join(run("info", "b").split())
     run("runs", ".")
     assert "--evaluations" in run("distil", "--help")
     assert "say what to distil" in refused("distil")
@@ -592,6 +651,33 @@ def test_a_converted_model_keeps_the_scale_of_its_input(process, method, target)
     schedule = schedules.from_spec(process.schedule_spec())
     before, after = (targets.from_name(name).scales(schedule, 500)[0] for name in (process.target, target))
     assert before == after
+
+
+def test_the_teacher_has_the_target_that_it_was_trained_with():
+    """Whatever the run is converted to. What was distilled is no denoiser to take steps with."""
+    base = configs.digits()
+    first = configs.distilled(base)
+    assert (first.distil.taught_from, first.distil.teacher_target, first.process.target) == (4, "x0", "skip")
+    flow = dataclasses.replace(base, process=configs.ProcessConfig("flow", target="flow"))
+    assert configs.distilled(flow).distil.teacher_target == ""
+    for method in ("consistency", "tuning", "progressive"):
+        again = configs.distilled(configs.distilled(base, method))
+        assert (again.distil.method, again.distil.taught_from, again.distil.teacher_target) == ("consistency", None, "")
+    assert configs.distilled(base, "tuning").distil.taught_from is None
+    assert configs.distilled(base, "progressive").distil.taught_from is None
+
+
+def test_the_teacher_of_a_run_is_its_first_model(source, tmp_path):
+    out = tmp_path / "fast"
+    ancestral.distil(source / "eps", data(), out=out, **SHORT)
+    first = ancestral.load(source / "eps")
+    trainer = Trainer(RunFolder(out).read_config(), stripes(40), "cpu")
+    trainer.load(RunFolder(out))
+    x, t = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 500, 1000])
+    expected = first.diffusion.predict(x, t, labels=torch.tensor([0, 1, 0]))
+    found = trainer.objective.teacher.predict(x, t, labels=torch.tensor([0, 1, 0]))
+    assert torch.equal(found.eps, expected.eps)
+    assert trainer.denoiser.target.name == "v"
 
 
 @pytest.mark.parametrize("method", ["consistency", "progressive"])

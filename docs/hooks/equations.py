@@ -826,6 +826,21 @@ EQUATIONS = (
     ),
     Equation(
         "other papers",
+        "consistency models, algorithm 2",
+        r"\hat x_{t_n}=x_{t_{n+1}}+(t_n-t_{n+1})\,\Phi(x_{t_{n+1}},t_{n+1};\phi)",
+        "With a teacher, the earlier point of the path is a step of a solver $\\Phi$ of its probability flow: Heun's.",
+        ("objectives.distillation.ConsistencyTuning._step: torch.lerp",),
+        (
+            Proof(
+                "test_distil.py::test_with_a_teacher_x_r_is_its_heun_step_from_x_t", "the step by hand, at every time"
+            ),
+            Proof(
+                "test_distil.py::test_a_teacher_takes_the_chance_out_of_the_loss", "its order, at the exact function"
+            ),
+        ),
+    ),
+    Equation(
+        "other papers",
         "consistency models, algorithm 1",
         r"x\leftarrow f_\theta(\hat x_{\tau},\tau),\quad\hat x_\tau=x+\sqrt{\tau^2-\epsilon^2}\,z",
         "Sampling by one evaluation, and again from fresh noise on its result.",

@@ -90,8 +90,8 @@ def distil(
         run: A model, or the run folder, model file or hf:// address of one.
         data: What to train on, in any form that `train` takes; None is what the model was trained on.
         out: The run folder; None is runs/, the preset or the data of the model, and the method.
-        method: "consistency" (easy consistency tuning) or "progressive" (progressive distillation, which keeps the map
-            from noise to image).
+        method: "consistency" (consistency tuning, and distillation in later stages), "tuning" (easy consistency tuning
+            in all stages) or "progressive" (progressive distillation, which keeps the map from noise to image).
         steps: The number of training steps; None is 2000.
         resume: Whether to resume the run in the folder; without one, start it.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".

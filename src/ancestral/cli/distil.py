@@ -24,9 +24,10 @@ class DistilCommand:
         *("steps", "batch_size", "lr", "seed", "sample_every", "sampler"),
     )
 
-    method: Literal["consistency", "progressive"] = "consistency"
-    """consistency: the model predicts a sample from every noise level; sampled by consistency. progressive: each step
-    learns two steps of its teacher, so the same noise gives the same image; sampled by ddim."""
+    method: Literal["consistency", "tuning", "progressive"] = "consistency"
+    """consistency: the model predicts a sample from every noise level; sampled by consistency. tuning: the same without
+    the model as a teacher in later stages. progressive: each step learns two steps of its teacher, so the same noise
+    gives the same image; sampled by ddim."""
     stages: int | None = None
     """Number of stages, each of which halves the step that is learned; default: 10, and 6 for progressive."""
     evaluations: int | None = None

@@ -343,8 +343,8 @@ class InitialConfig:
 class DistilConfig:
     """How a run distils the model that it starts from."""
 
-    method: Literal["", "consistency", "progressive"] = ""
-    """Consistency tuning or progressive distillation; "" for a run that minimises the denoising loss."""
+    method: Literal["", "consistency", "tuning", "progressive"] = ""
+    """A key of `config.DISTIL`; "" for a run that minimises the denoising loss."""
     stages: int = 8
     """Number of stages; each halves the step over which the network is trained."""
     convert: float = 0.0
@@ -352,6 +352,11 @@ class DistilConfig:
     target."""
     evaluations: int = 1
     """Number of steps of the last stage of progressive distillation."""
+    taught_from: int | None = None
+    """The first stage of consistency distillation, with steps of the model that the run starts from; None: there is
+    none, and all stages are consistency tuning."""
+    teacher_target: str = ""
+    """The target of that model; "" where it is that of the run."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ancestral.errors import InputError
 from ancestral.gaussian import Scalar
 from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser
 from ancestral.samplers.loop import spaced_times
-from ancestral.schedules import Schedule
+from ancestral.schedules import Schedule, broadcast
 from ancestral.targets import Denoiser, Prediction, Target
 
 
@@ -64,8 +64,20 @@ class ConsistencyTuning(_Distillation):
     time r is where σ_r/σ_t = 1 − n(σ_t)/2^(k+1); where that is not above 0, r = 0 and the loss is that of denoising.
     Each stage halves the distance of t and r.
 
+    Many x_0 fit one x_t, so the difference of the two estimates varies, and the more so relative to its mean the
+    shorter the step is. With a teacher, x_r is therefore a step of Heun's method from x_t along the probability flow of
+    the teacher, once steps are short enough for it: consistency distillation.
+
+    Args:
+        denoising: The objective before the first stage. Its time distribution is that of all stages.
+        stages: The stages.
+        clip: x̂_0 is clipped to [−clip, clip] in the loss, as samplers clip it; None: it is not.
+        teacher: A denoiser and module, which is copied; None for easy consistency tuning in all stages.
+        taught_from: The first stage with steps of the teacher.
+
     References:
         Geng et al., *Consistency models made easy* (2024).
+        Song et al., *Consistency models* (2023), algorithm 2, for steps of a teacher.
     """
 
     HUBER = 0.1
@@ -76,6 +88,13 @@ class ConsistencyTuning(_Distillation):
     MOST = 80.0
     """Largest σ_t − σ_r in the weight, so that times with hardly any signal count too: EDM's largest noise level."""
 
+    def __init__(
+        self, denoising: Objective, stages: Stages, clip: float | None = None, teacher: Any = None, taught_from: int = 0
+    ) -> None:
+        super().__init__(denoising, stages, clip)
+        self.teacher = None if teacher is None else copy.deepcopy(teacher).requires_grad_(False).eval()
+        self.taught_from = taught_from
+
     def errors(self, forward: ForwardPass) -> Tensor:
         """See `Objective.errors`."""
         stage, schedule = self.stages.at(forward.step), forward.denoiser.schedule
@@ -85,7 +104,8 @@ class ConsistencyTuning(_Distillation):
         r = earlier(schedule, t, stage)
         later = r.clamp(min=1)
         with torch.no_grad():  # the same ε, and the same dropout by its keys
-            x_r = schedule.add_noise(forward.x0, later, forward.eps)
+            taught = self.teacher is not None and stage >= self.taught_from
+            x_r = self._step(forward, t, later) if taught else schedule.add_noise(forward.x0, later, forward.eps)
             prediction = self.clipped(
                 forward.denoiser.predict(x_r, later, **forward.condition), x_r, schedule.at(later)
             )
@@ -96,6 +116,21 @@ class ConsistencyTuning(_Distillation):
         sigma = schedule.noise / schedule.signal
         step = torch.nan_to_num(sigma[t] - sigma[r], nan=self.MOST)  # NaN: neither t nor r has a signal
         return norm / step.clamp(self.LEAST, self.MOST).to(norm)
+
+    def _step(self, forward: ForwardPass, t: Tensor, r: Tensor) -> Tensor:
+        """x_r by the teacher: Heun's step of dx = x̂_0 da + ε̂ db from (x_t, t) to r, as `samplers.Heun` takes it."""
+        assert self.teacher is not None
+        schedule, x_t = forward.denoiser.schedule, forward.x_t
+        one = self.clipped(self.teacher.predict(x_t, t, **forward.condition), x_t, schedule.at(t))
+        x_r = schedule.add_noise(one.x0, r, one.eps)  # Euler's step
+        two = self.clipped(self.teacher.predict(x_r, r, **forward.condition), x_r, schedule.at(r))
+        da, db = (broadcast(end - start, x_t) for start, end in zip(schedule.at(t), schedule.at(r), strict=True))
+        return x_t + da * torch.lerp(one.x0, two.x0, 0.5) + db * torch.lerp(one.eps, two.eps, 0.5)
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """See `Objective.state`: the teacher too."""
+        return super().state if self.teacher is None else super().state | _weights(self.teacher)
 
 
 def earlier(schedule: Schedule, t: Tensor, stage: int) -> Tensor:
@@ -183,5 +218,9 @@ class ProgressiveDistillation(_Distillation):
     @property
     def state(self) -> dict[str, Tensor]:
         """See `Objective.state`: the stage and the teacher too."""
-        weights = {f"teacher.{name}": value for name, value in self.teacher.state_dict().items()}
-        return {**super().state, "stage": self.stage, **weights}
+        return {**super().state, "stage": self.stage, **_weights(self.teacher)}
+
+
+def _weights(teacher: nn.Module) -> dict[str, Tensor]:
+    """The weights and buffers of a teacher, named as state."""
+    return {f"teacher.{name}": value for name, value in teacher.state_dict().items()}

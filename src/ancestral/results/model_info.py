@@ -58,7 +58,7 @@ class ModelInfo(Result):
         if self.average is not None:
             trained += f"; an average of length {self.average:g}, chosen after training"
         if self.distilled:
-            trained += f", by {self.distilled} distillation"
+            trained += f", distilled by the method {self.distilled}"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
         rows = {

@@ -5,6 +5,7 @@ index). So a run that was stopped and resumed is the run that was not, and many 
 """
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import math
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral import model, nets, objectives, randomness, storage
+from ancestral import model, nets, objectives, randomness, storage, targets
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data import Dataset
 from ancestral.data.io_errors import SourceLost
@@ -143,8 +144,11 @@ class Trainer:
         )
         stages = Stages(train.steps, distil.stages, int(distil.convert * train.steps))
         clip = 1.0 if process.clip else None
-        if distil.method == "consistency":
-            return ConsistencyTuning(denoising, stages, clip)
+        if distil.method in ("consistency", "tuning"):
+            teacher = None if distil.taught_from is None else copy.copy(denoiser)
+            if teacher is not None and distil.teacher_target:
+                teacher.target = targets.from_name(distil.teacher_target)
+            return ConsistencyTuning(denoising, stages, clip, teacher, distil.taught_from or 0)
         if distil.method == "progressive":
             return ProgressiveDistillation(denoising, stages, denoiser, distil.evaluations, clip)
         return denoising

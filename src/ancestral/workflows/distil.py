@@ -17,7 +17,7 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.workflows.train import TrainingEvent, saved_config, train
 
-Method = Literal["consistency", "progressive"]
+Method = Literal["consistency", "tuning", "progressive"]
 
 MAX_GAIN = 10.0
 """Largest factor by which x̂_0 of a target of your own may depend on the network's answer."""
@@ -67,7 +67,7 @@ def distil(
         run: A model, or the run folder, model file or hf:// address of one.
         data: What to train on; None is what the model was trained on. See `workflows.train.train`.
         out: The run folder; None is runs/, the preset or the data of the model, and the method.
-        method: "consistency" or "progressive".
+        method: "consistency", "tuning" (consistency without a teacher) or "progressive"; see `config.distilled`.
         stages: The number of stages; None is the method's.
         evaluations: The number of network evaluations of the default sampler, and of the last stage of progressive
             distillation; None is 2.
