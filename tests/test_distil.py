@@ -657,7 +657,7 @@ def test_the_teacher_has_the_target_that_it_was_trained_with():
     """Whatever the run is converted to. What was distilled is no denoiser to take steps with."""
     base = configs.digits()
     first = configs.distilled(base)
-    assert (first.distil.taught_from, first.distil.teacher_target, first.process.target) == (4, "x0", "skip")
+    assert (first.distil.taught_from, first.distil.teacher_target, first.process.target) == (3, "x0", "skip")
     flow = dataclasses.replace(base, process=configs.ProcessConfig("flow", target="flow"))
     assert configs.distilled(flow).distil.teacher_target == ""
     for method in ("consistency", "tuning", "progressive"):
