@@ -46,6 +46,9 @@ TUNED_FASHION = dataclasses.replace(TUNED, drawn=50, eta=0.0)
 """For Fashion-MNIST. With x_0, η = 0 had a lower KID than η = 1 (measured with diffusers), and x_0 a lower one than ε.
 bench/README.md has the numbers."""
 
+TUNED_COLOUR = dataclasses.replace(TUNED, drawn=50)
+"""For emoji and icons, as of diffusers."""
+
 
 class DDP(Peer):
     """Unet, GaussianDiffusion and EMA; with `labels`, the classes of its module classifier_free_guidance."""
@@ -105,4 +108,4 @@ def documented(task: Task) -> DDP:
 
 def tuned(task: Task) -> DDP:
     """Build it with tuned settings."""
-    return DDP(task, TUNED_FASHION if task.data == "fashion" else TUNED)
+    return DDP(task, {"digits": TUNED, "fashion": TUNED_FASHION}.get(task.data, TUNED_COLOUR))
