@@ -813,8 +813,9 @@ for method in ("consistency", "progressive"):
 #
 # The package's default goes one step beyond section 4. The shorter the steps, the more of the loss is chance, since
 # many $x_0$ fit one $x_t$, and $x_r$ is made of one of them. But here is a teacher that knows the direction of the
-# path. So in later stages $x_r$ is a step of Heun's method (lesson 6) from $x_t$, with the derivative of the teacher:
-# *consistency distillation* (Song et al. 2023, algorithm 2). `method="tuning"` is section 4 in all stages.
+# path. So in later stages $x_r$ is drawn halfway to a step of Heun's method (lesson 6) from $x_t$, with the derivative
+# of the teacher: *consistency distillation* (Song et al. 2023, algorithm 2). `method="tuning"` is section 4 in all
+# stages.
 
 # %%
 fast = {

@@ -164,7 +164,7 @@ def test_with_a_teacher_x_r_is_its_heun_step_from_x_t(schedule):
     mixture = oracle.Mixture(schedule, torch.tensor([[MEAN]], dtype=F64), torch.tensor([STD], dtype=F64))
     taught = Exact(schedule, lambda x, t: mixture.predict(x, t).x0)
     denoiser, base = Exact(schedule, gaussian_map(schedule)), Denoising(time_distribution("uniform", schedule))
-    objective = ConsistencyTuning(base, Stages(6, 6), None, taught, taught_from=3)
+    objective = ConsistencyTuning(base, Stages(6, 6), None, taught, taught_from=3, share=0.7)
     with torch.no_grad():
         taught.weight += 1  # the objective has a copy
     x0, eps, t = normal(n, 4), normal(n, 5), torch.arange(1, n + 1)
@@ -179,7 +179,7 @@ def test_with_a_teacher_x_r_is_its_heun_step_from_x_t(schedule):
             euler = a_r * guess + b_r * (forward.x_t - a * guess) / b
             then = mixture.predict(euler, r.clamp(min=1)).x0
             noise = (forward.x_t - a * guess) / b + (euler - a_r * then) / b_r
-            x_r = forward.x_t + ((a_r - a) * (guess + then) + (b_r - b) * noise) / 2
+            x_r = 0.3 * x_r + 0.7 * (forward.x_t + ((a_r - a) * (guess + then) + (b_r - b) * noise) / 2)
         goal = torch.where((r > 0)[:, None], gaussian_map(schedule)(x_r, r), x0)
         square, c = (forward.answer - goal).square()[:, 0], objective.HUBER
         sigma = schedule.noise / schedule.signal
@@ -209,7 +209,7 @@ def test_a_teacher_takes_the_chance_out_of_the_loss(name):
         step = (sigma[t] - sigma[earlier(schedule, t, stage)]).clamp(objective.LEAST, objective.MOST)
         return float(((loss * step + objective.HUBER) ** 2 - objective.HUBER**2).mean() / step.mean() ** 2)
 
-    tuning, distilling = (ConsistencyTuning(base, Stages(12, 12), None, each) for each in (None, taught))
+    tuning, distilling = (ConsistencyTuning(base, Stages(12, 12), None, each, share=1.0) for each in (None, taught))
     for stage in (4, 6):
         assert squares(stage, distilling) < 0.05 * squares(stage, tuning)
     assert 10 < squares(4, distilling) / squares(5, distilling) < 25  # 2⁴

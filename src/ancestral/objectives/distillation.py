@@ -65,8 +65,8 @@ class ConsistencyTuning(_Distillation):
     Each stage halves the distance of t and r.
 
     Many x_0 fit one x_t, so the difference of the two estimates varies, and the more so relative to its mean the
-    shorter the step is. With a teacher, x_r is therefore a step of Heun's method from x_t along the probability flow of
-    the teacher, once steps are short enough for it: consistency distillation.
+    shorter the step is. So once steps are short enough for it, x_r is drawn to a step of Heun's method from x_t along
+    the probability flow of a teacher, which has no chance, but the teacher's errors: consistency distillation.
 
     Args:
         denoising: The objective before the first stage. Its time distribution is that of all stages.
@@ -74,6 +74,7 @@ class ConsistencyTuning(_Distillation):
         clip: x̂_0 is clipped to [−clip, clip] in the loss, as samplers clip it; None: it is not.
         teacher: A denoiser and module, which is copied; None for easy consistency tuning in all stages.
         taught_from: The first stage with steps of the teacher.
+        share: How far x_r is drawn to the teacher's step: 0 not at all, 1 all the way.
 
     References:
         Geng et al., *Consistency models made easy* (2024).
@@ -89,11 +90,17 @@ class ConsistencyTuning(_Distillation):
     """Largest σ_t − σ_r in the weight, so that times with hardly any signal count too: EDM's largest noise level."""
 
     def __init__(
-        self, denoising: Objective, stages: Stages, clip: float | None = None, teacher: Any = None, taught_from: int = 0
+        self,
+        denoising: Objective,
+        stages: Stages,
+        clip: float | None = None,
+        teacher: Any = None,
+        taught_from: int = 0,
+        share: float = 0.5,
     ) -> None:
         super().__init__(denoising, stages, clip)
         self.teacher = None if teacher is None else copy.deepcopy(teacher).requires_grad_(False).eval()
-        self.taught_from = taught_from
+        self.taught_from, self.share = taught_from, share
 
     def errors(self, forward: ForwardPass) -> Tensor:
         """See `Objective.errors`."""
@@ -104,8 +111,9 @@ class ConsistencyTuning(_Distillation):
         r = earlier(schedule, t, stage)
         later = r.clamp(min=1)
         with torch.no_grad():  # the same ε, and the same dropout by its keys
-            taught = self.teacher is not None and stage >= self.taught_from
-            x_r = self._step(forward, t, later) if taught else schedule.add_noise(forward.x0, later, forward.eps)
+            x_r = schedule.add_noise(forward.x0, later, forward.eps)
+            if self.teacher is not None and stage >= self.taught_from:
+                x_r = torch.lerp(x_r, self._step(forward, t, later), self.share)
             prediction = self.clipped(
                 forward.denoiser.predict(x_r, later, **forward.condition), x_r, schedule.at(later)
             )
