@@ -10,7 +10,6 @@ contestants must have the cosine schedule with T = 1000, so that the same x_t is
 
 import argparse
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,32 +18,31 @@ from torch import Tensor
 import image_sets
 from ancestral.device import keep_freed_memory
 from ancestral.schedules import cosine
+from ancestral.targets import EPS
 from parts.quality import evaluate
 from peers import factory
-from peers.contest import Task, to_floats
+from peers.contest import NoiseEstimator, Task, to_floats
 
 BINS, IMAGES = 10, 1000
 
 
-def errors(estimate: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor, labels: Tensor) -> list[float]:
+def errors(estimate: NoiseEstimator, images: Tensor, labels: Tensor) -> list[float]:
     """Compute the mean squared error of ε̂ in each range of t.
 
     Args:
-        estimate: ε̂ of (x_t, the index t − 1, labels).
+        estimate: Estimates ε.
         images: Uint8 (N, C, H, W).
         labels: int64 (N,).
     """
     schedule, generator = cosine(1000), torch.Generator().manual_seed(0)
     x0, t = to_floats(images, 0), torch.arange(len(images)) * 1000 // len(images) + 1
     eps = torch.randn(x0.shape, generator=generator)
-    a, b = (each.float().view(-1, 1, 1, 1) for each in schedule.at(t))
     parts = []
     for i in torch.arange(len(x0)).split(100):
-        x_t = a[i] * x0[i] + b[i] * eps[i]
+        x_t, scales = schedule.add_noise(x0[i], t[i], eps[i]), schedule.at(t[i])
         with torch.no_grad():
-            estimated = (x_t - b[i] * estimate(x_t, t[i] - 1, labels[i])) / a[i]
-        clipped = (x_t - a[i] * estimated.clamp(-1, 1)) / b[i]
-        parts.append((clipped - eps[i]).square().flatten(1).mean(1))
+            estimated = EPS.solve(x_t, estimate(x_t, t[i] - 1, labels[i]), *scales)
+        parts.append((estimated.clipped(1.0, x_t, *scales).eps - eps[i]).square().flatten(1).mean(1))
     return [float(part.mean()) for part in torch.cat(parts).chunk(BINS)]
 
 

@@ -29,10 +29,11 @@ from measure import OUT, count_evaluations, read_rows, record_row, run_code, wri
 from peers import DISTILLED, NAMES, factory
 from peers.contest import Contestant, Task
 
-MINUTES = {"digits": 5.0, "fashion": 15.0, "emoji": 15.0, "oxygen": 15.0}
+MINUTES = {
+    **{"digits": 5.0, "fashion": 15.0, "emoji": 15.0, "oxygen": 15.0},
+    **dict.fromkeys(image_sets.LARGER, 60.0),
+}
 """Default budget of each data set, in CPU-minutes of training."""
-LARGER_MINUTES = 60.0
-"""Default budget of the data sets of larger images."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,7 @@ class Run:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the part."""
-    parser.add_argument(
-        "--data", nargs="+", default=list(MINUTES), choices=[*MINUTES, *image_sets.LARGER], help="data sets"
-    )
+    parser.add_argument("--data", nargs="+", default=list(image_sets.NAMES), choices=list(MINUTES), help="data sets")
     parser.add_argument("--only", nargs="+", default=list(NAMES), choices=[*NAMES, DISTILLED], help="contestants")
     parser.add_argument(
         "--minutes",
@@ -95,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
     for name in options.data:
         if not any(row["data"] == name for row in read_rows("quality")) and not trial:
             record(training_images_row(name, options.samples), threads)
-        for minutes in options.minutes or [MINUTES.get(name, LARGER_MINUTES)]:
+        for minutes in options.minutes or [MINUTES[name]]:
             for seed in options.seeds:
                 for contestant in options.only:
                     curve = tuple(options.curve)

@@ -8,6 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+NoiseEstimator = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""ε̂ of (x_t of x_0 in [−1, 1], the index t − 1, labels). The libraries here have a method `noise_estimator`, which
+`by_noise.py` calls; a contestant of the quality part does not need it."""
+
 
 class Contestant(Protocol):
     """A library with its settings, which trains and samples."""
@@ -32,9 +36,6 @@ class Contestant(Protocol):
         Returns:
             Uint8 (count, C, H, W).
         """
-
-    def noise_estimator(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """Return ε̂ of (x_t in [−1, 1], the index t − 1, labels) with the averaged weights, for `by_noise.py`."""
 
 
 @dataclasses.dataclass(frozen=True)

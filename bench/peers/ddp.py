@@ -3,13 +3,12 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
 
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet, classifier_free_guidance
 from ema_pytorch import EMA
 from torch import Tensor
 
-from peers.contest import Task
+from peers.contest import NoiseEstimator, Task
 from peers.peer import Peer, Recipe
 
 DOCUMENTED = Recipe(
@@ -89,8 +88,8 @@ class DDP(Peer):
             # a scale of exactly 1 makes its sampler fail; at 1.00001 the unconditional prediction has almost no weight
             return averaged.sample(labels, cond_scale=1.00001, rescaled_phi=0.0) * 2 - 1
 
-    def noise_estimator(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """Return ε̂ of (x_t, the index t − 1, labels)."""
+    def noise_estimator(self) -> NoiseEstimator:
+        """Return ε̂ with the averaged weights."""
         averaged = self.ema.ema_model.eval()
 
         def estimate(x: Tensor, index: Tensor, labels: Tensor) -> Tensor:

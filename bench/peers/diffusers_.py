@@ -3,12 +3,12 @@
 import copy
 import dataclasses
 import warnings
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from peers.contest import Task
+from ancestral import targets
+from peers.contest import NoiseEstimator, Task
 from peers.peer import Peer, Recipe
 
 with warnings.catch_warnings():
@@ -66,6 +66,9 @@ TUNED_FASHION = dataclasses.replace(TUNED, process={**TUNED.process, "prediction
 TUNED_COLOUR = dataclasses.replace(TUNED, drawn=50)
 """For emoji and icons: of digits 20 sampling steps are as good as 50, of emoji they are not."""
 
+TARGETS = {"epsilon": targets.EPS, "sample": targets.X0, "v_prediction": targets.V}
+"""What its prediction types are called in this package."""
+
 
 class Diffusers(Peer):
     """UNet2DModel, DDPMScheduler and EMAModel, sampled by DDIMScheduler."""
@@ -116,16 +119,14 @@ class Diffusers(Peer):
         self.ema.copy_to(averaged.parameters())
         return averaged
 
-    def noise_estimator(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """Return ε̂ of (x_t, the index t − 1, labels)."""
-        averaged, prediction = self.averaged(), self.scheduler.config.prediction_type
+    def noise_estimator(self) -> NoiseEstimator:
+        """Return ε̂ with the averaged weights."""
+        averaged, target = self.averaged(), TARGETS[self.scheduler.config.prediction_type]
 
         def estimate(x: Tensor, index: Tensor, labels: Tensor) -> Tensor:
             output: Tensor = averaged(x, index, labels if self.recipe.labels else None, return_dict=False)[0]
-            a2 = self.scheduler.alphas_cumprod[index].view(-1, 1, 1, 1)
-            x_minus = (x - a2.sqrt() * output) / (1 - a2).sqrt()
-            velocity = a2.sqrt() * output + (1 - a2).sqrt() * x
-            return {"epsilon": output, "sample": x_minus, "v_prediction": velocity}[prediction]
+            a2 = self.scheduler.alphas_cumprod[index]
+            return target.solve(x, output, a2.sqrt(), (1 - a2).sqrt()).eps
 
         return estimate
 

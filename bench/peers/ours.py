@@ -1,7 +1,6 @@
 """Ancestral in the quality part, through the Python API: the unchanged preset of the data set, and distillation."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +10,7 @@ from ancestral.data import InMemoryDataset
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation
 from ancestral.training import Trainer
 from ancestral.workflows.distil import distil_config
-from peers.contest import Task, with_changes
+from peers.contest import NoiseEstimator, Task, with_changes
 
 PRESETS = {"emoji": "folder", "oxygen": "folder"}
 """The preset of a data set that is not a preset's name."""
@@ -67,8 +66,8 @@ class Ancestral:
         labels = self.sampled_labels(count).tolist()
         return self.trainer.model().sample(count, None, steps, seed, labels, self.guidance, batch)
 
-    def noise_estimator(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """Return ε̂ of (x_t, the index t − 1, labels)."""
+    def noise_estimator(self) -> NoiseEstimator:
+        """Return ε̂ with the averaged weights."""
         diffusion = self.trainer.model().diffusion
         return lambda x, index, labels: diffusion.predict(x, index + 1, labels=labels).eps
 

@@ -65,8 +65,9 @@ class ConsistencyTuning(_Distillation):
     Each stage halves the distance of t and r.
 
     Many x_0 fit one x_t, so the difference of the two estimates varies, and the more so relative to its mean the
-    shorter the step is. So once steps are short enough for it, x_r is drawn to a step of Heun's method from x_t along
-    the probability flow of a teacher, which has no chance, but the teacher's errors: consistency distillation.
+    shorter the step is. A step of Heun's method from x_t along the probability flow of a teacher does not vary, but has
+    the teacher's errors (consistency distillation). So from a stage on, where steps are short enough, x_r is a mean of
+    the two.
 
     Args:
         denoising: The objective before the first stage. Its time distribution is that of all stages.
@@ -74,7 +75,7 @@ class ConsistencyTuning(_Distillation):
         clip: x̂_0 is clipped to [−clip, clip] in the loss, as samplers clip it; None: it is not.
         teacher: A denoiser and module, which is copied; None for easy consistency tuning in all stages.
         taught_from: The first stage with steps of the teacher.
-        share: How far x_r is drawn to the teacher's step: 0 not at all, 1 all the way.
+        share: The weight of the teacher's step in this mean, 0 to 1.
 
     References:
         Geng et al., *Consistency models made easy* (2024).
@@ -99,7 +100,7 @@ class ConsistencyTuning(_Distillation):
         share: float = 0.5,
     ) -> None:
         super().__init__(denoising, stages, clip)
-        self.teacher = None if teacher is None else copy.deepcopy(teacher).requires_grad_(False).eval()
+        self.teacher = None if teacher is None else _frozen(teacher)
         self.taught_from, self.share = taught_from, share
 
     def errors(self, forward: ForwardPass) -> Tensor:
@@ -177,7 +178,7 @@ class ProgressiveDistillation(_Distillation):
         clip: float | None = None,
     ) -> None:
         super().__init__(denoising, stages, clip)
-        self.teacher = copy.deepcopy(teacher).requires_grad_(False).eval()
+        self.teacher = _frozen(teacher)
         self.stage = torch.tensor(stages.at(0))
         """The stage that the teacher is of: state, since it changes with the teacher."""
         schedule, counts = self.teacher.schedule, [evaluations * 2**k for k in range(stages.number, 0, -1)]
@@ -227,6 +228,11 @@ class ProgressiveDistillation(_Distillation):
     def state(self) -> dict[str, Tensor]:
         """See `Objective.state`: the stage and the teacher too."""
         return {**super().state, "stage": self.stage, **_weights(self.teacher)}
+
+
+def _frozen(teacher: Any) -> Any:
+    """A copy of a teacher, which is not trained."""
+    return copy.deepcopy(teacher).requires_grad_(False).eval()
 
 
 def _weights(teacher: nn.Module) -> dict[str, Tensor]:
