@@ -60,8 +60,6 @@ class Division:
     """The quality of a time to a quality."""
     evaluations: int | None = None
     """Number of network evaluations for each sample, otherwise."""
-    provisional: str = ""
-    """Why the limit is not final. Until it is, there are no entries."""
 
     def value(self, rows: Sequence[dict[str, Any]]) -> float:
         """Compute the value of a seed from the rows of its training runs: CPU seconds or KID. Less is better.
@@ -94,15 +92,7 @@ DIVISIONS = {
     "fashion": Division(
         "One core: CPU seconds to FD-lite0 ≤ 180 on Fashion-MNIST", "fashion", (4, 8, 16, 32), "FD", 180.0
     ),
-    "emoji": Division(
-        "One core: CPU seconds to KID-lite0 ≤ 0.4 on emoji",
-        "emoji",
-        (4, 8, 16, 32),
-        limit=0.4,
-        provisional="""The limit is provisional: no peer was measured on emoji for 15 CPU-minutes yet. It is about
-half of 0.745, the KID-lite0 of the preset `folder` after 2,500 steps (bench/README.md, compared with training images).
-It becomes the KID-lite0 of the better tuned peer after 15 CPU-minutes. There are no entries before that.""",
-    ),
+    "emoji": Division("One core: CPU seconds to KID-lite0 ≤ 0.5 on emoji", "emoji", (4, 8, 16, 32), limit=0.5),
     **{
         f"digits-{count}": Division(
             f"Few evaluations: KID-lite0 with {count} network evaluation{'s' * (count > 1)}, 15 CPU-minutes on digits",
@@ -250,8 +240,6 @@ def obstacles(entry: Entry) -> list[str]:
         reasons.append(f"{len(entry['seeds'])} of {LEAST_SEEDS} seeds")
     if entry["commit"].endswith("-dirty"):
         reasons.append("the working tree has changes that are not committed")
-    if DIVISIONS[entry["division"]].provisional:
-        reasons.append("the limit is provisional")
     return reasons
 
 
@@ -358,7 +346,6 @@ def render(entries: Sequence[Entry]) -> str:
     lines += ["", f"Evaluator: `{EVALUATOR}`", ""]
     for name, division in DIVISIONS.items():
         lines += [f"## {division.title}", "", f"`python bench record {name}`", ""]
-        lines += [division.provisional, ""] if division.provisional else []
         kinds = sorted({entry["kind"] for entry in entries if entry["division"] == name})
         for kind in kinds:
             lines += [*division_table(division, history(entries, name, kind)), ""]
