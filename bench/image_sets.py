@@ -57,7 +57,7 @@ def load(name: str) -> Split:
 def load_emoji(path: Path = EMOJI, side: int = SIDE) -> InMemoryDataset:
     """Load the emoji of the npm package, whose classes are Unicode's categories."""
     if not path.is_file():
-        raise InputError(f"{path} is missing: run `npm pack {path.stem[:-7]}@16.0.0` in {path.parent}, or `make bench`")
+        raise InputError(f"{path} is missing: run `make bench/data/{path.name}`")
     with tarfile.open(path) as package:
         pictures = {}
         for member in package:  # in their order, since a compressed file has no other
@@ -80,7 +80,9 @@ def load_icons(folder: Path | None = None, side: int = SIDE) -> InMemoryDataset:
         bases = [base / f"{side}x{side}" for base in (OXYGEN, INSTALLED)]
         folder = next((path for path in bases if path.is_dir()), None)
     if folder is None:
-        raise InputError(f"{OXYGEN} is missing: run `make bench`, or install Debian's package oxygen-icon-theme")
+        raise InputError(
+            f"{OXYGEN} is missing: run `make bench/data/oxygen-icon-theme`, or install Debian's package of this name"
+        )
     return data.load(folder, image_size=side, channels=3)
 
 

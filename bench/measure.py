@@ -7,6 +7,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ancestral import storage
+from ancestral.errors import InputError
 from ancestral.render.environment import environment, instructions
 from ancestral.results.estimate import NORMAL, Estimate
 
@@ -229,6 +231,34 @@ def record_row(part: str, row: dict[str, Any], key: Sequence[str], threads: int)
     write_json(result_path(part, torch.device("cpu")), {"part": part, **facts, "settings": {}, "rows": rows})
 
 
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Print an InputError of this context as one line, and exit with code 2."""
+    try:
+        yield
+    except InputError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run_python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python in a new process.
+
+    Args:
+        arguments: Its arguments.
+        options: Those of `subprocess.run`.
+
+    Raises:
+        SystemExit: If the process exits with code 2, after it has printed an InputError.
+        CalledProcessError: If it fails otherwise; its standard error has been printed.
+    """
+    done = subprocess.run([sys.executable, *arguments], text=True, **options)
+    if done.returncode == 2:
+        sys.exit(2)
+    done.check_returncode()
+    return done
+
+
 def run_code(code: str, *arguments: str, threads: int | None = None, echo: bool = False) -> str:
     """Run Python code in a new process, with this folder on its import path.
 
@@ -242,16 +272,12 @@ def run_code(code: str, *arguments: str, threads: int | None = None, echo: bool 
         The standard output, empty with `echo`.
 
     Raises:
-        CalledProcessError: If the process fails; its standard error has been printed.
+        SystemExit: If the code raises InputError, which has been printed as one line.
+        CalledProcessError: If it fails otherwise; its standard error has been printed.
     """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     if threads:
         environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *arguments],
-        env=environ,
-        stdout=None if echo else subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return done.stdout or ""
+    guarded = "from measure import errors_in_one_line\nwith errors_in_one_line():\n" + textwrap.indent(code, "    ")
+    stdout = None if echo else subprocess.PIPE
+    return run_python("-W", "ignore", "-c", guarded, *arguments, env=environ, stdout=stdout).stdout or ""

@@ -26,7 +26,7 @@ import torch
 
 import image_sets
 from ancestral.data import IMAGES
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 from ancestral.metrics import extractors
 from ancestral.results.estimate import Estimate
 from ancestral.storage import write_text
@@ -116,21 +116,29 @@ PROBE = {"digits": (-0.002755383, 179.085117), "fashion": (0.045842011, 655.7455
 """KID and FD of 100 training images to 100 reference images, which other code of the evaluator would change."""
 
 
+DEFAULTS = {"contestant": "ancestral", "settings": {}, "minutes": (), "seeds": LEAST_SEEDS, "teacher": 0.0, "name": ""}
+"""Options of a measurement that were not given."""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("division", nargs="?", choices=list(DIVISIONS), help="without one, only write bench/records.md")
-    parser.add_argument("--contestant", default="ancestral", help="a name, or package.module:function of your own")
-    parser.add_argument("--settings", type=json.loads, default={}, metavar="JSON", help="settings that replace its own")
+    parser.add_argument("--contestant", help="a name, or package.module:function of your own (default: ancestral)")
+    parser.add_argument("--settings", type=json.loads, metavar="JSON", help="settings that replace its own")
     parser.add_argument("--minutes", type=float, nargs="+", help="budgets on both sides of the limit, in CPU-minutes")
-    parser.add_argument("--seeds", type=int, default=LEAST_SEEDS, help="number of seeds, from 0 on (default: 5)")
+    parser.add_argument("--seeds", type=int, help="number of seeds, from 0 on (default: 5)")
     parser.add_argument(
-        "--teacher", type=float, default=0.0, help="CPU-minutes in which a model that the function loads was trained"
+        "--teacher", type=float, help="CPU-minutes in which a model that the function loads was trained (default: 0)"
     )
     parser.add_argument("--name", help="name of the entry (default: the contestant)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the seeds, compare them with the record, and write the entry and the page."""
+    absent = {name: value for name, value in DEFAULTS.items() if getattr(options, name) is None}
+    if not options.division and (given := DEFAULTS.keys() - absent):
+        raise InputError(f"--{min(given)} belongs to a measurement: name its division, one of {', '.join(DIVISIONS)}")
+    vars(options).update(absent)
     if options.division:
         entry = measure(options)
         print(verdict(entry, read_entries()))
@@ -149,26 +157,29 @@ def measure(options: argparse.Namespace) -> Entry:
         raise InputError(f"{options.division} has a budget of {division.minutes[0]:g} CPU-minutes: leave --minutes out")
     if options.teacher and division.limit:
         raise InputError("in a division of time all training counts: leave --teacher out")
-    if options.seeds < 2:
-        raise InputError("one seed has no standard error: give --seeds 2 or more")
+    budgets = sorted(set(options.minutes or division.minutes))
+    if division.limit and len(budgets) < 2:
+        raise InputError("one budget is not on both sides of the limit: give two or more, as in --minutes 2 4")
+    whole(options.seeds, 2, math.inf, f"--seeds must be at least 2, for a standard error, not {options.seeds}")
     device = torch.device("cpu")
     kind, name = result_path("record", device).stem.partition(".")[2], options.name or options.contestant
     if (path := ENTRIES / file_name(options.division, kind, name)).is_file():
         raise InputError(f"there is an entry {name!r} already, {path}: give another --name")
     factory(options.contestant)
-    torch.set_num_threads(1)
-    check_evaluator(division.data)
     version = commit()
     setting = json.dumps([version, options.contestant, options.settings], sort_keys=True)
     tag = f"record-{hashlib.sha256(setting.encode()).hexdigest()[:12]}"
-    budgets = sorted(set(options.minutes or division.minutes))
     curve = () if division.limit else FEW  # all three divisions use the same training run
+    plan = [
+        [Run(options.contestant, division.data, m, seed, SAMPLES, curve, options.settings, tag) for m in budgets]
+        for seed in range(options.seeds)
+    ]
+    if reasons := obstacles({"seeds": plan, "commit": version}):
+        print(f"this makes no entry: {'; '.join(reasons)}", flush=True)
+    torch.set_num_threads(1)
+    check_evaluator(division.data)
     seeds = []
-    for seed in range(options.seeds):
-        runs = [
-            Run(options.contestant, division.data, minutes, seed, SAMPLES, curve, options.settings, tag)
-            for minutes in budgets
-        ]
+    for seed, runs in enumerate(plan):
         rows = [finished(run, version) for run in runs]
         seeds.append({"seed": seed, "value": division.value(rows), "runs": rows})
         print(f"seed {seed}: {seeds[-1]['value']:.4g}", flush=True)

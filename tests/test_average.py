@@ -17,6 +17,7 @@ from ancestral import storage
 from ancestral.errors import InputError
 from ancestral.metrics import uncertainty
 from ancestral.results import AveragingResult
+from ancestral.results.estimate import Estimate
 from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, ema_length, gamma_of
 from ancestral.training.ema import PowerAverage
 from ancestral.training.power_average import LENGTHS, LONGEST, SHORTEST, coefficients, length_of
@@ -435,9 +436,38 @@ def test_the_result_is_a_table_and_json(averaged):
     assert result.snapshots == 63
     assert result.ema.length == pytest.approx(ema_length(0.999, 1000))
     shown = str(result)
-    assert "EMA of training" in shown
-    assert f"The best length is {result.best.length:g}" in shown
+    assert "Averages up to step 1,000, 60 samples each" in shown
+    assert "EMA of training, step 1,000 (" in shown
+    assert f"The best of these lengths is {result.best.length:g}" in shown
+    assert f"The average of length {result.best.length:g} is in {result.file}." in shown
     assert (run / "average" / "average.png").stat().st_size > 10_000
+
+
+def test_the_verdict_is_true_of_the_lengths_and_of_the_ema(averaged):
+    """Of differences that are larger or smaller than 1.96 errors, in both directions."""
+    result = averaged[1]
+
+    def verdict(ema, *behind):
+        points = [
+            dataclasses.replace(result.ema, length=0.03 + 0.03 * i, behind=difference)
+            for i, difference in enumerate([None, *(Estimate(value, 0.1) for value in behind)])
+        ]
+        own = dataclasses.replace(result.ema, behind=Estimate(ema, 0.1))
+        return dataclasses.replace(result, points=tuple(points), ema=own).verdict()
+
+    best, ema, written = verdict(-0.3, 0.1, 0.3)
+    assert best == "The best of these lengths is 0.03; as good within the error (95 %): 0.06."
+    assert "step 1,000) is better than length 0.03: its FD-pixels is 0.30 ± 0.10 lower" in ema
+    assert "more than the error" in ema
+    assert "no more" not in ema
+    assert written == f"The average of length 0.03 is in {result.file}."
+    best, ema, _ = verdict(0.3, 0.3, 0.4)
+    assert best == "The best of these lengths is 0.03; the others are worse."
+    assert "is worse than length 0.03: its FD-pixels is 0.30 ± 0.10 higher" in ema
+    for value, side in ((-0.1, "lower"), (0.1, "higher")):
+        ema, _ = verdict(value)  # of one length nothing is said about others
+        assert "is as good as length 0.03" in ema
+        assert f"0.10 ± 0.10 {side} on the same noise, no more than the error" in ema
 
 
 def test_all_lengths_are_sampled_with_the_same_noise(averaged, tracked):
@@ -454,8 +484,9 @@ def test_all_lengths_are_sampled_with_the_same_noise(averaged, tracked):
 
 def test_the_command(run, averaged):
     folder, _ = averaged
-    shown = run("average", folder, "--lengths", 0.05, 0.1, "--samples", 60, "--steps", 4, "--end", 800, "--threads", 1)
-    assert "The best length is" in shown
+    shown = run("average", folder, "--lengths", 0.05, 0.1, "--samples", 60, "--steps", 4, "--end", 815, "--threads", 1)
+    assert "Averages up to step 800, " in shown  # of the last snapshot before it
+    assert "EMA of training, step 1,000 (" in shown
     assert f"{folder / 'average' / 'average.png'}" in shown
     model = ancestral.load(folder / "average", "cpu")
     assert model.step == 800
@@ -466,7 +497,10 @@ def test_the_command(run, averaged):
 def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
     folder, _ = averaged
     assert "an averaging length is" in refused("average", folder, "--lengths", 0.05, 0.5)
-    assert "lies before it" in refused("average", folder, "--end", 3)
+    for end in (3, 1001):
+        assert f"--end must be 16 to 1000, the steps of the snapshots of {folder}, not {end}" in refused(
+            "average", folder, "--end", end
+        )
     assert "no run folder" in refused("average", tmp_path / "nothing")
     assert "RUN is missing" in refused("average")
     assert "snapshots in a run folder" in refused("average", "hf://user/repo")

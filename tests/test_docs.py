@@ -70,7 +70,7 @@ SHORT = {
     "sample": "-n 4 --steps 2 --threads 1",
     "evaluate": "--threads 1",
     "compare": "--draw 12 --threads 1",
-    "average": "--samples 12 --steps 2 --threads 1",
+    "average": "--samples 12 --steps 2 --end 2 --threads 1",
     "doctor": "--steps 0",
     "course start": "--open none",
 }

@@ -498,9 +498,50 @@ def test_the_estimate_adds_up(emoji):
 
 def test_a_step_that_takes_long_is_scaled_up(monkeypatch):
     monkeypatch.setattr(training_cost, "PATIENCE", 0.0)
+    monkeypatch.setattr(training_cost, "LEAST_SECONDS", 0.0)
     trainer = Trainer(tiny_config(), stripes(), "cpu")
     cost = training_cost.training_cost(trainer, 40, training_cost.step_memory(trainer, 40), steps=3)
     assert (cost.scaled_from, cost.measured, cost.batch_size) == (4, 1, 8)
+
+
+def test_small_items_in_a_large_batch_are_measured_in_larger_numbers(monkeypatch):
+    """A step of a few points takes as long as one of a thousand, which is no reason to multiply its time by 256."""
+    rehearsed = []
+    monkeypatch.setattr(training_cost, "_seconds", lambda trainer, count: rehearsed.append(count) or 0.05)
+    trainer = Trainer(tiny_config(batch_size=1024), stripes(), "cpu")
+    cost = training_cost.training_cost(trainer, 40, training_cost.StepMemory(0, 0, 10**12), steps=1)
+    assert (cost.scaled_from, cost.seconds_per_step) == (1024, 0.05)
+    assert rehearsed == [4, 4, 32, 32, 256, 256, 1024, 1024, 1024]
+
+
+def test_memory_of_small_items_is_measured_on_more_of_them(monkeypatch):
+    trainer, counts = Trainer(tiny_config(batch_size=512), stripes(), "cpu"), list[int]()
+    monkeypatch.setattr(trainer, "rehearse", counts.append)
+
+    class Memory:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def peak(self):  # 2^16 bytes for each item, and pages of 2^22
+            return -(-(2**16) * max(counts, default=0) // 2**22) * 2**22
+
+    monkeypatch.setattr(training_cost, "_PeakMemory", Memory)
+    memory = training_cost.step_memory(trainer, 40)
+    assert counts == [1, 4, 32, 256, 512]
+    assert memory.each == pytest.approx(2**16, rel=0.15)
+
+
+def test_the_network_of_the_run_can_be_chosen(emoji, run):
+    text = run("doctor", emoji, "--net", "transformer", "--width", 32, "--batch-size", 4, "--steps", 1)
+    assert "transformer, width 32, 6 blocks of 4 heads, patch 4" in " ".join(text.split())
+    assert "--net transformer" in text
+    assert "--width 32" in text
 
 
 def test_a_preset_that_does_not_fit_is_an_error_of_the_report(emoji, tmp_path, capsys):

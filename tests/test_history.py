@@ -210,7 +210,7 @@ def test_consistency_starts_from_edm_as_distil_does(whole, run, tmp_path):
     begun = storage.read_tensors(whole / "consistency-points" / "checkpoints" / "000000" / "state.safetensors")[0]
     assert all(torch.equal(value, begun[f"net.{name}"]) for name, value in storage.read_tensors(edm)[0].items())
     alone = ("--steps", 3, "--threads", torch.get_num_threads(), "--trackers", "none", "--device", "cpu")
-    run("distil", edm.parent, "--out", tmp_path / "alone", "--method", "tuning", *alone)
+    run("distil", edm.parent, "--out", tmp_path / "alone", "--method", "tuning", "--stages", 3, *alone)
     one, other = (
         Checkpoints(path / "checkpoints").newest()[0].tensors
         for path in (whole / "consistency-points", tmp_path / "alone")

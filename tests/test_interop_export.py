@@ -22,8 +22,9 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler
 from ancestral.model import Model
-from ancestral.samplers import DDIM, DDPM
+from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
+from ancestral.workflows import publish
 from conftest import untrained
 
 with warnings.catch_warnings():
@@ -72,6 +73,19 @@ def test_ddim_draws_the_same_image(tmp_path, process):
     torch.testing.assert_close(ours(model, DDIM(50)), theirs, rtol=0, atol=1e-4)
     noisy = drawn(pipeline, num_inference_steps=20, eta=0.7, use_clipped_model_output=True)
     torch.testing.assert_close(ours(model, DDIM(20, eta=0.7)), noisy, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "sampler"), [("progressive", DDIM(3)), ("consistency", Consistency(1))])
+def test_a_distilled_model_is_sampled_in_few_steps_as_the_command_says(tmp_path, method, sampler):
+    model = untrained(process=ProcessConfig("cosine", target="v"))
+    model.config = dataclasses.replace(model.config, distil=configs.DistilConfig(method, 2, evaluations=3))
+    model.save(tmp_path / "model.safetensors")
+    events = list(publish.export(tmp_path / "model.safetensors", out=tmp_path / "out"))
+    (options,) = re.findall(r"DDIMPipeline.*\)\((.*)\)$", events[-1].text)
+    pipeline = load(DDIMPipeline, tmp_path / "out")
+    theirs = drawn(pipeline, **eval(f"dict({options})"))
+    assert theirs.std() > 0.05
+    torch.testing.assert_close(ours(model, sampler), theirs, rtol=0, atol=1e-3)  # its float32 table of ᾱ in long steps
 
 
 @pytest.mark.slow

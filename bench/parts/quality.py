@@ -9,6 +9,7 @@ run for each of its budgets: --minutes 1 2 4. The samples are compared with imag
 
 import argparse
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch import Tensor
 import image_sets
 from ancestral.data import IMAGES
 from ancestral.device import keep_freed_memory
+from ancestral.errors import InputError, whole
 from ancestral.metrics import cache, extractors, uncertainty
 from ancestral.render.pictures import tile
 from ancestral.render.writers import write_array, write_picture
@@ -55,6 +57,16 @@ class Run:
     """Settings that replace the contestant's own."""
     tag: str = ""
     """Name of the trial, in its folder."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes < math.inf:
+            raise InputError(f"a budget must be more than 0 CPU-minutes, not {self.minutes:g}")
+        whole(self.samples, 2, math.inf, f"the number of samples must be at least 2, not {self.samples}")
+        whole(self.seed, 0, math.inf, f"a seed must be at least 0, not {self.seed}")
+        for steps in self.curve:
+            whole(steps, 1, math.inf, f"the number of sampling steps must be at least 1, not {steps}")
+        if not isinstance(self.change, dict):
+            raise InputError(f'settings must be a JSON object, as in {{"lr": 0.003}}, not {self.change!r}')
 
     @property
     def folder(self) -> Path:
@@ -91,17 +103,19 @@ def run(options: argparse.Namespace) -> None:
     threads = options.threads or 1
     torch.set_num_threads(threads)  # also for the floor: two threads are very slow if one core is busy
     trial = bool(options.set or options.tag)
-    for name in options.data:
-        if not any(row["data"] == name for row in read_rows("quality")) and not trial:
-            record(training_images_row(name, options.samples), threads)
-        for minutes in options.minutes or [MINUTES[name]]:
-            for seed in options.seeds:
-                for contestant in options.only:
-                    curve = tuple(options.curve)
-                    one = Run(contestant, name, minutes, seed, options.samples, curve, options.set, options.tag)
-                    row = run_alone(one, threads)
-                    if not trial:
-                        record(row, threads)
+    runs = [
+        Run(contestant, name, minutes, seed, options.samples, tuple(options.curve), options.set, options.tag)
+        for name in options.data
+        for minutes in options.minutes or [MINUTES[name]]
+        for seed in options.seeds
+        for contestant in options.only
+    ]
+    for one in runs:
+        if not trial and not any(row["data"] == one.data for row in read_rows("quality")):
+            record(training_images_row(one.data, one.samples), threads)
+        row = run_alone(one, threads)
+        if not trial:
+            record(row, threads)
 
 
 def record(row: dict[str, Any], threads: int) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ancestral.errors import InputError
+
 NoiseEstimator = Callable[[Tensor, Tensor, Tensor], Tensor]
 """ε̂ of (x_t of x_0 in [−1, 1], the index t − 1, labels). The libraries here have a method `noise_estimator`, which
 `by_noise.py` calls; a contestant of the quality part does not need it."""
@@ -84,14 +86,25 @@ def lr_factor(step: int, steps: int, warmup: int) -> float:
 
 
 def with_changes(recipe: Any, change: dict[str, Any]) -> Any:
-    """Copy a tree of frozen dataclasses and dictionaries with some leaves replaced."""
-    if isinstance(recipe, dict):
-        return {**recipe, **{name: with_changes(recipe.get(name), value) for name, value in change.items()}}
+    """Copy a tree of frozen dataclasses and dictionaries with some leaves replaced.
+
+    Raises:
+        InputError: If a dataclass has no field of that name, or a value is given in the place of several settings.
+    """
     if dataclasses.is_dataclass(recipe):
-        return dataclasses.replace(
-            recipe, **{name: with_changes(getattr(recipe, name), value) for name, value in change.items()}
-        )
-    return tuple(change) if isinstance(change, list) else change
+        known = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    elif isinstance(recipe, dict):
+        known = recipe
+    else:
+        return tuple(change) if isinstance(change, list) else change
+    if not isinstance(change, dict):
+        raise InputError(f"{change!r} stands for several settings: give an object of {', '.join(known)}")
+    changed = {name: with_changes(known.get(name), value) for name, value in change.items()}
+    if isinstance(recipe, dict):  # arguments, of which there may be more
+        return {**recipe, **changed}
+    if unknown := [name for name in change if name not in known]:
+        raise InputError(f"there is no setting {unknown[0]!r}: there are {', '.join(known)}")
+    return dataclasses.replace(recipe, **changed)
 
 
 def to_floats(images: Tensor, pad: int) -> Tensor:

@@ -43,9 +43,8 @@ class Ancestral:
 
     def recipe(self, data: str, change: dict[str, Any]) -> config.Config:
         """Return the config before `change`; settings that are not the config's are taken out of it."""
-        settings = config.preset(PRESETS.get(data.partition("-")[0], data))
-        kind = change.get("net", {}).get("kind", settings.net.kind)
-        return settings if kind == settings.net.kind else dataclasses.replace(settings, net=config.NET_KINDS[kind]())
+        net = with_changes({"kind": None}, change.get("net", {}))
+        return config.preset(PRESETS.get(data.partition("-")[0], data)).with_net(net["kind"])
 
     @property
     def steps(self) -> int:

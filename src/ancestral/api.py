@@ -73,7 +73,7 @@ def distil(
     data: Any = None,
     *,
     out: str | Path | None = None,
-    method: Literal["consistency", "progressive"] = "consistency",
+    method: Literal["consistency", "tuning", "progressive"] | None = None,
     steps: int | None = None,
     resume: bool = False,
     device: str = "auto",
@@ -89,9 +89,10 @@ def distil(
     Args:
         run: A model, or the run folder, model file or hf:// address of one.
         data: What to train on, in any form that `train` takes; None is what the model was trained on.
-        out: The run folder; None is runs/, the preset or the data of the model, and the method.
+        out: The run folder; None is runs/, the name of the model's run, and the method.
         method: "consistency" (consistency tuning, and distillation in later stages), "tuning" (easy consistency tuning
-            in all stages) or "progressive" (progressive distillation, which keeps the map from noise to image).
+            in all stages) or "progressive" (progressive distillation, which keeps the map from noise to image). None is
+            "consistency", or what the run that is resumed has.
         steps: The number of training steps; None is 2000.
         resume: Whether to resume the run in the folder; without one, start it.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".

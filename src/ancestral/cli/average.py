@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg
@@ -25,12 +26,14 @@ class AverageCommand(SampleOptions):
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Run folder with snapshots of averages, which ancestral train keeps."""
     lengths: tuple[float, ...] | None = None
-    """Lengths of the averages: standard deviations of their profiles as shares of the steps, above 0 and up to 0.288,
+    """Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to 1/√12 (0.2886),
     the mean of all steps. Default: 0.02 0.03 0.05 0.07 0.1 0.14 0.2."""
     samples: Annotated[int | None, arg(aliases=["--draw"])] = None
     """Number of samples of each length; default: 2500."""
     end: int | None = None
-    """Last step of the averages; default: the last snapshot."""
+    """Last step of the averages, or the last snapshot before it; default: the last snapshot."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for the best average, the results and the samples; default: average in RUN."""
 
 
 def main(argv: Sequence[str]) -> int:

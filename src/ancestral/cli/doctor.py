@@ -13,6 +13,8 @@ from ancestral.cli.parse import parse
 
 PRINTED = Path("-")
 """The path of --json without one."""
+FORM = ("image_size", "fit", "channels", "dims", "length", "background")
+"""The options that say how training reads the data."""
 STYLES = {"✗ error:": "bold red", "! warning:": "bold yellow", "· note:": "bold blue"}
 
 
@@ -40,6 +42,20 @@ class Options:
     """Number of samples to which .wav recordings are cut or filled with silence; default: all are of one length."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
+    net: Literal["unet", "transformer"] | None = None
+    """Network of the training run; default: the preset's."""
+    width: int | None = None
+    """Channels of its first level, or features of a token; default: the preset's, or chosen by the size of the
+    images."""
+    mults: tuple[int, ...] | None = None
+    """Width of each level of a U-Net, as a multiple of the first; default: see --width."""
+    patch: int | None = None
+    """Side of the pixel blocks that are folded into channels, or are the tokens of a transformer; default: see
+    --width."""
+    batch_size: int | None = None
+    """Number of images in each step; default: see --width."""
+    micro_batch: int | None = None
+    """Largest number of images that are computed at once; default: the batch."""
     steps: int = 5
     """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""
     threads: int | None = None
@@ -61,9 +77,20 @@ def main(argv: Sequence[str]) -> int:
     from ancestral.workflows.inspect import inspect
 
     printed = options.json == PRINTED
-    given = {name: value for name, value in vars(options).items() if value is not None and value != PRINTED}
-    source, preset = given.pop("source"), given.pop("preset", None)
-    report = follow(inspect(source, preset, **({"out": Path("runs/doctor")} | given)), quiet=printed)
+    names = [*FORM, "width", "mults", "patch", "batch_size", "micro_batch"]
+    settings = {name: value for name in names if (value := getattr(options, name)) is not None}
+    config = configs.preset(options.preset or configs.default_preset(options.source)).with_net(options.net)
+    config = config.with_settings(source=options.source, **settings)
+    events = inspect(
+        options.source,
+        config,
+        steps=options.steps,
+        threads=options.threads,
+        device=options.device,
+        out=options.out or Path("runs/doctor"),
+        json=None if printed else options.json,
+    )
+    report = follow(events, quiet=printed)
     if printed:
         print(report.to_json(), end="")
         return 0 if report.trainable else 1
@@ -72,9 +99,6 @@ def main(argv: Sequence[str]) -> int:
         text.highlight_regex(f"(?m)^{start}", style)
     console().print(text)
     if report.trainable:
-        form = ("image_size", "fit", "channels", "dims", "length", "background")
-        settings = {name: value for name in form if (value := getattr(options, name)) is not None}
-        config = configs.preset(report.preset).with_settings(source=options.source, **settings)
         print(f"\nTrain on it:  {configs.command(config)}")
     return 0 if report.trainable else 1
 

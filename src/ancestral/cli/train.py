@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("say what to train on: ancestral train digits, or --data FOLDER; --help lists the options")
     name, args = (argv[0], list(argv[1:])) if not argv[0].startswith("-") else ("", list(argv))
     config = _config(name, args)
-    default = Options(config=_with_net(config, _value(args, "--net")))
+    default = Options(config=config.with_net(_kind(_value(args, "--net"))))
     presets = ", ".join(configs.PRESETS)
     description = f"Train a model. Presets: {presets}; the defaults below are those of {config.preset}."
     options = parse(Options, args, "train", default, description)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
         own = configs.read_config(options.file, saved) if options.file else saved
         options = parse(Options, args, "train", dataclasses.replace(default, config=own), description)
     elif options.initial is not None:  # those of network and process are those of the model it starts from
-        own = _with_net(with_parts_of(options.initial, config), options.net or "")
+        own = with_parts_of(options.initial, config).with_net(_kind(options.net))
         options = parse(Options, args, "train", dataclasses.replace(default, config=own), description)
     net = options.net if options.net not in (None, *configs.NET_KINDS) else None
     given = {name: getattr(options, name) for name in ("resume", "initial", "device", "export_to")}
@@ -85,6 +85,11 @@ def _config(name: str, args: Sequence[str]) -> Config:
     return base or configs.preset(configs.default_preset(source) if source else "digits")
 
 
+def _kind(net: str | None) -> str | None:
+    """The kind of network that --net names; None for a function, and without --net."""
+    return net if net in configs.NET_KINDS else None
+
+
 def _value(argv: Sequence[str], option: str) -> str:
     """The value of an option before the options are parsed; "" without one."""
     value = ""
@@ -92,10 +97,3 @@ def _value(argv: Sequence[str], option: str) -> str:
         if word.partition("=")[0] == option:
             value = word.partition("=")[2] or "".join(argv[number + 1 : number + 2])
     return value
-
-
-def _with_net(config: Config, kind: str) -> Config:
-    """The config with the default settings of another kind of network."""
-    if kind not in configs.NET_KINDS or kind in (config.net.kind, "custom"):
-        return config
-    return dataclasses.replace(config, net=configs.NET_KINDS[kind]())

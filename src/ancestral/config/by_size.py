@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.config.presets import digits
-from ancestral.config.schema import Config, UNetConfig
+from ancestral.config.schema import Config, TransformerConfig, UNetConfig
 
 SMALL = 32 * 32
 """Largest number of positions (pixels, samples, voxels) of items that get the network of the preset digits."""
@@ -39,6 +39,8 @@ class Plan:
     batch_size: int
     batch_positions: int
     """Largest number of positions of a batch at the first level; the batch of larger items is smaller."""
+    tokens: int
+    """Largest number of patches of a transformer."""
 
 
 CPU = Plan(
@@ -51,6 +53,7 @@ CPU = Plan(
     lr=2e-3,
     batch_size=32,
     batch_positions=32 * 64 * 64,
+    tokens=64,
 )
 GPU = Plan(
     first=256 * 256,
@@ -62,6 +65,7 @@ GPU = Plan(
     lr=2e-4,
     batch_size=64,
     batch_positions=32 * 128 * 128,
+    tokens=256,
 )
 
 
@@ -98,10 +102,8 @@ def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
         settings |= {"patch": patch, "mults": settings["mults"][: _most_levels(shortest, patch)]}
         return {name: settings[name] for name in CHOSEN}
 
-    plan = GPU if device == "cuda" else CPU
-    patch = 1
-    while _positions(sides, patch) > plan.first and 2 * patch <= shortest and (2 * patch) ** len(sides) <= FOLDED:
-        patch *= 2
+    plan = _plan(device)
+    patch = _patch(sides, plan.first)
     levels = 1
     while _positions(sides, patch << (levels - 1)) > plan.last and levels < _most_levels(shortest, patch):
         levels += 1
@@ -129,8 +131,14 @@ def left_out(config: Config) -> list[str]:
 
 
 def complete(config: Config, shape: Sequence[int], device: str = "cpu") -> Config:
-    """Return the config with the settings that it leaves out chosen for items of a shape; those that it has stay."""
+    """Return the config with the settings that it leaves out chosen for items of a shape; those that it has stay.
+
+    `choose` is for a U-Net. A transformer gets patches that make at most 64 tokens, on a GPU 256. Batch size and
+    learning rate of other networks are those of the preset `digits`.
+    """
     chosen = choose(shape if isinstance(config.net, UNetConfig) else (), device)
+    if isinstance(config.net, TransformerConfig):
+        chosen["patch"] = _patch(shape[1:], _plan(device).tokens)
     return config.with_settings(**{name: chosen[name] for name in left_out(config)})
 
 
@@ -151,13 +159,27 @@ def explain(config: Config, shape: Sequence[int], device: str = "cpu") -> str:
     for name in names:
         value = values[name]
         words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
-    why = "small items: the network of the preset digits"
-    if math.prod(shape[1:]) > SMALL and isinstance(done.net, UNetConfig):
+    why = "small items: the network of the preset digits" if "width" in names else "as the preset digits"
+    if isinstance(done.net, TransformerConfig) and "patch" in names:
+        why = f"{_positions(shape[1:], values['patch'])} patches for a {'GPU' if device == 'cuda' else 'CPU'}"
+    elif math.prod(shape[1:]) > SMALL and isinstance(done.net, UNetConfig):
         factors = (1, values["patch"], values["patch"] << (len(values["mults"]) - 1))
         size, first, last = ("x".join(str(-(-side // factor)) for side in shape[1:]) for factor in factors)
         folded = f"patches of {values['patch']} bring {size} to {first}" if size != first else size
         why = f"{folded}, and {len(values['mults'])} levels to {last}, for a {'GPU' if device == 'cuda' else 'CPU'}"
     return f"chosen by size: {' '.join(words)} ({why}; options that are given win)"
+
+
+def _plan(device: str) -> Plan:
+    return GPU if device == "cuda" else CPU
+
+
+def _patch(sides: Sequence[int], most: int) -> int:
+    """The smallest patch, a power of two, that leaves at most so many positions, or else the largest that fits."""
+    patch, shortest = 1, min(sides, default=1)
+    while _positions(sides, patch) > most and 2 * patch <= shortest and (2 * patch) ** len(sides) <= FOLDED:
+        patch *= 2
+    return patch
 
 
 def _positions(sides: Sequence[int], factor: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.config.presets import default_preset, preset
-from ancestral.config.schema import SECTIONS, Config, upgraded, with_net_kind
+from ancestral.config.schema import SECTIONS, Config, upgraded
 from ancestral.errors import InputError
 
 
@@ -43,7 +43,7 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
     if base is None:
         base = preset(str(named) if named else default_preset(source or str(settings.get("source", "digits"))))
     try:
-        return with_net_kind(base, settings.pop("kind", None)).with_settings(**settings)
+        return base.with_net(settings.pop("kind", None)).with_settings(**settings)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.schema import (
-    NET_KINDS,
     POINTS,
     SECTIONS,
     Config,
@@ -256,7 +255,12 @@ def distilled(
             (tuning in all stages) or "progressive".
         stages: The number of stages; None is the method's.
         evaluations: The number of network evaluations of the default sampler; None is 2.
+
+    Raises:
+        InputError: If the method needs steps of DDIM, and the model is distilled so that it has none.
     """
+    if method == "progressive" and config.distil.method in ("consistency", "tuning"):
+        raise InputError("the x̂_0 of this model is a sample, so it has no steps of DDIM to teach; use --method tuning")
     (most, sampler, settings), process, train = DISTIL[method], config.process, config.train
     taught = method == "consistency" and not config.distil.method  # a distilled model is no denoiser to take steps with
     if process.target == "x0" and method != "progressive":
@@ -313,7 +317,7 @@ def command(config: Config) -> str:
     name = config.preset if config.preset in PRESETS else default_preset(config.data.source)
     usual, words = PRESETS[name](), ["ancestral", "train", name]
     if config.net.kind != usual.net.kind:
-        usual = dataclasses.replace(usual, net=NET_KINDS[config.net.kind]())
+        usual = usual.with_net(config.net.kind)
         words += ["--net", getattr(config.net, "function", config.net.kind)]
     for section in SECTIONS:
         own, default = getattr(config, section), getattr(usual, section)

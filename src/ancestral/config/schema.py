@@ -131,8 +131,9 @@ class TransformerConfig:
     """Number of blocks."""
     heads: int = 4
     """Number of attention heads; twice this number divides the width."""
-    patch: int = 4
-    """Side of the patches: a side twice as long is about four times as fast, and leaves less detail to attention."""
+    patch: int | None = None
+    """Side of the patches: a side twice as long is about four times as fast, and leaves less detail to attention.
+    Default: chosen by the size of the images."""
     bottleneck: int | None = None
     """Number of features between the pixels of a patch and its first layer; default: none, one layer."""
     dropout: float = 0.0
@@ -140,13 +141,14 @@ class TransformerConfig:
 
     def __str__(self) -> str:
         size = f"width {self.width}, {self.depth} block{'s' * (self.depth > 1)} of {self.heads} head"
-        return f"transformer, {size}{'s' * (self.heads > 1)}, patch {self.patch}, dropout {self.dropout:g}"
+        patch = "patch chosen by size" if self.patch is None else f"patch {self.patch}"
+        return f"transformer, {size}{'s' * (self.heads > 1)}, {patch}, dropout {self.dropout:g}"
 
     def check(self) -> None:
         """Raise InputError for settings that no transformer can have."""
         _check_share("dropout", self.dropout)
-        least = 1 if self.bottleneck is None else self.bottleneck
-        if min(self.width, self.depth, self.heads, self.patch, least) < 1:
+        sizes = [size for size in (self.patch, self.bottleneck) if size is not None]
+        if min(self.width, self.depth, self.heads, *sizes) < 1:
             raise InputError("--width, --depth, --heads, --patch and --bottleneck must be at least 1")
         if self.width % (2 * self.heads) or self.width < 4:
             raise InputError(
@@ -358,6 +360,12 @@ class DistilConfig:
     teacher_target: str = ""
     """The target of that model; "" where it is that of the run."""
 
+    def __str__(self) -> str:
+        begin = f" after {self.convert:.0%} of the steps, which convert it to another target" if self.convert else ""
+        tuned = self.method == "consistency" and self.taught_from is None
+        why = " (tuning in all of them: a model that was distilled is no teacher)" if tuned else ""
+        return f"by the method {self.method} in {self.stages} stage{'s' * (self.stages > 1)}{begin}{why}"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -420,6 +428,10 @@ class Config:
         _check_share("convert", self.distil.convert)
         if not 1 <= self.distil.stages <= MAX_STAGES or self.distil.evaluations < 1:
             raise InputError(f"--stages must be from 1 to {MAX_STAGES}, and --evaluations at least 1")
+        if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
+            raise InputError(
+                f"{train.steps} steps are too few for {self.distil.stages} stages; give more --steps or fewer --stages"
+            )
         self.net.check()
         return self
 
@@ -448,6 +460,18 @@ class Config:
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
         )
 
+    def with_net(self, kind: object) -> "Config":
+        """Return the config with the default settings of another kind of network; None keeps the network.
+
+        Raises:
+            InputError: If there is no such kind.
+        """
+        if kind is None or kind == self.net.kind:
+            return self
+        if not isinstance(kind, str) or kind not in NET_KINDS:
+            raise InputError(f"there is no kind of network {shown(kind)}: give unet, transformer or mlp")
+        return dataclasses.replace(self, net=NET_KINDS[kind]())
+
     def to_json(self) -> str:
         """Write the config as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2)
@@ -475,19 +499,6 @@ class Config:
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
-
-
-def with_net_kind(config: Config, kind: object) -> Config:
-    """Return the config with the default settings of another kind of network; None keeps the network.
-
-    Raises:
-        InputError: If there is no such kind.
-    """
-    if kind is None or kind == config.net.kind:
-        return config
-    if not isinstance(kind, str) or kind not in NET_KINDS:
-        raise InputError(f"there is no kind of network {shown(kind)}: give unet, transformer or mlp")
-    return dataclasses.replace(config, net=NET_KINDS[kind]())
 
 
 def upgraded(tree: Any) -> Any:

@@ -15,8 +15,12 @@ from ancestral.training import Trainer
 
 PROBE = 4
 """Number of items on which memory is measured, and the time of networks so slow that a whole step would take long."""
+GROWTH = 8
+"""Factor of that number while the items are so small that the fixed costs of a step hide theirs."""
 PATIENCE = 4.0
 """Seconds of a step above which fewer items are measured and scaled up."""
+LEAST_SECONDS, LEAST_BYTES = 0.2, 2**24
+"""Time and memory of a few items below which more of them are measured."""
 COPIES = 5
 """Copies of each weight in memory: weight, gradient, average, and Adam's two moments. On the disk the average is there
 twice, in the training state and in the model file, and the gradient is not. Both hold the power-function averages."""
@@ -58,7 +62,9 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
         trainer.rehearse(1)
         one = memory.peak()
         trainer.rehearse(items)
-        some = memory.peak()
+        while (some := memory.peak()) - one < LEAST_BYTES and items < trainer.micro_batch:
+            items = min(GROWTH * items, trainer.micro_batch)
+            trainer.rehearse(items)
     each = (some - one) // (items - 1) if items > 1 else one - before
     fixed = (
         max(one - before - each, 4 * parameters) + _weights(trainer) - 4 * parameters
@@ -83,9 +89,12 @@ def training_cost(
     config, device, share = trainer.config, trainer.device, len(trainer.positions)
     parameters = sum(parameter.numel() for parameter in trainer.parameters)
     fits = memory.largest(trainer.micro_batch)
-    measured = min(PROBE, share)
-    seconds = min(_seconds(trainer, measured) for _ in range(2))  # other programs may have taken the core from one
-    if seconds * share / measured <= PATIENCE and fits == trainer.micro_batch:
+    few = min(PROBE, share)
+    measured, most = few, share if fits == trainer.micro_batch else few
+    # the less of two: other programs may have taken the core from one
+    while (seconds := min(_seconds(trainer, measured) for _ in range(2))) < LEAST_SECONDS and measured < most:
+        measured = min(GROWTH * measured, most)
+    if seconds * share / measured <= PATIENCE and most == share:
         measured = share
         seconds = statistics.median(_seconds(trainer, share) for _ in range(steps))
     else:

@@ -71,10 +71,11 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
 def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> None:
     """Raise InputError, with all that diffusers cannot represent and the command that trains a model that it can."""
     problems, cures = list[str](), dict[str, Any]()
+    distilled = bool(config.distil.method)  # no command trains it, so none is named
     while found := dict(_obstacles(denoiser, spec)):
         problems += [problem for problem in found if problem not in problems]
         new = {name: value for cure in found.values() for name, value in cure.items() if cures.get(name, cure) != value}
-        if not new or not all(found.values()):
+        if not new or distilled or not all(found.values()):
             cures = {}
             break
         cures |= new

@@ -1,7 +1,7 @@
 """A trained model: sampling from it, the file that explains it, and how it is built."""
 
 from ancestral.model.building import NetSource, OwnParts, build, for_items, sampler_for, sampler_name
-from ancestral.model.metadata import describe, metadata_of
+from ancestral.model.metadata import describe, metadata_of, read_schedule
 from ancestral.model.model_file import FILE_NAME, find, load
 from ancestral.model.trained_model import Label, Model, several
 
@@ -17,6 +17,7 @@ __all__ = [
     "for_items",
     "load",
     "metadata_of",
+    "read_schedule",
     "sampler_for",
     "sampler_name",
     "several",

@@ -200,7 +200,9 @@ class UNet(nn.Module):
         if groups is not None and (groups < 1 or any(after % groups for after in [width, *widths])):
             raise InputError(f"groups={groups} does not divide the channels of every level, {[width, *widths]}")
         stage = partial(Stage, temb=temb, dropout=dropout, groups=groups, dims=dims)
-        attends = [resolution >> level in attention for level in range(len(mults))]
+        self.resolutions = tuple(resolution >> level for level in range(len(mults)))
+        """The longest side of an image of `image_size` at each level."""
+        attends = [side in attention for side in self.resolutions]
         skips = [width]
         self.down = nn.ModuleList()
         for level, (before, after) in enumerate(pairwise([width, *widths])):

@@ -41,10 +41,11 @@ def _panel(axes: "Axes", result: AveragingResult, name: str, title: str) -> None
     lengths, values = [point.length for point in result.points], [getattr(point, name) for point in result.points]
     best, ema = result.best, result.ema
     own, of_best = getattr(ema, name), getattr(best, name)
+    of_training = f"EMA of training, decay {result.decay:g}, step {result.model.step:,}"
     axes.errorbar(lengths, [one.value for one in values], [one.error or 0 for one in values], color=BLUE, marker="o",
                   markersize=4.5, elinewidth=0.8, label="power-function averages, standard errors")  # fmt: skip
     axes.errorbar([ema.length], [own.value], [own.error or 0], color=ORANGE, marker="D", markersize=6, linestyle="",
-                  elinewidth=0.8, label=f"EMA of training, decay {result.decay:g}")  # fmt: skip
+                  elinewidth=0.8, label=of_training)  # fmt: skip
     axes.plot(best.length, of_best.value, marker="o", markersize=12, color=BLUE, markerfacecolor="none",
               markeredgewidth=1.6, linestyle="", label=f"best {result.titles.frechet}: {best.length:g}")  # fmt: skip
     axes.set_xscale("log")

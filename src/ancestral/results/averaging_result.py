@@ -20,14 +20,15 @@ class AveragePoint:
     frechet: Estimate
     kernel: Estimate
     behind: Estimate | None
-    """How much larger its Fréchet distance is than the best length's, on the same noise; None for the best itself."""
+    """How much larger its Fréchet distance is than the best length's, on the same noise; None for the best itself. The
+    EMA of training may be better than all lengths: then it is negative."""
     profile_error: float = 0.0
     """The root mean square error of the reconstructed profile, as a share of its root mean square."""
 
     @property
     def within_error(self) -> bool:
         """Whether it differs from the best length by no more than the error (95 %)."""
-        return self.behind is None or self.behind.error is None or self.behind.value <= NORMAL * self.behind.error
+        return self.behind is None or self.behind.error is None or abs(self.behind.value) <= NORMAL * self.behind.error
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class AveragingResult(Result):
     SCHEMA: ClassVar[str] = "average-1"
 
     model: MeasuredModel
-    """The model of the run, whose weights are the EMA of training."""
+    """The model of the run, whose weights are the EMA of training at its step."""
     end: int
     """The last step of the averages."""
     snapshots: int
@@ -65,28 +66,31 @@ class AveragingResult(Result):
         return next(point for point in self.points if point.behind is None)
 
     def verdict(self) -> list[str]:
-        """Say which length is best, which others are as good within the error, and how the EMA compares with it."""
-        others = [f"{point.length:g}" for point in self.points if point is not self.best and point.within_error]
-        alike = f"as good within the error (95 %): {', '.join(others)}" if others else "it beats all others"
+        """Say which length is best, which others are as good, how the EMA compares with it, and what was written."""
+        best, lines = f"{self.best.length:g}", []
+        if len(self.points) > 1:
+            others = [f"{point.length:g}" for point in self.points if point is not self.best and point.within_error]
+            alike = f"as good within the error (95 %): {', '.join(others)}" if others else "the others are worse"
+            lines.append(f"The best of these lengths is {best}; {alike}.")
         behind = self.ema.behind or Estimate(0)
-        apart = Estimate(abs(behind.value), behind.error)
-        clear = "more" if behind.error and apart.value > NORMAL * behind.error else "no more"
-        lower = f"{apart} {'lower' if behind.value >= 0 else 'higher'} than that of the EMA of training"
-        return [
-            f"The best length is {self.best.length:g}; {alike}.",
-            f"Its {self.titles.frechet} is {lower} (decay {self.decay:g}) on the same noise: {clear} than the error "
-            "(95 %).",
-        ]
+        outcome = "as good as" if self.ema.within_error else "worse than" if behind.value > 0 else "better than"
+        apart = f"{Estimate(abs(behind.value), behind.error)} {'higher' if behind.value > 0 else 'lower'}"
+        clear = "no more" if self.ema.within_error else "more"
+        lines.append(
+            f"The EMA of training (decay {self.decay:g}, step {self.model.step:,}) is {outcome} length {best}: its "
+            f"{self.titles.frechet} is {apart} on the same noise, {clear} than the error (95 %)."
+        )
+        return [*lines, f"The average of length {best} is in {self.file}."] if self.file else lines
 
     def parts(self) -> Sequence[Table | str]:
         """A table with a row for each length, the verdict and the notes."""
         head = (
-            f"{self.samples.count:,} samples each by {self.sampler}, seed {self.samples.seed}, to {self.data.train}; "
-            f"the floor is {self.titles.frechet} {self.floor}."
+            f"Averages up to step {self.end:,}, {self.samples.count:,} samples each by {self.sampler}, seed "
+            f"{self.samples.seed}, to {self.data.train}; the floor is {self.titles.frechet} {self.floor}."
         )
-        columns = ("averaging length", self.titles.frechet, "behind the best", self.titles.kernel)
+        columns = ("averaging length", self.titles.frechet, "behind the best length", self.titles.kernel)
         rows = [_row(f"{point.length:g}", point) for point in self.points]
-        rows.append(_row(f"EMA of training ({self.ema.length:.3f})", self.ema))
+        rows.append(_row(f"EMA of training, step {self.model.step:,} ({self.ema.length:.3f})", self.ema))
         return [head, Table(columns, rows), *self.verdict(), *self.data.notes, *self.notes]
 
 

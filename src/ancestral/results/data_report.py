@@ -179,7 +179,9 @@ class TrainingCost:
 
     def summary(self) -> str:
         """Format time and memory in a line, with what helps if the memory does not suffice."""
-        line = f"about {_duration(self.seconds)} for {self.steps:,} steps of {self.seconds_per_step:.3g} s (measured)"
+        steps = f"{self.steps:,} step{'s' * (self.steps > 1)} of {self.seconds_per_step:.3g} s"
+        line = f"about {_duration(self.seconds)} for {steps}"
+        line += " (measured)" if self.scaled_from == self.batch_size else f" (measured on {self.scaled_from} items)"
         line += f", {format_bytes(self.memory)} of memory beside the program; {format_bytes(self.available)} are free"
         return line if self.fits else f"{line}: too little. {self.remedy().capitalize()}"
 
@@ -317,4 +319,4 @@ def _duration(seconds: float) -> str:
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
+    return "a second" if seconds < 1.5 else f"{seconds:.0f} seconds"

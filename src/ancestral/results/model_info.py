@@ -46,7 +46,7 @@ class ModelInfo(Result):
     average: float | None = None
     """The length σ_rel of the power-function average that the weights are; None for the average of training."""
     distilled: str | None = None
-    """The method by which that model was distilled; None for a model that was trained by denoising."""
+    """How that model was distilled, in words; None for a model that was trained by denoising."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
@@ -58,7 +58,7 @@ class ModelInfo(Result):
         if self.average is not None:
             trained += f"; an average of length {self.average:g}, chosen after training"
         if self.distilled:
-            trained += f", distilled by the method {self.distilled}"
+            trained += f", distilled {self.distilled}"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
         rows = {

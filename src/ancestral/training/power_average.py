@@ -80,7 +80,7 @@ def gamma_of(length: float) -> float:
         InputError: Unless 0.005 ≤ σ_rel ≤ 1/√12.
     """
     if not SHORTEST <= length <= LONGEST:
-        raise InputError(f"an averaging length is {SHORTEST} to {LONGEST:.3f} (the mean of all steps), not {length:g}")
+        raise InputError(f"an averaging length is {SHORTEST} to 0.2886 (1/√12, the mean of all steps), not {length:g}")
     h, q = math.sqrt((length**-2 + 1 / 3) / 3), 2 / 27 + 4 / 3 * length**-2
     y = 2 * h * math.cos(math.acos(max(-1.0, -q / (2 * h**3))) / 3)  # EDM2 (4)
     return y - 1 / 3 - 2

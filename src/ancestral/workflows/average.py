@@ -51,13 +51,14 @@ def average(
 
     The averages are made of the snapshots that training kept. All are sampled with the same noise, so that their
     differences have small errors. The folder `average` in the run folder receives the best average as a model file,
-    average.json and average.png. It is a run folder for sample, evaluate, compare and export; the model of the run
-    stays as it is.
+    its config.json, average.json, average.png and the samples. It is a run folder for sample, evaluate, compare and
+    export; the model of the run stays as it is.
 
     Args:
         run: A run folder.
         data: What the samples are compared with, as `data.open` takes it. The default is the source of the run.
-        lengths: The lengths σ_rel: standard deviations of the averages' profiles as shares of the steps.
+        lengths: The lengths σ_rel: standard deviations of the averages' profiles as shares of the steps, 0.005 to
+            1/√12 (0.2886), the mean of all steps.
         end: The last step of the averages: if there is no snapshot of it, the last one before it. The default is the
             last snapshot.
         samples: The number of samples of each length.
@@ -68,7 +69,8 @@ def average(
         The distances by length, and the best length.
 
     Raises:
-        InputError: If the run has no snapshots, a length is out of range, or for what `evaluate` refuses.
+        InputError: If the run has no snapshots, `end` is outside them, a length is out of range, or for what `evaluate`
+            refuses.
         OSError: If the folder cannot be written.
     """
     given = SampleOptions.from_names(data=data, **options)
@@ -110,15 +112,17 @@ def average(
 
 
 def _steps(home: RunFolder, end: int | None) -> list[int]:
-    """The steps of the snapshots up to `end`. Raises InputError if there are none."""
+    """The steps of the snapshots up to `end`. Raises InputError if there are none, or `end` is outside them."""
     steps = Snapshots(home.snapshots).steps()
     if not steps:
         raise InputError(
             f"{home.path} has no snapshots of averages: it was trained by an older version, with --snapshots 0, or has "
             "too large a network for the default; train it anew with --snapshots 64"
         )
-    if end is not None and end < steps[0]:
-        raise InputError(f"the first snapshot of {home.path} is of step {steps[0]}; --end {end} lies before it")
+    if end is not None and not steps[0] <= end <= steps[-1]:
+        raise InputError(
+            f"--end must be {steps[0]} to {steps[-1]}, the steps of the snapshots of {home.path}, not {end}"
+        )
     return [step for step in steps if end is None or step <= end]
 
 

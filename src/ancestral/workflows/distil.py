@@ -19,12 +19,13 @@ from ancestral.workflows.train import TrainingEvent, saved_config, train
 
 Method = Literal["consistency", "tuning", "progressive"]
 
+DEFAULT_METHOD: Method = "consistency"
 MAX_GAIN = 10.0
 """Largest factor by which x̂_0 of a target of your own may depend on the network's answer."""
 
 
 def distil_config(
-    run: Model | str | Path, method: str = "consistency", stages: int | None = None, evaluations: int | None = None
+    run: Model | str | Path, method: str = DEFAULT_METHOD, stages: int | None = None, evaluations: int | None = None
 ) -> Config:
     """Return the config of a run that distils a model: that of the model, with the settings of the method.
 
@@ -39,9 +40,14 @@ def distil_config(
     return configs.distilled(config, method, stages, evaluations)
 
 
-def distil_folder(run: Model | str | Path, method: str) -> Path:
-    """Return the run folder where none is given: runs/, the model's preset or data, and the method."""
-    return Path("runs") / f"{distil_config(run, method).title}-{method}"
+def distil_folder(run: Model | str | Path, method: str | None = None) -> Path:
+    """Return the run folder where none is given: runs/, the name of the model's run or repository, and the method."""
+    source = run.file if isinstance(run, Model) else Path(run)
+    if source is None:
+        name = distil_config(run).title
+    else:
+        name = (source.parent if source.suffix else source).resolve().name
+    return Path("runs") / f"{name}-{method or DEFAULT_METHOD}"
 
 
 @checked
@@ -50,7 +56,7 @@ def distil(
     data: Any = None,
     *,
     out: str | Path | None = None,
-    method: Method = "consistency",
+    method: Method | None = None,
     stages: int | None = None,
     evaluations: int | None = None,
     resume: bool = False,
@@ -66,8 +72,9 @@ def distil(
     Args:
         run: A model, or the run folder, model file or hf:// address of one.
         data: What to train on; None is what the model was trained on. See `workflows.train.train`.
-        out: The run folder; None is runs/, the preset or the data of the model, and the method.
-        method: "consistency", "tuning" (consistency without a teacher) or "progressive"; see `config.distilled`.
+        out: The run folder; None is runs/, the name of the model's run or repository, and the method.
+        method: "consistency", "tuning" (consistency without a teacher) or "progressive"; see `config.distilled`. None
+            is "consistency", or what the run that is resumed has.
         stages: The number of stages; None is the method's.
         evaluations: The number of network evaluations of the default sampler, and of the last stage of progressive
             distillation; None is 2.
@@ -91,13 +98,15 @@ def distil(
     """
     folder = Path(out) if out is not None else distil_folder(run, method)
     saved = saved_config(folder) if resume else None
-    chosen = config or saved or distil_config(run, method, stages, evaluations)
-    asked = dataclasses.replace(
-        chosen.distil,
-        method=method,
-        stages=chosen.distil.stages if stages is None else stages,
-        evaluations=chosen.distil.evaluations if evaluations is None else evaluations,
-    )
+    chosen = config or saved or distil_config(run, method or DEFAULT_METHOD, stages, evaluations)
+    given: dict[str, Any] = {"method": method, "stages": stages, "evaluations": evaluations}
+    asked = dataclasses.replace(chosen.distil, **{name: value for name, value in given.items() if value is not None})
+    if not asked.method and saved is not None:
+        raise InputError(f"{folder} holds a run that is no distillation; give --out another name")
+    if not asked.method:
+        raise InputError("this config is not one of a distillation: take that of workflows.distil.distil_config")
+    if "initial" in settings:
+        raise InputError("the model that a distillation starts from is its first argument; leave initial out")
     if saved is not None and asked != saved.distil:
         before = saved.distil
         holds = f"{before.method or 'none'}, {before.stages} stages, {before.evaluations} evaluations"

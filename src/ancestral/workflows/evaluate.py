@@ -326,6 +326,10 @@ def _choose_items(
         notes.append(f"The data does not fit into memory: {len(dataset):,} evenly chosen items stand for all.")
     if subject.data_config is not None and name == subject.data_config.source and split == "train":
         notes.append("These are training data, whose likelihood is too good if the model has memorised them.")
+    if subject.model.config.distil.method:
+        notes.append(
+            "The model was distilled: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of."
+        )
     if dataset.skipped:
         notes.append(f"Files that could not be read were skipped: {len(dataset.skipped)}.")
     labels = labels_for(dataset, spec.classes)

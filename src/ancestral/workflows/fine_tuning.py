@@ -72,9 +72,10 @@ def start_of(
         InputError: If there is no such model, it is not the one that the config records, or does not fit the config.
     """
     name = _name(initial) if initial is not None else ""
-    if saved is not None and name not in ("", saved.initial.model):
+    moved = saved is not None and initial is not None and name != saved.initial.model
+    if saved is not None and moved and (not saved.initial.sha256 or _digest(initial) != saved.initial.sha256):
         began = f"the model {saved.initial.model}" if saved.initial.model else "random weights"
-        raise InputError(f"{folder.path} started from {began}, so it cannot go on from {name}; leave --from out")
+        raise InputError(f"{folder.path} started from {began}, so it cannot go on from {name}; give --out another name")
     if not (name or config.initial.model) or (saved is not None and Checkpoints(folder.checkpoints).steps()):
         return None
     if isinstance(initial, Model):
@@ -82,12 +83,12 @@ def start_of(
     else:
         schedule = None if _plain(parts) else parts.schedule  # tables are in the file
         model = load(name or config.initial.model, "cpu", net=parts.net, schedule=schedule, target=parts.target)
-    digest = storage.sha256(model.file) if model.file and model.file.is_file() else ""
+    digest = _digest(model)
     record = InitialConfig(name or config.initial.model, digest)
     if config.initial.model == record.model and config.initial.sha256 not in ("", digest):
         raise InputError(
             f"{record.model} has changed: the SHA-256 of its file was {config.initial.sha256[:12]}, and is "
-            f"{digest[:12]} now; give the model that the run started from by --from"
+            f"{digest[:12]} now; give the model that the run started from"
         )
     may_differ = MAY_DIFFER | (SCHEDULE if _plain(parts) else set())
     if config.distil.convert or (model.config.process.target, config.process.target) == ("x0", "skip"):
@@ -103,7 +104,7 @@ def begin(trainer: Trainer, start: Start) -> None:
         if old != new:
             raise InputError(
                 f"{name} was trained on data with {old}, and this data has {new}; give data alike, or change it by "
-                "--image-size, --length, --channels, --bits or --no-class-labels"
+                "--image-size, --length, --channels, --bits or --[no-]class-labels"
             )
     own, other = trainer.denoiser.schedule, start.model.denoiser.schedule
     if not (torch.equal(own.signal, other.signal) and torch.equal(own.noise, other.noise)):
@@ -125,6 +126,12 @@ def _name(initial: Model | str | Path) -> str:
     if path is None:
         return configs.FROM_PYTHON
     return str(Path(path).resolve()) if not hub.is_address(path) and Path(path).exists() else str(path)
+
+
+def _digest(initial: Model | str | Path | None) -> str:
+    """The SHA-256 of the file of a model; "" if it is in none."""
+    file = initial.file if isinstance(initial, Model) else initial and find(initial)
+    return storage.sha256(file) if file and file.is_file() else ""
 
 
 def _plain(parts: OwnParts) -> bool:

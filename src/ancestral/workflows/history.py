@@ -125,7 +125,10 @@ def _configs(out: Path, data: str, steps: int | None, seed: int, methods: Sequen
     runs = {}
     for name in [run for method in methods for run in (configs.STARTS_FROM.get(method, method), method)]:
         config = configs.preset(f"{configs.STARTS_FROM.get(name, name)}-points")
-        config = configs.distilled(config, "tuning") if name in configs.STARTS_FROM else config
+        if name in configs.STARTS_FROM:
+            config = configs.distilled(config, "tuning")
+            stages = min(config.distil.stages, steps or config.train.steps)
+            config = dataclasses.replace(config, distil=dataclasses.replace(config.distil, stages=stages))
         train = dataclasses.replace(config.train, seed=seed, steps=config.train.steps if steps is None else steps)
         runs[name] = dataclasses.replace(config, data=dataclasses.replace(config.data, source=data), train=train)
         runs[name].check()

@@ -71,7 +71,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
         clip=config.process.clip,
         initial=config.initial.model or None,
         average=model.average,
-        distilled=config.distil.method or None,
+        distilled=str(config.distil) if config.distil.method else None,
     )
 
 
@@ -100,7 +100,12 @@ def export(
         interop.write_pipeline(model, out, label)
     yield Wrote(out)
     if to == "diffusers":
-        yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
+        if method := model.config.distil.method:  # one step of DDIM ends at x̂_0, as one of the consistency sampler does
+            steps = model.config.distil.evaluations if method == "progressive" else 1
+            few = f"(num_inference_steps={steps}, use_clipped_model_output=True)"
+            yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){few}")
+        else:
+            yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
     return out
 
 

@@ -18,13 +18,14 @@ from ancestral import data as datasets
 from ancestral import interop, render, storage
 from ancestral import model as models
 from ancestral.arguments import checked
-from ancestral.config import Config, CustomNetConfig, by_size
+from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, finish
 from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.model import Model, NetSource, OwnParts
+from ancestral.nets import Transformer, UNet
 from ancestral.objectives import Objective
 from ancestral.results.data_report import format_bytes
 from ancestral.results.training_result import TrainingResult
@@ -144,8 +145,7 @@ def train(
     if isinstance(target, str):
         settings["target"], target = target, None
     if isinstance(net, str) and net in configs.NET_KINDS and net != "custom":
-        kind, net = configs.NET_KINDS[net], None
-        chosen = chosen if isinstance(chosen.net, kind) else dataclasses.replace(chosen, net=kind())
+        chosen, net = chosen.with_net(net), None
     if validation is not None:
         settings["validation"] = validation_source.setting(validation)
     parts = OwnParts(net, schedule, target)
@@ -167,6 +167,9 @@ def train(
     elif folder.holds_run():
         raise InputError(f"{folder.path} already holds a run: go on with it by --resume, or give --out another name")
     start = fine_tuning.start_of(initial, config, parts, saved, folder)
+    if parts.schedule is None and config.process.schedule == "custom" and (start or saved):  # a file has its tables
+        known = start.model.denoiser.schedule if start is not None else _schedule_of(folder)
+        parts = dataclasses.replace(parts, schedule=known)
     if record := start.record if start is not None else saved.initial if saved is not None else None:
         config = dataclasses.replace(config, initial=record)
     trackers.check_trackers(config.runtime.trackers)
@@ -181,8 +184,11 @@ def train(
         if start is not None:
             fine_tuning.begin(trainer, start)
             changes.append(str(start))
+    if config.distil.method and saved is None:
+        changes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
     if chosen_by_size := by_size.explain(config, trainer.spec.shape, trainer.device.type):
         changes.append(chosen_by_size)
+    changes += _doubts(trainer)
     models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
     if export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
@@ -229,7 +235,8 @@ def _run(
             if not folder.publishes(trainer.step):
                 trainer.save(folder)
             if main:
-                yield Message(f"Already at step {trainer.step} of {config.train.steps}; more --steps go on.")
+                more = "" if config.distil.method else "; more --steps go on"
+                yield Message(f"Already at step {trainer.step} of {config.train.steps}{more}.")
             finished = True
             if _lacks_preview(trainer, folder):
                 yield from fit(trainer, folder)
@@ -434,6 +441,28 @@ def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
             )
 
 
+def _schedule_of(folder: RunFolder) -> Schedule:
+    """The schedule of the run in a folder. Raises InputError if it is a class of your own."""
+    return models.read_schedule(folder.model, storage.read_metadata(folder.model))
+
+
+def _doubts(trainer: Trainer) -> Iterator[str]:
+    """Settings that have no effect, or that hardly work."""
+    net, config, shape = trainer.denoiser.net, trainer.config, trainer.spec.shape
+    if isinstance(net, UNet) and isinstance(config.net, UNetConfig):
+        idle = [side for side in config.net.attention or () if side not in net.resolutions]
+        if idle:
+            sides, levels = (" ".join(map(str, each)) for each in (idle, net.resolutions))
+            yield f"note: --attention {sides} has no effect; the levels have the resolutions {levels}"
+    if isinstance(net, Transformer) and config.process.target in ("eps", "score"):
+        numbers = shape[0] * net.patch**net.dims
+        if numbers > net.width:
+            yield (
+                f"note: noise fills all {numbers} numbers of a patch, and a token has {net.width} (--width): predict "
+                "clean items, --target x0"
+            )
+
+
 def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     """What the user should know before the first step."""
     dataset = trainer.dataset
@@ -471,7 +500,8 @@ def _snapshots_described(trainer: Trainer) -> str:
     count = trainer.snapshot_count
     if count:
         size = format_bytes(count * trainer.pair_bytes)
-        return f"for ancestral average: {count} snapshots of two averages, {size} (--snapshots 0 keeps none)"
+        plural = "s" * (count > 1)
+        return f"for ancestral average: {count} snapshot{plural} of two averages, {size} (--snapshots 0 keeps none)"
     if trainer.config.runtime.snapshots == 0:
         why = "--snapshots 0"
     elif trainer.pairs:
