@@ -20,6 +20,20 @@ def test_tensors_round_trip(tmp_path):
     assert all(torch.equal(again[name], tensors[name]) and again[name].dtype == tensors[name].dtype for name in tensors)
 
 
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    """The library writes metadata in a random order, and the SHA-256 of a model would say nothing of its content."""
+    metadata = {f"{key}é\n\t\x01\"/": "value \\" * 3 for key in "dbaecfhg"}
+    tensors = {"a": torch.randn(3, 4), "b": torch.randn(2)}
+    contents = set()
+    for number in range(6):
+        storage.write_tensors(tmp_path / f"{number}.safetensors", tensors, metadata)
+        contents.add((tmp_path / f"{number}.safetensors").read_bytes())
+        assert storage.read_metadata(tmp_path / f"{number}.safetensors") == metadata
+    assert len(contents) == 1
+    again, _ = storage.read_tensors(tmp_path / "0.safetensors")
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors)
+
+
 def test_channels_last_tensors_keep_their_values(tmp_path):
     weight = torch.randn(4, 3, 3, 3).contiguous(memory_format=torch.channels_last)
     storage.write_tensors(tmp_path / "x.safetensors", {"w": weight}, {})

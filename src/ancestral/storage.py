@@ -6,6 +6,7 @@ renamed over it. So at any moment the target is the old file or the new one, who
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -112,12 +113,29 @@ def tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically. Raises OSError if it cannot be written; the old file stays."""
+    """Write a safetensors file atomically; the same content gives the same bytes.
+
+    Raises:
+        OSError: If it cannot be written; the old file stays.
+    """
     with atomic(path) as temporary:
         try:
             safetensors.torch.save_file(_plain(tensors), temporary, dict(metadata))
         except SafetensorError as error:  # its only cause here is the operating system
             raise OSError(str(error)) from None
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sort the metadata in the header of a safetensors file, which the library writes in a random order."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size)
+        if len(text) == size:  # the same characters in another order
+            file.seek(8)
+            file.write(text)
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
