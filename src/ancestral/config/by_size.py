@@ -175,7 +175,7 @@ def _plan(device: str) -> Plan:
 
 
 def _patch(sides: Sequence[int], most: int) -> int:
-    """The smallest patch, a power of two, that leaves at most so many positions, or else the largest that fits."""
+    """The smallest patch, a power of two, that leaves at most `most` positions, or else the largest that fits."""
     patch, shortest = 1, min(sides, default=1)
     while _positions(sides, patch) > most and 2 * patch <= shortest and (2 * patch) ** len(sides) <= FOLDED:
         patch *= 2

@@ -101,7 +101,7 @@ def distil(
     chosen = config or saved or distil_config(run, method or DEFAULT_METHOD, stages, evaluations)
     given: dict[str, Any] = {"method": method, "stages": stages, "evaluations": evaluations}
     asked = dataclasses.replace(chosen.distil, **{name: value for name, value in given.items() if value is not None})
-    if not asked.method and saved is not None:
+    if saved is not None and not saved.distil.method:
         raise InputError(f"{folder} holds a run that is no distillation; give --out another name")
     if not asked.method:
         raise InputError("this config is not one of a distillation: take that of workflows.distil.distil_config")
@@ -109,7 +109,7 @@ def distil(
         raise InputError("the model that a distillation starts from is its first argument; leave initial out")
     if saved is not None and asked != saved.distil:
         before = saved.distil
-        holds = f"{before.method or 'none'}, {before.stages} stages, {before.evaluations} evaluations"
+        holds = f"{before.method}, {before.stages} stages, {before.evaluations} evaluations"
         raise InputError(
             f"{folder} holds another distillation ({holds}); leave --method, --stages and --evaluations as they were, "
             "or give --out another name"
