@@ -22,7 +22,7 @@ def test_tensors_round_trip(tmp_path):
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):
     """The library writes metadata in a random order, and the SHA-256 of a model would say nothing of its content."""
-    metadata = {f"{key}é\n\t\x01\"/": "value \\" * 3 for key in "dbaecfhg"}
+    metadata = {f'{key}é\n\t\x01"/': "value \\" * 3 for key in "dbaecfhg"}
     tensors = {"a": torch.randn(3, 4), "b": torch.randn(2)}
     contents = set()
     for number in range(6):
