@@ -66,7 +66,7 @@ UPLOAD = 'ancestral.push(model, "hf://user/repo")'
 """A line that is not run, since it uploads: tests/test_hub.py runs it with a Hub of its own."""
 SHORT = {
     "train": "--steps 2 --batch-size 4 --sample-every 2 --preview-steps 2 --trackers none --threads 1",
-    "distil": "--steps 2 --batch-size 4 --sample-every 2 --trackers none --threads 1",
+    "distil": "--steps 2 --stages 2 --batch-size 4 --sample-every 2 --trackers none --threads 1",
     "sample": "-n 4 --steps 2 --threads 1",
     "evaluate": "--threads 1",
     "compare": "--draw 12 --threads 1",
