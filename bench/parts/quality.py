@@ -4,7 +4,8 @@ CPU time is summed over all threads of the process, so other programs do not cou
 building the network, estimating the time of a step, and sampling. The number of steps that the budget allows is
 estimated again after each step, and the learning rate schedule ends there. So a curve over CPU time needs a training
 run for each of its budgets: --minutes 1 2 4. The samples are compared with images that no contestant was trained on
-(image_sets.py). Each contestant has a process of its own. Samples, a grid and the losses are in bench/out/quality.
+(image_sets.py). Each contestant has a process of its own. Samples, a grid, the losses and our models are in
+bench/out/quality.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from ancestral.storage import write_text
 from measure import OUT, count_evaluations, read_rows, record_row, run_code, write_json
 from peers import DISTILLED, NAMES, factory
 from peers.contest import Contestant, Task
+from peers.ours import Ancestral
 
 MINUTES = {
     **{"digits": 5.0, "fashion": 15.0, "emoji": 15.0, "oxygen": 15.0},
@@ -155,6 +157,8 @@ def run_contestant(text: str) -> None:
     sampling = time.process_time() - began
     write_array(one.folder / "samples.npz", samples, None)
     write_picture(one.folder / "grid.png", tile(samples[:100], 10))
+    if isinstance(trained, Ancestral):
+        trained.trainer.model().save(one.folder / "model.safetensors")  # so that other samplers can be tried
     row = {
         "data": one.data,
         "contestant": one.contestant,
