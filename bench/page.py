@@ -175,7 +175,7 @@ def compared_budget(rows: list[Row]) -> float:
 
 
 def time_to_quality(rows: list[Row], budget: float) -> list[str]:
-    """Format the CPU time in which each contestant with several budgets has the KID of the better tuned library.
+    """Format the CPU time in which each contestant with other budgets has the KID of the better tuned library.
 
     Empty if there is no such contestant, or no tuned library.
     """
@@ -190,7 +190,7 @@ def time_to_quality(rows: list[Row], budget: float) -> list[str]:
     tuned = {c: kid for c in TUNED for minutes, kid in points.get(c, []) if minutes == budget}
     lines = []
     for contestant in ("ancestral", *PEERS):
-        if tuned and len(points.get(contestant, [])) > 1:
+        if tuned and {minutes for minutes, _ in points.get(contestant, [])} - {budget}:
             found = time_to(min(tuned.values(), key=lambda kid: kid.value), points[contestant])
             known = isinstance(found, Estimate)
             share = format_number(found.value / budget, (found.error or 0) / budget) if known else ""

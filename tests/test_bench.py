@@ -627,8 +627,11 @@ def test_the_curve_over_cpu_time_has_the_time_to_the_better_tuned_library():
     share = page.format_number(expected.value / 8, expected.error / 8)
     curve = "0.5: 0.700 ± 0.010, 2: 0.100 ± 0.010, 8: 0.050 ± 0.010"
     assert f"| ancestral | {expected} | {share} | {curve} |" in text
-    fewer = "\n".join(page.quality([*peers[1:], row("ancestral", 8.0, 0.1)]))
-    assert "CPU time to" not in fewer  # no curve
+    fewer = "\n".join(page.quality([*peers[:2], row("ancestral", 8.0, 0.1)]))
+    assert "CPU time to" not in fewer  # no other budget
+    for minutes, kid, says in ((1.0, 0.2, "< 1"), (2.0, 0.4, "> 2")):  # one budget, and not the peers'
+        one = "\n".join(page.quality([*peers[:2], row("ancestral", minutes, kid)]))
+        assert f"| ancestral | {says} |  | {minutes:g}: {kid:.3f} ± 0.010 |" in one
     late = "\n".join(page.quality([*peers[:2], row("ancestral", 1.0, 0.2), row("ancestral", 8.0, 0.1)]))
     assert "| ancestral | < 1 |  |" in late
 
