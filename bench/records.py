@@ -337,8 +337,8 @@ that it writes, and the code of the function.
 6. An entry has at least five seeds: 0, 1, 2 and so on, none left out. It is measured at a commit without changes.
 7. CPU seconds of different kinds of processors are not comparable, so each kind has a record of its own. To take part
    on another kind, repeat the command of the record there first.
-8. A record falls to an entry with a lower mean if p < 0.01 by Welch's one-sided t-test over the seeds. The better tuned
-   peer stands in the same table under the same rules.
+8. A record falls to an entry with a lower mean if p < 0.01 by Welch's one-sided t-test over the seeds. Peers take
+   part in the same table under the same rules; none is measured yet.
 
 Errors are standard errors of the mean over seeds. The error of the reference set is common to all entries of a
 division, and is not part of them.

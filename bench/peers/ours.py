@@ -14,7 +14,6 @@ from peers.contest import NoiseEstimator, Task, with_changes
 
 PRESETS = {"emoji": "folder", "oxygen": "folder"}
 """The preset of a data set that is not a preset's name."""
-
 GUIDANCE = {"emoji": 1.5}
 """The guidance of a data set where it is not 1: on classes that look unlike, samples are nearer to the data."""
 TEACHERS = {"digits": "demo"}
@@ -27,6 +26,7 @@ class Ancestral:
     """`Trainer` with the preset of the data set. `task.change` replaces settings of the config, and "guidance"."""
 
     guided: ClassVar[dict[str, float]] = GUIDANCE
+    """See `GUIDANCE`."""
 
     def __init__(self, task: Task) -> None:
         change = dict(task.change)
