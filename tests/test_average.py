@@ -497,6 +497,7 @@ def test_the_command(run, averaged):
 def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
     folder, _ = averaged
     assert "an averaging length is" in refused("average", folder, "--lengths", 0.05, 0.5)
+    assert "'abc' is no list of numbers" in refused("average", folder, "--lengths", "abc")
     for end in (3, 1001):
         assert f"--end must be 16 to 1000, the steps of the snapshots of {folder}, not {end}" in refused(
             "average", folder, "--end", end

@@ -255,6 +255,7 @@ def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
     code, text, _ = call(capsys, "train", "points", "--resume", "--steps", "6", "--out", tmp_path / "b")
     assert code == 0
     assert "going on from step 4" in text
+    assert "for 2 steps of" in text
     one, other = state(tmp_path / "a"), state(tmp_path / "b")
     assert one.step == other.step == 6
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)

@@ -285,6 +285,10 @@ def test_all_is_also_what_the_run_draws_by(run, model_run, options, monkeypatch)
     notes = compared(model_run / "evaluation", "samplers")["notes"]
     assert any(note.startswith("20 items are too few for the covariance of 64 features") for note in notes)
     assert curves["ddim"] != curves["ddim:eta=1"]
+    model.config = dataclasses.replace(model.config, sample=config.SampleConfig("ddim:steps=3"))
+    model.save(model_run / "model.safetensors")  # the curve of ddim has this number of steps too
+    run("compare", model_run, *options, "--samplers", "all", "--most", 4)
+    assert list(compared(model_run / "evaluation", "samplers")["curves"]) == ["ddpm", "ddim", "euler"]
 
 
 def test_all_samplers_are_drawn_as_lines_over_passes():

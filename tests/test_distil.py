@@ -582,10 +582,10 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
     ("options", "says"),
     [
         ({"method": "fast"}, "method cannot be 'fast': give consistency, tuning, progressive"),
-        ({"stages": 31}, "stages must be from 1 to 30"),
-        ({"stages": 0}, "stages must be from 1 to 30"),
-        ({"evaluations": -1}, "evaluations at least 1"),
-        ({"evaluations": 0}, "evaluations at least 1"),
+        ({"stages": 31}, "stages must be from 1 to 30, not 31"),
+        ({"stages": 0}, "stages must be from 1 to 30, not 0"),
+        ({"evaluations": -1}, "evaluations must be at least 1, not -1"),
+        ({"evaluations": 0}, "evaluations must be at least 1, not 0"),
         ({"stages": 7}, "6 steps are too few for 7 stages"),
         ({"initial": "runs/a"}, "its first argument; leave initial out"),
         ({"method": "progressive", "stages": 12, "steps": 12}, "take fewer stages"),
@@ -637,10 +637,12 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
         text = run("distil", "runs/moved", *method, "--out", "b", "--resume", *quick)
         assert "Already at step 3 of 3." in text
         assert "--steps go on" not in text
+        assert "about" not in text  # no time of steps that are not to come
     run("sample", "b", "-n", 4, "--threads", 1)
     assert "by the method progressive" in " ".join(run("info", "b").split())
     run("runs", ".")
     assert "--evaluations" in run("distil", "--help")
+    assert "'--method'; choose consistency, progressive, tuning;" in refused("distil", "b", "--method", "fast")
     assert "say what to distil" in refused("distil")
     assert "say what to distil" in refused("distil", "--steps", 3)
     assert "no run folder or model file nowhere" in refused("distil", "nowhere")

@@ -507,6 +507,7 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
         (["--ode-steps", "3"], "ode_steps is an option of likelihood"),
         (["--no-clip"], "clip is an option of likelihood"),
         (["--samples", "yes"], "one word too many"),
+        (["--samples", "20"], "--samples takes no number; give --draw 20"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

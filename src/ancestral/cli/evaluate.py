@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg
@@ -50,6 +51,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:
-    """`--clip` and `--no-clip` take no value, though there is a third choice: to leave both out."""
+    """`--clip` and `--no-clip` take no value, though there is a third choice: to leave both out.
+
+    Raises InputError for a number after --samples, which ancestral average takes and this command does not.
+    """
+    for before, word in pairwise(argv):
+        if before == "--samples" and word.isdigit():
+            raise InputError(f"--samples takes no number; give --draw {word}")
     flags = {"--clip": ["--clip", "True"], "--no-clip": ["--clip", "False"]}
     return [word for given in argv for word in flags.get(given, [given])]

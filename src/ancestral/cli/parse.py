@@ -73,4 +73,11 @@ def _fold(panel: str) -> str:
     text = re.sub(r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is no whole number", text)
     text = re.sub(r"could not convert string to float: ('.*?')", r"\1 is no number", text)
     text = re.sub(r"no type matching .* Got errors: .* - [^:]+: ", "", text)  # an option that may be left out
+    text = re.sub(r"Could not find valid parse for arguments: \[(.*?)\]", r"\1 is no list of numbers", text)
+    text = re.sub(r"\. Expected one of \((.*?)\)", _list_choices, text)
     return re.split(r" Argument helptext:| For full helptext", text)[0].rstrip(".")
+
+
+def _list_choices(found: re.Match[str]) -> str:
+    """The choices in tyro's order, which varies, as a sorted list; None is what leaving the option out means."""
+    return "; choose " + ", ".join(sorted({choice.strip("' ") for choice in found[1].split(",")} - {"None", ""}))

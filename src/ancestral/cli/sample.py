@@ -28,8 +28,8 @@ class Options:
     index: tuple[int, ...] | None = None
     """Indices of the images of the seed to sample, one or several; default: the first n."""
     sampler: str | None = None
-    """ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin or pc, with options if need be:
-    heun:churn=10,spacing=logsnr. Default: the sampler of the run's config."""
+    """ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin, pc, or consistency of a distilled
+    model, with options if need be: heun:churn=10,spacing=logsnr. Default: the sampler of the run's config."""
     steps: int | None = None
     """Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
     eta: float | None = None

@@ -426,8 +426,10 @@ class Config:
         _check_share("ema", train.ema)
         _check_share("label_dropout", train.label_dropout)
         _check_share("convert", self.distil.convert)
-        if not 1 <= self.distil.stages <= MAX_STAGES or self.distil.evaluations < 1:
-            raise InputError(f"--stages must be from 1 to {MAX_STAGES}, and --evaluations at least 1")
+        if not 1 <= self.distil.stages <= MAX_STAGES:
+            raise InputError(f"--stages must be from 1 to {MAX_STAGES}, not {self.distil.stages}")
+        if self.distil.evaluations < 1:
+            raise InputError(f"--evaluations must be at least 1, not {self.distil.evaluations}")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
             raise InputError(
                 f"{train.steps} steps are too few for {self.distil.stages} stages; give more --steps or fewer --stages"

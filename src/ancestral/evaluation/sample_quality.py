@@ -102,7 +102,9 @@ def distances(items: Tensor, reference: Tensor) -> Distances:
 def check_counts(samples: int, train: int, held_out: int | None) -> None:
     """Raise InputError if one of the sets is too small for its numbers."""
     if samples < FEWEST:
-        raise InputError(f"{samples} samples are too few to measure; draw at least {FEWEST}")
+        raise InputError(
+            f"{samples} sample{'s are' if samples != 1 else ' is'} too few to measure; draw at least {FEWEST}"
+        )
     least = FEWEST if held_out is not None else 2 * FEWEST  # a half of it stands in
     for name, count, fewest in (("training", train, least), ("held-out", held_out, FEWEST)):
         if count is not None and count < fewest:

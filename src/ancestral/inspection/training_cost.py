@@ -80,13 +80,14 @@ def training_cost(
     """Measure the time of a step, and put it together with its memory.
 
     Args:
-        trainer: The training run, before its first step. Nothing in it changes.
+        trainer: The training run, before its next step. Nothing in it changes.
         count: The number of items of the data.
         memory: What `step_memory` measured.
         steps: The number of gradients to measure, at least 1.
         chosen: What was chosen by the size of the items, in a sentence.
     """
     config, device, share = trainer.config, trainer.device, len(trainer.positions)
+    left = config.train.steps - trainer.step
     parameters = sum(parameter.numel() for parameter in trainer.parameters)
     fits = memory.largest(trainer.micro_batch)
     few = min(PROBE, share)
@@ -107,11 +108,11 @@ def training_cost(
         shape=tuple(trainer.spec.shape),
         parameters=parameters,
         batch_size=trainer.batch_size,
-        steps=config.train.steps,
+        steps=left,
         measured=steps,
         scaled_from=measured * trainer.batch_size // share,
         seconds_per_step=seconds,
-        seconds=seconds * config.train.steps,
+        seconds=seconds * left,
         weights=weights,
         data=_bytes(trainer, count),
         memory=memory.needed(trainer.micro_batch),

@@ -7,6 +7,7 @@ and 1 stand for) and the classes.
 """
 
 import json
+import logging
 import warnings
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def write_onnx(model: Model, path: Path) -> None:
         inputs["labels"] = torch.zeros(2, dtype=torch.int64)
     shapes = {name: {0: torch.export.Dim.DYNAMIC} for name in inputs}
     shapes["x"] = {0: torch.export.Dim("batch")}  # one name for all, since they have the same size
+    # it logs each operation that it does not fold, which changes nothing
+    logging.getLogger("onnxscript.optimizer._constant_folding").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         # raised by torch's exporter about itself
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)

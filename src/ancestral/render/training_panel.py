@@ -54,7 +54,7 @@ class TrainingPanel:
         elif not self.live and (now - self.shown > PLAIN_SECONDS or last):
             self.shown = now
             self.console.print(
-                f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}  {_validation(progress, '  ')}"
+                f"step {progress.step}/{progress.steps}  loss {progress.loss:#.4g}  {_validation(progress, '  ')}"
                 f"{progress.images_per_second:.0f} images/s  {clock(progress.seconds_left)} left",
                 highlight=False,
                 soft_wrap=True,
@@ -77,7 +77,7 @@ def draw(progress: "Progress") -> Panel:
     )
     facts = Table.grid(padding=(0, 3))
     facts.add_row(
-        f"loss {progress.loss:.4f}",
+        f"loss {progress.loss:#.4g}",
         f"lr {progress.lr:.2e}",
         f"gradient {progress.gradient_norm:.3g}",
         f"{progress.images_per_second:.0f} images/s",
@@ -93,7 +93,9 @@ def _validation(progress: "Progress", end: str = "") -> str:
     losses = progress.validation
     if losses is None:
         return ""
-    return f"validation loss {losses.validation:.4f}, training items {losses.training:.4f} (step {losses.step:,}){end}"
+    return (
+        f"validation loss {losses.validation:#.4g}, training items {losses.training:#.4g} (step {losses.step:,}){end}"
+    )
 
 
 def _by_time(means: tuple[float, ...], T: int) -> Text:

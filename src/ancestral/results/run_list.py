@@ -40,7 +40,7 @@ class RunSummary:
             short_source(self.data),
             self.preset,
             f"{self.step:,} of {self.steps:,}",
-            "–" if self.loss is None else f"{self.loss:.4f}",
+            "–" if self.loss is None else f"{self.loss:#.4g}",
             distance,
             format_bytes(self.size),
             self.changed[:16].replace("T", " "),

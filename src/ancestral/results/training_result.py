@@ -66,7 +66,7 @@ class TrainingResult(Result):
             "run": self.folder,
             "preset": self.preset,
             "steps": f"{self.step:,} of {self.steps:,}{', stopped' if self.stopped else ''}",
-            "loss": "–" if self.loss is None else f"{self.loss:.4f}",
+            "loss": "–" if self.loss is None else f"{self.loss:#.4g}",
             **({} if self.validation is None else {"validation loss": _described(self.validation)}),
             "time": f"{self.seconds:.0f} s",
             "parameters": f"{self.parameters:,}",
@@ -75,4 +75,4 @@ class TrainingResult(Result):
 
 
 def _described(losses: ValidationLosses) -> str:
-    return f"{losses.validation:.4f} at step {losses.step:,}, of training items {losses.training:.4f}"
+    return f"{losses.validation:#.4g} at step {losses.step:,}, of training items {losses.training:#.4g}"

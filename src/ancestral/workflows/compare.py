@@ -140,9 +140,9 @@ def compare_samplers(
         folder = check_folder(subject.folder if given.out is None else given.out)
         keep_freed_memory()
         yield from _choose_threads(given, subject, stack)
-        own = [study.model.config.sample.sampler] if samplers == "all" else []
         try:
-            result = yield from _measure_samplers(study, list(dict.fromkeys([*names, *own])), most, given.batch_size)
+            own = _own_sampler(study.model, names) if samplers == "all" else []
+            result = yield from _measure_samplers(study, [*names, *own], most, given.batch_size)
         except KeyboardInterrupt as stop:
             stop.add_note("all samples so far are kept")
             raise
@@ -163,6 +163,13 @@ def sampler_names(names: str | Sequence[str]) -> list[str]:
     for name in chosen:
         samplers.from_name(name)
     return list(dict.fromkeys(chosen))
+
+
+def _own_sampler(model: Model, names: Sequence[str]) -> list[str]:
+    """The sampler of the model's config, unless it differs from one of these only in its number of steps."""
+    own = samplers.from_name(model.config.sample.sampler)
+    same = [name for name in names if samplers.from_name(name, steps=own.steps) == own]
+    return [] if same else [model.config.sample.sampler]
 
 
 def _studies(

@@ -226,7 +226,7 @@ def _run(
                     folder.append_notes(trainer.step, ["going on", *changes, *wrong])
         if trainer.initial is not None and trainer.step == 0:
             trainer.save(folder)  # from here on the run needs the model that it started from no more
-        if memory is not None:
+        if memory is not None and trainer.step < config.train.steps:
             cost = training_cost(trainer, len(trainer.dataset), memory, MEASURED)
         if main:
             for line in [*_opening(trainer, folder), *changes, *wrong, *([] if cost is None else [cost.summary()])]:
