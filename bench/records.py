@@ -61,8 +61,10 @@ class Division:
     evaluations: int | None = None
     """Number of network evaluations for each sample, otherwise."""
 
-    def value(self, rows: Sequence[dict[str, Any]]) -> float:
+    def value(self, rows: Sequence[dict[str, Any]], comparison: bool = False) -> float:
         """Compute the value of a seed from the rows of its training runs: CPU seconds or KID. Less is better.
+
+        A comparison to a time has the quality after the one budget, not the time.
 
         Raises:
             InputError: If the budgets are all too short or all too long, or sampling took more evaluations.
@@ -73,6 +75,8 @@ class Division:
             if not 0 < count <= self.evaluations:  # type: ignore[operator]
                 raise InputError(f"the division allows {self.evaluations} evaluations a sample; {count:g} were counted")
             return float(row["curve"][str(self.evaluations)])
+        if comparison:
+            return float(rows[0][self.metric]["value"])
         points = [(row["training_cpu_seconds"], Estimate(**row[self.metric])) for row in rows]
         seconds = time_to(Estimate(self.limit), points)
         if isinstance(seconds, str):
@@ -82,8 +86,13 @@ class Division:
             )
         return seconds.value
 
-    def show(self, value: Estimate) -> str:
-        """Format a value with its standard error."""
+    def show(self, entry: Entry) -> str:
+        """Format the mean over the seeds of an entry with its standard error."""
+        if self.limit and entry.get("comparison"):
+            run = entry["seeds"][0]["runs"][0]
+            value = over_seeds(values(entry), run[self.metric]["error"])
+            return f"{self.metric} {value.value:.4g} ± {value.error:.2g} after {60 * run['minutes']:.0f} s"
+        value = over_seeds(values(entry))
         return f"{value.value:.1f} ± {value.error:.1f} s" if self.limit else f"{value.value:.4f} ± {value.error:.4f}"
 
 
@@ -116,7 +125,10 @@ PROBE = {"digits": (-0.002755383, 179.085117), "fashion": (0.045842011, 655.7455
 """KID and FD of 100 training images to 100 reference images, which other code of the evaluator would change."""
 
 
-DEFAULTS = {"contestant": "ancestral", "settings": {}, "minutes": (), "seeds": LEAST_SEEDS, "teacher": 0.0, "name": ""}
+DEFAULTS = {
+    **{"contestant": "ancestral", "settings": {}, "minutes": (), "seeds": LEAST_SEEDS, "teacher": 0.0, "name": ""},
+    "comparison": False,
+}
 """Options of a measurement that were not given."""
 
 
@@ -131,6 +143,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--teacher", type=float, help="CPU-minutes in which a model that the function loads was trained (default: 0)"
     )
     parser.add_argument("--name", help="name of the entry (default: the contestant)")
+    parser.add_argument(
+        "--comparison",
+        action="store_true",
+        default=None,
+        help="a row without rank: fewer seeds, and in a division of time the quality after one budget",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -158,9 +176,14 @@ def measure(options: argparse.Namespace) -> Entry:
     if options.teacher and division.limit:
         raise InputError("in a division of time all training counts: leave --teacher out")
     budgets = sorted(set(options.minutes or division.minutes))
-    if division.limit and len(budgets) < 2:
+    if division.limit and options.comparison and len(budgets) > 1:
+        raise InputError("a comparison has the quality after one budget: give one, as in --minutes 15")
+    if division.limit and not options.comparison and len(budgets) < 2:
         raise InputError("one budget is not on both sides of the limit: give two or more, as in --minutes 2 4")
-    whole(options.seeds, 2, math.inf, f"--seeds must be at least 2, for a standard error, not {options.seeds}")
+    if options.comparison and division.limit:  # the quality has an error of its own
+        whole(options.seeds, 1, math.inf, f"--seeds must be at least 1, not {options.seeds}")
+    else:
+        whole(options.seeds, 2, math.inf, f"--seeds must be at least 2, for a standard error, not {options.seeds}")
     device = torch.device("cpu")
     kind, name = result_path("record", device).stem.partition(".")[2], options.name or options.contestant
     if (path := ENTRIES / file_name(options.division, kind, name)).is_file():
@@ -174,14 +197,14 @@ def measure(options: argparse.Namespace) -> Entry:
         [Run(options.contestant, division.data, m, seed, SAMPLES, curve, options.settings, tag) for m in budgets]
         for seed in range(options.seeds)
     ]
-    if reasons := obstacles({"seeds": plan, "commit": version}):
+    if reasons := obstacles({"seeds": plan, "commit": version, "comparison": options.comparison}):
         print(f"this makes no entry: {'; '.join(reasons)}", flush=True)
     torch.set_num_threads(1)
     check_evaluator(division.data)
     seeds = []
     for seed, runs in enumerate(plan):
         rows = [finished(run, version) for run in runs]
-        seeds.append({"seed": seed, "value": division.value(rows), "runs": rows})
+        seeds.append({"seed": seed, "value": division.value(rows, options.comparison), "runs": rows})
         print(f"seed {seed}: {seeds[-1]['value']:.4g}", flush=True)
     return {
         "division": options.division,
@@ -189,6 +212,7 @@ def measure(options: argparse.Namespace) -> Entry:
         "kind": kind,
         "contestant": options.contestant,
         "settings": options.settings,
+        "comparison": options.comparison,
         "teacher_minutes": options.teacher,
         "command": command(options, budgets),
         "commit": version,
@@ -236,6 +260,7 @@ def command(options: argparse.Namespace, budgets: Sequence[float]) -> str:
         words += ["--minutes", *(f"{minutes:g}" for minutes in budgets)]
     words += ["--seeds", str(options.seeds)]
     words += ["--teacher", f"{options.teacher:g}"] if options.teacher else []
+    words += ["--comparison"] if options.comparison else []
     return shlex.join([*words, "--name", options.name or options.contestant])
 
 
@@ -247,7 +272,7 @@ def file_name(division: str, kind: str, name: str) -> str:
 def obstacles(entry: Entry) -> list[str]:
     """Say what keeps a measurement from being an entry."""
     reasons = []
-    if len(entry["seeds"]) < LEAST_SEEDS:
+    if len(entry["seeds"]) < LEAST_SEEDS and not entry.get("comparison"):
         reasons.append(f"{len(entry['seeds'])} of {LEAST_SEEDS} seeds")
     if entry["commit"].endswith("-dirty"):
         reasons.append("the working tree has changes that are not committed")
@@ -286,7 +311,7 @@ def student(t: float, freedom: float, points: int = 100_000) -> float:
 
 
 def history(entries: Sequence[Entry], division: str, kind: str) -> list[tuple[Entry, float | None, bool]]:
-    """Return the entries of a division and a kind of processor in the order of their dates.
+    """Return the entries of a division and a kind of processor in the order of their dates, without comparisons.
 
     Returns:
         Each entry, the p-value against the record before it (None of the first), and whether the record fell to it.
@@ -294,7 +319,7 @@ def history(entries: Sequence[Entry], division: str, kind: str) -> list[tuple[En
     found: list[tuple[Entry, float | None, bool]] = []
     record = None
     for entry in entries:
-        if (entry["division"], entry["kind"]) == (division, kind):
+        if (entry["division"], entry["kind"]) == (division, kind) and not entry.get("comparison"):
             p = None if record is None else welch(values(entry), values(record))
             falls = p is None or p < SIGNIFICANCE
             record = entry if falls else record
@@ -305,13 +330,15 @@ def history(entries: Sequence[Entry], division: str, kind: str) -> list[tuple[En
 def verdict(entry: Entry, before: Sequence[Entry]) -> str:
     """Say whether the record falls to an entry."""
     division = DIVISIONS[entry["division"]]
-    shown = f"{entry['name']}: {division.show(over_seeds(values(entry)))}"
+    shown = f"{entry['name']}: {division.show(entry)}"
+    if entry.get("comparison"):
+        return f"{shown}; a comparison has no rank"
     *old, (_, p, falls) = history([*before, entry], entry["division"], entry["kind"])
     if p is None:
         return f"{shown}; it is the first entry of its division on {entry['kind']}"
     record = [each for each, _, fell in old if fell][-1]
     outcome = "the record falls" if falls else f"the record stands, which needs p < {SIGNIFICANCE:g} to fall"
-    return f"{shown}; {record['name']} {division.show(over_seeds(values(record)))}; p = {p:.2g}: {outcome}"
+    return f"{shown}; {record['name']} {division.show(record)}; p = {p:.2g}: {outcome}"
 
 
 INTRODUCTION = """# Records
@@ -338,7 +365,9 @@ that it writes, and the code of the function.
 7. CPU seconds of different kinds of processors are not comparable, so each kind has a record of its own. To take part
    on another kind, repeat the command of the record there first.
 8. A record falls to an entry with a lower mean if p < 0.01 by Welch's one-sided t-test over the seeds. Peers take
-   part in the same table under the same rules; none is measured yet.
+   part under the same rules.
+9. A comparison (`--comparison`) may have fewer seeds. In a division of time it has one budget, and the quality after
+   it. It has no rank. So a peer that does not reach the limit stands in the table too.
 
 Errors are standard errors of the mean over seeds. The error of the reference set is common to all entries of a
 division, and is not part of them.
@@ -359,21 +388,29 @@ def render(entries: Sequence[Entry]) -> str:
         lines += [f"## {division.title}", "", f"`python bench record {name}`", ""]
         kinds = sorted({entry["kind"] for entry in entries if entry["division"] == name})
         for kind in kinds:
-            lines += [*division_table(division, history(entries, name, kind)), ""]
+            here = [entry for entry in entries if (entry["division"], entry["kind"]) == (name, kind)]
+            lines += [*division_table(division, history(here, name, kind), here), ""]
         lines += [] if kinds else ["No entry.", ""]
     return "\n".join([*lines, GPU]) + "\n"
 
 
-def division_table(division: Division, each: Sequence[tuple[Entry, float | None, bool]]) -> list[str]:
-    """Format the entries of a division on a kind of processor, the best first."""
-    record = [entry for entry, _, falls in each if falls][-1]
+def division_table(
+    division: Division, ranked: Sequence[tuple[Entry, float | None, bool]], entries: Sequence[Entry]
+) -> list[str]:
+    """Format the entries of a division on a kind of processor: the best first, comparisons last."""
+    record = next((entry for entry, _, falls in reversed(ranked) if falls), None)
+    found = {id(entry): (p, falls) for entry, p, falls in ranked}
     rows = []
-    for entry, p, falls in sorted(each, key=lambda row: mean(values(row[0]))):
+    for entry in sorted(entries, key=lambda entry: (id(entry) not in found, mean(values(entry)))):
+        p, falls = found.get(id(entry), (None, False))
         mark = "record" if entry is record else "former record" if falls else ""
+        if entry.get("comparison"):
+            mark = "comparison"
         teacher = f"{entry['teacher_minutes']:g} min" if entry["teacher_minutes"] else ""
-        value = f"{division.show(over_seeds(values(entry)))} ({len(entry['seeds'])} seeds)"
+        count = len(entry["seeds"])
+        value = f"{division.show(entry)} ({count} seed{'s' * (count > 1)})"
         cells = [mark, entry["name"], value, "" if p is None else f"{p:.2g}", teacher, entry["date"][:10]]
         rows.append([*cells, entry["commit"][:12], f"`{entry['command']}`"])
     head = ["", "entry", "mean and standard error", "p", "teacher", "date", "commit", "command"]
-    processor = f"**On {record['machine']['processor']}, {record['kind']}**"
+    processor = f"**On {entries[0]['machine']['processor']}, {entries[0]['kind']}**"
     return [processor, "", *table(head, rows)]

@@ -682,6 +682,19 @@ def test_the_table_has_the_best_first_and_marks_the_record():
     assert text.count("No entry.") == len(records.DIVISIONS)  # of the others, and of the GPU
 
 
+def test_a_comparison_has_no_rank():
+    runs = [{"minutes": 15.0, "KID": {"value": 0.6, "error": 0.02}}]
+    peer = {**entry("peer", [0.6], "2030-01-02 12:00"), "comparison": True}
+    peer["seeds"][0]["runs"] = runs
+    assert records.verdict(peer, [FIRST]) == "peer: KID 0.6 ± 0.02 after 900 s; a comparison has no rank"
+    assert records.verdict(SECOND, [FIRST, peer]) == records.verdict(SECOND, [FIRST])
+    rows = [line for line in records.render([FIRST, peer, SECOND]).splitlines() if "| `python bench" in line]
+    assert [row.split(" | ")[0] for row in rows] == ["| record", "| former record", "| comparison"]
+    assert "| KID 0.6 ± 0.02 after 900 s (1 seed) |  |" in rows[2]
+    assert records.obstacles(peer) == []
+    assert "| comparison | peer |" in records.render([peer])
+
+
 def test_too_few_seeds_or_changes_are_no_entry():
     assert records.obstacles(FIRST) == []
     assert len(records.obstacles({**FIRST, "seeds": FIRST["seeds"][:4]})) == 1
@@ -778,6 +791,11 @@ def test_a_record_from_training_runs_to_the_page(small_records, capsys, tmp_path
     with pytest.raises(InputError, match="another --name"):
         record(*own, "--name", "fast")
 
+    record(*own, "--comparison", "--seeds", "1", "--minutes", "0.1", "--name", "peer")
+    text = (tmp_path / "records.md").read_text(encoding="utf-8")
+    assert text.index("| record | fast |") < text.index("| comparison | peer | KID ")
+    assert "--minutes 0.1 --seeds 1 --comparison --name peer`" in text
+
 
 def test_a_record_is_refused_before_a_run(small_records, monkeypatch):
     monkeypatch.setattr(quality, "run_contestant", lambda text: pytest.fail("it was run"))
@@ -786,6 +804,10 @@ def test_a_record_is_refused_before_a_run(small_records, monkeypatch):
         ("digits-1", "--seeds", "0"): "--seeds must be at least 2, for a standard error, not 0",
         ("digits", "--seeds", "1"): "--seeds must be at least 2, for a standard error, not 1",
         ("digits", "--minutes", "5", "5"): "one budget is not on both sides of the limit",
+        ("digits-1", "--comparison", "--seeds", "1"): "--seeds must be at least 2",
+        ("digits", "--comparison"): "a comparison has the quality after one budget",
+        ("digits", "--comparison", "--minutes", "5", "--seeds", "0"): "--seeds must be at least 1, not 0",
+        ("--comparison",): "--comparison belongs to a measurement",
         ("digits", "--minutes", "0", "1"): "more than 0 CPU-minutes, not 0",
         ("digits", "--settings", "3"): "must be a JSON object",
         ("--contestant", "ancestral"): "--contestant belongs to a measurement",
