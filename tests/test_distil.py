@@ -1,6 +1,8 @@
 """Distillation: the objectives against closed forms, and `ancestral distil` as a run like any other."""
 
+import copy
 import dataclasses
+import itertools
 import math
 import shutil
 
@@ -69,13 +71,15 @@ def mixture_map(schedule, means=(-0.6, 0.5), stds=(0.15, 0.2)):
     def cumulative(x, a, b):
         return torch.special.ndtr((x[..., None] - a * means) / (a**2 * stds**2 + b**2).sqrt()).mean(-1)
 
-    def function(x, t):
+    def function(x, t, s=None):
+        """Where the path through x at t is at s; None is the data."""
         a, b = (torch.as_tensor(scale).to(x).reshape(-1, 1, 1) for scale in schedule.at(t))
+        c, d = (1.0, 0.0) if s is None else map(float, schedule.at(s))
         u = cumulative(x, a, b)
         low, high = torch.full_like(x, -4), torch.full_like(x, 4)
         for _ in range(50):
             middle = (low + high) / 2
-            below = cumulative(middle, torch.ones(1, dtype=F64), torch.zeros(1, dtype=F64)) < u
+            below = cumulative(middle, torch.tensor(c, dtype=F64), torch.tensor(d, dtype=F64)) < u
             low, high = middle.where(below, low), high.where(below, middle)
         return (low + high) / 2
 
@@ -349,12 +353,21 @@ def test_each_step_is_fresh_noise_on_the_estimate():
 # -- small networks ---------------------------------------------------------------------------------------------------
 
 
-def fit(denoiser, objective, steps, lr=2e-3, decay=True):
-    """Train on N(m, s²), and return the average of the weights."""
+def gaussian_items(step):
+    return (MEAN + STD * normal(256, step)).float()
+
+
+def mixture_items(step, means=(-0.6, 0.5), stds=(0.15, 0.2)):
+    means, stds = (torch.tensor(values, dtype=F64).repeat(128)[:, None] for values in (means, stds))
+    return (means + stds * normal(256, step)).float()
+
+
+def fit(denoiser, objective, steps, every, lr=2e-3, decay=True, items=gaussian_items, error=None):
+    """Train on items, and return the denoiser with the average of the weights, and its errors every so often."""
     from ancestral.training.ema import EMA
 
     ema, optimiser = EMA(denoiser.parameters(), 0.98), torch.optim.Adam(denoiser.parameters(), lr)
-    averaged = Diffusion(nets.MLP(1, 32, 1), denoiser.schedule, denoiser.target).requires_grad_(False)
+    averaged = copy.deepcopy(denoiser).requires_grad_(False)
     for parameter, weight in zip(averaged.parameters(), ema.weights, strict=True):
         parameter.data = weight
     errors = []
@@ -362,23 +375,31 @@ def fit(denoiser, objective, steps, lr=2e-3, decay=True):
         optimiser.param_groups[0]["lr"] = lr * min(1, (step + 1) / 20)
         if decay:
             optimiser.param_groups[0]["lr"] *= 0.5 * (1 + math.cos(math.pi * step / steps))
-        x0 = (MEAN + STD * normal(256, step)).float()
         optimiser.zero_grad()
-        objective.losses(denoiser, x0, step=step, averaged=averaged)[1].mean().backward()
+        objective.losses(denoiser, items(step), step=step, averaged=averaged)[1].mean().backward()
         optimiser.step()
         ema.update(denoiser.parameters(), step + 1)
-        errors.append(distance(averaged))
+        if (step + 1) % every == 0:
+            errors.append((error or distance)(averaged))
     return averaged, errors
 
 
-def distance(denoiser, t=None):
+def rms(x):
+    return x.square().mean().sqrt().item()
+
+
+def prior(schedule, n=200):
+    """Evenly spaced quantiles of x_T."""
+    u = (torch.arange(n, dtype=F64) + 0.5) / n
+    return (schedule.prior_std * torch.special.ndtri(u))[:, None]
+
+
+def distance(denoiser, exact=gaussian_map):
     """Root-mean-square distance to the consistency function at T over the samples of the prior."""
     schedule = denoiser.schedule
-    u = (torch.arange(200, dtype=F64) + 0.5) / 200
-    x = (schedule.prior_std * torch.special.ndtri(u))[:, None].float()
+    x = prior(schedule)
     with torch.no_grad():
-        found = denoiser.predict(x, schedule.steps).x0
-    return (found - gaussian_map(schedule)(x, schedule.steps)).square().mean().sqrt().item()
+        return rms(denoiser.predict(x.float(), schedule.steps).x0 - exact(schedule)(x, schedule.steps))
 
 
 @pytest.mark.slow
@@ -389,12 +410,11 @@ def test_a_small_network_approaches_the_consistency_function(name):
     schedule = schedules.karras(100, sigma_max=20.0) if name == "karras" else schedules.BY_NAME[name](100)
     denoiser = Diffusion(nets.MLP(1, 32, 1), schedule, targets.EDM)
     denoising = Denoising(time_distribution("stratified", schedule))
-    averaged, _ = fit(denoiser, denoising, 600)
-    before = distance(averaged)
+    averaged, (before,) = fit(denoiser, denoising, 600, 600)
     denoiser.load_state_dict(averaged.state_dict())
-    averaged, errors = fit(denoiser, ConsistencyTuning(denoising, Stages(1200, 6)), 1200, 1e-3)
+    averaged, errors = fit(denoiser, ConsistencyTuning(denoising, Stages(1200, 6)), 1200, 200, 1e-3)
     assert errors[-1] < 0.2 * before
-    assert errors[-1] < 0.6 * errors[199]
+    assert errors[-1] < 0.6 * errors[0]
 
 
 @pytest.mark.slow
@@ -404,14 +424,51 @@ def test_a_progressive_student_approaches_the_map_of_its_teacher(name):
     schedule = schedules.BY_NAME[name](100)
     denoiser = Diffusion(nets.MLP(1, 32, 1), schedule, targets.EDM)
     denoising = Denoising(time_distribution("stratified", schedule))
-    averaged, _ = fit(denoiser, denoising, 600)
-    before = distance(averaged)
+    averaged, (before,) = fit(denoiser, denoising, 600, 600)
     denoiser.load_state_dict(averaged.state_dict())
     x = (schedule.prior_std * torch.linspace(-2, 2, 100, dtype=F64))[:, None].float()
     ddim = samplers.DDIM(32, clip=None).sample(averaged, x)
-    averaged, errors = fit(denoiser, ProgressiveDistillation(denoising, Stages(1000, 5), averaged), 1000, 1e-3, False)
-    assert (averaged.predict(x, schedule.steps).x0 - ddim).square().mean().sqrt() < 0.03
+    averaged, errors = fit(
+        denoiser, ProgressiveDistillation(denoising, Stages(1000, 5), averaged), 1000, 200, 1e-3, False
+    )
+    assert rms(averaged.predict(x, schedule.steps).x0 - ddim) < 0.03
     assert errors[-1] < 0.1 * before
+
+
+@pytest.mark.slow
+def test_a_small_network_approaches_the_quantile_map():
+    """Of a mixture in one dimension, by each method, where a denoiser has the mean of both parts.
+
+    The distance to the map, and that of two estimates on one path, fall from stage to stage.
+    """
+    torch.manual_seed(0)
+    schedule = schedules.flow(100)
+    denoiser = Diffusion(nets.MLP(1, 64, 2), schedule, targets.EDM)
+    denoising = Denoising(time_distribution("stratified", schedule))
+    x, whole, half = prior(schedule), schedule.steps, schedule.steps // 2
+    later = mixture_map(schedule)(x, whole, half)
+
+    def error(averaged):
+        with torch.no_grad():
+            one, other = averaged.predict(x.float(), whole).x0, averaged.predict(later.float(), half).x0
+        return distance(averaged, mixture_map), rms(one - other)
+
+    start, (before,) = fit(denoiser, denoising, 800, 800, items=mixture_items, error=error)
+    for teacher in (None, start):
+        denoiser.load_state_dict(start.state_dict())
+        objective = ConsistencyTuning(denoising, Stages(1800, 6), None, teacher, 2)
+        errors = fit(denoiser, objective, 1800, 300, 1e-3, items=mixture_items, error=error)[1]
+        for earlier_stage, later_stage in itertools.pairwise([before, *errors]):
+            assert later_stage[0] < 1.05 * earlier_stage[0]
+            assert later_stage[1] < 1.05 * earlier_stage[1]
+        assert errors[-1][0] < 0.22 * before[0]
+        assert errors[-1][1] < 0.35 * before[1]
+    denoiser.load_state_dict(start.state_dict())
+    objective = ProgressiveDistillation(denoising, Stages(1500, 5), start)
+    errors = fit(denoiser, objective, 1500, 300, 1e-3, False, mixture_items, error)[1]
+    distances = [map_error for map_error, _ in errors]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 0.1 * before[0]
 
 
 # -- the run ----------------------------------------------------------------------------------------------------------
