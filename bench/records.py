@@ -136,7 +136,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("division", nargs="?", choices=list(DIVISIONS), help="without one, only write bench/records.md")
     parser.add_argument("--contestant", help="a name, or package.module:function of your own (default: ancestral)")
-    parser.add_argument("--settings", type=json.loads, metavar="JSON", help="settings that replace its own")
+    parser.add_argument("--settings", type=read_settings, metavar="JSON", help="settings that replace its own")
     parser.add_argument("--minutes", type=float, nargs="+", help="budgets on both sides of the limit, in CPU-minutes")
     parser.add_argument("--seeds", type=int, help="number of seeds, from 0 on (default: 5)")
     parser.add_argument(
@@ -149,6 +149,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="a row without rank: fewer seeds, and in a division of time the quality after one budget",
     )
+
+
+def read_settings(text: str) -> Any:
+    """Parse JSON; the error names it."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON, as in '{{\"lr\": 0.003}}': {error}") from None
 
 
 def run(options: argparse.Namespace) -> None:

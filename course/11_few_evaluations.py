@@ -422,7 +422,7 @@ if not QUICK:
     assert distance(sampled) < 0.05
 
 # %% [markdown]
-# Now the loss of consistency tuning. To the difference of the two answers come two details:
+# Now the loss of consistency tuning. The loss has two details besides the difference of the two answers:
 #
 # * The norm of the difference is not squared, but goes through $\sqrt{\lVert\Delta\rVert^2 + c^2} - c$ with $c = 0.1$.
 #   This is a squared error for small differences and the norm itself for large ones, so that rare large differences
@@ -874,7 +874,7 @@ if not QUICK:
 # * **About 20 evaluations are affordable:** do not distil. A sampler of order 2 or 3 (lesson 6) needs no training, and
 #   the model keeps everything that it can do.
 # * **One or two evaluations:** consistency tuning. One model, and the number of evaluations is chosen when sampling.
-# * **The same noise shall lead to the same image as before:** progressive distillation, with the number of steps that
+# * **The same noise should lead to the same image as before:** progressive distillation, with the number of steps that
 #   it was trained for.
 #
 # What is lost? $\hat x_0$ of a distilled model is a sample, not a mean. Whatever needs the mean does not hold any more:

@@ -250,6 +250,8 @@ def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch)
     assert "no snapshots for ancestral average: --snapshots 0" in run(
         *TRAIN, "--snapshots", 0, "--out", tmp_path / "none"
     )
+    again = ("--resume", "--snapshots", 8, "--steps", 5, "--out", tmp_path / "none")
+    assert "was begun without snapshots" in refused(*TRAIN, *again)
     monkeypatch.setattr("ancestral.training.snapshots.BYTES", 1000)
     assert "--snapshots 16 keeps 16" in run(*TRAIN, "--out", tmp_path / "large")
     assert not (tmp_path / "large" / "snapshots").exists()
@@ -486,6 +488,7 @@ def test_the_command(run, averaged):
     folder, _ = averaged
     shown = run("average", folder, "--lengths", 0.05, 0.1, "--samples", 60, "--steps", 4, "--end", 815, "--threads", 1)
     assert "Averages up to step 800, " in shown  # of the last snapshot before it
+    assert re.search(rf"replaces the average of length 0\.\d+, step \d+, in {folder / 'average'}", shown)
     assert "EMA of training, step 1,000 (" in shown
     assert f"{folder / 'average' / 'average.png'}" in shown
     model = ancestral.load(folder / "average", "cpu")
@@ -502,6 +505,8 @@ def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
         assert f"--end must be 16 to 1000, the steps of the snapshots of {folder}, not {end}" in refused(
             "average", folder, "--end", end
         )
+    assert "the only snapshot up to step 16" in refused("average", folder, "--end", 16)
+    assert f"give the run that it was made of, {folder}" in refused("average", folder / "average")
     assert "no run folder" in refused("average", tmp_path / "nothing")
     assert "RUN is missing" in refused("average")
     assert "snapshots in a run folder" in refused("average", "hf://user/repo")

@@ -696,7 +696,13 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
         assert "--steps go on" not in text
         assert "about" not in text  # no time of steps that are not to come
     run("sample", "b", "-n", 4, "--threads", 1)
-    assert "by the method progressive" in " ".join(run("info", "b").split())
+    shown = " ".join(run("info", "b").split())
+    assert "by the method progressive" in shown
+    assert "sampler ddim:steps=2" in shown
+    few = ("-n", 2, "--threads", 1)
+    assert "distilled for 2 steps of ddim" in run("sample", "b", *few, "--steps", 1)
+    assert "distilled" not in run("sample", "b", *few)
+    assert "for the sampler consistency" in run("sample", "runs/points-consistency", *few, "--sampler", "ddim")
     run("runs", ".")
     assert "--evaluations" in run("distil", "--help")
     assert "'--method'; choose consistency, progressive, tuning;" in refused("distil", "b", "--method", "fast")

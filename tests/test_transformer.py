@@ -441,3 +441,15 @@ def test_heads_too_narrow_for_the_axes_are_refused():
         nets.Transformer(width=8, heads=2, dims=3)
     with pytest.raises(InputError, match="dims=4"):
         nets.Transformer(dims=4)
+
+
+@pytest.mark.parametrize("wrong", [{"patch": 0}, {"heads": 0}, {"depth": 0}, {"bottleneck": -1}, {"channels": 0}])
+def test_numbers_below_1_are_refused(wrong):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} of a transformer must be at least 1"):
+        nets.Transformer(**wrong)
+
+
+def test_a_setting_of_another_kind_of_network_is_refused_with_its_kind():
+    settings = config.digits().with_net("transformer")
+    with pytest.raises(InputError, match="mults is for net=unet, and this network is of another kind"):
+        settings.with_settings(mults=(1, 2))

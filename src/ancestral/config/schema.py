@@ -451,6 +451,9 @@ class Config:
         changes: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
             if name not in known:
+                kinds = [kind for kind, net in NET_KINDS.items() if name in net.__dataclass_fields__]
+                if kinds:
+                    raise InputError(f"{name} is for net={' or '.join(kinds)}, and this network is of another kind")
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
                 raise InputError(f"there is no setting {name!r}; did you mean {near}?")
             hint = typing.get_type_hints(type(sections[known[name]]))[name]

@@ -6,6 +6,7 @@ predict x_0: clean images lie near a manifold of few dimensions, and noise fills
 narrow layer can pass on.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 from ancestral.nets.embedding import timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
@@ -136,6 +137,9 @@ class Transformer(nn.Module):
         super().__init__()
         if dims not in NOUNS:
             raise InputError(f"a transformer has 1, 2 or 3 axes of space, not dims={dims}")
+        least = {"channels": channels, "width": width, "depth": depth, "heads": heads, "patch": patch}
+        for name, value in {**least, "bottleneck": 1 if bottleneck is None else bottleneck}.items():
+            whole(value, 1, math.inf, f"{name} of a transformer must be at least 1, not {value}")
         if width % heads or width // heads % 2 or width // heads < 2 * dims:
             raise InputError(
                 f"width={width} must be a multiple of heads={heads}, with an even number of features in each head, and "

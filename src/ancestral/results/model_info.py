@@ -47,6 +47,8 @@ class ModelInfo(Result):
     """The length σ_rel of the power-function average that the weights are; None for the average of training."""
     distilled: str | None = None
     """How that model was distilled, in words; None for a model that was trained by denoising."""
+    sampler: str | None = None
+    """The sampler that samples are drawn by if no other is given; None in results of older versions."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
@@ -70,6 +72,7 @@ class ModelInfo(Result):
             "network": f"{self.parameters:,} parameters; {self.network}",
             "schedule": f"{self.schedule}, T = {self.timesteps}; a_T = {self.final_signal:.2g}",
             "target": self.target + (", x_0 clipped in the loss" if self.clip else ""),
+            **({"sampler": self.sampler} if self.sampler else {}),
             "mean": " ".join(map(str, self.mean)) or "not known",
             "file": f"{self.file_bytes / 1e6:.1f} MB, written by ancestral {self.version}",
         }

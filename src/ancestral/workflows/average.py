@@ -88,13 +88,15 @@ def average(
         subject = open_subject(run, given.device, data, stack, net=given.net)
         out = check_folder(home.path / FOLDER if given.out is None else given.out)
         assert out is not None
-        _check_free(out / FILE_NAME)
+        replaced = _replaced(out / FILE_NAME)
         load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
         ema = plan_study(subject, given, samples, subject.source(data), load, subject.folder)
         keep_freed_memory()
         work = None if given.threads else lambda: subject.model.rehearse(given.batch_size)
         if reason := stack.enter_context(cpu_threads(given.threads, subject.model.device, work)).reason:
             yield Message(reason)
+        if replaced:
+            yield Message(replaced)
         try:
             result, best = yield from _measure(subject, ema, snapshots, steps, chosen, out, given.batch_size)
         except KeyboardInterrupt as stop:
@@ -114,6 +116,8 @@ def average(
 def _steps(home: RunFolder, end: int | None) -> list[int]:
     """The steps of the snapshots up to `end`. Raises InputError if there are none, or `end` is outside them."""
     steps = Snapshots(home.snapshots).steps()
+    if not steps and (home.path.parent / "config.json").is_file() and home.path.name == FOLDER:
+        raise InputError(f"{home.path} holds an average; give the run that it was made of, {home.path.parent}")
     if not steps:
         raise InputError(
             f"{home.path} has no snapshots of averages: it was trained by an older version, with --snapshots 0, or has "
@@ -123,13 +127,23 @@ def _steps(home: RunFolder, end: int | None) -> list[int]:
         raise InputError(
             f"--end must be {steps[0]} to {steps[-1]}, the steps of the snapshots of {home.path}, not {end}"
         )
-    return [step for step in steps if end is None or step <= end]
+    chosen = [step for step in steps if end is None or step <= end]
+    if len(chosen) == 1:
+        raise InputError(
+            f"the only snapshot up to step {chosen[0]} makes the same average of every length: give a larger --end, or "
+            "train with more --snapshots"
+        )
+    return chosen
 
 
-def _check_free(file: Path) -> None:
-    """Raise InputError if the file is a model that was not written here."""
-    if file.exists() and "average" not in storage.read_metadata(file):
+def _replaced(file: Path) -> str:
+    """Describe the average that this one replaces, if any. Raises InputError for a model that was not written here."""
+    if not file.exists():
+        return ""
+    metadata = storage.read_metadata(file)
+    if "average" not in metadata:
         raise InputError(f"{file} is a model that ancestral average did not write; give --out another folder")
+    return f"replaces the average of length {float(metadata['average']):g}, step {metadata['step']}, in {file.parent}"
 
 
 def _measure(

@@ -72,6 +72,7 @@ def info(path: str | Path, net: NetSource | None = None) -> ModelInfo:
         initial=config.initial.model or None,
         average=model.average,
         distilled=str(config.distil) if config.distil.method else None,
+        sampler=config.sample.sampler,
     )
 
 

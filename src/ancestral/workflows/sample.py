@@ -101,6 +101,8 @@ def sample(
     name = str(model.file if isinstance(model, Model) else model)
     model = model if isinstance(model, Model) else load(model, device, net=net)
     chosen, spec = model.sampler(sampler or (recipe.sampler if recipe else None), **options), model.spec
+    if doubt := _doubt(model, chosen):
+        yield Message(doubt)
     names = None if label is None else _class_names(model, label)
     if like and recipe:
         made = model.sampler(recipe.sampler)
@@ -194,6 +196,19 @@ def _samples_folder(model: Model | str | Path) -> Path:
     place = home(model)
     in_run = hub.is_address(model) or RunFolder(place).config.exists()
     return place / "samples" if in_run else Path("samples")
+
+
+def _doubt(model: Model, sampler: samplers.Sampler) -> str:
+    """Why a sampler does not suit a distilled model, or ""."""
+    distil = model.config.distil
+    if distil.method in ("consistency", "tuning") and not isinstance(sampler, samplers.Consistency):
+        return (
+            "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean, and get worse "
+            "with each step"
+        )
+    if distil.method == "progressive" and sampler.steps != distil.evaluations:
+        return f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
+    return ""
 
 
 def _class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[str, ...]:

@@ -163,6 +163,8 @@ def train(
         config = _with_absolute_source(config, saved)
     changes: list[str] = []
     if saved is not None:
+        if saved.runtime.snapshots == 0 and config.runtime.snapshots:
+            raise InputError(f"{folder.path} was begun without snapshots, whose averages need all steps: train it anew")
         changes = _changes(saved, config, folder)
     elif folder.holds_run():
         raise InputError(f"{folder.path} already holds a run: go on with it by --resume, or give --out another name")
