@@ -359,10 +359,10 @@ that it writes, and the code of the function.
 
 1. Data and evaluator are fixed. The command checks their SHA-256, which are below, before a run. 1,000 samples are
    compared with images that no contestant was trained on.
-2. The time is the CPU time of training on one PyTorch thread. Nothing else runs on the machine. Building the
-   contestant, estimating the time of a step and sampling do not count. So building must not train or load weights. The
-   one exception is a teacher in the divisions of few evaluations. Its training time is part of the budget, or is stated
-   by `--teacher`.
+2. The time is the CPU time of training on one PyTorch thread. Nothing else should run on the machine: it costs an entry
+   steps. Each training run has the load average in its row (1 means alone). Building the contestant, estimating the
+   time of a step and sampling do not count. So building must not train or load weights. The one exception is a teacher
+   in the divisions of few evaluations. Its training time is part of the budget, or is stated by `--teacher`.
 3. Samples come from a network. A contestant must not copy training images, and must not read the reference set.
 4. In the divisions of time, each seed is trained from scratch for several budgets, with a learning rate schedule that
    ends at each. The value of a seed is the time from which on the quality is within the limit. It is interpolated
