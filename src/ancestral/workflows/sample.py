@@ -206,7 +206,8 @@ def _doubt(model: Model, sampler: samplers.Sampler) -> str:
             "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean, and get worse "
             "with each step"
         )
-    if distil.method == "progressive" and sampler.steps != distil.evaluations:
+    suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
+    if distil.method == "progressive" and not suits:
         return f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
     return ""
 
