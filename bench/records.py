@@ -32,7 +32,7 @@ from ancestral.results.estimate import Estimate
 from ancestral.storage import write_text
 from measure import HERE, OUT, commit, over_seeds, provenance, result_path, time_to, write_json
 from page import table
-from parts.quality import Run, evaluate, run_alone, some
+from parts.quality import Run, evaluate, read_settings, run_alone, some
 from peers import factory
 
 ENTRIES = HERE / "records"
@@ -149,14 +149,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="a row without rank: fewer seeds, and in a division of time the quality after one budget",
     )
-
-
-def read_settings(text: str) -> Any:
-    """Parse JSON; the error names it."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON, as in '{{\"lr\": 0.003}}': {error}") from None
 
 
 def run(options: argparse.Namespace) -> None:

@@ -81,6 +81,14 @@ class Run:
         )
 
 
+def read_settings(text: str) -> Any:
+    """Parse JSON; the error names it."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON, as in '{{\"lr\": 0.003}}': {error}") from None
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the part."""
     parser.add_argument("--data", nargs="+", default=list(image_sets.NAMES), choices=list(MINUTES), help="data sets")
@@ -95,7 +103,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds, with one training run each")
     parser.add_argument("--curve", type=int, nargs="*", default=[], help="also compute KID with these numbers of steps")
     parser.add_argument(
-        "--set", type=json.loads, default={}, metavar="JSON", help="settings of a trial, which is not recorded"
+        "--set", type=read_settings, default={}, metavar="JSON", help="settings of a trial, which is not recorded"
     )
     parser.add_argument("--tag", default="", help="name of a trial, in its folder in bench/out/quality; not recorded")
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 import tyro
 
 from ancestral.cli.help_text import find_options, help_text
-from ancestral.config import NET_KINDS
+from ancestral.config import net_kinds_with
 from ancestral.errors import InputError
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def parse(kind: type[T], args: Sequence[str], verb: str, default: T | None = Non
     known = re.findall(r"--[a-z][a-z-]*", " ".join(option.written for option in find_options(kind, default)))
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"see ancestral {verb} --help"
-    kinds = [kind for kind, net in NET_KINDS.items() if name[2:].replace("-", "_") in net.__dataclass_fields__]
+    kinds = net_kinds_with(name[2:].replace("-", "_"))
     if kinds and "--net" in known:
         raise InputError(f"{name} is for --net {' or '.join(kinds)}, and this network is of another kind; leave it out")
     raise InputError(f"ancestral {verb} has no option {name}; {hint}")

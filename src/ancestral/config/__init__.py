@@ -43,6 +43,7 @@ from ancestral.config.schema import (
     TrainConfig,
     TransformerConfig,
     UNetConfig,
+    net_kinds_with,
 )
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "distilled",
     "fashion",
     "folder",
+    "net_kinds_with",
     "photos64",
     "photos128",
     "photos256",

@@ -205,6 +205,13 @@ NET_KINDS: dict[str, type[NetConfig]] = {
     "mlp": MLPConfig,
     "custom": CustomNetConfig,
 }
+
+
+def net_kinds_with(name: str) -> list[str]:
+    """List the kinds of network that have a setting."""
+    return [kind for kind, net in NET_KINDS.items() if name in net.__dataclass_fields__]
+
+
 MAX_STAGES = 30
 """The largest number of stages of a distillation; no schedule has as many as 2^30 steps."""
 WIDTHS = "--width must be even and at least 4, --blocks and --patch at least 1, and --mults one or more numbers from 1"
@@ -451,8 +458,7 @@ class Config:
         changes: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
             if name not in known:
-                kinds = [kind for kind, net in NET_KINDS.items() if name in net.__dataclass_fields__]
-                if kinds:
+                if kinds := net_kinds_with(name):
                     raise InputError(f"{name} is for net={' or '.join(kinds)}, and this network is of another kind")
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
                 raise InputError(f"there is no setting {name!r}; did you mean {near}?")
