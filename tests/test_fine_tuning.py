@@ -1,5 +1,6 @@
 """A run that starts from a model, and a run whose settings are in a file."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -14,7 +15,7 @@ import ancestral
 from ancestral import config as configs
 from ancestral import storage
 from ancestral.errors import InputError
-from ancestral.events import Message
+from ancestral.events import Message, finish
 from ancestral.training import Checkpoints, RunFolder
 from ancestral.workflows.train import train as workflow
 from conftest import stripes, untrained
@@ -154,10 +155,8 @@ def test_dropout_and_clipping_may_differ(begun, tmp_path):
             "data of 5 channels cannot be given 1",
         ),
         ((stripes(20).items.float(), torch.arange(20) % 2), "uint8 numbers from 0 to 255, and this data has float"),
-        ((stripes(20).items, torch.arange(20) % 3), "2 classes, and this data has 3 classes"),
-        (stripes(20).items, "2 classes, and this data has 0 classes"),
     ],
-    ids=["shape", "codec", "classes", "no classes"],
+    ids=["shape", "codec"],
 )
 def test_other_data_are_refused(begun, tmp_path, items, says):
     if isinstance(items, tuple) and items[0].shape[-1] == 12:
@@ -165,6 +164,79 @@ def test_other_data_are_refused(begun, tmp_path, items, says):
     with pytest.raises(InputError, match=says):
         ancestral.train("arrays", data=items, out=tmp_path / "run", initial=begun, **FAST)
     assert not (tmp_path / "run").exists()
+
+
+def named(*classes):
+    """Stripes of classes with these names."""
+    base = stripes(20)
+    return dataclasses.replace(base, labels=torch.arange(20) % len(classes), classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "rows", "says"),
+    [
+        ("ab", "abc", [0, 1, -1, -1], "class c is new: a new label embedding for c, all other weights are kept"),
+        ("ab", "ba", [1, 0, -1], "the classes have another order: all weights are kept"),
+        ("ab", "bz", [1, 0, -1], "class a is now z: all weights are kept"),
+        ("ab", "xyz", [-1, -1, -1, -1], "classes a, b are gone and classes x, y, z are new: a new label embedding"),
+        ("abcdefgh", "a", [0, -1], "classes b, c, d, e, f and 2 more are gone: all weights are kept"),
+        ("", "ab", None, "classes a, b are new: a new label embedding for a, b, all other weights are kept"),
+        ("ab", "", None, "classes a, b are gone: the label embedding is left out, all other weights are kept"),
+    ],
+)
+def test_other_classes_have_a_new_label_embedding_and_all_other_weights_are_kept(tmp_path, before, now, rows, says):
+    """New ones start as "no class", so that the network computes at first what it did without a label."""
+    first, second = (named(*some) if some else stripes(20).items for some in (before, now))
+    options = {**{name: value for name, value in FAST.items() if name != "progress"}, "steps": 2}
+    with contextlib.closing(workflow("arrays", first, out=tmp_path / "a", **NET, **options)) as events:
+        finish(events)
+    said = []
+    for event in workflow("arrays", second, out=tmp_path / "b", initial=tmp_path / "a", keep=9, **options):
+        said += [event.text] if isinstance(event, Message) else []
+    assert sum(line.startswith(says) for line in said) == 1, said
+    old, new = weights(tmp_path / "a"), state(tmp_path / "b", 0)
+    labels = new.pop("net.label.weight", None)
+    assert {name[4:] for name in new if name.startswith("net.")} == old.keys() - {"label.weight"}
+    assert all(torch.equal(new[f"net.{name}"], value) for name, value in old.items() if name != "label.weight")
+    if rows is not None:
+        assert torch.equal(labels, old["label.weight"][rows])
+    elif now:
+        assert not labels.any()
+    model = ancestral.load(tmp_path / "b")
+    assert (model.step, model.spec.classes) == (2, tuple(now))
+
+
+class Labelled(torch.nn.Module):
+    def __init__(self, shape=(1, 8, 8), classes=0):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(shape[0], shape[0], 3, padding=1)
+        self.colours = torch.nn.Embedding(classes, 1)
+        self.time = torch.nn.Embedding(1000, 1)
+
+    def forward(self, x, index, labels):
+        return self.layer(x) + (self.colours(labels.clamp(min=0)) + self.time(index))[..., None, None]
+
+
+def test_a_network_of_ones_own_keeps_the_weights_that_do_not_count_classes(tmp_path):
+    options = {**FAST, "steps": 1, "net": Labelled}
+    ancestral.train("arrays", named("a", "b"), out=tmp_path / "a", **options)
+    ancestral.train("arrays", named("a", "b", "c"), out=tmp_path / "b", initial=tmp_path / "a", **options)
+    old, new = weights(tmp_path / "a"), state(tmp_path / "b", 0)
+    assert all(torch.equal(new[f"net.{name}"], old[name]) for name in ("layer.weight", "layer.bias", "time.weight"))
+    assert new["net.colours.weight"].shape == (3, 1)
+
+    def larger(shape, classes):  # by seven colours, for one class
+        return Labelled(shape, 2 if classes == 2 else 9)
+
+    again = {"out": tmp_path / "c", "initial": tmp_path / "a", **options, "net": larger}
+    with pytest.raises(InputError, match="do not fit its network"):
+        ancestral.train("arrays", named("a", "b", "c"), **again)
+
+
+def test_a_teacher_of_other_classes_is_refused(source, tmp_path):
+    with pytest.raises(InputError, match="only the classes that it was trained on, and class c is new"):
+        ancestral.distil(source.model, named("0", "1", "c"), out=tmp_path / "fast", progress=False, device="cpu")
+    assert not (tmp_path / "fast").exists()
 
 
 def test_a_model_that_is_not_there_and_a_run_that_began_otherwise(source, begun, tmp_path):

@@ -62,9 +62,25 @@ def test_other_data_are_refused_with_what_differs(tmp_path):
     run = tmp_path / "run"
     ancestral.train(data=first, out=run, **TINY)
     for place, message in ((other, "other items or labels, of the same number, 12"), (fewer, "9 items, and had 12")):
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=f"{message}.*Resuming needs the same data .data {first}.; to train .*"
+                                             f"start another run from it .initial {run}, out NEW.$"):  # fmt: skip
             ancestral.train(data=place, out=run, resume=True, **{**TINY, "steps": 4})
     assert saved(run).data.source == str(first)
+
+
+def test_a_class_that_was_renamed_is_named(tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("cats", "flags")):
+        images(tmp_path / "pics" / name, seed=number)
+    ancestral.train(data="pics", out="run", **TINY)
+    (tmp_path / "pics" / "flags").rename(tmp_path / "pics" / "banners")
+    words = ["train", "--data", "pics", "--out", "run", "--resume", "--steps", 4, "--device", "cpu"]
+    assert "class flags is now banners. Resuming needs the same data" in (line := refused(*words))
+    assert line.endswith("(--from run, --out NEW)\n")
+    tree = json.loads((tmp_path / "run" / "config.json").read_text())
+    del tree["data"]["fingerprint"]  # of version 0.1
+    (tmp_path / "run" / "config.json").write_text(json.dumps(tree))
+    assert "trained on data with other classes: class flags is now banners. " in refused(*words)
 
 
 def test_a_run_without_a_fingerprint_takes_data_of_its_shape(tmp_path):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ancestral.targets import Denoiser
 
 R = TypeVar("R")
+OTHER_NAMES = {"from": "initial", "for": "export_to"}
+"""Options whose names are keywords of Python, and their arguments."""
 
 
 def train(
@@ -249,6 +251,10 @@ def inspect(source: Any, config: str | Config | None = None, *, progress: bool =
     return _follow(workflow.inspect(source, config, **options), progress)
 
 
+def _python_name(option: re.Match[str]) -> str:
+    return OTHER_NAMES.get(option[1], option[1].replace("-", "_"))
+
+
 def _follow(events: Generator[Any, None, R], progress: bool) -> R:
     """Run a workflow to its end; its errors name options as Python does: batch_size, not --batch-size."""
     from ancestral.render.terminal import follow
@@ -256,5 +262,5 @@ def _follow(events: Generator[Any, None, R], progress: bool) -> R:
     try:
         return follow(events, quiet=not progress)
     except InputError as error:
-        error.args = (re.sub(r"(?<!\S)--(?!help)([a-z][a-z-]*)", lambda m: m[1].replace("-", "_"), str(error)),)
+        error.args = (re.sub(r"(?<![^\s(])--(?!help)([a-z][a-z-]*)", _python_name, str(error)),)
         raise

@@ -30,7 +30,8 @@ class Options:
     """Resume the run in the folder, or start it if there is none."""
     initial: Annotated[str | None, arg(name="from", metavar="RUN")] = None
     """Start from the averaged weights of a model: a run folder, a model file or hf://user/repo. Network, schedule and
-    target are those of the model; the data must be of its shape and have as many classes. Default: random weights."""
+    target are those of the model; the data must be of its shape. New classes start a new label embedding. Default:
+    random weights."""
     file: Annotated[Path | None, arg(name="config", metavar="FILE.json")] = None
     """The config.json of a run, or a JSON file with some settings; options that are given here win. Default: the
     preset."""

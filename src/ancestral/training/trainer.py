@@ -11,7 +11,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -104,11 +104,21 @@ class Trainer:
         """Whether it waits for data, so that nothing is in progress: a signal handler may raise `Stopped` then."""
         self.initial: Mapping[str, Tensor] | None = None
         """The weights that the run starts from; None for random ones."""
+        self.anew: Collection[str] = ()
+        """The names of those that are random all the same."""
         self.restart()
 
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Go to step 0 with these weights, by their names in the network. Raises InputError if they do not fit."""
-        self.initial = weights
+    def start_from(self, weights: Mapping[str, Tensor], anew: Collection[str] = ()) -> None:
+        """Go to step 0 with these weights, by their names in the network.
+
+        Args:
+            weights: The weights.
+            anew: The names of weights that stay random.
+
+        Raises:
+            InputError: If they do not fit.
+        """
+        self.initial, self.anew = weights, anew
         self.restart()
 
     @functools.cached_property
@@ -159,8 +169,9 @@ class Trainer:
         self.denoiser = self._build(seed=config.train.seed)
         self.net = self.denoiser.net
         if self.initial is not None:
+            own = self.net.state_dict()
             try:
-                self.net.load_state_dict(self.initial)
+                self.net.load_state_dict({**self.initial, **{name: own[name] for name in self.anew}})
             except RuntimeError:
                 raise InputError("the weights that the run starts from do not fit its network") from None
         self.takes = nets.conditions(self.net)

@@ -1,14 +1,16 @@
 """Fine-tuning: a training run that starts from the averaged weights of a model, in place of random ones."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ancestral import config as configs
 from ancestral import hub, storage
-from ancestral.config import Config, InitialConfig
+from ancestral.config import Config, CustomNetConfig, InitialConfig
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts, describe, find, load
@@ -19,6 +21,11 @@ MAY_DIFFER = {"dropout", "clip", "function"}
 """Settings of network and process that the weights do not depend on."""
 SCHEDULE = {"schedule", "timesteps", "sigma_min", "sigma_max", "zero_terminal_snr"}
 """The settings of the schedule."""
+LABELS = "label.weight"
+"""The label embedding of the networks of this package, (classes + 1, width); its last row is "no class"."""
+OTHERS_KEPT, ALL_KEPT = "all other weights are kept", "all weights are kept"
+NAMED = 5
+"""Largest number of classes that a message names."""
 
 
 @dataclass(frozen=True)
@@ -97,28 +104,106 @@ def start_of(
     return Start(model, record)
 
 
-def begin(trainer: Trainer, start: Start) -> None:
-    """Give a trainer the weights of the model. Raises InputError if data, schedule or network do not fit the model."""
-    name = start.record.model
-    for old, new in zip(_kinds(start.model.spec), _kinds(trainer.spec), strict=True):
+def begin(trainer: Trainer, start: Start) -> list[str]:
+    """Give a trainer the weights of the model, with a new label embedding where the data have other classes.
+
+    Returns:
+        Lines on what starts anew.
+
+    Raises:
+        InputError: If data, schedule or network do not fit the model, or a model would have to teach other classes.
+    """
+    name, before, now = start.record.model, start.model.spec, trainer.spec
+    for old, new in zip(_kinds(before), _kinds(now), strict=True):
         if old != new:
             raise InputError(
                 f"{name} was trained on data with {old}, and this data has {new}; give data alike, or change it by "
-                "--image-size, --length, --channels, --bits or --[no-]class-labels"
+                "--image-size, --length, --channels or --bits"
             )
     own, other = trainer.denoiser.schedule, start.model.denoiser.schedule
     if not (torch.equal(own.signal, other.signal) and torch.equal(own.noise, other.noise)):
         raise InputError(
             f"{name} has another schedule: give it from Python, schedule=ancestral.load({name!r}).denoiser.schedule"
         )
-    trainer.start_from(start.model.diffusion.net.state_dict())
+    weights: Mapping[str, Tensor] = start.model.diffusion.net.state_dict()
+    anew: set[str] = set()
+    notes = []
+    if before.classes != now.classes:
+        changes = class_changes(before.classes, now.classes)
+        if trainer.config.distil.method and len(before.classes) != len(now.classes):
+            raise InputError(
+                f"{name} can teach only the classes that it was trained on, and {changes}; give data alike"
+            )
+        if not trainer.config.distil.method:
+            weights, anew, effect = _for_classes(trainer, weights, before.classes, now.classes)
+            notes.append(f"{changes}: {effect}")
+    trainer.start_from(weights, anew)
+    return notes
 
 
-def _kinds(spec: DataSpec) -> tuple[str, str, str]:
-    """What data of a model must have in common, as text: the shape of an item, its numbers, the number of classes."""
+def class_changes(before: Sequence[str], now: Sequence[str]) -> str:
+    """Say how the names of classes differ, as in "class flags is now banners"."""
+    gone, new = _gone_and_new(before, now)
+    if len(gone) == len(new) == 1:
+        return f"class {gone[0]} is now {new[0]}"
+    parts = [
+        f"{'classes' if len(names) > 1 else 'class'} {_first(names)} {'are' if len(names) > 1 else 'is'} {how}"
+        for names, how in ((gone, "gone"), (new, "new"))
+        if names
+    ]
+    return " and ".join(parts) or "the classes have another order"
+
+
+def _gone_and_new(before: Sequence[str], now: Sequence[str]) -> tuple[list[str], list[str]]:
+    return [name for name in before if name not in now], [name for name in now if name not in before]
+
+
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _for_classes(
+    trainer: Trainer, weights: Mapping[str, Tensor], before: Sequence[str], now: Sequence[str]
+) -> tuple[Mapping[str, Tensor], set[str], str]:
+    """Bring weights of a network of the classes `before` to the classes `now`.
+
+    Classes keep their rows of the label embedding by name, and one that takes the place of another has its row. New
+    ones start from "no class", so that the network computes at first what it did without a label.
+
+    Returns:
+        The weights, the names of tensors that keep their random numbers, and what starts anew, in words.
+    """
+    shapes = {name: value.shape for name, value in trainer.net.state_dict().items()}
+    if isinstance(trainer.config.net, CustomNetConfig):
+        change = len(now) - len(before)
+        anew = {name for name, shape in shapes.items() if _differs_by(weights.get(name), shape, change, not before)}
+        used = {name: value for name, value in weights.items() if now or name in shapes}
+        return used, anew, f"{', '.join(sorted(anew))} starts anew, {OTHERS_KEPT}" if anew else ALL_KEPT
+    used = {name: value for name, value in weights.items() if name != LABELS}
+    if not now:
+        return used, set(), f"the label embedding is left out, {OTHERS_KEPT}"
+    rows = weights[LABELS] if LABELS in weights else torch.zeros(1, shapes[LABELS][1])
+    gone, new = _gone_and_new(before, now)
+    names = [gone[0] if name in new and len(gone) == len(new) == 1 else name for name in now]
+    used[LABELS] = rows[[before.index(name) if name in before else -1 for name in names] + [-1]]
+    started = [name for name in names if name not in before]
+    return used, set(), f"a new label embedding for {_first(started)}, {OTHERS_KEPT}" if started else ALL_KEPT
+
+
+def _differs_by(old: Tensor | None, new: torch.Size, change: int, may_lack: bool) -> bool:
+    """Whether a tensor has another size along one axis for the number of classes alone, or was not there without."""
+    if old is None:
+        return may_lack
+    differences = [after - size for size, after in zip(old.shape, new, strict=False) if after != size]
+    return old.ndim == len(new) and differences == [change]
+
+
+def _kinds(spec: DataSpec) -> tuple[str, str]:
+    """What data of a model must have in common, as text: the shape of an item, and its numbers."""
     low, high = spec.codec.limits
     numbers = f"{spec.codec.kind} numbers from {low:g} to {high:g}"
-    return f"items of {'x'.join(map(str, spec.shape))}", numbers, f"{len(spec.classes)} classes"
+    return f"items of {'x'.join(map(str, spec.shape))}", numbers
 
 
 def _name(initial: Model | str | Path) -> str:

@@ -19,6 +19,7 @@ from ancestral import interop, render, storage
 from ancestral import model as models
 from ancestral.arguments import checked
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
+from ancestral.data import Dataset, DataSpec
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
@@ -34,6 +35,7 @@ from ancestral.targets import Target
 from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.distributed import memory_explained
+from ancestral.training.prepare import spec_of
 from ancestral.training.preview import sample_preview
 from ancestral.workflows import fine_tuning, validation_source
 from ancestral.workflows.run_report import RunReport
@@ -178,14 +180,13 @@ def train(
     keep_freed_memory()
     dataset = datasets.open(data if given else config.data.source, **config.data.form, memory=config.data.memory)
     if saved is not None:
-        changes += _check_same_data(saved, config, dataset.fingerprint, folder)
+        changes += _check_same_data(saved, config, dataset, folder)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     dataset, held_out = validation_source.split(dataset, config, validation)
     with memory_explained("give a smaller --width or --batch-size"):
         trainer = Trainer(config, dataset, device, parts, objective, held_out)
         if start is not None:
-            fine_tuning.begin(trainer, start)
-            changes.append(str(start))
+            changes += [str(start), *fine_tuning.begin(trainer, start)]
     if config.distil.method and saved is None:
         changes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
     if chosen_by_size := by_size.explain(config, trainer.spec.shape, trainer.device.type):
@@ -405,35 +406,42 @@ def _with_absolute_source(config: Config, saved: Config | None) -> Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
 
 
-def _check_same_data(saved: Config, config: Config, fingerprint: str, folder: RunFolder) -> list[str]:
+def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: RunFolder) -> list[str]:
     """What to say of data at another place. Raises InputError unless they are those that the run was trained on."""
     before, after = saved.data, config.data
     moved = [] if before.source == after.source else [f"changed: --data {after.source}, was {before.source}"]
     if not before.fingerprint:  # of version 0.1
         return moved
-    if before.fingerprint != fingerprint:
-        (had, _), (has, _) = (text.split(":") for text in (before.fingerprint, fingerprint))
-        what = f"{int(has):,} items, and had {int(had):,}"
+    if before.fingerprint != dataset.fingerprint:
+        (had, _), (has, _) = (text.split(":") for text in (before.fingerprint, dataset.fingerprint))
+        what = f"it holds {int(has):,} items, and had {int(had):,}"
         if had == has:
-            what = f"other items or labels, of the same number, {has},"
-        same = "the same data" if before.source == configs.FROM_PYTHON else f"the same data (--data {before.source})"
-        raise InputError(
-            f"{after.source} holds {what} when {folder.path} was trained: give {same}, or start a new run with --out"
-        )
+            what = f"it holds other items or labels, of the same number, {has}"
+        trained = _saved_spec(folder)
+        now = spec_of(dataset, config)
+        if trained is not None and trained.classes != now.classes:
+            what += f"; {fine_tuning.class_changes(trained.classes, now.classes)}"
+        raise _other_data(folder, before.source, f"{after.source} is not what {folder.path} was trained on: {what}")
     return moved
+
+
+def _other_data(folder: RunFolder, source: str, text: str) -> InputError:
+    """Say that a run cannot be resumed with these data, and how to train on them."""
+    same = "" if source == configs.FROM_PYTHON else f" (--data {shlex.quote(source)})"
+    return InputError(
+        f"{text}. Resuming needs the same data{same}; to train its model further on these, start another run from "
+        f"it (--from {shlex.quote(str(folder.path))}, --out NEW)"
+    )
 
 
 def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
     """Raise InputError if the data of a run that is resumed has items of another kind than before."""
-    try:
-        _, saved = models.describe(folder.model, storage.read_metadata(folder.model))
-    except InputError:  # there is none, or it is damaged: it is written anew
+    saved, own = _saved_spec(folder), trainer.spec
+    if saved is None:
         return
-    own = trainer.spec
     for name, before, now in (
         ("of another shape", saved.shape, own.shape),
         ("of another number format", saved.codec, own.codec),
-        ("with other classes", saved.classes, own.classes),
         ("of another sampling rate", saved.rate, own.rate),
     ):
         if before != now:
@@ -441,6 +449,17 @@ def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
                 f"{folder.path} was trained on data {name} ({before}, now {now}); give the same data, or "
                 "start a new run with --out"
             )
+    if saved.classes != own.classes:
+        changes = fine_tuning.class_changes(saved.classes, own.classes)
+        raise _other_data(folder, "", f"{folder.path} was trained on data with other classes: {changes}")
+
+
+def _saved_spec(folder: RunFolder) -> DataSpec | None:
+    """The description of the data in the model file of a run; None if the file is missing or damaged."""
+    try:
+        return models.describe(folder.model, storage.read_metadata(folder.model))[1]
+    except InputError:  # it is written anew
+        return None
 
 
 def _schedule_of(folder: RunFolder) -> Schedule:
