@@ -1,5 +1,7 @@
 """The reverse process and its loss, against formulas written out here a second time."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -218,6 +220,51 @@ def test_the_loss_needs_its_step():
     for call in (d.loss, d.losses):
         with pytest.raises(TypeError, match="required keyword-only argument: 'step'"):
             call(x0)
+
+
+def test_the_module_is_its_loss_so_that_wrappers_of_a_module_work():
+    """DistributedDataParallel, FSDP and Accelerate wrap `forward` of what they are given."""
+    d, x0, labels = Diffusion(Recorder(), schedules.linear()), torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    assert torch.equal(d(x0, step=7, seed=2, labels=labels), d.loss(x0, step=7, seed=2, labels=labels))
+    assert d.net.condition["labels"] is labels
+
+
+def test_a_step_whose_numbers_were_drawn_for_other_samples_is_refused():
+    """A loop that forgets to count, and micro-batches, would train all samples on the same t and ε."""
+    d, (one, two) = Diffusion(Recorder(), schedules.linear()), torch.randn(2, 4, 3)
+    first = d.loss(one, step=5)
+    with pytest.raises(InputError, match="t and ε of step 5 were drawn already, for other samples: count step up"):
+        d.loss(two, step=5)
+    with pytest.raises(InputError, match="drawn already"):
+        copy.deepcopy(d).loss(one, step=5) + d(one[:2], step=5)  # a copy has drawn nothing
+    assert torch.equal(d.loss(one.clone(), step=5), first)
+    d.loss(two, step=5, seed=1)
+    d.loss(one, step=6)
+    d.loss(two, step=6, indices=range(4, 8))
+    with torch.no_grad():
+        d.loss(two, step=6)
+    d.eval().loss(two, step=6)
+
+
+def test_indices_are_numbers_of_any_kind_one_for_each_sample():
+    d, x0 = Diffusion(Recorder(), schedules.linear()), torch.randn(3, 2)
+    objective = objectives.Denoising(objectives.time_distribution("stratified", d.schedule))
+    losses = [
+        d.losses(x0, step=1, indices=indices, objective=objective)[1]
+        for indices in ([7, 2, 90], torch.tensor([7, 2, 90]), np.array([7, 2, 90]))
+    ]
+    assert all(torch.equal(each, losses[0]) for each in losses)
+    for wrong in ([0], range(4)):  # one index would give all samples one t and one ε
+        with pytest.raises(InputError, match=f"3 samples, and {len(wrong)} indices"):
+            d.loss(x0, step=2, indices=wrong)
+
+
+def test_replicas_of_data_parallel_are_refused():
+    """Each would draw t and ε of the samples 0, 1, ...; PyTorch makes replicas on GPUs only."""
+    replica = Diffusion(Recorder(), schedules.linear())._replicate_for_data_parallel()
+    with pytest.raises(InputError, match="use DistributedDataParallel"):
+        replica(torch.randn(2, 3), step=0)
+    replica(torch.randn(2, 3), step=0, indices=[0, 1])
 
 
 def test_a_network_of_the_wrong_width_is_refused_and_not_broadcast():

@@ -135,8 +135,8 @@ def code_lines(path):
 
 
 def test_the_theory_is_small():
-    """At most 1,600 lines of code without the networks and the checks of types; a sampler stays within 80 lines."""
-    assert sum(code_lines(p) for p in FILES if room(p) in THEORY - {"nets", "arguments"}) <= 1600
+    """At most 1,700 lines of code without the networks and the checks of types; a sampler stays within 80 lines."""
+    assert sum(code_lines(p) for p in FILES if room(p) in THEORY - {"nets", "arguments"}) <= 1700
     for path in FILES:
         if room(path) == "samplers" and path.stem not in ("loop", "__init__"):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 80, path

@@ -7,8 +7,11 @@ import subprocess
 import sys
 
 import pytest
+import safetensors.torch
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
+from ancestral import Diffusion, randomness, schedules, targets
 from ancestral.config import TransformerConfig
 from ancestral.events import finish
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
@@ -165,6 +168,60 @@ def test_torchrun_starts_one_training_of_two_processes(tmp_path):
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [12]
 
 
+def plain_loop(steps=5, micro_batches=1):
+    """A plain loop over 12 points a step, which a process group shares out as `DistributedSampler` does: the weights,
+    and the times of this process.
+    """
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.SiLU(), torch.nn.Linear(16, 2))
+    denoiser = Diffusion(Indexed(net), schedules.cosine(), targets.V)
+    wrapped, mine = denoiser, range(12)
+    if torch.distributed.is_initialized():
+        wrapped = DistributedDataParallel(denoiser)
+        mine = range(torch.distributed.get_rank(), 12, torch.distributed.get_world_size())
+    optimiser = torch.optim.SGD(denoiser.parameters(), lr=0.1)
+    for step in range(steps):
+        x0 = randomness.normal((2,), 0, randomness.Stream.OWN, step, range(12))
+        optimiser.zero_grad()
+        parts = torch.tensor(mine).chunk(micro_batches)
+        for part in parts:
+            indices = part if micro_batches > 1 else None  # else the default, which must do
+            (wrapped(x0[part], step=step, indices=indices) * len(part) / len(mine)).backward()
+        optimiser.step()
+    return torch.cat([parameter.detach().flatten() for parameter in denoiser.parameters()]), denoiser.net.seen
+
+
+class Indexed(torch.nn.Module):
+    """A network of x alone, which keeps the indices t − 1."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.seen = net, []
+
+    def forward(self, x, index):
+        self.seen += index.tolist()
+        return self.net(x)
+
+
+@pytest.mark.parametrize("micro_batches", [1, 3])
+def test_a_plain_loop_on_two_processes_is_that_of_one(tmp_path, micro_batches):
+    """No two processes, and no two micro-batches, draw the same t and ε: together they draw those of one batch."""
+    together(__file__, "plain_loop", tmp_path, micro_batches)
+    weights, seen = plain_loop()
+    parts = [safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1)]
+    assert all(torch.allclose(part["weights"], weights, rtol=0, atol=1e-6) for part in parts)
+    assert sorted(seen) == sorted(parts[0]["seen"].tolist() + parts[1]["seen"].tolist())
+
+
+def write_plain_loop(folder, micro_batches):
+    """What each process of a plain loop does."""
+    torch.distributed.init_process_group("gloo")
+    weights, seen = plain_loop(micro_batches=micro_batches)
+    rank = torch.distributed.get_rank()
+    safetensors.torch.save_file({"weights": weights, "seen": torch.tensor(seen)}, f"{folder}/{rank}.safetensors")
+    torch.distributed.destroy_process_group()
+
+
 def work(path, shard, steps, times, net, optimiser):
     """What each process does."""
     folder, asked = RunFolder(path), config(shard, times, net, optimiser)
@@ -190,4 +247,7 @@ def work(path, shard, steps, times, net, optimiser):
 if __name__ == "__main__":
     from pathlib import Path
 
+    if sys.argv[1] == "plain_loop":
+        write_plain_loop(sys.argv[2], int(sys.argv[3]))
+        sys.exit()
     work(Path(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3]), *sys.argv[4:])

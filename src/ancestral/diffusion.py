@@ -38,6 +38,7 @@ class Diffusion(nn.Module):
     ) -> None:
         super().__init__()
         self.net, self.schedule, self.target, self.learned_variance = net, schedule, target, learned_variance
+        self._last = _LastDraw()
         if learned_variance and schedule.steps < 2:
             raise InputError("a learned variance needs a schedule of at least 2 steps: it lies between β̃ and β")
 
@@ -126,13 +127,27 @@ class Diffusion(nn.Module):
             step: The training step. t and ε are functions of (seed, step, index): the same step draws the same numbers
                 again, so a training loop counts it up.
             objective: What to minimise: L_simple by default, or L_hybrid with a learned variance.
-            options: The seed of the run (0), the samples' indices in the global batch (0..B−1), and what the network
-                is conditioned on.
+            options: The seed of the run (0), the samples' indices (a whole number for each, by default
+                `objectives.positions`, which differ on the processes of a process group), and what the network is
+                conditioned on. Micro-batches, whose gradients are accumulated in one step, need `indices`.
 
         Returns:
             The times t, int64 (B,) on the CPU, and the losses, (B,), whose mean is the loss.
+
+        Raises:
+            InputError: If without `indices` the step draws the same numbers for other samples than in the call before,
+                in training mode and with gradients; or on a replica of `torch.nn.DataParallel`.
         """
+        if options.get("indices") is None:
+            if getattr(self, "_is_replica", False):  # PyTorch's mark
+                raise InputError("DataParallel would draw the same t and ε on each GPU: use DistributedDataParallel")
+            if self.training and torch.is_grad_enabled():
+                self._last.check(x0, step, options.get("seed", 0))
         return (objective or self._objective()).losses(self, x0, step=step, **options)
+
+    def forward(self, x0: Tensor, *, step: int, **options: Any) -> Tensor:
+        """Compute `loss`, so that wrappers of a module (DistributedDataParallel, FSDP, Accelerate's `prepare`) work."""
+        return self.loss(x0, step=step, **options)
 
     def loss(self, x0: Tensor, *, step: int, **options: Any) -> Tensor:
         """Compute the mean of `losses`, a scalar; the options are those of `losses`.
@@ -146,3 +161,30 @@ class Diffusion(nn.Module):
 
     def _objective(self) -> Objective:
         return objectives.build(self.schedule, self.target, learned_variance=self.learned_variance)
+
+
+class _LastDraw:
+    """What the last loss in training was drawn for, by which a forgotten `step` or `indices` is noticed.
+
+    No number depends on it, so it is no state of the denoiser: copies and files begin with an empty one.
+    """
+
+    def __init__(self) -> None:
+        self.key: tuple[int, int] | None = None
+        self.x0 = torch.empty(0)
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _LastDraw, ()
+
+    def check(self, x0: Tensor, step: int, seed: int) -> None:
+        """Raise InputError if the last numbers would be drawn again for other samples."""
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():  # no values to compare
+            return
+        x0, last = x0.detach(), self.x0
+        alike = (x0.shape, x0.dtype, x0.device) == (last.shape, last.dtype, last.device)
+        if self.key == (step, seed) and not (alike and torch.equal(x0, last)):
+            raise InputError(
+                f"t and ε of step {step} were drawn already, for other samples: count step up with every batch; for "
+                "micro-batches of one step, or to repeat the numbers on purpose, give indices, one for each sample"
+            )
+        self.key, self.x0 = (step, seed), x0

@@ -6,7 +6,7 @@ evaluations. A time distribution says how t is drawn. `build` makes the objectiv
 """
 
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
-from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted
+from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
 from ancestral.objectives.times import TimesName, time_distribution
 from ancestral.objectives.weightings import WeightingName, loss_weights
 from ancestral.schedules import Schedule
@@ -23,6 +23,7 @@ __all__ = [
     "Stages",
     "Weighted",
     "build",
+    "positions",
     "time_distribution",
 ]
 

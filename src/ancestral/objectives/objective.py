@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ancestral import randomness, reverse
+from ancestral.errors import InputError
 from ancestral.objectives.times import TimeDistribution
 from ancestral.randomness import Stream
 from ancestral.schedules import Time
@@ -59,6 +61,18 @@ class TrainableDenoiser(Denoiser, Protocol):
         ...
 
 
+def positions(count: int) -> range:
+    """Positions of this process's samples in the global batch.
+
+    Process r of the N of a process group has r, r + N, r + 2N, ..., so no two processes draw the same t and ε, however
+    many samples each has. It is the order of PyTorch's `DistributedSampler`. One process has 0..count−1.
+    """
+    group = torch.distributed
+    in_group = group.is_available() and group.is_initialized()
+    rank, world = (group.get_rank(), group.get_world_size()) if in_group else (0, 1)
+    return range(rank, rank + world * count, world)
+
+
 class Objective(ABC):
     """What training minimises: the mean of the losses of a batch. A subclass defines `errors`.
 
@@ -90,7 +104,7 @@ class Objective(ABC):
         *,
         step: int,
         seed: int = 0,
-        indices: Sequence[int] | None = None,
+        indices: Sequence[int] | Tensor | None = None,
         averaged: Denoiser | None = None,
         **condition: Any,
     ) -> tuple[Tensor, Tensor]:
@@ -101,17 +115,25 @@ class Objective(ABC):
             x0: Clean samples in [−1, 1], (B, *).
             step: The training step. t and ε are functions of (seed, step, index).
             seed: The seed of the training run.
-            indices: The samples' positions in the global batch, 0..B−1 by default.
+            indices: A whole number for each sample, another one for every sample of the step on all processes and in
+                all micro-batches: positions in the global batch, or numbers of items. By default `positions`.
             averaged: The denoiser with the averaged weights, for objectives that read it.
             condition: What the network is conditioned on, for example `labels`.
 
         Returns:
             The times t, int64 (B,) on the CPU, and the losses, (B,).
+
+        Raises:
+            InputError: If there is not one index for each sample.
         """
-        positions = range(len(x0)) if indices is None else indices
+        if isinstance(indices, Tensor):
+            indices = indices.tolist()
+        indices = positions(len(x0)) if indices is None else indices
+        if len(indices) != len(x0):
+            raise InputError(f"indices are one for each sample: {len(x0)} samples, and {len(indices)} indices")
         self.prepare(denoiser, step, averaged)
-        t, importance = self.draw(seed, step, positions)  # algorithm 1, line 3
-        eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, positions, x0.device).to(x0.dtype)
+        t, importance = self.draw(seed, step, indices)  # algorithm 1, line 3
+        eps = randomness.normal(x0.shape[1:], seed, Stream.FORWARD, step, indices, x0.device).to(x0.dtype)
         forward = denoiser.forward_pass(x0, t, eps, **condition)
         errors = self.errors(replace(forward, averaged=averaged, step=step))
         return t, errors if importance is None else errors * importance.to(errors)
