@@ -280,7 +280,8 @@ def report(name, baseline="the paper's choices"):
 # ### Exercise 3: from one target to another
 #
 # Given $x_t$ and an answer $p\,x_0 + q\,\varepsilon$, write what the answer would be for the target with $p'$ and
-# $q'$. Solve the two equations for $x_0$ and $\varepsilon$ first; their determinant is $d = a q - b p$.
+# $q'$. Solve the two equations for $x_0$ and $\varepsilon$ first; their determinant is $d = a q - b p$. Divide by $d$
+# alone: for $v$ it is 1 at pure noise, too, where $a = q = 0$.
 
 
 # %% tags=["exercise"]

@@ -10,6 +10,7 @@ import torch
 from ancestral import course
 from ancestral.cli import main
 from ancestral.course.exercise import Exercise, judge
+from ancestral.course.solution_file import load_functions
 from ancestral.errors import InputError
 
 RIGHT = """
@@ -20,10 +21,10 @@ def shifted(a, b, ratio):
 SHORT = "def shifted(a, b, ratio):\n    "
 
 
-def verdict(folder, source, name="shifted", file="mine.py"):
+def verdict(folder, source, name="shifted", file="mine.py", number=10):
     path = folder / file
     path.write_text(source, encoding="utf-8")
-    found = next(verdict for verdict in course.check_file(10, path) if verdict.name == name)
+    found = next(verdict for verdict in course.check_file(number, path) if verdict.name == name)
     assert "\n" not in str(found)
     assert len(str(found)) < 300
     return found
@@ -112,6 +113,58 @@ def test_a_module_beside_the_file_is_found(tmp_path):
     before = list(sys.path)
     assert verdict(tmp_path, source).passed
     assert sys.path == before
+
+
+POSTERIOR_MEAN = """
+def posterior_mean(x_0, x_t, t):
+    of_x_0 = at(alpha_bar, t - 1).sqrt() * at(beta, t) / at(1 - alpha_bar, t)
+    return of_x_0 * x_0 + at(alpha, t).sqrt() * at(1 - alpha_bar, t - 1) / at(1 - alpha_bar, t) * x_t
+"""
+LOSS = """
+def l_simple_from_image(net, x_0, t, eps):
+    guess = net(add_noise(x_0, t, eps), t)
+    return (alpha_bar[t] / (1 - alpha_bar[t]) * (x_0 - guess).square().mean((1, 2, 3))).mean()
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import torch\n" + POSTERIOR_MEAN, "posterior_mean"),  # the tables of the lesson need torch as well
+        ("import torch as t\nimport math as torch\n" + POSTERIOR_MEAN, "posterior_mean"),
+        ("T, beta, at = 3, 0, 1\n" + LOSS, "l_simple_from_image"),  # the tables of the lesson need another T and beta
+        ("def at(table, t):\n    return table[t]\n" + LOSS + "    at", "l_simple_from_image"),
+    ],
+)
+def test_names_of_a_file_and_those_of_its_lesson_do_not_mix(tmp_path, source, name):
+    assert verdict(tmp_path, source, name, number=1).passed, verdict(tmp_path, source, name, number=1)
+
+
+def test_a_function_of_the_lesson_calls_the_exercise_of_the_student(tmp_path):
+    lesson, mine = tmp_path / "lesson.py", tmp_path / "mine.py"
+    lesson.write_text("def half(x): ...\ndef quarter(x):\n    return half(half(x))\n", encoding="utf-8")
+    mine.write_text("def half(x):\n    return x / 2\ndef eighth(x):\n    return half(quarter(x))\n", encoding="utf-8")
+    functions = load_functions(mine, ["half", "eighth"], lesson)
+    assert functions["eighth"](8.0) == 1.0
+
+
+def test_a_not_finite_result_is_not_taken_for_rounding():
+    exercise = Exercise("two", "", lambda: (1.0, 1.0), lambda f: [*f()], {}, rounding=1e-2)
+    assert judge(exercise, lambda: (1.001, 1.0)).passed
+    assert "NaN" in judge(exercise, lambda: (1.001, float("nan"))).text
+
+
+def test_the_gradient_is_checked_where_a_lesson_is_run_without_gradients():
+    exercise = next(exercise for exercise in course.lesson_exercises(10) if exercise.name == "unpatchify")
+    with torch.no_grad():
+        assert judge(exercise, exercise.reference).passed
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+def test_all_results_of_a_reference_are_finite(number):
+    for exercise in course.lesson_exercises(number):
+        values = [torch.as_tensor(value) for value in exercise.results(exercise.reference)]
+        assert all(value.isfinite().all() for value in values), exercise.name
 
 
 def test_inputs_that_a_function_changes_are_whole_again_at_its_next_call():

@@ -58,6 +58,10 @@ MISTAKES = {
         "(B.sqrt() * at(beta, t) * x_0 + at(alpha, t - 1).sqrt() * u * x_t) / v": "index of α",
         "(at(alpha_bar, t - 2).sqrt() * at(beta, t - 1) * x_0\n"
         "            + at(alpha, t - 1).sqrt() * at(1 - alpha_bar, t - 2) * x_t) / u": "all times are off by one",
+        "(x_0 * B.sqrt() / u + x_t * at(alpha, t).sqrt() / at(beta, t)) / (1 / u + at(alpha, t) / at(beta, t))": (
+            "not a number at t = 1"
+        ),
+        "u / v * (B.sqrt() * at(beta, t) / u * x_0 + at(alpha, t).sqrt() * x_t)": "not a number at t = 1",
         "B.sqrt() * x_0": "off by up to",
     },
     "l_simple_from_image": {
@@ -78,6 +82,14 @@ MISTAKES = {
         "(eps - (x_t - net(x_t, t))).square().mean()": "is not the noise",
         "(x_0 - (x_t - v.sqrt() * net(x_t, t)) / A.sqrt()).square().mean()": "output for the noise",
         "(x_t - add_noise(net(x_t, t), t, eps)).square().mean()": "times √ᾱ_t",
+        "(eps - (x_t - A.sqrt() * net(x_t, t - 1)) / v.sqrt()).square().mean()": "not t − 1",
+        "(eps - (x_t - A.sqrt() * net(x_t, t)) / v.sqrt()).square().mean().item()": "without .item()",
+        "(eps - (x_t - A.sqrt() * net(x_t, t)) / v.sqrt()).detach().square().mean()": "the gradient is lost",
+        "torch.tensor((eps - (x_t - A.sqrt() * net(x_t, t)) / v.sqrt()).square().mean().item())": "gradient is lost",
+        "torch.as_tensor(((eps - (x_t - A.sqrt() * net(x_t, t)) / v.sqrt()) ** 2).numpy().mean())": "numpy knows no",
+        "((eps - (x_t - A.sqrt() * net(x_t, t)) / v.sqrt())\n"
+        "            * (eps - (x_t - A.sqrt() * net(x_t, t).detach()) / v.sqrt())).mean()": "2 times, where 1",
+        "(lambda e: (e * e.detach()).mean())((eps - (x_t - A.sqrt() * net(x_t, t)) / v.sqrt()))": "was detached",
         "l_simple(net, x_0)": "draw no random numbers",
         "(eps - net(x_t, t)).square()": "return a tensor of shape ()",
     },
@@ -118,6 +130,18 @@ MISTAKES = {
 WRONG = {
     name: {f"def {name}({PRELUDE[name]}\n    return {body}\n": hint for body, hint in bodies.items()}
     for name, bodies in MISTAKES.items()
+}
+
+WRONG["l_simple_from_image"] |= {
+    "@torch.no_grad()\ndef l_simple_from_image(net, x_0, t, eps):\n"
+    "    x_t = add_noise(x_0, t, eps)\n"
+    "    snr = at(alpha_bar, t) / at(1 - alpha_bar, t)\n"
+    "    return (snr * (x_0 - net(x_t, t)) ** 2).mean()\n": "the gradient is lost",
+    "def l_simple_from_image(net, x_0, t, eps):\n"
+    "    x_t = add_noise(x_0, t, eps)\n"
+    "    with torch.no_grad():\n"
+    "        guess = net(x_t, t)\n"
+    "    return (at(alpha_bar, t) / at(1 - alpha_bar, t) * (x_0 - guess) ** 2).mean()\n": "the gradient is lost",
 }
 
 OTHERWISE = {

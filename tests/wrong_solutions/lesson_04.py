@@ -44,6 +44,22 @@ WRONG = {
     "convert": {
         "def convert(answer, x_t, a, b, old, new):\n"
         "    p, q = old\n"
+        "    x_0 = (q * x_t - b * answer) / (a * q - b * p)\n"
+        "    return new[0] * x_0 + new[1] * (answer - p * x_0) / q": "or 0/0",
+        "def convert(answer, x_t, a, b, old, new):\n"
+        "    p, q = old\n"
+        "    eps = (a * answer - p * x_t) / (a * q - b * p)\n"
+        "    return new[0] * (x_t - b * eps) / a + new[1] * eps": "at a = 0",
+        "def convert(answer, x_t, a, b, old, new):\n"
+        "    p, q = old\n"
+        "    x_0 = (q * x_t - b * answer) / (a * q - b * p)\n"
+        "    return new[0] * x_0 + new[1] * (x_t - a * x_0) / b": "at b = 0",
+        "def convert(answer, x_t, a, b, old, new):\n"
+        "    p, q = old\n"
+        "    x_0 = (q * x_t - b * answer) / (a * q - b * p)\n"
+        "    return new[0] * x_0 + new[1] * (1 / q * answer - p / q * x_0)": "may be 0",
+        "def convert(answer, x_t, a, b, old, new):\n"
+        "    p, q = old\n"
         "    x_0, eps = q * x_t - b * answer, a * answer - p * x_t\n"
         "    return new[0] * x_0 + new[1] * eps": "divided by the determinant",
         "def convert(answer, x_t, a, b, old, new):\n"

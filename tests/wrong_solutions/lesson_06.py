@@ -62,6 +62,36 @@ def order(steps, errors):
     "heun_step": {
         """
 def heun_step(denoiser, x, t, s):
+    (a, b), (c, d) = denoiser.schedule.at(t), denoiser.schedule.at(s)
+    y = x + (c - a) * denoiser.predict(x, t).x0 + (d - b) * denoiser.predict(x, t).eps
+    if s == 0:
+        return y
+    x0 = denoiser.predict(x, t).x0 + denoiser.predict(y, s).x0
+    eps = denoiser.predict(x, t).eps + denoiser.predict(y, s).eps
+    return x + (c - a) * x0 / 2 + (d - b) * eps / 2
+""": "6 times, where 2",
+        """
+def heun_step(denoiser, x, t, s):
+    (a, b), (c, d) = denoiser.schedule.at(t), denoiser.schedule.at(s)
+    x0, eps = denoiser.predict(x, t).x0, denoiser.predict(x, t).eps
+    y = x + (c - a) * x0 + (d - b) * eps
+    if s == 0:
+        return y
+    x0_2, eps_2 = denoiser.predict(y, s).x0, denoiser.predict(y, s).eps
+    return x + (c - a) * (x0 + x0_2) / 2 + (d - b) * (eps + eps_2) / 2
+""": "4 times, where 2",
+        """
+def heun_step(denoiser, x, t, s):
+    (a, b), (c, d) = denoiser.schedule.at(t), denoiser.schedule.at(s)
+    x0, eps = denoiser.predict(x, t)
+    y = x + (c - a) * x0 + (d - b) * eps
+    x0_2, eps_2 = denoiser.predict(y, s)
+    if s == 0:
+        return y
+    return x + (c - a) * (x0 + x0_2) / 2 + (d - b) * (eps + eps_2) / 2
+""": "2 times, where 1",
+        """
+def heun_step(denoiser, x, t, s):
     (a, b), (a_s, b_s) = denoiser.schedule.at(t), denoiser.schedule.at(s)
     x0, eps = denoiser.predict(x, t)
     return a_s * x0 + b_s * eps

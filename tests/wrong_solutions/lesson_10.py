@@ -4,6 +4,16 @@ WRONG: dict[str, dict[str, str]] = {
     "unpatchify": {
         """
 def unpatchify(patches, size, height, width):
+    cut = torch.from_numpy(patches.numpy().reshape(len(patches), height // size, width // size, -1, size, size))
+    return cut.permute(0, 3, 1, 4, 2, 5).reshape(len(patches), -1, height, width)
+""": "numpy knows no gradients",
+        """
+def unpatchify(patches, size, height, width):
+    cut = patches.data.reshape(len(patches), height // size, width // size, -1, size, size)
+    return cut.permute(0, 3, 1, 4, 2, 5).reshape(len(patches), -1, height, width)
+""": "the gradient is lost",
+        """
+def unpatchify(patches, size, height, width):
     return patches.reshape(len(patches), -1, height, width)
 """: "reshape alone moves no number",
         """
@@ -196,6 +206,21 @@ def huber_errors(truth, answer, t, weights, c):
     h = torch.where(e < c, e * e, c * (2 * e - c))
     return (weights[t] * h.flatten(1).mean(1)).mean()
 """: "return a tensor of shape (4,), not ()",
+        """
+def huber_errors(truth, answer, t, weights, c):
+    losses = []
+    for i in range(len(truth)):
+        each = [d * d if abs(d) <= c else c * (2 * abs(d) - c) for d in (truth[i] - answer[i]).flatten().tolist()]
+        losses.append(weights[t[i]] * sum(each) / len(each))
+    return torch.stack(losses)
+""": "the gradient is lost",
+        """
+def huber_errors(truth, answer, t, weights, c):
+    e = (truth - answer).abs()
+    with torch.no_grad():
+        h = torch.where(e <= c, e**2, c * (2 * e - c))
+    return weights[t] * h.flatten(1).mean(1)
+""": "the gradient is lost",
     },
 }
 
@@ -255,7 +280,7 @@ def adams_bashforth_step(x, now, before, schedule, t_before, t, s):
 def huber_errors(truth, answer, t, weights, c):
     losses = []
     for i in range(len(truth)):
-        each = [d * d if abs(d) <= c else c * (2 * abs(d) - c) for d in (truth[i] - answer[i]).flatten().tolist()]
+        each = [d * d if abs(d) <= c else c * (2 * abs(d) - c) for d in (truth[i] - answer[i]).flatten()]
         losses.append(weights[t[i]] * sum(each) / len(each))
     return torch.stack(losses)
 """,

@@ -84,6 +84,14 @@ def earlier_time(sigma, t, stage):
     "consistency_sample": {
         """
 def consistency_sample(denoiser, x, times, noise):
+    for t, s, z in zip(times[:-1], times[1:], noise):
+        x0, eps = denoiser.predict(x, t).x0, denoiser.predict(x, t).eps
+        a, b = denoiser.schedule.at(s)
+        x = a * x0 + b * z
+    return x
+""": "6 times, where 3",
+        """
+def consistency_sample(denoiser, x, times, noise):
     for t, s in zip(times, times[1:]):
         a, b = denoiser.schedule.at(s)
         x0, eps = denoiser.predict(x, t)
@@ -131,6 +139,15 @@ def consistency_sample(denoiser, x, times, noise):
 """: "draw no random numbers",
     },
     "progressive_goal": {
+        """
+def progressive_goal(teacher, x_t, t, middle, s):
+    x = x_t
+    for now, then in ((t, middle), (middle, s)):
+        a, b = teacher.schedule.at(then)
+        x = a * teacher.predict(x, now).x0 + b * teacher.predict(x, now).eps
+    (a_t, b_t), (a_s, b_s) = teacher.schedule.at(t), teacher.schedule.at(s)
+    return (x - b_s / b_t * x_t) / (a_s - b_s / b_t * a_t)
+""": "4 times, where 2",
         """
 def progressive_goal(teacher, x_t, t, middle, s):
     x = x_t

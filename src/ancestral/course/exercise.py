@@ -6,6 +6,7 @@ the mistake that gives the same results is the answer.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,10 @@ ADVICE = {
     "NoneType": " (is a function that it calls not written yet?)",
     "size of tensor": " (do the shapes fit? A factor for each item, (B,), needs the shape (B, 1, 1, 1) for images)",
     "can be converted to an index": " (a time for each item is a tensor: index the tables with it, without a loop)",
+    "division by zero": " (an argument may be 0: find a form that does not divide by it)",
     "Boolean value of Tensor": " (the tensor holds a value for each item: use torch.where in place of if)",
     "converted to Python scalars": " (math is for numbers; tensors have .sqrt(), .log(), .exp())",
+    "on Tensor that requires grad": " (numpy knows no gradients, and training needs them: use torch)",
     "converted to Scalar": " (math is for numbers; tensors have .sqrt(), .log(), .exp())",
 }
 """What to add to the message of an exception, by a part of it."""
@@ -32,6 +35,64 @@ class NotWritten(Exception):
 
 class ChangedArgument(Exception):
     """The function of the student changed an argument that its caller needs again."""
+
+
+class Counted:
+    """A network, classifier or denoiser that counts its evaluations, whether it is called or its `predict` is."""
+
+    def __init__(self, network: Any) -> None:
+        self.network, self.evaluations = network, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Evaluate a network."""
+        self.evaluations += 1
+        return self.network(*arguments)
+
+    def predict(self, *arguments: Any, **condition: Any) -> Any:
+        """Evaluate a denoiser."""
+        self.evaluations += 1
+        return self.network.predict(*arguments, **condition)
+
+    def needless(self, enough: int) -> str:
+        """The hint for more evaluations than are enough, or ""."""
+        if self.evaluations <= enough:
+            return ""
+        pair = " (x0, eps = denoiser.predict(x, t) is one evaluation)" if hasattr(self.network, "predict") else ""
+        return (
+            f"right, but it evaluates the network {self.evaluations} times, where {enough} would do. Evaluations are "
+            f"what costs time: keep the answer of each in a variable{pair}"
+        )
+
+
+def lost_gradient(function: Function, reference: Function, leaf: Tensor) -> str:
+    """Compare the gradients of two functions whose values agree.
+
+    Args:
+        function: The function of the student, of `leaf`.
+        reference: The right function.
+        leaf: The weights or the network's answer, which training differentiates with respect to.
+
+    Returns:
+        The hint if the gradient is lost or another one, or "".
+    """
+    leaf = leaf.detach().requires_grad_()
+    value, right = function(leaf), reference(leaf)
+    if not isinstance(value, Tensor):
+        return (
+            "right, but a Python number has no gradient: return the tensor, without .item(), so that it can be trained"
+        )
+    if not value.requires_grad:
+        return (
+            "right, but the gradient is lost: training needs it, so use no torch.no_grad(), .detach(), .data or numpy"
+        )
+    # squares, since the sum of all elements is the same for any order of them
+    found, expected = (torch.autograd.grad(v.square().sum(), leaf, allow_unused=True)[0] for v in (value, right))
+    if found is None or not torch.allclose(found, expected, rtol=1e-3, atol=1e-5):
+        return "right, but its gradient is not: a part of the result was detached, or has no finite derivative"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +111,8 @@ class Exercise:
         atol: Largest absolute difference, added to the relative one.
         rounding: Largest absolute difference of a right result that lost digits in float32. It passes with a note.
         pure: Whether a function that changes its arguments in place is wrong.
+        demand: A check of a function whose results are right: of its gradient, or the number of its evaluations of a
+            network. Returns the hint, or "" if the demand is met.
     """
 
     name: str
@@ -61,6 +124,7 @@ class Exercise:
     atol: float = 1e-5
     rounding: float = 0.0
     pure: bool = False
+    demand: Callable[[Function], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,15 +160,15 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
         return Verdict(exercise.name, False, f"this name is of type {type(function).__name__}; make it a function")
     reference = list(exercise.results(exercise.reference))
     right = [_tensor(value) for value in reference]
+    student = _written(function, exercise.pure)
     try:
-        found = list(exercise.results(_written(function, exercise.pure)))
+        found = list(exercise.results(student))
     except NotWritten as stub:
         return Verdict(exercise.name, None, str(stub))
     except ChangedArgument as change:
         return Verdict(exercise.name, False, str(change))
     except (Exception, SystemExit) as error:
-        advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
-        return Verdict(exercise.name, False, f"the function stopped with {one_line(error)}{advice}")
+        return _stopped(exercise, error)
     if len(found) != len(right):
         return Verdict(exercise.name, False, "return as many values as the text of the exercise names")
     for value, expected in zip(found, reference, strict=True):
@@ -113,15 +177,31 @@ def judge(exercise: Exercise, function: Function) -> Verdict:
             return Verdict(exercise.name, False, complaint)
     numbers = [_tensor(value) for value in found]
     if _same(numbers, right, exercise):
-        return Verdict(exercise.name, True, "right")
+        return _demanded(exercise, student, "right")
     for hint, mistake in exercise.mistakes.items():
-        if _same(numbers, [_tensor(value) for value in exercise.results(mistake)], exercise):
+        if _same(_marked(numbers), _marked([_tensor(value) for value in exercise.results(mistake)]), exercise):
             return Verdict(exercise.name, False, hint)
-    off = max(float((value - expected).abs().max()) for value, expected in zip(numbers, right, strict=True))
+    differences = [(value - expected).abs().max() for value, expected in zip(numbers, right, strict=True)]
+    off = float(torch.stack(differences).max())  # NaN if one of them is
     if off < exercise.rounding:
-        return Verdict(exercise.name, True, "right, up to rounding: take differences from 1 in float64, then cast")
+        return _demanded(exercise, student, "right, up to rounding: take differences from 1 in float64, then cast")
     again = [_tensor(value) for value in exercise.results(_written(function))]
     return Verdict(exercise.name, False, _unexplained(numbers, right, again, off))
+
+
+def _demanded(exercise: Exercise, student: Function, text: str) -> Verdict:
+    """The verdict of a function with right results, which has to meet the demand of the exercise as well."""
+    try:
+        with torch.enable_grad():  # also where a lesson is run without gradients
+            complaint = exercise.demand(student) if exercise.demand else ""
+    except (Exception, SystemExit) as error:
+        return _stopped(exercise, error)
+    return Verdict(exercise.name, not complaint, complaint or text)
+
+
+def _stopped(exercise: Exercise, error: BaseException) -> Verdict:
+    advice = next((advice for part, advice in ADVICE.items() if part in str(error)), "")
+    return Verdict(exercise.name, False, f"the function stopped with {one_line(error)}{advice}")
 
 
 def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequence[Tensor], off: float) -> str:
@@ -194,6 +274,11 @@ def _wrong_kind(value: Any, expected: Any) -> str:
     if value.layout != torch.strided or value.is_meta:
         return "return a dense tensor with values"
     return "" if value.shape == shape else f"return a tensor of shape {shape}, not {tuple(value.shape)}"
+
+
+def _marked(numbers: Sequence[Tensor]) -> list[Tensor]:
+    """Numbers with NaN for infinite ones: which of them a division by 0 gives is a matter of rounding."""
+    return [torch.where(value.isfinite(), value, math.nan) for value in numbers]
 
 
 def _same(numbers: Sequence[Tensor], others: Sequence[Tensor], exercise: Exercise) -> bool:

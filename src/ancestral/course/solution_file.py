@@ -2,7 +2,8 @@
 
 The file may be a script of a few lines, a copy of a lesson or its notebook. Of a lesson only the statements that a
 function needs are executed: its definition, and the imports, functions, classes and variables that it names. Training
-and plots are left out, so that a check takes seconds. Names that the file does not define are those of the lesson.
+and plots are left out, so that a check takes seconds. Names that the file does not define are those of the lesson, with
+all that they need there.
 """
 
 import ast
@@ -10,7 +11,7 @@ import json
 import re
 import symtable
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -72,32 +73,43 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
     Raises:
         InputError: The file cannot be read or executed.
     """
-    own, given = _definitions(path), _lesson_definitions(lesson)
+    own = _definitions(path)
     found = [name for name in names if name in own]
-    needed: dict[int, tuple[Path, Definition]] = {}
-    for statement in own.get("*", ()):
-        needed[id(statement)] = (path, statement)
-    open_names, seen = list(found), set[str]()
+    statements, missing = _needed(own, found)
+    lesson_scope: dict[str, Any] = {"__name__": "lesson"}
+    _execute(lesson, _needed(_lesson_definitions(lesson), missing)[0], lesson_scope)
+    # A scope of its own: a table or a helper of the student changes none that the functions of the lesson use.
+    scope = lesson_scope | {"__name__": "solution"}
+    _execute(path, statements, scope)
+    functions = {name: scope[name] for name in found if name in scope}
+    lesson_scope.update(functions)  # a function of the lesson that calls an exercise calls the student's
+    return functions
+
+
+def _needed(definitions: dict[str, list[Definition]], names: Iterable[str]) -> tuple[list[Definition], set[str]]:
+    """The statements of a file that names need, and the names that they use and the file does not define."""
+    needed = {id(statement): statement for statement in definitions.get("*", ())}
+    open_names, seen = list(names), set[str]()
     while open_names:
         name = open_names.pop()
-        if name in seen or (name not in own and name not in given):
+        if name in seen:
             continue
         seen.add(name)
-        source = path if name in own else lesson
-        for statement in (own if name in own else given)[name]:
-            needed[id(statement)] = (source, statement)
+        for statement in definitions.get(name, ()):
+            needed[id(statement)] = statement
             open_names += _global_names(_symbols(statement))
-    scope: dict[str, Any] = {"__name__": "solution"}
-    sys.path.insert(0, str(path.parent.absolute()))  # for modules beside the file, as python runs a script
+    return sorted(needed.values(), key=lambda statement: statement.lineno), seen - definitions.keys()
+
+
+def _execute(source: Path, statements: Sequence[Definition], scope: dict[str, Any]) -> None:
+    """Execute statements of a file in a scope. Raises InputError if one of them fails."""
+    sys.path.insert(0, str(source.parent.absolute()))  # for modules beside the file, as python runs a script
     try:
-        for source in (lesson, path):
-            chosen = sorted((s for where, s in needed.values() if where == source), key=lambda s: s.lineno)
-            exec(compile(ast.Module(chosen, []), str(source), "exec"), scope)
+        exec(compile(ast.Module(list(statements), []), str(source), "exec"), scope)
     except (Exception, SystemExit) as error:
         raise InputError(f"{source} stopped with {one_line(error)}") from error
     finally:
         sys.path.pop(0)
-    return {name: scope[name] for name in found if name in scope}
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.course.exercise import Exercise, Function
+from ancestral.course.exercise import Counted, Exercise, Function, lost_gradient
 
 T = 1000
 BETA = torch.cat([torch.zeros(1), torch.linspace(1e-4, 0.02, T)]).double()
@@ -107,10 +107,18 @@ FORWARD_JUMP = Exercise(
 
 
 def _product_of_gaussians(x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """The mean of q(x_{t−1} | x_0) q(x_t | x_{t−1}), from precisions (1/variance) and not from (7)."""
+    """The mean of q(x_{t−1} | x_0) q(x_t | x_{t−1}), from precisions (1/variance) and not from (7).
+
+    It is not a number at t = 1, where the precision of the clean image is infinite.
+    """
     clean, noisy = 1 / (1 - _at(ALPHA_BAR, t - 1)), _at(ALPHA, t) / _at(BETA, t)
     mean = clean * _at(ALPHA_BAR, t - 1).sqrt() * x_0 + noisy * x_t / _at(ALPHA, t).sqrt()
     return mean / (clean + noisy)
+
+
+def _mean_of_step(x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """The mean of x_{t−1}; x_0 itself at t = 1."""
+    return _product_of_gaussians(x_0, x_t, t).where(t.reshape(-1, 1, 1, 1) > 1, x_0.double())
 
 
 def _weighted(rule: Callable[..., tuple[Tensor, Tensor]], beta: Tensor = BETA, alpha: Tensor = ALPHA) -> Function:
@@ -129,14 +137,14 @@ def _by_7(v: Tensor, b: Tensor, a: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor
 
 
 def _posterior_results(function: Function) -> list[Any]:
-    x_0, x_t = _images(3, seed=2)
-    return [function(x_0, x_t, torch.tensor([2, 20, 700]))]
+    x_0, x_t = _images(4, seed=2)
+    return [function(x_0, x_t, torch.tensor([2, 20, 700, 1]))]
 
 
 POSTERIOR_MEAN = Exercise(
     "posterior_mean",
     "the mean of x_{t−1} given x_t and x_0, by (7)",
-    reference=_product_of_gaussians,
+    reference=_mean_of_step,
     results=_posterior_results,
     rtol=2e-6,  # √α_t and √α_{t−1} differ by 1e-5
     atol=3e-6,
@@ -188,6 +196,9 @@ POSTERIOR_MEAN = Exercise(
         "all times are off by one: entry 0 of the tables belongs to the clean image, so β_t is beta[t].": (
             lambda x_0, x_t, t: _weighted(_by_7)(x_0, x_t, t - 1)
         ),
+        "right for t > 1, but not a number at t = 1: 1 − ᾱ_0 is 0, and you divide by it. (7) divides by 1 − ᾱ_t.": (
+            _product_of_gaussians
+        ),
     },
 )
 
@@ -204,22 +215,40 @@ def _loss(rule: Callable[..., Tensor]) -> Function:
     return loss
 
 
-def _guess(x: Tensor, t: Tensor) -> Tensor:
-    """A network's estimate of x_0, whose error has a mean other than 0."""
-    return 0.7 * x + 0.1
+def _guess(x: Tensor, t: Tensor, slope: Tensor | float = 0.7) -> Tensor:
+    """A network's estimate of x_0, whose error has a mean other than 0. It differs from one time to the next."""
+    return slope * x + 0.1 * torch.sin(t.to(x.dtype)).reshape(-1, 1, 1, 1) + 0.1
+
+
+def _batch() -> tuple[Tensor, Tensor, Tensor]:
+    x_0, eps = _images(64, seed=3)
+    return x_0, torch.randint(1, T + 1, (64,), generator=torch.Generator().manual_seed(3)), eps
 
 
 def _loss_results(function: Function) -> list[Any]:
-    x_0, eps = _images(64, seed=3)
-    t = torch.randint(1, T + 1, (64,), generator=torch.Generator().manual_seed(3))
-    return [function(_guess, x_0, t, eps)]  # the closed form: the mean of SNR_t (x_0 − x̂_0)²
+    return [function(_guess, *_batch())]  # the closed form: the mean of SNR_t (x_0 − x̂_0)²
+
+
+def _can_be_trained(function: Function) -> str:
+    """The hint for a loss without a gradient with respect to the network, or with needless evaluations; or ""."""
+    net = Counted(_guess)
+    function(net, *_batch())
+    return net.needless(1) or lost_gradient(
+        lambda slope: function(lambda x, t: _guess(x, t, slope), *_batch()),
+        lambda slope: _true_loss(lambda x, t: _guess(x, t, slope), *_batch()),
+        torch.tensor(0.7),
+    )
+
+
+_true_loss = _loss(lambda net, x_0, x, t, eps, a, b: (a / b * (x_0 - net(x, t))).square().mean())
 
 
 L_SIMPLE_FROM_IMAGE = Exercise(
     "l_simple_from_image",
     "L_simple for a network that predicts x_0",
-    reference=_loss(lambda net, x_0, x, t, eps, a, b: (a / b * (x_0 - _guess(x, t))).square().mean()),
+    reference=_true_loss,
     results=_loss_results,
+    demand=_can_be_trained,
     mistakes={
         "this is the error of the image. (14) asks for the error of the noise that follows from it.": _loss(
             lambda net, x_0, x, t, eps, a, b: (x_0 - net(x, t)).square().mean()
@@ -241,6 +270,9 @@ L_SIMPLE_FROM_IMAGE = Exercise(
         ),
         "the network sees x_t, not x_0.": _loss(
             lambda net, x_0, x, t, eps, a, b: (eps - (x - a * net(x_0, t)) / b).square().mean()
+        ),
+        "the network gets the time t, that of x_t, not t − 1.": _loss(
+            lambda net, x_0, x, t, eps, a, b: (eps - (x - a * net(x, t - 1)) / b).square().mean()
         ),
         "take the mean over all pixels, not the sum.": _loss(
             lambda net, x_0, x, t, eps, a, b: (eps - (x - a * net(x, t)) / b).square().sum()

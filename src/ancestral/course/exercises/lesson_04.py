@@ -134,6 +134,9 @@ def _convert_results(f: Function) -> Sequence[Tensor]:
             if t == 400 or old == "v":
                 x_t, answer = (torch.randn(2, 64, generator=generator, dtype=torch.float64) for _ in range(2))
                 results.append(f(answer, x_t, a, b, rows[old], rows[new]))
+    for a, b in ((0.0, 1.0), (1.0, 0.0)):  # pure noise, and no noise: v has an answer for both
+        x_t, answer = (torch.randn(2, 64, generator=generator, dtype=torch.float64) for _ in range(2))
+        results += [f(answer, x_t, a, b, (-b, a), new) for new in ((0.0, 1.0), (1.0, 0.0))]
     return results
 
 
@@ -172,8 +175,14 @@ CONVERT = Exercise(
         "ε is (a · answer − p x_t)/d: look at the sign": _by_solution(
             lambda y, x, a, b, p, q, d: ((q * x - b * y) / d, (a * y + p * x) / d)
         ),
-        "you took old and new the wrong way round": lambda y, x, a, b, old, new: (
-            _convert(y, x, a, b, new, old) if abs(a * new[1] - b * new[0]) > 1e-9 else 0 * x
+        "you took old and new the wrong way round": lambda y, x, a, b, old, new: _by_solution(
+            lambda y, x, a, b, p, q, d: ((q * x - b * y) / d, (a * y - p * x) / d)
+        )(y, x, a, b, new, old),
+        "right, but not a number at a = 0, where v has q = 0, too: divide by the determinant alone": _by_solution(
+            lambda y, x, a, b, p, q, d: ((q * x - b * y) / d, (a * y - p * x) / d * (a / torch.tensor(a)))
+        ),
+        "right, but not a number at b = 0, where v has p = 0, too: divide by the determinant alone": _by_solution(
+            lambda y, x, a, b, p, q, d: ((q * x - b * y) / d, (a * y - p * x) / d * (b / torch.tensor(b)))
         ),
         "x_t and the answer are swapped: the first row of the system is that of x_t": _by_solution(
             lambda y, x, a, b, p, q, d: ((q * y - b * x) / d, (a * x - p * y) / d)

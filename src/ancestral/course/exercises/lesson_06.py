@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral import oracle, schedules
-from ancestral.course.exercise import Exercise, Function
+from ancestral.course.exercise import Counted, Exercise, Function
 from ancestral.samplers import Heun
 from ancestral.samplers.dpm_solver import DPMSolver, Previous
 from ancestral.samplers.loop import Move
@@ -187,6 +187,16 @@ def _heun_results(function: Function) -> list[Tensor]:
     ]
 
 
+def _heun_evaluations(function: Function) -> str:
+    """The hint for more than two evaluations in a step, or more than one in the last; or ""."""
+    for s, enough in ((3, 2), (0, 1)):
+        denoiser = Counted(_Everywhere(schedules.flow(10)))
+        function(denoiser, _normal(5, 2, seed=30), 8, s)
+        if hint := denoiser.needless(enough):
+            return hint
+    return ""
+
+
 def _heun_variant(
     denoiser: Denoiser,
     x: Tensor,
@@ -251,6 +261,7 @@ HEUN_STEP = Exercise(
             lambda *a: _heun_variant(*a, last=False)
         ),
     },
+    demand=_heun_evaluations,
 )
 
 

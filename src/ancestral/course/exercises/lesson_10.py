@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral import schedules
-from ancestral.course.exercise import Exercise, Function
+from ancestral.course.exercise import Exercise, Function, lost_gradient
 from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
@@ -31,6 +31,11 @@ def _unpatchify_results(function: Function) -> list[Tensor]:
         images = _normal(batch, channels, height, width, seed=seed, dtype=torch.float32)
         found.append(function(F.pixel_unshuffle(images, size).flatten(2).mT.contiguous(), size, height, width))
     return found
+
+
+def _unpatchify_gradient(function: Function) -> str:
+    patches = _normal(2, 6, 12, seed=0, dtype=torch.float32)
+    return lost_gradient(lambda x: function(x, 2, 6, 4), lambda x: _unpatchify(x, 2, 6, 4), patches)
 
 
 def _permuted(*order: int) -> Function:
@@ -81,6 +86,7 @@ UNPATCHIFY = Exercise(
             _channels_last
         ),
     },
+    demand=_unpatchify_gradient,
 )
 
 
@@ -309,6 +315,12 @@ def _huber_errors_results(function: Function) -> list[Tensor]:
     return found
 
 
+def _huber_gradient(function: Function) -> str:
+    truth, answer = (_normal(4, 3, 5, seed=seed, dtype=torch.float32) for seed in range(2))
+    rest = torch.tensor([1, 7, 4, 3]), torch.linspace(0.3, 2.1, 8, dtype=torch.float64), 0.5
+    return lost_gradient(lambda x: function(truth, x, *rest), lambda x: _huber_errors(truth, x, *rest), answer)
+
+
 def _with_loss(each: Callable[[Tensor, float], Tensor]) -> Function:
     """The losses with another function of each element's absolute error."""
     return lambda truth, answer, t, weights, c: weights[t] * each((truth - answer).abs(), c).flatten(1).mean(1)
@@ -364,6 +376,7 @@ HUBER_ERRORS = Exercise(
             _of_mean_error
         ),
     },
+    demand=_huber_gradient,
 )
 
 

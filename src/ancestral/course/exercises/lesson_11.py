@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral import schedules
-from ancestral.course.exercise import Exercise, Function
+from ancestral.course.exercise import Counted, Exercise, Function
 from ancestral.errors import InputError
 from ancestral.objectives.distillation import earlier
 from ancestral.samplers import DDIM, Consistency
@@ -210,6 +210,13 @@ def _consistency_results(function: Function) -> list[Tensor]:
     return found
 
 
+def _consistency_evaluations(function: Function) -> str:
+    """The hint for more than one evaluation a step, or ""."""
+    denoiser = Counted(_Curved(schedules.flow(100)))
+    function(denoiser, _normal(4, 2, seed=0), [100, 60, 20, 0], _normal(3, 4, 2, seed=10))
+    return denoiser.needless(3)
+
+
 def _moves(move: Callable[[Tensor, Prediction, Tensor, Pair, Pair], Tensor]) -> Function:
     """A sampler with another step, a function of (x, prediction, z, (a_t, b_t), (a_s, b_s))."""
 
@@ -268,6 +275,7 @@ CONSISTENCY_SAMPLE = Exercise(
         "all evaluations are made at times[0]. After a step the state lies at the next time.": _first_time,
         "the last step to t = 0 is missing: the result still has noise.": _stops_early,
     },
+    demand=_consistency_evaluations,
 )
 
 
@@ -289,6 +297,13 @@ def _progressive_results(function: Function) -> list[Tensor]:
     ):
         found.append(function(_Curved(schedule), _normal(*shape, seed=seed), *times))
     return found
+
+
+def _progressive_evaluations(function: Function) -> str:
+    """The hint for more than two evaluations of the teacher, or ""."""
+    teacher = Counted(_Curved(schedules.flow(100)))
+    function(teacher, _normal(4, 1, seed=0), 90, 75, 50)
+    return teacher.needless(2)
 
 
 def _two_steps(teacher: _Curved, x_t: Tensor, t: int, middle: int, s: int) -> Tensor:
@@ -351,6 +366,7 @@ PROGRESSIVE_GOAL = Exercise(
         "the divisor has a minus: ε̃ = (x_t − a_t x̃)/b_t contains −a_t x̃.": _plus,
         "the divisor is a_s − a_t b_s/b_t, since ε̃ depends on x̃ as well.": _only_signal,
     },
+    demand=_progressive_evaluations,
 )
 
 
