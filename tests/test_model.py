@@ -1,12 +1,14 @@
 """The model file explains itself, and sampling from it keeps its promises."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
 
 import ancestral
-from ancestral import storage
+from ancestral import schedules, storage, targets
+from ancestral.config import ProcessConfig
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
@@ -220,3 +222,80 @@ def test_a_target_that_is_singular_between_two_times_is_refused_before_training(
     with pytest.raises(InputError, match=r"mean says nothing of x_0 at t = 5, where signal is 0\.5 and noise 0\.5"):
         build(tiny_config(), spec, OwnParts(schedule=flow(10), target=mean))
     assert build(tiny_config(), spec, OwnParts(schedule=flow(9), target=mean)).target is mean
+
+
+class Plain(torch.nn.Module):
+    """A network with one output, or two, for each channel: the smallest that depends on x and t."""
+
+    def __init__(self, factor=1):
+        super().__init__()
+        self.mix = torch.nn.Conv2d(1, factor, 3, padding=1)
+
+    def forward(self, x, index):
+        return 0.01 * (self.mix(x) + index[:, None, None, None])
+
+
+class Halved(schedules.Schedule):
+    """A schedule of one's own, which its file does not hold."""
+
+
+SCHEDULES = {
+    "linear": linear(6),
+    "linear to another beta": linear(6, beta_end=0.01),
+    "cosine": schedules.cosine(6),
+    "sigmoid": schedules.sigmoid(6),
+    "geometric": schedules.geometric(6, sigma_max=8.0),
+    "karras": schedules.karras(6),
+    "flow": flow(6),
+    "betas": schedules.from_betas([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+    "zero terminal SNR": schedules.zero_terminal(schedules.cosine(6)),
+    "tables": schedules.Schedule([1.0, 0.9, 0.5, 0.2], [0.0, 0.4, 0.8, 1.0]),
+    "a class of one's own": Halved([1.0, 0.5, 0.25], [0.0, 0.5, 0.75]),
+}
+TARGETS = {**targets.BY_NAME, "own": Target("half", lambda a, b: 0.5 * b, lambda a, b: -a)}
+
+
+@pytest.mark.parametrize("learned", [False, True], ids=["fixed", "learned"])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_model_of_a_plain_loop_is_saved_loaded_and_sampled(schedule, target, learned, tmp_path):
+    """Also where the last level holds no signal, so that ε and the score cannot be sampled from there."""
+    denoiser = Diffusion(Plain(1 + learned), SCHEDULES[schedule], TARGETS[target], learned)
+    before = ancestral.Model(denoiser, DataSpec((1, 4, 4), ancestral.data.IMAGES))
+    before.save(tmp_path / "m.safetensors")
+    parts = {"target": TARGETS[target]} if target == "own" else {}
+    parts |= {"schedule": SCHEDULES[schedule]} if type(SCHEDULES[schedule]) is Halved else {}
+    after = ancestral.load(tmp_path / "m.safetensors", "cpu", net=Plain(1 + learned), **parts)
+    loaded, process = after.diffusion, after.config.process
+    assert after.config == before.config
+    assert (loaded.target, loaded.learned_variance) == (denoiser.target, learned)
+    assert (process.target, process.learned_variance) == ("custom" if target == "own" else target, learned)
+    assert torch.equal(loaded.schedule.signal, denoiser.schedule.signal)
+    assert torch.equal(loaded.schedule.noise, denoiser.schedule.noise)
+    assert (loaded.schedule.prior_std, process.timesteps) == (denoiser.schedule.prior_std, denoiser.schedule.steps)
+    sampler = DDPM(variance="learned" if learned else "large", clip=1.0)
+    singular = float(denoiser.schedule.signal[-1]) == 0 and target in ("eps", "score")
+    for model in (before, after) if singular else ():
+        with pytest.raises(InputError, match=f"the target {target} says nothing where signal is 0"):
+            model.sample(2, sampler=sampler)
+    if not singular:
+        assert torch.equal(before.sample(2, sampler=sampler), after.sample(2, sampler=sampler))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "process"),
+    [
+        (schedules.sigmoid(7), ProcessConfig("sigmoid", 7)),
+        (schedules.zero_terminal(linear(7)), ProcessConfig("linear", 7, zero_terminal_snr=True)),
+        (schedules.karras(7, 0.01, 9.0), ProcessConfig("karras", 7, sigma_min=0.01, sigma_max=9.0)),
+        (schedules.karras(7, rho=5.0), ProcessConfig("custom", 7)),
+        (SCHEDULES["tables"], ProcessConfig("custom", 3)),
+    ],
+)
+def test_the_config_of_a_plain_loop_is_that_of_its_denoiser(schedule, process):
+    """Also where a config was given that says otherwise."""
+    denoiser = Diffusion(Plain(), schedule, targets.V)
+    spec = DataSpec((1, 4, 4), ancestral.data.IMAGES)
+    for config in (None, tiny_config(), dataclasses.replace(tiny_config(), process=ProcessConfig("karras"))):
+        found = ancestral.Model(denoiser, spec, config).config.process
+        assert found == dataclasses.replace(process, target="v")

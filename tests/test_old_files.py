@@ -1,4 +1,4 @@
-"""Files that version 0.1 wrote still load: configs, models and training states."""
+"""Files that older versions wrote still load: configs, models and training states."""
 
 import dataclasses
 import json
@@ -8,11 +8,13 @@ import torch
 
 import ancestral
 from ancestral import config as configs
-from ancestral import storage
-from ancestral.config import Config, MLPConfig, UNetConfig
+from ancestral import schedules, storage, targets
+from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig
+from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.training import RunFolder, Trainer
 from ancestral.training.checkpoints import MANIFEST, TENSORS
+from ancestral.workflows import publish
 from conftest import stripes, tiny_config
 
 OLD_NET = {"width": 64, "mults": [1, 2], "blocks": 3, "attention": [], "dropout": 0.0, "patch": 1, "groups": None}
@@ -82,3 +84,20 @@ def test_a_run_whose_network_was_wrapped(tmp_path):
     assert again.load(folder) == []
     for name, value in trainer.state().items():
         assert torch.equal(value, again.state()[name]), name
+
+
+def test_a_model_of_a_plain_loop_of_version_0_2(tmp_path):
+    """Its config is the default one, whatever the denoiser was; target and schedule stand beside it."""
+    denoiser = Diffusion(torch.nn.Conv2d(1, 1, 1), schedules.cosine(8), targets.V)
+    denoiser.net.forward = lambda x, index: 0.1 * x
+    path = tmp_path / "m.safetensors"
+    ancestral.Model(denoiser, stripes().spec).save(path)
+    tensors, metadata = storage.read_tensors(path)
+    storage.write_tensors(path, tensors, metadata | {"config": Config(net=CustomNetConfig()).to_json()})
+    model = ancestral.load(path, "cpu", net=denoiser.net)
+    assert (model.diffusion.target, model.denoiser.schedule.spec["name"]) == (targets.V, "cosine")
+    assert model.config == ancestral.Model(denoiser, stripes().spec).config
+    with pytest.raises(InputError, match="say which data to evaluate it on"):
+        ancestral.evaluate(model, samples=12, progress=False)
+    info = publish.info(path, net=denoiser.net)
+    assert ("trained", "0 steps of a loop of your own") in info.parts()[0].rows

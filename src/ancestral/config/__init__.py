@@ -28,6 +28,7 @@ from ancestral.config.presets import (
 from ancestral.config.schema import (
     FROM_PYTHON,
     NET_KINDS,
+    PLAIN_LOOP,
     POINTS,
     SECTIONS,
     Config,
@@ -53,6 +54,7 @@ __all__ = [
     "METHODS",
     "NET_KINDS",
     "PAPERS",
+    "PLAIN_LOOP",
     "POINTS",
     "PRESETS",
     "SECTIONS",

@@ -24,6 +24,8 @@ OWN_DATA = ("folder", "arrays", "photos64", "photos128", "photos256", "ddpm256")
 """The presets for data of your own."""
 FROM_PYTHON = "(given from Python)"
 """The source of data that were given as a tensor, an array or a torch Dataset."""
+PLAIN_LOOP = "plain-loop"
+"""The preset of models that were not trained by `train`."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.device import layout
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
+from ancestral.model.metadata import target_name
 from ancestral.plugins import import_function
 from ancestral.reverse import check_variance
 from ancestral.samplers import DDPM, Sampler
@@ -41,8 +42,8 @@ class OwnParts:
         if self.schedule is not None:
             process = dataclasses.replace(process, schedule="custom", timesteps=self.schedule.steps)
         if self.target is not None:
-            known: Any = self.target.name if targets.BY_NAME.get(self.target.name) is self.target else "custom"
-            process = dataclasses.replace(process, target=known)
+            target: Any = target_name(self.target)
+            process = dataclasses.replace(process, target=target)
         if self.net is not None:
             net = CustomNetConfig(function=self.net if isinstance(self.net, str) else "")
         return dataclasses.replace(config, process=process, net=net)
@@ -70,15 +71,24 @@ def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diff
         parts: Parts of your own in place of the config's.
 
     Raises:
-        InputError: If data and network do not fit, a custom part is missing, or x_0 cannot be recovered from the target
-            at the last level of the schedule.
+        InputError: As `assemble`, and if x_0 cannot be recovered from the target at all levels of the schedule.
+    """
+    denoiser = assemble(config, spec, parts)
+    _check_determinant(denoiser.target, denoiser.schedule)
+    return denoiser
+
+
+def assemble(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diffusion:
+    """Build the denoiser of a config, whatever its target can be solved for: a plain loop may have trained it.
+
+    Raises:
+        InputError: If data and network do not fit, or a custom part is missing.
     """
     parts, process = parts or OwnParts(), config.process
     schedule = parts.schedule or schedules.from_spec(process.schedule_spec())
     if parts.target is None and process.target == "custom":
         raise InputError("a target of your own is given from Python: target=...")
     target = parts.target or targets.from_name(process.target)
-    _check_determinant(target, schedule)
     net = _own_net(parts.net, spec) if parts.net is not None else _net(config, spec)
     denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
     return denoiser.to(memory_format=layout(1 + len(spec.shape)))  # type: ignore[call-overload,no-any-return]

@@ -5,6 +5,7 @@ Code is never stored and never run: a network of your own, a target of your own,
 given again when the model is loaded, and the file says so.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 
 import torch
 
-from ancestral import __version__, schedules
-from ancestral.config import Config
+from ancestral import __version__, schedules, targets
+from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.schedules import Schedule
+from ancestral.targets import Denoiser, Target
 
 FORMAT = "ancestral-1"
 KEYS = ("version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean")
@@ -48,6 +50,40 @@ def metadata_of(
         "mean": json.dumps(spec.mean),
         "rate": json.dumps(spec.rate),
     }
+
+
+def process_of(denoiser: Denoiser, process: ProcessConfig) -> ProcessConfig:
+    """Return the settings of the process that a denoiser has: those of `process`, except where the denoiser differs."""
+    if isinstance(denoiser, Diffusion):
+        target: Any = target_name(denoiser.target)
+        process = dataclasses.replace(process, target=target, learned_variance=denoiser.learned_variance)
+    schedule = denoiser.schedule
+    if process.schedule != "custom" and not _describes(process, schedule):
+        plain: dict[str, Any] = {"zero_terminal_snr": False, "sigma_min": None, "sigma_max": None}
+        own = dataclasses.replace(process, schedule="custom", timesteps=schedule.steps, **plain)
+        spec: dict[str, Any] = schedule.spec.get("of", schedule.spec)
+        named = dataclasses.replace(
+            own,
+            schedule=spec.get("name", "custom"),
+            zero_terminal_snr="of" in schedule.spec,
+            sigma_min=spec.get("sigma_min"),
+            sigma_max=spec.get("sigma_max"),
+        )
+        process = named if _describes(named, schedule) else own
+    return dataclasses.replace(process, timesteps=schedule.steps)
+
+
+def target_name(target: Target) -> str:
+    """Return the name of a target in a config: "custom" for one of your own."""
+    return target.name if targets.BY_NAME.get(target.name) == target else "custom"
+
+
+def _describes(process: ProcessConfig, schedule: Schedule) -> bool:
+    """Whether the settings of a schedule make this one."""
+    try:
+        return type(schedule) is Schedule and _same(schedules.from_spec(process.schedule_spec()), schedule)
+    except InputError:
+        return False
 
 
 def _schedule_spec(schedule: Schedule) -> dict[str, Any]:
@@ -80,6 +116,8 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
     if missing:
         raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
     config = Config.from_json(metadata["config"], f"the config in {path}")
+    if config == Config(net=CustomNetConfig()):  # of a plain loop, by version 0.2
+        config = dataclasses.replace(config, preset=PLAIN_LOOP, data=DataConfig(FROM_PYTHON))
     shape, classes, mean = (_json_list(path, metadata, key) for key in ("shape", "classes", "mean"))
     if len(shape) not in (1, 2, 3, 4) or not all(type(side) is int and side > 0 for side in shape):
         raise damaged(path, "shape")

@@ -10,7 +10,7 @@ from ancestral.arguments import checked
 from ancestral.config import Config
 from ancestral.device import pick_device
 from ancestral.errors import InputError
-from ancestral.model.building import NetSource, OwnParts, build
+from ancestral.model.building import NetSource, OwnParts, assemble
 from ancestral.model.metadata import damaged, describe, read_average, read_schedule
 from ancestral.model.trained_model import Model
 from ancestral.schedules import Schedule
@@ -65,7 +65,7 @@ def load(
     parts = OwnParts(net, schedule or read_schedule(path, metadata), _target(path, metadata, config, target))
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
-            denoiser = build(config, spec, parts)
+            denoiser = assemble(config, spec, parts)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     own = denoiser.net.state_dict()
@@ -89,6 +89,6 @@ def _target(path: Path, metadata: Mapping[str, str], config: Config, given: Targ
         return given
     if config.process.target == "custom":
         raise InputError(f"{path} was trained with a target of your own, {name}: give it, target=...")
-    if name != config.process.target:
+    if name not in targets.BY_NAME:
         raise damaged(path, "target")
-    return targets.from_name(name)
+    return targets.BY_NAME[name]

@@ -1,5 +1,6 @@
 """A denoiser with what is needed to sample from it: a description of the data, and the config of its training."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ancestral import __version__, storage
 from ancestral.arguments import checked, shown
-from ancestral.config import Config, CustomNetConfig
+from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.data.spec import DataSpec
 from ancestral.device import check_memory
 from ancestral.diffusion import Diffusion
@@ -18,7 +19,7 @@ from ancestral.errors import InputError, whole
 from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.model.building import sampler_for
-from ancestral.model.metadata import metadata_of
+from ancestral.model.metadata import metadata_of, process_of
 from ancestral.reverse import prior
 from ancestral.samplers import Sampler, Step, record
 from ancestral.targets import Denoiser
@@ -36,7 +37,8 @@ class Model:
     Args:
         denoiser: A `Diffusion`, or any other denoiser: an oracle, or a wrapper of one.
         spec: The shape of an item, its codec, and the names of the classes.
-        config: The config that it was trained by; None for a denoiser that was made by hand.
+        config: The config that it was trained by; None for a denoiser that was made by hand. Its settings of the
+            schedule, the target and the learned variance become those of the denoiser.
         step: The number of training steps.
         version: The version of this package that trained it.
         file: The file that it was loaded from.
@@ -56,7 +58,8 @@ class Model:
         self.denoiser = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
         self.spec, self.step, self.version, self.file = spec, step, version, file
         self.average = average
-        self.config = config or Config(net=CustomNetConfig())
+        config = config or Config(PLAIN_LOOP, DataConfig(FROM_PYTHON), CustomNetConfig())
+        self.config = dataclasses.replace(config, process=process_of(denoiser, config.process))
 
     @property
     def diffusion(self) -> Diffusion:

@@ -1,6 +1,6 @@
 """The model card: README.md with the metadata by which the Hugging Face Hub lists and compares models."""
 
-from ancestral.config import Config, UNetConfig
+from ancestral.config import PLAIN_LOOP, Config, UNetConfig
 from ancestral.data.sources.arrays import NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
@@ -104,6 +104,11 @@ def _training(model: Model) -> dict[str, str]:
     config, process, train = model.config, model.config.process, model.config.train
     if config.preset == "imported":
         return {"trained": "elsewhere, and imported"}
+    described = f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}"
+    described += ", x_0 clipped in the loss" if process.clip else ""
+    described += ", learned variance" if process.learned_variance else ""
+    if config.preset == PLAIN_LOOP:
+        return {"trained": "in a loop of its own", "process": described}
     return {
         "preset": config.preset,
         "steps": f"{model.step:,} of {train.steps:,}, {train.batch_size:,} items each",
@@ -112,9 +117,7 @@ def _training(model: Model) -> dict[str, str]:
         if model.average is None
         else f"power function of length {model.average:g}, chosen after training",
         "network": str(config.net),
-        "process": f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}"
-        + (", x_0 clipped in the loss" if process.clip else "")
-        + (", learned variance" if process.learned_variance else ""),
+        "process": described,
         "times and weighting": f"{train.times}, {train.weighting}",
         "precision": train.precision,
         "seed": str(train.seed),

@@ -63,6 +63,8 @@ class ModelInfo(Result):
             trained += f", distilled {self.distilled}"
         if self.preset == "imported":
             trained = f"elsewhere; imported from {self.source}"
+        if self.preset == "plain-loop":  # config.PLAIN_LOOP
+            trained = f"{self.step:,} steps of a loop of your own"
         rows = {
             "model": self.model,
             "preset": self.preset,

@@ -21,7 +21,7 @@ from ancestral import hub, render, storage
 from ancestral import model as models
 from ancestral.arguments import checked
 from ancestral.bound import ELBO
-from ancestral.config import FROM_PYTHON, Config, CustomNetConfig, DataConfig
+from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
 from ancestral.config.evaluation_options import EvaluationOptions, SampleOptions
 from ancestral.data import TESTED, Dataset, DataSpec
 from ancestral.device import keep_freed_memory, pick_device
@@ -211,8 +211,7 @@ class Subject:
     def data_config(self) -> DataConfig | None:
         """What the model was trained on; None if that is not known."""
         config = self.model.config
-        unknown = config.preset == "imported" or config.data.source == FROM_PYTHON
-        return None if unknown or config == Config(net=CustomNetConfig()) else config.data
+        return None if config.preset == "imported" or config.data.source == FROM_PYTHON else config.data
 
     def source(self, data: Any) -> Any:
         """Return the data to evaluate on: as given, or what the model was trained on."""
