@@ -37,6 +37,19 @@ from test_evaluate_samples import CLASSES, KILLED, PROCESS, SHAPE, common, files
 LONGER = config.ProcessConfig("cosine", timesteps=12, target="v")
 
 
+@dataclasses.dataclass(frozen=True)
+class OneJump(samplers.Sampler):
+    """A sampler that is not the package's: x̂_0 with the noise that belongs to the time, as DDIM's."""
+
+    clip: float | None = 1.0
+    steps: int | None = None
+    spacing: samplers.Spacing = "trailing"
+
+    def advance(self, x, prediction, move, state):
+        a, b = move.schedule.at(move.s)
+        return a * prediction.x0 + b * prediction.eps, state
+
+
 @pytest.fixture
 def other(tmp_path):
     """Another model of the same items, with other weights."""
@@ -185,7 +198,9 @@ def test_python_compares_runs_and_models(run, model_run, other, options, files):
     model = ancestral.load(model_run, "cpu")
     mixed = finish(compare.compare_runs([model, other], source, **common))
     assert [run.distances for run in mixed.runs] == [run.distances for run in told.runs]
-    assert [run.run for run in mixed.runs] == ["model 1", str(other)]
+    assert [run.run for run in mixed.runs] == [str(model_run), str(other)]  # a loaded model has the name of its run
+    model.file = None
+    assert finish(compare.compare_runs([model, other], source, **common)).runs[0].run == "model 1"
     with pytest.raises(InputError, match="one run is compared with nothing"):
         finish(compare.compare_runs([model], source))
 
@@ -296,6 +311,28 @@ def test_all_samplers_are_drawn_as_lines_over_passes():
     whole, fewer = (samplers_plot(sampler_result(known)) for known in (curves, dict(list(curves.items())[:1])))
     assert whole.size == fewer.size == (1500, 900)
     assert whole.tobytes() != fewer.tobytes()
+
+
+def test_a_sampler_with_its_own_steps_is_one_point_of_a_curve(run, model_run, options, files):  # noqa: F811
+    """`steps` in a name was ignored: both names were tried with all numbers of steps, and printed alike."""
+    run("compare", model_run, *options, "--samplers", "heun:steps=2,heun:spacing=linspace,steps=3", "--most", 6)
+    curves = compared(model_run / "evaluation", "samplers")["curves"]
+    assert {name: [(p["steps"], p["passes"]) for p in curve] for name, curve in curves.items()} == {
+        "heun:steps=2": [(2, 3)],
+        "heun:spacing=linspace,steps=3": [(3, 5)],
+    }
+    source, common = str(files / "train.npz"), {"samples": 20, "extractor": "pixels", "most": 6}  # noqa: F811
+    own = [samplers.Heun(steps=2, clip=1.0), OneJump(steps=4)]
+    result = finish(compare.compare_samplers(model_run, own, source, **common))
+    assert list(result.curves) == ["Heun(steps=2, clip=1.0)", "OneJump(steps=4)"]
+    assert to_plain(result.curves["Heun(steps=2, clip=1.0)"][0]) == curves["heun:steps=2"][0]
+    assert [point.passes for point in result.curves["OneJump(steps=4)"]] == [4]
+    evaluated = ancestral.evaluate(model_run, source, sampler=own[1], samples=20, extractor="pixels", progress=False)
+    assert result.curves["OneJump(steps=4)"][0].frechet == evaluated.samples.distances.train.frechet
+    whole = finish(compare.compare_samplers(model_run, OneJump(steps=5), source, **common))
+    assert list(whole.curves) == ["OneJump(steps=5)"]
+    with pytest.raises(InputError, match=r"OneJump\(steps=5\) was left out: it takes more than 4 passes"):
+        finish(compare.compare_samplers(model_run, [OneJump(steps=5)], source, **common | {"most": 4}))
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ancestral.results.training_result import TrainingResult
 
 if TYPE_CHECKING:
     from ancestral.model import Model
+    from ancestral.samplers import Sampler
     from ancestral.targets import Denoiser
 
 R = TypeVar("R")
@@ -167,7 +168,7 @@ def compare(
     runs: "str | Path | Model | Sequence[str | Path | Model]",
     data: Any = None,
     *,
-    samplers: str | Sequence[str] | None = None,
+    samplers: "str | Sampler | Sequence[str | Sampler] | None" = None,
     progress: bool = True,
     **options: Any,
 ) -> ComparisonResult | SamplerComparisonResult:
@@ -179,7 +180,8 @@ def compare(
     Args:
         runs: Run folders, model files, hf:// addresses or models: two or more, or one with `samplers`.
         data: What the samples are compared with, in any form that `train` takes; None is the source of the first run.
-        samplers: Names of samplers to compare on one run; "all" takes every sampler.
+        samplers: Names of samplers to compare on one run, or samplers of your own; "all" takes every sampler. A name
+            without `steps` is tried with several numbers of steps, "heun:steps=5" with 5.
         progress: Whether to show the progress.
         options: The options of `ancestral compare`; see `workflows.compare`.
 

@@ -20,7 +20,8 @@ class CompareCommand(SampleOptions):
     """Run folders, their model.safetensors, or hf://user/repo: two or more, or one with --samplers."""
     samplers: Annotated[str | None, arg(metavar="all|NAME,...")] = None
     """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
-    and the fewest that come within 5 % of DDPM with all steps. Default: none, runs are compared."""
+    and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
+    these alone. Default: none, runs are compared."""
     most: int | None = None
     """With --samplers: largest number of passes; default: 250."""
     draw: int | None = None

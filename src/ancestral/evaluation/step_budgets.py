@@ -23,31 +23,57 @@ class StepBudget(NamedTuple):
     steps: int
     passes: int
 
+    @staticmethod
+    def of(model: Model, sampler: Sampler) -> "StepBudget":
+        """Count the steps and the network evaluations of a sampler of this model."""
+        schedule = model.denoiser.schedule
+        return StepBudget(sampler, len(sampler.times(schedule)) - 1, sampler.nfe(schedule))
 
-def step_budgets(model: Model, name: str, most: int) -> Iterator[StepBudget]:
-    """Choose the numbers of steps of a sampler that come closest to PASSES from below.
 
-    Network evaluations grow linearly with the steps, for all samplers here. Numbers of steps that the sampler's spacing
-    cannot take are left out.
+def sampler_title(sampler: str | Sampler) -> str:
+    """Name a sampler in tables: a name as it is; an instance by its class and the settings other than its defaults."""
+    if isinstance(sampler, str):
+        return sampler
+    pairs = [(field, repr(getattr(sampler, field.name))) for field in dataclasses.fields(sampler)]  # type: ignore[arg-type]
+    own = [f"{field.name}={value}" for field, value in pairs if value != repr(field.default)]
+    return f"{type(sampler).__name__}({', '.join(own)})"
+
+
+def without_steps(name: str) -> str:
+    """Leave a sampler's number of steps out of its name with options."""
+    kind, _, text = name.partition(":")
+    others = [option for option in text.split(",") if option and option.partition("=")[0].strip() != "steps"]
+    return f"{kind}:{','.join(others)}" if others else kind
+
+
+def step_budgets(model: Model, sampler: str | Sampler, most: int) -> Iterator[StepBudget]:
+    """Choose the numbers of steps of a sampler that are tried, with at most `most` network evaluations.
+
+    A sampler of your own and a name with a number of steps ("heun:steps=5") are tried with this number alone. Another
+    name is tried with the numbers that come closest to PASSES from below. Network evaluations grow linearly with the
+    steps, for all samplers here. Numbers of steps that the sampler's spacing cannot take are left out.
 
     Raises:
         InputError: If the model cannot be sampled with it.
     """
+    if not isinstance(sampler, str) or without_steps(sampler) != sampler:
+        budget = StepBudget.of(model, model.sampler(sampler))
+        if budget.passes <= most:
+            yield budget
+        return
     schedule, before = model.denoiser.schedule, 0
-    full: Any = model.sampler(name, steps=schedule.steps)
+    full: Any = model.sampler(sampler, steps=schedule.steps)
     # counted at a spacing that takes any number of steps
     few: Any = [dataclasses.replace(full, steps=min(n, schedule.steps), spacing="trailing") for n in (1, 2)]
-    one, two = (sampler.nfe(schedule) for sampler in few)
+    one, two = (fewer.nfe(schedule) for fewer in few)
     for wanted in PASSES:
         steps = min(1 + (wanted - one) // max(1, two - one), schedule.steps) if wanted >= one else 0
         if wanted <= most and steps > before:
             before = steps
             with contextlib.suppress(InputError):  # leading spacing needs some steps to start near T
-                sampler = model.sampler(name, steps=steps)
-                yield StepBudget(sampler, steps, sampler.nfe(schedule))
+                yield StepBudget.of(model, model.sampler(sampler, steps=steps))
 
 
 def reference_budget(model: Model) -> StepBudget:
     """Return DDPM with all T steps of the model's schedule, which other samplers are compared with."""
-    sampler, schedule = model.sampler("ddpm", steps=model.denoiser.schedule.steps), model.denoiser.schedule
-    return StepBudget(sampler, schedule.steps, sampler.nfe(schedule))
+    return StepBudget.of(model, model.sampler("ddpm", steps=model.denoiser.schedule.steps))

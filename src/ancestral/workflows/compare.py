@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,14 @@ from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
-from ancestral.evaluation.step_budgets import PASSES, StepBudget, reference_budget, step_budgets
+from ancestral.evaluation.step_budgets import (
+    PASSES,
+    StepBudget,
+    reference_budget,
+    sampler_title,
+    step_budgets,
+    without_steps,
+)
 from ancestral.evaluation.study import DEFAULT_COUNT, Study
 from ancestral.events import Event, Message, Wrote
 from ancestral.metrics import uncertainty
@@ -33,6 +41,7 @@ from ancestral.results.comparison_result import (
     reference_warning,
 )
 from ancestral.results.evaluation_result import EvaluationResult, ExtractorName, MetricTitles
+from ancestral.samplers import Sampler
 from ancestral.threads import cpu_threads
 from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
 
@@ -102,7 +111,7 @@ def compare_runs(
 @checked
 def compare_samplers(
     run: str | Path | Model,
-    samplers: str | Sequence[str] = "all",
+    samplers: str | Sampler | Sequence[str | Sampler] = "all",
     data: Any = None,
     *,
     most: int | None = None,
@@ -117,7 +126,9 @@ def compare_samplers(
     Args:
         run: A run folder, a model file, an hf:// address or a model.
         samplers: Names of samplers, with options if need be, as a list or separated by commas; "all" takes every
-            sampler and the one of the run.
+            sampler and the one of the run. A name without `steps` is tried with several numbers of steps, one with
+            `steps` ("heun:steps=5") with these alone. From Python, also samplers of your own, which are tried as they
+            are.
         data: As of `compare_runs`.
         most: The largest number of network evaluations of a sample. The default is 250.
         samples: The number of samples of each.
@@ -133,7 +144,7 @@ def compare_samplers(
     for name in ("sampler", "steps"):
         if getattr(given, name) is not None:
             raise InputError(f"--{name} is for runs; --samplers tries several of each, so leave --{name} out")
-    names = sampler_names(samplers)
+    chosen = sampler_list(samplers)
     most = max(PASSES) if most is None else whole(most, 1, math.inf, f"most must be at least 1, not {most}")
     with contextlib.ExitStack() as stack:
         (subject,), (study,) = _studies([run], given, samples, stack)
@@ -141,8 +152,8 @@ def compare_samplers(
         keep_freed_memory()
         yield from _choose_threads(given, subject, stack)
         try:
-            own = _own_sampler(study.model, names) if samplers == "all" else []
-            result = yield from _measure_samplers(study, [*names, *own], most, given.batch_size)
+            own = _own_sampler(study.model, chosen) if samplers == "all" else []
+            result = yield from _measure_samplers(study, [*chosen, *own], most, given.batch_size)
         except KeyboardInterrupt as stop:
             stop.add_note("all samples so far are kept")
             raise
@@ -154,22 +165,28 @@ def compare_samplers(
     return result
 
 
-def sampler_names(names: str | Sequence[str]) -> list[str]:
-    """List the samplers by name. Raises InputError if there are none, or one is unknown."""
-    chosen = list(samplers.BY_NAME) if names == "all" else names.split(",") if isinstance(names, str) else list(names)
-    chosen = [name.strip() for name in chosen if name.strip()]
-    if not chosen:
+def sampler_list(given: str | Sampler | Sequence[str | Sampler]) -> list[str | Sampler]:
+    """List the samplers that are compared, each once. Raises InputError if there are none, or a name is unknown.
+
+    In a text, commas stand between samplers and between the options of one.
+    """
+    if isinstance(given, str):
+        given = list(samplers.BY_NAME) if given == "all" else re.split(r",(?![^,:]*=)", given)
+    chosen = [given] if isinstance(given, Sampler) else [one.strip() if isinstance(one, str) else one for one in given]
+    distinct = {sampler_title(one): one for one in chosen if one != ""}
+    if not distinct:
         raise InputError(f"--samplers names none; give all, or some of {', '.join(samplers.BY_NAME)}")
-    for name in chosen:
-        samplers.from_name(name)
-    return list(dict.fromkeys(chosen))
+    for one in distinct.values():
+        if isinstance(one, str):
+            samplers.from_name(one)
+    return list(distinct.values())
 
 
-def _own_sampler(model: Model, names: Sequence[str]) -> list[str]:
+def _own_sampler(model: Model, names: Sequence[str | Sampler]) -> list[str]:
     """The sampler of the model's config, unless it differs from one of these only in its number of steps."""
     own = samplers.from_name(model.config.sample.sampler)
-    same = [name for name in names if samplers.from_name(name, steps=own.steps) == own]
-    return [] if same else [model.config.sample.sampler]
+    same = [name for name in names if isinstance(name, str) and samplers.from_name(name, steps=own.steps) == own]
+    return [] if same else [without_steps(model.config.sample.sampler)]
 
 
 def _studies(
@@ -218,13 +235,14 @@ def _coding(codec: Any) -> str:
 
 
 def _measure_samplers(
-    study: Study, names: Sequence[str], most: int, batch_size: int
+    study: Study, chosen: Sequence[str | Sampler], most: int, batch_size: int
 ) -> Generator[Event, None, SamplerComparisonResult]:
     whole_run, references = reference_budget(study.model), study.references
     notes, budgets = list(references.notes), dict[str, list[StepBudget]]()
-    for name in names:
+    for one in chosen:
+        name = sampler_title(one)
         try:
-            budgets[name] = list(step_budgets(study.model, name, most))
+            budgets[name] = list(step_budgets(study.model, one, most))
         except InputError as error:
             notes.append(f"{name} was left out: {error}.")
             continue

@@ -233,7 +233,10 @@ def open_subject(
     name: str = "the model",
     net: NetSource | None = None,
 ) -> Subject:
-    """Open a model; samples of a model in memory are kept in a temporary folder until the stack is closed."""
+    """Open a model; samples of a model in memory are kept in a temporary folder until the stack is closed.
+
+    `name` is what results call a model that no file holds.
+    """
     if isinstance(model, str | Path):
         file, folder = models.find(model), publish.home(model) / "evaluation"
         config, _ = models.describe(file, storage.read_metadata(file))
@@ -242,6 +245,8 @@ def open_subject(
         return Subject(opened, str(model), folder, folder / "samples", storage.sha256(file))
     temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     if isinstance(model, Model):
+        if model.file is not None:  # as if its path had been given
+            name = str(model.file.parent if model.file.name == models.FILE_NAME else model.file)
         return Subject(model, name, None, temporary)
     if data is None:
         raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")
