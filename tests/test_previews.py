@@ -3,12 +3,14 @@
 import io
 
 import pytest
+import torch
 from rich.console import Console
 
 import ancestral
 from ancestral import config as configs
+from ancestral import storage
 from ancestral.errors import InputError
-from ancestral.events import Work
+from ancestral.events import Message, Work
 from ancestral.render.training_panel import TrainingPanel
 from ancestral.training import Progress
 from ancestral.workflows.train import train
@@ -24,6 +26,34 @@ def test_the_progress_of_a_preview_is_reported(tmp_path):
     batches = -(-1000 // 64)
     assert [work.done for work in works] == [*range(1, batches * 4 + 1)] * 2  # T, and three steps, of each batch
     assert {work.total for work in works} == {batches * 4}
+
+
+def test_first_samples_come_early_with_a_model_and_change_no_weight(tmp_path, monkeypatch):
+    options = {**TINY, "steps": 210, "sample_every": 1000, "save_every": 1000}
+    run, seen = tmp_path / "run", []
+    for event in train("points", out=run, **options):
+        if isinstance(event, Message) and event.text.startswith("First samples"):
+            assert event.text == f"First samples: {run}/samples/000050.png; more, in another terminal:  " + (
+                f"ancestral sample {run}"
+            )
+        elif isinstance(event, Work) and event.done == 1:  # of a preview, so the model is there
+            seen.append(ancestral.load(run).step)
+    pictures = sorted(path.name for path in (run / "samples").iterdir())
+    assert pictures == ["000050.png", "000100.png", "000200.png", "000210.png"]
+    assert seen == [50, 100, 200, 210]
+    monkeypatch.setattr("ancestral.config.schema.EARLY", ())
+    ancestral.train("points", out=tmp_path / "late", progress=False, **options)
+    assert [path.name for path in (tmp_path / "late" / "samples").iterdir()] == ["000210.png"]
+    for name in ("model.safetensors", "checkpoints/000210/state.safetensors"):
+        one, other = (storage.read_tensors(folder / name)[0] for folder in (run, tmp_path / "late"))
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+@pytest.mark.parametrize(("every", "steps"), [(20, [20, 40, 60]), (60, [50, 60]), (100, [50, 100])])
+def test_early_steps_are_added_to_those_that_come_more_seldom(every, steps):
+    train = configs.digits().with_settings(sample_every=every, save_every=every).train
+    assert [step for step in range(1, 101) if train.previews(step)][: len(steps)] == steps
+    assert [step for step in range(1, 101) if train.saves(step)][: len(steps)] == steps
 
 
 @pytest.mark.parametrize(("lost", "steps"), [("000002", 6), ("000004", 4)], ids=["in the middle", "the last"])

@@ -26,6 +26,7 @@ from ancestral.config.presets import (
     preset,
 )
 from ancestral.config.schema import (
+    EARLY,
     FROM_PYTHON,
     NET_KINDS,
     PLAIN_LOOP,
@@ -49,6 +50,7 @@ from ancestral.config.schema import (
 
 __all__ = [
     "DISTIL",
+    "EARLY",
     "FROM_PYTHON",
     "HISTORY",
     "METHODS",

@@ -260,6 +260,10 @@ class ProcessConfig:
         return {"name": "zero_terminal", "of": spec} if self.zero_terminal_snr else spec
 
 
+EARLY = (50, 100, 200)
+"""First steps that are shown and saved, so that the first samples are seen soon, in runs that do neither as often."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train."""
@@ -295,9 +299,21 @@ class TrainConfig:
     seed: int = 0
     """Seed of all random numbers of the run."""
     save_every: int = 1000
-    """Number of steps between two checkpoints; the last step is always saved."""
+    """Number of steps between two checkpoints; steps 50, 100, 200 and the last are saved too."""
     sample_every: int = 1000
-    """Number of steps between two grids of samples."""
+    """Number of steps between two grids of samples; there are grids of steps 50, 100, 200 and the last too."""
+
+    def saves(self, step: int) -> bool:
+        """Whether there is a checkpoint of this step, be it the last or not."""
+        return step % self.save_every == 0 or self._is_early(step, self.save_every)
+
+    def previews(self, step: int) -> bool:
+        """Whether there is a grid of samples of this step, be it the last or not."""
+        return step % self.sample_every == 0 or self._is_early(step, self.sample_every)
+
+    @staticmethod
+    def _is_early(step: int, every: int) -> bool:
+        return step in EARLY and step < every
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ancestral import model, nets, objectives, randomness, storage, targets
-from ancestral.config import Config, CustomNetConfig
+from ancestral.config import EARLY, Config, CustomNetConfig
 from ancestral.data import Dataset
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Batch, Loader, is_worker_death
@@ -431,7 +431,7 @@ class Trainer:
             checking = self.step % train.sample_every == 0 or self.step >= train.steps
             if self.validation is not None and checking and len(outcome.t) and outcome.verdict != "rollback":
                 notes += self._validate(self.validation)
-            saving = folder is not None and (ending or (self.step % train.save_every == 0 and not self.guard.bad))
+            saving = folder is not None and (ending or (train.saves(self.step) and not self.guard.bad))
             if folder is not None and checkpoints is not None:
                 notes += self._write_snapshot(folder, ending)  # before a checkpoint of this step
                 notes += self._save_or_say(folder, checkpoints, saving, ending)
@@ -529,23 +529,32 @@ class Trainer:
         checkpoints.wait()
 
     def _save_or_say(self, folder: RunFolder, checkpoints: Checkpoints, saving: bool, ending: bool) -> tuple[str, ...]:
-        """Save if it is time, in the background unless it is the end, and say what went wrong with the save before.
+        """Save if it is time, and say what went wrong with the save before.
+
+        It is in the background, unless it is the end, or an early step, whose samples are shown next: then there is a
+        model to sample from.
 
         Raises OSError if the last save fails; after an earlier one that failed, training goes on.
         """
-        notes: tuple[str, ...] = ()
-        try:
-            if saving:
-                checkpoints.wait()
-            else:
-                checkpoints.check()
-        except OSError as error:
-            notes = (f"{error}; training goes on, and saves again at the next multiple of --save-every",)
+        notes = self._save_failure(checkpoints, wait=saving)
         if saving:
             self._save(folder, checkpoints)
         if ending:
             checkpoints.wait()
+        elif saving and self.step in EARLY:
+            notes += self._save_failure(checkpoints, wait=True)
         return notes
+
+    def _save_failure(self, checkpoints: Checkpoints, wait: bool) -> tuple[str, ...]:
+        """Say what went wrong with the last save, which may be waited for."""
+        try:
+            if wait:
+                checkpoints.wait()
+            else:
+                checkpoints.check()
+        except OSError as error:
+            return (f"{error}; training goes on, and saves again at the next multiple of --save-every",)
+        return ()
 
     def _save(self, folder: RunFolder, checkpoints: Checkpoints) -> None:
         tensors = self.state()

@@ -308,16 +308,28 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
             if progress.stopped and not last:
                 yield from write_report(last=True)
                 return False
-            if step % config.train.sample_every == 0 or last:
+            if config.train.previews(step) or last:
                 film = yield from _preview(trainer, folder, last, log)
                 yield from write_report(film, last)
+                picture = folder.samples / f"{step:06d}.png"
+                if main and step == configs.EARLY[0] and not last and picture.exists():
+                    yield Message(f"First samples: {picture}; more, in another terminal:  {_sampling(trainer, folder)}")
     return True
+
+
+def _sampling(trainer: Trainer, folder: RunFolder, options: str = "") -> str:
+    """The command or the Python expression that samples from the model of a run."""
+    net, out = trainer.config.net, shlex.quote(str(folder.path))
+    if isinstance(net, CustomNetConfig) and not net.function:
+        return f"ancestral.load({str(folder.path)!r}, net=...).sample(64)"
+    own = f" --net {net.function}" if isinstance(net, CustomNetConfig) else ""
+    return f"ancestral sample {out}{options}{own}"
 
 
 def _lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
     """Whether there should be a preview of this step, and is none. All processes take part."""
     step, train = trainer.step, trainer.config.train
-    due = step > 0 and (step % train.sample_every == 0 or step >= train.steps)
+    due = step > 0 and (train.previews(step) or step >= train.steps)
     lacks = due and trainer.distributed.main and not (folder.samples / f"{step:06d}.png").exists()
     return bool(trainer.distributed.total(torch.tensor([float(lacks)], device=trainer.device))[0])
 
@@ -550,9 +562,7 @@ def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) 
         yield publish.update_card(model, folder.path)
     picture = folder.samples / f"{trainer.step:06d}.png"
     seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
-    net, command = trainer.config.net, f"ancestral sample {out} --gif --film"
-    if isinstance(net, CustomNetConfig):
-        command = f"{command} --net {net.function}" if net.function else f"ancestral.load({out}, net=...).sample(64)"
+    command = _sampling(trainer, folder, " --gif --film")
     yield Message(f"{f'Look at {seen}; then' if seen else 'Now'} try:  {command}")
 
 
