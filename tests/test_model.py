@@ -3,21 +3,23 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import ancestral
 from ancestral import schedules, storage, targets
 from ancestral.config import ProcessConfig
+from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import FILE_NAME, OwnParts, build, sampler_for
+from ancestral.model import FILE_NAME, Model, OwnParts, build, sampler_for
 from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import flow, linear
 from ancestral.targets import Target
 from ancestral.training import Trainer
-from conftest import stripes, tiny_config
+from conftest import stripes, tiny_config, untrained
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,21 @@ def test_samples_are_uint8_images_of_the_right_shape(model):
     assert images.dtype == torch.uint8
     assert images.shape == (3, 1, 8, 8)
     assert images.is_contiguous()
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
+def test_pillow_images_have_the_items_own_pixels(channels, mode):
+    model = untrained((channels, 8, 8))
+    images = model.images(2, steps=2)
+    assert [image.mode for image in images] == [mode] * 2
+    for image, item in zip(images, model.sample(2, steps=2), strict=True):
+        assert torch.equal(torch.tensor(np.asarray(image)).view(8, 8, channels), item.permute(1, 2, 0))
+
+
+def test_floats_of_four_channels_are_no_images(model):
+    spec = DataSpec((4, 8, 8), Codec("float"))
+    with pytest.raises(InputError, match=r"items of shape \(4, 8, 8\) are no grey, RGB or RGBA images"):
+        Model(untrained((4, 8, 8)).denoiser, spec).images(1)
 
 
 def test_batches_do_not_change_an_image(model):

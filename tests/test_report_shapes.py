@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ancestral import render
+from ancestral.evaluation.sample_quality import NearestPairs
+from ancestral.events import finish
 from ancestral.render.pictures import middle_slices, to_uint8
 from ancestral.samplers import Step
+from ancestral.workflows.inspect import inspect
 
 
 def pixels(image):
@@ -27,8 +31,68 @@ def test_depths_and_floats_look_alike():
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 9])
 def test_any_number_of_channels(channels):
     image = (20 * torch.arange(1, channels + 1, dtype=torch.uint8)).view(1, -1, 1, 1).expand(1, channels, 3, 4)
-    shown = pixels(render.picture(image))[1, 1].tolist()
+    shown = pixels(render.picture(image.float(), limits=(0, 255)))[1, 1].tolist()
     assert shown == ([20, 40, 60] if channels > 2 else [20] * 3)
+    if channels not in (2, 4):  # in integers, two and four are grey and RGB with alpha
+        assert (pixels(render.picture(image)) == shown).all()
+
+
+# -- transparency -----------------------------------------------------------------------------------------------------
+
+SQUARES = np.kron([[232, 192] * 4, [192, 232] * 4] * 4, np.ones((2, 2)))[..., None].repeat(3, axis=2)
+"""The checkerboard of an image 16x16."""
+
+
+def windows(count=2, channels=4):
+    """Images 16x16 that are opaque red or grey above, and black and transparent below."""
+    images = torch.zeros(count, channels, 16, 16, dtype=torch.uint8)
+    images[:, [0, -1], :8] = 255
+    return images
+
+
+def pictures_of_windows(folder):
+    """Each picture of the package that shows items, of transparent ones."""
+    items = windows()
+    steps = [Step(i, 3 - i, items, items) for i in range(4)]
+    render.write_animation(folder / "a.gif", steps)
+    render.write_animation(folder / "a.webp", steps)
+    yield "grid", render.picture(items)
+    yield "film", render.film(steps, 4, 68, captions=False)
+    for suffix in ("gif", "webp"):
+        with Image.open(folder / f"a.{suffix}") as movie:
+            movie.seek(movie.n_frames - 1)
+            yield suffix, movie.convert("RGB")
+    yield "pairs", render.nearest_pairs([NearestPairs("near", items, items)], (0.0, 255.0))
+    yield "side by side", render.side_by_side([render.Grid("a", items)], (0.0, 255.0))
+    yield "contact sheet", finish(inspect(items, steps=0)).sheet
+
+
+def test_transparent_items_lie_on_a_checkerboard_in_every_picture(tmp_path):
+    whole = np.concatenate([np.full((8, 16, 3), (255, 0, 0)), SQUARES[8:]])
+    shown = pixels(render.picture(windows(1)))
+    assert (shown == whole).all()
+    for name, image in pictures_of_windows(tmp_path):
+        seen = pixels(image)
+        for colour in ((255, 0, 0), (232, 232, 232), (192, 192, 192)):
+            assert (abs(seen - colour).max(2) <= 12).sum() > 30, (name, colour)
+        assert (seen[:64].max(2) < 20).mean() < 0.1, name  # no black ground; captions are black
+
+
+def test_grey_with_alpha_of_both_depths_lies_on_it_too():
+    grey = windows(1, 2)
+    whole = np.concatenate([np.full((8, 16, 3), 255), SQUARES[8:]])
+    assert (pixels(render.picture(grey)) == whole).all()
+    assert (pixels(render.picture((grey.int() * 257).to(torch.uint16))) == whole).all()
+    grey[:, 1] = 128  # half of both
+    assert abs(pixels(render.picture(grey))[8:] - SQUARES[8:] / 2).max() <= 1
+    assert abs(pixels(render.picture(grey))[:8] - (255 + SQUARES[:8]) / 2).max() <= 1
+
+
+def test_a_checkerboard_fits_every_size():
+    for height, width in ((1, 1), (1, 64), (3, 5), (64, 1)):
+        clear = torch.zeros(1, 4, height, width, dtype=torch.uint8)
+        shown = set(pixels(render.picture(clear)).flatten().tolist())
+        assert shown == ({232} if height * width == 1 else {232, 192}), (height, width)
 
 
 def test_the_middle_slices_of_a_volume():

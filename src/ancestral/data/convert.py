@@ -7,6 +7,7 @@ colours only in integer images of 1..4 channels (grey, grey + alpha, RGB, RGBA) 
 as they are in all others, or where `channels` is their own number. Of signals and volumes only the depth can change.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -167,12 +168,28 @@ def convert_bit_depth(items: Tensor, dtype: torch.dtype) -> Tensor:
     return ((items.int() + 128) // 257 if dtype == torch.uint8 else items.int() * 257).to(dtype)
 
 
-def composite(images: Tensor, background: tuple[int, int, int]) -> Tensor:
+def to_uint8(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
+    """Convert items of any shape and dtype to uint8; the floats `limits` become 0 and 255, others are clamped.
+
+    None for the limits takes the minimum and maximum of the items.
+    """
+    if not items.is_floating_point():
+        return convert_bit_depth(items, torch.uint8)
+    low, high = limits or tuple(end.item() for end in items.aminmax())
+    return ((items.double() - low) * (255 / ((high - low) or 1))).round().clamp(0, 255).to(torch.uint8)
+
+
+def has_alpha(shape: Sequence[int], dtype: torch.dtype) -> bool:
+    """Tell whether items of a shape (C, *space) and dtype are images whose last channel is alpha."""
+    return len(shape) == 3 and shape[0] in (2, 4) and not dtype.is_floating_point
+
+
+def composite(images: Tensor, background: tuple[int, int, int] | Tensor) -> Tensor:
     """Composite images on a background.
 
     Args:
         images: Integers (N, C, H, W), C = 1..4; those of 1 or 3 channels, floats too, have no alpha and are returned.
-        background: Red, green and blue in 0..255.
+        background: Red, green and blue in 0..255; or grey values in 0..255, (H, W).
 
     Returns:
         (N, 1 or 3, H, W): grey + alpha stays grey if the background is grey, else becomes RGB.
@@ -181,9 +198,13 @@ def composite(images: Tensor, background: tuple[int, int, int]) -> Tensor:
         return images
     most, wide = LARGEST[images.dtype], WIDE[images.dtype]
     colour, alpha = images[:, :-1].to(wide), images[:, -1:].to(wide)
-    under = torch.tensor(background, dtype=wide).view(1, 3, 1, 1) * (most // 255)
-    if colour.shape[1] == 1 and len(set(background)) == 1:
-        under = under[:, :1]
+    if isinstance(background, Tensor):
+        under = background.to(wide)
+    else:
+        under = torch.tensor(background, dtype=wide).view(1, 3, 1, 1)
+        if colour.shape[1] == 1 and len(set(background)) == 1:
+            under = under[:, :1]
+    under = under * (most // 255)
     return ((colour * alpha + under * (most - alpha) + most // 2) // most).to(images.dtype)
 
 

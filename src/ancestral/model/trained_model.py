@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ancestral import __version__, storage
 from ancestral.arguments import checked, shown
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
+from ancestral.data.convert import has_alpha, to_uint8
+from ancestral.data.sources.image_files import from_pixels
 from ancestral.data.spec import DataSpec
 from ancestral.device import check_memory
 from ancestral.diffusion import Diffusion
@@ -159,20 +161,16 @@ class Model:
             options: The other options of `sample`.
 
         Returns:
-            Grey or RGB images of 8 bits; other numbers are scaled to 0..255.
+            Images of 8 bits, to which other numbers are scaled: L (grey), RGB, or LA and RGBA of a model that was
+            trained on transparent images: integers of 2 or 4 channels.
 
         Raises:
-            InputError: If the items are no images of 1 or 3 channels, or as `sample` does.
+            InputError: If the items are no such images, or as `sample` does.
         """
-        from PIL import Image
-
-        if len(self.spec.shape) != 3 or self.spec.shape[0] not in (1, 3):
-            raise InputError(f"items of shape {self.spec.shape} are no grey or RGB images; use sample()")
-        low, high = self.spec.codec.limits
-        items = self.sample(n, **options)
-        bytes_ = ((items.double() - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8)
-        arrays = bytes_.permute(0, 2, 3, 1).numpy()
-        return [Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array) for array in arrays]
+        spec = self.spec
+        if len(spec.shape) != 3 or not (spec.shape[0] in (1, 3) or has_alpha(spec.shape, spec.codec.dtype)):
+            raise InputError(f"items of shape {spec.shape} are no grey, RGB or RGBA images; use sample()")
+        return [from_pixels(item) for item in to_uint8(self.sample(n, **options), spec.codec.limits)]
 
     def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:
         """Choose a sampler: by name, with these options; None is the config's; one of your own is returned as it is.

@@ -15,7 +15,6 @@ from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
 from ancestral.render.writers import (
     check_png,
     read_recipe,
-    single_image,
     write_array,
     write_images,
     write_picture,
@@ -47,7 +46,6 @@ __all__ = [
     "read_recipe",
     "samplers_plot",
     "side_by_side",
-    "single_image",
     "update_report",
     "write_animation",
     "write_array",

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.data.convert import convert_bit_depth
+from ancestral.data.convert import composite, has_alpha, to_uint8
 from ancestral.render.captions import KEY, caption_line, caption_size, caption_width, shorten
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ PADDING = 2
 MAX_PERIOD, LEGEND = 12, 20
 """Largest numbers of classes that have columns of their own, and that a legend names."""
 MID_GREY = 128
+CHECKERBOARD, SQUARES = (232, 192), 8
+"""The two greys behind transparent pixels, between which both white and black are seen; the squares of a long side."""
 SLICE_GAP = 1
 """Pixels between the slices of a volume."""
 SIGNAL_COLOURS = ("#1f4e8c", "#c8691c", "#2f7d4f", "#8a3f8f", "#b3261e", "#00788a")
@@ -49,7 +51,7 @@ def picture(
     Args:
         items: Points (N, 2) as a scatter plot, or a grid of images (N, C, H, W), of line plots of signals (N, C, L) or
             of the three middle slices of volumes (N, C, D, H, W). Two channels show the first, four and more the first
-            three as RGB.
+            three as RGB; but integers of two and four channels are grey and RGB with alpha, shown on a checkerboard.
         columns: The number of tiles in a row; None makes the grid about square, as `grid_columns` does.
         height: Height in pixels to which small grids are enlarged by a whole factor; 0 leaves them as they are.
         limits: The values of floats that are black and white (those of a codec); None takes the minimum and maximum.
@@ -92,6 +94,7 @@ def _grid(items: Tensor, columns: int, height: int, limits: tuple[float, float] 
     if items.ndim == 3:
         return signal_plots(items, columns, height, limits), SIGNAL_GAP
     images = to_uint8(items, limits)
+    images = on_checkerboard(images) if has_alpha(items.shape[1:], items.dtype) else images
     small = tile(middle_slices(images) if items.ndim == 5 else images, columns)
     large = enlarge(small, height)
     return large, 0 if len(items) == 1 else PADDING * large.width // small.width
@@ -117,15 +120,12 @@ def _captioned(grid: Image.Image, gap: int, columns: int, captions: Sequence[str
     return sheet
 
 
-def to_uint8(items: Tensor, limits: tuple[float, float] | None = None) -> Tensor:
-    """Convert items of any shape and dtype to uint8; the floats `limits` become 0 and 255, others are clamped.
-
-    None for the limits takes the minimum and maximum of the items.
-    """
-    if not items.is_floating_point():
-        return convert_bit_depth(items, torch.uint8)
-    low, high = limits or tuple(end.item() for end in items.aminmax())
-    return ((items.double() - low) * (255 / ((high - low) or 1))).round().clamp(0, 255).to(torch.uint8)
+def on_checkerboard(images: Tensor) -> Tensor:
+    """Composite uint8 images (N, 2 or 4, H, W), whose last channel is alpha, on a checkerboard: (N, 1 or 3, H, W)."""
+    height, width = images.shape[2:]
+    side = max(1, max(height, width) // SQUARES)
+    odd = (torch.arange(height)[:, None] // side + torch.arange(width) // side) % 2
+    return composite(images, torch.tensor(CHECKERBOARD)[odd])
 
 
 def middle_slices(volumes: Tensor) -> Tensor:

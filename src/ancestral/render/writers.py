@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ancestral.data.sources.arrays import NAMES
+from ancestral.data.sources.image_files import from_pixels
 from ancestral.errors import InputError
 from ancestral.render.captions import KEY
 from ancestral.storage import atomic
@@ -48,19 +49,13 @@ def read_recipe(path: Path) -> str:
     return str(recipe)
 
 
-def single_image(image: Tensor) -> Image.Image:
-    """Convert an image (C, H, W) of a kind that `check_png` takes to Pillow's, in its own size."""
-    pixels = image.permute(1, 2, 0).contiguous().numpy()
-    return Image.fromarray(pixels.squeeze(2) if len(image) == 1 else pixels)
-
-
 def write_images(
     folder: Path, images: Tensor, indices: Iterable[int] | None = None, recipes: Iterable[str] = repeat("")
 ) -> None:
     """Write images (N, C, H, W) as 000000.png and so on, by their indices; raise InputError as `check_png` does."""
     check_png(images.shape[1:], images.dtype)
     for image, index, recipe in zip(images, indices or count(), recipes, strict=False):
-        write_picture(folder / f"{index:06d}.png", single_image(image), recipe)
+        write_picture(folder / f"{index:06d}.png", from_pixels(image), recipe)
 
 
 def write_recordings(folder: Path, signals: Tensor, rate: int) -> None:

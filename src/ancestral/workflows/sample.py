@@ -10,6 +10,7 @@ from typing import Any
 
 from ancestral import __version__, hub, render, samplers, storage
 from ancestral.arguments import checked
+from ancestral.data.sources.image_files import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote, track
@@ -157,7 +158,7 @@ def sample(
     elif out.suffix.lower() == ".npz":
         files[out] = lambda path: render.write_array(path, samples, model.labels(items, names))
     elif out.suffix.lower() == ".png" and single:
-        files[out] = lambda path: render.write_picture(path, render.single_image(samples[0]), text)
+        files[out] = lambda path: render.write_picture(path, from_pixels(samples[0]), text)
     elif out.suffix.lower() == ".png":
         grid = partial(render.picture, samples, columns, 500, limits, classes)
         files[out] = lambda path: render.write_picture(path, grid(), text)

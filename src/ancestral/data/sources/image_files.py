@@ -54,6 +54,12 @@ def to_pixels(image: Image.Image, bits: int = 8) -> Tensor:
     return torch.from_numpy(array.reshape(image.height, image.width, -1)).permute(2, 0, 1)
 
 
+def from_pixels(pixels: Tensor) -> Image.Image:
+    """Convert integers (C, H, W) to Pillow's L, LA, RGB or RGBA, or I;16 of one channel of 16 bits."""
+    array = pixels.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(array.squeeze(2) if len(pixels) == 1 else array)
+
+
 def _sixteen_bits(image: Image.Image) -> Tensor:
     """Uint16 (1 or 2, H, W) of grey, and alpha where there is any. (Pillow's own conversion clips all above 255.)"""
     deep = np.asarray(image).astype(np.int64)
