@@ -1,12 +1,15 @@
 """`ancestral evaluate` of samples: drawn once whatever happens, held against data, and told as it is."""
 
+import contextlib
 import dataclasses
 import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +30,7 @@ from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
 from ancestral.results import EvaluationResult
-from ancestral.workflows.evaluate import evaluate, evaluate_samples, share_sampling
+from ancestral.workflows.evaluate import _temporary_folder, evaluate, evaluate_samples, share_sampling
 from conftest import together, untrained
 
 PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
@@ -38,7 +41,8 @@ def studied(model, train, count, folder, sampler=None):
     """A study of a model by its pixels, against its training data."""
     references = References.of(model.spec, train, None, "pixels")
     sampler = model.sampler(sampler)
-    return Study.of(model, "a run", sampler, SamplingSpec("a hash", repr(sampler)), folder, count, references)
+    spec = SamplingSpec("a hash", repr(sampler))
+    return Study.of(model, "a run", sampler, spec, folder, folder, count, references)
 
 
 def noisy(count, seed=0):
@@ -655,6 +659,77 @@ def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
     options = ("--samples", "--draw", 12, "--extractor", "pixels", "--steps", 4, "--net", "mine_of_evaluation:Net")
     run("evaluate", "own", *options)
     assert EvaluationResult.load(tmp_path / "own" / "evaluation").samples.distances == result.distances
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimmed(samplers.DDIM):
+    """A sampler of one's own, whose code changes while its name and its fields stay."""
+
+    factor = 1.0
+
+    def advance(self, x, prediction, move, state):
+        x, state = super().advance(x, prediction, move, state)
+        return self.factor * x, state
+
+
+def test_samples_of_a_sampler_of_ones_own_are_made_anew(model_run, files, passes, monkeypatch):
+    """Its `advance` is edited between two evaluations of a run."""
+    source, options = str(files / "train.npz"), {"samples": 12, "extractor": "pixels", "sampler": Dimmed(3)}
+    model = ancestral.load(model_run, "cpu")
+    distances = []
+    for factor in (1.0, 0.5):
+        monkeypatch.setattr(Dimmed, "factor", factor)
+        measured = [finish(evaluate(subject, source, **options)).samples for subject in (model_run, model)]
+        assert measured[0].distances == measured[1].distances
+        assert measured[0].samples.folder is None
+        distances.append(measured[0].distances.train.frechet.value)
+    assert distances[0] != distances[1]
+    assert passes == 4 * [range(12)]
+    assert not (model_run / "evaluation" / "samples").exists()
+    train = data.load(source)
+    one = studied(model, train, 12, model_run / "kept")
+    (model_run / "kept").mkdir()
+    stores = {one.with_sampler(Dimmed(3)).store.folder for _ in range(2)}
+    assert len(stores) == 2  # of classes of one name, too
+
+
+def test_samples_of_a_network_of_ones_own_are_made_anew(tmp_path, files, monkeypatch):
+    """The code of the module that `net=` names is edited between two evaluations of a run, and its average."""
+    code = "import torch\nclass Net(torch.nn.Conv2d):\n    def __init__(self, shape, classes):\n        "
+    code += "super().__init__(1, 1, 1)\n    def forward(self, x, t):\n        return {} * super().forward(x)\n"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files that are as old and as long would be taken for one
+    source, distances, averages = str(files / "train.npz"), [], []
+    options = {"samples": 12, "extractor": "pixels", "steps": 3, "net": "mine_that_is_edited:Net"}
+    for factor in ("1.0", "0.1"):
+        (tmp_path / "mine_that_is_edited.py").write_text(code.format(factor))
+        sys.modules.pop("mine_that_is_edited", None)
+        if not distances:
+            ancestral.train("arrays", source, out=tmp_path / "run", net=options["net"], steps=4, batch_size=8,
+                            device="cpu", snapshots=2, progress=False)  # fmt: skip
+        distances.append(finish(evaluate(tmp_path / "run", source, **options)).samples.distances.train.frechet.value)
+        average = ancestral.average(tmp_path / "run", source, lengths=[0.1], progress=False, **options)
+        averages.append(average.points[0].frechet.value)
+    assert distances[0] != distances[1]
+    assert averages[0] != averages[1]
+    assert not list(tmp_path.rglob("*-*.safetensors"))
+
+
+def test_processes_share_the_samples_that_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    numbers = []
+
+    def total(number):
+        numbers.append(number)
+        return sum(numbers)
+
+    with contextlib.ExitStack() as stack:
+        folders = {
+            _temporary_folder(stack, SimpleNamespace(world=2, main=main, total=total, wait=lambda: None))
+            for main in (True, False)
+        }
+        assert folders == set(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
 """Samples on disk, each made once, in whole files of neighbouring items: any number of processes may make them, and an
-evaluation that was killed goes on where it was.
+evaluation that was killed goes on where it was. Samples of code that can change without notice are not kept.
 
 KEY/recipe.json                  the `SamplingSpec` that decides the items; KEY is a hash of it
 KEY/000064-000127.safetensors    items 64 to 127
@@ -18,16 +18,30 @@ import torch
 from torch import Tensor
 
 from ancestral import __version__, storage
+from ancestral.config import CustomNetConfig
 from ancestral.errors import InputError
 from ancestral.model import Model
 from ancestral.samplers import Sampler
 
+PACKAGE = __name__.partition(".")[0]
 NAME = re.compile(r"(\d{6,})-(\d{6,})\.safetensors")
+
+
+def reproducible(model: Model, sampler: Sampler) -> bool:
+    """Whether a `SamplingSpec` decides the samples: all code that makes them is this version's of this package.
+
+    A sampler, network, schedule or target of your own can be edited while its name and the weights stay the same.
+    """
+    own = isinstance(model.config.net, CustomNetConfig) or model.config.process.target == "custom"
+    parts = (sampler, model.denoiser, model.denoiser.schedule)
+    return not own and all(type(part).__module__.partition(".")[0] == PACKAGE for part in parts)
 
 
 @dataclass(frozen=True)
 class SamplingSpec:
-    """All that decides what item i is. The batch size, the device and the number of processes do not."""
+    """All that decides what item i is, if the model and the sampler are `reproducible`. The batch size, the device and
+    the number of processes do not.
+    """
 
     model: str
     """SHA-256 of the model file."""

@@ -5,6 +5,7 @@ Comparisons of several samplers or models make a study of each: features of data
 
 import dataclasses
 import platform
+import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from ancestral.evaluation.sample_quality import (
     measure,
     pieces,
 )
-from ancestral.evaluation.sample_store import SampleStore, SamplingSpec
+from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.events import Event, Work, track
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
@@ -147,7 +148,9 @@ class Study:
         name: What results call it: the path of its run.
         sampler: What samples it.
         spec: All that decides the samples. Its hash of the model is empty for a model that is in no file.
-        store: Where the samples are kept.
+        store: Where the samples are.
+        folder: The folder of samples that are kept, which later evaluations find.
+        temporary: The folder of samples that are not kept: those of code of your own.
         count: The number of samples.
         references: What they are compared with.
     """
@@ -157,29 +160,48 @@ class Study:
     sampler: Sampler
     spec: SamplingSpec
     store: SampleStore
+    folder: Path
+    temporary: Path
     count: int
     references: References
 
     @staticmethod
     def of(
-        model: Model, name: str, sampler: Sampler, spec: SamplingSpec, folder: Path, count: int, references: References
+        model: Model,
+        name: str,
+        sampler: Sampler,
+        spec: SamplingSpec,
+        folder: Path,
+        temporary: Path,
+        count: int,
+        references: References,
     ) -> "Study":
-        """Plan a study whose samples are kept in `folder`; refuse what cannot be measured before anything is sampled.
+        """Plan a study; refuse what cannot be measured before anything is sampled.
 
         Raises:
             InputError: If the model cannot be sampled so, or the samples or data are too few or too many.
         """
         next(model.trajectory(range(1), sampler, spec.seed, spec.label, spec.guidance))  # refuses impossible guidance
         references.check(count)
-        store = SampleStore(folder / spec.key, model.spec.shape, model.spec.codec.dtype)
+        place = (folder if reproducible(model, sampler) else temporary) / spec.key
+        store = SampleStore(place, model.spec.shape, model.spec.codec.dtype)
         check_memory(count, store.shape, store.dtype)
-        return Study(model, name, sampler, spec, store, count, references)
+        return Study(model, name, sampler, spec, store, folder, temporary, count, references)
 
     def with_sampler(self, sampler: Sampler) -> "Study":
-        """Return the same study of another sampler, whose samples are kept beside these."""
+        """Return the same study of another sampler, with samples of its own."""
         spec = dataclasses.replace(self.spec, sampler=repr(sampler))
-        store = dataclasses.replace(self.store, folder=self.store.folder.parent / spec.key)
+        if reproducible(self.model, sampler):
+            place = self.folder / spec.key
+        else:  # two samplers of your own may have the same repr
+            place = Path(tempfile.mkdtemp(dir=self.temporary))
+        store = dataclasses.replace(self.store, folder=place)
         return dataclasses.replace(self, sampler=sampler, spec=spec, store=store)
+
+    @property
+    def kept(self) -> bool:
+        """Whether later evaluations find the samples: those of a model in a file, made by this package's code."""
+        return bool(self.spec.model) and reproducible(self.model, self.sampler)
 
     @property
     def identity(self) -> MeasuredModel:
@@ -204,7 +226,7 @@ class Study:
         labels = self.model.labels(range(self.count), spec.label)
         label = f"{classes} classes in turn" if spec.label is None else str(spec.label)
         steps = len(self.sampler.times(self.model.denoiser.schedule)) - 1
-        folder = self.store.folder.name if spec.model else None
+        folder = self.store.folder.name if self.kept else None
         settings = SampleSettings(
             self.count, spec.sampler, spec.seed, spec.guidance, label if classes else None, steps, folder
         )

@@ -17,7 +17,6 @@ from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
-from ancestral.evaluation.sample_store import SampleStore
 from ancestral.evaluation.study import DEFAULT_COUNT, Study
 from ancestral.events import Event, Message, Wrote
 from ancestral.metrics import uncertainty
@@ -100,7 +99,8 @@ def average(
         try:
             result, best = yield from _measure(subject, ema, snapshots, steps, chosen, out, given.batch_size)
         except KeyboardInterrupt as stop:
-            stop.add_note("all samples so far are kept")
+            if ema.kept:
+                stop.add_note("all samples so far are kept")
             raise
     best.save(out / FILE_NAME)
     yield Wrote(out / FILE_NAME)
@@ -220,7 +220,8 @@ def _study_of(ema: Study, model: Model, out: Path) -> Study:
     for value in model.diffusion.net.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     spec = dataclasses.replace(ema.spec, model=digest.hexdigest())
-    store = SampleStore(out / "evaluation" / "samples" / spec.key, model.spec.shape, model.spec.codec.dtype)
+    folder = out / "evaluation" / "samples" if ema.kept else ema.temporary
+    store = dataclasses.replace(ema.store, folder=folder / spec.key)
     return dataclasses.replace(ema, model=model, spec=spec, store=store)
 
 

@@ -97,7 +97,8 @@ def compare_runs(
                                             bits_per_dim=bound))  # fmt: skip
                 grids.append(render.Grid(subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
         except KeyboardInterrupt as stop:
-            stop.add_note("all samples so far are kept")
+            if all(study.kept for study in studies):
+                stop.add_note("all samples so far are kept")
             raise
     result = ComparisonResult.from_runs(compared)
     if folder is not None:
@@ -155,7 +156,8 @@ def compare_samplers(
             own = _own_sampler(study.model, chosen) if samplers == "all" else []
             result = yield from _measure_samplers(study, [*chosen, *own], most, given.batch_size)
         except KeyboardInterrupt as stop:
-            stop.add_note("all samples so far are kept")
+            if study.kept:
+                stop.add_note("all samples so far are kept")
             raise
     if folder is not None:
         storage.write_text(folder / "samplers.json", result.to_json())

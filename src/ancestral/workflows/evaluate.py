@@ -6,6 +6,8 @@
 import contextlib
 import dataclasses
 import math
+import secrets
+import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -99,7 +101,7 @@ def evaluate(
     metrics = bound = items = None
     with contextlib.ExitStack() as stack:
         processes = stack.enter_context(contextlib.closing(Distributed(given.device)))
-        subject = open_subject(model, str(processes.device), data, stack, net=given.net)
+        subject = open_subject(model, str(processes.device), data, stack, net=given.net, processes=processes)
         folder = check_folder(subject.folder if given.out is None else given.out)
         load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
         source = subject.source(data)
@@ -121,7 +123,7 @@ def evaluate(
                 measurement = study.metrics(items, given.batch_size)
                 metrics = yield from _write_samples(measurement, folder, study.references.codec.limits)
         except KeyboardInterrupt as stop:
-            if processes.main and study is not None and subject.sha256:
+            if processes.main and study is not None and study.kept:
                 stop.add_note(f"{study.store.count(study.count):,} of {study.count:,} samples are kept")
             raise
         if settings is not None and likelihood_of is not None:
@@ -197,7 +199,8 @@ class Subject:
         model: The model.
         name: What results call it.
         folder: `evaluation` in its run folder; None for a model in memory.
-        samples: Where its samples are kept: in this folder, or in a temporary one.
+        samples: Where its samples are kept: in this folder, or the temporary one.
+        temporary: A folder for the time of the evaluation.
         sha256: Of its file; empty for a model in memory.
     """
 
@@ -205,6 +208,7 @@ class Subject:
     name: str
     folder: Path | None
     samples: Path
+    temporary: Path
     sha256: str = ""
 
     @property
@@ -232,25 +236,39 @@ def open_subject(
     stack: contextlib.ExitStack,
     name: str = "the model",
     net: NetSource | None = None,
+    processes: Distributed | None = None,
 ) -> Subject:
-    """Open a model; samples of a model in memory are kept in a temporary folder until the stack is closed.
+    """Open a model; samples of a model in memory, and of code of your own, are there until the stack is closed.
 
     `name` is what results call a model that no file holds.
     """
+    temporary = _temporary_folder(stack, processes)
     if isinstance(model, str | Path):
         file, folder = models.find(model), publish.home(model) / "evaluation"
         config, _ = models.describe(file, storage.read_metadata(file))
         own = net if isinstance(config.net, CustomNetConfig) else None  # others build their own
         opened = models.load(file, device, net=own)
-        return Subject(opened, str(model), folder, folder / "samples", storage.sha256(file))
-    temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        return Subject(opened, str(model), folder, folder / "samples", temporary, storage.sha256(file))
     if isinstance(model, Model):
         if model.file is not None:  # as if its path had been given
             name = str(model.file.parent if model.file.name == models.FILE_NAME else model.file)
-        return Subject(model, name, None, temporary)
+        return Subject(model, name, None, temporary, temporary)
     if data is None:
         raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")
-    return Subject(Model(model, datasets.open(data).spec), name, None, temporary)
+    return Subject(Model(model, datasets.open(data).spec), name, None, temporary, temporary)
+
+
+def _temporary_folder(stack: contextlib.ExitStack, processes: Distributed | None) -> Path:
+    """Make a folder that is removed when the stack is closed; the processes of one machine share it."""
+    if processes is None or processes.world == 1:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    number = processes.total(torch.tensor([secrets.randbits(48) if processes.main else 0]))
+    folder = Path(tempfile.gettempdir()) / f"ancestral-{int(number):012x}"
+    if processes.main:
+        folder.mkdir(mode=0o700)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    processes.wait()
+    return folder
 
 
 def plan_study(
@@ -274,7 +292,7 @@ def plan_study(
     guidance = 1.0 if options.guidance is None else options.guidance
     spec = SamplingSpec(subject.sha256, repr(chosen), options.seed, None, guidance)
     folder = out / "samples" if out is not None and subject.sha256 else subject.samples
-    return Study.of(model, subject.name, chosen, spec, folder, count, references)
+    return Study.of(model, subject.name, chosen, spec, folder, subject.temporary, count, references)
 
 
 # -- checks and data --------------------------------------------------------------------------------------------------
