@@ -14,6 +14,7 @@ from ancestral.config import Config
 from ancestral.errors import InputError
 
 TINY = {"steps": 2, "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100, "progress": False}
+TINY["preview_steps"] = 1
 
 
 def images(folder, count=12, seed=0):
@@ -121,6 +122,93 @@ def test_the_default_folder_has_the_name_of_the_data(tmp_path, monkeypatch):
     )
     with pytest.raises(InputError, match="no such file or folder: 'leters'"):  # before the run that is there
         ancestral.train(data="leters", out="runs/letters", **TINY)
+
+
+def test_what_is_shared_does_not_tell_where_the_data_lie(tmp_path, monkeypatch, run):
+    """A run is shared by its model file, its report and its card; on this machine it knows its data all the same."""
+    place, moved = images(tmp_path / "secret" / "photos"), tmp_path / "secret" / "moved"
+    held_out, out = images(tmp_path / "secret" / "more", seed=1), "runs/a"
+    monkeypatch.chdir(tmp_path)
+    small = [part for name in ("steps", "batch_size", "width", "blocks", "preview_steps") for part in
+             (f"--{name.replace('_', '-')}", TINY[name])]  # fmt: skip
+    run("train", "folder", "--data", place, f"--validation={held_out}", "--out", tmp_path / out, *small)
+    shutil.move(place, moved)
+    run("train", "--data", moved, "--out", tmp_path / out, "--steps", 3, "--preview-steps", 1, "--resume")
+    run("train", "folder", "--data", moved, "--from", tmp_path / out, "--out", "runs/tuned", *small)
+    measured = ancestral.evaluate(out, samples=16, steps=1, extractor="pixels", progress=False).samples
+    assert (measured.data.train, measured.data.held_out) == ("moved, train split, 12", "more, held out of the run, 12")
+    for name in (out, "runs/tuned"):
+        for file in ("model.safetensors", "report.html", "README.md")[: 3 if name == out else 2]:
+            assert b"secret" not in (tmp_path / name / file).read_bytes(), file
+        assert saved(tmp_path / name).data.source == ancestral.load(name).config.data.source == str(moved)
+    shutil.copy(tmp_path / out / "model.safetensors", tmp_path / "lone.safetensors")
+    with pytest.raises(InputError, match="does not say where its data, moved, lie: say it by data"):
+        ancestral.evaluate("lone.safetensors")
+    assert ancestral.load("lone.safetensors").config.title == "moved"
+
+
+# -- runs among the data ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The working folder, with two classes of images."""
+    for seed, name in enumerate(("cats", "dogs")):
+        images(tmp_path / "photos" / name, 6, seed)
+    monkeypatch.chdir(tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("out", [None, "cats/mine"])
+def test_a_run_among_its_data_goes_on_and_is_no_data_of_the_next(photos, run, out):
+    """The grids of samples, the report and the pictures of the doctor lie in the folder that is trained on."""
+    first = ancestral.train(data=".", out=out, **{**TINY, "sample_every": 1})
+    assert first.folder == (out or "runs/photos")
+    assert list((photos / first.folder).rglob("*.png"))
+    assert ancestral.train(data=".", out=out, resume=True, **{**TINY, "steps": 3}).step == 3
+    assert ancestral.train(data=".", out="other", **TINY).model.spec.classes == ("cats", "dogs")
+    assert saved(photos / "other").data.fingerprint == saved(photos / first.folder).data.fingerprint
+    run("doctor", ".", "--steps", 0)
+    assert (photos / "runs" / "doctor" / "photos.png").exists()
+    skipped = "other, runs" if out is None else "cats/mine, other, runs"
+    for memory in (0, 1):
+        found = data.open(".", memory=memory)
+        assert (len(found), found.classes) == (12, ("cats", "dogs"))
+        assert any(f"folders of runs are among the data and skipped ({skipped})" in text for text, _ in found.notes)
+    assert f"skipped ({skipped})" in run("doctor", ".", "--steps", 0)
+
+
+def test_recordings_are_told_by_the_data_and_not_by_a_run_beside_them(tmp_path):
+    """The run's pictures come first in the order of names."""
+    (tmp_path / "a-run" / "samples").mkdir(parents=True)
+    for name in ("config.json", "log.csv", "samples/000100.png"):
+        (tmp_path / "a-run" / name).touch()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "one.wav").touch()
+    assert ancestral.config.default_preset(str(tmp_path)) == "arrays"
+
+
+def test_a_run_folder_does_not_take_data_for_its_own(photos):
+    """They would be skipped as a run's pictures from then on."""
+    for out in (".", "cats", photos / "dogs"):
+        with pytest.raises(InputError, match="holds data, and a run folder is skipped as data"):
+            ancestral.train(data=".", out=out, **TINY)
+    assert sorted(path.name for path in photos.iterdir()) == ["cats", "dogs"]
+
+
+def test_no_command_writes_pictures_among_the_data(photos, refused):
+    ancestral.train(data=".", **TINY)
+    before = {*photos.rglob("*")}
+    for words in (
+        ("sample", "runs/photos", "--out", "new.png"),
+        ("sample", "runs/photos", "--out", "../new.png", "--gif", "cats/new.gif"),
+        ("evaluate", "runs/photos", "--out", "measured"),
+        ("compare", "runs/photos", "runs/photos", "--out", "cats/both"),
+        ("evaluate", "runs/photos", "--out", "../measured", "--held-out", ".."),
+        ("average", "runs/photos", "--out", "."),
+    ):
+        assert "lies in the data and would be trained on; give --out a place outside" in refused(*words)
+    assert {*photos.rglob("*")} == before
 
 
 def test_nothing_is_mirrored_unless_asked():

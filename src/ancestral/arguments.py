@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -121,3 +122,8 @@ def describe(hint: Any) -> str:
 @functools.cache
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     return typing.get_type_hints(function)
+
+
+def short_source(source: str) -> str:
+    """Name a source of data without the folders of the machine that it lies on; "." is the name of the folder."""
+    return source if source.startswith("hf://") else Path(os.path.abspath(source)).name or source  # noqa: PTH100

@@ -32,6 +32,7 @@ from ancestral.config.schema import (
     PLAIN_LOOP,
     POINTS,
     SECTIONS,
+    UNPLACED,
     Config,
     CustomNetConfig,
     DataConfig,
@@ -46,6 +47,7 @@ from ancestral.config.schema import (
     TransformerConfig,
     UNetConfig,
     net_kinds_with,
+    unplaced,
 )
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "PRESETS",
     "SECTIONS",
     "STARTS_FROM",
+    "UNPLACED",
     "Config",
     "CustomNetConfig",
     "DataConfig",
@@ -92,4 +95,5 @@ __all__ = [
     "points",
     "preset",
     "read_config",
+    "unplaced",
 ]

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from ancestral.config.output_folders import is_output
+
 SUFFIXES = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -27,7 +29,7 @@ def holds_recordings(folder: str | Path) -> bool:
             below.clear()
             continue
         entered.add(real)
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        below[:] = sorted(name for name in below if not name.startswith(".") and not is_output(f"{path}/{name}"))
         for name in sorted(files):
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)
             if suffix in (WAV, *SUFFIXES) and not name.startswith("."):

@@ -9,12 +9,12 @@ import difflib
 import json
 import typing
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import AvoidSubcommands, Suppress, arg
 
-from ancestral.arguments import SHOWN, describe, fits, plain, shown
+from ancestral.arguments import SHOWN, describe, fits, plain, short_source, shown
 from ancestral.config.image_size import ImageSize, plain_image_size
 from ancestral.errors import InputError
 
@@ -26,6 +26,14 @@ FROM_PYTHON = "(given from Python)"
 """The source of data that were given as a tensor, an array or a torch Dataset."""
 PLAIN_LOOP = "plain-loop"
 """The preset of models that were not trained by `train`."""
+
+UNPLACED = "…/"
+"""What stands for the folders of a path that are not shared."""
+
+
+def unplaced(source: str) -> str:
+    """Return a source as it may be shared: an absolute path as …/NAME, which cannot be opened by mistake."""
+    return UNPLACED + short_source(source) if Path(source).is_absolute() else source
 
 
 @dataclass(frozen=True)
@@ -411,8 +419,25 @@ class Config:
         """What the run is called: its preset, or for data of your own the name of the data."""
         if self.preset not in OWN_DATA or self.data.source in ("", FROM_PYTHON):
             return self.preset
-        path = PurePath(self.data.source)
+        path = Path(short_source(self.data.source))
         return (path.stem if path.suffix in (".npy", ".npz", ".tar") else path.name) or self.preset
+
+    def unplaced(self) -> "Config":
+        """Return the config without the folders of the machine that it was made on, as it may be shared."""
+        validation = self.data.validation
+        validation = unplaced(validation) if isinstance(validation, str) else validation
+        data = dataclasses.replace(self.data, source=unplaced(self.data.source), validation=validation)
+        initial = dataclasses.replace(self.initial, model=unplaced(self.initial.model))
+        return dataclasses.replace(self, data=data, initial=initial)
+
+    def placed(self, other: "Config") -> "Config":
+        """Return the config with the places of data and models that another one has for the same data and models."""
+        plain, data, initial = other.unplaced(), self.data, self.initial
+        if (data.source, data.fingerprint) == (plain.data.source, plain.data.fingerprint):
+            data = dataclasses.replace(data, source=other.data.source)
+            if data.validation == plain.data.validation:
+                data = dataclasses.replace(data, validation=other.data.validation)
+        return dataclasses.replace(self, data=data, initial=other.initial if initial == plain.initial else initial)
 
     def check(self) -> "Config":
         """Check all settings that no run can have, whatever the data.

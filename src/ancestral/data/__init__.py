@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import data as torch_data
 
+from ancestral.arguments import short_source
+from ancestral.config import UNPLACED
 from ancestral.config.file_kinds import SUFFIXES, WAV, holds_recordings
+from ancestral.config.output_folders import is_run
 from ancestral.data.codec import IMAGES, POINTS, Codec
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, LazyDataset
@@ -201,7 +204,7 @@ def _kind(path: Path) -> str:
     if not path.is_dir():
         suffix = path.suffix.lower() if path.is_file() else ""  # opening a pipe would block for ever
         return {".npy": "arrays", ".npz": "arrays", ".tar": "tar"}.get(suffix, "")
-    if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
+    if is_run(path):
         raise InputError(f"{one_line(path)} is a run folder, whose pictures are samples: give the data itself")
     if hugging_face.is_saved(path):
         return "datasets"
@@ -222,6 +225,8 @@ def _labelled(items: Tensor, labels: Tensor | None, notes: tuple[tuple[str, str]
 def _existing(source: str | Path) -> Path:
     """The file or folder `source`, or an InputError that helps with the spelling."""
     text = str(source)
+    if text.startswith(UNPLACED):
+        raise InputError(f"a model file does not say where its data, {short_source(text)}, lie: say it by --data")
     with suppress(OSError, RuntimeError):  # a name too long for the system; the home of a user who is not there
         path = Path(source).expanduser()
         if text.strip() and path.exists():

@@ -83,6 +83,8 @@ class References:
         unseen = None if held_out is None else ReferenceSet.from_data(held_out, spec.classes, held_out_split)
         skipped = [f"{len(part.skipped)} of {part.name}" for part in (train, held_out) if part and part.skipped]
         notes = [f"Files that could not be read were left out: {text}." for text in skipped]
+        read = dict.fromkeys(text for part in (train, held_out) if part for text, _ in part.notes)
+        notes += [f"{text[0].upper()}{text[1:]}." for text in read]
         if spec.classes and train.labels is not None and seen.labels is None:
             notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
         return References(spec.codec, chosen, torch.device(device), seen, unseen, tuple(notes))

@@ -85,7 +85,7 @@ class ReadableImages(LazyFolder):
         self.names = NameList(b"".join(index.names[row] + b"\0" for row in rows.tolist()))
         self.labels = None if index.labels is None else index.labels[rows]
         self.spec = DataSpec(values.shape, IMAGES, index.classes, values.mean)
-        self._count, self._conversion = len(rows), conversion
+        self._count, self._conversion, self.notes = len(rows), conversion, index.notes
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Read and decode an image."""

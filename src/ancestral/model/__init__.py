@@ -2,7 +2,7 @@
 
 from ancestral.model.building import NetSource, OwnParts, build, for_items, sampler_for, sampler_name
 from ancestral.model.metadata import describe, metadata_of, read_schedule
-from ancestral.model.model_file import FILE_NAME, find, load
+from ancestral.model.model_file import FILE_NAME, describe_file, find, load
 from ancestral.model.trained_model import Label, Model, several
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "OwnParts",
     "build",
     "describe",
+    "describe_file",
     "find",
     "for_items",
     "load",

@@ -40,7 +40,7 @@ def metadata_of(
         "format": FORMAT,
         "version": version,
         "step": str(step),
-        "config": config.to_json(),
+        "config": config.unplaced().to_json(),
         "schedule": json.dumps(_schedule_spec(denoiser.schedule)),
         "target": denoiser.target.name,
         "codec": spec.codec.kind,

@@ -1,5 +1,6 @@
 """Model files: `model.safetensors` holds the averaged weights, and metadata that rebuild the denoiser."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from ancestral import hub, storage, targets
 from ancestral.arguments import checked
 from ancestral.config import Config
+from ancestral.data.spec import DataSpec
 from ancestral.device import pick_device
 from ancestral.errors import InputError
 from ancestral.model.building import NetSource, OwnParts, assemble
@@ -37,6 +39,24 @@ def find(path: str | Path) -> Path:
     return path
 
 
+def describe_file(path: Path) -> tuple[Config, DataSpec]:
+    """Read the config and the description of the data of a model file, without its weights.
+
+    The file names no folders of the machine; those of a run come from the config.json beside it.
+
+    Raises:
+        InputError: If it is no model file.
+    """
+    return _placed(path, *describe(path, storage.read_metadata(path)))
+
+
+def _placed(path: Path, config: Config, spec: DataSpec) -> tuple[Config, DataSpec]:
+    beside = path.parent / "config.json"
+    with contextlib.suppress(OSError, UnicodeDecodeError, InputError):  # it is damaged, or of another program
+        config = config.placed(Config.from_json(beside.read_text(encoding="utf-8"), str(beside)))
+    return config, spec
+
+
 @checked
 def load(
     path: str | Path,
@@ -61,7 +81,7 @@ def load(
     """
     path = find(path)
     tensors, metadata = storage.read_tensors(path)
-    config, spec = describe(path, metadata)
+    config, spec = _placed(path, *describe(path, metadata))
     parts = OwnParts(net, schedule or read_schedule(path, metadata), _target(path, metadata, config, target))
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced

@@ -99,8 +99,8 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         more_classes=max(0, len(data.classes) - CLASSES),
         largest_class=max(data.classes.values(), default=0) or 1,
         evaluation=Markup(_evaluation(folder)),
-        config_sections=_settings(config) if config else {},
-        notes=_notes(folder / "notes.txt"),
+        config_sections=_settings(config.unplaced()) if config else {},
+        notes=[_without_folders(line, folder, config) for line in _notes(folder / "notes.txt")],
     )
     storage.write_text(folder / REPORT, text)
     return folder / REPORT
@@ -251,6 +251,17 @@ def _format(value: object) -> str:
 
 def _notes(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines()[-NOTES:] if path.is_file() else []
+
+
+def _without_folders(text: str, folder: Path, config: Config | None) -> str:
+    """A note without the folders in which the run, its data and the model that it starts from lie: a page is shared."""
+    places = [str(folder.absolute())]
+    if config is not None:
+        places += [config.data.source, str(config.data.validation), config.initial.model]
+    for place in sorted((Path(place) for place in places), key=lambda place: len(place.parts), reverse=True):
+        if place.is_absolute() and place.parent != place.parent.parent:
+            text = text.replace(f"{place.parent}/", "")
+    return text
 
 
 def _duration(seconds: float) -> str:

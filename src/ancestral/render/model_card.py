@@ -1,12 +1,12 @@
 """The model card: README.md with the metadata by which the Hugging Face Hub lists and compares models."""
 
+from ancestral.arguments import short_source
 from ancestral.config import PLAIN_LOOP, Config, UNetConfig
 from ancestral.data.sources.arrays import NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.render.managed_sections import mark_sections
 from ancestral.render.templates import fill_template
-from ancestral.results.estimate import short_source
 from ancestral.results.evaluation_result import SHARES, EvaluationResult
 
 FOLDER = "FOLDER"

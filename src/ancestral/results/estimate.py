@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import PurePath
 
 NORMAL = 1.96
 """The 95 % interval of a normal distribution reaches this number of standard errors to either side."""
@@ -41,8 +40,3 @@ def format_percent(value: float, error: float | None = None) -> str:
     if error is None:
         return f"{100 * value:.3g} %"
     return f"{100 * value:.1f} ± {100 * error:.1f} %"
-
-
-def short_source(source: str) -> str:
-    """Name a source of data without the folders of the machine that it lies on."""
-    return source if source.startswith("hf://") else PurePath(source).name or source

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from ancestral.results.estimate import Estimate, format_percent, short_source
+from ancestral.arguments import short_source
+from ancestral.results.estimate import Estimate, format_percent
 from ancestral.results.result import Result
 from ancestral.results.table import Table
 

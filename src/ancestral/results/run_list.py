@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ancestral.results.estimate import Estimate, short_source
+from ancestral.arguments import short_source
+from ancestral.results.estimate import Estimate
 from ancestral.results.result import Result
 from ancestral.results.table import Table
 

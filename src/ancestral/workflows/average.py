@@ -85,7 +85,8 @@ def average(
     snapshots, steps = Snapshots(home.snapshots), _steps(home, end)
     with contextlib.ExitStack() as stack:
         subject = open_subject(run, given.device, data, stack, net=given.net)
-        out = check_folder(home.path / FOLDER if given.out is None else given.out)
+        place = home.path / FOLDER if given.out is None else given.out
+        out = check_folder(place, subject.source(data), given.held_out)
         assert out is not None
         replaced = _replaced(out / FILE_NAME)
         load = loader(subject.model.spec, subject.data_config, subject.model.config.data)

@@ -81,7 +81,8 @@ def compare_runs(
         given = SampleOptions.from_names(data=data, **options)
         subjects, studies = _studies(runs, given, samples, stack)
         in_memory = any(subject.folder is None for subject in subjects)
-        folder = check_folder(given.out if given.out is not None or in_memory else COMPARISON_FOLDER)
+        place = given.out if given.out is not None or in_memory else COMPARISON_FOLDER
+        folder = check_folder(place, subjects[0].source(given.data), given.held_out)
         keep_freed_memory()
         yield from _choose_threads(given, subjects[0], stack)
         compared, grids = [], []
@@ -149,7 +150,8 @@ def compare_samplers(
     most = max(PASSES) if most is None else whole(most, 1, math.inf, f"most must be at least 1, not {most}")
     with contextlib.ExitStack() as stack:
         (subject,), (study,) = _studies([run], given, samples, stack)
-        folder = check_folder(subject.folder if given.out is None else given.out)
+        place = subject.folder if given.out is None else given.out
+        folder = check_folder(place, subject.source(given.data), given.held_out)
         keep_freed_memory()
         yield from _choose_threads(given, subject, stack)
         try:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ancestral import config as configs
-from ancestral import hub, storage
+from ancestral import hub
 from ancestral.arguments import checked
 from ancestral.config import Config
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import Model, NetSource, describe, find, load
+from ancestral.model import Model, NetSource, describe_file, find, load
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -36,7 +36,7 @@ def distil_config(
         config = run.config
     else:
         file = find(run)
-        config, _ = describe(file, storage.read_metadata(file))
+        config, _ = describe_file(file)
     return configs.distilled(config, method, stages, evaluations)
 
 

@@ -21,10 +21,11 @@ from torch import Tensor
 from ancestral import data as datasets
 from ancestral import hub, render, storage
 from ancestral import model as models
-from ancestral.arguments import checked
+from ancestral.arguments import checked, short_source
 from ancestral.bound import ELBO
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
 from ancestral.config.evaluation_options import EvaluationOptions, SampleOptions
+from ancestral.config.output_folders import check_outside
 from ancestral.data import TESTED, Dataset, DataSpec
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, whole
@@ -36,7 +37,6 @@ from ancestral.evaluation.study import DEFAULT_COUNT, Measurement, References, S
 from ancestral.events import Event, Message, Work, Wrote
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, NetSource
-from ancestral.results.estimate import short_source
 from ancestral.results.evaluation_result import (
     DATA_UNIT,
     LIKELIHOOD_FILE,
@@ -102,9 +102,9 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         processes = stack.enter_context(contextlib.closing(Distributed(given.device)))
         subject = open_subject(model, str(processes.device), data, stack, net=given.net, processes=processes)
-        folder = check_folder(subject.folder if given.out is None else given.out)
-        load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
         source = subject.source(data)
+        folder = check_folder(subject.folder if given.out is None else given.out, source, given.held_out)
+        load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
         study = None if samples is False else plan_study(subject, given, count, source, load, folder)
         likelihood_of = _choose_items(subject, given, source, load) if likelihood else None
         settings = _settings(subject.model, given) if likelihood else None
@@ -165,7 +165,7 @@ def evaluate_samples(
         InputError: If the samples or the data cannot be read, or do not fit.
     """
     SampleOptions(batch_size=batch_size).check(True)
-    folder = check_folder(out)
+    folder = check_folder(out, data, held_out)
     opened = in_memory(datasets.open(samples))
     if n is not None:
         whole(n, 1, len(opened), f"n must be 1 to {len(opened)}, the number of samples, not {n}")
@@ -245,7 +245,7 @@ def open_subject(
     temporary = _temporary_folder(stack, processes)
     if isinstance(model, str | Path):
         file, folder = models.find(model), publish.home(model) / "evaluation"
-        config, _ = models.describe(file, storage.read_metadata(file))
+        config, _ = models.describe_file(file)
         own = net if isinstance(config.net, CustomNetConfig) else None  # others build their own
         opened = models.load(file, device, net=own)
         return Subject(opened, str(model), folder, folder / "samples", temporary, storage.sha256(file))
@@ -298,12 +298,19 @@ def plan_study(
 # -- checks and data --------------------------------------------------------------------------------------------------
 
 
-def check_folder(path: str | Path | None) -> Path | None:
-    """Return the folder. Raises InputError or OSError if files cannot be written into it; it need not exist."""
+def check_folder(path: str | Path | None, *data: object) -> Path | None:
+    """Return the folder, which need not exist.
+
+    Raises:
+        InputError: If it is a file, or lies among the data.
+        OSError: If files cannot be written into it.
+    """
     folder = None if path is None else Path(path)
     if folder is not None:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; give --out the name of a folder")
+        for source in data:
+            check_outside(folder, source)
         storage.check_writable(folder)
     return folder
 

@@ -13,7 +13,7 @@ from ancestral import hub, storage
 from ancestral.config import Config, CustomNetConfig, InitialConfig
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError
-from ancestral.model import Model, OwnParts, describe, find, load
+from ancestral.model import Model, OwnParts, describe_file, find, load
 from ancestral.schedules import Schedule
 from ancestral.training import Checkpoints, RunFolder, Trainer
 
@@ -50,7 +50,7 @@ def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
         source, spec = initial.config, initial.spec
     else:
         file = find(initial)
-        source, spec = describe(file, storage.read_metadata(file))
+        source, spec = describe_file(file)
     data = config.data
     if spec.rate is not None:
         data = dataclasses.replace(data, channels=spec.shape[0], length=spec.shape[1])

@@ -12,6 +12,7 @@ from ancestral.arguments import checked
 from ancestral.config import Config, by_size
 from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.image_size import plain_image_size
+from ancestral.config.output_folders import check_outside
 from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion
 from ancestral.device import keep_freed_memory, pick_device
@@ -168,9 +169,6 @@ def _sheet_path(out: Path, name: str, root: Path | None) -> Path:
         raise InputError(f"the contact sheet is a .png, not {out.suffix}; give --out a .png or a folder")
     if out.is_dir() or not out.suffix:
         out /= f"{name if root is None else root.resolve().stem or 'data'}.png"
-    if root is not None and root.is_dir() and out.resolve().is_relative_to(root.resolve()):
-        raise InputError(
-            f"the contact sheet {out} lies in the data and would be trained on; give --out a place outside"
-        )
+    check_outside(out, root)
     render.check_sheet(out)
     return out

@@ -1,6 +1,5 @@
 """A model and its evaluation for others: its description, its model card, other libraries' formats, the Hub."""
 
-import dataclasses
 import io
 import shlex
 import tempfile
@@ -16,7 +15,6 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import FILE_NAME, Model, NetSource, find, load
 from ancestral.render import FOLDER, PICTURE, README, grid_columns, merge_card, model_card, picture, write_card
-from ancestral.results.estimate import short_source
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.results.model_info import ModelInfo
 
@@ -155,10 +153,7 @@ def push(model: Model, address: str, private: bool = False) -> str:
     evaluation = EvaluationResult() if run is None else _evaluation(model, run / "evaluation")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
-        place = dataclasses.replace(model.config.data, source=short_source(model.config.data.source))
-        initial = dataclasses.replace(model.config.initial, model=short_source(model.config.initial.model))
-        config = dataclasses.replace(model.config, data=place, initial=initial)  # no folders of this machine
-        Model(model.denoiser, model.spec, config, model.step, model.version, average=model.average).save(path)
+        model.save(path)
         shown = _sample_picture(model)
         card = model_card(model, name, address, evaluation, PICTURE if shown else None)
         card = card if run is None else merge_card(run, card)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ancestral import config as configs
 from ancestral import render
 from ancestral.inspection.findings import class_findings, training_findings, value_findings
 from ancestral.inspection.value_statistics import class_counts, value_statistics
@@ -57,7 +58,9 @@ class RunReport:
         """What the folder does not tell."""
         trainer, distributed = self.trainer, self.trainer.distributed
         started = Path(sys.argv[0]).stem
-        command = shlex.join(["ancestral", *sys.argv[1:]]) if started in ("ancestral", "__main__") else "from Python"
+        command = "from Python"
+        if started in ("ancestral", "__main__"):
+            command = shlex.join(["ancestral", *map(_unplaced, sys.argv[1:])])
         sentence = render.describe_model(trainer.config, trainer.spec, trainer.dataset.name)
         environment = render.environment(distributed.device, distributed.dtype, distributed.world)
         return RunFacts(
@@ -97,3 +100,9 @@ class RunReport:
             [(finding.level, finding.text, finding.advice) for finding in found],
             picture,
         )
+
+
+def _unplaced(word: str) -> str:
+    """A word of the command without the folders of this machine, for a page that is shared."""
+    option, equals, value = word.rpartition("=")
+    return f"{option}{equals}{configs.unplaced(value)}"

@@ -11,14 +11,13 @@ from pathlib import Path
 from ancestral import storage
 from ancestral.arguments import checked
 from ancestral.config import Config
+from ancestral.config.output_folders import REPORTS
 from ancestral.errors import InputError
-from ancestral.model import describe
+from ancestral.model import describe, describe_file
 from ancestral.results import EvaluationResult
 from ancestral.results.run_list import CleaningResult, Removal, RunList, RunSummary
 from ancestral.training import Checkpoints, RunFolder
 
-REPORTS = ("compare", "doctor")
-"""Folders in runs/ that hold what commands write of data and of several runs, and are no runs."""
 DEPTH = 2
 """Folders of runs are searched in the folder and in its folders, as `ancestral history` makes one."""
 ABANDONED = 3600
@@ -130,7 +129,7 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
 def _config(run: RunFolder) -> Config:
     """The config of a run, or of its model file if that is all there is. Raises InputError if it is damaged."""
     if not run.config.exists() and run.model.exists():
-        return describe(run.model, storage.read_metadata(run.model))[0]
+        return describe_file(run.model)[0]
     try:
         return Config.from_json(run.config.read_text(encoding="utf-8"), str(run.config))
     except (OSError, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ancestral import __version__, hub, render, samplers, storage
 from ancestral.arguments import checked
+from ancestral.config.output_folders import check_outside
 from ancestral.data.sources.image_files import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError
@@ -128,6 +129,8 @@ def sample(
     out = out or folder / f"{stem}.png"
     _check_out(out, model)
     gif_path, film_path = _path(gif, folder / f"{stem}.gif"), _path(film, folder / f"{stem}-film.png")
+    for path in filter(None, (out, gif_path, film_path)):
+        check_outside(path, model.config.data.source)
 
     times = chosen.times(model.denoiser.schedule)
     keep = evenly_spaced(FRAMES, len(times)) if gif_path or film_path or out.suffix.lower() in ANIMATIONS else []

@@ -17,8 +17,9 @@ from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import interop, render, storage
 from ancestral import model as models
-from ancestral.arguments import checked
+from ancestral.arguments import checked, short_source
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
+from ancestral.config.output_folders import check_run_folder, is_output
 from ancestral.data import Dataset, DataSpec
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
@@ -170,6 +171,8 @@ def train(
         changes = _changes(saved, config, folder)
     elif folder.holds_run():
         raise InputError(f"{folder.path} already holds a run: go on with it by --resume, or give --out another name")
+    elif not given:
+        check_run_folder(folder.path, config.data.source)
     start = fine_tuning.start_of(initial, config, parts, saved, folder)
     if parts.schedule is None and config.process.schedule == "custom" and (start or saved):  # a file has its tables
         known = start.model.denoiser.schedule if start is not None else _schedule_of(folder)
@@ -384,6 +387,7 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
 def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
     """What changes when a run is resumed, a line each. Raises InputError if it would become another run."""
     lines = []
+    saved, asked = saved.unplaced(), asked.unplaced()
     for section in ("data", "net", "process", "train", "runtime", "sample"):
         before, after = dataclasses.asdict(getattr(saved, section)), dataclasses.asdict(getattr(asked, section))
         for key in {**before, **after}:
@@ -421,7 +425,7 @@ def _with_absolute_source(config: Config, saved: Config | None) -> Config:
 def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: RunFolder) -> list[str]:
     """What to say of data at another place. Raises InputError unless they are those that the run was trained on."""
     before, after = saved.data, config.data
-    moved = [] if before.source == after.source else [f"changed: --data {after.source}, was {before.source}"]
+    moved = [] if before.source == after.source else [f"changed: the place of --data {short_source(after.source)}"]
     if not before.fingerprint:  # of version 0.1
         return moved
     if before.fingerprint != dataset.fingerprint:
@@ -469,7 +473,7 @@ def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
 def _saved_spec(folder: RunFolder) -> DataSpec | None:
     """The description of the data in the model file of a run; None if the file is missing or damaged."""
     try:
-        return models.describe(folder.model, storage.read_metadata(folder.model))[1]
+        return models.describe_file(folder.model)[1]
     except InputError:  # it is written anew
         return None
 
@@ -511,7 +515,7 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
         yield f"for the validation loss: {len(trainer.held_out):,} items of {trainer.held_out.name} that are held out"
     yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(trainer.config.data.source)
-    if dataset.labels is None and source.is_dir() and any(p.is_dir() for p in source.iterdir()):
+    if dataset.labels is None and source.is_dir() and any(p.is_dir() and not is_output(p) for p in source.iterdir()):
         yield "no classes: some images lie outside the sub-folders"
     if dataset.skipped:
         yield f"skipping {_files(dataset.skipped)} that could not be read:"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ancestral.config.file_kinds import SUFFIXES
+from ancestral.config.output_folders import is_output
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import LazyDataset
 from ancestral.data.io_errors import read_file
@@ -41,8 +42,9 @@ class FileIndex:
     def __init__(self, root: Path, others: list[bytes] | None = None, suffixes: Iterable[str] = SUFFIXES) -> None:
         """Find the files; `others` and errors are those of `scan`."""
         skipped: list[str] = []
+        outputs: list[bytes] = []
         buffer, labels, tops = bytearray(), array("i"), [b""]
-        for path in scan(root, skipped, others, suffixes):
+        for path in scan(root, skipped, others, suffixes, outputs):
             buffer += path + b"\0"
             top = path[: path.find(b"/")] if b"/" in path else b""
             if top != tops[-1]:
@@ -52,6 +54,16 @@ class FileIndex:
         self.names, self.skipped = NameList(bytes(buffer)), tuple(skipped)
         self.labels = torch.from_numpy(np.array(labels)) if classed else None
         self.classes = tuple(one_line(os.fsdecode(top)) for top in tops[1:]) if classed else ()
+        self.notes = _output_notes([one_line(os.fsdecode(path)) for path in outputs])
+
+
+def _output_notes(outputs: list[str]) -> tuple[tuple[str, str], ...]:
+    """The note that folders of this package's output were skipped, if any were."""
+    if not outputs:
+        return ()
+    names = ", ".join(outputs[:3]) + (", ..." if len(outputs) > 3 else "")
+    what = "1 folder of runs is" if len(outputs) == 1 else f"{len(outputs)} folders of runs are"
+    return ((f"{what} among the data and skipped ({names})", "--out keeps runs at another place"),)
 
 
 class LazyFolder(LazyDataset):
@@ -68,6 +80,7 @@ class LazyFolder(LazyDataset):
             )
         name = one_line(root.resolve().name)
         super().__init__(name, len(index.names), index.labels, index.classes, index.skipped, conversion)
+        self.notes += index.notes
 
     def _path(self, index: int) -> Path:
         return self.root / os.fsdecode(self.names[index])
@@ -86,9 +99,13 @@ class LazyFolder(LazyDataset):
 
 
 def scan(
-    root: Path, skipped: list[str], others: list[bytes] | None = None, suffixes: Iterable[str] = SUFFIXES
+    root: Path,
+    skipped: list[str],
+    others: list[bytes] | None = None,
+    suffixes: Iterable[str] = SUFFIXES,
+    outputs: list[bytes] | None = None,
 ) -> Iterator[bytes]:
-    """Find all files below `root` with one of some suffixes, in any case, except hidden ones.
+    """Find all files below `root` with one of some suffixes, in any case, but no hidden ones and no pictures of runs.
 
     Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
 
@@ -98,6 +115,7 @@ def scan(
         others: Gets the paths of all other files, hidden ones too, and of links to folders that are not entered again,
             which end in a slash.
         suffixes: Those of images, or others in lower case.
+        outputs: Gets the paths of the folders of runs, which are not entered.
 
     Yields:
         Paths from the root, in the order of their parts.
@@ -114,6 +132,10 @@ def scan(
             continue
         folder = path.rstrip(b"/")
         absolute = os.path.join(os.fsencode(root), folder)  # noqa: PTH118 (bytes)
+        if folder and is_output(os.fsdecode(absolute)):
+            if outputs is not None:
+                outputs.append(folder)
+            continue
         try:
             identity = _identity(absolute)
             again = identity in entered

@@ -144,6 +144,7 @@ class RecordingFolder(LazyFolder):
         self._channels = conversion.channels or max((h.channels for h in headers.values()), default=1)
         rest = replace(conversion, channels=None)
         LazyDataset.__init__(self, name, len(index.names), index.labels, index.classes, index.skipped, rest, dims=1)
+        self.notes += index.notes
 
     def _read_header(self, row: int) -> WavHeader | None:
         """The header of a file; None if it cannot be read, which is said when the file is."""
