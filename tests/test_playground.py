@@ -331,6 +331,44 @@ def test_it_plays_at_once_and_the_alt_text_follows(open_page):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    ("name", "a_falls"), [("linear", True), ("flow", True), ("geometric", False), ("karras", False)]
+)
+def test_the_curves_of_a_schedule_are_drawn_as_they_are(open_page, name, a_falls):
+    """a stays 1 where the noise explodes, and the picture of b rises in every schedule."""
+    page = open_page(f"#view=forward&at=0&schedule={name}", reduced_motion="reduce")
+    page.wait_for_function("document.querySelector('.pg-curves').ariaLabel")
+    page.wait_for_timeout(100)
+    curve = page.evaluate(
+        """() => {
+            const canvas = document.querySelector(".pg-curves");
+            const style = getComputedStyle(document.querySelector(".pg"));
+            const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+            const ratio = canvas.width / canvas.clientWidth, found = {};
+            for (const name of ["signal", "noise"]) {
+                const hex = style.getPropertyValue(`--pg-${name}`).trim().slice(1);
+                const colour = [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16));
+                found[name] = [0.15, 0.34, 0.8].map((share) => {  // heights of the curve, from the bottom
+                    const x = Math.round((40 + share * (canvas.clientWidth - 64)) * ratio), rows = [];
+                    for (let y = 0; y < canvas.height; y++) {
+                        const k = 4 * (y * canvas.width + x), near = (c, i) => Math.abs(c - pixels[k + i]) < 40;
+                        if (colour.every(near) && pixels[k + 3] > 128) rows.push(y);
+                    }
+                    return rows.length ? 1 - rows[Math.floor(rows.length / 2)] / canvas.height : null;
+                });
+            }
+            return found;
+        }"""
+    )
+    a, b = curve["signal"], curve["noise"]
+    assert None not in (*a, *b)
+    assert b[0] < b[1] < b[2]
+    assert (a[0] > a[1] > a[2]) is a_falls
+    assert (max(a) - min(a) < 0.03) is not a_falls
+    assert ("signal a from 1 to 1.0" in page.get_attribute(".pg-curves", "aria-label")) is not a_falls
+
+
+@pytest.mark.browser
 def test_reduced_motion_shows_the_end_and_stands_still(open_page):
     page = open_page("", reduced_motion="reduce")
     page.wait_for_function("AncestralPlayground.current().x")

@@ -553,8 +553,12 @@
 
   function drawCurves() {
     const target = $(".pg-curves"), context = target.getContext("2d"), w = target.clientWidth, h = target.clientHeight;
-    const left = 10, right = w - 24, top = 9, bottom = h - 12, T = schedule.T;
-    const x = (t) => left + ((right - left) * t) / T, y = (level) => bottom - (bottom - top) * level;
+    const left = 40, right = w - 24, top = 9, bottom = h - 12, T = schedule.T;
+    const x = (t) => left + ((right - left) * t) / T;
+    // The axis goes from 0 to 1, or where the noise grows beyond, from b_1 to b_T on a logarithmic scale.
+    const [low, high] = schedule.noise[T] > 1 ? [schedule.noise[1], schedule.noise[T]] : [0, 1];
+    const share = (level) => (low ? Math.max(Math.log(level / low) / Math.log(high / low), 0) : level);
+    const y = (level) => bottom - (bottom - top) * share(level);
     context.clearRect(0, 0, w, h);
     context.lineWidth = 1;
     context.strokeStyle = theme.line;
@@ -563,20 +567,25 @@
       context.strokeStyle = theme.grey;
       for (const t of run.times) line(context, x(t), bottom, x(t), bottom + 4);
     }
+    context.font = "10px sans-serif";
+    context.fillStyle = theme.grey;
+    context.textAlign = "right";
+    context.fillText(high.toPrecision(1 + (high > 9)), left - 5, top + 5);
+    context.fillText(low.toPrecision(1), left - 5, bottom + 2);
+    context.textAlign = "left";
     context.font = "italic 14px serif";
     context.lineWidth = 2;
     const curves = [["a", schedule.signal, theme.signal], ["b", schedule.noise, theme.noise]];
     for (const [name, table, colour] of curves) {
-      const level = (t) => table[t] * scaleAt(t);
       context.strokeStyle = context.fillStyle = colour;
       context.beginPath();
       for (let i = 0; i <= 100; i++) {
         const t = Math.round((i * T) / 100);
-        context.lineTo(x(t), y(level(t)));
+        context.lineTo(x(t), y(table[t]));
       }
       context.stroke();
-      context.fillText(name, right + 8, y(level(T)) + 4);
-      dot(context, x(timeNow()), y(level(timeNow())), 3.5);
+      context.fillText(name, right + 8, y(table[T]) + 4);
+      dot(context, x(timeNow()), y(table[timeNow()]), 3.5);
     }
     context.lineWidth = 1;
     context.strokeStyle = theme.grey;
@@ -711,7 +720,8 @@
     const empty = "An empty picture. Draw points in the square, or choose a data set.";
     canvas.setAttribute("aria-label", K ? texts[view()]() : empty);
     const ends = [schedule.signal[T], schedule.noise[1], schedule.noise[T]].map((number) => number.toPrecision(2));
-    const curves = `signal a from 1 to ${ends[0]}, noise b from ${ends[1]} at t = 1 to ${ends[2]}`;
+    const axis = schedule.noise[T] > 1 ? ", on a logarithmic scale" : "";
+    const curves = `signal a from 1 to ${ends[0]}, noise b from ${ends[1]} at t = 1 to ${ends[2]}${axis}`;
     $(".pg-curves").setAttribute("aria-label", `The schedule's curves for t = 0 to ${T}: ${curves}.`);
   }
 
