@@ -38,8 +38,15 @@
 #
 # Run the cells from top to bottom. Five exercises, each with a cell that checks your answer, come on the way. The
 # checks and the figures are those of the package `ancestral`, to which this course belongs. The model is PyTorch alone,
-# until section 12 compares it with the package. The whole notebook runs in about seven minutes on two CPU cores, most
-# of it for training.
+# until section 12 compares it with the package.
+#
+# **Time.** The whole notebook runs in about eight minutes on two idle CPU cores. Most of it is training, which prints
+# its time every 250 steps. On a slower or busy machine it takes longer: the training whose outputs are shown here
+# shared its machine with other programs, and took 19 minutes.
+#
+# **Change it.** The numbers in the text are those of the settings in the code. `course.expect(...)` compares them with
+# the results. If you change the number of steps, the network or the data, it prints what the lesson expects in the
+# place of your result, and the notebook goes on. (Only `course.check` needs the tables of $T = 1000$.)
 
 # %%
 import math
@@ -72,10 +79,10 @@ data = whole[:, :, 2:-2, 2:-2] / 127.5 - 1
 
 rms = data.square().mean().sqrt().item()
 print("data:", tuple(data.shape), "from", data.min().item(), "to", data.max().item(), f"root mean square {rms:.2f}")
-assert 0.945 < rms < 0.955
+course.expect(0.945 < rms < 0.955)
 black = (whole.sum((1, 2, 3)) == whole[:, :, 2:-2, 2:-2].sum((1, 2, 3))).float().mean()
 print(f"images whose border of 2 pixels is black: {black:.0%}")
-assert 0.875 < black < 0.885
+course.expect(0.875 < black < 0.885)
 course.show([data[::500]])
 
 # %% [markdown]
@@ -96,7 +103,7 @@ def forward_step(x, t):
     return (1 - beta[t]).sqrt() * x + beta[t].sqrt() * torch.randn_like(x)  # (2)
 
 
-x, film, times = data[3500:3501], [], (0, 50, 100, 200, 300, 400, 600, 1000)
+x, film, times = data[3500:3501], [], [share * T // 100 for share in (0, 5, 10, 20, 30, 40, 60, 100)]
 for t in range(T + 1):
     x = forward_step(x, t) if t > 0 else x
     if t in times:
@@ -159,26 +166,26 @@ def add_noise(x_0, t, eps):
 # deviation is $0.777/\sqrt{4000} = 0.012$. (In general $\sigma/\sqrt{n}$ and, for Gaussians, $\sigma/\sqrt{2n}$.)
 
 # %%
-x_0, t = data[3500:3501], 300
+x_0, t = data[3500:3501], 3 * T // 10
 walked = x_0.repeat(2000, 1, 1, 1)
 for s in range(1, t + 1):
     walked = forward_step(walked, s)
 mean_error = walked.mean(0) - alpha_bar[t].sqrt() * x_0[0]
 std_error = walked.std(0) - (1 - alpha_bar[t]).sqrt()
-print(f"at t = 300: factor of x_0 {alpha_bar[t].sqrt():.3f}, ", end="")
+print(f"at t = {t}: factor of x_0 {alpha_bar[t].sqrt():.3f}, ", end="")
 print(f"standard deviation of the noise {(1 - alpha_bar[t]).sqrt():.3f}")
-assert 0.7765 < (1 - alpha_bar[t]).sqrt() < 0.7775
+course.expect(0.7765 < (1 - alpha_bar[t]).sqrt() < 0.7775)
 print(f"walked minus jumped, root mean square over the pixels: mean {mean_error.square().mean().sqrt():.4f}, ", end="")
 print(f"standard deviation {std_error.square().mean().sqrt():.4f}")
-assert mean_error.square().mean().sqrt() < 0.022
-assert std_error.square().mean().sqrt() < 0.016
+course.expect(mean_error.square().mean().sqrt() < 0.022)
+course.expect(std_error.square().mean().sqrt() < 0.016)
 
 # %% [markdown]
 # Both differences are of this size. Then in pictures: four walks above, four jumps below. Each image has noise of its
 # own, but the two rows look alike.
 
 # %%
-jumped = add_noise(x_0.repeat(4, 1, 1, 1), 300, torch.randn(4, 1, 24, 24))
+jumped = add_noise(x_0.repeat(4, 1, 1, 1), t, torch.randn(4, 1, 24, 24))
 course.show([walked[:4], jumped], labels=["walked", "jumped"])
 
 # %% [markdown]
@@ -194,8 +201,8 @@ snr = alpha_bar[t] / (1 - alpha_bar[t])
 signal, noise = alpha_bar[t].sqrt(), (1 - alpha_bar[t]).sqrt()
 course.plot(t, {r"signal $\sqrt{\bar\alpha_t}$": signal, r"noise $\sqrt{1-\bar\alpha_t}$": noise})
 course.plot(t, {"signal-to-noise ratio": snr}, kind="semilogy")
-print(f"SNR at t = 1: {snr[0]:.0f}, at t = 1000: {snr[-1]:.6f}")
-assert 3.5e-5 < alpha_bar[T] < 4.5e-5
+print(f"SNR at t = 1: {snr[0]:.0f}, at t = {T}: {snr[-1]:.6f}")
+course.expect(3.5e-5 < alpha_bar[T] < 4.5e-5)
 
 # %% [markdown]
 # Two things to notice. At $t = 1$ the image is almost untouched, so the last step of the reverse process will have
@@ -251,18 +258,18 @@ def normal(x, mean, variance):
     return torch.exp(-((x - mean) ** 2) / (2 * variance)) / (2 * math.pi * variance) ** 0.5
 
 
-grid, t, x_t = torch.linspace(-2, 2, 4001, dtype=torch.float64), 500, 0.2
+grid, t, x_t = torch.linspace(-2, 2, 4001, dtype=torch.float64), T // 2, 0.2
 curves = {}
-for s in (499, 300, 100):
+for s in (t - 1, 3 * T // 10, T // 10):
     kept = alpha_bar[t] / alpha_bar[s]
     before = sum(normal(grid, image * alpha_bar[s].sqrt(), 1 - alpha_bar[s]) for image in (-1, 1))  # q(x_s)
     density = before * normal(x_t, kept.sqrt() * grid, 1 - kept)  # times q(x_t | x_s)
     curves[f"s = {s}"] = density / density.max()
 course.plot(grid, curves, "$x_s$")
 humps = {name: (curve.diff().sign().diff() < 0).sum().item() for name, curve in curves.items()}
-print(f"humps: {humps}; standard deviation of one step: {beta[500].sqrt():.3f}")
-assert humps == {"s = 499": 1, "s = 300": 1, "s = 100": 2}
-assert 0.095 < beta[500].sqrt() < 0.105
+print(f"humps: {humps}; standard deviation of one step: {beta[t].sqrt():.3f}")
+course.expect(humps == {"s = 499": 1, "s = 300": 1, "s = 100": 2})
+course.expect(0.095 < beta[t].sqrt() < 0.105)
 
 # %% [markdown]
 # This picture is the reason for a thousand small steps. For one step, from 500 to 499, $q(x_s \mid x_t)$ is a narrow
@@ -306,7 +313,7 @@ near = (grid > 0.5) & (grid < 1.1)
 curves = {"$q(x_{19} | x_0)$": from_clean, "$q(x_{20} | x_{19})$": from_noisy, "their product": product}
 course.plot(grid[near], {label: (curve / curve.max())[near] for label, curve in curves.items()}, "$x_{19}$")
 print(f"mean of the product: {grid_mean:.6f}; variance: {grid_variance:.8f}, and by (7): {posterior_variance:.8f}")
-assert abs(grid_variance / posterior_variance - 1) < 1e-4
+course.expect(abs(grid_variance / posterior_variance - 1) < 1e-4)
 
 # %% [markdown]
 # The variance agrees. Exercise 2 and section 6 check the mean.
@@ -368,11 +375,12 @@ def reverse_mean(x_t, t, eps):
 eps = (torch.tensor(0.7) - alpha_bar[20].sqrt() * 0.8) / (1 - alpha_bar[20]).sqrt()  # the noise in the pixel above
 found = reverse_mean(torch.tensor(0.7), torch.tensor([20]), eps).item()
 print(f"mean from the noise by (11): {found:.6f}; mean of the product on the grid: {grid_mean:.6f}")
-assert abs(found - grid_mean) < 1e-4
+course.expect(abs(found - grid_mean) < 1e-4)
 share = beta / (1 - alpha_bar)  # the share of the noise in x_t that one step takes away
-print(f"share of the noise that a step removes: {share[300]:.3f} at t = 300, {share[1]:.3f} at t = 1")
-assert 0.0095 < share[300] < 0.0105
-assert abs(share[1] - 1) < 1e-9
+t = 3 * T // 10
+print(f"share of the noise that a step removes: {share[t]:.3f} at t = {t}, {share[1]:.3f} at t = 1")
+course.expect(0.0095 < share[t] < 0.0105)
+course.expect(abs(share[1] - 1) < 1e-9)
 
 # %% [markdown]
 # ## 7. From the bound to L_simple
@@ -409,8 +417,8 @@ t = torch.arange(2, T + 1)
 weight = beta[t] ** 2 / (2 * beta[t] * alpha[t] * (1 - alpha_bar[t]))  # (12), for σ_t² = β_t
 course.plot(t, {"weight of the noise error in the bound": weight}, kind="loglog")
 print(f"weight at t = 2: {weight[0]:.3f}, least at t = {weight.argmin() + 2}: {weight.min():.4f}")
-assert 54 < weight[0] / weight.min() < 56
-assert 340 < weight.argmin() + 2 < 360
+course.expect(54 < weight[0] / weight.min() < 56)
+course.expect(340 < weight.argmin() + 2 < 360)
 
 # %% [markdown]
 # The weight is 55 times larger at $t = 2$ than at its minimum near $t = 350$: in the bound, fine detail counts most.
@@ -437,7 +445,7 @@ def l_simple(net, x_0):
 
 of_zero = l_simple(lambda x, t: torch.zeros_like(x), data).item()
 print(f"loss of a network that always answers 0: {of_zero:.3f}")
-assert abs(of_zero - 1) < 0.005
+course.expect(abs(of_zero - 1) < 0.005)
 
 # %% [markdown]
 # A network that always answers 0 has a loss of 1, the variance of the noise. Everything below 1 has been learned.
@@ -709,10 +717,10 @@ def sample(net, x_T, variance, seed, keep=()):
 
 net.eval()
 x_T = torch.randn(2 if QUICK else 20, 1, 24, 24, generator=torch.Generator().manual_seed(0))
-keep = (1000, 800, 600, 400, 300, 200, 100, 50, 1)
+keep = [max(1, share * T // 100) for share in (100, 80, 60, 40, 30, 20, 10, 5, 0)]
 large, film = sample(net, x_T, beta, seed=1, keep=keep)
 course.show([*zip(*film, strict=True)], [f"t = {t}" for t in keep], ["$x_t$", r"$\hat x_0$"])
-assert 0.0055 < alpha_bar[1000].sqrt() < 0.0065
+course.expect(0.0055 < alpha_bar[T].sqrt() < 0.0065)
 
 # %% [markdown]
 # Above is the image as it is, below what the network believes it will become. At $t = 1000$ and 800, $\hat x_0$ is
@@ -724,7 +732,7 @@ assert 0.0055 < alpha_bar[1000].sqrt() < 0.0065
 course.show(large.chunk(2))
 
 # %% [markdown]
-# Most are digits, some are not: five minutes of training are little. Has the network learned to write, or has it
+# Most are digits, some are not: 2,500 steps of training are few. Has the network learned to write, or has it
 # memorised the 5,000 images? Below each sample stands the image of the data that is nearest to it, pixel by pixel. The
 # number to compare the distance with is that of an image of the data to its own nearest neighbour.
 
@@ -733,7 +741,7 @@ to_data, nearest = torch.cdist(large.flatten(1), data.flatten(1)).min(dim=1)
 between_data = torch.cdist(data[::250].flatten(1), data.flatten(1)).topk(2, largest=False).values[:, 1]
 course.show([large[:10], data[nearest[:10]]], labels=["sampled", "nearest"])
 print(f"mean distance to the nearest image: {to_data.mean():.1f} of samples, {between_data.mean():.1f} of data")
-assert QUICK or to_data.mean() > 0.9 * between_data.mean()
+course.expect(QUICK or to_data.mean() > 0.9 * between_data.mean())
 
 # %% [markdown]
 # A copy would have a distance near 0. The samples are no nearer to the data than its images are to each other: nobody
@@ -751,7 +759,7 @@ deviations = {r"$\sqrt{\beta_t}$": beta[2:].sqrt(), r"$\sqrt{\tilde\beta_t}$": b
 course.plot(range(2, T + 1), deviations, kind="loglog")
 apart = torch.arange(2, T + 1)[beta[2:].sqrt() / beta_tilde[2:].sqrt() > 1.05]
 print(f"the standard deviations differ by more than 5 % up to t = {apart.max()}")
-assert 15 < apart.max() < 20
+course.expect(15 < apart.max() < 20)
 small, _ = sample(net, x_T, beta_tilde, seed=1)
 course.show([large[:10], small[:10]], labels=["β", "β̃"])
 
@@ -809,7 +817,8 @@ class FromZero(nn.Module):
         return self.net(x, index + 1)
 
 
-denoiser = Diffusion(FromZero(net), schedules.linear(), targets.EPS)  # the forward process, and what is predicted
+schedule = schedules.from_betas(beta[1:])  # for T = 1000 the same as schedules.linear()
+denoiser = Diffusion(FromZero(net), schedule, targets.EPS)  # the forward process, and what is predicted
 t, eps = torch.randint(1, T + 1, (64,)), torch.randn(64, 1, 24, 24)
 with torch.no_grad():
     ours = (eps - net(add_noise(data[:64], t, eps), t)).square().mean().item()
@@ -818,9 +827,9 @@ generator = torch.Generator().manual_seed(1)
 ddpm = samplers.DDPM(variance="large", clip=None)  # clip=1.0, the default, clips x̂_0 as in exercise 5
 digits = ddpm.sample(denoiser, x_T, noise=lambda shape: torch.randn(shape, generator=generator))
 print(f"L_simple: {ours:.6f} by hand, {theirs:.6f} by ancestral")
-print(f"largest difference of a pixel after 1,000 steps: {(digits - large).abs().max():.1e}")
-assert abs(ours - theirs) < 1e-5
-assert (digits - large).abs().max() < 5e-2
+print(f"largest difference of a pixel after {T:,} steps: {(digits - large).abs().max():.1e}")
+course.expect(abs(ours - theirs) < 1e-5)
+course.expect((digits - large).abs().max() < 5e-2)
 
 # %% [markdown]
 # They differ by the rounding of 32-bit floats, accumulated over 1,000 steps. Here they are side by side.

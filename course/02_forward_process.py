@@ -60,11 +60,11 @@ alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta).cumprod(0)
 a, b = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
 linear = schedules.linear()
-assert torch.allclose(a, linear.signal)
-assert torch.allclose(b, linear.noise)
+course.expect(torch.allclose(a, linear.signal))
+course.expect(torch.allclose(b, linear.noise))
 print("entries:", len(a), "- at t = 250:", f"a = {a[250]:.3f}, b = {b[250]:.3f}")
-assert 0.722 < a[250] < 0.725
-assert 0.689 < b[250] < 0.692
+course.expect(0.722 < a[250] < 0.725)
+course.expect(0.689 < b[250] < 0.692)
 
 t = torch.arange(T + 1)
 course.plot(t, {"signal $a_t$": a, "noise $b_t$": b})
@@ -126,8 +126,8 @@ print(course.check(2, signal_and_noise))
 # %%
 geometric = schedules.geometric()  # a = 1, b from 0.01 at t = 1 to 50 at t = T
 sigma = 0.01 * 5000 ** (torch.arange(T, dtype=torch.float64) / (T - 1))
-assert torch.allclose(geometric.noise[1:], sigma)
-assert bool((geometric.signal == 1).all())
+course.expect(torch.allclose(geometric.noise[1:], sigma))
+course.expect(bool((geometric.signal == 1).all()))
 
 sigma_d = digits.std().item()
 some = digits[:: 25 if QUICK else 2]
@@ -137,9 +137,9 @@ for name, schedule in {"linear (VP)": linear, "geometric (VE)": geometric}.items
         a_t, b_t = schedule.at(t)  # entry t of both tables, as floats
         formula = math.sqrt(a_t**2 * sigma_d**2 + b_t**2)
         print(f"{name:15} t = {t:4}: standard deviation {measured:7.3f} measured, {formula:7.3f} by the formula")
-        assert abs(measured / formula - 1) < 0.02
+        course.expect(abs(measured / formula - 1) < 0.02)
 print(f"standard deviation of the digits: {sigma_d:.2f}")
-assert 0.61 < sigma_d < 0.63
+course.expect(0.61 < sigma_d < 0.63)
 
 # %% [markdown]
 # The digits have a standard deviation of 0.62. Under the VP schedule $x_t$ grows from there to 1; under the VE
@@ -176,7 +176,7 @@ for schedule in (linear, geometric):
 course.show(rows, ["λ = 4", "λ = 0", "λ = −4"], ["VP", "VE"], size=1.2)
 difference = max(float((vp - ve).abs().max()) for vp, ve in zip(*rows, strict=True))
 print(f"largest difference of a pixel: {difference:.3f}")
-assert difference < 0.02
+course.expect(difference < 0.02)
 
 # %% [markdown]
 # The two rows are equal, up to the rounding of $t$ to whole numbers. **Up to its scale, a schedule is one curve: the
@@ -191,7 +191,9 @@ assert difference < 0.02
 cosine = schedules.cosine()
 u = (torch.arange(T + 1, dtype=torch.float64) / T + 0.008) / 1.008  # 0.008 keeps the first steps from being too small
 by_hand = torch.cos(u * math.pi / 2) ** 2 / torch.cos(u[0] * math.pi / 2) ** 2  # ᾱ_t of the cosine schedule
-assert torch.allclose(by_hand[:T], cosine.alpha_bar[:T])  # at t = T the package keeps a little signal: β_T = 0.999
+course.expect(
+    torch.allclose(by_hand[:T], cosine.alpha_bar[:T])
+)  # at t = T the package keeps a little signal: β_T = 0.999
 
 families = {"linear": linear, "cosine": cosine, "geometric": geometric}
 t = torch.arange(1, T + 1)
@@ -203,8 +205,10 @@ for name, schedule in families.items():
     visible = int((lam.abs() < 4).sum()) / T
     ends = f"λ from {lam[1]:5.1f} to {lam[-1]:5.1f}"
     print(f"{name:9}: {ends}, λ = 0 at t = {crossing}, share of times with |λ| < 4: {visible:.1%}")
-    assert (crossing, visible) == {"linear": (260, 0.591), "cosine": (497, 0.835), "geometric": (542, 0.469)}[name]
-assert linear.snr[667].log() < -4
+    course.expect(
+        (crossing, visible) == {"linear": (260, 0.591), "cosine": (497, 0.835), "geometric": (542, 0.469)}[name]
+    )
+course.expect(linear.snr[667].log() < -4)
 
 # %% [markdown]
 # The three start at about the same $\lambda$, since at $t = 1$ all have little noise. They differ in how they spend
@@ -240,9 +244,9 @@ for t in (50, 150, 260, 400, 600):
     formula = (1 / std**2 + linear.snr[t].item()) ** -0.5
     rms[t] = formula
     print(f"t = {t:3}, SNR {linear.snr[t]:7.3f}: error {measured:.4f} measured, {formula:.4f} by the formula")
-    assert abs(measured / formula - 1) < (0.02 if QUICK else 0.004)
-assert 0.160 < rms[50] < 0.166
-assert 0.49 < rms[600] < 0.50
+    course.expect(abs(measured / formula - 1) < (0.02 if QUICK else 0.004))
+course.expect(0.160 < rms[50] < 0.166)
+course.expect(0.49 < rms[600] < 0.50)
 
 # %% [markdown]
 # At $t = 50$ the estimate is wrong by 0.16. At $t = 600$ it is wrong by nearly 0.5, the standard deviation of the data:
@@ -289,10 +293,10 @@ lam = geometric.snr[1:].log()  # λ_1 to λ_T, a straight line
 twin = schedules.Schedule(
     torch.cat([torch.ones(1), lam.sigmoid().sqrt()]), torch.cat([torch.zeros(1), (-lam).sigmoid().sqrt()])
 )
-assert torch.allclose(twin.snr[1:], geometric.snr[1:])
+course.expect(torch.allclose(twin.snr[1:], geometric.snr[1:]))
 course.plot(torch.arange(1, T + 1), {"linear": linear.beta[1:], "VP twin of geometric": twin.beta[1:]}, ylabel="β")
 print(f"largest β of the twin: {twin.beta.max():.4f}, at t = {int(twin.beta.argmax())}")
-assert 0.016 < twin.beta.max() < 0.0175
+course.expect(0.016 < twin.beta.max() < 0.0175)
 
 # %% [markdown]
 # The twin's $\beta$ rises as an S-shaped curve and ends near 0.017. For $\lambda \ll 0$,
@@ -350,9 +354,9 @@ with plt.style.context("ancestral.render.figures"):
 for steps, schedule in coarse.items():
     middle, end = schedule.alpha_bar[steps // 2], schedule.beta[-1]
     print(f"T = {steps:4}: ᾱ at u = ½ is {middle:.4f}, last β {end:.4f}")
-    assert abs(middle - 0.0786) < 1e-4
-assert 0.85 < coarse[10].beta[-1] < 0.86
-assert 0.18 < coarse[100].beta[-1] < 0.19
+    course.expect(abs(middle - 0.0786) < 1e-4)
+course.expect(0.85 < coarse[10].beta[-1] < 0.86)
+course.expect(0.18 < coarse[100].beta[-1] < 0.19)
 
 # %% [markdown]
 # The curves of $\bar\alpha$ lie on each other. With $T = 10$, the last step has $\beta = 0.85$: it replaces 85 % of
@@ -403,9 +407,9 @@ with plt.style.context("ancestral.render.figures"):
     figure.tight_layout()
     plt.show()
 print({steps: f"{value:.4f} bits" for steps, value in bits.items()}, f"ratio T = 10 to 100: {bits[10] / bits[100]:.0f}")
-assert 0.49 < bits[10] < 0.51
-assert 0.055 < bits[20] < 0.058
-assert 2000 < bits[10] / bits[100] < 2500
+course.expect(0.49 < bits[10] < 0.51)
+course.expect(0.055 < bits[20] < 0.058)
+course.expect(2000 < bits[10] / bits[100] < 2500)
 
 # %% [markdown]
 # With $T = 10$ the exact density has two humps, and the Gaussian has its peak between them, where the density is almost
@@ -432,10 +436,10 @@ assert 2000 < bits[10] / bits[100] < 2500
 # %%
 for schedule in (linear, cosine, geometric):
     a, b = schedule.signal, schedule.noise
-    assert torch.allclose(b[1:] ** 2 - (a[1:] / a[:-1]) ** 2 * b[:-1] ** 2, schedule.beta[1:])
-assert torch.allclose(linear.beta[1:], beta)
+    course.expect(torch.allclose(b[1:] ** 2 - (a[1:] / a[:-1]) ** 2 * b[:-1] ** 2, schedule.beta[1:]))
+course.expect(torch.allclose(linear.beta[1:], beta))
 print("variance added from t = 300 to t = 600:", f"{linear.forward_variance(600, 300):.4f}")
-assert 0.934 < linear.forward_variance(600, 300) < 0.936
+course.expect(0.934 < linear.forward_variance(600, 300) < 0.936)
 
 # %% [markdown]
 # ### Exercise 4: the jump, for every schedule
@@ -490,13 +494,13 @@ hasty = schedules.from_betas(torch.linspace(1e-4, 0.02, 100))
 gaps = {}
 for name, schedule in {**families, "β of DDPM, T = 100": hasty}.items():
     gaps[name] = prior_gap(schedule, digits)
-    assert math.isclose(gaps[name], bound.prior_bits(schedule, digits.double()).mean().item(), rel_tol=1e-4)
+    course.expect(math.isclose(gaps[name], bound.prior_bits(schedule, digits.double()).mean().item(), rel_tol=1e-4))
     print(f"{name:18}: signal left a_T = {schedule.signal[-1]:.4f}, prior gap {gaps[name]:.1e} bits/dim")
-assert 2.6e-5 < gaps["linear"] < 2.8e-5
-assert gaps["cosine"] < 1e-8
-assert 2.6e-4 < gaps["geometric"] < 2.8e-4
-assert 0.30 < gaps["β of DDPM, T = 100"] < 0.31
-assert 0.60 < hasty.signal[-1] < 0.61
+course.expect(2.6e-5 < gaps["linear"] < 2.8e-5)
+course.expect(gaps["cosine"] < 1e-8)
+course.expect(2.6e-4 < gaps["geometric"] < 2.8e-4)
+course.expect(0.30 < gaps["β of DDPM, T = 100"] < 0.31)
+course.expect(0.60 < hasty.signal[-1] < 0.61)
 last = hasty.add_noise(digits[2000:2001], 100, eps)
 course.show([[last[0], eps[0]]], ["$x_T$, T = 100", "the prior"], size=1.4)
 
@@ -564,10 +568,10 @@ with plt.style.context("ancestral.render.figures"):
 clean = torch.fft.rfft(tone, norm="ortho").abs() ** 2
 lost_at = {k: int((linear.snr > 1 / clean[pitch * k // 2]).sum()) for k in harmonics}  # a bin is 2 Hz wide
 print({f"{pitch * k} Hz": f"t = {lost_at[k]}" for k in (1, 2, 4, 8, 16)})
-assert torch.allclose(clean[pitch // 2], torch.tensor(0.5**2 * len(tone) / 4, dtype=torch.float64))
-assert [lost_at[k] for k in (1, 2, 4, 8, 16)] == sorted((lost_at[k] for k in (1, 2, 4, 8, 16)), reverse=True)
-assert 735 < lost_at[1] < 745
-assert 250 < lost_at[16] < 262
+course.expect(torch.allclose(clean[pitch // 2], torch.tensor(0.5**2 * len(tone) / 4, dtype=torch.float64)))
+course.expect([lost_at[k] for k in (1, 2, 4, 8, 16)] == sorted((lost_at[k] for k in (1, 2, 4, 8, 16)), reverse=True))
+course.expect(735 < lost_at[1] < 745)
+course.expect(250 < lost_at[16] < 262)
 
 # %% [markdown]
 # The pitch of 220 Hz survives until $t \approx 740$, the sixteenth harmonic until $t \approx 257$. **The noise is
@@ -602,12 +606,12 @@ survivors = {t: int((power * linear.snr[t] > 1).sum()) for t in (50, 100, 200, 3
 print(f"power of noise at the lowest and the highest frequency: {white[0, 1]:.2f}, {white[14, 14]:.2f}")
 print(f"power of digits at 1 wave per width: {power[0]:.2f}, at 14: {power[13]:.4f}")
 print("highest frequency above the noise:", {f"t = {t}": f"{r} waves" for t, r in survivors.items()})
-assert 0.8 < white[0, 1] < 1.2
-assert 0.8 < white[14, 14] < 1.2
+course.expect(0.8 < white[0, 1] < 1.2)
+course.expect(0.8 < white[14, 14] < 1.2)
 if not QUICK:
-    assert survivors == {50: 11, 100: 8, 200: 5, 300: 3, 400: 0}
-    assert 130 < power[0] / power[13] < 150
-    assert power.argmax() == 1
+    course.expect(survivors == {50: 11, 100: 8, 200: 5, 300: 3, 400: 0})
+    course.expect(130 < power[0] / power[13] < 150)
+    course.expect(power.argmax() == 1)
 
 # %% [markdown]
 # The flat lines are the power of the noise relative to the signal, $b_t^2/a_t^2$. Where the curve of the digits is

@@ -105,8 +105,8 @@ grid_mean = torch.trapezoid(product * x_s, x_s)
 grid_variance = torch.trapezoid(product * (x_s - grid_mean) ** 2, x_s)
 print(f"mean:     {B / A:.6f} by completing the square, {grid_mean:.6f} on the grid")
 print(f"variance: {1 / A:.6f} by completing the square, {grid_variance:.6f} on the grid")
-assert abs(B / A - grid_mean) < 1e-6
-assert abs(1 / A - grid_variance) < 1e-6
+course.expect(abs(B / A - grid_mean) < 1e-6)
+course.expect(abs(1 / A - grid_variance) < 1e-6)
 
 # %% [markdown]
 # The paper writes it without fractions of fractions. Bring $A$ to one denominator:
@@ -125,10 +125,10 @@ assert abs(1 / A - grid_variance) < 1e-6
 tilde = beta * b[s] ** 2 / b[t] ** 2
 mean = a[s] * beta / b[t] ** 2 * x_0 + r * b[s] ** 2 / b[t] ** 2 * x_t  # (7)
 package = linear.posterior(torch.tensor([x_0], dtype=F64), torch.tensor([x_t], dtype=F64), t, s)
-assert math.isclose(mean, B / A)
-assert math.isclose(tilde, 1 / A)
-assert math.isclose(mean, package.mean.item())
-assert math.isclose(tilde, package.variance)
+course.expect(math.isclose(mean, B / A))
+course.expect(math.isclose(tilde, 1 / A))
+course.expect(math.isclose(mean, package.mean.item()))
+course.expect(math.isclose(tilde, package.variance))
 print(f"weights: {a[s] * beta / b[t] ** 2:.3f} of x_0, {r * b[s] ** 2 / b[t] ** 2:.3f} of x_t")
 
 # %% [markdown]
@@ -218,7 +218,7 @@ from_eps = (x_t - beta / b[t] * eps_hat) / r
 from_score = (x_t + beta * score) / r
 package = reverse.transition(linear, Prediction(x_0_hat, eps_hat), x_t, t, s, "small").mean  # "small": σ² = β̃
 for form in (from_eps, from_score, package):
-    assert torch.allclose(form, from_x_0)
+    course.expect(torch.allclose(form, from_x_0))
 print("largest difference:", max((form - from_x_0).abs().max().item() for form in (from_eps, from_score)))
 
 # %% [markdown]
@@ -230,7 +230,7 @@ print("largest difference:", max((form - from_x_0).abs().max().item() for form i
 
 # %%
 v_hat = a[t] * eps_hat - b[t] * x_0_hat
-assert torch.allclose(r * x_t - a[s] * beta / b[t] * v_hat, from_x_0)
+course.expect(torch.allclose(r * x_t - a[s] * beta / b[t] * v_hat, from_x_0))
 
 # %% [markdown]
 # There is a deeper check. $\tilde\mu(x_t, x_0)$ is the mean of $x_s$ if $x_0$ is known. If it is not, $x_s$ has the
@@ -245,7 +245,7 @@ true_means = []
 for value in x_t[:, 0]:
     density = q_s * normal(value, r * x_s, beta)
     true_means.append(torch.trapezoid(density * x_s, x_s) / torch.trapezoid(density, x_s))
-assert torch.allclose(torch.stack(true_means), from_x_0[:, 0], atol=1e-8)
+course.expect(torch.allclose(torch.stack(true_means), from_x_0[:, 0], atol=1e-8))
 with plt.style.context("ancestral.render.figures"):
     figure, axis = plt.subplots(figsize=(5.5, 2.6))
     axis.plot(x_t[:, 0], (from_x_0 - x_t)[:, 0], label=r"$\mu_\theta - x_t$")
@@ -350,8 +350,8 @@ on_grid = torch.trapezoid(q * (q / p).log(), x).item()
 formula = 0.5 * (var_q / var_p - 1 - math.log(var_q / var_p) + (mu_q - mu_p) ** 2 / var_p)
 by_package = DiagonalGaussian(torch.tensor(mu_q), var_q).kl(DiagonalGaussian(torch.tensor(mu_p), var_p)).item()
 print(f"KL divergence: {on_grid:.6f} nats on the grid, {formula:.6f} by the formula")
-assert abs(on_grid - formula) < 1e-9
-assert abs(by_package - formula) < 1e-6
+course.expect(abs(on_grid - formula) < 1e-9)
+course.expect(abs(by_package - formula) < 1e-6)
 
 # %% [markdown]
 # ### Exercise 3: KL in bits
@@ -444,14 +444,14 @@ x_0 = torch.tensor([[m - sigma_d], [m - sigma_d], [m + sigma_d], [m + sigma_d]],
 eps = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]], dtype=F64)
 exact = oracle.Gaussian(linear, m, sigma_d)
 terms = bound.bits_per_dim(exact, x_0, variance="large", clip=False, decoder="density", noise=lambda _: eps)
-assert torch.allclose(terms.L_T.mean(), L_T, rtol=1e-6, atol=1e-12)
-assert torch.allclose(terms.L_t.mean(0), L_t, rtol=1e-6, atol=1e-12)
-assert torch.allclose(terms.L_0.mean(), L_0)
+course.expect(torch.allclose(terms.L_T.mean(), L_T, rtol=1e-6, atol=1e-12))
+course.expect(torch.allclose(terms.L_t.mean(0), L_t, rtol=1e-6, atol=1e-12))
+course.expect(torch.allclose(terms.L_0.mean(), L_0))
 total = (L_T + L_t.sum() + L_0).item()
 print(f"L_T {L_T:.6f}, L_1 + ... + L_999 {L_t.sum():.4f}, L_0 {L_0:.4f}, sum {total:.4f} bits")
-assert L_T < 1e-5
-assert 5.50 < L_t.sum() < 5.75
-assert -4.60 < L_0 < -4.40
+course.expect(L_T < 1e-5)
+course.expect(5.50 < L_t.sum() < 5.75)
+course.expect(-4.60 < L_0 < -4.40)
 course.plot(torch.arange(2, 1001), {"$L_{t-1}$ in bits": L_t}, kind="loglog")
 
 # %% [markdown]
@@ -484,9 +484,9 @@ mean, var = model_density(linear, m, sigma_d, large)
 exact_bits = 0.5 * (math.log(2 * math.pi * var) + ((m - mean) ** 2 + sigma_d**2) / var) / LN2
 print(f"entropy {entropy:.5f} ≤ exact −log p {exact_bits:.5f} ≤ bound {total:.5f} bits")
 print(f"samples of the model would have mean {mean:.4f} and standard deviation {math.sqrt(var):.4f}")
-assert entropy <= exact_bits <= total
-assert exact_bits - entropy < 1e-4
-assert 0.1645 < total - entropy < 0.1655
+course.expect(entropy <= exact_bits <= total)
+course.expect(exact_bits - entropy < 1e-4)
+course.expect(0.1645 < total - entropy < 0.1655)
 
 # %% [markdown]
 # The order is right: entropy, exact likelihood, bound. The model is almost perfect: its likelihood is within 0.0001
@@ -534,9 +534,9 @@ curves = {
     rf"$\sigma_d = {std}$": best_variance(linear, gaussian_error(linear, std)) / beta for std in (1, 0.1, 0.02, 0.005)
 }
 curves[r"single $x_0$ ($\tilde\beta_t/\beta_t$)"] = tilde / beta
-assert torch.allclose(curves[r"$\sigma_d = 1$"], torch.ones(1, dtype=F64))
-assert torch.allclose(best_variance(linear, torch.zeros(1000)), tilde)
-assert (tilde / beta)[99:].min() > 0.97
+course.expect(torch.allclose(curves[r"$\sigma_d = 1$"], torch.ones(1, dtype=F64)))
+course.expect(torch.allclose(best_variance(linear, torch.zeros(1000)), tilde))
+course.expect((tilde / beta)[99:].min() > 0.97)
 t = torch.arange(1, 1001)
 course.plot(t, curves, ylabel=r"$\sigma_t^{*2}/\beta_t$", kind="semilogx")
 
@@ -571,18 +571,18 @@ for steps in (10, 100, 1000, 10_000):
         variance = torch.cat([best[:1], variance[1:]])
         L_T, L_t, L_0 = bound_terms(schedule, error, m**2 + sigma_d**2, variance)
         gap = (L_T + L_t.sum() + L_0).item() - entropy
-        assert abs(gap - (prior + step_gaps(schedule, error, variance).sum()).item()) < 1e-8
+        course.expect(abs(gap - (prior + step_gaps(schedule, error, variance).sum()).item()) < 1e-8)
         row.append(gap)
     gaps[steps] = row
     print(f"{steps:6}  {row[0]:8.4f} {row[1]:8.4f}  {row[2]:9.6f}")
-assert all(row[2] < 1e-5 for row in gaps.values())
-assert 0.110 < gaps[10][0] < 0.113
-assert all(9 < gaps[steps][0] / gaps[10 * steps][0] < 11 for steps in (100, 1000))
-assert 0.29 < gaps[10][1] < 0.31
-assert all(row[1] > 0.4 for steps, row in gaps.items() if steps > 10)
+course.expect(all(row[2] < 1e-5 for row in gaps.values()))
+course.expect(0.110 < gaps[10][0] < 0.113)
+course.expect(all(9 < gaps[steps][0] / gaps[10 * steps][0] < 11 for steps in (100, 1000)))
+course.expect(0.29 < gaps[10][1] < 0.31)
+course.expect(all(row[1] > 0.4 for steps, row in gaps.items() if steps > 10))
 last_step = total - entropy - gaps[1000][0]
 print(f"of the gap of section 4, {total - entropy:.4f} bits, σ_1² = β̃_2 makes {last_step:.4f}")
-assert 0.163 < last_step < 0.165
+course.expect(0.163 < last_step < 0.165)
 
 # %% [markdown]
 # The three columns show three different limits.
@@ -610,7 +610,7 @@ assert 0.163 < last_step < 0.165
 limit = schedules.linear(1_000_000)  # the limit of many steps with σ² = β̃: γ/2 nats
 (_, tilde, _), error = tables(limit), gaussian_error(limit, sigma_d)
 tilde[0] = best_variance(limit, error)[0]
-assert abs(step_gaps(limit, error, tilde).sum() - 0.5772 / 2 / LN2) < 0.005
+course.expect(abs(step_gaps(limit, error, tilde).sum() - 0.5772 / 2 / LN2) < 0.005)
 
 short = schedules.linear(10)
 beta, tilde, _ = tables(short)
@@ -626,9 +626,9 @@ for name, variance in {"large": beta, "small": tilde}.items():
         noise=lambda shape, z=z: torch.randn(shape, generator=z, dtype=F64),
     )
     print(f"{name}: standard deviation {sampled.std():.3f} sampled, {spread[name]:.3f} predicted; data {sigma_d}")
-    assert abs(sampled.std().item() / spread[name] - 1) < (0.03 if QUICK else 0.01)
-assert 0.49 < spread["large"] < 0.50
-assert 0.33 < spread["small"] < 0.34
+    course.expect(abs(sampled.std().item() / spread[name] - 1) < (0.03 if QUICK else 0.01))
+course.expect(0.49 < spread["large"] < 0.50)
+course.expect(0.33 < spread["small"] < 0.34)
 
 # %% [markdown]
 # With 10 steps and $\tilde\beta_t$, the samples have the standard deviation 0.33 instead of 0.5: too little noise is
@@ -672,10 +672,10 @@ for steps in (4, 16, 64, 256):
     print(
         f"T = {steps:3}: bound with the best variance {humps_gap[steps]:.4f} bits above the entropy {humps_entropy:.4f}"
     )
-assert all(3 < humps_gap[steps] / humps_gap[4 * steps] < 4.2 for steps in (4, 16, 64))
-assert 0.71 < humps_entropy < 0.711
-assert 0.0090 < humps_gap[256] < 0.0096
-assert 3.8 < humps_gap[16] / humps_gap[64] < humps_gap[64] / humps_gap[256] < 4.1
+course.expect(all(3 < humps_gap[steps] / humps_gap[4 * steps] < 4.2 for steps in (4, 16, 64)))
+course.expect(0.71 < humps_entropy < 0.711)
+course.expect(0.0090 < humps_gap[256] < 0.0096)
+course.expect(3.8 < humps_gap[16] / humps_gap[64] < humps_gap[64] / humps_gap[256] < 4.1)
 
 # %% [markdown]
 # With four times as many steps the gap is three to four times smaller; it falls like $1/T$. (Ours is the best *number*
@@ -694,8 +694,8 @@ x_0, eps = x_0.double(), eps.double()
 mass = mixture(schedule).log_density(x_0, 0).exp() * normal(eps[:, 0], 0.0, 1.0)
 mass = mass / mass.sum()
 terms = bound.bits_per_dim(mixture(schedule), x_0, variance="large", clip=False, decoder="density", noise=lambda _: eps)
-assert torch.allclose(mass @ terms.L_t, by_hand[1], rtol=1e-4)
-assert math.isclose(mass @ terms.total, sum(part.sum() for part in by_hand), rel_tol=1e-4)
+course.expect(torch.allclose(mass @ terms.L_t, by_hand[1], rtol=1e-4))
+course.expect(math.isclose(mass @ terms.total, sum(part.sum() for part in by_hand), rel_tol=1e-4))
 print(f"bound at T = 16 with σ² = β: {mass @ terms.total:.4f} bits by the package")
 
 # %% [markdown]
@@ -726,11 +726,11 @@ for levels in (0, 2, 4, 5, 6):
     decoder = DiagonalGaussian(torch.zeros(1), sigma_1**2)
     right[levels] = decoder.log_bins(center, half_width=1 / 255, edge=0.999).exp().item()
     print(f"  {center.item() / sigma_1:.1f} σ_1       {naive[levels]:.3e}            {right[levels]:.3e}")
-assert abs(naive[2] / right[2] - 1) < 1e-5
-assert abs(naive[5] / right[5] - 1) > 0.01
-assert naive[6] == 0
-assert phi(torch.tensor(8.0, dtype=F64)) < 1 == phi(torch.tensor(8.5, dtype=F64))
-assert 2e-9 < right[6] < 3e-9
+course.expect(abs(naive[2] / right[2] - 1) < 1e-5)
+course.expect(abs(naive[5] / right[5] - 1) > 0.01)
+course.expect(naive[6] == 0)
+course.expect(phi(torch.tensor(8.0, dtype=F64)) < 1 == phi(torch.tensor(8.5, dtype=F64)))
+course.expect(2e-9 < right[6] < 3e-9)
 
 # %% [markdown]
 # At six levels from the mean the difference is 0, so $-\log p$ is infinite, although the probability is a harmless
@@ -796,12 +796,12 @@ for steps in counts:
         total = chances @ terms.total.reshape(len(levels), -1) @ density
         pixel_gap[variance, steps] = total.item() - pixel_entropy
     print(f"T = {steps:3}:  σ² = β {pixel_gap['large', steps]:8.4f}   σ² = β̃ {pixel_gap['small', steps]:8.4f}")
-assert 2.42 < pixel_entropy < 2.44
-assert all(gap > 0 for gap in pixel_gap.values())
+course.expect(2.42 < pixel_entropy < 2.44)
+course.expect(all(gap > 0 for gap in pixel_gap.values()))
 if not QUICK:
-    assert 3.5 < pixel_gap["large", 128] / pixel_gap["large", 512] < 4.2
-    assert 3.5 < pixel_gap["small", 128] / pixel_gap["small", 512] < 4.5
-    assert 4.8 < pixel_gap["large", 512] / pixel_gap["small", 512] < 5.8
+    course.expect(3.5 < pixel_gap["large", 128] / pixel_gap["large", 512] < 4.2)
+    course.expect(3.5 < pixel_gap["small", 128] / pixel_gap["small", 512] < 4.5)
+    course.expect(4.8 < pixel_gap["large", 512] / pixel_gap["small", 512] < 5.8)
 
 # %% [markdown]
 # Now both gaps close as $T$ grows, and with $\tilde\beta_t$ the gap is five times smaller. The data is six
@@ -835,7 +835,7 @@ noise_error = linear.snr[1:] * gaussian_error(linear, sigma_d)
 constant = 0.5 * (tilde / beta - 1 - (tilde / beta).log())
 again = ((w * noise_error + constant) / LN2)[1:]
 _, L_t, _ = bound_terms(linear, gaussian_error(linear, sigma_d), m**2 + sigma_d**2, large)
-assert torch.allclose(again, L_t)
+course.expect(torch.allclose(again, L_t))
 t = torch.arange(2, 1001)
 course.plot(
     t,
@@ -844,8 +844,8 @@ course.plot(
     kind="loglog",
 )
 print(f"weight for β: {w[1]:.3f} at t = 2, least {w[1:].min():.4f} at t = {int(w[1:].argmin()) + 2}")
-assert 54 < w[1] / w.min() < 56
-assert 340 < int(w[1:].argmin()) + 2 < 360
+course.expect(54 < w[1] / w.min() < 56)
+course.expect(340 < int(w[1:].argmin()) + 2 < 360)
 
 # %% [markdown]
 # The weight is 55 times larger at $t = 2$ than at its minimum near $t = 350$. $L_{\rm simple}$ is this sum with all
@@ -863,8 +863,8 @@ early = slice(1, 50)  # t = 2..50
 share_bound = ((w * noise_error)[early].sum() / (w * noise_error)[1:].sum()).item()
 share_simple = (noise_error[early].sum() / noise_error[1:].sum()).item()
 print(f"share of t ≤ 50: {share_bound:.0%} of the bound's noise errors, {share_simple:.0%} of L_simple")
-assert 0.68 < share_bound < 0.70
-assert 0.26 < share_simple < 0.28
+course.expect(0.68 < share_bound < 0.70)
+course.expect(0.26 < share_simple < 0.28)
 
 # %% [markdown]
 # The times $t \le 50$ are a twentieth of all times. They make 69 % of the weighted noise errors in the bound and 27 %
@@ -879,8 +879,8 @@ assert 0.26 < share_simple < 0.28
 
 # %%
 by_snr = 0.5 * (linear.snr[1:-1] - linear.snr[2:])
-assert torch.allclose(by_snr, weight[r"$\sigma_t^2 = \tilde\beta_t$"] * linear.snr[2:])
-assert torch.allclose(by_snr * 1000 / LN2, x0_weights("variational", linear)[1:])
+course.expect(torch.allclose(by_snr, weight[r"$\sigma_t^2 = \tilde\beta_t$"] * linear.snr[2:]))
+course.expect(torch.allclose(by_snr * 1000 / LN2, x0_weights("variational", linear)[1:]))
 
 # %% [markdown]
 # ### Exercise 5: the weight of the noise error

@@ -52,7 +52,7 @@ images = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28)[:, :, 
 digits = F.avg_pool2d(images, 3).flatten(1)[torch.randperm(5000, generator=torch.Generator().manual_seed(0))]
 train_digits, held_out = digits[:4000], digits[4000:]
 print(f"mean {train_digits.mean():.2f}, root mean square {train_digits.square().mean().sqrt():.2f}")
-assert -0.66 < train_digits.mean() < -0.63
+course.expect(-0.66 < train_digits.mean() < -0.63)
 course.show([train_digits[:10].reshape(-1, 1, 8, 8)], size=0.7)
 
 # %% [markdown]
@@ -80,7 +80,7 @@ def distance(samples):
 floors = torch.tensor([distance(part) for part in train_digits.split(125)])
 floor = floors.mean().item()
 print(f"floor: {floor:.4f}, standard deviation over {len(floors)} sets {floors.std():.4f}")
-assert 0.07 < floor < 0.085
+course.expect(0.07 < floor < 0.085)
 
 # %% [markdown]
 # ## 2. Several seeds at once
@@ -121,7 +121,7 @@ x, index = torch.randn(6, 64), torch.tensor([0, 500, 999, 0, 500, 999])
 for seed, part in enumerate((slice(0, 3), slice(3, 6))):  # each part of the batch is answered by its own network
     own = {name: weight[seed] for name, weight in zip(both.names, both.weights, strict=True)}
     alone = torch.func.functional_call(both.pattern[0], own, (x[part], index[part]))
-    assert torch.allclose(both(x, index)[part], alone, atol=1e-5)
+    course.expect(torch.allclose(both(x, index)[part], alone, atol=1e-5))
 
 # %% [markdown]
 # ## 3. Averaged weights
@@ -366,7 +366,7 @@ with plt.style.context("ancestral.render.figures"):
     plt.show()
 for name, schedule in curves.items():
     print(f"{name:32} ᾱ_T = {schedule.alpha_bar[-1]:.2g}")
-assert abs(curves["T = 100, the same β"].alpha_bar[-1] - 0.36) < 0.01
+course.expect(abs(curves["T = 100, the same β"].alpha_bar[-1] - 0.36) < 0.01)
 
 # %% [markdown]
 # Two of the curves end far from 0: at $\bar\alpha_T \approx 0.35$, more than a third of the signal's power is left.
@@ -495,18 +495,18 @@ course.show([held_out[:10].reshape(-1, 1, 8, 8), *[SHOWN[name] for name in rows]
 print(*[f"{number}: {name}" for number, name in enumerate(rows, 1)], sep="\n")
 if not QUICK:
     in_errors = {name: mean / error for name, (mean, error) in effects.items()}
-    assert 1.9 < FOUND[paper].mean() / floor < 2.4
-    assert effects["weights of the bound"][0] > 0.25
-    assert -6 < in_errors["predict v"] < -2
-    assert abs(in_errors["predict x_0"]) < 3
-    assert in_errors["data in [0, 1]"] < -4
-    assert 1.8 < in_errors["no EMA"] < 5
-    assert 1.5 < in_errors["patches, no attention"] < 3.5
-    assert effects["T = 1000, β to 0.002"][0] > 0.08
-    assert effects["T = 100, the same β"][0] > 0.08
-    assert abs(in_errors["T = 100, the same curve"]) < 3
-    assert effects["T = 1000, β to 0.1"][0] < 0.03
-    assert SHOWN["T = 100, the same β"].mean() > SHOWN["the paper's choices"].mean() + 0.05
+    course.expect(1.9 < FOUND[paper].mean() / floor < 2.4)
+    course.expect(effects["weights of the bound"][0] > 0.25)
+    course.expect(-6 < in_errors["predict v"] < -2)
+    course.expect(abs(in_errors["predict x_0"]) < 3)
+    course.expect(in_errors["data in [0, 1]"] < -4)
+    course.expect(1.8 < in_errors["no EMA"] < 5)
+    course.expect(1.5 < in_errors["patches, no attention"] < 3.5)
+    course.expect(effects["T = 1000, β to 0.002"][0] > 0.08)
+    course.expect(effects["T = 100, the same β"][0] > 0.08)
+    course.expect(abs(in_errors["T = 100, the same curve"]) < 3)
+    course.expect(effects["T = 1000, β to 0.1"][0] < 0.03)
+    course.expect(SHOWN["T = 100, the same β"].mean() > SHOWN["the paper's choices"].mean() + 0.05)
 
 # %% [markdown]
 # Read the picture from the top. The weights of the bound, and chains that keep signal at $T$, are the large effects.

@@ -79,9 +79,9 @@ x_0, eps = torch.tensor([0.8, -0.3]), torch.tensor([1.5, 0.2])
 a, b, p, q = 0.6, 0.8, -0.8, 0.6  # a target called v: p = −b, q = a
 x_t, v = a * x_0 + b * eps, p * x_0 + q * eps
 for found, wanted in zip(solve(x_t, v, a, b, p, q), (x_0, eps), strict=True):
-    assert torch.allclose(found, wanted, atol=1e-6)
+    course.expect(torch.allclose(found, wanted, atol=1e-6))
 for found, wanted in zip(solve(x_t, v, a, b, p, q), targets.V.solve(x_t, v, a, b), strict=True):
-    assert torch.allclose(found, wanted, atol=1e-6)
+    course.expect(torch.allclose(found, wanted, atol=1e-6))
 
 # %% [markdown]
 # A method is then four choices: the first row, the second row, how the errors at different $t$ are weighted in the
@@ -97,7 +97,7 @@ points, held_out = data.load("moons").items, data.load("moons", split="test").it
 upper = torch.arange(len(points)) % 2 == 0  # the points of the upper moon are those of even number
 rms = points.square().mean().sqrt().item()
 print(f"{len(points)} points, root mean square of a coordinate {rms:.2f}")
-assert 0.415 < rms < 0.434
+course.expect(0.415 < rms < 0.434)
 course.scatter({"upper moon": points[upper][:2000], "lower moon": points[~upper][:2000]}, limit=1.2)
 
 # %% [markdown]
@@ -143,8 +143,8 @@ def stray(cloud):
 
 floor, error = mean_and_error(points.split(500))
 print(f"floor: {floor:.4f} ± {error:.4f}; stray: {stray(points):.2%} of the data")
-assert stray(points) < 0.001
-assert 0.0235 < floor < 0.0265
+course.expect(stray(points) < 0.001)
+course.expect(0.0235 < floor < 0.0265)
 
 # %% [markdown]
 # ## 3. One training loop for all
@@ -167,8 +167,10 @@ def loss_by_hand(denoiser, x_0, t, eps):
 denoiser = Diffusion(nets.MLP(width=64), schedules.linear(), targets.V)
 generator = torch.Generator().manual_seed(0)
 eps, t = torch.randn(500, 2, generator=generator), torch.randint(1, T + 1, (500,), generator=generator)
-assert torch.allclose(
-    loss_by_hand(denoiser, points[:500], t, eps), denoiser.errors(points[:500], t, eps), rtol=1e-4, atol=1e-5
+course.expect(
+    torch.allclose(
+        loss_by_hand(denoiser, points[:500], t, eps), denoiser.errors(points[:500], t, eps), rtol=1e-4, atol=1e-5
+    )
 )
 
 # %% [markdown]
@@ -229,7 +231,7 @@ def check_rows(schedule, target, a, b, p, q):
     a_t, b_t = schedule.signal[1:], schedule.noise[1:]
     rows = (a_t, b_t, target.p(a_t, b_t), target.q(a_t, b_t))
     for mine, theirs in zip((a, b, p, q), rows, strict=True):
-        assert torch.allclose(mine, torch.as_tensor(theirs, dtype=torch.float64).expand(T), rtol=1e-6)
+        course.expect(torch.allclose(mine, torch.as_tensor(theirs, dtype=torch.float64).expand(T), rtol=1e-6))
 
 
 one, zero = torch.ones(T, dtype=torch.float64), torch.zeros(T, dtype=torch.float64)
@@ -352,7 +354,7 @@ def noise(seed):
 
 langevin, x_T = samplers.Langevin(steps_per_level=5, steps=20), 5.0 * noise(2)((100, 2))
 by_hand = annealed_langevin(ncsn, x_T, langevin.times(geometric)[:-1], 5, noise(3))
-assert torch.allclose(by_hand, langevin.sample(ncsn, x_T, noise=noise(3)), atol=1e-4)
+course.expect(torch.allclose(by_hand, langevin.sample(ncsn, x_T, noise=noise(3)), atol=1e-4))
 measure("NCSN", ncsn, *[samplers.Langevin(steps_per_level=5, steps=levels) for levels in (100, 40, 20)])
 
 # %% [markdown]
@@ -399,7 +401,7 @@ def ancestral_sampling(denoiser, x, noise):
 
 x_T = noise(2)((20, 2))
 by_hand = ancestral_sampling(ddpm, x_T, noise(3))
-assert torch.allclose(by_hand, samplers.DDPM(clip=None).sample(ddpm, x_T, noise=noise(3)), atol=1e-3)
+course.expect(torch.allclose(by_hand, samplers.DDPM(clip=None).sample(ddpm, x_T, noise=noise(3)), atol=1e-3))
 measure("DDPM", ddpm, samplers.DDPM(), *[samplers.DDPM(steps=steps) for steps in (100, 50, 20)])
 
 # %% [markdown]
@@ -470,7 +472,7 @@ def ddim(denoiser, x, times):
 
 sampler = samplers.DDIM(steps=50, clip=None)
 by_hand = ddim(ddpm, x_T, sampler.times(linear))
-assert torch.allclose(by_hand, sampler.sample(ddpm, x_T), atol=1e-4)
+course.expect(torch.allclose(by_hand, sampler.sample(ddpm, x_T), atol=1e-4))
 measure("DDIM", ddpm, *[samplers.DDIM(steps=steps) for steps in (50, 100, 20, 10)])
 
 # %% [markdown]
@@ -543,7 +545,7 @@ curve = [math.exp(-(0.1 * v + 19.9 * v**2 / 2)) for v in (u_0 - h, u_0, u_0 + h)
 x, eps = torch.tensor([0.7, -0.2]), torch.tensor([1.1, 0.4])
 x_0 = (x - b * eps) / curve[1] ** 0.5
 rate = -(0.1 + 19.9 * u_0) / 2 * (x - eps / b)  # (13)
-assert torch.allclose(rate, (x_0 * (a_1 - a_0) + eps * (b_1 - b_0)) / (2 * h), rtol=1e-3)
+course.expect(torch.allclose(rate, (x_0 * (a_1 - a_0) + eps * (b_1 - b_0)) / (2 * h), rtol=1e-3))
 
 
 @dataclass(frozen=True)
@@ -582,7 +584,7 @@ measure("Score SDE", ddpm, *[ProbabilityFlow(steps=steps) for steps in (25, 50, 
 # ## 8. Improved DDPM (February 2021): schedule and variance
 #
 # *Nichol and Dhariwal, Improved denoising diffusion probabilistic models,
-# [arXiv:2102.06472](https://arxiv.org/abs/2102.06472).*
+# [arXiv:2102.09672](https://arxiv.org/abs/2102.09672).*
 #
 # **Two problems of DDPM.** Images of small resolution lose all signal long before $T$, so the last part of the chain
 # is wasted. And DDPM's likelihood was worse than that of other models: it kept the variance of the reverse step fixed,
@@ -617,7 +619,7 @@ variance = torch.exp(fraction * math.log(large) + (1 - fraction) * math.log(smal
 package = samplers.DDPM(variance="learned", clip=None)
 unit = package.sample(improved, points[:4], times=[500, 499], noise=lambda shape: torch.ones(shape))
 still = package.sample(improved, points[:4], times=[500, 499], noise=lambda shape: torch.zeros(shape))
-assert torch.allclose(unit - still, variance.sqrt(), atol=1e-5)
+course.expect(torch.allclose(unit - still, variance.sqrt(), atol=1e-5))
 learned = [samplers.DDPM(variance="learned", steps=steps) for steps in (50, 100, 20, 10)]
 measure("Improved DDPM", improved, *learned)
 
@@ -675,10 +677,10 @@ for w in (0, 1, 4):
     print(f"w = {w}: {nearest[w]:.1%} of the samples are on the moon that was asked for")
 course.scatter({f"upper moon, {title}": cloud for title, cloud in clouds.items()}, limit=1.2)
 if not QUICK:
-    assert abs(nearest[0] - 0.5) < 0.03
-    assert nearest[1] > 0.97
+    course.expect(abs(nearest[0] - 0.5) < 0.03)
+    course.expect(nearest[1] > 0.97)
 packaged = guidance.ClassifierFree(labelled, 4.0).predict(x_T[:50], 500, labels=labels[:50])
-assert torch.allclose(packaged.eps, Guided(labelled, 4.0).predict(x_T[:50], 500, labels[:50]).eps, atol=1e-5)
+course.expect(torch.allclose(packaged.eps, Guided(labelled, 4.0).predict(x_T[:50], 500, labels[:50]).eps, atol=1e-5))
 guided = [samplers.DDIM(steps=steps) for steps in (50, 20, 10)]
 measure("Guidance", Guided(labelled, 1.0), *guided, cost=2, labels=labels)
 measure("Guidance, w = 4", Guided(labelled, 4.0), guided[0], cost=2, labels=labels)
@@ -760,7 +762,7 @@ x, index = points[:5] + sigma[599].float() * noise(5)((5, 2)), torch.full((5,), 
 with torch.no_grad():
     answer = edm.net(c_in[599].float() * x, index)
     by_hand = c_skip[599].float() * x + c_out[599].float() * answer  # (7)
-    assert torch.allclose(by_hand, edm.predict(x, 600).x0, atol=1e-5)
+    course.expect(torch.allclose(by_hand, edm.predict(x, 600).x0, atol=1e-5))
 
 
 @torch.no_grad()
@@ -775,7 +777,7 @@ def heun(denoiser, x, times):
 
 
 x_T, sampler = 5.0 * noise(2)((100, 2)), samplers.Heun(steps=18)
-assert torch.allclose(heun(edm, x_T, sampler.times(karras)), sampler.sample(edm, x_T), atol=1e-4)
+course.expect(torch.allclose(heun(edm, x_T, sampler.times(karras)), sampler.sample(edm, x_T), atol=1e-4))
 measure("EDM", edm, *[samplers.Heun(steps=steps) for steps in (18, 12, 9, 6)])
 
 # %% [markdown]
@@ -842,8 +844,8 @@ def euler(denoiser, x, times):
 
 x_T, sampler = noise(2)((100, 2)), samplers.Euler(steps=20, clip=None)
 by_hand = euler(flow, x_T, sampler.times(straight))
-assert torch.allclose(by_hand, sampler.sample(flow, x_T), atol=1e-5)
-assert torch.allclose(by_hand, ddim(flow, x_T, sampler.times(straight)), atol=1e-5)  # DDIM of section 6
+course.expect(torch.allclose(by_hand, sampler.sample(flow, x_T), atol=1e-5))
+course.expect(torch.allclose(by_hand, ddim(flow, x_T, sampler.times(straight)), atol=1e-5))  # DDIM of section 6
 measure("Flow matching", flow, *[samplers.Euler(steps=steps) for steps in (20, 50, 10, 5)])
 
 # %% [markdown]
@@ -966,21 +968,21 @@ for name in sorted(little, key=little.get):
 if not QUICK:
     at = {(name, nfe): mean for name, found in RESULTS.items() for nfe, mean, _ in found}
     usual = [name for name in RESULTS if name != "Guidance, w = 4"]
-    assert all(RESULTS[name][0][1] < 2.2 * floor for name in usual)
-    assert all(exact_distances[name] < 1.8 * floor for name in usual)
-    assert little["DDPM"] < 0.07
-    assert little["EDM"] > 0.35
-    assert little["NCSN"] > 0.45
-    assert sorted(little, key=little.get) == sorted(little, key=strays.get, reverse=True)
-    assert strays["DDPM"] > 3 * strays["EDM"]
-    assert RESULTS["Guidance, w = 4"][0][1] > 5 * floor
-    assert exact_distances["Guidance, w = 4"] > 5 * floor
-    assert at["NCSN", 101] > 4 * floor
-    assert at["DDIM", 10] > 4 * floor
-    assert at["Score SDE", 13] < 2 * floor
-    assert at["DDPM", 20] < at["DDIM", 20] - 0.01
-    assert at["EDM", 17] < 1.8 * floor
-    assert at["Flow matching", 20] < 1.8 * floor
+    course.expect(all(RESULTS[name][0][1] < 2.2 * floor for name in usual))
+    course.expect(all(exact_distances[name] < 1.8 * floor for name in usual))
+    course.expect(little["DDPM"] < 0.07)
+    course.expect(little["EDM"] > 0.35)
+    course.expect(little["NCSN"] > 0.45)
+    course.expect(sorted(little, key=little.get) == sorted(little, key=strays.get, reverse=True))
+    course.expect(strays["DDPM"] > 3 * strays["EDM"])
+    course.expect(RESULTS["Guidance, w = 4"][0][1] > 5 * floor)
+    course.expect(exact_distances["Guidance, w = 4"] > 5 * floor)
+    course.expect(at["NCSN", 101] > 4 * floor)
+    course.expect(at["DDIM", 10] > 4 * floor)
+    course.expect(at["Score SDE", 13] < 2 * floor)
+    course.expect(at["DDPM", 20] < at["DDIM", 20] - 0.01)
+    course.expect(at["EDM", 17] < 1.8 * floor)
+    course.expect(at["Flow matching", 20] < 1.8 * floor)
 
 # %% [markdown]
 # What to see:

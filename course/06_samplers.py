@@ -97,7 +97,7 @@ independent = quantile(torch.rand(N, 1, dtype=F64), 1.0, 0.0)
 luck = distance(independent)
 print(f"distance of {N} independent samples of the data from the data: {luck:.4f}")
 if not QUICK:
-    assert 0.003 < luck < 0.009
+    course.expect(0.003 < luck < 0.009)
 
 # %% [markdown]
 # `distance` compares a set of samples with the true density. Even true samples have a distance above 0, by the luck of
@@ -128,7 +128,7 @@ def score(x, t):
 x = torch.linspace(-2, 2, 9, dtype=F64)[:, None].requires_grad_()
 (derivative,) = torch.autograd.grad(denoiser.log_density(x, 300).sum(), x)
 print(f"largest difference between the two: {(score(x, 300) - derivative).abs().max():.1e}")
-assert torch.allclose(score(x, 300), derivative)
+course.expect(torch.allclose(score(x, 300), derivative))
 
 # %% [markdown]
 # Now the walk with noise, and beside it a walk without noise that takes *half* of the score:
@@ -194,7 +194,7 @@ for name, step in {"with noise": sde_step, "without noise": ode_step}.items():
     states = walk(step, x_T)
     found = {t: distance(states[T - t], t) for t in (500, 200, 0)}
     print(f"{name:14}", ", ".join(f"distance from p_t at t = {t}: {value:.4f}" for t, value in found.items()))
-    assert max(found.values()) < (0.1 if QUICK else 0.03)
+    course.expect(max(found.values()) < (0.1 if QUICK else 0.03))
 
 # %% [markdown]
 # Both walks pass through the same densities $p_t$. The distances that remain have two causes: luck, where there is
@@ -227,11 +227,11 @@ moved = {pull: langevin(right, 300, pull) for pull in (0.0, 0.5, 1.0)}
 print(f"mean distance that a point has moved: {(moved[0.5] - right).abs().mean():.2f}")
 for pull, x in moved.items():
     print(f"factor {pull} of the score: distance from p_300 {distance(x, 300):.3f}")
-assert (moved[0.5] - right).abs().mean() > 0.4
+course.expect((moved[0.5] - right).abs().mean() > 0.4)
 if not QUICK:
-    assert distance(moved[0.5], 300) < 0.02
-assert distance(moved[0.0], 300) > 0.2
-assert distance(moved[1.0], 300) > 0.1
+    course.expect(distance(moved[0.5], 300) < 0.02)
+course.expect(distance(moved[0.0], 300) > 0.2)
+course.expect(distance(moved[1.0], 300) > 0.1)
 
 # %% [markdown]
 # With the factor ½ the points have moved far, and their density is the same. Without the score the noise spreads them,
@@ -258,7 +258,7 @@ def exact(x, schedule, t, s):
 for t in (800, 500, 200):
     gap = (deterministic[T - t] - exact(start, schedule, T, t)).abs().max().item()
     print(f"t = {t}: largest distance between the six smooth paths and the lines of constant quantile: {gap:.4f}")
-    assert gap < 0.01
+    course.expect(gap < 0.01)
 
 # %% [markdown]
 # ## 4. The same ODE, without $\beta$, and one large step of it
@@ -292,9 +292,9 @@ by_euler = x_t + (a_s - a_t) * x0_hat + (b_s - b_t) * eps_hat
 by_ddim = a_s * x0_hat + b_s * eps_hat
 print("Euler:", [round(value, 6) for value in by_euler.flatten().tolist()])
 print("DDIM: ", [round(value, 6) for value in by_ddim.flatten().tolist()])
-assert torch.allclose(by_euler, by_ddim)
-assert torch.allclose(by_ddim, samplers.DDIM(clip=None).sample(denoiser, x_t, times=[t, s]))
-assert torch.allclose(by_ddim, samplers.Euler(clip=None).sample(denoiser, x_t, times=[t, s]))
+course.expect(torch.allclose(by_euler, by_ddim))
+course.expect(torch.allclose(by_ddim, samplers.DDIM(clip=None).sample(denoiser, x_t, times=[t, s])))
+course.expect(torch.allclose(by_ddim, samplers.Euler(clip=None).sample(denoiser, x_t, times=[t, s])))
 
 # %% [markdown]
 # These are five points at $s = 400$. `samplers.DDIM` and `samplers.Euler` of the package return the same.
@@ -354,7 +354,7 @@ def errors_of(sampler):
 euler_errors = errors_of(samplers.Euler(clip=None))
 for n, error in zip(NUMBERS, euler_errors, strict=True):
     print(f"{n:4} steps: error {error:.5f}, error times steps {n * error:.3f}")
-assert all(0.79 < n * error < 0.81 for n, error in zip(NUMBERS, euler_errors, strict=True))
+course.expect(all(0.79 < n * error < 0.81 for n, error in zip(NUMBERS, euler_errors, strict=True)))
 
 # %% [markdown]
 # Twice as many steps, half the error: the product of the two stays at 0.80. The error is $C/n$ with a constant $C$. If
@@ -410,7 +410,7 @@ with plt.style.context("ancestral.render.figures"):
         steps = [step.x.item() for step in sampler.trajectory(denoiser, one, times=schedule_of_three)]
         axis.plot(schedule_of_three, steps, "o--", markersize=4, label=name)
         print(f"{name}: distance from the exact path at t = 100: {abs(steps[-1] - path[-1]):.3f}")
-        assert abs(steps[-1] - path[-1]) > 0.1 if name == "Euler" else abs(steps[-1] - path[-1]) < 0.08
+        course.expect(abs(steps[-1] - path[-1]) > 0.1 if name == "Euler" else abs(steps[-1] - path[-1]) < 0.08)
     axis.set(xlabel="t", ylabel="$x_t$", xlim=(1020, 80))
     axis.legend()
     figure.tight_layout()
@@ -532,10 +532,10 @@ for name, errors in measured.items():
     print(f"{name:16} error after 10, 20, 320 steps: {errors[0]:.4f}, {errors[1]:.4f}, {errors[-1]:.7f}; ", end="")
     print(f"order {fitted_slope(errors):.2f}")
 orders = {name: round(fitted_slope(errors), 2) for name, errors in measured.items()}
-assert abs(orders["Euler/DDIM"] - 1) < 0.02
-assert abs(orders["Heun"] - 2) < 0.05
-assert abs(orders["DPM-Solver++ 2M"] - 2) < 0.05
-assert 2.8 < orders["UniPC"] < 3.05
+course.expect(abs(orders["Euler/DDIM"] - 1) < 0.02)
+course.expect(abs(orders["Heun"] - 2) < 0.05)
+course.expect(abs(orders["DPM-Solver++ 2M"] - 2) < 0.05)
+course.expect(2.8 < orders["UniPC"] < 3.05)
 
 # %% [markdown]
 # The orders are 1, 2, 2 and almost 3. Two things to notice:
@@ -557,10 +557,10 @@ with plt.style.context("ancestral.render.figures"):
     plt.show()
 heun_at_40, multistep_at_40 = measured["Heun"][NUMBERS.index(20)], measured["DPM-Solver++ 2M"][NUMBERS.index(40)]
 print(f"error after 40 evaluations: Heun {heun_at_40:.4f}, DPM-Solver++ 2M {multistep_at_40:.4f}")
-assert 0.9 < heun_at_40 / multistep_at_40 < 1.15
+course.expect(0.9 < heun_at_40 / multistep_at_40 < 1.15)
 counted = samplers.Heun(steps=20).nfe(schedule), samplers.DPMSolver(steps=20).nfe(schedule)
 print(f"evaluations for 20 steps from T to 0, counted by the package: Heun {counted[0]}, DPM-Solver++ 2M {counted[1]}")
-assert counted == (39, 20)
+course.expect(counted == (39, 20))
 
 # %% [markdown]
 # Heun's advantage is used up by its cost: with 40 evaluations the two are equal. (39 and not 40 evaluations for 20
@@ -599,8 +599,8 @@ with plt.style.context("ancestral.render.figures"):
 visited = samplers.DDIM(steps=15, spacing="trailing").times(schedule)
 left = (schedule.noise[67] / schedule.signal[67]).item()
 print(f"trailing: the last time before 0 is {visited[-2]}, where b/a = {left:.2f}")
-assert visited[-2] == 67
-assert round(left, 2) == 0.23
+course.expect(visited[-2] == 67)
+course.expect(round(left, 2) == 0.23)
 
 # %% [markdown]
 # $\hat x_0$ changes between $\lambda = -3$ and $+3$: there the point decides between the two components, and then
@@ -622,8 +622,8 @@ for name, kind in KINDS.items():
         print(f"{name:16}{spacing:10}" + "".join(f"{table[name, spacing, n]:10.4f}" for n in (10, 20, 50, 100)))
 gain = table["DPM-Solver++ 2M", "trailing", 50] / table["DPM-Solver++ 2M", "logsnr", 50]
 print(f"2M with 50 steps: {gain:.1f} times less error with logsnr than with trailing")
-assert 7 < gain < 8
-assert 0.8 < table["DDIM", "trailing", 50] / table["DDIM", "logsnr", 50] < 1.05
+course.expect(7 < gain < 8)
+course.expect(0.8 < table["DDIM", "trailing", 50] / table["DDIM", "logsnr", 50] < 1.05)
 
 # %% [markdown]
 # For DDIM the choice hardly matters: its error is spread over all steps. For the methods of order 2 it is decisive.
@@ -656,7 +656,7 @@ def same_noise():
 by_ddpm = samplers.DDPM("small", steps=10, clip=None).sample(denoiser, x_T[:: N // 5], noise=same_noise())
 by_ddim = samplers.DDIM(steps=10, eta=1.0, clip=None).sample(denoiser, x_T[:: N // 5], noise=same_noise())
 print(f"DDPM and DDIM with η = 1, ten steps: largest difference {(by_ddpm - by_ddim).abs().max():.1e}")
-assert torch.allclose(by_ddpm, by_ddim)
+course.expect(torch.allclose(by_ddpm, by_ddim))
 
 # %% [markdown]
 # ### Exercise 5: the noise of DDIM
@@ -736,14 +736,14 @@ print(f"{'distance from the data':24}{'no error':>10}{'early':>10}{'late':>10}")
 for name in WITH_NOISE:
     print(f"{name:24}" + "".join(f"{distances[name, when]:10.3f}" for when in ("exact", "early", "late")))
 if not QUICK:
-    assert max(distances[name, "exact"] for name in ("DDIM, η = 0", "Heun")) < 0.006
-    assert 2.5 < distances["DDIM, η = 1", "exact"] / distances["DDIM, η = 0", "exact"] < 3.5
-    assert all(0.29 < distances[name, "early"] < 0.31 for name in ("DDIM, η = 0", "Heun"))
-    assert 0.2 < distances["DDIM, η = 1", "early"] / distances["DDIM, η = 0", "early"] < 0.33
-    assert distances["Heun with churn", "early"] < 0.02
-    assert distances["predictor-corrector", "early"] < 0.07
-    assert max(distances[name, "late"] for name in ("DDIM, η = 0", "Heun")) < 0.03
-    assert min(distances[name, "late"] for name in WITH_NOISE if name not in ("DDIM, η = 0", "Heun")) > 0.035
+    course.expect(max(distances[name, "exact"] for name in ("DDIM, η = 0", "Heun")) < 0.006)
+    course.expect(2.5 < distances["DDIM, η = 1", "exact"] / distances["DDIM, η = 0", "exact"] < 3.5)
+    course.expect(all(0.29 < distances[name, "early"] < 0.31 for name in ("DDIM, η = 0", "Heun")))
+    course.expect(0.2 < distances["DDIM, η = 1", "early"] / distances["DDIM, η = 0", "early"] < 0.33)
+    course.expect(distances["Heun with churn", "early"] < 0.02)
+    course.expect(distances["predictor-corrector", "early"] < 0.07)
+    course.expect(max(distances[name, "late"] for name in ("DDIM, η = 0", "Heun")) < 0.03)
+    course.expect(min(distances[name, "late"] for name in WITH_NOISE if name not in ("DDIM, η = 0", "Heun")) > 0.035)
 
 # %% [markdown]
 # * **No error:** noise does not help. With $\eta = 1$ the distance is three times that of $\eta = 0$, since the steps
@@ -775,15 +775,15 @@ CONTEST = {
 quality = {}
 for name, make in CONTEST.items():
     for n in BUDGETS:
-        assert n - 1 <= make(n).nfe(schedule) <= n
+        course.expect(n - 1 <= make(n).nfe(schedule) <= n)
         quality[name, n] = distance(make(n).sample(denoiser, x_T, noise=noise))
 print(f"{'distance from the data':22}" + "".join(f"{f'NFE {n}':>10}" for n in BUDGETS))
 for name in CONTEST:
     print(f"{name:22}" + "".join(f"{quality[name, n]:10.4f}" for n in BUDGETS))
 if not QUICK:
-    assert quality["UniPC", 20] < luck < min(quality["DDIM", 100], quality["DDPM", 100])
-    assert min(quality[name, 6] for name in CONTEST) > 0.1
-    assert quality["Heun", 10] > quality["DDIM", 10]
+    course.expect(quality["UniPC", 20] < luck < min(quality["DDIM", 100], quality["DDPM", 100]))
+    course.expect(min(quality[name, 6] for name in CONTEST) > 0.1)
+    course.expect(quality["Heun", 10] > quality["DDIM", 10])
 
 # %% [markdown]
 # With 20 evaluations UniPC is closer to the data than independent samples of the data are. DDIM and DDPM are not there
@@ -826,10 +826,10 @@ for name, make in IMAGE_SAMPLERS.items():
             rows.append([images[8] for images in found] + [answer[8]])
 course.show(rows, [f"NFE {n}" for n in BUDGETS] + ["answer"], list(IMAGE_SAMPLERS))
 if not QUICK:
-    assert same_image(answer, by_heun).all()
-    assert 59 <= hits["UniPC", "trailing"][1] <= 61
-    assert 50 <= hits["DDIM", "trailing"][1] <= 54
-    assert all(hits[name, "trailing"][1] > hits[name, "logsnr"][1] for name in IMAGE_SAMPLERS)
+    course.expect(same_image(answer, by_heun).all())
+    course.expect(59 <= hits["UniPC", "trailing"][1] <= 61)
+    course.expect(50 <= hits["DDIM", "trailing"][1] <= 54)
+    course.expect(all(hits[name, "trailing"][1] > hits[name, "logsnr"][1] for name in IMAGE_SAMPLERS))
 
 # %% [markdown]
 # The picture shows one of the starting points. With few evaluations DDIM arrives at another image than the ODE does.

@@ -173,7 +173,7 @@ def log_joint(x, t):
 x = torch.tensor([[-0.4, 0.2], [0.8, 0.1], [0.0, -2.0]], dtype=F64)
 for t in (1, 300, 700):
     print(f"t = {t}: probability of class 0 at three points:", log_joint(x, t).softmax(dim=1)[:, 0].numpy().round(3))
-assert (log_joint(x, 700).softmax(dim=1)[:, 0] - 0.5).abs().max() < 0.2
+course.expect((log_joint(x, 700).softmax(dim=1)[:, 0] - 0.5).abs().max() < 0.2)
 
 # %% [markdown]
 # At $t = 700$ the classifier is not sure of anything, since noise has covered the classes.
@@ -218,7 +218,7 @@ for t in (1, 300, 700):
     left = -of_class[0].predict(x, t).eps / b_t  # the score is −ε̂/b_t
     right = -everything.predict(x, t).eps / b_t + gradient
     print(f"t = {t}: largest difference {(left - right).abs().max():.1e}")
-    assert torch.allclose(left, right, atol=1e-8)
+    course.expect(torch.allclose(left, right, atol=1e-8))
 
 # %% [markdown]
 # ### Exercise 3: classifier guidance
@@ -306,7 +306,7 @@ points = x.clone().requires_grad_()
 by_classifier = eps_free - scale * b_t * gradient
 for name, eps in {"(6)": paper, "package": by_package, "classifier": by_classifier}.items():
     print(f"{name}: largest difference from the line by hand {(eps - by_hand).abs().max():.1e}")
-    assert torch.allclose(eps, by_hand, atol=1e-8)
+    course.expect(torch.allclose(eps, by_hand, atol=1e-8))
 
 # %% [markdown]
 # The classifier's gradient is added to the score of *all* data here. So its scale $w$ counts as $s$ does: 0 ignores the
@@ -349,13 +349,13 @@ print(f"{'':16}{'p(0|x)':>10}{'left share':>12}{'height of the right component':
 for name, points in {"data": true[0], **{f"scale {s:.0f}": points for s, points in guided.items()}}.items():
     print(f"{name:16}{certainty(points):10.3f}{left_share(points):12.2f}{right_height(points):32.2f}")
 if not QUICK:
-    assert abs(certainty(guided[1.0]) - certainty(true[0])) < 0.02
-    assert abs(left_share(guided[1.0]) - 0.5) < 0.03
-    assert abs(certainty(guided[2.0]) - 0.99) < 0.005
-    assert abs(left_share(guided[2.0]) - 0.62) < 0.01
-    assert abs(left_share(guided[8.0]) - 0.94) < 0.01
-    assert abs(right_height(guided[1.0]) - 0.3) < 0.03
-    assert right_height(guided[4.0]) > 0.7
+    course.expect(abs(certainty(guided[1.0]) - certainty(true[0])) < 0.02)
+    course.expect(abs(left_share(guided[1.0]) - 0.5) < 0.03)
+    course.expect(abs(certainty(guided[2.0]) - 0.99) < 0.005)
+    course.expect(abs(left_share(guided[2.0]) - 0.62) < 0.01)
+    course.expect(abs(left_share(guided[8.0]) - 0.94) < 0.01)
+    course.expect(abs(right_height(guided[1.0]) - 0.3) < 0.03)
+    course.expect(right_height(guided[4.0]) > 0.7)
 
 # %% [markdown]
 # With scale 1 the samples are those of the class. With larger scales three things happen:
@@ -396,9 +396,9 @@ with plt.style.context("ancestral.render.figures"):
     figure.tight_layout(pad=0.3)
     plt.show()
 if not QUICK:
-    assert abs(shares[1.0][0] - shares[1.0][1]) < 0.03
-    assert abs(shares[4.0][0] - 0.79) < 0.01
-    assert abs(shares[4.0][1] - 0.58) < 0.01
+    course.expect(abs(shares[1.0][0] - shares[1.0][1]) < 0.03)
+    course.expect(abs(shares[4.0][0] - 0.79) < 0.01)
+    course.expect(abs(shares[4.0][1] - 0.58) < 0.01)
 
 # %% [markdown]
 # No. With scale 4 the sharpened density has 58 % in the left component, and the guided samples 79 %. The reason is
@@ -427,8 +427,8 @@ far = [energy_distance(points, true[0]) for points in swept.values()]
 for s, p, d in zip(SWEEP, sure, far, strict=True):
     print(f"scale {s:3.1f}: p(0|x) {p:.3f}, distance from the class {d:.3f}")
 course.plot(SWEEP, {"p(0|x)": sure, "distance from the class": far}, "guidance scale", marker="o", markersize=3)
-assert min(far) == far[SWEEP.index(1.0)]
-assert sure == sorted(sure)
+course.expect(min(far) == far[SWEEP.index(1.0)])
+course.expect(sure == sorted(sure))
 
 # %% [markdown]
 # The distance is smallest at scale 1, as it has to be: there the samples *are* the distribution of the class. The
@@ -492,12 +492,14 @@ for name, points in {"scale 2, all times": swept[2.0], **{f"scale 4, {n}": p for
     print(f"distance {energy_distance(points, true[0]):.3f}")
 course.scatter({name: limited[name] for name in INTERVALS}, limit=2.6)
 if not QUICK:
-    assert torch.allclose(limited["all times"], guided[4.0])
-    assert abs(certainty(limited["t ≤ 200"]) - certainty(swept[2.0])) < 0.003
-    assert energy_distance(limited["t ≤ 200"], true[0]) < energy_distance(swept[2.0], true[0]) / 3
-    assert left_share(limited["much noise"]) > 0.7
-    assert abs(left_share(limited["t ≤ 200"]) - 0.5) < 0.05
-    assert abs(energy_distance(limited["50 ≤ t ≤ 200"], true[0]) - energy_distance(limited["t ≤ 200"], true[0])) < 0.005
+    course.expect(torch.allclose(limited["all times"], guided[4.0]))
+    course.expect(abs(certainty(limited["t ≤ 200"]) - certainty(swept[2.0])) < 0.003)
+    course.expect(energy_distance(limited["t ≤ 200"], true[0]) < energy_distance(swept[2.0], true[0]) / 3)
+    course.expect(left_share(limited["much noise"]) > 0.7)
+    course.expect(abs(left_share(limited["t ≤ 200"]) - 0.5) < 0.05)
+    course.expect(
+        abs(energy_distance(limited["50 ≤ t ≤ 200"], true[0]) - energy_distance(limited["t ≤ 200"], true[0])) < 0.005
+    )
 
 # %% [markdown]
 # Guidance at $t \le 200$ alone makes the classifier as sure as scale 2 at all times does, with less than a third of the
@@ -518,8 +520,8 @@ for s in SCALES:
     first = next(iter(solver.trajectory(guidance.ClassifierFree(conditional, s), x_T, labels=class_0)))
     lengths[s] = first.x0.norm(dim=1).mean().item()
     print(f"scale {s:.0f}: mean length of the first estimate {lengths[s]:.2f}")
-assert lengths[1.0] < 0.6
-assert lengths[8.0] > 2 * data_length
+course.expect(lengths[1.0] < 0.6)
+course.expect(lengths[8.0] > 2 * data_length)
 
 # %% [markdown]
 # $x_T$ says nothing about $x_0$, so the first estimate should be near the mean of the class. With scale 8 it lies far
@@ -541,7 +543,7 @@ with tempfile.TemporaryDirectory() as folder:
     )
 model = run.model
 print(model)
-assert model.step == TRAIN_STEPS
+course.expect(model.step == TRAIN_STEPS)
 
 # %% [markdown]
 # How good are guided digits? We need a judge: a classifier of digits, trained on 4,000 of the images. The other 1,000
@@ -566,7 +568,7 @@ judge.requires_grad_(False)
 test_accuracy = (judge(images[test_rows]).argmax(dim=1) == digit_labels[test_rows]).double().mean().item()
 print(f"accuracy of the judge on real digits: {test_accuracy:.2f}")
 if not QUICK:
-    assert test_accuracy > 0.93
+    course.expect(test_accuracy > 0.93)
 
 # %% [markdown]
 # We compute four numbers of 200 digits, twenty of each class, for each scale:
@@ -610,19 +612,19 @@ rows = [digits[:10] for digits in (*sampled.values(), early_off)]
 course.show(rows, labels=[*(f"scale {s:.0f}" for s in SCALES), "t ≤ 700"], size=0.7)
 accuracy, precision, recall, brightness = ([scores[s][k] for s in SCALES] for k in range(4))
 if not QUICK:
-    assert 0.68 < accuracy[0] < 0.86
-    assert abs(accuracy[1] - 0.95) < 0.04
-    assert accuracy[2] > test_accuracy
-    assert precision[3] < precision[1] - 0.08
-    assert recall[0] > recall[1] + 0.05
-    assert recall[1] > recall[2] + 0.25
-    assert recall[0] > 0.78
-    assert recall[3] < 0.18
-    assert brightness == sorted(brightness)
-    assert brightness[3] > ink + 0.08
-    assert in_interval[2] > 2 * recall[2]
-    assert abs(in_interval[0] - accuracy[1]) < 0.05
-    assert abs(in_interval[2] - recall[1]) < 0.15
+    course.expect(0.68 < accuracy[0] < 0.86)
+    course.expect(abs(accuracy[1] - 0.95) < 0.04)
+    course.expect(accuracy[2] > test_accuracy)
+    course.expect(precision[3] < precision[1] - 0.08)
+    course.expect(recall[0] > recall[1] + 0.05)
+    course.expect(recall[1] > recall[2] + 0.25)
+    course.expect(recall[0] > 0.78)
+    course.expect(recall[3] < 0.18)
+    course.expect(brightness == sorted(brightness))
+    course.expect(brightness[3] > ink + 0.08)
+    course.expect(in_interval[2] > 2 * recall[2])
+    course.expect(abs(in_interval[0] - accuracy[1]) < 0.05)
+    course.expect(abs(in_interval[2] - recall[1]) < 0.15)
 
 # %% [markdown]
 # Compare with the plane:

@@ -75,9 +75,9 @@ histogram_bits = -frequency.log2()[held_out.long()].mean().item()
 zip_bits = 8 * len(zlib.compress(held_out.numpy().tobytes(), 9)) / held_out.numel()
 print(f"share of black pixels {frequency[0]:.0%}")
 print(f"uniform guess {math.log2(256):.2f}, histogram {histogram_bits:.2f}, zlib {zip_bits:.2f} bits/dim")
-assert 0.735 < frequency[0] < 0.745
-assert 2.75 < histogram_bits < 2.84
-assert 2.74 < zip_bits < 2.84
+course.expect(0.735 < frequency[0] < 0.745)
+course.expect(2.75 < histogram_bits < 2.84)
+course.expect(2.74 < zip_bits < 2.84)
 course.show([held_out[:12] / 127.5 - 1])
 
 # %% [markdown]
@@ -104,7 +104,7 @@ course.show([held_out[:12] / 127.5 - 1])
 flat_density = 127.5 / 256
 flat_bits = -math.log(flat_density) / math.log(2) + math.log2(127.5)
 print(f"log2(127.5) = {math.log2(127.5):.2f}; a flat density costs {flat_bits} bits")
-assert abs(flat_bits - 8) < 1e-12
+course.expect(abs(flat_bits - 8) < 1e-12)
 
 # %% [markdown]
 # ### Exercise 1: nats to bits/dim
@@ -168,8 +168,8 @@ course.plot(
     "semilogx",
 )
 print(f"entropy {entropy:.2f}; smallest: at the grey levels {min(at_levels):.2f}, dequantised {min(dequantised):.2f}")
-assert min(at_levels) < -2
-assert entropy < min(dequantised) < entropy + 0.35
+course.expect(min(at_levels) < -2)
+course.expect(entropy < min(dequantised) < entropy + 0.35)
 
 # %% [markdown]
 # The curve at the grey levels goes to minus infinity. The curve of the dequantised pixels stays above the entropy, and
@@ -205,9 +205,9 @@ with plt.style.context("ancestral.render.figures"):
     figure.tight_layout()
     plt.show()
 print(f"sum of the 256 probabilities: {package.sum():.6f}; without the rule for the edges: {inner.sum():.6f}")
-assert abs(package.sum() - 1) < 1e-9
-assert inner.sum() < 0.96
-assert torch.allclose(package[1:], inner[1:], atol=1e-9)  # all bins but that of −1 agree
+course.expect(abs(package.sum() - 1) < 1e-9)
+course.expect(inner.sum() < 0.96)
+course.expect(torch.allclose(package[1:], inner[1:], atol=1e-9))  # all bins but that of −1 agree
 
 # %% [markdown]
 # ### Exercise 2: the mass of a bin
@@ -318,8 +318,8 @@ package = bound.bits_per_dim(
 package_total = (weights.repeat_interleave(REPEATS) / REPEATS * package.total).sum().item()
 print(f"T = 64: L_T {L_T:.4f} + sum of L_t {sum(L_t):.4f} + L_0 {L_0:.4f} = {L_T + sum(L_t) + L_0:.4f} bits")
 print(f"the package: {package_total:.4f} bits; entropy {true_entropy:.4f} bits")
-assert abs(L_T + sum(L_t) + L_0 - package_total) < 1e-6
-assert 2.785 < true_entropy < 2.795
+course.expect(abs(L_T + sum(L_t) + L_0 - package_total) < 1e-6)
+course.expect(2.785 < true_entropy < 2.795)
 
 # %% [markdown]
 # The bound of a perfect denoiser with 64 steps is above the entropy. What is the rest paid for? The paper writes the
@@ -341,7 +341,7 @@ for T in (16, 64) if QUICK else (16, 64, 256, 1024):
     if T == 16:
         gap_16 = gap
 if not QUICK:
-    assert gap < 0.06 < 2 < gap_16
+    course.expect(gap < 0.06 < 2 < gap_16)
 
 # %% [markdown]
 # ### Exercise 3: the rate of a step
@@ -432,10 +432,10 @@ print(f"bound: {total.mean():.2f} ± {total.std() / len(total) ** 0.5:.2f} bits/
 print(f"histogram {histogram_bits:.2f}, zlib {zip_bits:.2f}")
 
 same = bound.ELBO(variance="small", noise=lambda shape: eps).term(model, images, 1, 0, range(len(images)))
-assert torch.allclose(same.bits.double(), rate_of[-1], atol=1e-4)  # the package's L_0, for the same x_1
+course.expect(torch.allclose(same.bits.double(), rate_of[-1], atol=1e-4))  # the package's L_0, for the same x_1
 if not QUICK:
-    assert 2.67 < total.mean() < 2.77
-    assert 0.03 < total.std() / len(total) ** 0.5 < 0.05
+    course.expect(2.67 < total.mean() < 2.77)
+    course.expect(0.03 < total.std() / len(total) ** 0.5 < 0.05)
 
 # %% [markdown]
 # The bound of the network is 2.72 ± 0.04 bits/dim (the error is that of the mean over 128 images). That is a third of a
@@ -464,9 +464,9 @@ share, last_share = below_10 / total.mean().item(), mean_rates[-1] / total.mean(
 print(f"share of the bits that the steps above t = 100 cost: {early:.0%}")
 print(f"share of the bits that the steps t = 1 to 10 cost: {share:.0%}; t = 1 alone, L_0: {last_share:.0%}")
 if not QUICK:
-    assert 0.09 < early < 0.15
-    assert 0.6 < share < 0.7
-    assert 0.35 < last_share < 0.42
+    course.expect(0.09 < early < 0.15)
+    course.expect(0.6 < share < 0.7)
+    course.expect(0.35 < last_share < 0.42)
 
 # %% [markdown]
 # The last ten of a thousand steps cost about two thirds of all bits, and the very last one more than a third. These
@@ -483,9 +483,9 @@ bins_wide = schedule.posterior_variance(2, 1) ** 0.5 * 127.5
 print(f"L_0 with a perfect estimate: {floor:.2f} bits/dim, of {mean_rates[-1]:.2f} with the network's; ", end="")
 print(f"the decoder's standard deviation is {bins_wide:.2f} bins")
 if not QUICK:
-    assert 0.68 < floor < 0.74
-    assert 0.99 < mean_rates[-1] < 1.09
-    assert abs(bins_wide - 0.94) < 0.01
+    course.expect(0.68 < floor < 0.74)
+    course.expect(0.99 < mean_rates[-1] < 1.09)
+    course.expect(abs(bins_wide - 0.94) < 0.01)
 
 # %% [markdown]
 # So 0.71 of the 1.04 bits/dim are lost by the schedule, whatever the network: a normal distribution with a standard
@@ -519,10 +519,10 @@ course.show([*zip(*film, strict=True)], titles)
 for k in shown:
     print(f"t = {strata[k][len(strata[k]) // 2]:4}: {sent[k]:.2f} bits/dim sent, distortion {distortion[k]:.1f}")
 if not QUICK:
-    assert 0.4 < sent[30] < 0.5
-    assert 10 < distortion[30] < 13
-    assert 1.6 < sent[-2] < 1.76
-    assert 0.6 < distortion[-1] < 0.8
+    course.expect(0.4 < sent[30] < 0.5)
+    course.expect(10 < distortion[30] < 13)
+    course.expect(1.6 < sent[-2] < 1.76)
+    course.expect(0.6 < distortion[-1] < 0.8)
 
 # %% [markdown]
 # Look at the column $t = 63$: after 0.43 of 2.72 bits/dim the digit is there, with an error of 12 grey levels. The
@@ -639,8 +639,8 @@ print("largest error of log p in nats:")
 for count, first, second in zip(counts_of_steps, euler, heun, strict=True):
     print(f"{count:4} steps: Euler {first:.4f}, the package {second:.6f}")
 if not QUICK:
-    assert 1.7 < euler[-2] / euler[-1] < 2.4
-    assert 3.3 < heun[-2] / heun[-1] < 4.7
+    course.expect(1.7 < euler[-2] / euler[-1] < 2.4)
+    course.expect(3.3 < heun[-2] / heun[-1] < 4.7)
 
 # %% [markdown]
 # Twice the steps halve the error of Euler's method and quarter that of the package's: orders 1 and 2. Both go to the
@@ -661,7 +661,7 @@ with plt.style.context("ancestral.render.figures"):
     plt.show()
 mass = density.sum().item() * (side[1] - side[0]).item() ** 2
 print(f"integral of the flow's density over the square: {mass:.3f}")
-assert 0.98 < mass < 1.02
+course.expect(0.98 < mass < 1.02)
 
 # %% [markdown]
 # ### Hutchinson's estimate
@@ -715,8 +715,8 @@ for probes in (1, 4, 16):
     estimate = probability_flow.log_likelihood(denoiser, many, probes=probes, seed=1)
     errors[probes] = (estimate - exact_trace).square().mean().sqrt().item()
     print(f"{probes:3} probes: error {errors[probes]:.3f} nats (RMS), mean {(estimate - exact_trace).mean():+.3f}")
-assert 1.6 < errors[1] / errors[4] < 2.5
-assert 1.6 < errors[4] / errors[16] < 2.5
+course.expect(1.6 < errors[1] / errors[4] < 2.5)
+course.expect(1.6 < errors[4] / errors[16] < 2.5)
 
 # %% [markdown]
 # Four times as many probes halve the error, and the mean error is near 0: the estimate is unbiased. For a mean over
@@ -750,11 +750,11 @@ copier_bits = (-log_density / (196 * math.log(2)) + math.log2(127.5)).mean().ite
 print(
     f"network {network_bits:.2f}, spoilt <= {network_bits + limit:.2f}, copier {copier_bits:.0f}, zlib {zip_bits:.2f}"
 )
-assert abs(limit - 0.034) < 0.0005
-assert abs(4.61 / (3072 * math.log(2)) - 0.002) < 0.0005
+course.expect(abs(limit - 0.034) < 0.0005)
+course.expect(abs(4.61 / (3072 * math.log(2)) - 0.002) < 0.0005)
 if not QUICK:
-    assert network_bits + limit < zip_bits
-    assert 130 < copier_bits < 145
+    course.expect(network_bits + limit < zip_bits)
+    course.expect(130 < copier_bits < 145)
 
 choice = torch.Generator().manual_seed(2)
 picks, z = torch.randint(4500, (10,), generator=choice), torch.randn(10, 1, 14, 14, generator=choice)

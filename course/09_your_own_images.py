@@ -95,9 +95,9 @@ course.show([coloured[order[:12]] / 127.5 - 1])
 report = ancestral.inspect(photos, image_size=16, steps=0, progress=False)
 print("\n".join(str(report).splitlines()[1:]))
 codes = {finding.code: len(finding.names) for finding in report.findings}
-assert report.count == COUNT + 6
-assert [codes[code] for code in ("empty", "not_image", "corrupt", "tiny", "flat")] == [1, 1, 1, 1, 1]
-assert (codes["duplicates"], codes["two_classes"]) == (4, 1)
+course.expect(report.count == COUNT + 6)
+course.expect([codes[code] for code in ("empty", "not_image", "corrupt", "tiny", "flat")] == [1, 1, 1, 1, 1])
+course.expect((codes["duplicates"], codes["two_classes"]) == (4, 1))
 
 # %% [markdown]
 # Read it from the bottom of the table on. `✗` would be an *error*: nothing can be trained. `!` is a *warning*:
@@ -185,8 +185,8 @@ for finding in report.findings:
 
 clean = ancestral.inspect(photos, image_size=16, steps=0, progress=False)
 print(f"\n{clean.count} images, {len([f for f in clean.findings if f.level != 'note'])} warnings")
-assert clean.count == COUNT
-assert all(finding.level == "note" for finding in clean.findings)
+course.expect(clean.count == COUNT)
+course.expect(all(finding.level == "note" for finding in clean.findings))
 
 # %% [markdown]
 # (Of the four copies, the doctor names the later one of each pair in the order of the files. Look at your own files
@@ -217,14 +217,14 @@ for event in events:
 events.close()
 checkpoints = [path.name for path in (folder / "stopped" / "checkpoints").iterdir()]
 print("stopped after step 15; checkpoints:", *checkpoints)
-assert checkpoints == ["000010"]
+course.expect(checkpoints == ["000010"])
 resumed = ancestral.train("folder", out=folder / "stopped", resume=True, progress=False, **settings)
 
 first, second = (dict(run.model.denoiser.net.named_parameters()) for run in (whole, resumed))
 largest = max((first[name] - second[name]).abs().max().item() for name in first)
 print(f"{len(first)} weight tensors, largest difference {largest}")
-assert largest == 0
-assert all(torch.equal(first[name], second[name]) for name in first)
+course.expect(largest == 0)
+course.expect(all(torch.equal(first[name], second[name]) for name in first))
 
 # %% [markdown]
 # Steps 11 to 15 were computed twice, and the difference is 0. That matters more than comfort: results of a long run can
@@ -257,7 +257,7 @@ samples = run.model.sample(
 )  # bytes (N, 3, 16, 16), classes in turn
 course.show((samples[:20] / 127.5 - 1).chunk(2), [str(label) for label in range(10)])
 if not QUICK:
-    assert abs(run.validation.validation / run.validation.training - 1) < 0.2
+    course.expect(abs(run.validation.validation / run.validation.training - 1) < 0.2)
 
 # %% [markdown]
 # 400 steps are few. Most of the samples have the strokes of a digit, and many are not the digit that
@@ -284,15 +284,15 @@ result = ancestral.evaluate(
 print(result)
 measured = result.samples.distances
 if not QUICK:
-    assert 0.36 < measured.train.kernel.value < 0.51
-    assert 0.02 < measured.train.kernel.error < 0.04
-    assert -0.04 < measured.floor.kernel.value < 0.01
-    assert 185 < measured.floor.frechet.value < 215
-    assert measured.train.frechet.value > 250
-    assert 0.28 < result.samples.class_accuracy.samples.value < 0.42
-    assert 0.75 < result.samples.class_accuracy.data.value < 0.9
-    assert result.samples.memorisation.pixels.share < 0.05
-    assert -6 < result.samples.colour.levels < -3
+    course.expect(0.36 < measured.train.kernel.value < 0.51)
+    course.expect(0.02 < measured.train.kernel.error < 0.04)
+    course.expect(-0.04 < measured.floor.kernel.value < 0.01)
+    course.expect(185 < measured.floor.frechet.value < 215)
+    course.expect(measured.train.frechet.value > 250)
+    course.expect(0.28 < result.samples.class_accuracy.samples.value < 0.42)
+    course.expect(0.75 < result.samples.class_accuracy.data.value < 0.9)
+    course.expect(result.samples.memorisation.pixels.share < 0.05)
+    course.expect(-6 < result.samples.colour.levels < -3)
 
 # %% [markdown]
 # How to read the table. The column *to training data* has the distances from the samples to the training images. The
@@ -337,8 +337,8 @@ course.plot(sizes, {"FD of data to data": floors, "absolute value of KID": absol
 for n, floor, kernel in zip(sizes, floors, kernels, strict=True):
     print(f"n = {n:4}: FD {floor:.4f}, KID {kernel:+.5f}")
 if not QUICK:
-    assert 6 < floors[0] / floors[-1] < 20
-    assert max(map(abs, kernels)) < 0.05 * floors[0]
+    course.expect(6 < floors[0] / floors[-1] < 20)
+    course.expect(max(map(abs, kernels)) < 0.05 * floors[0])
 
 # %% [markdown]
 # FD is far from 0, and falls like $1/n$: with 60 images it is ten times as large as with 1,000, and nothing is
@@ -432,7 +432,7 @@ estimates = [uncertainty.kernel(part, other) for part, other in pairs]
 spread = torch.tensor([estimate.value for estimate in estimates]).std().item()
 predicted = sum(estimate.error for estimate in estimates) / len(estimates)
 print(f"KID of 16 pairs of sets: standard deviation {spread:.5f}, predicted error {predicted:.5f}")
-assert 0.5 < spread / predicted < 1
+course.expect(0.5 < spread / predicted < 1)
 
 # %% [markdown]
 # They agree, as far as a standard deviation of 16 numbers can tell (it has itself an error of about 18 %). The
@@ -474,9 +474,9 @@ course.plot(steps, {"validation loss": of_unseen, "loss of the 12 images": of_tw
 notes = folder / "twelve" / "notes.txt"
 if not QUICK:
     print(notes.read_text())
-    assert "the model begins to memorise" in notes.read_text()
-    assert of_unseen[-1] > min(of_unseen)
-    assert of_twelve[-1] == min(of_twelve)
+    course.expect("the model begins to memorise" in notes.read_text())
+    course.expect(of_unseen[-1] > min(of_unseen))
+    course.expect(of_twelve[-1] == min(of_twelve))
 
 # %% [markdown]
 # The samples in the upper row are the training images in the lower row, some of them in another tint. The curves show
@@ -546,15 +546,15 @@ for name, generated, train in (("1,000 images", samples, thousand), ("12 images"
     print(f"{name}: {shares[name]:.1%} of samples are too near; ", end="")
     print(f"without memorisation {package.expected:.1%} ± {package.error:.1%}")
     print(f"    median distance to the nearest training image: samples {own:.0f}, unseen images {others:.0f}")
-    assert shares[name] == package.share
+    course.expect(shares[name] == package.share)
 
 options = {"samples": len(copies), "steps": 2 if QUICK else 10, "extractor": "pixels", "progress": False}
 judged = ancestral.evaluate(parrot.model, data=twelve, held_out=unseen, **options).samples.memorisation.pixels
 print("evaluate says of the second:", judged)
-assert judged.share == shares["12 images"]
+course.expect(judged.share == shares["12 images"])
 if not QUICK:
-    assert 0.005 < shares["1,000 images"] < 0.04
-    assert shares["12 images"] > 0.98
+    course.expect(0.005 < shares["1,000 images"] < 0.04)
+    course.expect(shares["12 images"] > 0.98)
 
 # %% [markdown]
 # Of the samples of the first model 2 % are too near, which is not more than the 5 % of unseen images. Of the second,

@@ -94,9 +94,9 @@ by_hand = (a * x_t - b * v) / d, (a * v + b * x_t) / d
 by_package = targets.V.solve(x_t, v, a, b)
 print(f"a = {a:.3f}, b = {b:.3f}, d = {d:.3f}")
 print(f"recovered x_0 and ε are off by {(by_hand[0] - x_0).abs().max():.0e}, {(by_hand[1] - eps).abs().max():.0e}")
-assert torch.allclose(by_hand[0], by_package.x0, atol=1e-5)
-assert torch.allclose(by_hand[1], by_package.eps, atol=1e-5)
-assert torch.allclose(by_package.x0, x_0, atol=1e-5)
+course.expect(torch.allclose(by_hand[0], by_package.x0, atol=1e-5))
+course.expect(torch.allclose(by_hand[1], by_package.eps, atol=1e-5))
+course.expect(torch.allclose(by_package.x0, x_0, atol=1e-5))
 
 # %% [markdown]
 # ### A denoiser
@@ -123,8 +123,8 @@ class PlusMinusOne:
 exact = PlusMinusOne(schedules.flow())  # a = 1 − t/T, b = t/T
 packaged = oracle.Empirical(exact.schedule, torch.tensor([[-1.0], [1.0]]))  # the same for any finite data set
 x_t = torch.linspace(-2, 2, 9)[:, None]
-assert isinstance(exact, Denoiser)
-assert torch.allclose(exact.predict(x_t, 300).x0, packaged.predict(x_t, 300).x0, atol=1e-5)
+course.expect(isinstance(exact, Denoiser))
+course.expect(torch.allclose(exact.predict(x_t, 300).x0, packaged.predict(x_t, 300).x0, atol=1e-5))
 print(exact.predict(x_t, 300).x0.flatten().round(decimals=3).tolist())
 
 # %% [markdown]
@@ -151,15 +151,15 @@ ddim = samplers.DDIM(steps=25, clip=None)
 x_T = torch.randn(12, 1, generator=torch.Generator().manual_seed(1))
 ours = list(walk(exact, x_T, ddim.times(exact.schedule)))
 theirs = list(ddim.trajectory(exact, x_T))  # Step(index, t, x, x0)
-assert [t for t, _, _ in ours] == [step.t for step in theirs]
-assert all(torch.allclose(x, step.x, atol=1e-6) for (_, x, _), step in zip(ours, theirs, strict=True))
+course.expect([t for t, _, _ in ours] == [step.t for step in theirs])
+course.expect(all(torch.allclose(x, step.x, atol=1e-6) for (_, x, _), step in zip(ours, theirs, strict=True)))
 with plt.style.context("ancestral.render.figures"):
     figure, axis = plt.subplots(figsize=(5.5, 2.4))
     axis.plot([t for t, _, _ in ours], torch.stack([x[:, 0] for _, x, _ in ours]), linewidth=1, color="C0")
     axis.set(xlabel="t", ylabel="$x_t$", xlim=(1000, 0))
     plt.show()
 print("samples:", sorted(ours[-1][1].flatten().round(decimals=3).tolist()))
-assert ours[-1][1].abs().sub(1).abs().max() < 1e-3
+course.expect(ours[-1][1].abs().sub(1).abs().max() < 1e-3)
 
 # %% [markdown]
 # Read the figure from left to right: twelve numbers start as noise, and each ends at −1 or 1.
@@ -187,7 +187,7 @@ with torch.no_grad():
     a, b = (curve[:, None].float() for curve in denoiser.schedule.at(t))
     ours = (eps - net(a * x_0 + b * eps, t - 1)).square().mean(1)  # the network counts times from 0
 print("losses of the first three samples:", ours[:3].tolist())
-assert torch.allclose(ours, theirs, atol=1e-5)
+course.expect(torch.allclose(ours, theirs, atol=1e-5))
 
 # %% [markdown]
 # ## 2. A network of your own
@@ -214,7 +214,7 @@ digits = mnist.codec.encode(mnist.items)[:, :, 2:-2, 2:-2]  # float32 (5000, 1, 
 small, labels = F.avg_pool2d(digits, 2), mnist.labels
 patches = patchify(small, 3)
 print("images", tuple(small.shape), "patches", tuple(patches.shape))
-assert torch.equal(patches, F.pixel_unshuffle(small, 3).flatten(2).mT)  # PyTorch has the same, as channels
+course.expect(torch.equal(patches, F.pixel_unshuffle(small, 3).flatten(2).mT))  # PyTorch has the same, as channels
 course.show(patches[500].reshape(4, 4, 1, 3, 3), size=0.5)
 
 # %% [markdown]
@@ -290,7 +290,7 @@ class PatchTransformer(nn.Module):
 
 net = PatchTransformer()
 print("parameters:", sum(p.numel() for p in net.parameters()))
-assert net(small[:4], torch.tensor([0, 1, 500, 999])).shape == (4, 1, 12, 12)
+course.expect(net(small[:4], torch.tensor([0, 1, 500, 999])).shape == (4, 1, 12, 12))
 
 # %% [markdown]
 # Training is one call. `net=` takes the module; data are a tensor, here with labels. All settings that are not named
@@ -316,8 +316,8 @@ print("FD of the pixels:", quality.distances.train.frechet, "and of real digits:
 print("class found:     ", quality.class_accuracy.samples.percent, "of samples")
 print("                 ", quality.class_accuracy.data.percent, "of real digits")
 if not QUICK:
-    assert 0.6 < quality.class_accuracy.samples.value < 0.8
-    assert 0.87 < quality.class_accuracy.data.value < 0.95
+    course.expect(0.6 < quality.class_accuracy.samples.value < 0.8)
+    course.expect(0.87 < quality.class_accuracy.data.value < 0.95)
 
 # %% [markdown]
 # About seven of ten samples are recognised, against nine of ten real digits. (The package's U-Net reaches more, in
@@ -332,7 +332,7 @@ if not QUICK:
 # %%
 print(refused(lambda: ancestral.load(RUNS / "patches")))
 model = ancestral.load(RUNS / "patches", net=PatchTransformer())
-assert torch.equal(model.sample(4, steps=5, seed=0), run.model.sample(4, steps=5, seed=0))
+course.expect(torch.equal(model.sample(4, steps=5, seed=0), run.model.sample(4, steps=5, seed=0)))
 print("\nloaded again with net=: the same samples")
 print("\n" + refused(lambda: ancestral.load(RUNS / "patches", net=PatchTransformer(width=32))))
 
@@ -361,11 +361,11 @@ beta = torch.linspace(0.01, 0.3, 30, dtype=torch.float64)
 alpha_bar = torch.cat([torch.ones(1), torch.cumprod(1 - beta, 0)])
 by_hand = Schedule(signal=alpha_bar.sqrt(), noise=(1 - alpha_bar).sqrt())
 packaged = schedules.from_betas(beta)
-assert torch.allclose(by_hand.signal, packaged.signal)
-assert torch.allclose(by_hand.noise, packaged.noise)
-assert torch.allclose(packaged.beta[1:], beta)  # the other way: β_t from a and b, for any schedule
+course.expect(torch.allclose(by_hand.signal, packaged.signal))
+course.expect(torch.allclose(by_hand.noise, packaged.noise))
+course.expect(torch.allclose(packaged.beta[1:], beta))  # the other way: β_t from a and b, for any schedule
 print("T =", packaged.steps, " SNR at T:", f"{packaged.snr[-1]:.4f}")
-assert 0.005 < packaged.snr[-1] < 0.006
+course.expect(0.005 < packaged.snr[-1] < 0.006)
 
 # %% [markdown]
 # `Schedule(signal, noise)` takes any two curves. Which would you like? What matters is the *signal-to-noise ratio*
@@ -421,7 +421,7 @@ course.show(
 )
 left = (averaged - a * small).std().item()
 print(f"noise in the large image b = {b:.3f}; after averaging {left:.3f}, b/2 = {b / 2:.3f}")
-assert abs(left / (b / 2) - 1) < 0.01
+course.expect(abs(left / (b / 2) - 1) < 0.01)
 
 # %% [markdown]
 # The average of four independent noises has half their standard deviation. So the large image still shows the digit,
@@ -487,9 +487,9 @@ counts = {
 course.plot(times, counts, ylabel="images still possible", kind="semilogy")
 at_340 = [curve[times.index(340)] for curve in counts.values()]
 print("at t = 340:", ", ".join(f"{n:.1f}" for n in at_340))
-assert 65 < at_340[0] < 80
-assert 1.5 < at_340[1] < 2.5
-assert 35 < at_340[2] < 46
+course.expect(65 < at_340[0] < 80)
+course.expect(1.5 < at_340[1] < 2.5)
+course.expect(35 < at_340[2] < 46)
 
 # %% [markdown]
 # At $t = 340$ about 70 of the small digits are still possible, but only two of the large ones. With the same schedule,
@@ -513,7 +513,7 @@ moons = ancestral.data.load("moons").items[:2000]
 print()
 print(refused(lambda: ancestral.train("points", moons, schedule=flow, target=mean, out=RUNS / "no", **quiet)))
 print(refused(lambda: ancestral.train("points", moons, schedule=flow, target="eps", out=RUNS / "no", **quiet)))
-assert not (RUNS / "no").exists()
+course.expect(not (RUNS / "no").exists())
 
 # %% [markdown]
 # The last line is DDPM's target on a schedule that ends without signal: $d = a = 0$ at $t = T$. Near a singular time it
@@ -533,7 +533,7 @@ curves = {
 }
 factors = {label: (b / target.determinant(a, b)).abs() for label, target in curves.items()}
 course.plot(t, factors, ylabel="$|b/d|$", kind="semilogy")
-assert factors["(ε − $x_0$)/2"].max() <= 2
+course.expect(factors["(ε − $x_0$)/2"].max() <= 2)
 
 # %% [markdown]
 # The curve is the factor from the network's error to that of $\hat x_0$. For $\varepsilon$ it grows without limit
@@ -601,23 +601,23 @@ for t in (1, 150, 250, 350, 500):
     truth = measured.from_x0_eps(points, eps, a, b)
     correlation = torch.corrcoef(torch.stack([truth.flatten(), straight.add_noise(points, t, eps).flatten()]))[0, 1]
     print(f"t = {t:3}: deviation of the target {truth.std():.3f}, correlation with x_t {correlation:+.3f}")
-    assert 0.95 < truth.std() < 1.05
-    assert abs(correlation) < 0.05
+    course.expect(0.95 < truth.std() < 1.05)
+    course.expect(abs(correlation) < 0.05)
 print(f"s = {s:.3f}")
-assert 0.41 < s < 0.44
+course.expect(0.41 < s < 0.44)
 
 # %%
 settings = {"steps": 600, "batch_size": 512, "times": "stratified", "sampler": "ddim:steps=50", **SHORT}
 own = ancestral.train("points", points, schedule=straight, target=measured, out=RUNS / "points", **quiet, **settings)
 print(refused(lambda: ancestral.load(RUNS / "points")))
 model = ancestral.load(RUNS / "points", target=measured)
-assert torch.equal(model.sample(8, seed=0), own.model.sample(8, seed=0))
+course.expect(torch.equal(model.sample(8, seed=0), own.model.sample(8, seed=0)))
 cloud = model.sample(1000, seed=0)
 course.scatter({"data": points[:1000], "own schedule and target": cloud}, limit=1.2)
 near = (torch.cdist(cloud, points).min(1).values < 0.1).float().mean().item()
 print(f"{near:.0%} of the samples lie within 0.1 of a point of the data")
 if not QUICK:
-    assert near > 0.85
+    course.expect(near > 0.85)
 
 # %% [markdown]
 # The curves of a schedule are numbers, so the file holds them. The functions of a target are code, so they have to be
@@ -690,7 +690,7 @@ for name, sampler, grids in (
     errors = [sampling_error(sampler, times) for times in grids]
     order = math.log2(errors[-2] / errors[-1])
     print(f"{name:38}", " ".join(f"{error:.0e}" for error in errors), f" order {order:.2f}")
-    assert abs(order - (2 if name == "Adams-Bashforth, equal steps" else 1)) < 0.1
+    course.expect(abs(order - (2 if name == "Adams-Bashforth, equal steps" else 1)) < 0.1)
 
 # %% [markdown]
 # Each column doubles the number of steps. Euler's method halves its error, and ours divides it by four: order 1 and
@@ -748,8 +748,8 @@ course.scatter(clouds, limit=1.2)
 away = [(torch.cdist(cloud, points).min(1).values > 0.05).float().mean().item() for cloud in clouds.values()]
 print(f"farther than 0.05 from all points of the data: {away[0]:.0%} and {away[1]:.0%}")
 if not QUICK:
-    assert fd[0].value > 2.5 * fd[1].value
-    assert 0.35 < away[1] / away[0] < 0.7
+    course.expect(fd[0].value > 2.5 * fd[1].value)
+    course.expect(0.35 < away[1] / away[0] < 0.7)
 
 # %% [markdown]
 # With the same ten evaluations the FD is several times smaller, and about half as many samples lie off the two moons.
@@ -777,9 +777,9 @@ for c in (math.inf, 1.0, 0.1):
     print(f"c = {c}: the best answer is {answer[expected.argmin()]:+.2f}")
 best = [answer[expected.argmin()].item() for expected in curves.values()]
 course.plot(answer, curves, xlabel="answer", ylabel="expected loss (scaled)")
-assert abs(best[0] + 0.70) < 0.005
-assert abs(best[1] + 0.83) < 0.02
-assert best[2] < -0.98
+course.expect(abs(best[0] + 0.70) < 0.005)
+course.expect(abs(best[1] + 0.83) < 0.02)
+course.expect(best[2] < -0.98)
 
 # %% [markdown]
 # The squared error has its minimum at the mean, $0.85 \cdot (-1) + 0.15 \cdot 1 = -0.7$. The smaller $c$ is, the nearer
@@ -818,8 +818,8 @@ for name, objective in (("squared", simple), ("pseudo-Huber", lambda denoiser: P
     share[name] = (trained.model.sample(1000, steps=20, seed=0).sum(1) > 0).float().mean().item()
 print("share of the rare cluster:", ", ".join(f"{name} {value:.1%}" for name, value in share.items()))
 if not QUICK:
-    assert 0.10 < share["squared"] < 0.18
-    assert share["pseudo-Huber"] < 0.7 * share["squared"]
+    course.expect(0.10 < share["squared"] < 0.18)
+    course.expect(share["pseudo-Huber"] < 0.7 * share["squared"])
 
 # %% [markdown]
 # With the squared error the rare cluster has nearly its share in the samples (a standard error is 1.1 %). With the
@@ -920,7 +920,7 @@ once = weights_after(lambda denoiser: Adaptive(simple(denoiser)), 30)
 for objective in (Adaptive, AdaptiveKept):
     twice = weights_after(lambda denoiser, objective=objective: objective(simple(denoiser)), 15, 30)
     print(f"{objective.__name__:13} largest difference of a weight {(once - twice).abs().max():.1e}")
-    assert torch.equal(once, twice) == (objective is AdaptiveKept)
+    course.expect(torch.equal(once, twice) == (objective is AdaptiveKept))
 
 # %% [markdown]
 # With the state named, the difference is exactly 0. The rule behind it: random numbers are functions of (seed, purpose,

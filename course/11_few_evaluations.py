@@ -107,10 +107,10 @@ for n in (1, 2, 4, 8, 16, 32, 64):
     x = samplers.DDIM(steps=n, clip=None).sample(denoiser, x_T)
     reached[n] = distance(x)
     print(f"DDIM, {n:2} evaluations: distance {reached[n]:.3f}, standard deviation of the samples {x.std():.3f}")
-assert abs(ends.std() - 0.67) < 0.005
+course.expect(abs(ends.std() - 0.67) < 0.005)
 if not QUICK:
-    assert 0.61 < reached[1] < 0.64
-    assert reached[64] < luck < reached[32]
+    course.expect(0.61 < reached[1] < 0.64)
+    course.expect(reached[64] < luck < reached[32])
 
 # %% [markdown]
 # The denoiser is exact, and still one evaluation gives a distance of 0.6: all samples are the same number, while the
@@ -137,7 +137,7 @@ with plt.style.context("ancestral.render.figures"):
     figure.tight_layout()
     plt.show()
 print(f"at t = T all estimates are {estimates[0].mean():.3f}, the mean of the data")
-assert (estimates[0] - (WEIGHTS @ MEANS)).abs().max() < 1e-6
+course.expect((estimates[0] - (WEIGHTS @ MEANS)).abs().max() < 1e-6)
 
 # %% [markdown]
 # All dotted lines meet in one point. At $t = T$ the input is pure noise and says nothing about $x_0$, so the mean of
@@ -155,7 +155,7 @@ noise = torch.randn(3, 1, 24, 24, generator=torch.Generator().manual_seed(1))
 seen = {step.t: step.x0 for step in samplers.DDIM(steps=20 if QUICK else 100).trajectory(memory, noise)}
 shown = [200, 180, 170, 160, 150, 140, 0]
 course.show(list(torch.stack([seen[t] for t in shown], dim=1)), [f"t = {t}" for t in shown])
-assert torch.allclose(seen[200][0], digits[::10].mean(dim=0), atol=1e-4)
+course.expect(torch.allclose(seen[200][0], digits[::10].mean(dim=0), atol=1e-4))
 
 # %% [markdown]
 # No sampler can make a digit from the first column. What one evaluation *should* return is the last column: not the
@@ -211,7 +211,7 @@ for t in (20, 100, 200):
     followed = samplers.DDIM(clip=None).sample(oracle.Gaussian(schedule, m, s), x, times=list(range(t, -1, -1)))
     rows = [" ".join(f"{value:5.2f}" for value in row[:, 0]) for row in (x, mean, end)]
     print(f"t = {t:3}: x_t {rows[0]}\n         x̂_0 {rows[1]}\n         f*  {rows[2]}")
-    assert (followed - end).abs().max() < 0.05  # t steps of DDIM arrive there
+    course.expect((followed - end).abs().max() < 0.05)  # t steps of DDIM arrive there
 
 # %% [markdown]
 # For any data that are single numbers there is a formula as well, since paths keep their quantile: $f^*(x_t, t)$ is the
@@ -234,7 +234,7 @@ with plt.style.context("ancestral.render.figures"):
     axes[0].legend(fontsize=8)
     figure.tight_layout()
     plt.show()
-assert distance(exact_end(x_T, T)) < 1e-9
+course.expect(distance(exact_end(x_T, T)) < 1e-9)
 
 # %% [markdown]
 # At little noise the two functions agree. At $t = T$ the mean is a constant, and $f^*$ maps the normal distribution to
@@ -318,8 +318,8 @@ for stage in range(STAGES):
         visited.append(int(r_of([visited[-1]], stage)))
     jumps[stage] = len(visited) - 1
     print(f"stage {stage}: {jumps[stage]:3} jumps,", *visited[:8], "..." if len(visited) > 8 else "")
-assert list(jumps.values()) == sorted(jumps.values())
-assert (jumps[0], jumps[6]) == (9, 158)
+course.expect(list(jumps.values()) == sorted(jumps.values()))
+course.expect((jumps[0], jumps[6]) == (9, 158))
 
 # %% [markdown]
 # ### What a perfect network would learn
@@ -372,9 +372,9 @@ for stage, answers in perfect_answers.items():
 near = (x_T[:, 0] > -2.5) & (x_T[:, 0] < 2.5)
 curves = {f"stage {stage}": interpolate(perfect_answers[stage][T], x_T)[near] for stage in (0, 1, 2, 4, 6)}
 course.plot(x_T[near], {**curves, "$f^*$": ends[near]}, xlabel="$x_T$", ylabel="$f_k(x_T, T)$")
-assert list(perfect_errors.values()) == sorted(perfect_errors.values(), reverse=True)
-assert 0.25 < perfect_errors[0] < 0.35
-assert perfect_errors[6] < 0.05
+course.expect(list(perfect_errors.values()) == sorted(perfect_errors.values(), reverse=True))
+course.expect(0.25 < perfect_errors[0] < 0.35)
+course.expect(perfect_errors[6] < 0.05)
 
 # %% [markdown]
 # In stage 0 the curve is flat: much of it is still a mean. From stage to stage it comes nearer to $f^*$, and what
@@ -419,7 +419,7 @@ fit(teacher, denoising_errors, STEPS, lr=4e-3)
 sampled = samplers.DDIM(steps=64, clip=None).sample(teacher, x_T.float())
 print(f"the network, 64 steps of DDIM: distance {distance(sampled):.3f}")
 if not QUICK:
-    assert distance(sampled) < 0.05
+    course.expect(distance(sampled) < 0.05)
 
 # %% [markdown]
 # Now the loss of consistency tuning. The loss has two details besides the difference of the two answers:
@@ -455,8 +455,8 @@ for stage in range(STAGES):
     forward = dataclasses.replace(teacher.forward_pass(x_0, t, eps), step=stage)  # one step for each stage
     ours, theirs = tuning_errors(teacher, x_0, eps, t, stage), tuning.errors(forward)
     gradients = [torch.autograd.grad(losses.mean(), list(teacher.parameters())) for losses in (ours, theirs)]
-    assert torch.allclose(ours, theirs.double(), rtol=1e-3, atol=1e-6)
-    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in zip(*gradients, strict=True))
+    course.expect(torch.allclose(ours, theirs.double(), rtol=1e-3, atol=1e-6))
+    course.expect(all(torch.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in zip(*gradients, strict=True)))
 print("losses of the last stage:", [round(loss, 5) for loss in ours[:4].tolist()])
 print("of the package:          ", [round(loss, 5) for loss in theirs[:4].tolist()])
 
@@ -493,9 +493,9 @@ course.plot(
 )
 if not QUICK:
     errors = [history[stage][0] for stage in range(STAGES)]
-    assert all(late < 1.1 * early for early, late in pairwise(errors))
-    assert errors[-1] < 0.4 * errors[0] < 0.4 * history["first"][0]
-    assert history[6][1] < 0.09 < 0.2 < history[0][1] < 0.3 < 0.6 < history["first"][1]
+    course.expect(all(late < 1.1 * early for early, late in pairwise(errors)))
+    course.expect(errors[-1] < 0.4 * errors[0] < 0.4 * history["first"][0])
+    course.expect(history[6][1] < 0.09 < 0.2 < history[0][1] < 0.3 < 0.6 < history["first"][1])
 
 # %% [markdown]
 # The self-consistency error falls from stage to stage. The distance from $f^*$ falls too, down to about 0.05. There
@@ -522,10 +522,10 @@ with torch.no_grad():
     second = model.predict(schedule.add_noise(first, T // 2, z), T // 2).x0
 sampler = samplers.Consistency(steps=2, clip=None)
 print("times of the package's sampler:", sampler.times(schedule))
-assert torch.allclose(second, sampler.sample(model, x_T.float(), noise=lambda shape: z), atol=1e-5)
+course.expect(torch.allclose(second, sampler.sample(model, x_T.float(), noise=lambda shape: z), atol=1e-5))
 print(f"distance after one evaluation {distance(first):.3f}, after two {distance(second):.3f}")
 if not QUICK:
-    assert distance(second) < distance(first) < 0.1
+    course.expect(distance(second) < distance(first) < 0.1)
 
 # %% [markdown]
 # ### Exercise 3: the sampler of consistency models
@@ -574,10 +574,10 @@ print(f"{'distance from the data':28}" + "".join(f"{f'NFE {n}':>8}" for n in EVA
 for name, values in table.items():
     print(f"{name:28}" + "".join(f"{value:8.3f}" for value in values))
 if not QUICK:
-    assert table["distilled, consistency"][0] < 0.1 < table["exact denoiser, DDIM"][3]
-    assert max(table["distilled, consistency"][1:]) < table["distilled, consistency"][0]
-    assert table["exact denoiser, consistency"][4] > 1.5 * table["exact denoiser, DDIM"][4]
-    assert table["distilled, DDIM"][4] > 2 * table["distilled, DDIM"][0]
+    course.expect(table["distilled, consistency"][0] < 0.1 < table["exact denoiser, DDIM"][3])
+    course.expect(max(table["distilled, consistency"][1:]) < table["distilled, consistency"][0])
+    course.expect(table["exact denoiser, consistency"][4] > 1.5 * table["exact denoiser, DDIM"][4])
+    course.expect(table["distilled, DDIM"][4] > 2 * table["distilled, DDIM"][0])
 
 # %% [markdown]
 # * **The exact denoiser** needs about eight evaluations of DDIM to come as close as the distilled network does with
@@ -635,14 +635,14 @@ ours = halving_errors(model, x_0, eps, t, teacher, steps=4)
 theirs = halving.errors(model.forward_pass(x_0, t, eps))
 print("losses:         ", [round(loss, 5) for loss in ours[:4].tolist()])
 print("of the package: ", [round(loss, 5) for loss in theirs[:4].tolist()])
-assert torch.allclose(ours, theirs.double(), rtol=1e-3, atol=1e-5)
+course.expect(torch.allclose(ours, theirs.double(), rtol=1e-3, atol=1e-5))
 
 # %%
 goal = samplers.DDIM(steps=16, clip=None).sample(teacher, x_T.float())  # the map that should be kept
 student, students = teacher, {}
 print(f"teacher, 16 steps: distance of the samples from the data {distance(goal):.3f}")
 if not QUICK:
-    assert 0.025 < distance(goal) < 0.055
+    course.expect(0.025 < distance(goal) < 0.055)
 for n in (8, 4, 2, 1):
     previous, student = student, copy.deepcopy(student)
     fit(student, partial(halving_errors, teacher=previous, steps=n), TUNING // 2, lr=2e-3)
@@ -651,8 +651,8 @@ for n in (8, 4, 2, 1):
     off = [(x - goal).abs().mean().item() for x in (students[n], plain)]
     print(f"{n} steps: from the teacher's map {off[0]:.3f} (without distillation {off[1]:.3f})")
     if not QUICK:
-        assert off[0] < 0.02
-        assert off[0] < 0.2 * off[1]
+        course.expect(off[0] < 0.02)
+        course.expect(off[0] < 0.2 * off[1])
 with plt.style.context("ancestral.render.figures"):
     figure, axes = plt.subplots(1, 3, figsize=(8, 2.6), sharey=True)
     for axis, x, title in zip(
@@ -770,9 +770,9 @@ for name, target in {"ε": targets.EPS, "v": targets.V, "x_0": targets.X0}.items
         right, wrong = sampler.sample(exact, x_T), sampler.sample(Planted(exact, target), x_T)
         changes[name, n] = (wrong - right).abs().mean().item()
     print(f"{'network predicts ' + name:24}" + "".join(f"{changes[name, n]:9.3f}" for n in (1, 2, 4, 16, 64, 256)))
-assert abs(changes["ε", 1] - 0.01 * b / a) < 0.02
-assert all(0.03 < changes["ε", n] < 0.05 for n in (16, 64, 256))
-assert max(changes["v", n] for n in (1, 2, 4, 16, 64, 256)) < 0.015
+course.expect(abs(changes["ε", 1] - 0.01 * b / a) < 0.02)
+course.expect(all(0.03 < changes["ε", n] < 0.05 for n in (16, 64, 256)))
+course.expect(max(changes["v", n] for n in (1, 2, 4, 16, 64, 256)) < 0.015)
 
 # %% [markdown]
 # With one evaluation an error of 0.01 in $\hat\varepsilon$ moves the sample by $0.01\,b_T/a_T = 1.6$, more than twice
@@ -856,11 +856,11 @@ same = {name: (x - images["first, 25"]).square().mean().sqrt().item() for name, 
 for name in ("consistency, 1", "consistency, 2", "progressive, 2"):
     print(f"{name:18} root mean square difference from the first network's image: {same[name]:.2f}")
 if not QUICK:
-    assert found["first, 25"] < 0.06
-    assert found["first, 1"] > 0.8
-    assert found["consistency, 1"] < 0.4 * found["first, 2"]
-    assert max(found["consistency, 2"], found["progressive, 2"]) < 0.3 * found["first, 2"]
-    assert same["progressive, 2"] < 0.7 * same["consistency, 2"]
+    course.expect(found["first, 25"] < 0.06)
+    course.expect(found["first, 1"] > 0.8)
+    course.expect(found["consistency, 1"] < 0.4 * found["first, 2"])
+    course.expect(max(found["consistency, 2"], found["progressive, 2"]) < 0.3 * found["first, 2"])
+    course.expect(same["progressive, 2"] < 0.7 * same["consistency, 2"])
 
 # %% [markdown]
 # The second row is the blur of section 1, for each class its own: the distance is more than twenty times that of other

@@ -153,11 +153,11 @@ convolutions, _, products = counted.values()
 print(f"matrix products / convolutions: {products[1] / convolutions[1]:.2f} at 16 × 16", end=", ")
 print(f"{products[-1] / convolutions[-1]:.0f} at 256 × 256")
 print(f"attention weights of one image at 256 × 256: {(256**2) ** 2 * 4 / 1e9:.0f} GB in float32")
-assert convolutions == [18 * width**2 * side**2 for side in sides]
-assert products == [2 * side**4 * width for side in sides]
-assert 0.21 < products[1] / convolutions[1] < 0.23
-assert round((256**2) ** 2 * 4 / 1e9) == 17
-assert round(products[-1] / convolutions[-1]) == 57
+course.expect(convolutions == [18 * width**2 * side**2 for side in sides])
+course.expect(products == [2 * side**4 * width for side in sides])
+course.expect(0.21 < products[1] / convolutions[1] < 0.23)
+course.expect(round((256**2) ** 2 * 4 / 1e9) == 17)
+course.expect(round(products[-1] / convolutions[-1]) == 57)
 
 # %% [markdown]
 # The lines cross where $2n^2C = 18\,C^2n$, at $n = 9C$: for 128 features at about 34 × 34. Below, attention is cheap;
@@ -240,12 +240,12 @@ for name in ("cifar10", "photos64", "photos128", "photos256", "ddpm256"):
     settings = config.preset(name)
     shape = (3, settings.data.image_size or 32, settings.data.image_size or 32)
     presets[name] = print_costs(f"{name}, {shape[1]} × {shape[2]}", build(shape, asdict(settings.net)), shape)
-assert presets["ddpm256"][0] == 113_673_219
-assert presets["cifar10"][0] == 35_746_307
-assert round(presets["ddpm256"][0] / presets["cifar10"][0]) == 3
-assert round(presets["ddpm256"][2] / 1e9, 1) == 2.1
-assert 39 < presets["ddpm256"][1] / presets["cifar10"][1] < 41
-assert 31 < presets["ddpm256"][2] / presets["cifar10"][2] < 33
+course.expect(presets["ddpm256"][0] == 113_673_219)
+course.expect(presets["cifar10"][0] == 35_746_307)
+course.expect(round(presets["ddpm256"][0] / presets["cifar10"][0]) == 3)
+course.expect(round(presets["ddpm256"][2] / 1e9, 1) == 2.1)
+course.expect(39 < presets["ddpm256"][1] / presets["cifar10"][1] < 41)
+course.expect(31 < presets["ddpm256"][2] / presets["cifar10"][2] < 33)
 
 # %% [markdown]
 # These are the networks for photographs on a GPU. `ddpm256` is the network that the DDPM paper trained on bedrooms,
@@ -290,9 +290,9 @@ low = sum(by_level[side][0] for side in (8, 16)) / total[0]
 high = [sum(by_level[side][i] for side in (128, 256)) / total[i] for i in (1, 2)]
 print(f"8 × 8 and 16 × 16: {low:.0%} of the parameters")
 print(f"128 × 128 and 256 × 256: {high[0]:.0%} of the multiply-adds, {high[1]:.0%} of the outputs")
-assert 0.75 < low < 0.77
-assert 0.75 < high[0] < 0.77
-assert 0.86 < high[1] < 0.88
+course.expect(0.75 < low < 0.77)
+course.expect(0.75 < high[0] < 0.77)
+course.expect(0.86 < high[1] < 0.88)
 
 # %% [markdown]
 # The two lowest levels hold three quarters of the parameters, and the two highest take three quarters of the
@@ -312,8 +312,8 @@ assert 0.86 < high[1] < 0.88
 x = sizes[256][:2]
 folded = fold(x, 8)
 print("pixels", tuple(x.shape), " patches of 8 × 8 as channels", tuple(folded.shape))
-assert torch.equal(unfold(folded, 8), x)
-assert torch.equal(folded, F.pixel_unshuffle(x, 8))
+course.expect(torch.equal(unfold(folded, 8), x))
+course.expect(torch.equal(folded, F.pixel_unshuffle(x, 8)))
 
 # %% [markdown]
 # ### Exercise 2: patch and levels
@@ -379,8 +379,8 @@ if not QUICK:
         spent[key] for key in ((256, "as for 32 × 32"), (256, "chosen"), (64, "chosen"))
     )
     print(f"multiply-adds at 256 × 256: divided by {plain / chosen:.1f}; {chosen / smaller:.1f} times those at 64 × 64")
-    assert 12 < plain / chosen < 13.5
-    assert 1.25 < chosen / smaller < 1.35
+    course.expect(12 < plain / chosen < 13.5)
+    course.expect(1.25 < chosen / smaller < 1.35)
 
 # %% [markdown]
 # The multiply-adds predict the time well: on the machine that made this page the time for $10^9$ of them differs by
@@ -409,8 +409,8 @@ for name, text in report.cost.rows(report.count):
     print("\n".join(textwrap.wrap(f"{name:12} {text}", 100, subsequent_indent=13 * " ", break_on_hyphens=False)))
 counted = cost(build((3, side, side), by_size.choose((3, side, side), "cpu")), (3, side, side))
 print(f"counted: {counted[0]:,} parameters, {32 * counted[2] / 1e6:.0f} MB of activations of 32 images in float32")
-assert (report.cost.parameters, report.cost.batch_size) == (counted[0], 32)
-assert report.cost.memory > 16 * counted[2]
+course.expect((report.cost.parameters, report.cost.batch_size) == (counted[0], 32))
+course.expect(report.cost.memory > 16 * counted[2])
 
 # %% [markdown]
 # The parameters are those that we counted. (Where the processor has bfloat16, half precision, activations take half of
@@ -421,7 +421,7 @@ assert report.cost.memory > 16 * counted[2]
 # %%
 on_gpu = {side: by_size.choose((3, side, side), "cuda")["batch_size"] for side in (64, 128, 256)}
 print(on_gpu)
-assert on_gpu == {64: 64, 128: 32, 256: 8}
+course.expect(on_gpu == {64: 64, 128: 32, 256: 8})
 
 # %% [markdown]
 # ## 5. What the noise hides at each size
@@ -447,7 +447,7 @@ print(f"a = {a:.2f}, b = {b:.2f}")
 for side in SIDES:
     error = F.avg_pool2d(noisy(side, cosine) - a * sizes[side][scene], side // 32).std().item()
     print(f"{side:3} × {side:3}: noise that is left after averaging to 32 × 32: {error:.3f}")
-    assert abs(error / (b * 32 / side) - 1) < 0.05
+    course.expect(abs(error / (b * 32 / side) - 1) < 0.05)
 
 # %% [markdown]
 # With 32 × 32 pixels nothing can be seen. With 256 × 256 the portrait can be recognised. The reason is in the last
@@ -527,8 +527,8 @@ for k in (2, 4, 8):
     print(f"k = {k}: power of 64/32, 128/64, 256/128:", *(f"{P[2 * n][k] / P[n][k]:.2f}" for n in (32, 64, 128)))
 slope = math.log(P[256][32] / P[256][4]) / math.log(32 / 4)
 print(f"between k = 4 and 32 the power falls like k to the power {slope:.2f}")
-assert all(3.99 < P[2 * n][k] / P[n][k] < 4.3 for n in (32, 64, 128) for k in (2, 4, 8))
-assert -2.7 < slope < -2.3
+course.expect(all(3.99 < P[2 * n][k] / P[n][k] < 4.3 for n in (32, 64, 128) for k in (2, 4, 8)))
+course.expect(-2.7 < slope < -2.3)
 
 # %% [markdown]
 # Two facts. The power falls steeply with $k$, here like $k^{-2.5}$ (of a plane of independent pixels it would be
@@ -569,9 +569,9 @@ with plt.style.context("ancestral.render.figures"):
     plt.show()
 half = {title: int((s.snr[1:] * P[side][4] > 1).sum()) for title, (side, s) in shown.items()}
 print("waves of 4 cycles disappear in the noise at t =", half)
-assert 380 < half["32 × 32"] < 400
-assert 880 < half["256 × 256"] < 900
-assert abs(half["256 × 256, shifted"] - half["32 × 32"]) <= 5
+course.expect(380 < half["32 × 32"] < 400)
+course.expect(880 < half["256 × 256"] < 900)
+course.expect(abs(half["256 × 256, shifted"] - half["32 × 32"]) <= 5)
 
 # %% [markdown]
 # Each point of the figure is the share of the variance of a band that can be known from $x_t$, for Gaussian waves
@@ -642,7 +642,7 @@ def sampled(side, schedule, steps, white):
 g = torch.Generator().manual_seed(3)
 white = {side: torch.randn(3, side, side, dtype=torch.float64, generator=g) for side in (32, 256)}
 x = hartley(white[32])
-assert torch.allclose(hartley(x), white[32])
+course.expect(torch.allclose(hartley(x), white[32]))
 STEPS = 25
 rows = {
     "true": white[256] * deviations(256),
@@ -666,9 +666,9 @@ for title, (side, schedule) in shown.items():
     quotient = (sampled(side, schedule, STEPS, one) / deviations(side))[0, 0]
     quotients[title] = quotient[: side // 2]
     print(f"{title:20}", "  ".join(f"k = {k}: {quotient[k]:.2f}" for k in bands if k < side // 2))
-assert 0.4 < quotients["256 × 256"][1] < 0.5
-assert torch.allclose(quotients["256 × 256, shifted"][1:9], quotients["32 × 32"][1:9], atol=0.015)
-assert quotients["256 × 256, shifted"][16] < quotients["256 × 256"][16] - 0.1
+course.expect(0.4 < quotients["256 × 256"][1] < 0.5)
+course.expect(torch.allclose(quotients["256 × 256, shifted"][1:9], quotients["32 × 32"][1:9], atol=0.015))
+course.expect(quotients["256 × 256, shifted"][16] < quotients["256 × 256"][16] - 0.1)
 
 # %% [markdown]
 # With the shift the large fields are sampled like the small ones: in the bands that both have, the two rows nearly
@@ -697,10 +697,10 @@ for side in (32, 256, 1024):
     formula = 1 / math.sqrt((a_T * side * sigma) ** 2 + b_T**2)
     print(f"{side:4} × {side:4}: means of samples vary {factors[side]:.3f} times as much as those of data", end="; ")
     print(f"formula {formula:.3f}")
-    assert abs(factors[side] / formula - 1) < 0.01
-assert factors[32] > 0.97
-assert 0.78 < factors[256] < 0.86
-assert 0.3 < factors[1024] < 0.4
+    course.expect(abs(factors[side] / formula - 1) < 0.01)
+course.expect(factors[32] > 0.97)
+course.expect(0.78 < factors[256] < 0.86)
+course.expect(0.3 < factors[1024] < 0.4)
 
 # %% [markdown]
 # So at 256 × 256 samples are neither as bright nor as dark as the data, and at 1024 × 1024 all have nearly the same
@@ -715,12 +715,14 @@ ratio = ((cosine.snr[1:].log() - linear.snr[1:].log()) / 2).exp()
 for t in (200, 400, 500, 600):
     print(f"t = {t}: the linear schedule is the cosine schedule shifted by r = {ratio[t - 1]:.1f}")
 print(f"a_T of the linear schedule / a_T of the cosine schedule: {a_T / cosine.at(1000)[0]:.0f}")
-assert 2.0 < ratio[199] < 2.3
-assert 2.6 < ratio[399] < 2.9
-assert 3.2 < ratio[499] < 3.6
-assert 125 < a_T / cosine.at(1000)[0] < 135
-assert [config.preset(f"photos{side}").process.schedule for side in (64, 128, 256)] == ["cosine", "linear", "linear"]
-assert config.preset("ddpm256").process.schedule == "linear"
+course.expect(2.0 < ratio[199] < 2.3)
+course.expect(2.6 < ratio[399] < 2.9)
+course.expect(3.2 < ratio[499] < 3.6)
+course.expect(125 < a_T / cosine.at(1000)[0] < 135)
+course.expect(
+    [config.preset(f"photos{side}").process.schedule for side in (64, 128, 256)] == ["cosine", "linear", "linear"]
+)
+course.expect(config.preset("ddpm256").process.schedule == "linear")
 
 # %% [markdown]
 # In the middle of the process the linear schedule *is* a cosine schedule for images that are two to three and a half
@@ -788,13 +790,13 @@ for dimensions in (2, 256):
         print(f"median distance from the plane {off:7.3f}, nearer than 0.1 to the circle {near:.0%}")
     course.scatter(clouds, limit=1.5, size=1.8)
 if not QUICK:
-    assert all(toy[2, name][2] > 0.85 for name in ("x0", "v", "eps"))
-    assert toy[256, "x0"][1] < 0.05
-    assert toy[256, "x0"][2] > 0.95
-    assert toy[256, "v"][2] < 0.3
-    assert 13 < toy[256, "v"][1] < 14.5
-    assert 2000 < toy[256, "eps"][1] < 2400
-    assert toy[256, "eps"][2] < 0.05
+    course.expect(all(toy[2, name][2] > 0.85 for name in ("x0", "v", "eps")))
+    course.expect(toy[256, "x0"][1] < 0.05)
+    course.expect(toy[256, "x0"][2] > 0.95)
+    course.expect(toy[256, "v"][2] < 0.3)
+    course.expect(13 < toy[256, "v"][1] < 14.5)
+    course.expect(2000 < toy[256, "eps"][1] < 2400)
+    course.expect(toy[256, "eps"][2] < 0.05)
 
 # %% [markdown]
 # In two dimensions all three work. In 256 the prediction of $x_0$ still does, and the other two fail completely (the
@@ -851,8 +853,8 @@ for target in (targets.X0, targets.V, targets.EPS):
     least = sum(floor_of(plane, p, q, features) for p, q in curve) / 1000
     print(f"{target.name:4} floor {least:.3f}, loss of the trained network {toy[256, target.name][0]:.3f}")
     if not QUICK:
-        assert toy[256, target.name][0] > least - 0.01
-        assert toy[256, target.name][0] - least < 0.05
+        course.expect(toy[256, target.name][0] > least - 0.01)
+        course.expect(toy[256, target.name][0] - least < 0.05)
 
 # %% [markdown]
 # The networks have nearly reached their floors. The two that fail are not trained badly: they *cannot* answer, whatever
@@ -887,11 +889,11 @@ for size, narrow in ((4, 192), (8, 192), (8, 32), (16, 192)):
     floors = [floor_of(values, p, q, narrow) for p, q in ((1, 0), (0, 1))]
     print(f"patch {size:2}: {len(values):3} numbers, 99 % of the variance in {enough:3}; ", end="")
     print(f"floor with {narrow:3} features: x_0 {floors[0]:.4f}, ε {floors[1]:.2f}")
-assert 115 < enough < 125
-assert round(floors[1], 2) == 0.75
-assert floors[0] < 0.003
-assert round(floor_of(components[8][0], 0, 1, 32), 2) == 0.83
-assert 0.004 < floor_of(components[8][0], 1, 0, 32) < 0.006
+course.expect(115 < enough < 125)
+course.expect(round(floors[1], 2) == 0.75)
+course.expect(floors[0] < 0.003)
+course.expect(round(floor_of(components[8][0], 0, 1, 32), 2) == 0.83)
+course.expect(0.004 < floor_of(components[8][0], 1, 0, 32) < 0.006)
 
 # %%
 with plt.style.context("ancestral.render.figures"):
@@ -913,10 +915,10 @@ def through(image, size, kept):
     return unfold(flat.mT.reshape(folded.shape), size)[0]
 
 
-assert [config.preset(name).process.target for name in ("folder", "arrays")] == ["x0", "x0"]
-assert {config.preset(name).process.target for name in ("photos64", "photos256", "ddpm256")} == {"eps"}
-assert all(config.preset(name).net.patch == 1 for name in ("photos64", "photos256", "ddpm256"))
-assert all(config.preset(name).net.width == 128 for name in ("photos64", "photos256", "ddpm256"))
+course.expect([config.preset(name).process.target for name in ("folder", "arrays")] == ["x0", "x0"])
+course.expect({config.preset(name).process.target for name in ("photos64", "photos256", "ddpm256")} == {"eps"})
+course.expect(all(config.preset(name).net.patch == 1 for name in ("photos64", "photos256", "ddpm256")))
+course.expect(all(config.preset(name).net.width == 128 for name in ("photos64", "photos256", "ddpm256")))
 pair = images[1], torch.randn(images[1].shape, generator=torch.Generator().manual_seed(0)) / 2
 columns = ["as it is", "patch 16:\n192 of 768", "patch 8:\n32 of 192"]
 kept = [[x, through(x, 16, 192), through(x, 8, 32)] for x in pair]
@@ -924,8 +926,8 @@ course.show([[x[:, 24:72, 104:152] for x in row] for row in kept], columns, ["im
 loss = [[(x - row[0]).square().mean() / row[0].var() for x in row[1:]] for row in kept]
 for name, row in zip(("image", "noise"), loss, strict=True):
     print(f"lost of the variance of the {name}:", ", ".join(f"{share:.1%}" for share in row))
-assert loss[0][1] < 0.02
-assert 0.74 < loss[1][0] < 0.76
+course.expect(loss[0][1] < 0.02)
+course.expect(0.74 < loss[1][0] < 0.76)
 
 # %% [markdown]
 # Photographs do not lie on a plane, but near one. The variances fall over several powers of ten, and 99 % of the
@@ -975,8 +977,8 @@ for target in (targets.X0, targets.EPS):
     rows.append(run.model.sample(10, steps=4 if QUICK else 25, seed=0))
 course.show(rows, titles=[str(label) for label in range(10)], labels=["$x_0$", "ε"], size=0.55)
 if not QUICK:
-    assert 0.74 < losses["eps"] < 0.8
-    assert losses["x0"] < 0.12
+    course.expect(0.74 < losses["eps"] < 0.8)
+    course.expect(losses["x0"] < 0.12)
 
 # %% [markdown]
 # The same network, data, schedule and number of steps. One run gives digits, some of them broken after so short a run.
@@ -996,8 +998,8 @@ counts = {}
 for side, size in ((256, 16), (512, 32)):
     net = build((3, side, side), base | {"patch": size}, "transformer")
     counts[side] = print_costs(f"{side} × {side}, patch {size}", net, (3, side, side))
-assert 1.0 < counts[512][1] / counts[256][1] < 1.1
-assert 9 < presets["ddpm256"][1] / counts[256][1] < 11
+course.expect(1.0 < counts[512][1] / counts[256][1] < 1.1)
+course.expect(9 < presets["ddpm256"][1] / counts[256][1] < 11)
 
 # %% [markdown]
 # Four times as many pixels cost a few per cent more, in the first and the last layer. And at 256 × 256 it is about a

@@ -101,6 +101,7 @@ def test_the_notebook_agrees_with_the_script_and_shows_its_outputs(number):
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 3
     printed = "".join(output.text for output in outputs if output.output_type == "stream")
     assert printed.count("not written yet") == len(NAMES[number])
+    assert "Unlike the lesson" not in printed
     assert path.stat().st_size < 2**20
 
 
@@ -114,8 +115,69 @@ def test_the_lesson_runs_from_top_to_bottom(number, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("not written yet") == len(NAMES[number])
+    assert "Unlike the lesson" not in done.stdout
     assert done.stderr == ""
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_the_papers_of_the_lessons_have_the_numbers_of_the_docs():
+    """A wrong digit leads to another paper, and no link checker sees it."""
+    root = Path(__file__).parent.parent
+    known = set(re.findall(r"\d{4}\.\d{5}", (root / "docs" / "explanation" / "equations.md").read_text("utf-8")))
+    known |= {
+        "2105.05233",  # Dhariwal and Nichol, Diffusion models beat GANs on image synthesis
+        "2209.15571",  # Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants
+        "2404.07724",  # Kynkäänniemi et al., Applying guidance in a limited interval
+    }
+    for number, text in TEXTS.items():
+        assert set(re.findall(r"(?:arxiv\.org/abs/|arXiv[: ])(\d{4}\.\d{5})", text)) <= known, number
+        assert all(a == b for a, b in re.findall(r"\[arXiv:([\d.]+)\]\(https://arxiv\.org/abs/([\d.]+)\)", text))
+
+
+@pytest.mark.slow
+def test_lesson_1_goes_on_with_other_settings_and_says_what_it_expects(tmp_path):
+    """Fewer steps, data in [0, 1], a network of another width."""
+    changed = TEXTS[1]
+    for old, new in (("T = 1000\n", "T = 40\n"), ("/ 127.5 - 1\n", "/ 255\n"), ("UNet(8, 8, 8)", "UNet(8, 16, 24)")):
+        assert changed.count(old) == 1
+        changed = changed.replace(old, new)
+    changed = changed.replace("2000", "200")  # walks in section 3, to save time
+    (tmp_path / "mine.py").write_text(changed, encoding="utf-8")
+    environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "Unlike the lesson, where this holds: 0.945 < rms < 0.955\n" in done.stdout
+    assert "parameters: 686657" not in done.stdout
+    by_hand, by_ancestral = re.search(r"L_simple: (\S+) by hand, (\S+) by ancestral", done.stdout).groups()
+    assert by_hand == by_ancestral
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_no_assertion_stops_a_lesson(number):
+    assert not [node for node in ast.walk(ast.parse(TEXTS[number])) if isinstance(node, ast.Assert)]
+
+
+def test_an_expectation_that_fails_is_printed_with_its_source(tmp_path, capsys):
+    source = "from ancestral import course\ncourse.expect(1 < 2)\ncourse.expect(\n    3\n    < len('ab')\n)\n"
+    path = tmp_path / "lesson.py"
+    path.write_text(source, encoding="utf-8")
+    exec(compile(source, str(path), "exec"), {})
+    exec("from ancestral import course\ncourse.expect(0)", {})  # source that cannot be found
+    assert capsys.readouterr().out.splitlines() == [
+        "Unlike the lesson, where this holds: 3 < len('ab')",
+        "Unlike the lesson, where this holds: (a condition of this cell)",
+    ]
+
+
+def test_the_times_that_lesson_1_states_are_those_of_its_outputs_and_of_the_list():
+    notebook = nbformat.read(SCRIPTS[1].with_suffix(".ipynb"), as_version=4)
+    printed = "".join(o.text for cell in notebook.cells for o in cell.get("outputs", ()) if o.output_type == "stream")
+    seconds = int(re.findall(r"step \d+: loss \S+, (\d+) s", printed)[-1])
+    text = " ".join(PROSE[1].split())
+    assert f"took {round(seconds / 60)} minutes" in text
+    names = {8: "eight"}
+    assert f"about {names[course.LESSONS[0].minutes]} minutes on two idle CPU cores" in text
 
 
 def test_lesson_1_needs_the_package_for_figures_and_checks_alone_until_its_last_section():
@@ -123,7 +185,7 @@ def test_lesson_1_needs_the_package_for_figures_and_checks_alone_until_its_last_
     imported = set(re.findall(r"^(?:import|from) (\w+)", before, re.MULTILINE))
     assert imported == {"math", "os", "time", "matplotlib", "torch", "mlxtend", "ancestral"}
     assert re.findall(r"^from ancestral import (.*?)(?:  #.*)?$", before, re.MULTILINE) == ["course"]
-    assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check"}
+    assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect"}
     assert re.search(r"^from ancestral import", last, re.MULTILINE)
 
 
@@ -136,16 +198,13 @@ def test_each_equation_of_the_lecture_is_a_line_of_lesson_1():
 
 
 def test_lesson_1_is_short():
-    """About 200 lines of code; docstrings, comments, asserts and what is printed are not counted."""
+    """About 200 lines of code; docstrings, comments, expectations and what is printed are not counted."""
     told = "\n".join(cell.source for cell in CELLS[1] if cell.cell_type == "code" and not cell.metadata.get("tags"))
     aside = [
         node
         for node in ast.walk(ast.parse(told))
-        if isinstance(node, ast.Assert)
-        or (
-            isinstance(node, ast.Expr)
-            and (isinstance(node.value, ast.Constant) or getattr(getattr(node.value, "func", 0), "id", "") == "print")
-        )
+        if isinstance(node, ast.Expr)
+        and (isinstance(node.value, ast.Constant) or re.match(r"print\(|course\.expect\(", ast.unparse(node)))
     ]
     skipped = {line for node in aside for line in range(node.lineno, node.end_lineno + 1)}
     lines = [n for n, line in enumerate(told.splitlines(), 1) if line.strip() and not line.strip().startswith("#")]

@@ -140,6 +140,11 @@ def test_names_of_a_file_and_those_of_its_lesson_do_not_mix(tmp_path, source, na
     assert verdict(tmp_path, source, name, number=1).passed, verdict(tmp_path, source, name, number=1)
 
 
+def test_tables_of_fewer_steps_than_the_check_uses_are_named(tmp_path):
+    source = "import torch\nT = 40\nalpha_bar = (1 - torch.linspace(0, 0.5, T + 1)).cumprod(0)\n" + LOSS
+    assert "does your file change T?" in verdict(tmp_path, source, "l_simple_from_image", number=1).text
+
+
 def test_a_function_of_the_lesson_calls_the_exercise_of_the_student(tmp_path):
     lesson, mine = tmp_path / "lesson.py", tmp_path / "mine.py"
     lesson.write_text("def half(x): ...\ndef quarter(x):\n    return half(half(x))\n", encoding="utf-8")

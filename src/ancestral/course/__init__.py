@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.course.exercise import Exercise, Verdict, judge
+from ancestral.course.expectation import expect
 from ancestral.course.figures import plot, scatter, show
 from ancestral.course.lessons import LESSONS, Lesson, copy_lessons, find_lesson, lesson_file
 from ancestral.course.solution_file import load_functions
@@ -19,6 +20,7 @@ __all__ = [
     "check",
     "check_file",
     "copy_lessons",
+    "expect",
     "find_lesson",
     "lesson_exercises",
     "lesson_file",

@@ -20,6 +20,7 @@ ADVICE = {
     "NoneType": " (is a function that it calls not written yet?)",
     "size of tensor": " (do the shapes fit? A factor for each item, (B,), needs the shape (B, 1, 1, 1) for images)",
     "can be converted to an index": " (a time for each item is a tensor: index the tables with it, without a loop)",
+    "is out of bounds": " (does your file change T? The check takes the times of the lesson's tables)",
     "division by zero": " (an argument may be 0: find a form that does not divide by it)",
     "Boolean value of Tensor": " (the tensor holds a value for each item: use torch.where in place of if)",
     "converted to Python scalars": " (math is for numbers; tensors have .sqrt(), .log(), .exp())",

@@ -19,7 +19,7 @@ class Lesson:
         stem: Name of its files without the ending.
         title: Title.
         summary: What it teaches, in one line.
-        minutes: Time to execute it on two CPU cores, in minutes, rounded up.
+        minutes: Time to execute it on two idle CPU cores, in minutes, rounded up.
     """
 
     number: int
