@@ -1,6 +1,7 @@
 """One process, two with copies of the network (DDP), two that share it out (FSDP2): the same training, over gloo."""
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -166,6 +167,61 @@ def test_torchrun_starts_one_training_of_two_processes(tmp_path):
     assert "parameters on 2 processes on " in done.stdout
     assert done.stdout.count("Trained 12 steps") == 1
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [12]
+
+
+WORKFLOWS = """
+import json, sys, torch, ancestral
+from torch import distributed
+from ancestral.training.distributed import Distributed
+
+def failing():
+    raise ancestral.errors.InputError("no luck")
+    yield
+
+options = {"width": 16, "batch_size": 8, "trackers": ("none",), "progress": False}
+measure = {"samples": 30, "steps": 2, "progress": False}
+if sys.argv[1] == "own group":
+    distributed.init_process_group("gloo")
+one = ancestral.train("points", out="one", steps=3, **options)
+first = ancestral.evaluate("one", **measure)
+ancestral.train("points", out="two", steps=3, seed=1, **options)
+both = ancestral.compare(["one", "two"], **measure)
+again = ancestral.evaluate(one.model, "moons", **measure)
+try:
+    list(Distributed("cpu").first(failing()))
+except ancestral.errors.InputError as error:
+    message = str(error)
+total = torch.ones(())
+distributed.all_reduce(total)  # the group is still there
+distances = [each.distances.train.frechet.value for each in (first.samples, *both.runs, again.samples)]
+print(json.dumps([distributed.get_rank(), total.item(), message, distances]))
+if sys.argv[1] == "own group":
+    distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("group", ["own group", "no group"])
+def test_a_script_trains_evaluates_trains_again_and_compares(tmp_path, group):
+    """Under torchrun, in a process group that the script made or one that the first workflow makes. All processes get
+    the same results, and those of one process's mistake.
+    """
+    (tmp_path / "script.py").write_text(WORKFLOWS)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "script.py", group],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    (zero, *one), (_, *two) = sorted(json.loads(line) for line in done.stdout.splitlines())
+    assert (zero, one[0], one[1], two[1]) == (0, 2.0, "no luck", "the first process ended: no luck")
+    assert one[2] == two[2]
+    assert one[2][0] == one[2][1] == pytest.approx(one[2][3], rel=1e-4)
 
 
 def plain_loop(steps=5, micro_batches=1):

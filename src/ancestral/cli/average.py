@@ -39,7 +39,7 @@ class AverageCommand(SampleOptions):
 def main(argv: Sequence[str]) -> int:
     """Measure, print the result, and return the exit code."""
     options = parse(AverageCommand, argv, "average")
-    from ancestral.render.terminal import follow
+    from ancestral.render.terminal import follow, show
     from ancestral.workflows.average import average
 
     given = dict(vars(options))
@@ -47,5 +47,5 @@ def main(argv: Sequence[str]) -> int:
         if given[name] is None:
             del given[name]
     with raised():
-        print(follow(average(**given)))
+        show(follow(average(**given)))
     return 0

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("--most belongs to --samplers; give that too")
     if options.samplers is not None and len(options.runs) != 1:
         raise InputError("--samplers are compared of one run, not of several; name one")
-    from ancestral.render.terminal import follow
+    from ancestral.render.terminal import follow, show
     from ancestral.workflows.compare import compare_runs, compare_samplers
 
     given = dict(vars(options))
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         given["samples"] = draw
     with raised():
         if names is None:
-            print(follow(compare_runs(runs, **given)))
+            show(follow(compare_runs(runs, **given)))
         else:
-            print(follow(compare_samplers(runs[0], names, most=most, **given)))
+            show(follow(compare_samplers(runs[0], names, most=most, **given)))
     return 0

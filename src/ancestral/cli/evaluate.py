@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     options = parse(EvaluateCommand, _with_values(argv), "evaluate")
     if options.likelihood and not options.samples and options.draw is not None:
         raise InputError("--draw belongs to --samples; give that too, or leave --likelihood out")
-    from ancestral.render.terminal import follow
+    from ancestral.render.terminal import follow, show
     from ancestral.workflows.evaluate import evaluate
 
     given, both = dict(vars(options)), options.samples == options.likelihood
@@ -45,8 +45,7 @@ def main(argv: Sequence[str]) -> int:
     count = (True if draw is None else draw) if samples or both else False
     with raised():
         result = follow(evaluate(run, samples=count, likelihood=likelihood or both, **given))
-    if result.measured:  # not by other processes than the first
-        print(result)
+    show(result)
     return 0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from typing import Any, TypeVar
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -92,3 +93,10 @@ def follow(events: Generator[Any, None, R], quiet: bool = False) -> R:
     finally:
         if display is not None:
             display.close()
+
+
+def show(result: object) -> None:
+    """Print the result of a workflow; of several processes the first one does."""
+    group = torch.distributed
+    if not (group.is_available() and group.is_initialized() and group.get_rank()):
+        console().print(str(result), end="\n")

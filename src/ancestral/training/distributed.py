@@ -1,19 +1,33 @@
-"""The processes of a training run, by Accelerate: `accelerate launch` or torchrun starts them.
+"""The processes of a training run: `torchrun` or `accelerate launch` starts them, as torch.distributed knows them.
 
 Process r of N works on the positions r, r + N, r + 2N, ... of every global batch. What all have to know goes through
-one sum a step (`total`).
+one sum a step (`total`). A process group is made once for the program, so several workflows of a script share it; one
+that the user made is taken.
 """
 
+import atexit
 import contextlib
+import datetime
+import functools
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ancestral.device import Precision, pick_device, pick_dtype
 from ancestral.errors import InputError
+
+P = ParamSpec("P")
+E = TypeVar("E")
+R = TypeVar("R")
+
+PATIENCE = datetime.timedelta(days=30)
+"""How long processes wait for the work of the first one."""
 
 
 class Distributed:
@@ -24,22 +38,20 @@ class Distributed:
 
         Raises InputError if there is no such device.
         """
-        from accelerate import Accelerator
-        from accelerate.utils import get_int_from_env
-
-        started = get_int_from_env(["WORLD_SIZE"], 1)
-        launched, on_cpu = started > 1, device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-        alone = pick_device(device) if not launched else None
-        # precision is torch.autocast's (below): Accelerate has one setting for the whole process
-        self.accelerator = Accelerator(cpu=launched and on_cpu, mixed_precision="no")
-        self.device = alone or self.accelerator.device
+        started = distributed.is_initialized() or int(os.environ.get("WORLD_SIZE", 1)) > 1
+        if started and (device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())):
+            device = f"cuda:{os.environ.get('LOCAL_RANK') or torch.cuda.current_device()}"  # a GPU for each process
+        self.device = pick_device("cpu" if started and device == "auto" else device)
+        if started and self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        elif started and self.device.type != "cpu":
+            raise InputError(f"several processes compute on cpu or cuda, not on {self.device.type}: give --device")
+        if started and not distributed.is_initialized():
+            distributed.init_process_group(distributed.get_default_backend_for_device(self.device))
+            atexit.register(_leave)
+        self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if started else (0, 1)
         self.dtype = pick_dtype(precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
-        if self.world != started:
-            raise InputError(
-                f"{started} processes were started, but {self.world} found each other: give --device cpu or cuda"
-            )
         self.shard = shard and self.world > 1
         self._process = psutil.Process()  # its memory is read at every step
 
@@ -58,9 +70,7 @@ class Distributed:
             return net
         if not self.shard:
             warnings.filterwarnings("ignore", "Grad strides do not match")  # of 1×1 kernels, whose layout is ambiguous
-            wrapped: nn.Module = self.accelerator.prepare_model(net, device_placement=False)
-            return wrapped
-        # torch's own call, since Accelerate's plug-in leaves it out on CPUs: so it is one path, and a tested one
+            return DistributedDataParallel(net, None if self.device.type == "cpu" else [self.device])
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
@@ -79,7 +89,8 @@ class Distributed:
             net.set_requires_gradient_sync(last)  # type: ignore[operator]  # FSDP2 adds it to the module
             yield
         elif self.world > 1 and not last:
-            with self.accelerator.no_sync(net):
+            assert isinstance(net, DistributedDataParallel)
+            with net.no_sync():
                 yield
         else:
             yield
@@ -105,7 +116,8 @@ class Distributed:
     def total(self, tensor: Tensor) -> Tensor:
         """Sum a small tensor over the processes; the result is on the CPU of each."""
         if self.world > 1:
-            tensor = self.accelerator.reduce(tensor.to(self.device), "sum")
+            tensor = tensor.to(self.device, copy=True)
+            distributed.all_reduce(tensor)
         return tensor.cpu()
 
     def memory(self) -> int:
@@ -116,12 +128,32 @@ class Distributed:
 
     def wait(self) -> None:
         """Wait for all processes."""
-        self.accelerator.wait_for_everyone()
+        if self.world > 1:
+            distributed.barrier()
 
-    def close(self) -> None:
-        """Leave the process group without waiting for the others: this may follow an error."""
-        if self.world > 1 and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    def first(self, events: Generator[E, None, R]) -> Generator[E, None, R]:
+        """Run a workflow on the first process; the others wait for its result, however long it takes.
+
+        Raises InputError on the others if the first process ends with an error.
+        """
+        if self.world == 1:
+            return (yield from events)
+        group = distributed.new_group(timeout=PATIENCE, backend="gloo")
+        answer: list[Any] = [None, None]
+        try:
+            if self.main:
+                answer = [(yield from events), None]
+        except BaseException as error:
+            answer = [None, f"the first process ended: {error or type(error).__name__}"]
+            raise
+        finally:
+            with contextlib.suppress(RuntimeError) if answer[1] else contextlib.nullcontext():  # others may be gone
+                distributed.broadcast_object_list(answer, 0, group)
+        distributed.destroy_process_group(group)
+        if answer[1] is not None:
+            raise InputError(answer[1])
+        result: R = answer[0]
+        return result
 
     def full(self, tensor: Tensor) -> Tensor:
         """Gather a tensor that may be sharded. All processes take part."""
@@ -137,6 +169,23 @@ class Distributed:
                 whole = distribute_tensor(whole.to(self.device), parameter.device_mesh, parameter.placements)
         # PyTorch's fused Adam walks memory, not indices: moments must lie in the parameter's own layout
         return torch.empty_like(parameter).copy_(whole)
+
+
+def by_first_process(workflow: Callable[P, Generator[E, None, R]]) -> Callable[P, Generator[E, None, R]]:
+    """Make a workflow with an option `device` the work of the first process; see `Distributed.first`."""
+
+    @functools.wraps(workflow)
+    def run(*given: P.args, **options: P.kwargs) -> Generator[E, None, R]:
+        device: Any = options.get("device") or "auto"
+        return (yield from Distributed(device).first(workflow(*given, **options)))
+
+    return run
+
+
+def _leave() -> None:
+    """Leave the process group at the end of the program, unless the program did."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def repeated_blocks(net: nn.Module) -> list[nn.Module]:

@@ -306,7 +306,7 @@ class Trainer:
                     )
                 # DDP and FSDP2 average over the processes, so each gives its part of the sum times their number
                 loss = losses.sum() * (self.distributed.world / self.batch_size)
-                self.distributed.scaler.scale(loss).backward()
+                self.distributed.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             table.append(torch.stack([t.to(self.device, torch.float64), losses.detach().double()]))
         return torch.cat(table, dim=1)
 
@@ -461,9 +461,8 @@ class Trainer:
         self.stopping = True
 
     def close(self) -> None:
-        """End the processes that read data, and leave the group of those that train."""
+        """End the processes that read data."""
         self.loader.close()
-        self.distributed.close()
 
     def _write_snapshot(self, folder: RunFolder, ending: bool) -> tuple[str, ...]:
         """Write the power-function averages if it is time, and say what went wrong. All processes take part."""

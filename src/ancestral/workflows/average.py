@@ -28,6 +28,7 @@ from ancestral.results.comparison_result import ComparedSamples
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles
 from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder, Snapshots, ema_length, gamma_of
+from ancestral.training.distributed import by_first_process
 from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
 
 LENGTHS = (0.02, 0.03, 0.05, 0.07, 0.10, 0.14, 0.20)
@@ -37,6 +38,7 @@ ROUGH = 0.05
 
 
 @checked
+@by_first_process
 def average(
     run: str | Path,
     data: Any = None,

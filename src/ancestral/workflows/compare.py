@@ -43,6 +43,7 @@ from ancestral.results.comparison_result import (
 from ancestral.results.evaluation_result import EvaluationResult, ExtractorName, MetricTitles
 from ancestral.samplers import Sampler
 from ancestral.threads import cpu_threads
+from ancestral.training.distributed import by_first_process
 from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
 
 IMAGES, POINTS = 36, 2000
@@ -51,6 +52,7 @@ COMPARISON_FOLDER = Path("runs/compare")
 
 
 @checked
+@by_first_process
 def compare_runs(
     runs: Sequence[str | Path | Model], data: Any = None, *, samples: int = DEFAULT_COUNT, **options: Any
 ) -> Generator[Event, None, ComparisonResult]:
@@ -111,6 +113,7 @@ def compare_runs(
 
 
 @checked
+@by_first_process
 def compare_samplers(
     run: str | Path | Model,
     samplers: str | Sampler | Sequence[str | Sampler] = "all",

@@ -55,7 +55,7 @@ from ancestral.results.evaluation_result import (
 from ancestral.samplers.loop import spaced_times
 from ancestral.targets import Denoiser
 from ancestral.threads import cpu_threads
-from ancestral.training.distributed import Distributed
+from ancestral.training.distributed import Distributed, by_first_process
 from ancestral.workflows import publish
 
 EXACT_DIVERGENCE = 16
@@ -79,7 +79,7 @@ def evaluate(
     A run is measured as `ancestral evaluate` does: samples are kept in its folder and made only once, so an evaluation
     that was stopped goes on; samples.json, likelihood.json and their pictures are written there, and the model card and
     report.html are updated. For a model in memory nothing is written, unless `out` is given. Processes that a launcher
-    started share the sampling; the others than the first return an empty result.
+    started share the sampling; the first one measures, and all return its result.
 
     Args:
         model: A run folder, a model file or an hf:// address; a `Model`; or any denoiser with `schedule` and `predict`.
@@ -98,9 +98,8 @@ def evaluate(
     """
     given, count = EvaluationOptions.from_names(data=data, **options), DEFAULT_COUNT if samples is True else samples
     given.check_parts(samples, likelihood)
-    metrics = bound = items = None
     with contextlib.ExitStack() as stack:
-        processes = stack.enter_context(contextlib.closing(Distributed(given.device)))
+        processes = Distributed(given.device)
         subject = open_subject(model, str(processes.device), data, stack, net=given.net, processes=processes)
         source = subject.source(data)
         folder = check_folder(subject.folder if given.out is None else given.out, source, given.held_out)
@@ -112,28 +111,31 @@ def evaluate(
         work = None if processes.world > 1 else partial(subject.model.rehearse, given.batch_size)
         if reason := stack.enter_context(cpu_threads(given.threads, subject.model.device, work)).reason:
             yield Message(reason)
-        try:
-            if study is not None:
-                yield from share_sampling(study, processes, given.batch_size)
-            processes.close()  # the rest is the work of one process
-            if not processes.main:
-                return EvaluationResult()
+
+        def measure() -> Generator[Event, None, EvaluationResult]:
+            metrics = bound = items = None
             if study is not None:
                 items = yield from study.samples(given.batch_size)
                 measurement = study.metrics(items, given.batch_size)
                 metrics = yield from _write_samples(measurement, folder, study.references.codec.limits)
+            if settings is not None and likelihood_of is not None:
+                bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
+            if given.out is None and subject.folder is not None:
+                yield from _update_run(subject, items)
+            return EvaluationResult(metrics, bound)
+
+        try:
+            if study is not None:
+                yield from share_sampling(study, processes, given.batch_size)
+            return (yield from processes.first(measure()))
         except KeyboardInterrupt as stop:
             if processes.main and study is not None and study.kept:
                 stop.add_note(f"{study.store.count(study.count):,} of {study.count:,} samples are kept")
             raise
-        if settings is not None and likelihood_of is not None:
-            bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
-    if given.out is None and subject.folder is not None:
-        yield from _update_run(subject, items)
-    return EvaluationResult(metrics, bound)
 
 
 @checked
+@by_first_process
 def evaluate_samples(
     samples: Any,
     data: Any,
