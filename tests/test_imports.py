@@ -16,7 +16,7 @@ import ancestral
 SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
-    {"errors", "interrupts"},
+    {"errors", "interrupts", "transforms"},
     {"arguments"},
     {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
     {"schedules"},
@@ -53,6 +53,7 @@ THEORY = {
     "nets",
     "arguments",
     "errors",
+    "transforms",
 }
 STANDARD = set(sys.stdlib_module_names)
 

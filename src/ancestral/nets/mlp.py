@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.nets.embedding import timestep_embedding
+from ancestral.nets.kernels.layer_norm import LayerNorm
 
 
 class MLP(nn.Module):
@@ -32,10 +33,10 @@ class MLP(nn.Module):
         self.label = nn.Embedding(classes + 1, width) if classes else None  # the last row is "no class"
         self.stem = nn.Linear(features, width)
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+            nn.Sequential(LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
             for _ in range(layers)
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.out = nn.Linear(width, out_features or features)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
@@ -45,7 +46,7 @@ class MLP(nn.Module):
 
         Negative labels, or None, mean "no class". `keys` are the U-Net's dropout keys, which have no effect here.
         """
-        temb = self.time(timestep_embedding(index, self.width))
+        temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1) if labels is None else labels
             temb = temb + self.label(labels.where(labels >= 0, self.classes))

@@ -18,6 +18,7 @@ from ancestral.errors import InputError, whole
 from ancestral.nets.embedding import timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
+from ancestral.nets.kernels.layer_norm import LayerNorm, layer_norm
 from ancestral.nets.space import crop, fold, pad, unfold
 from ancestral.nets.unet import NOUNS, init
 
@@ -42,7 +43,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = init(nn.Linear(width, 3 * width), fan_out=width)  # three layers of `width` outputs each
-        self.norm_q, self.norm_k = (nn.LayerNorm(width // heads, NORM_EPS, bias=False) for _ in range(2))
+        self.norm_q, self.norm_k = (LayerNorm(width // heads, NORM_EPS, bias=False) for _ in range(2))
         self.out = init(nn.Linear(width, width))
 
     def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
@@ -172,7 +173,7 @@ class Transformer(nn.Module):
         x = fold(pad(x, self.patch), self.patch)
         grid = x.shape[2:]
 
-        condition = self.time(timestep_embedding(index, self.width).to(x.dtype))
+        condition = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1) if labels is None else labels
             condition = condition + self.label(labels.where(labels >= 0, self.classes))
@@ -216,7 +217,7 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
     JiT has the norm without a mean, which on a CPU takes three to eight times as long: PyTorch has no kernel for it.
     """
-    return torch.addcmul(shift, F.layer_norm(x, x.shape[2:], eps=NORM_EPS), 1 + scale)
+    return torch.addcmul(shift, layer_norm(x, eps=NORM_EPS), 1 + scale)
 
 
 def drop(dropout: Dropout, x: Tensor, keys: Tensor | None) -> Tensor:

@@ -255,7 +255,7 @@ class UNet(nn.Module):
         self.check_size(*sides)
         x = fold(pad(x, self.multiple), self.patch)
 
-        temb = self.time(timestep_embedding(index, self.width))
+        temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1) if labels is None else labels
             temb = temb + self.label(labels.where(labels >= 0, self.classes))

@@ -1,8 +1,12 @@
 """Softmax attention."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ancestral.transforms import gradients, transformed
 
 EXPLICIT = 1024
 """Number of positions up to which bfloat16 attention on a CPU is written out: PyTorch's own takes 1.7 times as long."""
@@ -42,6 +46,33 @@ def merged_attention(h: Tensor, qkv: tuple[Tensor, Tensor], out: tuple[Tensor, T
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q kᵀ / √width) v, of shape (B, heads, positions, width) like each of the three."""
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[2] <= EXPLICIT:
-        weights: Tensor = (q * q.shape[3] ** -0.5 @ k.transpose(2, 3)).softmax(3)
-        return torch.matmul(weights, v)
-    return F.scaled_dot_product_attention(q, k, v)
+        return _explicit(q, k, v)
+    if torch.compiler.is_compiling():
+        return F.scaled_dot_product_attention(q, k, v)
+    if transformed(q, k, v):
+        return _explicit(q, k, v)
+    out = F.scaled_dot_product_attention(q, k, v)
+    return _Differentiable.apply(out, q, k, v) if out.requires_grad else out  # type: ignore[no-untyped-call]
+
+
+def _explicit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention by operations that PyTorch can differentiate twice and transform, unlike its fused kernels."""
+    weights: Tensor = (q * q.shape[3] ** -0.5 @ k.transpose(2, 3)).softmax(3)
+    return torch.matmul(weights, v)
+
+
+class _Differentiable(torch.autograd.Function):
+    """The result `out` of a fused kernel. Its gradient goes to the kernel's own backward pass, unless that pass would
+    itself be differentiated: then it is the gradient of `_explicit`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        ctx.save_for_backward(q, k, v)
+        return out.view_as(out)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled() or transformed(gradient):
+            return None, *gradients(_explicit, ctx.saved_tensors, gradient, ctx.needs_input_grad[1:])
+        return gradient, None, None, None

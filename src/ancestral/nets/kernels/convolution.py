@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from ancestral.transforms import transformed
 
 if TYPE_CHECKING:
     _Base = nn.modules.conv._ConvNd
@@ -21,11 +22,13 @@ class _Mixin(_Base):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         device = input.device.type
-        autocast = device == "cpu" and torch.is_autocast_enabled(device)
-        if not autocast or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        autocast = device == "cpu" and torch.is_autocast_enabled(device) and input.dtype != torch.float64
+        recorded = autocast and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if not recorded or transformed(input, weight, bias):
             return super()._conv_forward(input, weight, bias)
         settings = (self.stride, self.padding, self.dilation, False, self.output_padding, self.groups)
-        out: Tensor = _Convolve.apply(input, weight, bias, settings, torch.get_autocast_dtype(device))  # type: ignore[no-untyped-call]
+        x = input.to(torch.get_autocast_dtype(device))
+        out: Tensor = _Convolve.apply(x, weight, bias, settings)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -47,19 +50,15 @@ CONV: dict[int, type[Conv]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 
 
 class _Convolve(torch.autograd.Function):
-    """The convolution in another dtype. Each gradient has the dtype of what it belongs to."""
+    """The convolution in the dtype of x. Each gradient has the dtype of what it belongs to."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, settings: tuple[Any, ...], dtype: torch.dtype
-    ) -> Tensor:
-        ctx.settings, ctx.dtype, ctx.has_bias = settings, x.dtype, bias is not None
-        x = x.to(dtype)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, settings: tuple[Any, ...]) -> Tensor:
+        ctx.settings, ctx.has_bias = settings, bias is not None
         ctx.save_for_backward(x, weight)
-        return torch.convolution(x, weight.to(dtype), None if bias is None else bias.to(dtype), *settings)
+        return torch.convolution(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), *settings)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         needed = [*ctx.needs_input_grad[:2], ctx.has_bias]
@@ -67,4 +66,4 @@ class _Convolve(torch.autograd.Function):
             gradient, x, weight.to(x.dtype), weight.shape[:1] if ctx.has_bias else None, *ctx.settings, needed
         )
         dw, db = (None if each is None else each.to(weight.dtype) for each in (dw, db))
-        return None if dx is None else dx.to(ctx.dtype), dw, db, None, None
+        return dx, dw, db, None

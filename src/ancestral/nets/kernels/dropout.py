@@ -12,10 +12,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ancestral import randomness
 from ancestral.errors import InputError
+from ancestral.transforms import transformed
 
 LANES = 2**16
 
@@ -42,7 +42,11 @@ class Dropout(nn.Module):
         """Drop elements of h (B, C, *) by the keys of its images, int64 (B,); without keys, by PyTorch's generator."""
         if keys is None or not self.training or self.p == 0:
             return F.dropout(h, self.p, self.training)
-        out: Tensor = _Drop.apply(h, keys ^ self.salt, self.dropped)  # type: ignore[no-untyped-call]
+        keys = keys ^ self.salt
+        if not torch.compiler.is_compiling() and transformed(h):
+            out: Tensor = h * _Factors.apply(keys, h.shape, h.dtype, self.dropped)  # type: ignore[no-untyped-call]
+            return out
+        out = _Drop.apply(h, keys, self.dropped)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -53,24 +57,43 @@ class _Drop(torch.autograd.Function):
     def forward(ctx: Any, h: Tensor, keys: Tensor, dropped: int) -> Tensor:
         ctx.save_for_backward(keys)
         ctx.dropped = dropped
-        return h * _factors(h, keys, dropped)
+        return h * _factors(keys, h.shape, h.dtype, dropped)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (keys,) = ctx.saved_tensors
-        return gradient * _factors(gradient, keys, ctx.dropped), None, None
+        return gradient * _factors(keys, gradient.shape, gradient.dtype, ctx.dropped), None, None
 
 
-def _factors(h: Tensor, keys: Tensor, dropped: int) -> Tensor:
-    """Factors 0 or 1/(1 − p) for each element of h (B, C, *), in its dtype."""
-    batch, channels, *sides = h.shape
+class _Factors(torch.autograd.Function):
+    """`_factors` for torch.func.vmap, which cannot batch its operations in place."""
+
+    @staticmethod
+    def forward(keys: Tensor, shape: torch.Size, dtype: torch.dtype, dropped: int) -> Tensor:
+        return _factors(keys, shape, dtype, dropped)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep nothing: there is no gradient of keys."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, ...], keys: Tensor, *settings: Any) -> tuple[Tensor, int]:
+        keys = keys.movedim(in_dims[0], 0)
+        factors: Tensor = _Factors.apply(keys.flatten(0, 1), *settings)  # type: ignore[no-untyped-call]
+        return torch.unflatten(factors, 0, keys.shape), 0
+
+
+def _factors(keys: Tensor, shape: torch.Size, dtype: torch.dtype, dropped: int) -> Tensor:
+    """Factors 0 or 1/(1 − p) for each element of images (B, C, *), where `shape` is that of these or of one of many
+    such batches.
+    """
+    _, channels, *sides = shape
     size = channels * math.prod(sides)
     lanes = randomness.words(keys, -(-size // 4)).view(torch.int16)[:, :size]
-    kept = torch.empty(lanes.shape, dtype=h.dtype, device=h.device)
+    kept = torch.empty(lanes.shape, dtype=dtype, device=keys.device)
     torch.ge(lanes, dropped - LANES // 2, out=kept)  # a bool mask, converted, takes four times as long
     kept *= LANES / (LANES - dropped)
-    return kept.reshape(batch, *sides, channels).movedim(-1, 1)
+    return kept.reshape(len(keys), *sides, channels).movedim(-1, 1)
 
 
 def number_dropouts(net: nn.Module) -> None:

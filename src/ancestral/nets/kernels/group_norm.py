@@ -5,12 +5,15 @@ quarter to a half of the time of PyTorch's two. A GPU's kernels, and a compiler,
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from ancestral.nets.kernels.layer_norm import standardise
+from ancestral.transforms import gradients, transformed
 
 CHUNK = 2**20
 """Number of elements that are processed at once: 4 MiB of float32, which stay in the cache."""
@@ -26,10 +29,22 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (B, width, *sides)."""
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
-            out: Tensor = _Normalise.apply(x, self.weight, self.bias, self.num_groups, self.eps, self.silu)  # type: ignore[no-untyped-call]
+            inputs = x, self.weight, self.bias
+            function = _plain if transformed(*inputs) else _Normalise.apply
+            out: Tensor = function(*inputs, self.num_groups, self.eps, self.silu)
             return out
         h = super().forward(x)
         return F.silu(h) if self.silu else h
+
+
+def _plain(x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
+    """Compute the same by operations that PyTorch can differentiate twice and transform: its own group norm cannot be
+    batched in a second derivative (`hessian(..., vectorize=True)`).
+    """
+    h = standardise(x.reshape(x.shape[0], groups, -1), eps).reshape(x.shape)
+    gamma, beta = (weights.view(-1, *[1] * (x.ndim - 2)) for weights in (gamma, beta))
+    h = torch.addcmul(beta, h, gamma)
+    return (F.silu(h) if silu else h).to(x.dtype)
 
 
 class _Normalise(torch.autograd.Function):
@@ -51,18 +66,20 @@ class _Normalise(torch.autograd.Function):
             y = torch.addcmul(_by_channel(shift, h), h, _by_channel(scale, h), out=_result(out_few, one))
             out_few.copy_(F.silu(y, inplace=True) if silu else y)  # y is γ (x − μ)/σ + β
             kept.append((scale, shift, mean, rate))
-        ctx.save_for_backward(x, gamma, *map(torch.cat, zip(*kept, strict=True)))
-        ctx.silu = silu
+        ctx.save_for_backward(x, gamma, beta, *map(torch.cat, zip(*kept, strict=True)))
+        ctx.settings = groups, eps, silu
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """With x̂ = (x − μ)/σ and g the gradient of γx̂ + β, that of x is (γg − mean(γg) − x̂ mean(γg x̂))/σ with means
         over a group. It is computed as scale · g + along · x + level.
         """
-        x, gamma, *moments = ctx.saved_tensors
-        groups = moments[0].shape[1]
+        x, gamma, beta, *moments = ctx.saved_tensors
+        groups, eps, silu = ctx.settings
+        if torch.is_grad_enabled() or transformed(gradient):
+            function = partial(_plain, groups=groups, eps=eps, silu=silu)
+            return *gradients(function, (x, gamma, beta), gradient, ctx.needs_input_grad[:3]), None, None, None
         size, weights = x[0].numel() // groups, gamma.view(groups, -1)
         dx = torch.empty_like(x)
         buffers = _buffers(x, 3)
@@ -70,7 +87,7 @@ class _Normalise(torch.autograd.Function):
         for x_few, g, dx_few, scale, shift, mean, rate in zip(*_split(x, gradient, dx, *moments), strict=True):
             one, two, three = (buffer[: len(x_few)] for buffer in buffers)
             h, g = _precise(x_few, one), _precise(g, two)
-            if ctx.silu:
+            if silu:
                 y = torch.addcmul(_by_channel(shift, h), h, _by_channel(scale, h), out=three)
                 g = torch.ops.aten.silu_backward.grad_input(g, y, grad_input=two)
             sum_g = _by_group(g, groups)

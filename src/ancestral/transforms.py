@@ -1,0 +1,54 @@
+"""What runs this code: PyTorch as it is, a transform of torch.func or forward-mode AD, or a compiler.
+
+A transform runs a function on tensors that stand for many values or carry a tangent, and a compiler on tensors without
+values. Operations in place, custom backward passes and questions about values are for the first case alone.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+
+def transformed(*tensors: Tensor | None) -> bool:
+    """Whether a transform of torch.func is active (grad, jvp, vmap, ...), or a tensor carries a forward-mode tangent or
+    is a batch of gradients (`is_grads_batched`).
+    """
+    if torch._C._are_functorch_transforms_active():  # torch.autograd.Function asks the same
+        return True
+    given = [tensor for tensor in tensors if tensor is not None]
+    return any(
+        forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
+        or torch._C._functorch.is_legacy_batchedtensor(tensor)
+        for tensor in given
+    )
+
+
+def any_true(condition: Tensor) -> bool:
+    """Whether a value is true, for the check of an input. Compilers and transforms cannot tell: there, False."""
+    return not torch.compiler.is_compiling() and not transformed() and bool(condition.any())
+
+
+def gradients(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], gradient: Tensor, needed: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """Compute the gradients of a function by PyTorch's own, for a backward pass that is differentiated or batched.
+
+    Args:
+        function: A function of the inputs, made of operations that PyTorch can differentiate twice.
+        inputs: The inputs.
+        gradient: The gradient of the function's result.
+        needed: Which inputs' gradients to compute.
+
+    Returns:
+        The gradient of each input, or None where it is not needed. Where gradients are recorded, they can be
+        differentiated with respect to the inputs and to `gradient`.
+    """
+    recorded = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # one input may be computed from another: views keep the gradient of each from passing through the rest
+        views = [each.view_as(each) for each in inputs]
+        wanted = [view for view, need in zip(views, needed, strict=True) if need]
+        found = iter(torch.autograd.grad(function(*views), wanted, gradient, create_graph=recorded))
+    return tuple(next(found) if need else None for need in needed)
