@@ -9,7 +9,7 @@ conversion exists in the package: clipping x̂_0 and the exact denoisers go thro
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 from torch import Tensor
 
@@ -55,9 +55,16 @@ class Denoiser(Protocol):
         ...
 
 
+def unscaled(a: Scalar, b: Scalar) -> Scalar:
+    """The scale 1."""
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Target:
     """One choice of the second row, with the scales of the network's input and output.
+
+    The targets of this module are pickled by their names. For others, take functions that have names, not lambdas.
 
     Attributes:
         name: Its name in a config and in a model file.
@@ -71,12 +78,15 @@ class Target:
     p: Callable[[Scalar, Scalar], Scalar]
     q: Callable[[Scalar, Scalar], Scalar]
     input_scale: Callable[[Scalar, Scalar], Scalar] | None = None
-    output_scale: Callable[[Scalar, Scalar], Scalar] = lambda a, b: 1.0
+    output_scale: Callable[[Scalar, Scalar], Scalar] = unscaled
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        return (from_name, (self.name,)) if BY_NAME.get(self.name) is self else super().__reduce_ex__(protocol)
 
     def scales(self, schedule: Schedule, t: Time) -> tuple[Scalar, Scalar]:
         """Factors of the network's input and of its output at times t in 1..T, which keep both of order 1."""
         a, b = schedule.at(t)
-        input_scale = self.input_scale or (unit_scale if float(schedule.noise[-1]) > 1 else lambda a, b: 1.0)
+        input_scale = self.input_scale or (unit_scale if float(schedule.noise[-1]) > 1 else unscaled)
         return input_scale(a, b), self.output_scale(a, b)
 
     def from_x0_eps(self, x0: Tensor, eps: Tensor, a: Scalar, b: Scalar) -> Tensor:
