@@ -74,7 +74,7 @@ def numbers(tree: Any, path: str = "") -> dict[str, float]:
 
 def evaluate(run: Path, out: Path) -> dict[str, Any]:
     """Run `ancestral evaluate`; return its results for samples, the bound, and the likelihood of the ODE."""
-    options = "--draw 64 --extractor pixels -n 4 --passes 12 --ode --ode-steps 4"
+    options = "--samples --likelihood --draw 64 --extractor pixels -n 4 --passes 12 --ode --ode-steps 4"
     ancestral("evaluate", run, *options.split(), "--out", out)
     results = {name: numbers(json.loads((out / f"{name}.json").read_text())) for name in ("samples", "likelihood")}
     return {f"{name}{key}": value for name, part in results.items() for key, value in part.items() if key != "/version"}

@@ -131,7 +131,12 @@ def test_an_own_network_from_the_command_line(tmp_path, capsys, monkeypatch):
         ["train", "arrays", "--out", run, "--resume", "--steps", "4", *net],
         ["sample", run, "-n", "4", "--steps", "3", *net],
         ["info", run, *net],
-        ["evaluate", run, "--draw", "16", "--steps", "3", "--extractor", "pixels", "-n", "2", "--passes", "3", *net],
+        [
+            "evaluate",
+            run,
+            *["--samples", "--likelihood", "--draw", "16", "--steps", "3", "--extractor", "pixels"],
+            *net,
+        ],
     ):
         with pytest.raises(SystemExit) as end:
             cli.main(command)

@@ -128,10 +128,10 @@ def test_the_card_tells_what_was_measured():
                  "Classes: vertical, horizontal.",
                  'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
                  "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
-                 "90.0 ± 1.0 % of samples are classified",
+                 "90.0 ± 1.0 % of samples are classified", "NEAR THE TRAINING DATA: 50 % of the samples",
                  "real items 95.0 ± 2.0 %; by chance 33.3 % |",
                  "50 % of samples are nearer to a training item than 95 %",
-                 "cannot be told; the median distance to the nearest of 60 is 4", "half of the training data stands in",
+                 "cannot be told; the median distance to the nearest of 60 is 4",
                  "-1.50 of 255 levels of the range, 4.0 standard errors", "samples 3; training data 4 |",
                  "3.456 ± 0.020", "large variance, clipped, exact decoder; 60 passes for T = 1,000",
                  "target x0, x\\_0 clipped in the loss", "- A note of the data.",
@@ -256,7 +256,7 @@ def test_marks_hold_exactly_what_is_theirs():
 def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, common, files):
     text = run("evaluate", model_run, *common)
     path = model_run / "README.md"
-    assert text.splitlines()[2] == str(path)
+    assert str(path) in text.splitlines()
     assert "was trained on digits; what is called training data is train.npz" in " ".join(text.split())
     value = found(model_run / "evaluation")["distances"]["train"]["frechet"]["value"]
     results = {result.metric_type: result.metric_value for result in ModelCard.load(path).data.eval_results}
@@ -298,7 +298,7 @@ def test_results_of_another_state_of_the_model_are_not_in_its_card(run, model_ru
 
 def test_elsewhere_there_is_no_card(run, model_run, common, tmp_path):
     text = run("evaluate", model_run, *common, "--out", tmp_path / "out")
-    assert text.splitlines()[1] == str(tmp_path / "out" / "memorisation.png")
+    assert str(tmp_path / "out" / "memorisation.png") in text.splitlines()
     assert "README.md" not in text
     assert not (model_run / "README.md").exists()
 
@@ -339,11 +339,12 @@ def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, 
     empty = read(model_run / "report.html").text
     assert "Evaluation" not in empty
     text = run("evaluate", model_run, *common)
-    assert text.splitlines()[3] == str(model_run / "report.html")
+    assert str(model_run / "report.html") in text.splitlines()
     updated = read(model_run / "report.html")
     value = EvaluationResult.load(model_run / "evaluation").samples.distances.train.frechet
     assert f"FD-pixels {value}" in updated.text
     assert "memorisation by pixels" in updated.text
+    assert EvaluationResult.load(model_run / "evaluation").samples.verdict in updated.text
     assert len(updated.pictures) == 1
     render.write_report(model_run, page_about())  # as a training does
     again = read(model_run / "report.html")

@@ -162,8 +162,8 @@ class Place:
             if "--resume" not in argv:
                 shutil.rmtree(out_of(argv), ignore_errors=True)
         if argv[0] in ("evaluate", "compare"):
-            likelihood = argv[0] == "evaluate" and ("--samples" not in argv)
-            samples = argv[0] == "compare" or "--likelihood" not in argv
+            likelihood = "--likelihood" in argv
+            samples = not likelihood or "--samples" in argv
             words += ["--draw", "12", "--steps", "2", "--extractor", "pixels"] if samples else []
             words += ["--passes", "4", "-n", "2"] if likelihood else []
             words += ["--ode-steps", "2"] if "--ode" in argv else []

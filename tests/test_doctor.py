@@ -21,12 +21,13 @@ from ancestral.data import io_errors
 from ancestral.data.sources import image_files
 from ancestral.data.sources.lazy_folder import scan
 from ancestral.errors import InputError
-from ancestral.events import Work, Wrote
-from ancestral.inspection import image_folder, near_duplicates, training_cost
+from ancestral.events import Message, Work, Wrote
+from ancestral.inspection import findings, image_folder, near_duplicates, training_cost
 from ancestral.inspection.value_statistics import ValueSums, class_counts, value_statistics
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer
 from ancestral.workflows.inspect import inspect
+from ancestral.workflows.train import train
 from conftest import stripes, tiny_config
 from test_data_folder import png
 
@@ -494,6 +495,23 @@ def test_the_estimate_adds_up(emoji):
     assert got.memory >= got.weights + got.data
     assert got.measured == 2
     assert "memorisation" in codes(report)
+
+
+def test_what_may_be_memorised_is_no_forecast(tmp_path):
+    """It said "will be memorised; use 214 items; stop at 484" of 132 photographs, of which 1 % was."""
+    config = dataclasses.replace(FOLDER, train=dataclasses.replace(FOLDER.train, batch_size=32))
+    few, more = (findings.memorisation_finding(count, (3, 64, 64), 10**7, config) for count in (30, 132))
+    assert "so they will probably be memorised" in few.text
+    assert "so they may be memorised" in more.text
+    assert few.advice == (
+        "hold out 10 % and see (--validation 0.1); ancestral evaluate measures how many samples are copies"
+    )
+    held_out = dataclasses.replace(config, data=dataclasses.replace(config.data, validation=0.1))
+    assert findings.memorisation_finding(30, (3, 64, 64), 10**7, held_out).advice.startswith("watch the validation")
+    assert findings.memorisation_finding(30, (3, 64, 64), 1000, config) is None
+    events = train("arrays", data=stripes(6).items, out=tmp_path / "run", steps=10, batch_size=64, width=8)
+    said = [event.text for event in events if isinstance(event, Message)]
+    assert sum("6 items for" in line and "each item is seen 107 times" in line for line in said) == 1
 
 
 def test_a_step_that_takes_long_is_scaled_up(monkeypatch):

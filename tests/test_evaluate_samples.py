@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from PIL import Image
 import ancestral
 from ancestral import cli, config, data, oracle, samplers, schedules, storage
 from ancestral.errors import InputError
-from ancestral.evaluation import reference, sample_quality
+from ancestral.evaluation import forecast, reference, sample_quality
 from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import FeatureSet
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec
@@ -29,7 +30,8 @@ from ancestral.metrics import distances, extractors, neighbours, precision_recal
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
-from ancestral.results import EvaluationResult
+from ancestral.results import EvaluationResult, SampleMetrics
+from ancestral.results.evaluation_result import ExtractorName, MetricTitles, ReferenceNames, SampleSettings
 from ancestral.workflows.evaluate import _temporary_folder, evaluate, evaluate_samples, share_sampling
 from conftest import together, untrained
 
@@ -314,13 +316,17 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
 
 def state(samples, train, held_out=None, labels=(None, None, None)):
     """All metrics of items in uint8, by their pixels."""
+    return state_and_pairs(samples, train, held_out, labels)[0]
+
+
+def state_and_pairs(samples, train, held_out=None, labels=(None, None, None), **options):
     judge = extractor("pixels", tuple(train.shape[1:]), data.IMAGES)
     sets = [
         FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), known)
         for x, known in zip((samples, train, held_out), labels, strict=True)
         if x is not None
     ]
-    return finish(sample_quality.measure(sets, data.IMAGES, judge))[0]
+    return finish(sample_quality.measure(sets, data.IMAGES, judge, **options))
 
 
 def images(count, seed):
@@ -339,6 +345,60 @@ def test_copies_of_training_items_are_found(held):
     fresh = state(images(300, 2), train, held_out).memorisation.pixels
     assert abs(fresh.share - fresh.expected) < 4 * fresh.error
     assert found.share - found.expected > 8 * fresh.error
+
+
+def verdict(samples, train, held_out=None, **options):
+    names = {"data": ReferenceNames("data", None), "extractor": ExtractorName("pixels", 64)}
+    made = SampleSettings(len(samples), None, None, None, None, folder="samples")
+    quality = state_and_pairs(samples, train, held_out, **options)[0]
+    titles = MetricTitles("FD-pixels", "KID-pixels")
+    return SampleMetrics(**vars(quality), model=None, samples=made, titles=titles, **names)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_verdict_in_words_comes_first(held):
+    """30 items, and 9 of 10 samples are copies: half of the data in the place of unseen items gave about a half."""
+    train, held_out = images(30, 0), images(60, 1) if held else None
+    samples = torch.cat([train[torch.arange(180) % 27], images(20, 2)])
+    metrics = verdict(samples, train, held_out)
+    assert metrics.verdict.startswith(
+        "COPIES: 90.0 ± 2.1 % of the samples copy a training item (27 of 30 different ones)"
+    )
+    assert str(metrics).splitlines()[0] == metrics.verdict
+    assert "hold out 10 %" in metrics.verdict
+    assert any("No data were held out: half of the training data" in note for note in metrics.notes) != held
+    few = verdict(torch.cat([train[:6], images(194, 2)]), images(400, 0))
+    assert few.verdict.startswith("SOME COPIES: 3.0 ± 1.2 %")
+    new = verdict(images(200, 3), train, held_out)
+    assert new.verdict.startswith("NO COPIES: KID-pixels cannot tell")
+    blurred = images(300, 4).double()
+    blurred = ((blurred + blurred.roll(1, 0) + blurred.roll(2, 0)) / 3).to(torch.uint8)
+    assert "FD-pixels" in verdict(blurred + 60, images(300, 0)).verdict
+
+
+def test_copies_of_mirrored_items_count_where_these_were_trained_on():
+    ramp = (torch.arange(8) * 20).to(torch.uint8)
+    train = images(40, 0) // 2 + ramp
+    mirrored = train.flip(-1)[torch.arange(80) % 40]
+    plain, both = (state_and_pairs(mirrored, train, mirrored=flip)[0].memorisation.pixels for flip in (False, True))
+    assert plain.copies.share.value == 0
+    assert (both.copies.share.value, both.copies.copied) == (1, 40)
+    assert plain.share == both.share
+
+
+def test_the_floor_is_of_as_many_items_as_what_stands_beside_it():
+    """Fréchet distances of fewer items are larger: a floor of 50 to 50 items was above that of 400 samples to 100."""
+    train, samples = images(100, 0), images(400, 1)
+    distances_ = state(samples, train).distances
+    assert (distances_.train.items, distances_.train.against) == (400, 100)
+    counts = [(part.items, part.against) for part in (distances_.matched, distances_.floor)]
+    assert counts == [(50, 50)] * 2
+    assert distances_.floor.frechet.value > distances_.train.frechet.value
+    apart = distances_.matched.frechet.value - distances_.floor.frechet.value
+    assert abs(apart) < 3 * distances_.matched.frechet.error
+    assert state(images(100, 1), images(200, 0), images(100, 2)).distances.matched is None
+    text = str(verdict(samples, train))
+    assert re.search(r"^ +to training data +as the floor +floor$", text, re.MULTILINE)
 
 
 def test_copies_among_the_data_leave_memorisation_open():
@@ -458,14 +518,31 @@ def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch)
     assert tree["distances"]["floor"]["kernel"]["value"] == pytest.approx(floor, rel=1e-6)
 
 
-def test_everything_is_measured_unless_told_otherwise(run, model_run, files, common):
-    argv = ["--draw", 12, "--data", files / "train.npz", "--extractor", "pixels", "-n", 5, "--passes", 3]
+def test_both_are_measured_where_both_are_asked_for(run, model_run, files, common):
+    argv = [
+        "--samples",
+        "--likelihood",
+        "--draw",
+        12,
+        "--data",
+        files / "train.npz",
+        "--extractor",
+        "pixels",
+        "-n",
+        5,
+        "--passes",
+        3,
+    ]
     text = run("evaluate", model_run, *argv, "--held-out", files / "test.npz")
     folder = model_run / "evaluation"
     assert {path.name for path in folder.iterdir()} == {
         "samples", "samples.json", "memorisation.png", "likelihood.json", "likelihood.png"
     }  # fmt: skip
-    assert text.splitlines()[4] == str(model_run / "README.md")
+    paths = [line for line in text.splitlines() if line.startswith(str(model_run))]
+    assert [path.rpartition("/")[2] for path in paths] == [
+        "samples.json", "memorisation.png", "likelihood.json", "likelihood.png", "README.md"
+    ]  # fmt: skip
+    assert text.index("FD-pixels") < text.index(paths[0]) < text.index("L_0") < text.index(paths[2])  # as measured
     likelihood = json.loads((folder / "likelihood.json").read_text())
     assert likelihood["data"]["source"] == str(files / "test.npz")
     assert likelihood["data"]["split"] == "held-out"
@@ -474,17 +551,110 @@ def test_everything_is_measured_unless_told_otherwise(run, model_run, files, com
     assert "5 of 40 images of test.npz, held-out split" in text
 
 
+def test_without_a_wish_the_samples_are_measured_and_a_verdict_comes_first(run, model_run, common):
+    """Bits/dim take minutes, and say nothing of samples: they were measured too."""
+    text = run("evaluate", model_run, *common[1:])
+    assert not (model_run / "evaluation" / "likelihood.json").exists()
+    assert "bits/dim" not in text
+    result = EvaluationResult.load(model_run / "evaluation").samples
+    assert text.splitlines()[0] == result.verdict
+    assert result.verdict.startswith("NO COPIES: KID-pixels")  # 20 samples are too few for the Fréchet distance
+    assert (model_run / "README.md").read_text().count(result.verdict.partition(": ")[2][:30]) == 1
+
+
+def test_a_long_evaluation_says_how_long(run, model_run, common, monkeypatch):
+    monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 1.0)
+    first = run("evaluate", model_run, *common).splitlines()[0]
+    assert first == (  # 20 samples of 6 network evaluations
+        "this takes about 2.0 minutes: 20 samples of 6 network evaluations 2.0 minutes; fewer --draw or --steps are "
+        "faster"
+    )
+    assert "this takes" not in run("evaluate", model_run, *common)  # all samples are kept
+    bound = run("evaluate", model_run, "--likelihood", "-n", 30, "--passes", 3, "--data", common[6])
+    assert bound.splitlines()[0].startswith("this takes about 1.5 minutes: bits/dim of 30 items 1.5 minutes")
+
+
+def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkeypatch):
+    run("evaluate", model_run, *common)
+    every = found(model_run / "evaluation")
+    for unused in ("drift", "memorisation", "copies", "_class_accuracy"):
+        monkeypatch.delattr(sample_quality, unused)
+    text = run("evaluate", model_run, *common, "--metrics", "frechet", "precision_recall")
+    some = found(model_run / "evaluation")
+    assert set(some["distances"]["train"]) == {
+        "items", "against", "frechet", "precision", "recall", "density", "coverage"
+    }  # fmt: skip
+    for part in ("train", "floor", "matched"):
+        assert some["distances"][part].items() <= every["distances"][part].items()
+    assert "copies" not in text
+    assert "KID-pixels" not in text
+    options = {"data": str(files / "train.npz"), "extractor": "pixels", "metrics": ["kernel"]}
+    result = finish(evaluate(model_run, samples=20, **options))
+    assert result.samples.distances.train.kernel.value == every["distances"]["train"]["kernel"]["value"]
+    assert result.samples.distances.train.frechet is None
+    assert "KID-pixels" in result.samples.verdict
+    samples = finish(evaluate_samples(images(20, 3), **options)).samples
+    assert samples.distances.train.frechet is None
+    with pytest.raises(InputError, match="metrics names none"):
+        finish(evaluate(model_run, metrics=[]))
+    with pytest.raises(InputError, match="metrics cannot be"):
+        finish(evaluate(model_run, metrics=["fid"]))
+
+
+def test_a_module_is_an_extractor(files):
+    class Halves(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.drop(x.flatten(1)[:, ::2])
+
+    module = Halves()  # in training mode, as it stays
+    result = finish(evaluate_samples(images(20, 1), str(files / "train.npz"), extractor=module)).samples
+    assert (result.extractor.name, result.extractor.features) == ("Halves", 32)
+    assert module.training
+    assert module.drop.training
+    same = finish(evaluate_samples(images(20, 1), str(files / "train.npz"), extractor=lambda x: x.flatten(1)[:, ::2]))
+    assert same.samples.distances == result.distances
+    with pytest.raises(InputError, match="extractor cannot be 3: give"):
+        finish(evaluate_samples(images(20, 1), str(files / "train.npz"), extractor=3))
+
+
+def test_samples_of_several_sizes_are_brought_to_one(tmp_path, files):
+    for i, image in enumerate(images(12, 1)[:, 0].numpy()):
+        Image.fromarray(np.kron(image, np.ones((1 + i % 2,) * 2, np.uint8))).save(tmp_path / f"{i:02}.png")
+    source = str(files / "train.npz")
+    with pytest.raises(InputError, match="image-size"):
+        finish(evaluate_samples(tmp_path, source, extractor="pixels"))
+    result = finish(evaluate_samples(tmp_path, source, extractor="pixels", image_size=8)).samples
+    assert result.samples.count == 12
+    same = finish(evaluate_samples(images(12, 1), source, extractor="pixels")).samples
+    assert result.distances.train.frechet.value == pytest.approx(same.distances.train.frechet.value, rel=0.05)
+
+
+def test_the_picture_has_each_training_item_once_and_flat_ones_last():
+    train = images(40, 0)
+    train[7], train[8] = 0, 255
+    train[9] = train[3]  # a duplicate
+    samples = torch.cat([train[7:9], train[3].repeat(20, 1, 1, 1), train[10:14]])
+    pairs = state_and_pairs(samples, train)[1][0]
+    assert torch.equal(pairs.samples, torch.cat([train[3:4], train[10:14], train[7:9]]))
+    assert torch.equal(pairs.items, pairs.samples)
+
+
 def test_the_picture_holds_samples_above_training_items(run, model_run, files, common):
     run("evaluate", model_run, *common)
-    near = found(model_run / "evaluation")["memorisation"]["pixels"]["closest"][:12]
+    rows = found(model_run / "evaluation")["memorisation"]["pixels"]["closest"]
+    near = sorted({row["training_item"]: row for row in rows[::-1]}.values(), key=lambda row: row["distance"])[:12]
     samples = ancestral.load(model_run, "cpu").sample(20)[[row["sample"] for row in near]]
     train = data.load(str(files / "train.npz")).items[[row["training_item"] for row in near]]
     with Image.open(model_run / "evaluation" / "memorisation.png") as image:
         pixels = np.asarray(image.convert("L"))[28:, 88:]
-    factor = pixels.shape[1] // 122  # twelve tiles of 8 with 2 between and around
+    factor = pixels.shape[1] // (2 + 10 * len(near))  # tiles of 8 with 2 between and around
     height = 12 * factor
     for top, items in ((0, samples), (height + 2, train)):
-        for place in (0, 5, 11):
+        for place in (0, 5, len(near) - 1):
             tile = pixels[top + 2 * factor : top + 10 * factor : factor, (2 + 10 * place) * factor :: factor][:, :8]
             assert np.array_equal(tile, items[place, 0].numpy()), place
 

@@ -4,6 +4,7 @@ import io
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 import ancestral
@@ -66,6 +67,21 @@ def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(tmp_path, lost, st
     ancestral.train("points", out=run, resume=True, progress=False, **{**TINY, "steps": steps})
     assert (run / "samples" / f"{lost}.png").read_bytes() == before
     assert (run / "samples" / f"{steps:06d}.png").exists()
+
+
+def test_a_grid_of_training_is_repeated(tmp_path, run):
+    """It held no recipe, so `sample --like` refused the pictures that one has seen."""
+    folder = tmp_path / "run"
+    ancestral.train("points", out=folder, progress=False, **TINY)
+    for step in (2, 4):
+        said = run(
+            "sample", folder, "--like", folder / "samples" / f"00000{step}.png", "--out", tmp_path / f"{step}.png"
+        )
+        assert ("was made at step 2 of training; the model is of step 4" in said) == (step == 2)
+    same, other = (Image.open(tmp_path / f"{step}.png").tobytes() for step in (4, 2))
+    assert same == Image.open(folder / "samples" / "000004.png").tobytes()
+    assert same == other  # the same noise and sampler, by the same weights
+    assert Image.open(folder / "samples" / "000002.png").tobytes() != other
 
 
 def test_the_panel_shows_the_preview_below_the_training():

@@ -39,7 +39,14 @@ class Wrote:
     path: Path
 
 
-Event = Message | Work | Wrote
+@dataclass(frozen=True)
+class Measured:
+    """A part of the result that is complete; str() of it is its tables."""
+
+    part: object
+
+
+Event = Message | Work | Wrote | Measured
 
 
 def finish(events: Generator[Any, None, R]) -> R:

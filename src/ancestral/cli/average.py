@@ -20,7 +20,8 @@ class AverageCommand(SampleOptions):
     """
 
     COMMON: ClassVar[tuple[str, ...]] = (
-        *("run", "lengths", "samples", "end", "data", "sampler", "steps", "extractor", "batch_size", "device", "out"),
+        *("run", "lengths", "samples", "most", "end", "data", "sampler", "steps", "extractor"),
+        *("batch_size", "device", "out"),
     )
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
@@ -30,6 +31,9 @@ class AverageCommand(SampleOptions):
     the mean of all steps. Default: 0.02 0.03 0.05 0.07 0.1 0.14 0.2."""
     samples: Annotated[int | None, arg(aliases=["--draw"])] = None
     """Number of samples of each length; default: 2500."""
+    most: int | None = None
+    """Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps; default: no
+    bound."""
     end: int | None = None
     """Last step of the averages, or the last snapshot before it; default: the last snapshot."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None

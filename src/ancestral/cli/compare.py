@@ -23,7 +23,7 @@ class CompareCommand(SampleOptions):
     and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
     these alone. Default: none, runs are compared."""
     most: int | None = None
-    """With --samplers: largest number of passes; default: 250."""
+    """With --samplers: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM."""
     draw: int | None = None
     """Number of samples of each; default: 2500. Those that evaluate made are used again."""
 

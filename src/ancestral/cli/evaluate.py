@@ -15,19 +15,21 @@ from ancestral.interrupts import raised
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateCommand(EvaluationOptions):
-    """Measure a trained model: how good its samples are and how well it knows the data, or one of the two."""
+    """Measure a trained model: how good its samples are, and with --likelihood how well it knows the data."""
 
     COMMON: ClassVar[tuple[str, ...]] = (
         *("run", "samples", "likelihood", "draw", "data", "held_out", "sampler", "steps", "extractor"),
-        *("batch_size", "device", "out"),
+        *("metrics", "batch_size", "device", "out"),
     )
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Run folder, its model.safetensors, or hf://user/repo."""
     samples: bool = False
-    """Measure only the samples: distance to the data, precision and recall, memorisation, colours, class accuracy."""
+    """Measure the samples: copies, distance to the data, precision and recall, memorisation, colours, class accuracy.
+    That is the default; give it with --likelihood to measure both."""
     likelihood: bool = False
-    """Measure only the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at each rate."""
+    """Measure the likelihood instead: the variational bound in bits/dim over time, and the error of x̂_0 at each
+    rate."""
     draw: int | None = None
     """Number of samples; default: 2500, more than the features of each built-in extractor."""
 
@@ -37,15 +39,14 @@ def main(argv: Sequence[str]) -> int:
     options = parse(EvaluateCommand, _with_values(argv), "evaluate")
     if options.likelihood and not options.samples and options.draw is not None:
         raise InputError("--draw belongs to --samples; give that too, or leave --likelihood out")
-    from ancestral.render.terminal import follow, show
+    from ancestral.render.terminal import follow
     from ancestral.workflows.evaluate import evaluate
 
-    given, both = dict(vars(options)), options.samples == options.likelihood
+    given = dict(vars(options))
     run, samples, likelihood, draw = (given.pop(name) for name in ("run", "samples", "likelihood", "draw"))
-    count = (True if draw is None else draw) if samples or both else False
+    count = (True if draw is None else draw) if samples or not likelihood else False
     with raised():
-        result = follow(evaluate(run, samples=count, likelihood=likelihood or both, **given))
-    show(result)
+        follow(evaluate(run, samples=count, likelihood=likelihood, **given), parts=True)
     return 0
 
 

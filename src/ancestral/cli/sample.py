@@ -45,7 +45,8 @@ class Options:
     """Scale of classifier-free guidance; above 1 strengthens the label. Default: 1."""
     like: Annotated[Path | None, arg(metavar="FILE.png")] = None
     """PNG that this command wrote with this model: sample the same images again. Its metadata hold the seed and all
-    settings; other ones are refused."""
+    settings; other ones are refused. Or a grid of the training run: the same noise and settings, by the model as it is
+    now."""
     batch_size: int = 64
     """Number of images in a batch. It changes memory and time, not the images."""
     out: Path | None = None

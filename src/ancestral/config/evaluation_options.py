@@ -1,22 +1,25 @@
 """The options of evaluations and comparisons, for the command line and from Python.
 
 The docstring below each field is its help text. From Python, data may also be given as arrays, tensors and torch data
-sets, a sampler as a `Sampler`, and a network as a module.
+sets, a sampler as a `Sampler`, and a network and an extractor as a module.
 """
 
 import difflib
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
 from tyro.conf import arg
 
 from ancestral.arguments import describe, fits, plain, shown
 from ancestral.errors import InputError, whole
 
-SAMPLE_OPTIONS = ("sampler", "steps", "guidance", "extractor")
-OBJECTS = ("data", "held_out", "sampler", "net")
+Metric = Literal["frechet", "kernel", "precision_recall", "inception_score", "memorisation", "colour", "class_accuracy"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+"""What is measured of samples; precision_recall includes density and coverage, memorisation includes copies."""
+SAMPLE_OPTIONS = ("sampler", "steps", "guidance", "extractor", "metrics")
+OBJECTS = ("data", "held_out", "sampler", "net", "extractor")
 """Options that are names on the command line, and from Python may be objects."""
 LIKELIHOOD_OPTIONS = ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes")
 
@@ -67,7 +70,7 @@ class SampleOptions:
             options["out"] = Path(options["out"])
         hints = get_type_hints(cls)
         for name, value in options.items():
-            options[name] = value = plain(value)
+            options[name] = value = tuple(value) if isinstance(value, list) else plain(value)
             if name not in OBJECTS and not fits(value, hints[name]):
                 raise InputError(f"{name} cannot be {shown(value)}: give {describe(hints[name])}")
         return cls(**options)
@@ -89,6 +92,9 @@ class SampleOptions:
 class EvaluationOptions(SampleOptions):
     """How an evaluation is made."""
 
+    metrics: tuple[Metric, ...] | None = None
+    """Samples: what is measured: frechet, kernel, precision_recall (with density and coverage), inception_score,
+    memorisation (with copies), colour, class_accuracy; default: all."""
     n: Annotated[int | None, arg(aliases=["-n"])] = None
     """Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer."""
     split: Literal["train", "test", "held-out"] | None = None
@@ -114,6 +120,8 @@ class EvaluationOptions(SampleOptions):
     def check_parts(self, samples: int | bool, likelihood: bool) -> None:
         """Check the options of the parts that are measured, as `check` does. Raises InputError."""
         self.check(samples)
+        if self.metrics is not None and not self.metrics:
+            raise InputError(f"metrics names none; give some of {', '.join(METRICS)}")
         parts = {"samples": (samples is not False, SAMPLE_OPTIONS), "likelihood": (likelihood, LIKELIHOOD_OPTIONS),
                  "ode": (self.ode, ("ode_steps", "probes"))}  # fmt: skip
         defaults = {field.name: field.default for field in fields(EvaluationOptions)}

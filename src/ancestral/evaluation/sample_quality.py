@@ -5,7 +5,7 @@ distance between data and data. If nothing is held out, two interleaved halves o
 seen and unseen items.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +13,23 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.config.evaluation_options import METRICS, Metric
 from ancestral.data import Codec
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.events import Work
 from ancestral.metrics import cache, extractors, linear_classifier, uncertainty
 from ancestral.metrics.colour import drift
+from ancestral.metrics.copies import RATIO, copies
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Extractor, Features
 from ancestral.metrics.neighbours import memorisation, nearest
+from ancestral.metrics.uncertainty import Reference
 from ancestral.randomness import Stream
 from ancestral.results.evaluation_result import (
     ClassAccuracy,
     ClosestPair,
+    CopyResult,
     Distances,
     DistanceSets,
     InceptionScores,
@@ -44,6 +48,8 @@ CLOSEST = 24
 """Samples that a result names, those nearest to a training item."""
 SHOWN, SHOWN_POINTS = 12, 1000
 """Samples of the picture of nearest pairs; of points, which are a cloud there."""
+FLAT = 0.02
+"""An item whose values deviate by less than this share of their range in the data is of one colour."""
 STAGES = 8
 
 
@@ -64,6 +70,14 @@ def compute_features(
             yield from cache.features(extractor, some, batch_size, folder)
         else:
             yield from extractors.features(extractor, some, batch_size)
+
+
+def missing_features(extractor: Extractor, items: Tensor) -> int:
+    """Count the items (N, *shape) whose features are not kept in the user's cache."""
+    if not is_cached(extractor):
+        return len(items)
+    parts = (items[part.start : part.stop] for part in pieces(len(items)))
+    return sum(len(part) for part in parts if not cache.path(extractor, part).exists())
 
 
 def is_cached(extractor: Extractor) -> bool:
@@ -92,11 +106,16 @@ class NearestPairs:
     items: Tensor
 
 
-def distances(items: Tensor, reference: Tensor) -> Distances:
-    """Compute all distances of features (n, d) to features (m, d)."""
-    shares = uncertainty.precision_recall(items, reference)
-    frechet, kernel = uncertainty.frechet(items, reference), uncertainty.kernel(items, reference)
-    return Distances(len(items), len(reference), frechet, kernel, **shares)
+def distances(items: Tensor, reference: Tensor | Reference, metrics: Collection[Metric] = METRICS) -> Distances:
+    """Compute those distances of features (n, d) to features (m, d) that are among `metrics`."""
+    reference = Reference.of(reference)
+    return Distances(
+        len(items),
+        len(reference),
+        uncertainty.frechet(items, reference) if "frechet" in metrics else None,
+        uncertainty.kernel(items, reference) if "kernel" in metrics else None,
+        **(uncertainty.precision_recall(items, reference) if "precision_recall" in metrics else {}),
+    )
 
 
 def check_counts(samples: int, train: int, held_out: int | None) -> None:
@@ -112,7 +131,12 @@ def check_counts(samples: int, train: int, held_out: int | None) -> None:
 
 
 def measure(
-    sets: Sequence[FeatureSet], codec: Codec, extractor: Extractor, all_items: Tensor | None = None
+    sets: Sequence[FeatureSet],
+    codec: Codec,
+    extractor: Extractor,
+    all_items: Tensor | None = None,
+    metrics: Collection[Metric] = METRICS,
+    mirrored: bool = False,
 ) -> Generator[Work, None, tuple[SampleQuality, list[NearestPairs]]]:
     """Measure samples against data.
 
@@ -121,6 +145,8 @@ def measure(
         codec: The codec of the items.
         extractor: What the features are of.
         all_items: More training items (M, *shape), among which copies are searched for by pixels.
+        metrics: What is measured.
+        mirrored: Whether the model was trained on mirrored items too, so that copies of those count.
 
     Returns:
         The numbers, and the samples nearest to training items, by pixels and by features.
@@ -130,48 +156,101 @@ def measure(
     """
     (samples, train), held_out = sets[:2], sets[2] if len(sets) > 2 else None
     check_counts(len(samples), len(train), None if held_out is None else len(held_out))
-    notes = [*_warnings(samples, train, extractor)]
+    notes = [*_warnings(samples, train, extractor)] if "frechet" in metrics else []
     x, y = samples.features.values, train.features.values
     z = None if held_out is None else held_out.features.values
     stages = (Work("measuring", number, STAGES) for number in range(1, STAGES + 1))
 
-    to_train = distances(x, y)
+    known = Reference(y)
+    to_train = distances(x, known, metrics)
     yield next(stages)
-    to_held_out = None if z is None else distances(x, z)
+    to_held_out = None if z is None else distances(x, z, metrics)
     yield next(stages)
-    floor = distances(*floor_sets(len(x), y, z))
+    unseen, rest = floor_sets(len(x), y, z)
+    against = known if z is not None else Reference(rest)
+    floor = distances(unseen, against, metrics)
+    equal = (floor.items, floor.against) == (to_train.items, to_train.against)
+    matched = None if equal else distances(x[: floor.items], against, metrics)
     yield next(stages)
-    logits = [part.features.logits for part in (samples, train)]
+    logits = [part.features.logits for part in (samples, train) if "inception_score" in metrics]
     scores = [uncertainty.inception_score(part) for part in logits if part is not None]
     yield next(stages)
-    more = train.items if all_items is None else all_items
-    pixels, known = (codec.encode(part).flatten(1) for part in (samples.items, more))
-    unseen = None if held_out is None else codec.encode(held_out.items).flatten(1)
-    scale = codec.scale / pixels.shape[1] ** 0.5  # of the root mean square difference, in the items' units
-    shown = SHOWN_POINTS if samples.items.ndim == 2 else SHOWN
-    by_pixels, rows, neighbours = _memorisation("pixels", pixels, known, unseen, notes, scale)
-    pairs = [NearestPairs("nearest by pixels", samples.items[rows[:shown]], more[neighbours[:shown]])]
+    memorised, pairs = MemorisationBySpace(None, None), list[NearestPairs]()
+    if "memorisation" in metrics:
+        more = train.items if all_items is None else all_items
+        memorised, pairs = yield from _memorisation_by_space(sets, codec, extractor, more, mirrored, notes, stages)
+    colours = drift(samples.items, train.items, codec) if "colour" in metrics else None
     yield next(stages)
-    by_features = None
-    if extractor.name != "pixels":
-        by_features, rows, neighbours = _memorisation("features", x, y, z, notes)
-        near = train.items[neighbours[:shown]]
-        pairs.append(NearestPairs("nearest by features", samples.items[rows[:shown]], near))
-    yield next(stages)
-    colours = drift(samples.items, train.items, codec)
-    yield next(stages)
-    accuracy = _class_accuracy(samples, train, held_out, notes)
+    accuracy = _class_accuracy(samples, train, held_out, notes) if "class_accuracy" in metrics else None
     yield next(stages)
     quality = SampleQuality(
         floor="training data against the rest of it" if held_out is None else "held-out data",
-        distances=DistanceSets(to_train, floor, to_held_out),
+        distances=DistanceSets(to_train, floor, to_held_out, matched),
         inception_score=InceptionScores(*scores) if scores else None,
-        memorisation=MemorisationBySpace(by_pixels, by_features),
+        memorisation=memorised,
         colour=colours,
         class_accuracy=accuracy,
         notes=tuple(notes),
     )
     return quality, pairs
+
+
+def _memorisation_by_space(
+    sets: Sequence[FeatureSet],
+    codec: Codec,
+    extractor: Extractor,
+    more: Tensor,
+    mirrored: bool,
+    notes: list[str],
+    stages: Iterator[Work],
+) -> Generator[Work, None, tuple[MemorisationBySpace, list[NearestPairs]]]:
+    """The memorisation by pixels, among `more` training items, and by features; and the pairs of the picture."""
+    (samples, train), held_out = sets[:2], sets[2] if len(sets) > 2 else None
+    pixels, known = (codec.encode(part).flatten(1) for part in (samples.items, more))
+    unseen = None if held_out is None else codec.encode(held_out.items).flatten(1)
+    scale = codec.scale / pixels.shape[1] ** 0.5  # of the root mean square difference, in the items' units
+    both = torch.cat([known, codec.encode(more.flip(-1)).flatten(1)]) if mirrored and more.ndim == 4 else known
+    by_pixels, rows, neighbours = _memorisation("pixels", pixels, known, unseen, notes, scale, both)
+    pairs = [_pairs("nearest by pixels", samples.items, more, rows, neighbours)]
+    yield next(stages)
+    by_features = None
+    if extractor.name != "pixels":
+        z = None if held_out is None else held_out.features.values
+        by_features, rows, neighbours = _memorisation(
+            "features", samples.features.values, train.features.values, z, notes
+        )
+        pairs.append(_pairs("nearest by features", samples.items, train.items, rows, neighbours))
+    yield next(stages)
+    if held_out is None:
+        notes.append(
+            "No data were held out: half of the training data stands in for unseen items in the memorisation, which is "
+            "about a half at most; hold some out (--held-out, or train --validation 0.1). Copies need none."
+        )
+    return MemorisationBySpace(by_pixels, by_features), pairs
+
+
+def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours: Tensor) -> NearestPairs:
+    """The pairs of the picture: the nearest sample of each different training item, flat items last; of points all.
+
+    Args:
+        title: The title of the pairs.
+        samples: All samples (n, *shape).
+        items: All training items (m, *shape).
+        rows: The samples' indices, the nearest to a training item first.
+        neighbours: The index of the training item of each of these.
+    """
+    if samples.ndim == 2:
+        return NearestPairs(title, samples[rows[:SHOWN_POINTS]], items[neighbours[:SHOWN_POINTS]])
+    first = dict[bytes, int]()
+    spread = (items.max() - items.min()).double()
+    seen = set[int]()
+    for place, index in enumerate(neighbours.tolist()):
+        if index not in seen:
+            seen.add(index)
+            first.setdefault(items[index].numpy().tobytes(), place)
+    flat = {place: bool(items[neighbours[place]].double().std() < FLAT * spread) for place in first.values()}
+    chosen = sorted(flat, key=lambda place: (flat[place], place))[:SHOWN]
+    return NearestPairs(title, samples[rows[chosen]], items[neighbours[chosen]])
 
 
 def _halves(train: Tensor) -> tuple[Tensor, Tensor]:
@@ -211,9 +290,18 @@ def _warnings(samples: FeatureSet, train: FeatureSet, extractor: Extractor) -> I
 
 
 def _memorisation(
-    space: str, samples: Tensor, train: Tensor, unseen: Tensor | None, notes: list[str], scale: float = 1.0
+    space: str,
+    samples: Tensor,
+    train: Tensor,
+    unseen: Tensor | None,
+    notes: list[str],
+    scale: float = 1.0,
+    both: Tensor | None = None,
 ) -> tuple[MemorisationResult, Tensor, Tensor]:
-    """The memorisation among rows of (·, d), the samples nearest to training items, and these items' indices."""
+    """The memorisation among rows of (·, d), the samples nearest to training items, and these items' indices.
+
+    Copies are searched for among `both` the training items and their mirrored ones, if these were trained on.
+    """
     found = None
     try:
         found = memorisation(samples, *(_halves(train) if unseen is None else (train, unseen)))
@@ -235,8 +323,21 @@ def _memorisation(
         error=None if found is None else found.error,
         threshold=None if found is None else found.threshold * scale,
         closest=tuple(pairs),
+        copies=_copies(samples, train if both is None else both, len(train)),
     )
     return result, order, near.index[order]
+
+
+def _copies(samples: Tensor, train: Tensor, count: int) -> CopyResult | None:
+    """The copies among samples (n, d) of training items (m, d); row i + `count` is item i, mirrored."""
+    try:
+        found = copies(samples, train)
+    except InputError:  # too few different items, or one number each
+        return None
+    own = uncertainty.share(float(found.copied.double().mean()), len(samples))
+    chance = (found.chance < RATIO).double()
+    copied = len(set((found.nearest[found.copied] % count).tolist()))
+    return CopyResult(own, uncertainty.share(float(chance.mean()), len(chance)), found.items, copied)
 
 
 def _class_accuracy(

@@ -74,6 +74,24 @@ def step_budgets(model: Model, sampler: str | Sampler, most: int) -> Iterator[St
                 yield StepBudget.of(model, model.sampler(sampler, steps=steps))
 
 
-def reference_budget(model: Model) -> StepBudget:
-    """Return DDPM with all T steps of the model's schedule, which other samplers are compared with."""
-    return StepBudget.of(model, model.sampler("ddpm", steps=model.denoiser.schedule.steps))
+def reference_budget(model: Model, most: int | None = None) -> StepBudget:
+    """Return what other samplers are compared with: DDPM with all T steps of the schedule, or with `most` of them."""
+    return bounded(model, model.sampler("ddpm", steps=model.denoiser.schedule.steps), most)
+
+
+def bounded(model: Model, sampler: Sampler, most: int | None) -> StepBudget:
+    """Return a sampler as it is, or with the largest number of steps whose network evaluations are at most `most`.
+
+    Raises:
+        InputError: If one step takes more.
+    """
+    whole = StepBudget.of(model, sampler)
+    if most is None or whole.passes <= most:
+        return whole
+    free: Any = sampler  # all samplers are dataclasses
+    for steps in range(min(most, whole.steps - 1), 0, -1):
+        with contextlib.suppress(InputError):  # some spacings need some steps to start near T
+            budget = StepBudget.of(model, dataclasses.replace(free, steps=steps))
+            if budget.passes <= most:
+                return budget
+    raise InputError(f"{sampler_title(sampler)} takes more than {most} network evaluations; give a larger --most")

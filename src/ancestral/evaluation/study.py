@@ -6,7 +6,7 @@ Comparisons of several samplers or models make a study of each: features of data
 import dataclasses
 import platform
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ancestral import __version__
+from ancestral.config.evaluation_options import METRICS, Metric
 from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.device import check_memory
 from ancestral.evaluation.reference import ReferenceSet
@@ -56,15 +57,18 @@ class References:
     train: ReferenceSet
     held_out: ReferenceSet | None
     notes: tuple[str, ...] = ()
+    mirrored: bool = False
+    """Whether the model was trained on mirrored items too, so that copies of those count."""
 
     @staticmethod
     def of(
         spec: DataSpec,
         train: Dataset,
         held_out: Dataset | None,
-        extractor: str | None = None,
+        extractor: str | Callable[[Tensor], Tensor] | None = None,
         held_out_split: str = "test split",
         device: torch.device | str = "cpu",
+        mirrored: bool = False,
     ) -> "References":
         """Take as many items of the data as distances can be measured on.
 
@@ -72,10 +76,11 @@ class References:
             spec: The samples' shape, codec and classes.
             train: What the model was trained on.
             held_out: What it was not trained on, if there is any.
-            extractor: A name as `metrics.extractors.extractor` takes it. The default is lite0 for images of 1 or 3
-                channels, else pixels.
+            extractor: As `metrics.extractors.extractor` takes it. The default is lite0 for images of 1 or 3 channels,
+                else pixels.
             held_out_split: What this part of the data is called.
             device: Where the extractor runs.
+            mirrored: Whether the model was trained on mirrored items too.
         """
         name = extractor or ("lite0" if len(spec.shape) == 3 and spec.shape[0] in (1, 3) else "pixels")
         chosen = extractors.extractor(name, spec.shape, spec.codec, device)
@@ -87,7 +92,7 @@ class References:
         notes += [f"{text[0].upper()}{text[1:]}." for text in read]
         if spec.classes and train.labels is not None and seen.labels is None:
             notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
-        return References(spec.codec, chosen, torch.device(device), seen, unseen, tuple(notes))
+        return References(spec.codec, chosen, torch.device(device), seen, unseen, tuple(notes), mirrored)
 
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""
@@ -116,6 +121,7 @@ class References:
         settings: SampleSettings,
         model: MeasuredModel | None = None,
         folder: Path | None = None,
+        metrics: Collection[Metric] = METRICS,
     ) -> Measurement:
         """Measure samples (N, *shape), decoded, with the classes (N,) that they were conditioned on."""
         parts = [labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
@@ -123,9 +129,11 @@ class References:
         for name, items, where in self.item_sets(samples, folder):
             features = yield from self.features(name, items, batch_size, where)
             sets.append(FeatureSet(items, features, parts[len(sets)]))
-        quality, pairs = yield from measure(sets, self.codec, self.extractor, self.train.all_items)
+        quality, pairs = yield from measure(
+            sets, self.codec, self.extractor, self.train.all_items, metrics, self.mirrored
+        )
         versions = {"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version()}
-        metrics = SampleMetrics(
+        measured = SampleMetrics(
             **vars(quality),
             model=model,
             samples=settings,
@@ -134,7 +142,7 @@ class References:
             titles=MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS"))),
             versions={**versions, "device": self.device.type},
         )
-        return metrics, pairs
+        return measured, pairs
 
     def names(self) -> ReferenceNames:
         """Describe the data."""
@@ -210,6 +218,16 @@ class Study:
         """The model as results name it."""
         return MeasuredModel(self.name, self.model.step, self.spec.model or None, self.model.version)
 
+    @property
+    def passes(self) -> int:
+        """The network evaluations of a sample; guidance takes two for each of the sampler's."""
+        schedule = self.model.denoiser.schedule
+        try:
+            passes = self.sampler.nfe(schedule)
+        except Exception:  # a sampler of one's own may need more than the items of one number that are counted with
+            passes = len(self.sampler.times(schedule)) - 1
+        return passes * (1 if self.spec.guidance == 1 else 2)
+
     def sample(self, parts: Iterable[range]) -> Iterator[float]:
         """Sample and keep these items; see `SampleStore.fill`."""
         return self.store.fill(self.model, self.sampler, self.spec, parts)
@@ -222,7 +240,7 @@ class Study:
             yield from track(steps, task, sum(map(len, missing)), "samples", lambda share: share)
         return items
 
-    def metrics(self, items: Tensor, batch_size: int) -> Measurement:
+    def metrics(self, items: Tensor, batch_size: int, metrics: Collection[Metric] = METRICS) -> Measurement:
         """Measure the samples; see `References.measure`."""
         spec, classes = self.spec, len(self.model.spec.classes)
         labels = self.model.labels(range(self.count), spec.label)
@@ -234,5 +252,5 @@ class Study:
         )
         known = None if labels is None else labels.cpu()
         return self.references.measure(
-            items, known, batch_size, settings, self.identity, self.store.folder / "features"
+            items, known, batch_size, settings, self.identity, self.store.folder / "features", metrics
         )

@@ -38,8 +38,8 @@ def features(
     if extractor.identity is None:
         yield from extractors.features(extractor, items, batch_size)
         return
-    path = (folder or cache() / "features") / f"{key(extractor, items)}.safetensors"
-    found = _read(path, len(items), extractor.width)
+    file = path(extractor, items, folder)
+    found = _read(file, len(items), extractor.width)
     if found is not None:
         yield found
         return
@@ -49,7 +49,12 @@ def features(
         yield batch
     tensors = extractors.concatenate(batches)._asdict()
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time and nothing else
-        storage.write_tensors(path, {name: x for name, x in tensors.items() if x is not None}, {})
+        storage.write_tensors(file, {name: x for name, x in tensors.items() if x is not None}, {})
+
+
+def path(extractor: Extractor, items: Tensor, folder: Path | None = None) -> Path:
+    """The file that keeps the features of items; `folder` as of `features`."""
+    return (folder or cache() / "features") / f"{key(extractor, items)}.safetensors"
 
 
 def key(extractor: Extractor, items: Tensor) -> str:
@@ -60,10 +65,10 @@ def key(extractor: Extractor, items: Tensor) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, count: int, width: int) -> Features | None:
+def _read(file: Path, count: int, width: int) -> Features | None:
     """The entry, or None if there is none that is whole and fits."""
     try:
-        tensors, _ = storage.read_tensors(path)
+        tensors, _ = storage.read_tensors(file)
         found = Features(**tensors)
     except (InputError, OSError, TypeError):
         return None

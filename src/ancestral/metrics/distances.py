@@ -81,12 +81,12 @@ def kernel_sums(x: Tensor, y: Tensor, own: bool = False) -> KernelSums:
     x, y = x.double(), y.double()
     rows, columns, squares = [], torch.zeros(len(y), dtype=x.dtype), torch.zeros((), dtype=x.dtype)
     for start in range(0, len(x), ROWS):
-        k = (x[start : start + ROWS] @ y.T / x.shape[1] + 1) ** 3
+        k = (x[start : start + ROWS] @ y.T).div_(x.shape[1]).add_(1).pow_(3)
         if own:
             k.diagonal(start).zero_()
         rows.append(k.sum(1))
         columns += k.sum(0)
-        squares += k.square().sum()
+        squares += k.square_().sum()
     return KernelSums(torch.cat(rows), columns, squares)
 
 

@@ -56,13 +56,19 @@ class Extractor:
 NAMES = ("lite0", "inception", "dinov2", "pixels")
 
 
-def extractor(name: str, shape: tuple[int, ...], codec: Codec, device: torch.device | str = "cpu") -> Extractor:
-    """Create the extractor called `name`.
+def extractor(
+    name: str | Callable[[Tensor], Tensor],
+    shape: tuple[int, ...],
+    codec: Codec,
+    device: torch.device | str = "cpu",
+) -> Extractor:
+    """Create an extractor.
 
     Args:
         name: "lite0", "inception" or "dinov2" for images of one or three channels (grey ones as RGB), stretched to the
             size that the network was trained on; "pixels" for items of any shape in [−1, 1]; or
-            "package.module:callable", a function from float32 items (B, C, *space) in [0, 1] to features (B, d).
+            "package.module:callable", a function from float32 items (B, C, *space) in [0, 1] to features (B, d); or
+            such a function or torch module itself, which stays on its device.
         shape: The shape of an item, (C, *space) or (2,).
         codec: The codec of the items.
         device: Where the network runs.
@@ -74,9 +80,9 @@ def extractor(name: str, shape: tuple[int, ...], codec: Codec, device: torch.dev
     if name == "pixels":
         identity = f"pixels v1 {codec.kind} {codec.limits}"
         return Extractor(name, torch.Size(shape).numel(), identity, lambda x: Features(codec.encode(x).flatten(1)))
-    if ":" in name:
+    if not isinstance(name, str) or ":" in name:
         module = custom.load(name, shape, device)
-        return Extractor(name, module.width, None, lambda x: Features(module((codec.encode(x) + 1) / 2)))
+        return Extractor(module.name, module.width, None, lambda x: Features(module((codec.encode(x) + 1) / 2)))
     if name not in networks.BY_NAME:
         known = ", ".join(NAMES)
         raise InputError(f"unknown extractor {name!r}: use {known}, or your own function as package.module:function")

@@ -10,6 +10,8 @@ from ancestral.errors import InputError
 
 ROWS, COLUMNS = 256, 8192
 """Of a block of the matrix of distances, so that memory is bounded: 16 MB of float64."""
+RUN = 16
+"""Columns of which one pass over a matrix takes the minimum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +23,19 @@ class Nearest:
 
 
 def squares(x: Tensor, y: Tensor) -> Tensor:
-    """Compute ‖x_i − y_j‖² of float64 rows (n, d) and (m, d), up to rounding of about 1e-16 ‖x‖²."""
-    return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T).clamp_(min=0)
+    """Compute ‖x_i − y_j‖² of rows (n, d) and (m, d), up to rounding of about 1e-16 ‖x‖² in float64."""
+    return (x.square().sum(1)[:, None] + y.square().sum(1)).sub_(2 * x @ y.T).clamp_(min=0)
+
+
+def kth_least(rows: Tensor, k: int) -> Tensor:
+    """Find the k-th least value of each row (n, m), k <= m: among the k runs of columns that have the least minima."""
+    runs = rows.shape[1] // RUN
+    if runs <= k:
+        return rows.topk(k, largest=False).values[:, -1]
+    whole, rest = rows[:, : runs * RUN].reshape(len(rows), runs, RUN), rows[:, runs * RUN :]
+    least = whole.amin(2).topk(k, largest=False, sorted=False).indices
+    few = torch.cat([whole.take_along_dim(least[:, :, None], 1).flatten(1), rest], 1)
+    return few.topk(k, largest=False).values[:, -1]
 
 
 def nearest(queries: Tensor, base: Tensor) -> Nearest:

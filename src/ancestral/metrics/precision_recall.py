@@ -3,13 +3,18 @@
 A set's manifold is the union of balls, one around each item, that just reach its k-th nearest neighbour in the set.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.metrics.neighbours import ROWS, squares
+from ancestral.metrics.neighbours import ROWS, kth_least, squares
+
+CACHED = 32
+"""Rows of a block of distances of few features, which stays in a processor's cache; of many, their product takes longer
+than all else, and needs more rows."""
 
 
 class PrecisionRecall(NamedTuple):
@@ -29,21 +34,42 @@ class PrecisionRecall(NamedTuple):
     """(m,): 1 where the ball of an item of the data holds a sample."""
 
 
-def precision_recall(samples: Tensor, reference: Tensor, k: int = 5) -> PrecisionRecall:
-    """Compute all four of features (n, d) and (m, d). Raises InputError if a set has at most k items."""
-    fewest = min(len(samples), len(reference))
+class Balls(NamedTuple):
+    """The manifold of a reference set: its centre (d,), its rows (m, d) from there, and square radii (m,), float64."""
+
+    centre: Tensor
+    rows: Tensor
+    radii: Tensor
+    k: int
+
+    @staticmethod
+    def of(reference: Tensor, k: int = 5) -> "Balls":
+        """Compute the balls of features (m, d)."""
+        check_counts(len(reference), k)
+        centre = reference.double().mean(0)
+        rows = reference.double() - centre
+        return Balls(centre, rows, radii(rows, k), k)
+
+
+def check_counts(fewest: int, k: int) -> None:
+    """Raise InputError if the smaller of two sets has at most k items."""
     if fewest <= k:
         raise InputError(f"precision and recall use {k} neighbours, so they need more than {k} items, not {fewest}")
-    centre = reference.double().mean(0)
-    x, y = samples.double() - centre, reference.double() - centre
-    x_radii, y_radii = radii(x, k), radii(y, k)
+
+
+def precision_recall(samples: Tensor, reference: Tensor | Balls, k: int = 5) -> PrecisionRecall:
+    """Compute all four of features (n, d) and (m, d). Raises InputError if a set has at most k items."""
+    check_counts(min(len(samples), len(reference.rows) if isinstance(reference, Balls) else len(reference)), k)
+    centre, y, y_radii, _ = reference if isinstance(reference, Balls) else Balls.of(reference, k)
+    x = samples.double() - centre
+    x_radii = radii(x, k)
     inside, recalled, covered = [], *torch.zeros(2, len(y), dtype=torch.bool)
-    for start in range(0, len(x), ROWS):
-        apart = squares(x[start : start + ROWS], y)
+    for start, part in _blocks(x):
+        apart = squares(part, y)
         held = apart <= y_radii
         inside.append(held.sum(1))
         covered |= held.any(0)
-        recalled |= (apart <= x_radii[start : start + ROWS, None]).any(0)
+        recalled |= (apart <= x_radii[start : start + len(part), None]).any(0)
     count = torch.cat(inside).double()
     return PrecisionRecall((count > 0).double(), recalled.double(), count / k, covered.double())
 
@@ -51,8 +77,14 @@ def precision_recall(samples: Tensor, reference: Tensor, k: int = 5) -> Precisio
 def radii(x: Tensor, k: int) -> Tensor:
     """Compute the square distance of each row (n, d) to its k-th nearest other row."""
     found = []
-    for start in range(0, len(x), ROWS):
-        apart = squares(x[start : start + ROWS], x)
+    for start, part in _blocks(x):
+        apart = squares(part, x)
         apart.diagonal(start).fill_(torch.inf)
-        found.append(apart.kthvalue(k).values)
+        found.append(kth_least(apart, k))
     return torch.cat(found)
+
+
+def _blocks(x: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Blocks of rows, each with the index of its first."""
+    size = ROWS if x.shape[1] > CACHED else CACHED
+    yield from ((start, x[start : start + size]) for start in range(0, len(x), size))

@@ -15,6 +15,7 @@ independent sets, from less than one item a feature up to many, near and far.
 """
 
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ from ancestral import randomness
 from ancestral.metrics import distances
 from ancestral.metrics import precision_recall as balls
 from ancestral.metrics.distances import KernelSums
-from ancestral.metrics.precision_recall import PrecisionRecall
+from ancestral.metrics.precision_recall import Balls, PrecisionRecall
 from ancestral.randomness import Stream
 from ancestral.results.estimate import NORMAL, Estimate
 
@@ -36,7 +37,49 @@ FEW = 200
 """A set of fewer items is too small for its parts to stand for the whole."""
 
 
-def frechet(x: Tensor, y: Tensor) -> Estimate:
+class Reference:
+    """Features (m, d) of a reference set, with all that is computed of it alone, so that several sets of samples are
+    compared with it at the cost of one.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+        self._balls: dict[int, Balls] = {}
+        self._parts: dict[tuple[int, int], list[Balls]] = {}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @staticmethod
+    def of(y: "Tensor | Reference") -> "Reference":
+        """Return a reference set as it is, or make one of its features."""
+        return y if isinstance(y, Reference) else Reference(y)
+
+    @cached_property
+    def factored(self) -> tuple[distances.Moments, Tensor, Tensor]:
+        """`distances.factored` of the features."""
+        return distances.factored(self.values)
+
+    @cached_property
+    def kernel(self) -> KernelSums:
+        """`distances.kernel_sums` of the features with themselves."""
+        return distances.kernel_sums(self.values, self.values, own=True)
+
+    def balls(self, k: int) -> Balls:
+        """The balls of all features."""
+        if k not in self._balls:
+            self._balls[k] = Balls.of(self.values, k)
+        return self._balls[k]
+
+    def part_balls(self, k: int, number: int) -> list[Balls]:
+        """The balls of each part of partition `number`."""
+        if (k, number) not in self._parts:
+            order = randomness.permutation(len(self), 0, Stream.QUARTERS, 2 * number + 1)
+            self._parts[k, number] = [Balls.of(self.values[order[i::PARTS]], k) for i in range(PARTS)]
+        return self._parts[k, number]
+
+
+def frechet(x: Tensor, y: Tensor | Reference) -> Estimate:
     """Estimate `distances.frechet` of features (n, d) and (m, d) with its error.
 
     With Σ_x = A Aᵀ, Σ_y = B Bᵀ and Aᵀ B = U s Vᵀ, let c be an item centred, and w the same whitened by A or B and then
@@ -49,12 +92,13 @@ def frechet(x: Tensor, y: Tensor) -> Estimate:
     return _estimate(found.value, found.variance(), least=0)
 
 
-def frechet_difference(x: Tensor, other: Tensor, y: Tensor) -> Estimate:
+def frechet_difference(x: Tensor, other: Tensor, y: Tensor | Reference) -> Estimate:
     """Estimate how much farther features `other` (n, d) are from y (m, d) than x (n, d) are, with its error.
 
     Row i of x and of `other` are one sample of two models, of the same noise: what both have in common cancels, since
     the terms of the difference are the differences of the terms of `frechet`.
     """
+    y = Reference.of(y)
     one, two = _expand(x, y), _expand(other, y)
     return _estimate(two.value - one.value, two.minus(one).variance())
 
@@ -81,10 +125,10 @@ class _Expansion(NamedTuple):
         return float(torch.maximum(linear - square, square))
 
 
-def _expand(x: Tensor, y: Tensor) -> _Expansion:
+def _expand(x: Tensor, reference: Tensor | Reference) -> _Expansion:
     """Expand `frechet` of features (n, d) and (m, d)."""
     ours, x, p = distances.factored(x)
-    theirs, y, q = distances.factored(y)
+    theirs, y, q = Reference.of(reference).factored
     u, s, vh = torch.linalg.svd(ours.root.T @ theirs.root, full_matrices=False)
     apart = ours.mean - theirs.mean
     first, second = _Side(x, p @ u), _Side(y, q @ vh.T)
@@ -125,14 +169,15 @@ def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:
     return 2 * means + covariances
 
 
-def kernel(x: Tensor, y: Tensor) -> Estimate:
+def kernel(x: Tensor, y: Tensor | Reference) -> Estimate:
     """Estimate `distances.kernel` of features (n, d) and (m, d); a quadratic form has no terms beyond the second."""
+    reference = Reference.of(y)
     xx, yy, xy = (
         distances.kernel_sums(x, x, own=True),
-        distances.kernel_sums(y, y, own=True),
-        distances.kernel_sums(x, y),
+        reference.kernel,
+        distances.kernel_sums(x, reference.values),
     )
-    n, m = len(x), len(y)
+    n, m = len(x), len(reference)
     linear = 4 * (xx.rows / (n - 1) - xy.rows / m).var() / n + 4 * (yy.rows / (m - 1) - xy.columns / n).var() / m
     square = 2 * _own(xx) / n**2 + 2 * _own(yy) / m**2 + 4 * _across(xy) / (n * m)
     return _estimate(distances.kernel_value(xx, yy, xy), float(torch.maximum(linear - square, square)))
@@ -160,7 +205,7 @@ def inception_score(logits: Tensor, splits: int = 1) -> Estimate:
     return _estimate(distances.inception_score(logits, splits), variance, least=1)
 
 
-def precision_recall(samples: Tensor, reference: Tensor, k: int = 5) -> dict[str, Estimate]:
+def precision_recall(samples: Tensor, reference: Tensor | Reference, k: int = 5) -> dict[str, Estimate]:
     """Estimate precision, recall, density and coverage, by name, of features (n, d) and (m, d).
 
     Nearest neighbours have no derivative, so both sets are cut into random quarters, whose values have four times the
@@ -168,7 +213,9 @@ def precision_recall(samples: Tensor, reference: Tensor, k: int = 5) -> dict[str
     for few items, where a quarter holds hardly more than k: then a share has at least the error of as many coin throws,
     which overestimates it.
     """
-    found = balls.precision_recall(samples, reference, k)
+    reference = Reference.of(reference)
+    balls.check_counts(min(len(samples), len(reference)), k)
+    found = balls.precision_recall(samples, reference.balls(k), k)
     variances = torch.stack([values.var() / len(values) for values in found])
     fewest = min(len(samples), len(reference))
     if fewest < FEW:
@@ -205,11 +252,11 @@ def share(value: float, count: int, variance: float | None = None) -> Estimate:
     return Estimate(value, error, max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half)))
 
 
-def _variance_over_parts(samples: Tensor, reference: Tensor, k: int, number: int) -> Tensor:
+def _variance_over_parts(samples: Tensor, reference: Reference, k: int, number: int) -> Tensor:
     """The variance of the four means over the parts of partition `number`, divided by the number of parts."""
     mine = randomness.permutation(len(samples), 0, Stream.QUARTERS, 2 * number)
-    theirs = randomness.permutation(len(reference), 0, Stream.QUARTERS, 2 * number + 1)
-    parts = [balls.precision_recall(samples[mine[i::PARTS]], reference[theirs[i::PARTS]], k) for i in range(PARTS)]
+    theirs = reference.part_balls(k, number)
+    parts = [balls.precision_recall(samples[mine[i::PARTS]], theirs[i], k) for i in range(PARTS)]
     return torch.stack([torch.stack([values.mean() for values in part]) for part in parts]).var(0) / PARTS
 
 

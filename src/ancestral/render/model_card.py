@@ -22,6 +22,8 @@ TARGETS = {
     "edm": "EDM's F",
 }
 """The names of the targets."""
+COPIES = ("copies", "memorisation")
+"""The beginnings of the titles of what is measured of copies."""
 NETWORKS = {"unet": "A U-Net", "transformer": "A transformer", "mlp": "An MLP"}
 
 
@@ -71,8 +73,8 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
         "picture": picture,
         "samples": samples,
         "distances": None if samples is None else samples.distance_table(),
-        "others": {title: text for title, text in others.items() if not title.startswith("memorisation")},
-        "memorised": {title: text for title, text in others.items() if title.startswith("memorisation")},
+        "others": {title: text for title, text in others.items() if not title.startswith(COPIES)},
+        "memorised": {title: text for title, text in others.items() if title.startswith(COPIES)},
         "likelihood": evaluation.likelihood,
         "notes": [note for part in evaluation.measured for note in part.all_notes],
     }
@@ -91,8 +93,9 @@ def _results(evaluation: EvaluationResult, uniform_bits: float) -> list[tuple[st
         sets = ((samples.data.train, samples.distances.train), (samples.data.held_out, samples.distances.held_out))
         for dataset, distances in sets:
             if dataset is not None and distances is not None:
-                numbers = [(title, getattr(distances, name).value) for name, title in titles.items()]
-                results.append((dataset, [(title.lower(), f"{title}, {how}", value) for title, value in numbers]))
+                numbers = [(title, getattr(distances, name)) for name, title in titles.items()]
+                known = [(title.lower(), f"{title}, {how}", one.value) for title, one in numbers if one is not None]
+                results.append((dataset, known))
     if (likelihood := evaluation.likelihood) is not None:
         bits = likelihood.bits_per_dim.total.value
         if bits <= uniform_bits:

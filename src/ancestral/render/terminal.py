@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ancestral.events import Message, Work, Wrote, finish
+from ancestral.events import Measured, Message, Work, Wrote, finish
 from ancestral.render.training_panel import TrainingPanel
 
 R = TypeVar("R")
@@ -59,12 +59,13 @@ class _Bar:
         self.progress.stop()
 
 
-def follow(events: Generator[Any, None, R], quiet: bool = False) -> R:
+def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = False) -> R:
     """Run a workflow to its end and show its events.
 
     Args:
         events: The workflow.
         quiet: Whether to show nothing.
+        parts: Whether to print the parts of the result as soon as they are measured.
 
     Returns:
         The result of the workflow.
@@ -82,6 +83,10 @@ def follow(events: Generator[Any, None, R], quiet: bool = False) -> R:
                 return result
             if isinstance(event, Message | Wrote):
                 out.print(event.text if isinstance(event, Message) else str(event.path))
+                continue
+            if isinstance(event, Measured):
+                if parts:
+                    out.print(str(event.part))
                 continue
             bar = isinstance(event, Work) and not event.part
             wanted = _Bar if bar else TrainingPanel

@@ -150,6 +150,9 @@ class ComparisonResult(Result):
         texts = {name: f"{bound.data}: {bound.bound()}" for name, bound in bounds.items()}
         own |= texts if len(set(texts.values())) > 1 or len(texts) < len(self.runs) else {}
         notes = dict.fromkeys(note for run in self.runs for note in run.all_notes)
+        own_counts, floor = self.runs[0].distances.train, self.runs[0].distances.floor
+        uneven = floor_note((floor.items, floor.against), (own_counts.items, own_counts.against))
+        notes |= {} if uneven is None else {uneven: None}
         star = "* better than all others by more than the error of their difference (95 %)"
         columns = ("", *(run.run for run in self.runs), "floor")
         rows = [row.row() for row in self.quantities()]
@@ -206,7 +209,7 @@ class SamplerComparisonResult(Result):
         title, reference = self.titles.frechet, self.reference
         head = f"{self.samples.count:,} samples each, to {self.data.train}; the floor is {title} {self.floor}."
         columns = ("sampler", "passes needed", title, self.titles.kernel, "best", "at passes")
-        rows = [[f"ddpm, all {reference.steps:,} steps", f"{reference.passes:,}", str(reference.frechet),
+        rows = [[f"ddpm, {reference.steps:,} steps", f"{reference.passes:,}", str(reference.frechet),
                  str(reference.kernel), "", ""]]  # fmt: skip
         for name, points in self.curves.items():
             first, best = self.needed[name], min(points, key=lambda point: point.frechet.value)
@@ -222,6 +225,16 @@ def fewest_passes(points: Iterable[SamplerPoint], reference: float) -> SamplerPo
     """Find the point of fewest network evaluations whose Fréchet distance is within TOLERANCE of the reference."""
     reached = (point for point in points if point.frechet.value <= (1 + TOLERANCE) * reference)
     return min(reached, key=lambda point: point.passes, default=None)
+
+
+def floor_note(floor: tuple[int, int], samples: tuple[int, int]) -> str | None:
+    """Say so if the floor is not of as many items, to as many others, as the distances of the samples are."""
+    if floor == samples:
+        return None
+    return (
+        f"The floor is of {floor[0]:,} to {floor[1]:,} items, the distances of samples of {samples[0]:,} to "
+        f"{samples[1]:,}: Fréchet distances are larger for fewer items."
+    )
 
 
 def reference_warning(reference: Estimate) -> str | None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from PIL.Image import Image
 
-from ancestral.results.estimate import Estimate
+from ancestral.results.estimate import Estimate, format_duration
 from ancestral.results.result import Result
 from ancestral.results.table import Table
 
@@ -180,7 +180,7 @@ class TrainingCost:
     def summary(self) -> str:
         """Format time and memory in a line, with what helps if the memory does not suffice."""
         steps = f"{self.steps:,} step{'s' * (self.steps > 1)} of {self.seconds_per_step:.3g} s"
-        line = f"about {_duration(self.seconds)} for {steps}"
+        line = f"about {format_duration(self.seconds)} for {steps}"
         line += " (measured)" if self.scaled_from == self.batch_size else f" (measured on {self.scaled_from} items)"
         line += f", {format_bytes(self.memory)} of memory beside the program; {format_bytes(self.available)} are free"
         return line if self.fits else f"{line}: too little. {self.remedy().capitalize()}"
@@ -202,7 +202,7 @@ class TrainingCost:
         how = f"{self.measured} step{'s' if self.measured > 1 else ''} measured"
         if self.scaled_from < self.batch_size:
             how += f" of {self.scaled_from} items and scaled up"
-        yield "time", f"about {_duration(self.seconds)}, {self.seconds_per_step:.3g} s a step ({how})"
+        yield "time", f"about {format_duration(self.seconds)}, {self.seconds_per_step:.3g} s a step ({how})"
         parts = f"weights and optimiser {format_bytes(self.weights)}, data {format_bytes(self.data)}"
         free = f"{format_bytes(self.available)} are free"
         yield "memory", f"about {format_bytes(self.memory)} ({parts}) beside the program; {free}"
@@ -313,10 +313,3 @@ def _number(value: float) -> str:
     if value.is_integer() or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return "a second" if seconds < 1.5 else f"{seconds:.0f} seconds"

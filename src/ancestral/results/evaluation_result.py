@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from ancestral.arguments import short_source
-from ancestral.results.estimate import Estimate, format_percent
+from ancestral.results.estimate import NORMAL, Estimate, format_percent
 from ancestral.results.result import Result
 from ancestral.results.table import Table
 
@@ -16,6 +16,12 @@ MAX_CHANNELS = 6
 """Channels whose means are shown."""
 KINDS = {2: "signals", 3: "images", 4: "volumes"}
 """What items are called, by their number of axes; else points."""
+MANY_COPIES, SOME_COPIES = 0.05, 0.005
+"""Shares of copies beyond chance from which a verdict speaks of them."""
+HOLD_OUT = "hold out 10 % (--validation 0.1) and stop where its loss rises"
+"""Advice against memorisation."""
+SURE = 3
+"""Standard deviations beyond which a share of a model that memorised nothing is hardly ever."""
 DATA_UNIT = "units of the data"
 """The unit of errors of data without grey levels."""
 
@@ -72,16 +78,16 @@ class MetricTitles:
 
 @dataclass(frozen=True)
 class Distances:
-    """The distances of `items` items to `against` others."""
+    """The distances of `items` items to `against` others; None is what was not asked for."""
 
     items: int
     against: int
-    frechet: Estimate
-    kernel: Estimate
-    precision: Estimate
-    recall: Estimate
-    density: Estimate
-    coverage: Estimate
+    frechet: Estimate | None = None
+    kernel: Estimate | None = None
+    precision: Estimate | None = None
+    recall: Estimate | None = None
+    density: Estimate | None = None
+    coverage: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,13 @@ class DistanceSets:
     train: Distances
     floor: Distances
     held_out: Distances | None = None
+    matched: Distances | None = None
+    """Of as many samples to as many training items as the floor has; None where `train` has these numbers."""
+
+    @property
+    def comparable(self) -> Distances:
+        """The distances of samples that can be compared with the floor: of equal numbers of items."""
+        return self.train if self.matched is None else self.matched
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,33 @@ class ClosestPair:
 
 
 @dataclass(frozen=True)
+class CopyResult:
+    """Samples that are copies: much nearer to one training item than to any other (`metrics.copies`)."""
+
+    share: Estimate
+    """Of samples that are copies."""
+    chance: Estimate
+    """Of training items that would be copies of others: what a model that copies nothing has."""
+    items: int
+    """The number of different training items."""
+    copied: int
+    """Of those, the number that some sample copies."""
+
+    @property
+    def excess(self) -> float:
+        """How much larger the share is than by chance; 0 where that may be chance."""
+        excess = self.share.value - self.chance.value
+        error = NORMAL * math.hypot(self.share.error or 0, self.chance.error or 0)
+        return excess if excess > error and self.share.value > 2 * self.chance.value else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.share.percent} of samples are less than a third as far from one training item as from any other; "
+            f"by chance {self.chance.percent}; {self.copied:,} of {self.items:,} different items are copied"
+        )
+
+
+@dataclass(frozen=True)
 class MemorisationResult:
     """How near samples come to the training items; no shares where unseen items are copies of training items."""
 
@@ -127,6 +167,15 @@ class MemorisationResult:
     """The standard deviation of the share of such a model."""
     threshold: float | None = None
     closest: tuple[ClosestPair, ...] = ()
+    copies: CopyResult | None = None
+    """Needs no unseen items; None where the training items are too few."""
+
+    @property
+    def excess(self) -> float:
+        """How much larger the share is than without memorisation; 0 where that may be chance."""
+        if self.share is None or self.expected is None or self.error is None:
+            return 0.0
+        return self.share - self.expected if self.share - self.expected > SURE * self.error else 0.0
 
     def __str__(self) -> str:
         if self.share is None or self.expected is None:
@@ -217,6 +266,46 @@ class SampleMetrics(SampleQuality, Result):
         """What a reader should know of the data and of the numbers."""
         return [*self.data.notes, *self.notes]
 
+    @property
+    def verdict(self) -> str:
+        """What was found, in a line, with advice: copies first, then how far the samples are from the data."""
+        found = [part for part in (self.memorisation.pixels, self.memorisation.features) if part is not None]
+        results = [part.copies for part in found if part.copies is not None]
+        copies = max(results, key=lambda one: one.excess, default=None)
+        if copies is not None and copies.excess >= SOME_COPIES:
+            word = "COPIES" if copies.excess >= MANY_COPIES else "SOME COPIES"
+            return (
+                f"{word}: {copies.share.percent} of the samples copy a training item ({copies.copied:,} of "
+                f"{copies.items:,} different ones). Take more data or fewer --steps, or {HOLD_OUT}."
+            )
+        near = max(found, key=lambda one: one.excess, default=None)
+        if near is not None and near.excess and near.share is not None and near.expected is not None:
+            return (
+                f"NEAR THE TRAINING DATA: {format_percent(near.share, near.share_error)} of the samples are nearer to "
+                f"a training item than {format_percent(1 - near.expected)} of unseen ones are: memorised in part, or "
+                f"blurred. Look at memorisation.png, and {HOLD_OUT}."
+            )
+        distance = self._distance_verdict()
+        known = [] if not results else ["NO COPIES"]
+        return ": ".join([*known, *filter(None, [distance])])
+
+    def _distance_verdict(self) -> str:
+        """How far the samples are from the data, against the floor of equal numbers of items."""
+        own, floor, titles = self.distances.comparable, self.distances.floor, self.titles
+        few = min(own.items, own.against) <= self.extractor.features
+        pairs = [(titles.frechet, own.frechet, floor.frechet), (titles.kernel, own.kernel, floor.kernel)]
+        for title, value, least in pairs[::-1] if few else pairs:  # of few items the Fréchet distance says nothing
+            if value is None or least is None:
+                continue
+            apart, error = value.value - least.value, math.hypot(value.error or 0, least.error or 0)
+            if apart <= NORMAL * error:
+                return f"{title} cannot tell the samples from the data ({value}, floor {least})."
+            return (
+                f"{title} {value}, where data has {least}. Train for more --steps, or see with `ancestral compare RUN "
+                "--samplers all` whether the sampler holds it back."
+            )
+        return ""
+
     def settings(self) -> dict[str, str]:
         """Describe the samples and what they were compared with, by name."""
         made, floor = self.samples, self.distances.floor
@@ -230,16 +319,20 @@ class SampleMetrics(SampleQuality, Result):
             "training data": self.data.train,
             "held-out data": self.data.held_out,
             "floor": f"{self.floor}: {floor.items:,} to {floor.against:,}",
+            "as the floor": None
+            if self.distances.matched is None
+            else "as many of the samples to as many training items",
         }
         return {name: text for name, text in rows.items() if text}
 
     def distance_table(self) -> Table:
         """Make the table of distances, each with its standard error."""
         sets = {"to training data": self.distances.train, "to held-out data": self.distances.held_out,
-                "floor": self.distances.floor}  # fmt: skip
+                "as the floor": self.distances.matched, "floor": self.distances.floor}  # fmt: skip
         known = {name: part for name, part in sets.items() if part is not None}
         names = {"frechet": self.titles.frechet, "kernel": self.titles.kernel, **{name: name for name in SHARES}}
-        rows = [[title, *(str(getattr(part, name)) for part in known.values())] for name, title in names.items()]
+        measured = {name: title for name, title in names.items() if getattr(self.distances.train, name) is not None}
+        rows = [[title, *(str(getattr(part, name)) for part in known.values())] for name, title in measured.items()]
         return Table(("", *known), rows)
 
     def other_metrics(self) -> dict[str, str]:
@@ -253,9 +346,10 @@ class SampleMetrics(SampleQuality, Result):
                 f"{accuracy.items:,} real items {accuracy.data.percent}"
                 + (f"; {accuracy.by_chance}" if accuracy.by_chance else "")
             )
-        for name, found in (("pixels", self.memorisation.pixels), ("features", self.memorisation.features)):
-            if found is not None:
-                rows[f"memorisation by {name}"] = str(found)
+        spaces = {"pixels": self.memorisation.pixels, "features": self.memorisation.features}
+        known = {name: found for name, found in spaces.items() if found is not None}
+        rows |= {f"copies by {name}": str(found.copies) for name, found in known.items() if found.copies is not None}
+        rows |= {f"memorisation by {name}": str(found) for name, found in known.items()}
         if (colour := self.colour) is not None:
             sigmas = "–" if colour.sigmas is None else f"{colour.sigmas:.1f}"
             rows["mean of each channel"] = (
@@ -271,9 +365,10 @@ class SampleMetrics(SampleQuality, Result):
         return rows
 
     def parts(self) -> list[Table | str]:
-        """Tables of the settings, the distances and the other metrics, and the notes."""
-        settings, others = (Table((), list(rows.items())) for rows in (self.settings(), self.other_metrics()))
-        return [settings, self.distance_table(), others, *self.all_notes]
+        """The verdict, tables of the distances, the other metrics and the settings, and the notes."""
+        others, settings = (Table((), list(rows.items())) for rows in (self.other_metrics(), self.settings()))
+        tables = [table for table in (self.distance_table(), others, settings) if table.rows]
+        return [*filter(None, [self.verdict]), *tables, *self.all_notes]
 
 
 def _few(values: Any) -> str:

@@ -15,7 +15,7 @@ class SamplingRecipe(Result):
     SCHEMA: ClassVar[str] = "recipe-1"
 
     model: str
-    """SHA-256 of the model file."""
+    """SHA-256 of the model file; empty for a grid of training, whose weights are in no file."""
     version: str
     """Of this package: another version may sample otherwise."""
     seed: int
@@ -29,6 +29,8 @@ class SamplingRecipe(Result):
     """Names of classes: item i has label i mod their number. None takes all classes in turn, if there are any."""
     single: bool = False
     """Whether the picture is one item in its own size, not a grid."""
+    step: int | None = None
+    """The training step of a grid of training."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""

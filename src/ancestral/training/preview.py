@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ancestral.events import Event, Work
-from ancestral.samplers import Recording, record
+from ancestral.model import sampler_for
+from ancestral.samplers import Recording, Sampler, record
 from ancestral.training.trainer import Trainer
 
 STATES = 12
@@ -15,10 +16,17 @@ BATCH = 64
 """Number of items that are sampled at once."""
 
 
+def preview_sampler(trainer: Trainer, max_steps: int) -> Sampler:
+    """Choose the run's own sampler, with at most `max_steps` steps."""
+    name, denoiser = trainer.config.sample.sampler, trainer.denoiser
+    default = len(sampler_for(denoiser, name).times(denoiser.schedule)) - 1
+    return sampler_for(denoiser, name, steps=min(max_steps, default))
+
+
 def sample_preview(
     trainer: Trainer, n: int, max_steps: int, followed: int = 0
 ) -> Generator[Event, None, Recording | None]:
-    """Sample from the averaged weights by the run's own sampler. All processes take part.
+    """Sample from the averaged weights. All processes take part.
 
     Args:
         trainer: The run.
@@ -33,9 +41,8 @@ def sample_preview(
         Decoded items on the CPU, the same on every process, and states; None if the run was asked to stop meanwhile.
     """
     model, distributed = trainer.model(), trainer.distributed
-    default = len(model.sampler().times(model.denoiser.schedule)) - 1
-    steps = min(max_steps, default)
-    sampler = model.sampler(steps=steps)
+    sampler = preview_sampler(trainer, max_steps)
+    steps = len(sampler.times(model.denoiser.schedule)) - 1
     decode = model.spec.codec.decode
     own = distributed.positions(n)
     encoded = torch.zeros(n, *model.spec.shape, device=distributed.device)

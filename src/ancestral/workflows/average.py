@@ -4,7 +4,8 @@ import contextlib
 import copy
 import dataclasses
 import hashlib
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from ancestral import hub, render, storage
 from ancestral.arguments import checked
 from ancestral.config.evaluation_options import SampleOptions
 from ancestral.device import keep_freed_memory
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
+from ancestral.evaluation import forecast
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
+from ancestral.evaluation.step_budgets import bounded
 from ancestral.evaluation.study import DEFAULT_COUNT, Study
 from ancestral.events import Event, Message, Wrote
 from ancestral.metrics import uncertainty
@@ -24,7 +27,8 @@ from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Features
 from ancestral.model import FILE_NAME, Model, find
 from ancestral.results.averaging_result import AveragePoint, AveragingResult
-from ancestral.results.comparison_result import ComparedSamples
+from ancestral.results.comparison_result import ComparedSamples, floor_note
+from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles
 from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder, Snapshots, ema_length, gamma_of
@@ -33,6 +37,7 @@ from ancestral.workflows.evaluate import Subject, check_folder, open_subject, pl
 
 LENGTHS = (0.02, 0.03, 0.05, 0.07, 0.10, 0.14, 0.20)
 FOLDER, RESULT, PICTURE = "average", "average.json", "average.png"
+SHORTER = "fewer --lengths, --samples or --steps, or --most, are faster"
 ROUGH = 0.05
 """A note says so if the error of a reconstructed profile is larger than this share of it."""
 
@@ -46,6 +51,7 @@ def average(
     lengths: Sequence[float] = LENGTHS,
     end: int | None = None,
     samples: int = DEFAULT_COUNT,
+    most: int | None = None,
     **options: Any,
 ) -> Generator[Event, None, AveragingResult]:
     """Measure the samples of a run over the length of the average of its weights, and write the best average.
@@ -63,6 +69,7 @@ def average(
         end: The last step of the averages: if there is no snapshot of it, the last one before it. The default is the
             last snapshot.
         samples: The number of samples of each length.
+        most: The largest number of network evaluations of a sample: a sampler that takes more gets fewer steps.
         options: The other options of the command, such as sampler, steps, extractor or out: the fields of
             `config.evaluation_options.SampleOptions`, which says what they are.
 
@@ -76,6 +83,8 @@ def average(
     """
     given = SampleOptions.from_names(data=data, **options)
     given.check(samples)
+    if most is not None:
+        whole(most, 1, math.inf, f"most must be at least 1, not {most}")
     chosen = sorted(set(lengths))
     if not chosen:
         raise InputError("--lengths names none; give some, as in --lengths 0.05 0.1")
@@ -93,12 +102,18 @@ def average(
         replaced = _replaced(out / FILE_NAME)
         load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
         ema = plan_study(subject, given, samples, subject.source(data), load, subject.folder)
+        if most is not None:
+            ema = ema.with_sampler(bounded(ema.model, ema.sampler, most).sampler)
         keep_freed_memory()
         work = None if given.threads else lambda: subject.model.rehearse(given.batch_size)
         if reason := stack.enter_context(cpu_threads(given.threads, subject.model.device, work)).reason:
             yield Message(reason)
         if replaced:
             yield Message(replaced)
+        named = [(f"lengths and EMA, {ema.count:,} samples of {ema.passes:,} network evaluations each", study)
+                 for study in (ema, *_studies_of(subject, ema, snapshots, steps, chosen, out))]  # fmt: skip
+        if line := forecast.forecast(forecast.sampling_parts(named, given.batch_size), SHORTER):
+            yield Message(line)
         try:
             result, best = yield from _measure(subject, ema, snapshots, steps, chosen, out, given.batch_size)
         except KeyboardInterrupt as stop:
@@ -164,28 +179,36 @@ def _measure(
     unseen = None
     if references.held_out is not None:
         unseen = yield from references.features("held-out data", references.held_out.items, size)
+    known = uncertainty.Reference(train.values)
     own = yield from _features(ema, "the EMA of training", size)
-    found, errors = list[Features](), list[float]()
+    found, errors, distances = list[Features](), list[float](), list[Estimate]()
+    title = references.extractor.title("FD")
     for length in lengths:
         model, error = _average(subject.model, snapshots, length, steps)
         found.append((yield from _features(_study_of(ema, model, out), f"length {length:g}", size)))
         errors.append(error)
-    distances = [uncertainty.frechet(features.values, train.values) for features in (*found, own)]
+        distances.append(uncertainty.frechet(found[-1].values, known))
+        yield Message(f"length {length:g}: {title} {distances[-1]}")
+    distances.append(uncertainty.frechet(own.values, known))
     best = min(range(len(lengths)), key=lambda i: distances[i].value)
 
     def point(i: int, length: float, features: Features, error: float = 0.0) -> AveragePoint:
-        x, y = features.values, train.values
+        x, y = features.values, known
         behind = None if i == best else uncertainty.frechet_difference(found[best].values, x, y)
         return AveragePoint(length, distances[i], uncertainty.kernel(x, y), behind, error)
 
     points = [point(i, *one) for i, one in enumerate(zip(lengths, found, errors, strict=True))]
     few = sample_size_warning(min(ema.count, len(train.values)), references.extractor.width)
+    others, rest = floor_sets(ema.count, train.values, None if unseen is None else unseen.values)
+    uneven = floor_note((len(others), len(rest)), (ema.count, len(known)))
     rough = [f"{one.length:g}" for one in points if one.profile_error > ROUGH]
     notes = [f"{few}."] if few else []
     if rough:
         notes.append(
             f"The snapshots are too few for an exact average of length {', '.join(rough)}: its profile is approximated."
         )
+    if uneven is not None:
+        notes.append(uneven)
     result = AveragingResult(
         model=ema.identity,
         end=steps[-1],
@@ -196,7 +219,7 @@ def _measure(
         data=references.names(),
         extractor=ExtractorName(references.extractor.name, references.extractor.width),
         titles=MetricTitles(references.extractor.title("FD"), references.extractor.title("KID")),
-        floor=uncertainty.frechet(*floor_sets(ema.count, train.values, None if unseen is None else unseen.values)),
+        floor=uncertainty.frechet(others, rest),
         points=tuple(points),
         ema=point(len(lengths), ema_length(config.train.ema, max(1, subject.model.step)), own),
         notes=tuple(notes),
@@ -215,6 +238,17 @@ def _average(model: Model, snapshots: Snapshots, length: float, steps: Sequence[
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
     return Model(denoiser, model.spec, model.config, steps[-1], model.version, average=length), error
+
+
+def _studies_of(
+    subject: Subject, ema: Study, snapshots: Snapshots, steps: Sequence[int], lengths: Sequence[float], out: Path
+) -> Iterator[Study]:
+    """The study of each length, to count the samples that are kept; without any, the EMA's stands for all."""
+    for length in lengths:
+        if (out / "evaluation" / "samples").is_dir():
+            yield _study_of(ema, _average(subject.model, snapshots, length, steps)[0], out)
+        else:
+            yield dataclasses.replace(ema, store=dataclasses.replace(ema.store, folder=out / "evaluation" / "samples"))
 
 
 def _study_of(ema: Study, model: Model, out: Path) -> Study:

@@ -13,6 +13,7 @@ from ancestral.arguments import checked
 from ancestral.config.evaluation_options import SampleOptions
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
+from ancestral.evaluation import forecast
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.step_budgets import (
@@ -38,13 +39,14 @@ from ancestral.results.comparison_result import (
     SamplerComparisonResult,
     SamplerPoint,
     fewest_passes,
+    floor_note,
     reference_warning,
 )
 from ancestral.results.evaluation_result import EvaluationResult, ExtractorName, MetricTitles
 from ancestral.samplers import Sampler
 from ancestral.threads import cpu_threads
 from ancestral.training.distributed import by_first_process
-from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
+from ancestral.workflows.evaluate import FASTER, Subject, check_folder, open_subject, plan_study
 
 IMAGES, POINTS = 36, 2000
 """Samples of each run in the picture; of points, this number makes a cloud."""
@@ -87,11 +89,15 @@ def compare_runs(
         folder = check_folder(place, subjects[0].source(given.data), given.held_out)
         keep_freed_memory()
         yield from _choose_threads(given, subjects[0], stack)
+        named = [(subject.name, study) for subject, study in zip(subjects, studies, strict=True)]
+        if line := forecast.forecast(forecast.sampling_parts(named, given.batch_size), FASTER):
+            yield Message(line)
         compared, grids = [], []
         try:
             for subject, study in zip(subjects, studies, strict=True):
                 items = yield from study.samples(given.batch_size, f"sampling {subject.name}")
                 metrics, _ = yield from study.metrics(items, given.batch_size)
+                yield Message(f"{subject.name}: {metrics.verdict}")
                 likelihood = None
                 if subject.folder is not None:
                     likelihood = EvaluationResult.load(subject.folder, subject.sha256).likelihood
@@ -135,7 +141,8 @@ def compare_samplers(
             `steps` ("heun:steps=5") with these alone. From Python, also samplers of your own, which are tried as they
             are.
         data: As of `compare_runs`.
-        most: The largest number of network evaluations of a sample. The default is 250.
+        most: The largest number of network evaluations of a sample, also of DDPM's, which the others are compared with.
+            The default is 250, and all T steps for DDPM.
         samples: The number of samples of each.
         options: As of `compare_runs`, but for sampler and steps.
 
@@ -150,7 +157,8 @@ def compare_samplers(
         if getattr(given, name) is not None:
             raise InputError(f"--{name} is for runs; --samplers tries several of each, so leave --{name} out")
     chosen = sampler_list(samplers)
-    most = max(PASSES) if most is None else whole(most, 1, math.inf, f"most must be at least 1, not {most}")
+    if most is not None:
+        whole(most, 1, math.inf, f"most must be at least 1, not {most}")
     with contextlib.ExitStack() as stack:
         (subject,), (study,) = _studies([run], given, samples, stack)
         place = subject.folder if given.out is None else given.out
@@ -242,10 +250,13 @@ def _coding(codec: Any) -> str:
 
 
 def _measure_samplers(
-    study: Study, chosen: Sequence[str | Sampler], most: int, batch_size: int
+    study: Study, chosen: Sequence[str | Sampler], most: int | None, batch_size: int
 ) -> Generator[Event, None, SamplerComparisonResult]:
-    whole_run, references = reference_budget(study.model), study.references
+    whole_run, references = reference_budget(study.model, most), study.references
     notes, budgets = list(references.notes), dict[str, list[StepBudget]]()
+    most, T = max(PASSES) if most is None else most, study.model.denoiser.schedule.steps
+    if whole_run.steps < T:
+        notes.append(f"DDPM took {whole_run.steps:,} of its {T:,} steps, as --most allows; with all it may be better.")
     for one in chosen:
         name = sampler_title(one)
         try:
@@ -259,34 +270,43 @@ def _measure_samplers(
     if not budgets:
         raise InputError(f"none of these samplers can be tried: {' '.join(notes)}")
 
+    tried_budgets = {f"ddpm, {whole_run.passes:,} passes": [whole_run], **budgets}
+    named = [(name, study.with_sampler(one.sampler)) for name, tried in tried_budgets.items() for one in tried]
+    if line := forecast.forecast(forecast.sampling_parts(named, batch_size), "a smaller --most or --draw is faster"):
+        yield Message(line)
     own = yield from _features(study, whole_run, "ddpm", batch_size)
     train = yield from references.features("training data", references.train.items, batch_size)
     unseen = None
     if references.held_out is not None:
         unseen = yield from references.features("held-out data", references.held_out.items, batch_size)
-    floor = uncertainty.frechet(*floor_sets(study.count, train.values, None if unseen is None else unseen.values))
-    reference = _point(whole_run, own, train)
+    others, rest = floor_sets(study.count, train.values, None if unseen is None else unseen.values)
+    known = uncertainty.Reference(train.values)
+    reference = _point(whole_run, own, known)
+    title = references.extractor.title("FD")
     curves: dict[str, tuple[SamplerPoint, ...]] = {}
     for name, tried in budgets.items():
         for budget in tried:
             try:
                 found = yield from _features(study, budget, name, batch_size)
-                curves[name] = (*curves.get(name, ()), _point(budget, found, train))
+                point = _point(budget, found, known)
+                curves[name] = (*curves.get(name, ()), point)
+                yield Message(f"{name}, {budget.passes} passes: {title} {point.frechet}")
             except InputError as error:  # with so few steps, the samples diverge
                 notes.append(f"{name} has no number at {budget.passes} passes: {error}.")
     few = sample_size_warning(min(study.count, len(train.values)), references.extractor.width)
     warning = reference_warning(reference.frechet)
+    uneven = floor_note((len(others), len(rest)), (study.count, len(known)))
     return SamplerComparisonResult(
         model=study.identity,
         samples=ComparedSamples(study.count, study.spec.seed, study.spec.guidance),
         data=references.names(),
         extractor=ExtractorName(references.extractor.name, references.extractor.width),
         titles=MetricTitles(references.extractor.title("FD"), references.extractor.title("KID")),
-        floor=floor,
+        floor=uncertainty.frechet(others, rest),
         reference=ReferencePoint(**vars(reference)),
         needed={name: fewest_passes(points, reference.frechet.value) for name, points in curves.items()},
         curves=curves,
-        notes=(*notes, *([f"{few}."] if few else []), *([warning] if warning else [])),
+        notes=(*notes, *filter(None, [f"{few}." if few else None, warning, uneven])),
     )
 
 
@@ -298,7 +318,7 @@ def _features(study: Study, budget: StepBudget, name: str, batch_size: int) -> G
     return features
 
 
-def _point(budget: StepBudget, samples: Features, train: Features) -> SamplerPoint:
+def _point(budget: StepBudget, samples: Features, y: uncertainty.Reference) -> SamplerPoint:
     """The distances of one set of samples."""
-    x, y = samples.values, train.values
+    x = samples.values
     return SamplerPoint(budget.steps, budget.passes, uncertainty.frechet(x, y), uncertainty.kernel(x, y))

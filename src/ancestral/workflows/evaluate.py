@@ -9,7 +9,7 @@ import math
 import secrets
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,17 +24,18 @@ from ancestral import model as models
 from ancestral.arguments import checked, short_source
 from ancestral.bound import ELBO
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
-from ancestral.config.evaluation_options import EvaluationOptions, SampleOptions
+from ancestral.config.evaluation_options import METRICS, EvaluationOptions, Metric, SampleOptions
 from ancestral.config.output_folders import check_outside
 from ancestral.data import TESTED, Dataset, DataSpec
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, whole
+from ancestral.evaluation import forecast
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
 from ancestral.evaluation.reference import HELD_OUT, Loader, in_memory, labels_for, loader
 from ancestral.evaluation.sample_quality import compute_features, is_cached, pieces
 from ancestral.evaluation.sample_store import SamplingSpec
 from ancestral.evaluation.study import DEFAULT_COUNT, Measurement, References, Study
-from ancestral.events import Event, Message, Work, Wrote
+from ancestral.events import Event, Measured, Message, Work, Wrote
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, NetSource
 from ancestral.results.evaluation_result import (
@@ -61,6 +62,7 @@ from ancestral.workflows import publish
 EXACT_DIVERGENCE = 16
 """The largest number of elements of an item for which the default divergence of the ODE is exact."""
 ODE_STEPS = 100
+FASTER = "fewer --draw or --steps are faster"
 LIKELIHOOD_ITEMS = 64
 """The default number of items of the likelihood."""
 
@@ -111,12 +113,14 @@ def evaluate(
         work = None if processes.world > 1 else partial(subject.model.rehearse, given.batch_size)
         if reason := stack.enter_context(cpu_threads(given.threads, subject.model.device, work)).reason:
             yield Message(reason)
+        if processes.main and (line := _forecast(subject, study, settings, likelihood_of, given, processes.world)):
+            yield Message(line)
 
         def measure() -> Generator[Event, None, EvaluationResult]:
             metrics = bound = items = None
             if study is not None:
                 items = yield from study.samples(given.batch_size)
-                measurement = study.metrics(items, given.batch_size)
+                measurement = study.metrics(items, given.batch_size, given.metrics or METRICS)
                 metrics = yield from _write_samples(measurement, folder, study.references.codec.limits)
             if settings is not None and likelihood_of is not None:
                 bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
@@ -141,8 +145,10 @@ def evaluate_samples(
     data: Any,
     *,
     held_out: Any = None,
-    extractor: str | None = None,
+    extractor: str | Callable[[Tensor], Tensor] | None = None,
+    metrics: Sequence[Metric] = METRICS,
     n: int | None = None,
+    image_size: int | str | None = None,
     batch_size: int = 64,
     device: str = "auto",
     out: str | Path | None = None,
@@ -155,7 +161,9 @@ def evaluate_samples(
         data: The data that the samples are compared with. Images are brought to the size and channels of the samples.
         held_out: Data of the same kind that the model was not trained on. The default is the test split, if any.
         extractor: As of `evaluate`.
+        metrics: As of `evaluate`.
         n: The number of samples, spread evenly. The default is all that fit into memory.
+        image_size: Side in pixels, or "HEIGHTxWIDTH", to which samples of several sizes are cropped and resized.
         batch_size: Items at a time. It changes memory and time, not the numbers.
         device: auto, cpu, cuda, cuda:N or mps, where the extractor runs.
         out: The folder for samples.json and memorisation.png. The default writes none.
@@ -168,7 +176,7 @@ def evaluate_samples(
     """
     SampleOptions(batch_size=batch_size).check(True)
     folder = check_folder(out, data, held_out)
-    opened = in_memory(datasets.open(samples))
+    opened = in_memory(datasets.open(samples, image_size=image_size))
     if n is not None:
         whole(n, 1, len(opened), f"n must be 1 to {len(opened)}, the number of samples, not {n}")
         opened = opened.sample(n)
@@ -185,9 +193,9 @@ def evaluate_samples(
             references = dataclasses.replace(references, notes=(*references.notes, note))
     settings = SampleSettings(len(opened), None, None, None, None, folder=opened.name)
     labels = labels_for(opened, train.classes)
-    measurement = references.measure(opened.items, labels, batch_size, settings)
-    metrics = yield from _write_samples(measurement, folder, references.codec.limits)
-    return EvaluationResult(metrics)
+    measurement = references.measure(opened.items, labels, batch_size, settings, metrics=metrics)
+    measured = yield from _write_samples(measurement, folder, references.codec.limits)
+    return EvaluationResult(measured)
 
 
 # -- models -----------------------------------------------------------------------------------------------------------
@@ -281,7 +289,8 @@ def plan_study(
     chosen = model.sampler(options.sampler, steps=options.steps)
     train = load(source, "train")
     unseen, split = _held_out(source, load, options.held_out)
-    references = References.of(model.spec, train, unseen, options.extractor, split, model.device)
+    flip = subject.data_config is not None and subject.data_config.flip
+    references = References.of(model.spec, train, unseen, options.extractor, split, model.device, flip)
     if subject.data_config is not None:
         learned = short_source(subject.data_config.source)
         given = short_source(source) if isinstance(source, str) else train.name
@@ -401,6 +410,30 @@ def _settings(model: Model, options: EvaluationOptions) -> LikelihoodSettings:
     )
 
 
+def _forecast(
+    subject: Subject,
+    study: Study | None,
+    settings: LikelihoodSettings | None,
+    likelihood_of: tuple[EvalItems, LikelihoodData] | None,
+    options: EvaluationOptions,
+    world: int,
+) -> str | None:
+    """How long all takes, if it is long."""
+    model, parts = subject.model, dict[str, float]()
+    if study is not None:
+        name = f"{study.count:,} samples of {study.passes:,} network evaluations"
+        shared = forecast.sampling_parts([(name, study)], options.batch_size)
+        parts |= {name: seconds / world for name, seconds in shared.items()}
+    if settings is not None and likelihood_of is not None:
+        n, evaluation = len(likelihood_of[0]), forecast.network_seconds(model, options.batch_size)
+        passes = settings.T if settings.passes is None else min(settings.T, settings.passes)
+        parts[f"bits/dim of {n:,} items"] = n * passes * evaluation
+        if settings.ode_steps is not None and settings.probes is not None:
+            gradients = settings.probes or math.prod(model.spec.shape)  # a backward pass takes as long as two forward
+            parts["probability flow"] = 2 * n * settings.ode_steps * (1 + 2 * gradients) * evaluation
+    return forecast.forecast(parts, FASTER if study is not None else "fewer --passes are faster")
+
+
 # -- measurements -----------------------------------------------------------------------------------------------------
 
 
@@ -432,11 +465,13 @@ def _write_samples(
 ) -> Generator[Event, None, SampleMetrics]:
     """Measure samples and write the files, if there is a folder."""
     metrics, pairs = yield from measurement
+    yield Measured(metrics)
     if folder is not None:
         storage.write_text(folder / SAMPLES_FILE, metrics.to_json())
         yield Wrote(folder / SAMPLES_FILE)
-        render.write_picture(folder / "memorisation.png", render.nearest_pairs(pairs, limits))
-        yield Wrote(folder / "memorisation.png")
+        if pairs:
+            render.write_picture(folder / "memorisation.png", render.nearest_pairs(pairs, limits))
+            yield Wrote(folder / "memorisation.png")
     return metrics
 
 
@@ -471,6 +506,7 @@ def _measure_likelihood(
         per_image=BitsPerItem(tuple(items.indices), tuple(total.tolist()), ode_bits),
         ode=ode,
     )
+    yield Measured(result)
     if folder is not None:
         plot = render.likelihood_plot(result.over_time)
         storage.write_text(folder / LIKELIHOOD_FILE, result.to_json())

@@ -79,7 +79,8 @@ def sample(
         threads: The number of CPU threads; None measures which serves.
         net: The network of your own, or its function package.module:function, that the model was trained with.
         indices: Which samples of the seed, in place of the first n.
-        like: A PNG that was written here: the same samples again. Settings that differ from its recipe are refused.
+        like: A PNG that was written here: the same samples again. Settings that differ from its recipe are refused. Of
+            a grid of training, whose weights may be gone, the items are those of the same noise and settings.
 
     Yields:
         The progress, and the files written.
@@ -115,6 +116,8 @@ def sample(
         _check_same(like, "guidance", guidance, recipe.guidance)
         _check_same(like, "sampler", chosen, made)
         n, indices, seed, names, guidance = recipe.n, recipe.index, recipe.seed, recipe.label, recipe.guidance
+        if recipe.step not in (None, model.step):
+            yield Message(f"{like} was made at step {recipe.step:,} of training; the model is of step {model.step:,}")
         if recipe.version != __version__:
             yield Message(f"{like} was made by ancestral {recipe.version}; version {__version__} may sample otherwise")
     else:
@@ -224,9 +227,9 @@ def _class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[
 
 
 def _read_recipe(like: Path, file: Path | None, digest: str) -> SamplingRecipe:
-    """The recipe in a PNG. Raises InputError if it has none, or was made by another model."""
+    """The recipe in a PNG. Raises InputError if it has none, or was made by another model than those of training."""
     recipe = SamplingRecipe.from_json(render.read_recipe(like), f"the recipe in {like}")
-    if recipe.model != digest:
+    if recipe.model != digest and recipe.step is None:
         own = f"{file} is {digest[:12]}" if file else "this one is in no file"
         raise InputError(f"{like} was made by another model: the SHA-256 of its file is {recipe.model[:12]}, {own}")
     return recipe

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from ancestral import __version__, interop, render, storage
 from ancestral import config as configs
 from ancestral import data as datasets
-from ancestral import interop, render, storage
 from ancestral import model as models
 from ancestral.arguments import checked, short_source
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
@@ -25,11 +25,13 @@ from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, finish
+from ancestral.inspection.findings import memorisation_finding
 from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.model import Model, NetSource, OwnParts
 from ancestral.nets import Transformer, UNet
 from ancestral.objectives import Objective
 from ancestral.results.data_report import format_bytes
+from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
@@ -37,7 +39,7 @@ from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.distributed import memory_explained
 from ancestral.training.prepare import spec_of
-from ancestral.training.preview import sample_preview
+from ancestral.training.preview import preview_sampler, sample_preview
 from ancestral.workflows import fine_tuning, validation_source
 from ancestral.workflows.run_report import RunReport
 
@@ -352,8 +354,10 @@ def _preview(
         return None
     limits, names = spec.codec.limits, [spec.classes[i % len(spec.classes)] for i in range(n)] if spec.classes else []
     image = render.picture(recording.samples, columns, height=500, limits=limits, captions=names)
+    sampler = models.sampler_name(preview_sampler(trainer, max_steps))
+    recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=trainer.step)
     try:
-        render.write_picture(folder.samples / f"{trainer.step:06d}.png", image)
+        render.write_picture(folder.samples / f"{trainer.step:06d}.png", image, recipe.to_json())
     except OSError as error:
         yield Message(f"{error}; training goes on")
     log.picture(image, trainer.step)
@@ -527,6 +531,9 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
     precision = str(trainer.dtype).removeprefix("torch.")
     yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
+    memorised = memorisation_finding(len(dataset), dataset.shape, parameters, trainer.config)
+    if memorised is not None and not trainer.config.distil.method:
+        yield f"{memorised.text}; {memorised.advice}"
     yield _snapshots_described(trainer)
     if trainer.step:
         yield f"going on from step {trainer.step:,}"

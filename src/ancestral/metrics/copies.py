@@ -1,0 +1,103 @@
+"""Copies of training items among samples, found without held-out data.
+
+A copy is much nearer to one training item than to any other. A new item is about as far from the nearest as from the
+next, since distances in many dimensions are alike: the ratio of the two is near 1, and below 1/3 only with the
+probability 3^−k, where k is the dimension of the data (Facco et al. 2017). How often chance alone does it is measured
+on the training items, each compared with the others.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ancestral.data.statistics import evenly_spaced
+from ancestral.errors import InputError
+from ancestral.metrics.neighbours import squares
+
+RATIO = 1 / 3
+"""A sample is a copy if its nearest training item is nearer than this share of the distance to any other: the threshold
+of Yoon et al. 2023 and of Gu et al. 2023."""
+PROBES = 1000
+"""Training items that are compared with the others."""
+NEIGHBOUR = 5
+"""The spacing of the data is the median distance of an item to this neighbour, so that a few duplicates of each item do
+not change it."""
+DUPLICATE, ALIKE = 1 / 10, 1 / 3
+"""Items nearer to each other than these shares of the spacing are one item twice; and too much alike for one of them to
+be the second-nearest where the other is the nearest."""
+FEWEST = 3
+"""Different training items that have a ratio each."""
+ELEMENTS = 2**23
+"""Of a block of the matrix of distances."""
+
+
+class Copies(NamedTuple):
+    """The ratio of the distances to the nearest and to the second-nearest different training item.
+
+    References:
+        Yoon et al. 2023, Diffusion Probabilistic Models Generalize when They Fail to Memorize. Gu et al. 2023, On
+        Memorization in Diffusion Models. Facco et al. 2017, Estimating the intrinsic dimension of datasets.
+    """
+
+    ratio: Tensor
+    """(n,) of the samples, float64."""
+    nearest: Tensor
+    """(n,), the index of the nearest training item."""
+    chance: Tensor
+    """(m,), the ratio of training items to the others."""
+    items: int
+    """The number of training items that are not exactly equal to another."""
+
+    @property
+    def copied(self) -> Tensor:
+        """(n,), whether a sample is a copy."""
+        return self.ratio < RATIO
+
+
+def copies(samples: Tensor, train: Tensor) -> Copies:
+    """Compare samples (n, d) with the training items (m, d) that they may be copies of.
+
+    Raises:
+        InputError: If there are fewer than 3 different training items, or 2 numbers of each.
+    """
+    if train.shape[1] < 2:
+        raise InputError("copies are found among items of at least 2 numbers")
+    rows = _distinct(train)
+    if len(rows) < FEWEST:
+        raise InputError(f"copies are found among at least {FEWEST} different training items, not {len(rows)}")
+    centre = train.double().mean(0)  # distances do not change, and lose fewer digits
+    base, queries = ((x.double() - centre).float() for x in (train[rows], samples))
+    probes, nth = evenly_spaced(PROBES, len(base)), min(NEIGHBOUR, len(base) - 1)
+    nearest = [squares(part, base).kthvalue(1 + nth).values for part in _parts(base[probes], base)]  # the first: itself
+    spacing = float(torch.cat(nearest).median().sqrt())
+    ratio, index = _ratios(queries, base, spacing)
+    return Copies(ratio, rows[index], _ratios(base[probes], base, spacing, DUPLICATE * spacing)[0], len(base))
+
+
+def _distinct(x: Tensor) -> Tensor:
+    """The indices of the rows (m, d) that are equal to none before them."""
+    first = dict[bytes, int]()
+    for i, row in enumerate(x.contiguous().numpy()):
+        first.setdefault(row.tobytes(), i)
+    return torch.tensor(list(first.values()))
+
+
+def _parts(queries: Tensor, base: Tensor) -> tuple[Tensor, ...]:
+    return torch.split(queries, max(1, ELEMENTS // len(base)))
+
+
+def _ratios(queries: Tensor, base: Tensor, spacing: float, beyond: float | None = None) -> tuple[Tensor, Tensor]:
+    """The ratios (n,) of queries (n, d) and the indices of their nearest items, of those farther than `beyond`."""
+    ratios, indices = [], []
+    for x in _parts(queries, base):
+        apart = squares(x, base)
+        if beyond is not None:
+            apart.masked_fill_(apart <= beyond**2, torch.inf)
+        first = apart.argmin(1)
+        apart.masked_fill_(squares(base[first], base) <= (ALIKE * spacing) ** 2, torch.inf)
+        second = apart.argmin(1)
+        one, two = ((x - base[index]).double().norm(dim=1) for index in (first, second))
+        ratios.append(torch.where(apart.amin(1).isfinite(), one / two, 1.0))  # without another item there is no copy
+        indices.append(first)
+    return torch.cat(ratios), torch.cat(indices)
