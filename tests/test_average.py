@@ -15,6 +15,8 @@ import ancestral
 from ancestral import config as configs
 from ancestral import storage
 from ancestral.errors import InputError
+from ancestral.evaluation import forecast
+from ancestral.events import Message
 from ancestral.metrics import uncertainty
 from ancestral.results import AveragingResult
 from ancestral.results.estimate import Estimate
@@ -22,6 +24,7 @@ from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, 
 from ancestral.training.ema import PowerAverage
 from ancestral.training.power_average import LENGTHS, LONGEST, SHORTEST, coefficients, length_of
 from ancestral.training.snapshots import FEWEST, PAIRS, default_pairs, interval
+from ancestral.workflows import average as workflow
 from conftest import stripes, tiny_config
 
 F64 = torch.float64
@@ -484,6 +487,26 @@ def test_all_lengths_are_sampled_with_the_same_noise(averaged, tracked):
     assert kept.samples.distances.train.frechet.value == pytest.approx(other.best.frechet.value, rel=1e-6)
 
 
+def test_most_bounds_the_network_evaluations(averaged, monkeypatch):
+    """DDPM with all its steps took hours, and nothing said so before."""
+    run, _ = averaged
+    monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 0.1)
+    options = {**SMALL, "steps": None, "sampler": "ddpm", "out": run.parent / "most", "most": 4}
+    options.pop("progress")
+    events = workflow.average(run, **options)
+    said = [event.text for event in events if isinstance(event, Message)]
+    assert said[0] == (  # 4 times 60 samples, with 0.4 s each
+        "this takes about 1.6 minutes: lengths and EMA, 60 samples of 4 network evaluations each 1.6 minutes; fewer "
+        "--lengths, --samples or --steps, or --most, are faster"
+    )
+    assert [line.partition(": ")[0] for line in said[1:4]] == ["length 0.03", "length 0.06", "length 0.1"]
+    result = AveragingResult.from_json((run.parent / "most" / "average.json").read_text())
+    assert "steps=4" in result.sampler
+    assert any(
+        "The floor is of 60 to 440 items, the distances of samples of 60 to 500" in note for note in result.notes
+    )
+
+
 def test_the_command(run, averaged):
     folder, _ = averaged
     shown = run("average", folder, "--lengths", 0.05, 0.1, "--samples", 60, "--steps", 4, "--end", 815, "--threads", 1)
@@ -529,12 +552,11 @@ def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
 def test_an_interrupted_average_writes_no_model(averaged, tmp_path):
     """It goes on with the samples that it made."""
     from ancestral.events import Work
-    from ancestral.workflows.average import average
 
     run = tmp_path / "run"
     shutil.copytree(averaged[0], run, ignore=shutil.ignore_patterns("average", "evaluation"))
     options = {name: value for name, value in SMALL.items() if name != "progress"}
-    events = average(run, **options)
+    events = workflow.average(run, **options)
     for event in events:
         if isinstance(event, Work) and "length 0.06" in event.task:
             break

@@ -14,6 +14,7 @@ from PIL import Image
 import ancestral
 from ancestral import cli, config, samplers
 from ancestral.errors import InputError
+from ancestral.evaluation import forecast
 from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.events import finish
 from ancestral.render import Grid, picture, samplers_plot, side_by_side
@@ -333,6 +334,20 @@ def test_a_sampler_with_its_own_steps_is_one_point_of_a_curve(run, model_run, op
     assert list(whole.curves) == ["OneJump(steps=5)"]
     with pytest.raises(InputError, match=r"OneJump\(steps=5\) was left out: it takes more than 4 passes"):
         finish(compare.compare_samplers(model_run, [OneJump(steps=5)], source, **common | {"most": 4}))
+
+
+def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypatch):  # noqa: F811
+    """DDPM took all its steps, 1,000 of a usual model, whatever --most said."""
+    monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 0.1)
+    text = run("compare", model_run, *options, "--samplers", "ddim", "--most", 4)
+    tree = compared(model_run / "evaluation", "samplers")
+    assert (tree["reference"]["steps"], tree["reference"]["passes"]) == (4, 4)
+    assert "DDPM took 4 of its 6 steps, as --most allows; with all it may be better." in text
+    assert text.splitlines()[0] == (
+        "this takes about 16 seconds: ddpm, 4 passes 8 seconds, ddim 8 seconds; a smaller --most or --draw is faster"
+    )
+    assert text.splitlines()[1].startswith("ddim, 4 passes: FD-pixels ")
+    assert "this takes" not in run("compare", model_run, *options, "--samplers", "ddim", "--most", 4)
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------

@@ -401,6 +401,25 @@ def test_the_floor_is_of_as_many_items_as_what_stands_beside_it():
     assert re.search(r"^ +to training data +as the floor +floor$", text, re.MULTILINE)
 
 
+def test_what_belongs_to_a_reference_set_is_computed_once(monkeypatch):
+    """Samples and the floor are compared with the same training items: a sweep spent most of its time on these."""
+    sums, radii, own = distances.kernel_sums, precision_recall.radii, []
+
+    def counted_sums(x, y, **options):
+        if options:
+            own.append(("kernel", len(x)))
+        return sums(x, y, **options)
+
+    def counted_radii(x, k):
+        own.append(("radii", len(x)))
+        return radii(x, k)
+
+    monkeypatch.setattr(distances, "kernel_sums", counted_sums)
+    monkeypatch.setattr(precision_recall, "radii", counted_radii)
+    state(images(40, 1), images(90, 0), images(30, 2))
+    assert own.count(("kernel", 90)) == own.count(("radii", 90)) == 1
+
+
 def test_copies_among_the_data_leave_memorisation_open():
     train = images(40, 0)
     found = state(images(20, 1), train, train[:20])

@@ -14,6 +14,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from ancestral.errors import InputError
 from ancestral.metrics import distances, uncertainty
 from ancestral.metrics.distances import Moments, frechet, inception_score, kernel, moments, sample_size_warning
+from ancestral.metrics.neighbours import kth_least
 from ancestral.metrics.precision_recall import precision_recall
 
 pytestmark = pytest.mark.filterwarnings("ignore:Metric .* will save all extracted features:UserWarning")
@@ -143,7 +144,7 @@ def test_precision_and_recall_are_those_of_torch_fidelity():
 
 
 def test_precision_recall_density_and_coverage_by_hand(monkeypatch):
-    monkeypatch.setattr("ancestral.metrics.precision_recall.ROWS", 2)
+    monkeypatch.setattr("ancestral.metrics.precision_recall.CACHED", 2)  # rows of a block
     reference = torch.tensor([[0.0], [1], [2], [10]])  # distances to the nearest other: 1, 1, 1, 8
     samples = torch.tensor([[0.5], [1.5], [4], [30]])  # and 1, 1, 2.5, 26
     found = precision_recall(samples, reference, k=1)
@@ -156,6 +157,15 @@ def test_precision_recall_density_and_coverage_by_hand(monkeypatch):
     lost = precision_recall(torch.tensor([[0.5], [0.6]]), reference, k=1)
     assert lost.coverage.tolist() == [1, 1, 0, 0]
     assert lost.recall.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("columns", [7, 160, 1000])
+def test_the_kth_least_is_that_of_all_columns(columns):
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(20, columns, generator=generator)
+    for values in (rows, rows.round()):  # with ties
+        for k in (1, 5, 7):
+            assert torch.equal(kth_least(values, k), values.kthvalue(k).values)
 
 
 def test_density_is_one_on_average_where_nothing_differs():
