@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.metrics.neighbours import squares
+from ancestral.metrics.neighbours import kth_least, squares
 
 RATIO = 1 / 3
 """A sample is a copy if its nearest training item is nearer than this share of the distance to any other: the threshold
@@ -69,7 +69,7 @@ def copies(samples: Tensor, train: Tensor) -> Copies:
     centre = train.double().mean(0)  # distances do not change, and lose fewer digits
     base, queries = ((x.double() - centre).float() for x in (train[rows], samples))
     probes, nth = evenly_spaced(PROBES, len(base)), min(NEIGHBOUR, len(base) - 1)
-    nearest = [squares(part, base).kthvalue(1 + nth).values for part in _parts(base[probes], base)]  # the first: itself
+    nearest = [kth_least(squares(part, base), 1 + nth) for part in _parts(base[probes], base)]  # the first: itself
     spacing = float(torch.cat(nearest).median().sqrt())
     ratio, index = _ratios(queries, base, spacing)
     return Copies(ratio, rows[index], _ratios(base[probes], base, spacing, DUPLICATE * spacing)[0], len(base))
