@@ -360,3 +360,50 @@ class Zero(nn.Module):
 
     def forward(self, x, index):
         return 0 * x + 0 * index[:, None]
+
+
+class Output(dict):
+    """The answer of a network of other libraries: a dataclass with a field of its name."""
+
+    sample = torch.zeros(2, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (
+            Output(),
+            r"returned a Output, not a tensor: pass a module whose forward returns .*, net\(x, index\)\.sample$",
+        ),
+        ((Output.sample,), r"returned a tuple, not a tensor: .*, net\(x, index\)\[0\]$"),
+        (None, r"returned a NoneType, not a tensor: pass a module whose forward returns the tensor$"),
+    ],
+    ids=["sample", "tuple", "None"],
+)
+def test_a_network_that_returns_no_tensor_is_refused(answer, says):
+    class Net(nn.Module):
+        def forward(self, x, index):
+            return answer
+
+    with pytest.raises(InputError, match=says):
+        Diffusion(Net(), schedules.linear()).loss(torch.zeros(2, 1, 4, 4), step=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("own", [F64, torch.float32, torch.bfloat16, torch.float16])
+def test_the_network_computes_in_its_dtype_and_the_schedule_in_that_of_x(dtype, own):
+    net = nn.Sequential(nn.Linear(8, 8), nn.SiLU(), nn.Linear(8, 8))
+    seen = []
+    net.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0].dtype))
+    net.forward = lambda x, index: net[2](net[1](net[0](x)))
+    diffusion, x = Diffusion(net, schedules.linear()), torch.randn(3, 8)
+    exact = diffusion.predict(x, 500)
+    prediction = diffusion.to(own).predict(x.to(dtype), torch.tensor([500] * 3))
+    assert seen[-1] == own
+    assert prediction.x0.dtype == prediction.eps.dtype == dtype
+    error = max(torch.finfo(each).eps for each in (own, dtype, torch.float32))
+    torch.testing.assert_close(prediction.eps.float(), exact.eps, rtol=0, atol=4 * error)
+    if dtype == F64:  # x_t = a x_0 + b ε holds to the precision of x
+        torch.testing.assert_close(
+            diffusion.add_noise(prediction.x0, 500, prediction.eps), x.to(dtype), rtol=0, atol=1e-14
+        )

@@ -15,6 +15,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME, Model, OwnParts, build, sampler_for
+from ancestral.oracle import Gaussian
 from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import flow, linear
 from ancestral.targets import Target
@@ -316,3 +317,43 @@ def test_the_config_of_a_plain_loop_is_that_of_its_denoiser(schedule, process):
     for config in (None, tiny_config(), dataclasses.replace(tiny_config(), process=ProcessConfig("karras"))):
         found = ancestral.Model(denoiser, spec, config).config.process
         assert found == dataclasses.replace(process, target="v")
+
+
+def test_weights_of_any_float_type_sample(tiny_run):
+    """float64 carries the state in float64; half precision is that of the network alone."""
+    model = ancestral.load(tiny_run.path, "cpu")
+    exact = model.sample(4, "ddpm", steps=5).float()
+    for convert, dtype, state, error in [
+        (Model.double, torch.float64, torch.float64, 1),
+        (Model.bfloat16, torch.bfloat16, torch.float32, 8),
+        (Model.half, torch.float16, torch.float32, 2),
+        (
+            lambda model: model.to("cpu", torch.float32),
+            torch.float32,
+            torch.float32,
+            2,
+        ),  # the weights are rounded by now
+    ]:
+        assert convert(model) is model
+        assert {parameter.dtype for parameter in model.diffusion.parameters()} == {model.dtype} == {dtype}
+        steps = list(model.trajectory(range(4), model.sampler("ddpm", steps=5)))
+        assert {step.x.dtype for step in steps} == {state}
+        assert (model.sample(4, "ddpm", steps=5).float() - exact).abs().max() <= error
+    assert model.sample(4, steps=2, guidance=2.0).dtype == torch.uint8
+
+
+def test_a_model_in_half_precision_is_saved_and_loaded(tiny_run, tmp_path):
+    model = ancestral.load(tiny_run.path, "cpu").half()
+    model.save(tmp_path / "half.safetensors")
+    assert {tensor.dtype for tensor in storage.read_tensors(tmp_path / "half.safetensors")[0].values()} == {
+        torch.float16
+    }
+    again = ancestral.load(tmp_path / "half.safetensors", "cpu")
+    assert again.dtype == torch.float32
+    assert torch.equal(again.sample(4, steps=3), model.to(torch.float32).sample(4, steps=3))
+
+
+def test_a_denoiser_without_a_network_is_not_converted(model):
+    oracle = Model(Gaussian(linear(), torch.zeros(1, 8, 8), 1.0), model.spec)
+    with pytest.raises(InputError, match="a Gaussian has no network"):
+        oracle.double()

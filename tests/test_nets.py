@@ -248,3 +248,24 @@ def test_volumes_have_sound_gradients_under_bfloat16():
     for _ in range(5):
         torch.full((100_000,), float("nan"))  # what the memory may hold
         assert torch.equal(gradient(), exact)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-4), (torch.bfloat16, 0.1), (torch.float16, 0.01)])
+@pytest.mark.parametrize("dims", [0, 1, 2, 3, "transformer"])
+def test_networks_compute_in_the_type_of_their_weights(dims, dtype, error):
+    """As converted by .to(dtype), with labels and dropout keys; the float32 network is the reference."""
+    options = {"channels": 2, "classes": 3, "dropout": 0.2}
+    if dims == 0:
+        net = nets.MLP(2, 16, 2, classes=3)
+    elif dims == "transformer":
+        net = nets.Transformer(width=16, depth=1, heads=2, patch=2, **options)
+    else:
+        net = small(width=16, attention=(4,), image_size=8, dims=dims, **options)
+    for seed, parameter in enumerate(net.train().parameters()):
+        nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(seed))
+    x = torch.randn(2, 2, *[8] * (2 if dims == "transformer" else dims))
+    inputs = torch.tensor([3, 700]), torch.tensor([2, -1]), torch.tensor([5, 6])
+    exact = net(x, *inputs)
+    out = net.to(dtype)(x.to(dtype), *inputs)
+    assert out.dtype == dtype
+    assert (out.double() - exact).norm() < error * exact.norm()

@@ -3,6 +3,7 @@
 Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion probabilistic models* (2020).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ class Diffusion(nn.Module):
     """A denoiser made of a network.
 
     The network is called as `net(x, index, **condition)` with x (B, *) and index = t − 1, int64 (B,), and answers with
-    the shape of x. What it is given and what it answers are scaled to order 1; see `Target.scales`.
+    the shape of x. What it is given and what it answers are scaled to order 1; see `Target.scales`. It computes in the
+    dtype of its first parameter, and everything else in that of x.
 
     Args:
         net: The network.
@@ -56,7 +58,15 @@ class Diffusion(nn.Module):
         scale_in, scale_out = (broadcast(scale, x_t) for scale in self.target.scales(self.schedule, t))
         times = torch.full((len(x_t),), t) if isinstance(t, int) else t.expand(len(x_t))
         index = (times - 1).to(x_t.device, non_blocking=True)  # the only place where t becomes the index t − 1
-        output: Tensor = self.net(scale_in * x_t, index, **condition)
+        dtype = next((weight.dtype for weight in self.net.parameters()), x_t.dtype)
+        output = self.net((scale_in * x_t).to(dtype), index, **condition)
+        if not isinstance(output, Tensor):
+            kind = type(output).__name__
+            element = ".sample" if hasattr(output, "sample") else "[0]" if isinstance(output, Sequence) else ""
+            raise InputError(
+                f"the network returned a {kind}, not a tensor: pass a module whose forward returns the tensor"
+                + (f", net(x, index){element}" if element else "")
+            )
         return scale_out * output.to(x_t.dtype)
 
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:

@@ -88,6 +88,42 @@ class Model:
         """The device of the weights."""
         return next(iter(self._parameters()), torch.empty(0)).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights."""
+        return next(iter(self._parameters()), torch.empty(0)).dtype
+
+    def to(self, *args: Any, **options: Any) -> "Model":
+        """Move the network to a device, or convert its weights to a dtype, in place.
+
+        Sampling is in float64 for weights in float64, else in float32: weights in half precision are those of the
+        network's arithmetic alone.
+
+        Args:
+            args: A device, a dtype, or both.
+            options: The other arguments of `torch.nn.Module.to`.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            InputError: If the denoiser has no network.
+        """
+        self.diffusion.to(*args, **options)
+        return self
+
+    def double(self) -> "Model":
+        """Convert the weights to float64, as `to` does."""
+        return self.to(torch.float64)
+
+    def bfloat16(self) -> "Model":
+        """Convert the weights to bfloat16, as `to` does."""
+        return self.to(torch.bfloat16)
+
+    def half(self) -> "Model":
+        """Convert the weights to float16, as `to` does."""
+        return self.to(torch.float16)
+
     @checked
     def sample(
         self,
@@ -207,6 +243,7 @@ class Model:
         elif guidance != 1.0:
             raise InputError("this model was trained without classes, so there is nothing for guidance to strengthen")
         x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
+        x_T = x_T.to(torch.promote_types(self.dtype, torch.float32))
         for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **condition):
             if step.t == 0 and not bool(step.x.isfinite().all()):
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")

@@ -249,7 +249,7 @@ class UNet(nn.Module):
         if self.dims == 3 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             # oneDNN's bfloat16 Conv3d is wrong on thin volumes: where the depth is 2 its gradient is memory never set
             with torch.autocast("cpu", enabled=False):
-                out: Tensor = self(x.float(), index, labels, keys)
+                out: Tensor = self(x.to(self.stem.weight.dtype), index, labels, keys)
                 return out
         sides = x.shape[2:]
         self.check_size(*sides)
