@@ -105,7 +105,10 @@ def test_train_help_shows_the_presets_own_defaults(capsys):
 def test_train_leaves_a_run_folder(points_run):
     names = {path.name for path in points_run.iterdir()}
     assert names >= {"config.json", "model.safetensors", "checkpoints", "tensorboard", "samples", "log.csv"}
-    assert [p.name for p in (points_run / "samples").iterdir() if p.name[0] == "0"] == ["000050.png", "000060.png"]
+    assert sorted(p.name for p in (points_run / "samples").iterdir() if p.name[0] == "0") == [
+        "000050.png",
+        "000060.png",
+    ]
     with (points_run / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["50", "60"]

@@ -16,6 +16,7 @@ from ancestral.data.io_errors import SourceLost, Unreadable, read_file
 from ancestral.data.sources.lazy_folder import LazyFolder, NameList, scan
 from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
+from ancestral.events import Work, finish
 
 RNG = np.random.default_rng(0)
 
@@ -74,6 +75,20 @@ def test_memory_decides(tmp_path):
     assert isinstance(data.open(deep, memory=(24 * 2 * 9 * 7 - 1) / 2**30), LazyDataset)
     with pytest.raises(InputError, match="did you mean digits"):
         data.open("digts")
+
+
+def test_the_progress_of_reading_is_reported(tmp_path):
+    source = tree(tmp_path, count=130)
+    events = data.opening(source, channels=1)
+    assert next(events) == Work("looking at the data", 0, 0)  # before anything is looked at
+    assert [next(events), next(events)] == [Work(f"reading {tmp_path.name}", n, 130, "items") for n in (64, 128)]
+    assert torch.equal(finish(events).items, data.load(source, channels=1).items)
+    assert isinstance(finish(data.opening(source, memory=0)), LazyDataset)
+    lazy = data.open(source, memory=0)
+    assert finish(data.opening(lazy)) is lazy
+    items = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
+    items[0] = 1
+    assert torch.equal(finish(data.opening(items)).items, items)
 
 
 def test_images_in_the_root_have_no_class(tmp_path):

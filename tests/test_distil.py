@@ -14,11 +14,10 @@ import ancestral
 from ancestral import Diffusion, nets, oracle, randomness, samplers, schedules, storage, targets
 from ancestral import config as configs
 from ancestral.errors import InputError
-from ancestral.events import Message
 from ancestral.objectives import ConsistencyTuning, Denoising, ProgressiveDistillation, Stages, time_distribution
 from ancestral.objectives.distillation import earlier
 from ancestral.randomness import Stream
-from ancestral.training import Checkpoints, RunFolder, Trainer
+from ancestral.training import Checkpoints, Progress, RunFolder, Trainer
 from ancestral.workflows.distil import distil as workflow
 from conftest import stripes
 
@@ -545,7 +544,7 @@ def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, me
     ancestral.distil(begun, data(), out=tmp_path / "whole", **given, progress=False)
     events, steps = workflow(begun, data(), out=tmp_path / "cut", **given), 0
     for event in events:
-        steps += not isinstance(event, Message)
+        steps += isinstance(event, Progress)
         if steps == killed:
             break
     events.close()

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
 from ancestral import cli, interrupts, storage
 from conftest import untrained
@@ -34,6 +35,8 @@ cli.main(sys.argv[1:])
 @pytest.fixture
 def folder(tmp_path):
     untrained(shape=(2,)).save(tmp_path / "run" / "model.safetensors")
+    (tmp_path / "pics").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "pics" / "a.png")
     return tmp_path
 
 
@@ -41,11 +44,13 @@ def folder(tmp_path):
     ("module", "name", "argv"),
     [
         ("ancestral.inspection.training_cost", "Trainer.rehearse", ["doctor", "moons", "--out", "sheet.png"]),
+        ("ancestral.inspection.training_cost", "Trainer.rehearse", ["train", "points", "--batch-size", 8]),
+        ("ancestral.data.dataset", "decode_item", ["train", "--data", "pics"]),
         ("PIL.Image", "Image.save", ["doctor", "moons", "--steps", 0, "--out", "sheet.png"]),
         ("torch.onnx", "export", ["export", "run", "--to", "onnx"]),
         ("torch.onnx", "ONNXProgram.save", ["export", "run", "--to", "onnx"]),
     ],
-    ids=["doctor", "sheet", "onnx", "onnx-file"],
+    ids=["doctor", "training", "reading", "sheet", "onnx", "onnx-file"],
 )
 def test_ctrl_c_ends_a_command_with_one_line_and_no_half_written_file(folder, module, name, argv):
     script = INTERRUPTED.format(module=module, name=name)
@@ -54,6 +59,30 @@ def test_ctrl_c_ends_a_command_with_one_line_and_no_half_written_file(folder, mo
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=100)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "ancestral: interrupted\n")
     assert sorted(folder.rglob("*")) == before
+
+
+def test_ctrl_c_ends_native_code_that_does_not_return():
+    """As the gradient of a large network does for long: here a lock is taken twice, without Python's own lock."""
+    script = """
+import ctypes
+from ancestral import cli
+
+def run(argv):
+    mutex = ctypes.create_string_buffer(256)
+    print("begun", flush=True)
+    for _ in range(2):
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
+
+cli.run = run
+cli.main([])
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "ancestral: interrupted\n")
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])

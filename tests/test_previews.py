@@ -21,7 +21,11 @@ TINY = {"steps": 4, "batch_size": 8, "width": 16, "sample_every": 2, "save_every
 
 def test_the_progress_of_a_preview_is_reported(tmp_path):
     events = list(train("points", out=tmp_path / "run", **TINY))
-    works = [event for event in events if isinstance(event, Work)]
+    tasks = [event.task if isinstance(event, Work) else "" for event in events]
+    first = next(number for number, event in enumerate(events) if isinstance(event, Progress))
+    assert tasks[0] == "looking at the data"  # no silence before the first step
+    assert [*filter(None, tasks[1:first])] == ["measuring the memory and the time of a step", "the first step"]
+    works = [event for event in events[first:] if isinstance(event, Work)]
     assert {work.task for work in works} == {"sampling a preview"}
     assert all(work.part for work in works)
     batches = -(-1000 // 64)
@@ -37,7 +41,7 @@ def test_first_samples_come_early_with_a_model_and_change_no_weight(tmp_path, mo
             assert event.text == f"First samples: {run}/samples/000050.png; more, in another terminal:  " + (
                 f"ancestral sample {run}"
             )
-        elif isinstance(event, Work) and event.done == 1:  # of a preview, so the model is there
+        elif isinstance(event, Work) and event.part and event.done == 1:  # of a preview, so the model is there
             seen.append(ancestral.load(run).step)
     pictures = sorted(path.name for path in (run / "samples").iterdir())
     assert pictures == ["000050.png", "000100.png", "000200.png", "000210.png"]

@@ -21,7 +21,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Work:
-    """Progress of a task: `done` of `total` units of work."""
+    """Progress of a task: `done` of `total` units of work; a total of 0 is not known."""
 
     task: str
     done: float

@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 EXIT_CODE = 130
 """What shells report for a program that Ctrl-C ended."""
 MESSAGE = "ancestral: interrupted"
+PATIENCE = 0.5
+"""Seconds that native code has to return after Ctrl-C."""
 
 _undo: list[Callable[[], None]] = []
 
@@ -28,14 +31,45 @@ def undone(undo: Callable[[], None]) -> Iterator[None]:
         _undo.remove(undo)
 
 
-def at_once() -> contextlib.AbstractContextManager[None]:
-    """Let Ctrl-C end the process within the block, with one line and code 130."""
-    return _replaced(signal.default_int_handler, _end)
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process within the block, with one line and code 130.
+
+    Python calls a handler when native code returns, and the gradient of a large network is one call. So a thread, which
+    the signal wakes, ends the process if that takes longer than `PATIENCE`.
+    """
+    with _replaced(signal.default_int_handler, _end), _watched():
+        yield
 
 
 def raised() -> contextlib.AbstractContextManager[None]:
     """Let Ctrl-C raise KeyboardInterrupt again within the block, for work that is saved or can go on later."""
     return _replaced(_end, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    if signal.getsignal(signal.SIGINT) is not _end or os.name == "nt":  # Windows takes no pipe
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while signals := os.read(reading, 1):
+            if signals[0] == signal.SIGINT:
+                time.sleep(PATIENCE)
+                if signal.getsignal(signal.SIGINT) is _end:  # where the signal saves, native code may take its time
+                    _end(signal.SIGINT, None)
+        os.close(reading)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
 
 
 @contextlib.contextmanager
@@ -53,7 +87,8 @@ def _replaced(before: object, after: Callable[[int, FrameType | None], None]) ->
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(ValueError):  # the thread that watches may not
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     for undo in reversed(_undo):
         with contextlib.suppress(Exception):
             undo()

@@ -12,7 +12,6 @@ from ancestral import config as configs
 from ancestral.cli.parse import parse
 from ancestral.config import Config
 from ancestral.errors import InputError
-from ancestral.interrupts import raised
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,5 @@ def main(argv: Sequence[str]) -> int:
     own = saved or distil_config(run, options.method or DEFAULT_METHOD, options.stages, options.evaluations)
     options = parse(DistilCommand, args, "distil", dataclasses.replace(default, config=own), description)
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-    with raised():
-        follow(distil(run, **{**given, "out": out}))
+    follow(distil(run, **{**given, "out": out}))
     return 0

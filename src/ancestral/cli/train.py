@@ -12,7 +12,6 @@ from ancestral import config as configs
 from ancestral.cli.parse import parse
 from ancestral.config import Config
 from ancestral.errors import InputError
-from ancestral.interrupts import raised
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ def main(argv: Sequence[str]) -> int:
         options = parse(Options, args, "train", dataclasses.replace(default, config=own), description)
     net = options.net if options.net not in (None, *configs.NET_KINDS) else None
     given = {name: getattr(options, name) for name in ("resume", "initial", "device", "export_to")}
-    with raised():
-        follow(train(options.config, out=out, net=net, **given))
+    follow(train(options.config, out=out, net=net, **given))
     return 0
 
 

@@ -6,7 +6,7 @@ open("shards/", memory=4)    open("hf://datasets/user/name")    open((images, la
 
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from ancestral.data.sources.tar_shards import TarShards
 from ancestral.data.sources.torch_dataset import TorchDataset
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, UnsuitableError, one_line
+from ancestral.events import Work
 
 __all__ = [
     "BUILTINS",
@@ -49,6 +50,7 @@ __all__ = [
     "hold_out",
     "load",
     "open",
+    "opening",
 ]
 
 Array = Tensor | NDArray[np.generic]
@@ -125,6 +127,15 @@ def open(
     else:
         data = _open_object(source, conversion, dims)
     return data.load() if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
+
+
+def opening(source: Source, *, memory: float = 1.0, **options: Any) -> Generator[Work, None, Dataset]:
+    """Open a data set as `open` does, and report the progress. The options are those of `open`."""
+    yield Work("looking at the data", 0, 0)
+    data = open(source, memory=0, **options)
+    if isinstance(data, LazyDataset) and data is not source and data.nbytes <= memory * 2**30:
+        data = yield from data.loading()
+    return data
 
 
 def absolute(source: str) -> str:

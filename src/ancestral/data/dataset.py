@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
@@ -18,7 +18,10 @@ from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.image_files import strict_pillow
 from ancestral.data.spec import DataSpec, Raw, decode_item, infer_spec, reading_threads, size_text, spec_of_items
 from ancestral.data.statistics import evenly_spaced
+from ancestral.events import Work, finish
 
+READ_AT_ONCE, REPORTED = 16, 64
+"""Numbers of items that a thread reads before it may be stopped, and between two reports of the progress."""
 MOST_READ = 256
 """Default limit of `Dataset.sample` for items that are not in memory."""
 
@@ -200,17 +203,21 @@ class LazyDataset(Dataset):
 
     def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
         """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
-        return replace(self._gather(evenly_spaced(min(n, read), len(self))), skipped=self.skipped)
+        return replace(finish(self._gather(evenly_spaced(min(n, read), len(self)))), skipped=self.skipped)
 
     def load(self) -> InMemoryDataset:
         """Load all items; unreadable ones are left out and listed in `skipped`."""
-        return replace(self._gather(range(len(self))), source=self.fingerprint)
+        return finish(self.loading())
+
+    def loading(self) -> Generator[Work, None, InMemoryDataset]:
+        """Load all items as `load` does, and report the progress."""
+        return replace((yield from self._gather(range(len(self)))), source=self.fingerprint)
 
     def subset(self, rows: Tensor) -> Dataset:
         """Return the items `rows`, which are read when needed."""
         return Subset(self, rows)
 
-    def _gather(self, rows: Sequence[int]) -> InMemoryDataset:
+    def _gather(self, rows: Sequence[int]) -> Generator[Work, None, InMemoryDataset]:
         items = torch.empty(len(rows), *self.shape, dtype=self.codec.dtype)
 
         def place(position: int) -> str | None:
@@ -220,8 +227,12 @@ class LazyDataset(Dataset):
                 return f"{self.name_of(rows[position])}: {reason}"
             return None
 
+        reasons: list[str | None] = []
         with reading_threads(self.threads) as pool:
-            reasons = pool.map(place, range(len(rows)))
+            for reason in pool.imap(place, range(len(rows)), READ_AT_ONCE):
+                reasons.append(reason)
+                if len(reasons) % REPORTED == 0:
+                    yield Work(f"reading {self.name}", len(reasons), len(rows), "items")
         skipped = tuple(reason for reason in reasons if reason is not None)
         labels = None if self.labels is None else self.labels[torch.tensor(rows)].long()
         if skipped:
@@ -267,7 +278,7 @@ class Subset(Dataset):
     def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
         """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
         rows = self._rows[evenly_spaced(min(n, read), len(self))]
-        return replace(self._whole._gather(rows.tolist()), skipped=self.skipped)
+        return replace(finish(self._whole._gather(rows.tolist())), skipped=self.skipped)
 
     def subset(self, rows: Tensor) -> "Subset":
         """Return the items `rows` of these."""

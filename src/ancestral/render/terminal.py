@@ -1,5 +1,6 @@
 """Workflows on a terminal: progress bars on standard error, messages and the paths of files on standard output."""
 
+import time
 from collections.abc import Generator
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from ancestral.events import Measured, Message, Work, Wrote, finish
-from ancestral.render.training_panel import TrainingPanel
+from ancestral.render.training_panel import PLAIN_SECONDS, TrainingPanel
 
 R = TypeVar("R")
 
@@ -30,29 +31,44 @@ class _Amount(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         unit = task.fields["unit"]
+        if task.total is None:
+            return Text("")
         if not unit:
             return Text(f"{task.percentage:>3.0f}%")
         rate = f", {task.speed:.3g}/s" if task.speed else ""
         return Text(f"{task.completed:,.0f} of {task.total or 0:,.0f} {unit}{rate}")
 
 
+class _Left(TimeRemainingColumn):
+    """The time that is left, if it is known."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else super().render(task).append(" left")
+
+
 class _Bar:
-    """A progress bar for one task after the other, on standard error if that is a terminal."""
+    """A progress bar for one task after the other on standard error; if that is no terminal, a line now and then."""
 
     def __init__(self) -> None:
-        err = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), _Amount(), TimeRemainingColumn(), TextColumn("left"))
-        self.progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self.console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), _Amount(), _Left())
+        self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self.progress.start()
+        self.shown = time.monotonic()
 
     def show(self, work: Work) -> None:
         """Show how much of a task is done."""
+        total = work.total or None
         task = self.progress.tasks[0] if self.progress.tasks else None
         if task is None or task.description != work.task:
             if task is not None:
                 self.progress.remove_task(task.id)
-            self.progress.add_task(work.task, total=work.total, unit=work.unit)
-        self.progress.update(self.progress.tasks[0].id, completed=work.done, total=work.total)
+            self.progress.add_task(work.task, total=total, unit=work.unit)
+        self.progress.update(self.progress.tasks[0].id, completed=work.done, total=total)
+        if self.progress.disable and total is not None and time.monotonic() - self.shown > PLAIN_SECONDS:
+            self.shown = time.monotonic()
+            unit = f"{work.done:,.0f} of {total:,.0f} {work.unit}" if work.unit else f"{work.done / total:.0%}"
+            self.console.print(f"{work.task}: {unit}", markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Remove the bar."""

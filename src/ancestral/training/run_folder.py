@@ -123,12 +123,16 @@ class RunFolder:
             else:
                 path.unlink(missing_ok=True)
 
-    def begin(self, config: Config) -> None:
-        """Create the folder and write the config. Raises InputError if there is a run already."""
+    def check_free(self) -> None:
+        """Raise InputError if no run can be begun here, since there is one already, or a file."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; give --out a folder")
         if self.holds_run():
             raise InputError(f"{self.path} already holds a run: go on with it by --resume, or give --out another name")
+
+    def begin(self, config: Config) -> None:
+        """Create the folder and write the config. Raises InputError as `check_free` does."""
+        self.check_free()
         new = not self.path.exists()
         try:
             storage.write_text(self.config, config.to_json())

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shlex
 import signal
 import threading
@@ -24,7 +25,7 @@ from ancestral.data import Dataset, DataSpec
 from ancestral.device import keep_freed_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.events import Event, Message, finish
+from ancestral.events import Event, Message, Work, finish
 from ancestral.inspection.findings import memorisation_finding
 from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.model import Model, NetSource, OwnParts
@@ -171,10 +172,10 @@ def train(
         if saved.runtime.snapshots == 0 and config.runtime.snapshots:
             raise InputError(f"{folder.path} was begun without snapshots, whose averages need all steps: train it anew")
         changes = _changes(saved, config, folder)
-    elif folder.holds_run():
-        raise InputError(f"{folder.path} already holds a run: go on with it by --resume, or give --out another name")
-    elif not given:
-        check_run_folder(folder.path, config.data.source)
+    else:
+        folder.check_free()
+        if not given:
+            check_run_folder(folder.path, config.data.source)
     start = fine_tuning.start_of(initial, config, parts, saved, folder)
     if parts.schedule is None and config.process.schedule == "custom" and (start or saved):  # a file has its tables
         known = start.model.denoiser.schedule if start is not None else _schedule_of(folder)
@@ -183,7 +184,8 @@ def train(
         config = dataclasses.replace(config, initial=record)
     trackers.check_trackers(config.runtime.trackers)
     keep_freed_memory()
-    dataset = datasets.open(data if given else config.data.source, **config.data.form, memory=config.data.memory)
+    opening = datasets.opening(data if given else config.data.source, **config.data.form, memory=config.data.memory)
+    dataset = (yield from opening) if int(os.environ.get("RANK", "0")) == 0 else finish(opening)
     if saved is not None:
         changes += _check_same_data(saved, config, dataset, folder)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
@@ -210,16 +212,15 @@ def _run(
     wrong: list[str] = []
     cost, memory, measured = None, None, None
     if trainer.distributed.world == 1 and not isinstance(config.net, CustomNetConfig):
+        yield Work("measuring the memory and the time of a step", 0, 0)
         memory = step_memory(trainer, len(trainer.dataset))
         count = max(1, memory.largest(trainer.micro_batch))  # a whole step may take more memory than there is
         measured = partial(trainer.rehearse, count if count < trainer.micro_batch else None)
-    if main and not resuming:
-        folder.begin(config)
-    with (
-        folder.locked() if main else contextlib.nullcontext(),
-        contextlib.closing(trainer),
-        cpu_threads(config.runtime.threads, trainer.device, measured) as threads,
-    ):
+    with contextlib.ExitStack() as stack:
+        if main and resuming:
+            stack.enter_context(folder.locked())
+        stack.enter_context(contextlib.closing(trainer))
+        threads = stack.enter_context(cpu_threads(config.runtime.threads, trainer.device, measured))
         if threads.reason:  # a run that is resumed goes on with this number, since sums are rounded by it
             config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads.count))
             trainer.config = config
@@ -232,10 +233,13 @@ def _run(
                 folder.trim_log(trainer.step)
                 with contextlib.suppress(OSError):  # the notes are for the report alone
                     folder.append_notes(trainer.step, ["going on", *changes, *wrong])
-        if trainer.initial is not None and trainer.step == 0:
-            trainer.save(folder)  # from here on the run needs the model that it started from no more
         if memory is not None and trainer.step < config.train.steps:
             cost = training_cost(trainer, len(trainer.dataset), memory, MEASURED)
+        if main and not resuming:  # only now, so that Ctrl-C before leaves nothing
+            folder.begin(config)
+            stack.enter_context(folder.locked())
+        if trainer.initial is not None and trainer.step == 0:
+            trainer.save(folder)  # from here on the run needs the model that it started from no more
         if main:
             for line in [*_opening(trainer, folder), *changes, *wrong, *([] if cost is None else [cost.summary()])]:
                 yield Message(line)
@@ -250,6 +254,8 @@ def _run(
                 yield from fit(trainer, folder)
             model = trainer.model()
         else:
+            if main:
+                yield Work("the first step", 0, 0)
             finished = yield from fit(trainer, folder)
             model = trainer.model()  # all processes take part
             model.file = folder.model
