@@ -9,7 +9,7 @@ import torch
 from ancestral import storage
 from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder
-from ancestral.training.checkpoints import MANIFEST, TENSORS, Checkpoint
+from ancestral.training.checkpoints import MANIFEST, TENSORS, Checkpoint, Publication
 
 
 def checkpoint(step, size=10, **facts):
@@ -108,9 +108,9 @@ def test_saving_does_not_hold_up_training_and_errors_come_once(tmp_path, monkeyp
     assert checkpoints.steps() == [1]
 
 
-def test_after_is_called_when_the_checkpoint_is_safe(tmp_path):
+def test_the_model_is_written_when_the_checkpoint_is_safe(tmp_path):
     checkpoints, seen = Checkpoints(tmp_path), []
-    checkpoints.save(checkpoint(5), lambda: seen.append(checkpoints.verify(5)["step"]))
+    checkpoints.save(checkpoint(5), Publication(lambda: seen.append(checkpoints.verify(5)["step"])))
     checkpoints.wait()
     assert seen == [5]
 

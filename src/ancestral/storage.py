@@ -5,12 +5,14 @@ renamed over it. So at any moment the target is the old file or the new one, who
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +76,78 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OSError(
+        named = OSError(
             f"could not write {path}: {reason}; make room or choose another folder (what was there is untouched)"
-        ) from None
+        )
+        named.errno = error.errno
+        raise named from None
+
+
+QUOTA = getattr(errno, "EDQUOT", errno.ENOSPC)
+SLACK = 65_536
+"""Bytes that a file or folder takes beside its content."""
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether a write failed since the disk, or the quota of the user, is full."""
+    return error.errno in (errno.ENOSPC, QUOTA)
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes that are free on the disk of a file or folder, which need not exist yet."""
+    return shutil.disk_usage(next(place for place in (path, *path.absolute().parents) if place.exists())).free
+
+
+def size_of(path: Path) -> int:
+    """Sum the bytes of a file, or of all files below a folder; those that vanish meanwhile are left out."""
+    files = [Path(root) / name for root, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            total += file.lstat().st_size
+    return total
+
+
+def write_with_room(
+    write: Callable[[], None],
+    size: int,
+    spare: Callable[[], Sequence[Path]],
+    removed: list[Path],
+    *,
+    certain: bool = False,
+) -> None:
+    """Write what is needed; where the disk is full, remove what is not, one after the other, until it fits.
+
+    Args:
+        write: Writes files of `size` bytes in all. It is called again after a removal.
+        size: The number of bytes.
+        spare: Lists the files and folders that may be removed, the least needed first.
+        removed: Gets what was removed.
+        certain: Whether nothing is removed unless the disk says that the room then suffices. Without, a full quota,
+            of which the disk may know nothing, has them removed too.
+
+    Raises:
+        OSError: If it cannot be written. Nothing is removed where the room would not suffice.
+    """
+    left: list[Path] | None = None
+    while True:
+        try:
+            write()
+            return
+        except OSError as error:
+            if not is_full(error):
+                raise
+            left = [path for path in spare() if path.exists()] if left is None else left
+            by_quota = error.errno == QUOTA and not certain
+            free, needed = free_bytes(left[0]) if left else 0, size + SLACK
+            if not left or not (by_quota or free < needed <= free + sum(map(size_of, left))):
+                raise
+        while True:
+            path = left.pop(0)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            removed.append(path)
+            if not left or free_bytes(path) >= needed:
+                break
 
 
 def check_writable(folder: Path) -> None:
@@ -122,8 +193,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         try:
             safetensors.torch.save_file(_plain(tensors), temporary, dict(metadata))
         except SafetensorError as error:  # its only cause here is the operating system
-            raise OSError(str(error)) from None
+            number = re.search(r"os error (\d+)", str(error))
+            raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from None
         _sort_metadata(temporary)
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """Return about the size of a file with these tensors; the header takes some bytes for each."""
+    return sum(tensor.nbytes + 256 for tensor in tensors.values())
 
 
 def _sort_metadata(path: Path) -> None:

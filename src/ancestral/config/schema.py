@@ -346,7 +346,7 @@ class RuntimeConfig:
     """Also keep checkpoints whose step is a multiple of this; 0 keeps none."""
     snapshots: int | None = None
     """Largest number of snapshots of two averages of the weights, from which ancestral average makes averages of other
-    lengths after training; 0 keeps none. Default: 64, or as many as take 500 MB; none if that is fewer than 8."""
+    lengths after training; 0 keeps none. Default: 16, or as many as take 500 MB; none if that is fewer than 8."""
     log_every: int = 50
     """Number of steps between two lines of the log and two points of the trackers."""
     trackers: tuple[str, ...] = ("tensorboard",)

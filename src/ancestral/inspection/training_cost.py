@@ -21,9 +21,6 @@ PATIENCE = 4.0
 """Seconds of a step above which fewer items are measured and scaled up."""
 LEAST_SECONDS, LEAST_BYTES = 0.2, 2**24
 """Time and memory of a few items below which more of them are measured."""
-COPIES = 5
-"""Copies of each weight in memory: weight, gradient, average, and Adam's two moments. On the disk the average is there
-twice, in the training state and in the model file, and the gradient is not. Both hold the power-function averages."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
             trainer.rehearse(items)
     each = (some - one) // (items - 1) if items > 1 else one - before
     fixed = (
-        max(one - before - each, 4 * parameters) + _weights(trainer) - 4 * parameters
+        max(one - before - each, 4 * parameters) + trainer.save_bytes - 4 * parameters
     )  # the former with the gradient
     held = 0 if device.type == "cuda" else min(_bytes(trainer, count), int(trainer.config.data.memory * 2**30))
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
@@ -101,7 +98,7 @@ def training_cost(
     else:
         steps = 1
     seconds *= share / measured
-    weights = _weights(trainer)
+    weights = trainer.save_bytes  # in memory there is the gradient in place of the model file
     return TrainingCost(
         device=device.type,
         dtype=str(trainer.dtype).removeprefix("torch."),
@@ -123,11 +120,6 @@ def training_cost(
         chosen=chosen or None,
         micro_batch=None if fits == trainer.micro_batch else fits,
     )
-
-
-def _weights(trainer: Trainer) -> int:
-    """The size of all copies of the weights."""
-    return 4 * sum(parameter.numel() for parameter in trainer.parameters) * (COPIES + len(trainer.powers))
 
 
 def _bytes(trainer: Trainer, count: int) -> int:

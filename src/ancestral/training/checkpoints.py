@@ -8,8 +8,9 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -32,11 +33,29 @@ class Checkpoint:
     numbers: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Publication:
+    """The model file that is written after a checkpoint."""
+
+    write: Callable[[], None] = lambda: None
+    path: Path | None = None
+    """The file; there may be an older one."""
+    size: int = 0
+    """Its size in bytes."""
+    last: bool = False
+    """Whether it is the model of the last step, which is worth more than the checkpoint it is made of."""
+    spare: Callable[[], Sequence[Path]] = tuple
+    """What is needed less than checkpoints and model, the least needed first."""
+
+
 class Checkpoints:
     """The checkpoints in a folder. The `keep` newest are kept, and those whose step is a multiple of `every`."""
 
     def __init__(self, folder: Path, keep: int = 2, every: int = 0) -> None:
         self.folder, self.keep, self.every = folder, keep, every
+        self.failed = False
+        """Whether the last save that ended failed."""
+        self._removed: list[Path] = []
         self._writer: Thread | None = None
         self._error: OSError | None = None
 
@@ -50,13 +69,13 @@ class Checkpoints:
         """The folder of a step."""
         return self.folder / f"{step:06d}"
 
-    def save(self, checkpoint: Checkpoint, after: Callable[[], None] = lambda: None) -> None:
-        """Write a checkpoint in the background, call `after` when it is safe, then remove old ones.
+    def save(self, checkpoint: Checkpoint, model: Publication | None = None) -> None:
+        """Write a checkpoint in the background, then the model, then remove old checkpoints.
 
         The tensors must not change any more. An earlier save is waited for, and its error is raised.
         """
         self.wait()
-        self._writer = Thread(target=self._save, args=(checkpoint, after), name="ancestral-save")
+        self._writer = Thread(target=self._save, args=(checkpoint, model or Publication()), name="ancestral-save")
         self._writer.start()
 
     def wait(self) -> None:
@@ -77,13 +96,65 @@ class Checkpoints:
         if error is not None:
             raise error
 
-    def _save(self, checkpoint: Checkpoint, after: Callable[[], None]) -> None:
+    def take_removed(self) -> list[Path]:
+        """Return what made room for the last saves on a full disk, once; none while a save is in progress."""
+        if self._writer is not None and self._writer.is_alive():
+            return []
+        removed, self._removed = self._removed, []
+        return removed
+
+    def _save(self, checkpoint: Checkpoint, model: Publication) -> None:
         try:
-            self.write(checkpoint)
-            after()
+            published, failure = self._write_with_room(checkpoint, model)
+            if not published and (failure is None or model.last):
+                spare = partial(self._needed_less, checkpoint, model)
+                storage.write_with_room(model.write, model.size, spare, self._removed)
+            if failure is not None:
+                raise failure
             self._prune(checkpoint.step)
+            self.failed = False
         except OSError as error:
-            self._error = error
+            self._error, self.failed = error, True
+
+    def _write_with_room(self, checkpoint: Checkpoint, model: Publication) -> tuple[bool, OSError | None]:
+        """Write a checkpoint, on a full disk in the place of what is needed less.
+
+        The last whole checkpoint gives way only if its room is certain to suffice, and after the model was written.
+
+        Returns:
+            Whether the model was written too, and the error if there was no room.
+        """
+        size, write = storage.tensor_bytes(checkpoint.tensors), partial(self.write, checkpoint)
+
+        def spare(count: int | None) -> list[Path]:
+            return [*model.spare(), *self._superseded(checkpoint)[:count]]
+
+        try:
+            storage.write_with_room(write, size, partial(spare, -1), self._removed)
+            return False, None
+        except OSError as error:
+            if not storage.is_full(error):
+                raise
+        published = False
+        with contextlib.suppress(OSError):
+            model.write()
+            published = True
+        try:
+            storage.write_with_room(write, size, partial(spare, None), self._removed, certain=True)
+        except OSError as error:
+            return published, error
+        return published, None
+
+    def _superseded(self, checkpoint: Checkpoint) -> list[Path]:
+        """The checkpoints before this one: first those that need not be kept, last the newest whole one."""
+        steps = [step for step in self.steps() if step < checkpoint.step]
+        whole = next((step for step in reversed(steps) if self._is_whole(step)), 0)
+        return [self.path(step) for step in sorted(steps, key=lambda step: (step == whole, self._on_purpose(step)))]
+
+    def _needed_less(self, checkpoint: Checkpoint, model: Publication) -> list[Path]:
+        """What gives way to the model: at the last step all, else what is not needed beside this checkpoint."""
+        own = [self.path(checkpoint.step)] if model.last else []
+        return [*model.spare(), *self._superseded(checkpoint), *([model.path] if model.path else []), *own]
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and read it back, unless it is there already. Raises OSError if either fails."""
@@ -147,6 +218,14 @@ class Checkpoints:
     def _prune(self, newest: int) -> None:
         """Remove the checkpoints that need not be kept. Those after `newest` are damaged."""
         steps = [step for step in self.steps() if step <= newest]
-        kept = {*steps[-self.keep :], *(step for step in steps if self.every and step % self.every == 0)}
+        kept = {*steps[-self.keep :], *filter(self._on_purpose, steps)}
         for step in set(self.steps()) - kept:
             shutil.rmtree(self.path(step), ignore_errors=True)
+
+    def _is_whole(self, step: int) -> bool:
+        with contextlib.suppress(InputError):
+            return bool(self.verify(step))
+        return False
+
+    def _on_purpose(self, step: int) -> bool:
+        return self.every > 0 and step % self.every == 0

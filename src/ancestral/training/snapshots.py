@@ -19,7 +19,7 @@ from ancestral.errors import InputError
 from ancestral.training.power_average import LENGTHS, coefficients
 
 FORMAT = "ancestral-snapshot-1"
-PAIRS, FEWEST = 64, 8
+PAIRS, FEWEST = 16, 8
 """By default there are at most PAIRS snapshots, and none where fewer than FEWEST fit into BYTES."""
 BYTES = 500_000_000
 PREFIXES = tuple(f"average.{length:g}." for length in LENGTHS)
@@ -53,6 +53,10 @@ class Snapshots:
     def path(self, step: int) -> Path:
         """The file of a step."""
         return self.folder / f"{step:06d}.safetensors"
+
+    def paths(self) -> list[Path]:
+        """List the files of the snapshots, oldest first: averages depend on older ones least."""
+        return [self.path(step) for step in self.steps()]
 
     def write(self, step: int, tensors: Mapping[str, Tensor], every: int) -> None:
         """Write the snapshot of a step, and keep of the others those at earlier multiples of `every`.

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import dataclasses
 import functools
+import itertools
 import math
 import threading
 import time
@@ -29,7 +30,7 @@ from ancestral.objectives import ConsistencyTuning, Objective, ProgressiveDistil
 from ancestral.randomness import Stream
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, training_state
-from ancestral.training.checkpoints import Checkpoint, Checkpoints
+from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication
 from ancestral.training.compilation import compile_blocks, compiler_failure
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory, repeated_blocks
 from ancestral.training.divergence import DivergenceGuard
@@ -43,6 +44,9 @@ from ancestral.training.run_folder import RunFolder
 from ancestral.training.snapshots import PREFIXES, Snapshots, default_pairs, interval
 from ancestral.training.validation import Validation
 
+COPIES = 5
+"""Copies of each weight in a checkpoint and a model file, without the power-function averages: weight, average, two
+moments of the optimiser, and the average once more."""
 BUILDING = threading.Lock()
 """PyTorch has one generator for all threads, from which initial weights are drawn."""
 
@@ -100,6 +104,8 @@ class Trainer:
         self.validation = None if held_out is None else Validation(held_out, dataset, self.spec)
         self.stopping = False
         """Whether `stop` was called on this process."""
+        self._told: set[str] = set()
+        """The kinds of notes that were given on writes that failed."""
         self.waiting = False
         """Whether it waits for data, so that nothing is in progress: a signal handler may raise `Stopped` then."""
         self.initial: Mapping[str, Tensor] | None = None
@@ -125,6 +131,11 @@ class Trainer:
     def pair_bytes(self) -> int:
         """The size of a snapshot: two copies of the weights."""
         return 2 * sum(parameter.numel() * parameter.element_size() for parameter in self.parameters)
+
+    @property
+    def save_bytes(self) -> int:
+        """The size of a checkpoint (weights, averages and the optimiser's two moments) and a model file."""
+        return self.pair_bytes // 2 * (COPIES + len(self.powers))
 
     @property
     def pairs(self) -> int:
@@ -474,10 +485,18 @@ class Trainer:
         tensors = training_state.collect_averages(self.distributed, self.net, self.powers)
         if self.distributed.main:
             try:
+                if storage.free_bytes(folder.path) < self.pair_bytes + self.save_bytes:
+                    raise OSError("the disk has no room for more than checkpoints and the model")
                 Snapshots(folder.snapshots).write(self.step, tensors, every)
             except OSError as error:
-                return (f"{error}; training goes on without this snapshot",)
+                return self._tell_once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
         return ()
+
+    def _tell_once(self, kind: str, note: str) -> tuple[str, ...]:
+        """Return the note, unless one of its kind was given: of saves since one succeeded."""
+        known = kind in self._told
+        self._told.add(kind)
+        return () if known else (note,)
 
     def _roll_back(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:
         """Return to the last good state with a lower learning rate. Raises InputError if that did not help before."""
@@ -542,6 +561,10 @@ class Trainer:
             checkpoints.wait()
         elif saving and self.step in EARLY:
             notes += self._save_failure(checkpoints, wait=True)
+        for kind, paths in itertools.groupby(checkpoints.take_removed(), key=lambda path: path.parent):
+            count, what = len(list(paths)), "the last model" if kind == folder.path else kind.name
+            some = what if kind == folder.path else f"{count} of the {what}"
+            notes += self._tell_once(f"removed {what}", f"the disk is full: {some} made room for the last save")
         return notes
 
     def _save_failure(self, checkpoints: Checkpoints, wait: bool) -> tuple[str, ...]:
@@ -549,10 +572,12 @@ class Trainer:
         try:
             if wait:
                 checkpoints.wait()
+                self._told -= set() if checkpoints.failed else {"save"}
             else:
                 checkpoints.check()
         except OSError as error:
-            return (f"{error}; training goes on, and saves again at the next multiple of --save-every",)
+            again = "training goes on, and saves again at the next multiple of --save-every"
+            return self._tell_once("save", f"{error}; {again}")
         return ()
 
     def _save(self, folder: RunFolder, checkpoints: Checkpoints) -> None:
@@ -571,7 +596,9 @@ class Trainer:
             storage.write_text(folder.config, config)
             storage.write_tensors(folder.model, averaged | buffers, metadata)
 
-        checkpoints.save(Checkpoint(self.step, tensors, {"guard": self.guard.state}), publish)
+        size, last = storage.tensor_bytes(averaged), self.step >= self.config.train.steps
+        model_file = Publication(publish, folder.model, size, last, Snapshots(folder.snapshots).paths)
+        checkpoints.save(Checkpoint(self.step, tensors, {"guard": self.guard.state}), model_file)
 
     def _save_at_once(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:
         """Save where training cannot go on, and say so; not where that takes all processes."""

@@ -38,6 +38,7 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
+from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
 from ancestral.training.prepare import spec_of
 from ancestral.training.preview import preview_sampler, sample_preview
@@ -199,6 +200,7 @@ def train(
     if chosen_by_size := by_size.explain(config, trainer.spec.shape, trainer.device.type):
         changes.append(chosen_by_size)
     changes += _doubts(trainer)
+    changes += disk_warning(trainer, folder)
     models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
     if export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)

@@ -1,0 +1,50 @@
+"""What a run takes on the disk, compared with what is free there before the first step."""
+
+from ancestral import storage
+from ancestral.errors import InputError
+from ancestral.results.run_list import format_bytes
+from ancestral.training.run_folder import RunFolder
+from ancestral.training.trainer import Trainer
+
+GRID_BYTES = 500_000
+"""About the size of a grid of samples, which trackers keep once more."""
+
+
+def run_bytes(trainer: Trainer) -> dict[str, int]:
+    """Forecast the largest size of a run by its parts: the model, checkpoints, snapshots and grids of samples.
+
+    While a save is written, there are another checkpoint and another model file.
+    """
+    train, runtime, model = trainer.config.train, trainer.config.runtime, trainer.pair_bytes // 2
+    saves = -(-train.steps // train.save_every)
+    kept = min(saves, runtime.keep + (train.steps // runtime.keep_every if runtime.keep_every else 0))
+    grids = -(-train.steps // train.sample_every) * (1 + any(name != "none" for name in runtime.trackers))
+    return {
+        "model": model * min(saves, 2),
+        "checkpoints": (trainer.save_bytes - model) * min(saves, kept + 1),
+        "snapshots": trainer.snapshot_count * trainer.pair_bytes,
+        "grids of samples": grids * GRID_BYTES,
+    }
+
+
+def disk_warning(trainer: Trainer, folder: RunFolder) -> list[str]:
+    """Return a line if the disk has less room than the run takes.
+
+    Raises:
+        InputError: If it has none for a first checkpoint and the model.
+    """
+    parts, present = run_bytes(trainer), storage.size_of(folder.path)
+    free, needed = storage.free_bytes(folder.path), sum(parts.values()) - present
+    if not present and free < trainer.save_bytes:
+        raise InputError(
+            f"the disk of {folder.path} has {format_bytes(free)} free, and a checkpoint and the model take "
+            f"{format_bytes(trainer.save_bytes)}: make room, or give --out a folder on another disk"
+        )
+    if free >= needed:
+        return []
+    sizes = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
+    return [
+        f"warning: the run takes about {format_bytes(needed)} more on the disk ({sizes}), and {format_bytes(free)} are "
+        "free; snapshots are left out first, then older checkpoints: make room, give --out a folder on another disk, "
+        "or --snapshots 0 --keep 1"
+    ]
