@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -59,10 +60,16 @@ def test_runs_are_listed_and_the_rest_is_named(run, place):
     assert first.distance is None
     assert first.size == sum(path.stat().st_size for path in (place / "first").rglob("*") if path.is_file())
     assert first.changed.startswith("2001-09-0")
+    bytes_in = {name: storage.size_of(place / "first" / name) for name in ("checkpoints", "snapshots")}
+    bytes_in["model"] = (place / "first" / "model.safetensors").stat().st_size
+    assert {name: first.parts[name] for name in bytes_in} == bytes_in
+    assert sum(first.parts.values()) == first.size
     text = run("runs")
     assert text == f"{found}\n"
     assert "first" in text
     assert "6 of 6" in text
+    assert re.search(r"on disk +model +checkpoints +snapshots +other\n", text)
+    assert text.count(format_bytes(bytes_in["snapshots"])) == 3
     assert len(found.problems) == 3
     assert "damaged: runs/broken/config.json is not JSON" in text
     assert "damaged: runs/cut/model.safetensors is not a whole safetensors file" in text
@@ -124,6 +131,7 @@ def test_finished_runs_are_cleaned_only_with_yes(run, place):
     assert "removed" in run("runs", "--clean", "--yes")
     assert left(place / "first") == left(place / "many" / "second") == ["000006"]
     assert left(place / "cut") == ["000002", "000004", "000006"]
+    assert [(place / name / "snapshots").exists() for name in ("first", "many/second", "cut")] == [False, False, True]
     assert not old.exists()
     assert fresh.exists()
     assert (place / "notes.txt").exists()
@@ -141,7 +149,7 @@ def test_what_is_needed_stays(place):
     storage.write_text(first.config, json.dumps(config))
     config["train"]["steps"], config["runtime"]["keep_every"] = 6, 2
     storage.write_text(second.config, json.dumps(config))
-    assert ancestral.clean_runs(place, yes=True).removals == ()
+    assert [removal.path for removal in ancestral.clean_runs(place, yes=True).removals] == [str(second.snapshots)]
     config["runtime"]["keep_every"] = 0
     storage.write_text(second.config, json.dumps(config))
     newest = second.checkpoints / "000006" / "state.safetensors"

@@ -28,7 +28,7 @@ class AverageCommand(SampleOptions):
     """Run folder with snapshots of averages, which ancestral train keeps."""
     lengths: tuple[float, ...] | None = None
     """Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to 1/√12 (0.2886),
-    the mean of all steps. Default: 0.02 0.03 0.05 0.07 0.1 0.14 0.2."""
+    the mean of all steps. Default: 0.03 0.04 0.05 0.07 0.1 0.14 0.2."""
     samples: Annotated[int | None, arg(aliases=["--draw"])] = None
     """Number of samples of each length; default: 2500."""
     most: int | None = None

@@ -18,8 +18,8 @@ class Options:
     folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path("runs")
     """Folder that holds run folders, or one run folder."""
     clean: bool = False
-    """Show what finished runs no longer need: checkpoints but the newest, and temporary files that were left. Nothing
-    is removed without the option yes."""
+    """Show what finished runs no longer need: checkpoints but the newest, the snapshots for ancestral average, and
+    temporary files that were left. Nothing is removed without the option yes."""
     yes: bool = False
     """Remove what the option clean shows."""
 

@@ -1,13 +1,26 @@
 """The runs of a folder, and what may be removed from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ancestral.arguments import short_source
 from ancestral.results.estimate import Estimate
 from ancestral.results.result import Result
 from ancestral.results.table import Table
+
+PARTS = {
+    "model.safetensors": "model",
+    "checkpoints": "checkpoints",
+    "snapshots": "snapshots",
+    "samples": "samples",
+    "evaluation": "evaluation",
+    "average": "average",
+    "tensorboard": "trackers",
+    "wandb": "trackers",
+    "trackio": "trackers",
+}
+"""What the files and folders in a run folder hold, by their names."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,8 @@ class RunSummary:
     """The Fréchet distance of samples to the training data; None if this state of the model was not evaluated."""
     distance_name: str | None = None
     """What the distance is called, by its feature extractor: FD-lite0, FID, ..."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """Bytes on disk by what they hold: a value of PARTS, or "other"."""
 
     def cells(self) -> list[str]:
         """The texts of a row."""
@@ -63,7 +78,13 @@ class RunList(Result):
         """Tables and lines of text that show the result."""
         titles = ("run", "data", "preset", "step", "loss", "FD", "on disk", "changed")
         rows = [run.cells() for run in self.runs]
-        return [Table(titles, rows) if rows else f"there are no runs in {self.folder}", *self.problems]
+        if not rows:
+            return [f"there are no runs in {self.folder}", *self.problems]
+        kinds = [
+            kind for kind in dict.fromkeys([*PARTS.values(), "other"]) if any(run.parts.get(kind) for run in self.runs)
+        ]
+        sizes = [[run.name, *(format_bytes(run.parts.get(kind, 0)) for kind in kinds)] for run in self.runs]
+        return [Table(titles, rows), Table(("on disk", *kinds), sizes), *self.problems]
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ from ancestral.training import RunFolder, Snapshots, ema_length, gamma_of
 from ancestral.training.distributed import by_first_process
 from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
 
-LENGTHS = (0.02, 0.03, 0.05, 0.07, 0.10, 0.14, 0.20)
+LENGTHS = (0.03, 0.04, 0.05, 0.07, 0.10, 0.14, 0.20)
 FOLDER, RESULT, PICTURE = "average", "average.json", "average.png"
 SHORTER = "fewer --lengths, --samples or --steps, or --most, are faster"
-ROUGH = 0.05
+ROUGH = 0.1
 """A note says so if the error of a reconstructed profile is larger than this share of it."""
 
 
@@ -138,8 +138,9 @@ def _steps(home: RunFolder, end: int | None) -> list[int]:
         raise InputError(f"{home.path} holds an average; give the run that it was made of, {home.path.parent}")
     if not steps:
         raise InputError(
-            f"{home.path} has no snapshots of averages: it was trained by an older version, with --snapshots 0, or has "
-            "too large a network for the default; train it anew with --snapshots 64"
+            f"{home.path} has no snapshots of averages: it was trained by an older version or with --snapshots 0, "
+            "its network is too large for the default, or a cleaning or a full disk took them; train it anew with "
+            "--snapshots 16"
         )
     if end is not None and not steps[0] <= end <= steps[-1]:
         raise InputError(

@@ -15,7 +15,8 @@ from ancestral.config.output_folders import REPORTS
 from ancestral.errors import InputError
 from ancestral.model import describe, describe_file
 from ancestral.results import EvaluationResult
-from ancestral.results.run_list import CleaningResult, Removal, RunList, RunSummary
+from ancestral.results.run_list import PARTS, CleaningResult, Removal, RunList, RunSummary
+from ancestral.storage import size_of
 from ancestral.training import Checkpoints, RunFolder
 
 DEPTH = 2
@@ -48,9 +49,10 @@ def runs(folder: str | Path = "runs") -> RunList:
 
 @checked
 def clean_runs(folder: str | Path = "runs", *, yes: bool = False) -> CleaningResult:
-    """Remove what finished runs no longer need: all checkpoints but the newest, and temporary files that were left.
+    """Remove what finished runs no longer need: old checkpoints, snapshots, and temporary files that were left.
 
-    Checkpoints of `keep_every` stay. Runs that are not finished, or that a process trains, are left alone.
+    The newest checkpoint stays, from which more steps go on, and those of `keep_every`; no snapshot stays, so that
+    `average` makes no other averages. Runs that are not finished, or that a process trains, are left alone.
 
     Args:
         folder: The folder that holds run folders, or one run folder.
@@ -71,7 +73,7 @@ def clean_runs(folder: str | Path = "runs", *, yes: bool = False) -> CleaningRes
                 continue
             with run.locked():
                 for path in _needless(run, config):
-                    removals.append(Removal(str(path), _size(path)))
+                    removals.append(Removal(str(path), size_of(path)))
                     if yes:
                         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         except InputError as error:
@@ -112,13 +114,15 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
     measured = EvaluationResult.load(run.path / "evaluation").samples
     if measured is not None and (measured.model is None or measured.model.step != saved):
         measured = None  # of the model before
+    parts = _parts(run)
     return RunSummary(
         name=name,
         data=config.data.source,
         preset=config.preset,
         step=max(saved, logged),
         steps=config.train.steps,
-        size=_size(run.path),
+        size=sum(parts.values()),
+        parts=parts,
         changed=_changed(run.path),
         loss=loss,
         distance=measured.distances.train.frechet if measured else None,
@@ -156,7 +160,7 @@ def _last_logged(run: RunFolder) -> tuple[int, float | None]:
 
 
 def _needless(run: RunFolder, config: Config) -> list[Path]:
-    """What a finished run no longer needs: checkpoints older than the newest whole one, and abandoned files."""
+    """What a finished run no longer needs: checkpoints older than the newest whole one, snapshots, abandoned files."""
     checkpoints = Checkpoints(run.checkpoints)
     steps, every = checkpoints.steps(), config.runtime.keep_every
     whole = 0
@@ -167,21 +171,25 @@ def _needless(run: RunFolder, config: Config) -> list[Path]:
             break
     old = [checkpoints.path(step) for step in steps if step < whole and not (every and step % every == 0)]
     now = time.time()
-    return [*old, *(path for path in run.temporary() if now - path.lstat().st_mtime > ABANDONED)]
+    snapshots = [run.snapshots] if run.snapshots.is_dir() else []
+    return [*old, *snapshots, *(path for path in run.temporary() if now - path.lstat().st_mtime > ABANDONED)]
 
 
-def _files(path: Path) -> Iterator[os.stat_result]:
-    """The sizes and times of a file, or of all files below a folder; those that vanish meanwhile are left out."""
-    paths = [Path(root) / name for root, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
-    for file in paths:
-        with contextlib.suppress(OSError):
-            yield file.lstat()
-
-
-def _size(path: Path) -> int:
-    return sum(stat.st_size for stat in _files(path))
+def _parts(run: RunFolder) -> dict[str, int]:
+    """The bytes of a run by what its files hold."""
+    parts: dict[str, int] = {}
+    for path in run.path.iterdir():
+        kind = PARTS.get(path.name, "other")
+        parts[kind] = parts.get(kind, 0) + size_of(path)
+    return parts
 
 
 def _changed(path: Path) -> str:
-    newest = max((stat.st_mtime for stat in _files(path)), default=path.stat().st_mtime)
+    """When a file of a run changed last; those that vanish meanwhile are left out."""
+    times = [path.stat().st_mtime]
+    for root, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                times.append((Path(root) / name).lstat().st_mtime)
+    newest = max(times[1:], default=times[0])
     return datetime.fromtimestamp(newest, UTC).astimezone().isoformat(timespec="seconds")
