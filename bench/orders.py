@@ -8,7 +8,7 @@ solves it in 1,000 steps with an error of 1e-10. `tests/test_orders.py` checks t
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class Exact(nn.Module):
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         """Return the exact target at t = index + 1, scaled as `Diffusion` expects it."""
-        t = int(index[0]) + 1
+        t = index[0].item() + 1
         input_scale, output_scale = self.target.scales(self.oracle.schedule, t)
         x0, eps = self.oracle.predict(x / input_scale, t)
         return self.target.from_x0_eps(x0, eps, *self.oracle.schedule.at(t)) / output_scale
@@ -113,7 +113,7 @@ def exact(schedule: Schedule, t: int, s: int, x: Tensor, steps: int = 1000) -> T
     return late * u
 
 
-def error(sampler: Sampler, schedule: Schedule, target: Target, times: list[int], truth: Tensor) -> float:
+def error(sampler: Sampler, schedule: Schedule, target: Target, times: Sequence[float], truth: Tensor) -> float:
     """Compute the mean distance from the exact solution at the last of the times."""
     denoiser = Diffusion(Exact(schedule, target), schedule, target)
     x = sampler.sample(denoiser, start(schedule), times=times)
@@ -327,9 +327,8 @@ and one step for each level. No sampling is needed: with Gaussian data a sampler
 z, and its responses to unit impulses are the coefficients of the map. The error of the mean is below 1e-14
 throughout.
 
-Heun's churn raises the noise level to the level of the schedule that is nearest to (1 + γ) σ_t. If the levels are
-farther apart than that, it adds no noise: with 10 levels it adds noise in no step of `geometric` and `karras`, and in
-4 to 8 steps of the others.
+Heun's churn raises the noise level to (1 + γ) σ_t, at a time between the integers. That is at most the level at T,
+except on `geometric` and `karras`, whose levels go on above T.
 
 """
 

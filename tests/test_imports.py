@@ -19,9 +19,10 @@ LAYERS = [
     {"errors", "interrupts", "transforms"},
     {"arguments"},
     {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
+    {"curves"},
     {"schedules"},
     {"targets", "nets"},
-    {"reverse", "oracle", "guidance"},
+    {"reverse", "oracle", "guidance", "adaptive"},
     {"samplers", "bound"},
     {"objectives"},
     {"diffusion", "probability_flow"},
@@ -39,6 +40,8 @@ LAYERS = [
 
 THEORY = {
     "gaussian",
+    "adaptive",
+    "curves",
     "schedules",
     "targets",
     "reverse",

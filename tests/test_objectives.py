@@ -9,7 +9,7 @@ from torch import nn
 
 from ancestral import Diffusion, bound, objectives, oracle, schedules, targets
 from ancestral.errors import InputError
-from ancestral.objectives import Clipped, Denoising, Hybrid, Objective, Weighted
+from ancestral.objectives import Clipped, ConsistencyTuning, Denoising, Hybrid, Objective, Stages, Weighted, build
 from ancestral.objectives.times import (
     ImportanceTimes,
     LogNormalTimes,
@@ -290,3 +290,104 @@ def test_an_objective_of_ones_own_may_read_the_averaged_weights():
     exact = oracle.Gaussian(COSINE, 0.0, 1.0)
     _, losses = objective.losses(denoiser, x0, step=0, averaged=exact, labels=torch.tensor([1.0, 2.0]))
     assert (losses > 0).all()
+
+
+# -- continuous times -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["uniform", "stratified"])
+def test_continuous_uniform_times_fill_the_interval(name):
+    schedule = schedules.cosine(50)
+    t, importance = time_distribution(name, schedule, continuous=True).draw(3, 7, range(4000))
+    assert t.dtype == torch.float64
+    assert importance is None
+    assert t.min() > 0
+    assert t.max() <= 50
+    u = t.sort().values / 50
+    assert (u - (torch.arange(4000) + 0.5) / 4000).abs().max() < (1e-3 if name == "stratified" else 0.03)
+    integers, _ = time_distribution(name, schedule).draw(3, 7, range(4000))
+    assert torch.equal(t.ceil().long(), integers)  # the same random numbers
+
+
+@pytest.mark.parametrize("make", [schedules.karras, schedules.flow, schedules.cosine])
+def test_continuous_lognormal_times_have_edms_noise_levels_exactly(make):
+    """On a schedule of 20 levels, which integer times would round to."""
+    schedule = make(20)
+    t, _ = time_distribution("lognormal", schedule, continuous=True).draw(0, 1, range(4000))
+    a, b = schedule.at(t)
+    z = ((b / a).log() + 1.2) / 1.2
+    inner = z[(z > -2.5) & (z < 2.5)].sort().values
+    expected = torch.special.ndtri((torch.arange(4000, dtype=torch.float64) + 0.5) / 4000)
+    expected = expected[(expected > -2.5) & (expected < 2.5)]
+    assert abs(len(inner) - len(expected)) < 20
+    for share in (0.1, 0.5, 0.9):
+        assert inner.quantile(share).item() == pytest.approx(expected.quantile(share).item(), abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["snr", "min-snr", "edm", "velocity"])
+@pytest.mark.parametrize("target", [targets.EPS, targets.V, targets.FLOW])
+def test_weights_at_float_times_are_those_of_the_table_at_the_integers(name, target):
+    schedule = schedules.cosine(30)
+    table = loss_weights(name, schedule, target)
+    at = loss_weights(name, schedule, target, torch.arange(1, 31, dtype=torch.float64))
+    torch.testing.assert_close(at, table[1:], rtol=1e-12, atol=0)
+    between = loss_weights(name, schedule, target, torch.tensor([10.5], dtype=torch.float64))
+    assert table[10:12].min() * (1 - 1e-9) <= between <= table[10:12].max() * (1 + 1e-9)
+
+
+def test_the_variational_weight_at_float_times_integrates_to_the_bound():
+    """−∫ snr' dt over a step is its difference of snr: the continuous weight is the limit of the discrete one."""
+    schedule = schedules.cosine(30)
+    t = torch.linspace(10, 20, 10001, dtype=torch.float64)
+    found = torch.trapezoid(x0_weights("variational", schedule, t), t)
+    expected = 30 / (2 * math.log(2)) * (schedule.snr[10] - schedule.snr[20])
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+class Echo(nn.Module):
+    """Answers with x."""
+
+    def forward(self, x, index):
+        return x
+
+
+def test_continuous_times_reach_the_network_between_the_integers():
+    seen = []
+
+    class Watching(Echo):
+        def forward(self, x, index):
+            seen.append(index)
+            return x
+
+    schedule, x0 = schedules.flow(10), torch.randn(6, 2)
+    denoiser = Diffusion(Watching(), schedule, targets.FLOW)
+    objective = build(schedule, targets.FLOW, "stratified", "edm", continuous=True)
+    t, losses = denoiser.losses(x0, step=0, objective=objective)
+    assert seen[0].dtype == torch.float32
+    torch.testing.assert_close(seen[0].double() + 1, t, rtol=1e-6, atol=1e-6)
+    assert (t != t.round()).all()
+    weights = loss_weights("edm", schedule, targets.FLOW, t)
+    plain = denoiser.losses(x0, step=0, objective=build(schedule, targets.FLOW, "stratified", continuous=True))[1]
+    torch.testing.assert_close(losses.double(), plain.double() * weights, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda s: build(s, targets.EPS, "importance", continuous=True), "remember the loss of each integer time"),
+        (lambda s: build(s, targets.EPS, continuous=True, learned_variance=True), "cannot be continuous"),
+        (
+            lambda s: ConsistencyTuning(build(s, targets.EPS, continuous=True), Stages(10, 2)),
+            "distillation compares integer times",
+        ),
+        (
+            lambda s: Weighted(build(s, targets.EPS, continuous=True), torch.ones(11)).losses(
+                Diffusion(Echo(), s), torch.ones(2, 2), step=0
+            ),
+            "a table of t = 0..T",
+        ),
+    ],
+)
+def test_what_needs_integer_times_refuses_others(call, says):
+    with pytest.raises(InputError, match=says):
+        call(schedules.linear(10))

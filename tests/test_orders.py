@@ -107,16 +107,18 @@ def test_the_page_has_the_words_of_its_generator():
         assert words.strip() in page
 
 
-def test_churn_adds_nothing_between_coarse_levels():
-    """As docs/explanation/samplers.md has it, of 10 levels: the steps before which noise is added."""
-    churned = {}
-    for name, make in orders.SCHEDULES.items():
-        schedule = make(10)
-        denoiser, x_T = oracle.Gaussian(schedule, orders.MEAN, orders.STD), orders.start(schedule, 1)
-        steps = list(orders.STOCHASTIC["Heun, churn 10"].trajectory(denoiser, x_T))
-        churned[name] = sum(step.t != t for step, t in zip(steps, range(10, -1, -1), strict=True))
-    assert churned.pop("geometric") == churned.pop("karras") == 0
-    assert (min(churned.values()), max(churned.values())) == (4, 8)
+@pytest.mark.parametrize("name", orders.SCHEDULES)
+def test_the_orders_hold_at_float_times(name):
+    """Steps shorter than the distance of two integer times, of a schedule of 20."""
+    schedule, first = orders.SCHEDULES[name](20), orders.FIRST.get(name, 10)
+    x, found = orders.start(schedule), {label: {} for label in orders.SAMPLERS}
+    truth = orders.exact(schedule, 2 * first, 2, x)
+    for count in orders.FINE:
+        times = torch.linspace(2 * first, 2, count + 1, dtype=F64).tolist()
+        for label, (sampler, _, _) in orders.SAMPLERS.items():
+            found[label][count] = orders.error(sampler, schedule, targets.V, times, truth)
+    for label, (_, order, _) in orders.SAMPLERS.items():
+        assert orders.slope(found[label]) == pytest.approx(order, abs=0.15), label
 
 
 def test_oracles_take_times_one_by_one():

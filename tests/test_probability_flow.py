@@ -8,6 +8,8 @@ import torch
 import bound_gap
 from ancestral import oracle, probability_flow, schedules
 from ancestral.errors import InputError
+from ancestral.samplers import Heun
+from ancestral.targets import Prediction
 
 F64 = torch.float64
 MEANS = torch.tensor([[-0.6, 0.2], [0.5, 0.5], [0.1, -0.6]], dtype=F64)
@@ -111,3 +113,62 @@ def test_no_data_have_no_likelihood_and_integers_are_refused():
         assert probability_flow.log_likelihood(denoiser, points()[:0], probes=probes).shape == (0,)
     with pytest.raises(InputError, match="must be floats"):
         probability_flow.log_likelihood(denoiser, torch.zeros(2, 2, dtype=torch.int64))
+
+
+class Counted:
+    """A denoiser that counts its evaluations."""
+
+    def __init__(self, denoiser):
+        self.denoiser, self.schedule, self.count = denoiser, denoiser.schedule, 0
+
+    def predict(self, x_t, t, **condition):
+        self.count += 1
+        return self.denoiser.predict(x_t, t, **condition)
+
+
+@pytest.mark.parametrize(
+    ("name", "T"), [("linear", 1000), ("cosine", 2), ("karras", 1000), ("geometric", 2), ("flow", 1000)]
+)
+def test_adaptive_steps_are_exact_to_a_hundred_thousandth_of_a_nat_with_fewer_evaluations(name, T):
+    """As above, with the exact density of x_T. With two steps of the schedule, the flow is still the continuous one."""
+    exact, x = oracle.Mixture(getattr(schedules, name)(T), MEANS, STDS), points(20)
+    denoiser = Counted(exact)
+    *_, end = probability_flow.integrate(denoiser, x, rtol=1e-6)
+    torch.testing.assert_close(exact.log_density(end.x, T) + end.divergence, density(x), rtol=0, atol=1e-5)
+    assert denoiser.count < 250  # 1,000 steps of the trapezoid rule need 1,999, for an error of 1e-4 to 1e-3
+    assert (torch.as_tensor(end.t) - T).abs().max() < 1e-6
+
+
+def test_an_item_has_adaptive_steps_of_its_own():
+    denoiser, x = oracle.Mixture(schedules.cosine(100), MEANS, STDS), points(5)
+    whole = probability_flow.log_likelihood(denoiser, x, rtol=1e-4)
+    torch.testing.assert_close(
+        probability_flow.log_likelihood(denoiser, x[3:4], rtol=1e-4), whole[3:4], rtol=0, atol=1e-12
+    )
+
+
+def test_adaptive_steps_with_hutchinsons_estimate():
+    x = 0.3 + 0.5 * torch.randn(3, 1, 4, 4, dtype=F64, generator=torch.Generator().manual_seed(0))
+    denoiser = oracle.Gaussian(schedules.flow(100), 0.3, 0.5)
+    exact = torch.distributions.Normal(0.3, 0.5).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(
+        probability_flow.log_likelihood(denoiser, x, probes=1, rtol=1e-6), exact, rtol=0, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("rtol", [0.0, -1.0, 1.0, math.nan, 1e-8])
+def test_a_tolerance_that_cannot_be_kept_is_refused(rtol):
+    denoiser = oracle.Gaussian(schedules.flow(10), 0.0, 1.0)
+    with pytest.raises(InputError, match=r"rtol must be below 1, and at least 1e-06 for torch\.float32"):
+        probability_flow.log_likelihood(denoiser, torch.zeros(1, 2), rtol=rtol)
+
+
+def test_a_network_that_diverges_is_named():
+    class Broken:
+        schedule = schedules.flow(10)
+
+        def predict(self, x_t, t, **condition):
+            return Prediction(x_t * math.inf, x_t * math.inf)
+
+    with pytest.raises(InputError, match="leaves the finite numbers"):
+        Heun(rtol=1e-3).sample(Broken(), torch.ones(1, 2))

@@ -1,6 +1,7 @@
 """Samplers: the loop's promises, and their steps against closed recursions for Gaussian data."""
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from ancestral import Diffusion, oracle, samplers, schedules
+import orders
+from ancestral import Diffusion, guidance, oracle, samplers, schedules
 from ancestral.errors import InputError
 from ancestral.reverse import prior
-from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Langevin, PredictorCorrector, UniPC
+from ancestral.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Langevin, PredictorCorrector, Sampler, UniPC
 from ancestral.targets import Prediction
 from conftest import untrained
 
@@ -483,46 +485,202 @@ def test_edms_algorithm_1_is_ours_where_a_and_b_are_linear_and_elsewhere_of_the_
     assert math.log2(off["bent", 8] / off["bent", 4]) == pytest.approx(order, abs=0.25)
 
 
-def test_churn_is_edms_algorithm_2():
-    """σ rises to the level nearest to (1 + γ) σ by noise of the difference of variances, and the step begins there."""
-    schedule = schedules.karras(200)
-    denoiser, x_T = oracle.Gaussian(schedule, 0.2, 0.5), torch.ones(3, 1, dtype=F64)
-    z = torch.randn(3, 1, dtype=F64)
-    sampler = Heun(10, churn=0.4, churn_noise=1.01, churn_min=0.1, churn_max=50.0)
-    steps = list(sampler.trajectory(denoiser, x_T, times=[150, 100, 0], noise=lambda _: z))
-    sigma = schedule.noise
-    u = int((sigma - 1.2 * sigma[150]).abs().argmin())
-    assert steps[0].t == u > 150
-    torch.testing.assert_close(steps[0].x, x_T + 1.01 * (sigma[u] ** 2 - sigma[150] ** 2).sqrt() * z)
-    assert [step.t for step in sampler.trajectory(denoiser, x_T, times=[199, 20, 0])] == [199, 20, 0]  # out of range
-    most = next(iter(Heun(10, churn=1000.0).trajectory(denoiser, x_T, times=[150, 0])))
-    assert sigma[most.t] <= (2**0.5 + 0.02) * sigma[150]
+def edm_algorithm_2(denoiser, schedule, x, sigmas, zs, churn, low=0.0, high=math.inf, s_noise=1.0):
+    """Karras et al.'s lines, with D(x; σ) alone and any σ; they end at σ = 0. Churn 0 is algorithm 1."""
 
+    def D(x, sigma):
+        return denoiser.predict(x, schedule.time_at(sigma)).x0
 
-def test_churn_of_explicit_times_is_edms_algorithm_2():
-    """γ = S_churn/N of the N steps that are made. Karras et al.'s lines, with σ̂ rounded to the schedule's levels."""
-    schedule, churn, count = schedules.karras(1000), 20.0, 64
-    sigma = schedule.noise
-    denoiser = oracle.Mixture(schedule, torch.tensor([[-0.5], [0.5]], dtype=F64), torch.tensor([0.1, 0.2], dtype=F64))
-    times = [round(1000 * (1 - (i / count) ** 1.5)) for i in range(count)] + [0]
-    zs = [torch.randn(5, 1, dtype=F64) for _ in range(count)]
-    x_T = x = 80 * torch.randn(5, 1, dtype=F64)
-    source = iter(zs)
-    for t, s in pairwise(times):
-        gamma = min(churn / count, math.sqrt(2) - 1)
-        u = t + int((sigma[t:] - (1 + gamma) * sigma[t]).abs().argmin())
-        if u > t:
-            x = x + (sigma[u] ** 2 - sigma[t] ** 2).sqrt() * next(source)
-        d = (x - denoiser.predict(x, u).x0) / sigma[u]
-        proposal = x + (sigma[s] - sigma[u]) * d
-        if s:
-            again = (proposal - denoiser.predict(proposal, s).x0) / sigma[s]
-            proposal = x + (sigma[s] - sigma[u]) * (d + again) / 2
+    for i, (now, following) in enumerate(pairwise([*sigmas, 0.0])):
+        gamma = min(churn / len(sigmas), math.sqrt(2) - 1) if low <= now <= high else 0.0
+        raised = now + gamma * now
+        x = x + math.sqrt(raised**2 - now**2) * s_noise * zs[i]
+        d = (x - D(x, raised)) / raised
+        proposal = x + (following - raised) * d
+        if following:
+            again = (proposal - D(proposal, following)) / following
+            proposal = x + (following - raised) * (d + again) / 2
         x = proposal
-    for own in (18, 64, None):
-        again = iter(zs)
-        found = run(Heun(own, churn), denoiser, x_T, times=times, noise=lambda _, again=again: next(again))
-        torch.testing.assert_close(found, x, rtol=1e-12, atol=1e-12)
+    return x
+
+
+@pytest.mark.parametrize("churn", [0.0, 1.0, 10.0, 40.0, 1000.0])
+@pytest.mark.parametrize("T", [2, 50, 1000])
+@pytest.mark.parametrize(
+    "make", [schedules.karras, lambda T: schedules.geometric(T, 0.002, 80.0)], ids=["karras", "geo"]
+)
+def test_churn_is_edms_algorithm_2(make, T, churn):
+    """At σ of EDM's own, between the levels of the schedule and, with churn, above the last."""
+    schedule, n = make(T), 18
+    denoiser = oracle.Mixture(schedule, torch.tensor([[-0.5], [0.5]], dtype=F64), torch.tensor([0.1, 0.2], dtype=F64))
+    i = torch.arange(n, dtype=F64)
+    sigmas = ((80 ** (1 / 7) + i / (n - 1) * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7).tolist()
+    x_T, zs = 80 * torch.randn(5, 1, dtype=F64), torch.randn(n, 5, 1, dtype=F64)
+    for options in ({}, {"low": 0.05, "high": 50.0, "s_noise": 1.003}):
+        theirs = edm_algorithm_2(denoiser, schedule, x_T, sigmas, zs, churn, **options)
+        low, high, s_noise = (
+            options.get(name, value) for name, value in (("low", 0), ("high", math.inf), ("s_noise", 1))
+        )
+        drawn = iter(z for z, sigma in zip(zs, sigmas, strict=True) if low <= sigma <= high)
+        ours = run(
+            Heun(churn=churn, churn_min=low, churn_max=high, churn_noise=s_noise),
+            denoiser,
+            x_T,
+            times=[*(schedule.time_at(sigma) for sigma in sigmas), 0],
+            noise=lambda _, drawn=drawn: next(drawn),
+        )
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_churn_of_few_times_adds_noise_between_the_integers():
+    """T = 50 and churn 1: no level of the schedule is near (1 + γ) σ, so earlier versions added no noise."""
+    schedule = schedules.karras(50)
+    denoiser, x_T = oracle.Gaussian(schedule, 0.2, 0.5), 80 * torch.ones(1, 1, dtype=F64)
+    steps = list(Heun(50, churn=1.0).trajectory(denoiser, x_T))
+    gamma = min(1.0 / 50, math.sqrt(2) - 1)
+    assert len(steps) == 51
+    for t, step in zip(range(50, 0, -1), steps, strict=False):
+        a, b = schedule.at(step.t)
+        assert b / a == pytest.approx((1 + gamma) * schedule.noise[t].item(), rel=1e-12)
+
+
+def test_churn_stays_within_a_schedule_that_ends():
+    schedule = schedules.cosine(50)
+    steps = list(Heun(50, churn=10.0).trajectory(oracle.Gaussian(schedule, 0.2, 0.5), torch.ones(1, 1, dtype=F64)))
+    assert steps[0].t == 50
+    assert all(t < step.t <= 50 for t, step in zip(range(49, 0, -1), steps[1:], strict=False))
+
+
+def test_noise_of_a_second_visit_is_its_own():
+    """RePaint goes back up to t and comes down again: same time, other noise. The first visit has today's numbers."""
+    schedule = schedules.linear(10)
+    denoiser, x = oracle.Gaussian(schedule, 0.0, 0.5), torch.randn(3, 2, dtype=F64)
+
+    def down(**options):
+        return DDPM(clip=None).sample(denoiser, x, times=[8, 5], seed=4, **options)
+
+    again = [down(visit=visit) for visit in (0, 1, 2)]
+    assert torch.equal(down(), again[0])
+    assert torch.equal(down(visit=1), again[1])
+    assert all((one - other).abs().min() > 0 for one, other in pairwise(again))
+    one = DDPM(clip=None).sample(denoiser, x[1:2], times=[8, 5], seed=4, visit=2, indices=[1])
+    torch.testing.assert_close(one, again[2][1:2], rtol=1e-12, atol=1e-12)
+    with pytest.raises(InputError, match="visit is a whole number"):
+        down(visit=-1)
+
+
+def test_noise_between_the_integers_is_its_own():
+    schedule = schedules.linear(10)
+    denoiser, x = oracle.Gaussian(schedule, 0.0, 0.5), torch.zeros(2, 2, dtype=F64)
+    drawn = [DDPM(clip=None).sample(denoiser, x, times=[t, 1], seed=1) for t in (8, 8.0, 8.25, 8.5)]
+    assert torch.equal(drawn[0], drawn[1])  # a float without a fraction is the integer
+    assert all((one - other).abs().min() > 1e-3 for one, other in pairwise(drawn[1:]))
+
+
+@pytest.mark.parametrize("schedule", [schedules.linear(100), schedules.karras(100), schedules.flow(100)])
+@pytest.mark.parametrize(
+    "sampler", ["ddpm", "ddim:eta=0.5", "dpm", "dpm-sde", "unipc", "heun", "euler", "pc", "consistency"]
+)
+def test_every_sampler_takes_float_times(schedule, sampler):
+    """With an oracle, a small shift of the times is a small shift of the sample: nothing is rounded to an integer."""
+    denoiser, x_T = oracle.Gaussian(schedule, 0.2, 0.3), schedule.prior_std * torch.ones(2, 2, dtype=F64)
+    made, z = samplers.from_name(sampler), torch.ones(2, 2, dtype=F64)
+    shifted = [
+        made.sample(denoiser, x_T, times=[100, 60.25 + d, 20.75 + d, 0.5 + d / 100, 0], noise=lambda _: z)
+        for d in (0.0, 1e-4, 2e-4)
+    ]
+    step, again = shifted[1] - shifted[0], shifted[2] - shifted[1]
+    assert step.abs().max() > 0
+    torch.testing.assert_close(step, again, rtol=1e-2, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "karras", "flow", "zero_terminal"])
+def test_the_adaptive_solver_keeps_its_tolerance(name):
+    """Compared with the exact flow at t = 1; each image has steps of its own, so the batch does not matter."""
+    schedule = orders.SCHEDULES[name](100)
+    denoiser, x_T = oracle.Mixture(schedule, orders.MEANS, orders.STDS), orders.start(schedule, 6)
+    truth = orders.exact(schedule, 100, 1, x_T)
+    for rtol in (1e-3, 1e-6):
+        found = Heun(rtol=rtol).sample(denoiser, x_T, times=[100, 1])
+        assert (found - truth).abs().max() < 20 * rtol
+    alone = Heun(rtol=1e-6).sample(denoiser, x_T[4:5], times=[100, 1])
+    torch.testing.assert_close(alone, found[4:5], rtol=0, atol=1e-9)
+    assert Heun(rtol=1e-3).times(schedule) == [100, 1, 0]
+    assert 12 < Heun(rtol=1e-4).nfe(schedule) < 200
+
+
+def test_a_sampler_that_differentiates_evaluates_once():
+    """Diffusion posterior sampling's step, for y = x_0[0]: its gradient is that of the loop's own prediction."""
+    schedule = schedules.linear(20)
+
+    class Counted(oracle.Gaussian):
+        calls = 0
+
+        def predict(self, x_t, t, **condition):
+            Counted.calls += 1
+            return super().predict(x_t, t, **condition)
+
+    @dataclass(frozen=True)
+    class Posterior(DDIM):
+        differentiates = True
+
+        def advance(self, x, prediction, move, state):
+            loss = ((prediction.x0[:, 0] - 0.7) ** 2).sum()
+            (gradient,) = torch.autograd.grad(loss, x)
+            x, state = super().advance(x, prediction, move, state)
+            return x - 0.5 * gradient, state
+
+    x_T = torch.randn(3, 2, dtype=F64)
+    counted = Counted(schedule, 0.0, 0.5)
+    found = Posterior(20, clip=None).sample(counted, x_T)
+    assert Counted.calls == 20
+    assert not found.requires_grad
+    expected = x_T  # by the closed form: dx̂_0/dx is the gain
+    for t in range(20, 0, -1):
+        a, b = schedule.at(t)
+        gain = a * 0.25 / (a**2 * 0.25 + b**2)
+        pull = torch.tensor([1.0, 0.0]) * (gain * expected - 0.7) * 2 * gain
+        expected = DDIM(clip=None).sample(oracle.Gaussian(schedule, 0.0, 0.5), expected, times=[t, t - 1]) - 0.5 * pull
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_denoiser_may_depend_on_the_step():
+    """The loop passes the images' indices and the time after the step to a denoiser that has `for_move`."""
+    schedule, seen = schedules.linear(10), []
+
+    class Watching(oracle.Gaussian):
+        def for_move(self, move):
+            seen.append((move.t, move.s, list(move.indices)))
+            return self
+
+    inside = guidance.ClassifierFree(Watching(schedule, 0.0, 1.0), 1.0)
+    x = torch.zeros(2, 2)
+    DDIM(2).sample(inside, x, indices=[7, 9], labels=torch.tensor([0, 1]))
+    assert seen == [(10, 5, [7, 9]), (5, 0, [7, 9])]
+
+
+def test_a_forgotten_dataclass_and_a_wrong_return_get_one_line():
+    class Forgotten(Sampler):
+        steps: int | None = 5
+        strength: float = 1.0
+
+        def advance(self, x, prediction, move, state):
+            return x, state
+
+    with pytest.raises(InputError, match="Forgotten needs @dataclass"):
+        Forgotten()
+    with pytest.raises(InputError, match="Forgotten needs @dataclass"):
+        Forgotten(steps=3)
+    denoiser, x = oracle.Gaussian(schedules.linear(5), 0.0, 1.0), torch.zeros(2, 3)
+    for answer in (x, (x,), (x, None, 1), (x[:1], None), None):
+
+        @dataclass(frozen=True)
+        class Wrong(Sampler):
+            def advance(self, x, prediction, move, state, answer=answer):
+                return answer
+
+        with pytest.raises(InputError, match=r"advance of Wrong must return \(x, state\)"):
+            Wrong().sample(denoiser, x)
 
 
 @pytest.mark.parametrize("top", [1.0, 1.09, 1.35, 1.5])

@@ -266,15 +266,18 @@ def test_times_of_each_image_agree_with_one_time_for_all():
         (lambda: schedules.from_spec({"name": "cosine", "slope": 2}), "does not take"),
         (lambda: schedules.linear(10).at(11), "0..10"),
         (lambda: schedules.linear(10).at(torch.tensor([-1])), "0..10"),
-        (lambda: schedules.linear(10).at(2.5), "times must be whole numbers in 0..10, .*, not 2.5"),
-        (lambda: schedules.linear(10).at(2.0), "whole numbers"),
-        (lambda: schedules.linear(10).at(True), "whole numbers"),
-        (lambda: schedules.linear(10).at(np.array([1, 2])), "whole numbers"),
-        (
-            lambda: schedules.linear(10).at(torch.tensor([2.5, 3.0])),
-            "whole numbers, an integer tensor .*, not torch.float32",
-        ),
-        (lambda: schedules.linear(10).at(torch.tensor([True])), "whole numbers"),
+        (lambda: schedules.linear(10).at(10.5), "times must be numbers in 0..10, .*, not 10.5"),
+        (lambda: schedules.linear(10).at(math.nan), "times must be numbers"),
+        (lambda: schedules.karras(10).at(math.inf), "times must be numbers"),
+        (lambda: schedules.karras(10).at(11), "times must be numbers"),
+        (lambda: schedules.linear(10).at(True), "times must be numbers"),
+        (lambda: schedules.linear(10).at(np.bool_(True)), "times must be numbers"),
+        (lambda: schedules.linear(10).at(np.array([1, 2])), "times must be numbers"),
+        (lambda: schedules.linear(10).at(torch.tensor([2.5, 10.5])), "2.5..10.5 are outside"),
+        (lambda: schedules.linear(10).at(torch.tensor([2.5, math.nan])), "outside"),
+        (lambda: schedules.linear(10).at(torch.tensor([True])), "a tensor .B,. of integers or floats, not torch.bool"),
+        (lambda: schedules.linear(10).time_at(-1.0), "at least 0, not -1.0"),
+        (lambda: schedules.linear(10).time_at(torch.tensor([math.nan])), "at least 0"),
         (lambda: schedules.cosine(np.bool_(True)), "whole number"),
         (lambda: schedules.karras(np.float64(5)), "whole number"),
         (lambda: schedules.linear(9).add_noise(torch.ones(2, 3, dtype=torch.uint8), 5, torch.ones(2, 3)), "must be fl"),
@@ -310,3 +313,126 @@ def test_the_priors_deviation_falls_as_the_noise():
 def test_prior_std_of_a_variance_preserving_schedule_is_one():
     assert schedules.linear().prior_std == 1
     assert math.isclose(schedules.linear().noise[-1].item(), 1, abs_tol=1e-4)
+
+
+# -- continuous time --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("s", SCHEDULES + OTHERS, ids=name)
+def test_floats_without_a_fraction_are_the_integers_to_the_last_bit(s):
+    times = torch.arange(s.steps + 1)
+    for a, b in (s.at(times.double()), s.at(times.float())):
+        assert torch.equal(a, s.signal)
+        assert torch.equal(b, s.noise)
+    assert s.at(float(s.steps)) == s.at(np.float32(s.steps)) == s.at(s.steps)
+    assert type(s.time(1.0)) is int
+
+
+@pytest.mark.parametrize("s", SCHEDULES + OTHERS, ids=name)
+def test_between_the_integers_noise_never_falls_and_a_unit_variance_stays_one(s):
+    t = torch.linspace(0, s.steps, 20 * s.steps + 1, dtype=torch.float64)
+    a, b = s.at(t)
+    assert (b[1:] * a[:-1] >= b[:-1] * a[1:] * (1 - 1e-14)).all()
+    if s in SCHEDULES:
+        torch.testing.assert_close(a**2 + b**2, torch.ones_like(a), rtol=0, atol=1e-14)
+    one_by_one = [s.at(time)[0] for time in t[::7].tolist()]
+    torch.testing.assert_close(torch.tensor(one_by_one, dtype=torch.float64), a[::7], rtol=1e-13, atol=1e-16)
+
+
+@pytest.mark.parametrize("s", SCHEDULES + OTHERS, ids=name)
+def test_rates_are_the_derivatives(s):
+    """Compared with central differences, away from the integers, where an interpolation has kinks of second order."""
+    t = torch.linspace(0.03, s.steps - 0.03, 997, dtype=torch.float64)
+    t = t[(t - t.round()).abs() > 1e-3]
+    h = 1e-5
+    found = s.rates(t)
+    truth = ((late - early) / (2 * h) for late, early in zip(s.at(t + h), s.at(t - h), strict=True))
+    for rate, difference in zip(found, truth, strict=True):
+        torch.testing.assert_close(rate, difference, rtol=1e-5, atol=1e-8)
+    assert s.rates(float(t[5])) == (found[0][5].item(), found[1][5].item())
+    whole = torch.arange(1, s.steps + 1)
+    for rate, gradient in zip(s.rates(whole), _gradients(s, whole.double()), strict=True):
+        assert torch.equal(rate, gradient)  # a float time at an integer has the table's value and the curve's slope
+
+
+def _gradients(s, t):
+    t = t.requires_grad_()
+    return [torch.autograd.grad(scale.sum() + 0 * t.sum(), t, retain_graph=True)[0] for scale in s.at(t)]
+
+
+def test_closed_forms_between_the_integers():
+    """A coarse schedule has the curve of the formula, not a line between two of its few points."""
+    u = torch.tensor([0.1, 1.7, 4.5, 7.3], dtype=torch.float64)
+    angle = [(t + 0.008) / 1.008 * math.pi / 2 for t in (u / 10, torch.zeros(1, dtype=torch.float64))]
+    torch.testing.assert_close(schedules.cosine(10).at(u)[0], angle[0].cos() / angle[1].cos(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(schedules.flow(10).at(u)[1], u / 10, rtol=1e-15, atol=0)
+    z = torch.sigmoid(3 - 6 * u / 10)
+    ends = torch.sigmoid(torch.tensor([3.0, -3.0], dtype=torch.float64))
+    squared = (z - ends[1]) / (ends[0] - ends[1])
+    torch.testing.assert_close(schedules.sigmoid(10).at(u)[0] ** 2, squared, rtol=1e-12, atol=0)
+    later = u.clamp(min=1)
+    levels = (0.002 ** (1 / 7) + (later - 1) / 9 * (80 ** (1 / 7) - 0.002 ** (1 / 7))) ** 7
+    torch.testing.assert_close(schedules.karras(10).at(later)[1], levels, rtol=1e-12, atol=0)
+    ratios = 0.01 * 5000 ** ((later - 1) / 9)
+    torch.testing.assert_close(schedules.geometric(10).at(later)[1], ratios, rtol=1e-12, atol=0)
+    assert schedules.karras(10).at(0.25)[1] == pytest.approx(0.0005)
+    shifted, inner = schedules.zero_terminal(schedules.cosine(10)), schedules.cosine(10)
+    first, last = inner.signal[1], inner.signal[10]
+    expected = (inner.at(later)[0] - last) * first / (first - last)
+    torch.testing.assert_close(shifted.at(later)[0], expected, rtol=1e-12, atol=0)
+
+
+def test_a_finer_linear_schedule_is_what_a_coarser_one_interpolates():
+    fine, coarse = schedules.linear(1000), schedules.linear(500)
+    t = torch.arange(1, 1000, 2)  # between the points of the coarse one
+    a, b = coarse.at(t / 2)
+    torch.testing.assert_close(a, fine.signal[t], rtol=2e-5, atol=0)
+    torch.testing.assert_close(b[1:], fine.noise[t[1:]], rtol=2e-3, atol=0)
+
+
+@pytest.mark.parametrize("s", SCHEDULES + OTHERS, ids=name)
+def test_time_at_inverts_the_noise_level(s):
+    t = torch.linspace(0.01, s.steps, 301, dtype=torch.float64)
+    a, b = s.at(t)
+    level = (b / a)[a > 0]
+    torch.testing.assert_close(s.time_at(level), t[a > 0], rtol=0, atol=1e-10)
+    assert s.time_at(float(level[3])) == s.time_at(level)[3].item()
+    assert s.time_at(0.0) == 0
+    assert s.extends or s.time_at(math.inf) == s.steps
+
+
+def test_levels_above_the_last():
+    """`karras` and `geometric` go on above T, where EDM's churn leads; other schedules end there."""
+    s = schedules.karras(18)
+    t = s.time_at(113.0)
+    assert t > 18
+    assert s.at(t)[1] == pytest.approx(113.0, rel=1e-12)
+    assert schedules.cosine(18).time_at(1e9) == 18
+
+
+def test_a_table_of_ones_own_is_interpolated_and_a_curve_of_ones_own_is_used():
+    a, b = torch.tensor([1.0, 0.9, 0.7, 0.2]), torch.tensor([0.0, 0.3, 0.8, 1.5])
+    table = schedules.Schedule(a, b)
+    assert table.at(1.5)[0] == pytest.approx(0.8, abs=0.03)
+    assert 0.3 < table.at(1.5)[1] < 0.8
+
+    def curve(t):
+        return 1 - t / 4, t / 2
+
+    t = torch.arange(4, dtype=torch.float64)
+    own = schedules.Schedule(*curve(t), curve=curve)
+    assert own.at(2.25) == (1 - 2.25 / 4, 2.25 / 2)
+    assert own.rates(2.25) == (-0.25, 0.5)
+
+
+def test_the_forward_process_at_float_times():
+    """q(x_t | x_s) after q(x_s | x_0) is q(x_t | x_0), and (6) is Bayes' rule, for times between the integers."""
+    for s in (schedules.cosine(10), schedules.linear(10), schedules.karras(10), schedules.flow(10)):
+        t, r = 7.3, 4.6
+        (a, b), (a_r, b_r) = s.at(t), s.at(r)
+        forward = s.forward(torch.ones(1, 1, dtype=torch.float64), t, r)
+        assert forward.mean.item() * a_r == pytest.approx(a, rel=1e-12)
+        assert (a / a_r) ** 2 * b_r**2 + forward.variance == pytest.approx(b**2, rel=1e-12)
+        assert 1 / s.posterior_variance(t, r) == pytest.approx(
+            1 / b_r**2 + (a / a_r) ** 2 / s.forward_variance(t, r), rel=1e-9
+        )

@@ -14,15 +14,16 @@ from ancestral.errors import InputError
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.objectives import ForwardPass, Objective
 from ancestral.schedules import Schedule, Time, broadcast, check_count
-from ancestral.targets import EPS, Prediction, Target
+from ancestral.targets import EPS, Prediction, Target, exact_at_zero
 
 
 class Diffusion(nn.Module):
     """A denoiser made of a network.
 
-    The network is called as `net(x, index, **condition)` with x (B, *) and index = t − 1, int64 (B,), and answers with
-    the shape of x. What it is given and what it answers are scaled to order 1; see `Target.scales`. It computes in the
-    dtype of its first parameter, and everything else in that of x.
+    The network is called as `net(x, index, **condition)` with x (B, *) and index = t − 1 (B,), int64 for integer times
+    and float32 for others (float64 with x in float64), and answers with the shape of x. What it is given and what it
+    answers are scaled to order 1; see `Target.scales`. It computes in the dtype of its first
+    parameter, and everything else in that of x.
 
     Args:
         net: The network.
@@ -45,19 +46,22 @@ class Diffusion(nn.Module):
             raise InputError("a learned variance needs a schedule of at least 2 steps: it lies between β̃ and β")
 
     def output(self, x_t: Tensor, t: Time, **condition: Tensor) -> Tensor:
-        """Evaluate the network at times t in 1..T: its scaled output, in the dtype of x_t (B, *).
+        """Evaluate the network at times t in (0, T]: its scaled output, in the dtype of x_t (B, *).
 
         Raises:
-            InputError: If t is not a time in 1..T, or x_t is not of floats.
+            InputError: If t is not a time in (0, T], or x_t is not of floats.
         """
         t = self.schedule.time(t)
         if isinstance(t, Tensor):
             check_count(t, x_t)
-        if t < 1 if isinstance(t, int) else t.numel() and int(t.min()) < 1:
-            raise InputError("a denoiser takes times 1..T; at t = 0 there is no noise to find")
+        if t <= 0 if not isinstance(t, Tensor) else not torch.compiler.is_compiling() and bool((t <= 0).any()):
+            raise InputError("a network takes times above 0; at t = 0 there is no noise to find")
         scale_in, scale_out = (broadcast(scale, x_t) for scale in self.target.scales(self.schedule, t))
-        times = torch.full((len(x_t),), t) if isinstance(t, int) else t.expand(len(x_t))
-        index = (times - 1).to(x_t.device, non_blocking=True)  # the only place where t becomes the index t − 1
+        times = torch.as_tensor(t, dtype=None if isinstance(t, Tensor | int) else torch.float64).expand(len(x_t))
+        index = times - 1  # the only place where t becomes the index t − 1
+        if index.is_floating_point():
+            index = index.to(x_t.dtype if x_t.dtype == torch.float64 else torch.float32)
+        index = index.to(x_t.device, non_blocking=True)
         dtype = next((weight.dtype for weight in self.net.parameters()), x_t.dtype)
         output = self.net((scale_in * x_t).to(dtype), index, **condition)
         if not isinstance(output, Tensor):
@@ -69,19 +73,25 @@ class Diffusion(nn.Module):
             )
         return scale_out * output.to(x_t.dtype)
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the network's weights; the CPU for a network without any."""
+        return next((parameter.device for parameter in self.net.parameters()), torch.device("cpu"))
+
+    @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
         """Estimate x_0 and ε.
 
         Args:
             x_t: Noisy samples, floats (B, *).
-            t: Their time in 1..T, or times (B,).
+            t: Their time in [0, T], or times (B,).
             condition: What the network is conditioned on, for example `labels`.
 
         Returns:
-            x̂_0 and ε̂, each (B, *), and the variance fraction where the network learned it.
+            x̂_0 and ε̂, each (B, *), and the variance fraction where the network learned it. At t = 0 they are x_t and 0.
 
         Raises:
-            InputError: If t is not a time in 1..T, x_t is not of floats, or the output has the wrong shape.
+            InputError: If t is not a time in [0, T], x_t is not of floats, or the output has the wrong shape.
         """
         answer, variance_fraction = self._split(self.output(x_t, t, **condition), x_t)
         x0, eps = self.target.solve(x_t, answer, *self.schedule.at(t))
@@ -142,7 +152,8 @@ class Diffusion(nn.Module):
                 conditioned on. Micro-batches, whose gradients are accumulated in one step, need `indices`.
 
         Returns:
-            The times t, int64 (B,) on the CPU, and the losses, (B,), whose mean is the loss.
+            The times t, int64 (B,) on the CPU (float64 where they are drawn continuously), and the losses, (B,), whose
+            mean is the loss.
 
         Raises:
             InputError: If without `indices` the step draws the same numbers for other samples than in the call before,

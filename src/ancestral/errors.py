@@ -26,7 +26,7 @@ class UnsuitableError(InputError):
     """
 
 
-def whole(value: int, least: float, most: float, message: str) -> int:
+def whole(value: object, least: float, most: float, message: str) -> int:
     """Convert a whole number of any type, NumPy's integers too, to an int.
 
     Args:
@@ -42,8 +42,8 @@ def whole(value: int, least: float, most: float, message: str) -> int:
         InputError: If the value is a bool, is not a whole number, or is out of range.
     """
     with contextlib.suppress(TypeError):
-        if not isinstance(value, bool) and least <= operator.index(value) <= most:
-            return operator.index(value)
+        if not isinstance(value, bool) and least <= operator.index(value) <= most:  # type: ignore[arg-type]
+            return operator.index(value)  # type: ignore[arg-type]
     raise InputError(message)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.schedules import Schedule, Time, broadcast, check_floats
-from ancestral.targets import X0, Prediction
+from ancestral.targets import X0, Prediction, exact_at_zero
 
 
 class Gaussian:
@@ -22,8 +22,9 @@ class Gaussian:
         if bool((self.std < 0).any()):
             raise InputError("a standard deviation cannot be negative")
 
+    @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
-        """E[x_0 | x_t] and E[ε | x_t], each (B, *)."""
+        """E[x_0 | x_t] and E[ε | x_t], each (B, *); see `Denoiser.predict`."""
         scales = self.schedule.at(t)
         a, b = (broadcast(scale, x_t) for scale in scales)
         mean, variance = self.mean.to(x_t), self.std.to(x_t) ** 2
@@ -44,8 +45,9 @@ class Mixture:
         self.schedule = schedule
         self.means, self.stds, self.weights = means, stds, weights / weights.sum()
 
+    @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **_: Tensor) -> Prediction:
-        """E[x_0 | x_t] and E[ε | x_t], each (B, *)."""
+        """E[x_0 | x_t] and E[ε | x_t], each (B, *); see `Denoiser.predict`."""
         scales = self.schedule.at(t)
         x, means, variances = x_t.flatten(1), self.means.to(x_t).flatten(1), self.stds.to(x_t) ** 2
         a, b = (broadcast(scale, x) for scale in scales)

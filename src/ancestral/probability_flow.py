@@ -4,8 +4,8 @@ Sampling without noise moves x along dx = x̂_0 da + ε̂ db, an invertible flow
 
     log p(x_0) = log p(x_T) + ∫ div(dx),      div(dx) = div x̂_0 da + div ε̂ db,   from the data to the prior.
 
-Both integrals are computed by the trapezoid rule, of order 2, along the schedule's curve (a, b). It begins at t = 0,
-where x̂_0 = x and ε̂ = 0 for data that has a density.
+Both integrals are computed by the trapezoid rule, of order 2, along the schedule's curve (a, b), or with adaptive steps
+of order 5. They begin at t = 0, where x̂_0 = x and ε̂ = 0 for data that has a density.
 """
 
 import math
@@ -17,18 +17,19 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
+from ancestral.adaptive import angle, check_rtol, dormand_prince, flow_state, velocity
 from ancestral.errors import whole
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced_times
-from ancestral.schedules import Schedule, check_floats
+from ancestral.schedules import Schedule, Time, broadcast, check_floats
 from ancestral.targets import X0, Denoiser, Prediction
 
 
 class OdeState(NamedTuple):
-    """The state of the integration at time t: x (N, *) and ∫ div from 0 to t (N,), in nats."""
+    """The state of the integration at time t, one or (N,): x (N, *) and ∫ div from 0 to t (N,), in nats."""
 
-    t: int
+    t: Time
     x: Tensor
     divergence: Tensor
 
@@ -41,9 +42,12 @@ def integrate(
     seed: int = 0,
     spacing: Spacing = "trailing",
     indices: Sequence[int] | None = None,
+    rtol: float | None = None,
     **condition: Tensor,
 ) -> Iterator[OdeState]:
-    """Integrate the probability flow from data to noise, by two evaluations of the denoiser a step.
+    """Integrate the probability flow from data to noise.
+
+    The steps are those of the schedule's times, with two evaluations of the denoiser each, or adaptive, with six.
 
     Args:
         denoiser: What estimates x_0.
@@ -54,10 +58,12 @@ def integrate(
         seed: The seed of the signs, which are functions of (seed, index).
         spacing: How the times are spaced; "leading" ends below T.
         indices: The indices of the data within the seed, 0..N−1 by default.
+        rtol: The tolerance of adaptive steps, each item with its own, in the place of `steps` and `spacing`; see
+            `adaptive.dormand_prince`. They evaluate the denoiser between the integer times, below t = 1 too.
         condition: What the denoiser is conditioned on.
 
     Yields:
-        The state at t = 0 and after each step.
+        The state at t = 0 and after each step; of adaptive steps the last is at T.
 
     Raises:
         InputError: If x0 is not of floats, `probes` is negative, or the times cannot be used (see `spaced_times`).
@@ -71,11 +77,12 @@ def integrate(
     probes = whole(probes, 0, math.inf, f"probes is a whole number, 0 (exact) or more, not {probes}")
     directions = _directions(x0, probes, seed, indices)
 
-    def evaluate(x: Tensor, t: int) -> tuple[Prediction, Tensor, Tensor]:
-        """x̂_0 and ε̂ at x, and the divergence of each."""
+    size = x0.shape[1:].numel()
+
+    def evaluate(x: Tensor, t: Time) -> tuple[Prediction, Tensor, Tensor]:
+        """x̂_0 and ε̂ at x, and the divergence of each; times (N,) are all 0 or all above."""
         a, b = schedule.at(t)
-        size = x.shape[1:].numel()
-        if t == 0:
+        if not bool(torch.as_tensor(b).any()):
             return Prediction(x, torch.zeros_like(x)), x.new_full((len(x),), size), x.new_zeros(len(x))
         with torch.enable_grad():
             x = x.detach().requires_grad_()
@@ -86,17 +93,31 @@ def integrate(
                 for number, v in enumerate(directions)
             ]
         div_x0 = torch.stack(products).sum(0) / (probes or 1)  # score SDE (40)
+        a, b = (scale.to(div_x0) if isinstance(scale, Tensor) else scale for scale in (a, b))
         return X0.solve(x.detach(), estimate.detach(), a, b), div_x0, (size - a * div_x0) / b
+
+    def slope(theta: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """du/dθ and its divergence."""
+        x, t, s = flow_state(schedule, theta, state[0])
+        prediction, div_x0, div_eps = evaluate(x, t)
+        s, cos, sin = (scale.to(div_x0) for scale in (s, theta.cos(), theta.sin()))
+        return velocity(prediction, theta), (s * (cos * div_eps - sin * div_x0))[:, None]
 
     x, total = x0, x0.new_zeros(len(x0))
     yield OdeState(0, x, total)
-    for s, t in pairwise(reversed(spaced_times(schedule, steps, spacing))):
-        da, db = (late - early for late, early in zip(schedule.at(t), schedule.at(s), strict=True))
-        (x0_s, eps_s), div_x0_s, div_eps_s = evaluate(x, s)
-        (x0_t, eps_t), div_x0_t, div_eps_t = evaluate(x + da * x0_s + db * eps_s, t)
+    if rtol is not None:
+        check_rtol(rtol, x0)
+        for theta, (u, part) in dormand_prince(slope, (x0, total[:, None]), 0.0, angle(schedule, schedule.steps), rtol):
+            x, t, s = flow_state(schedule, theta, u)
+            yield OdeState(t, x, part.squeeze(1) + size * s.log().to(x))  # x = s u, and div(u ds) = size · d log s
+        return
+    for start, end in pairwise(reversed(spaced_times(schedule, steps, spacing))):
+        da, db = (late - early for late, early in zip(schedule.at(end), schedule.at(start), strict=True))
+        (x0_s, eps_s), div_x0_s, div_eps_s = evaluate(x, start)
+        (x0_t, eps_t), div_x0_t, div_eps_t = evaluate(x + da * x0_s + db * eps_s, end)
         x = x + da * (x0_s + x0_t) / 2 + db * (eps_s + eps_t) / 2  # score SDE (13)
         total = total + da * (div_x0_s + div_x0_t) / 2 + db * (div_eps_s + div_eps_t) / 2  # score SDE (39)
-        yield OdeState(t, x, total)
+        yield OdeState(end, x, total)
 
 
 def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
@@ -107,7 +128,8 @@ def log_likelihood(denoiser: Denoiser, x0: Tensor, **options: object) -> Tensor:
 
 def log_density(schedule: Schedule, end: OdeState) -> Tensor:
     """log p(x_0) of each image in nats, (N,), given the last state of the flow."""
-    prior = DiagonalGaussian(torch.zeros_like(end.x), schedule.prior_deviation(end.t) ** 2)
+    variance = broadcast(schedule.prior_deviation(end.t) ** 2, end.x)
+    prior = DiagonalGaussian(torch.zeros_like(end.x), variance)
     return prior.log_density(end.x).flatten(1).sum(1) + end.divergence
 
 

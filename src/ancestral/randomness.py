@@ -13,6 +13,7 @@ cosine has no effect.
 """
 
 import math
+import struct
 import zlib
 from collections.abc import Sequence
 from enum import Enum, unique
@@ -85,15 +86,17 @@ def mix(z: int) -> int:
     return z ^ (z >> 31)
 
 
-def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int | None = None) -> Tensor:
+def keys(
+    seed: int, stream: Stream, step: float, indices: Sequence[int], draw: int | tuple[int, ...] | None = None
+) -> Tensor:
     """Compute one 64-bit key for each index.
 
     Args:
         seed: A whole number from 0 to 2^64 − 1.
         stream: What the numbers are for.
-        step: The training step, time or epoch, 0 or more.
+        step: The training step, time or epoch, 0 or more. A time between the integers has numbers of its own.
         indices: The indices of the items, whole numbers.
-        draw: The number of the draw, where a stream has several at the same step.
+        draw: The number of the draw, or numbers, where a stream has several at the same step.
 
     Returns:
         int64 (len(indices),) on the CPU.
@@ -103,12 +106,14 @@ def keys(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int
             same), the stream is no `Stream`, or an index is not a whole number.
     """
     seed = whole(seed, 0, MASK, f"a seed is a whole number from 0 to 2^64 - 1, not {seed}")
-    step = whole(step, 0, MASK, f"a step is a whole number, 0 or more, not {step}")
+    if isinstance(step, float) and math.isfinite(step) and step > 0 and not step.is_integer():
+        step = int.from_bytes(struct.pack(">d", step))  # its 64 bits: a number that no step or integer time has
+    number = whole(step, 0, MASK, f"a step is a whole number, 0 or more, not {step}")
     if not isinstance(stream, Stream):
         raise InputError(f"random numbers need a randomness.Stream, not {stream!r}; for draws of your own Stream.OWN")
     name = stream.value if draw is None else f"{stream.value} {draw}"
     prefix = 0
-    for word in (seed, zlib.crc32(name.encode()), step):
+    for word in (seed, zlib.crc32(name.encode()), number):
         prefix = mix(((prefix ^ word) + GAMMA) & MASK)
     numbers = torch.as_tensor(indices)
     if numbers.numel() and numbers.is_floating_point():
@@ -136,10 +141,10 @@ def normal(
     shape: Sequence[int],
     seed: int,
     stream: Stream,
-    step: int,
+    step: float,
     indices: Sequence[int],
     device: torch.device | str = "cpu",
-    draw: int | None = None,
+    draw: int | tuple[int, ...] | None = None,
 ) -> Tensor:
     """Draw N(0, 1) for each index: float32 (len(indices), *shape), computed on the device where it has float64."""
     work = torch.device("cpu" if torch.device(device).type == "mps" else device)

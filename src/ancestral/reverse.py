@@ -89,7 +89,7 @@ def step_bits(
         prediction: The estimate of x_0.
         x0: Clean samples, (B, *).
         x_t: Noisy samples, (B, *).
-        t: Their time, or times (B,).
+        t: Their time in 1..T, or times (B,); the bound is one of integer times.
         variance: The variance of the reverse step.
         decoder: How L_0 is computed: the probability of a bin by the "exact" normal distribution, or by the "tanh" of
             the DDPM authors' code, or the "density", for data without levels.
@@ -99,11 +99,11 @@ def step_bits(
         Bits/dim of each sample, (B,).
 
     Raises:
-        InputError: For an unknown decoder or variance, and a schedule of 1 step.
+        InputError: For an unknown decoder or variance, a schedule of 1 step, and times that are not integers.
     """
 
     def step() -> Tensor:
-        at = t if isinstance(t, int) else t.clamp(min=2)  # those at 1 are replaced below, and must not give log 0
+        at = t.clamp(min=2) if isinstance(t, Tensor) else t  # those at 1 are replaced below, and must not give log 0
         q, p = schedule.posterior(x0, x_t, at, at - 1), transition(schedule, prediction, x_t, at, at - 1, variance)
         return bits(q.kl(p))  # (5)  L_{t−1} = KL(q(x_{t−1}|x_t,x_0) ‖ p_θ(x_{t−1}|x_t))
 
@@ -116,6 +116,8 @@ def step_bits(
         return -bits(mass)  # (13)  L_0 = −log p_θ(x_0|x_1)
 
     t = schedule.time(t)
+    if isinstance(t, float) or (isinstance(t, Tensor) and t.is_floating_point()):
+        raise InputError("the bound, and a learned variance, need integer times: draw none between them")
     if decoder not in ("exact", "tanh", "density"):
         raise InputError(f"unknown decoder {decoder!r}; there are exact, tanh and density")
     if schedule.steps < 2:

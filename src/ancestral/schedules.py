@@ -1,8 +1,9 @@
 """The first row of the matrix: x_t = a_t x_0 + b_t ε, and with it all of the forward process q.
 
-A schedule is two curves over t = 0..T, `signal` a_t and `noise` b_t, with clean data at t = 0 (a = 1, b = 0). Nothing
-in q is learned, so everything about it is a method here: the steps q(x_t | x_{t−1}), their closed form q(x_t | x_0),
-and the posterior q(x_{t−1} | x_t, x_0) that the reverse process imitates. For times s < t the step is again Gaussian,
+A schedule is two curves over t in [0, T], a_t and b_t, with clean data at t = 0 (a = 1, b = 0). At the integers they
+are the tables `signal` and `noise`, between them a closed form or a smooth interpolation. Nothing in q is learned, so
+everything about it is a method here: the steps q(x_t | x_{t−1}), their closed form q(x_t | x_0), and the posterior
+q(x_{t−1} | x_t, x_0) that the reverse process imitates. For times s < t the step is again Gaussian,
 
     q(x_t | x_s) = N((a_t/a_s) x_s, β_ts),      β_ts = b_t² − (a_t/a_s)² b_s²,
 
@@ -11,18 +12,22 @@ Equation numbers are those of Ho, Jain and Abbeel, *Denoising diffusion probabil
 """
 
 import math
+import numbers
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ancestral import curves
+from ancestral.curves import Curve, Interpolation, Level
 from ancestral.errors import InputError, whole
 from ancestral.gaussian import DiagonalGaussian, Scalar
 
-Time = int | Tensor
-"""One time for the whole batch, or an integer tensor (B,) with one for each image."""
+Time = int | float | Tensor
+"""One time for the whole batch, or a tensor (B,) with one for each image. Integers and floats are both times."""
 MAX_STEPS = 1_000_000
 """The largest T of the schedules below, whose tables then take 16 MB."""
 
@@ -36,12 +41,16 @@ class Schedule:
         noise: b_t, likewise, from b_0 = 0; b_t/a_t never falls.
         prior_std: Standard deviation of x_T, from which sampling starts.
         spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
+        curve: a and b between the integers; by default a smooth interpolation of the tables.
+        extends: Whether the curve goes on above T, as the noise levels of `karras` do: float times may then exceed T.
     """
 
     signal: Tensor = field(repr=False)
     noise: Tensor = field(repr=False)
     prior_std: float = 1.0
     spec: dict[str, Any] = field(default_factory=dict)
+    curve: Curve = field(default=None, repr=False)  # type: ignore[assignment]  # never None after __post_init__
+    extends: bool = False
 
     def __post_init__(self) -> None:
         """Convert the tables to float64. Raises InputError if they are not those of a forward process."""
@@ -61,6 +70,8 @@ class Schedule:
             raise InputError(f"prior_std must be a number above 0, not {self.prior_std}")
         object.__setattr__(self, "signal", a)
         object.__setattr__(self, "noise", b)
+        if self.curve is None:
+            object.__setattr__(self, "curve", Interpolation.of(a, b))
 
     @property
     def steps(self) -> int:
@@ -84,34 +95,119 @@ class Schedule:
         return torch.cat([torch.zeros(1, dtype=torch.float64), torch.as_tensor(self.forward_variance(t, t - 1))])
 
     def at(self, t: Time) -> tuple[Scalar, Scalar]:
-        """Scales (a_t, b_t) at time t in 0..T: two floats for one time, float64 (B,) on the CPU for a tensor (B,).
+        """Scales (a_t, b_t) at time t in [0, T]: two floats for one time, float64 (B,) on the CPU for a tensor (B,).
+
+        At the integers they are the entries of the tables, for floats too. They are differentiable in a float tensor t.
 
         Raises:
-            InputError: If t is not an integer, or not in 0..T.
+            InputError: If t is not a number, or not in [0, T].
         """
         t = self.time(t)
-        return (float(self.signal[t]), float(self.noise[t])) if isinstance(t, int) else (self.signal[t], self.noise[t])
+        if isinstance(t, int):
+            return float(self.signal[t]), float(self.noise[t])
+        if isinstance(t, float):
+            a, b = self.curve(torch.tensor(t, dtype=torch.float64))
+            return float(a), float(b)
+        if not t.is_floating_point():
+            return self.signal[t], self.noise[t]
+        entries = t.detach().round().long().clamp(max=self.steps)
+        exact = (t == entries).detach()
+        return tuple(  # type: ignore[return-value]  # the table's value, with the curve's derivative
+            value + (table[entries] - value).detach().where(exact, 0.0)
+            for value, table in zip(self.curve(t), (self.signal, self.noise), strict=True)
+        )
 
-    def time(self, t: Time) -> Time:
-        """Convert t to the type that tables are indexed with.
+    def rates(self, t: Time) -> tuple[Scalar, Scalar]:
+        """Derivatives (da/dt, db/dt) at time t in [0, T]: two floats, or float64 (B,) on the CPU for a tensor (B,).
 
-        Args:
-            t: One time, an int or an integer of NumPy, or a tensor of any integer dtype, of shape (B,) or ().
-
-        Returns:
-            An int, or an int64 tensor on the CPU.
+        At t = 0, db/dt is infinite on the closed forms with a² + b² = 1.
 
         Raises:
-            InputError: If t is not an integer, not in 0..T, or a tensor of another shape.
+            InputError: If t is not a number, or not in [0, T].
         """
+        t = self.time(t)
+        at = torch.as_tensor(t, dtype=torch.float64)
+        with torch.enable_grad():
+            leaf = at if at.requires_grad else at.detach().clone().requires_grad_()
+            da, db = (  # the sum has the derivatives of all; a constant curve has none
+                torch.autograd.grad(scale.sum(), leaf, retain_graph=True, create_graph=at.requires_grad)[0]
+                if scale.requires_grad
+                else torch.zeros_like(at)
+                for scale in self.curve(leaf)
+            )
+        return (da, db) if isinstance(t, Tensor) else (float(da), float(db))
+
+    def time_at(self, sigma: Scalar) -> Scalar:
+        """Find the time t at which the noise level b_t/a_t is sigma.
+
+        Args:
+            sigma: Noise levels, 0 or more; a float, or a tensor (B,).
+
+        Returns:
+            t in [0, T], a float, or float64 (B,) on the CPU; T where sigma is above the level at T, unless the schedule
+            `extends`.
+
+        Raises:
+            InputError: If a level is negative or NaN, or infinite where the schedule `extends`.
+        """
+        level = torch.as_tensor(sigma, dtype=torch.float64, device="cpu")
+        if not bool((level >= 0).all()) or (self.extends and not bool(level.isfinite().all())):
+            raise InputError(f"a noise level is a number of at least 0, not {sigma}")
+        cos, sin = torch.cos(level.atan()), torch.sin(level.atan())
+
+        def excess(t: Tensor) -> Tensor:  # of the angle of (a, b), whose tangent is the noise level
+            a, b = self.curve(t)
+            return cos * b - sin * a
+
+        table = self.noise / self.signal
+        high = torch.searchsorted(table, level).clamp(1, self.steps).double()
+        low = high - 1
+        while self.extends and bool((excess(high) < 0).any()):
+            low, high = torch.where(excess(high) < 0, high, low), torch.where(excess(high) < 0, 2 * high, high)
+        below, above = excess(low), excess(high)
+        for _ in range(7):  # Ridders' method, which doubles the digits in an iteration
+            middle = (low + high) / 2
+            between = excess(middle)
+            t = middle - (middle - low) * between / (between**2 - below * above).sqrt().clamp(min=1e-300)
+            for point, value in ((middle, between), (t, excess(t))):
+                inside = (low <= point) & (point <= high)
+                rises, falls = inside & (value < 0), inside & (value >= 0)
+                low, below = torch.where(rises, point, low), torch.where(rises, value, below)
+                high, above = torch.where(falls, point, high), torch.where(falls, value, above)
+        t = torch.where(-below < above, low, high).where(level > 0, 0.0)
+        t = t if self.extends else t.where(level < table[-1], float(self.steps))
+        return t if isinstance(sigma, Tensor) else float(t)
+
+    def time(self, t: Time) -> Time:
+        """Convert t to one of three types.
+
+        Args:
+            t: One time, a number of Python or NumPy, or a tensor of any real dtype, of shape (B,) or ().
+
+        Returns:
+            An int (for a float without a fraction too), a float, or a tensor on the CPU: int64, or float64 for floats.
+
+        Raises:
+            InputError: If t is not a number, not in [0, T], or a tensor of another shape.
+        """
+        top = math.inf if self.extends else self.steps
         if not isinstance(t, Tensor):
-            message = f"times must be whole numbers in 0..{self.steps}, an int or an integer tensor (B,), not {t}"
-            return whole(t, 0, self.steps, message)
-        if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool or t.ndim > 1:
-            raise InputError(f"times must be whole numbers, an integer tensor (B,), not {t.dtype} {tuple(t.shape)}")
-        t = t.long().cpu()
-        if t.numel() and not 0 <= int(t.min()) <= int(t.max()) <= self.steps:
-            raise InputError(f"times {int(t.min())}..{int(t.max())} are outside this schedule's 0..{self.steps}")
+            if isinstance(t, numbers.Real) and not isinstance(t, bool) and 0 <= t <= top and t < math.inf:
+                if t <= self.steps and t == int(t):
+                    return int(t)
+                if not isinstance(t, numbers.Integral):
+                    return float(t)
+            raise InputError(f"times must be numbers in 0..{self.steps}, or a tensor (B,) of them, not {t}")
+        if t.is_complex() or t.dtype == torch.bool or t.ndim > 1:
+            raise InputError(
+                f"times must be numbers, a tensor (B,) of integers or floats, not {t.dtype} {tuple(t.shape)}"
+            )
+        t = t.cpu().double() if t.is_floating_point() else t.long().cpu()
+        if torch.compiler.is_compiling() or not t.numel():
+            return t
+        low, high = t.min().item(), t.max().item()
+        if not 0 <= low <= high <= (top if t.is_floating_point() else self.steps) or high == math.inf:
+            raise InputError(f"times {low}..{high} are outside this schedule's 0..{self.steps}")
         return t
 
     def prior_deviation(self, t: Time) -> Scalar:
@@ -224,7 +320,8 @@ def cosine(steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) ->
         raise InputError(f"cosine needs offset >= 0 and 0 < max_beta < 1, not {offset} and {max_beta}")
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
     alpha_bar = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2  # improved DDPM (17)
-    return _capped(alpha_bar, {"name": "cosine", "steps": steps, "offset": offset, "max_beta": max_beta})
+    spec = {"name": "cosine", "steps": steps, "offset": offset, "max_beta": max_beta}
+    return _capped(alpha_bar, spec, partial(curves.cosine, steps=steps, offset=offset))
 
 
 def sigmoid(steps: int = 1000, start: float = -3.0, end: float = 3.0, max_beta: float = 0.999) -> Schedule:
@@ -237,33 +334,33 @@ def sigmoid(steps: int = 1000, start: float = -3.0, end: float = 3.0, max_beta: 
         raise InputError(f"sigmoid needs start < end and 0 < max_beta < 1, not {start}, {end} and {max_beta}")
     fall = torch.sigmoid(-torch.linspace(start, end, steps + 1, dtype=torch.float64))
     alpha_bar = (fall - fall[-1]) / (fall[0] - fall[-1])
-    return _capped(alpha_bar, {"name": "sigmoid", "steps": steps, "start": start, "end": end, "max_beta": max_beta})
+    spec = {"name": "sigmoid", "steps": steps, "start": start, "end": end, "max_beta": max_beta}
+    return _capped(alpha_bar, spec, partial(curves.sigmoid, steps=steps, start=start, end=end))
 
 
 def geometric(steps: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0) -> Schedule:
     """NCSN's noise levels (Song and Ermon 2019): a_t = 1, b_t from σ_min at t = 1 to σ_max at T in equal ratios."""
-    u = _unit(steps)
     _check_sigmas("geometric", sigma_min, sigma_max)
-    sigma = sigma_min ** (1 - u) * sigma_max**u
-    return _variance_exploding(sigma, {"name": "geometric", "sigma_min": sigma_min, "sigma_max": sigma_max})
+    level = partial(curves.geometric, sigma_min=sigma_min, sigma_max=sigma_max)
+    return _variance_exploding(steps, level, {"name": "geometric", "sigma_min": sigma_min, "sigma_max": sigma_max})
 
 
 def karras(steps: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> Schedule:
     """EDM's noise levels (Karras et al. 2022, eq. 5): a_t = 1, and b_t^(1/ρ) grows evenly from t = 1 to t = T."""
-    u = _unit(steps)
     _check_sigmas("karras", sigma_min, sigma_max)
     if not 0.1 <= rho <= 100:
         raise InputError(f"karras needs a rho between 0.1 and 100, not {rho}")
-    sigma = ((1 - u) * sigma_min ** (1 / rho) + u * sigma_max ** (1 / rho)) ** rho  # EDM (5)
+    level = partial(curves.karras, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
     spec = {"name": "karras", "sigma_min": sigma_min, "sigma_max": sigma_max, "rho": rho}
-    return _variance_exploding(sigma, spec)
+    return _variance_exploding(steps, level, spec)
 
 
 def flow(steps: int = 1000) -> Schedule:
     """The straight line from data to noise (rectified flow; Liu, Gong and Liu 2022): a_t = 1 − t/T, b_t = t/T."""
     steps = _check_steps(steps)
-    u = torch.arange(steps + 1, dtype=torch.float64) / steps
-    return Schedule(1 - u, u, spec={"name": "flow", "steps": steps})
+    curve = partial(curves.flow, steps=steps)
+    signal, noise = curve(torch.arange(steps + 1, dtype=torch.float64))
+    return Schedule(signal, noise, spec={"name": "flow", "steps": steps}, curve=curve)
 
 
 def zero_terminal(schedule: Schedule) -> Schedule:
@@ -277,7 +374,9 @@ def zero_terminal(schedule: Schedule) -> Schedule:
     if not last < first:
         raise InputError("a schedule of 1 step cannot have zero terminal SNR: its only noisy state is the last")
     signal = torch.cat([schedule.signal[:1], (schedule.signal[1:] - last) * first / (first - last)])
-    return Schedule(signal, (1 - signal**2).sqrt(), spec={"name": "zero_terminal", "of": schedule.spec})
+    tables = Schedule(signal, (1 - signal**2).sqrt(), spec={"name": "zero_terminal", "of": schedule.spec})
+    shifted = partial(curves.zero_terminal, curve=schedule.curve, first=float(first), last=float(last))
+    return replace(tables, curve=partial(curves.piecewise, edge=1.0, below=tables.curve, above=shifted))
 
 
 BY_NAME: dict[str, Callable[..., Schedule]] = {
@@ -304,10 +403,13 @@ def from_spec(spec: dict[str, Any]) -> Schedule:
         raise InputError(f"schedule {name} does not take the arguments {', '.join(arguments)}") from None
 
 
-def _capped(alpha_bar: Tensor, spec: dict[str, Any]) -> Schedule:
-    """The schedule of ᾱ_0..ᾱ_T with a² + b² = 1, each β_t at most spec["max_beta"]."""
-    beta = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=spec["max_beta"])
-    return _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
+def _capped(alpha_bar: Tensor, spec: dict[str, Any], curve: Curve) -> Schedule:
+    """The schedule of ᾱ_0..ᾱ_T, a² + b² = 1, each β_t at most spec["max_beta"]; `curve` is the form without that."""
+    free = 1 - alpha_bar[1:] / alpha_bar[:-1]
+    beta = free.clamp(max=spec["max_beta"])
+    schedule = _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
+    edge = float((beta == free).cumprod(0).sum())  # the last time before the first step that is capped
+    return replace(schedule, curve=partial(curves.piecewise, edge=edge, below=curve, above=schedule.curve))
 
 
 def _variance_preserving(log_alpha_bar: Tensor, spec: dict[str, Any]) -> Schedule:
@@ -318,16 +420,12 @@ def _variance_preserving(log_alpha_bar: Tensor, spec: dict[str, Any]) -> Schedul
     return Schedule((log_alpha_bar / 2).exp(), (-torch.expm1(log_alpha_bar)).sqrt(), spec=spec)
 
 
-def _variance_exploding(sigma: Tensor, spec: dict[str, Any]) -> Schedule:
+def _variance_exploding(steps: int, level: Level, spec: dict[str, Any]) -> Schedule:
     """The schedule with a = 1 and the noise levels σ_1..σ_T."""
-    noise = torch.cat([torch.zeros(1, dtype=torch.float64), sigma])
-    return Schedule(torch.ones_like(noise), noise, float(sigma[-1]), {"steps": len(sigma), **spec})
-
-
-def _unit(steps: int) -> Tensor:
-    """(t − 1)/(T − 1) for t = 1..T, float64; 1 for T = 1."""
     steps = _check_steps(steps)
-    return torch.arange(steps, dtype=torch.float64) / (steps - 1) if steps > 1 else torch.ones(1, dtype=torch.float64)
+    curve = partial(curves.variance_exploding, steps=steps, level=level)
+    signal, noise = curve(torch.arange(steps + 1, dtype=torch.float64))
+    return Schedule(signal, noise, float(noise[-1]), {"steps": steps, **spec}, curve, extends=steps > 1)
 
 
 def _check_sigmas(name: str, sigma_min: float, sigma_max: float) -> None:

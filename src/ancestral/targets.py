@@ -7,15 +7,17 @@ A target is two functions p(a, b) and q(a, b). With d = a q − b p, the output 
 conversion exists in the package: clipping x̂_0 and the exact denoisers go through `X0.solve` too.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, SupportsIndex, runtime_checkable
+from typing import Any, Protocol, SupportsIndex, TypeVar, cast, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
-from ancestral.schedules import Schedule, Time, broadcast
+from ancestral.schedules import Schedule, Time, broadcast, check_count
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -51,8 +53,49 @@ class Denoiser(Protocol):
         ...
 
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
-        """Estimate x_0 and ε, for x_t (B, *) at times t in 1..T."""
+        """Estimate x_0 and ε, for x_t (B, *) at times t in [0, T]. At t = 0 they are x_t and 0."""
         ...
+
+
+def for_move(denoiser: Denoiser, move: Any) -> Denoiser:
+    """The denoiser of one step of a sampler, by its method `for_move`, for those that have one.
+
+    A denoiser that depends on more than (x_t, t), for example on the time after the step or on the images' indices,
+    has a method `for_move(move)` that returns the denoiser of this step; the sampling loop calls it before each step. A
+    denoiser without one is the same in every step.
+
+    Args:
+        denoiser: Any denoiser.
+        move: The step, a `samplers.Move`.
+    """
+    specialise: Callable[[Any], Denoiser] | None = getattr(denoiser, "for_move", None)
+    return denoiser if specialise is None else specialise(move)
+
+
+_Predict = TypeVar("_Predict", bound=Callable[..., Prediction])
+
+
+def exact_at_zero(predict: _Predict) -> _Predict:
+    """Complete a method `predict` that is defined for t > 0: clean samples, at t = 0, are (x_t, 0) without evaluation.
+
+    The method is then called with times that `Schedule.time` returned.
+    """
+
+    @functools.wraps(predict)
+    def complete(self: Any, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
+        t = self.schedule.time(t)
+        if not isinstance(t, Tensor):
+            return predict(self, x_t, t, **condition) if t > 0 else Prediction(x_t, torch.zeros_like(x_t))
+        check_count(t, x_t)
+        noisy = t > 0
+        if not torch.compiler.is_compiling() and bool(noisy.all()):
+            return predict(self, x_t, t, **condition)
+        prediction = predict(self, x_t, t.where(noisy, 1), **condition)
+        mask = noisy.to(x_t.device).reshape(-1, *[1] * (x_t.ndim - 1))
+        x0, eps = prediction.x0.where(mask, x_t), prediction.eps.where(mask, 0.0)
+        return Prediction(x0, eps, prediction.variance_fraction)
+
+    return cast(_Predict, complete)
 
 
 def unscaled(a: Scalar, b: Scalar) -> Scalar:
@@ -84,7 +127,7 @@ class Target:
         return (from_name, (self.name,)) if BY_NAME.get(self.name) is self else super().__reduce_ex__(protocol)
 
     def scales(self, schedule: Schedule, t: Time) -> tuple[Scalar, Scalar]:
-        """Factors of the network's input and of its output at times t in 1..T, which keep both of order 1."""
+        """Factors of the network's input and of its output at times t in (0, T], which keep both of order 1."""
         a, b = schedule.at(t)
         input_scale = self.input_scale or (unit_scale if float(schedule.noise[-1]) > 1 else unscaled)
         return input_scale(a, b), self.output_scale(a, b)

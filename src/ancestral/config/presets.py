@@ -273,7 +273,10 @@ def distilled(
         process = dataclasses.replace(process, target="v" if same else "edm")
         train = dataclasses.replace(train, weighting="simple")
     common: dict[str, Any] = {"steps": 2000, "warmup": 50, "save_every": 500, "sample_every": 500}
-    common |= {"times": "stratified"}  # samples start at noise levels that EDM's log-normal times hardly visit
+    common |= {
+        "times": "stratified",
+        "continuous": False,
+    }  # samples start at noise levels that EDM's log-normal times hardly visit
     evaluations = 2 if evaluations is None else evaluations
     stages = most if stages is None else stages
     return dataclasses.replace(

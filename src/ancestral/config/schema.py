@@ -299,6 +299,8 @@ class TrainConfig:
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = "uniform"
     """How the times t of a batch are drawn: uniform, stratified over the batch (less noisy), from EDM's log-normal
     noise levels, from JiT's logit-normal times of a flow, or by importance, in proportion to recent losses."""
+    continuous: bool = False
+    """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
     weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = "simple"
     """Weight of each t in the loss: simple is 1 on the network's error; the others weight the error of x_0, whatever
     the target; velocity makes it the error of a flow's velocity (JiT)."""

@@ -131,7 +131,9 @@ def flow_nats(
     nats, done, total = torch.zeros(len(items), dtype=torch.float64), 0, (steps + 1) * len(items)
     for rows, part, condition in items.batches(batch_size, device):
         x0 = part.x0 if level is None else dequantise(part.x0, level, seed, part.indices)
-        for state in probability_flow.integrate(denoiser, x0, steps, probes, seed, "logsnr", part.indices, **condition):
+        for state in probability_flow.integrate(
+            denoiser, x0, steps, probes, seed, "logsnr", part.indices, None, **condition
+        ):
             if not bool(state.x.isfinite().all()):
                 raise InputError(f"the flow is not finite at t = {state.t}; it may need more --ode-steps")
             done += len(part)

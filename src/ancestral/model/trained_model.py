@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +85,9 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """The device of the weights."""
-        return next(iter(self._parameters()), torch.empty(0)).device
+        """The device of the denoiser: of its weights, or of what it wraps."""
+        own = next((parameter.device for parameter in self._parameters()), torch.device("cpu"))
+        return getattr(self.denoiser, "device", own)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -135,6 +136,7 @@ class Model:
         guidance: float = 1.0,
         batch_size: int = 64,
         indices: Sequence[int] | None = None,
+        condition: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Sample items of a seed.
 
@@ -149,6 +151,8 @@ class Model:
             guidance: Scale of classifier-free guidance: above 1 strengthens the label.
             batch_size: The number of items in a batch. It changes memory and time, not the items.
             indices: Which items of the seed, in the place of the first n.
+            condition: What else a network of your own is conditioned on, by name: tensors with one row for all items,
+                or one for each. They are moved to the model's device.
 
         Returns:
             Items on the CPU in the units of the data: uint8, uint16 or float32 of shape (n, C, *sides), or float32
@@ -159,9 +163,15 @@ class Model:
         """
         items = self.items(n, indices, batch_size)
         chosen = self.sampler(sampler, steps=steps)
+        rows = _rows(condition or {}, len(items))
+
+        def trajectory(positions: Sequence[int]) -> Iterator[Step]:
+            part = {name: value[list(positions)] for name, value in rows.items()}
+            return self.trajectory([items[position] for position in positions], chosen, seed, label, guidance, part)
+
         loop = record(
-            lambda batch: self.trajectory(batch, chosen, seed, label, guidance),
-            items,
+            trajectory,
+            range(len(items)),
             batch_size,
             lambda x: self.spec.codec.decode(x).cpu(),
         )
@@ -230,21 +240,22 @@ class Model:
         seed: int = 0,
         label: Label = None,
         guidance: float = 1.0,
+        condition: Mapping[str, Tensor] | None = None,
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states."""
         if not math.isfinite(guidance):
             raise InputError(f"guidance must be a finite number, not {guidance}")
-        condition: dict[str, Any] = {}
+        conditions: dict[str, Any] = {name: value.to(self.device) for name, value in (condition or {}).items()}
         denoiser: Denoiser = self.denoiser
         labels = self.labels(indices, label)
         if labels is not None:
-            condition["labels"] = labels
+            conditions["labels"] = labels
             denoiser = denoiser if guidance == 1.0 else ClassifierFree(denoiser, guidance)
         elif guidance != 1.0:
             raise InputError("this model was trained without classes, so there is nothing for guidance to strengthen")
         x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
         x_T = x_T.to(torch.promote_types(self.dtype, torch.float32))
-        for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **condition):
+        for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **conditions):
             if step.t == 0 and not bool(step.x.isfinite().all()):
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
             yield step
@@ -293,6 +304,17 @@ class Model:
         """
         metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version, self.average)
         storage.write_tensors(Path(path), self.diffusion.net.state_dict(), metadata)
+
+
+def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Expand each condition to one row for each of `count` items. Raises InputError where that is not possible."""
+    for name, value in condition.items():
+        if name == "labels" or not isinstance(value, Tensor) or not value.ndim or len(value) not in (1, count):
+            raise InputError(
+                f"condition {name!r} must be a tensor with 1 or {count} rows, and classes are given as label=..., not "
+                f"{shown(value)}"
+            )
+    return {name: value.expand(count, *value.shape[1:]) for name, value in condition.items()}
 
 
 def several(label: int | str | Sequence[int | str]) -> Sequence[int | str]:

@@ -175,7 +175,7 @@ class Transformer(nn.Module):
 
         condition = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
-            labels = torch.full_like(index, -1) if labels is None else labels
+            labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             condition = condition + self.label(labels.where(labels >= 0, self.classes))
         condition = F.silu(condition)  # every block begins with it, so it is computed once
 

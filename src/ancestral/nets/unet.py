@@ -257,7 +257,7 @@ class UNet(nn.Module):
 
         temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
-            labels = torch.full_like(index, -1) if labels is None else labels
+            labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             temb = temb + self.label(labels.where(labels >= 0, self.classes))
         temb = F.silu(temb)  # every block begins with it, so it is computed once
 

@@ -5,6 +5,9 @@ forward pass of the network. `ConsistencyTuning` and `ProgressiveDistillation` m
 evaluations. A time distribution says how t is drawn. `build` makes the objective that a config names.
 """
 
+from functools import partial
+
+from ancestral.errors import InputError
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
 from ancestral.objectives.times import TimesName, time_distribution
@@ -35,15 +38,22 @@ def build(
     weighting: WeightingName = "simple",
     clip: bool = False,
     learned_variance: bool = False,
+    continuous: bool = False,
 ) -> Objective:
     """Build the objective that a config names; "simple" is L_simple, and a learned variance is trained by L_hybrid.
 
+    With `continuous`, t is drawn from the interval (0, T] and not from the integers in it.
+
     Raises:
-        InputError: For an unknown name, and a weighting that is not defined for the schedule and the target.
+        InputError: For an unknown name, continuous times with a learned variance, and a weighting that is not defined
+            for the schedule and the target.
     """
-    objective: Objective = Denoising(time_distribution(times, schedule))
+    if continuous and learned_variance:
+        raise InputError("a learned variance is one of steps between integer times, so times cannot be continuous")
+    objective: Objective = Denoising(time_distribution(times, schedule, continuous))
     if clip:
         objective = Clipped(objective)
     if weighting != "simple":
-        objective = Weighted(objective, loss_weights(weighting, schedule, target))
+        table = loss_weights(weighting, schedule, target)
+        objective = Weighted(objective, partial(loss_weights, weighting, schedule, target) if continuous else table)
     return Hybrid(objective) if learned_variance else objective

@@ -44,6 +44,8 @@ class _Distillation(Objective):
 
     def __init__(self, denoising: Objective, stages: Stages, clip: float | None = None) -> None:
         super().__init__(denoising.times)
+        if self.times.continuous:
+            raise InputError("distillation compares integer times of the schedule, so times cannot be continuous")
         self.denoising, self.stages, self.clip = denoising, stages, clip
 
     def clipped(self, prediction: Prediction, x: Tensor, scales: tuple[Scalar, Scalar]) -> Prediction:

@@ -1,7 +1,7 @@
 """The objectives: losses of a batch at a training step, as functions of (seed, step, position)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ class ForwardPass:
         denoiser: The denoiser in training.
         x0: Clean samples, (B, *).
         eps: The noise ε, (B, *).
-        t: Times in 1..T, one or (B,).
+        t: Times in (0, T], one or (B,).
         x_t: Noisy samples, (B, *).
         answer: The network's estimate of the target, (B, *).
         variance_fraction: The learned variance between β̃ (0) and β (1), (B, *), or None.
@@ -121,7 +121,7 @@ class Objective(ABC):
             condition: What the network is conditioned on, for example `labels`.
 
         Returns:
-            The times t, int64 (B,) on the CPU, and the losses, (B,).
+            The times t, int64 (B,) on the CPU (float64 where they are drawn continuously), and the losses, (B,).
 
         Raises:
             InputError: If there is not one index for each sample.
@@ -184,16 +184,25 @@ class Clipped(_Wrapper):
 
 
 class Weighted(_Wrapper):
-    """Another objective's errors times a weight for each t: `weights` for t = 0..T, (T + 1,)."""
+    """Another objective's errors times a weight for each t.
 
-    def __init__(self, inner: Objective, weights: Tensor) -> None:
+    Args:
+        inner: The other objective.
+        weights: The weights for t = 0..T, (T + 1,), or a function of float times (B,) that returns weights (B,).
+    """
+
+    def __init__(self, inner: Objective, weights: Tensor | Callable[[Tensor], Tensor]) -> None:
         super().__init__(inner)
         self.weights = weights
 
     def errors(self, forward: ForwardPass) -> Tensor:
-        """See `Objective.errors`."""
-        errors = self.inner.errors(forward)
-        return errors * self.weights[forward.denoiser.schedule.time(forward.t)].to(errors)
+        """See `Objective.errors`. Raises InputError for times between the integers if the weights are a table."""
+        errors, t = self.inner.errors(forward), forward.denoiser.schedule.time(forward.t)
+        if not isinstance(self.weights, Tensor):
+            return errors * self.weights(torch.as_tensor(t, dtype=torch.float64)).to(errors)
+        if isinstance(t, float) or (isinstance(t, Tensor) and t.is_floating_point()):
+            raise InputError("these weights are a table of t = 0..T; continuous times need weights that are a function")
+        return errors * self.weights[t].to(errors)
 
 
 class Hybrid(_Wrapper):

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -20,11 +21,16 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 class TimeDistribution(ABC):
-    """How t is drawn. Most are functions of (seed, step, position); one that learns has a `state`."""
+    """How t is drawn: from the integers 1..T, or `continuous`, from the interval (0, T].
+
+    Most are functions of (seed, step, position); one that learns has a `state`.
+    """
+
+    continuous: bool = False
 
     @abstractmethod
     def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """Draw t in {1, ..., T} for the samples at `positions` of the global batch.
+        """Draw t for the samples at `positions` of the global batch.
 
         Args:
             seed: The seed of the training run.
@@ -32,7 +38,8 @@ class TimeDistribution(ABC):
             positions: The samples' positions in the global batch, B of them.
 
         Returns:
-            t, int64 (B,) on the CPU, and importance weights of the losses, float64 (B,), or None where all are 1.
+            t, int64 (B,) on the CPU, or float64 if continuous, and importance weights of the losses, float64 (B,), or
+            None where all are 1.
         """
 
     def update(self, t: Tensor, losses: Tensor) -> None:  # noqa: B027  # most have nothing to learn
@@ -47,12 +54,17 @@ class TimeDistribution(ABC):
 class UniformTimes(TimeDistribution):
     """Each t with the same probability, each sample independent of the others."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.steps = schedule.steps
+    def __init__(self, schedule: Schedule, continuous: bool = False) -> None:
+        self.steps, self.continuous = schedule.steps, continuous
 
     def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
         """See `TimeDistribution.draw`."""
-        return 1 + (randomness.uniform(seed, Stream.TIME, step, positions) * self.steps).long(), None
+        u = self.unit(seed, step, positions)
+        return (u + 2**-53) * self.steps if self.continuous else 1 + (u * self.steps).long(), None
+
+    def unit(self, seed: int, step: int, positions: Sequence[int]) -> Tensor:
+        """Draw from U[0, 1) for each position: float64 (len(positions),)."""
+        return randomness.uniform(seed, Stream.TIME, step, positions)
 
 
 class StratifiedTimes(UniformTimes):
@@ -62,13 +74,13 @@ class StratifiedTimes(UniformTimes):
         Kingma et al., *Variational diffusion models* (2021), appendix I.1.
     """
 
-    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
-        """See `TimeDistribution.draw`."""
-        return 1 + (stratified(seed, step, positions) * self.steps).long(), None
+    def unit(self, seed: int, step: int, positions: Sequence[int]) -> Tensor:
+        """See `UniformTimes.unit`."""
+        return stratified(seed, step, positions)
 
 
 class LogNormalTimes(TimeDistribution):
-    """EDM's distribution: ln σ ~ N(mean, std²) for σ = b/a, on the noise levels of the schedule.
+    """EDM's distribution: ln σ ~ N(mean, std²) for σ = b/a; of the integer times' noise levels, unless continuous.
 
     It is part of EDM's weighting, so there are no importance weights. The logit of a flow's time t = b is ln(b/a), so
     the logit-normal distribution of rectified flows is the same one, with JiT's mean and deviation of 0.8.
@@ -78,14 +90,19 @@ class LogNormalTimes(TimeDistribution):
         Esser et al., *Scaling rectified flow transformers for high-resolution image synthesis* (2024), section 3.1.
     """
 
-    def __init__(self, schedule: Schedule, mean: float = -1.2, std: float = 1.2) -> None:
+    def __init__(self, schedule: Schedule, continuous: bool = False, mean: float = -1.2, std: float = 1.2) -> None:
+        self.schedule, self.continuous, self.mean, self.std = schedule, continuous, mean, std
         level = (schedule.noise[1:] / schedule.signal[1:]).log()  # each t stands for the levels that are nearest to it
         edges = torch.special.ndtr((0.5 * (level[1:] + level[:-1]) - mean) / std)
         self.probabilities = torch.diff(edges, prepend=edges.new_zeros(1), append=edges.new_ones(1))
 
     def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
-        """See `TimeDistribution.draw`."""
-        return _invert(self.probabilities, stratified(seed, step, positions)), None
+        """See `TimeDistribution.draw`. A continuous t is at most T."""
+        u = stratified(seed, step, positions)
+        if not self.continuous:
+            return _invert(self.probabilities, u), None
+        sigma = (self.mean + self.std * torch.special.ndtri(u + 2**-54)).exp()
+        return torch.as_tensor(self.schedule.time_at(sigma)).clamp(max=self.schedule.steps), None
 
 
 class ImportanceTimes(TimeDistribution):
@@ -102,7 +119,10 @@ class ImportanceTimes(TimeDistribution):
     UNIFORM = 0.001
     """Share of the distribution that stays uniform, so that every t keeps a probability above 0."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, continuous: bool = False) -> None:
+        """Raises InputError for continuous times: the losses of each integer time are remembered."""
+        if continuous:
+            raise InputError("importance times remember the loss of each integer time, so they cannot be continuous")
         self.history = torch.zeros(schedule.steps, self.KEEP, dtype=torch.float64)
         self.counts = torch.zeros(schedule.steps, dtype=torch.int64)
 
@@ -136,20 +156,24 @@ class ImportanceTimes(TimeDistribution):
         return {"history": self.history, "counts": self.counts}
 
 
-BY_NAME: dict[str, Callable[[Schedule], TimeDistribution]] = {
+BY_NAME: dict[str, Callable[[Schedule, bool], TimeDistribution]] = {
     "uniform": UniformTimes,
     "stratified": StratifiedTimes,
     "lognormal": LogNormalTimes,
-    "logitnormal": lambda schedule: LogNormalTimes(schedule, mean=0.8, std=0.8),  # JiT
+    "logitnormal": partial(LogNormalTimes, mean=0.8, std=0.8),  # JiT
     "importance": ImportanceTimes,
 }
 
 
-def time_distribution(name: TimesName, schedule: Schedule) -> TimeDistribution:
-    """Build the time distribution called `name`. Raises InputError for an unknown name."""
+def time_distribution(name: TimesName, schedule: Schedule, continuous: bool = False) -> TimeDistribution:
+    """Build the time distribution called `name`, of integers or continuous.
+
+    Raises:
+        InputError: For an unknown name, and one that cannot be continuous.
+    """
     if name not in BY_NAME:
         raise InputError(f"unknown times {name!r}; there are {', '.join(BY_NAME)}")
-    return BY_NAME[name](schedule)
+    return BY_NAME[name](schedule, continuous)
 
 
 def stratified(seed: int, step: int, positions: Sequence[int]) -> Tensor:

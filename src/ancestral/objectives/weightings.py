@@ -22,33 +22,46 @@ MAX_RATE = 20.0
 """Largest 1 + a/b of the weighting "velocity". For a flow it is 1/b, and JiT divides by no b below 0.05."""
 
 
-def x0_weights(name: WeightingName, schedule: Schedule) -> Tensor:
-    """Weight on ‖x_0 − x̂_0‖² at t = 1..T: float64 (T,). Raises InputError for an unknown name, and "simple"."""
-    snr = schedule.snr
+def x0_weights(name: WeightingName, schedule: Schedule, t: Tensor | None = None) -> Tensor:
+    """Weight on ‖x_0 − x̂_0‖² at t = 1..T, float64 (T,), or at float times t, float64 (B,).
+
+    Raises:
+        InputError: For an unknown name, and "simple".
+    """
+    if t is None:
+        snr = schedule.snr[1:]
+    else:
+        a, b = (torch.as_tensor(scale) for scale in schedule.at(t))
+        snr = (a / b) ** 2
     if name == "variational" and schedule.steps < 2:
         raise InputError("the variational weighting needs a schedule of at least 2 steps: the last is decoded with β̃_2")
     if name == "snr":
-        return snr[1:]  # ‖ε − ε̂‖²: L_simple (14), and λ(σ) = σ² on the score, NCSN (6)
+        return snr  # ‖ε − ε̂‖²: L_simple (14), and λ(σ) = σ² on the score, NCSN (6)
     if name == "min-snr":
-        return snr[1:].clamp(max=MIN_SNR_GAMMA)  # Hang et al. 2023
+        return snr.clamp(max=MIN_SNR_GAMMA)  # Hang et al. 2023
     if name == "variational":  # T L_{t−1} with σ² = β̃ in bits/dim: (12), VDM (13); β̃_2 decodes at t = 1
+        if t is not None:  # the limit of small steps: −d snr/dt, VDM (17)
+            da, db = schedule.rates(t)
+            return schedule.steps / math.log(2) * snr * (db / b - da / a)
         first = 1 / torch.as_tensor(schedule.posterior_variance(2, 1), dtype=torch.float64)
-        return schedule.steps / (2 * math.log(2)) * torch.cat([first[None], snr[1:-1] - snr[2:]])
+        return schedule.steps / (2 * math.log(2)) * torch.cat([first[None], snr[:-1] - snr[1:]])
     if name == "edm":
-        return snr[1:] + 1 / SIGMA_DATA**2  # EDM (8), table 1: λ(σ) = (σ² + σ_d²)/(σ σ_d)²
+        return snr + 1 / SIGMA_DATA**2  # EDM (8), table 1: λ(σ) = (σ² + σ_d²)/(σ σ_d)²
     if name == "velocity":
-        return (1 + snr[1:].sqrt()).clamp(max=MAX_RATE) ** 2  # ‖u − û‖² of u = ε − x_0: JiT's v-loss
+        return (1 + snr.sqrt()).clamp(max=MAX_RATE) ** 2  # ‖u − û‖² of u = ε − x_0: JiT's v-loss
     raise InputError(f"unknown weighting {name!r}; there are simple, snr, min-snr, variational, edm and velocity")
 
 
-def loss_weights(name: WeightingName, schedule: Schedule, target: Target) -> Tensor:
-    """Weight on the network's squared error at t = 0..T: float64 (T + 1,), 0 at t = 0. "simple" needs none: it is 1.
+def loss_weights(name: WeightingName, schedule: Schedule, target: Target, t: Tensor | None = None) -> Tensor:
+    """Weight on the network's squared error at t = 0..T, float64 (T + 1,), 0 at t = 0; or at float times t, (B,).
+
+    "simple" needs none: it is 1.
 
     Raises:
         InputError: For an unknown name, and where the weight is not finite.
     """
-    a, b = schedule.at(torch.arange(1, schedule.steps + 1))
-    weights = x0_weights(name, schedule) * (b / target.determinant(a, b)) ** 2
+    a, b = schedule.at(torch.arange(1, schedule.steps + 1) if t is None else t)
+    weights = x0_weights(name, schedule, t) * (b / target.determinant(a, b)) ** 2
     if not bool(weights.isfinite().all()):
         raise InputError(f"the weighting {name} has no meaning for the target {target.name} where no signal is left")
-    return torch.cat([torch.zeros(1, dtype=torch.float64), weights])
+    return weights if t is not None else torch.cat([torch.zeros(1, dtype=torch.float64), weights])

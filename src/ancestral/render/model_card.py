@@ -121,7 +121,7 @@ def _training(model: Model) -> dict[str, str]:
         else f"power function of length {model.average:g}, chosen after training",
         "network": str(config.net),
         "process": described,
-        "times and weighting": f"{train.times}, {train.weighting}",
+        "times and weighting": f"{train.times}{', continuous' if train.continuous else ''}, {train.weighting}",
         "precision": train.precision,
         "seed": str(train.seed),
     }

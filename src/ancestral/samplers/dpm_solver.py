@@ -15,7 +15,7 @@ from ancestral.targets import Prediction
 class Previous(NamedTuple):
     """The estimate of the step before, and its time."""
 
-    t: int
+    t: float
     x0: Tensor
 
 
@@ -56,7 +56,7 @@ class DPMSolver(Sampler):
         return x + noise * move.z(0) if noise > 0 else x, Previous(move.t, prediction.x0)
 
 
-def slope(schedule: Schedule, before: int, t: int, s: int) -> float:
+def slope(schedule: Schedule, before: float, t: float, s: float) -> float:
     """Weight of the last two estimates' difference in their line at the middle of [λ_t, λ_s]: h/(2 h_before).
 
     0 where either is infinite: at t = 0, and from a time without signal.

@@ -1,13 +1,16 @@
 """Heun's method on the probability-flow ODE: order 2, two network evaluations a step."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ancestral.adaptive import flow
 from ancestral.errors import InputError
 from ancestral.samplers.loop import Move, Sampler, Spacing
+from ancestral.schedules import Schedule
 from ancestral.targets import Prediction
 
 
@@ -21,9 +24,12 @@ class Heun(Sampler):
     exact solution.
 
     `churn` is EDM's S_churn: before a step whose σ = b/a lies within [churn_min, churn_max] noise is added, as
-    q(x_u | x_t) adds it, up to the time u of this schedule whose σ is nearest to (1 + γ) σ_t, γ = min(churn/N, √2 − 1),
-    with N the number of steps of the trajectory. `churn_noise` scales its deviation. Where that nearest time is t, no
-    noise is added: at t = T, and where σ_{t+1} > (1 + 2γ) σ_t, as between all of 10 levels of `karras`.
+    q(x_u | x_t) adds it, up to the time u where σ_u = (1 + γ) σ_t, γ = min(churn/N, √2 − 1), with N the number of steps
+    of the trajectory; u is a float between the integer times. `churn_noise` scales the deviation of the noise. u is at
+    most T, except on schedules that go on above it (`karras`, `geometric`).
+
+    With `rtol` the flow is solved by an adaptive method of order 5, whose steps keep the error of each below rtol; then
+    `steps` and `spacing` have no effect. Each image has steps of its own, down to t = 1, and then Euler's to t = 0.
 
     References:
         Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), algorithms 1 and 2.
@@ -34,12 +40,19 @@ class Heun(Sampler):
     churn_min: float = 0.0
     churn_max: float = math.inf
     churn_noise: float = 1.0
+    rtol: float | None = None
     clip: float | None = None
     spacing: Spacing = "karras"
 
     def __post_init__(self) -> None:
         if not 0 <= self.churn < math.inf or not 0 <= self.churn_noise < math.inf:
             raise InputError(f"churn and churn_noise must be 0 or more, and finite: {self.churn}, {self.churn_noise}")
+        if self.rtol is not None and (self.churn or not 0 < self.rtol < 1):
+            raise InputError(f"rtol is a number between 0 and 1, for churn = 0, not {self.rtol}")
+
+    def times(self, schedule: Schedule) -> Sequence[float]:
+        """See `Sampler.times`; with `rtol` T, 1 and 0."""
+        return super().times(schedule) if self.rtol is None else sorted({schedule.steps, 1, 0}, reverse=True)
 
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
         """See `Sampler.start`: add the churn's noise (EDM algorithm 2, lines 4 to 6)."""
@@ -47,14 +60,16 @@ class Heun(Sampler):
         if not self.churn or a == 0 or not self.churn_min <= b / a <= self.churn_max:
             return x, move
         rise = min(self.churn / move.steps, math.sqrt(2) - 1)
-        u = move.t + int(((schedule.noise / schedule.signal)[move.t :] - (1 + rise) * b / a).abs().argmin())
-        if u == move.t:
+        u = float(schedule.time_at((1 + rise) * b / a))
+        if u <= move.t:  # at t = T
             return x, move
         forward = schedule.forward(x, u, move.t)
         return forward.mean + self.churn_noise * (forward.sample(move.z(1)) - forward.mean), replace(move, t=u)
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """See `Sampler.advance`: Euler's step, corrected by the estimate at its end, where s > 0."""
+        if self.rtol is not None and move.s:
+            return flow(move.schedule, move.predict, x, move.t, move.s, self.rtol), state
         (a_t, b_t), (a_s, b_s) = move.schedule.at(move.t), move.schedule.at(move.s)
         da, db = a_s - a_t, b_s - b_t
         x_s = x + da * prediction.x0 + db * prediction.eps

@@ -5,12 +5,13 @@ needs from one step to the next (a multistep history) it returns as a value, and
 Progress bars, film strips and animations all read the same generator.
 """
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -18,8 +19,8 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.errors import InputError, whole
 from ancestral.randomness import Stream
-from ancestral.schedules import Schedule, Time
-from ancestral.targets import SIGMA_DATA, Denoiser, Prediction
+from ancestral.schedules import Schedule, Time, broadcast
+from ancestral.targets import SIGMA_DATA, X0, Denoiser, Prediction, exact_at_zero, for_move
 
 Spacing = Literal["trailing", "leading", "linspace", "logsnr", "karras"]
 
@@ -39,7 +40,7 @@ class Step:
     """
 
     index: int
-    t: int
+    t: float
     x: Tensor
     x0: Tensor
 
@@ -52,17 +53,19 @@ class Move:
         schedule: The forward process.
         t: The time before the step.
         s: The time after it.
-        predict: The (clipped) denoiser, for samplers that evaluate it at a second point.
+        predict: The (clipped) denoiser, for samplers that evaluate it at a second point; times are one or (B,).
         z: Noise z ~ N(0, I) of the shape of x; its argument numbers the draws of one step, from 0.
         steps: The number of steps of the trajectory.
+        indices: The images' indices within the seed.
     """
 
     schedule: Schedule
-    t: int
-    s: int
-    predict: Callable[[Tensor, int], Prediction]
+    t: float
+    s: float
+    predict: Callable[[Tensor, Time], Prediction]
     z: Callable[[int], Tensor]
     steps: int = 1
+    indices: Sequence[int] = ()
 
 
 class Sampler(ABC):
@@ -72,18 +75,31 @@ class Sampler(ABC):
         clip: x̂_0 is clipped to [−clip, clip]; None: it is not.
         steps: The number of times visited out of T..1; None: all.
         spacing: How these times are spaced; see `spaced_times`.
+        differentiates: Whether `advance` takes gradients of its prediction: the loop then evaluates the denoiser with
+            gradients, so that `torch.autograd.grad(loss(prediction.x0), x)` needs no second evaluation.
     """
 
-    clip: float | None
-    steps: int | None
-    spacing: Spacing
+    clip: float | None = None
+    steps: int | None = None
+    spacing: Spacing = "trailing"
+    differentiates: ClassVar[bool] = False
 
-    def times(self, schedule: Schedule) -> list[int]:
+    def __new__(cls, *args: Any, **options: Any) -> "Sampler":
+        """Raises InputError for a subclass with fields of its own that is no dataclass."""
+        annotated = {name for name, hint in inspect.get_annotations(cls).items() if "ClassVar" not in str(hint)}
+        if annotated - getattr(cls, "__dataclass_fields__", {}).keys():
+            raise InputError(f"{cls.__name__} needs @dataclass(frozen=True) in the line above its class statement")
+        return super().__new__(cls)
+
+    def times(self, schedule: Schedule) -> Sequence[float]:
         """Times visited, strictly falling from some t ≤ T to 0. Raises InputError as `spaced_times` does."""
         return spaced_times(schedule, self.steps, self.spacing)
 
     def nfe(self, schedule: Schedule) -> int:
-        """Number of evaluations of the denoiser for one sample: one a step, for some samplers more."""
+        """Number of evaluations of the denoiser for one sample: one a step, for some samplers more.
+
+        It is counted on Gaussian data of deviation ½, which matters to samplers that choose their steps.
+        """
         counter = _CountingDenoiser(schedule)
         self.sample(counter, torch.zeros(1, 1))
         return counter.count
@@ -97,7 +113,7 @@ class Sampler(ABC):
         """Compute x at time `move.s`.
 
         Args:
-            x: The state at time `move.t`, (B, *).
+            x: The state at time `move.t`, (B, *); it requires a gradient if the sampler `differentiates`.
             prediction: The estimates there.
             move: The step.
             state: What the step before returned; None at the first.
@@ -111,10 +127,11 @@ class Sampler(ABC):
         self,
         denoiser: Denoiser,
         x_T: Tensor,
-        times: Sequence[int] | None = None,
+        times: Sequence[float] | None = None,
         noise: Callable[[torch.Size], Tensor] | None = None,
         seed: int = 0,
         indices: Sequence[int] | None = None,
+        visit: int = 0,
         **condition: Any,
     ) -> Iterator[Step]:
         """Sample, and yield every state from x_T to the sample.
@@ -123,62 +140,84 @@ class Sampler(ABC):
             denoiser: What estimates x_0 and ε.
             x_T: Noise of the prior at T, floats of shape (B, *). Where the sampler's own times begin below T, it is
                 scaled to the prior at the first of them. With `times` it is the state at times[0], and not scaled.
-            times: Times that replace the sampler's own. They must fall strictly; where they end above 0, the last
-                state is x at that time, still noisy.
+            times: Times, integers or floats, that replace the sampler's own. They must fall strictly; where they end
+                above 0, the last state is x at that time, still noisy.
             noise: `noise(shape)` replaces the seeded reverse noise.
             seed: The seed of the reverse noise.
             indices: The images' indices within the seed, 0..B−1 by default: image i gets the same noise in every
                 batch.
+            visit: The number of the visit, from 0, for methods that return to a noisier time and come down again
+                (RePaint, restart): each visit of a time has noise of its own.
             condition: What the denoiser is conditioned on.
 
         Yields:
             A `Step` for each time visited.
 
         Raises:
-            InputError: If the times, x_T, the indices or `clip` cannot be used.
+            InputError: If the times, x_T, the indices, `visit` or `clip` cannot be used, or `advance` does not return x
+                and a state.
         """
         schedule = denoiser.schedule
+        visit = whole(visit, 0, math.inf, f"visit is a whole number, 0 or more, not {visit}")
         visited = _check_times(self.times(schedule) if times is None else times, schedule)
         indices = range(len(x_T)) if indices is None else indices
         if len(indices) != len(x_T) or not x_T.is_floating_point():
             raise InputError(f"x_T must hold floats, one image for each of the {len(indices)} indices")
         if self.clip is not None and not self.clip > 0:
             raise InputError(f"clip must be above 0, or None, not {self.clip}")
+        now = denoiser
 
-        def predict(x: Tensor, t: int) -> Prediction:
-            prediction = denoiser.predict(x, t, **condition)
+        def predict(x: Tensor, t: Time) -> Prediction:
+            prediction = now.predict(x, t, **condition)
             return prediction if self.clip is None else prediction.clipped(self.clip, x, *schedule.at(t))
 
         scale = schedule.prior_deviation(visited[0]) / schedule.prior_std if times is None else 1.0
         x, state = x_T * scale, None  # noise of time T becomes noise of the first time
         for index, (t, s) in enumerate(pairwise(visited)):
 
-            def z(draw: int, x: Tensor = x, t: int = t) -> Tensor:
+            def z(draw: int, x: Tensor = x, t: float = t) -> Tensor:
                 if noise is not None:
                     return noise(x.shape).to(x).expand_as(x)
-                return randomness.normal(x.shape[1:], seed, Stream.REVERSE, t, indices, x.device, draw or None).to(x)
+                number = (draw, visit) if visit else draw or None
+                return randomness.normal(x.shape[1:], seed, Stream.REVERSE, t, indices, x.device, number).to(x)
 
-            x, move = self.start(x, Move(schedule, t, s, predict, z, len(visited) - 1))
-            prediction = predict(x, move.t)
-            yield Step(index, move.t, x, prediction.x0)
-            x, state = self.advance(x, prediction, move, state)
+            x, move = self.start(x, Move(schedule, t, s, predict, z, len(visited) - 1, indices))
+            now = for_move(denoiser, move)
+            with torch.set_grad_enabled(self.differentiates):
+                x = x.detach().requires_grad_() if self.differentiates else x
+                prediction = predict(x, move.t)
+            yield Step(index, move.t, x.detach(), prediction.x0.detach())
+            with torch.set_grad_enabled(self.differentiates):
+                x, state = self._checked(self.advance(x, prediction, move, state), x)
+        now = denoiser
         yield Step(len(visited) - 1, visited[-1], x, predict(x, visited[-1]).x0 if visited[-1] else x)
 
-    def sample(self, denoiser: Denoiser, x_T: Tensor, times: Sequence[int] | None = None, **options: Any) -> Tensor:
+    def _checked(self, answer: Any, x: Tensor) -> tuple[Tensor, Any]:
+        """Return what `advance` did, without gradients; raise InputError unless it is the next x and a state."""
+        if not (isinstance(answer, tuple) and len(answer) == 2 and getattr(answer[0], "shape", None) == x.shape):
+            name = type(self).__name__
+            raise InputError(
+                f"advance of {name} must return (x, state): x of shape {list(x.shape)}, and a state or None"
+            )
+        return answer[0].detach(), answer[1]
+
+    def sample(self, denoiser: Denoiser, x_T: Tensor, times: Sequence[float] | None = None, **options: Any) -> Tensor:
         """Sample: the last state of `trajectory`, of the shape of x_T. The options are those of `trajectory`."""
         *_, last = self.trajectory(denoiser, x_T, times, **options)
         return last.x
 
 
 class _CountingDenoiser:
-    """A denoiser that predicts 0 and counts its evaluations."""
+    """The exact denoiser of x_0 ~ N(0, σ_d²), which counts its evaluations."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule, self.count = schedule, 0
 
+    @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
         self.count += 1
-        return Prediction(*torch.zeros(3, *x_t.shape, dtype=x_t.dtype, device=x_t.device))
+        a, b = self.schedule.at(t)
+        return X0.solve(x_t, broadcast(a * SIGMA_DATA**2 / (a**2 * SIGMA_DATA**2 + b**2), x_t) * x_t, a, b)
 
 
 def spaced_times(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]:
@@ -245,10 +284,14 @@ def _even_times(curve: Tensor, count: int) -> list[int]:
     return [*times, 0]
 
 
-def _check_times(times: Sequence[int], schedule: Schedule) -> list[int]:
-    times, T = list(times), schedule.steps
-    message = f"times must be whole numbers that fall strictly, from at most {T} to 0 or above, not {times}"
-    times = [whole(t, 0, T, message) for t in times]
-    if len(times) < 2 or not all(s < t for t, s in pairwise(times)):
+def _check_times(times: Sequence[float], schedule: Schedule) -> list[float]:
+    """Return the times as ints and floats. Raises InputError unless they fall strictly, within the schedule's."""
+    times = [float(t) if isinstance(t, Tensor) else t for t in times]
+    message = f"times must be numbers that fall strictly, from at most {schedule.steps} to 0 or above, not {times}"
+    try:
+        visited = [schedule.time(t) for t in times]
+    except InputError:
+        raise InputError(message) from None
+    if len(visited) < 2 or not all(s < t for t, s in pairwise(visited)):
         raise InputError(message)
-    return times
+    return visited  # type: ignore[return-value]  # no tensor among them

@@ -15,7 +15,7 @@ from ancestral.targets import Prediction
 class LastStep(NamedTuple):
     """The step before: from x at time t, with the estimate x0 there, and the step before that one."""
 
-    t: int
+    t: float
     x: Tensor
     x0: Tensor
     before: "LastStep | None"
@@ -44,13 +44,13 @@ class UniPC(Sampler):
         return _step(schedule, move.t, move.s, x, line), LastStep(move.t, x, x0, before)
 
 
-def _step(schedule: Schedule, t: int, s: int, x: Tensor, x0: Tensor) -> Tensor:
+def _step(schedule: Schedule, t: float, s: float, x: Tensor, x0: Tensor) -> Tensor:
     """The exact step t → s for a constant x̂_0."""
     (a_t, b_t), (a_s, b_s) = schedule.at(t), schedule.at(s)
     return (b_s / b_t) * x + (a_s - a_t * b_s / b_t) * x0
 
 
-def _corrected(schedule: Schedule, previous: LastStep, s: int, x0_s: Tensor) -> Tensor:
+def _corrected(schedule: Schedule, previous: LastStep, s: float, x0_s: Tensor) -> Tensor:
     """The constant x̂_0 for the step previous.t → s, from the estimates before, at and after previous.t.
 
     It is x̂_0 + ρ₁ D₁ + ρ₂ D₂ with D₁ = (x̂_before − x̂)/r, D₂ = x̂_s − x̂ and weights ρ by which the first moments of the

@@ -77,8 +77,8 @@ def describe(step: int, t: Tensor, losses: Tensor, items: Sequence[int], layer: 
     names = [items[position] for position in chosen.nonzero().flatten().tolist()]
     few = ", ".join(map(str, names[:8])) + (" ..." if len(names) > 8 else "")
     return (
-        f"step {step}: the loss is {loss:.4g} at t = {min(times)} to {max(times)} of {T}, the gradient is largest in "
-        f"{layer}; items {few}"
+        f"step {step}: the loss is {loss:.4g} at t = {min(times):.7g} to {max(times):.7g} of {T}, the gradient is "
+        f"largest in {layer}; items {few}"
     )
 
 

@@ -33,7 +33,7 @@ class LossByTime:
         """Count the losses (B,), float64, at times t (B,)."""
         self.sums *= self.memory
         self.counts *= self.memory
-        bins = (t - 1) * BINS // self.T
+        bins = (t.ceil().long() - 1) * BINS // self.T
         self.sums.index_add_(0, bins, losses)
         self.counts.index_add_(0, bins, torch.ones_like(losses))
 

@@ -51,7 +51,7 @@ class StepOutcome:
     norm: float
     """The norm of the gradient, before clipping."""
     t: Tensor
-    """int64 (batch_size,): the times drawn."""
+    """int64 (batch_size,): the times drawn; float64 where they are drawn continuously."""
     losses: Tensor
     """float64 (batch_size,)."""
     stopping: bool

@@ -162,6 +162,7 @@ class Trainer:
             train.weighting,
             process.clip,
             process.learned_variance,
+            train.continuous,
         )
         stages = Stages(train.steps, distil.stages, int(distil.convert * train.steps))
         clip = 1.0 if process.clip else None
@@ -375,7 +376,7 @@ class Trainer:
         table[:2, self.positions.start :: self.distributed.world] = own
         table[2, 0] = self.stopping
         t, losses, stop = self.distributed.total(table)
-        return t.long(), losses, bool(stop[0])
+        return t if self.objective.times.continuous else t.long(), losses, bool(stop[0])
 
     def _fault(self, t: Tensor, losses: Tensor, batch: Batch) -> str:
         """Describe a bad step. All processes take part."""
