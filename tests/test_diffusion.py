@@ -1,13 +1,14 @@
 """The reverse process and its loss, against formulas written out here a second time."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from ancestral import Diffusion, objectives, randomness, samplers, schedules, targets
+from ancestral import Diffusion, objectives, oracle, randomness, samplers, schedules, targets
 from ancestral.bound import bits_per_dim
 from ancestral.errors import InputError
 from ancestral.randomness import Stream
@@ -32,11 +33,6 @@ def test_the_network_is_fed_the_index_t_minus_one():
     d.predict(torch.zeros(3, 2), torch.tensor([1, 2, 1000]))
     assert d.net.index.tolist() == [0, 1, 999]
     assert d.net.index.dtype == torch.int64
-
-
-def test_a_network_is_not_evaluated_on_clean_images():
-    with pytest.raises(InputError, match=r"1\.\.T"):
-        Diffusion(Recorder(), schedules.linear()).predict(torch.zeros(1, 2), 0)
 
 
 def test_condition_reaches_the_network():
@@ -300,8 +296,10 @@ def test_times_may_be_of_any_integer_type():
     assert torch.equal(*terms)
 
 
-@pytest.mark.parametrize("t", [2.5, 2.0, torch.tensor([2.0, 3.0]), True, torch.tensor([True, True])], ids=str)
-def test_times_that_are_no_whole_numbers_are_refused(t):
+@pytest.mark.parametrize(
+    "t", [20.5, -0.5, math.nan, torch.tensor([2.0, 20.5]), True, torch.tensor([True, True])], ids=str
+)
+def test_what_is_no_time_is_refused(t):
     d, x = Diffusion(Recorder(), schedules.cosine(20)), torch.randn(2, 2)
     for call in (
         lambda: d.predict(x, t),
@@ -310,8 +308,43 @@ def test_times_that_are_no_whole_numbers_are_refused(t):
         lambda: d.errors(x, t, x),
         lambda: step_bits(d.schedule, Prediction(x, x), x, x, t, "large"),
     ):
-        with pytest.raises(InputError, match="whole numbers"):
+        with pytest.raises(InputError, match=r"times must be|are outside"):
             call()
+
+
+def test_times_between_the_integers():
+    """The network gets index t − 1 as a float; the prediction is a solution of both rows at that time."""
+    d, x = Diffusion(Recorder(), schedules.cosine(20), targets.V), torch.randn(2, 2, dtype=F64)
+    for t in (2.5, torch.tensor([2.5, 7.25]), torch.tensor([0.5, 20.0])):
+        x0, eps = d.predict(x, t)
+        torch.testing.assert_close(d.add_noise(x0, t, eps), x, rtol=1e-12, atol=1e-12)
+        expected = torch.as_tensor(t, dtype=F64).expand(2) - 1
+        assert torch.equal(d.net.index, expected)
+    d.predict(x.float(), 2.5)
+    assert d.net.index.dtype == torch.float32
+    d.predict(x, 2.0)  # an integer
+    assert d.net.index.dtype == torch.int64
+    with pytest.raises(InputError, match="need integer times"):
+        step_bits(d.schedule, Prediction(x, x), x, x, 2.5, "large")
+
+
+@pytest.mark.parametrize("t", [0, 0.0, torch.tensor([0, 0])], ids=["int", "float", "tensor"])
+def test_clean_samples_are_their_own_estimate(t):
+    d, x = Diffusion(Recorder(), schedules.cosine(20)), torch.randn(2, 2)
+    x0, eps = d.predict(x, t)
+    assert torch.equal(x0, x)
+    assert torch.equal(eps, torch.zeros(2, 2))
+    assert not hasattr(d.net, "x")  # it was not evaluated
+    with pytest.raises(InputError, match="above 0"):
+        d.errors(x, t, x)
+
+
+def test_a_batch_may_be_clean_in_part():
+    for d in (Diffusion(Recorder(), schedules.cosine(20)), oracle.Empirical(schedules.cosine(20), torch.randn(3, 2))):
+        x = torch.randn(2, 2)
+        mixed, alone = d.predict(x, torch.tensor([0, 7])), d.predict(x[1:], 7)
+        torch.testing.assert_close(mixed.x0, torch.cat([x[:1], alone.x0]))
+        torch.testing.assert_close(mixed.eps, torch.cat([torch.zeros(1, 2), alone.eps]))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])

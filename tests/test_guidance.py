@@ -5,8 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from ancestral import Diffusion, guidance, nets, schedules
+from ancestral import Diffusion, guidance, nets, oracle, schedules
+from ancestral.data.codec import Codec
+from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError
+from ancestral.model import Model
 from ancestral.samplers import DDIM
 from ancestral.targets import Prediction
 
@@ -71,3 +74,29 @@ def test_one_time_as_a_tensor_is_that_of_all_images(t):
     x, labels = torch.randn(4, 2), torch.arange(4)
     one, other = (guidance.ClassifierFree(Labelled(), 2.0).predict(x, time, labels=labels) for time in (t, 3))
     assert torch.equal(one.x0, other.x0)
+
+
+def test_guidance_drops_the_conditions_that_it_names():
+    """A network of one's own with a text embedding: absent is a vector of its own, the other condition stays."""
+
+    class TextNet(nn.Module):
+        def forward(self, x, index, text, size, mode):
+            assert mode == "plain"
+            return (text.sum(1) + size)[:, None].expand_as(x)
+
+    inner = Diffusion(TextNet(), schedules.linear())
+    text, size = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([10.0, 20.0])
+    guided = guidance.ClassifierFree(inner, 3.0, drop={"text": torch.tensor([0.5, 0.5])})
+    found = guided.predict(torch.zeros(2, 1), 10, text=text, size=size, mode="plain").eps.flatten()
+    free, full = 1.0 + size, text.sum(1) + size
+    torch.testing.assert_close(found, free + 3.0 * (full - free))
+    with pytest.raises(InputError, match="guidance strengthens text, and none is given: pass text="):
+        guided.predict(torch.zeros(2, 1), 10, size=size, mode="plain")
+
+
+def test_a_wrapper_has_the_device_of_what_it_wraps():
+    net = nets.MLP(features=2, width=16, classes=3).to("meta")
+    guided = guidance.ClassifierFree(guidance.ClassifierFree(Diffusion(net, schedules.linear()), 2.0), 1.5)
+    assert guided.device == Diffusion(net, schedules.linear()).device == torch.device("meta")
+    assert Model(guided, DataSpec((2,), Codec("float"))).device == torch.device("meta")
+    assert guidance.ClassifierFree(oracle.Gaussian(schedules.linear(), 0.0, 1.0), 2.0).device == torch.device("cpu")

