@@ -16,6 +16,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME, Model, OwnParts, build, sampler_for
+from ancestral.nets import MLP
 from ancestral.oracle import Gaussian
 from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import flow, linear
@@ -377,3 +378,14 @@ def test_a_condition_of_a_network_of_ones_own_is_given_to_sample():
     for bad, says in ((colours[:2], "1 or 3 rows"), (0.5, "a tensor with")):
         with pytest.raises(InputError, match=says):
             own.sample(3, condition={"colour": bad}, steps=2)
+
+
+def test_a_curve_of_ones_own_is_asked_for(tmp_path):
+    """A file has tables, and no code: a model with a closed form of one's own says so, and is not interpolated."""
+    t = torch.arange(11, dtype=torch.float64)
+    own = schedules.Schedule(*schedules.curves.flow(t, 10), curve=lambda t: (1 - t / 10, t / 10))
+    spec = DataSpec((2,), Codec("float"))
+    Model(Diffusion(MLP(2, width=16), own), spec).save(tmp_path / "own.safetensors")
+    with pytest.raises(InputError, match="a schedule of your own, with a curve of its own: give it, schedule="):
+        ancestral.load(tmp_path / "own.safetensors", net=MLP(2, width=16))
+    assert ancestral.load(tmp_path / "own.safetensors", net=MLP(2, width=16), schedule=own).denoiser.schedule is own

@@ -401,7 +401,7 @@ EQUATIONS = (
         "",
         r"\sigma_1/\sigma_2=\dots=\sigma_{L-1}/\sigma_L>1",
         "The noise levels have equal ratios.",
-        ("schedules.geometric: sigma = sigma_min **",),
+        ("curves.geometric: = sigma_min **",),
         (Proof("test_schedules.py::test_geometric_is_ncsns", "the formula written out"),),
     ),
     # -- DDIM ---------------------------------------------------------------------------------------------------------
@@ -626,7 +626,7 @@ EQUATIONS = (
         r"\sigma_i=\Big(\sigma_{\max}^{1/\rho}+\frac i{N-1}\big(\sigma_{\min}^{1/\rho}-\sigma_{\max}^{1/\rho}\big)"
         r"\Big)^\rho",
         "Noise levels that are close together where there is little noise.",
-        ("schedules.karras", 'samplers.loop.spaced_times: "karras": sigma'),
+        ("curves.karras", 'samplers.loop.spaced_times: "karras": sigma'),
         (
             Proof("test_schedules.py::test_karras_is_edms", "the formula written out"),
             Proof("test_samplers.py::test_karras_spacing_of_karras_levels_is_every_nth", "levels of fewer steps"),
@@ -792,7 +792,7 @@ EQUATIONS = (
         "1",
         r"\min_v\int_0^1\mathbb E\big[\Vert(X_1-X_0)-v(X_t,t)\Vert^2\big]dt,\quad X_t=tX_1+(1-t)X_0",
         "Learn the velocity of straight lines between noise and data. Here data is at $t=0$, so it is $\\epsilon-x_0$.",
-        ("targets.FLOW", "schedules.flow: Schedule(1 - u"),
+        ("targets.FLOW", "curves.flow: return 1 - t"),
         (
             Proof("test_targets.py::test_the_rows_of_the_table", "known answers"),
             Proof("test_schedules.py::test_flow_is_the_straight_line", "the straight line"),

@@ -15,6 +15,7 @@ import torch
 
 from ancestral import __version__, schedules, targets
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
+from ancestral.curves import Interpolation
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
@@ -95,13 +96,16 @@ def _schedule_spec(schedule: Schedule) -> dict[str, Any]:
             return schedule.spec
     except InputError:
         pass
+    if not isinstance(schedule.curve, Interpolation):
+        return {"name": "custom", "class": "with a curve of its own"}
     tables = {"signal": schedule.signal.tolist(), "noise": schedule.noise.tolist()}
     return {"name": "tables", **tables, "prior_std": schedule.prior_std}
 
 
 def _same(one: Schedule, other: Schedule) -> bool:
+    middles = torch.arange(one.steps, dtype=torch.float64) + 0.5
     same = torch.equal(one.signal, other.signal) and torch.equal(one.noise, other.noise)
-    return same and one.prior_std == other.prior_std
+    return same and one.prior_std == other.prior_std and all(map(torch.equal, one.at(middles), other.at(middles)))  # type: ignore[arg-type]
 
 
 def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]:

@@ -40,7 +40,7 @@ def x0_weights(name: WeightingName, schedule: Schedule, t: Tensor | None = None)
     if name == "min-snr":
         return snr.clamp(max=MIN_SNR_GAMMA)  # Hang et al. 2023
     if name == "variational":  # T L_{t−1} with σ² = β̃ in bits/dim: (12), VDM (13); β̃_2 decodes at t = 1
-        if t is not None:  # the limit of small steps: −d snr/dt, VDM (17)
+        if t is not None:  # the limit of small steps: −d snr/dt
             da, db = schedule.rates(t)
             return schedule.steps / math.log(2) * snr * (db / b - da / a)
         first = 1 / torch.as_tensor(schedule.posterior_variance(2, 1), dtype=torch.float64)
