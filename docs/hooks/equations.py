@@ -944,7 +944,10 @@ EQUATIONS = (
         "KID",
         r"\mathrm{MMD}^2\ \text{with}\ k(x,y)=\Big(\frac{x^\top y}d+1\Big)^3",
         "The unbiased squared distance of two sets by a cubic kernel of their features.",
-        ("metrics.distances.kernel_sums: .div_(x.shape[1]).add_(1).pow_(3)", "metrics.distances.kernel_value: (n * (n - 1))"),
+        (
+            "metrics.distances.kernel_sums: .div_(x.shape[1]).add_(1).pow_(3)",
+            "metrics.distances.kernel_value: (n * (n - 1))",
+        ),
         (
             Proof("test_metrics_distances.py::test_kid_is_that_of_torchmetrics", "torchmetrics"),
             Proof("test_metrics_distances.py::test_kid_of_one_distribution_is_nought_on_average", "0 on average"),
