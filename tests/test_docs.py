@@ -281,6 +281,8 @@ def test_the_python_of_a_page_runs(page, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("ancestral.api.train", train)
     for name in ("evaluate", "evaluate_samples", "compare"):
         shorten(name, **({} if name == "evaluate_samples" else {"samples": 12}), extractor="pixels")
+    if "model.onnx" in PAGES[page]:
+        Place(folder).run(["export", "runs/photos", "--to", "onnx"])
     scope = {"__name__": "__page__"}
     for code in code_blocks(page, "python"):
         exec(compile(code.replace(UPLOAD, ""), str(page), "exec"), scope)

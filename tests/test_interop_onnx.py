@@ -1,8 +1,11 @@
-"""ONNX files, sampled by numpy and onnxruntime alone: a whole DDIM run from the file's own tables against ours."""
+"""ONNX files, sampled by numpy and onnxruntime alone: the program of the page with the file's own recipe, and ours."""
 
-import itertools
+import dataclasses
 import json
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -12,8 +15,21 @@ import torch
 from ancestral import interop
 from ancestral.config import ProcessConfig
 from ancestral.errors import InputError
-from ancestral.samplers import DDIM
 from conftest import untrained
+
+PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "export-import.md").read_text(encoding="utf-8")
+PROGRAM = re.search(r"^```python\n(import json.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1]
+
+
+RECIPE = ("prior_std", "shape", "times", "fresh_noise_std", "output_scale", "input_scale", "target_x0", "target_eps")
+RECIPE += ("signal", "noise", "clip", "limits")
+"""What the recipe in words names."""
+
+
+def program(path):
+    """The program of the page, for another file."""
+    assert PROGRAM.count("runs/photos/model.onnx") == 1
+    return PROGRAM.replace("runs/photos/model.onnx", str(path))
 
 
 def session(path):
@@ -21,22 +37,10 @@ def session(path):
     return loaded, {key: json.loads(text) for key, text in loaded.get_modelmeta().custom_metadata_map.items()}
 
 
-def numpy_ddim(path, x, steps=50, **labels):
-    """DDIM's steps as a user would write them, knowing the file and nothing of ancestral."""
-    network, about = session(path)
-    a, b = about["signal"], about["noise"]
-    T = len(a) - 1
-    times = [round(T - i * T / steps) for i in range(steps)] + [0]
-    p, q = {
-        "eps": (lambda t: 0, lambda t: 1),
-        "x0": (lambda t: 1, lambda t: 0),
-        "v": (lambda t: -b[t], lambda t: a[t]),
-    }[about["target"]]
-    for t, s in itertools.pairwise(times):
-        (output,) = network.run(["output"], {"x": x, "index": np.full(len(x), t - 1), **labels})
-        x0 = np.clip((q(t) * x - b[t] * output) / (a[t] * q(t) - b[t] * p(t)), -1, 1)
-        x = (a[s] * x0 + b[s] * (x - a[t] * x0) / b[t]).astype(np.float32)
-    return x
+def sampled_by(model, sampler):
+    """The model with another sampler of its own."""
+    model.config = dataclasses.replace(model.config, sample=dataclasses.replace(model.config.sample, sampler=sampler))
+    return model
 
 
 CASES = {
@@ -47,11 +51,21 @@ CASES = {
     "odd sides, three levels": lambda: untrained(shape=(3, 9, 11), mults=(1, 2, 2), process=ProcessConfig(target="x0")),
     "points": lambda: untrained(shape=(2,), process=ProcessConfig(target="x0")),
     "points, labels": lambda: untrained(shape=(2,), classes=("a", "b"), process=ProcessConfig("cosine", 100, "v")),
+    "scaled input and output": lambda: untrained(shape=(2,), process=ProcessConfig("karras", 100, "edm")),
+    "a score, no more steps than T": lambda: untrained(shape=(2,), process=ProcessConfig("geometric", 30, "score")),
+    "learned variance": lambda: untrained(shape=(2,), process=ProcessConfig(target="x0", learned_variance=True)),
+    "consistency": lambda: sampled_by(
+        untrained(shape=(2,), process=ProcessConfig("flow", 100, "x0")), "consistency:steps=4"
+    ),
+    "ddim with noise, without a clip": lambda: sampled_by(
+        untrained(shape=(2,), process=ProcessConfig("cosine", target="x0")), "ddim:steps=6,eta=0.5,clip=none"
+    ),
+    "another sampler": lambda: sampled_by(untrained(shape=(2,), process=ProcessConfig(target="x0")), "heun"),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_ddim_run_in_numpy(tmp_path, case):
+def test_the_program_of_the_page_samples_as_the_package_does(tmp_path, case):
     model = CASES[case]()
     path = tmp_path / "model.onnx"
     interop.write_onnx(model, path)
@@ -64,17 +78,36 @@ def test_a_ddim_run_in_numpy(tmp_path, case):
     assert about["classes"] == list(model.spec.classes)
     assert about["codec"] == model.spec.codec.kind
     assert about["schedule"] == model.denoiser.schedule.spec
-    assert about["prior_std"] == 1
-    for batch in (1, 3):
-        x_T = torch.randn(batch, *model.spec.shape)
-        labels = torch.tensor([1, -1, 0])[:batch]
-        ours = DDIM(50).sample(model.denoiser, x_T, **({"labels": labels} if classes else {}))
-        theirs = numpy_ddim(path, x_T.numpy(), **({"labels": labels.numpy()} if classes else {}))
-        assert (ours.abs() < 0.99).any()
-        np.testing.assert_allclose(theirs, ours.numpy(), rtol=0, atol=1e-4)
+    assert about["sampler"].split(":")[0] == model.config.sample.sampler.split(":")[0].replace("heun", "ddim")
+    assert all(key in about and key in about["sampling"] for key in RECIPE)
+    found = {}
+    exec(program(path), found)
+    normal = np.random.default_rng(0).standard_normal
+    x_T = model.denoiser.schedule.prior_std * normal((16, *model.spec.shape))
+    sampler = model.sampler(None if about["sampler"].startswith(model.config.sample.sampler[:4]) else "ddim")
+    labels = {"labels": torch.arange(16) % len(model.spec.classes)} if classes else {}
+    ours = sampler.sample(
+        model.denoiser, torch.tensor(x_T, dtype=torch.float32), noise=lambda shape: torch.tensor(normal(shape)).float(),
+        **labels,
+    )  # fmt: skip
+    assert (ours.abs() < 0.99).any()
+    np.testing.assert_allclose(found["x"], ours.numpy(), rtol=1e-4, atol=2e-4)
+    items = model.spec.codec.decode(ours).numpy()
+    assert found["items"].shape == items.shape
+    if model.spec.codec.kind == "uint8":
+        assert found["items"].dtype == np.uint8
+        assert abs(found["items"].astype(int) - items).max() <= 1
     if classes:  # the labels are heard
-        other = numpy_ddim(path, x_T.numpy(), labels=np.array([0, 1, 1]))
-        assert abs(other - theirs).max() > 1e-3
+        inputs = {"x": x_T.astype(np.float32), "index": np.full(16, 3)}
+        one, other = (network.run(None, {**inputs, "labels": np.full(16, label)})[0] for label in (0, 1))
+        assert abs(one - other).max() > 1e-3
+
+
+def test_the_program_needs_neither_torch_nor_this_package(tmp_path):
+    interop.write_onnx(untrained(shape=(2,)), tmp_path / "model.onnx")
+    code = program("model.onnx") + "import sys\nprint({'torch', 'ancestral'} & {*sys.modules}, items.shape)\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "set() (16, 2)\n", done.stderr
 
 
 def test_the_command_line(tmp_path, run, refused):

@@ -1,22 +1,38 @@
 """The network of a model as an ONNX file, with all that sampling needs as metadata.
 
 Inputs are x, float32 (batch, *shape), index = t − 1, int64 (batch,), and for models with classes labels, int64
-(batch,), negative for "no class". The output is the prediction of the network, float32 of the shape of x. The metadata
-is JSON: a_t and b_t (signal and noise, t = 0..T), the target, the shape, the codec with its limits (the values that −1
-and 1 stand for) and the classes.
+(batch,), negative for "no class". The output is the prediction of the network, float32 of the shape of x, with twice as
+many channels where the variance is learned. The metadata is JSON: a_t and b_t (signal and noise, t = 0..T), the target,
+the shape, the codec with its limits (the values that −1 and 1 stand for), the classes, and a recipe of sampling that
+numpy can follow.
 """
 
 import json
 import logging
 import warnings
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ancestral import storage
 from ancestral.errors import InputError
+from ancestral.gaussian import Scalar
 from ancestral.model import Model
+from ancestral.model.building import sampler_for, sampler_name
+from ancestral.samplers import DDIM, Consistency
 
+SAMPLING = """\
+x = prior_std * normal noise of shape (n, *shape)
+for each t in times but the last, with the s that follows it in times, and its std in fresh_noise_std:
+    answer = output_scale[t-1] * network(x = input_scale[t-1] * x, index = t-1); of its channels the first shape[0]
+    x0 = (target_eps[t-1] * x - noise[t] * answer) / (signal[t] * target_eps[t-1] - noise[t] * target_x0[t-1])
+    x0 = x0 clipped to [-clip, clip], unless clip is null
+    eps = (x - signal[t] * x0) / noise[t]
+    x = signal[s] * x0 + sqrt(noise[s]^2 - std^2) * eps + std * normal noise
+item = low + (x + 1) / 2 * (high - low), with low, high = limits; of integers rounded, and clipped to the limits"""
+"""How to sample, in the names of the metadata. DDIM and consistency models differ in `fresh_noise_std` alone."""
 MAX_BYTES = 2_000_000_000
 """An ONNX file is a protocol buffer, which holds at most 2 GiB."""
 
@@ -66,11 +82,11 @@ def metadata(model: Model) -> dict[str, str]:
     """Return the metadata, whose values are JSON.
 
     At t = 1..T the network's input is `input_scale` times x_t, and the estimate of the target `output_scale` times its
-    output.
+    output. The target is `target_x0` x_0 + `target_eps` ε. `SAMPLING` says what is done with them.
     """
     schedule, spec, target = model.denoiser.schedule, model.spec, model.diffusion.target
-    scales = target.scales(schedule, torch.arange(1, schedule.steps + 1))
-    input_scale, output_scale = (torch.as_tensor(scale).expand(schedule.steps).tolist() for scale in scales)
+    t = torch.arange(1, schedule.steps + 1)
+    input_scale, output_scale = target.scales(schedule, t)
     values = {
         "ancestral": model.version,
         "schedule": schedule.spec,
@@ -78,12 +94,40 @@ def metadata(model: Model) -> dict[str, str]:
         "noise": schedule.noise.tolist(),
         "prior_std": schedule.prior_std,
         "target": target.name,
-        "input_scale": input_scale,
-        "output_scale": output_scale,
+        "target_x0": _table(target.p(*schedule.at(t)), len(t)),
+        "target_eps": _table(target.q(*schedule.at(t)), len(t)),
+        "input_scale": _table(input_scale, len(t)),
+        "output_scale": _table(output_scale, len(t)),
         "learned_variance": model.diffusion.learned_variance,
         "shape": spec.shape,
         "codec": spec.codec.kind,
         "limits": spec.codec.limits,
         "classes": spec.classes,
+        **_recipe(model),
     }
     return {name: json.dumps(value) for name, value in values.items()}
+
+
+def _table(value: Scalar, length: int) -> list[float]:
+    numbers: list[float] = torch.as_tensor(value).expand(length).tolist()
+    return numbers
+
+
+def _recipe(model: Model) -> dict[str, Any]:
+    """The times, the clip and the deviations of fresh noise of the model's own sampler, or of DDIM if it is another."""
+    schedule, sampler = model.denoiser.schedule, model.sampler()
+    if not isinstance(sampler, DDIM | Consistency):
+        sampler = sampler_for(model.denoiser, "ddim")
+        assert isinstance(sampler, DDIM)
+    times = sampler.times(schedule)
+    if isinstance(sampler, DDIM):
+        deviations = [sampler.eta * schedule.posterior_variance(t, s) ** 0.5 for t, s in pairwise(times)]
+    else:
+        deviations = [schedule.at(s)[1] for s in times[1:]]
+    return {
+        "sampling": SAMPLING,
+        "sampler": sampler_name(sampler),
+        "times": times,
+        "clip": sampler.clip,
+        "fresh_noise_std": deviations,
+    }
