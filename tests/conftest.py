@@ -12,6 +12,7 @@ import torch
 
 from ancestral import cli
 from ancestral import config as configs
+from ancestral.config.file_kinds import HEIC, SUFFIXES
 from ancestral.data import InMemoryDataset
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
@@ -100,6 +101,13 @@ def together(*words, count=2):
         outputs = [process.communicate(timeout=300) for process in started]
     assert [process.returncode for process in started] == [0] * count, outputs
     return [output for output, _ in outputs]
+
+
+@pytest.fixture
+def no_heic(monkeypatch):
+    """As if Pillow's plug-in for HEIC were not installed."""
+    for suffix in HEIC:
+        monkeypatch.delitem(SUFFIXES, suffix)
 
 
 @pytest.fixture

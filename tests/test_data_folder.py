@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import ancestral
 from ancestral.data import load
 from ancestral.data.sources.image_files import to_pixels
 from ancestral.data.sources.lazy_folder import scan
@@ -135,6 +136,27 @@ def test_ycbcr(tmp_path):
 def test_suffixes_in_any_case(tmp_path, suffix):
     item = one(tmp_path, flat("RGB", (200, 100, 50)), suffix)
     assert (item[:, 2, 2].int() - torch.tensor([200, 100, 50])).abs().max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".jpg"])
+def test_photographs_of_phones_are_read_by_the_plug_in(tmp_path, suffix):
+    """Whatever the suffix says, as of other kinds."""
+    item = one(tmp_path, Image.new("RGB", (16, 8), (200, 100, 50)), suffix, format="HEIF", quality=100)
+    assert (item[:, 2, 2].int() - torch.tensor([200, 100, 50])).abs().max() <= 4
+
+
+def test_without_the_plug_in_photographs_of_phones_are_named_with_it(tmp_path, no_heic):
+    for name in ("a/1.HEIC", "b/2.heif", "b/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        flat("RGB", "red").save(tmp_path / name, format="PNG")  # never opened, where the name says HEIC
+    data = load(str(tmp_path))
+    assert len(data) == 1
+    assert ("2 HEIC files are not read", "pip install pillow-heif reads them") in data.notes
+    (tmp_path / "b" / "3.png").unlink()
+    with pytest.raises(InputError, match=r"no images in .* but HEIC files \(2\): pip install pillow-heif reads them"):
+        load(str(tmp_path))
+    with pytest.raises(InputError, match="of HEIC files, pip install pillow-heif reads them"):
+        ancestral.inspect(str(tmp_path), progress=False, steps=0, device="cpu")
 
 
 def test_webp_with_alpha(tmp_path):

@@ -13,6 +13,7 @@ from ancestral import data
 from ancestral.data import InMemoryDataset, LazyDataset, spec
 from ancestral.data.convert import Conversion
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
+from ancestral.data.sources.image_files import FORMATS
 from ancestral.data.sources.lazy_folder import LazyFolder, NameList, scan
 from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
@@ -111,7 +112,7 @@ def test_what_is_not_like_the_rest(tmp_path):
         except Unreadable as reason:
             reasons[lazy.name_of(i)] = str(reason)
     assert reasons == {
-        "cat/0/bad.png": "not an image of a kind that is read (PNG, JPEG, WEBP, BMP, GIF, TIFF)",
+        "cat/0/bad.png": f"not an image of a kind that is read ({', '.join(FORMATS)})",
         "cat/0/gone.png": "No such file or directory",
         "cat/0/pipe.png": "not a regular file",
     }

@@ -203,12 +203,15 @@ def test_gif_and_tiff_files_are_described(tmp_path):
     assert codes(report) & {"unread", "suffix"} == set()
 
 
-def test_other_files_are_counted_and_unread_images_named(tmp_path):
+def test_other_files_are_counted_and_unread_images_named(tmp_path, no_heic):
     flat(tmp_path / "good.png", "red")
     for name in ("a.heic", "b.PSD", "notes.txt", "more.txt", "README", ".hidden.png", ".DS_Store"):
         (tmp_path / name).write_bytes(b"x")
     report = examine(tmp_path)
-    assert set(found(report, "unread")) == {"a.heic", "b.PSD"}
+    assert found(report, "unread") == {
+        "a.heic": ".heic files are not read: pip install pillow-heif reads them",
+        "b.PSD": ".psd files are not read",
+    }
     assert report.files.others == {".txt": 2, "no suffix": 1, ".heic": 1, ".psd": 1}
     assert report.files.hidden == 2
 

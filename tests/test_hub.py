@@ -3,6 +3,7 @@
 import inspect
 import shutil
 import sys
+import threading
 
 import huggingface_hub
 import pytest
@@ -30,6 +31,7 @@ class Hub:
 
     def __init__(self, path):
         self.path, self.repos, self.fails = path, {}, None
+        self.timeouts, self.local, self.silent, self.cached = [], [], None, False
 
     def call(self, name, *args, **kwargs):
         bound = inspect.signature(REAL[name]).bind(*args, **kwargs)
@@ -37,8 +39,19 @@ class Hub:
             raise self.fails
         return bound.arguments
 
+    def head(self, url, timeout):
+        """Answer, unless the Hub is out of reach; a test waits for no time limit."""
+        assert url == huggingface_hub.constants.ENDPOINT
+        self.timeouts.append(timeout)
+        if self.silent is not None:
+            self.silent.wait()
+            raise OSError("timed out")
+
     def download(self, *args, **kwargs):
         asked = self.call("hf_hub_download", *args, **kwargs)
+        self.local.append(asked.get("local_files_only", False))
+        if self.local[-1] and not self.cached:
+            raise errors.LocalEntryNotFoundError("not in the cache")
         folder = self.path / asked["repo_id"]
         if not folder.is_dir():
             raise failure(errors.RepositoryNotFoundError)
@@ -80,6 +93,7 @@ def there(tmp_path, monkeypatch):
     stand_in = Hub(tmp_path / "hub")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", stand_in.download)
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: stand_in)
+    monkeypatch.setattr(huggingface_hub.utils, "get_session", lambda: stand_in)
     return stand_in
 
 
@@ -106,6 +120,34 @@ def test_a_model_that_makes_no_samples_is_pushed_without_a_picture(there):
     publish.push(model, "hf://me/stripes")
     assert {path.name for path in (there.path / "me" / "stripes").iterdir()} == {"README.md", "model.safetensors"}
     assert "card.png" not in (there.path / "me" / "stripes" / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_without_a_network_the_cache_alone_is_asked_after_one_attempt_of_bounded_time(
+    there, run, refused, tmp_path, monkeypatch, hangs
+):
+    """The network drops what is sent, or refuses it: either way there is no second attempt, and one line."""
+    monkeypatch.chdir(tmp_path)
+    publish.push(untrained(), "hf://me/tiny")
+    asked_before = len(there.timeouts)
+    there.silent = threading.Event()
+    monkeypatch.setattr(hub, "PATIENCE", 0.01)
+    if not hangs:
+        there.silent.set()
+    try:
+        assert "is not in the cache and the Hub cannot be reached; check the network" in refused("info", "hf://me/tiny")
+        assert there.timeouts[asked_before:] == [0.01]
+        assert there.local[-1]
+        with pytest.raises(InputError, match="cannot be reached, so nothing was uploaded to hf://me/tiny"):
+            publish.push(untrained(), "hf://me/tiny")
+        there.cached = True
+        assert "hf://me/tiny" in run("info", "hf://me/tiny")
+    finally:
+        there.silent.set()
+
+
+def test_the_hub_has_less_than_5_seconds_to_answer():
+    assert hub.PATIENCE <= 4
 
 
 def test_the_card_and_a_private_repository(there):

@@ -25,6 +25,7 @@ from ancestral.model import Model
 from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
 from ancestral.workflows import publish
+from ancestral.workflows.train import train
 from conftest import untrained
 
 with warnings.catch_warnings():
@@ -320,12 +321,13 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(capsys, tmp_p
     from ancestral import cli
 
     options = ["--target", "edm", "--schedule", "karras", "--learned-variance", "--out", str(tmp_path / "run")]
+    options += ["--patch", "4"]
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", "digits", "--for", "diffusers", *options])
     assert stop.value.code == 2
     assert not (tmp_path / "run").exists()
     error = capsys.readouterr().err
-    for obstacle in ("variance", "patch 2", "groups", "target edm", "schedule karras"):
+    for obstacle in ("variance", "patch 4", "target edm", "schedule karras"):
         assert obstacle in error
     command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
     config = Config.from_json(json.dumps(dataclasses.asdict(configs.digits())))
@@ -335,3 +337,32 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(capsys, tmp_p
     config = config.with_settings(**settings)
     interop.write_pipeline(Model(models.build(config, spec), spec, config), tmp_path / "out", 3)
     assert (tmp_path / "out" / "model_index.json").exists()
+
+
+# -- train --for diffusers --------------------------------------------------------------------------------------------
+
+
+def test_patch_and_groups_are_chosen_for_diffusers_and_said(tmp_path):
+    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
+    settings = {"steps": 1, "batch_size": 2, "width": 16, "trackers": ("none",), "threads": 1, "preview_steps": 1}
+    events = list(train("arrays", data=images, out=tmp_path / "run", export_to="diffusers", device="cpu", **settings))
+    model = models.load(tmp_path / "run")
+    assert (model.config.net.patch, model.config.net.groups) == (1, 4)
+    assert any("chosen for diffusers: --patch 1 --groups 4" in str(event) for event in events)
+    interop.write_pipeline(model, tmp_path / "out")
+    assert (tmp_path / "out" / "model_index.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape", "settings", "device", "chosen"),
+    [
+        ("folder", (3, 64, 64), {}, "cpu", {"patch": 1, "groups": 8}),
+        ("folder", (3, 64, 64), {"patch": 2}, "cpu", {"groups": 8}),  # what is given stays, and is refused later
+        ("folder", (3, 64, 64), {"patch": 1, "groups": 16}, "cpu", {}),
+        ("folder", (3, 64, 64), {}, "cuda", {}),  # no patch, and 32 groups everywhere
+        ("digits", (1, 28, 28), {}, "cpu", {"patch": 1, "groups": 8}),
+    ],
+)
+def test_only_settings_that_are_not_given_are_chosen_for_diffusers(preset, shape, settings, device, chosen):
+    config = configs.preset(preset).with_settings(**settings)
+    assert interop.choose_for_diffusers(config, DataSpec(shape, IMAGES), device) == chosen

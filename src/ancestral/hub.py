@@ -5,6 +5,7 @@ huggingface_hub is an optional dependency, imported where it is used.
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from urllib.parse import unquote
 from ancestral.errors import InputError
 
 SCHEME = "hf://"
+PATIENCE = 3.0
+"""Seconds within which the Hub has to answer; the library alone waits and tries again for up to a minute."""
 ADDRESS = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/@\s]+))?(/(?P<folder>.*?))?/*")
 
 
@@ -51,7 +54,8 @@ def fetch(address: str, name: str) -> Path:
     with _explained(address):
         from huggingface_hub import hf_hub_download
 
-        return Path(hf_hub_download(place.repo, place.inside(name), revision=place.revision))
+        cached = not _answers()
+        return Path(hf_hub_download(place.repo, place.inside(name), revision=place.revision, local_files_only=cached))
 
 
 def push(address: str, path: Path, card: Mapping[str, bytes], private: bool = False) -> str:
@@ -63,6 +67,8 @@ def push(address: str, path: Path, card: Mapping[str, bytes], private: bool = Fa
     with _explained(address):
         from huggingface_hub import CommitOperationAdd, HfApi
 
+        if not _answers():
+            raise InputError(f"the Hub cannot be reached, so nothing was uploaded to {address}; check the network")
         api = HfApi()
         url = str(api.create_repo(place.repo, private=private, exist_ok=True))
         files: dict[str, str | bytes] = {place.inside(path.name): str(path)}
@@ -73,6 +79,24 @@ def push(address: str, path: Path, card: Mapping[str, bytes], private: bool = Fa
             place.repo, operations, commit_message=f"Upload {path.name} with ancestral", revision=place.revision
         )
     return url
+
+
+def _answers() -> bool:
+    """Ask the Hub for anything, in a thread, since the look-up of its name cannot be given a time limit."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # whatever the HTTP library raises, there was no answer
+            get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+            answered.set()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return answered.is_set()
 
 
 @contextlib.contextmanager

@@ -40,7 +40,8 @@ class Options:
     """Kind of network, or a function of your own that is called with the shape of an item and the number of classes and
     returns a network; default: the preset's."""
     export_to: Annotated[Literal["diffusers"] | None, arg(name="for")] = None
-    """Refuse, before training, a model that could not be exported to this library; default: none."""
+    """Choose the patch and the groups that this library can hold, and refuse other settings that it cannot hold before
+    training; default: none."""
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
 

@@ -1,5 +1,6 @@
 """The kinds of files that a folder of data may hold, told from their names alone, so that a preset can be chosen."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -16,6 +17,11 @@ SUFFIXES = {
     ".tiff": "TIFF",
 }
 """The suffixes of image files, and the format that each promises."""
+HEIC = {".heic": "HEIF", ".heif": "HEIF"}
+"""Those of photographs of phones, which Pillow reads with a plug-in."""
+READ_HEIC = "pip install pillow-heif reads them"
+if importlib.util.find_spec("pillow_heif"):
+    SUFFIXES |= HEIC
 WAV = ".wav"
 """The suffix of recordings."""
 

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
-from ancestral.config.file_kinds import SUFFIXES
+from ancestral.config.file_kinds import HEIC, READ_HEIC, SUFFIXES
 from ancestral.data import IMAGES, Dataset
 from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
@@ -158,10 +158,11 @@ def _reject_others(root: Path, others: Sequence[bytes]) -> None:
     """Raise InputError if a folder without images holds other files, unless they may be data of another kind."""
     kinds = sorted({PurePosixPath(os.fsdecode(path)).suffix.lower() for path in others} - {""})
     if others and not {".tar", ".parquet", ".arrow"} & set(kinds):
+        more_of_heic = f"; of HEIC files, {READ_HEIC}" if HEIC.keys() & set(kinds) else ""
         more = f" ({', '.join(kinds[:5])}{' ...' if len(kinds) > 5 else ''})" if kinds else ""
         raise InputError(
             f"no images in {root}, but {len(others):,} other files{more}, {_text(others[0])} for example: "
-            f"give a folder of {', '.join(SUFFIXES)}, or convert them"
+            f"give a folder of {', '.join(SUFFIXES)}, or convert them{more_of_heic}"
         )
 
 
@@ -228,7 +229,7 @@ def _guess_content(raw: bytes) -> str:
     if text.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the image: run git lfs pull"
     if raw[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        return "a HEIC or AVIF image, which is not read"
+        return "a HEIC or AVIF image, which is not read (HEIC is by a plug-in: pip install pillow-heif)"
     if text.startswith((b"<svg", b"<?xml")):
         return "an SVG drawing, which is not read"
     return f"not an image of a kind that is read ({', '.join(FORMATS)})"
@@ -308,9 +309,9 @@ def _statistics(
     names = [PurePosixPath(_text(path)) for path in others if not path.endswith(b"/") and _text(path) not in links]
     visible = [name for name in names if not name.name.startswith(".")]
     unusual["unread"] = {
-        str(name): f"{name.suffix.lower()} files are not read"
+        str(name): f"{suffix} files are not read" + (f": {READ_HEIC}" if suffix in HEIC else "")
         for name in visible
-        if name.suffix.lower() in UNREAD_SUFFIXES
+        if (suffix := name.suffix.lower()) in UNREAD_SUFFIXES
     }
     return FileStatistics(
         found=found,

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ancestral import nets, storage
-from ancestral.config import Config, DataConfig, ProcessConfig
+from ancestral.config import PRESETS, Config, DataConfig, ProcessConfig, UNetConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.config.presets import command
 from ancestral.data.codec import IMAGES
@@ -25,7 +25,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d
-from ancestral.model import Model, build
+from ancestral.model import Model, build, for_items
 from ancestral.nets import UNet
 
 INDEX = "model_index.json"
@@ -90,6 +90,26 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
         raise InputError(
             f"diffusers cannot hold this model: {'; '.join(problems)}; {advice if cures else 'export with --to onnx'}"
         )
+
+
+def choose_for_diffusers(config: Config, spec: DataSpec, device: str) -> dict[str, Any]:
+    """Choose the patch and the groups with which a `UNet2DModel` holds the U-Net of a config, where it needs others.
+
+    Settings that differ from the preset's are not among them; what else diffusers cannot hold, `check_exportable` says.
+    """
+    usual = PRESETS[config.preset]().net if config.preset in PRESETS else UNetConfig()
+    chosen = dict[str, Any]()
+    for name in ("patch", "groups"):  # in this order: the patch decides on the widths, and these on the groups
+        if not isinstance(config.net, UNetConfig) or getattr(config.net, name) not in (
+            None,
+            getattr(usual, name, None),
+        ):
+            continue
+        settings = dataclasses.asdict(for_items(config.with_settings(**chosen), spec, device).net)
+        with torch.device("meta"):
+            net = nets.build(shape=spec.shape, classes=len(spec.classes), **settings)
+        chosen |= next((cure for _, cure in unet2d.obstacles(net, spec.shape) if name in cure), {})
+    return chosen
 
 
 def _obstacles(denoiser: Diffusion, spec: DataSpec) -> Iterator[unet2d.Obstacle]:

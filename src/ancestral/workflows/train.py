@@ -22,7 +22,7 @@ from ancestral.arguments import checked, short_source
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
 from ancestral.config.output_folders import check_run_folder, is_output
 from ancestral.data import Dataset, DataSpec
-from ancestral.device import keep_freed_memory
+from ancestral.device import keep_freed_memory, pick_device
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Work, finish
@@ -118,7 +118,8 @@ def train(
         objective: A function that makes an objective for the denoiser, in place of L_simple and its variants.
         validation: The share of the items that is held out of training, or other data, in any form that `data` has;
             their loss is measured at every multiple of `sample_every`.
-        export_to: "diffusers" refuses, before training, a model that could not be exported to that library.
+        export_to: "diffusers" chooses a patch and groups that this library can hold, unless they are given, and refuses
+            other settings that it cannot hold before training.
         settings: Settings by name in place of the config's, for example steps=200 or batch_size=32.
 
     Yields:
@@ -191,6 +192,12 @@ def train(
         changes += _check_same_data(saved, config, dataset, folder)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     dataset, held_out = validation_source.split(dataset, config, validation)
+    if export_to == "diffusers" and saved is None and start is None:
+        spec = spec_of(dataset, config)
+        chosen_for_it = interop.choose_for_diffusers(config, spec, pick_device(device).type)
+        config = config.with_settings(**chosen_for_it)
+        options = " ".join(f"--{name} {value}" for name, value in chosen_for_it.items())
+        changes += [f"chosen for diffusers: {options} (options that are given win)"] if options else []
     with memory_explained("give a smaller --width or --batch-size"):
         trainer = Trainer(config, dataset, device, parts, objective, held_out)
         if start is not None:

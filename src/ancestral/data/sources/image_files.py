@@ -12,12 +12,16 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ancestral.config.file_kinds import SUFFIXES
+from ancestral.config.file_kinds import HEIC, SUFFIXES
 from ancestral.data.codec import LARGEST
 from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
 from ancestral.data.io_errors import Unreadable
 from ancestral.errors import one_line
 
+if HEIC.keys() <= SUFFIXES.keys():  # the plug-in is installed
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 """Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file."""
 ORIENTATION = 0x0112

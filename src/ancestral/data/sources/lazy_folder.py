@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ancestral.config.file_kinds import SUFFIXES
+from ancestral.config.file_kinds import HEIC, READ_HEIC, SUFFIXES
 from ancestral.config.output_folders import is_output
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import LazyDataset
@@ -44,7 +44,14 @@ class FileIndex:
         skipped: list[str] = []
         outputs: list[bytes] = []
         buffer, labels, tops = bytearray(), array("i"), [b""]
-        for path in scan(root, skipped, others, suffixes, outputs):
+        unread = [suffix for suffix in HEIC if suffixes is SUFFIXES and suffix not in SUFFIXES]
+        self.heic = 0  # number of files that need the plug-in
+        for path in scan(root, skipped, others, (*suffixes, *unread), outputs):
+            if path.lower().endswith(tuple(map(os.fsencode, unread))):
+                self.heic += 1
+                if others is not None:
+                    others.append(path)
+                continue
             buffer += path + b"\0"
             top = path[: path.find(b"/")] if b"/" in path else b""
             if top != tops[-1]:
@@ -55,6 +62,9 @@ class FileIndex:
         self.labels = torch.from_numpy(np.array(labels)) if classed else None
         self.classes = tuple(one_line(os.fsdecode(top)) for top in tops[1:]) if classed else ()
         self.notes = _output_notes([one_line(os.fsdecode(path)) for path in outputs])
+        if self.heic:
+            what = "1 HEIC file is" if self.heic == 1 else f"{self.heic:,} HEIC files are"
+            self.notes += ((f"{what} not read", READ_HEIC),)
 
 
 def _output_notes(outputs: list[str]) -> tuple[tuple[str, str], ...]:
@@ -73,6 +83,8 @@ class LazyFolder(LazyDataset):
         """Find the images. Raises InputError if there are none, or as `infer_spec` does."""
         index = FileIndex(root)
         self.root, self.names = root, index.names
+        if index.heic and not len(index.names):
+            raise InputError(f"no images in {root} but HEIC files ({index.heic:,}): {READ_HEIC}")
         if not len(index.names):
             raise InputError(
                 f"no images in {root}: looked for {', '.join(SUFFIXES)} there and in sub-folders, and for "
