@@ -20,6 +20,58 @@ from ancestral.errors import InputError
 
 T = TypeVar("T")
 
+SYNONYMS = {
+    "--device cuda": ("gpu", "cuda", "use-gpu"),
+    "--device cpu": ("cpu", "no-gpu", "no-cuda"),
+    "--image-size": ("resolution", "res", "size", "img-size", "height", "side"),
+    "--label": ("class", "class-label", "category", "digit"),
+    "--guidance": ("cfg", "cfg-scale", "guidance-scale", "scale"),
+    "--steps": ("num-steps", "max-steps", "train-steps", "iterations", "iters", "num-inference-steps"),
+    "--lr": ("learning-rate",),
+    "--batch-size": ("batch", "bs", "train-batch-size"),
+    "--data": ("dataset", "data-dir", "train-data-dir", "input", "folder", "images", "path"),
+    "--out": ("output", "output-dir", "outdir", "save-dir", "dir", "name"),
+    "-n": ("num", "num-samples", "num-images", "count", "number"),
+    "--seed": ("random-seed", "rng"),
+    "--timesteps": ("noise-steps", "num-train-timesteps", "diffusion-steps"),
+    "--width": ("channels-base", "base-channels", "model-channels", "dim", "hidden-size"),
+    "--mults": ("dim-mults", "channel-mults", "channel-mult"),
+    "--target": ("prediction-type", "parameterization", "predict"),
+    "--schedule": ("noise-schedule", "beta-schedule"),
+    "--ema": ("ema-decay",),
+    "--micro-batch": ("gradient-accumulation-steps", "accumulate", "grad-accum"),
+    "--clip-norm": ("grad-clip", "max-grad-norm"),
+    "--precision": ("fp16", "bf16", "half", "amp", "mixed-precision", "dtype"),
+    "--workers": ("num-workers",),
+    "--channels 1": ("grayscale", "greyscale", "gray", "grey"),
+    "--from": ("pretrained", "checkpoint", "init", "initial", "weights", "finetune"),
+}
+"""Options by their names in other programs."""
+ABSENT = {
+    "no model here reads text: a class of the data is chosen by --label": (
+        "prompt",
+        "text",
+        "negative-prompt",
+        "caption",
+    ),
+    "images have the size that the model was trained on (ancestral train --image-size)": SYNONYMS["--image-size"],
+    "training counts steps, batches of --batch-size items: --steps": ("epochs", "num-epochs", "epoch"),
+    "several GPUs are started by torchrun: torchrun --nproc_per_node 2 -m ancestral train ...": (
+        "gpus",
+        "num-gpus",
+        "devices",
+    ),
+    "name the run folder or the model file without an option": (
+        "model",
+        "run",
+        "ckpt",
+        "checkpoint",
+        "weights",
+        "path",
+    ),
+}
+"""What to say of options of other programs that no option here answers, where SYNONYMS has none either."""
+
 
 def parse(kind: type[T], args: Sequence[str], verb: str, default: T | None = None, description: str = "") -> T:
     """Read the options of a command into the dataclass `kind`, over the values of `default`.
@@ -52,13 +104,24 @@ def parse(kind: type[T], args: Sequence[str], verb: str, default: T | None = Non
     if not unknown[0].startswith("-"):
         raise InputError(f"{unknown[0]!r} is one word too many; see ancestral {verb} --help")
     name = unknown[0].partition("=")[0]
-    known = re.findall(r"--[a-z][a-z-]*", " ".join(option.written for option in find_options(kind, default)))
+    known = re.findall(
+        r"(?<![\w-])-{1,2}[a-z][a-z-]*", " ".join(option.written for option in find_options(kind, default))
+    )
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"see ancestral {verb} --help"
+    hint = _of_other_programs(name, known) or (f"did you mean {near[0]}?" if near else f"see ancestral {verb} --help")
     kinds = net_kinds_with(name[2:].replace("-", "_"))
     if kinds and "--net" in known:
         raise InputError(f"{name} is for --net {' or '.join(kinds)}, and this network is of another kind; leave it out")
     raise InputError(f"ancestral {verb} has no option {name}; {hint}")
+
+
+def _of_other_programs(name: str, known: Sequence[str]) -> str:
+    """The hint for an option that other programs have by this name, or ""."""
+    word = name.lstrip("-").replace("_", "-")
+    for option, names in SYNONYMS.items():
+        if word in names and option.partition(" ")[0] in known:
+            return f"did you mean {option}?"
+    return next((text for text, names in ABSENT.items() if word in names), "")
 
 
 def _fold(panel: str) -> str:
