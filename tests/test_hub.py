@@ -93,7 +93,7 @@ def there(tmp_path, monkeypatch):
     stand_in = Hub(tmp_path / "hub")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", stand_in.download)
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: stand_in)
-    monkeypatch.setattr(huggingface_hub.utils, "get_session", lambda: stand_in)
+    monkeypatch.setattr(huggingface_hub, "get_session", lambda: stand_in)
     return stand_in
 
 

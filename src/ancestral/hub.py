@@ -83,8 +83,7 @@ def push(address: str, path: Path, card: Mapping[str, bytes], private: bool = Fa
 
 def _answers() -> bool:
     """Ask the Hub for anything, in a thread, since the look-up of its name cannot be given a time limit."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session
 
     answered = threading.Event()
 
