@@ -1,12 +1,16 @@
 """Second derivatives, torch.func and forward-mode AD: finite differences are the truth, or PyTorch's own layers."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd import forward_ad, functional, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 from ancestral import Diffusion, nets, randomness, schedules, targets
+from ancestral.errors import InputError
 from ancestral.nets.kernels.attention import attend, merged_attention
 from ancestral.nets.kernels.convolution import Conv2d
 from ancestral.nets.kernels.dropout import Dropout
@@ -221,3 +225,66 @@ def test_second_derivatives_in_bfloat16_are_those_of_float64_rounded():
     with torch.autocast("cpu", torch.bfloat16):
         rounded = functional.hvp(lambda x: net(x, INDEX).float().square().sum(), x, v)[1]
     assert (rounded - exact).norm() < 0.05 * exact.norm()
+
+
+@pytest.mark.parametrize("kind", ["unet", "transformer", "mlp"])
+def test_predict_compiles_in_one_piece(kind):
+    """Without a graph break, for one time and for many; and another time needs no other graph."""
+    torch.compiler.reset()
+    net, x = small(kind)
+    diffusion = Diffusion(net, schedules.cosine(100), targets.V)
+    counter = CompileCounterWithBackend("eager")
+    compiled = torch.compile(diffusion.predict, fullgraph=True, backend=counter)
+
+    pairs = [(50, 7, 99), (torch.tensor([3, 70]), torch.tensor([0, 99]))]
+    for times in [*pairs, (1.5, 60.25, 98.5)] if kind == "mlp" else pairs:
+        graphs = []
+        for t in times:
+            for mine, exact in zip(compiled(x, t), diffusion.predict(x, t), strict=True):
+                torch.testing.assert_close(mine, exact, rtol=1e-9, atol=1e-12)
+            graphs.append(counter.frame_count)
+        assert graphs[1] == graphs[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="needs a C++ compiler")
+@pytest.mark.parametrize("kind", ["unet", "transformer", "mlp"])
+def test_predict_compiled_to_machine_code_is_the_same(kind):
+    torch.compiler.reset()
+    net, x = small(kind)
+    diffusion = Diffusion(net, schedules.cosine(100), targets.V)
+    compiled = torch.compile(diffusion.predict, fullgraph=True)
+    with torch.no_grad():
+        for t in (50, torch.tensor([3, 70])):
+            torch.testing.assert_close(compiled(x, t).x0, diffusion.predict(x, t).x0, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["unet", "transformer", "mlp"])
+@pytest.mark.parametrize(
+    "schedule", [schedules.cosine(100), schedules.linear(100), schedules.karras(100)], ids=lambda s: s.spec["name"]
+)
+def test_times_have_derivatives_and_are_batched(kind, schedule):
+    """As for a network that learns a flow map by its derivative in t."""
+    net, x = small(kind)
+    diffusion = Diffusion(net, schedule, targets.V)
+
+    def predict(t):
+        return diffusion.predict(x, t).x0
+
+    def one(x, t):
+        return diffusion.predict(x[None], t).x0[0]
+
+    index, t = torch.tensor([3, 70]), torch.tensor([3.3, 70.2], dtype=torch.float64)
+    torch.testing.assert_close(vmap(one)(x, index), predict(index), rtol=1e-9, atol=1e-12)
+    exact = (predict(t + 1e-5) - predict(t - 1e-5)) / 2e-5
+    torch.testing.assert_close(jvp(predict, (t,), (torch.ones_like(t),))[1], exact, rtol=1e-6, atol=1e-8)
+    for jacobian in (jacrev, jacfwd):
+        torch.testing.assert_close(vmap(jacobian(one, 1))(x, t), exact, rtol=1e-6, atol=1e-8)
+
+
+def test_times_that_are_none_are_refused_within_a_transform():
+    net, x = small("mlp")
+    diffusion = Diffusion(net, schedules.cosine(100), targets.V)
+    with pytest.raises(InputError, match=r"times 3\.\.101 are outside this schedule's 0\.\.100"):
+        jacrev(lambda x: diffusion.predict(x, torch.tensor([3, 101])).x0)(x)

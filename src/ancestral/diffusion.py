@@ -15,6 +15,7 @@ from ancestral.gaussian import DiagonalGaussian
 from ancestral.objectives import ForwardPass, Objective
 from ancestral.schedules import Schedule, Time, broadcast, check_count
 from ancestral.targets import EPS, Prediction, Target, exact_at_zero
+from ancestral.transforms import certain, transformed
 
 
 class Diffusion(nn.Module):
@@ -54,7 +55,7 @@ class Diffusion(nn.Module):
         t = self.schedule.time(t)
         if isinstance(t, Tensor):
             check_count(t, x_t)
-        if t <= 0 if not isinstance(t, Tensor) else not torch.compiler.is_compiling() and bool((t <= 0).any()):
+        if certain((t <= 0).any()) if isinstance(t, Tensor) else t <= 0:
             raise InputError("a network takes times above 0; at t = 0 there is no noise to find")
         scale_in, scale_out = (broadcast(scale, x_t) for scale in self.target.scales(self.schedule, t))
         times = torch.as_tensor(t, dtype=None if isinstance(t, Tensor | int) else torch.float64).expand(len(x_t))
@@ -199,7 +200,7 @@ class _LastDraw:
 
     def check(self, x0: Tensor, step: int, seed: int) -> None:
         """Raise InputError if the last numbers would be drawn again for other samples."""
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():  # no values to compare
+        if torch.compiler.is_compiling() or transformed():  # no values to compare
             return
         x0, last = x0.detach(), self.x0
         alike = (x0.shape, x0.dtype, x0.device) == (last.shape, last.dtype, last.device)

@@ -25,6 +25,7 @@ from ancestral import curves
 from ancestral.curves import Curve, Interpolation, Level
 from ancestral.errors import InputError, whole
 from ancestral.gaussian import DiagonalGaussian, Scalar
+from ancestral.transforms import certain, transformed
 
 Time = int | float | Tensor
 """One time for the whole batch, or a tensor (B,) with one for each image. Integers and floats are both times."""
@@ -43,6 +44,7 @@ class Schedule:
         spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
         curve: a and b between the integers; by default a smooth interpolation of the tables.
         extends: Whether the curve goes on above T, as the noise levels of `karras` do: float times may then exceed T.
+        largest_noise: b_T.
     """
 
     signal: Tensor = field(repr=False)
@@ -51,6 +53,7 @@ class Schedule:
     spec: dict[str, Any] = field(default_factory=dict)
     curve: Curve = field(default=None, repr=False)  # type: ignore[assignment]  # never None after __post_init__
     extends: bool = False
+    largest_noise: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Convert the tables to float64. Raises InputError if they are not those of a forward process."""
@@ -70,6 +73,7 @@ class Schedule:
             raise InputError(f"prior_std must be a number above 0, not {self.prior_std}")
         object.__setattr__(self, "signal", a)
         object.__setattr__(self, "noise", b)
+        object.__setattr__(self, "largest_noise", float(b[-1]))  # a number, which a compiler can ask for
         if self.curve is None:
             object.__setattr__(self, "curve", Interpolation.of(a, b))
 
@@ -191,6 +195,8 @@ class Schedule:
             InputError: If t is not a number, not in [0, T], or a tensor of another shape.
         """
         top = math.inf if self.extends else self.steps
+        if torch.compiler.is_compiling() and not isinstance(t, Tensor):  # or each number would be compiled anew
+            t = torch.full((1,), t, dtype=torch.float64 if isinstance(t, float) else torch.int64)
         if not isinstance(t, Tensor):
             if isinstance(t, numbers.Real) and not isinstance(t, bool) and 0 <= t <= top and t < math.inf:
                 if t <= self.steps and t == int(t):
@@ -203,11 +209,11 @@ class Schedule:
                 f"times must be numbers, a tensor (B,) of integers or floats, not {t.dtype} {tuple(t.shape)}"
             )
         t = t.cpu().double() if t.is_floating_point() else t.long().cpu()
-        if torch.compiler.is_compiling() or not t.numel():
-            return t
-        low, high = t.min().item(), t.max().item()
-        if not 0 <= low <= high <= (top if t.is_floating_point() else self.steps) or high == math.inf:
-            raise InputError(f"times {low}..{high} are outside this schedule's 0..{self.steps}")
+        if torch.compiler.is_compiling() or transformed():
+            t = t.reshape(-1)  # tables cannot be indexed with () there
+        last = top if t.is_floating_point() else self.steps
+        if certain(~((t >= 0) & (t <= last) & (t < math.inf)).all()):
+            raise InputError(f"times {t.min().item()}..{t.max().item()} are outside this schedule's 0..{self.steps}")
         return t
 
     def prior_deviation(self, t: Time) -> Scalar:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
 from ancestral.schedules import Schedule, Time, broadcast, check_count
+from ancestral.transforms import certain
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,11 +89,10 @@ def exact_at_zero(predict: _Predict) -> _Predict:
             return predict(self, x_t, t, **condition) if t > 0 else Prediction(x_t, torch.zeros_like(x_t))
         check_count(t, x_t)
         noisy = t > 0
-        if not torch.compiler.is_compiling():
-            if bool(noisy.all()):
-                return predict(self, x_t, t, **condition)
-            if not bool(noisy.any()):
-                return Prediction(x_t, torch.zeros_like(x_t))
+        if certain(noisy.all()):
+            return predict(self, x_t, t, **condition)
+        if certain(~noisy.any()):
+            return Prediction(x_t, torch.zeros_like(x_t))
         prediction = predict(self, x_t, t.where(noisy, 1), **condition)
         mask = noisy.to(x_t.device).reshape(-1, *[1] * (x_t.ndim - 1))
         x0, eps = prediction.x0.where(mask, x_t), prediction.eps.where(mask, 0.0)
@@ -132,7 +132,7 @@ class Target:
     def scales(self, schedule: Schedule, t: Time) -> tuple[Scalar, Scalar]:
         """Factors of the network's input and of its output at times t in (0, T], which keep both of order 1."""
         a, b = schedule.at(t)
-        input_scale = self.input_scale or (unit_scale if float(schedule.noise[-1]) > 1 else unscaled)
+        input_scale = self.input_scale or (unit_scale if schedule.largest_noise > 1 else unscaled)
         return input_scale(a, b), self.output_scale(a, b)
 
     def from_x0_eps(self, x0: Tensor, eps: Tensor, a: Scalar, b: Scalar) -> Tensor:
@@ -151,7 +151,7 @@ class Target:
             InputError: If the determinant is 0, as for ε where no signal is left (a = 0).
         """
         p, q, d = self.p(a, b), self.q(a, b), self.determinant(a, b)
-        if bool((d == 0).any()) if isinstance(d, Tensor) else d == 0:
+        if certain((d == 0).any()) if isinstance(d, Tensor) else d == 0:
             raise InputError(
                 f"the target {self.name} says nothing where signal is {a} and noise {b}: start from another time, or "
                 "train another target (v, flow and edm are defined everywhere)"

@@ -25,9 +25,16 @@ def transformed(*tensors: Tensor | None) -> bool:
     )
 
 
-def any_true(condition: Tensor) -> bool:
-    """Whether a value is true, for the check of an input. Compilers and transforms cannot tell: there, False."""
-    return not torch.compiler.is_compiling() and not transformed() and bool(condition.any())
+def certain(condition: Tensor) -> bool:
+    """Whether a condition () is true. A compiler cannot tell, nor can vmap where it differs within the batch: False."""
+    if torch.compiler.is_compiling():
+        return False
+    try:
+        return bool(condition)
+    except RuntimeError:
+        if not transformed():
+            raise
+        return False
 
 
 def gradients(
