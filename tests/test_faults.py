@@ -2,24 +2,27 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ancestral
 from ancestral import data
 from ancestral.data.io_errors import SourceLost
 from ancestral.errors import InputError
 from ancestral.events import finish
-from ancestral.training import Checkpoints, RunFolder, Trainer
+from ancestral.training import Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, DivergenceGuard
-from ancestral.workflows.train import fit
+from ancestral.workflows.train import fit, train
 from conftest import stripes, tiny_config
 from test_training import assert_same_state
 
@@ -263,6 +266,49 @@ def test_a_log_that_cannot_be_written_does_not_stop_a_training(tmp_path, run, mo
     text = run(*argv, "--log-every", "1", "--out", tmp_path / "run")
     assert text.count("could not log step") == 1
     assert ancestral.load(tmp_path / "run", "cpu").step == 4
+
+
+def test_a_run_folder_that_is_renamed_is_followed(tmp_path, monkeypatch, capfd):
+    """Nothing is split, lost or repeated: weights, log and curves of the tracker are those of a run left alone."""
+    monkeypatch.chdir(tmp_path)
+    options = {"steps": 8, "batch_size": 4, "width": 16, "save_every": 3, "log_every": 1, "threads": 1}
+    ancestral.train("points", out="plain", progress=False, trackers=("none",), preview_steps=1, **options)
+    training, seen = train("points", out="runs/a", trackers=("tensorboard",), preview_steps=1, **options), []
+    for event in training:
+        seen += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
+        if isinstance(event, Progress) and event.step == 4:
+            (tmp_path / "runs").rename(tmp_path / "kept")
+    assert seen.count("the run folder runs/a was renamed: the run goes on in kept/a") == 1
+    assert [line for line in seen if "could not" in line] == []
+    assert "Traceback" not in capfd.readouterr().err
+    assert any("kept/a/model.safetensors" in line for line in seen)
+    assert not (tmp_path / "runs").exists()
+    assert Checkpoints(tmp_path / "kept" / "a" / "checkpoints").steps() == [6, 8]
+    mine, theirs = (ancestral.load(path).diffusion.state_dict() for path in ("kept/a", "plain"))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    steps = [line.partition(",")[0] for line in (tmp_path / "kept" / "a" / "log.csv").read_text().splitlines()[1:]]
+    assert steps == [str(step) for step in range(1, 9)]
+    curves = EventAccumulator(str(tmp_path / "kept" / "a" / "tensorboard")).Reload()
+    assert [point.step for point in curves.Scalars("loss")] == list(range(1, 9))
+
+
+def test_a_run_folder_that_is_removed_is_written_anew(tmp_path, capfd):
+    out = tmp_path / "run"
+    options = {"steps": 6, "batch_size": 4, "width": 16, "save_every": 2, "threads": 1, "preview_steps": 1}
+    notes: list[str] = []
+    for event in train("points", out=out, log_every=1, trackers=("tensorboard",), **options):
+        notes += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
+        if isinstance(event, Progress):
+            for thread in threading.enumerate():
+                if thread.name == "ancestral-save":
+                    thread.join()
+            if event.step == 3:
+                shutil.rmtree(out)
+    assert notes.count(f"the run folder {out} was removed: it is written anew from this step on") == 1
+    assert [line for line in notes if "could not" in line] == []
+    assert "Traceback" not in capfd.readouterr().err
+    assert ancestral.load(out).step == Checkpoints(out / "checkpoints").newest()[0].step == 6
+    assert len((out / "log.csv").read_text().splitlines()) == 1 + 4  # from step 3 on
 
 
 # -- data -------------------------------------------------------------------------------------------------------------

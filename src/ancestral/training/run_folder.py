@@ -16,6 +16,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,11 +42,13 @@ LOG_HEADER = ",".join(
 VALIDATION_HEADER = ",".join(field.name for field in dataclasses.fields(ValidationLosses))
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
     """The paths of a run, and what is done with them."""
 
     path: Path
+    _handle: int | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
+    """The open folder while it is locked, by which it is found again if it is renamed."""
 
     @property
     def config(self) -> Path:
@@ -224,6 +227,60 @@ class RunFolder:
                     time.sleep(0.1)
                 except OSError:  # a file system without locks
                     break
+            self._handle = handle
             yield
         finally:
+            self._handle = None
             os.close(handle)
+
+    @property
+    def lasting_path(self) -> Path:
+        """The path by which the folder is found wherever it is renamed to, if there is one while it is locked."""
+        lasting = Path(f"/proc/self/fd/{self._handle}")
+        return lasting if self._handle is not None and lasting.is_dir() else self.path
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Name the folder by its path in an OSError, where it was written to by its lasting path."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(str(error).replace(str(self.lasting_path), str(self.path))) from None
+
+    def follow(self) -> str:
+        """Find the folder again if it was renamed or removed since it was locked.
+
+        Returns:
+            A line that says so, else "". A folder that was removed is begun anew at its path.
+        """
+        if self._handle is None or _is_open(self.path, self._handle):
+            return ""
+        before, place = self.path, _place_of(self._handle)
+        if place is not None and _is_open(place, self._handle):
+            near = place.is_relative_to(Path.cwd()) and not before.is_absolute()
+            self.path = place.relative_to(Path.cwd()) if near else place
+            return f"the run folder {before} was renamed: the run goes on in {self.path}"
+        storage.write_text(self.log, LOG_HEADER + "\n")
+        new = os.open(self.path, os.O_RDONLY)
+        os.dup2(new, self._handle)
+        os.close(new)
+        return f"the run folder {before} was removed: it is written anew from this step on"
+
+
+def _is_open(path: Path, handle: int) -> bool:
+    """Whether a path leads to the open folder."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except OSError:
+        return False
+
+
+def _place_of(handle: int) -> Path | None:
+    """The path that an open folder has now, where the system tells it."""
+    with contextlib.suppress(OSError):
+        if sys.platform == "darwin":
+            import fcntl
+
+            return Path(os.fsdecode(fcntl.fcntl(handle, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
+        return Path(f"/proc/self/fd/{handle}").readlink()
+    return None

@@ -409,7 +409,9 @@ class Trainer:
             InputError: If training cannot go on.
             OSError: If the last save fails.
         """
-        checkpoints = None if folder is None else self.checkpoints(folder)
+        checkpoints = None
+        if folder is not None:  # a save in the background goes on while the folder is renamed
+            checkpoints = self.checkpoints(RunFolder(folder.lasting_path))
         try:
             yield from self._steps(folder, checkpoints)
         finally:
@@ -443,7 +445,9 @@ class Trainer:
             checking = self.step % train.sample_every == 0 or self.step >= train.steps
             if self.validation is not None and checking and len(outcome.t) and outcome.verdict != "rollback":
                 notes += self._validate(self.validation)
-            saving = folder is not None and (ending or (train.saves(self.step) and not self.guard.bad))
+            moved = self._follow(folder)
+            notes += moved
+            saving = folder is not None and (ending or ((moved or train.saves(self.step)) and not self.guard.bad))
             if folder is not None and checkpoints is not None:
                 notes += self._write_snapshot(folder, ending)  # before a checkpoint of this step
                 notes += self._save_or_say(folder, checkpoints, saving, ending)
@@ -475,6 +479,15 @@ class Trainer:
     def close(self) -> None:
         """End the processes that read data."""
         self.loader.close()
+
+    def _follow(self, folder: RunFolder | None) -> tuple[str, ...]:
+        """Find the run folder if it was renamed or removed, and say so."""
+        line = "" if folder is None else folder.follow()
+        if not line:
+            return ()
+        if self.distributed.world > 1:  # the others know its old place: they stop after the next step, which is saved
+            self.stop()
+        return (line,)
 
     def _write_snapshot(self, folder: RunFolder, ending: bool) -> tuple[str, ...]:
         """Write the power-function averages if it is time, and say what went wrong. All processes take part."""
@@ -555,27 +568,28 @@ class Trainer:
 
         Raises OSError if the last save fails; after an earlier one that failed, training goes on.
         """
-        notes = self._save_failure(checkpoints, wait=saving)
+        notes = self._save_failure(folder, checkpoints, wait=saving)
         if saving:
             self._save(folder, checkpoints)
         if ending:
-            checkpoints.wait()
+            with folder.named():
+                checkpoints.wait()
         elif saving and self.step in EARLY:
-            notes += self._save_failure(checkpoints, wait=True)
-        for kind, paths in itertools.groupby(checkpoints.take_removed(), key=lambda path: path.parent):
-            count, what = len(list(paths)), "the last model" if kind == folder.path else kind.name
-            some = what if kind == folder.path else f"{count} of the {what}"
-            notes += self._tell_once(f"removed {what}", f"the disk is full: {some} made room for the last save")
+            notes += self._save_failure(folder, checkpoints, wait=True)
+        for kind, paths in itertools.groupby(checkpoints.take_removed(), key=lambda path: path.parent.name):
+            what = f"{len(list(paths))} of the {kind}" if kind in ("snapshots", "checkpoints") else "the last model"
+            notes += self._tell_once(f"removed {kind}", f"the disk is full: {what} made room for the last save")
         return notes
 
-    def _save_failure(self, checkpoints: Checkpoints, wait: bool) -> tuple[str, ...]:
+    def _save_failure(self, folder: RunFolder, checkpoints: Checkpoints, wait: bool) -> tuple[str, ...]:
         """Say what went wrong with the last save, which may be waited for."""
         try:
-            if wait:
-                checkpoints.wait()
-                self._told -= set() if checkpoints.failed else {"save"}
-            else:
-                checkpoints.check()
+            with folder.named():
+                if wait:
+                    checkpoints.wait()
+                    self._told -= set() if checkpoints.failed else {"save"}
+                else:
+                    checkpoints.check()
         except OSError as error:
             again = "training goes on, and saves again at the next multiple of --save-every"
             return self._tell_once("save", f"{error}; {again}")
@@ -593,12 +607,14 @@ class Trainer:
         metadata = model.metadata_of(self.denoiser, self.config, self.spec, self.step)
         config = self.config.to_json()
 
+        place = RunFolder(folder.lasting_path)
+
         def publish() -> None:
-            storage.write_text(folder.config, config)
-            storage.write_tensors(folder.model, averaged | buffers, metadata)
+            storage.write_text(place.config, config)
+            storage.write_tensors(place.model, averaged | buffers, metadata)
 
         size, last = storage.tensor_bytes(averaged), self.step >= self.config.train.steps
-        model_file = Publication(publish, folder.model, size, last, Snapshots(folder.snapshots).paths)
+        model_file = Publication(publish, place.model, size, last, Snapshots(place.snapshots).paths)
         checkpoints.save(Checkpoint(self.step, tensors, {"guard": self.guard.state}), model_file)
 
     def _save_at_once(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:

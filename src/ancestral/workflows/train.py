@@ -315,6 +315,7 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
             step, last = progress.step, progress.step == progress.steps
             if main:
                 yield progress
+                yield from _follow(folder)
             if log is not None:
                 if step < reached:  # after a rollback these steps are logged again
                     with contextlib.suppress(OSError):
@@ -346,6 +347,12 @@ def _sampling(trainer: Trainer, folder: RunFolder, options: str = "") -> str:
     return f"ancestral sample {out}{options}{own}"
 
 
+def _follow(folder: RunFolder) -> Iterator[Message]:
+    """Find the run folder if it was renamed meanwhile, and say so."""
+    if line := folder.follow():
+        yield Message(line)
+
+
 def _lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
     """Whether there should be a preview of this step, and is none. All processes take part."""
     step, train = trainer.step, trainer.config.train
@@ -371,6 +378,7 @@ def _preview(
     image = render.picture(recording.samples, columns, height=500, limits=limits, captions=names)
     sampler = models.sampler_name(preview_sampler(trainer, max_steps))
     recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=trainer.step)
+    yield from _follow(folder)
     try:
         render.write_picture(folder.samples / f"{trainer.step:06d}.png", image, recipe.to_json())
     except OSError as error:
