@@ -422,7 +422,7 @@ def test_bad_options_are_refused_and_nothing_is_written(capsys, tmp_path, monkey
         (["--sampler", "ddmp"], "did you mean ddpm?"),
         (["--sampler", "ddpm", "--eta", "1"], "no option eta"),
         (["--guidance", "nan"], "cannot be nan: give a number"),
-        (["--gif", "a.mp4"], "--gif writes .gif or .webp files, not a.mp4"),
+        (["--gif", "a.avi"], "--gif writes .gif, .webp or .mp4 files, not a.avi"),
         (["--film", "a.gif"], "--film writes .png files, not a.gif"),
         (["--eta", "2"], "eta must lie between"),
         (["--label", "diagonal"], "vertical, horizontal"),

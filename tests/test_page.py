@@ -2,9 +2,11 @@
 
 import base64
 import dataclasses
+import hashlib
 import io
 import math
 import re
+import time
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -47,7 +49,7 @@ class Read(HTMLParser):
         assert tag in VOID or self._open.pop() == tag, tag
 
     def handle_data(self, data):
-        if self._open and self._open[-1] != "style":
+        if self._open and self._open[-1] not in ("style", "script"):
             self.words.append(data)
 
     @property
@@ -61,15 +63,17 @@ class Read(HTMLParser):
         return [Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) for uri in uris]
 
 
-def read(path):
-    """A page, which is checked to need nothing but itself."""
+def read(path, training=False):
+    """A page, which is checked to need nothing but itself, and to have a script only while the run trains."""
     text = path.read_text(encoding="utf-8")
     assert "http" not in text.replace("http-equiv", "")
     assert not re.search(r"url\(|@import|javascript:", text)
     page = Read(text)
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & set(page.tags)
+    assert ("script" in page.tags) == ("script-src" in text) == training
+    assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
     for tag, name, value in page.attributes:
-        assert name not in ("href", "srcset", "action", "data"), (tag, name)
+        assert name not in ("srcset", "action", "data"), (tag, name)
+        assert name != "href" or value.startswith("#"), value
         assert not name.startswith("on"), (tag, name)
         assert name != "src" or value.startswith("data:image/"), value
     return page
@@ -162,7 +166,7 @@ def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
     assert shown == sorted(shown)
     assert (shown[0], shown[-1]) == (steps[0], steps[-1])
     assert page.pictures[-1].size == (900, 450)
-    assert {picture.size for picture in page.pictures[:-1]} == {(448, 224)}
+    assert {picture.size for picture in page.pictures[:-1]} == {(900, 450)}
     reds = [np.asarray(picture)[..., 0].mean() for picture in page.pictures]
     assert np.allclose(reds, [step // 1000 for step in shown], atol=3)
 
@@ -315,6 +319,55 @@ def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, m
     assert not (out / "report.html").exists()
 
 
+def test_each_picture_opens_at_full_size_by_a_link_that_the_keyboard_reaches(tmp_path, run, quick):
+    out = tmp_path / "run"
+    run("train", "digits", *TINY, "--steps", "4", "--sample-every", "2", "--out", out)
+    page = read(out / "report.html")
+    names = [value for tag, name, value in page.attributes if (tag, name) == ("a", "id")]
+    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
+    assert names == ["full-2", "full-4", "full-film", "full-data"]
+    assert links == [link for name in names for link in (f"#{name}", "#closed")]
+    with Image.open(out / "samples" / "000002.png") as grid:
+        assert page.pictures[0].size == grid.size
+
+
+def test_a_page_refreshes_itself_while_the_run_trains(tmp_path, monkeypatch):
+    folder = begun(tmp_path / "run")
+    page = RunReport(Trainer(tiny_config(), stripes(), "cpu"), folder)
+    assert not page.stale
+    assert page.write(film=Image.new("RGB", (30, 30))) is None
+    shown = read(folder.report, training=True)
+    (policy,) = (value for _, name, value in shown.attributes if name == "content" and "script-src" in value)
+    script = folder.report.read_text().partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "location.reload()" in script
+    later = time.monotonic() + 100
+    monkeypatch.setattr("ancestral.workflows.run_report.time.monotonic", lambda: later)
+    page.seconds = 0.5
+    assert page.stale
+    page.seconds = 2.0  # a page that takes long waits longer
+    assert not page.stale
+    assert page.write(last=True) is None
+    assert len(read(folder.report).pictures) == len(shown.pictures) == 2  # with the film strip of before
+
+
+def test_a_long_training_writes_its_page_between_previews(tmp_path, run, quick, monkeypatch):
+    monkeypatch.setattr(RunReport, "stale", property(lambda report: report.trainer.step == 3))
+    written, write = [], RunReport.write
+
+    def noted(report, film=None, last=False):
+        written.append((report.trainer.step, last))
+        return write(report, film, last)
+
+    monkeypatch.setattr(RunReport, "write", noted)
+    options = ("--log-every", "1", "--sample-every", "4", "--steps", "5")
+    run(
+        "train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", *options, "--out", tmp_path / "a"
+    )
+    assert written == [(3, False), (4, False), (5, True)]
+
+
 def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
     folder = begun(tmp_path / "run")
     page = RunReport(Trainer(tiny_config(), stripes(), "cpu"), folder)
@@ -330,7 +383,39 @@ def test_what_the_doctor_finds_is_told(tmp_path):
     few = InMemoryDataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
     page = RunReport(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))
     assert page.write() is None
-    read_page = read(page.folder.report)
+    read_page = read(page.folder.report, training=True)
     assert "<b>one</b> 21" in read_page.text
     assert "all images are grey" in read_page.text  # the doctor's word
     assert "1 class is empty" in read_page.text
+
+
+@pytest.mark.browser
+def test_the_page_of_a_running_training_in_a_browser(chromium, tmp_path):
+    folder = begun(tmp_path / "run")
+    folder.samples.mkdir()
+    for step in (1, 2):
+        Image.new("RGB", (1100, 1500), "red").save(folder.samples / f"{step:06d}.png")
+    url = write_report(folder.path, about(training=True)).as_uri()
+    page = chromium.new_page(viewport={"width": 900, "height": 700})
+    page.clock.install()
+    page.goto(url)
+    page.evaluate("scrollTo(0, 300)")
+    write_report(folder.path, about(training=True, sentence="Another."))
+    with page.expect_navigation():
+        page.clock.run_for(16_000)
+    page.wait_for_function("document.body.innerText.includes('Another.')")
+    page.wait_for_function("scrollY === 300")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#full-1")
+    assert page.evaluate("document.querySelector('img').getBoundingClientRect().width") == 1100
+    page.clock.run_for(40_000)
+    assert page.locator(".close >> visible=true").count() == 1  # an open picture stays open
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.querySelector('img').getBoundingClientRect().width") < 500
+    assert page.locator(".close >> visible=true").count() == 0
+    write_report(folder.path, about())
+    page.reload()
+    page.clock.run_for(40_000)
+    page.close()

@@ -8,7 +8,7 @@ from PIL import Image
 from ancestral import render
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.render.captions import PAGE, caption_size, shorten, without_captions
+from ancestral.render.captions import PAGE, caption_size, shorten
 from ancestral.render.pictures import enlarge, hstack, tile, vstack
 from ancestral.samplers import Step
 
@@ -79,19 +79,22 @@ def test_film_of_several_images_has_a_strip_for_each():
     assert render.film(frames(items=20), **plain).height == 5 * 202 + 4 * 12  # not taller than 1.75 times its width
 
 
-def test_film_names_t_and_the_classes_beside_the_images():
+def test_film_names_t_its_rows_and_the_classes_beside_the_images():
     plain = np.asarray(render.film(frames(), captions=False))
     film = np.asarray(render.film(frames(), names=["a", "b"]))
     named = np.asarray(render.film(frames(items=1)))
-    line = named.shape[0] - 2 * 84 - 2  # that of the times
-    assert (named[line:] == plain[: 2 * 84 + 2]).all()
+    line, left = named.shape[0] - 2 * 84 - 2, named.shape[1] - plain.shape[1]  # of the times, and of the rows' names
+    assert (named[line:, left:] == plain[: 2 * 84 + 2]).all()
     for column in range(6):
-        assert (named[:line, column * 86 : column * 86 + 84] < 100).any()
-    names = [film[line : line + 30, :30], film[2 * line + 170 :][:30, :30]]
+        assert (named[:line, left + column * 86 : left + column * 86 + 84] < 100).any()
+    x_t, x_0 = named[line : line + 84, :left], named[line + 86 :, :left]
+    assert (x_t < 100).any()
+    assert (x_0 < 100).sum() > (x_t < 100).sum()  # a hat, and a zero larger than t
+    names = [film[line : line + 30, left:][:, :30], film[2 * line + 170 :][:30, left : left + 30]]
     assert all((part < 100).any() for part in names)
     assert film.shape[0] == 3 * line + 2 * 170
-    assert (film[2 * line : 2 * line + 170] == plain[:170]).all()
-    assert (film[3 * line + 170 :] == plain[182:]).all()
+    assert (film[2 * line : 2 * line + 170, left:] == plain[:170]).all()
+    assert (film[3 * line + 170 :, left:] == plain[182:]).all()
 
 
 def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
@@ -165,22 +168,6 @@ def test_captions_are_legible_at_the_width_of_the_page(width):
     assert caption_size(["a"], 400, width) * min(1, PAGE / width) >= 19
 
 
-def test_captions_are_left_out_of_thumbnails(tmp_path):
-    images = coloured(7)
-    plain = render.picture(images, 3, 300)
-    render.write_picture(tmp_path / "x.png", render.picture(images, 3, 300, captions=list("abcdefg")))
-    with Image.open(tmp_path / "x.png") as image:
-        bare = without_captions(image.convert("RGB"))
-        assert not text_lines(bare)
-        assert bare.width == plain.width
-        assert 0 <= bare.height - plain.height <= 2 * 2 * 9  # rows have a border on both sides
-        for damaged in ("", "[[0, 1]", "[[5, 1]]", "[[0, 9999]]", "[3]", "{}"):
-            image.info["captions"] = damaged
-            assert without_captions(image).size == image.size, damaged
-    assert without_captions(plain) is plain
-    render.write_picture(tmp_path / "x.webp", plain)
-
-
 @pytest.mark.parametrize(
     ("n", "shape", "period", "columns"),
     [(64, (1, 28, 28), 1, 8), (64, (1, 28, 28), 10, 10), (64, (3, 32, 32), 2, 8), (64, (3, 32, 32), 3, 9),
@@ -201,15 +188,52 @@ def test_points_with_classes_have_a_colour_and_a_legend():
     assert (pixels[:, 300:] < 100).any()
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def played(path):
+    """The frames of an animation, and when each begins, in seconds."""
+    if path.suffix == ".mp4":
+        import av
+
+        with av.open(str(path)) as file:
+            shown = [(np.asarray(frame.to_image()), float(frame.time)) for frame in file.decode(video=0)]
+        return [image for image, _ in shown], [time for _, time in shown]
+    with Image.open(path) as movie:
+        images, times = [], [0.0]
+        for number in range(movie.n_frames):
+            movie.seek(number)
+            images.append(np.asarray(movie.convert("RGB")))
+            times.append(times[-1] + movie.info["duration"] / 1000)
+        assert movie.info.get("loop", 0) == 0
+    return images, times
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
 def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    render.write_animation(path, frames(), columns=2, height=16)
-    with Image.open(path) as movie:
-        assert movie.n_frames == 6
-        assert movie.info.get("loop", 0) == 0
-        movie.seek(5)
-        assert int(np.asarray(movie.convert("L"))[8, 8]) == pytest.approx(50, abs=3)
+    levels = [torch.full((2, 1, 4, 4), 40 * i, dtype=torch.uint8) for i in range(6)]
+    render.write_animation(path, [Step(i, 5 - i, x, x) for i, x in enumerate(levels)], columns=2, height=48, fps=10)
+    images, times = played(path)
+    middle = [int(image[24, 24, 0]) for image in images]
+    assert middle[:6] == pytest.approx([0, 40, 80, 120, 160, 200], abs=5)
+    assert times[1:6] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5], abs=1e-3)
+    assert times[-1] == pytest.approx(2.5, abs=0.1)  # the last frame is held for two seconds more
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
+def test_the_scale_of_an_animation_is_that_of_its_sides(tmp_path, suffix):
+    for scale in (0.5, 0.75, 1.0, 2.0):
+        path = tmp_path / f"{scale}{suffix}"
+        render.write_animation(path, frames(), columns=2, height=48, scale=scale)
+        height, width = played(path)[0][0].shape[:2]  # of 8 x 14 pixels, six times as large; of MP4 an even number
+        assert (height, width) == (48 * scale, 84 * scale + (suffix == ".mp4" and scale in (0.75,)))
+
+
+def test_an_animation_of_noise_is_small(tmp_path):
+    noise = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8)
+    late = torch.full_like(noise, 200)
+    states = [Step(i, 19 - i, noise if i < 10 else late, late) for i in range(20)]
+    render.write_animation(tmp_path / "a.gif", states)
+    one = len(np.asarray(render.picture(noise, height=400))[..., 0].tobytes())
+    assert (tmp_path / "a.gif").stat().st_size < 2 * one  # noise that stays is written once
 
 
 def test_single_files(tmp_path):

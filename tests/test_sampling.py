@@ -237,6 +237,54 @@ def test_no_file_is_overwritten(run, copied):
     assert recipe("demo.png").n == 2
 
 
+def test_two_commands_at_once_write_two_files(run, copied, monkeypatch):
+    write, others = render.write_picture, []
+
+    def while_another_writes(path, *rest):
+        if not others:
+            others.append("begun")
+            others[:] = finish(sample(copied, 3, steps=3, device="cpu")).paths
+        write(path, *rest)
+
+    monkeypatch.setattr(render, "write_picture", while_another_writes)
+    (mine,) = finish(sample(copied, 2, steps=3, device="cpu")).paths
+    (other,) = others
+    assert Path(mine).name == "seed0-steps3-2.png"
+    assert (recipe(mine).n, recipe(other).n) == (2, 3)
+    assert {path.name for path in Path(mine).parent.iterdir()} == {"seed0-steps3.png", "seed0-steps3-2.png"}
+
+
+def test_an_animation_has_the_frames_and_the_size_that_were_asked_for(run, copied):
+    words = ("sample", copied, "-n", 2, "--sampler", "ddpm", "--steps", 99)
+    usual, other = (run(*words, "--out", f"{name}.gif", *more).strip() for name, more in (
+        ("a", ()), ("b", ("--fps", 4, "--scale", 0.5))))  # fmt: skip
+    with Image.open(usual) as first, Image.open(other) as second:
+        assert (first.n_frames, second.n_frames) == (20, 10)
+        assert first.info["duration"] == 120  # 1/8 s, in the 0.01 s of a GIF
+        assert second.info["duration"] == 250
+        assert [2 * side for side in second.size] == list(first.size)
+    assert run(*words, "--out", "c.png", "--film", "d.png", "--gif", "e.mp4", "--fps", 1).split() == [
+        "c.png", "e.mp4", "d.png"]  # fmt: skip
+    with Image.open("d.png") as film:
+        assert film.width > 1000  # 12 states, though the animation has two
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(("--fps", 10), "--fps and --scale are those of an animation: add --gif"),
+     (("--gif", "--fps", 0), "--fps must be a whole number from 1 to 50, not 0"),
+     (("--gif", "--scale", 11), "--scale must be from 0.05 to 10, not 11"),
+     (("--out", "x.avi"), "--out takes .png, .gif, .webp, .mp4, .npz or the name of a folder")],
+)  # fmt: skip
+def test_animations_that_there_are_not(refused, copied, words, says):
+    assert says in refused("sample", copied, *FEW, "-n", 2, *words)
+
+
+def test_mp4_without_its_package_is_refused_before_sampling(refused, copied, monkeypatch):
+    monkeypatch.setattr("ancestral.render.animation.find_spec", lambda name: None)
+    assert "MP4 files need the package av" in refused("sample", copied, *FEW, "-n", 2, "--gif", "x.mp4")
+
+
 def test_a_long_list_of_indices_makes_no_long_name(run, copied):
     (written,) = run("sample", copied, "--steps", 1, "--index", *range(60)).split()
     assert len(written.rpartition("/")[2]) <= 110

@@ -1,7 +1,9 @@
 """Files are whole or absent, whatever goes wrong."""
 
+import errno
 import resource
 import stat
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,6 +121,54 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
             pass
     with pytest.raises(OSError, match="could not write"), storage.atomic_folder(tmp_path / "empty" / "part" / "x"):
         pass
+
+
+def test_a_new_file_replaces_nothing_that_appears_meanwhile(tmp_path, monkeypatch):
+    path = tmp_path / "x.txt"
+
+    def beside_another(target):
+        assert target.name == "x.txt"
+        path.write_text("other")
+        storage.write_text(target, "mine")
+
+    assert storage.write_new(path, beside_another) == tmp_path / "x-2.txt"
+    monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(PermissionError(1, "not permitted")))
+    assert storage.write_new(path, beside_another) == tmp_path / "x-3.txt"  # on a file system without hard links
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        "x.txt": "other",
+        "x-2.txt": "mine",
+        "x-3.txt": "mine",
+    }
+
+
+def test_a_new_folder_mixes_with_no_other(tmp_path):
+    def fill(folder):
+        storage.write_text(folder / "part", "mine")
+
+    def beside_another(folder):
+        storage.write_text(tmp_path / "x" / "part", "other")
+        fill(folder)
+
+    assert storage.write_new(tmp_path / "x", beside_another) == tmp_path / "x-2"
+    assert (tmp_path / "x" / "part").read_text() == "other"
+    assert (tmp_path / "x-2" / "part").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    assert storage.write_new(tmp_path / "link", fill) == tmp_path / "link"
+    assert (tmp_path / "empty" / "part").read_text() == "mine"
+    assert storage.write_new(tmp_path / "link", fill) == tmp_path / "link-2"
+    assert {path.name for path in tmp_path.iterdir()} == {"x", "x-2", "empty", "link", "link-2"}
+
+
+def test_a_new_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path):
+    def fail(path):
+        with storage.atomic(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="could not write") as error:
+        storage.write_new(tmp_path / "x.txt", fail)
+    assert str(error.value).startswith(f"could not write {tmp_path / 'x.txt'}: No space left on device; make room")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_to_is_known_before(tmp_path):

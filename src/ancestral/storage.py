@@ -7,6 +7,7 @@ renamed over it. So at any moment the target is the old file or the new one, who
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -69,13 +70,65 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _sync_folder(path.parent)
 
 
+def write_new(path: Path, write: Callable[[Path], None]) -> Path:
+    """Write a file or a folder, whole or not at all, and overwrite nothing, whatever other processes write meanwhile.
+
+    Args:
+        path: Where it goes; if there is something but an empty folder, the first of name-2, name-3, ... that is free.
+        write: Writes it to the path that it is given, of the same name in a temporary folder.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        OSError: If the disk is full or read-only.
+    """
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    with undone(lambda: shutil.rmtree(folder, ignore_errors=True)), _named(path):
+        write(folder / path.name)
+        numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+        place = next(name for name in itertools.chain([path], numbered) if _moved(folder / path.name, name))
+        _sync_folder(path.parent)
+    return place
+
+
+def _moved(source: Path, target: Path) -> bool:
+    """Move a file or a folder; False if there is something else but an empty folder."""
+    if source.is_dir():
+        with contextlib.suppress(OSError):
+            target.rmdir()  # it is empty, and not every system renames over a folder
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EBUSY):
+                raise
+            if not target.is_dir() or any(target.iterdir()):
+                return False
+            for part in source.iterdir():  # the empty folder is a link or a mount, which cannot be replaced
+                shutil.move(part, target)
+        return True
+    try:
+        target.hardlink_to(source)  # unlike a rename, it does not replace what is there
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        try:
+            target.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        source.replace(target)
+    return True
+
+
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Name the path that could not be written in the error, and what to do."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
         named = OSError(
             f"could not write {path}: {reason}; make room or choose another folder (what was there is untouched)"
         )

@@ -13,7 +13,7 @@ from ancestral.errors import InputError
 
 AUTO = Path("auto")
 """The path of --gif or --film without one."""
-SUFFIXES = {"--gif": (".gif", ".webp"), "--film": (".png",)}
+SUFFIXES = {"--gif": (".gif", ".webp", ".mp4"), "--film": (".png",)}
 """The files that the two options write."""
 
 
@@ -50,14 +50,20 @@ class Options:
     batch_size: int = 64
     """Number of images in a batch. It changes memory and time, not the images."""
     out: Path | None = None
-    """A .png for a grid, .gif or .webp for an animation, .npz for an array (images, signals, volumes or points) and
-    labels, else a new folder for single PNGs, or .wav files if the model was trained on such. A file that exists is
+    """A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array (images, signals, volumes or points)
+    and labels, else a new folder for single PNGs, or .wav files if the model was trained on such. A file that exists is
     kept, and the new one gets a number: name-2.png. Default: a grid in RUN/samples, or in ./samples for a model file
     outside a run folder."""
     gif: Path | None = None
-    """Also write an animation of the reverse process; without a path, in the folder samples."""
+    """Also write an animation of the reverse process, as a .gif, .webp (smaller) or .mp4 (the smallest; needs
+    ancestral[video]); without a path, a .gif in the folder samples."""
     film: Path | None = None
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
+    fps: int | None = None
+    """Frames in a second of the animation, which shows the reverse process in 2.5 seconds. Fewer make a smaller file;
+    default: 8."""
+    scale: float | None = None
+    """Width and height of the animation, as a share of its usual ones; default: 1."""
     captions: bool = True
     """Whether grids and film strips name the class of each image, and film strips t."""
     device: str = "auto"
@@ -90,9 +96,13 @@ def _complete_paths(argv: Sequence[str]) -> list[str]:
         suffix = Path(following).suffix.lower()
         if argument in SUFFIXES and suffix not in SUFFIXES[argument]:
             if suffix and not following.startswith("-") and not Path(following).is_dir() and suffix != ".safetensors":
-                raise InputError(f"{argument} writes {' or '.join(SUFFIXES[argument])} files, not {following}")
+                raise InputError(f"{argument} writes {_any_of(SUFFIXES[argument])} files, not {following}")
             args.append(str(AUTO))
     return args
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _run_first(argv: Sequence[str]) -> list[str]:

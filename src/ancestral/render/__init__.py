@@ -1,9 +1,10 @@
 """What is shown and written: pictures, film strips, animations, plots, the report, the model card, files."""
 
+from ancestral.render.animation import ANIMATIONS, FPS, check_animation, frame_count, write_animation
 from ancestral.render.averaging_plot import averaging_plot
 from ancestral.render.contact_sheet import check_sheet, contact_sheet, write_sheet
 from ancestral.render.environment import environment
-from ancestral.render.film_strip import film, write_animation
+from ancestral.render.film_strip import FILM_STATES, film
 from ancestral.render.history_figure import history_figure
 from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_report, write_report
 from ancestral.render.likelihood_plot import likelihood_plot
@@ -22,7 +23,10 @@ from ancestral.render.writers import (
 )
 
 __all__ = [
+    "ANIMATIONS",
+    "FILM_STATES",
     "FOLDER",
+    "FPS",
     "PICTURE",
     "README",
     "REPORT",
@@ -30,12 +34,14 @@ __all__ = [
     "Grid",
     "RunFacts",
     "averaging_plot",
+    "check_animation",
     "check_png",
     "check_sheet",
     "contact_sheet",
     "describe_model",
     "environment",
     "film",
+    "frame_count",
     "grid_columns",
     "history_figure",
     "likelihood_plot",

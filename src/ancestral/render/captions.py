@@ -1,6 +1,6 @@
 """Text in pictures: captions that are legible at the size in which a page shows the picture."""
 
-import json
+import io
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -17,8 +17,6 @@ NARROWEST = 84
 """Pixels to which a column is widened for a long caption; what is longer is cut."""
 SIDE = 3
 """Pixels on each side of a caption."""
-KEY = "captions"
-"""The name in a picture's `info`, and in a PNG's text, of the rows (first, last + 1) of pixels that hold captions."""
 
 
 @cache
@@ -76,20 +74,11 @@ def caption_line(
     return line
 
 
-def without_captions(image: Image.Image) -> Image.Image:
-    """Remove the rows of pixels that hold captions, for thumbnails in which they could not be read."""
-    try:
-        bands = [(int(first), int(end)) for first, end in json.loads(image.info[KEY])]
-    except (KeyError, TypeError, ValueError):  # it has none, or is not of this package
-        return image
-    rows, top = [], 0
-    for first, end in [*bands, (image.height, image.height)]:
-        if not top <= first <= end <= image.height:
-            return image
-        rows.append(image.crop((0, top, image.width, first)))
-        top = end
-    sheet, top = Image.new("RGB", (image.width, sum(row.height for row in rows) or 1)), 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    return sheet
+def formula(text: str, size: int) -> Image.Image:
+    """Draw a formula of matplotlib, such as $x_t$, on white; letters have the size of a caption's."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.mathtext import math_to_image
+
+    buffer = io.BytesIO()
+    math_to_image(text, buffer, FontProperties(size=size), dpi=72, format="png", color=INK)
+    return Image.open(buffer).convert("RGB")

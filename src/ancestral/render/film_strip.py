@@ -1,28 +1,30 @@
-"""The reverse process as a film strip of x_t above x̂_0, and as an animation."""
+"""The reverse process as a film strip of x_t above x̂_0."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
 from ancestral.data.statistics import evenly_spaced
-from ancestral.render.captions import INK, PAGE, caption_line, caption_size
+from ancestral.render.captions import INK, PAGE, SIDE, caption_line, caption_size, formula
 from ancestral.render.pictures import PADDING, figure_to_image, hstack, hue, picture, vstack
 from ancestral.samplers import Step
-from ancestral.storage import atomic
 
 FILM_ITEMS, GAP = 8, 12
 """Items in a film strip, and pixels between two; points are one cloud."""
 TALLEST = 1.75
 """Largest height of a film strip of several items, in its width."""
+FILM_STATES = 12
+"""Largest number of states in a film strip of items."""
+X_T, X_0 = "$x_t$", r"$\hat{x}_0$"
+"""The names of the two rows, as matplotlib writes formulas."""
 CLOUDS = 6
 """Largest number of states in a film strip of points, whose plots have axes that must be legible."""
 
 
 def film(
     states: Sequence[Step],
-    columns: int = 12,
+    columns: int = FILM_STATES,
     width: int = 1032,
     limits: tuple[float, float] | None = None,
     names: Sequence[str] | None = None,
@@ -36,7 +38,7 @@ def film(
         width: About the width in pixels of that many states. Small items are enlarged by a whole factor.
         limits: Those of `picture`.
         names: The classes of the items.
-        captions: Whether t stands above each state, and its class above each item.
+        captions: Whether t stands above each state, x_t and x̂_0 beside their rows, and its class above each item.
 
     Returns:
         An RGB image. Of points it is one figure with axes, in a colour for each time.
@@ -61,13 +63,20 @@ def film(
         return vstack(strips, GAP)
     times = [f"t = {state.t}" for state in shown]
     size = caption_size(times, column, first.width)
-    parts = [caption_line(times, size, column, 0, first.width)]
+    labels = [formula(text, size) for text in (X_T, X_0)]
+    left = max(label.width for label in labels) + 2 * SIDE
+    width = left + first.width
+    parts = [caption_line(times, size, column, left, width)]
     for item, body in enumerate(strips):
         if names:
-            parts.append(caption_line([names[item]], size, first.width, 0, first.width, centred=False))
+            parts.append(caption_line([names[item]], size, first.width, left, width, centred=False))
         elif item:
             parts.append(Image.new("RGB", (1, GAP), "white"))
-        parts.append(body)
+        named = Image.new("RGB", (width, body.height), "white")
+        named.paste(body, (left, 0))
+        for label, middle in zip(labels, (0.25, 0.75), strict=True):
+            named.paste(label, ((left - label.width) // 2, round(middle * body.height - label.height / 2)))
+        parts.append(named)
     return vstack(parts, 0)
 
 
@@ -91,23 +100,6 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
             axes.spines[:].set(color="#c9ced4", linewidth=0.8)
         if captions:
             grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=INK)
-    for axes, name in zip(grid[:, 0], ("$x_t$", r"$\hat{x}_0$"), strict=True):
+    for axes, name in zip(grid[:, 0], (X_T, X_0), strict=True):
         axes.set_ylabel(name, fontsize=10, color=INK)
     return figure_to_image(figure)
-
-
-def write_animation(
-    path: Path,
-    states: Sequence[Step],
-    columns: int | None = None,
-    height: int = 400,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    """Write x_t from noise to samples as a .gif or .webp: about three seconds, then the samples for two.
-
-    `states` hold decoded items; `columns`, `height` and `limits` are those of `picture`.
-    """
-    pictures = [picture(state.x, columns, height, limits) for state in states]
-    durations = [80] * (len(pictures) - 1) + [2000]  # milliseconds
-    with atomic(path) as temporary:
-        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0)

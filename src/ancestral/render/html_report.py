@@ -1,8 +1,13 @@
-"""report.html: a training run on one page, which needs no other file, no network access and no script."""
+"""report.html: a training run on one page, which needs no other file and no network access.
+
+While the run trains, a script loads the page again; afterwards it has none.
+"""
 
 import base64
 import csv
 import dataclasses
+import functools
+import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +21,6 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.render.captions import without_captions
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
 from ancestral.results import EvaluationResult
@@ -34,9 +38,13 @@ LOGARITHMIC = ("loss", VALIDATION, LOSS_BY_TIME, GRADIENT)
 """Curves that have a logarithmic axis where their values span decades."""
 GRIDS, NOTES, CLASSES = 12, 100, 40
 """The largest numbers of sample grids (the last one is large), notes and classes that are shown."""
-SMALL, LARGE, STRIP = 448, 1280, 1840
-"""Widths in pixels of a grid among others, of one alone and of the film strip: twice their widths on the page, for
-screens of high resolution."""
+LARGE, STRIP = 1280, 1840
+"""Largest widths in pixels of a picture and of the film strip."""
+REFRESH = """setInterval(() => {
+  const reading = document.activeElement !== document.body || !document.getSelection().isCollapsed
+  if (!reading && !location.hash.startsWith("#full")) location.reload()
+}, 15000)"""
+"""The script of a page whose run trains. It waits while a link has the focus, text is selected or a picture is open."""
 LOSSLESS_BYTES = 400_000
 """Size above which a large picture is compressed with loss."""
 
@@ -67,6 +75,7 @@ class RunFacts:
     parameters: int
     data: DataFacts
     environment: Mapping[str, str]
+    training: bool = False
 
 
 def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -> Path:
@@ -79,6 +88,8 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
     config = _config(folder / "config.json")
     rows = read_log(folder / "log.csv")
     grids = _grids(folder / "samples")
+    script = Markup(REFRESH) if run.training else None
+    digest = base64.b64encode(hashlib.sha256(REFRESH.encode()).digest()).decode()
     data = run.data
     text = fill_template(
         "report.html",
@@ -98,6 +109,8 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         classes=list(data.classes.items())[:CLASSES],
         more_classes=max(0, len(data.classes) - CLASSES),
         largest_class=max(data.classes.values(), default=0) or 1,
+        script=script,
+        policy=f"; script-src 'sha256-{digest}'" if script else "",
         evaluation=Markup(_evaluation(folder)),
         config_sections=_settings(config.unplaced()) if config else {},
         notes=[_without_folders(line, folder, config) for line in _notes(folder / "notes.txt")],
@@ -192,23 +205,26 @@ def _span(number: int, of: int, T: int | None) -> str:
 def _grids(folder: Path) -> list[tuple[int, str, bool]]:
     """(step, data URI, whether it is wider than tall) of the sample grids of a run folder, in order."""
     paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
-    chosen = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
     grids = []
-    for path in chosen:
-        if image := _open(path):
-            uri = _data_uri(image, LARGE) if path is chosen[-1] else _data_uri(without_captions(image), SMALL)
-            grids.append((int(path.stem), uri, image.width > image.height))
+    for path in (paths[i] for i in evenly_spaced(GRIDS, len(paths))):
+        if grid := _grid(path, path.stat().st_mtime_ns, path == paths[-1]):
+            grids.append((int(path.stem), *grid))
     return grids
 
 
-def _data_uri(image: Image.Image, width: int) -> str:
-    """A picture, reduced to at most `width` pixels; a large one is compressed without loss if that is small enough."""
+@functools.lru_cache(2 * GRIDS)  # the page is written again and again
+def _grid(path: Path, _time: int, last: bool) -> tuple[str, bool] | None:
+    """The data URI of a grid, without loss if it is the last one, and whether it is wider than tall."""
+    image = _open(path)
+    return None if image is None else (_data_uri(image, LARGE, last), image.width > image.height)
+
+
+def _data_uri(image: Image.Image, width: int, lossless: bool = True) -> str:
+    """A picture, reduced to at most `width` pixels; compressed without loss if that is wanted and small enough."""
     if image.width > width:
         size = (width, max(1, round(image.height * width / image.width)))
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    content = b""
-    if width > SMALL:
-        content = _webp(image, lossless=True, quality=20, method=1)
+    content = _webp(image, lossless=True, quality=20, method=1) if lossless else b""
     if not content or len(content) > LOSSLESS_BYTES:
         content = _webp(image, quality=82, method=2)
     return f"data:image/webp;base64,{base64.b64encode(content).decode()}"

@@ -3,7 +3,6 @@
 import colorsys
 import functools
 import io
-import json
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ParamSpec
@@ -13,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ancestral.data.convert import composite, has_alpha, to_uint8
-from ancestral.render.captions import KEY, caption_line, caption_size, caption_width, shorten
+from ancestral.render.captions import caption_line, caption_size, caption_width, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,16 +107,11 @@ def _captioned(grid: Image.Image, gap: int, columns: int, captions: Sequence[str
         lines, down = lines[:1], grid.height - gap
     across = (grid.width - gap) / columns
     size = caption_size(captions, across, grid.width)
-    parts, bands, top = [], [], 0
+    parts = []
     for number, texts in enumerate(lines):
-        line = caption_line(texts, size, across, gap / 2, grid.width)
         row = grid.crop((0, round(number * down), grid.width, round((number + 1) * down) + gap))
-        parts += [line, row]
-        bands.append((top, top + line.height))
-        top += line.height + row.height
-    sheet = vstack(parts, gap=0)
-    sheet.info[KEY] = json.dumps(bands)
-    return sheet
+        parts += [caption_line(texts, size, across, gap / 2, grid.width), row]
+    return vstack(parts, gap=0)
 
 
 def on_checkerboard(images: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from torch import Tensor
 from ancestral.data.sources.arrays import NAMES
 from ancestral.data.sources.image_files import from_pixels
 from ancestral.errors import InputError
-from ancestral.render.captions import KEY
 from ancestral.storage import atomic
 
 PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
@@ -25,12 +24,10 @@ RECIPE = "ancestral"
 
 
 def write_picture(path: Path, image: Image.Image, recipe: str = "") -> None:
-    """Write one picture atomically, in the format of its suffix; a PNG with its recipe and the places of captions."""
+    """Write one picture atomically, in the format of its suffix; a PNG with its recipe."""
     text = PngInfo()
     if recipe:
         text.add_itxt(RECIPE, recipe)
-    if KEY in image.info:
-        text.add_text(KEY, image.info[KEY])
     with atomic(path) as temporary:
         image.save(temporary, pnginfo=text)  # other formats do not read it
 
@@ -73,7 +70,7 @@ def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raise InputError for items of a shape (C, H, W) or dtype that a PNG cannot hold."""
     kind = NAMES.get(len(shape) - 1, "points")
     if kind != "images":
-        raise InputError(f"{kind} are no single images; give --out a .npz for numbers, or a .png, .gif or .webp")
+        raise InputError(f"{kind} are no single images; give --out a .npz for numbers, or a .png, .gif, .webp or .mp4")
     if dtype not in PNG_CHANNELS:
         raise InputError("PNG holds no floating-point images; give --out a .npz, or a .png for a grid in 8 bits")
     if shape[0] not in PNG_CHANNELS[dtype]:

@@ -1,5 +1,6 @@
 """The report of a training run, kept up to date while it costs next to nothing."""
 
+import dataclasses
 import math
 import shlex
 import sys
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 0.5
 """A report that takes longer is written only at the end of training."""
+STALE_SECONDS = 60
+"""A report of a running training is written again after that many seconds."""
 EXAMINED = 2**24
 """Number of values of the data that are examined; of larger data, evenly spaced items."""
 SHOWN, COLUMNS, HEIGHT = 32, 16, 160
@@ -35,6 +38,8 @@ class RunReport:
         self.seconds = 0.0
         """Seconds that the last report took."""
         self._failed = False
+        self._film: Image | None = None
+        self._written = time.monotonic()
 
     def write(self, film: "Image | None" = None, last: bool = False) -> str | None:
         """Write the report as things are; if that takes long, only the `last` one.
@@ -44,15 +49,21 @@ class RunReport:
         """
         if self.seconds > MAX_SECONDS and not last:
             return None
+        self._film, self._written = film or self._film, time.monotonic()
         try:
-            facts = self._facts()
+            facts = dataclasses.replace(self._facts(), training=not last)
             began = time.monotonic()
-            render.write_report(self.folder.path, facts, film)
+            render.write_report(self.folder.path, facts, self._film)
             self.seconds = time.monotonic() - began
         except Exception as error:  # a full disk, a damaged log: nothing here is worth the training run
             first, self._failed = not self._failed, True
             return f"could not write the report: {error}; training goes on" if first else None
         return None
+
+    @property
+    def stale(self) -> bool:
+        """Whether the last report is old, and a new one takes less than one per cent of the time since."""
+        return time.monotonic() - self._written > max(STALE_SECONDS, 100 * self.seconds)
 
     def _facts(self) -> RunFacts:
         """What the folder does not tell."""

@@ -1,7 +1,6 @@
 """Samples of a trained model, written as a grid, single files, an array, an animation or a film strip."""
 
 import dataclasses
-import itertools
 import re
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from ancestral.arguments import checked
 from ancestral.config.output_folders import check_outside
 from ancestral.data.sources.image_files import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 from ancestral.events import Event, Message, Wrote, track
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Label, Model, NetSource, find, load, sampler_name, several
@@ -23,9 +22,8 @@ from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder
 from ancestral.workflows.publish import home
 
-ANIMATIONS = (".gif", ".webp")
-FRAMES = 40
-"""The number of states of the reverse process in an animation."""
+SCALES = 0.05, 10.0
+"""Smallest and largest scale of an animation."""
 LONGEST_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
 
@@ -45,6 +43,8 @@ def sample(
     out: Path | None = None,
     gif: Path | bool = False,
     film: Path | bool = False,
+    fps: int | None = None,
+    scale: float | None = None,
     captions: bool = True,
     device: str = "auto",
     threads: int | None = None,
@@ -69,11 +69,13 @@ def sample(
             samples all classes in turn.
         guidance: The scale of classifier-free guidance; None is 1.
         batch_size: The number of samples in a batch.
-        out: A .png for a grid, .gif or .webp for an animation, .npz for an array, else a new folder of single PNGs (of
-            .wav files, of a model of recordings); None is a grid in the folder `samples` of the run, or of the working
-            folder for a model outside a run.
-        gif: A path for an animation as well; True is one in the folder `samples` of the run.
+        out: A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array, else a new folder of single
+            PNGs (of .wav files, of a model of recordings); None is a grid in the folder `samples` of the run, or of the
+            working folder for a model outside a run.
+        gif: A .gif, .webp or .mp4 for an animation as well; True is a GIF in the folder `samples` of the run.
         film: A path for a film strip as well; True is one in the folder `samples` of the run.
+        fps: Frames in a second of the animation, which shows the reverse process in 2.5 seconds; None is 8.
+        scale: Width and height of the animation, as a share of its usual ones; None is 1.
         captions: Whether grids and film strips name the class of each item, and film strips t.
         device: The device on which a model is loaded.
         threads: The number of CPU threads; None measures which serves.
@@ -135,14 +137,17 @@ def sample(
     for path in filter(None, (out, gif_path, film_path)):
         check_outside(path, model.config.data.source)
 
+    animated = [path for path in (out,) if path.suffix.lower() in render.ANIMATIONS] + ([gif_path] if gif_path else [])
+    speed, size = _check_animation(animated, fps, scale)
     times = chosen.times(model.denoiser.schedule)
-    keep = evenly_spaced(FRAMES, len(times)) if gif_path or film_path or out.suffix.lower() in ANIMATIONS else []
+    in_animation = evenly_spaced(render.frame_count(speed), len(times)) if animated else []
+    in_film = evenly_spaced(render.FILM_STATES, len(times)) if film_path else []
     steps_of_batches = samplers.record(
         lambda batch: model.trajectory(batch, chosen, seed, names, guidance),
         items,
         batch_size,
         lambda x: spec.codec.decode(x).cpu(),
-        keep,
+        sorted({*in_animation, *in_film}),
     )
     task = f"{len(items)} image{'s' * (len(items) > 1)}"
     with cpu_threads(threads, model.device, partial(model.rehearse, min(batch_size, len(items)))) as used:
@@ -157,9 +162,12 @@ def sample(
     period = 1 if index is not None else len(spec.classes if names is None else names)  # one label in each column
     columns = render.grid_columns(len(items), spec.shape, period or 1)
     limits, classes = spec.codec.limits, model.class_names(items, names) if captions else None
-    animate = partial(render.write_animation, states=states, columns=columns, height=500, limits=limits)
+    frames, stills = ([state for state in states if state.index in kept] for kept in (in_animation, in_film))
+    animate = partial(
+        render.write_animation, states=frames, columns=columns, height=500, limits=limits, fps=speed, scale=size
+    )
     files: dict[Path, Callable[[Path], None]] = {}
-    if out.suffix.lower() in ANIMATIONS:
+    if out in animated:
         files[out] = animate
     elif out.suffix.lower() == ".npz":
         files[out] = lambda path: render.write_array(path, samples, model.labels(items, names))
@@ -176,12 +184,11 @@ def sample(
     if gif_path:
         files[gif_path] = animate
     if film_path:
-        strip = partial(render.film, states, width=1180, limits=limits, names=classes, captions=captions)
+        strip = partial(render.film, stills, width=1180, limits=limits, names=classes, captions=captions)
         files[film_path] = lambda path: render.write_picture(path, strip(), film_text)
     written = []
     for path, write in files.items():
-        written.append(_unused(path))
-        write(written[-1])
+        written.append(storage.write_new(path, write))
         yield Wrote(written[-1])
     return SamplingResult(
         model=name,
@@ -253,16 +260,22 @@ def _recipe_of_one(recipe: SamplingRecipe, model: Model, index: int) -> Sampling
     return dataclasses.replace(recipe, n=1, index=(index,), label=name, single=True)
 
 
-def _unused(path: Path) -> Path:
-    """The path itself, or the first of path-2, path-3, ... that does not exist. Folders are checked by `_check_out`."""
-    if not path.suffix or not path.exists():
-        return path
-    return next(other for k in itertools.count(2) if not (other := path.with_stem(f"{path.stem}-{k}")).exists())
+def _check_animation(paths: Sequence[Path], fps: int | None, scale: float | None) -> tuple[int, float]:
+    """Frames in a second and scale of the animations. Raises InputError if they could not be written so."""
+    for path in paths:
+        render.check_animation(path)
+    if not paths and (fps, scale) != (None, None):
+        raise InputError("--fps and --scale are those of an animation: add --gif, or leave them out")
+    fps, scale = render.FPS if fps is None else fps, 1.0 if scale is None else scale
+    least, most = SCALES
+    if not least <= scale <= most:
+        raise InputError(f"--scale must be from {least:g} to {most:g}, not {scale:g}")
+    return whole(fps, 1, 50, f"--fps must be a whole number from 1 to 50, not {fps}"), scale
 
 
 def _check_out(out: Path, model: Model) -> None:
     """Raise InputError if the samples could not be written."""
-    if out.suffix.lower() in (*ANIMATIONS, ".npz", ".png"):
+    if out.suffix.lower() in (*render.ANIMATIONS, ".npz", ".png"):
         return
     if out.suffix:
         if out.suffix.lower() == ".wav" and model.spec.rate:
@@ -270,12 +283,14 @@ def _check_out(out: Path, model: Model) -> None:
                 f"{out} names one file; give --out the name of a folder, which gets a .wav for each sample"
             )
         raise InputError(
-            f"cannot write {out.suffix} files; --out takes .png, .gif, .webp, .npz or the name of a folder"
+            f"cannot write {out.suffix} files; --out takes .png, .gif, .webp, .mp4, .npz or the name of a folder"
         )
     if model.spec.rate is None:
         render.check_png(model.spec.shape, model.spec.codec.dtype)
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; give --out a folder, or a name that ends in .png, .gif, .webp or .npz")
+        raise InputError(
+            f"{out} is a file; give --out a folder, or a name that ends in .png, .gif, .webp, .mp4 or .npz"
+        )
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty, and the images of two runs would mix; give --out a new folder")
 

@@ -325,6 +325,8 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
                     problem = log.log(progress)
                     if problem:
                         yield Message(problem)
+                if report is not None and report.stale and not last:
+                    yield from write_report()
             reached = step
             if progress.stopped and not last:
                 yield from write_report(last=True)
