@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from ancestral import cli
 from ancestral import config as configs
@@ -17,6 +18,7 @@ from ancestral.data import InMemoryDataset
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model, build
+from ancestral.objectives import Denoising, Objective, time_distribution
 from ancestral.training import RunFolder, Trainer
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so do the processes that their tests start
@@ -52,6 +54,20 @@ def stripes(count=40, channels=1):
     return InMemoryDataset(
         images[:, None].repeat(1, channels, 1, 1).contiguous(), labels, ("vertical", "horizontal"), "stripes"
     )
+
+
+class LearnedWeights(nn.Module, Objective):
+    """EDM2's learned loss weights, one for each t."""
+
+    def __init__(self, denoiser):
+        nn.Module.__init__(self)
+        Objective.__init__(self, time_distribution("uniform", denoiser.schedule))
+        self.inner = Denoising(self.times)
+        self.u = nn.Parameter(0.1 * torch.randn(denoiser.schedule.steps + 1))
+
+    def errors(self, forward):
+        u = self.u[forward.t]
+        return self.inner.errors(forward) / u.exp() + u
 
 
 @pytest.fixture(scope="session")

@@ -272,6 +272,55 @@ def test_bad_input_is_one_line(tmp_path, options, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_steps_of_a_training_run_one_by_one(tmp_path):
+    """`train_steps` is `train`, and `model` copies the model of each step."""
+    whole = train(tmp_path / "whole")
+    steps, models = [], []
+    events = ancestral.train_steps("arrays", data=images(), out=tmp_path / "run", **SHORT | {"steps": 4})
+    for progress in events:
+        steps.append(progress.step)
+        models.append(progress.model())
+    assert steps == [1, 2, 3, 4]
+    assert [model.step for model in models] == steps
+    last = whole.model.denoiser.net.state_dict()
+    assert all(torch.equal(value, last[name]) for name, value in models[-1].denoiser.net.state_dict().items())
+    assert not all(torch.equal(value, last[name]) for name, value in models[0].denoiser.net.state_dict().items())
+    with pytest.raises(InputError, match=r"go on with it by resume, or give out another name"):
+        list(ancestral.train_steps("arrays", data=images(), out=tmp_path / "run", **SHORT))
+
+
+def test_a_sweep_of_six_runs_in_one_program(tmp_path):
+    """Trained, evaluated and compared one after the other; each run is the one that a program of its own trains."""
+    measure = {"samples": 30, "steps": 2, "progress": False}
+    settings = [(lr, seed) for lr in (1e-3, 3e-3, 1e-2) for seed in (0, 1)]
+
+    def sweep(lr, seed, folder):
+        options = {**SHORT, "width": 16, "lr": lr, "seed": seed, "warmup": 0, "ema": 0.0}
+        return ancestral.train("points", out=tmp_path / folder, progress=False, **options)
+
+    runs = [sweep(*each, f"run-{number}") for number, each in enumerate(settings)]
+    distances = [ancestral.evaluate(run.folder, **measure).samples.distances.train.frechet.value for run in runs]
+    assert len(set(distances)) == 6
+    compared = ancestral.compare([run.folder for run in runs], **measure, out=tmp_path / "compare")
+    assert [run.distances.train.frechet.value for run in compared.runs] == distances
+    again = sweep(*settings[3], "again").model.denoiser.net.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in runs[3].model.denoiser.net.state_dict().items())
+
+
+def test_an_own_optimiser_is_given_again(tmp_path):
+    own = {"optimiser": torch.optim.AdamW, "lr_schedule": lambda step: 1.0}
+    run = train(tmp_path, **own)
+    config = configs.read_config(tmp_path / "run" / "config.json")
+    assert (config.train.optimiser, config.train.decay) == ("custom", "custom")
+    with pytest.raises(InputError, match="was trained with optimiser custom, so it cannot go on with adam"):
+        train(tmp_path, resume=True, steps=run.steps + 1, lr_schedule=own["lr_schedule"], optimiser="adam")
+    assert train(tmp_path, resume=True, steps=run.steps + 1, **own).step == run.steps + 1
+    with pytest.raises(InputError, match="optimiser of your own says what lr would: leave it out"):
+        train(tmp_path / "other", lr=1e-3, **own)
+    with pytest.raises(InputError, match="lr_schedule of your own says what warmup and decay would: leave them out"):
+        train(tmp_path / "other", warmup=3, **own)
+
+
 def test_a_run_that_is_there_is_kept(tmp_path):
     train(tmp_path)
     with pytest.raises(InputError, match="already holds a run"):

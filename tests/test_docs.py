@@ -278,7 +278,11 @@ def test_the_python_of_a_page_runs(page, trained, tmp_path, monkeypatch):
             shutil.rmtree(named["out"], ignore_errors=True)  # the run that was there already
         return train(*given, **named | {"steps": 3, "batch_size": 4})
 
+    def train_steps(*given, train_steps=ancestral.train_steps, **named):
+        yield from train_steps(*given, **named | {"steps": 3, "batch_size": 4})
+
     monkeypatch.setattr("ancestral.api.train", train)
+    monkeypatch.setattr("ancestral.api.train_steps", train_steps)
     for name in ("evaluate", "evaluate_samples", "compare"):
         shorten(name, **({} if name == "evaluate_samples" else {"samples": 12}), extractor="pixels")
     if "model.onnx" in PAGES[page]:

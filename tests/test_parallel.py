@@ -1,6 +1,7 @@
 """One process, two with copies of the network (DDP), two that share it out (FSDP2): the same training, over gloo."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -15,17 +16,18 @@ from torch.nn.parallel import DistributedDataParallel
 from ancestral import Diffusion, randomness, schedules, targets
 from ancestral.config import TransformerConfig
 from ancestral.events import finish
+from ancestral.model import OwnParts
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.preview import sample_preview
-from conftest import stripes, tiny_config, together
+from conftest import LearnedWeights, stripes, tiny_config, together
 
 STEPS = 50
 TOLERANCE = 1e-5
 
 
-def config(shard=False, times="stratified", net="unet", optimiser="adam"):
+def config(shard=False, times="stratified", net="unet", optimiser="adam", precision="fp32"):
     """With attention, labels and flips, and without dropout; the batch is 32 on one process, 16 on each of two."""
-    base = tiny_config(steps=STEPS, batch_size=32, warmup=10, precision="fp32", save_every=20, times=times)
+    base = tiny_config(steps=STEPS, batch_size=32, warmup=10, precision=precision, save_every=20, times=times)
     base = dataclasses.replace(base, train=dataclasses.replace(base.train, optimiser=optimiser))
     nets = {
         "unet": dataclasses.replace(base.net, dropout=0.0),
@@ -39,9 +41,9 @@ def config(shard=False, times="stratified", net="unet", optimiser="adam"):
     )
 
 
-def processes(folder, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam"):
+def processes(folder, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam", precision="fp32"):
     """Train with two processes, from where the folder is to `steps`."""
-    together(__file__, folder, int(shard), steps, times, net, optimiser)
+    together(__file__, folder, int(shard), steps, times, net, optimiser, precision)
 
 
 def state(folder, step=STEPS):
@@ -154,6 +156,40 @@ def test_importance_learns_from_the_losses_of_all(tmp_path):
     assert one.tensors["times.counts"].sum() == 5 * 32
     assert torch.equal(one.tensors["times.counts"], two.tensors["times.counts"])
     assert torch.allclose(one.tensors["times.history"], two.tensors["times.history"], atol=1e-5)
+
+
+def own_trainer(asked):
+    """With an optimiser, and an objective with parameters, of one's own."""
+    parts = OwnParts(optimiser=functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9))
+    return Trainer(asked, stripes(), "cpu", parts, LearnedWeights)
+
+
+def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path):
+    asked = config(optimiser="custom")
+    folder, trainer = RunFolder(tmp_path / "one"), own_trainer(asked)
+    folder.begin(asked)
+    began = trainer.objective.u.detach().clone()
+    for _ in range(4):
+        trainer.advance()
+    trainer.save(folder)
+    processes(tmp_path / "two", steps=4, optimiser="custom")
+    one, two = state(folder.path, 4), state(tmp_path / "two", 4)
+    assert_close(one, two)
+    assert (one.tensors["objective.u"] - began).abs().max() > 1e-3
+    assert one.tensors["objective-adam.momentum_buffer.u"].any()
+
+
+@pytest.mark.slow
+def test_in_bf16_two_processes_differ_from_one_by_its_rounding(tmp_path):
+    """What docs/how-to/several-gpus.md says: more than in fp32."""
+    folder = RunFolder(tmp_path / "one")
+    folder.begin(config(precision="bf16"))
+    trainer = Trainer(config(precision="bf16"), stripes(), "cpu")
+    list(trainer.run(folder))
+    processes(tmp_path / "two", precision="bf16")
+    one, two = state(folder.path).tensors, state(tmp_path / "two").tensors
+    apart = max((one[name] - two[name]).abs().max().item() for name in one if name.startswith("net."))
+    assert TOLERANCE < apart < 1e-2
 
 
 def test_torchrun_starts_one_training_of_two_processes(tmp_path):
@@ -278,10 +314,10 @@ def write_plain_loop(folder, micro_batches):
     torch.distributed.destroy_process_group()
 
 
-def work(path, shard, steps, times, net, optimiser):
+def work(path, shard, steps, times, net, optimiser, precision):
     """What each process does."""
-    folder, asked = RunFolder(path), config(shard, times, net, optimiser)
-    trainer = Trainer(asked, stripes(), "cpu")
+    folder, asked = RunFolder(path), config(shard, times, net, optimiser, precision)
+    trainer = own_trainer(asked) if optimiser == "custom" else Trainer(asked, stripes(), "cpu")
     assert trainer.distributed.world == 2
     if folder.holds_run():
         trainer.load(folder)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -13,12 +14,12 @@ from ancestral import data, nets, storage
 from ancestral.config import Config
 from ancestral.data.loading.order import batch_indices
 from ancestral.errors import InputError
-from ancestral.model import load
+from ancestral.model import OwnParts, load
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.distributed import Distributed
-from ancestral.training.optimiser import learning_rate, make_optimiser, orthogonalised, set_learning_rate
+from ancestral.training.optimiser import lr_factor, make_optimiser, orthogonalised, set_learning_rate
 from ancestral.training.prepare import prepare
-from conftest import stripes, tiny_config
+from conftest import LearnedWeights, stripes, tiny_config
 
 
 def run(config, dataset=None, folder=None, steps=None):
@@ -67,7 +68,7 @@ def test_loss_falls_and_progress_tells_it():
     assert steps[-1].loss < 0.8 * steps[0].loss
     assert steps[-1].seconds_left == 0
     assert all(p.images_per_second > 0 for p in steps)
-    assert steps[1].lr == pytest.approx(learning_rate(config.train, 1))
+    assert steps[1].lr == pytest.approx(config.train.lr * lr_factor(config.train, 1))
 
 
 # -- the recipe -------------------------------------------------------------------------------------------------------
@@ -75,17 +76,17 @@ def test_loss_falls_and_progress_tells_it():
 
 def test_learning_rate_rises_from_zero_and_stays():
     train = configs.cifar10().train
-    assert learning_rate(train, 0) == 0
-    assert learning_rate(train, 2500) == pytest.approx(1e-4)
-    assert learning_rate(train, 5000) == learning_rate(train, 799_999) == 2e-4
+    assert lr_factor(train, 0) == 0
+    assert lr_factor(train, 2500) == pytest.approx(0.5)
+    assert lr_factor(train, 5000) == lr_factor(train, 799_999) == 1
 
 
 def test_learning_rate_may_fall_along_a_cosine():
     train = tiny_config(steps=110, warmup=10, lr=1.0).train
-    assert learning_rate(train, 10) == 1
-    assert learning_rate(train, 60) == pytest.approx(0.5)
-    assert learning_rate(train, 110) == pytest.approx(0, abs=1e-12)
-    assert learning_rate(dataclasses.replace(train, warmup=0), 0) == 1
+    assert lr_factor(train, 10) == 1
+    assert lr_factor(train, 60) == pytest.approx(0.5)
+    assert lr_factor(train, 110) == pytest.approx(0, abs=1e-12)
+    assert lr_factor(dataclasses.replace(train, warmup=0), 0) == 1
 
 
 def test_cifar10_preset_is_the_papers():
@@ -432,6 +433,123 @@ def test_muon_leaves_alone_what_has_no_gradient_and_steps_once_for_a_shared_weig
     assert torch.equal(net[1].weight, unused)
     step = 0.1 * 0.2 * 4**0.5 * orthogonalised([torch.eye(4)])[0]
     assert_close(net[0].weight, before - 2 * step, atol=1e-5, rtol=0)
+
+
+class Counting(torch.optim.SGD):
+    """An optimiser that keeps numbers beside tensors, of a group and of each parameter, and reads them."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["k"] = group.get("k", 0) + 1
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                state["steps"] = state.get("steps", 0) + 1
+                if parameter.grad is not None:
+                    parameter.grad /= group["k"] + state["steps"]
+        return super().step(closure)
+
+
+def two_groups(parameters):
+    matrices = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim < 2]
+    return torch.optim.AdamW([{"params": others, "lr": 3e-3}, {"params": matrices}], lr=1e-3, amsgrad=True)
+
+
+@pytest.mark.parametrize(
+    "optimiser",
+    [two_groups, partial(Counting, lr=0.05, momentum=0.9), partial(torch.optim.Adafactor, lr=0.01), None],
+    ids=["adamw", "numbers", "adafactor", "adam"],
+)
+def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, optimiser):
+    """Learned loss weights are trained, saved and taken up, and so is all that the optimiser keeps."""
+    config, folder = tiny_config(steps=6, save_every=3, precision="fp32"), RunFolder(tmp_path / "run")
+    parts = OwnParts(optimiser=optimiser, lr_schedule=lambda step: 1 / (1 + step))
+
+    def trainer():
+        return Trainer(config, stripes(), "cpu", parts, LearnedWeights)
+
+    whole, first = trainer(), trainer()
+    began = whole.objective.u.detach().clone()
+    lrs = [progress.lr for progress in whole.run()]
+    assert lrs == pytest.approx([lrs[0] / (1 + step) for step in range(6)])
+    folder.begin(first.config)
+    for progress in first.run(folder):
+        if progress.step == 3:
+            break
+    resumed = trainer()
+    assert resumed.load(folder) == []
+    assert resumed.step == 3
+    list(resumed.run())
+    assert_same_state(whole, resumed)
+    assert torch.equal(whole.objective.u, resumed.objective.u)
+    assert not torch.equal(whole.objective.u, began)
+    plain = Trainer(config, stripes(), "cpu", parts)
+    with pytest.raises(InputError, match="does not fit the network, the objective or the optimiser"):
+        plain.load(folder)
+
+
+def test_a_learned_weight_takes_the_step_of_its_gradient():
+    """One u for all t: dL/du = 1 − mean loss at u = 0, and SGD's step is learning rate times factor times gradient."""
+
+    class One(LearnedWeights):
+        def __init__(self, denoiser):
+            super().__init__(denoiser)
+            self.u = nn.Parameter(torch.zeros(()))
+
+        def errors(self, forward):
+            return self.inner.errors(forward) / self.u.exp() + self.u
+
+    config = tiny_config(clip_norm=1e9, precision="fp32")
+    parts = OwnParts(optimiser=partial(torch.optim.SGD, lr=0.1), lr_schedule=lambda step: 0.5)
+    trainer = Trainer(config, stripes(), "cpu", parts, One)
+    loss = trainer.advance().losses.mean().item()
+    assert trainer.objective.u.item() == pytest.approx(-0.1 * 0.5 * (1 - loss), rel=1e-5)
+    trainer.guard.loss, trainer.guard.good = -0.5, 1000  # of learned weights the loss may be negative
+    assert trainer.advance().verdict == "good"
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"optimiser": lambda parameters: parameters}, r"returned a list, not a torch.optim.Optimizer"),
+        (
+            {"optimiser": lambda parameters: torch.optim.SGD(parameters, lr=-1)},
+            "failed: ValueError: Invalid learning rate",
+        ),
+        ({"optimiser": lambda parameters: torch.optim.SGD(parameters[1:], lr=1)}, "the optimiser has"),
+        ({"lr_schedule": lambda step: -1.0}, r"lr_schedule\(0\) returned -1.0: it should be a number, 0 or more"),
+        ({"lr_schedule": lambda step: None}, r"lr_schedule\(0\) returned None"),
+    ],
+)
+def test_wrong_optimisers_and_schedules_are_refused(parts, message):
+    with pytest.raises(InputError, match=message):
+        Trainer(tiny_config(), stripes(), "cpu", OwnParts(**parts))
+
+
+@pytest.mark.parametrize(("setting", "argument"), [("optimiser", "optimiser"), ("decay", "lr_schedule")])
+def test_what_was_given_from_python_is_given_again(setting, argument):
+    with pytest.raises(InputError, match=f"is given from Python: .*{argument}="):
+        Trainer(tiny_config(**{setting: "custom"}), stripes(), "cpu")
+
+
+def test_a_network_of_ones_own_is_trained_in_fp32_unless_another_precision_is_asked_for(monkeypatch):
+    """Where the hardware has bf16."""
+    monkeypatch.setattr("ancestral.device._native_bf16", lambda device: True)
+    own = OwnParts(net=Plain())
+    assert Trainer(tiny_config(), stripes(), "cpu", own).dtype == torch.float32
+    assert Trainer(tiny_config(precision="bf16"), stripes(), "cpu", own).dtype == torch.bfloat16
+    assert Trainer(tiny_config(), stripes(), "cpu").dtype == torch.bfloat16
+
+
+class Plain(nn.Module):
+    """A network of one's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x, index):
+        return self.layer(x)
 
 
 def test_muon_resumes_bit_for_bit(tmp_path):

@@ -17,7 +17,8 @@ _NAMES = {
     "Model": "ancestral.model",
     "load": "ancestral.model",
     **dict.fromkeys(
-        ("average", "compare", "distil", "evaluate", "evaluate_samples", "inspect", "train"), "ancestral.api"
+        ("average", "compare", "distil", "evaluate", "evaluate_samples", "inspect", "train", "train_steps"),
+        "ancestral.api",
     ),
     **dict.fromkeys(("clean_runs", "runs"), "ancestral.workflows.runs"),
     "push": "ancestral.workflows.publish",
@@ -55,6 +56,7 @@ __all__ = [
     "push",
     "runs",
     "train",
+    "train_steps",
     *_MODULES,
 ]
 
@@ -75,7 +77,7 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import average, compare, distil, evaluate, evaluate_samples, inspect, train
+    from ancestral.api import average, compare, distil, evaluate, evaluate_samples, inspect, train, train_steps
     from ancestral.config import Config
     from ancestral.diffusion import Diffusion
     from ancestral.model import Model, load

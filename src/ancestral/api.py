@@ -6,6 +6,7 @@ the workflows themselves, run to their end.
 
 import re
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ancestral.model import Model
     from ancestral.samplers import Sampler
     from ancestral.targets import Denoiser
+    from ancestral.training import Progress
 
 R = TypeVar("R")
 OTHER_NAMES = {"from": "initial", "for": "export_to"}
@@ -69,6 +71,51 @@ def train(
 
     events = workflow.train(config, data, out=out, resume=resume, initial=initial, device=device, **options)
     return _follow(events, progress)
+
+
+def train_steps(
+    config: str | Config | None = None, data: Any = None, **options: Any
+) -> "Generator[Progress, None, TrainingResult]":
+    """Train as `train` does, and yield the progress after each step: for a metric or a plot of your own.
+
+        for progress in ancestral.train_steps("digits", out="runs/a", steps=500):
+            if progress.step % 100 == 0:
+                print(progress.loss, progress.model().sample(64).float().std())
+
+    Nothing is printed; `progress.notes` says what the user should know of a step. A loop that is left early loses the
+    steps since the last checkpoint, and `resume=True` goes on from there. Of several processes the first one yields.
+
+    Args:
+        config: As of `train`.
+        data: As of `train`.
+        options: The other arguments of `train` but progress.
+
+    Yields:
+        The progress; its method `model` copies the model of this step.
+
+    Returns:
+        The result of `train`.
+
+    Raises:
+        InputError: If settings, data and parts do not fit, or training cannot go on.
+        OSError: If the run folder cannot be written.
+    """
+    from ancestral.training import Progress
+    from ancestral.workflows import train as workflow
+
+    events = workflow.train(config, data, **options)
+    with closing(events):
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                result: TrainingResult = end.value
+                return result
+            except InputError as error:
+                _name_as_python(error)
+                raise
+            if isinstance(event, Progress):
+                yield event
 
 
 def distil(
@@ -264,5 +311,9 @@ def _follow(events: Generator[Any, None, R], progress: bool) -> R:
     try:
         return follow(events, quiet=not progress)
     except InputError as error:
-        error.args = (re.sub(r"(?<![^\s(])--(?!help)([a-z][a-z-]*)", _python_name, str(error)),)
+        _name_as_python(error)
         raise
+
+
+def _name_as_python(error: InputError) -> None:
+    error.args = (re.sub(r"(?<![^\s(])--(?!help)([a-z][a-z-]*)", _python_name, str(error)),)

@@ -280,15 +280,16 @@ class TrainConfig:
     """Number of optimiser steps."""
     batch_size: int | None = 128
     """Number of images in each step; default: chosen by the size of the images."""
-    optimiser: Literal["adam", "muon"] = "adam"
+    optimiser: Literal["adam", "muon", "custom"] = "adam"
     """adam: the paper's. muon: for convolutions and dense layers, momentum with orthogonalised steps, which learns more
-    from each step; Adam for all other parameters."""
+    from each step; Adam for all other parameters. custom is one that was given from Python."""
     lr: float | None = 2e-4
     """The learning rate after the warm-up; default: chosen by the size of the images."""
     warmup: int = 5000
     """Number of steps over which the learning rate rises from 0."""
-    decay: Literal["none", "cosine"] = "none"
-    """Learning rate after the warm-up: constant, or falling to 0 at the last step along a cosine."""
+    decay: Literal["none", "cosine", "custom"] = "none"
+    """Learning rate after the warm-up: constant, or falling to 0 at the last step along a cosine; custom is a schedule
+    that was given from Python, in place of the warm-up too."""
     clip_norm: float = 1.0
     """Largest norm of the gradient; longer gradients are scaled down to it."""
     ema: float = 0.9999
@@ -305,7 +306,8 @@ class TrainConfig:
     """Weight of each t in the loss: simple is 1 on the network's error; the others weight the error of x_0, whatever
     the target; velocity makes it the error of a flow's velocity (JiT)."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32."""
+    """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
+    network of one's own."""
     seed: int = 0
     """Seed of all random numbers of the run."""
     save_every: int = 1000

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from ancestral import nets, samplers, schedules, targets
 from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_size
@@ -35,10 +36,14 @@ class OwnParts:
     """A module is copied, never changed in place."""
     schedule: Schedule | None = None
     target: Target | None = None
+    optimiser: Callable[[list[nn.Parameter]], Optimizer] | None = None
+    """A function of the parameters that makes an optimiser, whose learning rates are those at a factor of 1."""
+    lr_schedule: Callable[[int], float] | None = None
+    """The factor of the learning rate at each step, 0, 1, ..., in place of warm-up and decay."""
 
     def named_in(self, config: Config) -> Config:
         """Return the config with "custom" in the place of each own part."""
-        process, net = config.process, config.net
+        process, net, train = config.process, config.net, config.train
         if self.schedule is not None:
             process = dataclasses.replace(process, schedule="custom", timesteps=self.schedule.steps)
         if self.target is not None:
@@ -46,7 +51,11 @@ class OwnParts:
             process = dataclasses.replace(process, target=target)
         if self.net is not None:
             net = CustomNetConfig(function=self.net if isinstance(self.net, str) else "")
-        return dataclasses.replace(config, process=process, net=net)
+        if self.optimiser is not None:
+            train = dataclasses.replace(train, optimiser="custom")
+        if self.lr_schedule is not None:
+            train = dataclasses.replace(train, decay="custom")
+        return dataclasses.replace(config, process=process, net=net, train=train)
 
 
 def for_items(config: Config, spec: DataSpec, device: str = "cpu") -> Config:

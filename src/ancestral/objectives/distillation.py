@@ -48,6 +48,11 @@ class _Distillation(Objective):
             raise InputError("distillation compares integer times of the schedule, so times cannot be continuous")
         self.denoising, self.stages, self.clip = denoising, stages, clip
 
+    @property
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """See `Objective.trainable`."""
+        return self.denoising.trainable
+
     def clipped(self, prediction: Prediction, x: Tensor, scales: tuple[Scalar, Scalar]) -> Prediction:
         """The prediction as samplers use it."""
         return prediction if self.clip is None else prediction.clipped(self.clip, x, *scales)

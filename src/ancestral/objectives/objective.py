@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ancestral import randomness, reverse
 from ancestral.errors import InputError
@@ -138,6 +138,14 @@ class Objective(ABC):
         errors = self.errors(replace(forward, averaged=averaged, step=step))
         return t, errors if importance is None else errors * importance.to(errors)
 
+    @property
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Parameters of the objective itself, such as learned loss weights, by name: they are trained with the network.
+
+        Those of an objective that is a module too are found.
+        """
+        return dict(self.named_parameters()) if isinstance(self, nn.Module) else {}
+
     def update(self, t: Tensor, losses: Tensor) -> None:
         """Let the time distribution learn from the losses (B,) of the whole batch at times t (B,)."""
         self.times.update(t, losses)
@@ -167,6 +175,11 @@ class _Wrapper(Objective):
     def __init__(self, inner: Objective) -> None:
         super().__init__(inner.times)
         self.inner = inner
+
+    @property
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """See `Objective.trainable`."""
+        return self.inner.trainable
 
 
 class Clipped(_Wrapper):

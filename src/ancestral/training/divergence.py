@@ -38,9 +38,12 @@ class DivergenceGuard:
         self.lr_factor = 1.0
         self.rollbacks = 0
 
-    def judge(self, loss: float, norm: float) -> Verdict:
-        """Decide whether a step with this loss and gradient norm is taken, and count it."""
-        exploded = self.loss is not None and self.good >= SETTLED and loss > EXPLODED * self.loss
+    def judge(self, loss: float, norm: float, positive: bool = True) -> Verdict:
+        """Decide whether a step with this loss and gradient norm is taken, and count it.
+
+        Losses with learned weights may be negative (not `positive`), so that no ratio of two says anything.
+        """
+        exploded = positive and self.loss is not None and self.good >= SETTLED and loss > EXPLODED * self.loss
         if math.isfinite(loss) and math.isfinite(norm) and not exploded:
             self.loss = loss if self.loss is None else SMOOTHING * self.loss + (1 - SMOOTHING) * loss
             self.good += 1

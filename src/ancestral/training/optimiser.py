@@ -6,26 +6,66 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
+from ancestral.arguments import fits, plain
 from ancestral.config import TrainConfig
+from ancestral.errors import InputError
 from ancestral.training.distributed import Distributed
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 """Adam's constants in the paper."""
 
 
-def make_optimiser(net: nn.Module, name: str, distributed: Distributed) -> Adam:
+def make_optimiser(net: nn.Module, name: str, distributed: Distributed, more: Sequence[nn.Parameter] = ()) -> Adam:
     """Create Adam with the paper's constants, fused where possible, or Muon. The learning rate is set before each step.
 
     Muon is for the weights of dense layers and convolutions; Adam is for all other parameters.
+
+    Args:
+        net: The network.
+        name: adam or muon.
+        distributed: The processes.
+        more: Parameters beside those of the network.
+
+    Raises:
+        InputError: For an optimiser of one's own, which has no name.
     """
+    if name == "custom":
+        raise InputError("an optimiser of your own is given from Python: train(..., optimiser=...)")
+    parameters = [*net.parameters(), *more]
     fused = next(net.parameters()).device.type in ("cpu", "cuda")
     if name == "adam":
-        return Adam(net.parameters(), lr=0.0, betas=BETAS, eps=EPS, fused=fused)
+        return Adam(parameters, lr=0.0, betas=BETAS, eps=EPS, fused=fused)
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     matrices = [module.weight for module in net.modules() if isinstance(module, layers)]
-    return Muon(net.parameters(), matrices, distributed, fused)
+    return Muon(parameters, matrices, distributed, fused)
+
+
+def own_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
+    """Make an optimiser of one's own.
+
+    Args:
+        make: A function of the parameters.
+        parameters: All that are trained.
+
+    Raises:
+        InputError: If it does not return an optimiser of exactly these parameters.
+    """
+    try:
+        made = make(parameters)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"optimiser(parameters) failed: {type(error).__name__}: {reason}") from error
+    if not isinstance(made, Optimizer):
+        raise InputError(f"optimiser(parameters) returned a {type(made).__name__}, not a torch.optim.Optimizer")
+    held = {id(parameter) for group in made.param_groups for parameter in group["params"]}
+    if held != {id(parameter) for parameter in parameters}:
+        raise InputError(
+            f"the optimiser has {len(held)} parameters, and should have the {len(parameters)} that it was given; those "
+            "that are not to be trained have requires_grad=False"
+        )
+    return made
 
 
 class Muon(Adam):
@@ -107,17 +147,29 @@ def orthogonalised(matrices: Sequence[Tensor], iterations: int = 5) -> list[Tens
     return [x.mT if m.shape[0] > m.shape[1] else x for m, x in zip(matrices, wide, strict=True)]
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Compute the learning rate of step 0, 1, ...: rising over the warm-up, then constant or falling along a cosine."""
-    assert config.lr is not None
+def lr_factor(config: TrainConfig, step: int) -> float:
+    """Compute the factor of the learning rate at step 0, 1, ...: rising to 1, then constant or falling along a cosine.
+
+    Raises InputError for a schedule of one's own, which is not in the config.
+    """
+    if config.decay == "custom":
+        raise InputError("a learning-rate schedule of your own is given from Python: train(..., lr_schedule=...)")
     rise = min(step / config.warmup, 1.0) if config.warmup else 1.0
     if config.decay == "none" or step < config.warmup:
-        return config.lr * rise
+        return rise
     fall = (step - config.warmup) / max(config.steps - config.warmup, 1)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
+    return 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every parameter group."""
-    for group in optimiser.param_groups:
-        group["lr"] = lr
+def own_factor(schedule: Callable[[int], float], step: int) -> float:
+    """Evaluate a learning-rate schedule of one's own. Raises InputError unless it returns a number, 0 or more."""
+    factor = plain(schedule(step))
+    if not fits(factor, float) or not 0 <= factor < math.inf:
+        raise InputError(f"lr_schedule({step}) returned {factor!r}: it should be a number, 0 or more")
+    return float(factor)
+
+
+def set_learning_rate(optimiser: Optimizer, *rates: float) -> None:
+    """Set the learning rate of every parameter group: one for all, or one for each."""
+    for number, group in enumerate(optimiser.param_groups):
+        group["lr"] = rates[number % len(rates)]

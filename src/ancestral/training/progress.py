@@ -1,11 +1,18 @@
 """What a training run reports after each step."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from ancestral.errors import InputError
+from ancestral.model import Model
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training.divergence import Verdict
+
+
+def _no_model() -> Model:
+    raise InputError("this progress is of no training run that goes on")
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class Progress:
     """What the user should know of this step, a line each."""
     validation: ValidationLosses | None = None
     """The last validation loss since this process began to train; None without one."""
+    model: Callable[[], Model] = field(default=_no_model, repr=False, compare=False)
+    """Copies the model with the averaged weights of this step. Call it before the next step is taken. Raises InputError
+    if the weights are distributed (--shard)."""
 
 
 @dataclass(frozen=True)

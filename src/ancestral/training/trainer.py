@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ancestral import model, nets, objectives, randomness, storage, targets
 from ancestral.config import EARLY, Config, CustomNetConfig
@@ -36,7 +37,7 @@ from ancestral.training.distributed import Distributed, memory_explained, out_of
 from ancestral.training.divergence import DivergenceGuard
 from ancestral.training.ema import EMA, Average, PowerAverage
 from ancestral.training.meters import LossByTime, Rate
-from ancestral.training.optimiser import learning_rate, make_optimiser, set_learning_rate
+from ancestral.training.optimiser import lr_factor, make_optimiser, own_factor, own_optimiser, set_learning_rate
 from ancestral.training.power_average import LENGTHS
 from ancestral.training.prepare import prepare, spec_of
 from ancestral.training.progress import Progress, StepOutcome, Stopped
@@ -78,7 +79,10 @@ class Trainer:
         self.parts = parts or OwnParts()
         self.config, self.dataset = self.parts.named_in(config).check(), dataset
         self._objective = objective or self._config_objective
-        self.distributed = Distributed(device, config.train.precision, config.runtime.shard)
+        precision = config.train.precision
+        if precision == "auto" and isinstance(self.config.net, CustomNetConfig):
+            precision = "fp32"  # whether code of one's own bears less is not known
+        self.distributed = Distributed(device, precision, config.runtime.shard)
         self.device, self.dtype = self.distributed.device, self.distributed.dtype
         self.spec = spec_of(dataset, config)
         self.config = config = model.for_items(self.config, self.spec, self.device.type)
@@ -191,7 +195,14 @@ class Trainer:
             self.spec = dataclasses.replace(self.spec, classes=())
         if self.parts != OwnParts():
             self._probe()
-        self.objective = self._objective(self.denoiser)
+        with _seeded(config.train.seed):  # parameters of an objective of one's own may begin at random
+            self.objective = self._objective(self.denoiser)
+        self.own = self.objective.trainable
+        """The parameters of the objective itself, by name."""
+        for parameter in self.own.values():
+            parameter.data = parameter.data.to(self.device)
+        if self.own and self.distributed.shard:
+            raise InputError("an objective with parameters of its own is not distributed; leave --shard out")
         if config.runtime.compile:
             compile_blocks(repeated_blocks(self.net))
         self.denoiser.net = self.distributed.wrap(self.net)
@@ -200,8 +211,21 @@ class Trainer:
         lengths = zip(PREFIXES, LENGTHS, strict=True) if self.pairs else ()
         self.powers: dict[str, Average] = {prefix: PowerAverage(self.parameters, length) for prefix, length in lengths}
         """The power-function averages by the prefix of their tensors: none in a run that was begun without them."""
-        self.optimiser = make_optimiser(self.net, config.train.optimiser, self.distributed)
+        self.trained = [*self.parameters, *self.own.values()]
+        """All parameters that the gradient is of."""
+        if self.parts.optimiser is None:
+            self.optimiser: Optimizer = make_optimiser(
+                self.net, config.train.optimiser, self.distributed, list(self.own.values())
+            )
+            set_learning_rate(self.optimiser, config.train.lr or 0.0)
+        else:
+            self.optimiser = own_optimiser(
+                self.parts.optimiser, [parameter for parameter in self.trained if parameter.requires_grad]
+            )
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        """The learning rate of each parameter group at a factor of 1."""
         self.guard = DivergenceGuard()
+        self._learning_rates(0)  # refuses a schedule that does not fit before anything is written
         self.by_time = LossByTime(self.denoiser.schedule.steps)
         self.averaged = self._averaged() if self.objective.reads_average else None
         """The denoiser with the averaged weights, for objectives that read them."""
@@ -277,12 +301,13 @@ class Trainer:
         t, losses, stopping = self._whole_batch(own)
         scaler = self.distributed.scaler
         scaler.unscale_(self.optimiser)
-        norm = self.distributed.gradient_norm(self.parameters)
+        norm = self.distributed.gradient_norm(self.trained)
         # with loss scaling an infinite gradient is how the scale is found: the scaler then skips the step itself
-        verdict = self.guard.judge(losses.mean().item(), 0.0 if scaler.is_enabled() else norm.item())
+        gradient = 0.0 if scaler.is_enabled() else norm.item()
+        verdict = self.guard.judge(losses.mean().item(), gradient, positive=not self.own)
         if verdict == "good":
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.train.clip_norm, norm)
-            set_learning_rate(self.optimiser, self._learning_rate(self.step))
+            torch.nn.utils.clip_grads_with_norm_(self.trained, self.config.train.clip_norm, norm)
+            set_learning_rate(self.optimiser, *self._learning_rates(self.step))
             scaler.step(self.optimiser)
             self.objective.update(t, losses)
             self.by_time.add(t, losses)
@@ -320,6 +345,9 @@ class Trainer:
                 loss = losses.sum() * (self.distributed.world / self.batch_size)
                 self.distributed.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             table.append(torch.stack([t.to(self.device, torch.float64), losses.detach().double()]))
+        for parameter in self.own.values() if self.distributed.world > 1 else ():  # no wrapper sums their gradients
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = self.distributed.total(gradient).to(self.device) / self.distributed.world
         return torch.cat(table, dim=1)
 
     @contextlib.contextmanager
@@ -340,8 +368,11 @@ class Trainer:
         finally:
             self.waiting = False
 
-    def _learning_rate(self, step: int) -> float:
-        return learning_rate(self.config.train, step) * self.guard.lr_factor
+    def _learning_rates(self, step: int) -> list[float]:
+        """The learning rate of each parameter group."""
+        own, train = self.parts.lr_schedule, self.config.train
+        factor = lr_factor(train, step) if own is None else own_factor(own, step)
+        return [rate * factor * self.guard.lr_factor for rate in self.rates]
 
     def _gradients(self, batch: Batch) -> tuple[Tensor, tuple[str, ...]]:
         """`_accumulate`, again in smaller parts where the memory does not suffice."""
@@ -457,7 +488,7 @@ class Trainer:
                 steps=train.steps,
                 loss=math.nan if self.guard.loss is None else self.guard.loss,
                 by_time=self.by_time.means,
-                lr=self._learning_rate(max(self.step - 1, 0)),
+                lr=float(self._learning_rates(max(self.step - 1, 0))[0]),
                 gradient_norm=outcome.norm,
                 images_per_second=rate.tick(),
                 seconds=seconds,
@@ -468,6 +499,7 @@ class Trainer:
                 stopped=stopping,
                 notes=notes,
                 validation=self.validated,
+                model=self._model_of_one_process,
             )
             if stopping:
                 return
@@ -554,6 +586,11 @@ class Trainer:
             tensor.copy_(own[name])
         return Model(denoiser, self.spec, self.config, self.step)
 
+    def _model_of_one_process(self) -> Model:
+        if self.distributed.shard:
+            raise InputError("the weights are distributed (--shard): load the model from the run folder")
+        return self.model()
+
     def save(self, folder: RunFolder) -> None:
         """Write a checkpoint, then the model. Raises OSError if they cannot be written; the old ones stay."""
         checkpoints = self.checkpoints(folder)
@@ -613,9 +650,12 @@ class Trainer:
             storage.write_text(place.config, config)
             storage.write_tensors(place.model, averaged | buffers, metadata)
 
+        numbers: dict[str, Any] = {"guard": self.guard.state}
+        if self.parts.optimiser is not None:
+            numbers["optimiser"] = training_state.optimiser_numbers(self.net, self.optimiser, self.own)
         size, last = storage.tensor_bytes(averaged), self.step >= self.config.train.steps
         model_file = Publication(publish, place.model, size, last, Snapshots(place.snapshots).paths)
-        checkpoints.save(Checkpoint(self.step, tensors, {"guard": self.guard.state}), model_file)
+        checkpoints.save(Checkpoint(self.step, tensors, numbers), model_file)
 
     def _save_at_once(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:
         """Save where training cannot go on, and say so; not where that takes all processes."""
@@ -631,7 +671,7 @@ class Trainer:
         It is the weights, their averages and Adam's moments by parameter name, the state of the objective, the lowest
         validation loss, and the loss scale.
         """
-        tensors = training_state.collect(self.distributed, self.net, self._averages, self.optimiser)
+        tensors = training_state.collect(self.distributed, self.net, self._averages, self.optimiser, self.own)
         tensors |= {f"times.{name}": value.clone() for name, value in self.objective.state.items()}
         if self.validation is not None:
             tensors |= {f"validation.{name}": value.clone() for name, value in self.validation.state.items()}
@@ -659,7 +699,15 @@ class Trainer:
         try:
             if not any(name.startswith(PREFIXES) for name in found.tensors):  # the averages cannot begin in the middle
                 self.powers = {}
-            training_state.restore(found.tensors, self.distributed, self.net, self._averages, self.optimiser)
+            training_state.restore(
+                found.tensors,
+                self.distributed,
+                self.net,
+                self._averages,
+                self.optimiser,
+                self.own,
+                found.numbers["optimiser"] if self.parts.optimiser is not None else None,
+            )
             for name, value in self.objective.state.items():
                 value.copy_(found.tensors[f"times.{name}"])
             if self.validation is not None:
@@ -668,7 +716,9 @@ class Trainer:
             self.guard = DivergenceGuard.restored(found.numbers["guard"])
         except (KeyError, RuntimeError, ValueError, TypeError):
             path = checkpoints.path(found.step)
-            raise InputError(f"{path} does not fit the network of the run's config: one of them was changed") from None
+            raise InputError(
+                f"{path} does not fit the network, the objective or the optimiser of the run: one of them was changed"
+            ) from None
         self._go_to(found.step)
         return wrong
 

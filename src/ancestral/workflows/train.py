@@ -13,6 +13,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from ancestral import __version__, interop, render, storage
 from ancestral import config as configs
@@ -94,6 +96,8 @@ def train(
     schedule: Schedule | str | None = None,
     target: Target | str | None = None,
     objective: Callable[[Diffusion], Objective] | None = None,
+    optimiser: Callable[[list[nn.Parameter]], Optimizer] | str | None = None,
+    lr_schedule: Callable[[int], float] | None = None,
     validation: Any = None,
     export_to: Literal["diffusers"] | None = None,
     **settings: Any,
@@ -115,7 +119,12 @@ def train(
             classes) that builds one, or the name of such a function, package.module:function.
         schedule: The name of a schedule, or one of your own.
         target: The name of a target, or one of your own.
-        objective: A function that makes an objective for the denoiser, in place of L_simple and its variants.
+        objective: A function that makes an objective for the denoiser, in place of L_simple and its variants. If it has
+            parameters of its own (`Objective.trainable`), they are trained too.
+        optimiser: "adam" or "muon"; or a function of the list of parameters that makes an optimiser, with its learning
+            rates, for example torch.optim.AdamW.
+        lr_schedule: A function of the step 0, 1, ... that returns the factor of the learning rate, in place of warm-up
+            and decay.
         validation: The share of the items that is held out of training, or other data, in any form that `data` has;
             their loss is measured at every multiple of `sample_every`.
         export_to: "diffusers" chooses a patch and groups that this library can hold, unless they are given, and refuses
@@ -152,11 +161,18 @@ def train(
         settings["schedule"], schedule = schedule, None
     if isinstance(target, str):
         settings["target"], target = target, None
+    if isinstance(optimiser, str):
+        settings["optimiser"], optimiser = optimiser, None
+    for part, name, idle in ((optimiser, "optimiser", ("lr",)), (lr_schedule, "lr_schedule", ("warmup", "decay"))):
+        if part is not None and any(setting in settings for setting in idle):
+            raise InputError(
+                f"{name} of your own says what {' and '.join(idle)} would: leave {'them' if idle[1:] else 'it'} out"
+            )
     if isinstance(net, str) and net in configs.NET_KINDS and net != "custom":
         chosen, net = chosen.with_net(net), None
     if validation is not None:
         settings["validation"] = validation_source.setting(validation)
-    parts = OwnParts(net, schedule, target)
+    parts = OwnParts(net, schedule, target, optimiser, lr_schedule)
     config = parts.named_in(chosen).with_settings(**settings)
     if parts.named_in(config) != config:
         raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
