@@ -414,6 +414,15 @@ def test_bad_options_are_refused_and_nothing_is_written(capsys, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
+    from ancestral.cli import parse, sample, train
+
+    shown = [*parse.find_options(train.Options, train.Options()), *parse.find_options(sample.Options, None)]
+    known = {word for option in shown for word in option.written.replace(",", " ").split()}
+    assert {option.partition(" ")[0] for option in parse.SYNONYMS} <= known
+    assert not {f"--{name}" for names in (*parse.SYNONYMS.values(), *parse.ABSENT.values()) for name in names} & known
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
