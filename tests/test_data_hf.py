@@ -11,6 +11,7 @@ from ancestral import data
 from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader
+from ancestral.data.sources.image_files import FORMATS
 from ancestral.errors import InputError
 
 COUNT, SHARDS = 30, 3
@@ -102,7 +103,7 @@ def test_labels_that_are_missing_and_images_that_are_broken(places, tmp_path):
     eager = data.load(str(tmp_path / "set"))
     assert eager.labels.tolist() == [1]
     assert eager.skipped == (
-        "row 0: not an image of a kind that is read (PNG, JPEG, WEBP, BMP, GIF, TIFF)",
+        f"row 0: not an image of a kind that is read ({', '.join(FORMATS)})",
         "row 1: the file is empty",
     )
 

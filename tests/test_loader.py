@@ -22,6 +22,7 @@ from ancestral.data.convert import Conversion
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader, fetch, is_worker_death, loader
 from ancestral.data.loading.loader import default_workers
+from ancestral.data.sources.image_files import FORMATS
 from ancestral.errors import InputError
 
 BATCH = 8
@@ -168,7 +169,7 @@ def test_an_unreadable_item_is_replaced_by_the_next_and_named_once(folder):
     indices = torch.cat([b.indices for b in all_]).tolist()
     assert [indices.count(i) for i in (3, 4, 5, 6, 35, 0)] == [4, 0, 0, 12, 0, 8]
     notes = [note for b in all_ for note in b.notes]
-    reason = "not an image of a kind that is read (PNG, JPEG, WEBP, BMP, GIF, TIFF)"
+    reason = f"not an image of a kind that is read ({', '.join(FORMATS)})"
     assert sorted(notes) == sorted(f"left out {names[i]}: {reason}" for i in (4, 5, 35))
 
 
