@@ -25,7 +25,7 @@ SYNONYMS = {
     "--device cpu": ("cpu", "no-gpu", "no-cuda"),
     "--image-size": ("resolution", "res", "size", "img-size", "height", "side"),
     "--label": ("class", "class-label", "category", "digit"),
-    "--guidance": ("cfg", "cfg-scale", "guidance-scale", "scale"),
+    "--guidance": ("cfg", "cfg-scale", "guidance-scale"),
     "--steps": ("num-steps", "max-steps", "train-steps", "iterations", "iters", "num-inference-steps"),
     "--lr": ("learning-rate",),
     "--batch-size": ("batch", "bs", "train-batch-size"),
