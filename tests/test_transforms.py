@@ -257,7 +257,8 @@ def test_predict_compiled_to_machine_code_is_the_same(kind):
     compiled = torch.compile(diffusion.predict, fullgraph=True)
     with torch.no_grad():
         for t in (50, torch.tensor([3, 70])):
-            torch.testing.assert_close(compiled(x, t).x0, diffusion.predict(x, t).x0, rtol=1e-9, atol=1e-9)
+            # the frequencies of the time embedding are in float32
+            torch.testing.assert_close(compiled(x, t).x0, diffusion.predict(x, t).x0, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["unet", "transformer", "mlp"])
