@@ -76,7 +76,7 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/pip pyproject.toml
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --editable ".[metrics]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 
 import datasets
@@ -12,7 +13,7 @@ from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader
 from ancestral.data.sources.image_files import FORMATS
-from ancestral.errors import InputError
+from ancestral.errors import InputError, install_command
 
 COUNT, SHARDS = 30, 3
 RNG = np.random.default_rng(0)
@@ -140,7 +141,7 @@ def test_addresses(monkeypatch):
 
 def test_without_the_library(places, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"pip install 'ancestral\[datasets\]'"):
+    with pytest.raises(InputError, match=re.escape(install_command("datasets"))):
         data.open(str(places / "saved"))
 
 

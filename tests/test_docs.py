@@ -1,5 +1,6 @@
 """What the documents say is so: their code runs, their names exist, their commands are commands."""
 
+import contextlib
 import html
 import importlib.util
 import re
@@ -19,6 +20,7 @@ from ancestral import cli
 from ancestral.config import PRESETS
 from ancestral.course import LESSONS
 from ancestral.errors import InputError
+from claims import with_claims
 from test_imports import LAYERS
 
 ROOT = Path(__file__).parent.parent
@@ -289,7 +291,31 @@ def test_the_python_of_a_page_runs(page, trained, tmp_path, monkeypatch):
         Place(folder).run(["export", "runs/photos", "--to", "onnx"])
     scope = {"__name__": "__page__"}
     for code in code_blocks(page, "python"):
-        exec(compile(code.replace(UPLOAD, ""), str(page), "exec"), scope)
+        exec(compile(with_claims(code.replace(UPLOAD, "")), str(page), "exec"), scope)
+
+
+@pytest.mark.parametrize("page", [page for page in SITE if code_blocks(page, "python") and page != QUOTES], ids=str)
+def test_what_comments_say_of_dtype_shape_and_range_can_be_checked(page):
+    for code in code_blocks(page, "python"):
+        with_claims(code)
+
+
+@pytest.mark.parametrize(
+    ("comment", "wrong"),
+    [
+        ("uint8 (2, 3) in [0, 255]", False),
+        ("uint8 (2, 3); each 7", False),
+        ("uint8 (2, 3) in [0, 6]", True),
+        ("uint8 (2, 4)", True),
+        ("float32 (2, 3)", True),
+        ("a tensor (2, 3) in [−1, 1]", True),
+        ("(2, 3) numbers", True),
+    ],
+)
+@pytest.mark.parametrize("line", ["x = torch.full((2, 3), 7, dtype=torch.uint8)", "torch.full((2, 3), 7).byte()"])
+def test_a_comment_that_is_wrong_is_found(line, comment, wrong):
+    with pytest.raises(AssertionError) if wrong else contextlib.nullcontext():
+        exec(with_claims(f"import torch\n{line}  # {comment}\n"), {})
 
 
 def test_no_code_block_is_of_a_language_that_is_not_run():

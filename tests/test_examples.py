@@ -10,6 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 
+from claims import with_claims
+
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
 LOOPS = {
     "loop_ddp": (TORCHRUN, []),
@@ -54,8 +56,14 @@ def test_a_loop_on_two_processes_is_that_of_one(name, tmp_path):
 def test_an_example_runs(path, tmp_path):
     short = ["--steps", "3", "--samples", "12"]
     out = ["--out", str(tmp_path / "run")] if "--out" in path.read_text() else []
+    script = tmp_path / path.name
+    script.write_text(with_claims(path.read_text(encoding="utf-8")), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-W", "error", path, *short, *out], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, "-W", "error", script, *short, *out],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "FD" in done.stdout or "frechet" in done.stdout or "±" in done.stdout, done.stdout

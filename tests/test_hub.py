@@ -1,6 +1,7 @@
 """Models by hf://user/repo, with a stand-in for the Hub: a folder, whose calls must bind to the real signatures."""
 
 import inspect
+import re
 import shutil
 import sys
 import threading
@@ -13,7 +14,7 @@ from PIL import Image
 
 import ancestral
 from ancestral import hub
-from ancestral.errors import InputError
+from ancestral.errors import InputError, install_command
 from ancestral.workflows import publish
 from conftest import untrained
 
@@ -226,5 +227,5 @@ def test_a_missing_package_is_named(monkeypatch, act):
     model = untrained()
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     monkeypatch.setitem(sys.modules, "huggingface_hub.errors", None)
-    with pytest.raises(InputError, match=r"pip install 'ancestral\[hub\]'"):
+    with pytest.raises(InputError, match=re.escape(install_command("hub"))):
         act(model)

@@ -389,3 +389,14 @@ def test_a_curve_of_ones_own_is_asked_for(tmp_path):
     with pytest.raises(InputError, match="a schedule of your own, with a curve of its own: give it, schedule="):
         ancestral.load(tmp_path / "own.safetensors", net=MLP(2, width=16))
     assert ancestral.load(tmp_path / "own.safetensors", net=MLP(2, width=16), schedule=own).denoiser.schedule is own
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float"])
+def test_samples_may_stay_as_the_network_knows_them(kind):
+    limits = {"uint8": (0, 255), "uint16": (0, 65535), "float": (-3.0, 5.0)}[kind]
+    spec = DataSpec((1, 4, 4), Codec(kind, limits))
+    model = ancestral.Model(Diffusion(Plain(), flow(6), targets.FLOW), spec)
+    floats = model.sample(5, batch_size=2, decode=False)
+    assert floats.dtype == torch.float32
+    assert -1 <= float(floats.min()) < 0 < float(floats.max()) <= 1
+    assert torch.equal(spec.codec.decode(floats), model.sample(5, batch_size=2))

@@ -5,8 +5,10 @@ traceback.
 """
 
 import contextlib
+import importlib.metadata
 import operator
 import re
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -45,6 +47,19 @@ def whole(value: object, least: float, most: float, message: str) -> int:
         if not isinstance(value, bool) and least <= operator.index(value) <= most:  # type: ignore[arg-type]
             return operator.index(value)  # type: ignore[arg-type]
     raise InputError(message)
+
+
+def install_command(extra: str) -> str:
+    """Write the command that installs the packages of an extra, wherever this package was installed from."""
+    try:
+        requirements = importlib.metadata.requires("ancestral") or []
+    except importlib.metadata.PackageNotFoundError:  # run from its source
+        requirements = []
+    marked = [text.partition(";") for text in requirements]
+    packages = [name.strip() for name, _, marker in marked if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
+    if not packages:
+        return f"pip install -e '{Path(__file__).parents[2]}[{extra}]'"
+    return f"pip install {' '.join(map(repr, packages))}"
 
 
 def one_line(text: object) -> str:

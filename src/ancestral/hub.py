@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from ancestral.errors import InputError
+from ancestral.errors import InputError, install_command
 
 SCHEME = "hf://"
 PATIENCE = 3.0
@@ -104,7 +104,7 @@ def _explained(address: str) -> Iterator[None]:
     try:
         from huggingface_hub import errors
     except ImportError:
-        raise InputError(f"{address} needs one more package: pip install 'ancestral[hub]'") from None
+        raise InputError(f"{address} needs one more package: {install_command('hub')}") from None
     # The HTTP library, and with it the exception of a broken connection, depends on the version; its base is this one.
     http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
     try:

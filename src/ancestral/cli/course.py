@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from ancestral.cli.parse import parse
-from ancestral.errors import InputError
+from ancestral.errors import InputError, install_command
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _start(options: StartOptions) -> int:
     written, kept = copy_lessons(options.folder)
     print(f"{options.folder}: {len(written)} files copied" + (f", {len(kept)} kept as they were" if kept else ""))
     if not command:
-        print(f"Open {options.folder} in an editor, or install JupyterLab: pip install 'ancestral[course]'")
+        print(f"Open {options.folder} in an editor, or install JupyterLab: {install_command('course')}")
         return 0
     print(f"Opening with: {shlex.join(command)}")
     sys.stdout.flush()
@@ -101,6 +101,6 @@ def _opener(choice: str, folder: Path) -> list[str]:
     if choice == "auto":
         return next((command for command in commands.values() if command), [])
     if not commands[choice]:
-        cure = {"jupyter": "pip install 'ancestral[course]'", "marimo": "pip install marimo"}
+        cure = {"jupyter": install_command("course"), "marimo": "pip install marimo"}
         raise InputError(f"there is no {choice} to open {folder} with; {cure.get(choice, 'set VISUAL or EDITOR')}")
     return commands[choice]

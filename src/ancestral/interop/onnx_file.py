@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ancestral import storage
-from ancestral.errors import InputError
+from ancestral.errors import InputError, install_command
 from ancestral.gaussian import Scalar
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
@@ -50,7 +50,7 @@ def write_onnx(model: Model, path: Path) -> None:
         import onnx  # noqa: F401  # the exporter's own error is less clear
         import onnxscript  # noqa: F401
     except ImportError:
-        raise InputError("ONNX files need two more packages: pip install 'ancestral[onnx]'") from None
+        raise InputError(f"ONNX files need two more packages: {install_command('onnx')}") from None
     storage.check_writable(path.parent)  # before the minutes that the export takes
     net, spec = model.diffusion.net.float().eval(), model.spec
     inputs = {"x": torch.zeros(2, *spec.shape), "index": torch.zeros(2, dtype=torch.int64)}

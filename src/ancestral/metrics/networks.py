@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ancestral import hub, storage
 from ancestral.data.download import fetch
-from ancestral.errors import InputError
+from ancestral.errors import InputError, install_command
 
 LITE0_WEIGHTS = "efficientnet-lite0-57934424.pth"
 LITE0_SIDES = (96, 224)
@@ -133,7 +133,7 @@ BY_NAME: dict[str, Callable[[torch.device], FeatureNetwork]] = {
 
 def _needs(package: str, name: str, extra: str) -> None:
     if find_spec(package) is None:
-        raise InputError(f"the extractor {name} needs the package {package}: pip install 'ancestral[{extra}]'")
+        raise InputError(f"the extractor {name} needs the package {package}: {install_command(extra)}")
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

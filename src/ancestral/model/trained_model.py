@@ -137,6 +137,7 @@ class Model:
         batch_size: int = 64,
         indices: Sequence[int] | None = None,
         condition: Mapping[str, Tensor] | None = None,
+        decode: bool = True,
     ) -> Tensor:
         """Sample items of a seed.
 
@@ -153,10 +154,12 @@ class Model:
             indices: Which items of the seed, in the place of the first n.
             condition: What else a network of your own is conditioned on, by name: tensors with one row for all items,
                 or one for each. They are moved to the model's device.
+            decode: Whether to convert the items to the units of the data; False returns them as the network knows them.
 
         Returns:
-            Items on the CPU in the units of the data: uint8, uint16 or float32 of shape (n, C, *sides), or float32
-            (n, 2) of points.
+            Items on the CPU, (n, C, *sides), or (n, 2) of points, in the units of the data: uint8 in 0..255, uint16 in
+            0..65535, or float32. Without `decode` they are float32 and about in [−1, 1], exactly so if the sampler
+            clips.
 
         Raises:
             InputError: If the model cannot do this.
@@ -173,7 +176,7 @@ class Model:
             trajectory,
             range(len(items)),
             batch_size,
-            lambda x: self.spec.codec.decode(x).cpu(),
+            (lambda x: self.spec.codec.decode(x).cpu()) if decode else Tensor.cpu,
         )
         return finish(loop).samples
 

@@ -15,7 +15,7 @@ from ancestral.data.convert import Conversion
 from ancestral.data.dataset import LazyDataset
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, read_file
-from ancestral.errors import InputError, one_line
+from ancestral.errors import InputError, install_command, one_line
 
 SCHEME = "hf://datasets/"
 ADDRESS = re.compile(r"hf://datasets/(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<config>[^/\s]+))?/*")
@@ -68,7 +68,7 @@ def _open(source: str | Path, split: str) -> Any:
     try:
         import datasets
     except ImportError:
-        raise InputError(f"{source} is read by the library datasets: pip install 'ancestral[datasets]'") from None
+        raise InputError(f"{source} is read by the library datasets: {install_command('datasets')}") from None
     try:
         if isinstance(source, str):
             match = ADDRESS.fullmatch(source)
