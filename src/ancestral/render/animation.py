@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ancestral.errors import InputError
+from ancestral.errors import InputError, install_command
 from ancestral.render.pictures import hstack, picture
 from ancestral.samplers import Step
 from ancestral.storage import atomic
@@ -30,7 +30,7 @@ def check_animation(path: Path) -> None:
     if path.suffix.lower() not in ANIMATIONS:
         raise InputError(f"animations are {', '.join(ANIMATIONS)} files, not {path}")
     if path.suffix.lower() == ".mp4" and find_spec("av") is None:
-        raise InputError("MP4 files need the package av: pip install 'ancestral[video]', or write a .webp")
+        raise InputError(f"MP4 files need the package av: {install_command('video')}, or write a .webp")
 
 
 def write_animation(
