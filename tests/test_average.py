@@ -246,7 +246,7 @@ def test_large_networks_keep_none_unasked():
     assert default_pairs(8 * 113_673_219) == 0
 
 
-TRAIN = ("train", "points", "--steps", 4, "--batch-size", 8, "--width", 16, "--trackers", "none", "--threads", 1)
+TRAIN = ("train", "points", "--steps", 4, "--batch-size", 8, "--width", 16, "--trackers", "none", "--threads", 1, "-v")
 
 
 @pytest.mark.slow

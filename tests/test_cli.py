@@ -17,7 +17,7 @@ from PIL import Image
 import ancestral
 from ancestral import cli, storage
 from ancestral.config import PRESETS
-from ancestral.training import Checkpoints
+from ancestral.training import Checkpoints, RunFolder
 from conftest import untrained
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
@@ -113,6 +113,43 @@ def test_train_leaves_a_run_folder(points_run):
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["50", "60"]
     assert 0 < float(rows[-1]["loss"]) < 2
+
+
+TINY = ("--steps", 1, "--batch-size", 2, "--width", 16, "--trackers", "none", "--device", "cpu", "--threads", 1)
+
+
+def test_data_network_and_time_are_three_lines_and_the_rest_is_in_the_notes_or_with_v(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "points").mkdir()
+    first, *opening, step, trained, _ = run("train", "points", *TINY).splitlines()
+    assert first == "points is the preset of that name; the folder is  ancestral train ./points"
+    assert [line.split(":")[0].split(" for ")[0] for line in opening[:2]] == ["moons", opening[1]]
+    assert " parameters on cpu, " in opening[1]
+    assert " for 1 step of " in opening[2]
+    assert (len(opening), step[:4], trained[:7]) == (3, "step", "Trained")
+    notes = (tmp_path / "runs" / "points" / "notes.txt").read_text().splitlines()
+    assert [note.split(":")[0] for note in notes] == ["step 0"] * len(notes)
+    shown = run("train", "points", *TINY, "-v", "--out", "again").splitlines()
+    assert [f"step 0: {line}" for line in shown[4 : 4 + len(notes)]] == notes
+    assert "for ancestral average" in notes[0]
+
+
+def test_data_may_stand_in_the_place_of_a_preset_or_after_it(run, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pics").mkdir()
+    for number in range(4):
+        Image.new("RGB", (8, 8), (60 * number, 0, 0)).save(tmp_path / "pics" / f"{number}.png")
+    small = ("--image-size", 8, "--blocks", 1)
+    assert run("train", "pics", *TINY, *small).startswith("pics: 4 items of 3x8x8")
+    assert RunFolder(tmp_path / "runs" / "pics").read_config().preset == "folder"
+    run("train", "folder", "pics/", *TINY, *small, "--out", "again")
+    assert RunFolder(tmp_path / "again").read_config().data.source == str(tmp_path / "pics")
+    assert run("train", "swissroll", *TINY).startswith("swissroll: ")
+    result = ancestral.train("pics", out="python", steps=1, batch_size=2, width=16, progress=False, image_size=8)
+    assert result.preset == "folder"
+    assert "given twice, pics and --data moons" in refused("train", "pics", "--data", "moons")
+    assert "no such file or folder: 'pictures/'" in refused("train", "pictures/")
+    assert "there is no preset 'photo'" in refused("train", "photo")
 
 
 def test_the_folder_of_emoji_trains_by_class(capsys, tmp_path):

@@ -46,7 +46,7 @@ def train(
 
     Args:
         config: The name of a preset, a config, or the path of a .json file with a config or some settings; None is the
-            preset for the data, or digits without data.
+            preset for the data, or digits without data. The name or path of data is taken for `data`.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
             (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); or a torch Dataset of items, alone
             or with labels.

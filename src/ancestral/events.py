@@ -17,6 +17,8 @@ class Message:
     """A line for the user."""
 
     text: str
+    detail: bool = False
+    """Whether it is shown only on request."""
 
 
 @dataclass(frozen=True)

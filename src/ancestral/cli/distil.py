@@ -39,6 +39,8 @@ class DistilCommand:
     """auto, cpu, cuda, cuda:N or mps."""
     net: Annotated[str | None, arg(metavar="package.module:function")] = None
     """The network of your own that the model was trained with."""
+    verbose: Annotated[bool, arg(aliases=["-v"])] = False
+    """Show all that the notes of the run say before the first step."""
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
 
@@ -64,5 +66,6 @@ def main(argv: Sequence[str]) -> int:
     own = saved or distil_config(run, options.method or DEFAULT_METHOD, options.stages, options.evaluations)
     options = parse(DistilCommand, args, "distil", dataclasses.replace(default, config=own), description)
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-    follow(distil(run, **{**given, "out": out}))
+    verbose = given.pop("verbose")
+    follow(distil(run, **{**given, "out": out}), verbose=verbose)
     return 0

@@ -1,4 +1,4 @@
-"""`ancestral train [PRESET]`: from a preset and a few options to a run folder."""
+"""`ancestral train [PRESET] [DATA]`: from a preset or data and a few options to a run folder."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -42,18 +42,35 @@ class Options:
     export_to: Annotated[Literal["diffusers"] | None, arg(name="for")] = None
     """Choose the patch and the groups that this library can hold, and refuse other settings that it cannot hold before
     training; default: none."""
+    verbose: Annotated[bool, arg(aliases=["-v"])] = False
+    """Show all that the notes of the run say before the first step: threads, snapshots, settings chosen by size."""
     config: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
 
 def main(argv: Sequence[str]) -> int:
     """Train, and return the exit code."""
     if not argv:
-        raise InputError("say what to train on: ancestral train digits, or --data FOLDER; --help lists the options")
+        raise InputError(
+            "say what to train on: ancestral train digits, or ancestral train FOLDER; --help lists the options"
+        )
     name, args = (argv[0], list(argv[1:])) if not argv[0].startswith("-") else ("", list(argv))
+    if configs.is_data(name):
+        name, args = "", [name, *args]
+    elif name in configs.PRESETS and Path(name).is_dir():
+        print(f"{name} is the preset of that name; the folder is  ancestral train ./{name}")
+    if args and configs.is_data(args[0]):
+        if _value(args, "--data"):
+            raise InputError(
+                f"the data are given twice, {args[0]} and --data {_value(args, '--data')}; give one of them"
+            )
+        args.insert(0, "--data")
     config = _config(name, args)
     default = Options(config=config.with_net(_kind(_value(args, "--net"))))
     presets = ", ".join(configs.PRESETS)
-    description = f"Train a model. Presets: {presets}; the defaults below are those of {config.preset}."
+    description = (
+        f"Train a model: ancestral train PRESET, ancestral train photos/, or both. Presets: {presets}; the defaults "
+        f"below are those of {config.preset}."
+    )
     options = parse(Options, args, "train", default, description)
 
     from ancestral.render.terminal import follow
@@ -72,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
         options = parse(Options, args, "train", dataclasses.replace(default, config=own), description)
     net = options.net if options.net not in (None, *configs.NET_KINDS) else None
     given = {name: getattr(options, name) for name in ("resume", "initial", "device", "export_to")}
-    follow(train(options.config, out=out, net=net, **given))
+    follow(train(options.config, out=out, net=net, **given), verbose=options.verbose)
     return 0
 
 

@@ -5,6 +5,7 @@ import difflib
 import shlex
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from ancestral.config.file_kinds import holds_recordings
@@ -303,6 +304,13 @@ def preset(name: str) -> Config:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
         raise InputError(f"there is no preset {name!r}; did you mean {near}? There are {', '.join(PRESETS)}")
     return PRESETS[name]()
+
+
+def is_data(name: str) -> bool:
+    """Tell whether a name in the place of a preset is that of data: built-in points, an address or a path."""
+    if name in PRESETS or name.endswith(".json"):
+        return False
+    return name in POINTS or "/" in name or Path(name).expanduser().exists()
 
 
 def default_preset(source: str) -> str:

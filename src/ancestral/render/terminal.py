@@ -75,13 +75,14 @@ class _Bar:
         self.progress.stop()
 
 
-def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = False) -> R:
+def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = False, verbose: bool = False) -> R:
     """Run a workflow to its end and show its events.
 
     Args:
         events: The workflow.
         quiet: Whether to show nothing.
         parts: Whether to print the parts of the result as soon as they are measured.
+        verbose: Whether to print messages that are details.
 
     Returns:
         The result of the workflow.
@@ -97,6 +98,8 @@ def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = F
             except StopIteration as end:
                 result: R = end.value
                 return result
+            if isinstance(event, Message) and event.detail and not verbose:
+                continue
             if isinstance(event, Message | Wrote):
                 out.print(event.text if isinstance(event, Message) else str(event.path))
                 continue

@@ -33,7 +33,7 @@ from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.model import Model, NetSource, OwnParts
 from ancestral.nets import Transformer, UNet
 from ancestral.objectives import Objective
-from ancestral.results.data_report import format_bytes
+from ancestral.results.data_report import TrainingCost, format_bytes
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
@@ -106,7 +106,7 @@ def train(
 
     Args:
         config: The name of a preset, a config, or the path of a .json file that `config.read_config` reads; None is the
-            preset for the data, or digits without data.
+            preset for the data, or digits without data. The name or path of data is taken for `data`.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
             (N, C, *sides) or points (N, 2), alone or with labels (items, labels); or a torch Dataset of items, alone or
             with labels.
@@ -141,6 +141,8 @@ def train(
         InputError: If the settings, the data and the parts do not fit, or training cannot go on.
         OSError: If the run folder cannot be written.
     """
+    if isinstance(config, str) and data is None and configs.is_data(config):
+        config, data = None, config
     given = data is not None and not isinstance(data, str | Path)
     if isinstance(config, str) and config.endswith(".json"):
         config = configs.read_config(Path(config), source="" if data is None or given else str(data))
@@ -220,18 +222,17 @@ def train(
             changes += [str(start), *fine_tuning.begin(trainer, start)]
     if config.distil.method and saved is None:
         changes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
-    if chosen_by_size := by_size.explain(config, trainer.spec.shape, trainer.device.type):
-        changes.append(chosen_by_size)
     changes += _doubts(trainer)
     changes += disk_warning(trainer, folder)
+    chosen_by_size = by_size.explain(config, trainer.spec.shape, trainer.device.type)
     models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
     if export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
-    return (yield from _run(trainer, folder, saved is not None, changes))
+    return (yield from _run(trainer, folder, saved is not None, changes, [chosen_by_size] if chosen_by_size else []))
 
 
 def _run(
-    trainer: Trainer, folder: RunFolder, resuming: bool, changes: list[str]
+    trainer: Trainer, folder: RunFolder, resuming: bool, changes: list[str], details: list[str]
 ) -> Generator[TrainingEvent, None, TrainingResult]:
     config, main = trainer.config, trainer.distributed.main
     wrong: list[str] = []
@@ -249,7 +250,7 @@ def _run(
         if threads.reason:  # a run that is resumed goes on with this number, since sums are rounded by it
             config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads.count))
             trainer.config = config
-            changes = [*changes, threads.reason]
+            details = [*details, threads.reason]
         if resuming:
             _check_same_items(trainer, folder)
             wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
@@ -266,8 +267,14 @@ def _run(
         if trainer.initial is not None and trainer.step == 0:
             trainer.save(folder)  # from here on the run needs the model that it started from no more
         if main:
-            for line in [*_opening(trainer, folder), *changes, *wrong, *([] if cost is None else [cost.summary()])]:
+            details = [*_details(trainer), *details]
+            if not resuming:
+                with contextlib.suppress(OSError):
+                    folder.append_notes(trainer.step, details)
+            for line in [*_opening(trainer, folder, cost), *changes, *wrong]:
                 yield Message(line)
+            for line in details:
+                yield Message(line, detail=True)
         if trainer.step >= config.train.steps:
             if not folder.publishes(trainer.step):
                 trainer.save(folder)
@@ -545,8 +552,8 @@ def _doubts(trainer: Trainer) -> Iterator[str]:
             )
 
 
-def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
-    """What the user should know before the first step."""
+def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> Iterator[str]:
+    """Data, network and time, a line each, and what else the user should know before the first step."""
     dataset = trainer.dataset
     shape = "x".join(str(side) for side in dataset.shape)
     number = len(dataset.classes)
@@ -556,8 +563,13 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
     workers = max(1, trainer.loader.workers)
     where = f", read by {workers} process{'es' if workers > 1 else ''}" if trainer.loader.workers else ""
     yield f"{dataset.name}: {count} of {shape}{classes}{where}"
-    if trainer.held_out is not None:
-        yield f"for the validation loss: {len(trainer.held_out):,} items of {trainer.held_out.name} that are held out"
+    distributed = trainer.distributed
+    sharded = ", sharded" if distributed.shard else ""
+    processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
+    precision = str(trainer.dtype).removeprefix("torch.")
+    yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
+    left = trainer.config.train.steps - trainer.step
+    yield cost.summary() if cost is not None else f"{max(left, 0):,} steps of {trainer.batch_size:,} items"
     yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(trainer.config.data.source)
     if dataset.labels is None and source.is_dir() and any(p.is_dir() and not is_output(p) for p in source.iterdir()):
@@ -567,17 +579,18 @@ def _opening(trainer: Trainer, folder: RunFolder) -> Iterator[str]:
         yield from (f"  {line}" for line in dataset.skipped[:SKIPPED_SHOWN])
         if len(dataset.skipped) > SKIPPED_SHOWN:
             yield f"  and {len(dataset.skipped) - SKIPPED_SHOWN} more"
-    distributed = trainer.distributed
-    sharded = ", sharded" if distributed.shard else ""
-    processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
-    precision = str(trainer.dtype).removeprefix("torch.")
-    yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
     memorised = memorisation_finding(len(dataset), dataset.shape, parameters, trainer.config)
     if memorised is not None and not trainer.config.distil.method:
         yield f"{memorised.text}; {memorised.advice}"
-    yield _snapshots_described(trainer)
     if trainer.step:
         yield f"going on from step {trainer.step:,}"
+
+
+def _details(trainer: Trainer) -> Iterator[str]:
+    """What the notes say beside that."""
+    if trainer.held_out is not None:
+        yield f"for the validation loss: {len(trainer.held_out):,} items of {trainer.held_out.name} that are held out"
+    yield _snapshots_described(trainer)
 
 
 def _snapshots_described(trainer: Trainer) -> str:
