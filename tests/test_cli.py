@@ -148,7 +148,8 @@ def test_data_may_stand_in_the_place_of_a_preset_or_after_it(run, refused, tmp_p
     result = ancestral.train("pics", out="python", steps=1, batch_size=2, width=16, progress=False, image_size=8)
     assert result.preset == "folder"
     assert "given twice, pics and --data moons" in refused("train", "pics", "--data", "moons")
-    assert "no such file or folder: 'pictures/'" in refused("train", "pictures/")
+    for words in (["pictures/"], ["--data=pictures/"]):
+        assert "no such file or folder: 'pictures/'" in refused("train", *words)
     assert "there is no preset 'photo'" in refused("train", "photo")
 
 
