@@ -308,7 +308,7 @@ def preset(name: str) -> Config:
 
 def is_data(name: str) -> bool:
     """Tell whether a name in the place of a preset is that of data: built-in points, an address or a path."""
-    if name in PRESETS or name.startswith("-") or name.endswith(".json"):
+    if not name or name in PRESETS or name.startswith("-") or name.endswith(".json"):
         return False
     return name in POINTS or "/" in name or Path(name).expanduser().exists()
 
