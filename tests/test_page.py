@@ -17,7 +17,7 @@ from PIL import Image
 from ancestral import storage
 from ancestral.config import presets
 from ancestral.data import InMemoryDataset
-from ancestral.render import DataFacts, RunFacts, write_report
+from ancestral.render import DataFacts, RunFacts, html_report, write_report
 from ancestral.render.html_report import GRIDS, read_log
 from ancestral.render.svg_plots import HEIGHT, TOP, WIDTH, svg_plot
 from ancestral.training import RunFolder, Trainer
@@ -169,6 +169,14 @@ def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
     assert {picture.size for picture in page.pictures[:-1]} == {(900, 450)}
     reds = [np.asarray(picture)[..., 0].mean() for picture in page.pictures]
     assert np.allclose(reds, [step // 1000 for step in shown], atol=3)
+
+
+def test_a_plot_on_a_transparent_ground_stays_so(tmp_path):
+    Image.new("RGBA", (40, 30), (128, 128, 128, 40)).save(tmp_path / "likelihood.png")
+    plot = html_report._open(tmp_path / "likelihood.png")
+    (shown,) = Read(f'<img src="{html_report._data_uri(plot, 20)}">').pictures
+    assert shown.size == (20, 15)
+    assert np.allclose(np.asarray(shown.convert("RGBA")), (128, 128, 128, 40), atol=4)
 
 
 def test_a_damaged_grid_is_left_out(tmp_path):

@@ -145,6 +145,13 @@ def test_signals_lie_in_a_grid():
     assert render.picture(torch.randint(0, 60000, (5, 2, 16)).to(torch.uint16)).width > 100
 
 
+def test_the_names_of_rows_do_not_cover_each_other_beside_items_one_pixel_high():
+    items = torch.full((3, 1, 1, 32), 200, dtype=torch.uint8)
+    film = pixels(render.film([Step(3 - t, t, items, items) for t in (3, 2, 1, 0)], 4, 480))[..., 0]
+    inked = (film[:, :20] < 128).any(1).astype(int)  # the first column of pixels has the rows' names alone
+    assert (np.diff(inked) == 1).sum() >= 6
+
+
 @pytest.mark.parametrize("shape", [(2, 1, 16), (2, 4, 5, 6), (2, 1, 4, 5, 6)])
 def test_film_and_animation(tmp_path, shape):
     frames = [Step(3 - t, t, (t + 1) * torch.randn(shape), torch.randn(shape)) for t in (3, 2, 1, 0)]

@@ -65,17 +65,20 @@ def film(
     size = caption_size(times, column, first.width)
     labels = [formula(text, size) for text in (X_T, X_0)]
     left = max(label.width for label in labels) + 2 * SIDE
-    width = left + first.width
+    width, high = left + first.width, (first.height - PADDING) // 2
+    tall = max(high, *(label.height for label in labels))  # items may be one pixel high
     parts = [caption_line(times, size, column, left, width)]
     for item, body in enumerate(strips):
         if names:
             parts.append(caption_line([names[item]], size, first.width, left, width, centred=False))
         elif item:
             parts.append(Image.new("RGB", (1, GAP), "white"))
-        named = Image.new("RGB", (width, body.height), "white")
-        named.paste(body, (left, 0))
-        for label, middle in zip(labels, (0.25, 0.75), strict=True):
-            named.paste(label, ((left - label.width) // 2, round(middle * body.height - label.height / 2)))
+        named = Image.new("RGB", (width, 2 * tall + PADDING), "white")
+        for number, label in enumerate(labels):
+            above = number * (high + PADDING)
+            top = number * (tall + PADDING)
+            named.paste(body.crop((0, above, body.width, above + high)), (left, top + (tall - high) // 2))
+            named.paste(label, ((left - label.width) // 2, top + (tall - label.height) // 2))
         parts.append(named)
     return vstack(parts, 0)
 

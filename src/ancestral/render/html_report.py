@@ -147,7 +147,7 @@ def _open(path: Path) -> Image.Image | None:
     """A picture; None if it is missing or damaged."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            return image.convert("RGB")
+            return image.convert("RGBA" if image.has_transparency_data else "RGB")  # a plot has no ground
     except (OSError, ValueError, SyntaxError):  # what Pillow raises for damaged files
         return None
 
