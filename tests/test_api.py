@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import threading
+import typing
 
 import numpy as np
 import pytest
@@ -518,3 +519,10 @@ def test_a_misspelt_option_is_one_line():
         ancestral.evaluate("runs/none", "digits", sample=3)
     with pytest.raises(InputError, match="no option 'extracto'; did you mean extractor"):
         ancestral.compare(["a", "b"], extracto="pixels")
+
+
+def test_the_model_of_a_run_has_a_type():
+    """An editor and a type checker see `Model`."""
+    for function in (ancestral.train, ancestral.distil):
+        assert function.__annotations__["return"] == "TrainingResult[Model]"
+    assert typing.get_type_hints(TrainingResult.model.fget)["return"] in TrainingResult.__parameters__

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import ancestral
-from ancestral import samplers, schedules
+from ancestral import config, samplers, schedules
 from ancestral.arguments import checked, describe, fits, plain, shown
 from ancestral.config import Config
 from ancestral.errors import InputError
@@ -224,3 +224,10 @@ def test_names_of_the_package():
     assert "TYPE_CHECKING" not in dir(ancestral)
     assert {"Config", "train", "load"} <= set(dir(ancestral))
     assert ancestral.Config is Config
+
+
+def test_one_value_stands_for_several():
+    chosen = config.digits().with_settings(trackers="none", mults=2)
+    assert (chosen.runtime.trackers, chosen.net.mults) == (("none",), (2,))
+    with pytest.raises(ancestral.InputError, match="mults cannot be"):
+        config.digits().with_settings(mults="wide")

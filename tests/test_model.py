@@ -400,3 +400,9 @@ def test_samples_may_stay_as_the_network_knows_them(kind):
     assert floats.dtype == torch.float32
     assert -1 <= float(floats.min()) < 0 < float(floats.max()) <= 1
     assert torch.equal(spec.codec.decode(floats), model.sample(5, batch_size=2))
+
+
+def test_a_model_shows_itself_in_a_notebook(model):
+    text = model._repr_html_()
+    for part in ("uint8 1x8x8", "vertical, horizontal", f"{model.parameters:,} parameters", "target v", "6 steps"):
+        assert part in text, part

@@ -13,6 +13,7 @@ __version__ = "0.2.0"
 _NAMES = {
     "Config": "ancestral.config",
     "Diffusion": "ancestral.diffusion",
+    "InputError": "ancestral.errors",
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
@@ -43,6 +44,7 @@ _MODULES = (
 __all__ = [
     "Config",
     "Diffusion",
+    "InputError",
     "Model",
     "Prediction",
     "average",
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from ancestral.api import average, compare, distil, evaluate, evaluate_samples, inspect, train, train_steps
     from ancestral.config import Config
     from ancestral.diffusion import Diffusion
+    from ancestral.errors import InputError
     from ancestral.model import Model, load
     from ancestral.targets import Prediction
     from ancestral.workflows.publish import push

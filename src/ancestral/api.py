@@ -37,7 +37,7 @@ def train(
     device: str = "auto",
     progress: bool = True,
     **options: Any,
-) -> TrainingResult:
+) -> "TrainingResult[Model]":
     """Train a model in a run folder.
 
         run = ancestral.train("digits", out="runs/a", steps=200)
@@ -75,7 +75,7 @@ def train(
 
 def train_steps(
     config: str | Config | None = None, data: Any = None, **options: Any
-) -> "Generator[Progress, None, TrainingResult]":
+) -> "Generator[Progress, None, TrainingResult[Model]]":
     """Train as `train` does, and yield the progress after each step: for a metric or a plot of your own.
 
         for progress in ancestral.train_steps("digits", out="runs/a", steps=500):
@@ -109,7 +109,7 @@ def train_steps(
             try:
                 event = next(events)
             except StopIteration as end:
-                result: TrainingResult = end.value
+                result: TrainingResult[Model] = end.value
                 return result
             except InputError as error:
                 _name_as_python(error)
@@ -129,7 +129,7 @@ def distil(
     device: str = "auto",
     progress: bool = True,
     **options: Any,
-) -> TrainingResult:
+) -> "TrainingResult[Model]":
     """Distil a model into one that samples in one or two network evaluations, in a run folder of its own.
 
         fast = ancestral.distil("runs/digits", out="runs/fast").model

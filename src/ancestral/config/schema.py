@@ -511,6 +511,8 @@ class Config:
                 raise InputError(f"there is no setting {name!r}; did you mean {near}?")
             hint = typing.get_type_hints(type(sections[known[name]]))[name]
             value = tuple(value) if isinstance(value, list) else plain(value)
+            if not fits(value, hint) and fits((value,), hint):  # one of several: trackers="none"
+                value = (value,)
             if not fits(value, hint):
                 raise InputError(f"{name} cannot be {shown(value)}: give {describe(hint)}")
             changes.setdefault(known[name], {})[name] = value

@@ -22,6 +22,7 @@ from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.model.building import sampler_for
 from ancestral.model.metadata import metadata_of, process_of
+from ancestral.results.table import Table
 from ancestral.reverse import prior
 from ancestral.samplers import Sampler, Step, record
 from ancestral.targets import Denoiser
@@ -74,6 +75,18 @@ class Model:
         classes = f", {len(self.spec.classes)} classes" if self.spec.classes else ""
         shape = "x".join(map(str, self.spec.shape))
         return f"Model({shape}{classes}, {self.parameters:,} parameters, {self.step:,} training steps)"
+
+    def _repr_html_(self) -> str:
+        process = self.config.process
+        rows = {
+            "items": f"{self.spec.codec.kind} {'x'.join(map(str, self.spec.shape))}",
+            "classes": ", ".join(self.spec.classes) or "none",
+            "network": f"{self.parameters:,} parameters; {self.config.net}",
+            "process": f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}",
+            "trained": f"{self.step:,} steps",
+            "sampler": self.config.sample.sampler,
+        }
+        return Table((), tuple(rows.items()), "Model")._repr_html_()
 
     def _parameters(self) -> list[Tensor]:
         return list(self.denoiser.parameters()) if isinstance(self.denoiser, nn.Module) else []

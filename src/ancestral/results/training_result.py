@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Generic, Self, TypeVar
 
 from ancestral.errors import InputError
 from ancestral.results.result import Result
 from ancestral.results.table import Table
+
+ModelType = TypeVar("ModelType")
+"""The type of the model, which this layer does not know."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class ValidationLosses:
 
 
 @dataclass(frozen=True)
-class TrainingResult(Result):
+class TrainingResult(Result, Generic[ModelType]):
     """A training run, finished or stopped. `model` is the denoiser with the averaged weights, ready to sample."""
 
     SCHEMA: ClassVar[str] = "training-1"
@@ -49,13 +52,14 @@ class TrainingResult(Result):
     """The last validation loss; None without `--validation`."""
 
     @property
-    def model(self) -> Any:
+    def model(self) -> ModelType:
         """The `Model`. Raises InputError for a result that was read from JSON, which does not hold it."""
         if "_model" not in self.__dict__:
             raise InputError(f"a result read from JSON holds no model: ancestral.load({self.folder!r})")
-        return self.__dict__["_model"]
+        model: ModelType = self.__dict__["_model"]
+        return model
 
-    def with_model(self, model: Any) -> Self:
+    def with_model(self, model: ModelType) -> Self:
         """Attach the model, which is not in the JSON."""
         self.__dict__["_model"] = model
         return self

@@ -66,7 +66,7 @@ def distil(
     schedule: Schedule | None = None,
     target: Target | None = None,
     **settings: Any,
-) -> Generator[TrainingEvent, None, TrainingResult]:
+) -> Generator[TrainingEvent, None, TrainingResult[Model]]:
     """Distil a model, in a run folder of its own.
 
     Args:

@@ -101,7 +101,7 @@ def train(
     validation: Any = None,
     export_to: Literal["diffusers"] | None = None,
     **settings: Any,
-) -> Generator[TrainingEvent, None, TrainingResult]:
+) -> Generator[TrainingEvent, None, TrainingResult[Model]]:
     """Train a model in a run folder.
 
     Args:
@@ -233,7 +233,7 @@ def train(
 
 def _run(
     trainer: Trainer, folder: RunFolder, resuming: bool, changes: list[str], details: list[str]
-) -> Generator[TrainingEvent, None, TrainingResult]:
+) -> Generator[TrainingEvent, None, TrainingResult[Model]]:
     config, main = trainer.config, trainer.distributed.main
     wrong: list[str] = []
     cost, memory, measured = None, None, None
@@ -293,7 +293,7 @@ def _run(
             model.file = folder.model
             if main:
                 yield from _closing(trainer, folder, finished, model)
-    result = TrainingResult(
+    result = TrainingResult[Model](
         folder=str(folder.path),
         preset=config.preset,
         step=trainer.step,
