@@ -107,18 +107,19 @@ def test_the_page_has_the_words_of_its_generator():
         assert words.strip() in page
 
 
-@pytest.mark.parametrize("name", orders.SCHEDULES)
+@pytest.mark.parametrize("name", ["linear", "karras"])
 def test_the_orders_hold_at_float_times(name):
-    """Steps shorter than the distance of two integer times, of a schedule of 20."""
-    schedule, first = orders.SCHEDULES[name](20), orders.FIRST.get(name, 10)
-    x, found = orders.start(schedule), {label: {} for label in orders.SAMPLERS}
-    truth = orders.exact(schedule, 2 * first, 2, x)
-    for count in orders.FINE:
-        times = torch.linspace(2 * first, 2, count + 1, dtype=F64).tolist()
-        for label, (sampler, _, _) in orders.SAMPLERS.items():
-            found[label][count] = orders.error(sampler, schedule, targets.V, times, truth)
-    for label, (_, order, _) in orders.SAMPLERS.items():
-        assert orders.slope(found[label]) == pytest.approx(order, abs=0.15), label
+    """Steps shorter than the distance of two integer times, of a schedule of 20: interpolated and in closed form."""
+    schedule = orders.SCHEDULES[name](20)
+    x = orders.start(schedule, 8)
+    truth = orders.exact(schedule, 20, 2, x, steps=200)
+    for label in ("Euler", "DPM-Solver++ 2M", "Heun", "UniPC"):
+        (sampler, order, _), found = orders.SAMPLERS[label], {}
+        for count in (100, 200):
+            times = torch.linspace(20, 2, count + 1, dtype=F64).tolist()
+            denoiser = oracle.Mixture(schedule, orders.MEANS, orders.STDS)
+            found[count] = (sampler.sample(denoiser, x, times=times) - truth).norm(dim=1).mean().item()
+        assert orders.slope(found) == pytest.approx(order, abs=0.25), label
 
 
 def test_oracles_take_times_one_by_one():
