@@ -65,6 +65,7 @@ def test_schedules(name, duplicate):
     schedule, times = SCHEDULES[name], torch.arange(len(SCHEDULES[name].signal))
     twin = duplicate(schedule)
     assert all(torch.equal(one, other) for one, other in zip(schedule.at(times), twin.at(times), strict=True))
+    assert twin.at(1.5) == schedule.at(1.5)
     assert (type(twin), twin.spec, twin.prior_std) == (type(schedule), schedule.spec, schedule.prior_std)
 
 
