@@ -175,7 +175,7 @@ def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path):
     processes(tmp_path / "two", steps=4, optimiser="custom")
     one, two = state(folder.path, 4), state(tmp_path / "two", 4)
     assert_close(one, two)
-    assert (one.tensors["objective.u"] - began).abs().max() > 1e-3
+    assert (one.tensors["objective.u"] - began).abs().max() > 10 * TOLERANCE
     assert one.tensors["objective-adam.momentum_buffer.u"].any()
 
 
