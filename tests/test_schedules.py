@@ -387,7 +387,8 @@ def test_a_finer_linear_schedule_is_what_a_coarser_one_interpolates():
     t = torch.arange(1, 1000, 2)  # between the points of the coarse one
     a, b = coarse.at(t / 2)
     torch.testing.assert_close(a, fine.signal[t], rtol=2e-5, atol=0)
-    torch.testing.assert_close(b[1:], fine.noise[t[1:]], rtol=2e-3, atol=0)
+    later = t >= 20  # b is interpolated itself, and steep near t = 0: 16 % off at t = 1/2, 1 % at 3/2, 4e-7 from 10 on
+    torch.testing.assert_close(b[later], fine.noise[t[later]], rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("s", SCHEDULES + OTHERS, ids=name)
