@@ -248,19 +248,25 @@ def test_a_model_that_is_not_there_and_a_run_that_began_otherwise(source, begun,
         tune(3, tmp_path / "run")
 
 
-def test_a_schedule_of_a_table_is_given_again(tmp_path):
+@pytest.mark.parametrize("old", [False, True], ids=["", "by version 0.2, whose config names the schedule linear"])
+def test_a_schedule_of_tables_is_that_of_the_model_file(old, tmp_path):
     """As models that were imported from diffusers have it."""
     base = ancestral.schedules.linear(1000)
     odd = dataclasses.replace(base, noise=base.noise * 0.99)
     model = untrained((1, 8, 8))
     model.denoiser.schedule = odd
     model.save(tmp_path / "odd.safetensors")
+    if old:
+        tensors, metadata = storage.read_tensors(tmp_path / "odd.safetensors")
+        metadata["config"] = untrained((1, 8, 8)).config.to_json()
+        storage.write_tensors(tmp_path / "odd.safetensors", tensors, metadata)
     options = {"data": stripes().items, "initial": tmp_path / "odd.safetensors", **FAST}
+    given = ancestral.load(options["initial"]).denoiser.schedule
     with pytest.raises(InputError, match="has another schedule"):
-        ancestral.train("arrays", out=tmp_path / "a", **options)
-    run = ancestral.train("arrays", out=tmp_path / "b", schedule=ancestral.load(options["initial"]).denoiser.schedule,
-                          **options)  # fmt: skip
-    assert torch.equal(run.model.denoiser.schedule.noise, odd.noise)
+        ancestral.train("arrays", out=tmp_path / "a", schedule=dataclasses.replace(base), **options)
+    for out, parts in (("b", {}), ("c", {"schedule": given})):
+        run = ancestral.train("arrays", out=tmp_path / out, **parts, **options)
+        assert torch.equal(run.model.denoiser.schedule.noise, odd.noise)
 
 
 class Own(torch.nn.Module):

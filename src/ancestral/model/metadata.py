@@ -37,6 +37,7 @@ def metadata_of(
 ) -> dict[str, str]:
     """Describe a model in the metadata of its file; `load` reads them."""
     chosen = {} if average is None else {"average": json.dumps(average)}
+    config = dataclasses.replace(config, process=process_of(denoiser, config.process))  # a part may have been replaced
     return chosen | {
         "format": FORMAT,
         "version": version,
@@ -58,7 +59,10 @@ def process_of(denoiser: Denoiser, process: ProcessConfig) -> ProcessConfig:
     if isinstance(denoiser, Diffusion):
         target: Any = target_name(denoiser.target)
         process = dataclasses.replace(process, target=target, learned_variance=denoiser.learned_variance)
-    schedule = denoiser.schedule
+    return _with_schedule(process, denoiser.schedule)
+
+
+def _with_schedule(process: ProcessConfig, schedule: Schedule) -> ProcessConfig:
     if process.schedule != "custom" and not _describes(process, schedule):
         plain: dict[str, Any] = {"zero_terminal_snr": False, "sigma_min": None, "sigma_max": None}
         own = dataclasses.replace(process, schedule="custom", timesteps=schedule.steps, **plain)
@@ -122,6 +126,7 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
     config = Config.from_json(metadata["config"], f"the config in {path}")
     if config == Config(net=CustomNetConfig()):  # of a plain loop, by version 0.2
         config = dataclasses.replace(config, preset=PLAIN_LOOP, data=DataConfig(FROM_PYTHON))
+    config = dataclasses.replace(config, process=_with_tables(path, metadata, config.process))
     shape, classes, mean = (_json_list(path, metadata, key) for key in ("shape", "classes", "mean"))
     if len(shape) not in (1, 2, 3, 4) or not all(type(side) is int and side > 0 for side in shape):
         raise damaged(path, "shape")
@@ -133,6 +138,14 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
     if rate is not None and (type(rate) is not int or rate < 1):
         raise damaged(path, "rate")
     return config, DataSpec(shape, _codec(path, metadata), classes, mean, rate)
+
+
+def _with_tables(path: Path, metadata: Mapping[str, str], process: ProcessConfig) -> ProcessConfig:
+    """The settings of the process of a file whose config, by version 0.2, may name another schedule than its tables."""
+    spec = _json(path, metadata, "schedule")
+    if isinstance(spec, dict) and spec.get("name") == "tables":
+        return _with_schedule(process, read_schedule(path, metadata))
+    return process
 
 
 def read_schedule(path: Path, metadata: Mapping[str, str]) -> Schedule:
