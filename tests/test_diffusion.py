@@ -131,6 +131,25 @@ def test_what_a_network_sees_and_answers_is_of_order_one(schedule, target, scale
     assert torch.equal(one, output[1:2])
 
 
+@pytest.mark.parametrize("target", targets.BY_NAME.values(), ids=lambda target: target.name)
+def test_the_scale_of_the_target_is_not_that_of_a_learned_variance(target):
+    """1/b of the score is large at low noise, where a variance fraction that is scaled with it overflows."""
+
+    class Twice(Recorder):
+        def forward(self, x, index):
+            return torch.cat([super().forward(x, index), torch.full_like(x, 0.2)], dim=1)
+
+    for schedule in (schedules.linear(), schedules.geometric(100, 0.001, 50.0)):
+        d = Diffusion(Twice(), schedule, target, learned_variance=True)
+        one = Diffusion(Recorder(), schedule, target)
+        x_t = torch.randn(2, 3, 4)
+        for t in (1, torch.tensor([1, 90])):
+            prediction = d.predict(x_t, t)
+            torch.testing.assert_close(prediction.variance_fraction, torch.full_like(x_t, 0.6), rtol=1e-6, atol=0)
+            assert torch.equal(prediction.x0, one.predict(x_t, t).x0)
+            assert torch.equal(prediction.eps, one.predict(x_t, t).eps)
+
+
 def test_loss_of_a_perfect_network_is_zero_and_of_none_is_one():
     s = schedules.linear()
 

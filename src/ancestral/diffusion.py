@@ -14,7 +14,7 @@ from ancestral.errors import InputError
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.objectives import ForwardPass, Objective
 from ancestral.schedules import Schedule, Time, broadcast, check_count
-from ancestral.targets import EPS, Prediction, Target, exact_at_zero
+from ancestral.targets import EPS, Prediction, Target, exact_at_zero, unscaled
 from ancestral.transforms import certain, transformed
 
 
@@ -72,7 +72,11 @@ class Diffusion(nn.Module):
                 f"the network returned a {kind}, not a tensor: pass a module whose forward returns the tensor"
                 + (f", net(x, index){element}" if element else "")
             )
-        return scale_out * output.to(x_t.dtype)
+        output = output.to(x_t.dtype)
+        if self.learned_variance and self.target.output_scale is not unscaled:
+            answer, *variance = output.chunk(2, dim=1)  # the scale is that of the target, not of the variance fraction
+            return torch.cat([scale_out * answer, *variance], dim=1)
+        return scale_out * output
 
     @property
     def device(self) -> torch.device:
