@@ -17,6 +17,7 @@ from PIL import Image
 import ancestral
 from ancestral import cli, storage
 from ancestral.config import PRESETS
+from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder
 from conftest import untrained
 
@@ -150,7 +151,34 @@ def test_data_may_stand_in_the_place_of_a_preset_or_after_it(run, refused, tmp_p
     assert "given twice, pics and --data moons" in refused("train", "pics", "--data", "moons")
     for words in (["pictures/"], ["--data=pictures/"]):
         assert "no such file or folder: 'pictures/'" in refused("train", *words)
-    assert "there is no preset 'photo'" in refused("train", "photo")
+    assert "there is no preset 'photo', and no such file or folder; did you mean the preset photos" in refused(
+        "train", "photo"
+    )
+
+
+def test_a_misspelt_folder(refused, tmp_path, monkeypatch):
+    """The nearest preset and the nearest data are named: folders and files of arrays, but no other files."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "icons").mkdir()
+    (tmp_path / "sub" / "photos").mkdir(parents=True)
+    (tmp_path / "letters.txt").touch()
+    (tmp_path / "samples.npz").touch()
+    message = (
+        "there is no preset 'icon', and no such file or folder; did you mean the data icons or the preset fashion?"
+    )
+    assert message in refused("train", "icon")
+    with pytest.raises(InputError, match="did you mean the data icons"):
+        ancestral.train("icon", progress=False)
+    assert "there is no preset 'qqq', and no such file or folder; Presets: digits" in refused("train", "qqq")
+    for words, near in (
+        (["train", "icon/"], "icons"),
+        (["doctor", "sub/photo"], "sub/photos"),
+        (["train", "--data", "sample.npz"], "samples.npz"),
+        (["train", "--data", "letter.txt"], None),
+    ):
+        line = refused(*words)
+        assert f"no such file or folder: '{words[-1]}'" in line
+        assert (f"; did you mean {near}?" if near else "(built-in data: ") in line
 
 
 def test_the_folder_of_emoji_trains_by_class(capsys, tmp_path):

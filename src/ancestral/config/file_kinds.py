@@ -1,7 +1,10 @@
 """The kinds of files that a folder of data may hold, told from their names alone, so that a preset can be chosen."""
 
+import contextlib
+import difflib
 import importlib.util
 import os
+from itertools import islice
 from pathlib import Path
 
 from ancestral.config.output_folders import is_output
@@ -24,6 +27,27 @@ if importlib.util.find_spec("pillow_heif"):
     SUFFIXES |= HEIC
 WAV = ".wav"
 """The suffix of recordings."""
+
+ARRAYS = (".npy", ".npz", ".tar")
+"""The suffixes of files that are data by themselves."""
+MOST_LISTED = 10_000
+"""Largest number of names in a folder that a misspelt path is compared with."""
+
+
+def nearest_path(text: str) -> str | None:
+    """Return the folder, or the file of arrays, whose path is most like one that does not exist; None without one.
+
+    Only the last part of the path may be misspelt.
+    """
+    path, near = Path(text), list[str]()
+    with contextlib.suppress(OSError, ValueError, RuntimeError), os.scandir(path.expanduser().parent) as entries:
+        names = [
+            entry.name
+            for entry in islice(entries, MOST_LISTED)
+            if entry.name[0] != "." and (entry.name.lower().endswith(ARRAYS) or entry.is_dir())
+        ]
+        near = difflib.get_close_matches(path.name, sorted(names), n=1)
+    return str(path.with_name(near[0])) if near else None
 
 
 def holds_recordings(folder: str | Path) -> bool:

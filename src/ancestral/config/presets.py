@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ancestral.config.file_kinds import holds_recordings
+from ancestral.config.file_kinds import holds_recordings, nearest_path
 from ancestral.config.schema import (
     POINTS,
     SECTIONS,
@@ -299,10 +299,14 @@ def distilled(
 
 
 def preset(name: str) -> Config:
-    """Return the preset called `name`. Raises InputError, with the nearest name, if there is none."""
+    """Return the preset called `name`. Raises InputError, with the nearest preset and data, if there is none."""
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
-        raise InputError(f"there is no preset {name!r}; did you mean {near}? There are {', '.join(PRESETS)}")
+        near = [f"the data {path}"] if (path := nearest_path(name)) else []
+        near += [f"the preset {preset}" for preset in difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.5)]
+        question = f"; did you mean {' or '.join(near)}?" if near else ";"
+        raise InputError(
+            f"there is no preset {name!r}, and no such file or folder{question} Presets: {', '.join(PRESETS)}"
+        )
     return PRESETS[name]()
 
 

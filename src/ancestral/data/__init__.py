@@ -19,7 +19,7 @@ from torch.utils import data as torch_data
 
 from ancestral.arguments import short_source
 from ancestral.config import UNPLACED
-from ancestral.config.file_kinds import SUFFIXES, WAV, holds_recordings
+from ancestral.config.file_kinds import SUFFIXES, WAV, holds_recordings, nearest_path
 from ancestral.config.output_folders import is_run
 from ancestral.data.codec import IMAGES, POINTS, Codec
 from ancestral.data.convert import Conversion
@@ -246,3 +246,5 @@ def _existing(source: str | Path) -> Path:
     if close and not {"/", "\\", "."} & set(text):
         raise InputError(f"no data called {text!r}: did you mean {close[0]}?")
     raise InputError(f"no such file or folder: {text!r} (built-in data: {', '.join(BUILTINS)})")
+    if near := nearest_path(text):
+        raise InputError(f"no such file or folder: {text!r}; did you mean {near}?")
