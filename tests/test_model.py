@@ -1,11 +1,15 @@
 """The model file explains itself, and sampling from it keeps its promises."""
 
+import base64
 import dataclasses
+import io
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import ancestral
@@ -18,6 +22,7 @@ from ancestral.errors import InputError
 from ancestral.model import FILE_NAME, Model, OwnParts, build, sampler_for
 from ancestral.nets import MLP
 from ancestral.oracle import Gaussian
+from ancestral.results.image_grid import ImageGrid
 from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import flow, linear
 from ancestral.targets import Target
@@ -400,6 +405,24 @@ def test_samples_may_stay_as_the_network_knows_them(kind):
     assert floats.dtype == torch.float32
     assert -1 <= float(floats.min()) < 0 < float(floats.max()) <= 1
     assert torch.equal(spec.codec.decode(floats), model.sample(5, batch_size=2))
+
+
+def test_images_show_themselves_in_a_notebook():
+    """Each is a PNG in the page, enlarged; transparent ones lie on a checkerboard, and of very many some are shown."""
+    for shape, mode in (((1, 8, 8), "L"), ((3, 8, 8), "RGB"), ((4, 8, 8), "RGBA")):
+        images = untrained(shape).images(3, steps=2)
+        assert isinstance(images, list)
+        text = images._repr_html_()
+        codes = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+        assert len(codes) == 3
+        for code, image in zip(codes, images, strict=True):
+            with Image.open(io.BytesIO(base64.b64decode(code))) as shown:
+                assert (shown.mode, shown.tobytes()) == (mode, image.tobytes())
+        assert ("conic-gradient" in text) == (mode == "RGBA")
+        assert "width:64px" in text
+    many = ImageGrid(images * 100)._repr_html_()
+    assert many.count("<img") == 256
+    assert "and 44 more" in many
 
 
 def test_a_model_shows_itself_in_a_notebook(model):

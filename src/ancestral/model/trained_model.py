@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,11 @@ from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.model.building import sampler_for
 from ancestral.model.metadata import metadata_of, process_of
+from ancestral.results.image_grid import ImageGrid
 from ancestral.results.table import Table
 from ancestral.reverse import prior
 from ancestral.samplers import Sampler, Step, record
 from ancestral.targets import Denoiser
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Label = int | str | Sequence[int | str] | None
 """Number or name of a class, or "none" for no class; several of these; or None for all classes in turn."""
@@ -215,7 +213,7 @@ class Model:
         labels = self.labels(range(batch_size), None)
         self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}))
 
-    def images(self, n: int = 64, **options: Any) -> "list[Image]":
+    def images(self, n: int = 64, **options: Any) -> ImageGrid:
         """Sample images for Pillow.
 
         Args:
@@ -223,8 +221,8 @@ class Model:
             options: The other options of `sample`.
 
         Returns:
-            Images of 8 bits, to which other numbers are scaled: L (grey), RGB, or LA and RGBA of a model that was
-            trained on transparent images: integers of 2 or 4 channels.
+            A list, which notebooks draw as a grid. Images have 8 bits, to which other numbers are scaled: L (grey),
+            RGB, or LA and RGBA of a model that was trained on transparent images: integers of 2 or 4 channels.
 
         Raises:
             InputError: If the items are no such images, or as `sample` does.
@@ -232,7 +230,7 @@ class Model:
         spec = self.spec
         if len(spec.shape) != 3 or not (spec.shape[0] in (1, 3) or has_alpha(spec.shape, spec.codec.dtype)):
             raise InputError(f"items of shape {spec.shape} are no grey, RGB or RGBA images; use sample()")
-        return [from_pixels(item) for item in to_uint8(self.sample(n, **options), spec.codec.limits)]
+        return ImageGrid(map(from_pixels, to_uint8(self.sample(n, **options), spec.codec.limits)))
 
     def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:
         """Choose a sampler: by name, with these options; None is the config's; one of your own is returned as it is.
