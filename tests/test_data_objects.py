@@ -7,6 +7,7 @@ from PIL import Image
 from torch.utils.data import Dataset as TorchMapStyle
 from torch.utils.data import TensorDataset
 
+import ancestral
 from ancestral import data
 from ancestral.data import DataSpec, InMemoryDataset, LazyDataset
 from ancestral.errors import InputError
@@ -54,6 +55,89 @@ def test_items_with_labels():
         data.open((IMAGES, LABELS[:5]))
     with pytest.raises(InputError, match="labels from -1"):
         data.open((IMAGES, LABELS - 1))
+
+
+def pictures(folder):
+    """Images of four modes and three sizes, one with an orientation, in the order of their names."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rng = np.random.default_rng(1)
+    rgba = Image.fromarray(rng.integers(0, 256, (9, 12, 4), dtype=np.uint8))
+    images = {
+        "0.png": rgba,
+        "1.png": rgba.convert("L"),
+        "2.png": rgba.convert("RGB").resize((20, 10)),
+        "3.png": rgba.convert("P"),
+        "4.tif": rgba.convert("RGB").resize((8, 14)),
+    }
+    for name, image in images.items():
+        image.save(folder / name, **({"exif": exif} if name == "2.png" else {}))
+    return sorted(folder.iterdir())
+
+
+def test_a_list_of_paths_or_of_images_is_converted_as_a_folder(tmp_path):
+    paths = pictures(tmp_path)
+    for options in ({"image_size": 8}, {"image_size": "6x9", "fit": "pad", "background": "red"},
+                    {"image_size": 8, "channels": 4}, {"image_size": 8, "channels": 1}):  # fmt: skip
+        folder = data.load(tmp_path, **options)
+        for given in (paths, list(map(str, paths)), [Image.open(path) for path in paths]):
+            opened = data.open(given, memory=0, **options)
+            assert isinstance(opened, LazyDataset)
+            assert opened.spec == folder.spec
+            assert torch.equal(opened.load().items, folder.items)
+            assert (opened.labels, opened.classes, opened.name) == (None, (), "images")
+            assert data.open(given, **options).fingerprint == opened.fingerprint
+    with pytest.raises(InputError, match=r"items of images differ .*give --image-size"):
+        data.open(paths)
+
+
+def test_lists_that_are_no_data(tmp_path):
+    paths = pictures(tmp_path)
+    image = Image.open(paths[0])
+    for bad, message in (
+        ([], "the list of images is empty"),
+        ([image, paths[0]], "item 1 of the list is a PosixPath, and item 0 a PngImageFile: give paths alone"),
+        ([paths[0], image], "item 1 of the list is a PngImageFile, and item 0 a PosixPath"),
+        ([torch.zeros(3, 8, 8)], "item 0 of the list is a Tensor: .* stacked"),
+        ([paths[0], tmp_path / "none.png"], "item 1 of the list, .*none.png, does not exist"),
+        ([paths[0], tmp_path], "item 1 of the list, .*, is no file"),
+        ((paths, [0] * 5), "a list of images has no labels"),
+        (iter(paths), "a list_iterator cannot be read as data: .*a list of paths or Pillow images"),
+    ):
+        with pytest.raises(InputError, match=message) as error:
+            data.open(bad, image_size=8)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="a list of images holds no signals"):
+        data.open(paths, dims=1)
+    (tmp_path / "5.png").write_bytes(paths[0].read_bytes()[:100])
+    broken = Image.open(tmp_path / "5.png")
+    for given in ([*paths, tmp_path / "5.png"], [*map(Image.open, paths), broken]):
+        opened = data.load(given, image_size=8)
+        assert len(opened) == 5  # as in a folder
+        assert len(opened.skipped) == 1
+    with pytest.raises(InputError, match="no item of images can be read"):
+        data.open([tmp_path / "5.png"], image_size=8)
+
+
+def test_a_list_trains_and_is_inspected(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    paths = pictures(tmp_path / "photos")
+    options = {
+        "image_size": 8,
+        "steps": 1,
+        "batch_size": 2,
+        "width": 16,
+        "blocks": 1,
+        "progress": False,
+        "device": "cpu",
+    }
+    folder = ancestral.train("folder", data="photos", out="a", **options).model
+    for number, given in enumerate((paths, [Image.open(path) for path in paths])):
+        model = ancestral.train(data=given, out=f"b{number}", **options).model
+        assert (model.config.preset, model.config.data.source) == ("folder", "(given from Python)")
+        assert torch.equal(model.sample(2, steps=2), folder.sample(2, steps=2))
+    assert ancestral.inspect(given, image_size=8, steps=0, progress=False).count == 5
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(3, 2, dtype=torch.int64), torch.full((4, 1, 2, 2), float("nan"))])

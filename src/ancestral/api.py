@@ -48,8 +48,8 @@ def train(
         config: The name of a preset, a config, or the path of a .json file with a config or some settings; None is the
             preset for the data, or digits without data. The name or path of data is taken for `data`.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
-            (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); or a torch Dataset of items, alone
-            or with labels.
+            (N, C, *sides) or points (N, 2), alone or with labels as (items, labels); a list of paths of images, or of
+            Pillow images, which are converted as those of a folder; or a torch Dataset of items, alone or with labels.
         out: The run folder; None is runs/ and the name of the preset.
         resume: Whether to resume the run in the folder; without one, start it.
         initial: A model, or the run folder, model file or hf:// address of one, whose averaged weights the run starts
@@ -281,8 +281,8 @@ def inspect(source: Any, config: str | Config | None = None, *, progress: bool =
         print(report); report.findings; report.sheet.show()
 
     Args:
-        source: The name or path of a source; a tensor or array of items, alone or with labels as (items, labels); or a
-            torch Dataset.
+        source: The name or path of a source; a tensor or array of items, alone or with labels as (items, labels); a
+            list of paths of images, or of Pillow images; or a torch Dataset.
         config: The config of the training run, or the name of a preset; None is the default preset of the source.
         progress: Whether to show the progress.
         options: steps (the number of training steps to measure, 0 for none), threads, device, the files `out` (contact

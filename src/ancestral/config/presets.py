@@ -317,15 +317,18 @@ def is_data(name: str) -> bool:
     return name in POINTS or "/" in name or Path(name).expanduser().exists()
 
 
-def default_preset(source: str) -> str:
-    """Choose the preset for a data source, by its name, and the names in a folder."""
-    if source in POINTS:
+def default_preset(source: Any) -> str:
+    """Choose the preset for a data source, by its name, and the names in a folder; or for data given from Python."""
+    if not isinstance(source, str | Path):
+        return "folder" if isinstance(source, list) else "arrays"
+    name = str(source)
+    if name in POINTS:
         return "points"
-    if source in ("digits", "fashion", "cifar10"):
-        return source
-    if source.lower().endswith((".npy", ".npz")):
+    if name in ("digits", "fashion", "cifar10"):
+        return name
+    if name.lower().endswith((".npy", ".npz")):
         return "arrays"
-    return "arrays" if holds_recordings(source) else "folder"
+    return "arrays" if holds_recordings(name) else "folder"
 
 
 def command(config: Config) -> str:

@@ -2,6 +2,7 @@
 
 open("digits")    open("photos/", image_size="64x96")    open("samples.npz", channels=1)    open("ecg.npy", dims=1)
 open("shards/", memory=4)    open("hf://datasets/user/name")    open((images, labels))    open(torch_dataset)
+open(["a.png", "b.jpg"])    open([pillow_image, ...])
 """
 
 import difflib
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import Tensor
 from torch.utils import data as torch_data
 
@@ -27,6 +29,7 @@ from ancestral.data.dataset import Dataset, InMemoryDataset, LazyDataset
 from ancestral.data.held_out import hold_out
 from ancestral.data.sources import arrays, builtin, hugging_face
 from ancestral.data.sources.hugging_face import HuggingFaceDataset
+from ancestral.data.sources.image_list import ImageList
 from ancestral.data.sources.lazy_folder import LazyFolder
 from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.sources.tar_shards import TarShards
@@ -54,8 +57,9 @@ __all__ = [
 ]
 
 Array = Tensor | NDArray[np.generic]
-Source = str | Path | Array | tuple[Array, Array] | torch_data.Dataset[Any]
-"""A name, a path or an address; items, or (items, labels); or a map-style data set of PyTorch."""
+Source = str | Path | Array | tuple[Array, Array] | list[str] | list[Path] | list[Image] | torch_data.Dataset[Any]
+"""A name, a path or an address; items, or (items, labels); a list of paths of images, or of Pillow images; or a
+map-style data set of PyTorch."""
 
 BUILTINS: dict[str, Callable[[str], InMemoryDataset]] = {
     "digits": builtin.digits,
@@ -88,8 +92,9 @@ def open(
         source: The name of a built-in data set; a folder of images (`./digits` is a folder) or of .wav recordings; a
             .npy or .npz file; a .tar of WebDataset samples or a folder of them; a data set of the library `datasets`: a
             folder that `save_to_disk` wrote, or of .parquet or .arrow files, or hf://datasets/user/name; items as a
-            tensor or array (N, C, *space) or points (N, 2), alone or as (items, labels); or a map-style data set of
-            PyTorch, whose items are tensors, arrays or Pillow images, alone or as (item, label).
+            tensor or array (N, C, *space) or points (N, 2), alone or as (items, labels); a list of paths of images, or
+            of Pillow images; or a map-style data set of PyTorch, whose items are tensors, arrays or Pillow images,
+            alone or as (item, label).
         image_size: The size that images are brought to, never stretched: the side of a square, "HEIGHTxWIDTH" or
             (height, width); None keeps their size.
         fit: "crop" cuts images to the shape of `image_size` around their centre; "pad" keeps all of each image, and
@@ -165,9 +170,17 @@ def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Datas
         return _labelled(converted, known, arrays.reading_notes(items, "the array", dims), "arrays")
     if isinstance(source, torch_data.Dataset):
         return TorchDataset(source, conversion, dims)
+    if isinstance(source, list):
+        if dims in (1, 3):
+            raise InputError(f"a list of images holds no {arrays.NAMES[dims]}: leave --dims out")
+        return ImageList(source, conversion)
+    if isinstance(items, list):
+        raise InputError(
+            "a list of images has no labels: give a map-style data set of PyTorch of (image, class number)"
+        )
     raise InputError(
         f"a {type(source).__name__} cannot be read as data: give a name or path, a tensor or array (N, C, ...), "
-        "(items, labels), or a map-style data set of PyTorch"
+        "(items, labels), a list of paths or Pillow images, or a map-style data set of PyTorch"
     )
 
 
@@ -245,6 +258,6 @@ def _existing(source: str | Path) -> Path:
     close = difflib.get_close_matches(text.lower(), BUILTINS, n=1)
     if close and not {"/", "\\", "."} & set(text):
         raise InputError(f"no data called {text!r}: did you mean {close[0]}?")
-    raise InputError(f"no such file or folder: {text!r} (built-in data: {', '.join(BUILTINS)})")
     if near := nearest_path(text):
         raise InputError(f"no such file or folder: {text!r}; did you mean {near}?")
+    raise InputError(f"no such file or folder: {text!r} (built-in data: {', '.join(BUILTINS)})")

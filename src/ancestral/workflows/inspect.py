@@ -70,7 +70,7 @@ def inspect(
     given = not isinstance(source, str | Path)
     name = configs.FROM_PYTHON if given else str(source)
     if not isinstance(config, Config):
-        config = configs.preset(config or ("arrays" if given else configs.default_preset(name)))
+        config = configs.preset(config or configs.default_preset(source))
     config = config.with_settings(source=name, **settings)
     if steps < 0:
         raise InputError(f"--steps must be at least 0, not {steps}")

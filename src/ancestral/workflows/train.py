@@ -108,8 +108,8 @@ def train(
         config: The name of a preset, a config, or the path of a .json file that `config.read_config` reads; None is the
             preset for the data, or digits without data. The name or path of data is taken for `data`.
         data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
-            (N, C, *sides) or points (N, 2), alone or with labels (items, labels); or a torch Dataset of items, alone or
-            with labels.
+            (N, C, *sides) or points (N, 2), alone or with labels (items, labels); a list of paths of images, or of
+            Pillow images; or a torch Dataset of items, alone or with labels.
         out: The run folder; None is runs/ and the name of the preset.
         resume: Whether to resume the run in the folder; without one, start it.
         initial: A model, or the run folder, model file or hf:// address of one, whose averaged weights the run starts
@@ -146,7 +146,7 @@ def train(
     given = data is not None and not isinstance(data, str | Path)
     if isinstance(config, str) and config.endswith(".json"):
         config = configs.read_config(Path(config), source="" if data is None or given else str(data))
-    preset = config or ("arrays" if given else configs.default_preset(str(data or "digits")))
+    preset = config or configs.default_preset(data if given else data or "digits")
     chosen = configs.preset(preset) if isinstance(preset, str) else preset
     source = configs.FROM_PYTHON if given else chosen.data.source if data is None else str(data)
     folder = RunFolder(Path(out) if out is not None else default_folder(chosen, source))
