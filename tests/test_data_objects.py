@@ -140,6 +140,14 @@ def test_a_list_trains_and_is_inspected(tmp_path, monkeypatch):
     assert ancestral.inspect(given, image_size=8, steps=0, progress=False).count == 5
 
 
+def test_samples_and_data_may_be_lists():
+    arrays = np.random.default_rng(0).integers(0, 256, (14, 8, 8, 3), dtype=np.uint8)
+    images = [Image.fromarray(array) for array in arrays]
+    common = {"extractor": "pixels", "progress": False, "device": "cpu"}
+    one, two = (ancestral.evaluate_samples(samples, images[::-1], **common).samples for samples in (images, arrays))
+    assert one.distances == two.distances
+
+
 @pytest.mark.parametrize("bad", [torch.zeros(3, 2, dtype=torch.int64), torch.full((4, 1, 2, 2), float("nan"))])
 def test_arrays_that_are_no_data(bad):
     with pytest.raises(InputError, match=r"holds (torch\.)?(int64|NaN)"):
