@@ -75,12 +75,19 @@ def pictures(folder):
     return sorted(folder.iterdir())
 
 
+def read(path):
+    """A Pillow image of a file that is closed again."""
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
 def test_a_list_of_paths_or_of_images_is_converted_as_a_folder(tmp_path):
     paths = pictures(tmp_path)
     for options in ({"image_size": 8}, {"image_size": "6x9", "fit": "pad", "background": "red"},
                     {"image_size": 8, "channels": 4}, {"image_size": 8, "channels": 1}):  # fmt: skip
         folder = data.load(tmp_path, **options)
-        for given in (paths, list(map(str, paths)), [Image.open(path) for path in paths]):
+        for given in (paths, list(map(str, paths)), [read(path) for path in paths]):
             opened = data.open(given, memory=0, **options)
             assert isinstance(opened, LazyDataset)
             assert opened.spec == folder.spec
@@ -93,7 +100,7 @@ def test_a_list_of_paths_or_of_images_is_converted_as_a_folder(tmp_path):
 
 def test_lists_that_are_no_data(tmp_path):
     paths = pictures(tmp_path)
-    image = Image.open(paths[0])
+    image = read(paths[0])
     for bad, message in (
         ([], "the list of images is empty"),
         ([image, paths[0]], "item 1 of the list is a PosixPath, and item 0 a PngImageFile: give paths alone"),
@@ -110,11 +117,11 @@ def test_lists_that_are_no_data(tmp_path):
     with pytest.raises(InputError, match="a list of images holds no signals"):
         data.open(paths, dims=1)
     (tmp_path / "5.png").write_bytes(paths[0].read_bytes()[:100])
-    broken = Image.open(tmp_path / "5.png")
-    for given in ([*paths, tmp_path / "5.png"], [*map(Image.open, paths), broken]):
-        opened = data.load(given, image_size=8)
-        assert len(opened) == 5  # as in a folder
-        assert len(opened.skipped) == 1
+    with Image.open(tmp_path / "5.png") as broken:
+        for given in ([*paths, tmp_path / "5.png"], [*map(read, paths), broken]):
+            opened = data.load(given, image_size=8)
+            assert len(opened) == 5  # as in a folder
+            assert len(opened.skipped) == 1
     with pytest.raises(InputError, match="no item of images can be read"):
         data.open([tmp_path / "5.png"], image_size=8)
 
@@ -133,7 +140,7 @@ def test_a_list_trains_and_is_inspected(tmp_path, monkeypatch):
         "device": "cpu",
     }
     folder = ancestral.train("folder", data="photos", out="a", **options).model
-    for number, given in enumerate((paths, [Image.open(path) for path in paths])):
+    for number, given in enumerate((paths, [read(path) for path in paths])):
         model = ancestral.train(data=given, out=f"b{number}", **options).model
         assert (model.config.preset, model.config.data.source) == ("folder", "(given from Python)")
         assert torch.equal(model.sample(2, steps=2), folder.sample(2, steps=2))
