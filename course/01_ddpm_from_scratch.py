@@ -301,7 +301,7 @@ course.expect(0.095 < beta[t].sqrt() < 0.105)
 # $x_0 = 0.8$, $x_{20} = 0.7$.
 
 # %%
-t, x_0, x_t = 20, 0.8, 0.7
+t, x_0, x_t = min(20, T), 0.8, 0.7
 from_clean = normal(grid, alpha_bar[t - 1].sqrt() * x_0, 1 - alpha_bar[t - 1])  # q(x_{t−1} | x_0)
 from_noisy = normal(x_t, alpha[t].sqrt() * grid, beta[t])  # q(x_t | x_{t−1})
 product = from_clean * from_noisy
@@ -310,8 +310,9 @@ grid_mean = torch.trapezoid(product * grid, grid)
 grid_variance = torch.trapezoid(product * (grid - grid_mean) ** 2, grid)
 posterior_variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]  # (7)  β̃_t
 near = (grid > 0.5) & (grid < 1.1)
-curves = {"$q(x_{19} | x_0)$": from_clean, "$q(x_{20} | x_{19})$": from_noisy, "their product": product}
-course.plot(grid[near], {label: (curve / curve.max())[near] for label, curve in curves.items()}, "$x_{19}$")
+before, now = f"x_{{{t - 1}}}", f"x_{{{t}}}"
+curves = {f"$q({before} | x_0)$": from_clean, f"$q({now} | {before})$": from_noisy, "their product": product}
+course.plot(grid[near], {label: (curve / curve.max())[near] for label, curve in curves.items()}, f"${before}$")
 print(f"mean of the product: {grid_mean:.6f}; variance: {grid_variance:.8f}, and by (7): {posterior_variance:.8f}")
 course.expect(abs(grid_variance / posterior_variance - 1) < 1e-4)
 
@@ -372,8 +373,8 @@ def reverse_mean(x_t, t, eps):
     return (x_t - at(beta, t) / at(1 - alpha_bar, t).sqrt() * eps) / at(alpha, t).sqrt()  # (11)
 
 
-eps = (torch.tensor(0.7) - alpha_bar[20].sqrt() * 0.8) / (1 - alpha_bar[20]).sqrt()  # the noise in the pixel above
-found = reverse_mean(torch.tensor(0.7), torch.tensor([20]), eps).item()
+eps = (torch.tensor(0.7) - alpha_bar[t].sqrt() * 0.8) / (1 - alpha_bar[t]).sqrt()  # the noise in the pixel above
+found = reverse_mean(torch.tensor(0.7), torch.tensor([t]), eps).item()
 print(f"mean from the noise by (11): {found:.6f}; mean of the product on the grid: {grid_mean:.6f}")
 course.expect(abs(found - grid_mean) < 1e-4)
 share = beta / (1 - alpha_bar)  # the share of the noise in x_t that one step takes away

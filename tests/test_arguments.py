@@ -155,7 +155,7 @@ WRONG = {
     "sample: n": (lambda m: m.sample(10**15), "GiB of memory"),
     "evaluate: model": (lambda m: ancestral.evaluate(nn.Linear(2, 2)), "model cannot be a Linear"),
     "evaluate: out": (lambda m: ancestral.evaluate(m, "moons", out=3), "out cannot be 3: give a path or None"),
-    "evaluate: extractor": (lambda m: ancestral.evaluate(m, "moons", extractor=abs), "extractor cannot be a builtin"),
+    "evaluate: extractor": (lambda m: ancestral.evaluate(m, "moons", extractor=3), "extractor cannot be 3"),
     "evaluate_samples: n": (
         lambda m: ancestral.evaluate_samples(torch.rand(5, 1, 8, 8), torch.rand(5, 1, 8, 8), n=9),
         "n must be 1 to 5",

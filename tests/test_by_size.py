@@ -304,7 +304,8 @@ def test_training_states_what_was_chosen_and_what_it_costs(run):
     assert cost.startswith("about ")
     assert "for 1 steps" in cost or "for 1 step" in cost
     training = next(number for number, line in enumerate(lines) if line.startswith("Trained"))
-    assert lines.index(choice) < lines.index(cost) < training
+    assert lines.index(cost) < training
+    assert lines.index(choice) < training
 
 
 def test_the_inspection_states_it_too(photos):

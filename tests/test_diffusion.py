@@ -459,3 +459,10 @@ def test_the_network_computes_in_its_dtype_and_the_schedule_in_that_of_x(dtype, 
         torch.testing.assert_close(
             diffusion.add_noise(prediction.x0, 500, prediction.eps), x.to(dtype), rtol=0, atol=1e-14
         )
+
+
+def test_a_loss_that_failed_may_be_repeated():
+    d, x = Diffusion(Recorder(), schedules.linear()), torch.randn(2, 3)
+    with pytest.raises(InputError, match="must be floats"):
+        d.loss((x * 255).to(torch.uint8), step=0)
+    assert torch.equal(d.loss(x, step=0), d.loss(x, step=0))

@@ -100,3 +100,14 @@ def test_a_wrapper_has_the_device_of_what_it_wraps():
     assert guided.device == Diffusion(net, schedules.linear()).device == torch.device("meta")
     assert Model(guided, DataSpec((2,), Codec("float"))).device == torch.device("meta")
     assert guidance.ClassifierFree(oracle.Gaussian(schedules.linear(), 0.0, 1.0), 2.0).device == torch.device("cpu")
+
+
+def test_what_guidance_cannot_drop_is_refused():
+    inner = Diffusion(LabelNet(), schedules.linear())
+    for drop in ({}, ["labels"], {"labels": None}):
+        with pytest.raises(InputError, match="drop names at least one condition"):
+            guidance.ClassifierFree(inner, 2.0, drop=drop)
+    with pytest.raises(InputError, match="guidance drops labels: give it as a tensor"):
+        guidance.ClassifierFree(inner, 2.0).predict(torch.zeros(2, 1), 10, labels=4)
+    one = guidance.ClassifierFree(inner, 2.0).predict(torch.zeros(2, 1), 10, labels=torch.tensor([4]))
+    assert one.eps.flatten().tolist() == pytest.approx([9.0, 9.0])

@@ -14,7 +14,7 @@ from torch import nn
 
 import ancestral
 from ancestral import schedules, storage, targets
-from ancestral.config import ProcessConfig
+from ancestral.config import CustomNetConfig, ProcessConfig, TrainConfig
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
@@ -386,25 +386,17 @@ def test_a_condition_of_a_network_of_ones_own_is_given_to_sample():
 
 
 def test_a_curve_of_ones_own_is_asked_for(tmp_path):
-    """A file has tables, and no code: a model with a closed form of one's own says so, and is not interpolated."""
+    """A file has tables, and no code. They are enough for integer times; a model of continuous times says so."""
     t = torch.arange(11, dtype=torch.float64)
     own = schedules.Schedule(*schedules.curves.flow(t, 10), curve=lambda t: (1 - t / 10, t / 10))
-    spec = DataSpec((2,), Codec("float"))
-    Model(Diffusion(MLP(2, width=16), own), spec).save(tmp_path / "own.safetensors")
+    spec, file = DataSpec((2,), Codec("float")), tmp_path / "own.safetensors"
+    Model(Diffusion(MLP(2, width=16), own), spec).save(file)
+    assert torch.equal(ancestral.load(file, net=MLP(2, width=16)).denoiser.schedule.noise, own.noise)
+    continuous = ancestral.Config(net=CustomNetConfig(), train=TrainConfig(continuous=True))
+    Model(Diffusion(MLP(2, width=16), own), spec, continuous).save(file)
     with pytest.raises(InputError, match="a schedule of your own, with a curve of its own: give it, schedule="):
-        ancestral.load(tmp_path / "own.safetensors", net=MLP(2, width=16))
-    assert ancestral.load(tmp_path / "own.safetensors", net=MLP(2, width=16), schedule=own).denoiser.schedule is own
-
-
-@pytest.mark.parametrize("kind", ["uint8", "uint16", "float"])
-def test_samples_may_stay_as_the_network_knows_them(kind):
-    limits = {"uint8": (0, 255), "uint16": (0, 65535), "float": (-3.0, 5.0)}[kind]
-    spec = DataSpec((1, 4, 4), Codec(kind, limits))
-    model = ancestral.Model(Diffusion(Plain(), flow(6), targets.FLOW), spec)
-    floats = model.sample(5, batch_size=2, decode=False)
-    assert floats.dtype == torch.float32
-    assert -1 <= float(floats.min()) < 0 < float(floats.max()) <= 1
-    assert torch.equal(spec.codec.decode(floats), model.sample(5, batch_size=2))
+        ancestral.load(file, net=MLP(2, width=16))
+    assert ancestral.load(file, net=MLP(2, width=16), schedule=own).denoiser.schedule is own
 
 
 def test_images_show_themselves_in_a_notebook():

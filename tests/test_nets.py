@@ -269,3 +269,11 @@ def test_networks_compute_in_the_type_of_their_weights(dims, dtype, error):
     out = net.to(dtype)(x.to(dtype), *inputs)
     assert out.dtype == dtype
     assert (out.double() - exact).norm() < error * exact.norm()
+
+
+@pytest.mark.parametrize("label", [3, 7])
+def test_a_label_of_no_class_is_refused(label):
+    """3 of 3 classes had the embedding of "no class", so labels 1..3 trained a class as unconditional."""
+    net = nets.MLP(features=2, width=16, classes=3)
+    with pytest.raises(InputError, match=f"labels are 0..2, or -1 for no class, not {label}"):
+        net(torch.zeros(2, 2), torch.zeros(2, dtype=torch.int64), torch.tensor([0, label]))

@@ -267,7 +267,7 @@ def test_a_training_of_points_leaves_its_page_and_its_notes(tmp_path, run, quick
     out = tmp_path / "run"
     options = ["points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--out", out]
     run("train", *options, "--steps", "2")
-    assert "Notes" not in read(out / "report.html").text
+    assert "step 2:" not in read(out / "report.html").text
     run("train", "points", "--out", out, "--resume", "--steps", "3", "--lr", "0.5")
     page = read(out / "report.html")
     assert "step 2: going on" in page.text

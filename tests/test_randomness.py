@@ -60,7 +60,7 @@ def test_seeds_fill_64_bits_and_end_there():
         with pytest.raises(InputError, match=f"from 0 to 2\\^64 - 1, not {seed}"):
             randomness.normal((8,), seed, Stream.OWN, 0, [0])
     assert torch.equal(randomness.keys(5, Stream.OWN, np.int64(3), [0]), randomness.keys(5, Stream.OWN, 3, [0]))
-    for step in (-1, 0.5, None):
+    for step in (-1, -0.5, float("inf"), float("nan"), None):
         with pytest.raises(InputError, match=f"a step is a whole number, 0 or more, not {step}"):
             randomness.keys(0, Stream.OWN, step, [0])
 

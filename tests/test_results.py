@@ -55,7 +55,6 @@ def test_a_terminal_and_a_notebook_show_the_same():
     ("change", "says"),
     [
         (lambda tree: tree.pop("distances"), "x.json lacks distances"),
-        (lambda tree: tree["distances"]["train"].pop("kernel"), "x.json: distances: train lacks kernel"),
         (lambda tree: tree["samples"].update(count="many"), "x.json: samples: count is damaged"),
         (lambda tree: tree["samples"].update(count=True), "x.json: samples: count is damaged"),
         (lambda tree: tree["titles"].update(frechet=3), "x.json: titles: frechet is damaged"),

@@ -605,7 +605,10 @@ def test_the_adaptive_solver_keeps_its_tolerance(name):
     alone = Heun(rtol=1e-5).sample(denoiser, x_T[4:5], times=[100, 1])
     torch.testing.assert_close(alone, found[4:5], rtol=0, atol=1e-9)
     assert Heun(rtol=1e-3).times(schedule) == [100, 1, 0]
-    assert 12 < Heun(rtol=1e-4).nfe(schedule) < 200
+    assert 12 < Heun(rtol=1e-4).nfe(schedule) < Heun(rtol=1e-7).nfe(schedule) < 300
+    for options in ({"steps": 10}, {"churn": 1.0}):
+        with pytest.raises(InputError, match="leave steps and churn out"):
+            Heun(rtol=1e-3, **options)
 
 
 def test_a_sampler_that_differentiates_evaluates_once():
@@ -670,8 +673,18 @@ def test_a_forgotten_dataclass_and_a_wrong_return_get_one_line():
         Forgotten()
     with pytest.raises(InputError, match="Forgotten needs @dataclass"):
         Forgotten(steps=3)
+
+    class Plain(Sampler):
+        steps = 5
+
+        def advance(self, x, prediction, move, state):
+            return x, state
+
+    assert Plain().steps == 5
+    with pytest.raises(InputError, match="Plain needs @dataclass"):  # the argument would be lost
+        Plain(steps=3)
     denoiser, x = oracle.Gaussian(schedules.linear(5), 0.0, 1.0), torch.zeros(2, 3)
-    for answer in (x, (x,), (x, None, 1), (x[:1], None), None):
+    for answer in (x, (x,), (x, None, 1), (x[:1], None), None, (x.double(), None), (x.numpy(), None)):
 
         @dataclass(frozen=True)
         class Wrong(Sampler):

@@ -277,6 +277,8 @@ def test_times_of_each_image_agree_with_one_time_for_all():
         (lambda: schedules.linear(10).at(torch.tensor([2.5, math.nan])), "outside"),
         (lambda: schedules.linear(10).at(torch.tensor([True])), "a tensor .B,. of integers or floats, not torch.bool"),
         (lambda: schedules.linear(10).time_at(-1.0), "at least 0, not -1.0"),
+        (lambda: schedules.linear(10).time_at("5"), "or a tensor .B,. of them, not '5'"),
+        (lambda: schedules.karras(10).time_at(math.inf), "finite on a schedule that goes on above T"),
         (lambda: schedules.linear(10).time_at(torch.tensor([math.nan])), "at least 0"),
         (lambda: schedules.cosine(np.bool_(True)), "whole number"),
         (lambda: schedules.karras(np.float64(5)), "whole number"),
@@ -358,6 +360,14 @@ def test_rates_are_the_derivatives(s):
 def _gradients(s, t):
     t = t.requires_grad_()
     return [torch.autograd.grad(scale.sum() + 0 * t.sum(), t, retain_graph=True)[0] for scale in s.at(t)]
+
+
+def test_rates_of_clean_data():
+    """b = √(1 − a²) rises with an infinite slope where a falls with a finite one."""
+    for s in (schedules.cosine(), schedules.cosine(1), schedules.sigmoid()):
+        assert s.rates(0)[1] > 0
+        assert not any(math.isnan(rate) for rate in s.rates(0))
+    assert schedules.flow(10).rates(0) == (-0.1, 0.1)
 
 
 def test_closed_forms_between_the_integers():

@@ -236,8 +236,8 @@ def test_memorisation_is_named_once_while_training(tmp_path):
     """Twelve images of noise: nothing that is learned of nine of them helps with the other three."""
     ancestral.train("arrays", random_images(12), validation=0.25, out=tmp_path / "run", **LEARNED)
     notes = (tmp_path / "run" / "notes.txt").read_text(encoding="utf-8").splitlines()
-    assert len(notes) == 1
     notes = [note for note in notes if not note.startswith("step 0: ")]
+    assert len(notes) == 1
     assert "validation loss rises since step" in notes[0]
     assert notes[0].endswith("the model begins to memorise; stop here, take more data, or a smaller network")
     assert int(notes[0].split()[1].rstrip(":")) < 80  # while it trains

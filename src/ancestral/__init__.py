@@ -27,6 +27,7 @@ _NAMES = {
 _MODULES = (
     "bound",
     "config",
+    "course",
     "data",
     "guidance",
     "interop",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from ancestral import (
         bound,
         config,
+        course,
         data,
         guidance,
         interop,

@@ -84,7 +84,9 @@ def cosine(t: Tensor, steps: int, offset: float) -> tuple[Tensor, Tensor]:
     """a ∝ cos((u + offset)/(1 + offset) · π/2), u = t/T; b² is a product of sines, since 1 − a² would lose digits."""
     rate = math.pi / 2 / (1 + offset)
     start, angle = offset * rate, (t / steps + offset) * rate
-    b = (torch.sin(angle - start) * torch.sin(angle + start)).clamp(min=0).sqrt() / math.cos(start)
+    if offset == 0:
+        return torch.cos(angle), torch.sin(angle)
+    b = torch.sin(angle - start).sqrt() * torch.sin(angle + start).sqrt() / math.cos(start)
     return torch.cos(angle) / math.cos(start), b
 
 

@@ -169,7 +169,9 @@ class Diffusion(nn.Module):
                 raise InputError("DataParallel would draw the same t and ε on each GPU: use DistributedDataParallel")
             if self.training and torch.is_grad_enabled():
                 self._last.check(x0, step, options.get("seed", 0))
-        return (objective or self._objective()).losses(self, x0, step=step, **options)
+        drawn = (objective or self._objective()).losses(self, x0, step=step, **options)
+        self._last.keep(x0, step, options.get("seed", 0))  # only now: a call that failed may be repeated
+        return drawn
 
     def forward(self, x0: Tensor, *, step: int, **options: Any) -> Tensor:
         """Compute `loss`, so that wrappers of a module (DistributedDataParallel, FSDP, Accelerate's `prepare`) work."""
@@ -213,4 +215,8 @@ class _LastDraw:
                 f"t and ε of step {step} were drawn already, for other samples: count step up with every batch; for "
                 "micro-batches of one step, or to repeat the numbers on purpose, give indices, one for each sample"
             )
-        self.key, self.x0 = (step, seed), x0
+
+    def keep(self, x0: Tensor, step: int, seed: int) -> None:
+        """Keep what a loss was drawn for."""
+        if not torch.compiler.is_compiling() and not transformed():
+            self.key, self.x0 = (step, seed), x0.detach()

@@ -8,6 +8,9 @@ import contextlib
 import importlib.metadata
 import operator
 import re
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 
@@ -58,8 +61,15 @@ def install_command(extra: str) -> str:
     marked = [text.partition(";") for text in requirements]
     packages = [name.strip() for name, _, marker in marked if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
     if not packages:
-        return f"pip install -e '{Path(__file__).parents[2]}[{extra}]'"
-    return f"pip install {' '.join(map(repr, packages))}"
+        return f"{pip_install()} -e '{Path(__file__).parents[2]}[{extra}]'"
+    return f"{pip_install()} {' '.join(map(repr, packages))}"
+
+
+def pip_install() -> str:
+    """Write `pip install`, with the path of this Python where the `pip` on the PATH belongs to another one."""
+    found = shutil.which("pip")
+    same = found is not None and Path(found).parent == Path(sys.executable).parent
+    return "pip install" if same else f"{shlex.quote(sys.executable)} -m pip install"
 
 
 def one_line(text: object) -> str:

@@ -67,14 +67,21 @@ class ClassifierFree(Wrapper):
 
     def __init__(self, denoiser: Denoiser, scale: float, drop: Mapping[str, float | Tensor] | None = None) -> None:
         super().__init__(denoiser)
-        self.scale, self.drop = scale, {"labels": NO_CLASS} if drop is None else dict(drop)
+        drop = {"labels": NO_CLASS} if drop is None else drop
+        if (
+            not isinstance(drop, Mapping)
+            or not drop
+            or not all(isinstance(v, int | float | Tensor) for v in drop.values())
+        ):
+            raise InputError("drop names at least one condition, each with the number or tensor that is its absence")
+        self.scale, self.drop = scale, dict(drop)
 
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε with guidance. Raises InputError if none of the conditions to drop is given."""
         if all(condition.get(name) is None for name in self.drop):
             names = " or ".join(self.drop)
             raise InputError(f"guidance strengthens {names}, and none is given: pass {names}=..., one for each image")
-        both = {name: self._pair(name, value) for name, value in condition.items()}
+        both = {name: self._pair(name, value, len(x_t)) for name, value in condition.items()}
         times = t.expand(len(x_t)).repeat(2) if isinstance(t, Tensor) else t
         guided = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
         (x0, free_x0), (eps, free_eps) = (part.chunk(2) for part in guided)
@@ -83,11 +90,12 @@ class ClassifierFree(Wrapper):
             free_x0 + self.scale * (x0 - free_x0), free_eps + self.scale * (eps - free_eps), variance_fraction
         )
 
-    def _pair(self, name: str, value: Any) -> Any:
-        """The condition for both halves of the batch; what is no tensor is the same for both."""
-        if not isinstance(value, Tensor):
+    def _pair(self, name: str, value: Any, count: int) -> Any:
+        """The condition for both halves of the batch; what is no tensor is the same for both, unless it is dropped."""
+        if value is None or (name not in self.drop and not isinstance(value, Tensor)):
             return value
-        if name not in self.drop:
-            return torch.cat([value, value])
-        absent = torch.as_tensor(self.drop[name], dtype=value.dtype, device=value.device)
-        return torch.cat([value, absent.expand_as(value)])
+        if not isinstance(value, Tensor):
+            raise InputError(f"guidance drops {name}: give it as a tensor, one row for each image")
+        value = value.expand(count, *value.shape[1:])
+        absent = torch.as_tensor(self.drop.get(name, 0), dtype=value.dtype, device=value.device)
+        return torch.cat([value, absent.expand_as(value) if name in self.drop else value])

@@ -58,9 +58,10 @@ def _watched() -> Iterator[None]:
 
     def watch() -> None:
         while signals := os.read(reading, 1):
-            if signals[0] == signal.SIGINT:
+            # where the signal saves, native code may take its time, and the block may be over after `PATIENCE`
+            if signals[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _end:
                 time.sleep(PATIENCE)
-                if signal.getsignal(signal.SIGINT) is _end:  # where the signal saves, native code may take its time
+                if signal.getsignal(signal.SIGINT) is _end:
                     _end(signal.SIGINT, None)
         os.close(reading)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.adaptive import angle, check_rtol, dormand_prince, flow_state, velocity
-from ancestral.errors import whole
+from ancestral.errors import InputError, whole
 from ancestral.gaussian import DiagonalGaussian
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import Spacing, spaced_times
@@ -66,7 +66,8 @@ def integrate(
         The state at t = 0 and after each step; of adaptive steps the last is at T.
 
     Raises:
-        InputError: If x0 is not of floats, `probes` is negative, or the times cannot be used (see `spaced_times`).
+        InputError: If x0 is not of floats, `probes` is negative, the times cannot be used (see `spaced_times`), or both
+            `steps` and `rtol` are given.
 
     References:
         Song et al., *Score-based generative modeling through stochastic differential equations* (2021), eqs. 13 and 39.
@@ -106,6 +107,8 @@ def integrate(
     x, total = x0, x0.new_zeros(len(x0))
     yield OdeState(0, x, total)
     if rtol is not None:
+        if steps is not None:
+            raise InputError("with rtol the steps are adaptive: leave steps out")
         check_rtol(rtol, x0)
         for theta, (u, part) in dormand_prince(slope, (x0, total[:, None]), 0.0, angle(schedule, schedule.steps), rtol):
             x, t, s = flow_state(schedule, theta, u)

@@ -42,7 +42,8 @@ class Schedule:
         noise: b_t, likewise, from b_0 = 0; b_t/a_t never falls.
         prior_std: Standard deviation of x_T, from which sampling starts.
         spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
-        curve: a and b between the integers; by default a smooth interpolation of the tables.
+        curve: a and b between the integers; by default a smooth interpolation of the tables. A model file keeps the
+            tables alone, so a form of your own is given again to `load`.
         extends: Whether the curve goes on above T, as the noise levels of `karras` do: float times may then exceed T.
         largest_noise: b_T.
     """
@@ -154,9 +155,12 @@ class Schedule:
         Raises:
             InputError: If a level is negative or NaN, or infinite where the schedule `extends`.
         """
+        if not isinstance(sigma, Tensor | numbers.Real) or isinstance(sigma, bool):
+            raise InputError(f"a noise level is a number of at least 0, or a tensor (B,) of them, not {sigma!r}")
         level = torch.as_tensor(sigma, dtype=torch.float64, device="cpu")
         if not bool((level >= 0).all()) or (self.extends and not bool(level.isfinite().all())):
-            raise InputError(f"a noise level is a number of at least 0, not {sigma}")
+            finite = ", and finite on a schedule that goes on above T" if self.extends else ""
+            raise InputError(f"a noise level is a number of at least 0{finite}, not {sigma}")
         cos, sin = torch.cos(level.atan()), torch.sin(level.atan())
 
         def excess(t: Tensor) -> Tensor:  # of the angle of (a, b), whose tangent is the noise level
@@ -415,7 +419,8 @@ def _capped(alpha_bar: Tensor, spec: dict[str, Any], curve: Curve) -> Schedule:
     beta = free.clamp(max=spec["max_beta"])
     schedule = _variance_preserving(torch.log1p(-beta).cumsum(0), spec)
     edge = float((beta == free).cumprod(0).sum())  # the last time before the first step that is capped
-    return replace(schedule, curve=partial(curves.piecewise, edge=edge, below=curve, above=schedule.curve))
+    below = partial(curves.piecewise, edge=edge, below=curve, above=schedule.curve)
+    return replace(schedule, curve=below) if edge else schedule
 
 
 def _variance_preserving(log_alpha_bar: Tensor, spec: dict[str, Any]) -> Schedule:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from ancestral.cli.parse import parse
-from ancestral.errors import InputError, install_command
+from ancestral.errors import InputError, install_command, pip_install
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,6 @@ def _opener(choice: str, folder: Path) -> list[str]:
     if choice == "auto":
         return next((command for command in commands.values() if command), [])
     if not commands[choice]:
-        cure = {"jupyter": install_command("course"), "marimo": "pip install marimo"}
+        cure = {"jupyter": install_command("course"), "marimo": f"{pip_install()} marimo"}
         raise InputError(f"there is no {choice} to open {folder} with; {cure.get(choice, 'set VISUAL or EDITOR')}")
     return commands[choice]

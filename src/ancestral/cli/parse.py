@@ -31,6 +31,7 @@ SYNONYMS = {
     "--batch-size": ("batch", "bs", "train-batch-size"),
     "--data": ("dataset", "data-dir", "train-data-dir", "input", "folder", "images", "path"),
     "--out": ("output", "output-dir", "outdir", "save-dir", "dir", "name"),
+    "--to": ("format", "export-to"),
     "-n": ("num", "num-samples", "num-images", "count", "number"),
     "--seed": ("random-seed", "rng"),
     "--timesteps": ("noise-steps", "num-train-timesteps", "diffusion-steps"),

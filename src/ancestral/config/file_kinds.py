@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from ancestral.config.output_folders import is_output
+from ancestral.errors import pip_install
 
 SUFFIXES = {
     ".png": "PNG",
@@ -22,7 +23,7 @@ SUFFIXES = {
 """The suffixes of image files, and the format that each promises."""
 HEIC = {".heic": "HEIF", ".heif": "HEIF"}
 """Those of photographs of phones, which Pillow reads with a plug-in."""
-READ_HEIC = "pip install pillow-heif reads them"
+READ_HEIC = f"{pip_install()} pillow-heif reads them"
 if importlib.util.find_spec("pillow_heif"):
     SUFFIXES |= HEIC
 WAV = ".wav"

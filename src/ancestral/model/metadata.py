@@ -43,7 +43,7 @@ def metadata_of(
         "version": version,
         "step": str(step),
         "config": config.unplaced().to_json(),
-        "schedule": json.dumps(_schedule_spec(denoiser.schedule)),
+        "schedule": json.dumps(_schedule_spec(denoiser.schedule, config.train.continuous)),
         "target": denoiser.target.name,
         "codec": spec.codec.kind,
         "limits": json.dumps(spec.codec.limits),
@@ -91,7 +91,7 @@ def _describes(process: ProcessConfig, schedule: Schedule) -> bool:
         return False
 
 
-def _schedule_spec(schedule: Schedule) -> dict[str, Any]:
+def _schedule_spec(schedule: Schedule, continuous: bool) -> dict[str, Any]:
     """The spec from which `read_schedule` rebuilds the schedule: its own, its tables, or the name of a subclass."""
     if type(schedule) is not Schedule:
         return {"name": "custom", "class": type(schedule).__qualname__}
@@ -100,7 +100,7 @@ def _schedule_spec(schedule: Schedule) -> dict[str, Any]:
             return schedule.spec
     except InputError:
         pass
-    if not isinstance(schedule.curve, Interpolation):
+    if continuous and not isinstance(schedule.curve, Interpolation):  # tables would be interpolated differently
         return {"name": "custom", "class": "with a curve of its own"}
     tables = {"signal": schedule.signal.tolist(), "noise": schedule.noise.tolist()}
     return {"name": "tables", **tables, "prior_std": schedule.prior_std}

@@ -266,7 +266,10 @@ class Model:
             conditions["labels"] = labels
             denoiser = denoiser if guidance == 1.0 else ClassifierFree(denoiser, guidance)
         elif guidance != 1.0:
-            raise InputError("this model was trained without classes, so there is nothing for guidance to strengthen")
+            raise InputError(
+                "this model was trained without classes, so there is nothing for guidance to strengthen; for "
+                "conditions of your own, wrap its denoiser: Model(guidance.ClassifierFree(denoiser, scale, drop=...), spec)"
+            )
         x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
         x_T = x_T.to(torch.promote_types(self.dtype, torch.float32))
         for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **conditions):
@@ -323,11 +326,11 @@ class Model:
 def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """Expand each condition to one row for each of `count` items. Raises InputError where that is not possible."""
     for name, value in condition.items():
-        if name == "labels" or not isinstance(value, Tensor) or not value.ndim or len(value) not in (1, count):
-            raise InputError(
-                f"condition {name!r} must be a tensor with 1 or {count} rows, and classes are given as label=..., not "
-                f"{shown(value)}"
-            )
+        if name == "labels":
+            raise InputError("classes are given as label=..., not as a condition")
+        if not isinstance(value, Tensor) or not value.ndim or len(value) not in (1, count):
+            what = f"the shape {list(value.shape)}" if isinstance(value, Tensor) else shown(value)
+            raise InputError(f"condition {name!r} must be a tensor with 1 or {count} rows, not {what}")
     return {name: value.expand(count, *value.shape[1:]) for name, value in condition.items()}
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
+from ancestral.transforms import certain
 
 
 def timestep_embedding(index: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -20,3 +21,15 @@ def timestep_embedding(index: Tensor, width: int, dtype: torch.dtype = torch.flo
     frequency = torch.exp(torch.arange(half, device=index.device) * (-math.log(10000) / (half - 1)))
     angle = index[:, None].to(torch.promote_types(dtype, torch.float32)) * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=1).to(dtype)
+
+
+def class_index(labels: Tensor, classes: int) -> Tensor:
+    """Index of the embedding of each label (B,): that of its class, or for a label below 0 the last, "no class".
+
+    Raises:
+        InputError: On a CPU, for a label of no class. On a GPU its index is beyond the last one, which fails there.
+    """
+    beyond = labels >= classes
+    if labels.device.type == "cpu" and certain(beyond.any()):
+        raise InputError(f"labels are 0..{classes - 1}, or -1 for no class, not {int(labels.max())}")
+    return (labels + beyond).where(labels >= 0, classes)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ancestral.nets.embedding import timestep_embedding
+from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.layer_norm import LayerNorm
 
 
@@ -49,7 +49,7 @@ class MLP(nn.Module):
         temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
-            temb = temb + self.label(labels.where(labels >= 0, self.classes))
+            temb = temb + self.label(class_index(labels, self.classes))
         h = self.stem(x)
         for layer in self.layers:
             h = h + layer(h + temb)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.errors import InputError, whole
-from ancestral.nets.embedding import timestep_embedding
+from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.layer_norm import LayerNorm, layer_norm
@@ -176,7 +176,7 @@ class Transformer(nn.Module):
         condition = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
-            condition = condition + self.label(labels.where(labels >= 0, self.classes))
+            condition = condition + self.label(class_index(labels, self.classes))
         condition = F.silu(condition)  # every block begins with it, so it is computed once
 
         h = self.stem(x.flatten(2).transpose(1, 2))  # (B, positions, width)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.errors import InputError
-from ancestral.nets.embedding import timestep_embedding
+from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend, merged_attention, merges
 from ancestral.nets.kernels.convolution import CONV, Conv
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
@@ -258,7 +258,7 @@ class UNet(nn.Module):
         temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
-            temb = temb + self.label(labels.where(labels >= 0, self.classes))
+            temb = temb + self.label(class_index(labels, self.classes))
         temb = F.silu(temb)  # every block begins with it, so it is computed once
 
         h = self.stem(x)

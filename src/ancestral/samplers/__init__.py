@@ -89,7 +89,8 @@ def from_name(name: str, max_steps: int | None = None, **options: Any) -> Sample
                 f"{key} of the sampler {name} cannot be {shown(option)}: give {describe(hints[key])} (default: "
                 f"{defaults[key]})"
             )
-    if max_steps is not None and "steps" not in given and (default.steps or 0) > max_steps:
+    adaptive = given.get("rtol") is not None  # its steps are its own
+    if max_steps is not None and "steps" not in given and (default.steps or 0) > max_steps and not adaptive:
         given["steps"] = max_steps
     return dataclasses.replace(default, **given)  # type: ignore[type-var]  # all samplers are dataclasses
 

@@ -47,8 +47,12 @@ class Heun(Sampler):
     def __post_init__(self) -> None:
         if not 0 <= self.churn < math.inf or not 0 <= self.churn_noise < math.inf:
             raise InputError(f"churn and churn_noise must be 0 or more, and finite: {self.churn}, {self.churn_noise}")
-        if self.rtol is not None and (self.churn or not 0 < self.rtol < 1):
-            raise InputError(f"rtol is a number between 0 and 1, for churn = 0, not {self.rtol}")
+        if self.rtol is None:
+            return
+        if not isinstance(self.rtol, int | float) or not 0 < self.rtol < 1:
+            raise InputError(f"rtol is a number between 0 and 1, not {self.rtol!r}")
+        if self.churn or self.steps != type(self).steps:
+            raise InputError("with rtol the steps are adaptive, and those of an ODE: leave steps and churn out")
 
     def times(self, schedule: Schedule) -> Sequence[float]:
         """See `Sampler.times`; with `rtol` T, 1 and 0."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.errors import InputError, whole
 from ancestral.randomness import Stream
+from ancestral.reverse import prior
 from ancestral.schedules import Schedule, Time, broadcast
 from ancestral.targets import SIGMA_DATA, X0, Denoiser, Prediction, exact_at_zero, for_move
 
@@ -85,9 +86,11 @@ class Sampler(ABC):
     differentiates: ClassVar[bool] = False
 
     def __new__(cls, *args: Any, **options: Any) -> "Sampler":
-        """Raises InputError for a subclass with fields of its own that is no dataclass."""
+        """Raises InputError for a subclass with fields or arguments of its own that is no dataclass."""
         annotated = {name for name, hint in inspect.get_annotations(cls).items() if "ClassVar" not in str(hint)}
-        if annotated - getattr(cls, "__dataclass_fields__", {}).keys():
+        if annotated - getattr(cls, "__dataclass_fields__", {}).keys() or (
+            (args or options) and cls.__init__ is object.__init__
+        ):
             raise InputError(f"{cls.__name__} needs @dataclass(frozen=True) in the line above its class statement")
         return super().__new__(cls)
 
@@ -101,7 +104,7 @@ class Sampler(ABC):
         It is counted on Gaussian data of deviation ½, which matters to samplers that choose their steps.
         """
         counter = _CountingDenoiser(schedule)
-        self.sample(counter, torch.zeros(1, 1))
+        self.sample(counter, prior(schedule, (1,), 0, range(64)).double())
         return counter.count
 
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
@@ -194,12 +197,12 @@ class Sampler(ABC):
 
     def _checked(self, answer: Any, x: Tensor) -> tuple[Tensor, Any]:
         """Return what `advance` did, without gradients; raise InputError unless it is the next x and a state."""
-        if not (isinstance(answer, tuple) and len(answer) == 2 and getattr(answer[0], "shape", None) == x.shape):
-            name = type(self).__name__
-            raise InputError(
-                f"advance of {name} must return (x, state): x of shape {list(x.shape)}, and a state or None"
-            )
-        return answer[0].detach(), answer[1]
+        following, *state = answer if isinstance(answer, tuple) else (None, None)
+        fits = isinstance(following, Tensor) and (following.shape, following.dtype) == (x.shape, x.dtype)
+        if not fits or len(state) != 1:
+            name, shape = type(self).__name__, list(x.shape)
+            raise InputError(f"advance of {name} must return (x, state): x {shape} of {x.dtype}, and a state or None")
+        return following.detach(), state[0]
 
     def sample(self, denoiser: Denoiser, x_T: Tensor, times: Sequence[float] | None = None, **options: Any) -> Tensor:
         """Sample: the last state of `trajectory`, of the shape of x_T. The options are those of `trajectory`."""
@@ -217,7 +220,8 @@ class _CountingDenoiser:
     def predict(self, x_t: Tensor, t: Time, **condition: Tensor) -> Prediction:
         self.count += 1
         a, b = self.schedule.at(t)
-        return X0.solve(x_t, broadcast(a * SIGMA_DATA**2 / (a**2 * SIGMA_DATA**2 + b**2), x_t) * x_t, a, b)
+        x0 = broadcast(a * SIGMA_DATA**2 / (a**2 * SIGMA_DATA**2 + b**2), x_t) * x_t
+        return Prediction(*X0.solve(x_t, x0, a, b), torch.zeros_like(x_t))  # a learned variance too
 
 
 def spaced_times(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ancestral.errors import InputError
+from ancestral.errors import InputError, pip_install
 from ancestral.training.meters import BINS
 from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
@@ -34,7 +34,9 @@ def check_trackers(names: Sequence[str]) -> list[str]:
                 f"there is no tracker {name!r}; did you mean {near}? There are {', '.join(LOGGER_TYPE_TO_CLASS)}"
             )
         if name not in installed:
-            raise InputError(f"the tracker {name} is not installed: pip install {name}, or leave it out of --trackers")
+            raise InputError(
+                f"the tracker {name} is not installed: {pip_install()} {name}, or leave it out of --trackers"
+            )
     return names
 
 

@@ -358,7 +358,7 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
                 film = yield from _preview(trainer, folder, last, log)
                 yield from write_report(film, last)
                 picture = folder.samples / f"{step:06d}.png"
-                if main and step == configs.EARLY[0] and not last and picture.exists():
+                if main and step == configs.EARLY[0] and not last and picture.exists() and folder.publishes(step):
                     yield Message(f"First samples: {picture}; more, in another terminal:  {_sampling(trainer, folder)}")
     return True
 
