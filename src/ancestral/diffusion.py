@@ -164,13 +164,15 @@ class Diffusion(nn.Module):
             InputError: If without `indices` the step draws the same numbers for other samples than in the call before,
                 in training mode and with gradients; or on a replica of `torch.nn.DataParallel`.
         """
-        if options.get("indices") is None:
-            if getattr(self, "_is_replica", False):  # PyTorch's mark
-                raise InputError("DataParallel would draw the same t and ε on each GPU: use DistributedDataParallel")
-            if self.training and torch.is_grad_enabled():
-                self._last.check(x0, step, options.get("seed", 0))
+        default, seed = options.get("indices") is None, options.get("seed", 0)
+        if default and getattr(self, "_is_replica", False):  # PyTorch's mark
+            raise InputError("DataParallel would draw the same t and ε on each GPU: use DistributedDataParallel")
+        noticed = default and self.training and torch.is_grad_enabled()
+        if noticed:
+            self._last.check(x0, step, seed)
         drawn = (objective or self._objective()).losses(self, x0, step=step, **options)
-        self._last.keep(x0, step, options.get("seed", 0))  # only now: a call that failed may be repeated
+        if noticed:  # only now: a call that failed may be repeated
+            self._last.keep(x0, step, seed)
         return drawn
 
     def forward(self, x0: Tensor, *, step: int, **options: Any) -> Tensor:

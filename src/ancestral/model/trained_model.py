@@ -268,7 +268,7 @@ class Model:
         elif guidance != 1.0:
             raise InputError(
                 "this model was trained without classes, so there is nothing for guidance to strengthen; for "
-                "conditions of your own, wrap its denoiser: Model(guidance.ClassifierFree(denoiser, scale, drop=...), spec)"
+                "conditions of your own, wrap it: Model(guidance.ClassifierFree(model.denoiser, scale, drop=...), spec)"
             )
         x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
         x_T = x_T.to(torch.promote_types(self.dtype, torch.float32))

@@ -221,7 +221,8 @@ class _CountingDenoiser:
         self.count += 1
         a, b = self.schedule.at(t)
         x0 = broadcast(a * SIGMA_DATA**2 / (a**2 * SIGMA_DATA**2 + b**2), x_t) * x_t
-        return Prediction(*X0.solve(x_t, x0, a, b), torch.zeros_like(x_t))  # a learned variance too
+        x0, eps = X0.solve(x_t, x0, a, b)
+        return Prediction(x0, eps, torch.zeros_like(x_t))  # for samplers with a learned variance too
 
 
 def spaced_times(schedule: Schedule, steps: int | None, spacing: Spacing) -> list[int]:
