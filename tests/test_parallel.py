@@ -82,7 +82,7 @@ def test_two_processes_train_what_one_does(alone, pair):
     """50 steps: 1 x 32 images against 2 x 16, weights, average and Adam's moments within 1e-5."""
     assert_close(state(alone[0]), state(pair))
     one, two = (Snapshots(folder / "snapshots") for folder in (alone[0], pair))
-    assert one.steps() == two.steps() == list(range(4, STEPS + 1, 4))
+    assert one.steps() == two.steps() == [*range(4, STEPS, 4), STEPS]
     mine, theirs = (snapshots.reconstruct(0.07)[0] for snapshots in (one, two))
     assert all(torch.allclose(weight, theirs[name], rtol=0, atol=TOLERANCE) for name, weight in mine.items())
     drawn = torch.frombuffer(bytearray((pair / "drawn").read_bytes()), dtype=torch.uint8)
