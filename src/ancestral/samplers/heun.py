@@ -28,8 +28,8 @@ class Heun(Sampler):
     of the trajectory; u is a float between the integer times. `churn_noise` scales the deviation of the noise. u is at
     most T, except on schedules that go on above it (`karras`, `geometric`).
 
-    With `rtol` the flow is solved by an adaptive method of order 5, whose steps keep the error of each below rtol; then
-    `steps` and `spacing` have no effect. Each image has steps of its own, down to t = 1, and then Euler's to t = 0.
+    With `rtol` the flow is solved by an adaptive method of order 5, whose steps keep the error of each below rtol;
+    `steps` and `churn` are then refused, and `spacing` has no effect. Each image has steps of its own, down to t = 1, and then Euler's to t = 0.
 
     References:
         Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), algorithms 1 and 2.
