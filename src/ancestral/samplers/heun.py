@@ -29,7 +29,8 @@ class Heun(Sampler):
     most T, except on schedules that go on above it (`karras`, `geometric`).
 
     With `rtol` the flow is solved by an adaptive method of order 5, whose steps keep the error of each below rtol;
-    `steps` and `churn` are then refused, and `spacing` has no effect. Each image has steps of its own, down to t = 1, and then Euler's to t = 0.
+    `steps` and `churn` are then refused, and `spacing` has no effect. Each image has steps of its own, down to t = 1,
+    and then Euler's to t = 0.
 
     References:
         Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), algorithms 1 and 2.
