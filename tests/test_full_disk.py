@@ -2,6 +2,7 @@
 counted in the test, on which every order of removals can be seen.
 """
 
+import dataclasses
 import errno
 import resource
 import subprocess
@@ -110,7 +111,7 @@ class CountedDisk:
         (1_000, [], [20], False, ([], [30], 30)),  # the old model, which is made again of the checkpoint
         (300, [], [20], False, ([], [20], 20)),  # no room is made that would not suffice
         (300, [], [20], True, ([], [], 30)),  # but the last model is worth more than checkpoints
-        (300, [1], [], False, ([1], [], 20)),
+        (300, [1], [], False, ([], [], 30)),  # the model is written though the checkpoint cannot be
     ],
 )
 def test_what_is_needed_less_gives_way(tmp_path, monkeypatch, free, snapshots, checkpoints, last, left):
@@ -159,3 +160,21 @@ def test_a_disk_that_fills_up_costs_snapshots_and_then_old_checkpoints(tmp_path,
     assert others == [full.format("3 of the snapshots"), full.format("1 of the checkpoints")]
     assert Checkpoints(folder.checkpoints).steps() == [10, 12]
     assert_same_state(plain, trainer)
+
+
+def test_the_report_gives_way_to_the_checkpoint_of_a_stop(tmp_path, monkeypatch):
+    """It is made again at any time; the steps since the last checkpoint are not."""
+    config = tiny_config(steps=12, save_every=4)
+    config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, keep=1, snapshots=0))
+    folder, trainer, notes = RunFolder(tmp_path / "run"), Trainer(config, stripes(), "cpu"), []
+    folder.begin(config)
+    for progress in trainer.run(folder):
+        notes += progress.notes
+        if progress.step == 5:
+            trainer.checkpoints(folder).settle()
+            folder.report.write_bytes(bytes(trainer.save_bytes))
+            CountedDisk(tmp_path, 0, monkeypatch)
+            trainer.stop()
+    assert notes == ["the disk is full: the report made room for the last save"]
+    assert Checkpoints(folder.checkpoints).steps() == [6]
+    assert ancestral.load(folder.path, "cpu").step == 6

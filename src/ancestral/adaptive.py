@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.schedules import Schedule, Time, broadcast
+from ancestral.schedules import Schedule, Time, broadcast, per_item
 from ancestral.targets import Prediction
 
 State = tuple[Tensor, ...]
@@ -84,8 +84,8 @@ def dormand_prince(
             raise InputError("the probability flow leaves the finite numbers: the network diverged, or needs a clip")
         accepted = error <= 1
         theta = theta.where(~accepted, after)
-        state = tuple(new.where(_mask(accepted, y), y) for new, y in zip(moved, state, strict=True))
-        slopes = [tuple(k.where(_mask(accepted, k), first) for k, first in zip(slopes[-1], slopes[0], strict=True))]
+        state = tuple(new.where(per_item(accepted, y), y) for new, y in zip(moved, state, strict=True))
+        slopes = [tuple(k.where(per_item(accepted, k), first) for k, first in zip(slopes[-1], slopes[0], strict=True))]
         yield theta, state
         if bool((theta == end).all()):
             return
@@ -136,6 +136,3 @@ def _sum(step: Tensor, weights: tuple[float, ...], slopes: list[Tensor]) -> Tens
             total = total + weight * slope
     return broadcast(step, total) * total
 
-
-def _mask(chosen: Tensor, like: Tensor) -> Tensor:
-    return chosen.to(like.device).reshape(-1, *[1] * (like.ndim - 1))

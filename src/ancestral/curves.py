@@ -69,6 +69,27 @@ def _slopes(rise: Tensor) -> Tensor:
     return torch.cat([first[None], inner, last[None]])
 
 
+def root(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
+    """Find where a function, ≤ 0 at `low` and ≥ 0 at `high`, crosses 0: by Ridders' method, to the last bits of t.
+
+    Args:
+        function: Maps t, float64 (*), to numbers (*).
+        low: The lower ends, float64 (*).
+        high: The upper ends, float64 (*).
+    """
+    below, above = function(low), function(high)
+    for _ in range(7):  # each doubles the number of right digits
+        middle = (low + high) / 2
+        between = function(middle)
+        t = middle - (middle - low) * between / (between**2 - below * above).sqrt().clamp(min=1e-300)
+        for point, value in ((middle, between), (t, function(t))):
+            inside = (low <= point) & (point <= high)
+            rises, falls = inside & (value < 0), inside & (value >= 0)
+            low, below = torch.where(rises, point, low), torch.where(rises, value, below)
+            high, above = torch.where(falls, point, high), torch.where(falls, value, above)
+    return torch.where(-below < above, low, high)
+
+
 def piecewise(t: Tensor, edge: float, below: Curve, above: Curve) -> tuple[Tensor, Tensor]:
     """The curve `below` for t < edge, and `above` from there on."""
     (a, b), (high_a, high_b) = below(t.clamp(max=edge)), above(t.clamp(min=edge))

@@ -172,17 +172,7 @@ class Schedule:
         low = high - 1
         while self.extends and bool((excess(high) < 0).any()):
             low, high = torch.where(excess(high) < 0, high, low), torch.where(excess(high) < 0, 2 * high, high)
-        below, above = excess(low), excess(high)
-        for _ in range(7):  # Ridders' method, which doubles the digits in an iteration
-            middle = (low + high) / 2
-            between = excess(middle)
-            t = middle - (middle - low) * between / (between**2 - below * above).sqrt().clamp(min=1e-300)
-            for point, value in ((middle, between), (t, excess(t))):
-                inside = (low <= point) & (point <= high)
-                rises, falls = inside & (value < 0), inside & (value >= 0)
-                low, below = torch.where(rises, point, low), torch.where(rises, value, below)
-                high, above = torch.where(falls, point, high), torch.where(falls, value, above)
-        t = torch.where(-below < above, low, high).where(level > 0, 0.0)
+        t = curves.root(excess, low, high).where(level > 0, 0.0)
         t = t if self.extends else t.where(level < table[-1], float(self.steps))
         return t if isinstance(sigma, Tensor) else float(t)
 
@@ -279,7 +269,12 @@ def broadcast(value: Scalar, like: Tensor) -> Scalar:
     if not isinstance(value, Tensor):
         return value
     check_count(value, like)
-    return value.to(dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, *[1] * (like.ndim - 1))
+    return per_item(value.to(dtype=like.dtype), like)
+
+
+def per_item(value: Tensor, like: Tensor) -> Tensor:
+    """Return `value`, one number or truth value for each item, with the device and number of dimensions of `like`."""
+    return value.to(like.device, non_blocking=True).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def check_count(value: Tensor, images: Tensor) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
-from ancestral.schedules import Schedule, Time, broadcast, check_count
+from ancestral.schedules import Schedule, Time, broadcast, check_count, per_item
 from ancestral.transforms import certain
 
 
@@ -94,7 +94,7 @@ def exact_at_zero(predict: _Predict) -> _Predict:
         if certain(~noisy.any()):
             return Prediction(x_t, torch.zeros_like(x_t))
         prediction = predict(self, x_t, t.where(noisy, 1), **condition)
-        mask = noisy.to(x_t.device).reshape(-1, *[1] * (x_t.ndim - 1))
+        mask = per_item(noisy, x_t)
         x0, eps = prediction.x0.where(mask, x_t), prediction.eps.where(mask, 0.0)
         return Prediction(x0, eps, prediction.variance_fraction)
 

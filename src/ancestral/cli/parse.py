@@ -45,11 +45,13 @@ SYNONYMS = {
     "--precision": ("fp16", "bf16", "half", "amp", "mixed-precision", "dtype"),
     "--workers": ("num-workers",),
     "--channels 1": ("grayscale", "greyscale", "gray", "grey"),
+    "--channels 4": ("rgba", "alpha", "transparency", "transparent"),
+    "--flip": ("augment", "augmentation", "hflip", "horizontal-flip", "random-flip", "mirror"),
     "--from": ("pretrained", "checkpoint", "init", "initial", "weights", "finetune"),
 }
 """Options by their names in other programs."""
 ABSENT = {
-    "no model here reads text: a class of the data is chosen by --label": (
+    "no model here reads text: ancestral sample chooses a class of the data by --label": (
         "prompt",
         "text",
         "negative-prompt",
@@ -62,6 +64,7 @@ ABSENT = {
         "num-gpus",
         "devices",
     ),
+    "--attention without a number leaves self-attention out": ("no-attention", "no-attn"),
     "name the run folder or the model file without an option": (
         "model",
         "run",

@@ -101,7 +101,8 @@ class UNetConfig:
     blocks: int | None = 2
     """Number of residual blocks of each level; default: chosen by the size of the images."""
     attention: tuple[int, ...] | None = (16,)
-    """Resolutions (after the patch) with self-attention; default: chosen by the size of the images."""
+    """Resolutions (after the patch) with self-attention, none without a number; default: chosen by the size of the
+    images."""
     dropout: float = 0.1
     """Probability that a feature is dropped in each block during training."""
     patch: int | None = 1

@@ -44,7 +44,7 @@ def sampling_parts(studies: Iterable[tuple[str, Study]], batch_size: int) -> dic
 
 
 def _feature_seconds(references: References, samples: int) -> float:
-    """Forecast the time of the features of so many samples, and of the data where they are not kept."""
+    """Forecast the time of the features of `samples` samples, and of the data where they are not kept."""
     extractor, items = references.extractor, references.train.items[:FEW]
     if extractor.name == "pixels":
         return 0.0

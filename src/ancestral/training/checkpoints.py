@@ -106,9 +106,12 @@ class Checkpoints:
     def _save(self, checkpoint: Checkpoint, model: Publication) -> None:
         try:
             published, failure = self._write_with_room(checkpoint, model)
-            if not published and (failure is None or model.last):
-                spare = partial(self._needed_less, checkpoint, model)
-                storage.write_with_room(model.write, model.size, spare, self._removed)
+            if not published:
+                spare = partial(self._needed_less, checkpoint, model, whole=failure is None)
+                try:
+                    storage.write_with_room(model.write, model.size, spare, self._removed)
+                except OSError as error:
+                    failure = failure or error
             if failure is not None:
                 raise failure
             self._prune(checkpoint.step)
@@ -148,13 +151,16 @@ class Checkpoints:
     def _superseded(self, checkpoint: Checkpoint) -> list[Path]:
         """The checkpoints before this one: first those that need not be kept, last the newest whole one."""
         steps = [step for step in self.steps() if step < checkpoint.step]
-        whole = next((step for step in reversed(steps) if self._is_whole(step)), 0)
+        whole = self.newest_step(checkpoint.step - 1)
         return [self.path(step) for step in sorted(steps, key=lambda step: (step == whole, self._on_purpose(step)))]
 
-    def _needed_less(self, checkpoint: Checkpoint, model: Publication) -> list[Path]:
-        """What gives way to the model: at the last step all, else what is not needed beside this checkpoint."""
+    def _needed_less(self, checkpoint: Checkpoint, model: Publication, whole: bool) -> list[Path]:
+        """What gives way to the model: at the last step all, else what is not needed beside this checkpoint, if it is
+        whole, or beside the older ones.
+        """
+        superseded = self._superseded(checkpoint) if whole or model.last else []
         own = [self.path(checkpoint.step)] if model.last else []
-        return [*model.spare(), *self._superseded(checkpoint), *([model.path] if model.path else []), *own]
+        return [*model.spare(), *superseded, *([model.path] if model.path else []), *own]
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and read it back, unless it is there already. Raises OSError if either fails."""
@@ -208,6 +214,10 @@ class Checkpoints:
             except InputError as error:
                 wrong.append(str(error))
         return None, wrong
+
+    def newest_step(self, last: int) -> int:
+        """Find the step of the newest whole checkpoint up to step `last`; 0 if there is none."""
+        return next((step for step in reversed(self.steps()) if step <= last and self._is_whole(step)), 0)
 
     def forget(self, step: int) -> None:
         """Remove the checkpoints after a step, to which training rolled back."""

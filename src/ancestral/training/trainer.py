@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,6 +49,8 @@ from ancestral.training.validation import Validation
 COPIES = 5
 """Copies of each weight in a checkpoint and a model file, without the power-function averages: weight, average, two
 moments of the optimiser, and the average once more."""
+PARTS = ("snapshots", "checkpoints")
+"""Folders of a run with a part for each of several steps."""
 BUILDING = threading.Lock()
 """PyTorch has one generator for all threads, from which initial weights are drawn."""
 
@@ -609,14 +612,26 @@ class Trainer:
         if saving:
             self._save(folder, checkpoints)
         if ending:
-            with folder.named():
-                checkpoints.wait()
+            try:
+                with folder.named():
+                    checkpoints.wait()
+            except OSError as error:
+                raise OSError(f"{error}; {self._what_is_left(folder, checkpoints)}") from None
         elif saving and self.step in EARLY:
             notes += self._save_failure(folder, checkpoints, wait=True)
-        for kind, paths in itertools.groupby(checkpoints.take_removed(), key=lambda path: path.parent.name):
-            what = f"{len(list(paths))} of the {kind}" if kind in ("snapshots", "checkpoints") else "the last model"
+        for kind, paths in itertools.groupby(checkpoints.take_removed(), key=_part_of_run):
+            count = sum(1 for _ in paths)
+            what = f"{count} of the {kind}" if kind in PARTS else kind
             notes += self._tell_once(f"removed {kind}", f"the disk is full: {what} made room for the last save")
         return notes
+
+    def _what_is_left(self, folder: RunFolder, checkpoints: Checkpoints) -> str:
+        """Say what is on the disk after the last save failed."""
+        kept = checkpoints.newest_step(self.step)
+        model = f"the model of step {self.step} was written; " if folder.publishes(self.step) else ""
+        if not kept:
+            return f"{model}there is no checkpoint to resume from"
+        return f"{model}--resume goes on from step {kept}, and the steps since are lost"
 
     def _save_failure(self, folder: RunFolder, checkpoints: Checkpoints, wait: bool) -> tuple[str, ...]:
         """Say what went wrong with the last save, which may be waited for."""
@@ -654,7 +669,9 @@ class Trainer:
         if self.parts.optimiser is not None:
             numbers["optimiser"] = training_state.optimiser_numbers(self.net, self.optimiser, self.own)
         size, last = storage.tensor_bytes(averaged), self.step >= self.config.train.steps
-        model_file = Publication(publish, place.model, size, last, Snapshots(place.snapshots).paths)
+        model_file = Publication(
+            publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report]
+        )
         checkpoints.save(Checkpoint(self.step, tensors, numbers), model_file)
 
     def _save_at_once(self, folder: RunFolder | None, checkpoints: Checkpoints | None) -> str:
@@ -721,6 +738,11 @@ class Trainer:
             ) from None
         self._go_to(found.step)
         return wrong
+
+
+def _part_of_run(path: Path) -> str:
+    """What a file or folder of a run is: one of the snapshots or checkpoints, the model or the report."""
+    return path.parent.name if path.parent.name in PARTS else f"the {path.stem}"
 
 
 @contextlib.contextmanager

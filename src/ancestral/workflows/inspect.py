@@ -120,7 +120,7 @@ def inspect(
     found += findings.training_findings(len(dataset), config, cost)
     report = DataReport(
         trainable=all(finding.level != "error" for finding in found),
-        source=one_line(dataset.name if given else name),
+        source=one_line(dataset.name if given or Path(name).name in ("", "..") else name),
         preset=config.preset,
         image_size=None if config.data.image_size is None else plain_image_size(config.data.image_size),
         count=len(dataset),
