@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ from ancestral.data.spec import DataSpec
 from ancestral.model import Model, build
 from ancestral.objectives import Denoising, Objective, time_distribution
 from ancestral.training import RunFolder, Trainer
+
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so do the processes that their tests start
     torch.set_num_threads(1)

@@ -259,7 +259,7 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
         ({"stepz": 3}, "did you mean steps"),
         ({"steps": 0}, "at least 1"),
         ({"batch_size": "many"}, "batch_size"),
-        ({"config": "digit"}, "did you mean digits"),
+        ({"config": "digit"}, "did you mean the preset digits"),
         ({"net": lambda shape, classes: "no network"}, "not a torch.nn.Module"),
         ({"net": lambda shape, classes: 1 / 0}, "ZeroDivisionError"),
         ({"data": torch.zeros(3, 2, 2, 2, 2, 2)}, "shape"),

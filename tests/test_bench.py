@@ -369,6 +369,7 @@ def test_reference_digits_are_not_in_the_training_set(tmp_path):
 # the parts
 
 
+@pytest.mark.slow
 def test_steps_and_their_table():
     result = run_part(steps, "--batch", "2", "--rounds", "1", "--width", "32", "--only", "ancestral", "diffusers")
     rows = {(r["what"], r["precision"], r.get("contestant")): r for r in result["rows"]}

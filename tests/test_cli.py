@@ -419,7 +419,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     ("argv", "says"),
     [
         (["trian"], "did you mean train?"),
-        (["train", "digitz"], "did you mean digits?"),
+        (["train", "digitz"], "did you mean the preset digits?"),
         (["train", "digits", "--stpes", "3"], "did you mean --steps?"),
         (["train", "digits", "--xyzzy", "3"], "no option --xyzzy"),
         (["train", "digits", "more"], "one word too many"),
@@ -484,9 +484,11 @@ def test_bad_options_are_refused_and_nothing_is_written(capsys, tmp_path, monkey
 
 
 def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
-    from ancestral.cli import parse, sample, train
+    from ancestral.cli import export, parse, sample, train
 
-    shown = [*parse.find_options(train.Options, train.Options()), *parse.find_options(sample.Options, None)]
+    shown = [*parse.find_options(train.Options, train.Options())]
+    for kind in (sample.Options, export.Options):
+        shown += parse.find_options(kind, None)
     known = {word for option in shown for word in option.written.replace(",", " ").split()}
     assert {option.partition(" ")[0] for option in parse.SYNONYMS} <= known
     assert not {f"--{name}" for names in (*parse.SYNONYMS.values(), *parse.ABSENT.values()) for name in names} & known

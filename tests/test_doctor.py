@@ -674,7 +674,7 @@ def test_the_sheet_shows_the_classes(emoji):
         (["empty"], "no images in empty"),
         (["texts"], "no images in texts, but 2 other files (.csv, .txt), a.csv for example"),
         (["broken"], "the one image file in broken cannot be read: a.png is zero bytes long"),
-        (["photos", "--preset", "foldr"], "did you mean folder?"),
+        (["photos", "--preset", "foldr"], "did you mean the preset folder?"),
         (["photos", "--steps", "-1"], "--steps must be at least 0"),
         (["photos", "--threads", "0"], "--threads must be at least 1"),
         (["photos", "--image-size", "0"], "image size 0"),

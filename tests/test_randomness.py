@@ -1,6 +1,8 @@
 """Random numbers as functions of their address: reproducible, independent, and normal."""
 
 import re
+import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -145,3 +147,24 @@ def test_indices_are_whole_numbers():
             randomness.keys(0, Stream.OWN, 0, indices)
     assert randomness.keys(0, Stream.OWN, 0, []).shape == (0,)
     assert torch.equal(randomness.keys(0, Stream.OWN, 0, torch.arange(3)), randomness.keys(0, Stream.OWN, 0, range(3)))
+
+
+def test_threads_share_pytorchs_generator_one_at_a_time():
+    """It is one for all threads, so that what one draws would depend on what the others draw between."""
+    drawn = {}
+
+    def draw(seed):
+        with randomness.pytorch_generator(seed):
+            first = torch.randn(3)
+            time.sleep(0.02)
+            drawn[seed] = torch.cat([first, torch.randn(3)])
+
+    before = torch.get_rng_state()
+    threads = [threading.Thread(target=draw, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert torch.equal(torch.get_rng_state(), before)
+    for seed, numbers in drawn.items():
+        assert torch.equal(numbers, torch.randn(6, generator=torch.Generator().manual_seed(seed)))

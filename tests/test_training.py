@@ -360,7 +360,7 @@ def test_integers_may_stand_for_floats_in_a_config():
 
 
 def test_unknown_presets_get_the_nearest_name():
-    with pytest.raises(InputError, match="did you mean digits"):
+    with pytest.raises(InputError, match="did you mean the preset digits"):
         configs.preset("digit")
 
 

@@ -135,4 +135,3 @@ def _sum(step: Tensor, weights: tuple[float, ...], slopes: list[Tensor]) -> Tens
         if weight:
             total = total + weight * slope
     return broadcast(step, total) * total
-

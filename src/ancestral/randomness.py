@@ -12,10 +12,12 @@ float32, the logarithm and the cosine in float64, and a result in float32, so th
 cosine has no effect.
 """
 
+import contextlib
 import math
 import struct
+import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum, unique
 from functools import lru_cache
 
@@ -26,6 +28,7 @@ from ancestral.errors import InputError, whole
 
 GAMMA = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
+_PYTORCHS = threading.RLock()
 
 
 @unique
@@ -184,3 +187,19 @@ def _shift(z: Tensor, bits: int, out: Tensor | None = None) -> Tensor:
 def _signed(z: int) -> int:
     """The int64 with the same 64 bits."""
     return z - (1 << 64) if z >> 63 else z
+
+
+@contextlib.contextmanager
+def pytorch_generator(seed: int | None = None) -> Iterator[None]:
+    """Let PyTorch's own generator be used, and leave it as it was.
+
+    It draws initial weights, and what networks of one's own draw. All threads share it, so one has it at a time.
+
+    Args:
+        seed: What it is seeded with; None leaves its state.
+    """
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with _PYTORCHS, torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield

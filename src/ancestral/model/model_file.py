@@ -4,8 +4,6 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from ancestral import hub, storage, targets
 from ancestral.arguments import checked
 from ancestral.config import Config
@@ -15,6 +13,7 @@ from ancestral.errors import InputError
 from ancestral.model.building import NetSource, OwnParts, assemble
 from ancestral.model.metadata import damaged, describe, read_average, read_schedule
 from ancestral.model.trained_model import Model
+from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
@@ -84,7 +83,7 @@ def load(
     config, spec = _placed(path, *describe(path, metadata))
     parts = OwnParts(net, schedule or read_schedule(path, metadata), _target(path, metadata, config, target))
     try:
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+        with pytorch_generator():  # initial weights are drawn, and then replaced
             denoiser = assemble(config, spec, parts)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

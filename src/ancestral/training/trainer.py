@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from pathlib import Path
@@ -29,7 +28,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
 from ancestral.objectives import ConsistencyTuning, Objective, ProgressiveDistillation, Stages
-from ancestral.randomness import Stream
+from ancestral.randomness import Stream, pytorch_generator
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, training_state
 from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication
@@ -51,8 +50,6 @@ COPIES = 5
 moments of the optimiser, and the average once more."""
 PARTS = ("snapshots", "checkpoints")
 """Folders of a run with a part for each of several steps."""
-BUILDING = threading.Lock()
-"""PyTorch has one generator for all threads, from which initial weights are drawn."""
 
 
 class Trainer:
@@ -198,7 +195,7 @@ class Trainer:
             self.spec = dataclasses.replace(self.spec, classes=())
         if self.parts != OwnParts():
             self._probe()
-        with _seeded(config.train.seed):  # parameters of an objective of one's own may begin at random
+        with pytorch_generator(config.train.seed):  # parameters of an objective of one's own may begin at random
             self.objective = self._objective(self.denoiser)
         self.own = self.objective.trainable
         """The parameters of the objective itself, by name."""
@@ -239,8 +236,7 @@ class Trainer:
         self._go_to(0)
 
     def _build(self, seed: int) -> Diffusion:
-        with BUILDING, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with pytorch_generator(seed):
             return model.build(self.config, self.spec, self.parts).to(self.device)
 
     def _probe(self) -> None:
@@ -251,7 +247,7 @@ class Trainer:
         if not any(parameter.requires_grad for parameter in self.net.parameters()):
             raise InputError("the network has no parameters to train: all are frozen, or there are none")
         try:
-            with torch.no_grad(), self.distributed.autocast(), _seeded(0):
+            with torch.no_grad(), self.distributed.autocast(), pytorch_generator(0):
                 prediction = self.denoiser.eval().predict(x, 1, **labels)
         except InputError:
             raise
@@ -360,7 +356,7 @@ class Trainer:
             yield
             return
         key = randomness.keys(self.config.train.seed, Stream.NETWORK, self.step, [self.positions[start]])
-        with _seeded(int(key) & randomness.MASK):
+        with pytorch_generator(int(key) & randomness.MASK):
             yield
 
     def _next_batch(self) -> Batch:
@@ -423,7 +419,7 @@ class Trainer:
 
     def _validate(self, validation: Validation) -> tuple[str, ...]:
         """Measure the validation loss, and say if the model begins to memorise. All processes take part."""
-        with _seeded(0):  # a network of one's own may draw random numbers
+        with pytorch_generator(0):  # a network of one's own may draw random numbers
             losses = validation.losses(self.model().diffusion.eval(), self.objective, self.distributed)
         self.validated, notes = validation.check(self.step, losses)
         return notes
@@ -743,11 +739,3 @@ class Trainer:
 def _part_of_run(path: Path) -> str:
     """What a file or folder of a run is: one of the snapshots or checkpoints, the model or the report."""
     return path.parent.name if path.parent.name in PARTS else f"the {path.stem}"
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw PyTorch's own random numbers from this seed, and leave its generators as they were."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
