@@ -291,6 +291,7 @@ def test_the_steps_of_a_training_run_one_by_one(tmp_path):
         list(ancestral.train_steps("arrays", data=images(), out=tmp_path / "run", **SHORT))
 
 
+@pytest.mark.slow
 def test_a_sweep_of_six_runs_in_one_program(tmp_path):
     """Trained, evaluated and compared one after the other; each run is the one that a program of its own trains."""
     measure = {"samples": 30, "steps": 2, "progress": False}

@@ -64,7 +64,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        case if case.startswith(("patch", "points, labels", "another")) else pytest.param(case, marks=pytest.mark.slow)
+        for case in CASES
+    ],
+)
 def test_the_program_of_the_page_samples_as_the_package_does(tmp_path, case):
     model = CASES[case]()
     path = tmp_path / "model.onnx"
