@@ -311,6 +311,13 @@ def test_a_sweep_of_six_runs_in_one_program(tmp_path):
     assert all(torch.equal(value, again[name]) for name, value in runs[3].model.denoiser.net.state_dict().items())
 
 
+def test_a_run_goes_on_with_its_own_schedule_alone(tmp_path):
+    run = train(tmp_path, schedule=schedules.linear(20))
+    with pytest.raises(InputError, match=r"was trained with another schedule, of a = .* give that one, or none"):
+        train(tmp_path, resume=True, steps=run.steps + 1, schedule=schedules.cosine(20))
+    assert train(tmp_path, resume=True, steps=run.steps + 1, schedule=schedules.linear(20)).step == run.steps + 1
+
+
 def test_an_own_optimiser_is_given_again(tmp_path):
     own = {"optimiser": torch.optim.AdamW, "lr_schedule": lambda step: 1.0}
     run = train(tmp_path, **own)

@@ -385,6 +385,31 @@ def test_a_condition_of_a_network_of_ones_own_is_given_to_sample():
             own.sample(3, condition={"colour": bad}, steps=2)
 
 
+def test_another_schedule_or_target_than_that_of_the_file_is_refused(tmp_path):
+    """It would sample another process from the same weights, without a word."""
+    spec, file, net = DataSpec((2,), Codec("float")), tmp_path / "own.safetensors", MLP(2, width=16)
+    mix = Target("mix", lambda a, b: b, lambda a, b: -a)
+    for trained, given, says in [
+        (schedules.cosine(100), linear(100), r"of a = .*, b = .* at t = \d+, not a = "),
+        (schedules.cosine(100), linear(1000), "of T = 100, not 1000"),
+        (
+            Halved([1.0, 0.5, 0.25], [0.0, 0.5, 0.75]),
+            Halved([1.0, 0.5, 0.2], [0.0, 0.5, 0.75]),
+            "of a = 0.25, b = 0.75 at t = 2",
+        ),
+        (flow(10), dataclasses.replace(flow(10), prior_std=2.0), "of prior_std 1, not 2"),
+    ]:
+        Model(Diffusion(net, trained, mix), spec).save(file)
+        with pytest.raises(InputError, match=f"was trained with another schedule, {says}"):
+            ancestral.load(file, net=net, schedule=given, target=mix)
+        assert ancestral.load(file, net=net, schedule=trained, target=mix).denoiser.schedule is trained
+    swapped = dataclasses.replace(mix, p=mix.q, q=mix.p)
+    with pytest.raises(
+        InputError, match=r"was trained with another target mix: at a = 0\.6, b = 0.8 it has p = 0.8, q = -0.6"
+    ):
+        ancestral.load(file, net=net, target=swapped)
+
+
 def test_a_curve_of_ones_own_is_asked_for(tmp_path):
     """A file has tables, and no code. They are enough for integer times; a model of continuous times says so."""
     t = torch.arange(11, dtype=torch.float64)

@@ -434,6 +434,13 @@ def test_a_table_of_ones_own_is_interpolated_and_a_curve_of_ones_own_is_used():
     own = schedules.Schedule(*curve(t), curve=curve)
     assert own.at(2.25) == (1 - 2.25 / 4, 2.25 / 2)
     assert own.rates(2.25) == (-0.25, 0.5)
+    for wrong, says in [
+        (lambda t: (1 - t / 4, t / 3), "at t = . it is a = .*, and they hold .*; give no curve"),
+        (lambda t: (0.5, 0.5), "curve maps times, a float64 tensor"),
+        (lambda t: 1 - t / 4, "curve maps times, a float64 tensor"),
+    ]:
+        with pytest.raises(InputError, match=says):
+            schedules.Schedule(*curve(t), curve=wrong)
 
 
 def test_the_forward_process_at_float_times():

@@ -31,6 +31,8 @@ Time = int | float | Tensor
 """One time for the whole batch, or a tensor (B,) with one for each image. Integers and floats are both times."""
 MAX_STEPS = 1_000_000
 """The largest T of the schedules below, whose tables then take 16 MB."""
+CLOSE = 1e-6
+"""The relative distance up to which a curve passes through a table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +77,34 @@ class Schedule:
         object.__setattr__(self, "signal", a)
         object.__setattr__(self, "noise", b)
         object.__setattr__(self, "largest_noise", float(b[-1]))  # a number, which a compiler can ask for
-        if self.curve is None:
+        if self.curve is None or not self._curve_passes():
             object.__setattr__(self, "curve", Interpolation.of(a, b))
+            object.__setattr__(self, "extends", False)
+
+    def _curve_passes(self) -> bool:
+        """Whether the curve passes through the tables.
+
+        Raises:
+            InputError: If one of your own does not. One of this package does not where only the tables were replaced.
+        """
+        t = torch.arange(len(self.signal), dtype=torch.float64)
+        try:
+            a, b = self.curve(t)
+            found = torch.stack([a.expand_as(t), b.expand_as(t)])
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise InputError(f"curve maps times, a float64 tensor (*), to two tensors a and b (*): {error}") from None
+        tables = torch.stack([self.signal, self.noise])
+        apart = ((found - tables).abs() / tables.clamp(min=CLOSE)).nan_to_num(nan=math.inf).amax(0)
+        if float(apart.max()) <= CLOSE:
+            return True
+        if getattr(getattr(self.curve, "func", type(self.curve)), "__module__", "") != curves.__name__:
+            worst = int(apart.argmax())
+            (a_t, b_t), (a_c, b_c) = tables[:, worst].tolist(), found[:, worst].tolist()
+            raise InputError(
+                f"curve does not pass through the tables: at t = {worst} it is a = {a_c:.4g}, b = {b_c:.4g}, and they "
+                f"hold {a_t:.4g}, {b_t:.4g}; give no curve to interpolate them"
+            )
+        return False
 
     @property
     def steps(self) -> int:

@@ -24,6 +24,8 @@ from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 
 FORMAT = "ancestral-1"
+ROUNDING = 1e-6
+"""Relative difference of tables that are one: another machine may compute them."""
 KEYS = ("version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean")
 
 
@@ -45,6 +47,7 @@ def metadata_of(
         "config": config.unplaced().to_json(),
         "schedule": json.dumps(_schedule_spec(denoiser.schedule, config.train.continuous)),
         "target": denoiser.target.name,
+        "factors": json.dumps(factors_of(denoiser.target)),
         "codec": spec.codec.kind,
         "limits": json.dumps(spec.codec.limits),
         "shape": json.dumps(spec.shape),
@@ -78,6 +81,12 @@ def _with_schedule(process: ProcessConfig, schedule: Schedule) -> ProcessConfig:
     return dataclasses.replace(process, timesteps=schedule.steps)
 
 
+def factors_of(target: Target) -> list[float]:
+    """Return p and q at (a, b) = (0.6, 0.8), by which targets of one name are told apart."""
+    a, b = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    return [float(factor(a, b)) for factor in (target.p, target.q)]
+
+
 def target_name(target: Target) -> str:
     """Return the name of a target in a config: "custom" for one of your own."""
     return target.name if targets.BY_NAME.get(target.name) == target else "custom"
@@ -92,18 +101,20 @@ def _describes(process: ProcessConfig, schedule: Schedule) -> bool:
 
 
 def _schedule_spec(schedule: Schedule, continuous: bool) -> dict[str, Any]:
-    """The spec from which `read_schedule` rebuilds the schedule: its own, its tables, or the name of a subclass."""
+    """The spec from which `read_schedule` rebuilds the schedule: its own, its tables, or these and the name of a
+    subclass.
+    """
+    tables = {"signal": schedule.signal.tolist(), "noise": schedule.noise.tolist(), "prior_std": schedule.prior_std}
     if type(schedule) is not Schedule:
-        return {"name": "custom", "class": type(schedule).__qualname__}
+        return {"name": "custom", "class": type(schedule).__qualname__, **tables}
     try:
         if _same(schedules.from_spec(schedule.spec), schedule):
             return schedule.spec
     except InputError:
         pass
     if continuous and not isinstance(schedule.curve, Interpolation):  # tables would be interpolated differently
-        return {"name": "custom", "class": "with a curve of its own"}
-    tables = {"signal": schedule.signal.tolist(), "noise": schedule.noise.tolist()}
-    return {"name": "tables", **tables, "prior_std": schedule.prior_std}
+        return {"name": "custom", "class": "with a curve of its own", **tables}
+    return {"name": "tables", **tables}
 
 
 def _same(one: Schedule, other: Schedule) -> bool:
@@ -150,12 +161,58 @@ def _with_tables(path: Path, metadata: Mapping[str, str], process: ProcessConfig
 
 def read_schedule(path: Path, metadata: Mapping[str, str]) -> Schedule:
     """Rebuild the schedule. Raises InputError if it is a subclass of Schedule, or damaged."""
+    spec = _spec_of_schedule(path, metadata)
+    if spec.get("name") == "custom":
+        raise InputError(f"{path} was trained with a schedule of your own, {spec.get('class')}: give it, schedule=...")
+    return _with_the_tables(path, spec)
+
+
+def check_parts(
+    path: Path, metadata: Mapping[str, str], schedule: Schedule | None = None, target: Target | None = None
+) -> None:
+    """Raise InputError if the model was trained with other tables than this schedule's or another target than this."""
+    if schedule is not None:
+        _check_schedule(path, metadata, schedule)
+    if target is not None and target.name != metadata["target"]:
+        raise InputError(f"{path} was trained with the target {metadata['target']}, not {target.name}")
+    if target is not None and "factors" in metadata:  # which older files do not have
+        had, has = _json_list(path, metadata, "factors"), factors_of(target)
+        if len(had) != 2 or not all(isinstance(value, float) for value in had):
+            raise damaged(path, "factors")
+        if not all(abs(one - other) < ROUNDING for one, other in zip(had, has, strict=True)):
+            text = ", not ".join(f"p = {p:.4g}, q = {q:.4g}" for p, q in (had, has))
+            raise InputError(f"{path} was trained with another target {target.name}: at a = 0.6, b = 0.8 it has {text}")
+
+
+def _check_schedule(path: Path, metadata: Mapping[str, str], given: Schedule) -> None:
+    spec = _spec_of_schedule(path, metadata)
+    if spec.get("name") == "custom" and "signal" not in spec:  # written before the tables were kept
+        return
+    own = _with_the_tables(path, spec)
+    if own.steps != given.steps:
+        had, has = f"T = {own.steps}", f"{given.steps}"
+    else:
+        one, other = (torch.stack([schedule.signal, schedule.noise]) for schedule in (own, given))
+        apart = ((one - other).abs() / one.clamp(min=ROUNDING)).amax(0)
+        t = int(apart.argmax())
+        if apart[t] > ROUNDING:
+            had, has = (f"a = {a:.4g}, b = {b:.4g} at t = {t}" for a, b in (own.at(t), given.at(t)))
+        elif own.prior_std != given.prior_std:
+            had, has = f"prior_std {own.prior_std:g}", f"{given.prior_std:g}"
+        else:
+            return
+    raise InputError(f"{path} was trained with another schedule, of {had}, not {has}: give that one, or none")
+
+
+def _spec_of_schedule(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     spec = _json(path, metadata, "schedule")
     if not isinstance(spec, dict):
         raise damaged(path, "schedule")
-    if spec.get("name") == "custom":
-        raise InputError(f"{path} was trained with a schedule of your own, {spec.get('class')}: give it, schedule=...")
-    if spec.get("name") != "tables":
+    return spec
+
+
+def _with_the_tables(path: Path, spec: dict[str, Any]) -> Schedule:
+    if spec.get("name") not in ("tables", "custom"):
         return schedules.from_spec(spec)
     try:
         return Schedule(spec["signal"], spec["noise"], spec["prior_std"])

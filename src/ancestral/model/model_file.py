@@ -11,7 +11,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.device import pick_device
 from ancestral.errors import InputError
 from ancestral.model.building import NetSource, OwnParts, assemble
-from ancestral.model.metadata import damaged, describe, read_average, read_schedule
+from ancestral.model.metadata import check_parts, damaged, describe, read_average, read_schedule
 from ancestral.model.trained_model import Model
 from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
@@ -76,12 +76,15 @@ def load(
         target: The target of your own.
 
     Raises:
-        InputError: If it is no model, is damaged, or needs a part that is not given.
+        InputError: If it is no model, is damaged, needs a part that is not given, or was trained with another.
     """
     path = find(path)
     tensors, metadata = storage.read_tensors(path)
     config, spec = _placed(path, *describe(path, metadata))
-    parts = OwnParts(net, schedule or read_schedule(path, metadata), _target(path, metadata, config, target))
+    check_parts(path, metadata, schedule, target)
+    if schedule is None:
+        schedule = read_schedule(path, metadata)
+    parts = OwnParts(net, schedule, _target(path, metadata, config, target))
     try:
         with pytorch_generator():  # initial weights are drawn, and then replaced
             denoiser = assemble(config, spec, parts)
@@ -103,8 +106,6 @@ def load(
 def _target(path: Path, metadata: Mapping[str, str], config: Config, given: Target | None) -> Target:
     name = metadata["target"]
     if given is not None:
-        if given.name != name:
-            raise InputError(f"{path} was trained with the target {name}, not {given.name}")
         return given
     if config.process.target == "custom":
         raise InputError(f"{path} was trained with a target of your own, {name}: give it, target=...")

@@ -200,6 +200,8 @@ def train(
     if parts.schedule is None and config.process.schedule == "custom" and (start or saved):  # a file has its tables
         known = start.model.denoiser.schedule if start is not None else _schedule_of(folder)
         parts = dataclasses.replace(parts, schedule=known)
+    if saved is not None and (metadata := _metadata_of(folder)) is not None:
+        models.check_parts(folder.model, metadata, parts.schedule, parts.target)
     if record := start.record if start is not None else saved.initial if saved is not None else None:
         config = dataclasses.replace(config, initial=record)
     trackers.check_trackers(config.runtime.trackers)
@@ -528,6 +530,15 @@ def _saved_spec(folder: RunFolder) -> DataSpec | None:
         return models.describe_file(folder.model)[1]
     except InputError:  # it is written anew
         return None
+
+
+def _metadata_of(folder: RunFolder) -> dict[str, str] | None:
+    """The metadata of the model file of a run; None if the file is missing or damaged."""
+    try:
+        metadata = storage.read_metadata(folder.model)
+    except InputError:  # it is written anew
+        return None
+    return metadata if {"schedule", "target"} <= metadata.keys() else None
 
 
 def _schedule_of(folder: RunFolder) -> Schedule:
