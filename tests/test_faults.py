@@ -16,11 +16,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ancestral
-from ancestral import data
+from ancestral import data, render, storage
 from ancestral.data.io_errors import SourceLost
 from ancestral.errors import InputError
 from ancestral.events import finish
-from ancestral.training import Checkpoints, Progress, RunFolder, Trainer
+from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer
 from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, DivergenceGuard
 from ancestral.workflows.train import fit, train
 from conftest import stripes, tiny_config
@@ -291,6 +291,37 @@ def test_a_run_folder_that_is_renamed_is_followed(tmp_path, monkeypatch, capfd):
     assert steps == [str(step) for step in range(1, 9)]
     curves = EventAccumulator(str(tmp_path / "kept" / "a" / "tensorboard")).Reload()
     assert [point.step for point in curves.Scalars("loss")] == list(range(1, 9))
+
+
+def test_a_run_folder_that_is_renamed_before_any_write_is_found(tmp_path, monkeypatch):
+    """It is renamed before each write of a snapshot, the log, the notes, a grid of samples and the report."""
+    place, renames = tmp_path / "run-0", []
+
+    def renaming(function, what):
+        def renamed(*arguments, **options):
+            nonlocal place
+            if place.is_dir():
+                place = place.rename(tmp_path / f"run-{len(renames)}")
+                renames.append(what)
+            return function(*arguments, **options)
+
+        return renamed
+
+    writes = [(storage, "free_bytes"), (render, "write_picture"), (render, "write_report")]
+    for owner, name in [*writes, (RunFolder, "append_log"), (RunFolder, "append_validation")]:
+        monkeypatch.setattr(owner, name, renaming(getattr(owner, name), name))
+    options = {"steps": 4, "batch_size": 4, "width": 16, "save_every": 2, "sample_every": 2, "log_every": 1}
+    options |= {"threads": 1, "preview_steps": 1, "trackers": ("none",), "validation": 0.1}
+    notes: list[str] = []
+    for event in train("points", out=place, **options):
+        notes += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
+    assert {"free_bytes", "write_picture", "write_report", "append_log", "append_validation"} <= set(renames)
+    assert [line for line in notes if "could not" in line] == []
+    assert list(tmp_path.iterdir()) == [place]
+    assert Snapshots(place / "snapshots").steps() == [1, 2, 3, 4]
+    assert [len((place / name).read_text().splitlines()) for name in ("log.csv", "validation.csv")] == [5, 3]
+    assert (place / "samples" / "000004.png").exists()
+    assert "step 4" in (place / "report.html").read_text()
 
 
 def test_a_run_folder_that_is_removed_is_written_anew(tmp_path, capfd):

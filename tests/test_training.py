@@ -488,6 +488,28 @@ def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, op
         plain.load(folder)
 
 
+def test_the_state_of_another_optimiser_is_refused(tmp_path):
+    """A checkpoint of an earlier version does not name the optimiser, and goes on."""
+    config, folder = tiny_config(steps=2), RunFolder(tmp_path / "run")
+
+    def trainer(optimiser):
+        return Trainer(config, stripes(), "cpu", OwnParts(optimiser=optimiser))
+
+    first = trainer(torch.optim.AdamW)
+    folder.begin(first.config)
+    list(first.run(folder))
+    other = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+    with pytest.raises(InputError, match="with the optimiser AdamW, so it cannot go on with SGD; give AdamW again"):
+        trainer(other).load(folder)
+    manifest = folder.checkpoints / "000002" / "manifest.json"
+    text = manifest.read_text()
+    assert text.count('"kind": "AdamW"') == 1
+    manifest.write_text(text.replace('"kind": "AdamW",', ""))
+    resumed = trainer(torch.optim.AdamW)
+    assert resumed.load(folder) == []
+    assert resumed.step == 2
+
+
 def test_a_learned_weight_takes_the_step_of_its_gradient():
     """One u for all t: dL/du = 1 − mean loss at u = 0, and SGD's step is learning rate times factor times gradient."""
 

@@ -78,16 +78,18 @@ class RunFacts:
     training: bool = False
 
 
-def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -> Path:
+def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, lasting: Path | None = None) -> Path:
     """Write report.html atomically from the log, config, notes, sample grids and evaluations in a run folder.
 
-    Missing and damaged files are left out. `film` is a film strip of the reverse process. Returns the path.
+    Missing and damaged files are left out. `film` is a film strip of the reverse process. `lasting` is another path of
+    the folder, which leads to it while it is renamed. Returns the path.
     """
     from markupsafe import Markup
 
-    config = _config(folder / "config.json")
-    rows = read_log(folder / "log.csv")
-    grids = _grids(folder / "samples")
+    place = lasting or folder
+    config = _config(place / "config.json")
+    rows = read_log(place / "log.csv")
+    grids = _grids(place / "samples")
     script = Markup(REFRESH) if run.training else None
     digest = base64.b64encode(hashlib.sha256(REFRESH.encode()).digest()).decode()
     data = run.data
@@ -99,7 +101,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         time=_duration(run.seconds),
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
-        plots=_plots(rows, read_log(folder / "validation.csv"), config.process.timesteps if config else None),
+        plots=_plots(rows, read_log(place / "validation.csv"), config.process.timesteps if config else None),
         box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         grids=grids[:-1],
         grid=grids[-1] if grids else None,
@@ -111,11 +113,11 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None) -
         largest_class=max(data.classes.values(), default=0) or 1,
         script=script,
         policy=f"; script-src 'sha256-{digest}'" if script else "",
-        evaluation=Markup(_evaluation(folder)),
+        evaluation=Markup(_evaluation(place)),
         config_sections=_settings(config.unplaced()) if config else {},
-        notes=[_without_folders(line, folder, config) for line in _notes(folder / "notes.txt")],
+        notes=[_without_folders(line, folder, config) for line in _notes(place / "notes.txt")],
     )
-    storage.write_text(folder / REPORT, text)
+    storage.write_text(place / REPORT, text)
     return folder / REPORT
 
 

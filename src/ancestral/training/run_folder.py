@@ -158,8 +158,9 @@ class RunFolder:
 
     def trim_log(self, step: int) -> None:
         """Remove the lines of both logs after `step`, which a resumed run writes again, and those cut short."""
-        for path, header in ((self.log, LOG_HEADER), (self.validation, VALIDATION_HEADER)):
-            if path == self.validation and not path.exists():
+        place = RunFolder(self.lasting_path)
+        for path, header in ((place.log, LOG_HEADER), (place.validation, VALIDATION_HEADER)):
+            if path == place.validation and not path.exists():
                 continue
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else [header]
             whole = [line.split(",") for line in lines[1:] if line.count(",") == header.count(",")]
@@ -170,16 +171,15 @@ class RunFolder:
         """Append a line to the log."""
         numbers = [progress.loss, *progress.by_time, progress.lr, progress.gradient_norm, progress.images_per_second]
         line = ",".join([str(progress.step), *(f"{number:.6g}" for number in numbers), f"{progress.seconds:.1f}"])
-        with self.log.open("a", encoding="utf-8") as file:
+        with self.lasting() as place, place.log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def append_validation(self, losses: ValidationLosses) -> None:
         """Append a line to the validation losses."""
         step, *numbers = dataclasses.astuple(losses)
-        lines = [] if self.validation.exists() else [VALIDATION_HEADER]
-        lines.append(",".join([str(step), *(f"{number:.6g}" for number in numbers)]))
-        with self.validation.open("a", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+        line = ",".join([str(step), *(f"{number:.6g}" for number in numbers)])
+        with self.lasting() as place, place.validation.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n" if file.tell() else f"{VALIDATION_HEADER}\n{line}\n")
 
     def last_validation(self) -> ValidationLosses | None:
         """Read the last validation losses; None if there are none."""
@@ -193,7 +193,7 @@ class RunFolder:
         """Append lines to the notes, with their step."""
         if notes:
             lines = [note if note.startswith("step ") else f"step {step}: {note}" for note in notes]
-            with self.notes.open("a", encoding="utf-8") as file:
+            with self.lasting() as place, place.notes.open("a", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
 
     def seconds(self) -> float:
@@ -240,10 +240,13 @@ class RunFolder:
         return lasting if self._handle is not None and lasting.is_dir() else self.path
 
     @contextlib.contextmanager
-    def named(self) -> Iterator[None]:
-        """Name the folder by its path in an OSError, where it was written to by its lasting path."""
+    def lasting(self) -> Iterator["RunFolder"]:
+        """Give the folder by its lasting path, so that a write neither fails nor creates it anew while it is renamed.
+
+        An OSError names the folder by its own path.
+        """
         try:
-            yield
+            yield RunFolder(self.lasting_path)
         except OSError as error:
             raise OSError(str(error).replace(str(self.lasting_path), str(self.path))) from None
 

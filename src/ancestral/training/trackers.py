@@ -82,7 +82,7 @@ class Trackers:
             self.folder.append_notes(progress.step, progress.notes)
             for tracker in self.trackers:
                 if tracker.name == "tensorboard":  # its thread would end with a traceback if the run was removed
-                    (self.folder.path / "tensorboard").mkdir(parents=True, exist_ok=True)
+                    (self.folder.lasting_path / "tensorboard").mkdir(exist_ok=True)
                 tracker.log(values, step=progress.step)
         except Exception as error:  # a full disk, a service that cannot be reached: whatever trackers raise
             first, self._failed = not self._failed, True

@@ -530,9 +530,10 @@ class Trainer:
         tensors = training_state.collect_averages(self.distributed, self.net, self.powers)
         if self.distributed.main:
             try:
-                if storage.free_bytes(folder.path) < self.pair_bytes + self.save_bytes:
-                    raise OSError("the disk has no room for more than checkpoints and the model")
-                Snapshots(folder.snapshots).write(self.step, tensors, every)
+                with folder.lasting() as place:
+                    if storage.free_bytes(place.path) < self.pair_bytes + self.save_bytes:
+                        raise OSError("the disk has no room for more than checkpoints and the model")
+                    Snapshots(place.snapshots).write(self.step, tensors, every)
             except OSError as error:
                 return self._tell_once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
         return ()
@@ -609,7 +610,7 @@ class Trainer:
             self._save(folder, checkpoints)
         if ending:
             try:
-                with folder.named():
+                with folder.lasting():
                     checkpoints.wait()
             except OSError as error:
                 raise OSError(f"{error}; {self._what_is_left(folder, checkpoints)}") from None
@@ -632,7 +633,7 @@ class Trainer:
     def _save_failure(self, folder: RunFolder, checkpoints: Checkpoints, wait: bool) -> tuple[str, ...]:
         """Say what went wrong with the last save, which may be waited for."""
         try:
-            with folder.named():
+            with folder.lasting():
                 if wait:
                     checkpoints.wait()
                     self._told -= set() if checkpoints.failed else {"save"}
@@ -727,6 +728,8 @@ class Trainer:
                 self.validation.restore({n[11:]: v for n, v in found.tensors.items() if n.startswith("validation.")})
             self.distributed.scale = {n[7:]: v for n, v in found.tensors.items() if n.startswith("scaler.")}
             self.guard = DivergenceGuard.restored(found.numbers["guard"])
+        except InputError:  # says more
+            raise
         except (KeyError, RuntimeError, ValueError, TypeError):
             path = checkpoints.path(found.step)
             raise InputError(

@@ -42,6 +42,8 @@ def collect_averages(distributed: Distributed, net: nn.Module, averages: Mapping
 def optimiser_numbers(net: nn.Module, optimiser: Optimizer, own: Own) -> dict[str, Any]:
     """Collect what an optimiser keeps that is no tensor, as JSON can hold it: of parameter groups and of parameters.
 
+    The name of its class is among them.
+
     Raises:
         InputError: If it keeps something else, which no checkpoint could hold.
     """
@@ -57,7 +59,7 @@ def optimiser_numbers(net: nn.Module, optimiser: Optimizer, own: Own) -> dict[st
                     f"the optimiser keeps a {type(value).__name__} as {key!r}, which no checkpoint can hold"
                 )
         state[f"{prefix}.{name}"] = rest
-    return {"groups": groups, "state": state}
+    return {"kind": type(optimiser).__name__, "groups": groups, "state": state}
 
 
 NUMBERS = (int, float, bool, type(None))
@@ -82,8 +84,15 @@ def restore(
     """Take up what `collect` returned, and `optimiser_numbers` of an optimiser of one's own.
 
     Raises:
+        InputError: If it is of an optimiser of another class.
         KeyError, RuntimeError, ValueError: If it is of another network.
     """
+    kind = type(optimiser).__name__
+    if numbers is not None and numbers.get("kind", kind) != kind:  # earlier versions kept no name
+        raise InputError(
+            f"the run was trained with the optimiser {numbers['kind']}, so it cannot go on with {kind}; give "
+            f"{numbers['kind']} again, or start a new run with --out"
+        )
     weights = net.state_dict()
     saved = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
     old = weights.keys() != saved.keys() and all(name.startswith("net.") for name in saved)

@@ -53,7 +53,8 @@ class RunReport:
         try:
             facts = dataclasses.replace(self._facts(), training=not last)
             began = time.monotonic()
-            render.write_report(self.folder.path, facts, self._film)
+            with self.folder.lasting() as place:
+                render.write_report(self.folder.path, facts, self._film, place.path)
             self.seconds = time.monotonic() - began
         except Exception as error:  # a full disk, a damaged log: nothing here is worth the training run
             first, self._failed = not self._failed, True

@@ -326,8 +326,10 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
     report = RunReport(trainer, folder) if main else None
 
     def write_report(film: "Image | None" = None, last: bool = False) -> Iterator[Message]:
-        if report is not None and (problem := report.write(film, last)):
-            yield Message(problem)
+        if report is not None:
+            yield from _follow(folder)
+            if problem := report.write(film, last):
+                yield Message(problem)
 
     logs = trackers.Trackers(folder, config.runtime.trackers, T, trainer.step) if main else contextlib.nullcontext()
     with _stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
@@ -407,7 +409,8 @@ def _preview(
     recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=trainer.step)
     yield from _follow(folder)
     try:
-        render.write_picture(folder.samples / f"{trainer.step:06d}.png", image, recipe.to_json())
+        with folder.lasting() as place:
+            render.write_picture(place.samples / f"{trainer.step:06d}.png", image, recipe.to_json())
     except OSError as error:
         yield Message(f"{error}; training goes on")
     log.picture(image, trainer.step)
