@@ -4,12 +4,13 @@ import dataclasses
 import re
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ancestral import __version__, hub, render, samplers, storage
 from ancestral.arguments import checked
-from ancestral.config.output_folders import check_outside
+from ancestral.config.output_folders import check_outside, is_output
 from ancestral.data.sources.image_files import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError, whole
@@ -24,6 +25,8 @@ from ancestral.workflows.publish import home
 
 SCALES = 0.05, 10.0
 """Smallest and largest scale of an animation."""
+IMAGES, LOOKED_AT = (".png", ".jpg", ".jpeg"), 100
+"""Files that are either sampled, and PNGs with a recipe, or other images; how many of a folder are looked at."""
 LONGEST_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
 
@@ -136,6 +139,11 @@ def sample(
     gif_path, film_path = _path(gif, folder / f"{stem}.gif"), _path(film, folder / f"{stem}-film.png")
     for path in filter(None, (out, gif_path, film_path)):
         check_outside(path, model.config.data.source)
+    if beside := _other_image(out.parent, *([Path()] if folder == Path("samples") else [])):
+        yield Message(
+            f"warning: {out} lies beside {beside}, which is no sample: who trains on that folder trains on both; "
+            "--out takes a place elsewhere"
+        )
 
     animated = [path for path in (out,) if path.suffix.lower() in render.ANIMATIONS] + ([gif_path] if gif_path else [])
     speed, size = _check_animation(animated, fps, scale)
@@ -210,6 +218,23 @@ def _samples_folder(model: Model | str | Path) -> Path:
     place = home(model)
     in_run = hub.is_address(model) or RunFolder(place).config.exists()
     return place / "samples" if in_run else Path("samples")
+
+
+def _other_image(*folders: Path) -> Path | None:
+    """An image in one of these folders that was not sampled; those of runs and reports are."""
+    files = (
+        file
+        for folder in folders
+        if folder.is_dir() and not any(map(is_output, (folder.absolute(), *folder.absolute().parents)))
+        for file in islice(sorted(folder.iterdir()), LOOKED_AT)
+        if file.suffix.lower() in IMAGES
+    )
+    for file in files:
+        try:
+            render.read_recipe(file)
+        except InputError:
+            return file
+    return None
 
 
 def _doubt(model: Model, sampler: samplers.Sampler) -> str:
