@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import re
 import signal
 import subprocess
@@ -374,6 +375,41 @@ def test_a_verdict_in_words_comes_first(held):
     blurred = images(300, 4).double()
     blurred = ((blurred + blurred.roll(1, 0) + blurred.roll(2, 0)) / 3).to(torch.uint8)
     assert "FD-pixels" in verdict(blurred + 60, images(300, 0)).verdict
+
+
+@pytest.mark.parametrize(("count", "copied", "verdict_"), [(20, 3, "COPIES: 15.0"), (20, 1, "COPIES: 5.0"),
+                                                         (60, 3, "COPIES: 5.0"), (100, 2, "SOME COPIES: 2.0")])  # fmt: skip
+def test_exact_training_items_are_copies_however_few(count, copied, verdict_):
+    """The normal error at a share of 3 of 20 reached to 0: of exact training images, the verdict was NO COPIES."""
+    samples = torch.cat([images(300, 0)[10 : 10 + copied], images(count - copied, 2)])
+    metrics = verdict(samples, images(300, 0), metrics=["memorisation"])
+    assert metrics.verdict.startswith(verdict_)
+    assert f"{copied} of 300 different items are copied, {copied} samples are equal to one" in str(metrics)
+
+
+def test_copies_that_are_not_exact_are_tested_against_chance():
+    """3 of 20 are hardly chance where 0 of 300 training items are copies; 1 of 20 may be."""
+    train = images(300, 0)
+    near = train.clone()
+    near[:, 0, 0, 0] += 1
+    three, one = (verdict(torch.cat([near[:n], images(20 - n, 2)]), train, metrics=["memorisation"]) for n in (3, 1))
+    assert three.verdict.startswith("COPIES: 15.0")
+    assert three.memorisation.pixels.copies.p_value == pytest.approx(math.comb(20, 3) / math.comb(320, 3))
+    assert (one.verdict, one.memorisation.pixels.copies.equal) == ("NO COPIES", 0)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_items_of_one_colour_make_no_verdict(held):
+    """A drawing on white that is cut at its edge is white: 13 white samples were COPIES, of blank items alone."""
+    white = torch.full((13, 1, 8, 8), 255, dtype=torch.uint8)
+    white[:, 0, 0, 0] -= torch.arange(13).to(torch.uint8) // 4
+    train, held_out = torch.cat([white[:5], images(200, 0)]), images(60, 1) if held else None
+    samples = torch.cat([white, images(47, 2)])
+    metrics = verdict(samples, train, held_out, metrics=["memorisation"])
+    assert metrics.verdict == "NO COPIES"
+    assert any(note.startswith("Next to a training item of one colour: 13 samples.") for note in metrics.notes)
+    both = verdict(torch.cat([samples, train[10:15]]), train, held_out, metrics=["memorisation"])
+    assert both.verdict.startswith("COPIES: 7.7 ± 3.3 % of the samples copy a training item (5 of 202")
 
 
 def test_copies_of_mirrored_items_count_where_these_were_trained_on():

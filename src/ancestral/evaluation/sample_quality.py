@@ -5,6 +5,7 @@ distance between data and data. If nothing is held out, two interleaved halves o
 seen and unseen items.
 """
 
+import math
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,16 +211,24 @@ def _memorisation_by_space(
     unseen = None if held_out is None else codec.encode(held_out.items).flatten(1)
     scale = codec.scale / pixels.shape[1] ** 0.5  # of the root mean square difference, in the items' units
     both = torch.cat([known, codec.encode(more.flip(-1)).flatten(1)]) if mirrored and more.ndim == 4 else known
-    by_pixels, rows, neighbours = _memorisation("pixels", pixels, known, unseen, notes, scale, both)
-    pairs = [_pairs("nearest by pixels", samples.items, more, rows, neighbours)]
+    shape, spread = more.shape[1:], float(known.max() - known.min())
+    flat = [is_flat(part, shape, spread) for part in (pixels, known, unseen) if part is not None]
+    by_pixels, rows, neighbours = _memorisation("pixels", pixels, known, unseen, flat, notes, scale, both)
+    pairs = [_pairs("nearest by pixels", samples.items, more, rows, neighbours, flat[1])]
+    if by_pixels.copies is not None and by_pixels.copies.flat:
+        notes.append(
+            f"Next to a training item of one colour: {by_pixels.copies.flat:,} samples. Such items count neither as "
+            "copied nor as memorised."
+        )
     yield next(stages)
     by_features = None
     if extractor.name != "pixels":
         z = None if held_out is None else held_out.features.values
+        flat[1] = is_flat(codec.encode(train.items).flatten(1), shape, spread)
         by_features, rows, neighbours = _memorisation(
-            "features", samples.features.values, train.features.values, z, notes
+            "features", samples.features.values, train.features.values, z, flat, notes
         )
-        pairs.append(_pairs("nearest by features", samples.items, train.items, rows, neighbours))
+        pairs.append(_pairs("nearest by features", samples.items, train.items, rows, neighbours, flat[1]))
     yield next(stages)
     if held_out is None:
         notes.append(
@@ -229,7 +238,7 @@ def _memorisation_by_space(
     return MemorisationBySpace(by_pixels, by_features), pairs
 
 
-def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours: Tensor) -> NearestPairs:
+def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours: Tensor, flat: Tensor) -> NearestPairs:
     """The pairs of the picture: the nearest sample of each different training item, flat items last; of points all.
 
     Args:
@@ -238,19 +247,29 @@ def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours:
         items: All training items (m, *shape).
         rows: The samples' indices, the nearest to a training item first.
         neighbours: The index of the training item of each of these.
+        flat: Whether a training item is of one colour, bool (m,).
     """
     if samples.ndim == 2:
         return NearestPairs(title, samples[rows[:SHOWN_POINTS]], items[neighbours[:SHOWN_POINTS]])
     first = dict[bytes, int]()
-    spread = (items.max() - items.min()).double()
     seen = set[int]()
     for place, index in enumerate(neighbours.tolist()):
         if index not in seen:
             seen.add(index)
             first.setdefault(items[index].numpy().tobytes(), place)
-    flat = {place: bool(items[neighbours[place]].double().std() < FLAT * spread) for place in first.values()}
-    chosen = sorted(flat, key=lambda place: (flat[place], place))[:SHOWN]
+    chosen = sorted(first.values(), key=lambda place: (bool(flat[neighbours[place]]), place))[:SHOWN]
     return NearestPairs(title, samples[rows[chosen]], items[neighbours[chosen]])
+
+
+def is_flat(rows: Tensor, shape: Sequence[int], spread: float) -> Tensor:
+    """Whether no channel of rows (m, d), items of a shape, deviates by FLAT of a spread: such items are of one colour.
+
+    Returns:
+        bool (m,). No point is of one colour.
+    """
+    if len(shape) == 1 or math.prod(shape[1:]) == 1:
+        return torch.zeros(len(rows), dtype=torch.bool)
+    return rows.view(len(rows), shape[0], -1).std(2).amax(1) < FLAT * spread
 
 
 def _halves(train: Tensor) -> tuple[Tensor, Tensor]:
@@ -294,26 +313,30 @@ def _memorisation(
     samples: Tensor,
     train: Tensor,
     unseen: Tensor | None,
+    flat: Sequence[Tensor],
     notes: list[str],
     scale: float = 1.0,
     both: Tensor | None = None,
 ) -> tuple[MemorisationResult, Tensor, Tensor]:
     """The memorisation among rows of (·, d), the samples nearest to training items, and these items' indices.
 
-    Copies are searched for among `both` the training items and their mirrored ones, if these were trained on.
+    Copies are searched for among `both` the training items and their mirrored ones, if these were trained on. `flat`
+    says which rows of each set are of one colour.
     """
-    found = None
+    found, blank = None, bool(flat[1].any())
+    own, known = (samples[~flat[0]], train[~flat[1]]) if blank else (samples, train)
+    new = unseen[~flat[2]] if unseen is not None and blank else unseen
     try:
-        found = memorisation(samples, *(_halves(train) if unseen is None else (train, unseen)))
+        found = memorisation(own, *(_halves(known) if new is None else (known, new)))
     except InputError as error:  # copies among the data
         reason = str(error)
         if unseen is None:
             reason = "half of the data is compared with the other, and items are in both: doctor lists the duplicates"
         notes.append(f"Memorisation cannot be told by {space}: {reason}.")
-    near = found.samples if found is not None and unseen is not None else nearest(samples, train)
+    near = found.samples if found is not None and unseen is not None and not blank else nearest(samples, train)
     order, distance = near.distance.argsort(stable=True), near.distance * scale
     pairs = (ClosestPair(i, int(near.index[i]), float(distance[i])) for i in order[:CLOSEST].tolist())
-    share = None if found is None else uncertainty.share(found.share, len(distance)).error
+    share = None if found is None else uncertainty.share(found.share, len(own)).error
     result = MemorisationResult(
         among=len(train),
         median=float(distance.median()),
@@ -323,21 +346,32 @@ def _memorisation(
         error=None if found is None else found.error,
         threshold=None if found is None else found.threshold * scale,
         closest=tuple(pairs),
-        copies=_copies(samples, train if both is None else both, len(train)),
+        copies=_copies(space, samples, train if both is None else both, flat[1]),
     )
     return result, order, near.index[order]
 
 
-def _copies(samples: Tensor, train: Tensor, count: int) -> CopyResult | None:
-    """The copies among samples (n, d) of training items (m, d); row i + `count` is item i, mirrored."""
+def _copies(space: str, samples: Tensor, train: Tensor, flat: Tensor) -> CopyResult | None:
+    """The copies among samples (n, d) of training items (m, d), of one colour where `flat` (count,); row i + count is
+    item i, mirrored. Equal features, and equal points, are no sign of a copy.
+    """
+    count = len(flat)
     try:
-        found = copies(samples, train)
+        found = copies(samples, train, flat.repeat(len(train) // count))
     except InputError:  # too few different items, or one number each
         return None
     own = uncertainty.share(float(found.copied.double().mean()), len(samples))
     chance = (found.chance < RATIO).double()
     copied = len(set((found.nearest[found.copied] % count).tolist()))
-    return CopyResult(own, uncertainty.share(float(chance.mean()), len(chance)), found.items, copied)
+    return CopyResult(
+        share=own,
+        chance=uncertainty.share(float(chance.mean()), len(chance)),
+        items=found.items,
+        copied=copied,
+        equal=int((found.equal & found.copied).sum()) if space == "pixels" and train.shape[1] > 2 else 0,
+        flat=int((found.near & found.flat).sum()),
+        p_value=found.p_value,
+    )
 
 
 def _class_accuracy(

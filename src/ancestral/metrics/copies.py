@@ -6,6 +6,7 @@ probability 3^−k, where k is the dimension of the data (Facco et al. 2017). Ho
 on the training items, each compared with the others.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -44,26 +45,72 @@ class Copies(NamedTuple):
     """(n,) of the samples, float64."""
     nearest: Tensor
     """(n,), the index of the nearest training item."""
+    equal: Tensor
+    """(n,), whether a sample is exactly equal to a training item."""
+    flat: Tensor
+    """(n,), whether the nearest training item is of one colour: samples that are as blank are no copies."""
     chance: Tensor
-    """(m,), the ratio of training items to the others."""
+    """(m,), the ratio of training items to the others; 1 where the nearest of these is of one colour."""
     items: int
     """The number of training items that are not exactly equal to another."""
 
     @property
+    def near(self) -> Tensor:
+        """(n,), whether a sample is much nearer to one training item than to any other."""
+        return (self.ratio < RATIO) | self.equal
+
+    @property
     def copied(self) -> Tensor:
         """(n,), whether a sample is a copy."""
-        return self.ratio < RATIO
+        return self.near & ~self.flat
+
+    @property
+    def p_value(self) -> float:
+        """The probability of as many copies if samples are copies as often as training items are by chance."""
+        return fisher(int(self.copied.sum()), len(self.copied), int((self.chance < RATIO).sum()), len(self.chance))
 
 
-def copies(samples: Tensor, train: Tensor) -> Copies:
+def fisher(hits: int, count: int, other_hits: int, other_count: int) -> float:
+    """Compute the p-value of Fisher's exact test, one-sided: is a hit more likely among `count` than among the others?
+
+    Args:
+        hits: The number of hits among `count`.
+        count: A number of trials.
+        other_hits: The number of hits among `other_count`.
+        other_count: The number of the other trials.
+
+    Returns:
+        The probability of at least `hits` among `count`, given the number of hits of both.
+
+    References:
+        Fisher 1935, The Logic of Inductive Inference.
+    """
+    all_hits = hits + other_hits
+
+    def log_choose(n: int, k: int) -> float:
+        return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+    whole = log_choose(count + other_count, all_hits)
+    terms = (log_choose(count, k) + log_choose(other_count, all_hits - k) - whole
+             for k in range(hits, min(count, all_hits) + 1))  # fmt: skip
+    return min(1.0, math.fsum(map(math.exp, terms)))
+
+
+def copies(samples: Tensor, train: Tensor, flat: Tensor | None = None) -> Copies:
     """Compare samples (n, d) with the training items (m, d) that they may be copies of.
+
+    Args:
+        samples: The samples.
+        train: The training items.
+        flat: (m,), whether a training item is of one colour. The default is none.
 
     Raises:
         InputError: If there are fewer than 3 different training items, or 2 numbers of each.
     """
     if train.shape[1] < 2:
         raise InputError("copies are found among items of at least 2 numbers")
-    rows = _distinct(train)
+    first = _distinct(train)
+    rows = torch.tensor(list(first.values()))
     if len(rows) < FEWEST:
         raise InputError(f"copies are found among at least {FEWEST} different training items, not {len(rows)}")
     centre = train.double().mean(0)  # distances do not change, and lose fewer digits
@@ -72,15 +119,21 @@ def copies(samples: Tensor, train: Tensor) -> Copies:
     nearest = [kth_least(squares(part, base), 1 + nth) for part in _parts(base[probes], base)]  # the first: itself
     spacing = float(torch.cat(nearest).median().sqrt())
     ratio, index = _ratios(queries, base, spacing)
-    return Copies(ratio, rows[index], _ratios(base[probes], base, spacing, DUPLICATE * spacing)[0], len(base))
+    chance, neighbour = _ratios(base[probes], base, spacing, DUPLICATE * spacing)
+    places = (first.get(row.tobytes(), -1) for row in samples.contiguous().numpy())
+    equal = torch.tensor(list(places), dtype=torch.int64)
+    index = torch.where(equal < 0, rows[index], equal)
+    blank = torch.zeros(len(train), dtype=torch.bool) if flat is None else flat
+    chance = chance.where(~blank[rows[neighbour]], 1.0)
+    return Copies(ratio, index, equal >= 0, blank[index], chance, len(base))
 
 
-def _distinct(x: Tensor) -> Tensor:
-    """The indices of the rows (m, d) that are equal to none before them."""
+def _distinct(x: Tensor) -> dict[bytes, int]:
+    """The rows (m, d) that are equal to none before them, with their indices."""
     first = dict[bytes, int]()
     for i, row in enumerate(x.contiguous().numpy()):
         first.setdefault(row.tobytes(), i)
-    return torch.tensor(list(first.values()))
+    return first
 
 
 def _parts(queries: Tensor, base: Tensor) -> tuple[Tensor, ...]:

@@ -18,6 +18,8 @@ KINDS = {2: "signals", 3: "images", 4: "volumes"}
 """What items are called, by their number of axes; else points."""
 MANY_COPIES, SOME_COPIES = 0.05, 0.005
 """Shares of copies beyond chance from which a verdict speaks of them."""
+BY_CHANCE = 1e-3
+"""The least probability of as many copies by chance with which they may be chance."""
 HOLD_OUT = "hold out 10 % (--validation 0.1) and stop where its loss rises"
 """Advice against memorisation."""
 SURE = 3
@@ -135,18 +137,27 @@ class CopyResult:
     """The number of different training items."""
     copied: int
     """Of those, the number that some sample copies."""
+    equal: int = 0
+    """The number of samples that are exactly equal to a training item."""
+    flat: int = 0
+    """The number of samples that would be copies, but of a training item of one colour, and do not count."""
+    p_value: float = 0.0
+    """The probability of as many copies by chance (`metrics.copies.Copies.p_value`); 0 in files without it."""
 
     @property
     def excess(self) -> float:
         """How much larger the share is than by chance; 0 where that may be chance."""
         excess = self.share.value - self.chance.value
-        error = NORMAL * math.hypot(self.share.error or 0, self.chance.error or 0)
-        return excess if excess > error and self.share.value > 2 * self.chance.value else 0.0
+        certain = self.p_value < BY_CHANCE and excess >= SOME_COPIES and self.share.value > 2 * self.chance.value
+        if self.equal:  # which chance does not do
+            return max(excess, SOME_COPIES)
+        return excess if certain else 0.0
 
     def __str__(self) -> str:
+        equal = f", {self.equal:,} samples are equal to one" if self.equal else ""
         return (
             f"{self.share.percent} of samples are less than a third as far from one training item as from any other; "
-            f"by chance {self.chance.percent}; {self.copied:,} of {self.items:,} different items are copied"
+            f"by chance {self.chance.percent}; {self.copied:,} of {self.items:,} different items are copied{equal}"
         )
 
 
@@ -272,7 +283,7 @@ class SampleMetrics(SampleQuality, Result):
         found = [part for part in (self.memorisation.pixels, self.memorisation.features) if part is not None]
         results = [part.copies for part in found if part.copies is not None]
         copies = max(results, key=lambda one: one.excess, default=None)
-        if copies is not None and copies.excess >= SOME_COPIES:
+        if copies is not None and copies.excess:
             word = "COPIES" if copies.excess >= MANY_COPIES else "SOME COPIES"
             return (
                 f"{word}: {copies.share.percent} of the samples copy a training item ({copies.copied:,} of "
