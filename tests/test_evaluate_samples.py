@@ -377,8 +377,10 @@ def test_a_verdict_in_words_comes_first(held):
     assert "FD-pixels" in verdict(blurred + 60, images(300, 0)).verdict
 
 
-@pytest.mark.parametrize(("count", "copied", "verdict_"), [(20, 3, "COPIES: 15.0"), (20, 1, "COPIES: 5.0"),
-                                                         (60, 3, "COPIES: 5.0"), (100, 2, "SOME COPIES: 2.0")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("count", "copied", "verdict_"),
+    [(20, 3, "COPIES: 15.0"), (20, 1, "COPIES: 5.0"), (60, 3, "COPIES: 5.0"), (100, 2, "SOME COPIES: 2.0")],
+)
 def test_exact_training_items_are_copies_however_few(count, copied, verdict_):
     """The normal error at a share of 3 of 20 reached to 0: of exact training images, the verdict was NO COPIES."""
     samples = torch.cat([images(300, 0)[10 : 10 + copied], images(count - copied, 2)])
