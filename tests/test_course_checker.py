@@ -141,8 +141,59 @@ def test_names_of_a_file_and_those_of_its_lesson_do_not_mix(tmp_path, source, na
 
 
 def test_tables_of_fewer_steps_than_the_check_uses_are_named(tmp_path):
-    source = "import torch\nT = 40\nalpha_bar = (1 - torch.linspace(0, 0.5, T + 1)).cumprod(0)\n" + LOSS
+    source = "import torch\nalpha_bar = (1 - torch.linspace(0, 0.5, 41)).cumprod(0)\n" + LOSS
     assert "does your file change T?" in verdict(tmp_path, source, "l_simple_from_image", number=1).text
+
+
+TABLES = """
+import torch
+T = {T}
+beta = torch.cat([torch.zeros(1), torch.linspace(1e-4, 0.02, T)])
+alpha = 1 - beta
+alpha_bar = torch.cumprod(alpha, 0)
+"""
+
+
+@pytest.mark.parametrize("T", [200, 2000])
+def test_a_file_with_another_T_is_told_what_the_check_needs(tmp_path, capsys, T):
+    path = tmp_path / "mine.py"
+    path.write_text(TABLES.format(T=T) + POSTERIOR_MEAN, encoding="utf-8")
+    with pytest.raises(SystemExit) as stop:
+        main(["course", "check", "1", str(path)])
+    assert not stop.value.code
+    assert f"… posterior_mean: the check needs T = 1000; your file sets T = {T}\n" in capsys.readouterr().out
+    path.write_text(TABLES.format(T=1000) + POSTERIOR_MEAN, encoding="utf-8")
+    assert next(found for found in course.check_file(1, path) if found.name == "posterior_mean").passed
+
+
+STEP = """
+def mean_of_step(x_0, x_t, t):
+    return posterior_mean(x_0.clamp(-1, 1), x_t, t)
+def sampling_step(x_t, t, eps_hat, z):
+    x_0 = (x_t - at(1 - alpha_bar, t).sqrt() * eps_hat) / at(alpha_bar, t).sqrt()
+    return mean_of_step(x_0, x_t, t) + at(beta_tilde, t).sqrt() * z
+"""
+
+
+@pytest.mark.parametrize(
+    ("mean", "hint"),
+    [
+        (POSTERIOR_MEAN.replace("* x_0", "* 100 * x_0"), "it uses posterior_mean, which is wrong"),
+        ("def posterior_mean(x_0, x_t, t): ...", "it uses posterior_mean, which is not written yet"),
+    ],
+)
+def test_an_exercise_that_uses_a_wrong_one_is_pointed_to_it(tmp_path, mean, hint):
+    assert verdict(tmp_path, POSTERIOR_MEAN + STEP, "sampling_step", number=1).passed
+    found = verdict(tmp_path, mean + STEP, "sampling_step", number=1)
+    assert found.passed is False
+    assert hint in found.text
+
+
+@pytest.mark.parametrize(("wrong", "rounding"), [([1.0, 2.0], False), ([1e3, 1.00001], True), ([1e3, 1.01], False)])
+def test_only_a_relatively_small_difference_is_taken_for_rounding(wrong, rounding):
+    """Each result is compared with its own size: 0.01 of 1 is much, whatever the other results are."""
+    exercise = Exercise("pair", "", lambda: (1e3, 1.0), lambda f: [*f()], {}, rtol=1e-7, atol=1e-7)
+    assert ("32-bit floats" in judge(exercise, lambda: tuple(wrong)).text) is rounding
 
 
 def test_a_function_of_the_lesson_calls_the_exercise_of_the_student(tmp_path):

@@ -37,7 +37,7 @@ MISTAKES = {
         "(1 / kept).sqrt() * x_s + (1 - 1 / kept).sqrt() * eps": "at most 1",
         "(A / at(alpha_bar, s - 1)).sqrt() * x_s + (1 - A / at(alpha_bar, s - 1)).sqrt() * eps": "not by ᾱ_{s−1}",
         "kept.sqrt() * x_s + (1 - kept).sqrt() * torch.randn_like(x_s)": "draw no random numbers",
-        "(alpha_bar[t] / alpha_bar[s]).sqrt() * x_s": "needs the shape (B, 1, 1, 1)",
+        "(alpha_bar[t] / alpha_bar[s]).sqrt() * x_s": "(B, 1, 1, 1) for images",
         "alpha[s + 1 : t + 1].prod() * x_s": "index the tables with it",
         "x_s + eps": "off by up to",
     },

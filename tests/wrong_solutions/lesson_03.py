@@ -142,6 +142,7 @@ WRONG = {
         WEIGHT.format("beta ** 2 / (2 * variance ** 2 * r ** 2 * b[t] ** 2)"): "do not square it",
         WEIGHT.format("beta ** 2 / (2 * variance * a[t] ** 2 * b[t] ** 2)"): "not ᾱ_t",
         WEIGHT.format("(a[s] * beta / b[t] ** 2) ** 2 / (2 * variance)"): "(x_0 − x̂_0)²",
+        WEIGHT.format("beta ** 2 / (2 * variance * r ** 2)"): "division by b_t² is missing",
         WEIGHT.format("beta ** 2 / (2 * variance ** 0.5 * r ** 2 * b[t] ** 2)"): "not its square root",
         WEIGHT.format("(beta * r / b[t]) ** 2 / (2 * variance)"): "in the denominator",
         WEIGHT.format("beta ** 2 / 2 * variance * r ** 2 * b[t] ** 2"): "in brackets",

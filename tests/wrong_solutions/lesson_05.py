@@ -17,6 +17,21 @@ WRONG = {
     },
     "ddim_step": {
         "def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):\n"
+        "    sigma = eta * math.sqrt(1 - (a_t / a_s) ** 2)\n"
+        "    return a_s * x_t + math.sqrt(b_s**2 - sigma**2) * eps_hat": "error (the root of a negative number?",
+        "def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):\n"
+        "    sigma = eta * b_s\n"
+        "    x_0 = (x_t - b_t * eps_hat) / a_t\n"
+        "    return a_s * x_0 + (b_s**2 - sigma**2) ** 0.5 * eps_hat + sigma * z": "not η b_s",
+        "def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):\n"
+        "    sigma = eta * b_s / b_t * (1 - (a_t / a_s) ** 2) ** 0.5\n"
+        "    x_0 = (x_t - b_t * eps_hat) / a_t\n"
+        "    return a_s * x_0 + (b_s**2 - sigma**2) ** 0.5 * eps_hat + sigma * z": "schedule alone",
+        "def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):\n"
+        "    sigma = eta * (1 - (a_t / a_s) ** 2) ** 0.5\n"
+        "    x_0 = (x_t - b_t * eps_hat) / a_t\n"
+        "    return a_s * x_0 + (b_s**2 - sigma**2) ** 0.5 * eps_hat + sigma * z": "(the root of a negative number?",
+        "def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):\n"
         "    var = eta**2 * (b_t**2 - (a_t / a_s) ** 2 * b_s**2) * b_s**2 / b_t**2\n"
         "    return a_s * x_t + (b_s**2 - var) ** 0.5 * eps_hat + var**0.5 * z": "not a_s x_t",
         "def ddim_step(x_t, eps_hat, a_t, b_t, a_s, b_s, eta, z):\n"
@@ -62,6 +77,24 @@ WRONG = {
     "edm_factors": {
         "def edm_factors(sigma, sigma_d):\n"
         "    v = sigma**2 + sigma_d**2\n"
+        "    return sigma_d**2 / v, sigma * sigma_d / v, 1 / v": "c_out and c_in divide by the standard deviation",
+        "def edm_factors(sigma, sigma_d):\n"
+        "    v = sigma**2 + sigma_d**2\n"
+        "    return sigma_d**2 / v, sigma * sigma_d / v, v**-0.5": "c_out divides by the standard deviation",
+        "def edm_factors(sigma, sigma_d):\n"
+        "    v = sigma**2 + sigma_d**2\n"
+        "    return sigma_d**2 / v, (sigma * sigma_d) ** 2 / v, 1 / v": "root of both variances",
+        "def edm_factors(sigma, sigma_d):\n"
+        "    v = sigma**2 + sigma_d**2\n"
+        "    return v**-0.5, sigma * sigma_d / v**0.5, sigma_d**2 / v": "yours is c_in, c_out, c_skip",
+        "def edm_factors(sigma, sigma_d):\n"
+        "    v = sigma**2 + sigma_d**2\n"
+        "    return sigma_d**2 / v, v**-0.5, sigma * sigma_d / v**0.5": "yours is c_skip, c_in, c_out",
+        "def edm_factors(sigma, sigma_d):\n"
+        "    v = sigma**2 + sigma_d**2\n"
+        "    return sigma * sigma_d / v**0.5, v**-0.5, sigma_d**2 / v": "yours is c_out, c_in, c_skip",
+        "def edm_factors(sigma, sigma_d):\n"
+        "    v = sigma**2 + sigma_d**2\n"
         "    return sigma * sigma_d / v**0.5, sigma_d**2 / v, v**-0.5": "swapped",
         "def edm_factors(sigma, sigma_d):\n"
         "    v = sigma**2 + sigma_d**2\n"
@@ -95,7 +128,7 @@ WRONG = {
         "def ends_of_the_line(x_t, velocity, u):\n"
         "    return x_t - u[:, None] * velocity, velocity": "not the velocity itself",
         "def ends_of_the_line(x_t, velocity, u):\n"
-        "    return x_t - u * velocity, x_t + (1 - u) * velocity": "stopped with",
+        "    return x_t - u * velocity, x_t + (1 - u) * velocity": "(B, 1) for points",
     },
 }
 

@@ -14,6 +14,11 @@ def ddim_step(x_t, eps, now, then):
 """: "√(1 − a_s²)",
         """
 def ddim_step(x_t, eps, now, then):
+    clean = (x_t - math.sqrt(1 - now[0] ** 2) * eps) / now[0]
+    return then[0] * clean + math.sqrt(1 - then[0] ** 2) * eps
+""": "√(1 − a²)",
+        """
+def ddim_step(x_t, eps, now, then):
     clean = x_t - now[1] * eps
     return then[0] * clean + then[1] * eps
 """: "not divided by a_t",

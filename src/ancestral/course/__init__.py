@@ -1,6 +1,7 @@
 """The course: its lessons, and the checker of its exercises."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from ancestral.course.exercise import Exercise, Verdict, judge
 from ancestral.course.expectation import expect
 from ancestral.course.figures import plot, scatter, show
 from ancestral.course.lessons import LESSONS, Lesson, copy_lessons, find_lesson, lesson_file
-from ancestral.course.solution_file import load_functions
+from ancestral.course.solution_file import global_variables, lesson_constant, load_functions
 from ancestral.errors import InputError
 
 __all__ = [
@@ -54,7 +55,7 @@ def check(number: int, function: Callable[..., Any]) -> Verdict:
     name = getattr(function, "__name__", str(function))
     if name not in named:
         raise InputError(f"lesson {number} has no exercise {name!r}; its exercises are {', '.join(named)}")
-    return judge(named[name], function)
+    return _judge(number, named[name], function)
 
 
 def check_file(number: int, path: Path) -> list[Verdict]:
@@ -76,8 +77,27 @@ def check_file(number: int, path: Path) -> list[Verdict]:
     if not functions:
         raise InputError(f"{path} defines no exercise of lesson {number}; its exercises are {', '.join(names)}")
     return [
-        judge(exercise, functions[exercise.name])
+        _judge(number, exercise, functions[exercise.name])
         if exercise.name in functions
         else Verdict(exercise.name, None, "not in the file")
         for exercise in asked
     ]
+
+
+def _judge(number: int, exercise: Exercise, function: Callable[..., Any]) -> Verdict:
+    """The verdict of a function. What is wrong outside it is named first: another T, or an exercise that it uses."""
+    verdict = judge(exercise, function)
+    if verdict.passed is not False:
+        return verdict
+    scope = getattr(inspect.unwrap(function), "__globals__", {}) if callable(function) else {}
+    own, steps = scope.get("T"), lesson_constant(lesson_file(find_lesson(number)), "T")
+    if isinstance(own, int) and isinstance(steps, int) and own != steps:
+        return Verdict(exercise.name, None, f"the check needs T = {steps}; your file sets T = {own}")
+    used = global_variables(function)
+    for other in lesson_exercises(number):
+        if other.name in used and other.name != exercise.name:
+            passed = judge(other, used[other.name]).passed
+            if not passed:
+                state = "not written yet" if passed is None else "wrong"
+                return Verdict(exercise.name, False, f"it uses {other.name}, which is {state}: begin with that one")
+    return verdict

@@ -16,9 +16,15 @@ from torch import Tensor
 
 Function = Callable[..., Any]
 
+NEGATIVE = " (the root of a negative number? A variance that you subtract is at most the one that it is taken from)"
 ADVICE = {
+    "math domain error": NEGATIVE,
+    "expected a nonnegative input": NEGATIVE,
     "NoneType": " (is a function that it calls not written yet?)",
-    "size of tensor": " (do the shapes fit? A factor for each item, (B,), needs the shape (B, 1, 1, 1) for images)",
+    "size of tensor": (
+        " (do the shapes fit? A factor for each item, (B,), needs the shape (B, 1) for points and (B, 1, 1, 1) for "
+        "images)"
+    ),
     "can be converted to an index": " (a time for each item is a tensor: index the tables with it, without a loop)",
     "is out of bounds": " (does your file change T? The check takes the times of the lesson's tables)",
     "division by zero": " (an argument may be 0: find a form that does not divide by it)",
@@ -214,7 +220,7 @@ def _unexplained(numbers: Sequence[Tensor], right: Sequence[Tensor], again: Sequ
     if any(value.isinf().any() for value in numbers):
         return "some results are infinite: a division by 0, or the logarithm of 0"
     advice = "compare each factor, sign and index with the text of the lesson"
-    if off < 1e-3 * max(float(value.abs().max()) for value in right):
+    if all((a - b).abs().max() < 1e-4 * b.abs().max() for a, b in zip(numbers, right, strict=True)):
         advice = (
             "so small a difference comes from 32-bit floats (convert to float64 first) or from a neighbouring index"
         )
@@ -271,7 +277,7 @@ def _wrong_kind(value: Any, expected: Any) -> str:
         right = numeric and (isinstance(expected, bool) or not isinstance(value, bool))
         return "" if right else f"return {wanted}, not {type(value).__name__}"
     if value.is_complex():
-        return "return real numbers, not complex ones"
+        return f"return real numbers, not complex ones{NEGATIVE}"
     if value.layout != torch.strided or value.is_meta:
         return "return a dense tensor with values"
     return "" if value.shape == shape else f"return a tensor of shape {shape}, not {tuple(value.shape)}"

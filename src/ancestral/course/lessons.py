@@ -34,7 +34,7 @@ LESSONS = (
     Lesson(2, "02_forward_process", "The forward process", "signal, noise and SNR; points, digits and sound", 1),
     Lesson(3, "03_reverse_process_and_bound", "The reverse process and the bound", "from the posterior to L_simple", 1),
     Lesson(4, "04_the_papers_choices", "What the paper's choices buy", "ablations with error bars", 2),
-    Lesson(5, "05_history", "History as one matrix", "eight methods from 2019 to today, each a row changed", 2),
+    Lesson(5, "05_history", "History as one matrix", "methods from 2019 to today, each a row changed", 2),
     Lesson(6, "06_samplers", "Samplers", "ODE and SDE, measured orders, few evaluations", 1),
     Lesson(7, "07_guidance", "Guidance", "class conditions, guidance, and what it costs", 1),
     Lesson(8, "08_likelihood", "Likelihood", "bits/dim, rate-distortion, the exact likelihood of the flow", 1),

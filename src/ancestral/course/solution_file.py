@@ -7,10 +7,12 @@ all that they need there.
 """
 
 import ast
+import inspect
 import json
 import re
 import symtable
 import sys
+import types
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -84,6 +86,30 @@ def load_functions(path: Path, names: Sequence[str], lesson: Path) -> dict[str, 
     functions = {name: scope[name] for name in found if name in scope}
     lesson_scope.update(functions)  # a function of the lesson that calls an exercise calls the student's
     return functions
+
+
+def global_variables(function: Any) -> dict[str, Any]:
+    """Return the global variables that a function uses, also through the functions of its module that it calls."""
+    found: dict[str, Any] = {}
+    open_values = [function]
+    while open_values:
+        value = inspect.unwrap(open_values.pop())
+        if isinstance(value, types.FunctionType):
+            names = _names(value.__code__) - found.keys()
+            found |= {name: value.__globals__[name] for name in names if name in value.__globals__}
+            open_values += [found[name] for name in names if name in found]
+    return found
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """The names of global variables, and of attributes, in the code of a function and of those within it."""
+    return set(code.co_names).union(*(_names(part) for part in code.co_consts if isinstance(part, types.CodeType)))
+
+
+def lesson_constant(lesson: Path, name: str) -> Any:
+    """Return the constant that a lesson assigns to a name, or None."""
+    values = [statement.value for statement in _lesson_definitions(lesson).get(name, ()) if hasattr(statement, "value")]
+    return values[0].value if values and isinstance(values[0], ast.Constant) else None
 
 
 def _needed(definitions: dict[str, list[Definition]], names: Iterable[str]) -> tuple[list[Definition], set[str]]:

@@ -496,6 +496,9 @@ _EPS_WEIGHT = Exercise(
         "b_t is squared: it is a standard deviation, and (12) has 1 − ᾱ_t, a variance.": (
             _weight_of(lambda beta, r, a_t, b_t, v: beta**2 / (2 * v * r**2 * b_t))
         ),
+        "the division by b_t² is missing: the difference of the means is β/(r b_t) times ε − ε̂.": (
+            _weight_of(lambda beta, r, a_t, b_t, v: beta**2 / (2 * v * r**2))
+        ),
         "the denominator has 2σ_t², the variance that is given, not its square root.": (
             _weight_of(lambda beta, r, a_t, b_t, v: beta**2 / (2 * torch.as_tensor(v).sqrt() * r**2 * b_t**2))
         ),

@@ -134,6 +134,12 @@ _DDIM = Exercise(
         "β̃ has a_t²/a_s², the square of what is left of the signal from s to t": _ddim_variant(
             lambda a, b, a_s, b_s, eta: eta**2 * max(b**2 - (a / a_s) * b_s**2, 0.0) * b_s**2 / b**2, _mix
         ),
+        "the fresh noise has the standard deviation η √β̃, not η b_s, the whole noise of the time s": _ddim_variant(
+            lambda a, b, a_s, b_s, eta: (eta * b_s) ** 2, _mix
+        ),
+        "1 − a_t²/a_s² holds for DDPM's schedule alone: in general β̃ has b_t² − a_t²/a_s² · b_s² in its place": (
+            _ddim_variant(lambda a, b, a_s, b_s, eta: eta**2 * (1 - (a / a_s) ** 2) * b_s**2 / b**2, _mix)
+        ),
         "this is the step without fresh noise. For η > 0 a part of ε̂ is replaced by z": _ddim_variant(
             lambda a, b, a_s, b_s, eta: 0.0, _mix
         ),
@@ -227,6 +233,14 @@ def _edm_results(f: Function) -> Sequence[Tensor]:
     return results
 
 
+FACTORS = ("c_skip", "c_out", "c_in")
+
+
+def _edm_order(*order: int) -> Function:
+    """The right factors in another order."""
+    return lambda s, d: tuple(_edm(s, d)[i] for i in order)
+
+
 _EDM = Exercise(
     name="edm_factors",
     task="c_skip, c_out and c_in of EDM, from the deviation of the data",
@@ -236,11 +250,23 @@ _EDM = Exercise(
         "c_skip and c_out are swapped: return c_skip, c_out, c_in in this order": (
             lambda s, d: (_edm(s, d)[1], _edm(s, d)[0], _edm(s, d)[2])
         ),
-        "the order is c_skip, c_out, c_in": lambda s, d: (_edm(s, d)[2], _edm(s, d)[0], _edm(s, d)[1]),
+        **{
+            f"the order is c_skip, c_out, c_in, and yours is {', '.join(FACTORS[i] for i in order)}": _edm_order(*order)
+            for order in ((2, 0, 1), (0, 2, 1), (1, 2, 0), (2, 1, 0))
+        },
         "c_in divides by the standard deviation of x_t, the square root of its variance": (
             lambda s, d: (*_edm(s, d)[:2], 1 / (s**2 + d**2))
         ),
         "c_in is 1 divided by the standard deviation of x_t": lambda s, d: (*_edm(s, d)[:2], (s**2 + d**2) ** 0.5),
+        "c_out and c_in divide by the standard deviation of x_t, the square root of its variance": (
+            lambda s, d: (_edm(s, d)[0], s * d / (s**2 + d**2), 1 / (s**2 + d**2))
+        ),
+        "c_out divides by the standard deviation of x_t, the square root of its variance": (
+            lambda s, d: (_edm(s, d)[0], s * d / (s**2 + d**2), _edm(s, d)[2])
+        ),
+        "c_out and c_in belong to standard deviations: take the square root of both variances": (
+            lambda s, d: (_edm(s, d)[0], _edm(s, d)[1] ** 2, _edm(s, d)[2] ** 2)
+        ),
         "variances add up, standard deviations do not: that of x_t is √(σ² + σ_d²), not σ + σ_d": (
             lambda s, d: (d / (s + d), s * d / (s + d), 1 / (s + d))
         ),

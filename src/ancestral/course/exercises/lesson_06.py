@@ -75,6 +75,9 @@ DDIM_STEP = Exercise(
         "b_t was computed as √(1 − a_t²). That holds for DDPM's schedule alone: take the b_t that is given.": (
             lambda x, eps, now, then: then[0] * _x0(x, eps, (now[0], _root(now[0]))) + then[1] * eps
         ),
+        "b_t and b_s were computed as √(1 − a²). That holds for DDPM's schedule alone: take those that are given.": (
+            lambda x, eps, now, then: then[0] * _x0(x, eps, (now[0], _root(now[0]))) + _root(then[0]) * eps
+        ),
         "a and b are already the factors of x_0 and ε, and have no square root: a_t is √ᾱ_t, not ᾱ_t.": (
             lambda x, eps, now, then: (
                 math.sqrt(then[0]) * (x - math.sqrt(now[1]) * eps) / math.sqrt(now[0]) + math.sqrt(then[1]) * eps
