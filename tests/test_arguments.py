@@ -137,6 +137,10 @@ WRONG = {
     "train: batch": (lambda m: ancestral.train("points", batch_size=10**12, progress=False), "a smaller batch_size"),
     "train: timesteps": (lambda m: ancestral.train("points", timesteps=10**12, progress=False), "1 to 1,000,000"),
     "train: run": (lambda m: ancestral.train(data=m.file.parent), "is a run folder"),
+    "train: optimiser": (
+        lambda m: ancestral.train("points", optimiser="sgd"),
+        "optimiser cannot be 'sgd': give adam or muon, or from Python a function such as torch.optim.SGD",
+    ),
     "load: none": (lambda m: ancestral.load(None), "path cannot be None: give text or a path"),
     "load: model": (lambda m: ancestral.load(m), "path cannot be a Model"),
     "load: control": (lambda m: ancestral.load("a\x1b[31m"), r"file a\\x1b\[31m;"),

@@ -515,7 +515,7 @@ class Config:
             if not fits(value, hint) and fits((value,), hint):  # one of several: trackers="none"
                 value = (value,)
             if not fits(value, hint):
-                raise InputError(f"{name} cannot be {shown(value)}: give {describe(hint)}")
+                raise InputError(f"{name} cannot be {shown(value)}: give {_describe_setting(name, hint)}")
             changes.setdefault(known[name], {})[name] = value
         return dataclasses.replace(
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
@@ -555,6 +555,23 @@ class Config:
         config = _build(Config, upgraded(tree), where)
         assert isinstance(config, Config)
         return config
+
+
+OWN_PARTS = {
+    "schedule": "a Schedule",
+    "target": "a Target",
+    "optimiser": "a function such as torch.optim.SGD",
+    "decay": "lr_schedule, a function of the step",
+}
+"""What Python gives in the place of the name of a setting; a config then has "custom"."""
+
+
+def _describe_setting(name: str, hint: Any) -> str:
+    """What fits a setting, without "custom": nobody chooses it by that name."""
+    if name not in OWN_PARTS:
+        return describe(hint)
+    *most, last = (option for option in typing.get_args(hint) if option != "custom")
+    return f"{', '.join(most)} or {last}, or from Python {OWN_PARTS[name]}"
 
 
 def _check_share(name: str, value: float) -> None:
