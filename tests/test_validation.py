@@ -312,6 +312,18 @@ def test_evaluation_knows_what_the_run_held_out(tmp_path):
     assert "Some of what is called training data was held out of training by --validation." in found.samples.data.notes
 
 
+def test_data_of_which_nothing_was_held_out_are_opened_once(tmp_path, monkeypatch):
+    """To decode large photographs took most of the time of an evaluation, twice."""
+    np.save(tmp_path / "x.npy", random_images(20).numpy())
+    opened, real = [], data.open
+    monkeypatch.setattr(data, "open", lambda *given, **options: opened.append(given) or real(*given, **options))
+    source = str(tmp_path / "x.npy")
+    load = reference.loader(real(source).spec, None)
+    assert len(load(source, "train")) == 20
+    assert _held_out(source, load, None) == (None, "")
+    assert [given[0] for given in opened] == [source, source]  # the second is refused: there is no test split
+
+
 def test_evaluation_takes_the_validation_data_of_the_run(tmp_path):
     np.save(tmp_path / "x.npy", random_images(20).numpy())
     np.save(tmp_path / "y.npy", random_images(12, seed=1).numpy())

@@ -43,7 +43,7 @@ def loader(spec: DataSpec, config: DataConfig | None, run: DataConfig | None = N
         place = source if isinstance(source, str) else id(source)
         if (place, split) not in opened and split == "test":
             opened[place, split] = load_reference(spec, source, split, config)
-        elif (place, split) not in opened:
+        elif (place, "train") not in opened:
             train, held_out = load_reference(spec, source, "train", config), None
             if run is not None and run.validation is not None and train.fingerprint == run.fingerprint:
                 if isinstance(run.validation, float):
