@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator
+from threading import Timer
 from typing import Any, TypeVar
 
 import torch
@@ -55,9 +56,12 @@ class _Bar:
         self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self.progress.start()
         self.shown = time.monotonic()
+        self.silence: Timer | None = None
+        """Ends the silence of a task of unknown length."""
 
     def show(self, work: Work) -> None:
         """Show how much of a task is done."""
+        self._end_silence()
         total = work.total or None
         task = self.progress.tasks[0] if self.progress.tasks else None
         if task is None or task.description != work.task:
@@ -68,11 +72,24 @@ class _Bar:
         if self.progress.disable and total is not None and time.monotonic() - self.shown > PLAIN_SECONDS:
             self.shown = time.monotonic()
             unit = f"{work.done:,.0f} of {total:,.0f} {work.unit}" if work.unit else f"{work.done / total:.0%}"
-            self.console.print(f"{work.task}: {unit}", markup=False, emoji=False, highlight=False, soft_wrap=True)
+            self._print(f"{work.task}: {unit}")
+        if self.progress.disable and total is None:
+            self.silence = Timer(PLAIN_SECONDS, self._print, [f"{work.task} ..."])
+            self.silence.daemon = True
+            self.silence.start()
 
     def close(self) -> None:
         """Remove the bar."""
+        self._end_silence()
         self.progress.stop()
+
+    def _end_silence(self) -> None:
+        if self.silence is not None:
+            self.silence.cancel()
+            self.silence = None
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = False, verbose: bool = False) -> R:
