@@ -247,7 +247,7 @@ def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkey
     config = tiny_config(steps=6, save_every=3)
     folder = begun(tmp_path / "run", config)
     no_room_for_step_6(monkeypatch)
-    left = r"No space left on device; .*--resume goes on from step 3, and the steps since are lost"
+    left = r"No space left on device; the model file is of step 6; --resume goes on from step 3, and the steps since"
     with pytest.raises(OSError, match=left):
         list(Trainer(config, stripes(), "cpu").run(folder))
     monkeypatch.undo()
@@ -256,6 +256,20 @@ def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkey
     resumed.load(folder)
     list(resumed.run(folder))
     assert ancestral.load(folder.path, "cpu").step == 6
+
+
+def test_a_last_model_that_cannot_be_written_is_named_by_its_step(tmp_path, monkeypatch):
+    config = tiny_config(steps=6, save_every=3)
+    folder, write = begun(tmp_path / "run", config), storage.write_tensors
+
+    def full(path, tensors, metadata):
+        if path.name == folder.model.name and metadata["step"] == "6":
+            raise OSError(28, "could not write: No space left on device")
+        write(path, tensors, metadata)
+
+    monkeypatch.setattr(storage, "write_tensors", full)
+    with pytest.raises(OSError, match=r"the model file is of step 3; --resume goes on from step 6$"):
+        list(Trainer(config, stripes(), "cpu").run(folder))
 
 
 def test_a_log_that_cannot_be_written_does_not_stop_a_training(tmp_path, run, monkeypatch):

@@ -51,7 +51,7 @@ def test_a_run_on_a_disk_with_room_for_one_checkpoint_comes_to_its_end(tmp_path)
     assert out.count("warning: the run takes about 6") == 1  # of 9 checkpoints, one more while it is written
     assert out.index("MB are free") < out.index("step 40/40")
     assert out.count("training goes on without snapshots") == 1
-    assert out.count("of the checkpoints made room for the last save") == 1
+    assert out.count("of the checkpoints to make room for a save") == 1
     found, wrong = Checkpoints(kept / "checkpoints").newest()
     assert (found.step, wrong) == (STEPS, [])
     assert ancestral.load(kept, "cpu").step == STEPS
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_costs_snapshots_and_then_old_checkpoints(tmp_path,
             disk.fill(0)
     first, *others = notes
     assert first.startswith("the disk has no room for more than checkpoints and the model; training goes on")
-    full = "the disk is full: {} made room for the last save"
+    full = "the disk is full: removed {} to make room for a save"
     assert others == [full.format("3 of the snapshots"), full.format("1 of the checkpoints")]
     assert Checkpoints(folder.checkpoints).steps() == [10, 12]
     assert_same_state(plain, trainer)
@@ -175,6 +175,6 @@ def test_the_report_gives_way_to_the_checkpoint_of_a_stop(tmp_path, monkeypatch)
             folder.report.write_bytes(bytes(trainer.save_bytes))
             CountedDisk(tmp_path, 0, monkeypatch)
             trainer.stop()
-    assert notes == ["the disk is full: the report made room for the last save"]
+    assert notes == ["the disk is full: removed the report to make room for a save"]
     assert Checkpoints(folder.checkpoints).steps() == [6]
     assert ancestral.load(folder.path, "cpu").step == 6

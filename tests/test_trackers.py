@@ -1,15 +1,19 @@
 """Where the curves go: log.csv, TensorBoard's events, trackers by name; and the live panel."""
 
 import csv
+import errno
 import io
 import math
 import subprocess
 import sys
+import threading
 
 import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from ancestral import cli
 from ancestral.errors import InputError
 from ancestral.render.training_panel import TrainingPanel, clock, draw
 from ancestral.training import Progress
@@ -63,6 +67,27 @@ def test_no_tracker_is_an_answer(tmp_path, run):
     run(*TRAIN, "--steps", 2, "--trackers", "none", "--out", tmp_path / "run")
     assert not (tmp_path / "run" / "tensorboard").exists()
     assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 2
+
+
+def test_a_disk_that_is_full_for_tensorboard_is_told_once_without_a_traceback(tmp_path, monkeypatch, capsys):
+    """Its thread ends at the first event that it cannot write; other threads are told of as before."""
+    write, hook, events_written = RecordWriter.write, threading.excepthook, []
+
+    def full(writer, data):
+        events_written.append(data)
+        if len(events_written) > 1:  # the first is written when the file is opened
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(writer, data)
+
+    monkeypatch.setattr(RecordWriter, "write", full)
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*TRAIN, "--steps", "8", "--sample-every", "4", "--out", str(tmp_path / "run")])
+    printed = capsys.readouterr()
+    assert (stop.value.code, printed.err) == (0, "")
+    assert printed.out.count("could not log step") == 1
+    assert "No space left on device; training goes on" in printed.out
+    assert threading.excepthook == hook
+    assert not [thread for thread in threading.enumerate() if type(thread).__module__.startswith("tensorboard.")]
 
 
 def test_trackers_that_cannot_be_are_refused():

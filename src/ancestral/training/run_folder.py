@@ -108,10 +108,15 @@ class RunFolder:
 
     def publishes(self, step: int) -> bool:
         """Tell whether the model file is that of this step; a run may be killed between checkpoint and model."""
+        return self.model_step() == step
+
+    def model_step(self) -> int | None:
+        """Read the step of the model file; None if there is no whole one."""
         try:
-            return storage.read_metadata(self.model).get("step") == str(step)
+            step = storage.read_metadata(self.model).get("step", "")
         except InputError:
-            return False
+            return None
+        return int(step) if step.isdecimal() else None
 
     def temporary(self) -> list[Path]:
         """List temporary files and folders, which a process writes now, or which a killed one left."""

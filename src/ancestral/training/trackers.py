@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -41,7 +42,10 @@ def check_trackers(names: Sequence[str]) -> list[str]:
 
 
 class Trackers:
-    """The log and the trackers of a run that is at `step`; a context manager, which closes them."""
+    """The log and the trackers of a run that is at `step`; a context manager, which closes them.
+
+    Meanwhile TensorBoard's thread, which ends where it cannot write, prints no traceback: its error is told by `log`.
+    """
 
     def __init__(self, folder: RunFolder, names: Sequence[str], T: int, step: int) -> None:
         self.folder = folder
@@ -85,21 +89,34 @@ class Trackers:
                     (self.folder.lasting_path / "tensorboard").mkdir(exist_ok=True)
                 tracker.log(values, step=progress.step)
         except Exception as error:  # a full disk, a service that cannot be reached: whatever trackers raise
-            first, self._failed = not self._failed, True
-            return f"could not log step {progress.step}: {error}; training goes on" if first else None
+            return self._tell_once(progress.step, error)
         return None
 
-    def picture(self, image: Image.Image, step: int) -> None:
-        """Log a grid of samples with the trackers that take images."""
+    def picture(self, image: Image.Image, step: int) -> str | None:
+        """Log a grid of samples with the trackers that take images. Returns a line as `log` does."""
+        problem = None
         for tracker in self.trackers:
-            with contextlib.suppress(Exception):  # as above
+            try:
                 if tracker.name == "tensorboard":
                     pixels = np.asarray(image.convert("RGB"))[None]
                     tracker.log_images({"samples": pixels}, step=step, dataformats="NHWC")
+                    tracker.writer.flush()  # raises what stopped its thread
                 elif hasattr(tracker, "log_images"):
                     tracker.log_images({"samples": [image]}, step=step)
+            except Exception as error:  # as above
+                problem = self._tell_once(step, error) or problem
+        return problem
+
+    def _tell_once(self, step: int, error: Exception) -> str | None:
+        first, self._failed = not self._failed, True
+        return f"could not log step {step}: {error}; training goes on" if first else None
+
+    def _no_traceback(self, failure: threading.ExceptHookArgs) -> None:
+        if not type(failure.thread).__module__.startswith("tensorboard."):
+            self._excepthook(failure)
 
     def __enter__(self) -> "Trackers":
+        self._excepthook, threading.excepthook = threading.excepthook, self._no_traceback
         return self
 
     def __exit__(
@@ -107,4 +124,10 @@ class Trackers:
     ) -> None:
         for tracker in self.trackers:
             with contextlib.suppress(Exception):
-                tracker.finish()
+                try:
+                    tracker.finish()
+                finally:
+                    if tracker.name == "tensorboard":  # ends its thread even if the file cannot be written
+                        tracker.writer.file_writer.close()
+        if threading.excepthook == self._no_traceback:  # else that of another training in a thread, which needs it
+            threading.excepthook = self._excepthook

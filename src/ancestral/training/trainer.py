@@ -619,16 +619,18 @@ class Trainer:
         for kind, paths in itertools.groupby(checkpoints.take_removed(), key=_part_of_run):
             count = sum(1 for _ in paths)
             what = f"{count} of the {kind}" if kind in PARTS else kind
-            notes += self._tell_once(f"removed {kind}", f"the disk is full: {what} made room for the last save")
+            notes += self._tell_once(f"removed {kind}", f"the disk is full: removed {what} to make room for a save")
         return notes
 
     def _what_is_left(self, folder: RunFolder, checkpoints: Checkpoints) -> str:
         """Say what is on the disk after the last save failed."""
         kept = checkpoints.newest_step(self.step)
-        model = f"the model of step {self.step} was written; " if folder.publishes(self.step) else ""
+        published = folder.model_step()
+        model = f"the model file is of step {published}; " if published not in (None, kept) else ""
         if not kept:
             return f"{model}there is no checkpoint to resume from"
-        return f"{model}--resume goes on from step {kept}, and the steps since are lost"
+        lost = ", and the steps since are lost" if kept < self.step else ""
+        return f"{model}--resume goes on from step {kept}{lost}"
 
     def _save_failure(self, folder: RunFolder, checkpoints: Checkpoints, wait: bool) -> tuple[str, ...]:
         """Say what went wrong with the last save, which may be waited for."""

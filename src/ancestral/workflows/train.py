@@ -413,7 +413,8 @@ def _preview(
             render.write_picture(place.samples / f"{trainer.step:06d}.png", image, recipe.to_json())
     except OSError as error:
         yield Message(f"{error}; training goes on")
-    log.picture(image, trainer.step)
+    if problem := log.picture(image, trainer.step):
+        yield Message(problem)
     followed = [names[i] for i in trainer.distributed.positions(n)] if names else []
     return render.film(recording.states, limits=limits, names=followed)
 
