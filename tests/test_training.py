@@ -15,6 +15,7 @@ from ancestral.config import Config
 from ancestral.data.loading.order import batch_indices
 from ancestral.errors import InputError
 from ancestral.model import OwnParts, load
+from ancestral.objectives import Denoising, time_distribution
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.distributed import Distributed
 from ancestral.training.optimiser import lr_factor, make_optimiser, orthogonalised, set_learning_rate
@@ -540,12 +541,65 @@ def test_a_learned_weight_takes_the_step_of_its_gradient():
         ),
         ({"optimiser": lambda parameters: torch.optim.SGD(parameters[1:], lr=1)}, "the optimiser has"),
         ({"lr_schedule": lambda step: -1.0}, r"lr_schedule\(0\) returned -1.0: it should be a number, 0 or more"),
+        ({"optimiser": torch.optim.LBFGS}, "LBFGS evaluates the loss several times in a step, by a closure"),
         ({"lr_schedule": lambda step: None}, r"lr_schedule\(0\) returned None"),
+        (
+            {"lr_schedule": torch.optim.lr_scheduler.CosineAnnealingLR},
+            r"lr_schedule\(0\) failed: TypeError: .*'T_max'; give a function of the step",
+        ),
     ],
 )
 def test_wrong_optimisers_and_schedules_are_refused(parts, message):
     with pytest.raises(InputError, match=message):
         Trainer(tiny_config(), stripes(), "cpu", OwnParts(**parts))
+
+
+class Constant(Denoising):
+    """An objective of one's own whose errors are given."""
+
+    def __init__(self, denoiser, shape):
+        super().__init__(time_distribution("uniform", denoiser.schedule))
+        self.shape = shape
+
+    def errors(self, forward):
+        return torch.zeros(self.shape)
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (lambda denoiser, T: None, r"objective\(denoiser\) failed: TypeError: .*'T'; give a function of the denoiser"),
+        (lambda denoiser: lambda forward: 0, r"objective\(denoiser\) returned a function, not an objective: give"),
+        (lambda denoiser: nn.Linear(2, 2), r"objective\(denoiser\) returned a Linear, not an objective"),
+        (lambda denoiser: Constant(denoiser, 2), "the errors of the objective have no gradient: compute them from"),
+        (
+            lambda denoiser: Constant(denoiser, ()),
+            r"have the shape \[\] for 2 samples: they should be",
+        ),
+        (lambda denoiser: Constant(denoiser, "?"), "the objective fails on x0 of shape .*: TypeError: "),
+    ],
+)
+def test_wrong_objectives_are_refused(objective, message):
+    with pytest.raises(InputError, match=message):
+        Trainer(tiny_config(), stripes(), "cpu", objective=objective)
+
+
+def test_a_learning_rate_schedule_that_fails_in_the_middle_ends_the_run_saved(tmp_path):
+    config, folder = tiny_config(steps=6, save_every=100), RunFolder(tmp_path / "run")
+
+    def trainer(schedule):
+        return Trainer(config, stripes(), "cpu", OwnParts(lr_schedule=schedule))
+
+    failing = trainer(lambda step: 1 / (3 - step))
+    folder.begin(failing.config)
+    with pytest.raises(InputError, match=r"lr_schedule\(3\) failed: ZeroDivisionError: .*; saved after step 3: "):
+        list(failing.run(folder))
+    mended, whole = (trainer(lambda step: 1 / (3 - step) if step < 3 else 1.0) for _ in range(2))
+    assert mended.load(folder) == []
+    assert mended.step == 3
+    list(mended.run(folder))
+    list(whole.run())
+    assert_same_state(whole, mended)
 
 
 @pytest.mark.parametrize(("setting", "argument"), [("optimiser", "optimiser"), ("decay", "lr_schedule")])

@@ -1,5 +1,6 @@
 """The optimisers, and the learning rate as a function of the step."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -50,7 +51,7 @@ def own_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: l
         parameters: All that are trained.
 
     Raises:
-        InputError: If it does not return an optimiser of exactly these parameters.
+        InputError: If it does not return an optimiser of exactly these parameters, or one whose steps need a closure.
     """
     try:
         made = make(parameters)
@@ -59,6 +60,13 @@ def own_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: l
         raise InputError(f"optimiser(parameters) failed: {type(error).__name__}: {reason}") from error
     if not isinstance(made, Optimizer):
         raise InputError(f"optimiser(parameters) returned a {type(made).__name__}, not a torch.optim.Optimizer")
+    try:
+        inspect.signature(made.step).bind()
+    except TypeError:
+        raise InputError(
+            f"{type(made).__name__} evaluates the loss several times in a step, by a closure, which training does not "
+            "give: choose an optimiser with step() alone, for example torch.optim.AdamW"
+        ) from None
     held = {id(parameter) for group in made.param_groups for parameter in group["params"]}
     if held != {id(parameter) for parameter in parameters}:
         raise InputError(
@@ -163,7 +171,14 @@ def lr_factor(config: TrainConfig, step: int) -> float:
 
 def own_factor(schedule: Callable[[int], float], step: int) -> float:
     """Evaluate a learning-rate schedule of one's own. Raises InputError unless it returns a number, 0 or more."""
-    factor = plain(schedule(step))
+    try:
+        factor = plain(schedule(step))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"lr_schedule({step}) failed: {type(error).__name__}: {reason}; give a function of the step 0, 1, ... that "
+            "returns the factor of the learning rate, not a scheduler of PyTorch's"
+        ) from error
     if not fits(factor, float) or not 0 <= factor < math.inf:
         raise InputError(f"lr_schedule({step}) returned {factor!r}: it should be a number, 0 or more")
     return float(factor)

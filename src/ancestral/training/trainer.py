@@ -78,7 +78,7 @@ class Trainer:
     ) -> None:
         self.parts = parts or OwnParts()
         self.config, self.dataset = self.parts.named_in(config).check(), dataset
-        self._objective = objective or self._config_objective
+        self._own_objective = objective
         precision = config.train.precision
         if precision == "auto" and isinstance(self.config.net, CustomNetConfig):
             precision = "fp32"  # whether code of one's own bears less is not known
@@ -196,13 +196,16 @@ class Trainer:
         if self.parts != OwnParts():
             self._probe()
         with pytorch_generator(config.train.seed):  # parameters of an objective of one's own may begin at random
-            self.objective = self._objective(self.denoiser)
+            make = self._own_objective
+            self.objective = self._config_objective(self.denoiser) if make is None else self._made(make)
         self.own = self.objective.trainable
         """The parameters of the objective itself, by name."""
         for parameter in self.own.values():
             parameter.data = parameter.data.to(self.device)
         if self.own and self.distributed.shard:
             raise InputError("an objective with parameters of its own is not distributed; leave --shard out")
+        if self._own_objective is not None:
+            self._probe_objective()
         if config.runtime.compile:
             compile_blocks(repeated_blocks(self.net))
         self.denoiser.net = self.distributed.wrap(self.net)
@@ -241,9 +244,7 @@ class Trainer:
 
     def _probe(self) -> None:
         """Evaluate parts of one's own once, so that what is wrong with them is found before anything is written."""
-        x, labels = torch.zeros(2, *self.spec.shape, device=self.device), {}
-        if self.spec.classes:
-            labels["labels"] = torch.zeros(2, dtype=torch.int64, device=self.device)
+        x, labels = self._two_items()
         if not any(parameter.requires_grad for parameter in self.net.parameters()):
             raise InputError("the network has no parameters to train: all are frozen, or there are none")
         try:
@@ -258,6 +259,55 @@ class Trainer:
             ) from error
         if not all(bool(estimate.isfinite().all()) for estimate in prediction):
             raise InputError("the untrained network, or the target of your own, gives numbers that are not finite")
+
+    def _two_items(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Empty items and what the network is conditioned on."""
+        x = torch.zeros(2, *self.spec.shape, device=self.device)
+        return x, {"labels": torch.zeros(2, dtype=torch.int64, device=self.device)} if self.spec.classes else {}
+
+    def _made(self, make: Callable[[Diffusion], Objective]) -> Objective:
+        """Make an objective of one's own."""
+        try:
+            made: object = make(self.denoiser)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"objective(denoiser) failed: {type(error).__name__}: {error}; give a function of the denoiser that "
+                "returns an objective"
+            ) from error
+        if not isinstance(made, Objective):
+            raise InputError(
+                f"objective(denoiser) returned a {type(made).__name__}, not an objective: give a function of the "
+                "denoiser that returns an instance of a subclass of ancestral.objectives.Objective"
+            )
+        return made
+
+    def _probe_objective(self) -> None:
+        """Evaluate an objective of one's own once, as `_probe` does with other parts."""
+        x0, labels = self._two_items()
+        averaged = self.denoiser if self.objective.reads_average else None
+        try:
+            with self.distributed.autocast(), pytorch_generator(0):
+                _, losses = self.objective.losses(
+                    self.denoiser.eval(), x0, step=0, seed=0, indices=[0, 1], averaged=averaged, **labels
+                )
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"the objective fails on x0 of shape {list(x0.shape)}: {type(error).__name__}: {error}"
+            ) from error
+        if losses.shape != (2,):
+            raise InputError(
+                f"the errors of the objective have the shape {list(losses.shape)} for 2 samples: they should be the "
+                "loss of each sample, (B,)"
+            )
+        if not losses.requires_grad:
+            raise InputError(
+                "the errors of the objective have no gradient: compute them from forward.answer, without detach() or "
+                "no_grad()"
+            )
 
     def _averaged(self) -> Diffusion:
         if self.distributed.shard:
@@ -454,6 +504,10 @@ class Trainer:
             Snapshots(folder.snapshots).forget(self.step)
         done, began = 0, time.monotonic()
         while self.step < train.steps:
+            try:
+                self._learning_rates(self.step)
+            except InputError as error:  # of a schedule of one's own, before the step has begun
+                raise InputError(f"{error}; {self._save_at_once(folder, checkpoints)}") from None
             try:
                 outcome = self.advance()
             except Stopped:
