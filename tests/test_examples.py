@@ -36,19 +36,31 @@ def test_an_example_is_short_and_says_what_it_reaches(path):
     assert any(character.isdigit() for character in ast.get_docstring(ast.parse(text)).rpartition("Reached:")[2])
 
 
+def loop_weights(name, folder, before=(), after=()):
+    """The weights after four steps of a loop, with words before and after the script."""
+    path = next(path for path in EXAMPLES if path.stem == name)
+    command = [sys.executable, *before, path, "--steps", "4", "--samples", "12", "--out", "loop", *after]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("mean of each channel") == 1  # the result is printed once
+    return safetensors.torch.load_file(folder / "loop")
+
+
+@pytest.fixture(scope="module")
+def weights_of_ddp(tmp_path_factory):
+    return loop_weights("loop_ddp", tmp_path_factory.mktemp("ddp"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOOPS)
-def test_a_loop_on_two_processes_is_that_of_one(name, tmp_path):
-    path = next(path for path in EXAMPLES if path.stem == name)
-    before, after = LOOPS[name]
-    for out, start, end in (("one", [], []), ("two", before, after)):
-        command = [sys.executable, *start, path, "--steps", "4", "--samples", "12", "--out", out, *end]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=600)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.count("mean of each channel") == 1  # the result is printed once
-    one, two = (safetensors.torch.load_file(tmp_path / out) for out in ("one", "two"))
-    assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-5) for name in one)
+def test_all_loops_on_one_process_and_on_two_train_the_same_weights(name, tmp_path, weights_of_ddp):
+    runs = [loop_weights(name, tmp_path, *LOOPS[name])]
+    if name != "loop_ddp":
+        runs.append(loop_weights(name, tmp_path))
+    for weights in runs:
+        assert weights.keys() == weights_of_ddp.keys()
+        assert all(torch.allclose(weights[key], weights_of_ddp[key], rtol=0, atol=1e-5) for key in weights)
 
 
 @pytest.mark.slow

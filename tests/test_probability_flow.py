@@ -1,6 +1,8 @@
 """The probability flow's likelihood against exact densities."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,6 +50,26 @@ def test_the_integral_is_exact_where_the_prior_is_not(name):
     denoiser = oracle.Mixture(schedule, MEANS, STDS)
     *_, end = probability_flow.integrate(denoiser, x, rtol=1e-7)
     torch.testing.assert_close(denoiser.log_density(end.x, T) + end.divergence, density(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("cosine", 5.5e-6),
+        ("flow", 4.0e-6),
+        ("sigmoid", 4.3e-5),
+        ("linear", 5.4e-4),
+        ("karras", 1.2e-3),
+        ("geometric", 2.1e-3),
+    ],
+)
+def test_the_error_of_the_prior_is_that_of_the_page(name, error):
+    """docs/how-to/continuous-time.md: what x_T still holds of x_0 is an error that no tolerance removes."""
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "continuous-time.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{name}` \| {error:.1e} ".replace("e-0", "e-"), page, re.MULTILINE)
+    denoiser, x = oracle.Mixture(getattr(schedules, name)(1000), MEANS, STDS), points()
+    found = probability_flow.log_likelihood(denoiser, x, rtol=1e-6)
+    assert (found - density(x)).abs().max().item() == pytest.approx(error, rel=0.05)
 
 
 def test_its_order_is_two():
