@@ -331,6 +331,16 @@ def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
     assert "Already at step 6 of 6" in call(capsys, "train", "points", "--resume", "--out", tmp_path / "b")[1]
 
 
+def test_a_run_that_is_beyond_its_last_step_has_no_forecast(capsys, tmp_path, monkeypatch):
+    common = ["train", "points", "--out", tmp_path / "a", "--trackers", "none"]
+    assert call(capsys, *common, "--steps", "3", "--batch-size", "4", "--width", "16")[0] == 0
+    monkeypatch.setattr("ancestral.storage.free_bytes", lambda path: 0)
+    text = call(capsys, *common, "--steps", "2", "--resume")[1]
+    assert "Already at step 3 of 2" in text
+    assert "steps of" not in text
+    assert "warning" not in text
+
+
 def test_a_resumed_run_has_no_numbers_of_the_model_before_on_its_card(capsys, tmp_path):
     folder, card = str(tmp_path / "a"), tmp_path / "a" / "README.md"
     call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--width", "16", "--out", folder)

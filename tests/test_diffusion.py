@@ -274,6 +274,15 @@ def test_indices_are_numbers_of_any_kind_one_for_each_sample():
             d.loss(x0, step=2, indices=wrong)
 
 
+@pytest.mark.parametrize("step", [1.5, 2.0, -1, True])
+def test_a_step_is_a_whole_number(step):
+    """Random numbers between the integers are those of continuous times."""
+    d = Diffusion(Recorder(), schedules.linear())
+    with pytest.raises(InputError, match=f"a step is a whole number, 0 or more, not {step}"):
+        d.loss(torch.randn(3, 2), step=step)
+    assert d.loss(torch.randn(3, 2), step=np.int64(2)).isfinite()
+
+
 def test_replicas_of_data_parallel_are_refused():
     """Each would draw t and ε of the samples 0, 1, ...; PyTorch makes replicas on GPUs only."""
     replica = Diffusion(Recorder(), schedules.linear())._replicate_for_data_parallel()

@@ -42,6 +42,14 @@ def test_the_fingerprint_is_that_of_the_data_however_they_are_read(tmp_path):
     assert data.open(x).fingerprint != data.open((x, torch.tensor([0, 1]))).fingerprint
 
 
+def test_sub_folders_with_runs_alone_are_no_classes(tmp_path, run):
+    pics, note = images(tmp_path / "pics"), "no classes: some images lie outside the sub-folders"
+    options = ["--steps", 1, "--batch-size", 4, "--width", 16, "--preview-steps", 1, "--trackers", "none"]
+    assert note not in run("train", pics, "--out", pics / "sub" / "x" / "y", *options)
+    images(pics / "more" / "still")
+    assert note in run("train", pics, "--out", tmp_path / "run", *options)
+
+
 def test_a_run_goes_on_from_another_folder_and_with_data_at_another_place(tmp_path, monkeypatch):
     images(tmp_path / "here" / "pics")
     monkeypatch.chdir(tmp_path / "here")

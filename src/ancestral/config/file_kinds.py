@@ -51,8 +51,8 @@ def nearest_path(text: str) -> str | None:
     return str(path.with_name(near[0])) if near else None
 
 
-def holds_recordings(folder: str | Path) -> bool:
-    """Whether the first image or recording that is found in a folder or below it is a recording."""
+def first_suffix(folder: str | Path) -> str | None:
+    """Find the suffix of the first image or recording in a folder or below it, outside of runs; None without one."""
     entered: set[str] = set()
     for path, below, files in os.walk(os.path.expanduser(folder), followlinks=True):  # noqa: PTH111 (raises nothing)
         real = os.path.realpath(path)
@@ -64,5 +64,10 @@ def holds_recordings(folder: str | Path) -> bool:
         for name in sorted(files):
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)
             if suffix in (WAV, *SUFFIXES) and not name.startswith("."):
-                return suffix == WAV
-    return False
+                return suffix
+    return None
+
+
+def holds_recordings(folder: str | Path) -> bool:
+    """Whether the first image or recording that is found in a folder or below it is a recording."""
+    return first_suffix(folder) == WAV

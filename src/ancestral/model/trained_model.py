@@ -1,5 +1,6 @@
 """A denoiser with what is needed to sample from it: a description of the data, and the config of its training."""
 
+import builtins
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ class Model:
         step: int = 0,
         version: str = __version__,
         file: Path | None = None,
-        average: float | None = None,
+        average: builtins.float | None = None,
     ) -> None:
         self.denoiser = denoiser.eval() if isinstance(denoiser, nn.Module) else denoiser
         self.spec, self.step, self.version, self.file = spec, step, version, file
@@ -124,6 +125,10 @@ class Model:
         self.diffusion.to(*args, **options)
         return self
 
+    def float(self) -> "Model":
+        """Convert the weights to float32, as `to` does."""
+        return self.to(torch.float32)
+
     def double(self) -> "Model":
         """Convert the weights to float64, as `to` does."""
         return self.to(torch.float64)
@@ -144,7 +149,7 @@ class Model:
         steps: int | None = None,
         seed: int = 0,
         label: Label = None,
-        guidance: float = 1.0,
+        guidance: builtins.float = 1.0,
         batch_size: int = 64,
         indices: Sequence[int] | None = None,
         condition: Mapping[str, Tensor] | None = None,
@@ -253,7 +258,7 @@ class Model:
         sampler: Sampler,
         seed: int = 0,
         label: Label = None,
-        guidance: float = 1.0,
+        guidance: builtins.float = 1.0,
         condition: Mapping[str, Tensor] | None = None,
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral import randomness, reverse
-from ancestral.errors import InputError
+from ancestral.errors import InputError, whole
 from ancestral.objectives.times import TimeDistribution
 from ancestral.randomness import Stream
 from ancestral.schedules import Time
@@ -124,8 +124,9 @@ class Objective(ABC):
             The times t, int64 (B,) on the CPU (float64 where they are drawn continuously), and the losses, (B,).
 
         Raises:
-            InputError: If there is not one index for each sample.
+            InputError: If the step is not a whole number, 0 or more, or there is not one index for each sample.
         """
+        step = whole(step, 0, randomness.MASK, f"a step is a whole number, 0 or more, not {step}")
         if isinstance(indices, Tensor):
             indices = indices.tolist()
         indices = positions(len(x0)) if indices is None else indices

@@ -28,11 +28,13 @@ def run_bytes(trainer: Trainer) -> dict[str, int]:
 
 
 def disk_warning(trainer: Trainer, folder: RunFolder) -> list[str]:
-    """Return a line if the disk has less room than the run takes.
+    """Return a line if the disk has less room than the run takes; none if it has no steps left.
 
     Raises:
         InputError: If it has none for a first checkpoint and the model.
     """
+    if max(trainer.checkpoints(folder).steps(), default=0) >= trainer.config.train.steps:
+        return []
     parts, present = run_bytes(trainer), storage.size_of(folder.path)
     free, needed = storage.free_bytes(folder.path), sum(parts.values()) - present
     if not present and free < trainer.save_bytes:

@@ -22,6 +22,7 @@ from ancestral import data as datasets
 from ancestral import model as models
 from ancestral.arguments import checked, short_source
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
+from ancestral.config.file_kinds import first_suffix
 from ancestral.config.output_folders import check_run_folder, is_output
 from ancestral.data import Dataset, DataSpec
 from ancestral.device import keep_freed_memory, pick_device
@@ -584,10 +585,11 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     precision = str(trainer.dtype).removeprefix("torch.")
     yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
     left = trainer.config.train.steps - trainer.step
-    yield cost.summary() if cost is not None else f"{max(left, 0):,} steps of {trainer.batch_size:,} items"
+    if left > 0:
+        yield cost.summary() if cost is not None else f"{left:,} steps of {trainer.batch_size:,} items"
     yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(trainer.config.data.source)
-    if dataset.labels is None and source.is_dir() and any(p.is_dir() and not is_output(p) for p in source.iterdir()):
+    if dataset.labels is None and source.is_dir() and any(map(_holds_items, source.iterdir())):
         yield "no classes: some images lie outside the sub-folders"
     if dataset.skipped:
         yield f"skipping {_files(dataset.skipped)} that could not be read:"
@@ -599,6 +601,11 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
         yield f"{memorised.text}; {memorised.advice}"
     if trainer.step:
         yield f"going on from step {trainer.step:,}"
+
+
+def _holds_items(path: Path) -> bool:
+    """Whether a path is a folder with items of data in it, as one of a class has."""
+    return path.is_dir() and path.name[0] != "." and not is_output(path) and first_suffix(path) is not None
 
 
 def _details(trainer: Trainer) -> Iterator[str]:
