@@ -264,6 +264,7 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
         ({"net": lambda shape, classes: 1 / 0}, "ZeroDivisionError"),
         ({"data": torch.zeros(3, 2, 2, 2, 2, 2)}, "shape"),
         ({"data": "no/such/folder"}, "no such file"),
+        ({"data": torch.full((9, 3, 8, 8), 255, dtype=torch.uint8)}, "nothing but the value 255: .* channels 4"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, options, message):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor, ImageDraw
 
 import ancestral
 from ancestral import config as configs
@@ -364,10 +364,10 @@ def test_exact_copies_are_grouped_and_crossing_classes_told(emoji):
 def test_a_thousand_equal_images_are_one_group_and_many_faint_ones_take_no_long():
     rng = np.random.default_rng(0)
     thumbs = rng.integers(0, 256, (1, near_duplicates.SIZE), dtype=np.uint8).repeat(1000, 0)
-    found = near_duplicates.duplicates(thumbs, np.zeros(1000, np.uint64))
+    found = near_duplicates.duplicates(thumbs[:, None], np.zeros(1000, np.uint64))
     assert found == {"same": [tuple(range(1000))], "alike": []}
     faint = (128 + rng.integers(0, 2, (5000, near_duplicates.SIZE))).astype(np.uint8)
-    found = near_duplicates.duplicates(faint, np.arange(5000, dtype=np.uint64))
+    found = near_duplicates.duplicates(faint[:, None], np.arange(5000, dtype=np.uint64))
     assert (found["same"], found["alike"]) == ([], [tuple(range(5000))])
 
 
@@ -434,6 +434,47 @@ def test_transparency_and_background(tmp_path):
     assert report.files.transparent == 1
     assert report.values.mean == (127.5, 0, 127.5)
     assert "laid on blue" in next(finding.text for finding in report.findings if finding.code == "transparent")
+
+
+def drawings(folder, count, colour="white"):
+    """Lines of one colour on transparency, no two alike."""
+    folder.mkdir()
+    for i in range(count):
+        image = Image.new("RGBA", (32, 32), (*ImageColor.getrgb(colour), 0))
+        ImageDraw.Draw(image).line([(4 * (i % 4), 2), (28 - 3 * (i // 4), 29)], colour, width=4 + i % 3)
+        image.save(folder / f"{i:02}.png")
+    return folder
+
+
+def as_configured(**options):
+    return dataclasses.replace(FOLDER, data=dataclasses.replace(FOLDER.data, **options))
+
+
+@pytest.mark.parametrize("colour", ["white", "black", "grey"])
+def test_drawings_on_transparency_differ_by_their_alpha(tmp_path, colour):
+    """On a single background, all drawings in its colour looked the same: doctor said to delete them."""
+    folder = drawings(tmp_path / "drawings", 12, colour)
+    report = examine(folder, as_configured(channels=4))
+    assert (report.duplicates, codes(report) & {"blank", "flat", "transparent"}) == (NO_DUPLICATES, set())
+    items = data.load(str(folder), channels=4).items
+    assert near_duplicates.item_duplicates(items) == {"same": [], "alike": []}
+    reduced = items.clone()
+    reduced[:, :3] += (reduced[:, :3] < 250).to(torch.uint8)
+    found = near_duplicates.item_duplicates(torch.cat([items, reduced]))
+    assert found["alike" if colour != "white" else "same"] == [(i, i + 12) for i in range(12)]
+
+
+def test_drawings_in_the_colour_of_the_background_have_a_cause_and_a_cure(tmp_path):
+    folder = drawings(tmp_path / "drawings", 12)
+    report = examine(folder)
+    assert len(found(report, "blank")) == 12
+    assert report.duplicates == NO_DUPLICATES
+    assert not codes(report) & {"flat", "near_duplicates"}
+    (blank,) = (finding for finding in report.findings if finding.code == "blank")
+    assert blank.text == "12 files are of one colour when laid on white, the background"
+    assert blank.advice == "--background black shows them, and --channels 4 keeps alpha"
+    assert (report.trainable, "constant" in codes(report)) == (False, True)
+    assert "blank" not in codes(examine(folder, as_configured(background="black")))
 
 
 def test_balance(tmp_path):

@@ -36,6 +36,7 @@ SPACED_HEADERS, FIRST_HEADERS, MOST_HEADERS = 1000, 8, 8192
 """How many headers are read in evenly spaced order before the others, and how many at once, at first and at most."""
 CROP_NOTED = 0.05
 """Share of the pixels of images of one size that a crop may lose without a note."""
+NOTHING_TO_LEARN = "there is nothing to learn from it"
 NPY = b"\x93NUMPY"
 Header = tuple[int, bool, tuple[int, int]]
 """What a header says: the number of channels needed, whether its grey has 16 bits, and (height, width)."""
@@ -97,7 +98,7 @@ def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Code
             "leave those items out, or fill the gaps"
         )
     if low == high:
-        raise InputError(f"{name} holds nothing but the value {low:g}: there is nothing to learn from it")
+        raise InputError(f"{name} holds nothing but the value {low:g}: {NOTHING_TO_LEARN}")
     return Codec("float", (low, high))
 
 

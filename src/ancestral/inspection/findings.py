@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ancestral.config import Config, DataConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.data import Dataset
-from ancestral.data.convert import crop_note
-from ancestral.data.spec import CROP_NOTED
+from ancestral.data.convert import Conversion, crop_note
+from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.inspection.near_duplicates import Groups
 from ancestral.results.data_report import (
     FileStatistics,
@@ -66,7 +66,11 @@ def file_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding
     if 0 < grey < files.read and config.channels != 1:
         text = f"{grey:,} of {files.read:,} files are grey, the others in colour"
         yield Finding("mixed_modes", "note", text, "grey ones are used as grey RGB; --channels 1 makes all grey")
-    if files.transparent:
+    if blank := files.unusual.get("blank", {}):
+        other = "black" if sum(Conversion(background=config.background).background_rgb) > 3 * 127 else "white"
+        text = f"{_are(len(blank), 'file')} of one colour when laid on {config.background}, the background"
+        yield Finding("blank", "warning", text, f"--background {other} shows them, and --channels 4 keeps alpha", blank)
+    if files.transparent and config.channels not in (2, 4):
         text = f"{_are(files.transparent, 'file')} partly transparent, laid on {config.background}"
         advice = "--background chooses the colour, which the model learns with the rest"
         yield Finding("transparent", "note", text, advice)
@@ -160,11 +164,13 @@ def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
 
 def value_findings(values: ValueStatistics, flat: Sequence[str] = ()) -> Iterator[Finding]:
     """Find items of one colour, of which `flat` are the names, unused levels, and colour images without colour."""
-    if values.flat:
-        text = f"{_are(values.flat, 'item')} of one colour throughout"
-        level = "warning" if values.flat > 1 else "note"
+    if flat:
+        text = f"{_are(len(flat), 'item')} of one colour throughout"
+        level = "warning" if len(flat) > 1 else "note"
         yield Finding("flat", level, text, "leave them out if that is an accident", dict.fromkeys(flat, "one colour"))
-    if values.dtype == "uint8":
+    if values.low == values.high:
+        yield Finding("constant", "error", f"the data holds nothing but the value {values.low:g}", NOTHING_TO_LEARN)
+    elif values.dtype == "uint8":
         if values.high <= 1:
             text = f"all bytes are {values.low:.0f} or {values.high:.0f}, so the images are black to the model"
             yield Finding("range", "warning", text, "were they scaled to 0..1? Multiply by 255 before saving as bytes")

@@ -65,11 +65,13 @@ FACTS = np.dtype(
         ("animated", "?"),
         ("rotated", "?"),
         ("transparent", "?"),
+        ("blank", "?"),  # nothing is left of it on the background
         ("digest", "u8"),  # 64 bits that differ if any pixel does
-        ("thumbnail", "u1", SIZE),
     ]
 )
-"""What is kept of each file, about 270 bytes."""
+"""What is kept of each file besides its thumbnails."""
+Facts = tuple[tuple[Any, ...], NDArray[np.uint8], Tensor]
+"""The FACTS of a file, its thumbnails and its item."""
 Inspected = tuple[Dataset, ValueStatistics, dict[str, Groups], FileStatistics | None]
 """A data set, the statistics of its values, its duplicates as `duplicates` returns them, and those of its files."""
 
@@ -120,10 +122,11 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
             f"image files have 1 to 4 channels, not {conversion.channels}: give 1 (grey), 3 (RGB) or 4 (RGBA)"
         )
     facts, readable = np.zeros(count, FACTS), np.zeros(count, dtype=bool)
+    thumbs = np.zeros((count, 2 if conversion.channels in (2, 4) else 1, SIZE), dtype=np.uint8)
     unreadable: list[UnreadableFile] = []
     sums = ValueSums()
 
-    def inspect(row: int) -> tuple[tuple[Any, ...], Tensor] | UnreadableFile:
+    def inspect(row: int) -> Facts | UnreadableFile:
         return _inspect_file(root / os.fsdecode(index.names[row]), _text(index.names[row]), conversion)
 
     with reading_threads(threads) as pool:
@@ -132,7 +135,7 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
                 if isinstance(result, UnreadableFile):
                     unreadable.append(result)
                 else:
-                    facts[row], item = result
+                    facts[row], thumbs[row], item = result
                     readable[row] = True
                     sums.add(item[None])
                 yield Work("reading", row + 1, count, "images")
@@ -147,7 +150,9 @@ def inspect_folder(root: Path, conversion: Conversion, threads: int) -> Generato
     images = ReadableImages(root, index, rows, values, settled)
     unreadable += _unreachable(root, index, others)
     files = _statistics(facts[rows], images, count, conversion, unreadable, others)
-    return images, values, duplicates(facts["thumbnail"][rows], facts["digest"][rows]), files
+    groups = duplicates(thumbs[rows], facts["digest"][rows])
+    seen = ([row for row in group if not facts["blank"][rows[row]]] for group in groups["alike"])
+    return images, values, {**groups, "alike": [tuple(group) for group in seen if len(group) > 1]}, files
 
 
 def _text(name: bytes) -> str:
@@ -166,8 +171,8 @@ def _reject_others(root: Path, others: Sequence[bytes]) -> None:
         )
 
 
-def _inspect_file(path: Path, name: str, conversion: Conversion) -> tuple[tuple[Any, ...], Tensor] | UnreadableFile:
-    """Decode a file: its FACTS and its item, or why it cannot be read. No pipe or device is opened."""
+def _inspect_file(path: Path, name: str, conversion: Conversion) -> Facts | UnreadableFile:
+    """Decode a file: its FACTS, its thumbnails and its item, or why it cannot be read. No pipe or device is opened."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -190,7 +195,7 @@ def _inspect_file(path: Path, name: str, conversion: Conversion) -> tuple[tuple[
         return UnreadableFile("corrupt", name, one_line(error) or type(error).__name__)
 
 
-def _facts(raw: bytes, conversion: Conversion) -> tuple[tuple[Any, ...], Tensor]:
+def _facts(raw: bytes, conversion: Conversion) -> Facts:
     with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
         kind, mode = image.format or "", image.mode
         turn = 1
@@ -204,14 +209,16 @@ def _facts(raw: bytes, conversion: Conversion) -> tuple[tuple[Any, ...], Tensor]
     transparent = bool((rgba[3] < 255).any())
     pixels = rgba if transparent else rgba[:3]
     digest = hashlib.blake2b(rgba.numpy().tobytes(), digest_size=8, key=f"{width} {height}".encode()).digest()
-    thumbnail = thumbnails(Conversion(channels=3, background=conversion.background)(pixels[None]))[0]
     if conversion.channels in (2, 4):
-        item = decode_image(raw, replace(conversion, bits=8))
+        item, shown, blank = decode_image(raw, replace(conversion, bits=8)), rgba[None], False
     else:
         channels = conversion.channels_of(mode in GREY, transparent)
         item = replace(conversion, channels=channels, bits=8)(pixels[None])[0].to(torch.uint8)
-    flags = animated, turn in range(2, 9), transparent
-    return (kind, mode, width, height, depth, len(raw), *flags, int.from_bytes(digest, "little"), thumbnail), item
+        shown = Conversion(channels=3, background=conversion.background)(pixels[None])
+        blank = bool((rgba[3] != rgba[3, 0, 0]).any()) and bool((item == item[:, :1, :1]).all())
+    flags = animated, turn in range(2, 9), transparent, blank
+    facts = (kind, mode, width, height, depth, len(raw), *flags, int.from_bytes(digest, "little"))
+    return facts, thumbnails(shown)[0], item
 
 
 def _depth(image: Image.Image, raw: bytes) -> int:
@@ -298,6 +305,7 @@ def _statistics(
         "deep": named(facts["depth"] > 8, lambda file: f"{file['depth']} bits a channel"),
         "mode": named(np.isin(facts["mode"], UNUSUAL_MODES), lambda file: str(file["mode"])),
         "suffix": named(facts["format"] != promised, lambda file: f"holds a {file['format']}"),
+        "blank": named(facts["blank"], lambda _: f"one colour on {conversion.background}"),
         "tiny": named(tiny, lambda file: f"{file['height']}x{file['width']}"),
         "cropped": {
             images.name_of(row): f"{height[row]}x{width[row]} loses {cut[row]:.0%}"

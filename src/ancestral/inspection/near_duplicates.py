@@ -2,7 +2,8 @@
 
 A thumbnail of an image has 192 bytes: its brightness on 12 x 12 cells and its colour on 4 x 4. Images whose 64-bit
 difference hash (is a cell brighter than its right neighbour?) agrees, but for a few bits that are nearly undecided, are
-compared by their thumbnails. So the time does not grow with the square of the number of images.
+compared by their thumbnails. So the time does not grow with the square of the number of images. Images whose
+transparency is kept have two thumbnails, on black and on white, and look alike if they do on both.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+
+from ancestral.data.convert import composite, has_alpha
 
 CELLS, COLOURS = 12, 4
 SIZE = CELLS**2 + 3 * COLOURS**2
@@ -26,12 +29,19 @@ BRIGHTNESS, CONTRAST, COLOUR = 2.5, 0.06, 4.0
 """Largest root-mean-square differences of two thumbnails: in levels, relative to their contrast, and in colour."""
 LARGE = 96
 CHUNK = 8192  # thumbnails at a time, so that temporaries stay small
+GROUNDS = (0, 0, 0), (255, 255, 255)
 LUMA = (0.299, 0.587, 0.114)
 Groups = list[tuple[int, ...]]
 """Groups of two and more images by index, in the order of their first members."""
 
 
 def thumbnails(images: Tensor) -> NDArray[np.uint8]:
+    """Reduce uint8 images (N, 1..4, H, W) to thumbnails, uint8 (N, 1, SIZE); (N, 2, SIZE) if they have alpha."""
+    views = GROUNDS if has_alpha(images.shape[1:], images.dtype) else GROUNDS[:1]
+    return np.stack([_thumbnails(composite(images, ground)) for ground in views], 1)
+
+
+def _thumbnails(images: Tensor) -> NDArray[np.uint8]:
     """Reduce uint8 images (N, 1 or 3, H, W) to thumbnails, uint8 (N, SIZE)."""
     if min(images.shape[2:]) > LARGE:  # in bytes first: a photograph in floats takes four times its memory
         images = F.interpolate(images, size=(LARGE, LARGE), mode="bilinear", antialias=True)
@@ -48,7 +58,7 @@ def item_duplicates(items: Tensor) -> dict[str, Groups]:
     """Find duplicates among items in memory as `duplicates` does; those that are not bytes are never "alike"."""
     hashes = (hashlib.blake2b(item.numpy().tobytes(), digest_size=8).digest() for item in items)
     digests = np.fromiter((int.from_bytes(h, "little") for h in hashes), dtype=np.uint64, count=len(items))
-    if items.dtype != torch.uint8 or items.ndim != 4 or items.shape[1] not in (1, 3):
+    if items.dtype != torch.uint8 or items.ndim != 4 or items.shape[1] > 4:
         return {"same": _equal(digests), "alike": []}
     return duplicates(np.concatenate([thumbnails(chunk) for chunk in torch.split(items, 1024)]), digests)
 
@@ -57,7 +67,7 @@ def duplicates(thumbs: NDArray[np.uint8], digests: NDArray[np.uint64]) -> dict[s
     """Find images that are there twice.
 
     Args:
-        thumbs: The thumbnails (N, SIZE).
+        thumbs: The thumbnails (N, number of views, SIZE).
         digests: 64-bit digests of the pixels (N,).
 
     Returns:
@@ -69,7 +79,10 @@ def duplicates(thumbs: NDArray[np.uint8], digests: NDArray[np.uint64]) -> dict[s
     for group in same:
         first[list(group[1:])] = False
     rows = np.flatnonzero(first)
-    return {"same": same, "alike": [tuple(rows[list(group)].tolist()) for group in _equal(_components(thumbs[rows]))]}
+    key = np.zeros(len(rows), dtype=np.int64)
+    for view in np.moveaxis(thumbs[rows], 1, 0):
+        key = np.unique(key * len(rows) + _components(view), return_inverse=True)[1]
+    return {"same": same, "alike": [tuple(rows[list(group)].tolist()) for group in _equal(key)]}
 
 
 def _equal(values: NDArray[np.integer]) -> Groups:

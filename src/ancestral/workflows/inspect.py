@@ -103,7 +103,9 @@ def inspect(
         found.append(findings.unreadable_finding(names))
     found += [Finding("reading", "note", text, advice) for text, advice in dataset.notes]
     found += findings.duplicate_findings(groups, dataset, classes)
-    found += [*findings.class_findings(classes), *findings.value_findings(values, _flat_items(dataset, values.flat))]
+    blank = {} if files is None else files.unusual.get("blank", {})
+    flat = [name for name in _flat_items(dataset, values.flat) if name not in blank]
+    found += [*findings.class_findings(classes), *findings.value_findings(values, flat)]
     mirroring = mirror_test(dataset.sample(ITEMS, ITEMS).items) if values.shape else None
     found += findings.mirroring_findings(mirroring, config.data.flip)
     chosen = by_size.explain(config, values.shape, kind)

@@ -24,7 +24,8 @@ from ancestral.arguments import checked, short_source
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
 from ancestral.config.file_kinds import first_suffix
 from ancestral.config.output_folders import check_run_folder, is_output
-from ancestral.data import Dataset, DataSpec
+from ancestral.data import Dataset, DataSpec, InMemoryDataset
+from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
@@ -211,6 +212,8 @@ def train(
     dataset = (yield from opening) if int(os.environ.get("RANK", "0")) == 0 else finish(opening)
     if saved is not None:
         changes += _check_same_data(saved, config, dataset, folder)
+    else:
+        _check_varied(dataset)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     dataset, held_out = validation_source.split(dataset, config, validation)
     if export_to == "diffusers" and saved is None and start is None:
@@ -498,6 +501,20 @@ def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: Ru
             what += f"; {fine_tuning.class_changes(trained.classes, now.classes)}"
         raise _other_data(folder, before.source, f"{after.source} is not what {folder.path} was trained on: {what}")
     return moved
+
+
+def _check_varied(dataset: Dataset) -> None:
+    """Raise InputError if integers, evenly chosen items of them at least, hold one value; floats have no range then."""
+    if dataset.codec.level is None:
+        return
+    items = dataset.items if isinstance(dataset, InMemoryDataset) else dataset.sample(SAMPLE).items
+    if len(items) and bool((items == (value := items.flatten()[0])).all()):
+        cure = (
+            " (drawings laid on their own colour? give another --background, or --channels 4)"
+            if items.ndim == 4
+            else ""
+        )
+        raise InputError(f"{dataset.name} holds nothing but the value {int(value)}: {NOTHING_TO_LEARN}{cure}")
 
 
 def _other_data(folder: RunFolder, source: str, text: str) -> InputError:
