@@ -1,5 +1,6 @@
 """Previews while training: their progress is shown, they take the steps that quality needs, and none is lost."""
 
+import dataclasses
 import io
 
 import pytest
@@ -9,10 +10,11 @@ from rich.console import Console
 
 import ancestral
 from ancestral import config as configs
-from ancestral import storage
+from ancestral import render, storage
 from ancestral.errors import InputError
 from ancestral.events import Message, Work
 from ancestral.render.training_panel import TrainingPanel
+from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.training import Progress
 from ancestral.workflows.train import train
 
@@ -86,6 +88,22 @@ def test_a_grid_of_training_is_repeated(tmp_path, run):
     assert same == Image.open(folder / "samples" / "000004.png").tobytes()
     assert same == other  # the same noise and sampler, by the same weights
     assert Image.open(folder / "samples" / "000002.png").tobytes() != other
+
+
+def test_a_grid_of_the_training_of_another_run_is_refused(tmp_path, run, refused):
+    """By the seed alone; one of the run itself goes on, also after the run was resumed, and one without a name."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder, seed in ((mine, 0), (other, 1)):
+        ancestral.train("points", out=folder, progress=False, seed=seed, **TINY)
+    ancestral.train(out=mine, resume=True, progress=False, **{**TINY, "steps": 5, "lr": 1e-4})
+    grid, sampled = mine / "samples" / "000002.png", ["--out", tmp_path / "out.png"]
+    assert "was made at step 2 of training" in run("sample", mine, "--like", grid, *sampled)
+    assert "is a grid of the training of another run" in refused("sample", other, "--like", grid, *sampled)
+    recipe = SamplingRecipe.from_json(render.read_recipe(grid))
+    assert recipe.run is not None
+    old = dataclasses.replace(recipe, run=None)
+    render.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
+    assert "was made at step 2 of training" in run("sample", other, "--like", tmp_path / "old.png", *sampled)
 
 
 def test_the_panel_shows_the_preview_below_the_training():

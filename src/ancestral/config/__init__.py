@@ -29,6 +29,7 @@ from ancestral.config.presets import (
 from ancestral.config.schema import (
     EARLY,
     FROM_PYTHON,
+    MAY_CHANGE,
     NET_KINDS,
     PLAIN_LOOP,
     POINTS,
@@ -56,6 +57,7 @@ __all__ = [
     "EARLY",
     "FROM_PYTHON",
     "HISTORY",
+    "MAY_CHANGE",
     "METHODS",
     "NET_KINDS",
     "PAPERS",

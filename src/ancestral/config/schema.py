@@ -6,6 +6,7 @@ its help text.
 
 import dataclasses
 import difflib
+import hashlib
 import json
 import typing
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ FROM_PYTHON = "(given from Python)"
 """The source of data that were given as a tensor, an array or a torch Dataset."""
 PLAIN_LOOP = "plain-loop"
 """The preset of models that were not trained by `train`."""
+
+MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every"}
+"""Training settings that may differ when a run is resumed, besides those of runtime and sampling."""
 
 UNPLACED = "…/"
 """What stands for the folders of a path that are not shared."""
@@ -434,6 +438,24 @@ class Config:
         data = dataclasses.replace(self.data, source=unplaced(self.data.source), validation=validation)
         initial = dataclasses.replace(self.initial, model=unplaced(self.initial.model))
         return dataclasses.replace(self, data=data, initial=initial)
+
+    def identity(self) -> str:
+        """Compute a hash of the data and of the settings that stay those of a run, also when it is resumed.
+
+        The config in the model file has the same. Settings that the network, the schedule and the target of the model
+        decide there, or that distillation changes, do not count.
+        """
+        config = Config.from_json(self.to_json())  # numbers of one type
+        data, net, process = (dataclasses.asdict(part) for part in (config.data, config.net, config.process))
+        train = {name: value for name, value in dataclasses.asdict(config.train).items() if name not in MAY_CHANGE}
+        for name in ("source", "validation"):  # places, which may change
+            del data[name]
+        net.pop("function", None)
+        names = ("schedule", "timesteps", "learned_variance", *([] if config.distil.method else ["target"]))
+        initial = config.unplaced().initial
+        parts = [data, net, {name: process[name] for name in names}, train]
+        parts += [dataclasses.asdict(part) for part in (initial, config.distil)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def placed(self, other: "Config") -> "Config":
         """Return the config with the places of data and models that another one has for the same data and models."""

@@ -31,6 +31,8 @@ class SamplingRecipe(Result):
     """Whether the picture is one item in its own size, not a grid."""
     step: int | None = None
     """The training step of a grid of training."""
+    run: str | None = None
+    """`Config.identity` of the run of a grid of training; earlier versions wrote none."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""

@@ -108,6 +108,11 @@ def sample(
     folder = _samples_folder(model)
     name = str(model.file if isinstance(model, Model) else model)
     model = model if isinstance(model, Model) else load(model, device, net=net)
+    if like and recipe and recipe.version == __version__ and recipe.run not in (None, model.config.identity()):
+        raise InputError(
+            f"{like} is a grid of the training of another run, with other settings or data than those of {name}: give "
+            "the model of that run, or leave --like out"
+        )
     chosen, spec = model.sampler(sampler or (recipe.sampler if recipe else None), **options), model.spec
     if doubt := _doubt(model, chosen):
         yield Message(doubt)

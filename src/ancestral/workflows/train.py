@@ -52,8 +52,6 @@ from ancestral.workflows.run_report import RunReport
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every"}
-"""Training settings that may differ when a run is resumed, besides those of runtime and sampling."""
 PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
 """Largest numbers of sampling steps of the previews during training, and of the last one."""
 FILM_ITEMS = 4
@@ -410,7 +408,8 @@ def _preview(
     limits, names = spec.codec.limits, [spec.classes[i % len(spec.classes)] for i in range(n)] if spec.classes else []
     image = render.picture(recording.samples, columns, height=500, limits=limits, captions=names)
     sampler = models.sampler_name(preview_sampler(trainer, max_steps))
-    recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=trainer.step)
+    run = trainer.config.identity()
+    recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=trainer.step, run=run)
     yield from _follow(folder)
     try:
         with folder.lasting() as place:
@@ -459,7 +458,7 @@ def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
             same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
             option = f"--{({'source': 'data', 'kind': 'net', 'function': 'net'}).get(key, key).replace('_', '-')}"
             fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
-            may_change = section == "train" and key in MAY_CHANGE and not fixed
+            may_change = section == "train" and key in configs.MAY_CHANGE and not fixed
             if section in ("runtime", "sample") or may_change or same_items:
                 lines.append(f"changed: {option} {new}, was {old}")
             else:
