@@ -508,6 +508,23 @@ def test_samples_are_evaluated_without_a_model(tmp_path):
     assert "<table>" in from_file._repr_html_()
 
 
+def test_one_metric_is_named_and_a_size_is_a_pair(tmp_path):
+    items, options = images(60), {"data": images(60), **FAST}
+    one = ancestral.evaluate_samples(items[:20], metrics="frechet", image_size=(8, 8), **options)
+    assert one.samples.distances.train.frechet is not None
+    assert (one.samples.distances.train.kernel, one.samples.memorisation.pixels) == (None, None)
+    run = train(tmp_path)
+    other = ancestral.evaluate(run.model, metrics="colour", samples=16, **options).samples
+    assert other.colour is not None
+    assert other.distances.train.frechet is None
+    for call in (
+        lambda: ancestral.evaluate_samples(items[:20], metrics=["class_accuracy"], **options),
+        lambda: ancestral.evaluate(run.model, metrics=["class_accuracy"], samples=16, **options),
+    ):
+        with pytest.raises(InputError, match="class_accuracy cannot be measured of samples without classes"):
+            call()
+
+
 def test_runs_and_samplers_are_compared(tmp_path):
     for name in "ab":
         ancestral.train(

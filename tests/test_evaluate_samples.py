@@ -24,7 +24,7 @@ from ancestral.errors import InputError, install_command
 from ancestral.evaluation import forecast, reference, sample_quality
 from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import FeatureSet
-from ancestral.evaluation.sample_store import SampleStore, SamplingSpec
+from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.evaluation.study import References, Study
 from ancestral.events import Work, finish
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
@@ -354,6 +354,17 @@ def verdict(samples, train, held_out=None, **options):
     quality = state_and_pairs(samples, train, held_out, **options)[0]
     titles = MetricTitles("FD-pixels", "KID-pixels")
     return SampleMetrics(**vars(quality), model=None, samples=made, titles=titles, **names)
+
+
+def test_samples_of_a_sampler_that_was_replaced_in_part_are_not_kept(model_run, monkeypatch):
+    """A method that is replaced leaves the sampler's name and repr as they were."""
+    model = ancestral.load(model_run)
+    for sampler in map(samplers.from_name, samplers.BY_NAME):
+        assert reproducible(model, sampler)
+    advance = samplers.DDIM.advance
+    monkeypatch.setattr(samplers.DDIM, "advance", lambda self, *given, **more: advance(self, *given, **more))
+    assert not reproducible(model, samplers.DDIM(5))
+    assert reproducible(model, samplers.from_name("heun"))
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -198,7 +198,8 @@ def evaluate_samples(samples: Any, data: Any, *, progress: bool = True, **option
         samples: A folder of images, a .npy or .npz file, or items in any form that `train` takes.
         data: The data that the samples are compared with, in any form that `train` takes.
         progress: Whether to show the progress.
-        options: held_out, extractor, n, batch_size, device, out; see `workflows.evaluate.evaluate_samples`.
+        options: held_out, extractor, metrics, n, image_size, batch_size, device, out; see
+            `workflows.evaluate.evaluate_samples`.
 
     Returns:
         The metrics of the samples; str() of it is their tables.

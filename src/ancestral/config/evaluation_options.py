@@ -6,6 +6,7 @@ sets, a sampler as a `Sampler`, and a network and an extractor as a module.
 
 import difflib
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
@@ -22,6 +23,19 @@ SAMPLE_OPTIONS = ("sampler", "steps", "guidance", "extractor", "metrics")
 OBJECTS = ("data", "held_out", "sampler", "net", "extractor")
 """Options that are names on the command line, and from Python may be objects."""
 LIKELIHOOD_OPTIONS = ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes")
+
+
+def metrics_list(metrics: Metric | Sequence[Metric]) -> tuple[Metric, ...]:
+    """List the metrics, of which one may be given by its name alone. Raises InputError if there is none."""
+    if not metrics:
+        raise InputError(f"metrics names none; give some of {', '.join(METRICS)}")
+    return (metrics,) if isinstance(metrics, str) else tuple(metrics)
+
+
+def check_classes(metrics: Collection[Metric] | None, classes: bool) -> None:
+    """Raise InputError if the class accuracy is asked for by name, and the samples have no classes."""
+    if metrics is not None and "class_accuracy" in metrics and not classes:
+        raise InputError("class_accuracy cannot be measured of samples without classes; leave it out of metrics")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +84,8 @@ class SampleOptions:
             options["out"] = Path(options["out"])
         hints = get_type_hints(cls)
         for name, value in options.items():
+            if name == "metrics" and isinstance(value, str):
+                value = (value,)
             options[name] = value = tuple(value) if isinstance(value, list) else plain(value)
             if name not in OBJECTS and not fits(value, hints[name]):
                 raise InputError(f"{name} cannot be {shown(value)}: give {describe(hints[name])}")
@@ -120,8 +136,8 @@ class EvaluationOptions(SampleOptions):
     def check_parts(self, samples: int | bool, likelihood: bool) -> None:
         """Check the options of the parts that are measured, as `check` does. Raises InputError."""
         self.check(samples)
-        if self.metrics is not None and not self.metrics:
-            raise InputError(f"metrics names none; give some of {', '.join(METRICS)}")
+        if self.metrics is not None:
+            metrics_list(self.metrics)
         parts = {"samples": (samples is not False, SAMPLE_OPTIONS), "likelihood": (likelihood, LIKELIHOOD_OPTIONS),
                  "ode": (self.ode, ("ode_steps", "probes"))}  # fmt: skip
         defaults = {field.name: field.default for field in fields(EvaluationOptions)}

@@ -10,9 +10,11 @@ import dataclasses
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 
 import torch
 from torch import Tensor
@@ -34,7 +36,14 @@ def reproducible(model: Model, sampler: Sampler) -> bool:
     """
     own = isinstance(model.config.net, CustomNetConfig) or model.config.process.target == "custom"
     parts = (sampler, model.denoiser, model.denoiser.schedule)
-    return not own and all(type(part).__module__.partition(".")[0] == PACKAGE for part in parts)
+    return not own and all(_packaged(type(part)) for part in parts)
+
+
+def _packaged(kind: type) -> bool:
+    """Whether a class is of this package, and no method of it or of its bases was replaced by one of your own."""
+    methods = (getattr(value, "fget", value) for base in kind.__mro__ for value in vars(base).values())
+    modules = {method.__module__.partition(".")[0] for method in methods if isinstance(method, FunctionType)}
+    return kind.__module__.partition(".")[0] == PACKAGE and modules <= {PACKAGE, "torch", *sys.stdlib_module_names}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,14 @@ from ancestral import model as models
 from ancestral.arguments import checked, short_source
 from ancestral.bound import ELBO
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
-from ancestral.config.evaluation_options import METRICS, EvaluationOptions, Metric, SampleOptions
+from ancestral.config.evaluation_options import (
+    METRICS,
+    EvaluationOptions,
+    Metric,
+    SampleOptions,
+    check_classes,
+    metrics_list,
+)
 from ancestral.config.output_folders import check_outside
 from ancestral.data import TESTED, Dataset, DataSpec
 from ancestral.device import keep_freed_memory, pick_device
@@ -103,6 +110,7 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         processes = Distributed(given.device)
         subject = open_subject(model, str(processes.device), data, stack, net=given.net, processes=processes)
+        check_classes(given.metrics, bool(subject.model.spec.classes))
         source = subject.source(data)
         folder = check_folder(subject.folder if given.out is None else given.out, source, given.held_out)
         load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
@@ -146,9 +154,9 @@ def evaluate_samples(
     *,
     held_out: Any = None,
     extractor: str | Callable[[Tensor], Tensor] | None = None,
-    metrics: Sequence[Metric] = METRICS,
+    metrics: Metric | Sequence[Metric] = METRICS,
     n: int | None = None,
-    image_size: int | str | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
     batch_size: int = 64,
     device: str = "auto",
     out: str | Path | None = None,
@@ -163,7 +171,8 @@ def evaluate_samples(
         extractor: As of `evaluate`.
         metrics: As of `evaluate`.
         n: The number of samples, spread evenly. The default is all that fit into memory.
-        image_size: Side in pixels, or "HEIGHTxWIDTH", to which samples of several sizes are cropped and resized.
+        image_size: Side in pixels, (height, width) or "HEIGHTxWIDTH", to which samples of several sizes are cropped
+            and resized.
         batch_size: Items at a time. It changes memory and time, not the numbers.
         device: auto, cpu, cuda, cuda:N or mps, where the extractor runs.
         out: The folder for samples.json and memorisation.png. The default writes none.
@@ -175,6 +184,7 @@ def evaluate_samples(
         InputError: If the samples or the data cannot be read, or do not fit.
     """
     SampleOptions(batch_size=batch_size).check(True)
+    chosen = None if metrics == METRICS else metrics_list(metrics)
     folder = check_folder(out, data, held_out)
     opened = in_memory(datasets.open(samples, image_size=image_size))
     if n is not None:
@@ -185,6 +195,8 @@ def evaluate_samples(
     unseen, split = _held_out(source, load, held_out)
     references = References.of(train.spec, train, unseen, extractor, split, pick_device(device))
     references.check(len(opened))
+    labels = labels_for(opened, train.classes)
+    check_classes(chosen, labels is not None)
     with contextlib.suppress(InputError):  # images of several sizes have no shape of their own
         own = datasets.open(source, memory=0).shape if isinstance(source, str) else train.shape
         if own != train.shape:
@@ -192,8 +204,7 @@ def evaluate_samples(
             note = f"The data, {shapes[0]}, was converted to the shape of the samples, {shapes[1]}."
             references = dataclasses.replace(references, notes=(*references.notes, note))
     settings = SampleSettings(len(opened), None, None, None, None, folder=opened.name)
-    labels = labels_for(opened, train.classes)
-    measurement = references.measure(opened.items, labels, batch_size, settings, metrics=metrics)
+    measurement = references.measure(opened.items, labels, batch_size, settings, metrics=chosen or METRICS)
     measured = yield from _write_samples(measurement, folder, references.codec.limits)
     return EvaluationResult(measured)
 
