@@ -44,8 +44,8 @@ class Schedule:
         noise: b_t, likewise, from b_0 = 0; b_t/a_t never falls.
         prior_std: Standard deviation of x_T, from which sampling starts.
         spec: The name and arguments from which `from_spec` rebuilds the schedule, as kept in a model file.
-        curve: a and b between the integers; by default a smooth interpolation of the tables. A model file keeps the
-            tables alone, so a form of your own is given again to `load`.
+        curve: a and b between the integers, through the tables; by default a smooth interpolation of them. A model file
+            keeps the tables alone, so a form of your own is given again to `load`.
         extends: Whether the curve goes on above T, as the noise levels of `karras` do: float times may then exceed T.
         largest_noise: b_T.
     """
