@@ -206,6 +206,17 @@ def test_python_compares_runs_and_models(run, model_run, other, options, files):
         finish(compare.compare_runs([model], source))
 
 
+def test_chosen_metrics_alone_are_compared(run, refused, model_run, other, options, files):  # noqa: F811
+    text = run("compare", model_run, other, *options, "--out", model_run.parent / "both", "--metrics", "kernel")
+    tree = compared(model_run.parent / "both")
+    assert list(tree["best"]) == ["KID-pixels", "parameters", "steps trained"]
+    assert "copies" not in text.lower()
+    assert "leave --metrics out" in refused("compare", model_run, "--samplers", "ddim", "--metrics", "kernel")
+    given = {"samples": 20, "batch_size": 8, "extractor": "pixels", "data": str(files / "train.npz")}
+    result = finish(compare.compare_runs([model_run, other], metrics="kernel", **given, out=model_run.parent / "again"))
+    assert json.loads(result.to_json()) == tree
+
+
 def test_python_compares_samplers(run, model_run, options, files):  # noqa: F811
     text = run("compare", model_run, *options, "--samplers", "ddim", "--most", 6)
     told = SamplerComparisonResult.from_json((model_run / "evaluation" / "samplers.json").read_text())

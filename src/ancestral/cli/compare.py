@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ancestral.cli.parse import parse
-from ancestral.config.evaluation_options import SampleOptions
+from ancestral.config.evaluation_options import Metric, SampleOptions
 from ancestral.errors import InputError
 from ancestral.interrupts import raised
 
@@ -24,6 +24,8 @@ class CompareCommand(SampleOptions):
     these alone. Default: none, runs are compared."""
     most: int | None = None
     """With --samplers: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM."""
+    metrics: tuple[Metric, ...] | None = None
+    """What is measured of runs, as of ancestral evaluate; default: all."""
     draw: int | None = None
     """Number of samples of each; default: 2500. Those that evaluate made are used again."""
 
@@ -35,16 +37,18 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("--most belongs to --samplers; give that too")
     if options.samplers is not None and len(options.runs) != 1:
         raise InputError("--samplers are compared of one run, not of several; name one")
+    if options.samplers is not None and options.metrics is not None:
+        raise InputError("--metrics is for runs; --samplers are compared by their distances, so leave --metrics out")
     from ancestral.render.terminal import follow, show
     from ancestral.workflows.compare import compare_runs, compare_samplers
 
     given = dict(vars(options))
-    runs, names, most, draw = (given.pop(name) for name in ("runs", "samplers", "most", "draw"))
+    runs, names, most, draw, metrics = (given.pop(name) for name in ("runs", "samplers", "most", "draw", "metrics"))
     if draw is not None:
         given["samples"] = draw
     with raised():
         if names is None:
-            show(follow(compare_runs(runs, **given)))
+            show(follow(compare_runs(runs, metrics=metrics, **given)))
         else:
             show(follow(compare_samplers(runs[0], names, most=most, **given)))
     return 0

@@ -123,7 +123,8 @@ class ComparisonResult(Result):
         for name, title, sign in (("frechet", titles.frechet, -1), ("kernel", titles.kernel, -1),
                                   ("precision", "precision", 1), ("recall", "recall", 1)):  # fmt: skip
             values = tuple(getattr(one.train, name) for one in sets)
-            rows.append(ComparedQuantity(title, values, getattr(sets[0].floor, name), sign))
+            if any(value is not None for value in values):
+                rows.append(ComparedQuantity(title, values, getattr(sets[0].floor, name), sign))
         accuracies = [run.class_accuracy for run in runs]
         if any(accuracies):
             known = next(one for one in accuracies if one is not None)

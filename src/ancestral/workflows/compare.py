@@ -10,7 +10,7 @@ from typing import Any
 
 from ancestral import render, samplers, storage
 from ancestral.arguments import checked
-from ancestral.config.evaluation_options import SampleOptions
+from ancestral.config.evaluation_options import METRICS, Metric, SampleOptions, check_classes, metrics_list
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
 from ancestral.evaluation import forecast
@@ -56,7 +56,12 @@ COMPARISON_FOLDER = Path("runs/compare")
 @checked
 @by_first_process
 def compare_runs(
-    runs: Sequence[str | Path | Model], data: Any = None, *, samples: int = DEFAULT_COUNT, **options: Any
+    runs: Sequence[str | Path | Model],
+    data: Any = None,
+    *,
+    samples: int = DEFAULT_COUNT,
+    metrics: Metric | Sequence[Metric] | None = None,
+    **options: Any,
 ) -> Generator[Event, None, ComparisonResult]:
     """Measure the samples of several models on the same data, and compare them.
 
@@ -68,6 +73,7 @@ def compare_runs(
         runs: Two or more run folders, model files, hf:// addresses or models.
         data: What the samples are compared with, as `data.open` takes it. The default is the source of the first run.
         samples: The number of samples of each.
+        metrics: What is measured, as of `evaluate`: one, or several. The default is all.
         options: The other options of the command, such as held_out, sampler, extractor or out: the fields of
             `config.evaluation_options.SampleOptions`, which says what they are.
 
@@ -83,7 +89,9 @@ def compare_runs(
         raise InputError("one run is compared with nothing; name another, or give --samplers all")
     with contextlib.ExitStack() as stack:
         given = SampleOptions.from_names(data=data, **options)
+        measured = None if metrics is None else metrics_list(metrics)
         subjects, studies = _studies(runs, given, samples, stack)
+        check_classes(measured, any(subject.model.spec.classes for subject in subjects))
         in_memory = any(subject.folder is None for subject in subjects)
         place = given.out if given.out is not None or in_memory else COMPARISON_FOLDER
         folder = check_folder(place, subjects[0].source(given.data), given.held_out)
@@ -96,13 +104,14 @@ def compare_runs(
         try:
             for subject, study in zip(subjects, studies, strict=True):
                 items = yield from study.samples(given.batch_size, f"sampling {subject.name}")
-                metrics, _ = yield from study.metrics(items, given.batch_size)
-                yield Message(f"{subject.name}: {metrics.verdict}")
+                quality, _ = yield from study.metrics(items, given.batch_size, measured or METRICS)
+                if quality.verdict:
+                    yield Message(f"{subject.name}: {quality.verdict}")
                 likelihood = None
                 if subject.folder is not None:
                     likelihood = EvaluationResult.load(subject.folder, subject.sha256).likelihood
                 bound = None if likelihood is None else ComparedBound.from_result(likelihood)
-                compared.append(ComparedRun(**vars(metrics), parameters=study.model.parameters,
+                compared.append(ComparedRun(**vars(quality), parameters=study.model.parameters,
                                             bits_per_dim=bound))  # fmt: skip
                 grids.append(render.Grid(subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
         except KeyboardInterrupt as stop:
