@@ -26,7 +26,7 @@ test: $(VENV)/.installed-dev
 
 # the long checks that `make test` leaves out: examples, launched processes, compiled networks
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) -m slow
+	$(BIN)/pytest $(PARALLEL) -m slow --timeout 900
 
 # the site and its playground in headless Chromium (apt-get install chromium)
 test-browser: docs
