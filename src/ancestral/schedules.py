@@ -32,7 +32,7 @@ Time = int | float | Tensor
 MAX_STEPS = 1_000_000
 """The largest T of the schedules below, whose tables then take 16 MB."""
 CLOSE = 1e-6
-"""The relative distance up to which a curve passes through a table."""
+"""The relative difference up to which two tables, or a curve and its table, agree."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +94,10 @@ class Schedule:
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"curve maps times, a float64 tensor (*), to two tensors a and b (*): {error}") from None
         tables = torch.stack([self.signal, self.noise])
-        apart = ((found - tables).abs() / tables.clamp(min=CLOSE)).nan_to_num(nan=math.inf).amax(0)
-        if float(apart.max()) <= CLOSE:
+        worst = largest_difference(tables, found)
+        if worst is None:
             return True
         if getattr(getattr(self.curve, "func", type(self.curve)), "__module__", "") != curves.__name__:
-            worst = int(apart.argmax())
             (a_t, b_t), (a_c, b_c) = tables[:, worst].tolist(), found[:, worst].tolist()
             raise InputError(
                 f"curve does not pass through the tables: at t = {worst} it is a = {a_c:.4g}, b = {b_c:.4g}, and they "
@@ -298,6 +297,12 @@ def broadcast(value: Scalar, like: Tensor) -> Scalar:
         return value
     check_count(value, like)
     return per_item(value.to(dtype=like.dtype), like)
+
+
+def largest_difference(tables: Tensor, others: Tensor) -> int | None:
+    """Return the time at which two tables of (a_t, b_t), (2, T + 1), differ most; None if they agree up to CLOSE."""
+    difference = ((others - tables).abs() / tables.clamp(min=CLOSE)).nan_to_num(nan=math.inf).amax(0)
+    return int(difference.argmax()) if float(difference.max()) > CLOSE else None
 
 
 def per_item(value: Tensor, like: Tensor) -> Tensor:

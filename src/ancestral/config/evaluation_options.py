@@ -33,7 +33,7 @@ def metrics_list(metrics: Metric | Sequence[Metric]) -> tuple[Metric, ...]:
 
 
 def check_classes(metrics: Collection[Metric] | None, classes: bool) -> None:
-    """Raise InputError if the class accuracy is asked for by name, and the samples have no classes."""
+    """Raise InputError if the metrics that the user chose contain the class accuracy, and samples have no classes."""
     if metrics is not None and "class_accuracy" in metrics and not classes:
         raise InputError("class_accuracy cannot be measured of samples without classes; leave it out of metrics")
 
@@ -84,9 +84,10 @@ class SampleOptions:
             options["out"] = Path(options["out"])
         hints = get_type_hints(cls)
         for name, value in options.items():
-            if name == "metrics" and isinstance(value, str):
+            value = tuple(value) if isinstance(value, list) else plain(value)
+            if not fits(value, hints[name]) and fits((value,), hints[name]):  # one of several: metrics="frechet"
                 value = (value,)
-            options[name] = value = tuple(value) if isinstance(value, list) else plain(value)
+            options[name] = value
             if name not in OBJECTS and not fits(value, hints[name]):
                 raise InputError(f"{name} cannot be {shown(value)}: give {describe(hints[name])}")
         return cls(**options)

@@ -50,7 +50,7 @@ CLOSEST = 24
 SHOWN, SHOWN_POINTS = 12, 1000
 """Samples of the picture of nearest pairs; of points, which are a cloud there."""
 FLAT = 0.02
-"""An item whose values deviate by less than this share of their range in the data is of one colour."""
+"""An item whose values deviate by less than this share of their range in the data counts as constant."""
 STAGES = 8
 
 
@@ -247,7 +247,7 @@ def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours:
         items: All training items (m, *shape).
         rows: The samples' indices, the nearest to a training item first.
         neighbours: The index of the training item of each of these.
-        flat: Whether a training item is of one colour, bool (m,).
+        flat: Whether a training item is constant, bool (m,).
     """
     if samples.ndim == 2:
         return NearestPairs(title, samples[rows[:SHOWN_POINTS]], items[neighbours[:SHOWN_POINTS]])
@@ -262,10 +262,10 @@ def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours:
 
 
 def is_flat(rows: Tensor, shape: Sequence[int], spread: float) -> Tensor:
-    """Whether no channel of rows (m, d), items of a shape, deviates by FLAT of a spread: such items are of one colour.
+    """Whether no channel of rows (m, d), items of a shape, deviates by FLAT of a spread: such items are constant.
 
     Returns:
-        bool (m,). No point is of one colour.
+        bool (m,). No point is.
     """
     if len(shape) == 1 or math.prod(shape[1:]) == 1:
         return torch.zeros(len(rows), dtype=torch.bool)
@@ -321,7 +321,7 @@ def _memorisation(
     """The memorisation among rows of (·, d), the samples nearest to training items, and these items' indices.
 
     Copies are searched for among `both` the training items and their mirrored ones, if these were trained on. `flat`
-    says which rows of each set are of one colour.
+    says which rows of each set are constant.
     """
     found, blank = None, bool(flat[1].any())
     own, known = (samples[~flat[0]], train[~flat[1]]) if blank else (samples, train)
@@ -352,8 +352,9 @@ def _memorisation(
 
 
 def _copies(space: str, samples: Tensor, train: Tensor, flat: Tensor) -> CopyResult | None:
-    """The copies among samples (n, d) of training items (m, d), of one colour where `flat` (count,); row i + count is
-    item i, mirrored. Equal features, and equal points, are no sign of a copy.
+    """Measure the copies among samples (n, d) of training items (m, d), which are constant where `flat` (count,) is.
+
+    Row i + count is item i, mirrored. Equal features and equal points do not show a copy.
     """
     count = len(flat)
     try:

@@ -46,13 +46,13 @@ class Copies(NamedTuple):
     nearest: Tensor
     """(n,), the index of the nearest training item."""
     equal: Tensor
-    """(n,), whether a sample is exactly equal to a training item."""
+    """(n,), whether a sample is identical to a training item."""
     flat: Tensor
-    """(n,), whether the nearest training item is of one colour: samples that are as blank are no copies."""
+    """(n,), whether the nearest training item is constant, which does not count as copied."""
     chance: Tensor
-    """(m,), the ratio of training items to the others; 1 where the nearest of these is of one colour."""
+    """(m,), the ratio of training items to the others; 1 where the nearest of these is constant."""
     items: int
-    """The number of training items that are not exactly equal to another."""
+    """The number of training items that are not identical to an earlier one."""
 
     @property
     def near(self) -> Tensor:
@@ -102,7 +102,7 @@ def copies(samples: Tensor, train: Tensor, flat: Tensor | None = None) -> Copies
     Args:
         samples: The samples.
         train: The training items.
-        flat: (m,), whether a training item is of one colour. The default is none.
+        flat: (m,), whether a training item is constant; None: no item is.
 
     Raises:
         InputError: If there are fewer than 3 different training items, or 2 numbers of each.

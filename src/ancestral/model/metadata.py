@@ -5,6 +5,7 @@ Code is never stored and never run: a network of your own, a target of your own,
 given again when the model is loaded, and the file says so.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -20,12 +21,12 @@ from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.schedules import Schedule
+from ancestral.schedules import CLOSE, Schedule, largest_difference
 from ancestral.targets import Denoiser, Target
 
 FORMAT = "ancestral-1"
-ROUNDING = 1e-6
-"""Relative difference of tables that are one: another machine may compute them."""
+PROBE = 0.6, 0.8
+"""(a, b) at which the factors of a target are compared."""
 KEYS = ("version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean")
 
 
@@ -82,8 +83,8 @@ def _with_schedule(process: ProcessConfig, schedule: Schedule) -> ProcessConfig:
 
 
 def factors_of(target: Target) -> list[float]:
-    """Return p and q at (a, b) = (0.6, 0.8), by which targets of one name are told apart."""
-    a, b = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    """Compute p and q at PROBE, which distinguish targets of the same name."""
+    a, b = torch.tensor(PROBE, dtype=torch.float64)
     return [float(factor(a, b)) for factor in (target.p, target.q)]
 
 
@@ -104,14 +105,13 @@ def _schedule_spec(schedule: Schedule, continuous: bool) -> dict[str, Any]:
     """The spec from which `read_schedule` rebuilds the schedule: its own, its tables, or these and the name of a
     subclass.
     """
+    if type(schedule) is Schedule:
+        with contextlib.suppress(InputError):
+            if _same(schedules.from_spec(schedule.spec), schedule):
+                return schedule.spec
     tables = {"signal": schedule.signal.tolist(), "noise": schedule.noise.tolist(), "prior_std": schedule.prior_std}
     if type(schedule) is not Schedule:
         return {"name": "custom", "class": type(schedule).__qualname__, **tables}
-    try:
-        if _same(schedules.from_spec(schedule.spec), schedule):
-            return schedule.spec
-    except InputError:
-        pass
     if continuous and not isinstance(schedule.curve, Interpolation):  # tables would be interpolated differently
         return {"name": "custom", "class": "with a curve of its own", **tables}
     return {"name": "tables", **tables}
@@ -179,9 +179,10 @@ def check_parts(
         had, has = _json_list(path, metadata, "factors"), factors_of(target)
         if len(had) != 2 or not all(isinstance(value, float) for value in had):
             raise damaged(path, "factors")
-        if not all(abs(one - other) < ROUNDING for one, other in zip(had, has, strict=True)):
+        if not all(abs(one - other) < CLOSE for one, other in zip(had, has, strict=True)):
+            where = "at a = {}, b = {}".format(*PROBE)
             text = ", not ".join(f"p = {p:.4g}, q = {q:.4g}" for p, q in (had, has))
-            raise InputError(f"{path} was trained with another target {target.name}: at a = 0.6, b = 0.8 it has {text}")
+            raise InputError(f"{path} was trained with another target {target.name}: {where} it has {text}")
 
 
 def _check_schedule(path: Path, metadata: Mapping[str, str], given: Schedule) -> None:
@@ -193,9 +194,7 @@ def _check_schedule(path: Path, metadata: Mapping[str, str], given: Schedule) ->
         had, has = f"T = {own.steps}", f"{given.steps}"
     else:
         one, other = (torch.stack([schedule.signal, schedule.noise]) for schedule in (own, given))
-        apart = ((one - other).abs() / one.clamp(min=ROUNDING)).amax(0)
-        t = int(apart.argmax())
-        if apart[t] > ROUNDING:
+        if (t := largest_difference(one, other)) is not None:
             had, has = (f"a = {a:.4g}, b = {b:.4g} at t = {t}" for a, b in (own.at(t), given.at(t)))
         elif own.prior_std != given.prior_std:
             had, has = f"prior_std {own.prior_std:g}", f"{given.prior_std:g}"

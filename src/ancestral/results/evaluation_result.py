@@ -138,9 +138,9 @@ class CopyResult:
     copied: int
     """Of those, the number that some sample copies."""
     equal: int = 0
-    """The number of samples that are exactly equal to a training item."""
+    """The number of samples that are identical to a training item."""
     flat: int = 0
-    """The number of samples that would be copies, but of a training item of one colour, and do not count."""
+    """The number of samples near to one constant training item alone; they are not counted as copies."""
     p_value: float = 0.0
     """The probability of as many copies by chance (`metrics.copies.Copies.p_value`); 0 in files without it."""
 

@@ -44,7 +44,7 @@ def check_trackers(names: Sequence[str]) -> list[str]:
 class Trackers:
     """The log and the trackers of a run that is at `step`; a context manager, which closes them.
 
-    Meanwhile TensorBoard's thread, which ends where it cannot write, prints no traceback: its error is told by `log`.
+    Meanwhile TensorBoard's thread, which ends where it cannot write, prints no traceback: `log` returns its error.
     """
 
     def __init__(self, folder: RunFolder, names: Sequence[str], T: int, step: int) -> None:

@@ -507,7 +507,8 @@ def _check_varied(dataset: Dataset) -> None:
     if dataset.codec.level is None:
         return
     items = dataset.items if isinstance(dataset, InMemoryDataset) else dataset.sample(SAMPLE).items
-    if len(items) and bool((items == (value := items.flatten()[0])).all()):
+    value = items.flatten()[0] if len(items) else None
+    if value is not None and bool((items[0] == value).all() and (items == value).all()):
         cure = (
             " (drawings laid on their own colour? give another --background, or --channels 4)"
             if items.ndim == 4
