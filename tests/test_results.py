@@ -1,5 +1,6 @@
 """Results: JSON that comes back as it was, files of older versions, and what a terminal and a notebook show."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from ancestral.errors import InputError
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.result import Result
+from ancestral.results.training_result import TrainingResult
 
 OLD = Path(__file__).parent / "data" / "evaluation"
 """samples.json and likelihood.json as they were before schemas had versions."""
@@ -39,6 +41,17 @@ def test_a_whole_evaluation_comes_back():
     assert EvaluationResult.from_json(result.to_json()) == result
     assert EvaluationResult.from_json(EvaluationResult().to_json()) == EvaluationResult()
     assert str(EvaluationResult()) == ""
+
+
+def test_a_model_stays_attached_to_a_changed_result():
+    model = object()
+    result = dataclasses.replace(TrainingResult("run", "digits", 2, 2, 1.0, 10, trained=model), step=1)
+    assert result.model is model
+    assert "trained" not in result.to_json() + repr(result)
+    loaded = TrainingResult.from_json(result.to_json())
+    assert loaded == result
+    with pytest.raises(InputError, match=r"ancestral.load\('run'\)"):
+        _ = loaded.model
 
 
 def test_a_terminal_and_a_notebook_show_the_same():

@@ -1,13 +1,13 @@
 """What a data set is, what is wrong with it, and what training on it costs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from PIL.Image import Image
 
 from ancestral.results.estimate import Estimate, format_duration
-from ancestral.results.result import Result
+from ancestral.results.result import ATTACHED, Result
 from ancestral.results.table import Table
 
 NAMES, CLASSES, BAR = 5, 20, 30
@@ -240,12 +240,8 @@ class DataReport(Result):
     the data. None of other data, and of few images."""
     rate: int | None = None
     """Samples in a second, of recordings."""
-    sheet: Image | None = field(default=None, repr=False, compare=False)
-    """The contact sheet; not in the JSON."""
-
-    def to_json(self) -> str:
-        """Write the report as JSON, without the contact sheet."""
-        return super(DataReport, replace(self, sheet=None)).to_json()
+    sheet: Image | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)
+    """The contact sheet."""
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the report."""

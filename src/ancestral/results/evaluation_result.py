@@ -1,9 +1,10 @@
 """What an evaluation measured: how good samples are (samples.json), and the likelihood of data (likelihood.json)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from ancestral.arguments import short_source
 from ancestral.results.estimate import NORMAL, Estimate, format_percent
@@ -382,7 +383,7 @@ class SampleMetrics(SampleQuality, Result):
         return [*filter(None, [self.verdict]), *tables, *self.all_notes]
 
 
-def _few(values: Any) -> str:
+def _few(values: Sequence[float]) -> str:
     shown = " ".join(f"{value:.4g}" for value in values[:MAX_CHANNELS])
     return f"{shown} …" if len(values) > MAX_CHANNELS else shown
 
@@ -528,7 +529,7 @@ class LikelihoodResult(Result):
         return [Table((), list(self.summary().items())), self.over_time.table(), *self.all_notes]
 
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", SampleMetrics, LikelihoodResult)
 
 
 @dataclass(frozen=True)
@@ -567,10 +568,10 @@ class EvaluationResult(Result):
 
 def _load(kind: type[R], path: Path, sha256: str | None) -> R | None:
     try:
-        result: Any = kind.from_json(path.read_text(encoding="utf-8"), str(path))
+        result = kind.from_json(path.read_text(encoding="utf-8"), str(path))
         str(result)  # numbers of the right type may still be such that nothing can be shown
     except (OSError, ValueError, LookupError, OverflowError):
         return None
     if sha256 is not None and (result.model is None or result.model.sha256 != sha256):
         return None
-    return result  # type: ignore[no-any-return]
+    return result

@@ -16,6 +16,9 @@ from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 from ancestral.errors import InputError
 from ancestral.results.table import Table
 
+ATTACHED = {"attached": True}
+"""The metadata of a field that JSON does not hold, such as a model or a picture. Its default is None."""
+
 
 class Result(ABC):
     """The base of a frozen dataclass of plain numbers and text that a workflow returns."""
@@ -70,7 +73,7 @@ def to_plain(value: Any) -> Any:
     """Convert a dataclass and all that it holds to dicts, lists, numbers and text."""
     if dataclasses.is_dataclass(value):
         tree = {}
-        for field in dataclasses.fields(value):
+        for field in _stored(value):
             part = getattr(value, field.name)
             if "keys" in field.metadata and part is not None:
                 tree[field.name] = {key: to_plain(getattr(part, name)) for name, key in field.metadata["keys"].items()}
@@ -82,6 +85,11 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [to_plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _stored(value: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass, or of an instance of it, that JSON holds."""
+    return [field for field in dataclasses.fields(value) if "attached" not in field.metadata]
 
 
 def from_plain(kind: Any, value: Any, name: str) -> Any:
@@ -105,7 +113,7 @@ def from_plain(kind: Any, value: Any, name: str) -> Any:
 
 def _dataclass_from(kind: Any, tree: dict[str, Any], name: str) -> Any:
     hints, values = get_type_hints(kind), {}
-    for field in dataclasses.fields(kind):
+    for field in _stored(kind):
         key = field.metadata.get("key", field.name)
         if key not in tree:
             if field.default is field.default_factory is dataclasses.MISSING:

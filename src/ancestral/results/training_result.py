@@ -1,11 +1,11 @@
 """What a training run came to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Generic, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
 
 from ancestral.errors import InputError
-from ancestral.results.result import Result
+from ancestral.results.result import ATTACHED, Result
 from ancestral.results.table import Table
 
 ModelType = TypeVar("ModelType")
@@ -51,18 +51,15 @@ class TrainingResult(Result, Generic[ModelType]):
     validation: ValidationLosses | None = None
     """The last validation loss; None without `--validation`."""
 
+    trained: ModelType | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)
+    """What `model` returns; None of a result that was read from JSON."""
+
     @property
     def model(self) -> ModelType:
         """The `Model`. Raises InputError for a result that was read from JSON, which does not hold it."""
-        if "_model" not in self.__dict__:
+        if self.trained is None:
             raise InputError(f"a result read from JSON holds no model: ancestral.load({self.folder!r})")
-        model: ModelType = self.__dict__["_model"]
-        return model
-
-    def with_model(self, model: ModelType) -> Self:
-        """Attach the model, which is not in the JSON."""
-        self.__dict__["_model"] = model
-        return self
+        return self.trained
 
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""

@@ -297,7 +297,7 @@ def _run(
             model.file = folder.model
             if main:
                 yield from _closing(trainer, folder, finished, model)
-    result = TrainingResult[Model](
+    return TrainingResult(
         folder=str(folder.path),
         preset=config.preset,
         step=trainer.step,
@@ -307,8 +307,8 @@ def _run(
         stopped=not finished,
         loss=trainer.guard.loss,
         validation=folder.last_validation(),
+        trained=model,
     )
-    return result.with_model(model)
 
 
 def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, bool]:
