@@ -321,13 +321,17 @@ def state(samples, train, held_out=None, labels=(None, None, None)):
 
 
 def state_and_pairs(samples, train, held_out=None, labels=(None, None, None), **options):
+    return finish(measurement(samples, train, held_out, labels, **options))
+
+
+def measurement(samples, train, held_out=None, labels=(None, None, None), **options):
     judge = extractor("pixels", tuple(train.shape[1:]), data.IMAGES)
     sets = [
         FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), known)
         for x, known in zip((samples, train, held_out), labels, strict=True)
         if x is not None
     ]
-    return finish(sample_quality.measure(sets, data.IMAGES, judge, **options))
+    return sample_quality.measure(sets, data.IMAGES, judge, **options)
 
 
 def images(count, seed):
@@ -517,6 +521,13 @@ def test_what_the_classes_do_not_allow_is_said():
     assert "The class accuracy is not known: a classifier needs" in " ".join(one.notes)
     uneven = (torch.arange(60) > 45).long()
     assert "not equally frequent" in " ".join(state(images(20, 1), train, None, (asked, uneven, None)).notes)
+
+
+def test_what_is_measured_is_announced_and_nothing_else():
+    work = list(measurement(images(20, 1), images(60, 0), metrics=("kernel", "memorisation")))
+    parts = "the distances to training data", "the floor of the distances", "the memorisation by pixels"
+    assert [event.task for event in work] == [f"measuring {part}" for part in parts]
+    assert {event.total for event in work} == {0}
 
 
 def test_logits_give_an_inception_score():

@@ -51,7 +51,6 @@ SHOWN, SHOWN_POINTS = 12, 1000
 """Samples of the picture of nearest pairs; of points, which are a cloud there."""
 FLAT = 0.02
 """An item whose values deviate by less than this share of their range in the data counts as constant."""
-STAGES = 8
 
 
 def pieces(count: int) -> list[range]:
@@ -160,30 +159,31 @@ def measure(
     notes = [*_warnings(samples, train, extractor)] if "frechet" in metrics else []
     x, y = samples.features.values, train.features.values
     z = None if held_out is None else held_out.features.values
-    stages = (Work("measuring", number, STAGES) for number in range(1, STAGES + 1))
 
     known = Reference(y)
+    yield _measuring("the distances to training data")
     to_train = distances(x, known, metrics)
-    yield next(stages)
-    to_held_out = None if z is None else distances(x, z, metrics)
-    yield next(stages)
+    to_held_out = None
+    if z is not None:
+        yield _measuring("the distances to held-out data")
+        to_held_out = distances(x, z, metrics)
+    yield _measuring("the floor of the distances")
     unseen, rest = floor_sets(len(x), y, z)
     against = known if z is not None else Reference(rest)
     floor = distances(unseen, against, metrics)
     equal = (floor.items, floor.against) == (to_train.items, to_train.against)
     matched = None if equal else distances(x[: floor.items], against, metrics)
-    yield next(stages)
     logits = [part.features.logits for part in (samples, train) if "inception_score" in metrics]
     scores = [uncertainty.inception_score(part) for part in logits if part is not None]
-    yield next(stages)
     memorised, pairs = MemorisationBySpace(None, None), list[NearestPairs]()
     if "memorisation" in metrics:
         more = train.items if all_items is None else all_items
-        memorised, pairs = yield from _memorisation_by_space(sets, codec, extractor, more, mirrored, notes, stages)
+        memorised, pairs = yield from _memorisation_by_space(sets, codec, extractor, more, mirrored, notes)
     colours = drift(samples.items, train.items, codec) if "colour" in metrics else None
-    yield next(stages)
-    accuracy = _class_accuracy(samples, train, held_out, notes) if "class_accuracy" in metrics else None
-    yield next(stages)
+    accuracy = None
+    if "class_accuracy" in metrics:
+        yield _measuring("the class accuracy")
+        accuracy = _class_accuracy(samples, train, held_out, notes)
     quality = SampleQuality(
         floor="training data against the rest of it" if held_out is None else "held-out data",
         distances=DistanceSets(to_train, floor, to_held_out, matched),
@@ -196,6 +196,11 @@ def measure(
     return quality, pairs
 
 
+def _measuring(what: str) -> Work:
+    """The event before a metric is measured. How long it takes is not known."""
+    return Work(f"measuring {what}", 0, 0)
+
+
 def _memorisation_by_space(
     sets: Sequence[FeatureSet],
     codec: Codec,
@@ -203,7 +208,6 @@ def _memorisation_by_space(
     more: Tensor,
     mirrored: bool,
     notes: list[str],
-    stages: Iterator[Work],
 ) -> Generator[Work, None, tuple[MemorisationBySpace, list[NearestPairs]]]:
     """The memorisation by pixels, among `more` training items, and by features; and the pairs of the picture."""
     (samples, train), held_out = sets[:2], sets[2] if len(sets) > 2 else None
@@ -213,6 +217,7 @@ def _memorisation_by_space(
     both = torch.cat([known, codec.encode(more.flip(-1)).flatten(1)]) if mirrored and more.ndim == 4 else known
     shape, spread = more.shape[1:], float(known.max() - known.min())
     flat = [is_flat(part, shape, spread) for part in (pixels, known, unseen) if part is not None]
+    yield _measuring("the memorisation by pixels")
     by_pixels, rows, neighbours = _memorisation("pixels", pixels, known, unseen, flat, notes, scale, both)
     pairs = [_pairs("nearest by pixels", samples.items, more, rows, neighbours, flat[1])]
     if by_pixels.copies is not None and by_pixels.copies.flat:
@@ -220,16 +225,15 @@ def _memorisation_by_space(
             f"Next to a training item of one colour: {by_pixels.copies.flat:,} samples. Such items count neither as "
             "copied nor as memorised."
         )
-    yield next(stages)
     by_features = None
     if extractor.name != "pixels":
+        yield _measuring("the memorisation by features")
         z = None if held_out is None else held_out.features.values
         flat[1] = is_flat(codec.encode(train.items).flatten(1), shape, spread)
         by_features, rows, neighbours = _memorisation(
             "features", samples.features.values, train.features.values, z, flat, notes
         )
         pairs.append(_pairs("nearest by features", samples.items, train.items, rows, neighbours, flat[1]))
-    yield next(stages)
     if held_out is None:
         notes.append(
             "No data were held out: half of the training data stands in for unseen items in the memorisation, which is "
