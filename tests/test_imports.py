@@ -14,6 +14,7 @@ import ancestral
 SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
+    {"options"},
     {"errors", "interrupts", "transforms"},
     {"arguments"},
     {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
@@ -54,6 +55,7 @@ THEORY = {
     "nets",
     "arguments",
     "errors",
+    "options",
     "transforms",
 }
 STANDARD = set(sys.stdlib_module_names)

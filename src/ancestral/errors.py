@@ -13,15 +13,27 @@ import shutil
 import sys
 from pathlib import Path
 
+from ancestral.options import END, NEXT, START, in_python, spell
+
 
 class InputError(ValueError):
     """Bad input at a boundary: an option, a file, a folder, a checkpoint, a tensor of the wrong shape.
 
-    The message becomes one line, whatever the names and the errors of other libraries in it hold.
+    The message becomes one line, whatever the names and the errors of other libraries in it hold. str() of it names
+    options as Python does; a face spells those in `text`.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(re.sub(r"\s*[\r\n]\s*", " ", message)))
+
+    def __str__(self) -> str:
+        return spell(self.text, in_python)
+
+    @property
+    def text(self) -> str:
+        """The message with its options as data, for `spell` and for the messages of other errors."""
+        text: str = self.args[0]
+        return text
 
 
 class UnsuitableError(InputError):
@@ -74,4 +86,5 @@ def pip_install() -> str:
 
 def one_line(text: object) -> str:
     """Format `text` in one line: line breaks, control and undecodable characters, as in file names, are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    kept = (START, NEXT, END)
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in str(text))

@@ -1,0 +1,69 @@
+"""Names of options inside messages, as data: each face spells them as its users write them.
+
+    raise InputError(f"{option('batch_size')} must be at least 1, not 0; give {option('batch_size', 32)}")
+
+reads "batch_size must be at least 1, not 0; give batch_size=32" in Python, and "--batch-size must be at least 1, not 0;
+give --batch-size 32" on the command line.
+"""
+
+import shlex
+from collections.abc import Callable
+
+Spelling = Callable[[str, list[str]], str]
+"""Spells an option from its name and the texts of its values."""
+START, NEXT, END = "\U000f0000", "\U000f0001", "\U000f0002"
+"""Characters for private use that enclose an option in a text, and separate its name and its values."""
+COMMAND_NAMES = {"initial": "from", "export_to": "for", "source": "data", "file": "config"}
+"""Options that the command line calls by another name."""
+
+
+def option(name: str, *values: object) -> str:
+    """Name an option in a message.
+
+    Args:
+        name: The name of the option in Python.
+        values: What to set it to; True and False are those of a flag. Without a value the option itself is meant.
+
+    Returns:
+        Text for `spell`.
+    """
+    return f"{START}{NEXT.join([name, *map(str, values)])}{END}"
+
+
+def spell(text: str, spelling: Spelling) -> str:
+    """Spell the options in a text."""
+    plain, *parts = text.split(START)
+    for part in parts:
+        marked, _, after = part.partition(END)
+        name, *values = marked.split(NEXT)
+        plain += spelling(name, values) + after
+    return plain
+
+
+def in_python(name: str, values: list[str]) -> str:
+    """Spell an option as an argument of a Python function: batch_size, batch_size=32, mults=(1, 2)."""
+    words = [value if _is_literal(value) else repr(value) for value in values]
+    if len(words) > 1:
+        return f"{name}=({', '.join(words)})"
+    return f"{name}={words[0]}" if words else name
+
+
+def on_command_line(name: str, values: list[str]) -> str:
+    """Spell an option as the command line has it: --batch-size, --batch-size 32, --no-flip."""
+    if len(name) == 1:
+        return " ".join([f"-{name}", *values])
+    written = COMMAND_NAMES.get(name, name).replace("_", "-")
+    if values == ["False"]:
+        return f"--no-{written}"
+    return " ".join([f"--{written}", *(shlex.quote(value) for value in values if value != "True")])
+
+
+def _is_literal(value: str) -> bool:
+    """Whether Python reads a text as a number, True, False or None, or it stands for a value, as in "..."."""
+    if value in ("True", "False", "None", "..."):
+        return True
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

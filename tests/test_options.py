@@ -1,0 +1,31 @@
+"""Options inside messages: each face spells them as its users write them."""
+
+import pytest
+
+from ancestral.errors import InputError
+from ancestral.options import in_python, on_command_line, option, spell
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "python", "command"),
+    [
+        ("batch_size", (), "batch_size", "--batch-size"),
+        ("batch_size", (32,), "batch_size=32", "--batch-size 32"),
+        ("mults", (1, 2), "mults=(1, 2)", "--mults 1 2"),
+        ("flip", (False,), "flip=False", "--no-flip"),
+        ("resume", (True,), "resume=True", "--resume"),
+        ("initial", ("runs/my run",), "initial='runs/my run'", "--from 'runs/my run'"),
+        ("n", (3,), "n=3", "-n 3"),
+    ],
+)
+def test_faces_spell_an_option_as_their_users_write_it(name, values, python, command):
+    text = f"see {option(name, *values)}; then go on"
+    assert spell(text, in_python) == f"see {python}; then go on"
+    assert spell(text, on_command_line) == f"see {command}; then go on"
+
+
+def test_an_error_carries_its_options_as_data():
+    error = InputError(f"{option('no_such')}\nmust be {option('lr', 0.1)}")
+    assert str(error) == "no_such must be lr=0.1"
+    assert spell(error.text, on_command_line) == "--no-such must be --lr 0.1"
+    assert spell(InputError(f"a file: {error.text}").text, on_command_line) == "a file: --no-such must be --lr 0.1"
