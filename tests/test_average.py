@@ -20,9 +20,9 @@ from ancestral.events import Message
 from ancestral.metrics import uncertainty
 from ancestral.results import AveragingResult
 from ancestral.results.estimate import Estimate
-from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, ema_length, gamma_of
+from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, ema_length
 from ancestral.training.ema import PowerAverage
-from ancestral.training.power_average import LENGTHS, LONGEST, SHORTEST, coefficients, length_of
+from ancestral.training.power_average import LENGTHS, LONGEST, SHORTEST, coefficients, gamma_of, length_of
 from ancestral.training.snapshots import FEWEST, PAIRS, default_pairs, interval
 from ancestral.workflows import average as workflow
 from conftest import stripes, tiny_config

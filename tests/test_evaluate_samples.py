@@ -40,12 +40,20 @@ PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
 SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
 
 
-def studied(model, train, count, folder, sampler=None):
+def studied(model, train, count, folder, sampler=None, guidance=1.0):
     """A study of a model by its pixels, against its training data."""
     references = References.of(model.spec, train, None, "pixels")
     sampler = model.sampler(sampler)
-    spec = SamplingSpec("a hash", repr(sampler))
+    spec = SamplingSpec("a hash", repr(sampler), guidance=guidance)
     return Study.of(model, "a run", sampler, spec, folder, folder, count, references)
+
+
+def test_a_study_is_checked_without_a_forward_pass(tmp_path, monkeypatch):
+    model, train = untrained((1, 8, 8), (), PROCESS), data.InMemoryDataset(images(60, 0))
+    monkeypatch.delattr(type(model.denoiser), "predict")
+    assert studied(model, train, 20, tmp_path).count == 20
+    with pytest.raises(InputError, match="nothing for guidance to strengthen"):
+        studied(model, train, 20, tmp_path, guidance=2.0)
 
 
 def noisy(count, seed=0):

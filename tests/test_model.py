@@ -13,13 +13,13 @@ from PIL import Image
 from torch import nn
 
 import ancestral
-from ancestral import schedules, storage, targets
+from ancestral import samplers, schedules, storage, targets
 from ancestral.config import CustomNetConfig, ProcessConfig, TrainConfig
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import FILE_NAME, Model, OwnParts, build, sampler_for
+from ancestral.model import FILE_NAME, Model, OwnParts, build, check_sampler, sampler_for
 from ancestral.nets import MLP
 from ancestral.oracle import Gaussian
 from ancestral.results.image_grid import ImageGrid
@@ -116,6 +116,15 @@ def test_the_samplers_usual_steps_are_at_most_T(model):
     assert sampler_for(short, "ddpm").steps is None
     with pytest.raises(InputError, match="50 sampling steps do not fit"):
         sampler_for(short, "ddim:steps=50")
+
+
+def test_a_sampler_is_checked_without_its_times(model, monkeypatch):
+    monkeypatch.setattr(samplers.loop, "_even_times", None)
+    assert sampler_for(model.denoiser, "heun").steps == 18
+    assert sampler_for(Diffusion(model.denoiser.net, linear(10)), "heun:rtol=0.01").rtol == 0.01
+    for name, says in (("heun:steps=3000", "do not fit"), ("ddpm:variance=learned", "did not learn its variance")):
+        with pytest.raises(InputError, match=says):
+            check_sampler(model.denoiser, name)
 
 
 def test_samples_that_are_no_numbers_are_refused(model):

@@ -191,7 +191,7 @@ class Study:
         Raises:
             InputError: If the model cannot be sampled so, or the samples or data are too few or too many.
         """
-        next(model.trajectory(range(1), sampler, spec.seed, spec.label, spec.guidance))  # refuses impossible guidance
+        model.check_guidance(spec.guidance)
         references.check(count)
         place = (folder if reproducible(model, sampler) else temporary) / spec.key
         store = SampleStore(place, model.spec.shape, model.spec.codec.dtype)

@@ -1,6 +1,6 @@
 """A trained model: sampling from it, the file that explains it, and how it is built."""
 
-from ancestral.model.building import NetSource, OwnParts, build, for_items, sampler_for, sampler_name
+from ancestral.model.building import NetSource, OwnParts, build, check_sampler, for_items, sampler_for, sampler_name
 from ancestral.model.metadata import check_parts, describe, metadata_of, read_schedule
 from ancestral.model.model_file import FILE_NAME, describe_file, find, load
 from ancestral.model.trained_model import Label, Model, several
@@ -13,6 +13,7 @@ __all__ = [
     "OwnParts",
     "build",
     "check_parts",
+    "check_sampler",
     "describe",
     "describe_file",
     "find",

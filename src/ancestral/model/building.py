@@ -18,8 +18,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model.metadata import target_name
 from ancestral.plugins import import_function
-from ancestral.reverse import check_variance
-from ancestral.samplers import DDPM, Sampler
+from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 
@@ -162,12 +161,14 @@ def sampler_for(denoiser: Denoiser, name: str, **options: object) -> Sampler:
     Raises:
         InputError: If this denoiser cannot be sampled with it.
     """
-    schedule = denoiser.schedule
-    sampler = samplers.from_name(name, max_steps=schedule.steps, **options)
-    sampler.times(schedule)
-    if isinstance(sampler, DDPM):
-        check_variance(sampler.variance, getattr(denoiser, "learned_variance", False))
+    sampler = samplers.from_name(name, max_steps=denoiser.schedule.steps, **options)
+    sampler.check(denoiser)
     return sampler
+
+
+def check_sampler(denoiser: Denoiser, name: str) -> None:
+    """Raise InputError if this denoiser cannot be sampled with the sampler called `name`, as `sampler_for` does."""
+    sampler_for(denoiser, name)
 
 
 def sampler_name(sampler: Sampler) -> str:

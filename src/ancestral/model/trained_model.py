@@ -262,25 +262,29 @@ class Model:
         condition: Mapping[str, Tensor] | None = None,
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states."""
-        if not math.isfinite(guidance):
-            raise InputError(f"guidance must be a finite number, not {guidance}")
+        self.check_guidance(guidance)
         conditions: dict[str, Any] = {name: value.to(self.device) for name, value in (condition or {}).items()}
         denoiser: Denoiser = self.denoiser
         labels = self.labels(indices, label)
         if labels is not None:
             conditions["labels"] = labels
             denoiser = denoiser if guidance == 1.0 else ClassifierFree(denoiser, guidance)
-        elif guidance != 1.0:
-            raise InputError(
-                "this model was trained without classes, so there is nothing for guidance to strengthen; for "
-                "conditions of your own, wrap it: Model(guidance.ClassifierFree(model.denoiser, scale, drop=...), spec)"
-            )
         x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
         x_T = x_T.to(torch.promote_types(self.dtype, torch.float32))
         for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **conditions):
             if step.t == 0 and not bool(step.x.isfinite().all()):
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
             yield step
+
+    def check_guidance(self, guidance: builtins.float) -> None:
+        """Raise InputError for a scale that is not finite, or that is not 1 if the model has no classes."""
+        if not math.isfinite(guidance):
+            raise InputError(f"guidance must be a finite number, not {guidance}")
+        if guidance != 1.0 and not self.spec.classes:
+            raise InputError(
+                "this model was trained without classes, so there is nothing for guidance to strengthen; for "
+                "conditions of your own, wrap it: Model(guidance.ClassifierFree(model.denoiser, scale, drop=...), spec)"
+            )
 
     def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""

@@ -36,6 +36,7 @@ __all__ = [
     "Spacing",
     "Step",
     "UniPC",
+    "check_name",
     "from_name",
     "record",
 ]
@@ -93,6 +94,11 @@ def from_name(name: str, max_steps: int | None = None, **options: Any) -> Sample
     if max_steps is not None and "steps" not in given and (default.steps or 0) > max_steps and not adaptive:
         given["steps"] = max_steps
     return dataclasses.replace(default, **given)  # type: ignore[type-var]  # all samplers are dataclasses
+
+
+def check_name(name: str, **options: Any) -> None:
+    """Raise InputError if there is no such sampler, or it cannot have these options, as `from_name` does."""
+    from_name(name, **options)
 
 
 def _read(text: str) -> object:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ancestral.reverse import Variance, transition
+from ancestral.reverse import Variance, check_variance, transition
 from ancestral.samplers.loop import Move, Sampler, Spacing
-from ancestral.targets import Prediction
+from ancestral.targets import Denoiser, Prediction
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class DDPM(Sampler):
     steps: int | None = None
     clip: float | None = 1.0
     spacing: Spacing = "trailing"
+
+    def check(self, denoiser: Denoiser) -> None:
+        """See `Sampler.check`; the variance is checked too."""
+        super().check(denoiser)
+        check_variance(self.variance, getattr(denoiser, "learned_variance", False))
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """See `Sampler.advance`: a draw from p_θ(x_s | x_t), or its mean at s = 0."""

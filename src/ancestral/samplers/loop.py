@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -97,6 +97,10 @@ class Sampler(ABC):
     def times(self, schedule: Schedule) -> Sequence[float]:
         """Times visited, strictly falling from some t ≤ T to 0. Raises InputError as `spaced_times` does."""
         return spaced_times(schedule, self.steps, self.spacing)
+
+    def check(self, denoiser: Denoiser) -> None:
+        """Raise InputError if this denoiser cannot be sampled with these settings. Nothing is computed."""
+        check_spacing(denoiser.schedule, self.steps, self.spacing)
 
     def nfe(self, schedule: Schedule) -> int:
         """Number of evaluations of the denoiser for one sample: one a step, for some samplers more.
@@ -248,11 +252,28 @@ def spaced_times(schedule: Schedule, steps: int | None, spacing: Spacing) -> lis
         Lin et al., *Common diffusion noise schedules and sample steps are flawed* (2024), table 2, whose indices are
         t − 1; Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), eq. 5.
     """
+    check_spacing(schedule, steps, spacing)
+    T = schedule.steps
+    count = T if steps is None else int(steps)
+    if spacing == "trailing":
+        return [round(T - i * (T / count)) for i in range(count)] + [0]
+    if spacing == "leading":
+        return [1 + i * T // count for i in reversed(range(count))] + [0]
+    if spacing == "linspace":
+        gap = (T - 1) / max(count - 1, 1)
+        return [1 + round(i * gap) for i in reversed(range(count))] + [0] if count > 1 else [T, 0]
+    sigma = schedule.noise[1:] / schedule.signal[1:]
+    curves = {"logsnr": sigma.log(), "karras": sigma ** (1 / 7)}
+    return _even_times(curves[spacing], count)
+
+
+def check_spacing(schedule: Schedule, steps: int | None, spacing: Spacing) -> None:
+    """Raise InputError as `spaced_times` does, without computing the times."""
     T = schedule.steps
     message = f"{steps} sampling steps do not fit a schedule of {T}; choose 1 to {T}"
     count = T if steps is None else whole(steps, 1, T, message)
-    if spacing == "trailing":
-        return [round(T - i * (T / count)) for i in range(count)] + [0]
+    if spacing not in get_args(Spacing):
+        raise InputError(f"unknown spacing {spacing!r}; there are trailing, leading, linspace, logsnr and karras")
     if spacing == "leading":
         a, b = schedule.at(first := 1 + (count - 1) * T // count)
         if first < T and math.hypot(a * SIGMA_DATA, b) > 1.05 * b:
@@ -260,15 +281,6 @@ def spaced_times(schedule: Schedule, steps: int | None, spacing: Spacing) -> lis
                 f"leading spacing with {count} of {T} steps starts at t = {first}, where x_t is not noise alone; take "
                 "more steps, or trailing spacing"
             )
-        return [1 + i * T // count for i in reversed(range(count))] + [0]
-    if spacing == "linspace":
-        gap = (T - 1) / max(count - 1, 1)
-        return [1 + round(i * gap) for i in reversed(range(count))] + [0] if count > 1 else [T, 0]
-    sigma = schedule.noise[1:] / schedule.signal[1:]
-    curves = {"logsnr": sigma.log(), "karras": sigma ** (1 / 7)}
-    if spacing not in curves:
-        raise InputError(f"unknown spacing {spacing!r}; there are trailing, leading, linspace, logsnr and karras")
-    return _even_times(curves[spacing], count)
 
 
 def _even_times(curve: Tensor, count: int) -> list[int]:

@@ -4,7 +4,7 @@ import warnings
 
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.ema import EMA, ema_length
-from ancestral.training.power_average import gamma_of
+from ancestral.training.power_average import check_length
 from ancestral.training.progress import Progress, Stopped
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.snapshots import Snapshots
@@ -21,6 +21,6 @@ __all__ = [
     "Snapshots",
     "Stopped",
     "Trainer",
+    "check_length",
     "ema_length",
-    "gamma_of",
 ]

@@ -77,13 +77,18 @@ def gamma_of(length: float) -> float:
     """Compute the sharpness γ ≥ 0 of a length σ_rel.
 
     Raises:
-        InputError: Unless 0.005 ≤ σ_rel ≤ 1/√12.
+        InputError: As `check_length` does.
     """
-    if not SHORTEST <= length <= LONGEST:
-        raise InputError(f"an averaging length is {SHORTEST} to 0.2886 (1/√12, the mean of all steps), not {length:g}")
+    check_length(length)
     h, q = math.sqrt((length**-2 + 1 / 3) / 3), 2 / 27 + 4 / 3 * length**-2
     y = 2 * h * math.cos(math.acos(max(-1.0, -q / (2 * h**3))) / 3)  # EDM2 (4)
     return y - 1 / 3 - 2
+
+
+def check_length(length: float) -> None:
+    """Raise InputError unless 0.005 ≤ σ_rel ≤ 1/√12."""
+    if not SHORTEST <= length <= LONGEST:
+        raise InputError(f"an averaging length is {SHORTEST} to 0.2886 (1/√12, the mean of all steps), not {length:g}")
 
 
 def coefficients(steps: Sequence[int], length: float, stored: Sequence[float] = LENGTHS) -> tuple[Tensor, float]:

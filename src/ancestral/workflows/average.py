@@ -31,7 +31,7 @@ from ancestral.results.comparison_result import ComparedSamples, floor_note
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles
 from ancestral.threads import cpu_threads
-from ancestral.training import RunFolder, Snapshots, ema_length, gamma_of
+from ancestral.training import RunFolder, Snapshots, check_length, ema_length
 from ancestral.training.distributed import by_first_process
 from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
 
@@ -89,7 +89,7 @@ def average(
     if not chosen:
         raise InputError("--lengths names none; give some, as in --lengths 0.05 0.1")
     for length in chosen:
-        gamma_of(length)  # refused before any work is done
+        check_length(length)
     if hub.is_address(run):
         raise InputError("averages are made of the snapshots in a run folder, which a model on the Hub does not have")
     home = RunFolder(find(run).parent)

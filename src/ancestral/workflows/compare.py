@@ -202,7 +202,7 @@ def sampler_list(given: str | Sampler | Sequence[str | Sampler]) -> list[str | S
         raise InputError(f"--samplers names none; give all, or some of {', '.join(samplers.BY_NAME)}")
     for one in distinct.values():
         if isinstance(one, str):
-            samplers.from_name(one)
+            samplers.check_name(one)
     return list(distinct.values())
 
 

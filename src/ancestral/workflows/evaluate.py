@@ -60,7 +60,7 @@ from ancestral.results.evaluation_result import (
     SampleMetrics,
     SampleSettings,
 )
-from ancestral.samplers.loop import spaced_times
+from ancestral.samplers.loop import check_spacing
 from ancestral.targets import Denoiser
 from ancestral.threads import cpu_threads
 from ancestral.training.distributed import Distributed, by_first_process
@@ -406,7 +406,7 @@ def _settings(model: Model, options: EvaluationOptions) -> LikelihoodSettings:
     ode_steps, probes = options.ode_steps, options.probes
     if options.ode:
         ode_steps = min(schedule.steps, ODE_STEPS) if ode_steps is None else ode_steps
-        spaced_times(schedule, ode_steps, "logsnr")  # refuses a number that does not fit
+        check_spacing(schedule, ode_steps, "logsnr")
         probes = int(math.prod(model.spec.shape) > EXACT_DIVERGENCE) if probes is None else probes
     learned = getattr(model.denoiser, "learned_variance", False)
     return LikelihoodSettings(

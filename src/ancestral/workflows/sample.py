@@ -99,7 +99,7 @@ def sample(
     """
     options: dict[str, Any] = {"steps": steps, "eta": eta, "variance": variance}
     if sampler:  # a misspelt name is refused before a large model is read
-        samplers.from_name(sampler, **options)
+        samplers.check_name(sampler, **options)
     if n is not None and indices is not None:
         raise InputError("--index says which samples to make, so leave their number -n out")
     file = model.file if isinstance(model, Model) else find(model)

@@ -229,7 +229,7 @@ def train(
     changes += _doubts(trainer)
     changes += disk_warning(trainer, folder)
     chosen_by_size = by_size.explain(config, trainer.spec.shape, trainer.device.type)
-    models.sampler_for(trainer.denoiser, config.sample.sampler)  # refused before training, not after
+    models.check_sampler(trainer.denoiser, config.sample.sampler)
     if export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
     return (yield from _run(trainer, folder, saved is not None, changes, [chosen_by_size] if chosen_by_size else []))
