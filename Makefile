@@ -40,14 +40,14 @@ docs: $(VENV)/.installed-dev
 
 # executes each lesson from top to bottom, writes its notebook, pictures included, and says how long it took
 course: $(VENV)/.installed-course
-	for lesson in course/*.py; do began=$$(date +%s); \
+	for lesson in course/lessons/*.py; do began=$$(date +%s); \
 	    $(BIN)/jupytext --quiet --to ipynb --output - $$lesson | $(BIN)/jupyter nbconvert --stdin --to notebook --execute \
-	    --log-level ERROR --ExecutePreprocessor.record_timing=False --output-dir course \
+	    --log-level ERROR --ExecutePreprocessor.record_timing=False --output-dir course/lessons \
 	    --output $$(basename $$lesson .py) || exit 1; echo "$$lesson: $$(($$(date +%s) - began)) s"; done
 
 # opens copies of the lessons to work in; copies that are there already are kept
 notebook: $(VENV)/.installed-course
-	$(BIN)/ancestral course start my-course --open jupyter
+	$(BIN)/ancestral-course start my-course --open jupyter
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -57,7 +57,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 cov: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) --cov=ancestral --cov-report=term-missing
+	$(BIN)/pytest $(PARALLEL) --cov=ancestral --cov=ancestral_course --cov-report=term-missing
 
 bench bench-quality: $(EMOJI) $(OXYGEN)
 
@@ -79,12 +79,12 @@ $(VENV)/.installed: $(BIN)/pip pyproject.toml
 	$(BIN)/pip install --quiet --editable ".[metrics]"
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable ".[dev]"
+$(VENV)/.installed-dev: $(VENV)/.installed course/pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[dev]" --editable "./course[test]"
 	@touch $@
 
-$(VENV)/.installed-course: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable ".[course]"
+$(VENV)/.installed-course: $(VENV)/.installed course/pyproject.toml
+	$(BIN)/pip install --quiet --editable . --editable "./course[notebook]"
 	@touch $@
 
 # the peers live in an environment of their own

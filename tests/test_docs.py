@@ -18,8 +18,8 @@ from PIL import Image
 import ancestral
 from ancestral import cli
 from ancestral.config import PRESETS
-from ancestral.course import LESSONS
 from ancestral.errors import InputError
+from ancestral_course import LESSONS, lesson_file
 from claims import with_claims
 from test_imports import LAYERS
 
@@ -59,7 +59,7 @@ ELSEWHERE = {
     "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
     "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",
     "ancestral history": "takes minutes; tests/test_history.py runs it short",
-    "ancestral course check": "checks a lesson's copy; tests/test_course.py does",
+    "ancestral-course": "course/tests/test_lessons.py runs each command of the course",
 }
 """Commands that are not run here, by how they begin, and why. Those of this package are parsed."""
 QUOTES = Path("docs/explanation/equations.md")
@@ -74,7 +74,6 @@ SHORT = {
     "compare": "--draw 12 --threads 1",
     "average": "--samples 12 --steps 2 --end 2 --threads 1",
     "doctor": "--steps 0",
-    "course start": "--open none",
 }
 """Options that make a command short; the last of two values counts."""
 
@@ -153,7 +152,7 @@ class Place:
 
     def run(self, argv):
         """Run a command in a short setting. A training run that the page starts takes the place of the one before."""
-        short = SHORT.get(" ".join(argv[:2])) or SHORT.get(argv[0], "")
+        short = SHORT.get(argv[0], "")
         words = [*argv, *short.split()]
         if argv[0] == "sample":
             words = without(words, "-n") if {"--index", "--like"} & set(argv) else words
@@ -341,7 +340,7 @@ def test_the_page_of_a_lesson_has_every_cell_of_its_notebook_in_order(lesson, pa
     page, pictures = pages.lesson_page(lesson)
     text = page.replace('<details markdown="1">', "<details>")
     place = 0
-    notebook = nbformat.read(ROOT / "course" / f"{lesson.stem}.ipynb", as_version=4)
+    notebook = nbformat.read(lesson_file(lesson, ".ipynb"), as_version=4)
     for number, cell in enumerate(notebook.cells):
         source = cell.source.strip()
         heading, _, rest = source.partition("\n")
@@ -371,7 +370,7 @@ def test_the_page_of_the_command_line_has_every_option(pages):
 def test_every_list_of_a_lesson_begins_after_an_empty_line():
     """Where it does not, Markdown of the site makes no list of it, though notebooks do. Each item has its own line."""
     for lesson in LESSONS:
-        for cell in nbformat.read(ROOT / "course" / f"{lesson.stem}.ipynb", as_version=4).cells:
+        for cell in nbformat.read(lesson_file(lesson, ".ipynb"), as_version=4).cells:
             if cell.cell_type == "markdown":
                 prose = re.sub(r"\$\$.*?\$\$", "", cell.source, flags=re.DOTALL)  # a line of a formula may begin with −
                 assert not re.search(r"^(?! *(?:[*-]|\d+\.) |\||  )\S.*\n(?:[*-]|1\.) ", prose, re.MULTILINE), prose
@@ -403,7 +402,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_paths_of_the_package_in_a_page_exist(page):
     """Each `room/file.py` and `tests/test_file.py` that a page names; the changelog names files that are gone."""
-    homes = [ROOT, ROOT / "src" / "ancestral", ROOT / "bench"]
+    homes = [ROOT, ROOT / "src" / "ancestral", ROOT / "bench", ROOT / "course" / "src" / "ancestral_course"]
     for path in re.findall(r"`([\w/]+\.py)`", PAGES[page] if page.name != "CHANGELOG.md" else ""):
         assert any((home / path).is_file() for home in homes), path
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 
 
-@pytest.mark.parametrize("extra", ["onnx", "hub", "datasets", "metrics", "inception", "dinov2", "course"])
+@pytest.mark.parametrize("extra", ["onnx", "hub", "datasets", "metrics", "inception", "dinov2"])
 def test_the_packages_of_an_extra_are_named(extra):
     """Not the extra: pip would look for `ancestral` on PyPI, where it is not."""
     named = re.findall(r"'([\w-]+)>=", install_command(extra))

@@ -32,7 +32,6 @@ LAYERS = [
     {"render"},
     {"workflows"},
     {"api"},
-    {"course"},
     {"cli"},
 ]
 """A room imports from rooms above it in this list, never from its own row or below."""
@@ -89,15 +88,15 @@ def test_every_room_has_its_place():
 def test_arrows_run_one_way(path):
     rank = {name: number for number, layer in enumerate(LAYERS) for name in layer}
     for module in imports(path):
+        assert not module.startswith("ancestral_course"), "the course is a distribution that uses this one"
         if module.startswith("ancestral.") and module != "ancestral.__version__":
             other = module.split(".")[1]
             if other != room(path):
                 assert rank[other] < rank[room(path)], f"{path.name} imports {module}"
 
 
-SHOWN = {"workflows", "render", "results", "config", "errors", "interrupts", "course", "cli", "__version__"}
-"""What the command line may import: a command reads its options, runs a workflow and shows its events and result. The
-course is used by students in Python and by its command alike."""
+SHOWN = {"workflows", "render", "results", "config", "errors", "interrupts", "cli", "__version__"}
+"""What the command line may import: a command reads its options, runs a workflow and shows its events and result."""
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if room(p) == "cli"], ids=lambda p: p.name)
@@ -106,13 +105,13 @@ def test_the_command_line_runs_workflows_and_shows_results(path):
         assert not module.startswith("ancestral.") or module.split(".")[1] in SHOWN, module
 
 
-def test_only_the_command_line_the_course_and_the_terminal_print():
+def test_only_the_command_line_prints():
     for path in FILES:
         calls = [
             node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
         ]
         prints = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
-        assert not prints or room(path) in ("cli", "course"), path
+        assert not prints or room(path) == "cli", path
 
 
 @pytest.mark.parametrize(
@@ -130,8 +129,7 @@ def test_no_two_modules_share_a_name():
     for path in FILES:
         name = path.parent.name if path.stem == "__init__" else path.stem
         places.setdefault(name.removesuffix("_"), []).append(path.relative_to(SOURCE).parts[0])
-    pairs = ({"cli", "workflows"}, {"cli", "course"})
-    twice = {name: rooms for name, rooms in places.items() if len(rooms) > 1 and set(rooms) not in pairs}
+    twice = {name: rooms for name, rooms in places.items() if len(rooms) > 1 and set(rooms) != {"cli", "workflows"}}
     assert twice == {}
 
 

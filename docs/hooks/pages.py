@@ -20,12 +20,10 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from ancestral import cli
 from ancestral.cli.help_text import find_options
-from ancestral.course import LESSONS, lesson_exercises
+from ancestral_course import LESSONS, lesson_exercises, lesson_file
+from ancestral_course.command import main as course_main
 
 ROOT = Path(__file__).parents[2]
-PLACE = "<!-- lessons -->"
-"""Where a page has the table of the lessons."""
-
 TEMPLATE = """\
 {% extends 'markdown/index.md.j2' %}
 {% block stream %}
@@ -58,14 +56,14 @@ def on_files(files, config):
         files.append(File.generated(config, path, content=content))
     for lesson in LESSONS:
         for suffix in (".py", ".ipynb"):
-            source = ROOT / "course" / f"{lesson.stem}{suffix}"
+            source = lesson_file(lesson, suffix)
             files.append(File.generated(config, f"learn/{source.name}", abs_src_path=str(source)))
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put the table of the lessons into the page that has its place."""
-    return markdown.replace(PLACE, lesson_table()) if PLACE in markdown else markdown
+    """Put the table of the lessons, and the commands of the course, into the page that has their place."""
+    return markdown.replace("<!-- lessons -->", lesson_table()).replace("<!-- course commands -->", course_commands())
 
 
 def on_post_build(config):
@@ -92,7 +90,7 @@ def generated() -> dict[str, str | bytes]:
 
 def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
     """Return the page of a lesson, and its pictures by the paths that the page names them by."""
-    notebook = nbformat.read(ROOT / "course" / f"{lesson.stem}.ipynb", as_version=4)
+    notebook = nbformat.read(lesson_file(lesson, ".ipynb"), as_version=4)
     _name_pictures(notebook)
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})  # lines that were printed one by one
     exporter = MarkdownExporter(extra_loaders=[DictLoader({"lesson.md.j2": TEMPLATE})], template_file="lesson.md.j2")
@@ -102,7 +100,7 @@ def lesson_page(lesson) -> tuple[str, dict[str, bytes]]:
     files = (
         f"\n\nLesson {lesson.number}: this page is its notebook, with the outputs. To work in it, download the "
         f"[notebook]({lesson.stem}.ipynb){{: download=''}} or the [script]({lesson.stem}.py){{: download=''}}, or copy "
-        f"all lessons with `ancestral course start my-course` ([about the course](index.md)).\n"
+        f"all lessons with `ancestral-course start my-course` ([about the course](index.md)).\n"
     )
     heading, _, rest = text.lstrip().partition("\n")
     return heading + files + rest, resources["outputs"]
@@ -141,9 +139,18 @@ def command_line() -> str:
     lines += ["| command | |", "|---|---|"]
     lines += [f"| [`{command}`](#ancestral-{command}) | {summary} |" for command, summary in cli.COMMANDS.items()]
     for command in cli.COMMANDS:
-        for words in [[command], *([command, sub] for sub in ("start", "check") if command == "course")]:
-            lines += ["", *_command(words)]
+        lines += ["", *_command([command])]
     return "\n".join(lines) + "\n"
+
+
+def course_commands() -> str:
+    """Return what `--help` says of each command of the course."""
+    blocks = []
+    for words in ([], ["start"], ["check"]):
+        with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
+            course_main([*words, "--help"])
+        blocks.append(f"```text\n{text.getvalue()}```")
+    return "\n\n".join(blocks)
 
 
 def _command(words: list[str]) -> Iterator[str]:

@@ -27,7 +27,6 @@ _NAMES = {
 _MODULES = (
     "bound",
     "config",
-    "course",
     "data",
     "guidance",
     "interop",
@@ -67,7 +66,6 @@ if TYPE_CHECKING:
     from ancestral import (
         bound,
         config,
-        course,
         data,
         guidance,
         interop,

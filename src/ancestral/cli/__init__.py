@@ -30,7 +30,6 @@ COMMANDS = {
     "info": "show what a run or a model file holds",
     "export": "write a model for other programs: diffusers, ONNX",
     "import": "read a model from diffusers",
-    "course": "list the lessons of the course, copy them, check your solutions",
 }
 
 USAGE = f"""\

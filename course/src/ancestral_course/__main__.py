@@ -1,0 +1,5 @@
+"""`python -m ancestral_course`."""
+
+from ancestral_course.command import main
+
+main()

@@ -1,0 +1,118 @@
+"""`ancestral-course`: list the lessons; `start DIR` copies and opens them, `check N FILE` checks solutions.
+
+Bad input ends in exit code 2 with one line on standard error, as in `ancestral`.
+"""
+
+import argparse
+import importlib.util
+import io
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ancestral.errors import InputError, one_line, pip_install
+from ancestral.interrupts import EXIT_CODE
+from ancestral_course import check_file
+from ancestral_course.lessons import LESSONS, copy_lessons
+
+OPENERS = ("auto", "jupyter", "marimo", "editor", "none")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    main_parser = _Parser(prog="ancestral-course", description="List the lessons, copy them, check your solutions.")
+    commands = main_parser.add_subparsers(title="commands", dest="command")
+    text = "Copy the lessons into a folder, and open them. Files that are there already are kept."
+    start = commands.add_parser("start", help="copy the lessons, and open them", description=text)
+    start.add_argument(
+        "folder", metavar="DIR", type=Path, nargs="?", default="my-course",
+        help="Folder for the copies (default: my-course).",
+    )  # fmt: skip
+    start.add_argument(
+        "--open", choices=OPENERS, default="auto",
+        help="Program to open the folder with: JupyterLab, marimo, or the editor that the environment variable VISUAL "
+             "or EDITOR names. auto takes the first of them that is installed. (default: auto)",
+    )  # fmt: skip
+    text = (
+        "Check the exercises of a lesson in a file: a script, your copy of the lesson, or its notebook. Only the "
+        "functions of the exercises, and what they use, are executed. The exit code is 0 if none is wrong, and 1 "
+        "otherwise."
+    )
+    check = commands.add_parser("check", help="check the exercises of a lesson in your file", description=text)
+    check.add_argument("lesson", metavar="N", type=int, help="Number of the lesson.")
+    check.add_argument("file", metavar="FILE", type=Path, help="File with your functions.")
+    return main_parser
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(_parser().parse_args(argv))
+    except (InputError, OSError) as error:
+        print(f"ancestral-course: {one_line(error)}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("ancestral-course: interrupted", file=sys.stderr)
+        code = EXIT_CODE
+    sys.exit(code)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "start":
+        return _start(options.folder, options.open)
+    if options.command == "check":
+        return _check(options.lesson, options.file)
+    for lesson in LESSONS:
+        print(f"{lesson.number:>3}  {lesson.title:<34} {lesson.summary} ({lesson.minutes} min to run)")
+    print("\nancestral-course start my-course     copies the lessons, and opens them")
+    print("ancestral-course check 2 FILE        checks the exercises of lesson 2 in your file")
+    return 0
+
+
+def _check(lesson: int, file: Path) -> int:
+    verdicts = check_file(lesson, file)
+    for verdict in verdicts:
+        print(verdict)
+    return int(any(verdict.passed is False for verdict in verdicts))
+
+
+def _start(folder: Path, program: str) -> int:
+    command = _opener(program, folder)
+    written, kept = copy_lessons(folder)
+    print(f"{folder}: {len(written)} files copied" + (f", {len(kept)} kept as they were" if kept else ""))
+    if not command:
+        print(f"Open {folder} in an editor, or install JupyterLab: {pip_install()} jupyterlab")
+        return 0
+    print(f"Opening with: {shlex.join(command)}", flush=True)
+    return subprocess.run(command, check=False).returncode
+
+
+def _opener(choice: str, folder: Path) -> list[str]:
+    """The command that opens the folder; [] if nothing is to be opened. Raises InputError if it is not installed."""
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    commands = {
+        "jupyter": [sys.executable, "-m", "jupyterlab", str(folder)] if importlib.util.find_spec("jupyterlab") else [],
+        "marimo": [sys.executable, "-m", "marimo", "edit", str(folder)] if importlib.util.find_spec("marimo") else [],
+        "editor": [*editor, str(folder)] if editor and shutil.which(editor[0]) else [],
+    }
+    if choice == "none":
+        return []
+    if choice == "auto":
+        return next((command for command in commands.values() if command), [])
+    if not commands[choice]:
+        package = {"jupyter": "jupyterlab", "marimo": "marimo"}.get(choice)
+        cure = f"{pip_install()} {package}" if package else "set VISUAL or EDITOR"
+        raise InputError(f"there is no {choice} to open {folder} with; {cure}")
+    return commands[choice]

@@ -1,0 +1,88 @@
+"""The lessons of the course: what each teaches, and copies of them to work in."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ancestral.errors import InputError
+
+PACKAGED = Path(__file__).parent / "lesson_files"
+REPOSITORY = Path(__file__).parents[2] / "lessons"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson: its number, the name of its file, its title, and what it teaches.
+
+    Args:
+        number: Number of the lesson, from 1.
+        stem: Name of its files without the ending.
+        title: Title.
+        summary: What it teaches, in one line.
+        minutes: Time to execute it on two idle CPU cores, in minutes, rounded up.
+    """
+
+    number: int
+    stem: str
+    title: str
+    summary: str
+    minutes: int
+
+
+LESSONS = (
+    Lesson(1, "01_ddpm_from_scratch", "DDPM from scratch", "a DDPM in 230 lines of PyTorch, trained on digits", 8),
+    Lesson(2, "02_forward_process", "The forward process", "signal, noise and SNR; points, digits and sound", 1),
+    Lesson(3, "03_reverse_process_and_bound", "The reverse process and the bound", "from the posterior to L_simple", 1),
+    Lesson(4, "04_the_papers_choices", "What the paper's choices buy", "ablations with error bars", 2),
+    Lesson(5, "05_history", "History as one matrix", "methods from 2019 to today, each a row changed", 2),
+    Lesson(6, "06_samplers", "Samplers", "ODE and SDE, measured orders, few evaluations", 1),
+    Lesson(7, "07_guidance", "Guidance", "class conditions, guidance, and what it costs", 1),
+    Lesson(8, "08_likelihood", "Likelihood", "bits/dim, rate-distortion, the exact likelihood of the flow", 1),
+    Lesson(9, "09_your_own_images", "Your own images", "doctor, train, evaluate, memorisation", 2),
+    Lesson(10, "10_change_the_core", "Change the core", "a network, schedule, target and sampler of your own", 1),
+    Lesson(11, "11_few_evaluations", "Few evaluations", "consistency tuning and progressive distillation", 2),
+    Lesson(12, "12_larger_images", "Larger images", "cost, patches, noise schedule and target up to 256 pixels", 2),
+)
+
+
+def find_lesson(number: int) -> Lesson:
+    """Return a lesson by its number. Raises InputError if there is none."""
+    for lesson in LESSONS:
+        if lesson.number == number:
+            return lesson
+    raise InputError(f"there is no lesson {number}; there are lessons 1 to {len(LESSONS)}")
+
+
+def lesson_file(lesson: Lesson, suffix: str = ".py") -> Path:
+    """Return the path of a lesson's script (or, with suffix ".ipynb", its notebook)."""
+    return (PACKAGED if PACKAGED.is_dir() else REPOSITORY) / f"{lesson.stem}{suffix}"
+
+
+def copy_lessons(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Copy the scripts and notebooks of all lessons into a folder. Files that exist already are kept.
+
+    Args:
+        folder: The folder, which is created if needed.
+
+    Returns:
+        The copies that were written, and the files that were there.
+
+    Raises:
+        InputError: The folder is a file, or cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder for the lessons")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); name another folder for the lessons") from None
+    written, kept = [], []
+    for lesson in LESSONS:
+        for suffix in (".py", ".ipynb"):
+            target = folder / f"{lesson.stem}{suffix}"
+            if target.exists():
+                kept.append(target)
+                continue
+            shutil.copyfile(lesson_file(lesson, suffix), target)
+            written.append(target)
+    return written, kept

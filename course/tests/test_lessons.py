@@ -1,0 +1,248 @@
+"""The course: each lesson runs, its notebook agrees with its script, and the checks of its exercises find mistakes."""
+
+import ast
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+import ancestral_course as course
+from ancestral.config import by_size
+from ancestral_course.command import main
+
+NUMBERS = [lesson.number for lesson in course.LESSONS]
+SCRIPTS = {lesson.number: course.lesson_file(lesson) for lesson in course.LESSONS}
+TEXTS = {number: path.read_text(encoding="utf-8") for number, path in SCRIPTS.items()}
+CELLS = {number: jupytext.reads(text, fmt="py:percent").cells for number, text in TEXTS.items()}
+PROSE = {n: "\n".join(cell.source for cell in cells if cell.cell_type == "markdown") for n, cells in CELLS.items()}
+PLANTED = {number: importlib.import_module(f"wrong_solutions.lesson_{number:02d}") for number in NUMBERS}
+NAMES = {number: [exercise.name for exercise in course.lesson_exercises(number)] for number in NUMBERS}
+SOLUTIONS = {
+    number: {
+        re.findall(r"^def (\w+)", code, re.MULTILINE)[-1]: code
+        for code in re.findall(r"<summary>Solution</summary>.*?```python\n(.*?)```", prose, re.DOTALL)
+    }
+    for number, prose in PROSE.items()
+}
+
+
+def judged(number, name, source, folder):
+    """What the checker says of one function in a file of its own."""
+    path = folder / "my_solution.py"
+    path.write_text(source, encoding="utf-8")
+    return next(verdict for verdict in course.check_file(number, path) if verdict.name == name)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_each_lesson_has_two_to_five_exercises_in_its_order(number):
+    stubs = [cell.source for cell in CELLS[number] if "exercise" in cell.metadata.get("tags", ())]
+    assert [re.search(r"def (\w+)", stub)[1] for stub in stubs] == NAMES[number]
+    assert all(re.search(r"^    \.\.\.", stub, re.MULTILINE) for stub in stubs)
+    assert 2 <= len(NAMES[number]) <= 5
+    assert list(SOLUTIONS[number]) == NAMES[number] == list(PLANTED[number].WRONG)
+    assert len(re.findall(r"^### Exercise \d", PROSE[number], re.MULTILINE)) == len(NAMES[number])
+    assert all(f"print(course.check({number}, {name}))" in TEXTS[number] for name in NAMES[number])
+
+
+@pytest.mark.parametrize(("number", "name"), [(n, name) for n in NUMBERS for name in NAMES[n]])
+def test_the_folded_solution_and_other_right_answers_pass(number, name, tmp_path):
+    others = getattr(PLANTED[number], "OTHERWISE", {}).get(name, [])
+    solved = "\n".join(SOLUTIONS[number].values())  # a solution may call that of an earlier exercise
+    for source in (solved, *others):
+        verdict = judged(number, name, source, tmp_path)
+        assert verdict.passed, verdict
+
+
+@pytest.mark.parametrize(("number", "name"), [(n, name) for n in NUMBERS for name in NAMES[n]])
+def test_planted_mistakes_get_a_hint_that_fits(number, name, tmp_path):
+    planted = PLANTED[number].WRONG[name]
+    assert len(planted) >= 3
+    for source, hint in planted.items():
+        verdict = judged(number, name, source, tmp_path)
+        assert verdict.passed is False, source
+        assert hint in verdict.text, (source, verdict.text)
+        assert "\n" not in str(verdict)
+
+
+@pytest.mark.parametrize(("number", "name"), [(n, name) for n in NUMBERS for name in NAMES[n]])
+def test_each_known_mistake_is_told_from_the_others(number, name):
+    """The hint of a mistake belongs to it alone: no earlier mistake gives the same results."""
+    exercise = next(exercise for exercise in course.lesson_exercises(number) if exercise.name == name)
+    assert len(exercise.mistakes) >= 3
+    for hint, mistake in exercise.mistakes.items():
+        mistake.__dict__["__name__"] = name
+        verdict = course.exercise.judge(exercise, mistake)
+        assert verdict.passed is False, hint
+        assert verdict.text == hint
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_stub_is_not_written_yet(number):
+    """The lesson itself, as it is copied, has no right and no wrong answers."""
+    assert [(v.name, v.passed) for v in course.check_file(number, SCRIPTS[number])] == [
+        (name, None) for name in NAMES[number]
+    ]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_notebook_agrees_with_the_script_and_shows_its_outputs(number):
+    path = SCRIPTS[number].with_suffix(".ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    assert [(cell.cell_type, cell.source, cell.metadata.get("tags")) for cell in notebook.cells] == [
+        (cell.cell_type, cell.source, cell.metadata.get("tags")) for cell in CELLS[number]
+    ]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 3
+    printed = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert printed.count("not written yet") == len(NAMES[number])
+    assert "Unlike the lesson" not in printed
+    assert path.stat().st_size < 2**20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_lesson_runs_from_top_to_bottom(number, tmp_path):
+    """In its short setting."""
+    environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, SCRIPTS[number]], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("not written yet") == len(NAMES[number])
+    assert "Unlike the lesson" not in done.stdout
+    assert done.stderr == ""
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_the_papers_of_the_lessons_have_the_numbers_of_the_docs():
+    """A wrong digit leads to another paper, and no link checker sees it."""
+    root = Path(__file__).parents[2]
+    known = set(re.findall(r"\d{4}\.\d{5}", (root / "docs" / "explanation" / "equations.md").read_text("utf-8")))
+    known |= {
+        "2105.05233",  # Dhariwal and Nichol, Diffusion models beat GANs on image synthesis
+        "2209.15571",  # Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants
+        "2404.07724",  # Kynkäänniemi et al., Applying guidance in a limited interval
+    }
+    for number, text in TEXTS.items():
+        assert set(re.findall(r"(?:arxiv\.org/abs/|arXiv[: ])(\d{4}\.\d{5})", text)) <= known, number
+        assert all(a == b for a, b in re.findall(r"\[arXiv:([\d.]+)\]\(https://arxiv\.org/abs/([\d.]+)\)", text))
+
+
+@pytest.mark.slow
+def test_lesson_1_goes_on_with_other_settings_and_says_what_it_expects(tmp_path):
+    """Fewer steps, data in [0, 1], a network of another width."""
+    changed = TEXTS[1]
+    for old, new in (("T = 1000\n", "T = 40\n"), ("/ 127.5 - 1\n", "/ 255\n"), ("UNet(8, 8, 8)", "UNet(8, 16, 24)")):
+        assert changed.count(old) == 1
+        changed = changed.replace(old, new)
+    changed = changed.replace("2000", "200")  # walks in section 3, to save time
+    (tmp_path / "mine.py").write_text(changed, encoding="utf-8")
+    environment = os.environ | {"QUICK": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "Unlike the lesson, where this holds: 0.945 < rms < 0.955\n" in done.stdout
+    assert "parameters: 686657" not in done.stdout
+    by_hand, by_ancestral = re.search(r"L_simple: (\S+) by hand, (\S+) by ancestral", done.stdout).groups()
+    assert by_hand == by_ancestral
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_no_assertion_stops_a_lesson(number):
+    assert not [node for node in ast.walk(ast.parse(TEXTS[number])) if isinstance(node, ast.Assert)]
+
+
+def test_an_expectation_that_fails_is_printed_with_its_source(tmp_path, capsys):
+    source = "import ancestral_course as course\ncourse.expect(1 < 2)\ncourse.expect(\n    3\n    < len('ab')\n)\n"
+    path = tmp_path / "lesson.py"
+    path.write_text(source, encoding="utf-8")
+    exec(compile(source, str(path), "exec"), {})
+    exec("import ancestral_course as course\ncourse.expect(0)", {})  # source that cannot be found
+    assert capsys.readouterr().out.splitlines() == [
+        "Unlike the lesson, where this holds: 3 < len('ab')",
+        "Unlike the lesson, where this holds: (a condition of this cell)",
+    ]
+
+
+def test_the_times_that_lesson_1_states_are_those_of_its_outputs_and_of_the_list():
+    notebook = nbformat.read(SCRIPTS[1].with_suffix(".ipynb"), as_version=4)
+    printed = "".join(o.text for cell in notebook.cells for o in cell.get("outputs", ()) if o.output_type == "stream")
+    seconds = int(re.findall(r"step \d+: loss \S+, (\d+) s", printed)[-1])
+    text = " ".join(PROSE[1].split())
+    assert f"took {round(seconds / 60)} minutes" in text
+    names = {8: "eight"}
+    assert f"about {names[course.LESSONS[0].minutes]} minutes on two idle CPU cores" in text
+
+
+def test_lesson_1_needs_the_package_for_figures_and_checks_alone_until_its_last_section():
+    before, last = TEXTS[1].split("# ## 12. ")
+    imported = set(re.findall(r"^(?:import|from) (\w+)", before, re.MULTILINE))
+    assert imported == {"math", "os", "time", "matplotlib", "torch", "mlxtend", "ancestral_course"}
+    assert set(re.findall(r"course\.(\w+)", before)) == {"show", "plot", "check", "expect"}
+    assert re.search(r"^from ancestral import", last, re.MULTILINE)
+
+
+def test_each_equation_of_the_lecture_is_a_line_of_lesson_1():
+    code = "\n".join(cell.source for cell in CELLS[1] if cell.cell_type == "code")
+    for number in ("2", "4", "7", "11", "12", "14"):
+        assert rf"\tag{{{number}}}" in PROSE[1]
+        assert re.search(rf"\S.*  # \({number}\)", code), number
+    assert "# algorithm 2" in code
+
+
+def test_lesson_1_is_short():
+    """About 200 lines of code; docstrings, comments, expectations and what is printed are not counted."""
+    told = "\n".join(cell.source for cell in CELLS[1] if cell.cell_type == "code" and not cell.metadata.get("tags"))
+    aside = [
+        node
+        for node in ast.walk(ast.parse(told))
+        if isinstance(node, ast.Expr)
+        and (isinstance(node.value, ast.Constant) or re.match(r"print\(|course\.expect\(", ast.unparse(node)))
+    ]
+    skipped = {line for node in aside for line in range(node.lineno, node.end_lineno + 1)}
+    lines = [n for n, line in enumerate(told.splitlines(), 1) if line.strip() and not line.strip().startswith("#")]
+    assert len(set(lines) - skipped) < 240
+
+
+def test_the_command_checks_a_file_and_copies_the_lessons(tmp_path, capsys):
+    def call(*words):
+        with pytest.raises(SystemExit) as stop:
+            main([*map(str, words)])
+        output = capsys.readouterr()
+        return stop.value.code, output.out, output.err
+
+    mine = tmp_path / "mine"
+    assert call() == (0, call()[1], "")
+    assert all(lesson.title in call()[1] for lesson in course.LESSONS)
+    assert f"{2 * len(NUMBERS)} files copied" in call("start", mine, "--open", "none")[1]
+    copy = mine / SCRIPTS[1].name
+    copy.write_text(TEXTS[1].replace("    ...  # replace this line by yours", "    return x_s", 1), encoding="utf-8")
+    assert f"{2 * len(NUMBERS)} kept as they were" in call("start", mine, "--open", "none")[1]
+    code, text, _ = call("check", 1, copy)
+    assert code == 1
+    assert text.startswith("✗ forward_jump: the result is off by")
+    assert len(text.splitlines()) == 5
+    for words, cause in (
+        (("start", copy, "--open", "none"), "is a file"),
+        (("start", copy / "x", "--open", "none"), "cannot be made (Not a directory); name another"),
+    ):
+        code, text, error = call(*words)
+        assert (code, text) == (2, "")
+        assert cause in error
+
+
+def test_the_plan_of_lesson_12_is_the_rule_of_the_package():
+    plan = course.lesson_exercises(12)[1].reference
+    for device, first in (("cpu", 32), ("cuda", 256)):
+        for side in range(33, 1100):
+            patch, levels, lowest = plan(side, first, 8)
+            chosen = by_size.choose((3, side, side), device)
+            assert (patch, levels) == (chosen["patch"], len(chosen["mults"])), side
+            assert lowest <= 8
