@@ -17,8 +17,8 @@ LAYERS = [
     {"options"},
     {"errors", "interrupts", "transforms"},
     {"arguments"},
-    {"events", "gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
-    {"curves"},
+    {"gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
+    {"curves", "events"},
     {"schedules"},
     {"targets", "nets"},
     {"reverse", "oracle", "guidance", "adaptive"},
@@ -95,7 +95,7 @@ def test_arrows_run_one_way(path):
                 assert rank[other] < rank[room(path)], f"{path.name} imports {module}"
 
 
-SHOWN = {"workflows", "render", "results", "config", "errors", "interrupts", "cli", "__version__"}
+SHOWN = {"workflows", "render", "results", "config", "errors", "options", "interrupts", "cli", "__version__"}
 """What the command line may import: a command reads its options, runs a workflow and shows its events and result."""
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from ancestral.errors import InputError
-from ancestral.options import in_python, on_command_line, option, spell
+from ancestral.options import command, in_python, on_command_line, option, spell, spelled
+from ancestral.results.data_report import Finding
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,16 @@ def test_an_error_carries_its_options_as_data():
     assert str(error) == "no_such must be lr=0.1"
     assert spell(error.text, on_command_line) == "--no-such must be --lr 0.1"
     assert spell(InputError(f"a file: {error.text}").text, on_command_line) == "a file: --no-such must be --lr 0.1"
+
+
+def test_events_and_results_are_spelled_whole():
+    finding = Finding("pad", "note", "", f"leave {option('fit', 'pad')} out", {"x.png": option("bits")})
+    assert spelled((finding, 1), in_python) == (Finding("pad", "note", "", "leave fit='pad' out", {"x.png": "bits"}), 1)
+    assert spelled(finding, on_command_line).advice == "leave --fit pad out"
+    other = Finding("grey", "note", "a", "b")
+    assert spelled(other, in_python) is other
+
+
+def test_a_command_is_the_same_in_all_faces():
+    text = command("train", "digits", out="my runs/a", flip=False, mults=(1, 2), resume=True)
+    assert text == "ancestral train digits --out 'my runs/a' --no-flip --mults 1 2 --resume"

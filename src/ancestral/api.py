@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ancestral.config import Config
 from ancestral.errors import InputError
+from ancestral.options import in_python, spelled
 from ancestral.results import AveragingResult, ComparisonResult, EvaluationResult, SamplerComparisonResult
 from ancestral.results.data_report import DataReport
 from ancestral.results.training_result import TrainingResult
@@ -109,13 +110,13 @@ def train_steps(
             try:
                 event = next(events)
             except StopIteration as end:
-                result: TrainingResult[Model] = end.value
+                result: TrainingResult[Model] = spelled(end.value, in_python)
                 return result
             except InputError as error:
                 _name_as_python(error)
                 raise
             if isinstance(event, Progress):
-                yield event
+                yield spelled(event, in_python)
 
 
 def distil(

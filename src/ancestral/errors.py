@@ -64,6 +64,11 @@ def whole(value: object, least: float, most: float, message: str) -> int:
     raise InputError(message)
 
 
+def text_of(error: BaseException) -> str:
+    """The message of an error, with its options as data where it has some, for `spell` and other messages."""
+    return error.text if isinstance(error, InputError) else str(error)
+
+
 def install_command(extra: str) -> str:
     """Write the command that installs the packages of an extra, wherever this package was installed from."""
     try:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ancestral.results.result import Result
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -43,9 +45,9 @@ class Wrote:
 
 @dataclass(frozen=True)
 class Measured:
-    """A part of the result that is complete; str() of it is its tables."""
+    """A part of the result that is complete."""
 
-    part: object
+    part: Result
 
 
 Event = Message | Work | Wrote | Measured

@@ -6,8 +6,10 @@ reads "batch_size must be at least 1, not 0; give batch_size=32" in Python, and 
 give --batch-size 32" on the command line.
 """
 
+import dataclasses
 import shlex
 from collections.abc import Callable
+from typing import Any
 
 Spelling = Callable[[str, list[str]], str]
 """Spells an option from its name and the texts of its values."""
@@ -40,6 +42,36 @@ def spell(text: str, spelling: Spelling) -> str:
     return plain
 
 
+def spelled(value: Any, spelling: Spelling) -> Any:
+    """Spell the options in all texts of an event or a result: its fields, and the items of their tuples and dicts."""
+    if isinstance(value, str):
+        return spell(value, spelling) if START in value else value
+    parts: dict[Any, Any] = {}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+    elif type(value) in (dict, tuple, list):
+        parts = value if isinstance(value, dict) else dict(enumerate(value))
+    new = {name: spelled(part, spelling) for name, part in parts.items()}
+    if all(new[name] is part for name, part in parts.items()):
+        return value
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(value, **new)  # type: ignore[type-var]
+    return new if isinstance(value, dict) else type(value)(new.values())
+
+
+def command(verb: str, *words: object, **options: object) -> str:
+    """Write a call of the command line, the same in all faces.
+
+    Args:
+        verb: The name of the command.
+        words: Its arguments.
+        options: The names of its options in Python, and their values; a tuple gives several.
+    """
+    values = {name: value if isinstance(value, tuple) else (value,) for name, value in options.items()}
+    named = [on_command_line(name, [*map(str, value)]) for name, value in values.items()]
+    return " ".join(["ancestral", verb, *(shlex.quote(str(word)) for word in words), *named])
+
+
 def in_python(name: str, values: list[str]) -> str:
     """Spell an option as an argument of a Python function: batch_size, batch_size=32, mults=(1, 2)."""
     words = [value if _is_literal(value) else repr(value) for value in values]
@@ -53,9 +85,9 @@ def on_command_line(name: str, values: list[str]) -> str:
     if len(name) == 1:
         return " ".join([f"-{name}", *values])
     written = COMMAND_NAMES.get(name, name).replace("_", "-")
-    if values == ["False"]:
-        return f"--no-{written}"
-    return " ".join([f"--{written}", *(shlex.quote(value) for value in values if value != "True")])
+    if values in (["True"], ["False"]):
+        written, values = written if values == ["True"] else f"no-{written}", []
+    return " ".join([f"--{written}", *map(shlex.quote, values)])
 
 
 def _is_literal(value: str) -> bool:

@@ -14,8 +14,9 @@ import threading
 from collections.abc import Sequence
 
 from ancestral import __version__
-from ancestral.errors import InputError, one_line
+from ancestral.errors import InputError, one_line, text_of
 from ancestral.interrupts import EXIT_CODE, MESSAGE, at_once
+from ancestral.options import on_command_line, spell
 
 COMMANDS = {
     "doctor": "inspect a data set before training: faults, duplicates, time and memory",
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = 0
     except (InputError, OSError) as error:
         sys.stdout.flush()
-        print(f"ancestral: {one_line(error)}", file=sys.stderr)
+        print(f"ancestral: {spell(one_line(text_of(error)), on_command_line)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt as stop:
         for note in getattr(stop, "__notes__", ()):

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from ancestral.cli.parse import parse
 from ancestral.config.evaluation_options import SampleOptions
 from ancestral.interrupts import raised
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,5 +52,5 @@ def main(argv: Sequence[str]) -> int:
         if given[name] is None:
             del given[name]
     with raised():
-        show(follow(average(**given)))
+        show(follow(average(**given), spelling=on_command_line))
     return 0

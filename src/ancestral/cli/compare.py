@@ -10,6 +10,7 @@ from ancestral.cli.parse import parse
 from ancestral.config.evaluation_options import Metric, SampleOptions
 from ancestral.errors import InputError
 from ancestral.interrupts import raised
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         given["samples"] = draw
     with raised():
         if names is None:
-            show(follow(compare_runs(runs, metrics=metrics, **given)))
+            show(follow(compare_runs(runs, metrics=metrics, **given), spelling=on_command_line))
         else:
-            show(follow(compare_samplers(runs[0], names, most=most, **given)))
+            show(follow(compare_samplers(runs[0], names, most=most, **given), spelling=on_command_line))
     return 0

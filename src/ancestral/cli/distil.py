@@ -12,6 +12,7 @@ from ancestral import config as configs
 from ancestral.cli.parse import parse
 from ancestral.config import Config
 from ancestral.errors import InputError
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True)
@@ -67,5 +68,5 @@ def main(argv: Sequence[str]) -> int:
     options = parse(DistilCommand, args, "distil", dataclasses.replace(default, config=own), description)
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     verbose = given.pop("verbose")
-    follow(distil(run, **{**given, "out": out}), verbose=verbose)
+    follow(distil(run, **{**given, "out": out}), verbose=verbose, spelling=on_command_line)
     return 0

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from ancestral import config as configs
 from ancestral.cli.parse import parse
+from ancestral.options import on_command_line
 
 PRINTED = Path("-")
 """The path of --json without one."""
@@ -90,11 +91,11 @@ def main(argv: Sequence[str]) -> int:
         out=options.out or Path("runs/doctor"),
         json=None if printed else options.json,
     )
-    report = follow(events, quiet=printed)
+    report = follow(events, quiet=printed, spelling=on_command_line)
     if printed:
         print(report.to_json(), end="")
         return 0 if report.trainable else 1
-    text = Text(str(report))
+    text = Text(report.to_text(on_command_line))
     for start, style in STYLES.items():
         text.highlight_regex(f"(?m)^{start}", style)
     console().print(text)

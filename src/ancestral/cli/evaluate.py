@@ -11,6 +11,7 @@ from ancestral.cli.parse import parse
 from ancestral.config.evaluation_options import EvaluationOptions
 from ancestral.errors import InputError
 from ancestral.interrupts import raised
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     run, samples, likelihood, draw = (given.pop(name) for name in ("run", "samples", "likelihood", "draw"))
     count = (True if draw is None else draw) if samples or not likelihood else False
     with raised():
-        follow(evaluate(run, samples=count, likelihood=likelihood, **given), parts=True)
+        follow(evaluate(run, samples=count, likelihood=likelihood, **given), parts=True, spelling=on_command_line)
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from ancestral.cli.parse import parse
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True)
@@ -34,5 +35,5 @@ def main(argv: Sequence[str]) -> int:
     from ancestral.render.terminal import follow
     from ancestral.workflows import publish
 
-    follow(publish.export(options.run, options.to, options.out, options.label, options.net))
+    follow(publish.export(options.run, options.to, options.out, options.label, options.net), spelling=on_command_line)
     return 0

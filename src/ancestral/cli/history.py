@@ -9,6 +9,7 @@ from pathlib import Path
 from ancestral import config as configs
 from ancestral.cli.parse import parse
 from ancestral.interrupts import raised
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,6 @@ def main(argv: Sequence[str]) -> int:
     from ancestral.workflows.history import history
 
     with raised():
-        result = follow(history(**dataclasses.asdict(options)))
+        result = follow(history(**dataclasses.asdict(options)), spelling=on_command_line)
     print(f"Go on with:  {shlex.join(['ancestral', 'history', *argv])}" if result is None else result)
     return 0

@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ancestral.cli.parse import parse
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True)
@@ -26,5 +27,5 @@ def main(argv: Sequence[str]) -> int:
     from ancestral.render.terminal import follow
     from ancestral.workflows import publish
 
-    follow(publish.import_pipeline(options.folder, options.out))
+    follow(publish.import_pipeline(options.folder, options.out), spelling=on_command_line)
     return 0

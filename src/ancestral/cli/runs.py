@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from ancestral.cli.parse import parse
 from ancestral.errors import InputError
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True)
@@ -31,5 +32,6 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("--yes removes what --clean shows; give both")
     from ancestral.workflows.runs import clean_runs, runs
 
-    print(clean_runs(options.folder, yes=options.yes) if options.clean else runs(options.folder))
+    result = clean_runs(options.folder, yes=options.yes) if options.clean else runs(options.folder)
+    print(result.to_text(on_command_line))
     return 0

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from ancestral.cli.parse import parse
 from ancestral.errors import InputError
+from ancestral.options import on_command_line
 
 AUTO = Path("auto")
 """The path of --gif or --film without one."""
@@ -83,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     values = dataclasses.asdict(options)
     values["indices"] = values.pop("index")
     paths = {name: values[name] == AUTO or values[name] or False for name in ("gif", "film")}
-    if means := follow(sample(values.pop("run"), **values | paths)).channel_means():
+    if means := follow(sample(values.pop("run"), **values | paths), spelling=on_command_line).channel_means():
         print(means)
     return 0
 

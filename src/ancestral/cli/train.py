@@ -12,6 +12,7 @@ from ancestral import config as configs
 from ancestral.cli.parse import parse
 from ancestral.config import Config
 from ancestral.errors import InputError
+from ancestral.options import on_command_line
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
         options = parse(Options, args, "train", dataclasses.replace(default, config=own), description)
     net = options.net if options.net not in (None, *configs.NET_KINDS) else None
     given = {name: getattr(options, name) for name in ("resume", "initial", "device", "export_to")}
-    follow(train(options.config, out=out, net=net, **given), verbose=options.verbose)
+    follow(train(options.config, out=out, net=net, **given), verbose=options.verbose, spelling=on_command_line)
     return 0
 
 

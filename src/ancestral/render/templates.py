@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from ancestral.errors import one_line
+from ancestral.options import on_command_line, spell
 
 
 def fill_template(file: str, /, **values: Any) -> str:
@@ -19,6 +20,11 @@ def fill_template(file: str, /, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=not file.endswith(".html"),
     )
-    environment.filters["plain"] = lambda text: re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", one_line(text))  # of Markdown
+    environment.filters["plain"] = _plain_markdown
     environment.filters["json"] = lambda text: json.dumps(text, ensure_ascii=False)  # valid YAML, whatever it holds
-    return environment.from_string(files("ancestral.render").joinpath(file).read_text("utf-8")).render(values)
+    text = environment.from_string(files("ancestral.render").joinpath(file).read_text("utf-8")).render(values)
+    return spell(text, on_command_line)
+
+
+def _plain_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", one_line(spell(text, on_command_line)))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator
 from threading import Timer
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from rich.console import Console
@@ -11,7 +11,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from ancestral.events import Measured, Message, Work, Wrote, finish
+from ancestral.options import Spelling, in_python, on_command_line, spelled
 from ancestral.render.training_panel import PLAIN_SECONDS, TrainingPanel
+from ancestral.results.result import Result
 
 R = TypeVar("R")
 
@@ -92,7 +94,13 @@ class _Bar:
         self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = False, verbose: bool = False) -> R:
+def follow(
+    events: Generator[Any, None, R],
+    quiet: bool = False,
+    parts: bool = False,
+    verbose: bool = False,
+    spelling: Spelling = in_python,
+) -> R:
     """Run a workflow to its end and show its events.
 
     Args:
@@ -100,20 +108,21 @@ def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = F
         quiet: Whether to show nothing.
         parts: Whether to print the parts of the result as soon as they are measured.
         verbose: Whether to print messages that are details.
+        spelling: Spells the options in what is shown and in the result.
 
     Returns:
         The result of the workflow.
     """
     if quiet:
-        return finish(events)
+        return cast("R", spelled(finish(events), spelling))
     out = console()
     display: _Bar | TrainingPanel | None = None  # a terminal has room for one that moves
     try:
         while True:
             try:
-                event = next(events)
+                event = spelled(next(events), spelling)
             except StopIteration as end:
-                result: R = end.value
+                result: R = spelled(end.value, spelling)
                 return result
             if isinstance(event, Message) and event.detail and not verbose:
                 continue
@@ -122,7 +131,7 @@ def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = F
                 continue
             if isinstance(event, Measured):
                 if parts:
-                    out.print(str(event.part))
+                    out.print(event.part.to_text(spelling))
                 continue
             bar = isinstance(event, Work) and not event.part
             wanted = _Bar if bar else TrainingPanel
@@ -136,8 +145,8 @@ def follow(events: Generator[Any, None, R], quiet: bool = False, parts: bool = F
             display.close()
 
 
-def show(result: object) -> None:
-    """Print the result of a workflow; of several processes the first one does."""
+def show(result: Result) -> None:
+    """Print the result of a command; of several processes the first one does."""
     group = torch.distributed
     if not (group.is_available() and group.is_initialized() and group.get_rank()):
-        console().print(str(result), end="\n")
+        console().print(result.to_text(on_command_line), end="\n")

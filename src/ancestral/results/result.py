@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from ancestral.errors import InputError
+from ancestral.options import Spelling, in_python, on_command_line, spelled
 from ancestral.results.table import Table
 
 ATTACHED = {"attached": True}
@@ -30,17 +31,22 @@ class Result(ABC):
     def parts(self) -> Sequence[Table | str]:
         """Tables and lines of text that show the result."""
 
+    def to_text(self, spelling: Spelling) -> str:
+        """Write the tables and lines of the result, with options as `spelling` spells them."""
+        return "\n".join(str(spelled(part, spelling)) for part in self.parts())
+
     def __str__(self) -> str:
-        return "\n".join(map(str, self.parts()))
+        return self.to_text(in_python)
 
     def _repr_html_(self) -> str:
         return "\n".join(
-            f"<p>{html.escape(part)}</p>" if isinstance(part, str) else part._repr_html_() for part in self.parts()
+            f"<p>{html.escape(part)}</p>" if isinstance(part, str) else part._repr_html_()
+            for part in spelled(list(self.parts()), in_python)
         )
 
     def to_json(self) -> str:
         """Write the result as JSON. Numbers that are not finite become null."""
-        tree = {"schema": self.SCHEMA, **to_plain(self)}
+        tree = {"schema": self.SCHEMA, **spelled(to_plain(self), on_command_line)}
         return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod

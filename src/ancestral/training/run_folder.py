@@ -26,6 +26,7 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME
+from ancestral.options import on_command_line, spelled
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.meters import BINS
@@ -197,6 +198,7 @@ class RunFolder:
     def append_notes(self, step: int, notes: Sequence[str]) -> None:
         """Append lines to the notes, with their step."""
         if notes:
+            notes = spelled(notes, on_command_line)
             lines = [note if note.startswith("step ") else f"step {step}: {note}" for note in notes]
             with self.lasting() as place, place.notes.open("a", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
