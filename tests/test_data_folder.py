@@ -12,7 +12,7 @@ from PIL import Image
 
 import ancestral
 from ancestral.data import load
-from ancestral.data.sources.image_files import to_pixels
+from ancestral.data.image_files import to_pixels
 from ancestral.data.sources.lazy_folder import scan
 from ancestral.errors import InputError
 

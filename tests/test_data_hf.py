@@ -10,9 +10,9 @@ from PIL import Image
 
 from ancestral import data
 from ancestral.data import InMemoryDataset, LazyDataset
+from ancestral.data.image_files import FORMATS
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader
-from ancestral.data.sources.image_files import FORMATS
 from ancestral.errors import InputError, install_command
 
 COUNT, SHARDS = 30, 3

@@ -11,10 +11,10 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from ancestral import data
-from ancestral.data import InMemoryDataset, LazyDataset, spec
+from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
+from ancestral.data.image_files import FORMATS
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
-from ancestral.data.sources.image_files import FORMATS
 from ancestral.data.sources.lazy_folder import LazyFolder, NameList, scan
 from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
@@ -244,8 +244,8 @@ def test_a_header_that_is_longer_than_what_is_read_of_it_has_a_vote(tmp_path):
 
 def test_no_more_headers_are_read_than_it_takes(tmp_path, monkeypatch):
     read = []
-    real = spec.read_header
-    monkeypatch.setattr(spec, "read_header", lambda *given: read.append(0) or real(*given))
+    real = lazy_dataset.read_header
+    monkeypatch.setattr(lazy_dataset, "read_header", lambda *given: read.append(0) or real(*given))
     colour, plain = png(Image.new("RGB", (3, 2), "red")), grey()
     photos, scans = (
         crowd(tmp_path / "a" / "x", 3000, colour, plain)[0],

@@ -17,8 +17,7 @@ from PIL import Image, ImageColor, ImageDraw
 import ancestral
 from ancestral import config as configs
 from ancestral import data
-from ancestral.data import io_errors
-from ancestral.data.sources import image_files
+from ancestral.data import image_files, io_errors
 from ancestral.data.sources.lazy_folder import scan
 from ancestral.errors import InputError
 from ancestral.events import Message, Work, Wrote

@@ -5,6 +5,7 @@ nothing.
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -65,19 +66,24 @@ def room(path):
 
 
 def imports(path):
-    """Every module imported anywhere in a file, also inside functions; those under TYPE_CHECKING too."""
+    """Every module imported anywhere in a file, also inside functions; those under TYPE_CHECKING too.
+
+    Of names that are imported from a package, the modules among them are named, else the package.
+    """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            if node.module == "ancestral":
-                yield from (f"ancestral.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                place = SOURCE.parent.joinpath(*name.split("."))
+                yield name if place.is_dir() or place.with_suffix(".py").exists() else node.module
 
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if room(path) not in ("__init__", "__main__"))
+
+
+FOLDERS = sorted({path.parent for path in FILES} - {SOURCE})
 
 
 def test_every_room_has_its_place():
@@ -93,6 +99,19 @@ def test_arrows_run_one_way(path):
             other = module.split(".")[1]
             if other != room(path):
                 assert rank[other] < rank[room(path)], f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_arrows_run_one_way_inside_a_folder(folder):
+    """The files and folders in a folder import each other one way."""
+    name = ".".join(("ancestral", *folder.relative_to(SOURCE).parts))
+    graph = {}
+    for path in folder.rglob("*.py"):
+        child = path.relative_to(folder).parts[0].removesuffix(".py")
+        inside = [module for module in imports(path) if f"{module}.".startswith(f"{name}.")]
+        others = {module.removeprefix(name).split(".")[1] if module != name else "__init__" for module in inside}
+        graph.setdefault(child, set()).update(others - {child})
+    assert TopologicalSorter(graph).prepare() is None  # raises an error that names a circle
 
 
 SHOWN = {"workflows", "render", "results", "config", "errors", "options", "interrupts", "cli", "__version__"}

@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from ancestral import data
 from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.convert import Conversion
+from ancestral.data.image_files import FORMATS
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader, fetch, is_worker_death, loader
 from ancestral.data.loading.loader import default_workers
-from ancestral.data.sources.image_files import FORMATS
 from ancestral.errors import InputError
 
 BATCH = 8

@@ -23,11 +23,13 @@ from ancestral.arguments import short_source
 from ancestral.config import UNPLACED
 from ancestral.config.file_kinds import SUFFIXES, WAV, holds_recordings, nearest_path
 from ancestral.config.output_folders import is_run
+from ancestral.data import arrays
 from ancestral.data.codec import IMAGES, POINTS, Codec
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import Dataset, InMemoryDataset, LazyDataset
+from ancestral.data.dataset import Dataset, InMemoryDataset
 from ancestral.data.held_out import hold_out
-from ancestral.data.sources import arrays, builtin, hugging_face
+from ancestral.data.lazy_dataset import LazyDataset
+from ancestral.data.sources import builtin, hugging_face
 from ancestral.data.sources.hugging_face import HuggingFaceDataset
 from ancestral.data.sources.image_list import ImageList
 from ancestral.data.sources.lazy_folder import LazyFolder

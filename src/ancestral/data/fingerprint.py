@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ancestral.data.decoding import Raw
 from ancestral.data.io_errors import Unreadable
-from ancestral.data.spec import Raw
 from ancestral.data.statistics import evenly_spaced
 
 ITEMS = 64

@@ -22,10 +22,11 @@ from torch import Tensor
 from ancestral.config.file_kinds import HEIC, READ_HEIC, SUFFIXES
 from ancestral.data import IMAGES, Dataset
 from ancestral.data.convert import Conversion, share_cropped
+from ancestral.data.decoding import reading_threads
+from ancestral.data.image_files import FORMATS, GREY, ORIENTATION, decode_image, strict_pillow
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
-from ancestral.data.sources.image_files import FORMATS, GREY, ORIENTATION, decode_image, strict_pillow
 from ancestral.data.sources.lazy_folder import FileIndex, LazyFolder, NameList
-from ancestral.data.spec import DataSpec, reading_threads
+from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Work
 from ancestral.inspection.findings import FAULTS

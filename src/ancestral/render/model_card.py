@@ -2,7 +2,7 @@
 
 from ancestral.arguments import short_source
 from ancestral.config import PLAIN_LOOP, Config, UNetConfig
-from ancestral.data.sources.arrays import NAMES
+from ancestral.data.arrays import NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.render.managed_sections import mark_sections

@@ -11,8 +11,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from ancestral.data.sources.arrays import NAMES
-from ancestral.data.sources.image_files import from_pixels
+from ancestral.data.arrays import NAMES
+from ancestral.data.image_files import from_pixels
 from ancestral.errors import InputError
 from ancestral.storage import atomic
 

@@ -11,7 +11,7 @@ from typing import Any
 from ancestral import __version__, hub, render, samplers, storage
 from ancestral.arguments import checked
 from ancestral.config.output_folders import check_outside, is_output
-from ancestral.data.sources.image_files import from_pixels
+from ancestral.data.image_files import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.errors import InputError, whole
 from ancestral.events import Event, Message, Wrote, track

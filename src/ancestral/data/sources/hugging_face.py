@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import LazyDataset
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, read_file
+from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.errors import InputError, install_command, one_line
 
 SCHEME = "hf://datasets/"

@@ -9,10 +9,10 @@ from typing import Any
 from PIL import Image
 
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import LazyDataset
+from ancestral.data.decoding import HEADER
+from ancestral.data.image_files import strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
-from ancestral.data.sources.image_files import strict_pillow
-from ancestral.data.spec import HEADER
+from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.errors import InputError, one_line
 
 

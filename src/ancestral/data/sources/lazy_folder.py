@@ -11,9 +11,9 @@ import torch
 from ancestral.config.file_kinds import HEIC, READ_HEIC, SUFFIXES
 from ancestral.config.output_folders import is_output
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import LazyDataset
+from ancestral.data.decoding import HEADER
 from ancestral.data.io_errors import read_file
-from ancestral.data.spec import HEADER
+from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.errors import InputError, one_line
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ancestral.config.file_kinds import WAV
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import LazyDataset
+from ancestral.data.decoding import HEADER, reading_threads
 from ancestral.data.io_errors import Unreadable, read_file
+from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.data.sources.lazy_folder import FileIndex, LazyFolder
-from ancestral.data.spec import HEADER, reading_threads
 from ancestral.errors import InputError, UnsuitableError, one_line
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE

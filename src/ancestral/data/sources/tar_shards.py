@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from ancestral import storage
 from ancestral.config.file_kinds import SUFFIXES
+from ancestral.data.arrays import MAX_CLASSES
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import LazyDataset
+from ancestral.data.decoding import HEADER
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, Unreadable, classify
-from ancestral.data.sources.arrays import MAX_CLASSES
+from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.data.sources.lazy_folder import NameList
-from ancestral.data.spec import HEADER
 from ancestral.errors import InputError, one_line
 
 KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")

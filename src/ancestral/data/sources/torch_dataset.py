@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.data.arrays import to_labels
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import LazyDataset
-from ancestral.data.sources.arrays import to_labels
-from ancestral.data.spec import Raw
+from ancestral.data.decoding import Raw
+from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.errors import InputError, one_line
 
 
