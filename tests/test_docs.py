@@ -58,7 +58,6 @@ ELSEWHERE = {
     "ancestral train ddpm256": "needs a GPU; tests/test_by_size.py holds its settings",
     "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
     "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",
-    "ancestral history": "takes minutes; tests/test_history.py runs it short",
     "ancestral-course": "course/tests/test_lessons.py runs each command of the course",
 }
 """Commands that are not run here, by how they begin, and why. Those of this package are parsed."""

@@ -1,4 +1,4 @@
-"""Every example runs, in a short setting, and is short; its docstring says the number that it reaches."""
+"""Every example runs, in a short setting; its docstring says the number that it reaches."""
 
 import ast
 import os
@@ -24,16 +24,15 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 def test_there_is_an_example_of_each_own_part():
     assert {path.stem for path in EXAMPLES} == {
-        *("own_dataset", "own_network", "own_sampler", "own_schedule_and_target", "plain_loop", "six_methods"),
+        *("own_dataset", "own_network", "own_sampler", "own_schedule_and_target", "plain_loop", "history"),
         *LOOPS,
     }
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_short_and_says_what_it_reaches(path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 60
-    assert any(character.isdigit() for character in ast.get_docstring(ast.parse(text)).rpartition("Reached:")[2])
+def test_an_example_says_what_it_reaches(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert any(character.isdigit() for character in docstring.rpartition("Reached:")[2])
 
 
 def loop_weights(name, folder, before=(), after=()):
@@ -78,4 +77,4 @@ def test_an_example_runs(path, tmp_path):
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "FD" in done.stdout or "frechet" in done.stdout or "±" in done.stdout, done.stdout
+    assert any(word in done.stdout for word in ("FD", "frechet", "distance", "±")), done.stdout

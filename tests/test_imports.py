@@ -180,7 +180,6 @@ def python(code):
         "from ancestral.cli import run\ntry: run(['evaluate', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['compare', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['average', '--help'])\nexcept SystemExit: pass",
-        "from ancestral.cli import run\ntry: run(['history', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['runs', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['export', '--help'])\nexcept SystemExit: pass",
         "from ancestral.cli import run\ntry: run(['import', '--help'])\nexcept SystemExit: pass",

@@ -785,6 +785,24 @@ def test_a_learned_variance_is_drawn_with():
             torch.testing.assert_close(learned, run(DDPM(variance, 50, clip), Blended(variance_fraction), x_T))
 
 
+@pytest.mark.parametrize(
+    ("sampler", "passes"),
+    [
+        (samplers.DDPM(steps=7), 7),
+        (samplers.DDIM(steps=7), 7),
+        (samplers.Heun(steps=7), 13),  # two a step, but one at the last
+        (samplers.Langevin(steps=7, steps_per_level=3), 22),  # and one to take away the noise that is left
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_passes_are_counted(monkeypatch, sampler, passes):
+    denoiser, asked = oracle.Gaussian(schedules.geometric(100, 0.1, 2.0), 0.0, 1.0), []
+    predict = denoiser.predict
+    monkeypatch.setattr(denoiser, "predict", lambda x_t, t: asked.append(t) or predict(x_t, t))
+    sampler.sample(denoiser, torch.randn(3, 2))
+    assert len(asked) == sampler.nfe(denoiser.schedule) == passes
+
+
 def test_nfe_is_that_of_a_samplers_own_times():
     class Two(DDIM):
         def times(self, schedule):

@@ -1042,5 +1042,5 @@ if not QUICK:
 # middle, and guidance. What changes is the data, the network, and the sampler that is learned. What stays is
 # $x_t = a_t x_0 + b_t \varepsilon$, and a network that predicts another mixture of the same two things.
 #
-# `ancestral history` on the command line trains six of these methods and consistency tuning for longer, and draws their
+# `examples/history.py` in the repository trains six of these methods and consistency tuning for longer, and draws their
 # figure. `config.METHODS` in the package has each of the six in a few lines. In lesson 10 you make a row of your own.

@@ -26,7 +26,6 @@ COMMANDS = {
     "evaluate": "measure the samples of a model, and its likelihood",
     "compare": "compare runs, or the samplers of one run at their cost",
     "average": "choose the length of the average of the weights after training",
-    "history": "train seven methods from NCSN to consistency tuning on points, and compare them",
     "runs": "list the runs of a folder, and clean up finished ones",
     "info": "show what a run or a model file holds",
     "export": "write a model for other programs: diffusers, ONNX",

@@ -32,7 +32,7 @@ def is_output(folder: str | Path) -> bool:
 
 
 def _is_report(path: Path) -> bool:
-    return path.name in (*REPORTS, "history") and path.absolute().parent.name == RUNS
+    return path.name in REPORTS and path.absolute().parent.name == RUNS
 
 
 def check_outside(path: Path, data: object) -> None:

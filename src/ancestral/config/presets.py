@@ -196,22 +196,7 @@ METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
     ),
     "flow": lambda base: _method("flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base),
 }
-"""The methods of the history that train from random weights, each a function of the preset that it is applied to."""
-STARTS_FROM: dict[str, str] = {"consistency": "edm"}
-"""The methods of the history that distil the model of another, by the method "tuning", and that other method."""
-HISTORY = (*METHODS, *STARTS_FROM)
-"""The names of all methods of the history, in the order of their papers."""
-
-PAPERS = {
-    "ncsn": ("NCSN", "Song and Ermon 2019"),
-    "ddpm": ("DDPM", "Ho, Jain and Abbeel 2020"),
-    "ddim": ("DDIM", "Song, Meng and Ermon 2021"),
-    "improved": ("Improved DDPM", "Nichol and Dhariwal 2021"),
-    "edm": ("EDM", "Karras et al. 2022"),
-    "flow": ("Rectified flow", "Liu, Gong and Liu 2022"),
-    "consistency": ("Consistency tuning", "Geng et al. 2024"),
-}
-"""The title and the paper of each method."""
+"""The methods of papers, each a function of the preset that it is applied to."""
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "digits": digits,

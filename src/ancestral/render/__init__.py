@@ -5,7 +5,6 @@ from ancestral.render.averaging_plot import averaging_plot
 from ancestral.render.contact_sheet import check_sheet, contact_sheet, write_sheet
 from ancestral.render.environment import environment
 from ancestral.render.film_strip import FILM_STATES, film
-from ancestral.render.history_figure import history_figure
 from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_report, write_report
 from ancestral.render.likelihood_plot import likelihood_plot
 from ancestral.render.managed_sections import README, merge_card, write_card
@@ -43,7 +42,6 @@ __all__ = [
     "film",
     "frame_count",
     "grid_columns",
-    "history_figure",
     "likelihood_plot",
     "merge_card",
     "model_card",

@@ -20,7 +20,7 @@ from ancestral.storage import size_of
 from ancestral.training import Checkpoints, RunFolder
 
 DEPTH = 2
-"""Folders of runs are searched in the folder and in its folders, as `ancestral history` makes one."""
+"""Folders of runs are searched in the folder and in its folders, as a comparison of several runs makes one."""
 ABANDONED = 3600
 """Seconds after which a temporary file is no longer one that is being written."""
 
