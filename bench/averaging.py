@@ -16,6 +16,7 @@ from ancestral import config as configs
 from ancestral import data
 from ancestral.config import Config
 from ancestral.training import RunFolder, Trainer
+from ancestral.training.saving import Saves
 
 POINTS = configs.points()
 RUNS = {
@@ -43,14 +44,15 @@ def measure(config: Config, steps: int) -> tuple[float, float, float, int]:
         began = time.process_time()
         trainer.advance()
         done = time.process_time()
-        for average in trainer.powers.values():
-            average.update(trainer.parameters, trainer.step)
+        for average in trainer.state.powers.values():
+            average.update(trainer.state.parameters, trainer.step)
         whole.append(done - began)
         updates.append(time.process_time() - done)
     with tempfile.TemporaryDirectory() as folder:
+        saves = Saves(RunFolder(Path(folder)), trainer.config, trainer.distributed)
         for _ in range(9):
             began = time.process_time()
-            trainer._write_snapshot(RunFolder(Path(folder)), ending=True)
+            saves.write_snapshot(trainer.state, ending=True)
             writes.append(time.process_time() - began)
     step, update = (statistics.median(times[WARM_UP:]) for times in (whole, updates))
     return step, update, statistics.median(writes), trainer.snapshot_count

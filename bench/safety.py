@@ -29,6 +29,7 @@ from ancestral import data
 from ancestral.device import keep_freed_memory
 from ancestral.render.training_panel import TrainingPanel
 from ancestral.training import Progress, RunFolder, Trainer
+from ancestral.training.saving import Saves
 from ancestral.training.trackers import Trackers
 
 INTERVAL = 100  # steps
@@ -62,10 +63,10 @@ def steps_only(trainer: Trainer, folder: RunFolder, interval: Interval) -> None:
 
 def with_checkpoint(trainer: Trainer, folder: RunFolder, interval: Interval) -> None:
     """Run the steps while a checkpoint and a model file are written."""
-    checkpoints = trainer.checkpoints(folder)
-    trainer._save(folder, checkpoints)
+    saves = Saves(folder, trainer.config, trainer.distributed)
+    saves.save(trainer.state)
     steps_only(trainer, folder, interval)
-    checkpoints.wait()
+    saves.wait()
 
 
 def with_logging(trackers: Trackers, trainer: Trainer, folder: RunFolder, interval: Interval) -> None:

@@ -249,7 +249,10 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
     )
     for _ in range(3):
         trainer.advance()
-    assert all(torch.equal(a, b) for a, b in zip(trainer.averaged.net.parameters(), trainer.ema.weights, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(trainer.state.averaged.net.parameters(), trainer.state.ema.weights, strict=True)
+    )
     assert not torch.equal(seen[0][0], seen[-1][0])
 
 

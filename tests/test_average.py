@@ -194,11 +194,11 @@ def tracked(tmp_path_factory):
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     trainer = Trainer(config, dataset, "cpu")
     folder = begun(tmp_path_factory.mktemp("points") / "run", trainer.config)
-    others = {length: PowerAverage(trainer.parameters, length) for length in (0.04, 0.06, 0.08, 0.12)}
+    others = {length: PowerAverage(trainer.state.parameters, length) for length in (0.04, 0.06, 0.08, 0.12)}
     for progress in trainer.run(folder):
         for average in others.values():
-            average.update(trainer.parameters, progress.step)
-    names = [name for name, _ in trainer.net.named_parameters()]
+            average.update(trainer.state.parameters, progress.step)
+    names = [name for name, _ in trainer.state.net.named_parameters()]
     return folder, {k: dict(zip(names, average.weights, strict=True)) for k, average in others.items()}
 
 
@@ -329,19 +329,24 @@ def test_more_steps_thin_the_snapshots(tmp_path, whole):
     assert Snapshots(tmp_path / "run" / "snapshots").steps() == [4, 8, 12, 16, 20, 21]
 
 
+def without_losses(trainer):
+    """The gradients of a trainer, with losses that are NaN."""
+    compute = trainer.gradients.compute
+
+    def bad(state, batch, stopping):
+        t, losses, *rest = compute(state, batch, stopping)
+        return t, losses * math.nan, *rest
+
+    return bad
+
+
 def test_a_rollback_takes_its_snapshots_back(tmp_path, monkeypatch):
     """Five bad steps in a row, which are skipped, lead back to the last checkpoint; its snapshots stay."""
     folder, trainer = begun(tmp_path / "run", CONFIG), Trainer(CONFIG, stripes(), "cpu")
     steps = trainer.run(folder)
     while trainer.step < 5:
         next(steps)
-    whole_batch = trainer._whole_batch
-
-    def bad(own):
-        t, losses, stopping = whole_batch(own)
-        return t, losses * math.nan, stopping
-
-    monkeypatch.setattr(trainer, "_whole_batch", bad)
+    monkeypatch.setattr(trainer.gradients, "compute", without_losses(trainer))
     for _ in range(4):
         next(steps)
     assert Snapshots(folder.snapshots).steps() == [2, 4, 6, 8]
@@ -357,10 +362,10 @@ def test_a_skipped_step_counts(monkeypatch):
     """The profile is over all steps: the weights before a skipped one count for two."""
     trainer = Trainer(CONFIG, stripes(), "cpu")
     trainer.advance()
-    before = trainer.powers["average.0.05."].weights[0].clone()
-    monkeypatch.setattr(trainer, "_whole_batch", lambda own: (own[0].long(), own[1] * math.nan, False))
+    before = trainer.state.powers["average.0.05."].weights[0].clone()
+    monkeypatch.setattr(trainer.gradients, "compute", without_losses(trainer))
     assert trainer.advance().verdict == "skip"
-    torch.testing.assert_close(trainer.powers["average.0.05."].weights[0], before)
+    torch.testing.assert_close(trainer.state.powers["average.0.05."].weights[0], before)
     assert trainer.step == 2
 
 
@@ -375,7 +380,7 @@ def test_a_checkpoint_without_averages_goes_on_without(tmp_path, whole):
     assert not any(name.startswith("average.") for name in Checkpoints(folder.checkpoints).newest()[0].tensors)
     trainer = Trainer(CONFIG, stripes(), "cpu")
     trainer.load(folder)
-    assert trainer.powers == {}
+    assert trainer.state.powers == {}
     list(trainer.run(folder))
     assert not folder.snapshots.exists()
     own, others = (Checkpoints(each.checkpoints).newest()[0].tensors for each in (folder, whole))

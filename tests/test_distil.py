@@ -760,7 +760,7 @@ def test_the_teacher_of_a_run_is_its_first_model(source, tmp_path):
     trainer.load(RunFolder(out))
     x, t = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 500, 1000])
     expected = first.diffusion.predict(x, t, labels=torch.tensor([0, 1, 0]))
-    found = trainer.objective.teacher.predict(x, t, labels=torch.tensor([0, 1, 0]))
+    found = trainer.state.objective.teacher.predict(x, t, labels=torch.tensor([0, 1, 0]))
     assert torch.equal(found.eps, expected.eps)
     assert trainer.denoiser.target.name == "v"
 

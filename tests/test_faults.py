@@ -45,7 +45,7 @@ def test_a_nan_in_the_data_is_skipped_and_named():
     before, notes, weights = None, [], []
     for progress in trainer.run():
         notes += progress.notes
-        now = [weight.clone() for weight in trainer.ema.weights]
+        now = [weight.clone() for weight in trainer.state.ema.weights]
         if progress.notes:
             assert all(torch.equal(a, b) for a, b in zip(before, now, strict=True))
         before = now
@@ -58,22 +58,22 @@ def test_a_nan_in_the_data_is_skipped_and_named():
 
 def test_a_nan_in_a_gradient_is_skipped_and_its_layer_named(monkeypatch):
     trainer = Trainer(tiny_config(steps=4), stripes(), "cpu")
-    layer = trainer.net.up[0].block.conv1
+    layer = trainer.state.net.up[0].block.conv1
     hook = layer.weight.register_hook(lambda grad: grad * float("nan") if trainer.step == 2 else grad)
     notes = [progress.notes for progress in trainer.run()]
     hook.remove()
     assert [len(few) for few in notes] == [0, 0, 1, 0]
     assert "largest in up.0.block.conv1.weight" in notes[2][0]
-    assert all(parameter.isfinite().all() for parameter in trainer.parameters)
+    assert all(parameter.isfinite().all() for parameter in trainer.state.parameters)
 
 
 def poison(trainer, steps):
     """Make the loss NaN at these steps, each time they are tried at the full learning rate."""
-    losses = type(trainer.objective).losses
+    losses = type(trainer.state.objective).losses
 
     def poisoned(objective, denoiser, x0, *, step, **arguments):
         t, values = losses(objective, denoiser, x0, step=step, **arguments)
-        return t, values * float("nan") if step in steps and trainer.guard.lr_factor == 1 else values
+        return t, values * float("nan") if step in steps and trainer.state.guard.lr_factor == 1 else values
 
     return poisoned
 
@@ -82,16 +82,16 @@ def test_several_bad_steps_in_a_row_go_back_to_the_last_good_state(tmp_path, mon
     config = tiny_config(steps=14, save_every=4)
     folder = begun(tmp_path / "run", config)
     trainer = Trainer(config, stripes(), "cpu")
-    monkeypatch.setattr(type(trainer.objective), "losses", poison(trainer, range(5, 5 + SKIPS)))
+    monkeypatch.setattr(type(trainer.state.objective), "losses", poison(trainer, range(5, 5 + SKIPS)))
     seen = list(trainer.run(folder))
     back = next(progress for progress in seen if progress.notes and "back to step" in progress.notes[-1])
     assert back.step == 4
     assert f"{SKIPS} bad steps in a row: back to step 4, with 0.5 times the learning rate" in back.notes[-1]
     assert seen[-1].step == 14
-    assert trainer.guard.lr_factor == 0.5
+    assert trainer.state.guard.lr_factor == 0.5
     again = [progress for progress in seen[seen.index(back) + 1 :] if progress.step == 6]
     plain = Trainer(config, stripes(), "cpu")
-    assert again[0].lr == pytest.approx(0.5 * plain._learning_rates(5)[0])
+    assert again[0].lr == pytest.approx(0.5 * plain._learning_rates(plain.state, 5)[0])
     assert ancestral.load(folder.path, "cpu").step == 14
 
 
@@ -102,7 +102,7 @@ def test_a_run_killed_after_going_back_is_the_one_that_was_not(tmp_path, monkeyp
         folder = begun(tmp_path / name, config)
         for until in (stop, 14):
             trainer = Trainer(config, stripes(), "cpu")
-            monkeypatch.setattr(type(trainer.objective), "losses", poison(trainer, range(5, 5 + SKIPS)))
+            monkeypatch.setattr(type(trainer.state.objective), "losses", poison(trainer, range(5, 5 + SKIPS)))
             trainer.load(folder)
             went_back = False
             for progress in trainer.run(folder):
@@ -119,16 +119,16 @@ def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
     config = tiny_config(steps=40, save_every=3)
     folder = begun(tmp_path / "run", config)
     trainer = Trainer(config, stripes(), "cpu")
-    losses = type(trainer.objective).losses
+    losses = type(trainer.state.objective).losses
 
     def poisoned(objective, denoiser, x0, *, step, **arguments):
         t, values = losses(objective, denoiser, x0, step=step, **arguments)
         return t, values * float("inf") if step >= 7 else values
 
-    monkeypatch.setattr(type(trainer.objective), "losses", poisoned)
+    monkeypatch.setattr(type(trainer.state.objective), "losses", poisoned)
     with pytest.raises(InputError, match="diverges again and again"):
         list(trainer.run(folder))
-    assert trainer.guard.rollbacks == ROLLBACKS
+    assert trainer.state.guard.rollbacks == ROLLBACKS
     assert Checkpoints(folder.checkpoints).newest()[0].step == 6
 
 
@@ -149,20 +149,20 @@ def test_out_of_memory_halves_the_micro_batch_and_trains_the_same(monkeypatch):
     config = tiny_config(steps=5, batch_size=8, precision="fp32")
     whole, small = Trainer(config, stripes(), "cpu"), Trainer(config, stripes(), "cpu")
     list(whole.run())
-    forward = small.net.forward
+    forward = small.state.net.forward
 
     def limited(x, *rest, **condition):
         if len(x) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         return forward(x, *rest, **condition)
 
-    monkeypatch.setattr(small.net, "forward", limited)
+    monkeypatch.setattr(small.state.net, "forward", limited)
     seen = list(small.run())
     notes = [note for progress in seen for note in progress.notes]
     assert notes == [f"out of memory: going on with {n} images at once, in the same batches" for n in (4, 2)]
     assert seen[0].notes == tuple(notes)
-    assert small.micro_batch == 2
-    for one, other in zip(whole.parameters, small.parameters, strict=True):
+    assert small.gradients.micro_batch == 2
+    for one, other in zip(whole.state.parameters, small.state.parameters, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
 
@@ -172,7 +172,7 @@ def test_memory_for_less_than_one_image_is_an_error_that_says_what_to_do(monkeyp
     def never(*_, **__):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(trainer.net, "forward", never)
+    monkeypatch.setattr(trainer.state.net, "forward", never)
     with pytest.raises(InputError, match="does not suffice for 1 images at once"):
         next(trainer.run())
 
@@ -184,7 +184,7 @@ def test_micro_batches_are_the_batch(tmp_path):
     one, other = (Trainer(c, stripes(), "cpu") for c in (config, parts))
     losses = [[progress.loss for progress in trainer.run()] for trainer in (one, other)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    for a, b in zip(one.parameters, other.parameters, strict=True):
+    for a, b in zip(one.state.parameters, other.state.parameters, strict=True):
         assert torch.allclose(a, b, atol=1e-5)
 
 
@@ -434,7 +434,7 @@ def test_a_worker_death_in_the_middle_of_a_step_changes_nothing(tmp_path, monkey
     config = tiny_config(steps=9, save_every=3)
     folder = begun(tmp_path / "run", config)
     trainer, plain = Trainer(config, stripes(), "cpu"), Trainer(config, stripes(), "cpu")
-    update, struck = trainer.ema.update, []
+    update, struck = trainer.state.ema.update, []
 
     def interrupted_update(parameters, step):
         if step == 5 and not struck:
@@ -442,7 +442,7 @@ def test_a_worker_death_in_the_middle_of_a_step_changes_nothing(tmp_path, monkey
             raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed. ")
         update(parameters, step)
 
-    monkeypatch.setattr(trainer.ema, "update", interrupted_update)
+    monkeypatch.setattr(trainer.state.ema, "update", interrupted_update)
     notes = [note for progress in trainer.run(folder) for note in progress.notes]
     assert notes == ["a data worker died in the middle of a step: back to step 3"]
     list(plain.run())
@@ -456,10 +456,14 @@ def test_blocks_are_compiled_where_it_is_asked_for():
     plain = Trainer(config, stripes(), "cpu")
     asked = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, compile=True))
     compiled = Trainer(asked, stripes(), "cpu")
-    names = [{n for n, m in t.net.named_modules() if m._compiled_call_impl is not None} for t in (plain, compiled)]
+    names = [
+        {n for n, m in t.state.net.named_modules() if m._compiled_call_impl is not None} for t in (plain, compiled)
+    ]
     assert names[0] == set()
-    assert names[1] == {n for n, _ in compiled.net.named_modules() if n.count(".") == 1 and n[:2] in ("do", "mi", "up")}
-    assert compiled.state().keys() == plain.state().keys()
+    assert names[1] == {
+        n for n, _ in compiled.state.net.named_modules() if n.count(".") == 1 and n[:2] in ("do", "mi", "up")
+    }
+    assert compiled.state.tensors().keys() == plain.state.tensors().keys()
 
 
 @pytest.mark.slow
@@ -483,9 +487,9 @@ def test_a_compiler_that_fails_is_explained(monkeypatch):
         dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, compile=True)), stripes(), "cpu"
     )
 
-    def fails(batch):
+    def fails(*batch):
         raise torch._dynamo.exc.TorchDynamoException("no C++ compiler was found\nand more lines")
 
-    monkeypatch.setattr(trainer, "_accumulate", fails)
+    monkeypatch.setattr(trainer.gradients, "_accumulate", fails)
     with pytest.raises(InputError, match=r"could not be compiled \(no C\+\+ compiler was found\): leave --compile out"):
         trainer.advance()

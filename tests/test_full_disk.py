@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_costs_snapshots_and_then_old_checkpoints(tmp_path,
         wait_for_the_save()
         if progress.step == 5:
             assert Snapshots(folder.snapshots).steps() == [1, 2, 3, 4, 5]
-            disk = CountedDisk(tmp_path, trainer.pair_bytes, monkeypatch)
+            disk = CountedDisk(tmp_path, trainer.state.pair_bytes, monkeypatch)
         elif progress.step == 9:
             disk.fill(0)
     first, *others = notes
@@ -177,7 +177,7 @@ def test_the_report_gives_way_to_the_checkpoint_of_a_stop(tmp_path, monkeypatch)
         notes += progress.notes
         if progress.step == 5:
             wait_for_the_save()
-            folder.report.write_bytes(bytes(trainer.save_bytes))
+            folder.report.write_bytes(bytes(trainer.state.save_bytes))
             CountedDisk(tmp_path, 0, monkeypatch)
             trainer.stop()
     assert notes == ["the disk is full: removed the report to make room for a save"]

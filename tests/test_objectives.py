@@ -216,11 +216,11 @@ def test_importance_learns_in_training_and_survives_a_restart(tmp_path):
     resumed = Trainer(config(12), stripes(), "cpu")
     resumed.load(folder)
     list(resumed.run())
-    assert whole.objective.times.counts.sum() == 12 * 8
-    assert not torch.equal(whole.objective.times.probabilities, torch.full((2,), 0.5, dtype=F64))
-    for one, other in zip(whole.parameters, resumed.parameters, strict=True):
+    assert whole.state.objective.times.counts.sum() == 12 * 8
+    assert not torch.equal(whole.state.objective.times.probabilities, torch.full((2,), 0.5, dtype=F64))
+    for one, other in zip(whole.state.parameters, resumed.state.parameters, strict=True):
         assert torch.equal(one, other)
-    assert torch.equal(whole.objective.times.history, resumed.objective.times.history)
+    assert torch.equal(whole.state.objective.times.history, resumed.state.objective.times.history)
 
 
 def test_importance_outlives_a_loss_whose_square_overflows():

@@ -82,8 +82,8 @@ def test_a_run_whose_network_was_wrapped(tmp_path):
     (newest / MANIFEST).write_text(json.dumps(manifest))
     again = Trainer(config, stripes(), "cpu")
     assert again.load(folder) == []
-    for name, value in trainer.state().items():
-        assert torch.equal(value, again.state()[name]), name
+    for name, value in trainer.state.tensors().items():
+        assert torch.equal(value, again.state.tensors()[name]), name
 
 
 def test_a_model_of_a_plain_loop_of_version_0_2(tmp_path):

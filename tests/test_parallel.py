@@ -168,7 +168,7 @@ def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path):
     asked = config(optimiser="custom")
     folder, trainer = RunFolder(tmp_path / "one"), own_trainer(asked)
     folder.begin(asked)
-    began = trainer.objective.u.detach().clone()
+    began = trainer.state.objective.u.detach().clone()
     for _ in range(4):
         trainer.advance()
     trainer.save(folder)

@@ -99,16 +99,16 @@ def test_commands_state_the_choice(two_cores, monkeypatch, tmp_path, capsys):
 
 def test_a_batch_that_does_not_fit_is_halved_and_said_by_the_first_step(two_cores, monkeypatch, tmp_path):
     """Measuring meets the memory first: it neither ends the run nor takes the message away."""
-    from ancestral.training import Trainer
+    from ancestral.training.gradients import Gradients
 
-    accumulate = Trainer._accumulate
+    accumulate = Gradients._accumulate
 
-    def small(self, batch):
+    def small(self, *batch):
         if self.micro_batch > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return accumulate(self, batch)
+        return accumulate(self, *batch)
 
-    monkeypatch.setattr(Trainer, "_accumulate", small)
+    monkeypatch.setattr(Gradients, "_accumulate", small)
     run = tmp_path / "run"
     ancestral.train("points", out=run, **TINY)
     assert "out of memory: going on with 2 images at once" in (run / "notes.txt").read_text()

@@ -34,13 +34,18 @@ def run(config, dataset=None, folder=None, steps=None):
 def batch(trainer):
     """What the network is asked about at the next step."""
     return prepare(
-        next(trainer.batches), trainer.positions, trainer.config, trainer.spec, trainer.takes, trainer.device
+        next(trainer.batches),
+        trainer.gradients.positions,
+        trainer.config,
+        trainer.spec,
+        trainer.state.takes,
+        trainer.device,
     )
 
 
 def assert_same_state(one, other):
     assert one.step == other.step
-    mine, theirs = one.state(), other.state()
+    mine, theirs = one.state.tensors(), other.state.tensors()
     assert mine.keys() == theirs.keys()
     for name in mine:
         assert torch.equal(mine[name], theirs[name]), name
@@ -103,9 +108,9 @@ def test_cifar10_preset_is_the_papers():
 
 def test_adam_has_the_papers_constants():
     trainer = Trainer(tiny_config(), stripes(), "cpu")
-    assert isinstance(trainer.optimiser, torch.optim.Adam)
-    assert trainer.optimiser.defaults["betas"] == (0.9, 0.999)
-    assert trainer.optimiser.defaults["eps"] == 1e-8
+    assert isinstance(trainer.state.optimiser, torch.optim.Adam)
+    assert trainer.state.optimiser.defaults["betas"] == (0.9, 0.999)
+    assert trainer.state.optimiser.defaults["eps"] == 1e-8
 
 
 def test_ema_is_the_weighted_mean_of_the_weights():
@@ -132,13 +137,13 @@ def test_ema_warms_up():
 def test_ema_leaves_buffers_alone():
     """Averaged buffers are a known way to black images: the model's buffers are the network's own."""
     trainer = Trainer(tiny_config(steps=3), stripes(), "cpu")
-    name, buffer = next(iter(trainer.net.named_buffers()))
+    name, buffer = next(iter(trainer.state.net.named_buffers()))
     for k, _ in enumerate(trainer.run()):
         buffer.fill_(k)
     model = trainer.model()
     assert (dict(model.denoiser.net.named_buffers())[name] == 2).all()
     weights = dict(model.denoiser.net.named_parameters())
-    for (name, raw), average in zip(trainer.net.named_parameters(), trainer.ema.weights, strict=True):
+    for (name, raw), average in zip(trainer.state.net.named_parameters(), trainer.state.ema.weights, strict=True):
         assert torch.equal(weights[name], average)
         assert not torch.equal(raw, average) or raw.eq(raw.flatten()[0]).all()
 
@@ -146,7 +151,7 @@ def test_ema_leaves_buffers_alone():
 def test_gradients_are_clipped():
     trainer = Trainer(tiny_config(clip_norm=1e-3), stripes(), "cpu")
     trainer.advance()
-    norm = torch.stack([p.grad.norm() for p in trainer.parameters if p.grad is not None]).norm()
+    norm = torch.stack([p.grad.norm() for p in trainer.state.parameters if p.grad is not None]).norm()
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -244,7 +249,7 @@ def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path):
 
 def test_a_run_is_a_function_of_its_config():
     assert_same_state(run(tiny_config(steps=3)), run(tiny_config(steps=3)))
-    one, other = run(tiny_config(steps=3)).state(), run(tiny_config(steps=3, seed=1)).state()
+    one, other = run(tiny_config(steps=3)).state.tensors(), run(tiny_config(steps=3, seed=1)).state.tensors()
     assert not torch.equal(one["net.stem.weight"], other["net.stem.weight"])
 
 
@@ -306,7 +311,7 @@ def test_precisions_learn_the_same(precision):
     trainer = Trainer(config, stripes(), "cpu")
     losses = [p.loss for p in trainer.run()]
     assert losses[-1] < 0.85 * losses[0]
-    assert all(p.dtype == torch.float32 for p in trainer.parameters)
+    assert all(p.dtype == torch.float32 for p in trainer.state.parameters)
 
 
 def test_points_train():
@@ -470,7 +475,7 @@ def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, op
         return Trainer(config, stripes(), "cpu", parts, LearnedWeights)
 
     whole, first = trainer(), trainer()
-    began = whole.objective.u.detach().clone()
+    began = whole.state.objective.u.detach().clone()
     lrs = [progress.lr for progress in whole.run()]
     assert lrs == pytest.approx([lrs[0] / (1 + step) for step in range(6)])
     folder.begin(first.config)
@@ -482,8 +487,8 @@ def test_own_optimiser_schedule_and_loss_weights_resume_bit_for_bit(tmp_path, op
     assert resumed.step == 3
     list(resumed.run())
     assert_same_state(whole, resumed)
-    assert torch.equal(whole.objective.u, resumed.objective.u)
-    assert not torch.equal(whole.objective.u, began)
+    assert torch.equal(whole.state.objective.u, resumed.state.objective.u)
+    assert not torch.equal(whole.state.objective.u, began)
     plain = Trainer(config, stripes(), "cpu", parts)
     with pytest.raises(InputError, match="does not fit the network, the objective or the optimiser"):
         plain.load(folder)
@@ -526,8 +531,8 @@ def test_a_learned_weight_takes_the_step_of_its_gradient():
     parts = OwnParts(optimiser=partial(torch.optim.SGD, lr=0.1), lr_schedule=lambda step: 0.5)
     trainer = Trainer(config, stripes(), "cpu", parts, One)
     loss = trainer.advance().losses.mean().item()
-    assert trainer.objective.u.item() == pytest.approx(-0.1 * 0.5 * (1 - loss), rel=1e-5)
-    trainer.guard.loss, trainer.guard.good = -0.5, 1000  # of learned weights the loss may be negative
+    assert trainer.state.objective.u.item() == pytest.approx(-0.1 * 0.5 * (1 - loss), rel=1e-5)
+    trainer.state.guard.loss, trainer.state.guard.good = -0.5, 1000  # of learned weights the loss may be negative
     assert trainer.advance().verdict == "good"
 
 
@@ -640,4 +645,4 @@ def test_muon_resumes_bit_for_bit(tmp_path):
     assert_same_state(whole, resumed)
     plain = Trainer(tiny_config(steps=6, save_every=3), stripes(), "cpu")
     list(plain.run())
-    assert not torch.equal(plain.parameters[0], whole.parameters[0])
+    assert not torch.equal(plain.state.parameters[0], whole.state.parameters[0])

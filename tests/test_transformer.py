@@ -309,10 +309,12 @@ def test_a_run_that_is_resumed_is_the_run_that_was_not(tmp_path):
     second = Trainer(folder.read_config(), stripes(), "cpu")
     second.load(folder)
     list(second.run())
-    expected, found = whole.state(), second.state()
+    expected, found = whole.state.tensors(), second.state.tensors()
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-    assert not torch.equal(expected["net.blocks.1.mlp.out.weight"], first.state()["net.blocks.1.mlp.out.weight"])
+    assert not torch.equal(
+        expected["net.blocks.1.mlp.out.weight"], first.state.tensors()["net.blocks.1.mlp.out.weight"]
+    )
 
 
 def test_small_parts_of_a_batch_give_its_gradient():
@@ -323,14 +325,14 @@ def test_small_parts_of_a_batch_give_its_gradient():
     for _ in range(3):
         whole.advance()
         parts.advance()
-    for one, other in zip(whole.parameters, parts.parameters, strict=True):
+    for one, other in zip(whole.state.parameters, parts.state.parameters, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own, of its compiler
 def test_its_blocks_are_what_is_compiled():
     settings = dataclasses.replace(tiny(), runtime=config.RuntimeConfig(compile=True))
-    net = Trainer(settings, stripes(), "cpu").net
+    net = Trainer(settings, stripes(), "cpu").state.net
     compiled = {name for name, module in net.named_modules() if module._compiled_call_impl is not None}
     assert compiled == {"blocks.0", "blocks.1"}
 

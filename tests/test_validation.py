@@ -129,7 +129,7 @@ def test_measuring_changes_no_weight():
     for held in (None, held_out):
         trainer = Trainer(tiny_config(sample_every=2), training, "cpu", held_out=held)
         steps = list(trainer.run())
-        states.append(trainer.state())
+        states.append(trainer.state.tensors())
     assert [step.validation and step.validation.step for step in steps] == [None, 2, 2, 4, 4, 6]
     assert states[1].keys() - states[0].keys() == {"validation.lowest", "validation.numbers"}
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

@@ -39,7 +39,7 @@ class Ancestral:
         self.settings: dict[str, Any] = {
             "preset": settings.preset,
             **{name: dataclasses.asdict(getattr(settings, name)) for name in SECTIONS},
-            "parameters": sum(p.numel() for p in self.trainer.parameters),
+            "parameters": sum(p.numel() for p in self.trainer.state.parameters),
             "computes in": str(self.trainer.dtype),
             "guidance": self.guidance,
         }
@@ -96,6 +96,6 @@ class Distilled(Ancestral):
     @steps.setter
     def steps(self, value: int) -> None:
         Ancestral.steps.fset(self, value)  # type: ignore[attr-defined]
-        objective = self.trainer.objective
+        objective = self.trainer.state.objective
         assert isinstance(objective, ConsistencyTuning | ProgressiveDistillation)
         objective.stages = objective.stages._replace(steps=value)

@@ -67,7 +67,7 @@ class AncestralSteps:
         self.setting = setting
         dataset = InMemoryDataset(setting.images, None, (), "noise")
         self.trainer = Trainer(settings, dataset, str(setting.device))
-        self.net = self.trainer.net
+        self.net = self.trainer.state.net
         self.x = torch.randn(setting.batch, 3, setting.side, setting.side, device=setting.device)
         self.x = self.x.contiguous(memory_format=torch.channels_last)
         self.index = torch.full((setting.batch,), 500, device=setting.device)

@@ -1,8 +1,9 @@
-"""Functions of your own, by name: package.module:function, from the working folder too."""
+"""Functions of your own: imported by name, package.module:function, from the working folder too, and called."""
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,15 @@ def import_function(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise InputError(f"{name} is a {type(function).__name__}, which cannot be called: name a function")
     return function  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def explained(what: str, advice: str = "") -> Iterator[None]:
+    """Turn any error of the user's code into an InputError of one line; an InputError stays."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{what}: {type(error).__name__}: {error}".split())
+        raise InputError(f"{reason}; {advice}" if advice else reason) from error

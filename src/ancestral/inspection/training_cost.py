@@ -52,19 +52,19 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
         count: The number of items of the data.
     """
     device = trainer.device
-    parameters = sum(parameter.numel() for parameter in trainer.parameters)
-    items = min(PROBE, trainer.micro_batch)
+    parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
+    items = min(PROBE, trainer.gradients.micro_batch)
     with _PeakMemory(trainer.device) as memory:
         before = memory.peak()
         trainer.rehearse(1)
         one = memory.peak()
         trainer.rehearse(items)
-        while (some := memory.peak()) - one < LEAST_BYTES and items < trainer.micro_batch:
-            items = min(GROWTH * items, trainer.micro_batch)
+        while (some := memory.peak()) - one < LEAST_BYTES and items < trainer.gradients.micro_batch:
+            items = min(GROWTH * items, trainer.gradients.micro_batch)
             trainer.rehearse(items)
     each = (some - one) // (items - 1) if items > 1 else one - before
     fixed = (
-        max(one - before - each, 4 * parameters) + trainer.save_bytes - 4 * parameters
+        max(one - before - each, 4 * parameters) + trainer.state.save_bytes - 4 * parameters
     )  # the former with the gradient
     held = 0 if device.type == "cuda" else min(_bytes(trainer, count), int(trainer.config.data.memory * 2**30))
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
@@ -83,12 +83,12 @@ def training_cost(
         steps: The number of gradients to measure, at least 1.
         chosen: What was chosen by the size of the items, in a sentence.
     """
-    config, device, share = trainer.config, trainer.device, len(trainer.positions)
+    config, device, share = trainer.config, trainer.device, len(trainer.gradients.positions)
     left = config.train.steps - trainer.step
-    parameters = sum(parameter.numel() for parameter in trainer.parameters)
-    fits = memory.largest(trainer.micro_batch)
+    parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
+    fits = memory.largest(trainer.gradients.micro_batch)
     few = min(PROBE, share)
-    measured, most = few, share if fits == trainer.micro_batch else few
+    measured, most = few, share if fits == trainer.gradients.micro_batch else few
     # the less of two: other programs may have taken the core from one
     while (seconds := min(_seconds(trainer, measured) for _ in range(2))) < LEAST_SECONDS and measured < most:
         measured = min(GROWTH * measured, most)
@@ -98,27 +98,27 @@ def training_cost(
     else:
         steps = 1
     seconds *= share / measured
-    weights = trainer.save_bytes  # in memory there is the gradient in place of the model file
+    weights = trainer.state.save_bytes  # in memory there is the gradient in place of the model file
     return TrainingCost(
         device=device.type,
         dtype=str(trainer.dtype).removeprefix("torch."),
         shape=tuple(trainer.spec.shape),
         parameters=parameters,
-        batch_size=trainer.batch_size,
+        batch_size=trainer.gradients.batch_size,
         steps=left,
         measured=steps,
-        scaled_from=measured * trainer.batch_size // share,
+        scaled_from=measured * trainer.gradients.batch_size // share,
         seconds_per_step=seconds,
         seconds=seconds * left,
         weights=weights,
         data=_bytes(trainer, count),
-        memory=memory.needed(trainer.micro_batch),
+        memory=memory.needed(trainer.gradients.micro_batch),
         available=memory.free,
         checkpoint=weights,
-        snapshots=trainer.snapshot_count * trainer.pair_bytes,
+        snapshots=trainer.snapshot_count * trainer.state.pair_bytes,
         network=str(config.net),
         chosen=chosen or None,
-        micro_batch=None if fits == trainer.micro_batch else fits,
+        micro_batch=None if fits == trainer.gradients.micro_batch else fits,
     )
 
 

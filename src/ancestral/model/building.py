@@ -17,7 +17,7 @@ from ancestral.device import layout
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model.metadata import target_name
-from ancestral.plugins import import_function
+from ancestral.plugins import explained, import_function
 from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
@@ -135,16 +135,8 @@ def _own_net(net: NetSource, spec: DataSpec) -> nn.Module:
         return copy.deepcopy(net)
     name = net if isinstance(net, str) else getattr(net, "__name__", type(net).__name__)
     function = import_function(net) if isinstance(net, str) else net
-    try:
+    with explained(f"{name}(shape, classes) failed", f"it should return a network for items of shape {spec.shape}"):
         built = function(spec.shape, len(spec.classes))
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{name}(shape, classes) failed: {type(error).__name__}: {reason}; it should return a network for items of "
-            f"shape {spec.shape}"
-        ) from error
     if not isinstance(built, nn.Module):
         raise InputError(f"{name} returned a {type(built).__name__}, not a torch.nn.Module")
     return built

@@ -2,11 +2,14 @@
 
 `Denoising` is L_simple. `Clipped`, `Weighted` and `Hybrid` wrap it, or one another; all parts of a loss share one
 forward pass of the network. `ConsistencyTuning` and `ProgressiveDistillation` make a model that samples in few network
-evaluations. A time distribution says how t is drawn. `build` makes the objective that a config names.
+evaluations. A time distribution says how t is drawn. `from_config` makes the objective of a training run.
 """
 
+import copy
 from functools import partial
+from typing import Any
 
+from ancestral import targets
 from ancestral.errors import InputError
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
@@ -26,6 +29,7 @@ __all__ = [
     "Stages",
     "Weighted",
     "build",
+    "from_config",
     "positions",
     "time_distribution",
 ]
@@ -57,3 +61,35 @@ def build(
         table = loss_weights(weighting, schedule, target)
         objective = Weighted(objective, partial(loss_weights, weighting, schedule, target) if continuous else table)
     return Hybrid(objective) if learned_variance else objective
+
+
+def from_config(config: Any, denoiser: Any) -> Objective:
+    """Build the objective of a training run.
+
+    Args:
+        config: The config of the run, an `ancestral.config.Config`.
+        denoiser: The denoiser and module in training; of a run that distils a model, with the weights of the model.
+
+    Raises:
+        InputError: As `build`, and if continuous times, or the schedule, do not fit a distillation.
+    """
+    process, train, distil = config.process, config.train, config.distil
+    denoising = build(
+        denoiser.schedule,
+        denoiser.target,
+        train.times,
+        train.weighting,
+        process.clip,
+        process.learned_variance,
+        train.continuous,
+    )
+    stages = Stages(train.steps, distil.stages, int(distil.convert * train.steps))
+    clip = 1.0 if process.clip else None
+    if distil.method in ("consistency", "tuning"):
+        teacher = None if distil.taught_from is None else copy.copy(denoiser)
+        if teacher is not None and distil.teacher_target:
+            teacher.target = targets.from_name(distil.teacher_target)
+        return ConsistencyTuning(denoising, stages, clip, teacher, distil.taught_from or 0)
+    if distil.method == "progressive":
+        return ProgressiveDistillation(denoising, stages, denoiser, distil.evaluations, clip)
+    return denoising

@@ -3,6 +3,7 @@
 from ancestral import storage
 from ancestral.errors import InputError
 from ancestral.results.run_list import format_bytes
+from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.trainer import Trainer
 
@@ -15,14 +16,14 @@ def run_bytes(trainer: Trainer) -> dict[str, int]:
 
     While a save is written, there are another checkpoint and another model file.
     """
-    train, runtime, model = trainer.config.train, trainer.config.runtime, trainer.pair_bytes // 2
+    train, runtime, model = trainer.config.train, trainer.config.runtime, trainer.state.pair_bytes // 2
     saves = -(-train.steps // train.save_every)
     kept = min(saves, runtime.keep + (train.steps // runtime.keep_every if runtime.keep_every else 0))
     grids = -(-train.steps // train.sample_every) * (1 + any(name != "none" for name in runtime.trackers))
     return {
         "model": model * min(saves, 2),
-        "checkpoints": (trainer.save_bytes - model) * min(saves, kept + 1),
-        "snapshots": trainer.snapshot_count * trainer.pair_bytes,
+        "checkpoints": (trainer.state.save_bytes - model) * min(saves, kept + 1),
+        "snapshots": trainer.snapshot_count * trainer.state.pair_bytes,
         "grids of samples": grids * GRID_BYTES,
     }
 
@@ -33,14 +34,14 @@ def disk_warning(trainer: Trainer, folder: RunFolder) -> list[str]:
     Raises:
         InputError: If it has none for a first checkpoint and the model.
     """
-    if max(trainer.checkpoints(folder).steps(), default=0) >= trainer.config.train.steps:
+    if max(Checkpoints(folder.checkpoints).steps(), default=0) >= trainer.config.train.steps:
         return []
     parts, present = run_bytes(trainer), storage.size_of(folder.path)
     free, needed = storage.free_bytes(folder.path), sum(parts.values()) - present
-    if not present and free < trainer.save_bytes:
+    if not present and free < trainer.state.save_bytes:
         raise InputError(
             f"the disk of {folder.path} has {format_bytes(free)} free, and a checkpoint and the model take "
-            f"{format_bytes(trainer.save_bytes)}: make room, or give --out a folder on another disk"
+            f"{format_bytes(trainer.state.save_bytes)}: make room, or give --out a folder on another disk"
         )
     if free >= needed:
         return []

@@ -1,6 +1,5 @@
 """The optimisers, and the learning rate as a function of the step."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from ancestral.arguments import fits, plain
 from ancestral.config import TrainConfig
 from ancestral.errors import InputError
 from ancestral.training.distributed import Distributed
@@ -41,39 +39,6 @@ def make_optimiser(net: nn.Module, name: str, distributed: Distributed, more: Se
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     matrices = [module.weight for module in net.modules() if isinstance(module, layers)]
     return Muon(parameters, matrices, distributed, fused)
-
-
-def own_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
-    """Make an optimiser of one's own.
-
-    Args:
-        make: A function of the parameters.
-        parameters: All that are trained.
-
-    Raises:
-        InputError: If it does not return an optimiser of exactly these parameters, or one whose steps need a closure.
-    """
-    try:
-        made = make(parameters)
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"optimiser(parameters) failed: {type(error).__name__}: {reason}") from error
-    if not isinstance(made, Optimizer):
-        raise InputError(f"optimiser(parameters) returned a {type(made).__name__}, not a torch.optim.Optimizer")
-    try:
-        inspect.signature(made.step).bind()
-    except TypeError:
-        raise InputError(
-            f"{type(made).__name__} evaluates the loss several times in a step, by a closure, which training does not "
-            "give: choose an optimiser with step() alone, for example torch.optim.AdamW"
-        ) from None
-    held = {id(parameter) for group in made.param_groups for parameter in group["params"]}
-    if held != {id(parameter) for parameter in parameters}:
-        raise InputError(
-            f"the optimiser has {len(held)} parameters, and should have the {len(parameters)} that it was given; those "
-            "that are not to be trained have requires_grad=False"
-        )
-    return made
 
 
 class Muon(Adam):
@@ -167,21 +132,6 @@ def lr_factor(config: TrainConfig, step: int) -> float:
         return rise
     fall = (step - config.warmup) / max(config.steps - config.warmup, 1)
     return 0.5 * (1 + math.cos(math.pi * min(fall, 1.0)))
-
-
-def own_factor(schedule: Callable[[int], float], step: int) -> float:
-    """Evaluate a learning-rate schedule of one's own. Raises InputError unless it returns a number, 0 or more."""
-    try:
-        factor = plain(schedule(step))
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"lr_schedule({step}) failed: {type(error).__name__}: {reason}; give a function of the step 0, 1, ... that "
-            "returns the factor of the learning rate, not a scheduler of PyTorch's"
-        ) from error
-    if not fits(factor, float) or not 0 <= factor < math.inf:
-        raise InputError(f"lr_schedule({step}) returned {factor!r}: it should be a number, 0 or more")
-    return float(factor)
 
 
 def set_learning_rate(optimiser: Optimizer, *rates: float) -> None:

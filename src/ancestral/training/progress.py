@@ -1,8 +1,10 @@
 """What a training run reports after each step."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
@@ -55,18 +57,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a training step came to, the same on every process."""
+    """What a training step came to, the same on every process; by default that there was none."""
 
-    verdict: Verdict
-    norm: float
+    verdict: Verdict = "good"
+    norm: float = math.nan
     """The norm of the gradient, before clipping."""
-    t: Tensor
+    t: Tensor = field(default_factory=lambda: torch.empty(0))
     """int64 (batch_size,): the times drawn; float64 where they are drawn continuously."""
-    losses: Tensor
+    losses: Tensor = field(default_factory=lambda: torch.empty(0))
     """float64 (batch_size,)."""
-    stopping: bool
+    stopping: bool = False
     """Whether a process was asked to stop."""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Stopped(Exception):

@@ -1,142 +1,284 @@
-"""The state of a training run as tensors by name, and back: for one process or many, replicated or sharded."""
+"""All that a checkpoint holds: weights, their averages, the optimiser, the objective and the step.
 
-from collections.abc import Iterator, Mapping
+As tensors they have the same names for one process or many, replicated or sharded.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ancestral import model, nets, objectives
+from ancestral.config import Config
+from ancestral.data import DataSpec
+from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.training.distributed import Distributed
-from ancestral.training.ema import Average
+from ancestral.model import Model, OwnParts
+from ancestral.objectives import Objective
+from ancestral.randomness import pytorch_generator
+from ancestral.training import own_parts
+from ancestral.training.compilation import compile_blocks
+from ancestral.training.distributed import Distributed, repeated_blocks
+from ancestral.training.divergence import DivergenceGuard
+from ancestral.training.ema import EMA, Average, PowerAverage
+from ancestral.training.optimiser import make_optimiser, set_learning_rate
+from ancestral.training.power_average import LENGTHS
+from ancestral.training.snapshots import PREFIXES, default_pairs
+from ancestral.training.validation import Validation
 
-Own = Mapping[str, nn.Parameter]
-"""Parameters of the objective itself, by name."""
-
-
-def collect(
-    distributed: Distributed, net: nn.Module, averages: Mapping[str, Average], optimiser: Optimizer, own: Own
-) -> dict[str, Tensor]:
-    """Copy weights, averages and the optimiser's moments to the CPU, by parameter name. All processes take part."""
-    tensors: dict[str, Tensor] = {f"net.{name}": value for name, value in net.state_dict().items()}
-    tensors |= {f"objective.{name}": value for name, value in own.items()}
-    for prefix, name, parameter in _moments(net, own):
-        for key, value in optimiser.state[parameter].items():
-            if isinstance(value, Tensor):
-                tensors[f"{prefix}.{key}.{name}"] = value
-    return {name: _copied(distributed.full(value)) for name, value in tensors.items()} | collect_averages(
-        distributed, net, averages
-    )
-
-
-def collect_averages(distributed: Distributed, net: nn.Module, averages: Mapping[str, Average]) -> dict[str, Tensor]:
-    """Copy averages to the CPU, by their prefixes and parameter names. All processes take part."""
-    return {
-        f"{prefix}{name}": _copied(distributed.full(weight))
-        for prefix, average in averages.items()
-        for (name, _), weight in zip(net.named_parameters(), average.weights, strict=True)
-    }
-
-
-def optimiser_numbers(net: nn.Module, optimiser: Optimizer, own: Own) -> dict[str, Any]:
-    """Collect what an optimiser keeps that is no tensor, as JSON can hold it: of parameter groups and of parameters.
-
-    The name of its class is among them.
-
-    Raises:
-        InputError: If it keeps something else, which no checkpoint could hold.
-    """
-    groups = [
-        {key: value for key, value in group.items() if type(value) in NUMBERS} for group in optimiser.param_groups
-    ]
-    state: dict[str, dict[str, Any]] = {}
-    for prefix, name, parameter in _moments(net, own):
-        rest = {key: value for key, value in optimiser.state[parameter].items() if not isinstance(value, Tensor)}
-        for key, value in rest.items():
-            if type(value) not in NUMBERS:
-                raise InputError(
-                    f"the optimiser keeps a {type(value).__name__} as {key!r}, which no checkpoint can hold"
-                )
-        state[f"{prefix}.{name}"] = rest
-    return {"kind": type(optimiser).__name__, "groups": groups, "state": state}
-
-
+COPIES = 5
+"""Copies of each weight in a checkpoint and a model file, without the power-function averages: weight, average, two
+moments of the optimiser, and the average once more."""
 NUMBERS = (int, float, bool, type(None))
 """What a checkpoint holds of an optimiser besides tensors."""
 
 
-def _moments(net: nn.Module, own: Own) -> Iterator[tuple[str, str, nn.Parameter]]:
-    """The prefix of the moments in checkpoints, the name and the parameter: of the network, then of the objective."""
-    yield from (("adam", name, parameter) for name, parameter in net.named_parameters())
-    yield from (("objective-adam", name, parameter) for name, parameter in own.items())
+class TrainingState:
+    """A denoiser in training, the averages of its weights, its optimiser, its objective and its step.
 
+    It begins at step 0, with random weights that follow from the seed, or those that are given.
 
-def restore(
-    tensors: Mapping[str, Tensor],
-    distributed: Distributed,
-    net: nn.Module,
-    averages: Mapping[str, Average],
-    optimiser: Optimizer,
-    own: Own,
-    numbers: Mapping[str, Any] | None = None,
-) -> None:
-    """Take up what `collect` returned, and `optimiser_numbers` of an optimiser of one's own.
+    Args:
+        config: The config of the run.
+        spec: The description of the data.
+        parts: A network, schedule or target of your own in place of the config's.
+        distributed: The processes.
+        make_objective: Makes an objective of your own in place of the config's.
+        initial: Weights to start from, by their names in the network.
+        anew: The names of weights that are random all the same.
+        validation: The validation, whose lowest loss is a part of the state.
 
     Raises:
-        InputError: If it is of an optimiser of another class.
-        KeyError, RuntimeError, ValueError: If it is of another network.
+        InputError: If the parts or the weights do not fit.
     """
-    kind = type(optimiser).__name__
-    if numbers is not None and numbers.get("kind", kind) != kind:  # earlier versions kept no name
-        raise InputError(
-            f"the run was trained with the optimiser {numbers['kind']}, so it cannot go on with {kind}; give "
-            f"{numbers['kind']} again, or start a new run with --out"
-        )
-    weights = net.state_dict()
-    saved = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
-    old = weights.keys() != saved.keys() and all(name.startswith("net.") for name in saved)
-    prefix = "net." if old else ""  # versions before 0.2 wrapped some networks in one that scaled
-    if weights.keys() != {name.removeprefix(prefix) for name in saved}:
-        raise KeyError("the network has other weights")
-    state: dict[int, dict[str, Any]] = {}
-    if own.keys() != {name[10:] for name in tensors if name.startswith("objective.")}:
-        raise KeyError("the objective has other parameters")
-    for name, parameter in own.items():
-        parameter.data.copy_(_same_shape(tensors[f"objective.{name}"], parameter))
-    for name, value in weights.items():
-        value.copy_(distributed.like(value, _same_shape(saved[prefix + name], value)))
-    for number, (name, parameter) in enumerate(net.named_parameters()):
-        for key, average in averages.items():
-            saved_average = _same_shape(tensors[f"{key}{prefix}{name}"], parameter)
-            average.weights[number].copy_(distributed.like(parameter, saved_average))
-    places = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    order = {id(parameter): place for place, parameter in enumerate(places)}
-    moments: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith(("adam.", "objective-adam.")):
-            kind, part, name = key.split(".", 2)
-            moments.setdefault(f"{kind}.{name}", {})[part] = value
-    for kind, name, parameter in _moments(net, own):
-        saved_name = f"{kind}.{prefix if kind == 'adam' else ''}{name}"
-        found: dict[str, Any] = {
-            key: distributed.like(parameter, value) if value.shape == parameter.shape else value.clone()
-            for key, value in moments.get(saved_name, {}).items()
+
+    def __init__(
+        self,
+        config: Config,
+        spec: DataSpec,
+        parts: OwnParts,
+        distributed: Distributed,
+        make_objective: Callable[[Diffusion], Objective] | None = None,
+        initial: Mapping[str, Tensor] | None = None,
+        anew: Collection[str] = (),
+        validation: Validation | None = None,
+    ) -> None:
+        self.parts, self.distributed, self.validation = parts, distributed, validation
+        self.step, self.guard = 0, DivergenceGuard()
+        self.spec = spec
+        self.denoiser = self._build(config, config.train.seed)
+        self.net = self.denoiser.net
+        if initial is not None:
+            random = self.net.state_dict()
+            try:
+                self.net.load_state_dict({**initial, **{name: random[name] for name in anew}})
+            except RuntimeError:
+                raise InputError("the weights that the run starts from do not fit its network") from None
+        self.takes = nets.conditions(self.net)
+        if "labels" not in self.takes:  # a network of one's own may be unconditional
+            self.spec = dataclasses.replace(spec, classes=())
+        if parts != OwnParts():
+            own_parts.check_network(self.denoiser, self.spec, distributed)
+        with pytorch_generator(config.train.seed):  # parameters of an objective of one's own may begin at random
+            if make_objective is None:
+                self.objective = objectives.from_config(config, self.denoiser)
+            else:
+                self.objective = own_parts.objective(make_objective, self.denoiser)
+        self.own = self.objective.trainable
+        """The parameters of the objective itself, by name."""
+        for parameter in self.own.values():
+            parameter.data = parameter.data.to(distributed.device)
+        if self.own and distributed.shard:
+            raise InputError("an objective with parameters of its own is not distributed; leave --shard out")
+        if make_objective is not None:
+            own_parts.check_objective(self.objective, self.denoiser, self.spec, distributed)
+        if config.runtime.compile:
+            compile_blocks(repeated_blocks(self.net))
+        self.denoiser.net = distributed.wrap(self.net)
+        self.parameters = list(self.net.parameters())
+        self.ema = EMA(self.parameters, config.train.ema)
+        self.pair_bytes = 2 * sum(parameter.numel() * parameter.element_size() for parameter in self.parameters)
+        """The size of a snapshot: two copies of the weights."""
+        self.pairs = default_pairs(self.pair_bytes) if config.runtime.snapshots is None else config.runtime.snapshots
+        """The largest number of snapshots of the power-function averages; 0 for none."""
+        lengths = zip(PREFIXES, LENGTHS, strict=True) if self.pairs else ()
+        self.powers: dict[str, Average] = {prefix: PowerAverage(self.parameters, length) for prefix, length in lengths}
+        """The power-function averages by the prefix of their tensors: none in a run that was begun without them."""
+        self.trained = [*self.parameters, *self.own.values()]
+        """All parameters that the gradient is of."""
+        if parts.optimiser is None:
+            own = list(self.own.values())
+            self.optimiser: Optimizer = make_optimiser(self.net, config.train.optimiser, distributed, own)
+            set_learning_rate(self.optimiser, config.train.lr or 0.0)
+        else:
+            self.optimiser = own_parts.optimiser(parts.optimiser, [p for p in self.trained if p.requires_grad])
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        """The learning rate of each parameter group at a factor of 1."""
+        self.averaged = self._averaged(config) if self.objective.reads_average else None
+        """The denoiser with the averaged weights, for objectives that read them."""
+        for value in validation.state.values() if validation else ():
+            value.zero_()
+
+    def _build(self, config: Config, seed: int = 0) -> Diffusion:
+        with pytorch_generator(seed):
+            return model.build(config, self.spec, self.parts).to(self.distributed.device)
+
+    def _averaged(self, config: Config) -> Diffusion:
+        if self.distributed.shard:
+            raise InputError("this objective reads the averaged weights, which --shard distributes; leave --shard out")
+        denoiser = self._build(config).requires_grad_(False).eval()
+        for parameter, average in zip(denoiser.net.parameters(), self.ema.weights, strict=True):
+            parameter.data = average  # one memory, so it follows every update
+        return denoiser
+
+    @property
+    def save_bytes(self) -> int:
+        """The size of a checkpoint (weights, averages and the optimiser's two moments) and a model file."""
+        return self.pair_bytes // 2 * (COPIES + len(self.powers))
+
+    def model(self, config: Config) -> Model:
+        """Copy the denoiser with the averaged weights, as it would be saved now. All processes take part."""
+        denoiser, buffers = self._build(config).requires_grad_(False), dict(self.net.named_buffers())
+        names = [name for name, _ in self.net.named_parameters()]
+        own = {name: self.distributed.full(value) for name, value in zip(names, self.ema.weights, strict=True)}
+        for name, tensor in [*denoiser.net.named_parameters(), *denoiser.net.named_buffers()]:
+            tensor.copy_((own | buffers)[name])
+        return Model(denoiser, self.spec, config, self.step)
+
+    # -- as tensors and numbers, and back -----------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Collect the state by name, on the CPU, in memory of its own. All processes take part.
+
+        It is the weights, their averages and the optimiser's moments by parameter name, the state of the objective, the
+        lowest validation loss, and the loss scale.
+        """
+        tensors: dict[str, Tensor] = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        tensors |= {f"objective.{name}": value for name, value in self.own.items()}
+        for prefix, name, parameter in self._moments():
+            for key, value in self.optimiser.state[parameter].items():
+                if isinstance(value, Tensor):
+                    tensors[f"{prefix}.{key}.{name}"] = value
+        tensors = {name: _copied(self.distributed.full(value)) for name, value in tensors.items()}
+        tensors |= self.average_tensors({"ema.": self.ema, **self.powers})
+        tensors |= {f"times.{name}": value.clone() for name, value in self.objective.state.items()}
+        if self.validation is not None:
+            tensors |= {f"validation.{name}": value.clone() for name, value in self.validation.state.items()}
+        return tensors | {f"scaler.{name}": value for name, value in self.distributed.scale.items()}
+
+    def average_tensors(self, averages: Mapping[str, Average]) -> dict[str, Tensor]:
+        """Copy averages to the CPU, by their prefixes and parameter names. All processes take part."""
+        return {
+            f"{prefix}{name}": _copied(self.distributed.full(weight))
+            for prefix, average in averages.items()
+            for (name, _), weight in zip(self.net.named_parameters(), average.weights, strict=True)
         }
+
+    def numbers(self) -> dict[str, Any]:
+        """Collect what is no tensor, as JSON can hold it: of the guard, and of an optimiser of one's own.
+
+        Raises:
+            InputError: If the optimiser keeps something that no checkpoint could hold.
+        """
+        if self.parts.optimiser is None:
+            return {"guard": self.guard.state}
+        groups = [
+            {key: value for key, value in group.items() if type(value) in NUMBERS}
+            for group in self.optimiser.param_groups
+        ]
+        state: dict[str, dict[str, Any]] = {}
+        for prefix, name, parameter in self._moments():
+            rest = {k: value for k, value in self.optimiser.state[parameter].items() if not isinstance(value, Tensor)}
+            for key, value in rest.items():
+                if type(value) not in NUMBERS:
+                    raise InputError(
+                        f"the optimiser keeps a {type(value).__name__} as {key!r}, which no checkpoint can hold"
+                    )
+            state[f"{prefix}.{name}"] = rest
+        optimiser = {"kind": type(self.optimiser).__name__, "groups": groups, "state": state}
+        return {"guard": self.guard.state, "optimiser": optimiser}
+
+    def _moments(self) -> Iterator[tuple[str, str, nn.Parameter]]:
+        """The prefix of the moments, the name and the parameter: of the network, then of the objective."""
+        yield from (("adam", name, parameter) for name, parameter in self.net.named_parameters())
+        yield from (("objective-adam", name, parameter) for name, parameter in self.own.items())
+
+    def restore(self, step: int, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Take up what `tensors` and `numbers` returned after a step.
+
+        Raises:
+            InputError: If it is of an optimiser of another class.
+            KeyError, RuntimeError, TypeError, ValueError: If it is of another network, objective or optimiser.
+        """
+        kind = type(self.optimiser).__name__
+        optimiser = numbers["optimiser"] if self.parts.optimiser is not None else None
+        if optimiser is not None and optimiser.get("kind", kind) != kind:  # earlier versions kept no name
+            raise InputError(
+                f"the run was trained with the optimiser {optimiser['kind']}, so it cannot go on with {kind}; give "
+                f"{optimiser['kind']} again, or start a new run with --out"
+            )
+        if not any(name.startswith(PREFIXES) for name in tensors):  # the averages cannot begin in the middle
+            self.powers = {}
+        prefix = self._restore_weights(tensors)
+        self._restore_optimiser(tensors, optimiser, prefix)
+        for name, value in self.objective.state.items():
+            value.copy_(tensors[f"times.{name}"])
+        if self.validation is not None:
+            self.validation.restore(_named(tensors, "validation."))
+        self.distributed.scale = _named(tensors, "scaler.")
+        self.guard = DivergenceGuard.restored(numbers["guard"])
+        self.step = step
+
+    def _restore_weights(self, tensors: Mapping[str, Tensor]) -> str:
+        """Restore weights and averages, and return what stands before the names of weights in the checkpoint."""
+        weights, saved = self.net.state_dict(), _named(tensors, "net.")
+        old = weights.keys() != saved.keys() and all(name.startswith("net.") for name in saved)
+        prefix = "net." if old else ""  # versions before 0.2 wrapped some networks in one that scaled
+        if weights.keys() != {name.removeprefix(prefix) for name in saved}:
+            raise KeyError("the network has other weights")
+        if self.own.keys() != _named(tensors, "objective.").keys():
+            raise KeyError("the objective has other parameters")
+        for name, parameter in self.own.items():
+            parameter.data.copy_(_same_shape(tensors[f"objective.{name}"], parameter))
+        for name, value in weights.items():
+            value.copy_(self.distributed.like(value, _same_shape(saved[prefix + name], value)))
+        for number, (name, parameter) in enumerate(self.net.named_parameters()):
+            for key, average in {"ema.": self.ema, **self.powers}.items():
+                saved_average = _same_shape(tensors[f"{key}{prefix}{name}"], parameter)
+                average.weights[number].copy_(self.distributed.like(parameter, saved_average))
+        return prefix
+
+    def _restore_optimiser(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any] | None, prefix: str) -> None:
+        places = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        order = {id(parameter): place for place, parameter in enumerate(places)}
+        moments: dict[str, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(("adam.", "objective-adam.")):
+                kind, part, name = key.split(".", 2)
+                moments.setdefault(f"{kind}.{name}", {})[part] = value
+        state: dict[int, dict[str, Any]] = {}
+        for kind, name, parameter in self._moments():
+            saved_name = f"{kind}.{prefix if kind == 'adam' else ''}{name}"
+            saved: dict[str, Any] = {
+                key: self.distributed.like(parameter, value) if value.shape == parameter.shape else value.clone()
+                for key, value in moments.get(saved_name, {}).items()
+            }
+            if numbers is not None:
+                saved |= numbers["state"][saved_name]
+            if saved:
+                state[order[id(parameter)]] = saved
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
         if numbers is not None:
-            found |= numbers["state"][saved_name]
-        if found:
-            state[order[id(parameter)]] = found
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    if numbers is not None:
-        for group, values in zip(optimiser.param_groups, numbers["groups"], strict=True):
-            group.update(values)
+            for group, values in zip(self.optimiser.param_groups, numbers["groups"], strict=True):
+                group.update(values)
 
 
-def averaged(distributed: Distributed, net: nn.Module, ema: Average) -> Iterator[tuple[str, Tensor]]:
-    """Yield the averaged weights by parameter name, gathered. All processes take part."""
-    for (name, _), weight in zip(net.named_parameters(), ema.weights, strict=True):
-        yield name, distributed.full(weight)
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose name begins with a prefix, without it."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _copied(tensor: Tensor) -> Tensor:

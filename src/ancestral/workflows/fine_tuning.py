@@ -174,7 +174,7 @@ def _for_classes(
     Returns:
         The weights, the names of tensors that keep their random numbers, and what starts anew, in words.
     """
-    shapes = {name: value.shape for name, value in trainer.net.state_dict().items()}
+    shapes = {name: value.shape for name, value in trainer.state.net.state_dict().items()}
     if isinstance(trainer.config.net, CustomNetConfig):
         change = len(now) - len(before)
         anew = {name for name, shape in shapes.items() if _differs_by(weights.get(name), shape, change, not before)}

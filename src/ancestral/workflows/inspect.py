@@ -114,7 +114,7 @@ def inspect(
         try:
             trainer = Trainer(config, dataset.sample(SAMPLE), device)
             memory = step_memory(trainer, len(dataset))
-            work = partial(trainer.rehearse, max(1, memory.largest(trainer.micro_batch)))
+            work = partial(trainer.rehearse, max(1, memory.largest(trainer.gradients.micro_batch)))
             with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
                 cost = training_cost(trainer, len(dataset), memory, steps, chosen)
         except InputError as error:

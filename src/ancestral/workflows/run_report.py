@@ -80,7 +80,7 @@ class RunReport:
             steps=trainer.config.train.steps,
             sentence=f"{sentence}, and learns from {trainer.config.train.batch_size:,} items a step.",
             seconds=self.folder.seconds(),
-            parameters=sum(parameter.numel() for parameter in trainer.parameters),
+            parameters=sum(parameter.numel() for parameter in trainer.state.parameters),
             data=self._data,
             environment=environment | {"command": command},
         )

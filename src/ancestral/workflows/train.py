@@ -244,8 +244,8 @@ def _run(
     if trainer.distributed.world == 1 and not isinstance(config.net, CustomNetConfig):
         yield Work("measuring the memory and the time of a step", 0, 0)
         memory = step_memory(trainer, len(trainer.dataset))
-        count = max(1, memory.largest(trainer.micro_batch))  # a whole step may take more memory than there is
-        measured = partial(trainer.rehearse, count if count < trainer.micro_batch else None)
+        count = max(1, memory.largest(trainer.gradients.micro_batch))  # a whole step may take more memory than there is
+        measured = partial(trainer.rehearse, count if count < trainer.gradients.micro_batch else None)
     with contextlib.ExitStack() as stack:
         if main and resuming:
             stack.enter_context(folder.locked())
@@ -305,7 +305,7 @@ def _run(
         seconds=folder.seconds(),
         parameters=model.parameters,
         stopped=not finished,
-        loss=trainer.guard.loss,
+        loss=trainer.state.guard.loss,
         validation=folder.last_validation(),
         trained=model,
     )
@@ -591,7 +591,7 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     shape = "x".join(str(side) for side in dataset.shape)
     number = len(dataset.classes)
     classes = f", {number} class{'es' * (number > 1)}" if number else ""
-    parameters = sum(parameter.numel() for parameter in trainer.parameters)
+    parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
     count = f"{len(dataset):,} items"
     workers = max(1, trainer.loader.workers)
     where = f", read by {workers} process{'es' if workers > 1 else ''}" if trainer.loader.workers else ""
@@ -603,7 +603,7 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
     left = trainer.config.train.steps - trainer.step
     if left > 0:
-        yield cost.summary() if cost is not None else f"{left:,} steps of {trainer.batch_size:,} items"
+        yield cost.summary() if cost is not None else f"{left:,} steps of {trainer.gradients.batch_size:,} items"
     yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(trainer.config.data.source)
     if dataset.labels is None and source.is_dir() and any(map(_holds_items, source.iterdir())):
@@ -636,15 +636,15 @@ def _snapshots_described(trainer: Trainer) -> str:
     """What is kept for averages of other lengths, and what it takes on the disk."""
     count = trainer.snapshot_count
     if count:
-        size = format_bytes(count * trainer.pair_bytes)
+        size = format_bytes(count * trainer.state.pair_bytes)
         plural = "s" * (count > 1)
         return f"for ancestral average: {count} snapshot{plural} of two averages, {size} (--snapshots 0 keeps none)"
     if trainer.config.runtime.snapshots == 0:
         why = "--snapshots 0"
-    elif trainer.pairs:
+    elif trainer.state.pairs:
         why = "the run was begun without"
     else:
-        why = f"each takes {format_bytes(trainer.pair_bytes)} (--snapshots 16 keeps 16)"
+        why = f"each takes {format_bytes(trainer.state.pair_bytes)} (--snapshots 16 keeps 16)"
     return f"no snapshots for ancestral average: {why}"
 
 

@@ -1,0 +1,117 @@
+"""Parts of one's own, evaluated once, so that what is wrong with them is found before anything is written."""
+
+import inspect
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ancestral.arguments import fits, plain
+from ancestral.data import DataSpec
+from ancestral.diffusion import Diffusion
+from ancestral.errors import InputError
+from ancestral.objectives import Objective
+from ancestral.plugins import explained
+from ancestral.randomness import pytorch_generator
+from ancestral.training.distributed import Distributed
+
+
+def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed) -> None:
+    """Check a network, a schedule and a target.
+
+    Raises:
+        InputError: If the network fails on empty items, cannot be trained, or a prediction is not finite.
+    """
+    x, labels = _two_items(spec, distributed)
+    if not any(parameter.requires_grad for parameter in denoiser.net.parameters()):
+        raise InputError("the network has no parameters to train: all are frozen, or there are none")
+    with (
+        explained(f"the network fails on x of shape {list(x.shape)} and index of shape [2]"),
+        torch.no_grad(),
+        distributed.autocast(),
+        pytorch_generator(0),
+    ):
+        prediction = denoiser.eval().predict(x, 1, **labels)
+    if not all(bool(estimate.isfinite().all()) for estimate in prediction):
+        raise InputError("the untrained network, or the target of your own, gives numbers that are not finite")
+
+
+def objective(make: Callable[[Diffusion], Objective], denoiser: Diffusion) -> Objective:
+    """Make an objective by a function of one's own. Raises InputError if it fails or returns something else."""
+    with explained("objective(denoiser) failed", "give a function of the denoiser that returns an objective"):
+        made: object = make(denoiser)
+    if not isinstance(made, Objective):
+        raise InputError(
+            f"objective(denoiser) returned a {type(made).__name__}, not an objective: give a function of the denoiser "
+            "that returns an instance of a subclass of ancestral.objectives.Objective"
+        )
+    return made
+
+
+def check_objective(objective: Objective, denoiser: Diffusion, spec: DataSpec, distributed: Distributed) -> None:
+    """Check an objective. Raises InputError if it fails on empty items, or its errors cannot be trained on."""
+    x0, labels = _two_items(spec, distributed)
+    averaged = denoiser if objective.reads_average else None
+    with (
+        explained(f"the objective fails on x0 of shape {list(x0.shape)}"),
+        distributed.autocast(),
+        pytorch_generator(0),
+    ):
+        _, losses = objective.losses(denoiser.eval(), x0, step=0, seed=0, indices=[0, 1], averaged=averaged, **labels)
+    if losses.shape != (2,):
+        raise InputError(
+            f"the errors of the objective have the shape {list(losses.shape)} for 2 samples: they should be the loss "
+            "of each sample, (B,)"
+        )
+    if not losses.requires_grad:
+        raise InputError(
+            "the errors of the objective have no gradient: compute them from forward.answer, without detach() or "
+            "no_grad()"
+        )
+
+
+def _two_items(spec: DataSpec, distributed: Distributed) -> tuple[Tensor, dict[str, Tensor]]:
+    """Empty items and what the network is conditioned on."""
+    x = torch.zeros(2, *spec.shape, device=distributed.device)
+    return x, {"labels": torch.zeros(2, dtype=torch.int64, device=x.device)} if spec.classes else {}
+
+
+def optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
+    """Make an optimiser by a function of the parameters, all that are trained.
+
+    Raises:
+        InputError: If it does not return an optimiser of exactly these parameters, or one whose steps need a closure.
+    """
+    with explained("optimiser(parameters) failed"):
+        made = make(parameters)
+    if not isinstance(made, Optimizer):
+        raise InputError(f"optimiser(parameters) returned a {type(made).__name__}, not a torch.optim.Optimizer")
+    try:
+        inspect.signature(made.step).bind()
+    except TypeError:
+        raise InputError(
+            f"{type(made).__name__} evaluates the loss several times in a step, by a closure, which training does not "
+            "give: choose an optimiser with step() alone, for example torch.optim.AdamW"
+        ) from None
+    held = {id(parameter) for group in made.param_groups for parameter in group["params"]}
+    if held != {id(parameter) for parameter in parameters}:
+        raise InputError(
+            f"the optimiser has {len(held)} parameters, and should have the {len(parameters)} that it was given; those "
+            "that are not to be trained have requires_grad=False"
+        )
+    return made
+
+
+def lr_factor(schedule: Callable[[int], float], step: int) -> float:
+    """Evaluate a learning-rate schedule. Raises InputError unless it returns a number, 0 or more."""
+    advice = (
+        "give a function of the step 0, 1, ... that returns the factor of the learning rate, not a scheduler of "
+        "PyTorch's"
+    )
+    with explained(f"lr_schedule({step}) failed", advice):
+        factor = plain(schedule(step))
+    if not fits(factor, float) or not 0 <= factor < math.inf:
+        raise InputError(f"lr_schedule({step}) returned {factor!r}: it should be a number, 0 or more")
+    return float(factor)
