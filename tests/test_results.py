@@ -1,4 +1,4 @@
-"""Results: JSON that comes back as it was, files of older versions, and what a terminal and a notebook show."""
+"""Results: JSON that comes back as it was, and what a terminal and a notebook show."""
 
 import dataclasses
 import json
@@ -13,31 +13,29 @@ from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, Samp
 from ancestral.results.result import Result
 from ancestral.results.training_result import TrainingResult
 
-OLD = Path(__file__).parent / "data" / "evaluation"
-"""samples.json and likelihood.json as they were before schemas had versions."""
+SAVED = Path(__file__).parent / "data" / "evaluation"
+"""A folder with samples.json and likelihood.json."""
 
 
-def test_files_of_older_versions_load():
-    result = EvaluationResult.load(OLD)
+def test_files_load():
+    result = EvaluationResult.load(SAVED)
     assert result.samples.distances.train.frechet.value == pytest.approx(107.4716)
     assert result.samples.model.step == result.likelihood.model.step == 60
     assert result.likelihood.bits_per_dim.total.value == pytest.approx(584.5148)
-    assert EvaluationResult.load(OLD, result.samples.model.sha256) == result
-    assert EvaluationResult.load(OLD, "another") == EvaluationResult()
+    assert EvaluationResult.load(SAVED, result.samples.model.sha256) == result
+    assert EvaluationResult.load(SAVED, "another") == EvaluationResult()
 
 
 @pytest.mark.parametrize(("kind", "name"), [(SampleMetrics, "samples"), (LikelihoodResult, "likelihood")])
-def test_a_file_keeps_all_keys_and_gets_a_schema(kind, name):
-    text = (OLD / f"{name}.json").read_text(encoding="utf-8")
+def test_a_file_keeps_all_keys(kind, name):
+    text = (SAVED / f"{name}.json").read_text(encoding="utf-8")
     result = kind.from_json(text)
-    tree = json.loads(result.to_json())
-    assert tree.pop("schema") == f"{name}-1"
-    assert tree == json.loads(text)
+    assert json.loads(result.to_json()) == json.loads(text)
     assert kind.from_json(result.to_json()) == result
 
 
 def test_a_whole_evaluation_comes_back():
-    result = EvaluationResult.load(OLD)
+    result = EvaluationResult.load(SAVED)
     assert EvaluationResult.from_json(result.to_json()) == result
     assert EvaluationResult.from_json(EvaluationResult().to_json()) == EvaluationResult()
     assert str(EvaluationResult()) == ""
@@ -55,7 +53,7 @@ def test_a_model_stays_attached_to_a_changed_result():
 
 
 def test_a_terminal_and_a_notebook_show_the_same():
-    result = EvaluationResult.load(OLD)
+    result = EvaluationResult.load(SAVED)
     text, page = str(result), result._repr_html_()
     for part in ("FD-pixels", "107.5 ± 2.3", "training data", "4 of 5,000 images of digits, train split", "585 ± 93"):
         assert part in text
@@ -78,7 +76,7 @@ def test_a_terminal_and_a_notebook_show_the_same():
     ],
 )
 def test_what_is_not_of_the_schema_is_refused(change, says):
-    tree = json.loads((OLD / "samples.json").read_text(encoding="utf-8"))
+    tree = json.loads((SAVED / "samples.json").read_text(encoding="utf-8"))
     change(tree)
     with pytest.raises(InputError, match=says):
         SampleMetrics.from_json(json.dumps(tree), "x.json")
@@ -98,7 +96,7 @@ def test_what_is_no_object_is_refused(text):
     ],
 )
 def test_numbers_that_cannot_be_shown_count_as_none(change, tmp_path):
-    tree = json.loads((OLD / "likelihood.json").read_text(encoding="utf-8"))
+    tree = json.loads((SAVED / "likelihood.json").read_text(encoding="utf-8"))
     change(tree)
     (tmp_path / "likelihood.json").write_text(json.dumps(tree))
     assert EvaluationResult.load(tmp_path).likelihood is None

@@ -87,13 +87,13 @@ def test_a_class_that_was_renamed_is_named(tmp_path, refused, monkeypatch):
     assert "class flags is now banners. Resuming needs the same data" in (line := refused(*words))
     assert line.endswith("(--from run, --out NEW)\n")
     tree = json.loads((tmp_path / "run" / "config.json").read_text())
-    del tree["data"]["fingerprint"]  # of version 0.1
+    del tree["data"]["fingerprint"]  # as of a run that a Trainer began
     (tmp_path / "run" / "config.json").write_text(json.dumps(tree))
     assert "trained on data with other classes: class flags is now banners. " in refused(*words)
 
 
 def test_a_run_without_a_fingerprint_takes_data_of_its_shape(tmp_path):
-    """Of version 0.1, whose config holds the path as it was typed."""
+    """As of a run that a Trainer began."""
     first, other = images(tmp_path / "a"), images(tmp_path / "b", seed=1)
     run = tmp_path / "run"
     ancestral.train(data=first, out=run, **TINY)

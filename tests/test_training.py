@@ -14,7 +14,7 @@ from ancestral import data, nets, storage
 from ancestral.config import Config
 from ancestral.data.loading.order import batch_indices
 from ancestral.errors import InputError
-from ancestral.model import OwnParts, load
+from ancestral.model import OwnParts
 from ancestral.objectives import Denoising, time_distribution
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.distributed import Distributed
@@ -202,34 +202,6 @@ def test_classes_may_be_left_out():
 
 
 # -- the run folder ---------------------------------------------------------------------------------------------------
-
-
-def as_version_0_1(config, streaming):
-    """The JSON that version 0.1 wrote of this config."""
-    tree = json.loads(config.to_json())
-    tree["engine"] = tree.pop("runtime")
-    tree["data"]["streaming"] = streaming
-    del tree["net"]["kind"]
-    return json.dumps(tree)
-
-
-@pytest.mark.parametrize("config", [tiny_config(), configs.preset("points")], ids=["unet", "points"])
-def test_a_config_of_version_0_1_is_read(config):
-    assert Config.from_json(as_version_0_1(config, streaming=False)) == config
-
-
-def test_a_streamed_run_of_version_0_1_can_be_sampled_and_not_resumed(tmp_path):
-    """Streaming is gone, so such a run would read its data in another order."""
-    trainer, folder = Trainer(tiny_config(), stripes(), "cpu"), RunFolder(tmp_path / "run")
-    folder.begin(trainer.config)
-    trainer.save(folder)
-    text = as_version_0_1(trainer.config, streaming=True)
-    folder.config.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match="start a new run without it"):
-        folder.read_config()
-    tensors, metadata = storage.read_tensors(folder.model)
-    storage.write_tensors(folder.model, tensors, {**metadata, "config": text})
-    assert load(folder.model).config == trainer.config
 
 
 def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.config.presets import default_preset, preset
-from ancestral.config.schema import SECTIONS, Config, upgraded
+from ancestral.config.schema import SECTIONS, Config
 from ancestral.errors import InputError
 
 
@@ -27,7 +27,7 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
     """
     try:
         text = path.read_text(encoding="utf-8")
-        tree = upgraded(json.loads(text))
+        tree = json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the config {path}: {getattr(error, 'strerror', None) or error}") from None
     except (ValueError, RecursionError) as error:

@@ -33,7 +33,7 @@ def parse_image_size(size: Any) -> tuple[int, int]:
 
 
 def plain_image_size(size: Any) -> int | str:
-    """Write an image size in one way: an int for a square, which configs of older versions hold, else "32x48"."""
+    """Write an image size in one way: an int for a square, else "32x48"."""
     height, width = parse_image_size(size)
     return height if height == width else f"{height}x{width}"
 

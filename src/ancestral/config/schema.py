@@ -561,7 +561,7 @@ class Config:
 
     @staticmethod
     def from_json(text: str, where: str = "the config") -> "Config":
-        """Read a config from JSON text, also of older versions. Fields that are missing get their defaults.
+        """Read a config from JSON text. Fields that are missing get their defaults.
 
         Args:
             text: The JSON text.
@@ -574,7 +574,7 @@ class Config:
             tree = json.loads(text)
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"{where} is not JSON: {error}") from None
-        config = _build(Config, upgraded(tree), where)
+        config = _build(Config, tree, where)
         assert isinstance(config, Config)
         return config
 
@@ -599,20 +599,6 @@ def _describe_setting(name: str, hint: Any) -> str:
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
-
-
-def upgraded(tree: Any) -> Any:
-    """Bring the JSON of versions before 0.2 up to date: "engine", "streaming", and networks without a kind."""
-    if not isinstance(tree, dict):
-        return tree
-    tree = {"runtime" if name == "engine" else name: value for name, value in tree.items()}
-    data, net = tree.get("data"), tree.get("net")
-    if isinstance(data, dict) and "streaming" in data:
-        tree["data"] = {name: value for name, value in data.items() if name != "streaming"}
-    if isinstance(net, dict) and "kind" not in net:
-        points = isinstance(data, dict) and data.get("source") in POINTS
-        tree["net"] = {"kind": "mlp", **{k: net[k] for k in ("width", "blocks") if k in net}} if points else net
-    return tree
 
 
 def _build(kind: Any, tree: Any, where: str) -> Any:

@@ -90,9 +90,6 @@ def load(
             denoiser = assemble(config, spec, parts)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    own = denoiser.net.state_dict()
-    if own.keys() != tensors.keys() and all(name.startswith("net.") for name in tensors):
-        tensors = {name.removeprefix("net."): tensor for name, tensor in tensors.items()}  # versions before 0.2
     try:
         denoiser.net.load_state_dict(tensors)
     except RuntimeError:

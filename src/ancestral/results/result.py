@@ -25,7 +25,7 @@ class Result(ABC):
     """The base of a frozen dataclass of plain numbers and text that a workflow returns."""
 
     SCHEMA: ClassVar[str]
-    """The name and the version of the JSON schema. Files written before schemas had versions have no such key."""
+    """The name and the version of the JSON schema."""
 
     @abstractmethod
     def parts(self) -> Sequence[Table | str]:
@@ -54,7 +54,7 @@ class Result(ABC):
         """Read a result from JSON.
 
         Args:
-            text: What `to_json` wrote, in this version of the schema or before schemas had versions.
+            text: What `to_json` wrote, in this version of the schema.
             name: What error messages call the text, such as the path of its file.
 
         Returns:

@@ -13,7 +13,6 @@ report.html            the report of the run
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import sys
@@ -157,10 +156,7 @@ class RunFolder:
             text = self.config.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read {self.config}, so there is no run to resume: {error}") from None
-        config = Config.from_json(text, str(self.config))
-        if json.loads(text).get("data", {}).get("streaming"):  # of version 0.1: it read the data in another order
-            raise InputError(f"{self.path} was trained with --streaming, which is gone: start a new run without it")
-        return config
+        return Config.from_json(text, str(self.config))
 
     def trim_log(self, step: int) -> None:
         """Remove the lines of both logs after `step`, which a resumed run writes again, and those cut short."""

@@ -222,8 +222,8 @@ class TrainingState:
             )
         if not any(name.startswith(PREFIXES) for name in tensors):  # the averages cannot begin in the middle
             self.powers = {}
-        prefix = self._restore_weights(tensors)
-        self._restore_optimiser(tensors, optimiser, prefix)
+        self._restore_weights(tensors)
+        self._restore_optimiser(tensors, optimiser)
         for name, value in self.objective.state.items():
             value.copy_(tensors[f"times.{name}"])
         if self.validation is not None:
@@ -232,26 +232,23 @@ class TrainingState:
         self.guard = DivergenceGuard.restored(numbers["guard"])
         self.step = step
 
-    def _restore_weights(self, tensors: Mapping[str, Tensor]) -> str:
-        """Restore weights and averages, and return what stands before the names of weights in the checkpoint."""
+    def _restore_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore weights and averages."""
         weights, saved = self.net.state_dict(), _named(tensors, "net.")
-        old = weights.keys() != saved.keys() and all(name.startswith("net.") for name in saved)
-        prefix = "net." if old else ""  # versions before 0.2 wrapped some networks in one that scaled
-        if weights.keys() != {name.removeprefix(prefix) for name in saved}:
+        if weights.keys() != saved.keys():
             raise KeyError("the network has other weights")
         if self.own.keys() != _named(tensors, "objective.").keys():
             raise KeyError("the objective has other parameters")
         for name, parameter in self.own.items():
             parameter.data.copy_(_same_shape(tensors[f"objective.{name}"], parameter))
         for name, value in weights.items():
-            value.copy_(self.distributed.like(value, _same_shape(saved[prefix + name], value)))
+            value.copy_(self.distributed.like(value, _same_shape(saved[name], value)))
         for number, (name, parameter) in enumerate(self.net.named_parameters()):
             for key, average in {"ema.": self.ema, **self.powers}.items():
-                saved_average = _same_shape(tensors[f"{key}{prefix}{name}"], parameter)
+                saved_average = _same_shape(tensors[f"{key}{name}"], parameter)
                 average.weights[number].copy_(self.distributed.like(parameter, saved_average))
-        return prefix
 
-    def _restore_optimiser(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any] | None, prefix: str) -> None:
+    def _restore_optimiser(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any] | None) -> None:
         places = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         order = {id(parameter): place for place, parameter in enumerate(places)}
         moments: dict[str, dict[str, Tensor]] = {}
@@ -261,7 +258,7 @@ class TrainingState:
                 moments.setdefault(f"{kind}.{name}", {})[part] = value
         state: dict[int, dict[str, Any]] = {}
         for kind, name, parameter in self._moments():
-            saved_name = f"{kind}.{prefix if kind == 'adam' else ''}{name}"
+            saved_name = f"{kind}.{name}"
             saved: dict[str, Any] = {
                 key: self.distributed.like(parameter, value) if value.shape == parameter.shape else value.clone()
                 for key, value in moments.get(saved_name, {}).items()

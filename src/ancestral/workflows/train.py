@@ -487,7 +487,7 @@ def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: Ru
     """What to say of data at another place. Raises InputError unless they are those that the run was trained on."""
     before, after = saved.data, config.data
     moved = [] if before.source == after.source else [f"changed: the place of --data {short_source(after.source)}"]
-    if not before.fingerprint:  # of version 0.1
+    if not before.fingerprint:  # a Trainer without this workflow began the run
         return moved
     if before.fingerprint != dataset.fingerprint:
         (had, _), (has, _) = (text.split(":") for text in (before.fingerprint, dataset.fingerprint))
