@@ -127,12 +127,14 @@ def slope(errors: dict[int, float]) -> float:
     return -(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()).item()
 
 
-def errors(name: str, steps: tuple[int, ...], target: Target = targets.V) -> dict[str, dict[int, float]]:
+def errors(
+    name: str, steps: tuple[int, ...], target: Target = targets.V, exact_steps: int = 1000
+) -> dict[str, dict[int, float]]:
     """Compute the error of each deterministic sampler after each number of steps, on the schedule `name`."""
     found: dict[str, dict[int, float]] = {sampler: {} for sampler in SAMPLERS}
     for count in steps:
         schedule, visited = SCHEDULES[name](10 * count), times(count, FIRST.get(name, 10))
-        truth = exact(schedule, visited[0], visited[-1], start(schedule))
+        truth = exact(schedule, visited[0], visited[-1], start(schedule), exact_steps)
         for label, (sampler, _, _) in SAMPLERS.items():
             found[label][count] = error(sampler, schedule, target, visited, truth)
     return found

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import nn
 
 from ancestral import cli
@@ -18,9 +20,12 @@ from ancestral.config.file_kinds import HEIC, SUFFIXES
 from ancestral.data import InMemoryDataset
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
+from ancestral.inspection import training_cost
 from ancestral.model import Model, build
 from ancestral.objectives import Denoising, Objective, time_distribution
+from ancestral.render import film_strip
 from ancestral.training import RunFolder, Trainer
+from ancestral.workflows import train as training
 
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment
 
@@ -34,13 +39,53 @@ def _seeded():
     torch.manual_seed(0)
 
 
+DRAWING = {(film_strip, "_clouds"): film_strip._clouds, (Figure, "savefig"): Figure.savefig}
+MEASURING = {"_seconds": training_cost._seconds, "LEAST_BYTES": training_cost.LEAST_BYTES}
+
+
+def _blank(figure, file, **_options):
+    """A blank page in the size of a figure."""
+    Image.new("RGBA", (figure.get_size_inches() * figure.dpi).round().astype(int).tolist()).save(file, "PNG")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_trainings():
+    """Shorten what precedes and follows the few steps that most tests train.
+
+    The time of a step is not measured, the last preview has 4 sampling steps, and figures are blank. The fixtures
+    `measured` and `figures` restore the first and the last.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "PREVIEW_STEPS", 3)
+        patch.setattr(training, "LAST_PREVIEW_STEPS", 4)
+        patch.setattr(film_strip, "_clouds", lambda states, captions: Image.new("RGB", (96, 32)))
+        patch.setattr(Figure, "savefig", _blank)
+        patch.setattr(training_cost, "_seconds", lambda trainer, count: 0.01)
+        patch.setattr(training_cost, "LEAST_BYTES", 0)
+        yield
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Measure the time of a step and the memory of many items, which other tests leave out."""
+    for name, value in MEASURING.items():
+        monkeypatch.setattr(training_cost, name, value)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Draw with matplotlib, which other tests leave out."""
+    for (place, name), function in DRAWING.items():
+        monkeypatch.setattr(place, name, function)
+
+
 def tiny_config(**train):
     """A U-Net of a few thousand parameters on 8×8 images with two classes."""
     base = configs.digits()
     return dataclasses.replace(
         base,
         data=dataclasses.replace(base.data, source="stripes"),
-        net=configs.UNetConfig(width=16, mults=(1, 2), blocks=1, attention=(4,), dropout=0.1),
+        net=configs.UNetConfig(width=16, mults=(1,), blocks=1, attention=(8,), dropout=0.1),
         process=configs.ProcessConfig("cosine", target="v"),
         train=dataclasses.replace(
             base.train,

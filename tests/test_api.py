@@ -22,6 +22,7 @@ from conftest import stripes, tiny_config
 
 SHORT = {"steps": 4, "batch_size": 8, "save_every": 2, "sample_every": 100, "trackers": ("none",),
          "sampler": "ddim:steps=2"}  # fmt: skip
+SMALL = {**SHORT, "width": 16, "mults": (1,), "blocks": 1, "attention": ()}
 
 
 class Own(nn.Module):
@@ -47,7 +48,8 @@ def images(count=40):
 
 
 def train(tmp_path, **options):
-    return ancestral.train("arrays", data=images(), out=tmp_path / "run", progress=False, **{**SHORT, **options})
+    return ancestral.train("arrays", data=images(), out=tmp_path / "run", progress=False,
+                           **{**(SHORT if "net" in options else SMALL), **options})  # fmt: skip
 
 
 def test_a_preset_is_trained_resumed_and_loaded(tmp_path, capsys):
@@ -79,7 +81,7 @@ def test_a_result_is_a_table_and_json(tmp_path):
 
 
 def test_progress_is_shown_unless_it_is_not_wanted(tmp_path, capsys):
-    ancestral.train("arrays", data=images(), out=tmp_path / "run", **SHORT)
+    ancestral.train("arrays", data=images(), out=tmp_path / "run", **SMALL)
     assert "Trained 4 steps" in capsys.readouterr().out
 
 
@@ -220,12 +222,12 @@ def test_own_data_in_every_form(tmp_path):
     forms = {"tensor": data.items, "array": data.items.numpy()}
     found = {}
     for name, form in forms.items():
-        run = ancestral.train("arrays", data=form, out=tmp_path / name, progress=False, **SHORT)
+        run = ancestral.train("arrays", data=form, out=tmp_path / name, progress=False, **SMALL)
         found[name] = run.model.sample(2, steps=3)
     assert torch.equal(found["tensor"], found["array"])
     both = {"pair": (data.items, data.labels), "dataset": Pairs()}
     for name, form in both.items():
-        run = ancestral.train("arrays", data=form, out=tmp_path / name, progress=False, **SHORT)
+        run = ancestral.train("arrays", data=form, out=tmp_path / name, progress=False, **SMALL)
         assert len(run.model.spec.classes) == 2
         found[name] = run.model.sample(2, steps=3, label=1)
     assert torch.equal(found["pair"], found["dataset"])
@@ -282,7 +284,7 @@ def test_the_steps_of_a_training_run_one_by_one(tmp_path):
     """`train_steps` is `train`, and `model` copies the model of each step."""
     whole = train(tmp_path / "whole")
     steps, models = [], []
-    events = ancestral.train_steps("arrays", data=images(), out=tmp_path / "run", **SHORT | {"steps": 4})
+    events = ancestral.train_steps("arrays", data=images(), out=tmp_path / "run", **SMALL)
     for progress in events:
         steps.append(progress.step)
         models.append(progress.model())
@@ -292,7 +294,7 @@ def test_the_steps_of_a_training_run_one_by_one(tmp_path):
     assert all(torch.equal(value, last[name]) for name, value in models[-1].denoiser.net.state_dict().items())
     assert not all(torch.equal(value, last[name]) for name, value in models[0].denoiser.net.state_dict().items())
     with pytest.raises(InputError, match=r"go on with it by resume, or give out another name"):
-        list(ancestral.train_steps("arrays", data=images(), out=tmp_path / "run", **SHORT))
+        list(ancestral.train_steps("arrays", data=images(), out=tmp_path / "run", **SMALL))
 
 
 @pytest.mark.slow
@@ -345,7 +347,7 @@ def test_a_run_that_is_there_is_kept(tmp_path):
 
 
 def test_the_preset_follows_from_the_data(tmp_path):
-    run = ancestral.train(data=images(), out=tmp_path / "run", progress=False, **SHORT)
+    run = ancestral.train(data=images(), out=tmp_path / "run", progress=False, **SMALL)
     assert run.preset == "arrays"
     again = ancestral.train(data=images(), out=tmp_path / "run", resume=True, steps=6, progress=False)
     assert (again.step, again.preset) == (6, "arrays")
@@ -458,7 +460,7 @@ def test_two_threads_train_what_each_would_alone(tmp_path):
     found = {}
 
     def work(name):
-        run = ancestral.train("arrays", data=images(), out=tmp_path / name, progress=False, **SHORT)
+        run = ancestral.train("arrays", data=images(), out=tmp_path / name, progress=False, **SMALL)
         found[name] = run.model.sample(2, steps=2)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
@@ -531,7 +533,7 @@ def test_one_metric_is_named_and_a_size_is_a_pair(tmp_path):
 def test_runs_and_samplers_are_compared(tmp_path):
     for name in "ab":
         ancestral.train(
-            "arrays", data=images(), out=tmp_path / name, progress=False, seed=ord(name), timesteps=20, **SHORT
+            "arrays", data=images(), out=tmp_path / name, progress=False, seed=ord(name), timesteps=20, **SMALL
         )
     runs = [tmp_path / "a", tmp_path / "b"]
     found = ancestral.compare(runs, images(), samples=16, steps=3, out=tmp_path / "c", **FAST)

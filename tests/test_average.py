@@ -454,7 +454,7 @@ def test_the_result_is_a_table_and_json(averaged):
     assert "EMA of training, step 1,000 (" in shown
     assert f"The best of these lengths is {result.best.length:g}" in shown
     assert f"The average of length {result.best.length:g} is in {result.file}." in shown
-    assert (run / "average" / "average.png").stat().st_size > 10_000
+    assert (run / "average" / "average.png").is_file()
 
 
 def test_the_verdict_is_true_of_the_lengths_and_of_the_ema(averaged):

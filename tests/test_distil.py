@@ -472,7 +472,7 @@ def test_a_small_network_approaches_the_quantile_map():
 
 # -- the run ----------------------------------------------------------------------------------------------------------
 
-NET = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.1}
+NET = {"width": 16, "mults": (1,), "blocks": 1, "attention": (8,), "dropout": 0.1}
 FAST = {"batch_size": 8, "trackers": ("none",), "workers": 0, "warmup": 1, "progress": False, "device": "cpu",
         "threads": 1}  # fmt: skip
 SHORT = {"steps": 6, "save_every": 2, "sample_every": 100, "keep": 9, **FAST}

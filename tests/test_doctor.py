@@ -17,6 +17,7 @@ from PIL import Image, ImageColor, ImageDraw
 import ancestral
 from ancestral import config as configs
 from ancestral import data
+from ancestral.config.file_kinds import READ_HEIC
 from ancestral.data import image_files, io_errors
 from ancestral.data.sources.lazy_folder import scan
 from ancestral.errors import InputError
@@ -208,7 +209,7 @@ def test_other_files_are_counted_and_unread_images_named(tmp_path, no_heic):
         (tmp_path / name).write_bytes(b"x")
     report = examine(tmp_path)
     assert found(report, "unread") == {
-        "a.heic": ".heic files are not read: pip install pillow-heif reads them",
+        "a.heic": f".heic files are not read: {READ_HEIC}",
         "b.PSD": ".psd files are not read",
     }
     assert report.files.others == {".txt": 2, "no suffix": 1, ".heic": 1, ".psd": 1}
@@ -575,7 +576,7 @@ def test_small_items_in_a_large_batch_are_measured_in_larger_numbers(monkeypatch
     assert rehearsed == [4, 4, 32, 32, 256, 256, 1024, 1024, 1024]
 
 
-def test_memory_of_small_items_is_measured_on_more_of_them(monkeypatch):
+def test_memory_of_small_items_is_measured_on_more_of_them(monkeypatch, measured):
     trainer, counts = Trainer(tiny_config(batch_size=512), stripes(), "cpu"), list[int]()
     monkeypatch.setattr(trainer, "rehearse", counts.append)
 

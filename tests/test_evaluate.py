@@ -126,9 +126,9 @@ def test_a_run_of_times_counts_its_steps_and_half_of_them_lie_above():
 
 def test_batch_size_changes_nothing(run, points_run, model_run, images, tmp_path):
     for size in (2, 7):
-        common = ("--likelihood", "-n", 7, "--ode", "--batch-size", size)
-        run("evaluate", model_run, *common, "--data", images, "--ode-steps", 4, "--out", tmp_path / f"i{size}")
-        run("evaluate", points_run, *common, "--passes", 6, "--probes", 2, "--out", tmp_path / f"p{size}")
+        common = ("--likelihood", "-n", 7, "--ode", "--ode-steps", 3, "--batch-size", size)
+        run("evaluate", model_run, *common, "--data", images, "--out", tmp_path / f"i{size}")
+        run("evaluate", points_run, *common, "--passes", 3, "--probes", 2, "--out", tmp_path / f"p{size}")
     for kind in "ip":
         one, other = (found(tmp_path / f"{kind}{size}")["per_image"] for size in (2, 7))
         assert one["index"] == other["index"]
@@ -202,7 +202,7 @@ def test_dequantising_stays_within_the_bin_of_each_level():
 # -- what is written and said -----------------------------------------------------------------------------------------
 
 
-def test_files_and_words(run, tiny_run, images):
+def test_files_and_words(run, tiny_run, images, figures):
     """A run of a thousand steps, few passes, into its own folder."""
     text = run("evaluate", tiny_run.path, "--likelihood", "-n", 6, "--passes", 8, "--data", images, "--ode",
                "--ode-steps", 3)  # fmt: skip
@@ -303,7 +303,7 @@ def test_more_than_a_guess_costs_is_said(bits):
     assert ["costs 8 bits/dim" in note for note in notes] == [True] * (bits > 8)
 
 
-def test_a_plot_survives_what_cannot_be_drawn():
+def test_a_plot_survives_what_cannot_be_drawn(figures):
     """One time alone, steps that cost nothing, errors without bound."""
     for bound_over_time in (
         BoundOverTime((1,), (1,), (-3.0,), (0.0,), (0.0,), (0.0,), "units"),

@@ -1,11 +1,8 @@
 """What goes wrong in a training, planted: each ends as it should, and nothing is lost."""
 
 import dataclasses
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,7 +16,7 @@ import ancestral
 from ancestral import data, render, storage
 from ancestral.data.io_errors import SourceLost
 from ancestral.errors import InputError
-from ancestral.events import finish
+from ancestral.events import Message, finish
 from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer
 from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, DivergenceGuard
 from ancestral.workflows.train import fit, train
@@ -193,23 +190,18 @@ def test_micro_batches_are_the_batch(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name)
 def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number):
-    out = tmp_path / "run"
-    command = [sys.executable, "-m", "ancestral", "train", "points", "--steps", "1000000", "--batch-size", "8",
-               "--width", "16", "--trackers", "none", "--out", str(out)]  # fmt: skip
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("step "):
-                break
-        process.send_signal(number)
-        text = process.stdout.read()
-        assert process.wait(60) == 0
-    newest, wrong = Checkpoints(out / "checkpoints").newest()
-    assert not wrong
-    assert f"Stopped after step {newest.step} and saved" in text
-    assert f"ancestral train points --out {out} --resume" in text
-    assert ancestral.load(out, "cpu").step == newest.step
+    out, messages, last = tmp_path / "run", [], 0
+    for event in train("points", out=out, batch_size=8, width=16, trackers=("none",)):
+        if isinstance(event, Progress):
+            last = event.step
+            if last == 3:
+                signal.raise_signal(number)
+        elif isinstance(event, Message):
+            messages.append(event.text)
+    assert last == 4  # the step in progress
+    assert Checkpoints(out / "checkpoints").newest()[0].step == ancestral.load(out, "cpu").step == 4
+    assert "Stopped after step 4 and saved" in messages[-1]
+    assert f"ancestral train points --out {out} --resume" in messages[-1]
 
 
 # -- disks ------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,20 @@ from test_training import assert_same_state
 
 STEPS = 40
 TRAIN = [sys.executable, "-m", "ancestral", "train", "points", "--steps", str(STEPS), "--batch-size", "8"]
-TRAIN += ["--save-every", "4", "--keep", "9", "--sample-every", "1000", "--trackers", "none", "--threads", "1"]
+TRAIN += [
+    "--save-every",
+    "4",
+    "--keep",
+    "9",
+    "--sample-every",
+    "1000",
+    "--preview-steps",
+    "1",
+    "--trackers",
+    "none",
+    "--threads",
+    "1",
+]
 TRAIN += ["--snapshots", "9", "--resume", "--out"]
 CHECKPOINT, MODEL = 5_600_000, 930_000
 """About the bytes of the two in such a run."""

@@ -40,14 +40,19 @@ def folder(tmp_path):
     return tmp_path
 
 
+def slow(*values):
+    """A case for `make test-slow`, another of which is fast: each starts a program."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("module", "name", "argv"),
     [
-        ("ancestral.inspection.training_cost", "Trainer.rehearse", ["doctor", "moons", "--out", "sheet.png"]),
+        slow("ancestral.inspection.training_cost", "Trainer.rehearse", ["doctor", "moons", "--out", "sheet.png"]),
         ("ancestral.inspection.training_cost", "Trainer.rehearse", ["train", "points", "--batch-size", 8]),
         ("ancestral.data.dataset", "decode_item", ["train", "--data", "pics"]),
         ("PIL.Image", "Image.save", ["doctor", "moons", "--steps", 0, "--out", "sheet.png"]),
-        ("torch.onnx", "export", ["export", "run", "--to", "onnx"]),
+        slow("torch.onnx", "export", ["export", "run", "--to", "onnx"]),
         ("torch.onnx", "ONNXProgram.save", ["export", "run", "--to", "onnx"]),
     ],
     ids=["doctor", "training", "reading", "sheet", "onnx", "onnx-file"],
@@ -85,7 +90,7 @@ cli.main([])
     assert process.returncode == 130
 
 
-@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("seconds", [slow(0.5), 1.0, slow(2.0)])
 def test_ctrl_c_at_any_time(tmp_path, seconds):
     """Among others while PyTorch is imported, which a KeyboardInterrupt aborts with a native traceback."""
     command = [sys.executable, "-m", "ancestral", "doctor", "digits", "--steps", "500", "--out", str(tmp_path)]
@@ -126,7 +131,7 @@ def test_a_temporary_file_is_removed_by_whoever_comes_first(tmp_path):
     assert interrupts._undo == []
 
 
-@pytest.mark.parametrize("argv", [["info", "run"], ["sample", "--help"], ["sample", "run", "-n", "2"]])
+@pytest.mark.parametrize("argv", [slow(["info", "run"]), ["sample", "--help"], ["sample", "run", "-n", "2"]])
 def test_a_reader_that_has_seen_enough_is_no_error(folder, argv):
     reading, writing = os.pipe()
     os.close(reading)

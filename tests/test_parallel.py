@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -21,7 +22,7 @@ from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.preview import sample_preview
 from conftest import LearnedWeights, stripes, tiny_config, together
 
-STEPS = 50
+STEPS = 30
 TOLERANCE = 1e-5
 
 
@@ -41,9 +42,9 @@ def config(shard=False, times="stratified", net="unet", optimiser="adam", precis
     )
 
 
-def processes(folder, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam", precision="fp32"):
-    """Train with two processes, from where the folder is to `steps`."""
-    together(__file__, folder, int(shard), steps, times, net, optimiser, precision)
+def processes(folder, **options):
+    """Train with two processes, with the options of `work`, from where the folder is to a step."""
+    together(__file__, json.dumps([["work", str(folder), options]]))
 
 
 def state(folder, step=STEPS):
@@ -70,19 +71,37 @@ def alone(tmp_path_factory):
     return folder.path, finish(sample_preview(trainer, 5, 4)).samples
 
 
-@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["ddp", "fsdp"])
-def pair(request, tmp_path_factory):
-    """The same training by two processes."""
-    folder = tmp_path_factory.mktemp("pair") / "run"
-    processes(folder, request.param)
+PAIRS = {
+    "ddp": ["work", {}],
+    "importance": ["work", {"steps": 5, "times": "importance"}],
+    "learned weights": ["work", {"steps": 4, "optimiser": "custom"}],
+    "plain loop": ["write_plain_loop", {"micro_batches": 1}],
+    "plain loop in parts": ["write_plain_loop", {"micro_batches": 3}],
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """The folder of what two processes did, started once for all tests that compare them with one process."""
+    folder = tmp_path_factory.mktemp("pairs")
+    together(__file__, json.dumps([[name, str(folder / run), options] for run, (name, options) in PAIRS.items()]))
     return folder
 
 
+@pytest.fixture(scope="module", params=["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
+def pair(request, pairs):
+    """The training of `alone` by two processes."""
+    if request.param == "fsdp":
+        processes(pairs / "fsdp", shard=True)
+    return pairs / request.param
+
+
 def test_two_processes_train_what_one_does(alone, pair):
-    """50 steps: 1 x 32 images against 2 x 16, weights, average and Adam's moments within 1e-5."""
+    """30 steps: 1 x 32 images against 2 x 16, weights, average and Adam's moments within 1e-5."""
     assert_close(state(alone[0]), state(pair))
     one, two = (Snapshots(folder / "snapshots") for folder in (alone[0], pair))
-    assert one.steps() == two.steps() == [*range(4, STEPS, 4), STEPS]
+    assert one.steps() == two.steps()
+    assert len(one.steps()) > 5
     mine, theirs = (snapshots.reconstruct(0.07)[0] for snapshots in (one, two))
     assert all(torch.allclose(weight, theirs[name], rtol=0, atol=TOLERANCE) for name, weight in mine.items())
     drawn = torch.frombuffer(bytearray((pair / "drawn").read_bytes()), dtype=torch.uint8)
@@ -91,8 +110,7 @@ def test_two_processes_train_what_one_does(alone, pair):
 
 def test_what_two_began_one_goes_on_with(tmp_path, alone, pair):
     shutil.copytree(pair, tmp_path / "run")
-    for step in (40, STEPS):
-        shutil.rmtree(Checkpoints(tmp_path / "run" / "checkpoints").path(step))
+    shutil.rmtree(Checkpoints(tmp_path / "run" / "checkpoints").path(STEPS))
     assert state(tmp_path / "run", 20).step == 20
     trainer = Trainer(config(), stripes(), "cpu")
     assert trainer.load(RunFolder(tmp_path / "run")) == []
@@ -120,7 +138,7 @@ def test_a_transformer_is_trained_alike_too(tmp_path, shard):
     for _ in range(8):
         trainer.advance()
     trainer.save(folder)
-    processes(tmp_path / "two", shard, steps=8, net="transformer")
+    processes(tmp_path / "two", shard=shard, steps=8, net="transformer")
     assert_close(state(folder.path, 8), state(tmp_path / "two", 8))
 
 
@@ -134,25 +152,24 @@ def test_muon_steps_alike_too(tmp_path, shard):
     for _ in range(4):
         trainer.advance()
     trainer.save(folder)
-    processes(tmp_path / "two", shard, steps=4, optimiser="muon")
+    processes(tmp_path / "two", shard=shard, steps=4, optimiser="muon")
     assert_close(state(folder.path, 4), state(tmp_path / "two", 4))
     if shard:  # and the moments are taken up again
-        processes(tmp_path / "two", shard, steps=6, optimiser="muon")
+        processes(tmp_path / "two", shard=shard, steps=6, optimiser="muon")
         for _ in range(2):
             trainer.advance()
         trainer.save(folder)
         assert_close(state(folder.path, 6), state(tmp_path / "two", 6))
 
 
-def test_importance_learns_from_the_losses_of_all(tmp_path):
+def test_importance_learns_from_the_losses_of_all(tmp_path, pairs):
     folder = RunFolder(tmp_path / "one")
     folder.begin(config(times="importance"))
     trainer = Trainer(config(times="importance"), stripes(), "cpu")
     for _ in range(5):
         trainer.advance()
     trainer.save(folder)
-    processes(tmp_path / "two", steps=5, times="importance")
-    one, two = state(folder.path, 5), state(tmp_path / "two", 5)
+    one, two = state(folder.path, 5), state(pairs / "importance", 5)
     assert one.tensors["times.counts"].sum() == 5 * 32
     assert torch.equal(one.tensors["times.counts"], two.tensors["times.counts"])
     assert torch.allclose(one.tensors["times.history"], two.tensors["times.history"], atol=1e-5)
@@ -164,7 +181,7 @@ def own_trainer(asked):
     return Trainer(asked, stripes(), "cpu", parts, LearnedWeights)
 
 
-def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path):
+def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path, pairs):
     asked = config(optimiser="custom")
     folder, trainer = RunFolder(tmp_path / "one"), own_trainer(asked)
     folder.begin(asked)
@@ -172,8 +189,7 @@ def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path):
     for _ in range(4):
         trainer.advance()
     trainer.save(folder)
-    processes(tmp_path / "two", steps=4, optimiser="custom")
-    one, two = state(folder.path, 4), state(tmp_path / "two", 4)
+    one, two = state(folder.path, 4), state(pairs / "learned weights", 4)
     assert_close(one, two)
     assert (one.tensors["objective.u"] - began).abs().max() > 10 * TOLERANCE
     assert one.tensors["objective-adam.momentum_buffer.u"].any()
@@ -196,7 +212,7 @@ def test_torchrun_starts_one_training_of_two_processes(tmp_path):
     """The command of the README: no device named, one run, both told of it once."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     command += ["--standalone", "-m", "ancestral", "train", "points", "--steps", "12", "--batch-size", "8"]
-    command += ["--width", "16", "--trackers", "none", "--out", str(tmp_path / "run")]
+    command += ["--width", "16", "--preview-steps", "1", "--trackers", "none", "--out", str(tmp_path / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -214,7 +230,7 @@ def failing():
     raise ancestral.errors.InputError("no luck")
     yield
 
-options = {"width": 16, "batch_size": 8, "trackers": ("none",), "progress": False}
+options = {"width": 16, "batch_size": 8, "preview_steps": 1, "trackers": ("none",), "progress": False}
 measure = {"samples": 30, "steps": 2, "progress": False}
 if sys.argv[1] == "own group":
     distributed.init_process_group("gloo")
@@ -295,27 +311,25 @@ class Indexed(torch.nn.Module):
         return self.net(x)
 
 
-@pytest.mark.parametrize("micro_batches", [1, 3])
-def test_a_plain_loop_on_two_processes_is_that_of_one(tmp_path, micro_batches):
+@pytest.mark.parametrize("run", ["plain loop", "plain loop in parts"])
+def test_a_plain_loop_on_two_processes_is_that_of_one(pairs, run):
     """No two processes, and no two micro-batches, draw the same t and ε: together they draw those of one batch."""
-    together(__file__, "plain_loop", tmp_path, micro_batches)
     weights, seen = plain_loop()
-    parts = [safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1)]
+    parts = [safetensors.torch.load_file(pairs / run / f"{rank}.safetensors") for rank in (0, 1)]
     assert all(torch.allclose(part["weights"], weights, rtol=0, atol=1e-6) for part in parts)
     assert sorted(seen) == sorted(parts[0]["seen"].tolist() + parts[1]["seen"].tolist())
 
 
 def write_plain_loop(folder, micro_batches):
-    """What each process of a plain loop does."""
-    torch.distributed.init_process_group("gloo")
+    """Write what this process did in a plain loop."""
     weights, seen = plain_loop(micro_batches=micro_batches)
-    rank = torch.distributed.get_rank()
-    safetensors.torch.save_file({"weights": weights, "seen": torch.tensor(seen)}, f"{folder}/{rank}.safetensors")
-    torch.distributed.destroy_process_group()
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{torch.distributed.get_rank()}.safetensors"
+    safetensors.torch.save_file({"weights": weights, "seen": torch.tensor(seen)}, path)
 
 
-def work(path, shard, steps, times, net, optimiser, precision):
-    """What each process does."""
+def work(path, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam", precision="fp32"):
+    """Train as this process of two, from where the folder is to `steps`."""
     folder, asked = RunFolder(path), config(shard, times, net, optimiser, precision)
     trainer = own_trainer(asked) if optimiser == "custom" else Trainer(asked, stripes(), "cpu")
     assert trainer.distributed.world == 2
@@ -337,9 +351,8 @@ def work(path, shard, steps, times, net, optimiser, precision):
 
 
 if __name__ == "__main__":
-    from pathlib import Path
-
-    if sys.argv[1] == "plain_loop":
-        write_plain_loop(sys.argv[2], int(sys.argv[3]))
-        sys.exit()
-    work(Path(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3]), *sys.argv[4:])
+    torch.distributed.init_process_group("gloo")
+    for name, path, options in json.loads(sys.argv[1]):
+        torch.manual_seed(0)
+        globals()[name](Path(path), **options)
+    torch.distributed.destroy_process_group()

@@ -1,16 +1,25 @@
 """Templates of the report and of the model card."""
 
+import functools
 import json
 import re
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ancestral.errors import one_line
 from ancestral.options import on_command_line, spell
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 
 def fill_template(file: str, /, **values: Any) -> str:
     """Fill a Jinja template of this package; in HTML, values are escaped."""
+    return spell(_template(file).render(values), on_command_line)
+
+
+@functools.cache
+def _template(file: str) -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -22,8 +31,7 @@ def fill_template(file: str, /, **values: Any) -> str:
     )
     environment.filters["plain"] = _plain_markdown
     environment.filters["json"] = lambda text: json.dumps(text, ensure_ascii=False)  # valid YAML, whatever it holds
-    text = environment.from_string(files("ancestral.render").joinpath(file).read_text("utf-8")).render(values)
-    return spell(text, on_command_line)
+    return environment.from_string(files("ancestral.render").joinpath(file).read_text("utf-8"))
 
 
 def _plain_markdown(text: str) -> str:
