@@ -64,7 +64,7 @@ def test_early_steps_are_added_to_those_that_come_more_seldom(every, steps):
 
 
 @pytest.mark.parametrize(("lost", "steps"), [("000002", 6), ("000004", 4)], ids=["in the middle", "the last"])
-def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(tmp_path, lost, steps):
+def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(figures, tmp_path, lost, steps):
     run = tmp_path / "run"
     stop = 2 if lost == "000002" else 4
     ancestral.train("points", out=run, progress=False, **{**TINY, "steps": stop})
@@ -75,7 +75,7 @@ def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(tmp_path, lost, st
     assert (run / "samples" / f"{steps:06d}.png").exists()
 
 
-def test_a_grid_of_training_is_repeated(tmp_path, run):
+def test_a_grid_of_training_is_repeated(figures, tmp_path, run):
     """It held no recipe, so `sample --like` refused the pictures that one has seen."""
     folder = tmp_path / "run"
     ancestral.train("points", out=folder, progress=False, **TINY)

@@ -12,6 +12,8 @@ from ancestral.render.captions import PAGE, caption_size, shorten
 from ancestral.render.pictures import enlarge, hstack, tile, vstack
 from ancestral.samplers import Step
 
+pytestmark = pytest.mark.usefixtures("figures")
+
 
 def test_tiles_lie_row_by_row_with_a_border():
     images = torch.arange(6, dtype=torch.uint8).mul(40)[:, None, None, None].expand(6, 1, 3, 4)
@@ -97,7 +99,7 @@ def test_film_names_t_its_rows_and_the_classes_beside_the_images():
     assert (film[3 * line + 170 :, left:] == plain[182:]).all()
 
 
-def test_film_of_points_is_one_figure_with_a_colour_for_each_time(figures):
+def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
     clouds = [Step(i, 3 - i, 20 * torch.randn(50, 2), torch.randn(50, 2) / 3) for i in range(4)]
     film = np.asarray(render.film(clouds)).astype(int)
     assert film.shape[1] > 1000

@@ -12,6 +12,8 @@ from ancestral.render.pictures import middle_slices, to_uint8
 from ancestral.samplers import Step
 from ancestral.workflows.inspect import inspect
 
+pytestmark = pytest.mark.usefixtures("figures")
+
 
 def pixels(image):
     return np.asarray(image).astype(int)

@@ -18,6 +18,8 @@ from ancestral.results.sampling_result import SamplingResult
 from ancestral.workflows.sample import sample
 from conftest import untrained
 
+pytestmark = pytest.mark.usefixtures("figures")
+
 FEW = ("--steps", 3)
 
 
