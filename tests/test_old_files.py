@@ -1,15 +1,22 @@
 """Files that version 0.2 wrote in other forms still load."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 import ancestral
 from ancestral import schedules, storage, targets
-from ancestral.config import Config, CustomNetConfig
+from ancestral.config import Config, CustomNetConfig, preset
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.workflows import publish
 from conftest import stripes
+
+
+def test_a_config_of_version_0_2():
+    text = (Path(__file__).parent / "data" / "config-0.2.json").read_text(encoding="utf-8")
+    assert Config.from_json(text) == preset("digits").with_settings(trackers=("tensorboard",))
 
 
 def test_a_model_of_a_plain_loop_of_version_0_2(tmp_path):

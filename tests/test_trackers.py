@@ -69,6 +69,14 @@ def test_no_tracker_is_an_answer(tmp_path, run):
     assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 2
 
 
+def test_a_run_needs_no_tensorboard(tmp_path, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if it were not installed
+    run(*TRAIN, "--steps", 2, "--out", tmp_path / "run")
+    assert not (tmp_path / "run" / "tensorboard").exists()
+    assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 2
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_a_disk_that_is_full_for_tensorboard_is_told_once_without_a_traceback(tmp_path, monkeypatch, capsys):
     """Its thread ends at the first event that it cannot write; other threads are told of as before."""
     write, hook, events_written = RecordWriter.write, threading.excepthook, []
@@ -92,7 +100,7 @@ def test_a_disk_that_is_full_for_tensorboard_is_told_once_without_a_traceback(tm
 
 def test_trackers_that_cannot_be_are_refused():
     assert check_trackers(("none",)) == []
-    assert check_trackers(("tensorboard", "none")) == ["tensorboard"]
+    assert check_trackers(("tensorboard", "none")) == check_trackers(("auto",)) == ["tensorboard"]
     with pytest.raises(InputError, match="did you mean tensorboard"):
         check_trackers(("tensorbord",))
 

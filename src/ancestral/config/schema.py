@@ -358,9 +358,9 @@ class RuntimeConfig:
     lengths after training; 0 keeps none. Default: 16, or as many as take 500 MB; none if that is fewer than 8."""
     log_every: int = 50
     """Number of steps between two lines of the log and two points of the trackers."""
-    trackers: tuple[str, ...] = ("tensorboard",)
+    trackers: tuple[str, ...] = ("auto",)
     """Where the curves are logged besides log.csv: tensorboard, wandb, trackio, aim or others that Accelerate knows;
-    none for no tracker."""
+    none for no tracker. auto is tensorboard where it is installed."""
 
 
 @dataclass(frozen=True)

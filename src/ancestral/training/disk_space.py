@@ -5,6 +5,7 @@ from ancestral.errors import InputError
 from ancestral.results.run_list import format_bytes
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.run_folder import RunFolder
+from ancestral.training.trackers import used_trackers
 from ancestral.training.trainer import Trainer
 
 GRID_BYTES = 500_000
@@ -19,7 +20,7 @@ def run_bytes(trainer: Trainer) -> dict[str, int]:
     train, runtime, model = trainer.config.train, trainer.config.runtime, trainer.state.pair_bytes // 2
     saves = -(-train.steps // train.save_every)
     kept = min(saves, runtime.keep + (train.steps // runtime.keep_every if runtime.keep_every else 0))
-    grids = -(-train.steps // train.sample_every) * (1 + any(name != "none" for name in runtime.trackers))
+    grids = -(-train.steps // train.sample_every) * (1 + bool(used_trackers(runtime.trackers)))
     return {
         "model": model * min(saves, 2),
         "checkpoints": (trainer.state.save_bytes - model) * min(saves, kept + 1),

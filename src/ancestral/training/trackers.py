@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import importlib.util
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -16,13 +17,19 @@ from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
 
 
+def used_trackers(names: Sequence[str]) -> list[str]:
+    """Return the names without "none", and with tensorboard in the place of "auto", where it is installed."""
+    automatic = ["tensorboard"] if importlib.util.find_spec("tensorboard") else []
+    return [name for given in names if given != "none" for name in (automatic if given == "auto" else [given])]
+
+
 def check_trackers(names: Sequence[str]) -> list[str]:
-    """Check the names of trackers and return them without "none".
+    """Check the names of trackers, and return those that are used.
 
     Raises:
         InputError: If one is unknown or not installed.
     """
-    names = [name for name in names if name != "none"]
+    names = used_trackers(names)
     if not names:
         return names
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
