@@ -18,6 +18,7 @@ from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.events import Message
 from ancestral.metrics import uncertainty
+from ancestral.render.comparison_text import averaging_verdict
 from ancestral.results import AveragingResult
 from ancestral.results.estimate import Estimate
 from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, ema_length
@@ -467,7 +468,7 @@ def test_the_verdict_is_true_of_the_lengths_and_of_the_ema(averaged):
             for i, difference in enumerate([None, *(Estimate(value, 0.1) for value in behind)])
         ]
         own = dataclasses.replace(result.ema, behind=Estimate(ema, 0.1))
-        return dataclasses.replace(result, points=tuple(points), ema=own).verdict()
+        return averaging_verdict(dataclasses.replace(result, points=tuple(points), ema=own))
 
     best, ema, written = verdict(-0.3, 0.1, 0.3)
     assert best == "The best of these lengths is 0.03; as good within the error (95 %): 0.06."

@@ -13,7 +13,8 @@ from ancestral import config, render, storage
 from ancestral.config import presets
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
-from ancestral.render import FOLDER, merge_card, model_card, write_card
+from ancestral.options import on_command_line, spell
+from ancestral.render import FOLDER, evaluation_text, merge_card, model_card, write_card
 from ancestral.render.managed_sections import mark_sections, update_sections
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
@@ -344,7 +345,8 @@ def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, 
     value = EvaluationResult.load(model_run / "evaluation").samples.distances.train.frechet
     assert f"FD-pixels {value}" in updated.text
     assert "memorisation by pixels" in updated.text
-    assert EvaluationResult.load(model_run / "evaluation").samples.verdict in updated.text
+    metrics = EvaluationResult.load(model_run / "evaluation").samples
+    assert spell(evaluation_text.verdict(metrics), on_command_line) in updated.text
     assert len(updated.pictures) == 1
     render.write_report(model_run, page_about())  # as a training does
     again = read(model_run / "report.html")
@@ -406,6 +408,6 @@ def test_every_number_of_a_result_is_finite_or_none():
     still, both = (SampleMetrics(**vars(state(flat, data)), **rest) for data in (train, train * 0 + 9))
     assert json.loads(still.to_json())["colour"]["samples"]["mean"] == [7.0]
     assert both.colour.sigmas is None
-    assert "– standard errors" in both.other_metrics()["mean of each channel"]
-    assert "cannot be told" in both.other_metrics()["memorisation by pixels"]
+    assert "– standard errors" in evaluation_text.other_metrics(both)["mean of each channel"]
+    assert "cannot be told" in evaluation_text.other_metrics(both)["memorisation by pixels"]
     assert SampleMetrics.from_json(both.to_json()) == both

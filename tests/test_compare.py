@@ -18,6 +18,7 @@ from ancestral.evaluation import forecast
 from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.events import finish
 from ancestral.render import Grid, picture, samplers_plot, side_by_side
+from ancestral.render.comparison_text import reference_warning
 from ancestral.results import ComparisonResult, Estimate, SampleMetrics, SamplerComparisonResult
 from ancestral.results.comparison_result import (
     ComparedBound,
@@ -25,7 +26,6 @@ from ancestral.results.comparison_result import (
     ComparedRun,
     SamplerPoint,
     fewest_passes,
-    reference_warning,
 )
 from ancestral.results.result import to_plain
 from ancestral.workflows import compare

@@ -534,7 +534,7 @@ def test_the_estimate_adds_up(emoji):
     assert got.seconds == pytest.approx(got.seconds_per_step * FOLDER.train.steps)
     assert got.weights == got.parameters * 4 * 7  # weight, gradient, three averages, two moments
     assert got.snapshots == got.parameters * 8 * 10  # of 2,500 steps, every 256 and the last
-    assert "snapshots of averages 53 MB in all" in str(report)
+    assert "snapshots of averages 52.6 MB in all" in str(report)
     assert got.data == 60 * 3 * 32 * 32
     assert got.memory >= got.weights + got.data
     assert got.measured == 2

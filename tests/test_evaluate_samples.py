@@ -31,6 +31,8 @@ from ancestral.metrics import distances, extractors, neighbours, precision_recal
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
 from ancestral.model import Model
+from ancestral.options import in_python, on_command_line, spell
+from ancestral.render import evaluation_text
 from ancestral.results import EvaluationResult, SampleMetrics
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles, ReferenceNames, SampleSettings
 from ancestral.workflows.evaluate import _temporary_folder, evaluate, evaluate_samples, share_sampling
@@ -385,19 +387,19 @@ def test_a_verdict_in_words_comes_first(held):
     train, held_out = images(30, 0), images(60, 1) if held else None
     samples = torch.cat([train[torch.arange(180) % 27], images(20, 2)])
     metrics = verdict(samples, train, held_out)
-    assert metrics.verdict.startswith(
+    assert evaluation_text.verdict(metrics).startswith(
         "COPIES: 90.0 ± 2.1 % of the samples copy a training item (27 of 30 different ones)"
     )
-    assert str(metrics).splitlines()[0] == metrics.verdict
-    assert "hold out 10 %" in metrics.verdict
+    assert str(metrics).splitlines()[0] == spell(evaluation_text.verdict(metrics), in_python)
+    assert "hold out 10 %" in evaluation_text.verdict(metrics)
     assert any("No data were held out: half of the training data" in note for note in metrics.notes) != held
     few = verdict(torch.cat([train[:6], images(194, 2)]), images(400, 0))
-    assert few.verdict.startswith("SOME COPIES: 3.0 ± 1.2 %")
+    assert evaluation_text.verdict(few).startswith("SOME COPIES: 3.0 ± 1.2 %")
     new = verdict(images(200, 3), train, held_out)
-    assert new.verdict.startswith("NO COPIES: KID-pixels cannot tell")
+    assert evaluation_text.verdict(new).startswith("NO COPIES: KID-pixels cannot tell")
     blurred = images(300, 4).double()
     blurred = ((blurred + blurred.roll(1, 0) + blurred.roll(2, 0)) / 3).to(torch.uint8)
-    assert "FD-pixels" in verdict(blurred + 60, images(300, 0)).verdict
+    assert "FD-pixels" in evaluation_text.verdict(verdict(blurred + 60, images(300, 0)))
 
 
 @pytest.mark.parametrize(
@@ -408,7 +410,7 @@ def test_exact_training_items_are_copies_however_few(count, copied, verdict_):
     """The normal error at a share of 3 of 20 reached to 0: of exact training images, the verdict was NO COPIES."""
     samples = torch.cat([images(300, 0)[10 : 10 + copied], images(count - copied, 2)])
     metrics = verdict(samples, images(300, 0), metrics=["memorisation"])
-    assert metrics.verdict.startswith(verdict_)
+    assert evaluation_text.verdict(metrics).startswith(verdict_)
     assert f"{copied} of 300 different items are copied, {copied} samples are equal to one" in str(metrics)
 
 
@@ -418,9 +420,9 @@ def test_copies_that_are_not_exact_are_tested_against_chance():
     near = train.clone()
     near[:, 0, 0, 0] += 1
     three, one = (verdict(torch.cat([near[:n], images(20 - n, 2)]), train, metrics=["memorisation"]) for n in (3, 1))
-    assert three.verdict.startswith("COPIES: 15.0")
+    assert evaluation_text.verdict(three).startswith("COPIES: 15.0")
     assert three.memorisation.pixels.copies.p_value == pytest.approx(math.comb(20, 3) / math.comb(320, 3))
-    assert (one.verdict, one.memorisation.pixels.copies.equal) == ("NO COPIES", 0)
+    assert (evaluation_text.verdict(one), one.memorisation.pixels.copies.equal) == ("NO COPIES", 0)
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -431,10 +433,10 @@ def test_items_of_one_colour_make_no_verdict(held):
     train, held_out = torch.cat([white[:5], images(200, 0)]), images(60, 1) if held else None
     samples = torch.cat([white, images(47, 2)])
     metrics = verdict(samples, train, held_out, metrics=["memorisation"])
-    assert metrics.verdict == "NO COPIES"
+    assert evaluation_text.verdict(metrics) == "NO COPIES"
     assert any(note.startswith("Next to a training item of one colour: 13 samples.") for note in metrics.notes)
     both = verdict(torch.cat([samples, train[10:15]]), train, held_out, metrics=["memorisation"])
-    assert both.verdict.startswith("COPIES: 7.7 ± 3.3 % of the samples copy a training item (5 of 202")
+    assert evaluation_text.verdict(both).startswith("COPIES: 7.7 ± 3.3 % of the samples copy a training item (5 of 202")
 
 
 def test_copies_of_mirrored_items_count_where_these_were_trained_on():
@@ -507,7 +509,7 @@ def test_class_accuracy_of_right_and_of_wrong_labels():
     right = state(fresh, train, None, (asked, known, None)).class_accuracy
     assert right.samples.value == right.data.value == 1
     assert right.items == 40  # a fifth of the training data
-    assert right.by_chance == "by chance 50 %"
+    assert evaluation_text.by_chance(right) == "by chance 50 %"
     wrong = state(fresh, train, None, (1 - asked, known, None)).class_accuracy
     assert wrong.samples.value == 0
     mixed = torch.cat([asked[:40], 1 - asked[40:]])
@@ -644,9 +646,10 @@ def test_without_a_wish_the_samples_are_measured_and_a_verdict_comes_first(run, 
     assert not (model_run / "evaluation" / "likelihood.json").exists()
     assert "bits/dim" not in text
     result = EvaluationResult.load(model_run / "evaluation").samples
-    assert text.splitlines()[0] == result.verdict
-    assert result.verdict.startswith("NO COPIES: KID-pixels")  # 20 samples are too few for the Fréchet distance
-    assert (model_run / "README.md").read_text().count(result.verdict.partition(": ")[2][:30]) == 1
+    assert text.splitlines()[0] == spell(evaluation_text.verdict(result), on_command_line)
+    verdict_ = evaluation_text.verdict(result)
+    assert verdict_.startswith("NO COPIES: KID-pixels")  # 20 samples are too few for the Fréchet distance
+    assert (model_run / "README.md").read_text().count(verdict_.partition(": ")[2][:30]) == 1
 
 
 def test_a_long_evaluation_says_how_long(run, model_run, common, monkeypatch):
@@ -679,7 +682,7 @@ def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkey
     result = finish(evaluate(model_run, samples=20, **options))
     assert result.samples.distances.train.kernel.value == every["distances"]["train"]["kernel"]["value"]
     assert result.samples.distances.train.frechet is None
-    assert "KID-pixels" in result.samples.verdict
+    assert "KID-pixels" in evaluation_text.verdict(result.samples)
     samples = finish(evaluate_samples(images(20, 3), **options)).samples
     assert samples.distances.train.frechet is None
     with pytest.raises(InputError, match="metrics names none"):
@@ -1015,7 +1018,7 @@ def test_samples_need_no_model(run, model_run, files, common, tmp_path):
         assert result.memorisation == told.memorisation
         assert result.model is None
         assert (result.class_accuracy == told.class_accuracy) == (source == "new.npz")
-        assert result.settings()["samples"] == "20 of new"
+        assert evaluation_text.sample_settings(result)["samples"] == "20 of new"
     some = finish(evaluate_samples(str(tmp_path / "new.npz"), n=10, out=tmp_path / "out", **options))
     assert some.samples.distances.train.items == 10
     assert EvaluationResult.load(tmp_path / "out") == some

@@ -16,7 +16,7 @@ SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
     {"options"},
-    {"errors", "interrupts", "transforms"},
+    {"errors", "interrupts", "quantities", "transforms"},
     {"arguments"},
     {"gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
     {"curves", "events"},

@@ -104,7 +104,7 @@ def test_numbers_come_from_the_log(tmp_path):
     assert "876-1000" in page.text  # of the last of eight parts of T
     assert page.tags.count("svg") == 5
     assert "step 6 of 6" in page.text
-    assert "time trained 2 min" in page.text
+    assert "time trained 1.7 minutes" in page.text
 
 
 def test_a_log_of_one_line_one_cut_short_and_one_with_nan(tmp_path):

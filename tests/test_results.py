@@ -3,14 +3,18 @@
 import dataclasses
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from ancestral import results
 from ancestral.errors import InputError
+from ancestral.render import result_text
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.result import Result
+from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 
 SAVED = Path(__file__).parent / "data" / "evaluation"
@@ -120,6 +124,15 @@ def test_own_results_have_schema_and_tables():
     assert own._repr_html_().endswith("<p>a &lt; b</p>")
     with pytest.raises(InputError, match="value is damaged"):
         Own.from_json(own.to_json())
+
+
+def test_results_hold_numbers_and_their_text_is_rendered():
+    modules = [import_module(f"ancestral.results.{path.stem}") for path in Path(results.__file__).parent.glob("*.py")]
+    values = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    kinds = {value for value in values if issubclass(value, Result)}
+    assert [kind for kind in kinds if "parts" in vars(kind)] == [Result]
+    find = result_text.result_parts.dispatch
+    assert {kind for kind in kinds if find(kind) is find(object)} == {Result, SamplingRecipe}  # which no command shows
 
 
 def test_an_estimate_without_an_error_is_one_number():

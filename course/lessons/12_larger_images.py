@@ -47,6 +47,7 @@ import ancestral_course as course
 from ancestral import Diffusion, config, nets, oracle, samplers, schedules, targets
 from ancestral.config import by_size
 from ancestral.nets.space import fold, unfold
+from ancestral.render.data_text import cost_rows
 from ancestral.results.data_report import DataReport
 from ancestral.schedules import Schedule
 
@@ -406,7 +407,7 @@ np.save(RUNS / "squares.npy", ((sizes[side] + 1) * 127.5).round().to(torch.uint8
 command = [sys.executable, "-m", "ancestral", "doctor", "squares.npy", "--steps", "1", "--json", "doctor.json"]
 subprocess.run(command, cwd=RUNS, stdout=subprocess.DEVNULL, check=True)
 report = DataReport.from_json((RUNS / "doctor.json").read_text())
-for name, text in report.cost.rows(report.count):
+for name, text in cost_rows(report.cost, report.count):
     print("\n".join(textwrap.wrap(f"{name:12} {text}", 100, subsequent_indent=13 * " ", break_on_hyphens=False)))
 counted = cost(build((3, side, side), by_size.choose((3, side, side), "cpu")), (3, side, side))
 print(f"counted: {counted[0]:,} parameters, {32 * counted[2] / 1e6:.0f} MB of activations of 32 images in float32")

@@ -78,13 +78,14 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Sample, and return the exit code."""
     options = parse(Options, _complete_paths(_run_first(argv)), "sample")
+    from ancestral.render.result_text import channel_means
     from ancestral.render.terminal import follow
     from ancestral.workflows.sample import sample
 
     values = dataclasses.asdict(options)
     values["indices"] = values.pop("index")
     paths = {name: values[name] == AUTO or values[name] or False for name in ("gif", "film")}
-    if means := follow(sample(values.pop("run"), **values | paths), spelling=on_command_line).channel_means():
+    if means := channel_means(follow(sample(values.pop("run"), **values | paths), spelling=on_command_line)):
         print(means)
     return 0
 

@@ -8,7 +8,7 @@ import torch
 from ancestral.evaluation.sample_quality import is_cached, missing_features
 from ancestral.evaluation.study import References, Study
 from ancestral.model import Model
-from ancestral.results.estimate import format_duration
+from ancestral.quantities import format_duration
 
 SHORT = 10.0
 """Seconds of work that need no forecast."""

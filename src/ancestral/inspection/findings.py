@@ -9,14 +9,9 @@ from ancestral.data import Dataset
 from ancestral.data.convert import Conversion, crop_note
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.inspection.near_duplicates import Groups
-from ancestral.results.data_report import (
-    FileStatistics,
-    Finding,
-    TrainingCost,
-    ValueStatistics,
-    format_bytes,
-    plural,
-)
+from ancestral.options import option
+from ancestral.quantities import format_bytes, plural
+from ancestral.results.data_report import FileStatistics, Finding, TrainingCost, ValueStatistics
 from ancestral.results.estimate import Estimate
 
 EPOCHS = 100
@@ -229,13 +224,23 @@ def training_findings(count: int, config: Config, cost: TrainingCost | None) -> 
             yield Finding("epochs", "note", text, "more items, or fewer --steps, reduce memorisation")
         if not cost.fits:
             text = f"training takes about {format_bytes(cost.memory)}, and {format_bytes(cost.available)} are free"
-            yield Finding("memory", "warning", text, cost.remedy())
+            yield Finding("memory", "warning", text, memory_remedy(cost))
         if cost.seconds > 86400 and cost.device == "cpu":
             text = f"all steps take {cost.seconds / 86400:,.1f} days on this machine"
             yield Finding("time", "warning", text, "use a GPU, fewer --steps, or a smaller --width or --image-size")
     if count < batch:
         text = f"there are fewer items ({count:,}) than in one batch ({batch:,})"
         yield Finding("few", "warning", text, f"each batch repeats some; take --batch-size {count}")
+
+
+def memory_remedy(cost: TrainingCost) -> str:
+    """Say which options help if the memory does not suffice."""
+    if cost.micro_batch:
+        return (
+            f"give {option('micro_batch', cost.micro_batch)} (the same batches, in parts), or a smaller "
+            f"{option('image_size')}"
+        )
+    return f"take a smaller {option('image_size')} or {option('width')}, or a larger {option('patch')}"
 
 
 def _are(count: int, noun: str) -> str:

@@ -12,9 +12,10 @@ from PIL.PngImagePlugin import PngInfo
 from ancestral.data import Dataset
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
+from ancestral.quantities import format_shape, plural
 from ancestral.render.captions import INK, font, shorten
 from ancestral.render.pictures import picture
-from ancestral.results.data_report import DataReport, plural, shape_text
+from ancestral.results.data_report import DataReport
 from ancestral.storage import atomic
 
 WIDTH, MARGIN, LEFT, TILE, GAP = 1240, 32, 210, 64, 7
@@ -64,7 +65,8 @@ def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:
     classes = f" in {plural(len(report.classes), 'class')}" if report.classes else ""
     title = f"{data.name}: {plural(report.count, 'item')}{classes}"
     mean = ", ".join(f"{mean:.1f} ± {std:.1f}" for mean, std in zip(values.mean[:4], values.std, strict=False))
-    line = f"as training receives them: {shape_text(values.shape)}, {values.dtype}; mean ± deviation by channel {mean}"
+    shape = format_shape(values.shape)
+    line = f"as training receives them: {shape}, {values.dtype}; mean ± deviation by channel {mean}"
     if len(values.shape) == 1:
         cloud = picture(data.sample(POINTS).items, height=480)
         return _draw(title, line, {"The points": [_Row(data.name, "", [_Tile(cloud)])]})

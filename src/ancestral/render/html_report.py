@@ -21,6 +21,8 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
+from ancestral.quantities import format_duration
+from ancestral.render import evaluation_text
 from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
 from ancestral.results import EvaluationResult
@@ -98,7 +100,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, l
         title=config.title if config else folder.absolute().name,
         preset=config.preset if config else "",
         run=run,
-        time=_duration(run.seconds),
+        time=format_duration(run.seconds),
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
         plots=_plots(rows, read_log(place / "validation.csv"), config.process.timesteps if config else None),
@@ -142,7 +144,7 @@ def _evaluation(folder: Path) -> str:
     pictures = [(_data_uri(image, LARGE), caption) for image, caption in images if image is not None]
     result = EvaluationResult.load(folder)
     step = max((part.model.step for part in result.measured if part.model is not None), default=0)
-    return fill_template("evaluation.html", result=result, step=step, pictures=pictures)
+    return fill_template("evaluation.html", result=result, words=evaluation_text, step=step, pictures=pictures)
 
 
 def _open(path: Path) -> Image.Image | None:
@@ -280,10 +282,3 @@ def _without_folders(text: str, folder: Path, config: Config | None) -> str:
         if place.is_absolute() and place.parent != place.parent.parent:
             text = text.replace(f"{place.parent}/", "")
     return text
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{seconds / 3600:.1f} h"

@@ -5,6 +5,7 @@ from ancestral.config import PLAIN_LOOP, Config, UNetConfig
 from ancestral.data.arrays import NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
+from ancestral.render import evaluation_text
 from ancestral.render.managed_sections import mark_sections
 from ancestral.render.templates import fill_template
 from ancestral.results.evaluation_result import SHARES, EvaluationResult
@@ -57,7 +58,7 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
     unet = isinstance(net, UNetConfig) and kind == "images" and net.patch == 1 and net.groups
     known = process.target in ("eps", "x0", "v") and process.schedule in ("linear", "cosine", "sigmoid")
     samples = evaluation.samples
-    others = {} if samples is None else samples.other_metrics()
+    others = {} if samples is None else evaluation_text.other_metrics(samples)
     values = {
         "name": name,
         "address": address,
@@ -72,7 +73,7 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
         "results": _results(evaluation, spec.codec.uniform_bits),
         "picture": picture,
         "samples": samples,
-        "distances": None if samples is None else samples.distance_table(),
+        "words": evaluation_text,
         "others": {title: text for title, text in others.items() if not title.startswith(COPIES)},
         "memorised": {title: text for title, text in others.items() if title.startswith(COPIES)},
         "likelihood": evaluation.likelihood,
@@ -99,7 +100,8 @@ def _results(evaluation: EvaluationResult, uniform_bits: float) -> list[tuple[st
     if (likelihood := evaluation.likelihood) is not None:
         bits = likelihood.bits_per_dim.total.value
         if bits <= uniform_bits:
-            results.append((str(likelihood.data), [("bits_per_dim", "bits/dim, variational bound", bits)]))
+            items = evaluation_text.likelihood_items(likelihood.data)
+            results.append((items, [("bits_per_dim", "bits/dim, variational bound", bits)]))
     return results
 
 

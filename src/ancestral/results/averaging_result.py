@@ -1,6 +1,5 @@
 """What `ancestral average` measures: the distance of samples to the data over the length of the average of weights."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,7 +7,6 @@ from ancestral.results.comparison_result import ComparedSamples
 from ancestral.results.estimate import NORMAL, Estimate
 from ancestral.results.evaluation_result import ExtractorName, MeasuredModel, MetricTitles, ReferenceNames
 from ancestral.results.result import Result
-from ancestral.results.table import Table
 
 
 @dataclass(frozen=True)
@@ -64,36 +62,3 @@ class AveragingResult(Result):
     def best(self) -> AveragePoint:
         """The length with the smallest Fréchet distance."""
         return next(point for point in self.points if point.behind is None)
-
-    def verdict(self) -> list[str]:
-        """Say which length is best, which others are as good, how the EMA compares with it, and what was written."""
-        best, lines = f"{self.best.length:g}", []
-        if len(self.points) > 1:
-            others = [f"{point.length:g}" for point in self.points if point is not self.best and point.within_error]
-            alike = f"as good within the error (95 %): {', '.join(others)}" if others else "the others are worse"
-            lines.append(f"The best of these lengths is {best}; {alike}.")
-        behind = self.ema.behind or Estimate(0)
-        outcome = "as good as" if self.ema.within_error else "worse than" if behind.value > 0 else "better than"
-        apart = f"{Estimate(abs(behind.value), behind.error)} {'higher' if behind.value > 0 else 'lower'}"
-        clear = "no more" if self.ema.within_error else "more"
-        lines.append(
-            f"The EMA of training (decay {self.decay:g}, step {self.model.step:,}) is {outcome} length {best}: its "
-            f"{self.titles.frechet} is {apart} on the same noise, {clear} than the error (95 %)."
-        )
-        return [*lines, f"The average of length {best} is in {self.file}."] if self.file else lines
-
-    def parts(self) -> Sequence[Table | str]:
-        """A table with a row for each length, the verdict and the notes."""
-        head = (
-            f"Averages up to step {self.end:,}, {self.samples.count:,} samples each by {self.sampler}, seed "
-            f"{self.samples.seed}, to {self.data.train}; the floor is {self.titles.frechet} {self.floor}."
-        )
-        columns = ("averaging length", self.titles.frechet, "behind the best length", self.titles.kernel)
-        rows = [_row(f"{point.length:g}", point) for point in self.points]
-        rows.append(_row(f"EMA of training, step {self.model.step:,} ({self.ema.length:.3f})", self.ema))
-        return [head, Table(columns, rows), *self.verdict(), *self.data.notes, *self.notes]
-
-
-def _row(name: str, point: AveragePoint) -> list[str]:
-    behind = "best" if point.behind is None else str(point.behind)
-    return [name, str(point.frechet), behind, str(point.kernel)]

@@ -16,7 +16,6 @@ from ancestral.results.evaluation_result import (
     SampleMetrics,
 )
 from ancestral.results.result import Result
-from ancestral.results.table import Table
 
 TOLERANCE = 0.05
 """A distance that is larger than another by at most this share of it counts as reached."""
@@ -36,11 +35,11 @@ class ComparedBound(LikelihoodSettings):
     """The items in words."""
 
     @classmethod
-    def from_result(cls, result: LikelihoodResult) -> Self:
-        """Take what is compared from a likelihood."""
+    def from_result(cls, result: LikelihoodResult, text: str) -> Self:
+        """Take what is compared from a likelihood, with its items in words."""
         data, total = result.data, result.bits_per_dim.total
         items = {name: getattr(data, name) for name in ("source", "split", "images", "of")}
-        return cls(**vars(result.settings), **items, data=str(data), mean=total.value, standard_error=total.error)
+        return cls(**vars(result.settings), **items, data=text, mean=total.value, standard_error=total.error)
 
     @property
     def comparable(self) -> tuple[object, ...]:
@@ -72,8 +71,6 @@ class ComparedQuantity:
     sign: int = 0
     """1 where more is better, −1 where less is, 0 where neither."""
     form: Literal["number", "percent", "count"] = "number"
-    remark: str = ""
-    """What stands after the title."""
 
     @property
     def best(self) -> int | None:
@@ -87,18 +84,6 @@ class ComparedQuantity:
         (top, error, winner), *others = sorted(known, key=lambda one: one[0], reverse=True)
         apart = all(top - value > NORMAL * math.hypot(error or 0, other or 0) for value, other, _ in others)
         return winner if apart else None
-
-    def row(self) -> list[str]:
-        """Format the quantity as a row of a table, a star at the best value."""
-        stars = ["* " if i == self.best else "" for i in range(len(self.values))]
-        cells = [star + self._text(value) for star, value in zip(stars, self.values, strict=True)]
-        title = f"{self.title} ({self.remark})" if self.remark else self.title
-        return [title, *cells, "" if self.floor is None else self._text(self.floor)]
-
-    def _text(self, value: Estimate | None) -> str:
-        if value is None:
-            return "–"
-        return {"number": str(value), "percent": value.percent, "count": f"{value.value:,.0f}"}[self.form]
 
 
 @dataclass(frozen=True)
@@ -129,7 +114,7 @@ class ComparisonResult(Result):
         if any(accuracies):
             known = next(one for one in accuracies if one is not None)
             values = tuple(None if one is None else one.samples for one in accuracies)
-            rows.append(ComparedQuantity("class accuracy", values, known.data, 1, "percent", known.by_chance))
+            rows.append(ComparedQuantity("class accuracy", values, known.data, 1, "percent"))
         bounds = [run.bits_per_dim for run in runs]
         if any(bounds):
             values = tuple(None if one is None else Estimate(one.mean, one.standard_error) for one in bounds)
@@ -141,23 +126,6 @@ class ComparisonResult(Result):
             values = tuple(None if n is None else Estimate(n) for n in numbers)
             rows.append(ComparedQuantity(name, values, form="count"))
         return rows
-
-    def parts(self) -> list[Table | str]:
-        """What all runs share and in what they differ, the table of the runs, and the notes."""
-        settings = [run.settings() for run in self.runs]
-        shared = {name: text for name, text in settings[0].items() if all(one.get(name) == text for one in settings)}
-        own = {} if "samples" in shared else {f"samples of {run.run}": run.settings()["samples"] for run in self.runs}
-        bounds = {f"bits/dim of {run.run}": run.bits_per_dim for run in self.runs if run.bits_per_dim is not None}
-        texts = {name: f"{bound.data}: {bound.bound()}" for name, bound in bounds.items()}
-        own |= texts if len(set(texts.values())) > 1 or len(texts) < len(self.runs) else {}
-        notes = dict.fromkeys(note for run in self.runs for note in run.all_notes)
-        own_counts, floor = self.runs[0].distances.train, self.runs[0].distances.floor
-        uneven = floor_note((floor.items, floor.against), (own_counts.items, own_counts.against))
-        notes |= {} if uneven is None else {uneven: None}
-        star = "* better than all others by more than the error of their difference (95 %)"
-        columns = ("", *(run.run for run in self.runs), "floor")
-        rows = [row.row() for row in self.quantities()]
-        return [Table((), [*shared.items(), *own.items()]), Table(columns, rows), star, *notes]
 
 
 @dataclass(frozen=True)
@@ -205,45 +173,8 @@ class SamplerComparisonResult(Result):
     notes: tuple[str, ...] = ()
     tolerance: float = field(default=TOLERANCE, metadata={"key": "slack"})
 
-    def parts(self) -> list[Table | str]:
-        """A table with a row for each sampler, and the notes."""
-        title, reference = self.titles.frechet, self.reference
-        head = f"{self.samples.count:,} samples each, to {self.data.train}; the floor is {title} {self.floor}."
-        columns = ("sampler", "passes needed", title, self.titles.kernel, "best", "at passes")
-        rows = [[f"ddpm, {reference.steps:,} steps", f"{reference.passes:,}", str(reference.frechet),
-                 str(reference.kernel), "", ""]]  # fmt: skip
-        for name, points in self.curves.items():
-            first, best = self.needed[name], min(points, key=lambda point: point.frechet.value)
-            reached = ["not reached", "", ""]
-            if first is not None:
-                reached = [str(first.passes), str(first.frechet), str(first.kernel)]
-            rows.append([name, *reached, str(best.frechet), str(best.passes)])
-        foot = f"Needed: the fewest passes whose {title} is within {self.tolerance:.0%} of DDPM's."
-        return [head, Table(columns, rows), foot, *self.notes]
-
 
 def fewest_passes(points: Iterable[SamplerPoint], reference: float) -> SamplerPoint | None:
     """Find the point of fewest network evaluations whose Fréchet distance is within TOLERANCE of the reference."""
     reached = (point for point in points if point.frechet.value <= (1 + TOLERANCE) * reference)
     return min(reached, key=lambda point: point.passes, default=None)
-
-
-def floor_note(floor: tuple[int, int], samples: tuple[int, int]) -> str | None:
-    """Say so if the floor is not of as many items, to as many others, as the distances of the samples are."""
-    if floor == samples:
-        return None
-    return (
-        f"The floor is of {floor[0]:,} to {floor[1]:,} items, the distances of samples of {samples[0]:,} to "
-        f"{samples[1]:,}: Fréchet distances are larger for fewer items."
-    )
-
-
-def reference_warning(reference: Estimate) -> str | None:
-    """Warn if the 95 % interval of the reference distance is wider than the tolerance."""
-    error = NORMAL * (reference.error or 0)
-    if not error > TOLERANCE * reference.value:
-        return None
-    return (
-        f"The 95 % interval of DDPM's own distance is ± {error / reference.value:.0%}, wider than {TOLERANCE:.0%}: "
-        "chance decides in part which sampler reaches it; take more samples."
-    )

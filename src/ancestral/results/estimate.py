@@ -40,11 +40,3 @@ def format_percent(value: float, error: float | None = None) -> str:
     if error is None:
         return f"{100 * value:.3g} %"
     return f"{100 * value:.1f} ± {100 * error:.1f} %"
-
-
-def format_duration(seconds: float) -> str:
-    """Format a time in words, such as 12 seconds or 1.5 hours."""
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return "a second" if seconds < 1.5 else f"{seconds:.0f} seconds"

@@ -1,28 +1,19 @@
 """What an evaluation measured: how good samples are (samples.json), and the likelihood of data (likelihood.json)."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from ancestral.arguments import short_source
-from ancestral.results.estimate import NORMAL, Estimate, format_percent
+from ancestral.errors import InputError
+from ancestral.results.estimate import Estimate
 from ancestral.results.result import Result
-from ancestral.results.table import Table
 
 SAMPLES_FILE, LIKELIHOOD_FILE = "samples.json", "likelihood.json"
 SHARES = ("precision", "recall", "density", "coverage")
-MAX_CHANNELS = 6
-"""Channels whose means are shown."""
-KINDS = {2: "signals", 3: "images", 4: "volumes"}
-"""What items are called, by their number of axes; else points."""
 MANY_COPIES, SOME_COPIES = 0.05, 0.005
 """Shares of copies beyond chance from which a verdict speaks of them."""
 BY_CHANCE = 1e-3
 """The least probability of as many copies by chance with which they may be chance."""
-HOLD_OUT = "hold out 10 % (--validation 0.1) and stop where its loss rises"
-"""Advice against memorisation."""
 SURE = 3
 """Standard deviations beyond which a share of a model that memorised nothing is hardly ever."""
 DATA_UNIT = "units of the data"
@@ -154,13 +145,6 @@ class CopyResult:
             return max(excess, SOME_COPIES)
         return excess if certain else 0.0
 
-    def __str__(self) -> str:
-        equal = f", {self.equal:,} samples are equal to one" if self.equal else ""
-        return (
-            f"{self.share.percent} of samples are less than a third as far from one training item as from any other; "
-            f"by chance {self.chance.percent}; {self.copied:,} of {self.items:,} different items are copied{equal}"
-        )
-
 
 @dataclass(frozen=True)
 class MemorisationResult:
@@ -189,15 +173,6 @@ class MemorisationResult:
             return 0.0
         return self.share - self.expected if self.share - self.expected > SURE * self.error else 0.0
 
-    def __str__(self) -> str:
-        if self.share is None or self.expected is None:
-            return f"cannot be told; the median distance to the nearest of {self.among:,} is {self.median:.4g}"
-        return (
-            f"{format_percent(self.share, self.share_error)} of samples are nearer to a training item than "
-            f"{format_percent(1 - self.expected)} of unseen ones are; without memorisation "
-            f"{format_percent(self.expected, self.error)}"
-        )
-
 
 @dataclass(frozen=True)
 class MemorisationBySpace:
@@ -215,6 +190,10 @@ class ChannelMoments:
     mean_error: tuple[float, ...] = ()
     covariance: tuple[tuple[float, ...], ...] | None = None
     covariance_error: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if any(len(row) <= i or row[i] < 0 for i, row in enumerate(self.covariance or ())):
+            raise InputError("a covariance has a diagonal of at least 0")
 
 
 @dataclass(frozen=True)
@@ -240,11 +219,6 @@ class ClassAccuracy:
     """The number of those items."""
     classes: int | None = None
     """The number of classes of the data; None in files of version 0.1."""
-
-    @property
-    def by_chance(self) -> str:
-        """What guessing would reach, such as "by chance 10 %"; empty if that is not known."""
-        return "" if self.classes is None else f"by chance {100 / self.classes:.3g} %"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,115 +252,6 @@ class SampleMetrics(SampleQuality, Result):
         """What a reader should know of the data and of the numbers."""
         return [*self.data.notes, *self.notes]
 
-    @property
-    def verdict(self) -> str:
-        """What was found, in a line, with advice: copies first, then how far the samples are from the data."""
-        found = [part for part in (self.memorisation.pixels, self.memorisation.features) if part is not None]
-        results = [part.copies for part in found if part.copies is not None]
-        copies = max(results, key=lambda one: one.excess, default=None)
-        if copies is not None and copies.excess:
-            word = "COPIES" if copies.excess >= MANY_COPIES else "SOME COPIES"
-            return (
-                f"{word}: {copies.share.percent} of the samples copy a training item ({copies.copied:,} of "
-                f"{copies.items:,} different ones). Take more data or fewer --steps, or {HOLD_OUT}."
-            )
-        near = max(found, key=lambda one: one.excess, default=None)
-        if near is not None and near.excess and near.share is not None and near.expected is not None:
-            return (
-                f"NEAR THE TRAINING DATA: {format_percent(near.share, near.share_error)} of the samples are nearer to "
-                f"a training item than {format_percent(1 - near.expected)} of unseen ones are: memorised in part, or "
-                f"blurred. Look at memorisation.png, and {HOLD_OUT}."
-            )
-        distance = self._distance_verdict()
-        known = [] if not results else ["NO COPIES"]
-        return ": ".join([*known, *filter(None, [distance])])
-
-    def _distance_verdict(self) -> str:
-        """How far the samples are from the data, against the floor of equal numbers of items."""
-        own, floor, titles = self.distances.comparable, self.distances.floor, self.titles
-        few = min(own.items, own.against) <= self.extractor.features
-        pairs = [(titles.frechet, own.frechet, floor.frechet), (titles.kernel, own.kernel, floor.kernel)]
-        for title, value, least in pairs[::-1] if few else pairs:  # of few items the Fréchet distance says nothing
-            if value is None or least is None:
-                continue
-            apart, error = value.value - least.value, math.hypot(value.error or 0, least.error or 0)
-            if apart <= NORMAL * error:
-                return f"{title} cannot tell the samples from the data ({value}, floor {least})."
-            return (
-                f"{title} {value}, where data has {least}. Train for more --steps, or see with `ancestral compare RUN "
-                "--samplers all` whether the sampler holds it back."
-            )
-        return ""
-
-    def settings(self) -> dict[str, str]:
-        """Describe the samples and what they were compared with, by name."""
-        made, floor = self.samples, self.distances.floor
-        text = f"{made.count:,} of {made.folder}"
-        if made.sampler is not None:
-            guidance = f", guidance {made.guidance:g}" if made.guidance not in (None, 1) else ""
-            text = f"{made.count:,} by {made.sampler}, seed {made.seed}{guidance}"
-        rows = {
-            "samples": text + (f", {made.label}" if made.label is not None else ""),
-            "features": f"{self.extractor.features:,} of {self.extractor.name}",
-            "training data": self.data.train,
-            "held-out data": self.data.held_out,
-            "floor": f"{self.floor}: {floor.items:,} to {floor.against:,}",
-            "as the floor": None
-            if self.distances.matched is None
-            else "as many of the samples to as many training items",
-        }
-        return {name: text for name, text in rows.items() if text}
-
-    def distance_table(self) -> Table:
-        """Make the table of distances, each with its standard error."""
-        sets = {"to training data": self.distances.train, "to held-out data": self.distances.held_out,
-                "as the floor": self.distances.matched, "floor": self.distances.floor}  # fmt: skip
-        known = {name: part for name, part in sets.items() if part is not None}
-        names = {"frechet": self.titles.frechet, "kernel": self.titles.kernel, **{name: name for name in SHARES}}
-        measured = {name: title for name, title in names.items() if getattr(self.distances.train, name) is not None}
-        rows = [[title, *(str(getattr(part, name)) for part in known.values())] for name, title in measured.items()]
-        return Table(("", *known), rows)
-
-    def other_metrics(self) -> dict[str, str]:
-        """Describe what is no distance, by name."""
-        rows = {}
-        if (scores := self.inception_score) is not None:
-            rows[self.titles.inception_score or "IS"] = f"{scores.samples}; training data {scores.train}"
-        if (accuracy := self.class_accuracy) is not None:
-            rows["class accuracy"] = (
-                f"{accuracy.samples.percent} of samples are classified as the class that they were conditioned on; of "
-                f"{accuracy.items:,} real items {accuracy.data.percent}"
-                + (f"; {accuracy.by_chance}" if accuracy.by_chance else "")
-            )
-        spaces = {"pixels": self.memorisation.pixels, "features": self.memorisation.features}
-        known = {name: found for name, found in spaces.items() if found is not None}
-        rows |= {f"copies by {name}": str(found.copies) for name, found in known.items() if found.copies is not None}
-        rows |= {f"memorisation by {name}": str(found) for name, found in known.items()}
-        if (colour := self.colour) is not None:
-            sigmas = "–" if colour.sigmas is None else f"{colour.sigmas:.1f}"
-            rows["mean of each channel"] = (
-                f"samples {_few(colour.samples.mean)}; training data {_few(colour.data.mean)}; largest "
-                f"difference {colour.levels:+.2f} of 255 levels of the range, {sigmas} standard errors"
-            )
-            if colour.samples.covariance is not None and colour.data.covariance is not None:
-                deviations = [
-                    _few([math.sqrt(row[i]) for i, row in enumerate(covariance)])
-                    for covariance in (colour.samples.covariance, colour.data.covariance)
-                ]
-                rows["deviation of each channel"] = "samples {}; training data {}".format(*deviations)
-        return rows
-
-    def parts(self) -> list[Table | str]:
-        """The verdict, tables of the distances, the other metrics and the settings, and the notes."""
-        others, settings = (Table((), list(rows.items())) for rows in (self.other_metrics(), self.settings()))
-        tables = [table for table in (self.distance_table(), others, settings) if table.rows]
-        return [*filter(None, [self.verdict]), *tables, *self.all_notes]
-
-
-def _few(values: Sequence[float]) -> str:
-    shown = " ".join(f"{value:.4g}" for value in values[:MAX_CHANNELS])
-    return f"{shown} …" if len(values) > MAX_CHANNELS else shown
-
 
 MEAN = {"keys": {"value": "mean", "error": "standard_error"}}
 """The keys in the JSON of an estimate that is a mean over items."""
@@ -403,10 +268,6 @@ class LikelihoodData:
     shape: tuple[int, ...]
     notes: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        kind = KINDS.get(len(self.shape), "points")
-        return f"{self.images:,} of {self.of:,} {kind} of {short_source(self.source)}, {self.split} split"
-
 
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodSettings:
@@ -420,12 +281,6 @@ class LikelihoodSettings:
     seed: int
     ode_steps: int | None = None
     probes: int | None = None
-
-    def bound(self) -> str:
-        """Describe the bound."""
-        clipped = "clipped" if self.clip else "not clipped"
-        passes = self.T if self.passes is None else min(self.T, self.passes)
-        return f"{self.variance} variance, {clipped}, {self.decoder} decoder; {passes:,} passes for T = {self.T:,}"
 
 
 @dataclass(frozen=True)
@@ -453,22 +308,10 @@ class BoundOverTime:
     """The root mean square error of x̂_0, in `unit`."""
     unit: str | None = None
 
-    def table(self) -> Table:
-        """Make a table of the strata that hold T and parts of it, from T down to 1."""
-        unit = f" ({self.unit})" if self.unit is not None else ""
-        times = [max(round(part * self.t_last[-1]), 1) for part in (1, 0.75, 0.5, 0.25, 0.1, 0.01, 0)]
-        strata = list(zip(self.t_first, self.t_last, strict=True))
-        chosen = dict.fromkeys(i for t in times for i, (a, b) in enumerate(strata) if a <= t <= b)
-        rows = [
-            (
-                str(self.t_first[i]) if self.t_first[i] == self.t_last[i] else f"{self.t_first[i]}-{self.t_last[i]}",
-                f"{self.bits_per_dim_of_a_step[i]:.2g}",
-                f"{self.rate[i]:.3f}",
-                f"{self.distortion[i]:.3g}",
-            )
-            for i in chosen
-        ]
-        return Table(("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{unit}"), rows)
+    def __post_init__(self) -> None:
+        numbers = [part for part in vars(self).values() if isinstance(part, tuple)]
+        if not self.t_first or len(set(map(len, numbers))) > 1:
+            raise InputError("a bound over time has a number of each kind for each stratum, one stratum at least")
 
 
 @dataclass(frozen=True)
@@ -506,28 +349,6 @@ class LikelihoodResult(Result):
         """What a reader should know of the data and of the numbers."""
         return list(self.data.notes)
 
-    def summary(self) -> dict[str, str]:
-        """Describe the data, the bound and its terms, and the probability flow, by name."""
-        bits, settings = self.bits_per_dim, self.settings
-        rows = {
-            "data": str(self.data),
-            "bound": settings.bound(),
-            "L_T": f"{bits.L_T} bits/dim",
-            "Σ L_t": f"{bits.L_t} bits/dim, t = 2..T",
-            "L_0": f"{bits.L_0} bits/dim",
-            "total": f"{bits.total} bits/dim",
-        }
-        if self.ode is not None:
-            probes = f"{settings.probes} probe{'s' * (settings.probes != 1)}" if settings.probes else "exact divergence"
-            nats = f" ({self.ode.nats} nats)" if self.over_time.unit == DATA_UNIT else ""
-            text = f"{self.ode.bits_per_dim} bits/dim{nats}, {settings.ode_steps} steps, {probes}, not clipped"
-            rows["probability flow"] = text
-        return rows
-
-    def parts(self) -> list[Table | str]:
-        """Tables of the terms and of the bound over time, and the notes."""
-        return [Table((), list(self.summary().items())), self.over_time.table(), *self.all_notes]
-
 
 R = TypeVar("R", SampleMetrics, LikelihoodResult)
 
@@ -561,16 +382,11 @@ class EvaluationResult(Result):
         """The parts that were measured."""
         return [part for part in (self.samples, self.likelihood) if part is not None]
 
-    def parts(self) -> list[Table | str]:
-        """What the samples' metrics and the likelihood show."""
-        return [shown for part in self.measured for shown in part.parts()]
-
 
 def _load(kind: type[R], path: Path, sha256: str | None) -> R | None:
     try:
         result = kind.from_json(path.read_text(encoding="utf-8"), str(path))
-        str(result)  # numbers of the right type may still be such that nothing can be shown
-    except (OSError, ValueError, LookupError, OverflowError):
+    except (OSError, ValueError):
         return None
     if sha256 is not None and (result.model is None or result.model.sha256 != sha256):
         return None

@@ -1,11 +1,9 @@
 """What a model file holds."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ancestral.results.result import Result
-from ancestral.results.table import Table
 
 
 @dataclass(frozen=True)
@@ -49,33 +47,3 @@ class ModelInfo(Result):
     """How that model was distilled, in words; None for a model that was trained by denoising."""
     sampler: str | None = None
     """The sampler that samples are drawn by if no other is given; None in results of older versions."""
-
-    def parts(self) -> Sequence[Table | str]:
-        """Tables and lines of text that show the result."""
-        low, high = self.limits
-        rate = "" if self.rate is None else f", {self.rate:,} Hz"
-        trained = f"{self.step:,} of {self.steps:,} steps of {self.batch_size} on {self.source}, seed {self.seed}"
-        if self.initial:
-            trained += f", from the weights of {self.initial}"
-        if self.average is not None:
-            trained += f"; an average of length {self.average:g}, chosen after training"
-        if self.distilled:
-            trained += f", distilled {self.distilled}"
-        if self.preset == "imported":
-            trained = f"elsewhere; imported from {self.source}"
-        if self.preset == "plain-loop":  # config.PLAIN_LOOP
-            trained = f"{self.step:,} steps of a loop of your own"
-        rows = {
-            "model": self.model,
-            "preset": self.preset,
-            "trained": trained,
-            "item": f"{'x'.join(map(str, self.shape))}, {self.codec} from {low:g} to {high:g}{rate}",
-            "classes": ", ".join(self.classes) or "none",
-            "network": f"{self.parameters:,} parameters; {self.network}",
-            "schedule": f"{self.schedule}, T = {self.timesteps}; a_T = {self.final_signal:.2g}",
-            "target": self.target + (", x_0 clipped in the loss" if self.clip else ""),
-            **({"sampler": self.sampler} if self.sampler else {}),
-            "mean": " ".join(map(str, self.mean)) or "not known",
-            "file": f"{self.file_bytes / 1e6:.1f} MB, written by ancestral {self.version}",
-        }
-        return [Table((), list(rows.items()))]

@@ -9,8 +9,8 @@ import html
 import json
 import math
 import types
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from ancestral.errors import InputError
@@ -21,15 +21,17 @@ ATTACHED = {"attached": True}
 """The metadata of a field that JSON does not hold, such as a model or a picture. Its default is None."""
 
 
-class Result(ABC):
+class Result:
     """The base of a frozen dataclass of plain numbers and text that a workflow returns."""
 
     SCHEMA: ClassVar[str]
     """The name and the version of the JSON schema."""
 
-    @abstractmethod
     def parts(self) -> Sequence[Table | str]:
-        """Tables and lines of text that show the result."""
+        """Make the tables and lines of text that show the result. Those of this package are in `render`."""
+        result_text = import_module("ancestral.render.result_text")  # by name: `render` is made of results
+        parts: Sequence[Table | str] = result_text.result_parts(self)
+        return parts
 
     def to_text(self, spelling: Spelling) -> str:
         """Write the tables and lines of the result, with options as `spelling` spells them."""
@@ -112,7 +114,7 @@ def from_plain(kind: Any, value: Any, name: str) -> Any:
         return _dataclass_from(kind, value, name)
     if kind is float and type(value) in (int, float) and abs(value) < 1e300:
         return float(value)
-    if type(value) is kind and kind in (int, str, bool):
+    if type(value) is kind and (kind in (str, bool) or (kind is int and abs(value) < 2**63)):
         return value
     raise InputError(f"{name} is damaged")
 

@@ -1,16 +1,14 @@
 """What decides the pixels of a picture of samples; `ancestral sample` writes it into the metadata of its PNGs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ancestral.results.result import Result
-from ancestral.results.table import Table
 
 
 @dataclass(frozen=True)
 class SamplingRecipe(Result):
-    """The model, the seed and the settings of a picture of samples, by which `ancestral sample --like` repeats it."""
+    """The model, the seed and the settings of a picture of samples, by which `like` of `sample` repeats it."""
 
     SCHEMA: ClassVar[str] = "recipe-1"
 
@@ -33,16 +31,3 @@ class SamplingRecipe(Result):
     """The training step of a grid of training."""
     run: str | None = None
     """`Config.identity` of the run of a grid of training; earlier versions wrote none."""
-
-    def parts(self) -> Sequence[Table | str]:
-        """Tables and lines of text that show the result."""
-        rows = {
-            "model": self.model,
-            "sampler": self.sampler,
-            "seed": str(self.seed),
-            "index": f"0 to {self.n - 1}" if self.index is None else ", ".join(map(str, self.index)),
-            "label": "all classes in turn" if self.label is None else ", ".join(self.label),
-            "guidance": f"{self.guidance:g}",
-            "version": self.version,
-        }
-        return [Table((), list(rows.items()))]

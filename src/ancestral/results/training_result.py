@@ -1,12 +1,10 @@
 """What a training run came to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 from ancestral.errors import InputError
 from ancestral.results.result import ATTACHED, Result
-from ancestral.results.table import Table
 
 ModelType = TypeVar("ModelType")
 """The type of the model, which this layer does not know."""
@@ -49,7 +47,7 @@ class TrainingResult(Result, Generic[ModelType]):
     loss: float | None = None
     """L_simple, smoothed over about fifty steps; None before the first good step."""
     validation: ValidationLosses | None = None
-    """The last validation loss; None without `--validation`."""
+    """The last validation loss; None without a validation set."""
 
     trained: ModelType | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)
     """What `model` returns; None of a result that was read from JSON."""
@@ -60,20 +58,3 @@ class TrainingResult(Result, Generic[ModelType]):
         if self.trained is None:
             raise InputError(f"a result read from JSON holds no model: ancestral.load({self.folder!r})")
         return self.trained
-
-    def parts(self) -> Sequence[Table | str]:
-        """Tables and lines of text that show the result."""
-        rows = {
-            "run": self.folder,
-            "preset": self.preset,
-            "steps": f"{self.step:,} of {self.steps:,}{', stopped' if self.stopped else ''}",
-            "loss": "–" if self.loss is None else f"{self.loss:#.4g}",
-            **({} if self.validation is None else {"validation loss": _described(self.validation)}),
-            "time": f"{self.seconds:.0f} s",
-            "parameters": f"{self.parameters:,}",
-        }
-        return [Table((), tuple(rows.items()))]
-
-
-def _described(losses: ValidationLosses) -> str:
-    return f"{losses.validation:#.4g} at step {losses.step:,}, of training items {losses.training:#.4g}"

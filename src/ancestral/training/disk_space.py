@@ -2,7 +2,7 @@
 
 from ancestral import storage
 from ancestral.errors import InputError
-from ancestral.results.run_list import format_bytes
+from ancestral.quantities import format_bytes
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.trackers import used_trackers

@@ -26,8 +26,9 @@ from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Features
 from ancestral.model import FILE_NAME, Model, find
+from ancestral.render.comparison_text import floor_note
 from ancestral.results.averaging_result import AveragePoint, AveragingResult
-from ancestral.results.comparison_result import ComparedSamples, floor_note
+from ancestral.results.comparison_result import ComparedSamples
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles
 from ancestral.threads import cpu_threads

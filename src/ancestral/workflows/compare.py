@@ -30,6 +30,8 @@ from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Features
 from ancestral.model import Model
+from ancestral.render.comparison_text import floor_note, reference_warning
+from ancestral.render.evaluation_text import likelihood_items, verdict
 from ancestral.results.comparison_result import (
     ComparedBound,
     ComparedRun,
@@ -39,8 +41,6 @@ from ancestral.results.comparison_result import (
     SamplerComparisonResult,
     SamplerPoint,
     fewest_passes,
-    floor_note,
-    reference_warning,
 )
 from ancestral.results.evaluation_result import EvaluationResult, ExtractorName, MetricTitles
 from ancestral.samplers import Sampler
@@ -105,12 +105,13 @@ def compare_runs(
             for subject, study in zip(subjects, studies, strict=True):
                 items = yield from study.samples(given.batch_size, f"sampling {subject.name}")
                 quality, _ = yield from study.metrics(items, given.batch_size, measured or METRICS)
-                if quality.verdict:
-                    yield Message(f"{subject.name}: {quality.verdict}")
-                likelihood = None
+                if text := verdict(quality):
+                    yield Message(f"{subject.name}: {text}")
+                likelihood = bound = None
                 if subject.folder is not None:
                     likelihood = EvaluationResult.load(subject.folder, subject.sha256).likelihood
-                bound = None if likelihood is None else ComparedBound.from_result(likelihood)
+                if likelihood is not None:
+                    bound = ComparedBound.from_result(likelihood, likelihood_items(likelihood.data))
                 compared.append(ComparedRun(**vars(quality), parameters=study.model.parameters,
                                             bits_per_dim=bound))  # fmt: skip
                 grids.append(render.Grid(subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))

@@ -24,7 +24,8 @@ from ancestral.inspection.mirroring import ITEMS, mirror_test
 from ancestral.inspection.near_duplicates import item_duplicates
 from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.inspection.value_statistics import class_counts, value_statistics
-from ancestral.results.data_report import MARKS, DataReport, Finding
+from ancestral.render.data_text import LEVEL_MARKS
+from ancestral.results.data_report import DataReport, Finding
 from ancestral.storage import write_text
 from ancestral.threads import cpu_threads
 from ancestral.training import Trainer
@@ -130,7 +131,7 @@ def inspect(
         classes=classes,
         files=files,
         duplicates={kind: tuple(tuple(map(dataset.name_of, g)) for g in part) for kind, part in groups.items()},
-        findings=tuple(sorted(found, key=lambda finding: list(MARKS).index(finding.level))),
+        findings=tuple(sorted(found, key=lambda finding: list(LEVEL_MARKS).index(finding.level))),
         cost=cost,
         mirroring=mirroring,
         rate=dataset.rate,

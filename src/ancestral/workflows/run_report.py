@@ -14,6 +14,7 @@ from ancestral import render
 from ancestral.inspection.findings import class_findings, training_findings, value_findings
 from ancestral.inspection.value_statistics import class_counts, value_statistics
 from ancestral.render import DataFacts, RunFacts
+from ancestral.render.data_text import value_rows
 from ancestral.training import RunFolder, Trainer
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class RunReport:
         picture = render.picture(shown.items, COLUMNS, height, self.trainer.spec.codec.limits, names)
         return DataFacts(
             data.name,
-            rows | dict(values.rows()),
+            rows | dict(value_rows(values)),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],
             picture,

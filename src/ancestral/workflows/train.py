@@ -35,7 +35,9 @@ from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.model import Model, NetSource, OwnParts
 from ancestral.nets import Transformer, UNet
 from ancestral.objectives import Objective
-from ancestral.results.data_report import TrainingCost, format_bytes
+from ancestral.quantities import format_bytes
+from ancestral.render.data_text import cost_summary
+from ancestral.results.data_report import TrainingCost
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 from ancestral.schedules import Schedule
@@ -603,7 +605,7 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
     left = trainer.config.train.steps - trainer.step
     if left > 0:
-        yield cost.summary() if cost is not None else f"{left:,} steps of {trainer.gradients.batch_size:,} items"
+        yield cost_summary(cost) if cost is not None else f"{left:,} steps of {trainer.gradients.batch_size:,} items"
     yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(trainer.config.data.source)
     if dataset.labels is None and source.is_dir() and any(map(_holds_items, source.iterdir())):

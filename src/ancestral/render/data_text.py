@@ -1,0 +1,131 @@
+"""A data set before training in words and tables: statistics, findings and the cost of training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ancestral.inspection.findings import memory_remedy
+from ancestral.options import option
+from ancestral.quantities import format_bytes, format_duration, format_shape, plural
+from ancestral.results.data_report import DataReport, FileStatistics, TrainingCost, ValueStatistics
+from ancestral.results.table import Table
+
+NAMES, CLASSES, BAR = 5, 20, 30
+"""The numbers of names of a finding and of classes that are shown, and the length of the longest bar."""
+NAME_WIDTH = 14
+"""Characters of the names of rows, so that the tables line up."""
+LEVEL_MARKS = {"error": "✗", "warning": "!", "note": "·"}
+"""The levels of findings, the worst first."""
+
+
+def data_parts(report: DataReport) -> list[Table | str]:
+    """Tables and lines of text that show the report."""
+    title = f"{report.source}: {plural(report.count, 'item')} of {format_shape(report.values.shape)}"
+    if report.rate is not None:
+        title += f" at {report.rate:,} Hz"
+    parts: list[Table | str] = [f"{title} for the preset {report.preset}", ""]
+    copies = [
+        (what, f"{plural(len(groups), 'group')} of {sum(map(len, groups)):,} items")
+        for kind, what in (("same", "duplicates"), ("alike", "look-alikes"))
+        if (groups := report.duplicates[kind])
+    ]
+    if report.mirroring is not None:
+        text = f"{report.mirroring.percent} are nearer to another image than to a mirrored one (50 %: no difference)"
+        copies.append(("mirroring", text))
+    sections: list[Sequence[tuple[str, ...]]] = [[*value_rows(report.values), *copies], _class_rows(report.classes)]
+    if report.files is not None:
+        sections.insert(0, [*_file_rows(report.files)])
+    if report.cost is not None:
+        sections.append([*cost_rows(report.cost, report.count)])
+    for rows in filter(None, sections):
+        parts += [Table((), [(name.ljust(NAME_WIDTH), *texts) for name, *texts in rows]), ""]
+    for finding in report.findings:
+        parts.append(f"{LEVEL_MARKS[finding.level]} {finding.level}: {finding.text}; {finding.advice}")
+        parts += [f"    {name}: {remark}" for name, remark in list(finding.names.items())[:NAMES]]
+        if len(finding.names) > NAMES:
+            parts.append(f"    and {len(finding.names) - NAMES:,} more; {option('json')} lists all")
+    return parts if report.findings else [*parts, "No problems were found."]
+
+
+def _file_rows(files: FileStatistics) -> Iterator[tuple[str, str]]:
+    """The statistics of the files as (name, text)."""
+    unread = f", {len(files.unreadable):,} named below not" if files.unreadable else ""
+    yield "files", f"{files.read:,} of {files.found:,} read, {format_bytes(files.bytes)}{unread}"
+    yield "formats", _counts(files.formats)
+    yield "modes", _counts(files.modes)
+    if set(files.depths) != {"8"}:
+        yield "bits", _counts(files.depths)
+    if len(files.sizes) > 1:
+        low, middle, high = (f"{h}x{w}" for w, h in zip(files.width, files.height, strict=True))
+        often = _counts(dict(list(files.sizes.items())[:3]))
+        yield "height x width", f"{low} to {high}, median {middle}; most often {often}"
+        yield "shapes", f"{_counts(files.ratios)}; the crop keeps {1 - files.cropped:.0%}"
+    else:
+        yield "height x width", _counts(files.sizes)
+    if files.transparent:
+        yield "transparent", f"{files.transparent:,}"
+    if files.others or files.hidden:
+        hidden = {"hidden": files.hidden} if files.hidden else {}
+        yield "passed over", _counts({**dict(list(files.others.items())[:8]), **hidden})
+
+
+def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:
+    """Format the statistics of the items as (name, text)."""
+    names = {1: ("grey",), 3: ("red", "green", "blue")}.get(len(values.mean), ())
+    if len(values.shape) != 3 or not names:
+        axis = "channel" if len(values.shape) > 1 else "axis"
+        names = tuple(f"{axis} {i}" for i in range(len(values.mean)))
+    means = zip(names, values.mean, values.std, strict=True)
+    shown = [f"{name} {_number(mean)} ± {_number(std)}" for name, mean, std in means]
+    yield "mean ± std", ", ".join(shown[:6]) + (f", and {len(shown) - 6} more" if len(shown) > 6 else "")
+    ends = f"; {values.at_0:.1%} at 0, {values.at_255:.1%} at 255" if values.at_255 is not None else ""
+    yield "range", f"{_number(values.low)} to {_number(values.high)} ({values.dtype}){ends}"
+    if values.colourfulness is not None:
+        grey = f"; {values.grey:,} without any colour" if values.grey else ""
+        yield "colourfulness", f"{values.colourfulness:.0f} (0 grey, 33 moderate, 109 extreme){grey}"
+
+
+def cost_summary(cost: TrainingCost) -> str:
+    """Format time and memory in a line, with what helps if the memory does not suffice."""
+    steps = f"{cost.steps:,} step{'s' * (cost.steps > 1)} of {cost.seconds_per_step:.3g} s"
+    line = f"about {format_duration(cost.seconds)} for {steps}"
+    line += " (measured)" if cost.scaled_from == cost.batch_size else f" (measured on {cost.scaled_from} items)"
+    line += f", {format_bytes(cost.memory)} of memory beside the program; {format_bytes(cost.available)} are free"
+    return line if cost.fits else f"{line}: too little. {memory_remedy(cost).capitalize()}"
+
+
+def cost_rows(cost: TrainingCost, count: int) -> Iterator[tuple[str, str]]:
+    """Format the cost of training on `count` items as (name, text)."""
+    epochs = _number(cost.steps * cost.batch_size / count)
+    yield "training", f"{cost.steps:,} steps of {cost.batch_size:,}: each item is seen {epochs} times"
+    network = "" if cost.network is None else f"{cost.network}; "
+    yield "network", f"{network}{cost.parameters:,} parameters, {cost.dtype}, on {cost.device}"
+    if cost.chosen is not None:
+        yield "settings", cost.chosen
+    how = f"{cost.measured} step{'s' if cost.measured > 1 else ''} measured"
+    if cost.scaled_from < cost.batch_size:
+        how += f" of {cost.scaled_from} items and scaled up"
+    yield "time", f"about {format_duration(cost.seconds)}, {cost.seconds_per_step:.3g} s a step ({how})"
+    parts = f"weights and optimiser {format_bytes(cost.weights)}, data {format_bytes(cost.data)}"
+    free = f"{format_bytes(cost.available)} are free"
+    yield "memory", f"about {format_bytes(cost.memory)} ({parts}) beside the program; {free}"
+    averages = f", snapshots of averages {format_bytes(cost.snapshots)} in all" if cost.snapshots else ""
+    yield "on the disk", f"{format_bytes(cost.checkpoint)} a checkpoint{averages}"
+
+
+def _class_rows(classes: Mapping[str, int]) -> list[tuple[str, str, str]]:
+    most, shown = max(1, *classes.values(), 1), list(classes.items())[:CLASSES]
+    width = max((len(f"{count:,}") for _, count in shown), default=0)
+    rows = [
+        (name[:40], f"{count:,}".rjust(width), "█" * max(1 if count else 0, round(BAR * count / most)))
+        for name, count in shown
+    ]
+    return [*rows, (f"and {len(classes) - CLASSES:,} more", "", "")] if len(classes) > CLASSES else rows
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count:,})" for name, count in counts.items())
+
+
+def _number(value: float) -> str:
+    if value.is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"

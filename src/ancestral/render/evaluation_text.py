@@ -1,0 +1,227 @@
+"""The metrics of samples and the likelihood of data, in words and tables."""
+
+import math
+from collections.abc import Sequence
+
+from ancestral.arguments import short_source
+from ancestral.options import command, option
+from ancestral.results.estimate import NORMAL, format_percent
+from ancestral.results.evaluation_result import (
+    DATA_UNIT,
+    MANY_COPIES,
+    SHARES,
+    BoundOverTime,
+    ClassAccuracy,
+    CopyResult,
+    EvaluationResult,
+    LikelihoodData,
+    LikelihoodResult,
+    LikelihoodSettings,
+    MemorisationResult,
+    SampleMetrics,
+)
+from ancestral.results.table import Table
+
+MAX_CHANNELS = 6
+"""Channels whose means are shown."""
+KINDS = {2: "signals", 3: "images", 4: "volumes"}
+"""What items are called, by their number of axes; else points."""
+HOLD_OUT = f"hold out 10 % ({option('validation', 0.1)}) and stop where its loss rises"
+"""Advice against memorisation."""
+
+
+def evaluation_parts(result: EvaluationResult) -> list[Table | str]:
+    """What the samples' metrics and the likelihood show."""
+    samples = [] if result.samples is None else metrics_parts(result.samples)
+    return samples + ([] if result.likelihood is None else likelihood_parts(result.likelihood))
+
+
+def metrics_parts(metrics: SampleMetrics) -> list[Table | str]:
+    """The verdict, tables of the distances, the other metrics and the settings, and the notes."""
+    others, settings = (Table((), list(rows.items())) for rows in (other_metrics(metrics), sample_settings(metrics)))
+    tables = [table for table in (distance_table(metrics), others, settings) if table.rows]
+    return [*filter(None, [verdict(metrics)]), *tables, *metrics.all_notes]
+
+
+def verdict(metrics: SampleMetrics) -> str:
+    """What was found, in a line, with advice: copies first, then how far the samples are from the data."""
+    found = [part for part in (metrics.memorisation.pixels, metrics.memorisation.features) if part is not None]
+    results = [part.copies for part in found if part.copies is not None]
+    copies = max(results, key=lambda one: one.excess, default=None)
+    if copies is not None and copies.excess:
+        word = "COPIES" if copies.excess >= MANY_COPIES else "SOME COPIES"
+        return (
+            f"{word}: {copies.share.percent} of the samples copy a training item ({copies.copied:,} of "
+            f"{copies.items:,} different ones). Take more data or fewer {option('steps')}, or {HOLD_OUT}."
+        )
+    near = max(found, key=lambda one: one.excess, default=None)
+    if near is not None and near.excess and near.share is not None and near.expected is not None:
+        return (
+            f"NEAR THE TRAINING DATA: {format_percent(near.share, near.share_error)} of the samples are nearer to "
+            f"a training item than {format_percent(1 - near.expected)} of unseen ones are: memorised in part, or "
+            f"blurred. Look at memorisation.png, and {HOLD_OUT}."
+        )
+    return ": ".join([*(["NO COPIES"] if results else []), *filter(None, [_distance_verdict(metrics)])])
+
+
+def _distance_verdict(metrics: SampleMetrics) -> str:
+    """How far the samples are from the data, against the floor of equal numbers of items."""
+    own, floor, titles = metrics.distances.comparable, metrics.distances.floor, metrics.titles
+    few = min(own.items, own.against) <= metrics.extractor.features
+    pairs = [(titles.frechet, own.frechet, floor.frechet), (titles.kernel, own.kernel, floor.kernel)]
+    for title, value, least in pairs[::-1] if few else pairs:  # of few items the Fréchet distance says nothing
+        if value is None or least is None:
+            continue
+        apart, error = value.value - least.value, math.hypot(value.error or 0, least.error or 0)
+        if apart <= NORMAL * error:
+            return f"{title} cannot tell the samples from the data ({value}, floor {least})."
+        return (
+            f"{title} {value}, where data has {least}. Train for more {option('steps')}, or see with "
+            f"`{command('compare', 'RUN', samplers='all')}` whether the sampler holds it back."
+        )
+    return ""
+
+
+def sample_settings(metrics: SampleMetrics) -> dict[str, str]:
+    """Describe the samples and what they were compared with, by name."""
+    made, floor = metrics.samples, metrics.distances.floor
+    text = f"{made.count:,} of {made.folder}"
+    if made.sampler is not None:
+        guidance = f", guidance {made.guidance:g}" if made.guidance not in (None, 1) else ""
+        text = f"{made.count:,} by {made.sampler}, seed {made.seed}{guidance}"
+    rows = {
+        "samples": text + (f", {made.label}" if made.label is not None else ""),
+        "features": f"{metrics.extractor.features:,} of {metrics.extractor.name}",
+        "training data": metrics.data.train,
+        "held-out data": metrics.data.held_out,
+        "floor": f"{metrics.floor}: {floor.items:,} to {floor.against:,}",
+        "as the floor": None
+        if metrics.distances.matched is None
+        else "as many of the samples to as many training items",
+    }
+    return {name: text for name, text in rows.items() if text}
+
+
+def distance_table(metrics: SampleMetrics) -> Table:
+    """Make the table of distances, each with its standard error."""
+    sets = {"to training data": metrics.distances.train, "to held-out data": metrics.distances.held_out,
+            "as the floor": metrics.distances.matched, "floor": metrics.distances.floor}  # fmt: skip
+    known = {name: part for name, part in sets.items() if part is not None}
+    names = {"frechet": metrics.titles.frechet, "kernel": metrics.titles.kernel, **{name: name for name in SHARES}}
+    measured = {name: title for name, title in names.items() if getattr(metrics.distances.train, name) is not None}
+    rows = [[title, *(str(getattr(part, name)) for part in known.values())] for name, title in measured.items()]
+    return Table(("", *known), rows)
+
+
+def other_metrics(metrics: SampleMetrics) -> dict[str, str]:
+    """Describe what is no distance, by name."""
+    rows = {}
+    if (scores := metrics.inception_score) is not None:
+        rows[metrics.titles.inception_score or "IS"] = f"{scores.samples}; training data {scores.train}"
+    if (accuracy := metrics.class_accuracy) is not None:
+        rows["class accuracy"] = (
+            f"{accuracy.samples.percent} of samples are classified as the class that they were conditioned on; of "
+            f"{accuracy.items:,} real items {accuracy.data.percent}"
+        ) + (f"; {by_chance(accuracy)}" if accuracy.classes else "")
+    spaces = {"pixels": metrics.memorisation.pixels, "features": metrics.memorisation.features}
+    known = {name: found for name, found in spaces.items() if found is not None}
+    rows |= {f"copies by {name}": _copies(found.copies) for name, found in known.items() if found.copies is not None}
+    rows |= {f"memorisation by {name}": _memorisation(found) for name, found in known.items()}
+    if (colour := metrics.colour) is not None:
+        sigmas = "–" if colour.sigmas is None else f"{colour.sigmas:.1f}"
+        rows["mean of each channel"] = (
+            f"samples {_few(colour.samples.mean)}; training data {_few(colour.data.mean)}; largest "
+            f"difference {colour.levels:+.2f} of 255 levels of the range, {sigmas} standard errors"
+        )
+        if colour.samples.covariance is not None and colour.data.covariance is not None:
+            deviations = [
+                _few([math.sqrt(row[i]) for i, row in enumerate(covariance)])
+                for covariance in (colour.samples.covariance, colour.data.covariance)
+            ]
+            rows["deviation of each channel"] = "samples {}; training data {}".format(*deviations)
+    return rows
+
+
+def _copies(copies: CopyResult) -> str:
+    equal = f", {copies.equal:,} samples are equal to one" if copies.equal else ""
+    return (
+        f"{copies.share.percent} of samples are less than a third as far from one training item as from any other; "
+        f"by chance {copies.chance.percent}; {copies.copied:,} of {copies.items:,} different items are copied{equal}"
+    )
+
+
+def _memorisation(found: MemorisationResult) -> str:
+    if found.share is None or found.expected is None:
+        return f"cannot be told; the median distance to the nearest of {found.among:,} is {found.median:.4g}"
+    return (
+        f"{format_percent(found.share, found.share_error)} of samples are nearer to a training item than "
+        f"{format_percent(1 - found.expected)} of unseen ones are; without memorisation "
+        f"{format_percent(found.expected, found.error)}"
+    )
+
+
+def by_chance(accuracy: ClassAccuracy) -> str:
+    """What guessing would reach, such as "by chance 10 %"; empty if that is not known."""
+    return "" if accuracy.classes is None else f"by chance {100 / accuracy.classes:.3g} %"
+
+
+def _few(values: Sequence[float]) -> str:
+    shown = " ".join(f"{value:.4g}" for value in values[:MAX_CHANNELS])
+    return f"{shown} …" if len(values) > MAX_CHANNELS else shown
+
+
+def likelihood_parts(result: LikelihoodResult) -> list[Table | str]:
+    """Tables of the terms and of the bound over time, and the notes."""
+    return [Table((), list(likelihood_terms(result).items())), _over_time(result.over_time), *result.all_notes]
+
+
+def likelihood_terms(result: LikelihoodResult) -> dict[str, str]:
+    """Describe the data, the bound and its terms, and the probability flow, by name."""
+    bits, settings = result.bits_per_dim, result.settings
+    rows = {
+        "data": likelihood_items(result.data),
+        "bound": bound_settings(settings),
+        "L_T": f"{bits.L_T} bits/dim",
+        "Σ L_t": f"{bits.L_t} bits/dim, t = 2..T",
+        "L_0": f"{bits.L_0} bits/dim",
+        "total": f"{bits.total} bits/dim",
+    }
+    if result.ode is not None:
+        probes = f"{settings.probes} probe{'s' * (settings.probes != 1)}" if settings.probes else "exact divergence"
+        nats = f" ({result.ode.nats} nats)" if result.over_time.unit == DATA_UNIT else ""
+        text = f"{result.ode.bits_per_dim} bits/dim{nats}, {settings.ode_steps} steps, {probes}, not clipped"
+        rows["probability flow"] = text
+    return rows
+
+
+def likelihood_items(data: LikelihoodData) -> str:
+    """Describe the items that a likelihood is of."""
+    kind = KINDS.get(len(data.shape), "points")
+    return f"{data.images:,} of {data.of:,} {kind} of {short_source(data.source)}, {data.split} split"
+
+
+def bound_settings(settings: LikelihoodSettings) -> str:
+    """Describe how a bound was taken."""
+    clipped = "clipped" if settings.clip else "not clipped"
+    passes = settings.T if settings.passes is None else min(settings.T, settings.passes)
+    return (
+        f"{settings.variance} variance, {clipped}, {settings.decoder} decoder; {passes:,} passes for T = {settings.T:,}"
+    )
+
+
+def _over_time(bound: BoundOverTime) -> Table:
+    """A table of the strata that hold T and parts of it, from T down to 1."""
+    unit = f" ({bound.unit})" if bound.unit is not None else ""
+    times = [max(round(part * bound.t_last[-1]), 1) for part in (1, 0.75, 0.5, 0.25, 0.1, 0.01, 0)]
+    strata = list(zip(bound.t_first, bound.t_last, strict=True))
+    chosen = dict.fromkeys(i for t in times for i, (a, b) in enumerate(strata) if a <= t <= b)
+    rows = [
+        (
+            str(bound.t_first[i]) if bound.t_first[i] == bound.t_last[i] else f"{bound.t_first[i]}-{bound.t_last[i]}",
+            f"{bound.bits_per_dim_of_a_step[i]:.2g}",
+            f"{bound.rate[i]:.3f}",
+            f"{bound.distortion[i]:.3g}",
+        )
+        for i in chosen
+    ]
+    return Table(("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{unit}"), rows)
