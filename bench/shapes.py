@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import ancestral
-from ancestral import cli, render
+from ancestral import render
+from ancestral.faces import command as cli
 
 Statistics = dict[str, float]
 SAMPLER = "dpm:steps=40,spacing=logsnr"

@@ -14,17 +14,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from ancestral import cli
 from ancestral import config as configs
 from ancestral.config.file_kinds import HEIC, SUFFIXES
 from ancestral.data import InMemoryDataset
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
+from ancestral.faces import command as cli
+from ancestral.faces.functions import read
 from ancestral.inspection import training_cost
 from ancestral.model import Model, build
 from ancestral.objectives import Denoising, Objective, time_distribution
 from ancestral.render import film_strip
 from ancestral.training import RunFolder, Trainer
+from ancestral.workflows import start
 from ancestral.workflows import train as training
 
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # an activated environment
@@ -32,6 +34,11 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so do the processes that their tests start
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def events_of(declaration):
+    """A use case that takes its arguments as its function in Python does, and returns its events."""
+    return lambda *places, **named: start(read(declaration, places, named))
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,12 @@ from torch import nn
 import ancestral
 from ancestral import config as configs
 from ancestral import storage
+from ancestral.declarations import AverageLengths
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.events import Message
 from ancestral.metrics import uncertainty
+from ancestral.options import on_command_line, spell
 from ancestral.render.comparison_text import averaging_verdict
 from ancestral.results import AveragingResult
 from ancestral.results.estimate import Estimate
@@ -25,8 +27,7 @@ from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, 
 from ancestral.training.ema import PowerAverage
 from ancestral.training.power_average import LENGTHS, LONGEST, SHORTEST, coefficients, gamma_of, length_of
 from ancestral.training.snapshots import FEWEST, PAIRS, default_pairs, interval
-from ancestral.workflows import average as workflow
-from conftest import stripes, tiny_config
+from conftest import events_of, stripes, tiny_config
 
 F64 = torch.float64
 
@@ -503,8 +504,8 @@ def test_most_bounds_the_network_evaluations(averaged, monkeypatch):
     monkeypatch.setattr(forecast, "network_seconds", lambda model, batch_size: 0.1)
     options = {**SMALL, "steps": None, "sampler": "ddpm", "out": run.parent / "most", "most": 4}
     options.pop("progress")
-    events = workflow.average(run, **options)
-    said = [event.text for event in events if isinstance(event, Message)]
+    events = events_of(AverageLengths)(run, **options)
+    said = [spell(event.text, on_command_line) for event in events if isinstance(event, Message)]
     assert said[0] == (  # 4 times 60 samples, with 0.4 s each
         "this takes about 1.6 minutes: lengths and EMA, 60 samples of 4 network evaluations each 1.6 minutes; fewer "
         "--lengths, --samples or --steps, or --most, are faster"
@@ -533,7 +534,7 @@ def test_the_command(run, averaged):
 def test_what_the_command_refuses(refused, averaged, tiny_run, tmp_path):
     folder, _ = averaged
     assert "an averaging length is" in refused("average", folder, "--lengths", 0.05, 0.5)
-    assert "'abc' is no list of numbers" in refused("average", folder, "--lengths", "abc")
+    assert "--lengths cannot be 'abc': give a number, or several" in refused("average", folder, "--lengths", "abc")
     for end in (3, 1001):
         assert f"--end must be 16 to 1000, the steps of the snapshots of {folder}, not {end}" in refused(
             "average", folder, "--end", end
@@ -566,7 +567,7 @@ def test_an_interrupted_average_writes_no_model(averaged, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(averaged[0], run, ignore=shutil.ignore_patterns("average", "evaluation"))
     options = {name: value for name, value in SMALL.items() if name != "progress"}
-    events = workflow.average(run, **options)
+    events = events_of(AverageLengths)(run, **options)
     for event in events:
         if isinstance(event, Work) and "length 0.06" in event.task:
             break

@@ -13,11 +13,14 @@ from ancestral.config import UNetConfig, by_size
 from ancestral.data import InMemoryDataset
 from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
+from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message
 from ancestral.inspection.training_cost import StepMemory, step_memory
 from ancestral.training import Trainer
-from ancestral.workflows.train import train
+from conftest import events_of
+
+train = events_of(Train)
 
 SHAPES = [
     *((3, side, side) for side in (1, 2, 5, 28, 33, 64, 250)),
@@ -353,6 +356,7 @@ from ancestral.data import InMemoryDataset
 from ancestral.device import keep_freed_memory
 from ancestral.inspection.training_cost import _PeakMemory, step_memory
 from ancestral.training import Trainer
+from conftest import events_of, events_of
 
 keep_freed_memory()
 before = psutil.Process().memory_info().rss

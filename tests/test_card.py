@@ -18,7 +18,6 @@ from ancestral.render import FOLDER, evaluation_text, merge_card, model_card, wr
 from ancestral.render.managed_sections import mark_sections, update_sections
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
-from ancestral.workflows import publish
 from conftest import untrained
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, found, images, model_run, state
 from test_page import about as page_about
@@ -319,8 +318,8 @@ def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
     run("evaluate", model_run, *common)
     path = model_run / "README.md"
     path.write_text(path.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
-    publish.push(ancestral.load(model_run, "cpu"), "hf://me/stripes")
-    publish.push(untrained(), "hf://me/none")
+    ancestral.push(ancestral.load(model_run, "cpu"), "hf://me/stripes")
+    ancestral.push(untrained(), "hf://me/none")
     assert "# me/stripes" in pushed[0]
     assert "ancestral sample hf://me/stripes" in pushed[0]
     assert "FD-pixels" in pushed[0]

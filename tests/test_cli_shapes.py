@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
             out = root / name
             argv = ("train", "--data", root / f"{name}.npy", "--out", out, *ANY[name][2], *SMALL)
             with pytest.raises(SystemExit) as stop:
-                ancestral.cli.main([str(word) for word in argv])
+                ancestral.faces.command.main([str(word) for word in argv])
             assert stop.value.code == 0
             runs[name] = out
         return runs[name]

@@ -12,11 +12,13 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import cli, config, samplers
+from ancestral import config, samplers
+from ancestral.declarations import Compare
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.events import finish
+from ancestral.faces import command as cli
 from ancestral.render import Grid, picture, samplers_plot, side_by_side
 from ancestral.render.comparison_text import reference_warning
 from ancestral.results import ComparisonResult, Estimate, SampleMetrics, SamplerComparisonResult
@@ -28,12 +30,13 @@ from ancestral.results.comparison_result import (
     fewest_passes,
 )
 from ancestral.results.result import to_plain
-from ancestral.workflows import compare
-from conftest import untrained
+from conftest import events_of, untrained
 from test_card import samples_tree
 
 # what evaluate's tests have: a run of six steps, its data and options, and a list of all that is drawn
 from test_evaluate_samples import CLASSES, KILLED, PROCESS, SHAPE, common, files, found, model_run, passes  # noqa: F401
+
+compare = events_of(Compare)
 
 LONGER = config.ProcessConfig("cosine", timesteps=12, target="v")
 
@@ -194,16 +197,16 @@ def test_python_compares_runs_and_models(run, model_run, other, options, files):
     assert text.endswith(f"{told}\n")
     common = {"samples": 20, "extractor": "pixels"}  # noqa: F811
     source = str(files / "train.npz")
-    result = finish(compare.compare_runs([model_run, other], source, **common, out=model_run.parent / "again"))
+    result = finish(compare([model_run, other], source, **common, out=model_run.parent / "again"))
     assert result == told
     model = ancestral.load(model_run, "cpu")
-    mixed = finish(compare.compare_runs([model, other], source, **common))
+    mixed = finish(compare([model, other], source, **common))
     assert [run.distances for run in mixed.runs] == [run.distances for run in told.runs]
     assert [run.run for run in mixed.runs] == [str(model_run), str(other)]  # a loaded model has the name of its run
     model.file = None
-    assert finish(compare.compare_runs([model, other], source, **common)).runs[0].run == "model 1"
+    assert finish(compare([model, other], source, **common)).runs[0].run == "model 1"
     with pytest.raises(InputError, match="one run is compared with nothing"):
-        finish(compare.compare_runs([model], source))
+        finish(compare([model], source))
 
 
 def test_chosen_metrics_alone_are_compared(run, refused, model_run, other, options, files):  # noqa: F811
@@ -211,9 +214,9 @@ def test_chosen_metrics_alone_are_compared(run, refused, model_run, other, optio
     tree = compared(model_run.parent / "both")
     assert list(tree["best"]) == ["KID-pixels", "parameters", "steps trained"]
     assert "copies" not in text.lower()
-    assert "leave --metrics out" in refused("compare", model_run, "--samplers", "ddim", "--metrics", "kernel")
+    assert "--metrics is for runs" in refused("compare", model_run, "--samplers", "ddim", "--metrics", "kernel")
     given = {"samples": 20, "batch_size": 8, "extractor": "pixels", "data": str(files / "train.npz")}
-    result = finish(compare.compare_runs([model_run, other], metrics="kernel", **given, out=model_run.parent / "again"))
+    result = finish(compare([model_run, other], metrics="kernel", **given, out=model_run.parent / "again"))
     assert json.loads(result.to_json()) == tree
 
 
@@ -223,7 +226,7 @@ def test_python_compares_samplers(run, model_run, options, files):  # noqa: F811
     assert text.endswith(f"{told}\n")
     common = {"samples": 20, "extractor": "pixels", "most": 6}  # noqa: F811
     model = ancestral.load(model_run, "cpu")
-    result = finish(compare.compare_samplers(model, ["ddim"], str(files / "train.npz"), **common))
+    result = finish(compare(model, str(files / "train.npz"), samplers=["ddim"], **common))
     assert result.curves == told.curves
     assert result.reference == told.reference
     assert "<table>" in result._repr_html_()
@@ -335,16 +338,16 @@ def test_a_sampler_with_its_own_steps_is_one_point_of_a_curve(run, model_run, op
     }
     source, common = str(files / "train.npz"), {"samples": 20, "extractor": "pixels", "most": 6}  # noqa: F811
     own = [samplers.Heun(steps=2, clip=1.0), OneJump(steps=4)]
-    result = finish(compare.compare_samplers(model_run, own, source, **common))
+    result = finish(compare(model_run, source, samplers=own, **common))
     assert list(result.curves) == ["Heun(steps=2, clip=1.0)", "OneJump(steps=4)"]
     assert to_plain(result.curves["Heun(steps=2, clip=1.0)"][0]) == curves["heun:steps=2"][0]
     assert [point.passes for point in result.curves["OneJump(steps=4)"]] == [4]
     evaluated = ancestral.evaluate(model_run, source, sampler=own[1], samples=20, extractor="pixels", progress=False)
     assert result.curves["OneJump(steps=4)"][0].frechet == evaluated.samples.distances.train.frechet
-    whole = finish(compare.compare_samplers(model_run, OneJump(steps=5), source, **common))
+    whole = finish(compare(model_run, source, samplers=OneJump(steps=5), **common))
     assert list(whole.curves) == ["OneJump(steps=5)"]
     with pytest.raises(InputError, match=r"OneJump\(steps=5\) was left out: it takes more than 4 passes"):
-        finish(compare.compare_samplers(model_run, [OneJump(steps=5)], source, **common | {"most": 4}))
+        finish(compare(model_run, source, samplers=[OneJump(steps=5)], **common | {"most": 4}))
 
 
 def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypatch):  # noqa: F811
@@ -355,7 +358,7 @@ def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypa
     assert (tree["reference"]["steps"], tree["reference"]["passes"]) == (4, 4)
     assert "DDPM took 4 of its 6 steps, as --most allows; with all it may be better." in text
     assert text.splitlines()[0] == (
-        "this takes about 16 seconds: ddpm, 4 passes 8 seconds, ddim 8 seconds; a smaller --most or --draw is faster"
+        "this takes about 16 seconds: ddpm, 4 passes 8 seconds, ddim 8 seconds; a smaller --most or --samples is faster"
     )
     assert text.splitlines()[1].startswith("ddim, 4 passes: FD-pixels ")
     assert "this takes" not in run("compare", model_run, *options, "--samplers", "ddim", "--most", 4)
@@ -367,15 +370,15 @@ def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name the runs"),
+        ([], "RUN is missing"),
         (["RUN"], "one run is compared with nothing"),
-        (["RUN", "RUN", "--samplers", "all"], "of one run, not of several"),
+        (["RUN", "RUN", "--samplers", "all"], "--samplers are compared of one run"),
         (["RUN", "RUN", "--most", 9], "--most belongs to --samplers"),
-        (["RUN", "--samplers", "all", "--most", 0], "most must be at least 1, not 0"),
-        (["RUN", "--samplers", "all", "--steps", 3], "leave --steps out"),
+        (["RUN", "--samplers", "all", "--most", 0], "--most must be at least 1, not 0"),
+        (["RUN", "--samplers", "all", "--steps", 3], "--steps is for runs"),
         (["RUN", "--samplers", "dddim"], "did you mean ddim"),
         (["RUN", "--samplers", ","], "--samplers names none"),
-        (["RUN", "RUN", "--draw", 0], "the number of samples must be at least 1, not 0"),
+        (["RUN", "RUN", "--draw", 0], "--samples must be at least 1, not 0"),
         (["RUN", "RUN", "--draw", 3], "3 samples are too few"),
         (["RUN", "nowhere"], "there is no run folder or model file nowhere"),
         (["RUN", "larger"], "RUN makes items of 1x8x8, but larger 3x8x8"),
@@ -401,29 +404,9 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, model_run, options):  # n
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare, "fewest_passes", interrupted)
+    monkeypatch.setattr("ancestral.workflows.compare.fewest_passes", interrupted)
     with pytest.raises(SystemExit) as stop:
         cli.main([str(word) for word in ("compare", model_run, *options, "--samplers", "ddim", "--most", 4)])
     assert stop.value.code == 130
     assert "all samples so far are kept. Go on with:  ancestral compare" in capsys.readouterr().err
     assert not (model_run / "evaluation" / "samplers.json").exists()
-
-
-@pytest.mark.parametrize("words", [["a", "b"], ["a", "--samplers", "all"]], ids=["runs", "samplers"])
-def test_without_a_number_the_workflow_takes_its_default(monkeypatch, words):
-    """`samples` is left out, and with it whatever the command could get wrong."""
-    from ancestral.cli import compare as command
-    from ancestral.workflows import compare as workflow
-
-    given = {}
-
-    def take(*args, **options):
-        given.update(options)
-        yield from ()
-
-    for name in ("compare_runs", "compare_samplers"):
-        monkeypatch.setattr(workflow, name, take)
-    assert command.main(words) == 0
-    assert "samples" not in given
-    assert command.main([*words, "--draw", "7"]) == 0
-    assert given["samples"] == 7

@@ -13,13 +13,15 @@ from torch import nn
 import ancestral
 from ancestral import Diffusion, nets, oracle, randomness, samplers, schedules, storage, targets
 from ancestral import config as configs
+from ancestral.declarations import Distil
 from ancestral.errors import InputError
 from ancestral.objectives import ConsistencyTuning, Denoising, ProgressiveDistillation, Stages, time_distribution
 from ancestral.objectives.distillation import earlier
 from ancestral.randomness import Stream
 from ancestral.training import Checkpoints, Progress, RunFolder, Trainer
-from ancestral.workflows.distil import distil as workflow
-from conftest import stripes
+from conftest import events_of, stripes
+
+workflow = events_of(Distil)
 
 F64 = torch.float64
 SCHEDULES = {
@@ -527,7 +529,7 @@ def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
     assert bool(run.model.sample(4, label=1, guidance=2).double().isfinite().all())
     start, weights = state(out, 0), storage.read_tensors(source / target / "model.safetensors")[0]
     assert all(torch.equal(value, start[f"net.{name}"]) for name, value in weights.items())
-    info = str(ancestral.workflows.publish.info(out))
+    info = str(ancestral.info(out))
     assert f"distilled by the method {method}" in " ".join(info.split())
     assert method in (out / "report.html").read_text()
     assert (out / "samples" / "000006.png").exists()
@@ -586,7 +588,7 @@ def test_a_distilled_model_is_distilled_again(source, tmp_path):
     run = ancestral.distil(ancestral.load(tmp_path / "a"), data(), out=tmp_path / "b", stages=2, **SHORT)
     assert run.model.config.initial.model == str(tmp_path / "a" / "model.safetensors")
     assert run.model.config.distil.stages == 2
-    assert "a model that was distilled is no teacher" in str(ancestral.workflows.publish.info(tmp_path / "b"))
+    assert "a model that was distilled is no teacher" in str(ancestral.info(tmp_path / "b"))
     with pytest.raises(InputError, match="no steps of DDIM to teach"):
         ancestral.distil(tmp_path / "a", data(), out=tmp_path / "c", method="progressive", **STAGED)
 

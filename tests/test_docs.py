@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import ancestral
-from ancestral import cli
 from ancestral.config import PRESETS
 from ancestral.errors import InputError
+from ancestral.faces import command as cli
 from ancestral_course import LESSONS, lesson_file
 from claims import with_claims
 from test_imports import LAYERS
@@ -113,6 +113,10 @@ class Parsed(BaseException):
     """The options of a command were read."""
 
 
+def read_only(case, values):
+    raise Parsed
+
+
 @pytest.mark.parametrize("page", [page for page in SITE if commands(page)], ids=str)
 def test_every_command_of_a_page_can_be_read(page, data_folder, monkeypatch):
     """By the real parsers of the options; nothing is done."""
@@ -122,18 +126,11 @@ def test_every_command_of_a_page_can_be_read(page, data_folder, monkeypatch):
         if argv is None:
             assert words[0] in (*ELSEWHERE, "cp"), words
             continue
-        module = importlib.import_module(f"ancestral.cli.{'import_' if argv[0] == 'import' else argv[0]}")
-        parse = module.parse
-
-        def read_only(*given, parse=parse, **options):
-            parse(*given, **options)
-            raise Parsed
-
-        monkeypatch.setattr(module, "parse", read_only)
-        with pytest.raises(Parsed):
-            cli.run(argv)
-        monkeypatch.undo()
-        monkeypatch.chdir(data_folder)
+        if not {"-h", "--help", "--help-all"} & set(argv):
+            with monkeypatch.context() as patched:
+                patched.setattr(cli, "call", read_only)
+                with pytest.raises(Parsed):
+                    cli.run(argv)
 
 
 def test_a_wrong_option_or_a_renamed_command_is_found(data_folder, monkeypatch):
@@ -271,7 +268,9 @@ def test_the_python_of_a_page_runs(page, trained, tmp_path, monkeypatch):
 
     def shorten(name, **short):
         function = getattr(ancestral, name)
-        monkeypatch.setattr(f"ancestral.api.{name}", lambda *given, **named: function(*given, **(named | short)))
+        monkeypatch.setattr(
+            f"ancestral.faces.python.{name}", lambda *given, **named: function(*given, **(named | short))
+        )
 
     def train(*given, train=ancestral.train, **named):
         if "resume" not in named:
@@ -281,8 +280,8 @@ def test_the_python_of_a_page_runs(page, trained, tmp_path, monkeypatch):
     def train_steps(*given, train_steps=ancestral.train_steps, **named):
         yield from train_steps(*given, **named | {"steps": 3, "batch_size": 4})
 
-    monkeypatch.setattr("ancestral.api.train", train)
-    monkeypatch.setattr("ancestral.api.train_steps", train_steps)
+    monkeypatch.setattr("ancestral.faces.python.train", train)
+    monkeypatch.setattr("ancestral.faces.python.train_steps", train_steps)
     for name in ("evaluate", "evaluate_samples", "compare"):
         shorten(name, **({} if name == "evaluate_samples" else {"samples": 12}), extractor="pixels")
     if "model.onnx" in PAGES[page]:
@@ -328,7 +327,7 @@ def test_no_code_block_is_of_a_language_that_is_not_run():
 def test_every_preset_is_in_the_readme_and_every_command_is_one():
     assert all(f"`{name}`" in README for name in PRESETS)
     verbs = re.findall(r"^ +ancestral (\w+)", README, re.MULTILINE)
-    assert set(verbs) == set(cli.COMMANDS)
+    assert set(verbs) <= set(cli.COMMANDS)
 
 
 # -- generated pages --------------------------------------------------------------------------------------------------
@@ -362,7 +361,7 @@ def test_the_page_of_the_command_line_has_every_option(pages):
     for command in cli.COMMANDS:
         assert f"## ancestral {command}\n" in text
     assert re.search(r"^`--image-size HxW`\n:   Height x width", text, re.MULTILINE)
-    assert re.search(r"^`-n, --n N`\n:   Number of images", text, re.MULTILINE)
+    assert re.search(r"^`--n, -n N`\n:   Number of samples", text, re.MULTILINE)
     assert text.count("\n:   ") > 150
 
 

@@ -20,16 +20,18 @@ from ancestral import data
 from ancestral.config.file_kinds import READ_HEIC
 from ancestral.data import image_files, io_errors
 from ancestral.data.sources.lazy_folder import scan
+from ancestral.declarations import Inspect, Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work, Wrote
 from ancestral.inspection import findings, image_folder, near_duplicates, training_cost
 from ancestral.inspection.value_statistics import ValueSums, class_counts, value_statistics
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer
-from ancestral.workflows.inspect import inspect
-from ancestral.workflows.train import train
-from conftest import stripes, tiny_config
+from conftest import events_of, stripes, tiny_config
 from test_data_folder import png
+
+inspect = events_of(Inspect)
+train = events_of(Train)
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
 NO_DUPLICATES = {"same": (), "alike": ()}
@@ -651,7 +653,7 @@ def test_data_of_python_are_inspected(source, classes):
 def test_data_without_items_are_refused():
     with pytest.raises(InputError, match="stripes holds no items that can be read"):
         ancestral.inspect(stripes(0), tiny_config(), progress=False)
-    with pytest.raises(InputError, match="source cannot be 3"):
+    with pytest.raises(InputError, match="cannot be read as data"):
         ancestral.inspect(3, progress=False)
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import bound, cli, config, data, oracle, probability_flow, randomness, schedules
+from ancestral import bound, config, data, oracle, probability_flow, randomness, schedules
 from ancestral.bound import ELBO
 from ancestral.data import IMAGES
 from ancestral.data.spec import DataSpec
@@ -18,6 +18,7 @@ from ancestral.evaluation import bound_terms
 from ancestral.evaluation.bound_terms import BoundTerms, EvalItems
 from ancestral.evaluation.reference import labels_for
 from ancestral.events import finish
+from ancestral.faces import command as cli
 from ancestral.randomness import Stream
 from ancestral.render import likelihood_plot
 from ancestral.results.evaluation_result import BoundOverTime

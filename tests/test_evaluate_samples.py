@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import cli, config, data, oracle, samplers, schedules, storage
+from ancestral import config, data, oracle, samplers, schedules, storage
+from ancestral.declarations import Evaluate, EvaluateSamples
 from ancestral.errors import InputError, install_command
 from ancestral.evaluation import forecast, reference, sample_quality
 from ancestral.evaluation.reference import ReferenceSet
@@ -27,6 +28,7 @@ from ancestral.evaluation.sample_quality import FeatureSet
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.evaluation.study import References, Study
 from ancestral.events import Work, finish
+from ancestral.faces import command as cli
 from ancestral.metrics import distances, extractors, neighbours, precision_recall
 from ancestral.metrics.colour import drift
 from ancestral.metrics.extractors import Features, extractor
@@ -35,8 +37,11 @@ from ancestral.options import in_python, on_command_line, spell
 from ancestral.render import evaluation_text
 from ancestral.results import EvaluationResult, SampleMetrics
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles, ReferenceNames, SampleSettings
-from ancestral.workflows.evaluate import _temporary_folder, evaluate, evaluate_samples, share_sampling
-from conftest import together, untrained
+from ancestral.workflows.evaluate import _temporary_folder, share_sampling
+from conftest import events_of, together, untrained
+
+evaluate = events_of(Evaluate)
+evaluate_samples = events_of(EvaluateSamples)
 
 PROCESS = config.ProcessConfig("cosine", timesteps=6, target="v")
 SHAPE, CLASSES = (1, 8, 8), ("vertical", "horizontal")
@@ -127,7 +132,7 @@ def test_the_same_evaluation_again_draws_nothing_and_says_the_same(run, model_ru
 
 KILLED = """
 import os, signal, sys
-from ancestral import cli
+from ancestral.faces import command as cli
 from ancestral.evaluation.sample_store import SampleStore
 write = SampleStore.write
 def fatal(self, part, items):
@@ -225,7 +230,7 @@ def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
 def test_two_processes_find_what_one_does(run, model_run, common, tmp_path, files):
     """The same JSON; each draws its own batches, and all the features are there before the first is left alone."""
     run("evaluate", model_run, *common, "--out", tmp_path / "one")
-    code = "import sys; from ancestral import cli; cli.main(sys.argv[1:])"
+    code = "import sys; from ancestral.faces import command as cli; cli.main(sys.argv[1:])"
     first, second = together("-c", code, "evaluate", model_run, *common, "--out", tmp_path / "two")
     assert second == ""
     assert "samples.json" in first

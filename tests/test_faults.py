@@ -15,13 +15,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import ancestral
 from ancestral import data, render, storage
 from ancestral.data.io_errors import SourceLost
+from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, finish
 from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer
 from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, DivergenceGuard
-from ancestral.workflows.train import fit, train
-from conftest import stripes, tiny_config
+from ancestral.workflows.train import fit
+from conftest import events_of, stripes, tiny_config
 from test_training import assert_same_state
+
+train = events_of(Train)
 
 
 def begun(path, config):

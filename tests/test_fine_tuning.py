@@ -14,11 +14,13 @@ from PIL import Image
 import ancestral
 from ancestral import config as configs
 from ancestral import storage
+from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, finish
 from ancestral.training import Checkpoints, Progress, RunFolder
-from ancestral.workflows.train import train as workflow
-from conftest import stripes, untrained
+from conftest import events_of, stripes, untrained
+
+workflow = events_of(Train)
 
 NET = {"width": 16, "mults": (1,), "blocks": 1, "attention": (8,)}
 FAST = {"steps": 4, "batch_size": 8, "save_every": 2, "sample_every": 100, "trackers": ("none",), "workers": 0,
@@ -74,7 +76,7 @@ def test_network_and_average_start_as_the_average_of_the_model(begun, tmp_path):
     assert (config.net, config.process) == (ancestral.load(begun).config.net, ancestral.load(begun).config.process)
     assert config.initial == configs.InitialConfig(str(begun), storage.sha256(begun / "model.safetensors"))
     assert ancestral.load(tmp_path / "run").config.initial == config.initial
-    assert f"from the weights of {begun}" in str(ancestral.workflows.publish.info(tmp_path / "run"))
+    assert f"from the weights of {begun}" in str(ancestral.info(tmp_path / "run"))
     assert "sha256" in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -15,7 +15,6 @@ from PIL import Image
 import ancestral
 from ancestral import hub
 from ancestral.errors import InputError, install_command
-from ancestral.workflows import publish
 from conftest import untrained
 
 HTTP = sys.modules[errors.HfHubHTTPError.__bases__[0].__module__]
@@ -101,7 +100,7 @@ def there(tmp_path, monkeypatch):
 @pytest.mark.parametrize("address", ["hf://me/stripes", "hf://me/stripes/runs/1", "hf://me/stripes@main"])
 def test_push_and_load(there, address):
     model = untrained(classes=("a", "b"))
-    assert publish.push(model, address) == "https://huggingface.co/me/stripes"
+    assert ancestral.push(model, address) == "https://huggingface.co/me/stripes"
     again = ancestral.load(address, "cpu")
     assert torch.equal(again.sample(2, steps=2), model.sample(2, steps=2))
     assert there.repos == {"me/stripes": False}
@@ -118,7 +117,7 @@ def test_a_model_that_makes_no_samples_is_pushed_without_a_picture(there):
     with torch.no_grad():
         for parameter in model.diffusion.net.parameters():
             parameter.fill_(float("nan"))
-    publish.push(model, "hf://me/stripes")
+    ancestral.push(model, "hf://me/stripes")
     assert {path.name for path in (there.path / "me" / "stripes").iterdir()} == {"README.md", "model.safetensors"}
     assert "card.png" not in (there.path / "me" / "stripes" / "README.md").read_text("utf-8")
 
@@ -129,7 +128,7 @@ def test_without_a_network_the_cache_alone_is_asked_after_one_attempt_of_bounded
 ):
     """The network drops what is sent, or refuses it: either way there is no second attempt, and one line."""
     monkeypatch.chdir(tmp_path)
-    publish.push(untrained(), "hf://me/tiny")
+    ancestral.push(untrained(), "hf://me/tiny")
     asked_before = len(there.timeouts)
     there.silent = threading.Event()
     monkeypatch.setattr(hub, "PATIENCE", 0.01)
@@ -140,7 +139,7 @@ def test_without_a_network_the_cache_alone_is_asked_after_one_attempt_of_bounded
         assert there.timeouts[asked_before:] == [0.01]
         assert there.local[-1]
         with pytest.raises(InputError, match="cannot be reached, so nothing was uploaded to hf://me/tiny"):
-            publish.push(untrained(), "hf://me/tiny")
+            ancestral.push(untrained(), "hf://me/tiny")
         there.cached = True
         assert "hf://me/tiny" in run("info", "hf://me/tiny")
     finally:
@@ -152,7 +151,7 @@ def test_the_hub_has_less_than_5_seconds_to_answer():
 
 
 def test_the_card_and_a_private_repository(there):
-    publish.push(untrained(classes=("a", "b")), "hf://me/secret", private=True)
+    ancestral.push(untrained(classes=("a", "b")), "hf://me/secret", private=True)
     assert there.repos == {"me/secret": True}
     path = there.path / "me" / "secret" / "README.md"
     card = path.read_text(encoding="utf-8")
@@ -163,7 +162,7 @@ def test_the_card_and_a_private_repository(there):
     assert 'ancestral.load("hf://me/secret")' in card
     path.write_text("my own words")
     first = (path.parent / "card.png").read_bytes()
-    publish.push(untrained(), "hf://me/secret")
+    ancestral.push(untrained(), "hf://me/secret")
     assert path.read_text() == "my own words"
     assert (path.parent / "card.png").read_bytes() == first
     assert ancestral.load("hf://me/secret", "cpu").spec.classes == ()
@@ -171,7 +170,7 @@ def test_the_card_and_a_private_repository(there):
 
 def test_the_command_line_takes_addresses(there, run, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    publish.push(untrained(), "hf://me/tiny")
+    ancestral.push(untrained(), "hf://me/tiny")
     assert "hf://me/tiny" in run("info", "hf://me/tiny")
     assert run("sample", "hf://me/tiny", "-n", 2, "--steps", 2).startswith("runs/tiny/samples/seed0-steps2.png")
     assert run("export", "hf://me/tiny").startswith("runs/tiny/diffusers")
@@ -209,7 +208,7 @@ def test_addresses():
 def test_what_goes_wrong_is_one_line(there, error, says):
     there.fails = error
     model = untrained()
-    for act in (lambda: ancestral.load("hf://me/x"), lambda: publish.push(model, "hf://me/x")):
+    for act in (lambda: ancestral.load("hf://me/x"), lambda: ancestral.push(model, "hf://me/x")):
         with pytest.raises(InputError, match=says) as refusal:
             act()
         assert "\n" not in str(refusal.value)
@@ -222,7 +221,7 @@ def test_the_real_library_refuses_bad_names_before_any_network():
         ancestral.load("hf://me/my--model")
 
 
-@pytest.mark.parametrize("act", [lambda m: ancestral.load("hf://me/x"), lambda m: publish.push(m, "hf://me/x")])
+@pytest.mark.parametrize("act", [lambda m: ancestral.load("hf://me/x"), lambda m: ancestral.push(m, "hf://me/x")])
 def test_a_missing_package_is_named(monkeypatch, act):
     model = untrained()
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)

@@ -18,15 +18,16 @@ from ancestral import model as models
 from ancestral.config import Config, ProcessConfig
 from ancestral.data.codec import IMAGES
 from ancestral.data.spec import DataSpec
+from ancestral.declarations import Export, Train
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler
 from ancestral.model import Model
 from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
-from ancestral.workflows import publish
-from ancestral.workflows.train import train
-from conftest import untrained
+from conftest import events_of, untrained
+
+train = events_of(Train)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports warn of its own dependencies
@@ -81,7 +82,7 @@ def test_a_distilled_model_is_sampled_in_few_steps_as_the_command_says(tmp_path,
     model = untrained(process=ProcessConfig("cosine", target="v"))
     model.config = dataclasses.replace(model.config, distil=configs.DistilConfig(method, 2, evaluations=3))
     model.save(tmp_path / "model.safetensors")
-    events = list(publish.export(tmp_path / "model.safetensors", out=tmp_path / "out"))
+    events = list(events_of(Export)(tmp_path / "model.safetensors", out=tmp_path / "out"))
     (options,) = re.findall(r"DDIMPipeline.*\)\((.*)\)$", events[-1].text)
     pipeline = load(DDIMPipeline, tmp_path / "out")
     theirs = drawn(pipeline, **eval(f"dict({options})"))
@@ -214,7 +215,7 @@ def test_diffusers_is_not_needed(tmp_path):
     untrained().save(tmp_path / "model.safetensors")
     code = (
         "import sys; sys.modules['diffusers'] = None\n"
-        f"from ancestral.cli import run; run(['export', {str(tmp_path)!r}])\n"
+        f"from ancestral.faces.command import run; run(['export', {str(tmp_path)!r}])\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert (tmp_path / "diffusers" / "model_index.json").is_file()
@@ -318,7 +319,7 @@ def test_groups_reach_every_norm_and_old_configs_have_none(tmp_path):
 
 
 def test_all_obstacles_are_named_with_the_command_that_avoids_them(capsys, tmp_path):
-    from ancestral import cli
+    from ancestral.faces import command as cli
 
     options = ["--target", "edm", "--schedule", "karras", "--learned-variance", "--out", str(tmp_path / "run")]
     with pytest.raises(SystemExit) as stop:

@@ -9,14 +9,15 @@ import time
 import pytest
 from PIL import Image
 
-from ancestral import cli, interrupts, storage
+from ancestral import interrupts, storage
+from ancestral.faces import command as cli
 from conftest import untrained
 
 INTERRUPTED = """
 import signal, sys
 from pathlib import Path
 import {module}
-from ancestral import cli
+from ancestral.faces import command as cli
 
 def interrupted(*args, **options):
     for path in args:
@@ -70,7 +71,7 @@ def test_ctrl_c_ends_native_code_that_does_not_return():
     """As the gradient of a large network does for long: here a lock is taken twice, without Python's own lock."""
     script = """
 import ctypes
-from ancestral import cli
+from ancestral.faces import command as cli
 
 def run(argv):
     mutex = ctypes.create_string_buffer(256)

@@ -10,7 +10,6 @@ from ancestral import schedules, storage, targets
 from ancestral.config import Config, CustomNetConfig, preset
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.workflows import publish
 from conftest import stripes
 
 
@@ -32,5 +31,5 @@ def test_a_model_of_a_plain_loop_of_version_0_2(tmp_path):
     assert model.config == ancestral.Model(denoiser, stripes().spec).config
     with pytest.raises(InputError, match="say which data to evaluate it on"):
         ancestral.evaluate(model, samples=12, progress=False)
-    info = publish.info(path, net=denoiser.net)
+    info = ancestral.info(path, net=denoiser.net)
     assert ("trained", "0 steps of a loop of your own") in info.parts()[0].rows

@@ -11,12 +11,15 @@ from rich.console import Console
 import ancestral
 from ancestral import config as configs
 from ancestral import render, storage
+from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work
 from ancestral.render.training_panel import TrainingPanel
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.training import Progress
-from ancestral.workflows.train import train
+from conftest import events_of
+
+train = events_of(Train)
 
 TINY = {"steps": 4, "batch_size": 8, "width": 16, "sample_every": 2, "save_every": 2, "preview_steps": 3}
 

@@ -1,16 +1,23 @@
 """Pictures of items of every shape and depth show the right values in the right places."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from ancestral import render
+from ancestral.declarations import Inspect
 from ancestral.evaluation.sample_quality import NearestPairs
 from ancestral.events import finish
+from ancestral.render.captions import formula
 from ancestral.render.pictures import middle_slices, to_uint8
 from ancestral.samplers import Step
-from ancestral.workflows.inspect import inspect
+from conftest import events_of
+
+inspect = events_of(Inspect)
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -164,3 +171,26 @@ def test_film_and_animation(tmp_path, shape):
     assert render.film(frames, 4, 480, (-2.0, 2.0)).height > film.height
     render.write_animation(tmp_path / "x.gif", frames, 2, 80, (-2.0, 2.0))
     assert (tmp_path / "x.gif").stat().st_size > 500
+
+
+def test_threads_draw_one_after_the_other():
+    """matplotlib's parser of formulas fails in two threads at once, and did where two runs were trained in threads."""
+    before, errors = sys.getswitchinterval(), []
+
+    def draw():
+        for number in range(30):
+            try:
+                formula(f"$x_{{{number}}}$", 12)
+            except ValueError as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=draw) for _ in range(4)]
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert errors == []

@@ -127,7 +127,7 @@ def test_finished_runs_are_cleaned_only_with_yes(run, place):
     assert "left alone: runs/broken" in text
     assert "left alone: runs/cut" in text
     assert set(before) <= set(place.rglob("*"))
-    sizes = sum(r.size for r in ancestral.clean_runs(place).removals)
+    sizes = sum(r.size for r in ancestral.runs(place, clean=True).removals)
     assert f"{sizes:,} bytes" in text
     assert "removed" in run("runs", "--clean", "--yes")
     assert left(place / "first") == left(place / "many" / "second") == ["000006"]
@@ -150,12 +150,12 @@ def test_what_is_needed_stays(place):
     storage.write_text(first.config, json.dumps(config))
     config["train"]["steps"], config["runtime"]["keep_every"] = 6, 2
     storage.write_text(second.config, json.dumps(config))
-    assert [removal.path for removal in ancestral.clean_runs(place, yes=True).removals] == [str(second.snapshots)]
+    assert [removal.path for removal in ancestral.runs(place, clean=True, yes=True).removals] == [str(second.snapshots)]
     config["runtime"]["keep_every"] = 0
     storage.write_text(second.config, json.dumps(config))
     newest = second.checkpoints / "000006" / "state.safetensors"
     newest.write_bytes(newest.read_bytes()[:99])
-    result = ancestral.clean_runs(place, yes=True)
+    result = ancestral.runs(place, clean=True, yes=True)
     assert [removal.path for removal in result.removals] == [str(second.checkpoints / "000002")]
     assert left(second.path) == ["000004", "000006"]
     assert left(first.path) == ["000002", "000004", "000006"]
@@ -164,7 +164,7 @@ def test_what_is_needed_stays(place):
 
 def test_a_run_in_progress_is_left_alone(place):
     with RunFolder(place / "first").locked():
-        result = ancestral.clean_runs(place / "first", yes=True)
+        result = ancestral.runs(place / "first", clean=True, yes=True)
     assert result.removals == ()
     assert "another process is training" in result.problems[0]
 

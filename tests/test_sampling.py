@@ -11,12 +11,14 @@ from PIL import Image
 
 import ancestral
 from ancestral import __version__, model, render, samplers, storage
+from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import finish
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.sampling_result import SamplingResult
-from ancestral.workflows.sample import sample
-from conftest import untrained
+from conftest import events_of, untrained
+
+sample = events_of(Sample)
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -81,7 +83,7 @@ def test_a_run_may_follow_the_values_of_an_option(run, copied):
 
 
 def test_the_workflow_takes_indices_and_labels(copied):
-    result = finish(sample(copied, indices=range(3, 6), label=["vertical", 1], steps=2, out=copied / "x.npz"))
+    result = finish(sample(copied, index=range(3, 6), label=["vertical", 1], steps=2, out=copied / "x.npz"))
     assert (result.count, result.index, result.label) == (3, (3, 4, 5), "vertical, horizontal")
     assert SamplingResult.from_json(result.to_json()) == result
     assert "index 3 4 5, label vertical, horizontal" in str(result)

@@ -132,4 +132,4 @@ def test_the_search_index_has_the_pages_of_lessons_reference_and_commands():
     places = {entry["location"] for entry in index["docs"]}
     assert "learn/01_ddpm_from_scratch.html" in places
     assert "reference/command-line.html#ancestral-train" in places
-    assert "reference/api.html#ancestral.api.train" in places
+    assert "reference/api.html#ancestral.faces.python.train" in places

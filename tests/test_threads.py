@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import ancestral
-from ancestral import cli, threads
+from ancestral import threads
 from ancestral.config import Config
+from ancestral.faces import command as cli
 from ancestral.threads import cpu_threads
 
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from ancestral import cli
 from ancestral.errors import InputError
+from ancestral.faces import command as cli
 from ancestral.render.training_panel import TrainingPanel, clock, draw
 from ancestral.training import Progress
 from ancestral.training.trackers import check_trackers

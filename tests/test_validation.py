@@ -25,7 +25,7 @@ from ancestral.render.training_panel import draw
 from ancestral.results.training_result import TrainingResult, ValidationLosses
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.validation import Validation
-from ancestral.workflows.evaluate import _held_out
+from ancestral.workflows.evaluate import held_out_data
 from conftest import stripes, tiny_config, together
 
 TINY = {"steps": 4, "batch_size": 4, "width": 16, "mults": (1, 2), "blocks": 1, "attention": (), "sample_every": 2,
@@ -301,7 +301,10 @@ def test_evaluation_knows_what_the_run_held_out(tmp_path):
     assert (result.likelihood.data.split, result.likelihood.data.of) == ("held-out", 10)
     model = ancestral.load(tmp_path / "run")
     load = reference.loader(model.spec, model.config.data, model.config.data)
-    train, (held_out, called) = load(str(tmp_path / "x.npy"), "train"), _held_out(str(tmp_path / "x.npy"), load, None)
+    train, (held_out, called) = (
+        load(str(tmp_path / "x.npy"), "train"),
+        held_out_data(str(tmp_path / "x.npy"), load, None),
+    )
     expected = data.hold_out(data.load(tmp_path / "x.npy"), 0.25)
     assert called == reference.HELD_OUT
     assert [part.rows.tolist() for part in (train, held_out)] == [part.rows.tolist() for part in expected]
@@ -320,7 +323,7 @@ def test_data_of_which_nothing_was_held_out_are_opened_once(tmp_path, monkeypatc
     source = str(tmp_path / "x.npy")
     load = reference.loader(real(source).spec, None)
     assert len(load(source, "train")) == 20
-    assert _held_out(source, load, None) == (None, "")
+    assert held_out_data(source, load, None) == (None, "")
     assert [given[0] for given in opened] == [source, source]  # the second is refused: there is no test split
 
 

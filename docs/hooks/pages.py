@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import nbformat
 from jinja2 import DictLoader
@@ -18,8 +17,8 @@ from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from ancestral import cli
-from ancestral.cli.help_text import find_options
+from ancestral.declarations import USE_CASES, UseCase
+from ancestral.faces.help_text import description, entry_text, named, options_of
 from ancestral_course import LESSONS, lesson_exercises, lesson_file
 from ancestral_course.command import main as course_main
 
@@ -137,9 +136,9 @@ def command_line() -> str:
         "",
     ]
     lines += ["| command | |", "|---|---|"]
-    lines += [f"| [`{command}`](#ancestral-{command}) | {summary} |" for command, summary in cli.COMMANDS.items()]
-    for command in cli.COMMANDS:
-        lines += ["", *_command([command])]
+    lines += [f"| [`{case.command}`](#ancestral-{case.command}) | {case.summary} |" for case in USE_CASES]
+    for case in USE_CASES:
+        lines += ["", *_command(case)]
     return "\n".join(lines) + "\n"
 
 
@@ -153,25 +152,18 @@ def course_commands() -> str:
     return "\n\n".join(blocks)
 
 
-def _command(words: list[str]) -> Iterator[str]:
+def _command(case: UseCase) -> Iterator[str]:
     """Yield the lines of a command."""
-    calls = []
-    with (
-        patch("ancestral.cli.parse.help_text", lambda *args: calls.append(args) or ""),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.suppress(SystemExit),
-    ):
-        cli.run([*words, "--help-all"])
-    ((verb, kind, default, description, _),) = calls
-    options = list(find_options(kind, default))
-    positional = "".join(f" {option.written}" for option in options if option.positional)
-    yield f"## ancestral {verb}"
-    yield f"\n    ancestral {verb}{positional}{' [options]' if len(options) > positional.count(' ') else ''}\n"
-    yield html.escape(" ".join(line.strip() for line in (description or kind.__doc__ or "").split("\n"))) + "\n"
-    for section in dict.fromkeys(option.section for option in options):
+    options = options_of(case, case.declaration.shown_config({}))
+    places = "".join(f" {named(one)}" for one in options if one.positional)
+    yield f"## ancestral {case.command}"
+    yield f"\n    ancestral {case.command}{places}{' [options]' if len(options) > places.count(' ') else ''}\n"
+    yield html.escape(" ".join(description(case).split())) + "\n"
+    names = {one.name for one in options}
+    for section in dict.fromkeys(one.section for one in options):
         if section != "Options":
             yield f"**{html.escape(section)}**\n"
-        for option in options:
-            if option.section == section:
-                text = html.escape(option.text.replace("\u00a0", " ")).replace("*", r"\*")
-                yield f"`{option.written}`\n:   {text or '&nbsp;'}\n"
+        for one in options:
+            if one.section == section:
+                text = html.escape(entry_text(one, names).replace("\u00a0", " ")).replace("*", r"\*")
+                yield f"`{named(one)}`\n:   {text or '&nbsp;'}\n"

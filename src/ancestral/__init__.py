@@ -10,6 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
+_FUNCTIONS = (
+    "average",
+    "compare",
+    "distil",
+    "evaluate",
+    "evaluate_samples",
+    "export",
+    "import_pipeline",
+    "info",
+    "inspect",
+    "push",
+    "runs",
+    "sample",
+    "train",
+    "train_steps",
+)
 _NAMES = {
     "Config": "ancestral.config",
     "Diffusion": "ancestral.diffusion",
@@ -17,12 +33,7 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    **dict.fromkeys(
-        ("average", "compare", "distil", "evaluate", "evaluate_samples", "inspect", "train", "train_steps"),
-        "ancestral.api",
-    ),
-    **dict.fromkeys(("clean_runs", "runs"), "ancestral.workflows.runs"),
-    "push": "ancestral.workflows.publish",
+    **dict.fromkeys(_FUNCTIONS, "ancestral.faces.python"),
 }
 _MODULES = (
     "bound",
@@ -48,15 +59,18 @@ __all__ = [
     "Model",
     "Prediction",
     "average",
-    "clean_runs",
     "compare",
     "distil",
     "evaluate",
     "evaluate_samples",
+    "export",
+    "import_pipeline",
+    "info",
     "inspect",
     "load",
     "push",
     "runs",
+    "sample",
     "train",
     "train_steps",
     *_MODULES,
@@ -79,14 +93,27 @@ if TYPE_CHECKING:
         schedules,
         targets,
     )
-    from ancestral.api import average, compare, distil, evaluate, evaluate_samples, inspect, train, train_steps
     from ancestral.config import Config
     from ancestral.diffusion import Diffusion
     from ancestral.errors import InputError
+    from ancestral.faces.python import (
+        average,
+        compare,
+        distil,
+        evaluate,
+        evaluate_samples,
+        export,
+        import_pipeline,
+        info,
+        inspect,
+        push,
+        runs,
+        sample,
+        train,
+        train_steps,
+    )
     from ancestral.model import Model, load
     from ancestral.targets import Prediction
-    from ancestral.workflows.publish import push
-    from ancestral.workflows.runs import clean_runs, runs
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 """`python -m ancestral` is `ancestral`."""
 
-from ancestral.cli import main
+from ancestral.faces.command import main
 
 main()

@@ -1,8 +1,7 @@
 """What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
 from ancestral.config import by_size
-from ancestral.config.config_file import read_config
-from ancestral.config.image_size import ImageSize
+from ancestral.config.config_file import base_config, preset_and_data, read_config
 from ancestral.config.presets import (
     DISTIL,
     METHODS,
@@ -65,7 +64,6 @@ __all__ = [
     "CustomNetConfig",
     "DataConfig",
     "DistilConfig",
-    "ImageSize",
     "InitialConfig",
     "MLPConfig",
     "NetConfig",
@@ -76,6 +74,7 @@ __all__ = [
     "TransformerConfig",
     "UNetConfig",
     "arrays",
+    "base_config",
     "by_size",
     "cifar10",
     "command",
@@ -92,6 +91,7 @@ __all__ = [
     "photos256",
     "points",
     "preset",
+    "preset_and_data",
     "read_config",
     "unplaced",
 ]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ancestral.config.presets import default_preset, preset
+from ancestral.config.presets import default_preset, is_data, preset
 from ancestral.config.schema import SECTIONS, Config
 from ancestral.errors import InputError
 
@@ -46,6 +46,39 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
         return base.with_net(settings.pop("kind", None)).with_settings(**settings)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def preset_and_data(config: str | Config | None, data: Any) -> tuple[str | Config | None, Any]:
+    """Take data that are named in the place of the preset for data.
+
+    Raises:
+        InputError: If data are named twice.
+    """
+    if not isinstance(config, str) or not is_data(config):
+        return config, data
+    if data is not None:
+        raise InputError(f"the data are given twice, {config} and {data}; give one of them")
+    return None, config
+
+
+def base_config(config: str | Config | None = None, data: Any = None, file: str | Path | None = None) -> Config:
+    """Return the config whose settings are the defaults of a training run.
+
+    Args:
+        config: A preset, a config or a .json file; None is the preset for the data, or digits without data.
+        data: A name or path, or data from Python.
+        file: A .json file that changes the preset.
+
+    Raises:
+        InputError: If there is no such preset, or the file cannot be read or is for another one.
+    """
+    config, data = preset_and_data(config, data)
+    if isinstance(config, str) and config.endswith(".json"):
+        config, file = None, file or config
+    base = preset(config) if isinstance(config, str) else config
+    if file is not None:
+        return read_config(Path(file), base, str(data) if isinstance(data, str | Path) else "")
+    return base or preset(default_preset("digits" if data is None else data))
 
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """The size of images as users give it: a number for a square, HEIGHTxWIDTH, or (height, width)."""
 
 import re
-from typing import Annotated, Any
-
-from tyro.constructors import PrimitiveConstructorSpec
+from typing import Any
 
 from ancestral.arguments import SHOWN, shown
 from ancestral.errors import InputError
@@ -36,16 +34,3 @@ def plain_image_size(size: Any) -> int | str:
     """Write an image size in one way: an int for a square, else "32x48"."""
     height, width = parse_image_size(size)
     return height if height == width else f"{height}x{width}"
-
-
-ImageSize = Annotated[
-    int | str | tuple[int, int] | None,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="HxW",
-        instance_from_str=lambda words: None if words[0] == "None" else words[0],
-        is_instance=lambda value: isinstance(value, int | str | tuple | None),
-        str_from_instance=lambda value: [str(value)],
-    ),
-]
-"""The type of an option for an image size."""

@@ -1,7 +1,7 @@
 """The config of a training run: one frozen tree of dataclasses.
 
-The command line is generated from it, and `config.json` in a run folder is its JSON. The docstring below each field is
-its help text.
+Its settings are options of the command line and arguments in Python, and `config.json` in a run folder is its JSON. The
+docstring below each field says what it sets.
 """
 
 import dataclasses
@@ -11,13 +11,12 @@ import json
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from tyro.conf import AvoidSubcommands, Suppress, arg
+from typing import Any, Literal
 
 from ancestral.arguments import SHOWN, describe, fits, plain, short_source, shown
-from ancestral.config.image_size import ImageSize, plain_image_size
+from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
+from ancestral.fields import Argument, argument, arguments_of, hidden
 
 POINTS = ("moons", "swissroll", "checkerboard")
 """The built-in data that are points in the plane."""
@@ -44,17 +43,17 @@ def unplaced(source: str) -> str:
 class DataConfig:
     """What to train on."""
 
-    source: Annotated[str, arg(name="data", metavar="SOURCE")] = "digits"
+    source: str = hidden("digits")
     """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or .wav files, a
     .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or
     hf://datasets/user/name).
     """
-    image_size: ImageSize = None
-    """Height x width to which images are brought, as in 32x48; one number is the side of a square. From Python also
-    (height, width). Default: the size that they have."""
+    image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW")
+    """Height x width to which images are brought, as in 32x48; one number is the side of a square. {From Python also
+    (height, width).} Default: the size that they have."""
     fit: Literal["crop", "pad"] = "crop"
-    """How images get the shape of --image-size: crop keeps the largest centre part of that shape; pad keeps all of each
-    image, and adds edges in the colour of --background."""
+    """How images get the shape of `image_size`: crop keeps the largest centre part of that shape; pad keeps all of each
+    image, and adds edges in the colour of `background`."""
     channels: int | None = None
     """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
     default: grey or RGB, whichever they are, and 5 and more kept."""
@@ -71,14 +70,14 @@ class DataConfig:
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
-    fingerprint: Suppress[str] = ""
+    fingerprint: str = hidden("")
     """The number of items and a hash of some of them, by which a run that is resumed knows its data wherever they lie;
     "" in runs of version 0.1."""
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training."""
-    validation: Annotated[float | str | None, arg(metavar="SHARE|SOURCE")] = None
+    validation: float | str | None = argument(None, metavar="SHARE|SOURCE")
     """Share of the items that is held out of training, as in 0.1, or other data of the same kind; their loss is
-    measured at every multiple of --sample-every. Default: none."""
+    measured at every multiple of `sample_every`. Default: none."""
 
     def __post_init__(self) -> None:
         """Bring the image size into its plain form."""
@@ -96,7 +95,7 @@ class DataConfig:
 class UNetConfig:
     """The U-Net of the DDPM paper, for images, signals and volumes."""
 
-    kind: Suppress[Literal["unet"]] = "unet"
+    kind: Literal["unet"] = hidden("unet")
     width: int | None = 128
     """Channels of the first level; default: chosen by the size of the images."""
     mults: tuple[int, ...] | None = (1, 2, 2, 2)
@@ -139,7 +138,7 @@ class UNetConfig:
 class TransformerConfig:
     """A transformer on patches of pixels, for images, signals and volumes; it should predict x0."""
 
-    kind: Suppress[Literal["transformer"]] = "transformer"
+    kind: Literal["transformer"] = hidden("transformer")
     width: int = 192
     """Features of a patch."""
     depth: int = 6
@@ -176,7 +175,7 @@ class TransformerConfig:
 class MLPConfig:
     """A residual MLP, for points."""
 
-    kind: Suppress[Literal["mlp"]] = "mlp"
+    kind: Literal["mlp"] = hidden("mlp")
     width: int = 128
     """Features of the hidden layers."""
     blocks: int = 3
@@ -195,8 +194,8 @@ class MLPConfig:
 class CustomNetConfig:
     """A network of your own: any function that can be imported and returns one."""
 
-    kind: Suppress[Literal["custom"]] = "custom"
-    function: Suppress[str] = ""
+    kind: Literal["custom"] = hidden("custom")
+    function: str = hidden("")
     """package.module:function, called with the shape of an item and the number of classes; "" for a network that was
     given from Python and is needed again to load the model."""
 
@@ -413,15 +412,15 @@ class DistilConfig:
 class Config:
     """A training run."""
 
-    preset: Suppress[str] = "custom"
+    preset: str = hidden("custom")
     data: DataConfig = field(default_factory=DataConfig)
-    net: AvoidSubcommands[NetConfig] = field(default_factory=UNetConfig)
+    net: NetConfig = field(default_factory=UNetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
-    initial: Suppress[InitialConfig] = field(default_factory=InitialConfig)
-    distil: Suppress[DistilConfig] = field(default_factory=DistilConfig)
+    initial: InitialConfig = field(default_factory=InitialConfig)
+    distil: DistilConfig = field(default_factory=DistilConfig)
 
     @property
     def title(self) -> str:
@@ -430,6 +429,21 @@ class Config:
             return self.preset
         path = Path(short_source(self.data.source))
         return (path.stem if path.suffix in (".npy", ".npz", ".tar") else path.name) or self.preset
+
+    @staticmethod
+    def settings() -> list[Argument]:
+        """List the settings of all sections, and of networks of all kinds."""
+        parts = (DataConfig, *NET_KINDS.values(), ProcessConfig, TrainConfig, RuntimeConfig, SampleConfig)
+        return list({one.name: one for part in reversed(parts) for one in arguments_of(part, _title(part))}.values())
+
+    def settings_with_values(self) -> list[Argument]:
+        """List the settings, with the values that they have in this config as their defaults."""
+        sections = [getattr(self, name) for name in SECTIONS]
+        return [
+            dataclasses.replace(one, default=getattr(section, one.name))
+            for section in sections
+            for one in arguments_of(type(section), _title(type(section)))
+        ]
 
     def unplaced(self) -> "Config":
         """Return the config without the folders of the machine that it was made on, as it may be shared."""
@@ -586,6 +600,11 @@ OWN_PARTS = {
     "decay": "lr_schedule, a function of the step",
 }
 """What Python gives in the place of the name of a setting; a config then has "custom"."""
+
+
+def _title(section: type) -> str:
+    """What the help lists the settings of a section under."""
+    return (section.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def _describe_setting(name: str, hint: Any) -> str:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.config.evaluation_options import METRICS, Metric
 from ancestral.data import Codec
 from ancestral.data.statistics import evenly_spaced
+from ancestral.declarations import METRICS, Metric
 from ancestral.errors import InputError
 from ancestral.events import Work
 from ancestral.metrics import cache, extractors, linear_classifier, uncertainty

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ancestral import __version__
-from ancestral.config.evaluation_options import METRICS, Metric
 from ancestral.data import Codec, Dataset, DataSpec
+from ancestral.declarations import METRICS, Metric
 from ancestral.device import check_memory
 from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import (

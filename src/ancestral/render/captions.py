@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from threading import RLock
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,6 +18,8 @@ NARROWEST = 84
 """Pixels to which a column is widened for a long caption; what is longer is cut."""
 SIDE = 3
 """Pixels on each side of a caption."""
+DRAWING = RLock()
+"""Held while matplotlib draws, whose style and parser of formulas serve one thread at a time."""
 
 
 @cache
@@ -80,5 +83,6 @@ def formula(text: str, size: int) -> Image.Image:
     from matplotlib.mathtext import math_to_image
 
     buffer = io.BytesIO()
-    math_to_image(text, buffer, FontProperties(size=size), dpi=72, format="png", color=INK)
+    with DRAWING:
+        math_to_image(text, buffer, FontProperties(size=size), dpi=72, format="png", color=INK)
     return Image.open(buffer).convert("RGB")

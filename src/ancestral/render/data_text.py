@@ -42,7 +42,9 @@ def data_parts(report: DataReport) -> list[Table | str]:
         parts += [f"    {name}: {remark}" for name, remark in list(finding.names.items())[:NAMES]]
         if len(finding.names) > NAMES:
             parts.append(f"    and {len(finding.names) - NAMES:,} more; {option('json')} lists all")
-    return parts if report.findings else [*parts, "No problems were found."]
+    if not report.findings:
+        parts.append("No problems were found.")
+    return [*parts, "", f"Train on it:  {report.command}"] if report.command else parts
 
 
 def _file_rows(files: FileStatistics) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ancestral.data.convert import composite, has_alpha, to_uint8
-from ancestral.render.captions import caption_line, caption_size, caption_width, shorten
+from ancestral.render.captions import DRAWING, caption_line, caption_size, caption_width, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -217,7 +217,7 @@ def in_figure_style(draw: Callable[P, Image.Image]) -> Callable[P, Image.Image]:
     def styled(*arguments: P.args, **options: P.kwargs) -> Image.Image:
         from matplotlib import style
 
-        with style.context(STYLE):
+        with DRAWING, style.context(STYLE):
             return draw(*arguments, **options)
 
     return styled
@@ -228,7 +228,8 @@ def figure_to_image(figure: "Figure") -> Image.Image:
     from matplotlib.colors import to_rgba
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi="figure")
+    with DRAWING:
+        figure.savefig(buffer, format="png", dpi="figure")
     return Image.open(buffer).convert("RGB" if to_rgba(figure.get_facecolor())[3] else "RGBA")
 
 

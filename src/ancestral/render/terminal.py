@@ -16,6 +16,8 @@ from ancestral.render.training_panel import PLAIN_SECONDS, TrainingPanel
 from ancestral.results.result import Result
 
 R = TypeVar("R")
+STYLES = {"✗ error:": "bold red", "! warning:": "bold yellow", "· note:": "bold blue"}
+"""Styles of the beginnings of findings."""
 
 
 class _Console(Console):
@@ -145,8 +147,11 @@ def follow(
             display.close()
 
 
-def show(result: Result) -> None:
+def show(result: object) -> None:
     """Print the result of a command; of several processes the first one does."""
     group = torch.distributed
     if not (group.is_available() and group.is_initialized() and group.get_rank()):
-        console().print(result.to_text(on_command_line), end="\n")
+        text = Text(result.to_text(on_command_line) if isinstance(result, Result) else str(result))
+        for start, style in STYLES.items():
+            text.highlight_regex(f"(?m)^{start}", style)
+        console().print(text)

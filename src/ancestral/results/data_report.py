@@ -163,5 +163,7 @@ class DataReport(Result):
     the data. None of other data, and of few images."""
     rate: int | None = None
     """Samples in a second, of recordings."""
+    command: str = ""
+    """The command that trains on the data; "" if they cannot be trained on."""
     sheet: Image | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)
     """The contact sheet."""

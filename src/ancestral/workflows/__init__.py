@@ -1,1 +1,21 @@
-"""Every use case as a function or a generator of events that returns a result; nothing here prints."""
+"""Every use case as a plan, which decides all that needs no work, and a run, which has no decisions left.
+
+A run is a generator of events that returns a result; nothing here prints.
+"""
+
+import importlib
+from collections.abc import Generator
+from typing import Any
+
+from ancestral.declarations import Declaration
+
+
+def start(options: Declaration) -> Generator[Any, None, Any]:
+    """Plan a use case and return its run.
+
+    Raises:
+        InputError: If what the user gave cannot be done.
+    """
+    module = importlib.import_module(f"ancestral.workflows.{options.WORKFLOW}")
+    events: Generator[Any, None, Any] = module.run(module.plan(options))
+    return events

@@ -7,25 +7,24 @@ import hashlib
 import math
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ancestral import hub, render, storage
-from ancestral.arguments import checked
-from ancestral.config.evaluation_options import SampleOptions
+from ancestral.declarations import AverageLengths
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
 from ancestral.evaluation import forecast
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.step_budgets import bounded
-from ancestral.evaluation.study import DEFAULT_COUNT, Study
+from ancestral.evaluation.study import Study
 from ancestral.events import Event, Message, Wrote
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Features
 from ancestral.model import FILE_NAME, Model, find
+from ancestral.options import option
 from ancestral.render.comparison_text import floor_note
 from ancestral.results.averaging_result import AveragePoint, AveragingResult
 from ancestral.results.comparison_result import ComparedSamples
@@ -34,89 +33,64 @@ from ancestral.results.evaluation_result import ExtractorName, MetricTitles
 from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder, Snapshots, check_length, ema_length
 from ancestral.training.distributed import by_first_process
-from ancestral.workflows.evaluate import Subject, check_folder, open_subject, plan_study
+from ancestral.workflows.evaluate import Subject, check_folder, check_options, count_of, open_subject, plan_study
 
-LENGTHS = (0.03, 0.04, 0.05, 0.07, 0.10, 0.14, 0.20)
 FOLDER, RESULT, PICTURE = "average", "average.json", "average.png"
-SHORTER = "fewer --lengths, --samples or --steps, or --most, are faster"
+SHORTER = f"fewer {option('lengths')}, {option('samples')} or {option('steps')}, or {option('most')}, are faster"
 ROUGH = 0.1
 """A note says so if the error of a reconstructed profile is larger than this share of it."""
 
 
-@checked
-@by_first_process
-def average(
-    run: str | Path,
-    data: Any = None,
-    *,
-    lengths: Sequence[float] = LENGTHS,
-    end: int | None = None,
-    samples: int = DEFAULT_COUNT,
-    most: int | None = None,
-    **options: Any,
-) -> Generator[Event, None, AveragingResult]:
-    """Measure the samples of a run over the length of the average of its weights, and write the best average.
-
-    The averages are made of the snapshots that training kept. All are sampled with the same noise, so that their
-    differences have small errors. The folder `average` in the run folder receives the best average as a model file,
-    its config.json, average.json, average.png and the samples. It is a run folder for sample, evaluate, compare and
-    export; the model of the run stays as it is.
-
-    Args:
-        run: A run folder.
-        data: What the samples are compared with, as `data.open` takes it. The default is the source of the run.
-        lengths: The lengths σ_rel: standard deviations of the averages' profiles as shares of the steps, 0.005 to
-            1/√12 (0.2886), the mean of all steps.
-        end: The last step of the averages: if there is no snapshot of it, the last one before it. The default is the
-            last snapshot.
-        samples: The number of samples of each length.
-        most: The largest number of network evaluations of a sample: a sampler that takes more gets fewer steps.
-        options: The other options of the command, such as sampler, steps, extractor or out: the fields of
-            `config.evaluation_options.SampleOptions`, which says what they are.
-
-    Returns:
-        The distances by length, and the best length.
+def plan(options: AverageLengths) -> AverageLengths:
+    """Sort the lengths, and check the options.
 
     Raises:
-        InputError: If the run has no snapshots, `end` is outside them, a length is out of range, or for what `evaluate`
-            refuses.
+        InputError: If a length or a number is out of range.
+    """
+    check_options(options)
+    if options.most is not None:
+        whole(options.most, 1, math.inf, f"{option('most')} must be at least 1, not {options.most}")
+    if not options.lengths:
+        raise InputError(f"{option('lengths')} names none; give some, as in {option('lengths', 0.05, 0.1)}")
+    for length in options.lengths:
+        check_length(length)
+    return dataclasses.replace(options, lengths=tuple(sorted(set(options.lengths))))
+
+
+@by_first_process
+def run(plan: AverageLengths) -> Generator[Event, None, AveragingResult]:
+    """Measure the samples of a run over the length of the average of its weights, and write the best average.
+
+    Raises:
+        InputError: If the run has no snapshots, or `end` is outside them.
         OSError: If the folder cannot be written.
     """
-    given = SampleOptions.from_names(data=data, **options)
-    given.check(samples)
-    if most is not None:
-        whole(most, 1, math.inf, f"most must be at least 1, not {most}")
-    chosen = sorted(set(lengths))
-    if not chosen:
-        raise InputError("--lengths names none; give some, as in --lengths 0.05 0.1")
-    for length in chosen:
-        check_length(length)
-    if hub.is_address(run):
+    if hub.is_address(plan.run):
         raise InputError("averages are made of the snapshots in a run folder, which a model on the Hub does not have")
-    home = RunFolder(find(run).parent)
-    snapshots, steps = Snapshots(home.snapshots), _steps(home, end)
+    home = RunFolder(find(plan.run).parent)
+    snapshots, steps = Snapshots(home.snapshots), _steps(home, plan.end)
     with contextlib.ExitStack() as stack:
-        subject = open_subject(run, given.device, data, stack, net=given.net)
-        place = home.path / FOLDER if given.out is None else given.out
-        out = check_folder(place, subject.source(data), given.held_out)
+        subject = open_subject(plan.run, plan.device, plan.data, stack, net=plan.net)
+        place = home.path / FOLDER if plan.out is None else Path(plan.out)
+        out = check_folder(place, subject.source(plan.data), plan.held_out)
         assert out is not None
         replaced = _replaced(out / FILE_NAME)
         load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
-        ema = plan_study(subject, given, samples, subject.source(data), load, subject.folder)
-        if most is not None:
-            ema = ema.with_sampler(bounded(ema.model, ema.sampler, most).sampler)
+        ema = plan_study(subject, plan, count_of(plan), subject.source(plan.data), load, subject.folder)
+        if plan.most is not None:
+            ema = ema.with_sampler(bounded(ema.model, ema.sampler, plan.most).sampler)
         keep_freed_memory()
-        work = None if given.threads else lambda: subject.model.rehearse(given.batch_size)
-        if reason := stack.enter_context(cpu_threads(given.threads, subject.model.device, work)).reason:
+        work = None if plan.threads else lambda: subject.model.rehearse(plan.batch_size)
+        if reason := stack.enter_context(cpu_threads(plan.threads, subject.model.device, work)).reason:
             yield Message(reason)
         if replaced:
             yield Message(replaced)
         named = [(f"lengths and EMA, {ema.count:,} samples of {ema.passes:,} network evaluations each", study)
-                 for study in (ema, *_studies_of(subject, ema, snapshots, steps, chosen, out))]  # fmt: skip
-        if line := forecast.forecast(forecast.sampling_parts(named, given.batch_size), SHORTER):
+                 for study in (ema, *_studies_of(subject, ema, snapshots, steps, plan.lengths, out))]  # fmt: skip
+        if line := forecast.forecast(forecast.sampling_parts(named, plan.batch_size), SHORTER):
             yield Message(line)
         try:
-            result, best = yield from _measure(subject, ema, snapshots, steps, chosen, out, given.batch_size)
+            result, best = yield from _measure(subject, ema, snapshots, steps, plan.lengths, out, plan.batch_size)
         except KeyboardInterrupt as stop:
             if ema.kept:
                 stop.add_note("all samples so far are kept")
@@ -139,19 +113,20 @@ def _steps(home: RunFolder, end: int | None) -> list[int]:
         raise InputError(f"{home.path} holds an average; give the run that it was made of, {home.path.parent}")
     if not steps:
         raise InputError(
-            f"{home.path} has no snapshots of averages: it was trained by an older version or with --snapshots 0, "
+            f"{home.path} has no snapshots of averages: it was trained by an older version or with "
+            f"{option('snapshots', 0)}, "
             "its network is too large for the default, or a cleaning or a full disk took them; train it anew with "
-            "--snapshots 16"
+            f"{option('snapshots', 16)}"
         )
     if end is not None and not steps[0] <= end <= steps[-1]:
         raise InputError(
-            f"--end must be {steps[0]} to {steps[-1]}, the steps of the snapshots of {home.path}, not {end}"
+            f"{option('end')} must be {steps[0]} to {steps[-1]}, the steps of the snapshots of {home.path}, not {end}"
         )
     chosen = [step for step in steps if end is None or step <= end]
     if len(chosen) == 1:
         raise InputError(
-            f"the only snapshot up to step {chosen[0]} makes the same average of every length: give a larger --end, or "
-            "train with more --snapshots"
+            f"the only snapshot up to step {chosen[0]} makes the same average of every length: give a larger "
+            f"{option('end')}, or train with more {option('snapshots')}"
         )
     return chosen
 
@@ -162,7 +137,7 @@ def _replaced(file: Path) -> str:
         return ""
     metadata = storage.read_metadata(file)
     if "average" not in metadata:
-        raise InputError(f"{file} is a model that ancestral average did not write; give --out another folder")
+        raise InputError(f"{file} is a model that ancestral average did not write; give {option('out')} another folder")
     return f"replaces the average of length {float(metadata['average']):g}, step {metadata['step']}, in {file.parent}"
 
 

@@ -1,6 +1,7 @@
 """Comparisons: runs side by side, measured alike on the same data; and the samplers of one run over their cost."""
 
 import contextlib
+import dataclasses
 import math
 import re
 from collections.abc import Generator, Iterator, Sequence
@@ -9,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import render, samplers, storage
-from ancestral.arguments import checked
-from ancestral.config.evaluation_options import METRICS, Metric, SampleOptions, check_classes, metrics_list
+from ancestral.declarations import METRICS, Compare
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
 from ancestral.evaluation import forecast
@@ -24,12 +24,13 @@ from ancestral.evaluation.step_budgets import (
     step_budgets,
     without_steps,
 )
-from ancestral.evaluation.study import DEFAULT_COUNT, Study
+from ancestral.evaluation.study import Study
 from ancestral.events import Event, Message, Wrote
 from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Features
 from ancestral.model import Model
+from ancestral.options import option
 from ancestral.render.comparison_text import floor_note, reference_warning
 from ancestral.render.evaluation_text import likelihood_items, verdict
 from ancestral.results.comparison_result import (
@@ -46,65 +47,94 @@ from ancestral.results.evaluation_result import EvaluationResult, ExtractorName,
 from ancestral.samplers import Sampler
 from ancestral.threads import cpu_threads
 from ancestral.training.distributed import by_first_process
-from ancestral.workflows.evaluate import FASTER, Subject, check_folder, open_subject, plan_study
+from ancestral.workflows.evaluate import (
+    FASTER,
+    Subject,
+    check_classes,
+    check_folder,
+    check_options,
+    count_of,
+    open_subject,
+    plan_study,
+)
 
 IMAGES, POINTS = 36, 2000
 """Samples of each run in the picture; of points, this number makes a cloud."""
+CHEAPER = f"a smaller {option('most')} or {option('samples')} is faster"
 COMPARISON_FOLDER = Path("runs/compare")
 
 
-@checked
-@by_first_process
-def compare_runs(
-    runs: Sequence[str | Path | Model],
-    data: Any = None,
-    *,
-    samples: int = DEFAULT_COUNT,
-    metrics: Metric | Sequence[Metric] | None = None,
-    **options: Any,
-) -> Generator[Event, None, ComparisonResult]:
-    """Measure the samples of several models on the same data, and compare them.
-
-    Bits/dim are shown for runs on which the likelihood was measured before. Samples of runs are kept in their folders,
-    where `evaluate` finds them, so none is made twice. compare.json and compare.png are written into `out`, by default
-    runs/compare, or nowhere if a model is in memory.
-
-    Args:
-        runs: Two or more run folders, model files, hf:// addresses or models.
-        data: What the samples are compared with, as `data.open` takes it. The default is the source of the first run.
-        samples: The number of samples of each.
-        metrics: What is measured, as of `evaluate`: one, or several. The default is all.
-        options: The other options of the command, such as held_out, sampler, extractor or out: the fields of
-            `config.evaluation_options.SampleOptions`, which says what they are.
-
-    Returns:
-        The metrics of each run.
+def plan(options: Compare) -> Compare:
+    """List the runs, and check the options.
 
     Raises:
-        InputError: If the models differ in shape or coding, or for what `evaluate` refuses.
+        InputError: If runs or samplers are missing, or options do not fit each other.
     """
-    if not runs:
-        raise InputError("name the runs: ancestral compare RUN RUN, or ancestral compare RUN --samplers all")
-    if len(runs) < 2:
-        raise InputError("one run is compared with nothing; name another, or give --samplers all")
+    options = dataclasses.replace(options, runs=runs_of(options))
+    check_options(options)
+    if options.samplers is None:
+        _check_runs(options)
+    else:
+        _check_samplers(options)
+    return options
+
+
+def run(plan: Compare) -> Generator[Event, None, ComparisonResult | SamplerComparisonResult]:
+    """Compare runs, or the samplers of one run."""
+    return _compare_runs(plan) if plan.samplers is None else _compare_samplers(plan)
+
+
+def runs_of(options: Compare) -> tuple[str | Path | Model, ...]:
+    """List the runs, of which one may be given alone."""
+    return (options.runs,) if isinstance(options.runs, str | Path | Model) else tuple(options.runs)
+
+
+def _check_runs(options: Compare) -> None:
+    """Raise InputError if there are not enough runs, or an option is for samplers."""
+    if options.most is not None:
+        raise InputError(f"{option('most')} belongs to {option('samplers')}; give that too")
+    if not runs_of(options):
+        raise InputError("name the runs: ancestral compare RUN RUN, or one RUN and samplers, all or some by name")
+    if len(runs_of(options)) < 2:
+        raise InputError(f"one run is compared with nothing; name another, or give {option('samplers', 'all')}")
+
+
+def _check_samplers(options: Compare) -> None:
+    """Raise InputError if there is not one run, a sampler is unknown, or an option is for runs."""
+    if len(runs_of(options)) != 1:
+        raise InputError(f"{option('samplers')} are compared of one run: name it, and no other")
+    for name in ("sampler", "steps", "metrics"):
+        if getattr(options, name) is not None:
+            raise InputError(f"{option(name)} is for runs; leave it out beside {option('samplers')}")
+    if not sampler_list(options.samplers):
+        raise InputError(f"{option('samplers')} names none; give all, or some of {', '.join(samplers.BY_NAME)}")
+    if options.most is not None:
+        whole(options.most, 1, math.inf, f"{option('most')} must be at least 1, not {options.most}")
+
+
+@by_first_process
+def _compare_runs(plan: Compare) -> Generator[Event, None, ComparisonResult]:
+    """Measure the samples of several models on the same data, and write compare.json and compare.png.
+
+    Bits/dim are shown for runs on which the likelihood was measured before. Samples of runs are kept in their folders,
+    where `evaluate` finds them, so none is made twice.
+    """
     with contextlib.ExitStack() as stack:
-        given = SampleOptions.from_names(data=data, **options)
-        measured = None if metrics is None else metrics_list(metrics)
-        subjects, studies = _studies(runs, given, samples, stack)
-        check_classes(measured, any(subject.model.spec.classes for subject in subjects))
+        subjects, studies = _studies(plan, stack)
+        check_classes(plan.metrics, any(subject.model.spec.classes for subject in subjects))
         in_memory = any(subject.folder is None for subject in subjects)
-        place = given.out if given.out is not None or in_memory else COMPARISON_FOLDER
-        folder = check_folder(place, subjects[0].source(given.data), given.held_out)
+        place = plan.out if plan.out is not None or in_memory else COMPARISON_FOLDER
+        folder = check_folder(place, subjects[0].source(plan.data), plan.held_out)
         keep_freed_memory()
-        yield from _choose_threads(given, subjects[0], stack)
+        yield from _choose_threads(plan, subjects[0], stack)
         named = [(subject.name, study) for subject, study in zip(subjects, studies, strict=True)]
-        if line := forecast.forecast(forecast.sampling_parts(named, given.batch_size), FASTER):
+        if line := forecast.forecast(forecast.sampling_parts(named, plan.batch_size), FASTER):
             yield Message(line)
         compared, grids = [], []
         try:
             for subject, study in zip(subjects, studies, strict=True):
-                items = yield from study.samples(given.batch_size, f"sampling {subject.name}")
-                quality, _ = yield from study.metrics(items, given.batch_size, measured or METRICS)
+                items = yield from study.samples(plan.batch_size, f"sampling {subject.name}")
+                quality, _ = yield from study.metrics(items, plan.batch_size, plan.metrics or METRICS)
                 if text := verdict(quality):
                     yield Message(f"{subject.name}: {text}")
                 likelihood = bound = None
@@ -128,56 +158,20 @@ def compare_runs(
     return result
 
 
-@checked
 @by_first_process
-def compare_samplers(
-    run: str | Path | Model,
-    samplers: str | Sampler | Sequence[str | Sampler] = "all",
-    data: Any = None,
-    *,
-    most: int | None = None,
-    samples: int = DEFAULT_COUNT,
-    **options: Any,
-) -> Generator[Event, None, SamplerComparisonResult]:
-    """Measure how far the samples of one model are from the data, over the network evaluations that samplers take.
-
-    samplers.json and samplers.png are written into `out`, by default `evaluation` in the run folder, or nowhere for a
-    model in memory.
-
-    Args:
-        run: A run folder, a model file, an hf:// address or a model.
-        samplers: Names of samplers, with options if need be, as a list or separated by commas; "all" takes every
-            sampler and the one of the run. A name without `steps` is tried with several numbers of steps, one with
-            `steps` ("heun:steps=5") with these alone. From Python, also samplers of your own, which are tried as they
-            are.
-        data: As of `compare_runs`.
-        most: The largest number of network evaluations of a sample, also of DDPM's, which the others are compared with.
-            The default is 250, and all T steps for DDPM.
-        samples: The number of samples of each.
-        options: As of `compare_runs`, but for sampler and steps.
-
-    Returns:
-        The distances of each sampler, and the fewest network evaluations that reach DDPM with all steps.
-
-    Raises:
-        InputError: If no sampler can be tried, or for what `evaluate` refuses.
-    """
-    given = SampleOptions.from_names(data=data, **options)
-    for name in ("sampler", "steps"):
-        if getattr(given, name) is not None:
-            raise InputError(f"--{name} is for runs; --samplers tries several of each, so leave --{name} out")
-    chosen = sampler_list(samplers)
-    if most is not None:
-        whole(most, 1, math.inf, f"most must be at least 1, not {most}")
+def _compare_samplers(plan: Compare) -> Generator[Event, None, SamplerComparisonResult]:
+    """Measure how far the samples of one model are from the data, over the network evaluations that samplers take."""
     with contextlib.ExitStack() as stack:
-        (subject,), (study,) = _studies([run], given, samples, stack)
-        place = subject.folder if given.out is None else given.out
-        folder = check_folder(place, subject.source(given.data), given.held_out)
+        (subject,), (study,) = _studies(plan, stack)
+        place = subject.folder if plan.out is None else plan.out
+        folder = check_folder(place, subject.source(plan.data), plan.held_out)
         keep_freed_memory()
-        yield from _choose_threads(given, subject, stack)
+        yield from _choose_threads(plan, subject, stack)
         try:
-            own = _own_sampler(study.model, chosen) if samplers == "all" else []
-            result = yield from _measure_samplers(study, [*chosen, *own], most, given.batch_size)
+            own = _own_sampler(study.model, sampler_list(plan.samplers)) if plan.samplers == "all" else []
+            result = yield from _measure_samplers(
+                study, [*sampler_list(plan.samplers), *own], plan.most, plan.batch_size
+            )
         except KeyboardInterrupt as stop:
             if study.kept:
                 stop.add_note("all samples so far are kept")
@@ -190,17 +184,16 @@ def compare_samplers(
     return result
 
 
-def sampler_list(given: str | Sampler | Sequence[str | Sampler]) -> list[str | Sampler]:
-    """List the samplers that are compared, each once. Raises InputError if there are none, or a name is unknown.
+def sampler_list(given: str | Sampler | Sequence[str | Sampler] | None) -> list[str | Sampler]:
+    """List the samplers that are compared, each once. Raises InputError if a name is unknown.
 
     In a text, commas stand between samplers and between the options of one.
     """
     if isinstance(given, str):
         given = list(samplers.BY_NAME) if given == "all" else re.split(r",(?![^,:]*=)", given)
-    chosen = [given] if isinstance(given, Sampler) else [one.strip() if isinstance(one, str) else one for one in given]
-    distinct = {sampler_title(one): one for one in chosen if one != ""}
-    if not distinct:
-        raise InputError(f"--samplers names none; give all, or some of {', '.join(samplers.BY_NAME)}")
+    several = [given] if isinstance(given, Sampler) else [*(given or ())]
+    names = [one.strip() if isinstance(one, str) else one for one in several]
+    distinct = {sampler_title(one): one for one in names if one != ""}
     for one in distinct.values():
         if isinstance(one, str):
             samplers.check_name(one)
@@ -214,15 +207,11 @@ def _own_sampler(model: Model, names: Sequence[str | Sampler]) -> list[str]:
     return [] if same else [without_steps(model.config.sample.sampler)]
 
 
-def _studies(
-    runs: Sequence[str | Path | Model], options: SampleOptions, samples: int, stack: contextlib.ExitStack
-) -> tuple[list[Subject], list[Study]]:
+def _studies(options: Compare, stack: contextlib.ExitStack) -> tuple[list[Subject], list[Study]]:
     """A study of each run, all on the same data. Raises InputError before anything is sampled."""
-    options.check(samples)
-    count = DEFAULT_COUNT if samples is True else samples
     subjects = [
         open_subject(run, options.device, options.data, stack, f"model {i}", options.net)
-        for i, run in enumerate(runs, start=1)
+        for i, run in enumerate(runs_of(options), start=1)
     ]
     first = subjects[0]
     for subject in subjects[1:]:
@@ -231,11 +220,11 @@ def _studies(
     same = all((data.validation, data.fingerprint) == (own.validation, own.fingerprint)
                for data in (subject.model.config.data for subject in subjects))  # fmt: skip
     source, load = first.source(options.data), loader(first.model.spec, first.data_config, own if same else None)
-    studies = [plan_study(one, options, count, source, load, check_folder(one.folder)) for one in subjects]
+    studies = [plan_study(one, options, count_of(options), source, load, check_folder(one.folder)) for one in subjects]
     return subjects, studies
 
 
-def _choose_threads(options: SampleOptions, subject: Subject, stack: contextlib.ExitStack) -> Iterator[Event]:
+def _choose_threads(options: Compare, subject: Subject, stack: contextlib.ExitStack) -> Iterator[Event]:
     """Compute with the number of threads that serves, until the stack is closed, and say which."""
     model = subject.model
     work = partial(model.rehearse, options.batch_size)
@@ -266,7 +255,9 @@ def _measure_samplers(
     notes, budgets = list(references.notes), dict[str, list[StepBudget]]()
     most, T = max(PASSES) if most is None else most, study.model.denoiser.schedule.steps
     if whole_run.steps < T:
-        notes.append(f"DDPM took {whole_run.steps:,} of its {T:,} steps, as --most allows; with all it may be better.")
+        notes.append(
+            f"DDPM took {whole_run.steps:,} of its {T:,} steps, as {option('most')} allows; with all it may be better."
+        )
     for one in chosen:
         name = sampler_title(one)
         try:
@@ -282,7 +273,7 @@ def _measure_samplers(
 
     tried_budgets = {f"ddpm, {whole_run.passes:,} passes": [whole_run], **budgets}
     named = [(name, study.with_sampler(one.sampler)) for name, tried in tried_budgets.items() for one in tried]
-    if line := forecast.forecast(forecast.sampling_parts(named, batch_size), "a smaller --most or --draw is faster"):
+    if line := forecast.forecast(forecast.sampling_parts(named, batch_size), CHEAPER):
         yield Message(line)
     own = yield from _features(study, whole_run, "ddpm", batch_size)
     train = yield from references.features("training data", references.train.items, batch_size)

@@ -1,25 +1,25 @@
 """Distillation: a training run that starts from a model, and makes one that samples in few network evaluations."""
 
 import dataclasses
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Literal
 
 from ancestral import config as configs
 from ancestral import hub
-from ancestral.arguments import checked
-from ancestral.config import Config
+from ancestral.config import Config, DistilConfig
+from ancestral.declarations import Distil, Train
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import Model, NetSource, describe_file, find, load
-from ancestral.results.training_result import TrainingResult
+from ancestral.model import Model, describe_file, find, load
+from ancestral.options import option
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
-from ancestral.workflows.train import TrainingEvent, saved_config, train
+from ancestral.workflows import plan_training
+from ancestral.workflows.plan_training import TrainPlan, saved_config
+from ancestral.workflows.train import run
 
-Method = Literal["consistency", "tuning", "progressive"]
+__all__ = ["plan", "run"]
 
-DEFAULT_METHOD: Method = "consistency"
+DEFAULT_METHOD = "consistency"
 MAX_GAIN = 10.0
 """Largest factor by which x̂_0 of a target of your own may depend on the network's answer."""
 
@@ -50,90 +50,57 @@ def distil_folder(run: Model | str | Path, method: str | None = None) -> Path:
     return Path("runs") / f"{name}-{method or DEFAULT_METHOD}"
 
 
-@checked
-def distil(
-    run: Model | str | Path,
-    data: Any = None,
-    *,
-    out: str | Path | None = None,
-    method: Method | None = None,
-    stages: int | None = None,
-    evaluations: int | None = None,
-    resume: bool = False,
-    config: Config | None = None,
-    device: str = "auto",
-    net: NetSource | None = None,
-    schedule: Schedule | None = None,
-    target: Target | None = None,
-    **settings: Any,
-) -> Generator[TrainingEvent, None, TrainingResult[Model]]:
-    """Distil a model, in a run folder of its own.
-
-    Args:
-        run: A model, or the run folder, model file or hf:// address of one.
-        data: What to train on; None is what the model was trained on. See `workflows.train.train`.
-        out: The run folder; None is runs/, the name of the model's run or repository, and the method.
-        method: "consistency", "tuning" (consistency without a teacher) or "progressive"; see `config.distilled`. None
-            is "consistency", or what the run that is resumed has.
-        stages: The number of stages; None is the method's.
-        evaluations: The number of network evaluations of the default sampler, and of the last stage of progressive
-            distillation; None is 2.
-        resume: Whether to resume the run in the folder; without one, start it.
-        config: The config of the run; None is that of `distil_config`, or of the run that is resumed.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        net: The network of your own that the model was trained with.
-        schedule: Its schedule, if it is of your own.
-        target: Its target, if it is of your own.
-        settings: Settings by name in place of the config's, for example steps=500 or lr=5e-4.
-
-    Yields:
-        Messages, and the progress after each step.
-
-    Returns:
-        The result, with the model.
+def plan(options: Distil) -> TrainPlan:
+    """Decide a training run that distils a model.
 
     Raises:
-        InputError: If the model cannot be distilled, the data do not fit, or training cannot go on.
-        OSError: If the run folder cannot be written.
+        InputError: If the model cannot be distilled, or options do not fit.
     """
-    folder = Path(out) if out is not None else distil_folder(run, method)
-    saved = saved_config(folder) if resume else None
-    chosen = config or saved or distil_config(run, method or DEFAULT_METHOD, stages, evaluations)
-    given: dict[str, Any] = {"method": method, "stages": stages, "evaluations": evaluations}
-    asked = dataclasses.replace(chosen.distil, **{name: value for name, value in given.items() if value is not None})
-    if saved is not None and not saved.distil.method:
-        raise InputError(f"{folder} holds a run that is no distillation; give --out another name")
-    if not asked.method:
-        raise InputError("this config is not one of a distillation: take that of workflows.distil.distil_config")
-    if "initial" in settings:
-        raise InputError("the model that a distillation starts from is its first argument; leave initial out")
-    if saved is not None and asked != saved.distil:
-        before = saved.distil
-        holds = f"{before.method}, {before.stages} stages, {before.evaluations} evaluations"
+    source = options.run
+    folder = distil_folder(source, options.method) if options.out is None else Path(options.out)
+    saved = saved_config(folder) if options.resume else None
+    base = saved or distil_config(source, options.method or DEFAULT_METHOD, options.stages, options.evaluations)
+    given = {name: getattr(options, name) for name in ("method", "stages", "evaluations")}
+    wanted = dataclasses.replace(base.distil, **{name: value for name, value in given.items() if value is not None})
+    if saved is not None:
+        _check_resumed(saved, wanted, folder)
+    elif options.data is None and base.data.source == configs.FROM_PYTHON:
         raise InputError(
-            f"{folder} holds another distillation ({holds}); leave --method, --stages and --evaluations as they were, "
-            "or give --out another name"
+            f"the data of this model were given from Python: give them, distil(..., {option('data', '...')})"
         )
-    if saved is None and data is None and chosen.data.source == configs.FROM_PYTHON:
-        raise InputError("the data of this model were given from Python: give them, distil(..., data=...)")
-    if target is not None:
-        model = run if isinstance(run, Model) else load(run, "cpu", net=net, schedule=schedule, target=target)
+    schedule, target = (options.settings.get(name) for name in ("schedule", "target"))
+    if isinstance(target, Target):
+        own = schedule if isinstance(schedule, Schedule) else None
+        model = (
+            source if isinstance(source, Model) else load(source, "cpu", net=options.net, schedule=own, target=target)
+        )
         _check_gain(model.diffusion)
-    start = run if isinstance(run, Model) or hub.is_address(run) else str(Path(run).resolve())
-    return (
-        yield from train(
-            dataclasses.replace(chosen, distil=asked),
-            data,
+    start = source if isinstance(source, Model) or hub.is_address(source) else str(Path(source).resolve())
+    return plan_training.plan(
+        Train(
+            config=dataclasses.replace(base, distil=wanted),
+            data=options.data,
             out=folder,
-            resume=resume,
+            resume=options.resume,
             initial=start,
-            device=device,
-            net=net,
-            schedule=schedule,
-            target=target,
-            **settings,
+            device=options.device,
+            net=options.net,
+            settings=options.settings,
         )
     )
+
+
+def _check_resumed(saved: Config, wanted: DistilConfig, folder: Path) -> None:
+    """Raise InputError if a run that is resumed is no distillation, or another one."""
+    before = saved.distil
+    if not before.method:
+        raise InputError(f"{folder} holds a run that is no distillation; give {option('out')} another name")
+    if wanted != before:
+        holds = f"{before.method}, {before.stages} stages, {before.evaluations} evaluations"
+        raise InputError(
+            f"{folder} holds another distillation ({holds}); leave {option('method')}, {option('stages')} and "
+            f"{option('evaluations')} as they were, or give {option('out')} another name"
+        )
 
 
 def _check_gain(denoiser: Diffusion) -> None:

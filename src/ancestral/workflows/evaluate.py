@@ -1,7 +1,4 @@
-"""Evaluation: how good samples are, and how well a model knows data.
-
-`evaluate` measures a model, `evaluate_samples` samples that came from anywhere.
-"""
+"""Evaluation of a model: how good its samples are, and how well it knows data."""
 
 import contextlib
 import dataclasses
@@ -9,7 +6,7 @@ import math
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,20 +18,14 @@ from torch import Tensor
 from ancestral import data as datasets
 from ancestral import hub, render, storage
 from ancestral import model as models
-from ancestral.arguments import checked, short_source
+from ancestral.arguments import short_source
 from ancestral.bound import ELBO
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
-from ancestral.config.evaluation_options import (
-    METRICS,
-    EvaluationOptions,
-    Metric,
-    SampleOptions,
-    check_classes,
-    metrics_list,
-)
 from ancestral.config.output_folders import check_outside
 from ancestral.data import TESTED, Dataset, DataSpec
-from ancestral.device import keep_freed_memory, pick_device
+from ancestral.declarations import METRICS, Evaluate, Metric
+from ancestral.declarations.measuring import WithSamples
+from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
 from ancestral.evaluation import forecast
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
@@ -45,6 +36,7 @@ from ancestral.evaluation.study import DEFAULT_COUNT, Measurement, References, S
 from ancestral.events import Event, Measured, Message, Work, Wrote
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, NetSource
+from ancestral.options import option
 from ancestral.results.evaluation_result import (
     DATA_UNIT,
     LIKELIHOOD_FILE,
@@ -58,87 +50,78 @@ from ancestral.results.evaluation_result import (
     MeasuredModel,
     OdeMeans,
     SampleMetrics,
-    SampleSettings,
 )
 from ancestral.samplers.loop import check_spacing
 from ancestral.targets import Denoiser
 from ancestral.threads import cpu_threads
-from ancestral.training.distributed import Distributed, by_first_process
-from ancestral.workflows import publish
+from ancestral.training.distributed import Distributed
+from ancestral.workflows import model_cards
 
 EXACT_DIVERGENCE = 16
 """The largest number of elements of an item for which the default divergence of the ODE is exact."""
 ODE_STEPS = 100
-FASTER = "fewer --draw or --steps are faster"
+FASTER = f"fewer {option('samples')} or {option('steps')} are faster"
 LIKELIHOOD_ITEMS = 64
 """The default number of items of the likelihood."""
 
 
-@checked
-def evaluate(
-    model: str | Path | Model | Denoiser,
-    data: Any = None,
-    *,
-    samples: int | bool = DEFAULT_COUNT,
-    likelihood: bool = False,
-    **options: Any,
-) -> Generator[Event, None, EvaluationResult]:
-    """Measure how good a model's samples are, its likelihood, or both.
+def plan(options: Evaluate) -> Evaluate:
+    """Check the options, and decide whether samples are measured.
 
-    A run is measured as `ancestral evaluate` does: samples are kept in its folder and made only once, so an evaluation
-    that was stopped goes on; samples.json, likelihood.json and their pictures are written there, and the model card and
-    report.html are updated. For a model in memory nothing is written, unless `out` is given. Processes that a launcher
-    started share the sampling; the first one measures, and all return its result.
+    Raises:
+        InputError: If an option is out of its range, or belongs to what is not measured.
+    """
+    samples = not options.likelihood if options.samples is None else options.samples
+    options = dataclasses.replace(options, samples=DEFAULT_COUNT if samples is True else samples)
+    check_options(options)
+    check_parts(options)
+    return options
 
-    Args:
-        model: A run folder, a model file or an hf:// address; a `Model`; or any denoiser with `schedule` and `predict`.
-        data: What the model was trained on, as `data.open` takes it. The default is the source of the run.
-        samples: The number of samples; False measures none. The default of 2500 is more than the features of each
-            built-in extractor.
-        likelihood: Whether to measure the variational bound in bits/dim.
-        options: The other options of the command, such as held_out, sampler, steps, extractor or out: the fields of
-            `config.evaluation_options.EvaluationOptions`, which says what they are.
+
+def run(plan: Evaluate) -> Generator[Event, None, EvaluationResult]:
+    """Measure the model.
+
+    Yields:
+        The progress, and the files written.
 
     Returns:
         What was measured.
 
     Raises:
-        InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
+        InputError: If the model or the data cannot be read or do not fit.
     """
-    given, count = EvaluationOptions.from_names(data=data, **options), DEFAULT_COUNT if samples is True else samples
-    given.check_parts(samples, likelihood)
     with contextlib.ExitStack() as stack:
-        processes = Distributed(given.device)
-        subject = open_subject(model, str(processes.device), data, stack, net=given.net, processes=processes)
-        check_classes(given.metrics, bool(subject.model.spec.classes))
-        source = subject.source(data)
-        folder = check_folder(subject.folder if given.out is None else given.out, source, given.held_out)
+        processes = Distributed(plan.device)
+        subject = open_subject(plan.model, str(processes.device), plan.data, stack, net=plan.net, processes=processes)
+        check_classes(plan.metrics, bool(subject.model.spec.classes))
+        source = subject.source(plan.data)
+        folder = check_folder(subject.folder if plan.out is None else plan.out, source, plan.held_out)
         load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
-        study = None if samples is False else plan_study(subject, given, count, source, load, folder)
-        likelihood_of = _choose_items(subject, given, source, load) if likelihood else None
-        settings = _settings(subject.model, given) if likelihood else None
+        study = plan_study(subject, plan, count_of(plan), source, load, folder) if plan.samples else None
+        likelihood_of = _choose_items(subject, plan, source, load) if plan.likelihood else None
+        settings = _settings(subject.model, plan) if plan.likelihood else None
         keep_freed_memory()
-        work = None if processes.world > 1 else partial(subject.model.rehearse, given.batch_size)
-        if reason := stack.enter_context(cpu_threads(given.threads, subject.model.device, work)).reason:
+        work = None if processes.world > 1 else partial(subject.model.rehearse, plan.batch_size)
+        if reason := stack.enter_context(cpu_threads(plan.threads, subject.model.device, work)).reason:
             yield Message(reason)
-        if processes.main and (line := _forecast(subject, study, settings, likelihood_of, given, processes.world)):
+        if processes.main and (line := _forecast(subject, study, settings, likelihood_of, plan, processes.world)):
             yield Message(line)
 
         def measure() -> Generator[Event, None, EvaluationResult]:
             metrics = bound = items = None
             if study is not None:
-                items = yield from study.samples(given.batch_size)
-                measurement = study.metrics(items, given.batch_size, given.metrics or METRICS)
-                metrics = yield from _write_samples(measurement, folder, study.references.codec.limits)
+                items = yield from study.samples(plan.batch_size)
+                measurement = study.metrics(items, plan.batch_size, plan.metrics or METRICS)
+                metrics = yield from write_samples(measurement, folder, study.references.codec.limits)
             if settings is not None and likelihood_of is not None:
-                bound = yield from _measure_likelihood(subject, settings, *likelihood_of, given.batch_size, folder)
-            if given.out is None and subject.folder is not None:
+                bound = yield from _measure_likelihood(subject, settings, *likelihood_of, plan.batch_size, folder)
+            if plan.out is None and subject.folder is not None:
                 yield from _update_run(subject, items)
             return EvaluationResult(metrics, bound)
 
         try:
             if study is not None:
-                yield from share_sampling(study, processes, given.batch_size)
+                yield from share_sampling(study, processes, plan.batch_size)
             return (yield from processes.first(measure()))
         except KeyboardInterrupt as stop:
             if processes.main and study is not None and study.kept:
@@ -146,67 +129,56 @@ def evaluate(
             raise
 
 
-@checked
-@by_first_process
-def evaluate_samples(
-    samples: Any,
-    data: Any,
-    *,
-    held_out: Any = None,
-    extractor: str | Callable[[Tensor], Tensor] | None = None,
-    metrics: Metric | Sequence[Metric] = METRICS,
-    n: int | None = None,
-    image_size: int | str | tuple[int, int] | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    out: str | Path | None = None,
-) -> Generator[Event, None, EvaluationResult]:
-    """Measure how good samples are that are files or in memory, without a model.
+# -- options ----------------------------------------------------------------------------------------------------------
 
-    Args:
-        samples: A folder of images, a .npy or .npz file, or items, as `data.open` takes them. Labels are those that the
-            samples were conditioned on, in the numbering of the data's classes or by their names.
-        data: The data that the samples are compared with. Images are brought to the size and channels of the samples.
-        held_out: Data of the same kind that the model was not trained on. The default is the test split, if any.
-        extractor: As of `evaluate`.
-        metrics: As of `evaluate`.
-        n: The number of samples, spread evenly. The default is all that fit into memory.
-        image_size: Side in pixels, (height, width) or "HEIGHTxWIDTH", to which samples of several sizes are cropped
-            and resized.
-        batch_size: Items at a time. It changes memory and time, not the numbers.
-        device: auto, cpu, cuda, cuda:N or mps, where the extractor runs.
-        out: The folder for samples.json and memorisation.png. The default writes none.
+OF_SAMPLES = ("sampler", "steps", "guidance", "extractor", "metrics")
+OF_LIKELIHOOD = ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes")
+OF_ODE = ("ode_steps", "probes")
 
-    Returns:
-        The metrics of the samples.
 
-    Raises:
-        InputError: If the samples or the data cannot be read, or do not fit.
-    """
-    SampleOptions(batch_size=batch_size).check(True)
-    chosen = None if metrics == METRICS else metrics_list(metrics)
-    folder = check_folder(out, data, held_out)
-    opened = in_memory(datasets.open(samples, image_size=image_size))
-    if n is not None:
-        whole(n, 1, len(opened), f"n must be 1 to {len(opened)}, the number of samples, not {n}")
-        opened = opened.sample(n)
-    load, source = loader(opened.spec, None), _plain(data)
-    train = load(source, "train")
-    unseen, split = _held_out(source, load, held_out)
-    references = References.of(train.spec, train, unseen, extractor, split, pick_device(device))
-    references.check(len(opened))
-    labels = labels_for(opened, train.classes)
-    check_classes(chosen, labels is not None)
-    with contextlib.suppress(InputError):  # images of several sizes have no shape of their own
-        own = datasets.open(source, memory=0).shape if isinstance(source, str) else train.shape
-        if own != train.shape:
-            shapes = [" x ".join(map(str, shape)) for shape in (own, train.shape)]
-            note = f"The data, {shapes[0]}, was converted to the shape of the samples, {shapes[1]}."
-            references = dataclasses.replace(references, notes=(*references.notes, note))
-    settings = SampleSettings(len(opened), None, None, None, None, folder=opened.name)
-    measurement = references.measure(opened.items, labels, batch_size, settings, metrics=chosen or METRICS)
-    measured = yield from _write_samples(measurement, folder, references.codec.limits)
-    return EvaluationResult(measured)
+def count_of(options: WithSamples) -> int:
+    """Return the number of samples."""
+    return DEFAULT_COUNT if options.samples is None or isinstance(options.samples, bool) else options.samples
+
+
+def check_options(options: WithSamples) -> None:
+    """Raise InputError for numbers that no model can have, or no metric."""
+    if not isinstance(options.samples, bool | None):
+        whole(options.samples, 1, math.inf, f"{option('samples')} must be at least 1, not {options.samples}")
+    for name in ("threads", "batch_size"):
+        if (value := getattr(options, name)) is not None:
+            whole(value, 1, math.inf, f"{option(name)} must be at least 1, not {value}")
+    check_metrics(getattr(options, "metrics", None))
+
+
+def check_metrics(metrics: Sequence[Metric] | None) -> None:
+    """Raise InputError for an empty list of metrics."""
+    if metrics is not None and not metrics:
+        raise InputError(f"{option('metrics')} names none; give some of {', '.join(METRICS)}")
+
+
+def check_classes(metrics: Sequence[Metric] | None, classes: bool) -> None:
+    """Raise InputError if the metrics that the user chose contain the class accuracy, and samples have no classes."""
+    if metrics is not None and "class_accuracy" in metrics and not classes:
+        raise InputError(
+            f"class_accuracy cannot be measured of samples without classes; leave it out of {option('metrics')}"
+        )
+
+
+def check_parts(options: Evaluate) -> None:
+    """Raise InputError for an option of a part that is not measured, or that is out of its range."""
+    parts = {"samples": (bool(options.samples), OF_SAMPLES), "likelihood": (options.likelihood, OF_LIKELIHOOD),
+             "ode": (options.ode, OF_ODE)}  # fmt: skip
+    defaults = {field.name: field.default for field in dataclasses.fields(Evaluate)}
+    for part, (measured, names) in parts.items():
+        for name in names:
+            if not measured and getattr(options, name) != defaults[name]:
+                raise InputError(
+                    f"{option(name)} is an option of {part}: give {option(part, True)} too, or leave {option(name)} out"
+                )
+    for name, least in (("n", 1), ("passes", 2), ("probes", 0)):
+        if (value := getattr(options, name)) is not None:
+            whole(value, least, math.inf, f"{option(name)} must be a whole number of at least {least}, not {value}")
 
 
 # -- models -----------------------------------------------------------------------------------------------------------
@@ -241,11 +213,11 @@ class Subject:
     def source(self, data: Any) -> Any:
         """Return the data to evaluate on: as given, or what the model was trained on."""
         if data is not None:
-            return _plain(data)
+            return plain_source(data)
         if self.data_config is None:
             raise InputError(
-                "this model was imported or made from Python, so say which data to evaluate it on: data=..., or "
-                "--data SOURCE"
+                "this model was imported or made from Python, so say which data to evaluate it on: "
+                f"{option('data', '...')}"
             )
         return self.data_config.source
 
@@ -265,7 +237,7 @@ def open_subject(
     """
     temporary = _temporary_folder(stack, processes)
     if isinstance(model, str | Path):
-        file, folder = models.find(model), publish.home(model) / "evaluation"
+        file, folder = models.find(model), model_cards.home(model) / "evaluation"
         config, _ = models.describe_file(file)
         own = net if isinstance(config.net, CustomNetConfig) else None  # others build their own
         opened = models.load(file, device, net=own)
@@ -293,13 +265,13 @@ def _temporary_folder(stack: contextlib.ExitStack, processes: Distributed | None
 
 
 def plan_study(
-    subject: Subject, options: SampleOptions, count: int, source: Any, load: Loader, out: Path | None
+    subject: Subject, options: WithSamples, count: int, source: Any, load: Loader, out: Path | None
 ) -> Study:
     """Plan the study of a model, whose samples are kept in `out` if the model is in a file."""
     model = subject.model
     chosen = model.sampler(options.sampler, steps=options.steps)
     train = load(source, "train")
-    unseen, split = _held_out(source, load, options.held_out)
+    unseen, split = held_out_data(source, load, options.held_out)
     flip = subject.data_config is not None and subject.data_config.flip
     references = References.of(model.spec, train, unseen, options.extractor, split, model.device, flip)
     if subject.data_config is not None:
@@ -309,7 +281,7 @@ def plan_study(
             note = f"The model was trained on {learned}; what is called training data is {given}."
             references = dataclasses.replace(references, notes=(*references.notes, note))
         if learned == given and isinstance(subject.data_config.validation, float) and unseen is None:
-            note = "Some of what is called training data was held out of training by --validation."
+            note = f"Some of what is called training data was held out of training by {option('validation')}."
             references = dataclasses.replace(references, notes=(*references.notes, note))
     guidance = 1.0 if options.guidance is None else options.guidance
     spec = SamplingSpec(subject.sha256, repr(chosen), options.seed, None, guidance)
@@ -330,14 +302,15 @@ def check_folder(path: str | Path | None, *data: object) -> Path | None:
     folder = None if path is None else Path(path)
     if folder is not None:
         if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file; give --out the name of a folder")
+            raise InputError(f"{folder} is a file; give {option('out')} the name of a folder")
         for source in data:
             check_outside(folder, source)
         storage.check_writable(folder)
     return folder
 
 
-def _plain(source: Any) -> Any:
+def plain_source(source: Any) -> Any:
+    """Return a path as text, and other data as they are."""
     return str(source) if isinstance(source, Path) else source
 
 
@@ -345,11 +318,11 @@ def _has_test_split(source: Any) -> bool:
     return isinstance(source, str) and source in TESTED
 
 
-def _held_out(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | None, str]:
+def held_out_data(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | None, str]:
     """What is held out, and what it is called: as given, or the test split of the data, or what the run held out."""
     if held_out is not None:
         tested = _has_test_split(held_out)
-        return load(_plain(held_out), "test" if tested else "train"), "test split" if tested else "held out"
+        return load(plain_source(held_out), "test" if tested else "train"), "test split" if tested else "held out"
     if _has_test_split(source):
         return load(source, "test"), "test split"
     for split, called in (("test", "test split"), (HELD_OUT, HELD_OUT)):
@@ -359,19 +332,19 @@ def _held_out(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | None,
     return None, ""
 
 
-def _choose_items(
-    subject: Subject, options: EvaluationOptions, source: Any, load: Loader
-) -> tuple[EvalItems, LikelihoodData]:
+def _choose_items(subject: Subject, options: Evaluate, source: Any, load: Loader) -> tuple[EvalItems, LikelihoodData]:
     """The items of the likelihood, and what the reader should know of them."""
     spec, codec, notes = subject.model.spec, subject.model.spec.codec, []
     split, held_out, n = options.split, options.held_out, options.n
     if split is None:
-        known = held_out is not None or _held_out(source, load, None)[1] == HELD_OUT
+        known = held_out is not None or held_out_data(source, load, None)[1] == HELD_OUT
         split = "test" if held_out is None and _has_test_split(source) else "held-out" if known else "train"
     name = source if split != "held-out" or held_out is None else held_out
-    found = _held_out(source, load, held_out)[0] if split == "held-out" else load(source, split)
+    found = held_out_data(source, load, held_out)[0] if split == "held-out" else load(source, split)
     if found is None:
-        raise InputError(f"{source} has no test split: say with --held-out which data the model did not learn from")
+        raise InputError(
+            f"{source} has no test split: say with {option('held_out')} which data the model did not learn from"
+        )
     dataset = in_memory(found)
     if dataset is not found:
         notes.append(f"The data does not fit into memory: {len(dataset):,} evenly chosen items stand for all.")
@@ -398,11 +371,13 @@ def _choose_items(
     return items, LikelihoodData(text, split, len(items), len(dataset), dataset.shape, tuple(notes))
 
 
-def _settings(model: Model, options: EvaluationOptions) -> LikelihoodSettings:
+def _settings(model: Model, options: Evaluate) -> LikelihoodSettings:
     """The settings of the likelihood, with the model's own in the place of None."""
     levels, schedule = model.spec.codec.level, model.denoiser.schedule
     if not levels and options.decoder not in (None, "density"):
-        raise InputError(f"points and floats have no grey levels to decode; leave --decoder {options.decoder} out")
+        raise InputError(
+            f"points and floats have no grey levels to decode; leave {option('decoder', options.decoder)} out"
+        )
     ode_steps, probes = options.ode_steps, options.probes
     if options.ode:
         ode_steps = min(schedule.steps, ODE_STEPS) if ode_steps is None else ode_steps
@@ -426,7 +401,7 @@ def _forecast(
     study: Study | None,
     settings: LikelihoodSettings | None,
     likelihood_of: tuple[EvalItems, LikelihoodData] | None,
-    options: EvaluationOptions,
+    options: Evaluate,
     world: int,
 ) -> str | None:
     """How long all takes, if it is long."""
@@ -442,7 +417,7 @@ def _forecast(
         if settings.ode_steps is not None and settings.probes is not None:
             gradients = settings.probes or math.prod(model.spec.shape)  # a backward pass takes as long as two forward
             parts["probability flow"] = 2 * n * settings.ode_steps * (1 + 2 * gradients) * evaluation
-    return forecast.forecast(parts, FASTER if study is not None else "fewer --passes are faster")
+    return forecast.forecast(parts, FASTER if study is not None else f"fewer {option('passes')} are faster")
 
 
 # -- measurements -----------------------------------------------------------------------------------------------------
@@ -471,7 +446,7 @@ def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Ite
         processes.wait()
 
 
-def _write_samples(
+def write_samples(
     measurement: Measurement, folder: Path | None, limits: tuple[float, float]
 ) -> Generator[Event, None, SampleMetrics]:
     """Measure samples and write the files, if there is a folder."""
@@ -543,7 +518,7 @@ def _update_run(subject: Subject, samples: Tensor | None) -> Iterator[Event]:
     assert subject.folder is not None
     run = subject.folder.parent
     address = subject.name if hub.is_address(subject.name) else render.FOLDER
-    yield publish.update_card(subject.model, run, address, subject.folder, samples)
+    yield model_cards.update_card(subject.model, run, address, subject.folder, samples)
     report = run / render.REPORT
     if render.update_report(run):
         yield Wrote(report)

@@ -2,19 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ancestral import config as configs
 from ancestral import data, render
-from ancestral.arguments import checked
 from ancestral.config import Config, by_size
 from ancestral.config.file_kinds import holds_recordings
 from ancestral.config.image_size import plain_image_size
 from ancestral.config.output_folders import check_outside
 from ancestral.data import Dataset, LazyDataset
 from ancestral.data.convert import Conversion
+from ancestral.declarations import Inspect
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Message, Wrote
@@ -24,40 +25,74 @@ from ancestral.inspection.mirroring import ITEMS, mirror_test
 from ancestral.inspection.near_duplicates import item_duplicates
 from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.inspection.value_statistics import class_counts, value_statistics
+from ancestral.options import option
 from ancestral.render.data_text import LEVEL_MARKS
 from ancestral.results.data_report import DataReport, Finding
 from ancestral.storage import write_text
 from ancestral.threads import cpu_threads
 from ancestral.training import Trainer
 
+PRINTED = Path("-")
+"""The file of a report that the command line prints."""
 SAMPLE = 256
 """Number of items on which training steps are measured."""
 
 
-@checked
-def inspect(
-    source: data.Source,
-    config: str | Config | None = None,
-    *,
-    steps: int = 5,
-    threads: int | None = None,
-    device: str = "auto",
-    out: str | Path | None = None,
-    json: str | Path | None = None,
-    **settings: Any,
-) -> Generator[Event, None, DataReport]:
-    """Inspect a data set as training would use it.
+@dataclass(frozen=True)
+class InspectPlan:
+    """An inspection that is decided.
 
-    Args:
-        source: What `data.open` takes: a name or path, items, (items, labels), or a torch Dataset.
-        config: The config of the training run, or the name of a preset; None is the default preset of the source.
-        steps: Number of training steps that are measured; 0 leaves out the cost of training.
-        threads: Number of threads that decode files; None is the number of cores, but at most 8.
-        device: The device on which the steps are measured.
-        out: A .png for the contact sheet, or a folder for it; None writes none.
-        json: A .json file for the report; None writes none.
-        settings: Settings by name in place of the config's, for example image_size="64x96", channels=1 or
-            background="grey".
+    Attributes:
+        source: The data.
+        name: What they are called in the config.
+        root: The path that the source may be; None for data that are built in or given from Python.
+        config: The config of the training run that is judged.
+        steps: The number of training steps that are measured.
+        threads: The number of threads that decode files; None chooses it.
+        device: The device on which steps are measured.
+        sheet: The file of the contact sheet, if any.
+        json: The file of the report, if any.
+    """
+
+    source: Any
+    name: str
+    root: Path | None
+    config: Config
+    steps: int
+    threads: int | None
+    device: str
+    sheet: Path | None
+    json: Path | None
+
+
+def plan(options: Inspect) -> InspectPlan:
+    """Decide an inspection. Raises InputError if options are out of range, or a file could not be written."""
+    given = not isinstance(options.source, str | Path)
+    name = configs.FROM_PYTHON if given else str(options.source)
+    config = configs.base_config(options.config, options.source if options.config is None else None)
+    config = config.with_net(options.net)
+    for option_name, least in (("steps", 0), ("threads", 1)):
+        if (value := getattr(options, option_name)) is not None and value < least:
+            raise InputError(f"{option(option_name)} must be at least {least}, not {value}")
+    json = None if options.json in (None, PRINTED) else Path(options.json)
+    if json is not None and (json.suffix.lower() != ".json" or json.is_dir()):
+        raise InputError(f"{option('json')} writes .json files, not {json}")
+    root = None if given or name in data.BUILTINS else Path(name).expanduser()
+    return InspectPlan(
+        source=options.source,
+        name=name,
+        root=root,
+        config=config.with_settings(source=name, **options.settings),
+        steps=options.steps,
+        threads=options.threads,
+        device=options.device,
+        sheet=None if options.out is None else _sheet_path(Path(options.out), "data" if given else name, root),
+        json=json,
+    )
+
+
+def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
+    """Inspect the data as training would use them.
 
     Yields:
         The progress of reading files, and the files written.
@@ -66,30 +101,17 @@ def inspect(
         The report, with the contact sheet.
 
     Raises:
-        InputError: If options are out of range, a file cannot be written, or no item can be read.
+        InputError: If no item can be read.
     """
-    given = not isinstance(source, str | Path)
-    name = configs.FROM_PYTHON if given else str(source)
-    if not isinstance(config, Config):
-        config = configs.preset(config or configs.default_preset(source))
-    config = config.with_settings(source=name, **settings)
-    if steps < 0:
-        raise InputError(f"--steps must be at least 0, not {steps}")
-    if threads is not None and threads < 1:
-        raise InputError(f"--threads must be at least 1, not {threads}")
-    json = None if json is None else Path(json)
-    if json is not None and (json.suffix.lower() != ".json" or json.is_dir()):
-        raise InputError(f"--json writes .json files, not {json}; left bare, it prints")
-    root = None if given or name in data.BUILTINS else Path(name).expanduser()
-    path = None if out is None else _sheet_path(Path(out), "data" if given else name, root)
-    kind = pick_device(device).type
+    source, config, name, root = plan.source, plan.config, plan.name, plan.root
+    given = name == configs.FROM_PYTHON
+    kind = pick_device(plan.device).type
     keep_freed_memory()
-
     inspected = None
     if root is not None and root.is_dir() and not holds_recordings(root):
         form = config.data
         conversion = Conversion(form.image_size, form.channels, form.background, form.bits, form.fit)
-        inspected = yield from inspect_folder(root, conversion, threads or LazyDataset.threads)
+        inspected = yield from inspect_folder(root, conversion, plan.threads or LazyDataset.threads)
     if inspected is None:
         loaded = source.load() if isinstance(source, LazyDataset) else data.load(source, **config.data.form)
         if not len(loaded):
@@ -111,18 +133,19 @@ def inspect(
     found += findings.mirroring_findings(mirroring, config.data.flip)
     chosen = by_size.explain(config, values.shape, kind)
     config, cost = by_size.complete(config, values.shape, kind), None
-    if steps and all(finding.level != "error" for finding in found):
+    if plan.steps and all(finding.level != "error" for finding in found):
         try:
-            trainer = Trainer(config, dataset.sample(SAMPLE), device)
+            trainer = Trainer(config, dataset.sample(SAMPLE), plan.device)
             memory = step_memory(trainer, len(dataset))
             work = partial(trainer.rehearse, max(1, memory.largest(trainer.gradients.micro_batch)))
             with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
-                cost = training_cost(trainer, len(dataset), memory, steps, chosen)
+                cost = training_cost(trainer, len(dataset), memory, plan.steps, chosen)
         except InputError as error:
             found.append(Finding("refused", "error", str(error), f"see ancestral train {config.preset} --help"))
     found += findings.training_findings(len(dataset), config, cost)
+    trainable = all(finding.level != "error" for finding in found)
     report = DataReport(
-        trainable=all(finding.level != "error" for finding in found),
+        trainable=trainable,
         source=one_line(dataset.name if given or Path(name).name in ("", "..") else name),
         preset=config.preset,
         image_size=None if config.data.image_size is None else plain_image_size(config.data.image_size),
@@ -135,8 +158,10 @@ def inspect(
         cost=cost,
         mirroring=mirroring,
         rate=dataset.rate,
+        command=configs.command(plan.config) if trainable and not given else "",
     )
     report = dataclasses.replace(report, sheet=render.contact_sheet(report, dataset))
+    path, json = plan.sheet, plan.json
     if path is not None and (sheet := report.sheet) is not None:
         yield from _write(path, lambda: render.write_sheet(path, sheet))
     if json is not None:

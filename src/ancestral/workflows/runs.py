@@ -4,16 +4,18 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ancestral import storage
-from ancestral.arguments import checked
 from ancestral.config import Config
 from ancestral.config.output_folders import REPORTS
+from ancestral.declarations import Runs
 from ancestral.errors import InputError
+from ancestral.events import Event
 from ancestral.model import describe, describe_file
+from ancestral.options import option
 from ancestral.results import EvaluationResult
 from ancestral.results.run_list import PARTS, CleaningResult, Removal, RunList, RunSummary
 from ancestral.storage import size_of
@@ -25,8 +27,20 @@ ABANDONED = 3600
 """Seconds after which a temporary file is no longer one that is being written."""
 
 
-@checked
-def runs(folder: str | Path = "runs") -> RunList:
+def plan(options: Runs) -> Runs:
+    """Check the options. Raises InputError for `yes` without `clean`."""
+    if options.yes and not options.clean:
+        raise InputError(f"{option('yes', True)} removes what {option('clean', True)} shows; give both")
+    return options
+
+
+def run(plan: Runs) -> Generator[Event, None, RunList | CleaningResult]:
+    """List the runs, or clean them up."""
+    yield from ()
+    return clean_runs(plan.folder, plan.yes) if plan.clean else list_runs(plan.folder)
+
+
+def list_runs(folder: str | Path) -> RunList:
     """List the runs of a folder.
 
     Args:
@@ -47,8 +61,7 @@ def runs(folder: str | Path = "runs") -> RunList:
     return RunList(str(folder), tuple(sorted(found, key=lambda run: run.changed, reverse=True)), tuple(problems))
 
 
-@checked
-def clean_runs(folder: str | Path = "runs", *, yes: bool = False) -> CleaningResult:
+def clean_runs(folder: str | Path, yes: bool) -> CleaningResult:
     """Remove what finished runs no longer need: old checkpoints, snapshots, and temporary files that were left.
 
     The newest checkpoint stays, from which more steps go on, and those of `keep_every`; no snapshot stays, so that
@@ -86,7 +99,7 @@ def _run_folders(
 ) -> Iterator[tuple[RunFolder, str]]:
     """The run folders in a folder, or itself if it is one, with their names; adds a line for each other folder."""
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; runs are kept in runs/ unless --out says otherwise")
+        raise InputError(f"there is no folder {folder}; runs are kept in runs/ unless {option('out')} says otherwise")
     run = RunFolder(folder)
     if run.holds_run():
         yield run, name or folder.absolute().name

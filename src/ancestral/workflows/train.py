@@ -6,42 +6,37 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
 
-from ancestral import __version__, interop, render, storage
+from ancestral import __version__, interop, render
 from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import model as models
-from ancestral.arguments import checked, short_source
+from ancestral.arguments import short_source
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
 from ancestral.config.file_kinds import first_suffix
-from ancestral.config.output_folders import check_run_folder, is_output
+from ancestral.config.output_folders import is_output
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
-from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Work, finish
 from ancestral.inspection.findings import memorisation_finding
 from ancestral.inspection.training_cost import step_memory, training_cost
-from ancestral.model import Model, NetSource, OwnParts
+from ancestral.model import Model
 from ancestral.nets import Transformer, UNet
-from ancestral.objectives import Objective
+from ancestral.options import on_command_line, option
 from ancestral.quantities import format_bytes
 from ancestral.render.data_text import cost_summary
 from ancestral.results.data_report import TrainingCost
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
-from ancestral.schedules import Schedule
-from ancestral.targets import Target
 from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.disk_space import disk_warning
@@ -49,10 +44,13 @@ from ancestral.training.distributed import memory_explained
 from ancestral.training.prepare import spec_of
 from ancestral.training.preview import preview_sampler, sample_preview
 from ancestral.workflows import fine_tuning, validation_source
+from ancestral.workflows.plan_training import TrainPlan, plan
 from ancestral.workflows.run_report import RunReport
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+__all__ = ["fit", "plan", "run"]
 
 PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
 """Largest numbers of sampling steps of the previews during training, and of the last one."""
@@ -66,72 +64,8 @@ SKIPPED_SHOWN = 20
 TrainingEvent = Event | Progress
 
 
-def default_folder(config: Config, source: str) -> Path:
-    """Return the run folder where none is given: runs/ and the preset, or the name of data of your own."""
-    return Path("runs") / dataclasses.replace(config, data=dataclasses.replace(config.data, source=source)).title
-
-
-def saved_config(out: str | Path) -> Config | None:
-    """Read the config of the run in a folder; None if there is no run.
-
-    Raises:
-        InputError: If the config is damaged, or the run has lost its checkpoints and cannot be resumed.
-    """
-    folder = RunFolder(Path(out))
-    if not folder.holds_run():
-        return None
-    config = folder.read_config()
-    folder.check_whole()
-    return config
-
-
-@checked
-def train(
-    config: str | Config | None = None,
-    data: Any = None,
-    *,
-    out: str | Path | None = None,
-    resume: bool = False,
-    initial: Model | str | Path | None = None,
-    device: str = "auto",
-    net: NetSource | None = None,
-    schedule: Schedule | str | None = None,
-    target: Target | str | None = None,
-    objective: Callable[[Diffusion], Objective] | None = None,
-    optimiser: Callable[[list[nn.Parameter]], Optimizer] | str | None = None,
-    lr_schedule: Callable[[int], float] | None = None,
-    validation: Any = None,
-    export_to: Literal["diffusers"] | None = None,
-    **settings: Any,
-) -> Generator[TrainingEvent, None, TrainingResult[Model]]:
-    """Train a model in a run folder.
-
-    Args:
-        config: The name of a preset, a config, or the path of a .json file that `config.read_config` reads; None is the
-            preset for the data, or digits without data. The name or path of data is taken for `data`.
-        data: What to train on in place of the config's source: the name or path of a source; a tensor or array of items
-            (N, C, *sides) or points (N, 2), alone or with labels (items, labels); a list of paths of images, or of
-            Pillow images; or a torch Dataset of items, alone or with labels.
-        out: The run folder; None is runs/ and the name of the preset.
-        resume: Whether to resume the run in the folder; without one, start it.
-        initial: A model, or the run folder, model file or hf:// address of one, whose averaged weights the run starts
-            from. Network, schedule and target are those of the model.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        net: "unet", "transformer" or "mlp"; or a network of your own: a module (which is copied), a function of (shape,
-            classes) that builds one, or the name of such a function, package.module:function.
-        schedule: The name of a schedule, or one of your own.
-        target: The name of a target, or one of your own.
-        objective: A function that makes an objective for the denoiser, in place of L_simple and its variants. If it has
-            parameters of its own (`Objective.trainable`), they are trained too.
-        optimiser: "adam" or "muon"; or a function of the list of parameters that makes an optimiser, with its learning
-            rates, for example torch.optim.AdamW.
-        lr_schedule: A function of the step 0, 1, ... that returns the factor of the learning rate, in place of warm-up
-            and decay.
-        validation: The share of the items that is held out of training, or other data, in any form that `data` has;
-            their loss is measured at every multiple of `sample_every`.
-        export_to: "diffusers" chooses a patch and groups that this library can hold, unless they are given, and refuses
-            other settings that it cannot hold before training.
-        settings: Settings by name in place of the config's, for example steps=200 or batch_size=32.
+def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]]:
+    """Train as planned.
 
     Yields:
         Messages, and the progress after each step.
@@ -140,101 +74,38 @@ def train(
         The result, with the model.
 
     Raises:
-        InputError: If the settings, the data and the parts do not fit, or training cannot go on.
+        InputError: If the data do not fit, or training cannot go on.
         OSError: If the run folder cannot be written.
     """
-    if isinstance(config, str) and data is None and configs.is_data(config):
-        config, data = None, config
-    given = data is not None and not isinstance(data, str | Path)
-    if isinstance(config, str) and config.endswith(".json"):
-        config = configs.read_config(Path(config), source="" if data is None or given else str(data))
-    preset = config or configs.default_preset(data if given else data or "digits")
-    chosen = configs.preset(preset) if isinstance(preset, str) else preset
-    source = configs.FROM_PYTHON if given else chosen.data.source if data is None else str(data)
-    folder = RunFolder(Path(out) if out is not None else default_folder(chosen, source))
-    saved = saved_config(folder.path) if resume else None
-    if saved is not None and not isinstance(config, Config):
-        if config not in (None, saved.preset):
-            raise InputError(
-                f"{folder.path} holds a run of the preset {saved.preset}, not {config}; give --out another name"
-            )
-        chosen = saved
-    if initial is not None and saved is None and not isinstance(config, Config):
-        chosen = fine_tuning.with_parts_of(initial, chosen)
-    if isinstance(schedule, str):  # a name is a setting, as on the command line
-        settings["schedule"], schedule = schedule, None
-    if isinstance(target, str):
-        settings["target"], target = target, None
-    if isinstance(optimiser, str):
-        settings["optimiser"], optimiser = optimiser, None
-    for part, name, idle in ((optimiser, "optimiser", ("lr",)), (lr_schedule, "lr_schedule", ("warmup", "decay"))):
-        if part is not None and any(setting in settings for setting in idle):
-            raise InputError(
-                f"{name} of your own says what {' and '.join(idle)} would: leave {'them' if idle[1:] else 'it'} out"
-            )
-    if isinstance(net, str) and net in configs.NET_KINDS and net != "custom":
-        chosen, net = chosen.with_net(net), None
-    if validation is not None:
-        settings["validation"] = validation_source.setting(validation)
-    parts = OwnParts(net, schedule, target, optimiser, lr_schedule)
-    config = parts.named_in(chosen).with_settings(**settings)
-    if parts.named_in(config) != config:
-        raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
-    if data is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
-    elif config.data.source == configs.FROM_PYTHON:
-        raise InputError(f"{folder.path} was trained on data given from Python: give them again, train(..., data=...)")
-    if saved is not None:
-        config = by_size.keep(config, saved)
-    config = validation_source.with_absolute_path(config.check(), validation)
-    if not given:
-        config = _with_absolute_source(config, saved)
-    changes: list[str] = []
-    if saved is not None:
-        if saved.runtime.snapshots == 0 and config.runtime.snapshots:
-            raise InputError(f"{folder.path} was begun without snapshots, whose averages need all steps: train it anew")
-        changes = _changes(saved, config, folder)
-    else:
-        folder.check_free()
-        if not given:
-            check_run_folder(folder.path, config.data.source)
-    start = fine_tuning.start_of(initial, config, parts, saved, folder)
-    if parts.schedule is None and config.process.schedule == "custom" and (start or saved):  # a file has its tables
-        known = start.model.denoiser.schedule if start is not None else _schedule_of(folder)
-        parts = dataclasses.replace(parts, schedule=known)
-    if saved is not None and (metadata := _metadata_of(folder)) is not None:
-        models.check_parts(folder.model, metadata, parts.schedule, parts.target)
-    if record := start.record if start is not None else saved.initial if saved is not None else None:
-        config = dataclasses.replace(config, initial=record)
-    trackers.check_trackers(config.runtime.trackers)
+    config, notes = plan.config, [*plan.notes]
     keep_freed_memory()
-    opening = datasets.opening(data if given else config.data.source, **config.data.form, memory=config.data.memory)
+    opening = datasets.opening(plan.data, **config.data.form, memory=config.data.memory)
     dataset = (yield from opening) if int(os.environ.get("RANK", "0")) == 0 else finish(opening)
-    if saved is not None:
-        changes += _check_same_data(saved, config, dataset, folder)
+    if plan.saved is not None:
+        notes += _check_same_data(plan.saved, config, dataset, plan.folder)
     else:
         _check_varied(dataset)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
-    dataset, held_out = validation_source.split(dataset, config, validation)
-    if export_to == "diffusers" and saved is None and start is None:
-        spec = spec_of(dataset, config)
-        chosen_for_it = interop.choose_for_diffusers(config, spec, pick_device(device).type)
-        config = config.with_settings(**chosen_for_it)
-        options = " ".join(f"--{name} {value}" for name, value in chosen_for_it.items())
-        changes += [f"chosen for diffusers: {options} (options that are given win)"] if options else []
-    with memory_explained("give a smaller --width or --batch-size"):
-        trainer = Trainer(config, dataset, device, parts, objective, held_out)
-        if start is not None:
-            changes += [str(start), *fine_tuning.begin(trainer, start)]
-    if config.distil.method and saved is None:
-        changes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
-    changes += _doubts(trainer)
-    changes += disk_warning(trainer, folder)
-    chosen_by_size = by_size.explain(config, trainer.spec.shape, trainer.device.type)
+    dataset, held_out = validation_source.split(dataset, config, plan.validation)
+    if plan.export_to == "diffusers" and plan.saved is None and plan.start is None:
+        chosen = interop.choose_for_diffusers(config, spec_of(dataset, config), pick_device(plan.device).type)
+        config = config.with_settings(**chosen)
+        options = " ".join(option(name, value) for name, value in chosen.items())
+        notes += [f"chosen for diffusers: {options} (options that are given win)"] if options else []
+    with memory_explained(f"give a smaller {option('width')} or {option('batch_size')}"):
+        trainer = Trainer(config, dataset, plan.device, plan.parts, plan.objective, held_out)
+        if plan.start is not None:
+            notes += [str(plan.start), *fine_tuning.begin(trainer, plan.start)]
+    if config.distil.method and plan.saved is None:
+        notes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
+    notes += _doubts(trainer)
+    notes += disk_warning(trainer, plan.folder)
+    by_size_note = by_size.explain(config, trainer.spec.shape, trainer.device.type)
     models.check_sampler(trainer.denoiser, config.sample.sampler)
-    if export_to == "diffusers":
+    if plan.export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
-    return (yield from _run(trainer, folder, saved is not None, changes, [chosen_by_size] if chosen_by_size else []))
+    details = [by_size_note] if by_size_note else []
+    return (yield from _run(trainer, plan.folder, plan.saved is not None, notes, details))
 
 
 def _run(
@@ -285,7 +156,7 @@ def _run(
             if not folder.publishes(trainer.step):
                 trainer.save(folder)
             if main:
-                more = "" if config.distil.method else "; more --steps go on"
+                more = "" if config.distil.method else f"; more {option('steps')} go on"
                 yield Message(f"Already at step {trainer.step} of {config.train.steps}{more}.")
             finished = True
             if _lacks_preview(trainer, folder):
@@ -371,13 +242,15 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
     return True
 
 
-def _sampling(trainer: Trainer, folder: RunFolder, options: str = "") -> str:
+def _sampling(trainer: Trainer, folder: RunFolder, options: Sequence[str] = ()) -> str:
     """The command or the Python expression that samples from the model of a run."""
     net, out = trainer.config.net, shlex.quote(str(folder.path))
     if isinstance(net, CustomNetConfig) and not net.function:
         return f"ancestral.load({str(folder.path)!r}, net=...).sample(64)"
-    own = f" --net {net.function}" if isinstance(net, CustomNetConfig) else ""
-    return f"ancestral sample {out}{options}{own}"
+    words = ["ancestral", "sample", out, *(on_command_line(name, ["True"]) for name in options)]
+    if isinstance(net, CustomNetConfig):
+        words.append(on_command_line("net", [net.function]))
+    return " ".join(words)
 
 
 def _follow(folder: RunFolder) -> Iterator[Message]:
@@ -447,48 +320,12 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
-    """What changes when a run is resumed, a line each. Raises InputError if it would become another run."""
-    lines = []
-    saved, asked = saved.unplaced(), asked.unplaced()
-    for section in ("data", "net", "process", "train", "runtime", "sample"):
-        before, after = dataclasses.asdict(getattr(saved, section)), dataclasses.asdict(getattr(asked, section))
-        for key in {**before, **after}:
-            old, new = before.get(key), after.get(key)
-            if old == new or (section == "data" and key in ("source", "fingerprint")):
-                continue
-            same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
-            option = f"--{({'source': 'data', 'kind': 'net', 'function': 'net'}).get(key, key).replace('_', '-')}"
-            fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
-            may_change = section == "train" and key in configs.MAY_CHANGE and not fixed
-            if section in ("runtime", "sample") or may_change or same_items:
-                lines.append(f"changed: {option} {new}, was {old}")
-            else:
-                had, wants = f"{option} {old}", str(new)
-                if isinstance(old, bool):
-                    had, wants = (option if value else f"--no-{option[2:]}" for value in (old, new))
-                raise InputError(
-                    f"{folder.path} was trained with {had}, so it cannot go on with {wants}; leave the option out, or "
-                    "start a new run with --out"
-                )
-    return lines
-
-
-def _with_absolute_source(config: Config, saved: Config | None) -> Config:
-    """The config with an absolute path to its data, which must exist."""
-    try:
-        source = datasets.absolute(config.data.source)
-    except InputError as error:
-        if saved is None or config.data.source != saved.data.source:
-            raise
-        raise InputError(f"{error}; if the data of this run were moved, say where they are: --data PLACE") from None
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
-
-
 def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: RunFolder) -> list[str]:
     """What to say of data at another place. Raises InputError unless they are those that the run was trained on."""
     before, after = saved.data, config.data
-    moved = [] if before.source == after.source else [f"changed: the place of --data {short_source(after.source)}"]
+    moved = (
+        [] if before.source == after.source else [f"changed: the place of {option('data', short_source(after.source))}"]
+    )
     if not before.fingerprint:  # a Trainer without this workflow began the run
         return moved
     if before.fingerprint != dataset.fingerprint:
@@ -512,7 +349,7 @@ def _check_varied(dataset: Dataset) -> None:
     value = items.flatten()[0] if len(items) else None
     if value is not None and bool((items[0] == value).all() and (items == value).all()):
         cure = (
-            " (drawings laid on their own colour? give another --background, or --channels 4)"
+            f" (drawings laid on their own colour? give another {option('background')}, or {option('channels', 4)})"
             if items.ndim == 4
             else ""
         )
@@ -521,10 +358,10 @@ def _check_varied(dataset: Dataset) -> None:
 
 def _other_data(folder: RunFolder, source: str, text: str) -> InputError:
     """Say that a run cannot be resumed with these data, and how to train on them."""
-    same = "" if source == configs.FROM_PYTHON else f" (--data {shlex.quote(source)})"
+    same = "" if source in ("", configs.FROM_PYTHON) else f" ({option('data', source)})"
     return InputError(
         f"{text}. Resuming needs the same data{same}; to train its model further on these, start another run from "
-        f"it (--from {shlex.quote(str(folder.path))}, --out NEW)"
+        f"it ({option('initial', folder.path)}, {option('out', '...')})"
     )
 
 
@@ -541,7 +378,7 @@ def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
         if before != now:
             raise InputError(
                 f"{folder.path} was trained on data {name} ({before}, now {now}); give the same data, or "
-                "start a new run with --out"
+                f"start a new run with {option('out')}"
             )
     if saved.classes != own.classes:
         changes = fine_tuning.class_changes(saved.classes, own.classes)
@@ -556,34 +393,20 @@ def _saved_spec(folder: RunFolder) -> DataSpec | None:
         return None
 
 
-def _metadata_of(folder: RunFolder) -> dict[str, str] | None:
-    """The metadata of the model file of a run; None if the file is missing or damaged."""
-    try:
-        metadata = storage.read_metadata(folder.model)
-    except InputError:  # it is written anew
-        return None
-    return metadata if {"schedule", "target"} <= metadata.keys() else None
-
-
-def _schedule_of(folder: RunFolder) -> Schedule:
-    """The schedule of the run in a folder. Raises InputError if it is a class of your own."""
-    return models.read_schedule(folder.model, storage.read_metadata(folder.model))
-
-
 def _doubts(trainer: Trainer) -> Iterator[str]:
     """Settings that have no effect, or that hardly work."""
     net, config, shape = trainer.denoiser.net, trainer.config, trainer.spec.shape
     if isinstance(net, UNet) and isinstance(config.net, UNetConfig):
         idle = [side for side in config.net.attention or () if side not in net.resolutions]
         if idle:
-            sides, levels = (" ".join(map(str, each)) for each in (idle, net.resolutions))
-            yield f"note: --attention {sides} has no effect; the levels have the resolutions {levels}"
+            levels = " ".join(map(str, net.resolutions))
+            yield f"note: {option('attention', *idle)} has no effect; the levels have the resolutions {levels}"
     if isinstance(net, Transformer) and config.process.target in ("eps", "score"):
         numbers = shape[0] * net.patch**net.dims
         if numbers > net.width:
             yield (
-                f"note: noise fills all {numbers} numbers of a patch, and a token has {net.width} (--width): predict "
-                "clean items, --target x0"
+                f"note: noise fills all {numbers} numbers of a patch, and a token has {net.width} ({option('width')}): "
+                f"predict clean items, {option('target', 'x0')}"
             )
 
 
@@ -640,35 +463,37 @@ def _snapshots_described(trainer: Trainer) -> str:
     if count:
         size = format_bytes(count * trainer.state.pair_bytes)
         plural = "s" * (count > 1)
-        return f"for ancestral average: {count} snapshot{plural} of two averages, {size} (--snapshots 0 keeps none)"
+        kept = f"{count} snapshot{plural} of two averages, {size}"
+        return f"for ancestral average: {kept} ({option('snapshots', 0)} keeps none)"
     if trainer.config.runtime.snapshots == 0:
-        why = "--snapshots 0"
+        why = option("snapshots", 0)
     elif trainer.state.pairs:
         why = "the run was begun without"
     else:
-        why = f"each takes {format_bytes(trainer.state.pair_bytes)} (--snapshots 16 keeps 16)"
+        why = f"each takes {format_bytes(trainer.state.pair_bytes)} ({option('snapshots', 16)} keeps 16)"
     return f"no snapshots for ancestral average: {why}"
 
 
 def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) -> Generator[Event, None, None]:
     """What the user should know after the last step, and the model card brought up to date."""
-    from ancestral.workflows import publish
+    from ancestral.workflows import model_cards
 
-    skipped, out = trainer.dataset.skipped, shlex.quote(str(folder.path))
+    skipped = trainer.dataset.skipped
     if skipped:
         yield Message(f"skipped {_files(skipped)} that could not be read, named above")
     if not finished:
         preset = f"{trainer.config.preset} " if trainer.config.preset in configs.PRESETS else ""  # else it is a file's
-        resume = f"ancestral train {preset}--out {out} --resume"
+        place = on_command_line("out", [str(folder.path)])
+        resume = f"ancestral train {preset}{place} {on_command_line('resume', ['True'])}"
         resume += " (started as before, for as many processes)" if trainer.distributed.world > 1 else ""
         yield Message(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}")
         return
     yield Message(f"Trained {trainer.step} steps: {folder.model}")
     if (folder.path / render.README).exists():  # its numbers are of the model before
-        yield publish.update_card(model, folder.path)
+        yield model_cards.update_card(model, folder.path)
     picture = folder.samples / f"{trainer.step:06d}.png"
     seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
-    command = _sampling(trainer, folder, " --gif --film")
+    command = _sampling(trainer, folder, ("gif", "film"))
     yield Message(f"{f'Look at {seen}; then' if seen else 'Now'} try:  {command}")
 
 

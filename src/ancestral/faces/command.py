@@ -1,48 +1,41 @@
-"""The command line: `ancestral COMMAND ...`. Each command is a file, imported when it is called.
+"""The command line: `ancestral COMMAND ...`, each command from the declaration of its use case.
 
 Bad input ends in exit code 2 with one line on standard error; any other exception is a defect and keeps its traceback.
 """
 
+import contextlib
 import difflib
-import importlib
 import io
-import keyword
 import os
 import shlex
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from ancestral import __version__
+from ancestral.declarations import USE_CASES, UseCase
 from ancestral.errors import InputError, one_line, text_of
-from ancestral.interrupts import EXIT_CODE, MESSAGE, at_once
+from ancestral.faces.help_text import help_text, options_of
+from ancestral.faces.words import read
+from ancestral.interrupts import EXIT_CODE, MESSAGE, at_once, raised
 from ancestral.options import on_command_line, spell
 
-COMMANDS = {
-    "doctor": "inspect a data set before training: faults, duplicates, time and memory",
-    "train": "train a model on built-in data or on your own images",
-    "distil": "distil a model into one that samples in one or two network evaluations",
-    "sample": "sample images from a trained model: grid, files, animation, film strip",
-    "evaluate": "measure the samples of a model, and its likelihood",
-    "compare": "compare runs, or the samplers of one run at their cost",
-    "average": "choose the length of the average of the weights after training",
-    "runs": "list the runs of a folder, and clean up finished ones",
-    "info": "show what a run or a model file holds",
-    "export": "write a model for other programs: diffusers, ONNX",
-    "import": "read a model from diffusers",
-}
-
+COMMANDS = {case.command: case for case in USE_CASES}
+NAMES = max(map(len, COMMANDS))
 USAGE = f"""\
 ancestral {__version__}: denoising diffusion, from your images to new ones
 
 usage: ancestral COMMAND [options]
 
-{chr(10).join(f"  {command:<8} {summary}" for command, summary in COMMANDS.items())}
+{chr(10).join(f"  {case.command:<{NAMES}} {case.summary}" for case in USE_CASES)}
 
   ancestral train digits            start here: real digits, a few minutes on a laptop
   ancestral sample runs/digits      64 new ones, with --gif as an animation
   ancestral COMMAND --help          all options of a command, with their defaults
 """
+PRINTED = Path("-")
+"""A file that stands for standard output."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -90,11 +83,42 @@ def run(argv: Sequence[str]) -> int:
     if argv[0] in ("-V", "--version"):
         print(f"ancestral {__version__}")
         return 0
-    command, *rest = argv
-    if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.5)
+    name, *words = argv
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? There" if near else "there"
-        raise InputError(f"there is no command {command!r}; {hint} are {', '.join(COMMANDS)}")
-    module = f"{command}_" if keyword.iskeyword(command) else command
-    code: int = importlib.import_module(f"ancestral.cli.{module}").main(rest)
-    return code
+        raise InputError(f"there is no command {name!r}; {hint} are {', '.join(COMMANDS)}")
+    case = COMMANDS[name]
+    helps = [word for word in words if word in ("-h", "--help", "--help-all")]
+    if helps:
+        rest = [word for word in words if word not in helps]
+        values = read(rest, options_of(case), name, complete=False)
+        print(help_text(case, options_of(case, case.declaration.shown_config(values)), "--help-all" in helps), end="")
+        return 0
+    return call(case, read(words, options_of(case), name))
+
+
+def call(case: UseCase, values: dict[str, object]) -> int:
+    """Run a use case with these options, show its events and its result, and return the exit code."""
+    own = {name: value for name, value in values.items() if name in case.declaration.__dataclass_fields__}
+    if case.declaration.has_settings():
+        own["settings"] = {name: value for name, value in values.items() if name not in own}
+    options = case.declaration(**{**case.declaration.COMMAND_DEFAULTS, **own})
+
+    from ancestral.render.terminal import follow, show
+    from ancestral.workflows import start
+
+    prints, printed = case.declaration.PRINTS, own.get("json") == PRINTED
+    with raised() if case.declaration.RESUMABLE else contextlib.nullcontext():
+        result = follow(
+            start(options),
+            quiet=printed,
+            parts=prints == "parts",
+            verbose=bool(getattr(options, "verbose", False)),
+            spelling=on_command_line,
+        )
+    if printed:
+        print(result.to_json(), end="")
+    elif prints == "result":
+        show(result)
+    return int(getattr(result, "trainable", True) is False)

@@ -1,0 +1,137 @@
+"""Functions made from declarations: their arguments are read and checked, their signature and docstring derived."""
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ancestral.arguments import describe, fits, plain, shown
+from ancestral.config import Config
+from ancestral.declarations import Declaration, UseCase
+from ancestral.errors import InputError
+from ancestral.fields import Argument, arguments_of, bases_of, for_python
+from ancestral.options import option
+
+D = TypeVar("D", bound=Declaration)
+PROGRESS = "progress"
+"""The argument that all functions have: whether to show the progress."""
+
+
+def read(kind: type[D], places: tuple[object, ...], named: Mapping[str, Any]) -> D:
+    """Read the arguments of a function.
+
+    Args:
+        kind: The declaration of the use case.
+        places: The arguments without a name.
+        named: The others. Those that are no options are settings, where the use case has such.
+
+    Raises:
+        InputError: If an argument is missing, is none of the use case, or has a value of another type.
+    """
+    order, values = kind.ordered(), dict(named)
+    if len(places) > len(order):
+        raise InputError(f"{len(places)} arguments have no name; only {', '.join(order) or 'none'} may be given so")
+    for name, value in zip(order, places, strict=False):
+        if name in values:
+            raise InputError(f"{option(name)} is given twice")
+        values[name] = value
+    known = [one.name for one in dataclasses.fields(kind)]
+    unknown = {name: value for name, value in values.items() if name not in known}
+    own: Any = kind
+    hints = _types(own)
+    checked = {name: _checked(name, value, hints[name]) for name, value in values.items() if name in known}
+    if kind.has_settings():
+        checked["settings"] = unknown
+    elif unknown:
+        name = next(iter(unknown))
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise InputError(f"there is no option {name!r}; did you mean {near}?")
+    for one in arguments_of(kind):
+        if one.required and one.name not in checked:
+            raise InputError(f"{option(one.name)} is missing")
+    return kind(**checked)
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """The value as the type has it: a list as a tuple, one of several alone, a number of NumPy as one of Python."""
+    given = tuple(value.tolist()) if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else plain(value)
+    several = tuple(map(plain, given)) if isinstance(given, list | tuple | range) else (given,)
+    for candidate in (value, given, several):
+        if fits(candidate, hint):
+            return candidate
+    raise InputError(f"{option(name)} cannot be {shown(value)}: give {describe(hint)}")
+
+
+@functools.cache
+def _types(kind: Any) -> Mapping[str, Any]:
+    """The types of the arguments of a use case, objects included."""
+    hints: dict[str, Any] = {}
+    for base in bases_of(kind):
+        names = {**vars(sys.modules[base.__module__]), **_object_types()}
+        for name, text in inspect.get_annotations(base).items():
+            if name in kind.__dataclass_fields__:
+                hints[name] = eval(text, names)
+    return hints
+
+
+def _object_types() -> dict[str, Any]:
+    """The types of objects, which the command line takes by name; they need torch."""
+    from torch import Tensor, nn
+
+    from ancestral.diffusion import Diffusion
+    from ancestral.model import Label, Model, NetSource
+    from ancestral.objectives import Objective
+    from ancestral.samplers import Sampler
+    from ancestral.targets import Denoiser
+
+    types = (Denoiser, Diffusion, Model, Objective, Sampler, Tensor)
+    return {one.__name__: one for one in types} | {"nn": nn, "Label": Label, "NetSource": NetSource}
+
+
+def settings_of(kind: type[Declaration]) -> list[Argument]:
+    """List the settings that are arguments too."""
+    own = {one.name for one in arguments_of(kind)}
+    return [one for one in Config.settings() if one.name not in own] if kind.has_settings() else []
+
+
+def docstring(case: UseCase) -> str:
+    """Write the docstring of a function: that of the declaration, with its arguments."""
+    text, lines = inspect.cleandoc(case.declaration.__doc__ or ""), ["Args:"]
+    for one in arguments_of(case.declaration):
+        lines += textwrap.wrap(f"{one.name}: {for_python(one.text)}", 112, initial_indent=" " * 4,
+                               subsequent_indent=" " * 8, break_on_hyphens=False)  # fmt: skip
+    if case.declaration.has_settings():
+        lines.append("    settings: Settings by name in place of the config's; see `ancestral.config`.")
+    lines.append(f"    {PROGRESS}: Whether to show the progress.")
+    before, start, after = text.partition("\nYields:" if "\nYields:" in text else "\nReturns:")
+    return f"{before}\n" + "\n".join(lines) + f"\n{start}{after}"
+
+
+def function_of(case: UseCase) -> Callable[..., Any]:
+    """Make the function of a use case: it plans and runs it, shows its events, and returns its result."""
+
+    def call(*places: object, progress: bool = True, **named: Any) -> Any:
+        from ancestral.render.terminal import follow
+        from ancestral.workflows import start
+
+        return follow(start(read(case.declaration, places, named)), quiet=not progress)
+
+    call.__name__ = call.__qualname__ = case.function
+    call.__module__ = "ancestral"
+    call.__doc__ = docstring(case)
+    order, own = case.declaration.ordered(), arguments_of(case.declaration)
+    kinds = inspect.Parameter
+    parameters = [
+        kinds(one.name, kinds.POSITIONAL_OR_KEYWORD if one.name in order else kinds.KEYWORD_ONLY,
+              default=kinds.empty if one.required else one.default)
+        for one in sorted(own, key=lambda one: order.index(one.name) if one.name in order else len(order))
+    ]  # fmt: skip
+    parameters.append(kinds(PROGRESS, kinds.KEYWORD_ONLY, default=True))
+    if case.declaration.has_settings():
+        parameters.append(kinds("settings", kinds.VAR_KEYWORD))
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return call

@@ -1,0 +1,138 @@
+"""The help of a command, from its declaration: the common options first, all with --help-all."""
+
+import dataclasses
+import inspect
+import re
+import shutil
+import textwrap
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from ancestral.config import Config
+from ancestral.declarations import UseCase
+from ancestral.faces.words import written
+from ancestral.fields import MISSING, Argument, arguments_of, for_command
+from ancestral.options import on_command_line
+
+WIDTH, NAMES = 110, 26
+"""The largest number of columns, and those of the names of options."""
+KINDS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+SECTION_STARTS = ("Returns:", "Yields:", "Raises:", "Args:", "References:")
+
+
+def options_of(case: UseCase, config: Config | None = None) -> list[Argument]:
+    """List the options of a command: its own, and the settings of a config with the values that it has.
+
+    Args:
+        case: The use case.
+        config: The config; None lists the settings of every kind of network.
+    """
+    own = arguments_of(case.declaration)
+    defaults = case.declaration.COMMAND_DEFAULTS
+    own = [dataclasses.replace(one, default=defaults.get(one.name, one.default)) for one in own]
+    if not case.declaration.has_settings():
+        return own
+    taken = {one.name for one in own}
+    settings = Config.settings() if config is None else config.settings_with_values()
+    return [*own, *(one for one in settings if one.name not in taken)]
+
+
+def help_text(case: UseCase, options: Sequence[Argument], everything: bool) -> str:
+    """Format the help of a command.
+
+    Args:
+        case: The use case.
+        options: Its options.
+        everything: Whether to list all of them.
+    """
+    width = min(WIDTH, shutil.get_terminal_size().columns)
+    common, names = case.declaration.COMMON, {one.name for one in options}
+    places = [one for one in options if one.positional]
+    usage = " ".join(f"[{_value(one)}]" if not one.required else _value(one) for one in places)
+    lines = [" ".join(f"usage: ancestral {case.command} {usage} [options]".split()), ""]
+    for paragraph in description(case).split("\n\n"):
+        lines += [*textwrap.wrap(_spelled(paragraph, names), width), ""]
+    shown = [one for one in options if everything or not common or one.positional or one.name in common]
+    if len(shown) < len(options):
+        order = {name: number for number, name in enumerate(common)}
+        shown = sorted(shown, key=lambda one: (not one.positional, order.get(one.name, -1)))
+        shown = [dataclasses.replace(one, section="Common options") for one in shown]
+    else:
+        shown = [*places, *(one for one in shown if not one.positional)]
+    for section in dict.fromkeys(one.section for one in shown):
+        lines.append(f"{section}:")
+        for one in shown:
+            if one.section == section:
+                lines += _entry(one, names, width)
+        lines.append("")
+    if len(shown) < len(options):
+        lines.append(f"ancestral {case.command} --help-all lists all {len(options)} options.")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def description(case: UseCase) -> str:
+    """Return what the help says of a use case: its docstring without the examples in Python, and from Args on."""
+    text = inspect.cleandoc(case.declaration.__doc__ or "")
+    for start in SECTION_STARTS:
+        text = text.partition(f"\n{start}")[0]
+    paragraphs = [" ".join(each.split()) for each in text.split("\n\n") if not each.startswith(" ")]
+    return "\n\n".join(filter(None, paragraphs))
+
+
+def entry_text(one: Argument, names: set[str]) -> str:
+    """Return what the help says of an option, with its default."""
+    return _spelled(_with_default(one), names)
+
+
+def _entry(one: Argument, names: set[str], width: int) -> list[str]:
+    first, text = f"  {named(one)}", entry_text(one, names)
+    wrapped = textwrap.wrap(text, max(20, width - NAMES), break_on_hyphens=False)
+    beside = len(first) < NAMES - 1
+    lines = [f"{first:<{NAMES}}{wrapped[0] if wrapped else ''}".rstrip()] if beside else [first]
+    return [line.replace("\u00a0", " ") for line in lines + [" " * NAMES + line for line in wrapped[int(beside) :]]]
+
+
+def named(one: Argument) -> str:
+    """Write an option with all its names and what stands for its value."""
+    if one.positional:
+        return _value(one)
+    if one.flag:
+        negated = on_command_line(one.name, ["False"])
+        plain = ", ".join(written(one))
+        return f"{plain} | {negated}" if one.default is not False else plain
+    return f"{', '.join(written(one))} {_value(one)}"
+
+
+def _value(one: Argument) -> str:
+    return one.metavar or _metavar(one.hint)
+
+
+def _metavar(hint: Any) -> str:
+    origin, choices = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return "|".join(map(str, choices))
+    if origin in (Union, types.UnionType):
+        return "|".join(_metavar(choice) for choice in choices if choice is not type(None))
+    return f"{_metavar(choices[0])} ..." if origin is tuple else KINDS.get(hint, "TEXT")
+
+
+def _with_default(one: Argument) -> str:
+    """The text with the default: the value, or where there is none what the text says of it."""
+    value, text = one.default, one.text
+    if value is None or value is False or value is MISSING or value == "":
+        return text
+    if value is not True:
+        text = re.sub(r"[;.] [Dd]efault: [^.]*(\.\w[^.]*)*\.", ".", text)
+    shown = " ".join(map(str, value)) or "none" if isinstance(value, tuple) else value
+    return f"{text} (default:\u00a0{shown})"
+
+
+def _spelled(text: str, names: set[str]) -> str:
+    """The text for the command line, with options in `backticks` as it has them; other code keeps its backticks."""
+    parts = for_command(text).split("`")
+    for place in range(1, len(parts), 2):
+        parts[place] = on_command_line(parts[place], []) if parts[place] in names else f"`{parts[place]}`"
+    return "".join(parts)

@@ -1,0 +1,889 @@
+"""Written by `python -m ancestral.faces.stub` from the declarations; a test compares them."""
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ancestral.config import Config
+from ancestral.declarations import Metric
+from ancestral.diffusion import Diffusion
+from ancestral.model import Label, Model, NetSource
+from ancestral.objectives import Objective
+from ancestral.results import (
+    AveragingResult,
+    ComparisonResult,
+    EvaluationResult,
+    SamplerComparisonResult,
+)
+from ancestral.results.data_report import DataReport
+from ancestral.results.model_info import ModelInfo
+from ancestral.results.run_list import CleaningResult, RunList
+from ancestral.results.sampling_result import SamplingResult
+from ancestral.results.training_result import TrainingResult
+from ancestral.samplers import Sampler
+from ancestral.schedules import Schedule
+from ancestral.targets import Denoiser, Target
+from ancestral.training import Progress
+
+def inspect(
+    source: Any,
+    config: str | Config | None = ...,
+    *,
+    net: Literal["unet", "transformer", "mlp"] | None = ...,
+    steps: int = ...,
+    threads: int | None = ...,
+    json: str | Path | None = ...,
+    out: str | Path | None = ...,
+    device: str = ...,
+    progress: bool = ...,
+    sampler: str = ...,
+    preview_steps: int | None = ...,
+    micro_batch: int | None = ...,
+    workers: int | None = ...,
+    shard: bool = ...,
+    compile: bool = ...,
+    keep: int = ...,
+    keep_every: int = ...,
+    snapshots: int | None = ...,
+    log_every: int = ...,
+    trackers: str | Sequence[str] = ...,
+    batch_size: int | None = ...,
+    optimiser: Callable[[list[nn.Parameter]], Optimizer] | Literal["adam", "muon"] = ...,
+    lr: float | None = ...,
+    warmup: int = ...,
+    decay: Literal["none", "cosine"] = ...,
+    clip_norm: float = ...,
+    ema: float = ...,
+    label_dropout: float = ...,
+    times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
+    continuous: bool = ...,
+    weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
+    seed: int = ...,
+    save_every: int = ...,
+    sample_every: int = ...,
+    schedule: Schedule | Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = ...,
+    timesteps: int = ...,
+    target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
+    sigma_min: float | None = ...,
+    sigma_max: float | None = ...,
+    zero_terminal_snr: bool = ...,
+    learned_variance: bool = ...,
+    clip: bool = ...,
+    width: int | None = ...,
+    blocks: int | None = ...,
+    depth: int = ...,
+    heads: int = ...,
+    patch: int | None = ...,
+    bottleneck: int | None = ...,
+    dropout: float = ...,
+    mults: int | Sequence[int] | None = ...,
+    attention: int | Sequence[int] | None = ...,
+    groups: int | None = ...,
+    image_size: int | str | tuple[int, int] | None = ...,
+    fit: Literal["crop", "pad"] = ...,
+    channels: int | None = ...,
+    dims: Literal[1, 2, 3] | None = ...,
+    bits: Literal[8, 16] | None = ...,
+    length: int | None = ...,
+    flip: bool = ...,
+    background: str = ...,
+    class_labels: bool = ...,
+    memory: float = ...,
+    validation: Any | float | str | None = ...,
+) -> DataReport:
+    """Inspect a data set before training on it: damage, sizes, classes, duplicates, and what training costs.
+
+        report = ancestral.inspect("photos/", image_size=64)
+        print(report); report.findings; report.sheet.show()
+
+    The exit code of the command is 0 if the data can be trained on, 1 if the report says why they cannot, and 2 if
+    there is nothing to inspect.
+
+    Args:
+        source: A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion,
+            cifar10 ...); from Python anything that training takes.
+        config: Preset of the training run that is judged and measured; from Python also a config. Default: the
+            preset of training for the source.
+        net: Kind of network of the training run; default: the preset's.
+        steps: Number of training steps that are measured for the time and memory of training; 0 leaves them out.
+        threads: Number of threads that decode files; default: the number of cores, but at most 8.
+        json: A .json file for the whole report, with all names; on the command line without a path, it is printed
+            in place of the tables.
+        out: A .png for the contact sheet, or a folder for it; default: none, as a command runs/doctor.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        settings: Settings by name in place of the config's; see `ancestral.config`.
+        progress: Whether to show the progress.
+
+    Returns:
+        The report; str() of it is a page of text, and `sheet` its contact sheet as a Pillow image.
+
+    Raises:
+        InputError: If options are out of range, a file cannot be written, or no item can be read.
+    """
+
+def train(
+    config: str | Config | None = ...,
+    data: Any = ...,
+    *,
+    file: str | Path | None = ...,
+    initial: Model | str | Path | None = ...,
+    net: NetSource | None = ...,
+    objective: Callable[[Diffusion], Objective] | str | None = ...,
+    lr_schedule: Callable[[int], float] | str | None = ...,
+    export_to: Literal["diffusers"] | None = ...,
+    out: str | Path | None = ...,
+    device: str = ...,
+    resume: bool = ...,
+    verbose: bool = ...,
+    progress: bool = ...,
+    sampler: str = ...,
+    preview_steps: int | None = ...,
+    micro_batch: int | None = ...,
+    workers: int | None = ...,
+    threads: int | None = ...,
+    shard: bool = ...,
+    compile: bool = ...,
+    keep: int = ...,
+    keep_every: int = ...,
+    snapshots: int | None = ...,
+    log_every: int = ...,
+    trackers: str | Sequence[str] = ...,
+    steps: int = ...,
+    batch_size: int | None = ...,
+    optimiser: Callable[[list[nn.Parameter]], Optimizer] | Literal["adam", "muon"] = ...,
+    lr: float | None = ...,
+    warmup: int = ...,
+    decay: Literal["none", "cosine"] = ...,
+    clip_norm: float = ...,
+    ema: float = ...,
+    label_dropout: float = ...,
+    times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
+    continuous: bool = ...,
+    weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
+    seed: int = ...,
+    save_every: int = ...,
+    sample_every: int = ...,
+    schedule: Schedule | Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = ...,
+    timesteps: int = ...,
+    target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
+    sigma_min: float | None = ...,
+    sigma_max: float | None = ...,
+    zero_terminal_snr: bool = ...,
+    learned_variance: bool = ...,
+    clip: bool = ...,
+    width: int | None = ...,
+    blocks: int | None = ...,
+    depth: int = ...,
+    heads: int = ...,
+    patch: int | None = ...,
+    bottleneck: int | None = ...,
+    dropout: float = ...,
+    mults: int | Sequence[int] | None = ...,
+    attention: int | Sequence[int] | None = ...,
+    groups: int | None = ...,
+    image_size: int | str | tuple[int, int] | None = ...,
+    fit: Literal["crop", "pad"] = ...,
+    channels: int | None = ...,
+    dims: Literal[1, 2, 3] | None = ...,
+    bits: Literal[8, 16] | None = ...,
+    length: int | None = ...,
+    flip: bool = ...,
+    background: str = ...,
+    class_labels: bool = ...,
+    memory: float = ...,
+    validation: Any | float | str | None = ...,
+) -> TrainingResult[Model]:
+    """Train a model in a run folder.
+
+        run = ancestral.train("digits", out="runs/a", steps=200)
+        run = ancestral.train("arrays", data=x, out="runs/b", net=my_module)
+        run = ancestral.train("folder", data="photos/", out="runs/c", initial="runs/photos")
+
+    A setting has the value of the first of these that gives it: an option; the run that is resumed, or network and
+    process of the model that the run starts from; the file; the preset; the default.
+
+    Args:
+        config: Name of a preset (digits, fashion, cifar10, folder, arrays, photos64, photos128, photos256, ddpm256,
+            points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points, ddim-points, improved-points,
+            edm-points, flow-points); from Python also a config, or a .json file as of `file`. The name or path of
+            data is taken for `data`. Default: the preset for the data, or digits without data.
+        data: What to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of
+            images or .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the
+            library datasets (a folder, or hf://datasets/user/name). From Python also a tensor or array of items (N,
+            C, *sides) or points (N, 2), alone or with labels as (items, labels); a list of paths of images, or of
+            Pillow images; or a torch Dataset of items, alone or with labels. Default: the preset's.
+        file: The config.json of a run, or a JSON file with some settings, which change the preset.
+        initial: Run folder, model file or hf:// address of a model whose averaged weights the run starts from; from
+            Python also the model. Network, schedule and target are those of the model; the data must be of its
+            shape. New classes start a new label embedding. Default: random weights.
+        net: Kind of network, or a function of (shape of an item, number of classes) that returns one of your own;
+            from Python also a module, which is copied. Default: the preset's.
+        objective: Function that makes an objective for the denoiser, in place of L_simple and its variants.
+            Parameters of its own (`Objective.trainable`) are trained too.
+        lr_schedule: Function of the step 0, 1, ... that returns the factor of the learning rate, in place of
+            `warmup` and `decay`.
+        export_to: Choose a patch and groups that this library can hold, unless they are given, and refuse other
+            settings that it cannot hold before training. Default: none.
+        out: Run folder; default: runs/ and the preset, or the name of your own data.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        resume: Resume the run in the folder, or start it if there is none.
+        verbose: Show all that the notes of the run say before the first step: threads, snapshots, settings chosen
+            by size.
+        settings: Settings by name in place of the config's; see `ancestral.config`.
+        progress: Whether to show the progress.
+
+    Yields:
+        Messages, and the progress after each step.
+
+    Returns:
+        The result: its `model` samples, and str() of it is a table.
+
+    Raises:
+        InputError: If settings, data and parts do not fit, or training cannot go on.
+        OSError: If the run folder cannot be written.
+    """
+
+def distil(
+    run: Model | str | Path,
+    data: Any = ...,
+    *,
+    method: Literal["consistency", "tuning", "progressive"] | None = ...,
+    stages: int | None = ...,
+    evaluations: int | None = ...,
+    out: str | Path | None = ...,
+    net: NetSource | None = ...,
+    device: str = ...,
+    resume: bool = ...,
+    verbose: bool = ...,
+    progress: bool = ...,
+    sampler: str = ...,
+    preview_steps: int | None = ...,
+    micro_batch: int | None = ...,
+    workers: int | None = ...,
+    threads: int | None = ...,
+    shard: bool = ...,
+    compile: bool = ...,
+    keep: int = ...,
+    keep_every: int = ...,
+    snapshots: int | None = ...,
+    log_every: int = ...,
+    trackers: str | Sequence[str] = ...,
+    steps: int = ...,
+    batch_size: int | None = ...,
+    optimiser: Callable[[list[nn.Parameter]], Optimizer] | Literal["adam", "muon"] = ...,
+    lr: float | None = ...,
+    warmup: int = ...,
+    decay: Literal["none", "cosine"] = ...,
+    clip_norm: float = ...,
+    ema: float = ...,
+    label_dropout: float = ...,
+    times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
+    continuous: bool = ...,
+    weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
+    seed: int = ...,
+    save_every: int = ...,
+    sample_every: int = ...,
+    schedule: Schedule | Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = ...,
+    timesteps: int = ...,
+    target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
+    sigma_min: float | None = ...,
+    sigma_max: float | None = ...,
+    zero_terminal_snr: bool = ...,
+    learned_variance: bool = ...,
+    clip: bool = ...,
+    width: int | None = ...,
+    blocks: int | None = ...,
+    depth: int = ...,
+    heads: int = ...,
+    patch: int | None = ...,
+    bottleneck: int | None = ...,
+    dropout: float = ...,
+    mults: int | Sequence[int] | None = ...,
+    attention: int | Sequence[int] | None = ...,
+    groups: int | None = ...,
+    image_size: int | str | tuple[int, int] | None = ...,
+    fit: Literal["crop", "pad"] = ...,
+    channels: int | None = ...,
+    dims: Literal[1, 2, 3] | None = ...,
+    bits: Literal[8, 16] | None = ...,
+    length: int | None = ...,
+    flip: bool = ...,
+    background: str = ...,
+    class_labels: bool = ...,
+    memory: float = ...,
+    validation: Any | float | str | None = ...,
+) -> TrainingResult[Model]:
+    """Distil a model into one that samples in one or two network evaluations, in a run folder of its own.
+
+        fast = ancestral.distil("runs/digits", out="runs/fast").model
+        fast.sample(64)
+        ancestral.distil("runs/digits", out="runs/steps", method="progressive", evaluations=4)
+
+    The result is a run like any other. Settings that are not given are those of the model and the method.
+
+    Args:
+        run: Run folder, model file or hf:// address of a model; from Python also the model.
+        data: What to train on, in any form that training takes; default: what the model was trained on.
+        method: consistency: the model predicts a sample from every noise level; sampled by consistency. tuning: the
+            same without the model as a teacher in later stages. progressive: each step learns two steps of its
+            teacher, so the same noise gives the same image; sampled by ddim. Default: consistency, or what the run
+            that is resumed has.
+        stages: Number of stages, each of which halves the step that is learned; default: 10, and 6 for progressive.
+        evaluations: Number of network evaluations of the default sampler, and of the last stage of progressive;
+            default: 2.
+        out: Run folder; default: runs/, the name of the model's run or repository, and the method.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        resume: Resume the run in the folder, or start it if there is none.
+        verbose: Show all that the notes of the run say before the first step: threads, snapshots, settings chosen
+            by size.
+        settings: Settings by name in place of the config's; see `ancestral.config`.
+        progress: Whether to show the progress.
+
+    Yields:
+        Messages, and the progress after each step.
+
+    Returns:
+        The result: its `model` samples with two evaluations by default.
+
+    Raises:
+        InputError: If the model cannot be distilled, the data do not fit, or training cannot go on.
+        OSError: If the run folder cannot be written.
+    """
+
+def sample(
+    model: Model | str | Path,
+    n: int | None = ...,
+    *,
+    index: int | Sequence[int] | None = ...,
+    sampler: str | None = ...,
+    steps: int | None = ...,
+    eta: float | None = ...,
+    variance: str | None = ...,
+    seed: int | None = ...,
+    label: Label = ...,
+    guidance: float | None = ...,
+    like: str | Path | None = ...,
+    batch_size: int = ...,
+    gif: str | Path | bool = ...,
+    film: str | Path | bool = ...,
+    fps: int | None = ...,
+    scale: float | None = ...,
+    captions: bool = ...,
+    out: str | Path | None = ...,
+    net: NetSource | None = ...,
+    threads: int | None = ...,
+    device: str = ...,
+    progress: bool = ...,
+) -> SamplingResult:
+    """Sample images from a trained model, and write files.
+
+    No file is overwritten: where one exists, the new one gets a number, as in seed0-2.png. Each PNG of a model that was
+    loaded from a file holds in its metadata how it was made.
+
+    Args:
+        model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model.
+        n: Number of samples: those with indices 0 to n-1 of the seed; default: 64.
+        index: Indices of the samples of the seed, one or several; default: the first n.
+        sampler: ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin, pc, or consistency of a
+            distilled model, with options if need be: heun:churn=10,spacing=logsnr. Default: the sampler of the
+            run's config.
+        steps: Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun.
+        eta: Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with
+            `sampler`.
+        variance: Variance of ddpm: large, small or (where the model has it) learned; default: large.
+        seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
+        label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
+            Default: all classes in turn.
+        guidance: Scale of classifier-free guidance; above 1 strengthens the label. Default: 1.
+        like: PNG that was sampled from this model: the same samples again. Settings that differ from its recipe are
+            refused. Or a grid of the training run: the same noise and settings, by the model as it is now.
+        batch_size: Number of samples in a batch. It changes memory and time, not the samples.
+        gif: Also write an animation of the reverse process, as a .gif, .webp (smaller) or .mp4 (the smallest; needs
+            ancestral[video]); without a path, a .gif in the folder samples.
+        film: Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples.
+        fps: Frames in a second of the animation, which shows the reverse process in 2.5 seconds. Fewer make a
+            smaller file; default: 8.
+        scale: Width and height of the animation, as a share of its usual ones; default: 1.
+        captions: Whether grids and film strips name the class of each sample, and film strips t.
+        out: A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array (images, signals, volumes or
+            points) and labels, else a new folder for single PNGs, or .wav files if the model was trained on such;
+            default: a grid in the folder samples of the run, or of the working folder for a model outside a run.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        threads: Number of CPU threads; default: measured.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        progress: Whether to show the progress.
+
+    Returns:
+        The files, and how the samples were made.
+
+    Raises:
+        InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
+            model or with other settings, before any work is done.
+    """
+
+def evaluate(
+    model: str | Path | Model | Denoiser,
+    data: Any = ...,
+    *,
+    likelihood: bool = ...,
+    n: int | None = ...,
+    split: Literal["train", "test", "held-out"] | None = ...,
+    passes: int | None = ...,
+    variance: Literal["large", "small", "learned"] | None = ...,
+    clip: bool | None = ...,
+    decoder: Literal["exact", "tanh", "density"] | None = ...,
+    ode: bool = ...,
+    ode_steps: int | None = ...,
+    probes: int | None = ...,
+    net: NetSource | None = ...,
+    threads: int | None = ...,
+    out: str | Path | None = ...,
+    device: str = ...,
+    held_out: Any = ...,
+    extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = ...,
+    batch_size: int = ...,
+    metrics: Metric | Sequence[Metric] | None = ...,
+    samples: int | bool | None = ...,
+    sampler: str | Sampler | None = ...,
+    steps: int | None = ...,
+    guidance: float | None = ...,
+    seed: int = ...,
+    progress: bool = ...,
+) -> EvaluationResult:
+    """Measure how good a model's samples are, its likelihood, or both.
+
+        result = ancestral.evaluate("runs/a", samples=1000)
+        result = ancestral.evaluate(run.model, data=x, likelihood=True)
+
+    Samples of a run are kept in its folder and made only once, so an evaluation that was stopped goes on; the results,
+    their pictures, the model card and report.html are written there. For a model in memory nothing is written, unless
+    `out` is given. Processes that a launcher started share the sampling.
+
+    Args:
+        model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model, saved or not, or any
+            denoiser with `schedule` and `predict`.
+        likelihood: Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at
+            each rate. Samples are then measured only if `samples` is given.
+        n: Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer.
+        split: Likelihood: part of the data; default: held-out if that is given, else test if there is one, else
+            what the run held out by `validation`.
+        passes: Likelihood: number of network evaluations of each item, at random times; default: all T, exact and
+            slower.
+        variance: Likelihood: variance of the reverse steps; default: learned if the model has it, else large.
+        clip: Likelihood: keep x̂_0 within [−1, 1], as sampling does; default: yes.
+        decoder: Likelihood: last step: the normal distribution's mass of a grey level, the DDPM code's tanh for it,
+            or a density. Default: exact for data of 8 or 16 bits, density for points and floats.
+        ode: Also measure the likelihood of the probability-flow ODE, of images with uniform noise in their grey
+            levels.
+        ode_steps: Number of ODE steps, of two network evaluations each; default: 100, or T if that is less.
+        probes: Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16
+            dimensions, else 1.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        threads: Number of CPU threads; default: measured.
+        out: Folder for the results and their pictures; default: evaluation in the run folder, whose README.md (the
+            model card) and report.html are updated.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
+            split, or what the run held out by `validation`, if there is one.
+        extractor: Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of
+            your own as package.module:function; from Python also a module or function. Default: lite0 for images of
+            1 or 3 channels, else pixels.
+        batch_size: Number of items at a time. It changes memory and time, not the numbers.
+        metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
+            inception_score, memorisation (with copies), colour, class_accuracy; default: all.
+        samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
+            extractor. Those that were made before are used again.
+        data: What the model was trained on, in any form that training takes; default: the source of the (first)
+            run.
+        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+            run.
+        steps: Number of sampling steps; default: the sampler's default.
+        guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
+        seed: Seed of sample i, and of the noise of item i of the data.
+        progress: Whether to show the progress.
+
+    Returns:
+        What was measured; str() of it is its tables.
+
+    Raises:
+        InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
+    """
+
+def evaluate_samples(
+    samples: Any,
+    data: Any,
+    *,
+    n: int | None = ...,
+    image_size: int | str | tuple[int, int] | None = ...,
+    out: str | Path | None = ...,
+    device: str = ...,
+    held_out: Any = ...,
+    extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = ...,
+    batch_size: int = ...,
+    metrics: Metric | Sequence[Metric] | None = ...,
+    progress: bool = ...,
+) -> EvaluationResult:
+    """Measure how good samples are that are files or in memory, without a model.
+
+    Args:
+        samples: A folder of images, a .npy or .npz file; from Python items in any form that training takes. Labels
+            are those that the samples were conditioned on, in the numbering of the data's classes or by their
+            names.
+        data: Data that the samples are compared with, in any form that training takes. Images are brought to the
+            size and channels of the samples.
+        n: Number of samples, spread evenly; default: all that fit into memory.
+        image_size: Height x width to which samples of several sizes are cropped and resized; one number is a
+            square.
+        out: Folder for samples.json and memorisation.png; default: none is written.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
+            split, or what the run held out by `validation`, if there is one.
+        extractor: Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of
+            your own as package.module:function; from Python also a module or function. Default: lite0 for images of
+            1 or 3 channels, else pixels.
+        batch_size: Number of items at a time. It changes memory and time, not the numbers.
+        metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
+            inception_score, memorisation (with copies), colour, class_accuracy; default: all.
+        progress: Whether to show the progress.
+
+    Returns:
+        The metrics of the samples; str() of it is their tables.
+
+    Raises:
+        InputError: If the samples or the data cannot be read, or do not fit.
+    """
+
+def compare(
+    runs: str | Path | Model | Sequence[str | Path | Model],
+    data: Any = ...,
+    *,
+    samplers: str | Sampler | Sequence[str | Sampler] | None = ...,
+    most: int | None = ...,
+    net: NetSource | None = ...,
+    threads: int | None = ...,
+    out: str | Path | None = ...,
+    device: str = ...,
+    held_out: Any = ...,
+    extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = ...,
+    batch_size: int = ...,
+    metrics: Metric | Sequence[Metric] | None = ...,
+    samples: int | bool | None = ...,
+    sampler: str | Sampler | None = ...,
+    steps: int | None = ...,
+    guidance: float | None = ...,
+    seed: int = ...,
+    progress: bool = ...,
+) -> ComparisonResult | SamplerComparisonResult:
+    """Compare runs, measured alike on the same data; or the samplers of one run over their network evaluations.
+
+        ancestral.compare(["runs/a", "runs/b"])
+        ancestral.compare(["runs/a"], samplers="all")
+
+    Args:
+        runs: Run folders, their model.safetensors, or hf://user/repo; from Python also models. Two or more, or one
+            with `samplers`.
+        samplers: Compare these samplers of one run: the distance of their samples to the data over network
+            evaluations (passes), and the fewest that come within 5 % of DDPM with all steps. A name with steps, as
+            in heun:steps=5, is tried with these alone. From Python also samplers of your own. Default: none, runs
+            are compared.
+        most: With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        threads: Number of CPU threads; default: measured.
+        out: Folder for the results and their pictures; default: runs/compare, or for samplers evaluation in the run
+            folder.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
+            split, or what the run held out by `validation`, if there is one.
+        extractor: Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of
+            your own as package.module:function; from Python also a module or function. Default: lite0 for images of
+            1 or 3 channels, else pixels.
+        batch_size: Number of items at a time. It changes memory and time, not the numbers.
+        metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
+            inception_score, memorisation (with copies), colour, class_accuracy; default: all.
+        samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
+            extractor. Those that were made before are used again.
+        data: What the model was trained on, in any form that training takes; default: the source of the (first)
+            run.
+        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+            run.
+        steps: Number of sampling steps; default: the sampler's default.
+        guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
+        seed: Seed of sample i, and of the noise of item i of the data.
+        progress: Whether to show the progress.
+
+    Returns:
+        The comparison; str() of it is its table.
+
+    Raises:
+        InputError: If the runs cannot be read or are not alike, or an option does not apply.
+    """
+
+def average(
+    run: str | Path,
+    data: Any = ...,
+    *,
+    lengths: float | Sequence[float] = ...,
+    most: int | None = ...,
+    end: int | None = ...,
+    net: NetSource | None = ...,
+    threads: int | None = ...,
+    out: str | Path | None = ...,
+    device: str = ...,
+    held_out: Any = ...,
+    extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = ...,
+    batch_size: int = ...,
+    samples: int | bool | None = ...,
+    sampler: str | Sampler | None = ...,
+    steps: int | None = ...,
+    guidance: float | None = ...,
+    seed: int = ...,
+    progress: bool = ...,
+) -> AveragingResult:
+    """Choose the length of the average of the weights after training, and write the best average as a model.
+
+        result = ancestral.average("runs/a", lengths=[0.03, 0.05, 0.1])
+        model = ancestral.load("runs/a/average")
+
+    The averages are made of the snapshots that training kept. All are sampled with the same noise, so that their
+    differences have small errors. The best one becomes a model in the folder `average` of the run, for all that takes a
+    run; the model of the run stays as it is.
+
+    Args:
+        run: Run folder with snapshots of averages, which training keeps.
+        lengths: Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to
+            1/√12 (0.2886), the mean of all steps.
+        most: Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps;
+            default: no bound.
+        end: Last step of the averages, or the last snapshot before it; default: the last snapshot.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        threads: Number of CPU threads; default: measured.
+        out: Folder for the best average, the results and the samples; default: average in the run folder.
+        device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
+        held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
+            split, or what the run held out by `validation`, if there is one.
+        extractor: Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of
+            your own as package.module:function; from Python also a module or function. Default: lite0 for images of
+            1 or 3 channels, else pixels.
+        batch_size: Number of items at a time. It changes memory and time, not the numbers.
+        samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
+            extractor. Those that were made before are used again.
+        data: What the model was trained on, in any form that training takes; default: the source of the (first)
+            run.
+        sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
+            run.
+        steps: Number of sampling steps; default: the sampler's default.
+        guidance: Classifier-free guidance: above 1 strengthens the label; default: 1.
+        seed: Seed of sample i, and of the noise of item i of the data.
+        progress: Whether to show the progress.
+
+    Returns:
+        The distances by length, and the best length; str() of it is its table.
+
+    Raises:
+        InputError: If the run has no snapshots, or an option does not apply.
+        OSError: If the folder cannot be written.
+    """
+
+def runs(
+    folder: str | Path = ...,
+    *,
+    clean: bool = ...,
+    yes: bool = ...,
+    progress: bool = ...,
+) -> RunList | CleaningResult:
+    """List the runs of a folder, or remove what finished runs no longer need.
+
+    Args:
+        folder: Folder that holds run folders, or one run folder.
+        clean: Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files
+            that were left. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go
+            on, and those of `keep_every`; without snapshots, no other averages can be made.
+        yes: Remove what `clean` shows.
+        progress: Whether to show the progress.
+
+    Returns:
+        The runs, the one that changed last first; or with `clean` the files and folders, with their sizes.
+
+    Raises:
+        InputError: If there is no such folder.
+        OSError: If something cannot be removed.
+    """
+
+def info(
+    run: str | Path,
+    *,
+    net: NetSource | None = ...,
+    progress: bool = ...,
+) -> ModelInfo:
+    """Show what a run or a model file holds.
+
+    Args:
+        run: Run folder, its model.safetensors, or hf://user/repo.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        progress: Whether to show the progress.
+
+    Returns:
+        The facts; str() of it is a table.
+
+    Raises:
+        InputError: If there is no model.
+    """
+
+def export(
+    run: str | Path,
+    *,
+    to: Literal["diffusers", "onnx"] = ...,
+    label: int | str | None = ...,
+    out: str | Path | None = ...,
+    net: NetSource | None = ...,
+    progress: bool = ...,
+) -> Path:
+    """Write a model for other libraries: a folder for `DDPMPipeline.from_pretrained`, or an ONNX file.
+
+    Args:
+        run: Run folder, its model.safetensors, or hf://user/repo.
+        to: diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that
+            sampling needs.
+        label: Class that is built into the folder for diffusers, by name or number, or "none"; needed for models
+            with classes.
+        out: A new folder, or for onnx a file that ends in .onnx; default: diffusers or model.onnx in the run
+            folder.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        progress: Whether to show the progress.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: If the format cannot hold the model, or the path cannot be written.
+    """
+
+def import_pipeline(
+    folder: str | Path,
+    *,
+    out: str | Path | None = ...,
+    progress: bool = ...,
+) -> Path:
+    """Make a run folder of a DDPMPipeline or DDIMPipeline that diffusers saved: an unconditional UNet2DModel with its
+    scheduler.
+
+    Args:
+        folder: Folder that diffusers saved, with its weights as safetensors.
+        out: New run folder; default: runs/ and the name of the folder.
+        progress: Whether to show the progress.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: If the pipeline cannot be imported, or the run folder is not empty.
+    """
+
+def push(
+    model: Model | str | Path,
+    address: str,
+    *,
+    private: bool = ...,
+    net: NetSource | None = ...,
+    progress: bool = ...,
+) -> str:
+    """Upload a model to the Hugging Face Hub, with a model card.
+
+    The card is the README.md of the run folder of the model, with the user's own text and the evaluations of this
+    model, or a new one.
+
+    Args:
+        model: Run folder or model file; from Python also a model.
+        address: hf://user/repo, hf://user/repo@revision or hf://user/repo/folder; a repository that does not exist
+            is created.
+        private: Whether a new repository is private.
+        net: The network of your own that the model was trained with, or the function that builds it.
+        progress: Whether to show the progress.
+
+    Returns:
+        The URL of the repository.
+
+    Raises:
+        InputError: If the address is not valid, or the Hub refuses or cannot be reached.
+    """
+
+def train_steps(
+    config: str | Config | None = ...,
+    data: Any = ...,
+    *,
+    file: str | Path | None = ...,
+    initial: Model | str | Path | None = ...,
+    net: NetSource | None = ...,
+    objective: Callable[[Diffusion], Objective] | str | None = ...,
+    lr_schedule: Callable[[int], float] | str | None = ...,
+    export_to: Literal["diffusers"] | None = ...,
+    out: str | Path | None = ...,
+    device: str = ...,
+    resume: bool = ...,
+    verbose: bool = ...,
+    sampler: str = ...,
+    preview_steps: int | None = ...,
+    micro_batch: int | None = ...,
+    workers: int | None = ...,
+    threads: int | None = ...,
+    shard: bool = ...,
+    compile: bool = ...,
+    keep: int = ...,
+    keep_every: int = ...,
+    snapshots: int | None = ...,
+    log_every: int = ...,
+    trackers: str | Sequence[str] = ...,
+    steps: int = ...,
+    batch_size: int | None = ...,
+    optimiser: Callable[[list[nn.Parameter]], Optimizer] | Literal["adam", "muon"] = ...,
+    lr: float | None = ...,
+    warmup: int = ...,
+    decay: Literal["none", "cosine"] = ...,
+    clip_norm: float = ...,
+    ema: float = ...,
+    label_dropout: float = ...,
+    times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
+    continuous: bool = ...,
+    weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = ...,
+    seed: int = ...,
+    save_every: int = ...,
+    sample_every: int = ...,
+    schedule: Schedule | Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = ...,
+    timesteps: int = ...,
+    target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
+    sigma_min: float | None = ...,
+    sigma_max: float | None = ...,
+    zero_terminal_snr: bool = ...,
+    learned_variance: bool = ...,
+    clip: bool = ...,
+    width: int | None = ...,
+    blocks: int | None = ...,
+    depth: int = ...,
+    heads: int = ...,
+    patch: int | None = ...,
+    bottleneck: int | None = ...,
+    dropout: float = ...,
+    mults: int | Sequence[int] | None = ...,
+    attention: int | Sequence[int] | None = ...,
+    groups: int | None = ...,
+    image_size: int | str | tuple[int, int] | None = ...,
+    fit: Literal["crop", "pad"] = ...,
+    channels: int | None = ...,
+    dims: Literal[1, 2, 3] | None = ...,
+    bits: Literal[8, 16] | None = ...,
+    length: int | None = ...,
+    flip: bool = ...,
+    background: str = ...,
+    class_labels: bool = ...,
+    memory: float = ...,
+    validation: Any | float | str | None = ...,
+) -> Generator[Progress, None, TrainingResult[Model]]:
+    """Train as `train` does, and yield the progress."""

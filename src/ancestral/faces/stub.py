@@ -1,0 +1,115 @@
+"""Writes python.pyi, by which editors complete the options of each function and type checkers check them.
+
+python -m ancestral.faces.stub
+"""
+
+import inspect
+import re
+import textwrap
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from ancestral.declarations import USE_CASES, UseCase
+from ancestral.faces.functions import PROGRESS, docstring, settings_of
+from ancestral.fields import MISSING, arguments_of, bases_of
+
+PATH = Path(__file__).with_name("python.pyi")
+OBJECTS = {
+    "schedule": "Schedule",
+    "target": "Target",
+    "optimiser": "Callable[[list[nn.Parameter]], Optimizer]",
+    "validation": "Any",
+}
+"""Settings that Python users may give as objects, and the types of these."""
+HEAD = '''"""Written by `python -m ancestral.faces.stub` from the declarations; a test compares them."""
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ancestral.config import Config
+from ancestral.declarations import Metric
+from ancestral.diffusion import Diffusion
+from ancestral.model import Label, Model, NetSource
+from ancestral.objectives import Objective
+from ancestral.results import (
+    AveragingResult,
+    ComparisonResult,
+    EvaluationResult,
+    SamplerComparisonResult,
+)
+from ancestral.results.data_report import DataReport
+from ancestral.results.model_info import ModelInfo
+from ancestral.results.run_list import CleaningResult, RunList
+from ancestral.results.sampling_result import SamplingResult
+from ancestral.results.training_result import TrainingResult
+from ancestral.samplers import Sampler
+from ancestral.schedules import Schedule
+from ancestral.targets import Denoiser, Target
+from ancestral.training import Progress
+'''
+
+
+def stub() -> str:
+    """Return the text of the stub."""
+    functions = [_function(case) for case in USE_CASES]
+    train = next(case for case in USE_CASES if case.function == "train")
+    steps = "Generator[Progress, None, TrainingResult[Model]]"
+    functions.append(
+        _function(train._replace(function="train_steps"), steps, "Train as `train` does, and yield the progress.")
+    )
+    return "\n".join([HEAD, *functions])
+
+
+def _function(case: UseCase, returns: str = "", text: str = "") -> str:
+    kind, annotations = case.declaration, dict[str, str]()
+    for base in bases_of(kind):
+        annotations |= {name: str(hint) for name, hint in inspect.get_annotations(base).items()}
+    own, order = arguments_of(kind), kind.ordered()
+    lines = []
+    for name in order:
+        one = next(one for one in own if one.name == name)
+        lines.append(_parameter(name, _widened(annotations[name]), one.default))
+    lines.append("*")
+    lines += [
+        _parameter(one.name, _widened(annotations[one.name]), one.default) for one in own if one.name not in order
+    ]
+    if not returns:
+        lines.append(_parameter(PROGRESS, "bool", True))
+    for one in settings_of(kind):
+        hint = _widened(_text(one.python or one.hint))
+        lines.append(f"{one.name}: {' | '.join(filter(None, [OBJECTS.get(one.name, ''), hint]))} = ...")
+    body = textwrap.indent(f'"""{text or docstring(case).strip()}\n"""' if not text else f'"""{text}"""', " " * 4)
+    parameters = "".join(f"    {line},\n" for line in lines)
+    return f"def {case.function}(\n{parameters}) -> {returns or kind.RETURNS}:\n{body}\n"
+
+
+def _parameter(name: str, hint: str, default: Any) -> str:
+    return f"{name}: {hint}" if default is MISSING else f"{name}: {hint} = ..."
+
+
+def _widened(hint: str) -> str:
+    """The type of what Python takes for a tuple: a sequence, or one value alone."""
+    return re.sub(r"tuple\[(\w+), \.\.\.\]", r"\1 | Sequence[\1]", hint)
+
+
+def _text(hint: Any) -> str:
+    """A type as its source has it."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(_text, inner))
+    if origin is Literal:
+        choices = ", ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in inner if one != "custom")
+        return f"Literal[{choices}]"
+    if origin is tuple:
+        return f"tuple[{', '.join('...' if one is Ellipsis else _text(one) for one in inner)}]"
+    return "None" if hint is type(None) else str(getattr(hint, "__name__", hint))
+
+
+if __name__ == "__main__":
+    PATH.write_text(stub(), encoding="utf-8")

@@ -1,0 +1,171 @@
+"""The words of a command line, read by the fields of a declaration: only options that are given have a value."""
+
+import difflib
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from ancestral.arguments import describe, fits, shown
+from ancestral.errors import InputError
+from ancestral.faces.other_names import hint_for
+from ancestral.fields import Argument
+from ancestral.options import on_command_line
+
+
+def written(one: Argument) -> list[str]:
+    """List the names of an option on the command line, the one that messages use last."""
+    name = on_command_line(one.name, [])
+    own = f"--{one.name.replace('_', '-')}"
+    return list(
+        dict.fromkeys([*(short for short in one.short if short != name), *([own] if own != name else []), name])
+    )
+
+
+def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complete: bool = True) -> dict[str, Any]:
+    """Read the words after a command.
+
+    Args:
+        words: The words. After "--", none is an option.
+        arguments: The options.
+        verb: The command, for messages.
+        complete: Whether options that are required must be there.
+
+    Returns:
+        The values of the options that are given, by their names in Python.
+
+    Raises:
+        InputError: If an option is unknown or missing, or has a value that it cannot have.
+    """
+    options = [one for one in arguments if not (one.positional and one.required)]
+    by_word = {on_command_line(one.name, ["False"]): (one, False) for one in options if one.flag}
+    for one in sorted(options, key=lambda one: not one.positional):
+        by_word |= dict.fromkeys(written(one), (one, True))
+    values: dict[str, Any] = {}
+    places, rest = list[str](), [*words]
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            places += rest
+            break
+        if not _is_option(word):
+            places.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        if name not in by_word and not name.startswith("--") and name[:2] in by_word:  # as in -n5
+            name, equals, value = word[:2], "=", word[2:].removeprefix("=")
+        if name not in by_word:
+            raise _unknown(name, [*by_word], verb)
+        one, on = by_word[name]
+        if one.flag:
+            if equals:
+                raise InputError(f"{name} takes no value, so not {shown(value)}")
+            values[one.name] = on
+            continue
+        given = [value] if equals else _values(one, rest, needs_place=not places and any(
+            each.required and each.positional for each in arguments))  # fmt: skip
+        if given or one.many:
+            values[one.name] = convert(one, given)
+        elif one.bare is not None:
+            values[one.name] = one.bare
+        else:
+            raise InputError(f"{name} needs a value; see ancestral {verb} --help")
+    for one in arguments:
+        if not one.positional:
+            continue
+        given, places = (places, []) if one.many else (places[:1], places[1:])
+        if given:
+            if one.name in values:
+                raise InputError(f"{one.metavar} is given twice, {given[0]} and {on_command_line(one.name, [])}")
+            values[one.name] = convert(one, given)
+        elif complete and one.required and one.name not in values:
+            raise InputError(f"{one.metavar} is missing; see ancestral {verb} --help")
+    if places:
+        raise InputError(f"{places[0]!r} is one word too many; see ancestral {verb} --help")
+    return values
+
+
+def convert(one: Argument, words: Sequence[str]) -> Any:
+    """Convert words to the value of an option. Raises InputError if its type has no such value."""
+    for kind in _kinds(one.hint):
+        try:
+            if typing.get_origin(kind) is tuple:
+                inner = typing.get_args(kind)[0]
+                value: Any = tuple(_single(kind, word) for word in words for kind in [inner])
+            else:
+                value = _single(kind, words[0])
+        except ValueError:
+            continue
+        if fits(value, kind):
+            return value
+    text = " ".join(words)
+    name = one.metavar if one.positional else written(one)[-1]
+    kinds = [typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind for kind in _kinds(one.hint)]
+    several = ", or several" if one.many else ""
+    raise InputError(f"{name} cannot be {shown(text)}: give {describe(Union[tuple(kinds)])}{several}")  # noqa: UP007
+
+
+def _single(kind: Any, word: str) -> Any:
+    if typing.get_origin(kind) is Literal:
+        return next((choice for choice in typing.get_args(kind) if str(choice) == word), None)
+    if kind is Any:
+        return word
+    convert: Callable[[str], Any] = kind
+    return convert(word)
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(hint) in (Union, types.UnionType)
+    return tuple(kind for kind in (typing.get_args(hint) if union else (hint,)) if kind is not type(None))
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word is an option, not a value, a negative number or "-"."""
+    if not word.startswith("-") or word == "-":
+        return False
+    try:
+        float(word)
+    except ValueError:
+        return True
+    return False
+
+
+def _values(one: Argument, rest: list[str], needs_place: bool) -> list[str]:
+    """Take the values of an option from the words that follow it.
+
+    The last of several is left for RUN if that is still missing, and it is an address or a path that exists.
+    """
+    count = 0
+    while count < len(rest) and not _is_option(rest[count]) and (one.many or count < 1):
+        count += 1
+    if one.bare is not None and count and not _suits(one, rest[0]):
+        count = 0
+    if one.many and needs_place and count > 1 and _is_place(rest[count - 1]):
+        count -= 1
+    taken, rest[:] = rest[:count], rest[count:]
+    return taken
+
+
+def _suits(one: Argument, word: str) -> bool:
+    """Whether a word is the value of an option that needs none. Raises InputError for a file of another kind."""
+    suffix = Path(word).suffix.lower()
+    if suffix in one.suffixes:
+        return True
+    if one.suffixes and suffix and suffix != ".safetensors" and not _is_place(word):
+        raise InputError(f"{written(one)[-1]} writes {_any_of(one.suffixes)} files, not {word}")
+    return not one.suffixes and any(kind is int and word.isdigit() for kind in _kinds(one.hint))
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _is_place(word: str) -> bool:
+    return word.startswith("hf://") or Path(word).exists()
+
+
+def _unknown(name: str, known: Sequence[str], verb: str) -> InputError:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = hint_for(name, known) or (f"did you mean {near[0]}?" if near else f"see ancestral {verb} --help")
+    return InputError(f"ancestral {verb} has no option {name}; {hint}")

@@ -1,0 +1,166 @@
+"""Fields of declarations: the options of a use case and the settings of a config, as their dataclasses declare them.
+
+The docstring below a field says what it sets. In it, names in `backticks` are options, which each face spells as its
+users write them, and text in {braces} is for Python alone. A name in {CAPITALS} stands for the text of that name in the
+class.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import inspect
+import sys
+import textwrap
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+MISSING = dataclasses.MISSING
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An option of a use case or a setting of a config.
+
+    Attributes:
+        name: Its name in Python.
+        text: What it sets.
+        default: Its default; MISSING if it must be given.
+        hint: Its type on the command line, where objects are named by text.
+        python: Its type in Python, if that is known without torch and another one.
+        section: What the help lists it under.
+        metavar: What stands for its value in the help; "" for one that follows from the type.
+        short: Another name on the command line, as in "-n".
+        positional: Whether the command line takes it without a name.
+        bare: Its value on the command line where none follows; None if one must follow.
+        suffixes: Endings of the files that it names. A word with another ending is not its value.
+    """
+
+    name: str
+    text: str
+    default: Any
+    hint: Any
+    section: str = "Options"
+    metavar: str = ""
+    short: tuple[str, ...] = ()
+    positional: bool = False
+    bare: Any = None
+    suffixes: tuple[str, ...] = ()
+    python: Any = None
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is MISSING
+
+    @property
+    def many(self) -> bool:
+        """Whether it takes any number of values."""
+        return any(typing.get_origin(kind) is tuple for kind in (self.hint, *typing.get_args(self.hint)))
+
+    @property
+    def flag(self) -> bool:
+        """Whether the option takes no value, or `--no-NAME`."""
+        return self.hint is bool or set(typing.get_args(self.hint)) == {bool, type(None)}
+
+
+def argument(
+    default: Any = MISSING,
+    *,
+    words: Any = None,
+    metavar: str = "",
+    short: Sequence[str] = (),
+    positional: bool = False,
+    ordered: bool = False,
+    bare: Any = None,
+    suffixes: Sequence[str] = (),
+) -> Any:
+    """Declare an option of a use case, or a setting.
+
+    Args:
+        default: Its default; without one it must be given.
+        words: Its type on the command line, if that is another one than in Python.
+        metavar: As in `Argument`.
+        short: As in `Argument`.
+        positional: Whether both faces take it without a name.
+        ordered: Whether Python alone does.
+        bare: As in `Argument`.
+        suffixes: As in `Argument`.
+    """
+    known = {"words": words, "metavar": metavar, "short": tuple(short), "positional": positional}
+    known |= {"ordered": positional or ordered, "bare": bare, "suffixes": tuple(suffixes)}
+    return field(default=default, metadata=known)
+
+
+def hidden(default: Any) -> Any:
+    """Declare a setting that users do not set themselves."""
+    return field(default=default, metadata={"hidden": True})
+
+
+def arguments_of(kind: Any, section: str = "Options") -> list[Argument]:
+    """List the arguments of a declaration, or the settings of a section of a config: inherited ones last."""
+    texts, hints = field_docstrings(kind), _command_hints(kind)
+    facts = {name: value for name in dir(kind) if name.isupper() and isinstance(value := getattr(kind, name), str)}
+    for fact, value in facts.items():
+        texts = {name: text.replace(f"{{{fact}}}", value) for name, text in texts.items()}
+    return [
+        Argument(
+            name=one.name,
+            text=" ".join(texts.get(one.name, "").split()),
+            default=one.default if one.default_factory is MISSING else one.default_factory(),
+            hint=one.metadata.get("words") or hints[one.name],
+            section=section,
+            python=None if isinstance(one.type, str) else one.type,
+            **{name: one.metadata[name] for name in ("metavar", "short", "positional", "bare", "suffixes")
+               if name in one.metadata},
+        )
+        for one in sorted(dataclasses.fields(kind), key=lambda one: one.name not in inspect.get_annotations(kind))
+        if not one.metadata.get("hidden") and one.name != "settings"
+    ]  # fmt: skip
+
+
+@functools.cache
+def field_docstrings(kind: Any) -> Mapping[str, str]:
+    """Read the docstrings below the fields of a dataclass and of its bases."""
+    texts: dict[str, str] = {}
+    for base in bases_of(kind):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        body = typing.cast("ast.ClassDef", tree.body[0]).body
+        for one, below in pairwise(body):
+            if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(below, ast.Expr):
+                texts[one.target.id] = str(ast.literal_eval(below.value))
+    return texts
+
+
+def for_python(text: str) -> str:
+    """Return the text of a field without the braces around what is for Python."""
+    return text.replace("{", "").replace("}", "")
+
+
+def for_command(text: str) -> str:
+    """Return the text of a field without what is for Python."""
+    first, *parts = text.split("{")
+    return " ".join((first + "".join(part.partition("}")[2] for part in parts)).split())
+
+
+def bases_of(kind: Any) -> Iterator[Any]:
+    """Iterate over a dataclass and its bases, the first one first."""
+    return (base for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base))
+
+
+@functools.cache
+def _command_hints(kind: Any) -> Mapping[str, Any]:
+    """The types of fields without `words`; those of objects are not evaluated, since they need torch."""
+    hints: dict[str, Any] = {}
+    for base in bases_of(kind):
+        names = {**typing.__dict__, **vars(sys.modules[base.__module__])}
+        for name, text in inspect.get_annotations(base).items():
+            one = kind.__dataclass_fields__.get(name)
+            if one is None or one.metadata.get("words"):
+                continue
+            hints[name] = eval(text, names) if isinstance(text, str) else text
+    return hints

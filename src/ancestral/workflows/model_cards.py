@@ -1,0 +1,64 @@
+"""Model cards, and the folders beside models."""
+
+import io
+from pathlib import Path
+
+from torch import Tensor
+
+from ancestral import hub, storage
+from ancestral.errors import InputError
+from ancestral.events import Event, Message, Wrote
+from ancestral.model import Model, find
+from ancestral.render import FOLDER, PICTURE, README, grid_columns, model_card, picture, write_card
+from ancestral.results.evaluation_result import EvaluationResult
+
+PICTURE_ITEMS, PICTURE_POINTS, PICTURE_STEPS, ROW = 20, 1000, 50, 80
+"""Numbers of items and points in the picture of a card, the largest number of sampling steps, and about the height of
+a row in pixels."""
+
+
+def home(model: Model | str | Path) -> Path:
+    """Return the folder for files made from a model: its run folder, or runs/REPO for an address on the Hub."""
+    if isinstance(model, Model):
+        return model.file.parent if model.file else Path()
+    return Path("runs") / hub.parse(str(model)).repo.rpartition("/")[2] if hub.is_address(model) else find(model).parent
+
+
+def update_card(
+    model: Model, folder: Path, address: str = FOLDER, evaluation: Path | None = None, samples: Tensor | None = None
+) -> Event:
+    """Write or update the model card of a folder, unless it is the user's own; return the event to yield.
+
+    `evaluation` is the folder with the evaluations of the model, which was loaded from a file; None is the folder
+    `evaluation` beside the card. `samples` are its first samples, of all classes in turn; None makes some.
+    """
+    found = evaluation_of(model, evaluation or folder / "evaluation")
+    shown = sample_picture(model, samples)
+    if write_card(folder, model_card(model, folder.absolute().name, address, found, PICTURE if shown else None)):
+        if shown:
+            storage.write_bytes(folder / PICTURE, shown)
+        return Wrote(folder / README)
+    return Message(f"{folder / README} is left as it is, since it is your own; move it away for a new one")
+
+
+def sample_picture(model: Model, samples: Tensor | None = None) -> bytes | None:
+    """A small grid of samples for the card as a PNG; None if the model makes none, such as one that diverged."""
+    shape, classes = model.spec.shape, len(model.spec.classes) or 1
+    n = PICTURE_POINTS if len(shape) == 1 else PICTURE_ITEMS
+    if samples is None:
+        steps = min(PICTURE_STEPS, len(model.sampler().times(model.denoiser.schedule)) - 1)
+        try:
+            samples = model.sample(n, steps=steps)
+        except InputError:
+            return None
+    shown, buffer = samples[:n], io.BytesIO()
+    columns, names = grid_columns(len(shown), shape, classes), model.class_names(range(len(shown)))
+    height = 400 if len(shape) == 1 else ROW * -(-len(shown) // columns)
+    picture(shown, columns, height, model.spec.codec.limits, names).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def evaluation_of(model: Model, folder: Path) -> EvaluationResult:
+    """The evaluations of this model, not of another state of its run."""
+    assert model.file is not None
+    return EvaluationResult.load(folder, storage.sha256(model.file))
