@@ -298,7 +298,7 @@ def test_captions_can_be_left_off(capsys, tmp_path):
     assert top(tmp_path / "dogs.png")[1] != top(tmp_path / "none.png")[1]
 
 
-def test_points_are_drawn(capsys, points_run, tmp_path):
+def test_points_are_drawn(capsys, points_run, tmp_path, figures):
     code, text, _ = call(
         capsys, "sample", points_run, "-n", 50, "--steps", 5, "--gif", tmp_path / "p.gif", "--film", tmp_path / "p.png"
     )
