@@ -205,7 +205,7 @@ def test_a_picture_of_another_version_is_repeated_with_a_word_of_warning(run, co
 def test_a_recipe_is_a_table_and_json(run, copied):
     run("sample", copied, *FEW, "-n", 2, "--out", "a.png")
     found = recipe("a.png")
-    assert "0 to 1" in str(found)
+    assert "spacing=trailing\nguidance  1.0\n" in str(found)
     assert SamplingRecipe.from_json(found.to_json()) == found
 
 

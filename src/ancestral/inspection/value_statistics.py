@@ -1,4 +1,4 @@
-"""Statistics of the values of a data set: mean, deviation and range of each channel, colour, and items by class."""
+"""Statistics of the values of a data set: mean, deviation and range of each channel, and items by class."""
 
 from collections import Counter
 
@@ -44,15 +44,14 @@ class ValueSums:
     """Sums over items of shape (C, *space), which may differ in size, and be grey (C = 1) among RGB (C = 3)."""
 
     def __init__(self) -> None:
-        self.count = self.flat = self.grey = self.coloured = 0
-        self.colourfulness, self.low, self.high = 0.0, float("inf"), float("-inf")
+        self.count = self.flat = self.grey = 0
+        self.low, self.high = float("inf"), float("-inf")
         self.shapes: set[tuple[int, ...]] = set()
         self.dtype = torch.uint8
         self.centre = torch.zeros(1, 1, dtype=torch.float64)
         """Subtracted from the values of each channel, which avoids cancellation; 0 for bytes, whose sums are exact."""
         self.sums: dict[int, Tensor] = {}
-        """By the number of channels, (5, C): the number of values, their sum, the sum of their squares, and the numbers
-        of values 0 and 255."""
+        """By the number of channels, (3, C): the number of values, their sum, and the sum of their squares."""
 
     def add(self, items: Tensor) -> None:
         """Add items (N, C, *space), or points (N, C)."""
@@ -67,8 +66,7 @@ class ValueSums:
         self.low, self.high = min(self.low, low), max(self.high, high)
         y = values - self.centre
         size = torch.full((channels,), y.shape[1], dtype=torch.float64)
-        ends = ((values == end).sum(1) for end in (0, 255))
-        sums = torch.stack([size, y.sum(1), y.square().sum(1), *ends])
+        sums = torch.stack([size, y.sum(1), y.square().sum(1)])
         self.sums[channels] = self.sums.get(channels, 0) + sums
         if items.ndim < 3:
             return
@@ -76,15 +74,12 @@ class ValueSums:
         self.flat += int((pixels.amax(2) == pixels.amin(2)).all(1).sum())
         if image and channels == 3:
             self.grey += int(((pixels.amax(1) - pixels.amin(1)).amax(1) <= GREY).sum())
-            self.coloured += len(items)
-            self.colourfulness += float(_colourfulness(pixels.float()).sum())
 
     def statistics(self) -> ValueStatistics:
         """Compute the statistics. Grey items count in red, green and blue."""
         first, *others = self.sums.values()
-        count, total, squares, zeros, full = sum(others, first)
+        count, total, squares = sum(others, first)
         mean, square = total / count, squares / count
-        image = self.dtype == torch.uint8
         return ValueStatistics(
             count=self.count,
             shape=next(iter(self.shapes)) if len(self.shapes) == 1 else (),
@@ -93,17 +88,6 @@ class ValueSums:
             std=tuple((square - mean.square()).clamp(min=0).sqrt().tolist()),
             low=self.low,
             high=self.high,
-            at_0=float(zeros.sum() / count.sum()) if image else None,
-            at_255=float(full.sum() / count.sum()) if image else None,
             flat=self.flat,
             grey=self.grey,
-            colourfulness=round(self.colourfulness / self.coloured, 2) if self.coloured else None,
         )
-
-
-def _colourfulness(rgb: Tensor) -> Tensor:
-    """M = √(σ_rg² + σ_yb²) + 0.3 √(μ_rg² + μ_yb²) of images (N, 3, pixels): (N,)."""
-    red, green, blue = rgb.unbind(1)
-    opponents = torch.stack([red - green, (red + green) / 2 - blue])
-    spread, middle = opponents.var(-1, unbiased=False).sum(0), opponents.mean(-1).square().sum(0)
-    return spread.sqrt() + 0.3 * middle.sqrt()

@@ -78,11 +78,9 @@ def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:
     means = zip(names, values.mean, values.std, strict=True)
     shown = [f"{name} {_number(mean)} ± {_number(std)}" for name, mean, std in means]
     yield "mean ± std", ", ".join(shown[:6]) + (f", and {len(shown) - 6} more" if len(shown) > 6 else "")
-    ends = f"; {values.at_0:.1%} at 0, {values.at_255:.1%} at 255" if values.at_255 is not None else ""
-    yield "range", f"{_number(values.low)} to {_number(values.high)} ({values.dtype}){ends}"
-    if values.colourfulness is not None:
-        grey = f"; {values.grey:,} without any colour" if values.grey else ""
-        yield "colourfulness", f"{values.colourfulness:.0f} (0 grey, 33 moderate, 109 extreme){grey}"
+    yield "range", f"{_number(values.low)} to {_number(values.high)} ({values.dtype})"
+    if values.grey:
+        yield "no colour", f"{values.grey:,} of {values.count:,}"
 
 
 def cost_summary(cost: TrainingCost) -> str:

@@ -79,15 +79,10 @@ class ValueStatistics:
     std: tuple[float, ...]
     low: float
     high: float
-    at_0: float | None
-    """The share of bytes that are 0; None for other numbers."""
-    at_255: float | None
     flat: int
     """The number of items of one colour throughout."""
     grey: int
     """The number of RGB items without colour."""
-    colourfulness: float | None
-    """The mean of Hasler and Süsstrunk's M (2003): 0 is grey, 33 moderate, 109 extreme; None without RGB items."""
 
 
 @dataclass(frozen=True)
