@@ -19,6 +19,7 @@ LAYERS = [
     {"options"},
     {"errors", "interrupts", "quantities", "transforms"},
     {"arguments", "fields"},
+    {"registries"},
     {"gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
     {"curves", "events"},
     {"schedules"},
@@ -55,6 +56,7 @@ THEORY = {
     "randomness",
     "nets",
     "arguments",
+    "registries",
     "errors",
     "options",
     "transforms",
@@ -117,7 +119,7 @@ def test_arrows_run_one_way_inside_a_folder(folder):
 
 SHOWN = {
     *("declarations", "workflows", "render", "results", "config", "errors", "options", "fields", "arguments"),
-    *("interrupts", "faces", "__version__"),
+    *("registries", "interrupts", "faces", "__version__"),
 }
 """What a face may import: it reads the options of a declaration, runs its workflow and shows events and result. The
 functions of Python also import the types of what they take."""

@@ -263,7 +263,7 @@ def test_times_of_each_image_agree_with_one_time_for_all():
         (lambda: schedules.flow(0), "1 to 1,000,000"),
         (lambda: schedules.zero_terminal(schedules.flow(5)), r"a² \+ b² = 1"),
         (lambda: schedules.zero_terminal(schedules.linear(1)), "1 step"),
-        (lambda: schedules.from_spec({"name": "cosine", "slope": 2}), "does not take"),
+        (lambda: schedules.from_spec({"name": "cosine", "slope": 2}), "has no option slope"),
         (lambda: schedules.linear(10).at(11), "0..10"),
         (lambda: schedules.linear(10).at(torch.tensor([-1])), "0..10"),
         (lambda: schedules.linear(10).at(10.5), "times must be numbers in 0..10, .*, not 10.5"),

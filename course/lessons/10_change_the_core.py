@@ -934,11 +934,11 @@ for objective in (Adaptive, AdaptiveKept):
 #
 # | part | where | made known in | its tests |
 # |---|---|---|---|
-# | schedule | a function in `schedules.py` | `schedules.BY_NAME` | `tests/test_schedules.py` |
-# | target | a `Target` in `targets.py` | `targets.BY_NAME` | `tests/test_targets.py` |
-# | network | a file in `nets/` | `nets/build.py`, and a config class in `config/schema.py` | `tests/test_nets.py` |
+# | schedule | a function in `schedules.py` | `registries.SCHEDULES` | `tests/test_schedules.py` |
+# | target | a `Target` in `targets.py` | `registries.TARGETS` | `tests/test_targets.py` |
+# | network | a file in `nets/` | `registries.NETWORKS`, and a class in `config/schema.py` | `tests/test_nets.py` |
 # | objective | a class in `objectives/` | `objectives.build` | `tests/test_objectives.py` |
-# | sampler | a file in `samplers/` | `samplers.BY_NAME` | `tests/test_samplers.py` |
+# | sampler | a file in `samplers/` | `registries.SAMPLERS` | `tests/test_samplers.py` |
 #
 # Write each equation as one line, with its number in the paper beside it. Give the test that compares with truth, and
 # a measurement if you claim that it is better or faster. `make test lint types` has to pass.

@@ -17,12 +17,14 @@ from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
+from ancestral import registries
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.help_text import description, entry_text, named, options_of
 from ancestral_course import LESSONS, lesson_exercises, lesson_file
 from ancestral_course.command import main as course_main
 
 ROOT = Path(__file__).parents[2]
+TABLES = {name: table for name, table in vars(registries).items() if isinstance(table, registries.Registry)}
 TEMPLATE = """\
 {% extends 'markdown/index.md.j2' %}
 {% block stream %}
@@ -61,8 +63,17 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put the table of the lessons, and the commands of the course, into the page that has their place."""
+    """Put tables of lessons and of parts, and the commands of the course, into the pages that have their place."""
+    for name, table in TABLES.items():
+        markdown = markdown.replace(f"<!-- {name} -->", table.rows)
     return markdown.replace("<!-- lessons -->", lesson_table()).replace("<!-- course commands -->", course_commands())
+
+
+def on_page_content(content, page, config, files):
+    """Put what the docstrings of settings read from the tables of parts in its place."""
+    for name, table in TABLES.items():
+        content = content.replace(f"{{{name}}}", html.escape(table.described))
+    return content
 
 
 def on_post_build(config):

@@ -25,6 +25,7 @@ from ancestral import curves
 from ancestral.curves import Curve, Interpolation, Level
 from ancestral.errors import InputError, whole
 from ancestral.gaussian import DiagonalGaussian, Scalar
+from ancestral.registries import SCHEDULES
 from ancestral.transforms import certain, transformed
 
 Time = int | float | Tensor
@@ -418,23 +419,24 @@ def zero_terminal(schedule: Schedule) -> Schedule:
 
 
 BY_NAME: dict[str, Callable[..., Schedule]] = {
-    "linear": linear,
-    "cosine": cosine,
-    "sigmoid": sigmoid,
-    "geometric": geometric,
-    "karras": karras,
-    "flow": flow,
+    **SCHEDULES.load(),
     "from_betas": from_betas,
     "zero_terminal": lambda of: zero_terminal(from_spec(of)),
 }
 
 
 def from_spec(spec: dict[str, Any]) -> Schedule:
-    """Build a schedule from its `spec`: {"name": ..., and its arguments}. Raises InputError for an unknown name."""
+    """Build a schedule from its `spec`: {"name": ..., and its arguments}.
+
+    Raises:
+        InputError: For an unknown name, and arguments that the schedule cannot have.
+    """
     arguments = dict(spec)
     name = arguments.pop("name", None)
-    if not isinstance(name, str) or name not in BY_NAME:
-        raise InputError(f"unknown schedule {name!r}; there are {', '.join(BY_NAME)}")
+    if name not in BY_NAME:
+        SCHEDULES.find(name)
+    if name in SCHEDULES:
+        SCHEDULES[name].check_options("schedule", arguments)
     try:
         return BY_NAME[name](**arguments)
     except TypeError:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar, sqrt
+from ancestral.registries import TARGETS
 from ancestral.schedules import Schedule, Time, broadcast, check_count, per_item
 from ancestral.transforms import certain
 
@@ -193,11 +194,9 @@ SKIP = Target(  # x̂_0 = c x_t/a + (1 − c) output, with c = s²/(s² + σ²) 
     "skip", lambda a, b: 1.0, lambda a, b: -(SKIP_SIGMA**2) * a / b
 )
 
-BY_NAME = {target.name: target for target in (EPS, X0, V, SCORE, FLOW, EDM, SKIP)}
+BY_NAME: dict[str, Target] = TARGETS.load()
 
 
 def from_name(name: str) -> Target:
     """Return the target called `name`. Raises InputError for an unknown name."""
-    if name not in BY_NAME:
-        raise InputError(f"unknown target {name!r}; there are {', '.join(BY_NAME)}")
-    return BY_NAME[name]
+    return BY_NAME[TARGETS.find(name).name]

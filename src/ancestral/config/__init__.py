@@ -3,7 +3,6 @@
 from ancestral.config import by_size
 from ancestral.config.config_file import base_config, preset_and_data, read_config
 from ancestral.config.presets import (
-    DISTIL,
     METHODS,
     PRESETS,
     arrays,
@@ -49,7 +48,6 @@ from ancestral.config.schema import (
 )
 
 __all__ = [
-    "DISTIL",
     "EARLY",
     "FROM_PYTHON",
     "MAY_CHANGE",

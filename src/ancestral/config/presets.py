@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ancestral.config.file_kinds import holds_recordings, nearest_path
 from ancestral.config.schema import (
@@ -24,6 +24,7 @@ from ancestral.config.schema import (
     UNetConfig,
 )
 from ancestral.errors import InputError
+from ancestral.registries import DISTILLATIONS
 
 
 def digits() -> Config:
@@ -101,9 +102,7 @@ def photos256() -> Config:
     return _photos(256, mults=(1, 1, 2, 2, 4, 4), dropout=0.0, schedule="linear", steps=500_000, batch_size=64, lr=1e-4)
 
 
-def _photos(
-    side: int, mults: tuple[int, ...], dropout: float, schedule: Literal["linear", "cosine"], **train: Any
-) -> Config:
+def _photos(side: int, mults: tuple[int, ...], dropout: float, schedule: str, **train: Any) -> Config:
     """Levels and attention of ADM (Dhariwal and Nichol 2021) with the width of the DDPM paper.
 
     The cosine schedule holds too little noise for images of 128 pixels and more, as in ADM. Images are not mirrored.
@@ -214,14 +213,6 @@ PRESETS: dict[str, Callable[[], Config]] = {
 }
 
 
-_CONSISTENCY = (10, "consistency", {"optimiser": "adam", "lr": 5e-4, "ema": 0.995, "decay": "cosine"})
-DISTIL: dict[Any, tuple[int, str, dict[str, Any]]] = {
-    "consistency": _CONSISTENCY,
-    "tuning": _CONSISTENCY,
-    # with a constant rate the last stage, which is the hardest, learns as fast as the first
-    "progressive": (6, "ddim", {"optimiser": "adam", "lr": 1e-3, "ema": 0.98, "decay": "none"}),
-}
-"""The methods of distillation: the number of stages, the sampler, and settings of the training."""
 TAUGHT_FROM = 3
 """The first stage of the method "consistency" with steps of the teacher, 1 − σ_r/σ_t = n(σ_t)/16 long: earlier ones are
 too coarse for a step of Heun's method. On two moons 17, 10 and 11 % of the samples of two evaluations lay off the arcs
@@ -232,30 +223,30 @@ times b/a and more, so errors at high noise ruin a sample."""
 
 
 def distilled(
-    config: Config, method: Any = "consistency", stages: int | None = None, evaluations: int | None = None
+    config: Config, method: str = "consistency", stages: int | None = None, evaluations: int | None = None
 ) -> Config:
     """Return the config of a run that distils the model of a config.
 
     Args:
         config: The config of the model.
-        method: "consistency" (consistency tuning, and from stage `TAUGHT_FROM` on consistency distillation), "tuning"
-            (tuning in all stages) or "progressive".
+        method: A name of `registries.DISTILLATIONS`. "consistency" has steps of a teacher from stage `TAUGHT_FROM` on.
         stages: The number of stages; None is the method's.
         evaluations: The number of network evaluations of the default sampler; None is 2.
 
     Raises:
         InputError: If the method needs steps of DDIM, and the model is distilled so that it has none.
     """
-    if method == "progressive" and config.distil.method in ("consistency", "tuning"):
+    way, before = DISTILLATIONS.find(method), config.distil.method
+    if not way.consistent and before and DISTILLATIONS[before].consistent:
         raise InputError("the x̂_0 of this model is a sample, so it has no steps of DDIM to teach; use --method tuning")
-    (most, sampler, settings), process, train = DISTIL[method], config.process, config.train
-    taught = method == "consistency" and not config.distil.method  # a distilled model is no denoiser to take steps with
-    if process.target == "x0" and method != "progressive":
+    process, train = config.process, config.train
+    taught = method == "consistency" and not before  # a distilled model is no denoiser to take steps with
+    if process.target == "x0" and way.consistent:
         # the same network, but x̂_0 is x_t where there is no noise; otherwise it drifts, consistent with itself alone
         process = dataclasses.replace(process, target="skip")
     convert = process.target in CONVERTED
     if convert:  # to the target with the same scale of the network's input
-        same = process.target != "score" and process.schedule in ("linear", "cosine", "sigmoid", "flow")
+        same = process.target != "score" and process.schedule_name not in ("geometric", "karras", "custom")
         process = dataclasses.replace(process, target="v" if same else "edm")
         train = dataclasses.replace(train, weighting="simple")
     common: dict[str, Any] = {"steps": 2000, "warmup": 50, "save_every": 500, "sample_every": 500}
@@ -264,13 +255,13 @@ def distilled(
         "continuous": False,
     }  # samples start at noise levels that EDM's log-normal times hardly visit
     evaluations = 2 if evaluations is None else evaluations
-    stages = most if stages is None else stages
+    stages = way.stages if stages is None else stages
     return dataclasses.replace(
         config,
         process=process,
-        train=dataclasses.replace(train, **{**common, **settings}),
+        train=dataclasses.replace(train, **{**common, **way.settings}),
         runtime=RuntimeConfig(),
-        sample=SampleConfig(f"{sampler}:steps={evaluations}"),
+        sample=SampleConfig(f"{way.sampler}:steps={evaluations}"),
         initial=InitialConfig(),
         distil=DistilConfig(
             method,

@@ -11,12 +11,14 @@ import json
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from ancestral import registries
 from ancestral.arguments import SHOWN, describe, fits, plain, short_source, shown
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
 from ancestral.fields import Argument, argument, arguments_of, hidden
+from ancestral.registries import DistillationName, TargetName, TimesName, WeightingName
 
 POINTS = ("moons", "swissroll", "checkerboard")
 """The built-in data that are points in the plane."""
@@ -206,19 +208,14 @@ class CustomNetConfig:
         """Raise InputError for a name that is none."""
         if self.function and not all(self.function.partition(":")):
             raise InputError(
-                f"--net {self.function}: give unet, transformer, mlp, or a function as package.module:function"
+                f"--net {self.function}: give {registries.NETWORKS.names}, or a function as package.module:function"
             )
 
 
 NetConfig = UNetConfig | TransformerConfig | MLPConfig | CustomNetConfig
 SECTIONS = ("data", "net", "process", "train", "runtime", "sample")
 """The sections of a config that hold settings."""
-NET_KINDS: dict[str, type[NetConfig]] = {
-    "unet": UNetConfig,
-    "transformer": TransformerConfig,
-    "mlp": MLPConfig,
-    "custom": CustomNetConfig,
-}
+NET_KINDS: dict[str, type[NetConfig]] = {kind.kind: kind for kind in typing.get_args(NetConfig)}
 
 
 def net_kinds_with(name: str) -> list[str]:
@@ -235,15 +232,16 @@ WIDTHS = "--width must be even and at least 4, --blocks and --patch at least 1, 
 class ProcessConfig:
     """The forward process and what the network predicts."""
 
-    schedule: Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow", "custom"] = "linear"
-    """Noise schedule: linear (DDPM), cosine (Improved DDPM), sigmoid, geometric (NCSN), karras (EDM), flow (rectified
-    flow); custom is one that was given from Python."""
+    SCHEDULES: ClassVar[str] = registries.SCHEDULES.described
+    TARGETS: ClassVar[str] = registries.TARGETS.described
+
+    schedule: str = "linear"
+    """Noise schedule, a name or a name with options, as in karras:rho=5. {SCHEDULES}; custom is one that was given from
+    Python."""
     timesteps: int = 1000
     """T, the number of noise levels."""
-    target: Literal["eps", "x0", "v", "score", "flow", "edm", "skip", "custom"] = "eps"
-    """What the network predicts: the noise, the clean image, v (their rotation), the score, the velocity of a flow,
-    EDM's F, or a clean image to which x_t is added at low noise (skip); custom is a target that was given from
-    Python."""
+    target: TargetName = "eps"
+    """What the network predicts: {TARGETS}; custom is a target that was given from Python."""
     sigma_min: float | None = None
     """Smallest noise level of geometric and karras; default: 0.01 and 0.002."""
     sigma_max: float | None = None
@@ -255,6 +253,11 @@ class ProcessConfig:
     clip: bool = False
     """Clip the predicted clean image to [-1, 1] in the loss, as samplers do; for images with saturated pixels."""
 
+    @property
+    def schedule_name(self) -> str:
+        """The name of the schedule, without its options."""
+        return self.schedule.partition(":")[0]
+
     def schedule_spec(self) -> dict[str, Any]:
         """Describe the schedule as `schedules.from_spec` takes it.
 
@@ -263,12 +266,13 @@ class ProcessConfig:
         """
         if self.schedule == "custom":
             raise InputError("a schedule of your own is given from Python: train(..., schedule=...)")
-        spec: dict[str, Any] = {"name": self.schedule, "steps": self.timesteps}
-        for name in ("sigma_min", "sigma_max"):
-            if getattr(self, name) is not None:
-                if self.schedule not in ("geometric", "karras"):
-                    raise InputError(f"--{name.replace('_', '-')} is for the schedules geometric and karras")
-                spec[name] = getattr(self, name)
+        entry, options = registries.SCHEDULES.read(self.schedule)
+        given = {name: getattr(self, name) for name in ("sigma_min", "sigma_max") if getattr(self, name) is not None}
+        if given and entry.name not in ("geometric", "karras"):
+            raise InputError(f"--{next(iter(given)).replace('_', '-')} is for the schedules geometric and karras")
+        if twice := options.keys() & {"steps", *given}:
+            raise InputError(f"{min(twice)} of the schedule is a setting of its own: leave it out of {self.schedule}")
+        spec = {"name": entry.name, "steps": self.timesteps, **options, **given}
         return {"name": "zero_terminal", "of": spec} if self.zero_terminal_snr else spec
 
 
@@ -279,6 +283,9 @@ EARLY = (50, 100, 200)
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train."""
+
+    TIMES: ClassVar[str] = registries.TIMES.described
+    WEIGHTINGS: ClassVar[str] = registries.WEIGHTINGS.described
 
     steps: int = 800_000
     """Number of optimiser steps."""
@@ -301,14 +308,12 @@ class TrainConfig:
     short runs work too."""
     label_dropout: float = 0.1
     """Probability that a label is dropped during training, which teaches the unconditional model for guidance."""
-    times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = "uniform"
-    """How the times t of a batch are drawn: uniform, stratified over the batch (less noisy), from EDM's log-normal
-    noise levels, from JiT's logit-normal times of a flow, or by importance, in proportion to recent losses."""
+    times: TimesName = "uniform"
+    """How the times t of a batch are drawn: {TIMES}."""
     continuous: bool = False
     """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
-    weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = "simple"
-    """Weight of each t in the loss: simple is 1 on the network's error; the others weight the error of x_0, whatever
-    the target; velocity makes it the error of a flow's velocity (JiT)."""
+    weighting: WeightingName = "simple"
+    """Weight of each t in the loss; all but simple weight the error of x_0, whatever the target: {WEIGHTINGS}."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
     network of one's own."""
@@ -386,8 +391,8 @@ class InitialConfig:
 class DistilConfig:
     """How a run distils the model that it starts from."""
 
-    method: Literal["", "consistency", "tuning", "progressive"] = ""
-    """A key of `config.DISTIL`; "" for a run that minimises the denoising loss."""
+    method: DistillationName | Literal[""] = ""
+    """A name of `registries.DISTILLATIONS`; "" for a run that minimises the denoising loss."""
     stages: int = 8
     """Number of stages; each halves the step over which the network is trained."""
     convert: float = 0.0
@@ -525,6 +530,8 @@ class Config:
             raise InputError(
                 f"{train.steps} steps are too few for {self.distil.stages} stages; give more --steps or fewer --stages"
             )
+        if self.process.schedule != "custom":
+            self.process.schedule_spec()
         self.net.check()
         return self
 
@@ -566,7 +573,7 @@ class Config:
         if kind is None or kind == self.net.kind:
             return self
         if not isinstance(kind, str) or kind not in NET_KINDS:
-            raise InputError(f"there is no kind of network {shown(kind)}: give unet, transformer or mlp")
+            raise InputError(f"there is no kind of network {shown(kind)}: give one of {registries.NETWORKS.names}")
         return dataclasses.replace(self, net=NET_KINDS[kind]())
 
     def to_json(self) -> str:
@@ -611,7 +618,7 @@ def _describe_setting(name: str, hint: Any) -> str:
     """What fits a setting, without "custom": nobody chooses it by that name."""
     if name not in OWN_PARTS:
         return describe(hint)
-    *most, last = (option for option in typing.get_args(hint) if option != "custom")
+    *most, last = (option for option in typing.get_args(hint) or registries.SCHEDULES if option != "custom")
     return f"{', '.join(most)} or {last}, or from Python {OWN_PARTS[name]}"
 
 

@@ -140,7 +140,7 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
         process=ProcessConfig(
             "cosine" if schedule.spec["name"] == "cosine" else "linear",
             schedule.steps,
-            target.name,  # type: ignore[arg-type]
+            target.name,
         ),
     )
     if target.determinant(*schedule.at(schedule.steps)) == 0:

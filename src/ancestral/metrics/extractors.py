@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ancestral.data import Codec
 from ancestral.errors import InputError
-from ancestral.metrics import custom, networks
+from ancestral.metrics import custom
+from ancestral.metrics.networks import FeatureNetwork
+from ancestral.registries import EXTRACTORS
 
 FID = "inception"
 """The only extractor whose Fréchet distance is called FID: other networks have other scales."""
@@ -53,9 +55,6 @@ class Extractor:
         return f"{kind}-{self.name}"
 
 
-NAMES = ("lite0", "inception", "dinov2", "pixels")
-
-
 def extractor(
     name: str | Callable[[Tensor], Tensor],
     shape: tuple[int, ...],
@@ -78,19 +77,20 @@ def extractor(
     """
     device = torch.device(device)
     if name == "pixels":
-        identity = f"pixels v1 {codec.kind} {codec.limits}"
-        return Extractor(name, torch.Size(shape).numel(), identity, lambda x: Features(codec.encode(x).flatten(1)))
+        made: Extractor = EXTRACTORS[name].make(shape, codec)
+        return made
     if not isinstance(name, str) or ":" in name:
         module = custom.load(name, shape, device)
         return Extractor(module.name, module.width, None, lambda x: Features(module((codec.encode(x) + 1) / 2)))
-    if name not in networks.BY_NAME:
-        known = ", ".join(NAMES)
-        raise InputError(f"unknown extractor {name!r}: use {known}, or your own function as package.module:function")
+    if name not in EXTRACTORS:
+        raise InputError(
+            f"unknown extractor {name!r}: use {EXTRACTORS.names}, or your own function as package.module:function"
+        )
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise InputError(
             f"{name} sees grey or RGB images, not items of shape {'x'.join(map(str, shape))}: use --extractor pixels"
         )
-    network = networks.BY_NAME[name](device)
+    network: FeatureNetwork = EXTRACTORS[name].make(device)
 
     def compute(items: Tensor) -> Features:
         x = ((codec.encode(items.to(device)) + 1) * 127.5).expand(-1, 3, -1, -1)
@@ -99,6 +99,12 @@ def extractor(
         )
 
     return Extractor(name, network.width, f"{network.identity} {codec.kind} {codec.limits}", compute)
+
+
+def pixels(shape: tuple[int, ...], codec: Codec) -> Extractor:
+    """Create the extractor whose features are the items themselves in [−1, 1]."""
+    identity = f"pixels v1 {codec.kind} {codec.limits}"
+    return Extractor("pixels", torch.Size(shape).numel(), identity, lambda x: Features(codec.encode(x).flatten(1)))
 
 
 def features(extractor: Extractor, items: Tensor, batch_size: int = 64) -> Iterator[Features]:

@@ -124,13 +124,6 @@ def dinov2(device: torch.device) -> FeatureNetwork:
     return FeatureNetwork(cast(int, net.num_features), f"dinov2 v1 {storage.sha256(weights)}", forward)
 
 
-BY_NAME: dict[str, Callable[[torch.device], FeatureNetwork]] = {
-    "lite0": lite0,
-    "inception": inception,
-    "dinov2": dinov2,
-}
-
-
 def _needs(package: str, name: str, extra: str) -> None:
     if find_spec(package) is None:
         raise InputError(f"the extractor {name} needs the package {package}: {install_command(extra)}")

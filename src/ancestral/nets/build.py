@@ -1,7 +1,7 @@
-"""The registry of networks: from a kind and its settings to an untrained network."""
+"""From a kind of network and its settings to an untrained network."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -10,6 +10,7 @@ from ancestral.errors import InputError
 from ancestral.nets.mlp import MLP
 from ancestral.nets.transformer import Transformer
 from ancestral.nets.unet import UNet
+from ancestral.registries import NETWORKS
 
 CONDITIONS = ("labels", "keys")
 """What a network may be conditioned on besides t: class labels, and the keys of counter-based dropout."""
@@ -19,7 +20,7 @@ def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **
     """Build an untrained network.
 
     Args:
-        kind: "unet" or "transformer", for images, signals and volumes, or "mlp", for points.
+        kind: A name of `registries.NETWORKS`.
         shape: The shape of an item: (C, *sides) for a U-Net or a transformer, (features,) for an MLP.
         classes: The number of class labels, 0 for none.
         factor: The number of output channels for each input channel: 2 where the variance is learned too.
@@ -32,9 +33,8 @@ def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **
     Raises:
         InputError: If the kind is unknown, or items of this shape do not fit it.
     """
-    if kind not in BUILDERS:
-        raise InputError(f"unknown kind of network {kind!r}; there are {', '.join(BUILDERS)}")
-    return BUILDERS[kind](shape, classes or None, factor, settings)
+    net: nn.Module = NETWORKS.find(kind).make(shape, classes or None, factor, settings)
+    return net
 
 
 def conditions(net: nn.Module) -> set[str]:
@@ -74,10 +74,3 @@ def _mlp(shape: Sequence[int], classes: int | None, factor: int, settings: dict[
     if len(shape) != 1:
         raise InputError("an MLP is for points, not for images, signals or volumes; take --net unet, or other data")
     return MLP(shape[0], settings["width"], settings["blocks"], classes, out_features=factor * shape[0])
-
-
-BUILDERS: dict[str, Callable[[Sequence[int], int | None, int, dict[str, Any]], nn.Module]] = {
-    "unet": _unet,
-    "transformer": _transformer,
-    "mlp": _mlp,
-}

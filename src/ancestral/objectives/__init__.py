@@ -5,16 +5,15 @@ forward pass of the network. `ConsistencyTuning` and `ProgressiveDistillation` m
 evaluations. A time distribution says how t is drawn. `from_config` makes the objective of a training run.
 """
 
-import copy
 from functools import partial
 from typing import Any
 
-from ancestral import targets
 from ancestral.errors import InputError
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.objective import Clipped, Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
-from ancestral.objectives.times import TimesName, time_distribution
-from ancestral.objectives.weightings import WeightingName, loss_weights
+from ancestral.objectives.times import time_distribution
+from ancestral.objectives.weightings import loss_weights
+from ancestral.registries import DISTILLATIONS, TimesName, WeightingName
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 
@@ -73,7 +72,7 @@ def from_config(config: Any, denoiser: Any) -> Objective:
     Raises:
         InputError: As `build`, and if continuous times, or the schedule, do not fit a distillation.
     """
-    process, train, distil = config.process, config.train, config.distil
+    process, train = config.process, config.train
     denoising = build(
         denoiser.schedule,
         denoiser.target,
@@ -83,13 +82,7 @@ def from_config(config: Any, denoiser: Any) -> Objective:
         process.learned_variance,
         train.continuous,
     )
-    stages = Stages(train.steps, distil.stages, int(distil.convert * train.steps))
-    clip = 1.0 if process.clip else None
-    if distil.method in ("consistency", "tuning"):
-        teacher = None if distil.taught_from is None else copy.copy(denoiser)
-        if teacher is not None and distil.teacher_target:
-            teacher.target = targets.from_name(distil.teacher_target)
-        return ConsistencyTuning(denoising, stages, clip, teacher, distil.taught_from or 0)
-    if distil.method == "progressive":
-        return ProgressiveDistillation(denoising, stages, denoiser, distil.evaluations, clip)
-    return denoising
+    if not config.distil.method:
+        return denoising
+    method: type[ConsistencyTuning | ProgressiveDistillation] = DISTILLATIONS.find(config.distil.method).load()
+    return method.from_config(config, denoising, denoiser)

@@ -6,8 +6,9 @@ converts a model whose x̂_0 is ill-conditioned at high noise to another target.
 
 import copy
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from ancestral.gaussian import Scalar
 from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser
 from ancestral.samplers.loop import spaced_times
 from ancestral.schedules import Schedule, broadcast
-from ancestral.targets import Denoiser, Prediction, Target
+from ancestral.targets import Denoiser, Prediction, Target, from_name
 
 
 class Stages(NamedTuple):
@@ -26,6 +27,12 @@ class Stages(NamedTuple):
     steps: int
     number: int
     begin: int = 0
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """Return the stages of a run, by its config."""
+        train, distil = config.train, config.distil
+        return cls(train.steps, distil.stages, int(distil.convert * train.steps))
 
     def at(self, step: int) -> int:
         """Return the stage 0..number − 1 of a training step; −1 while the denoising loss is minimised."""
@@ -47,6 +54,11 @@ class _Distillation(Objective):
         if self.times.continuous:
             raise InputError("distillation compares integer times of the schedule, so times cannot be continuous")
         self.denoising, self.stages, self.clip = denoising, stages, clip
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Any, denoising: Objective, denoiser: Any) -> Self:
+        """Build the objective of a run; see `objectives.from_config`."""
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -109,6 +121,15 @@ class ConsistencyTuning(_Distillation):
         super().__init__(denoising, stages, clip)
         self.teacher = None if teacher is None else _frozen(teacher)
         self.taught_from, self.share = taught_from, share
+
+    @classmethod
+    def from_config(cls, config: Any, denoising: Objective, denoiser: Any) -> Self:
+        """Build the objective of a run; see `objectives.from_config`."""
+        distil = config.distil
+        teacher = None if distil.taught_from is None else copy.copy(denoiser)
+        if teacher is not None and distil.teacher_target:
+            teacher.target = from_name(distil.teacher_target)
+        return cls(denoising, Stages.of(config), _clip(config), teacher, distil.taught_from or 0)
 
     def errors(self, forward: ForwardPass) -> Tensor:
         """See `Objective.errors`."""
@@ -197,6 +218,11 @@ class ProgressiveDistillation(_Distillation):
         self.grids = [torch.tensor(spaced_times(schedule, count, "trailing")[::-1]) for count in counts]
         """The times of the teacher's steps in each stage, rising from 0. Every second one is a time of the student."""
 
+    @classmethod
+    def from_config(cls, config: Any, denoising: Objective, denoiser: Any) -> Self:
+        """Build the objective of a run; see `objectives.from_config`."""
+        return cls(denoising, Stages.of(config), denoiser, config.distil.evaluations, _clip(config))
+
     def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:
         """See `Objective.prepare`: at a new stage the averaged weights become the teacher."""
         if self.stages.at(step) > self.stage and isinstance(averaged, nn.Module) and isinstance(denoiser, nn.Module):
@@ -235,6 +261,10 @@ class ProgressiveDistillation(_Distillation):
     def state(self) -> dict[str, Tensor]:
         """See `Objective.state`: the stage and the teacher too."""
         return {**super().state, "stage": self.stage, **_weights(self.teacher)}
+
+
+def _clip(config: Any) -> float | None:
+    return 1.0 if config.process.clip else None
 
 
 def _frozen(teacher: Any) -> Any:

@@ -2,9 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,9 +10,8 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.errors import InputError
 from ancestral.randomness import Stream
+from ancestral.registries import TIMES, TimesName
 from ancestral.schedules import Schedule
-
-TimesName = Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"]
 
 GOLDEN = (5**0.5 - 1) / 2
 """The golden ratio's fraction. Its multiples modulo 1 fill the unit interval more evenly than those of any other."""
@@ -156,24 +153,14 @@ class ImportanceTimes(TimeDistribution):
         return {"history": self.history, "counts": self.counts}
 
 
-BY_NAME: dict[str, Callable[[Schedule, bool], TimeDistribution]] = {
-    "uniform": UniformTimes,
-    "stratified": StratifiedTimes,
-    "lognormal": LogNormalTimes,
-    "logitnormal": partial(LogNormalTimes, mean=0.8, std=0.8),  # JiT
-    "importance": ImportanceTimes,
-}
-
-
 def time_distribution(name: TimesName, schedule: Schedule, continuous: bool = False) -> TimeDistribution:
     """Build the time distribution called `name`, of integers or continuous.
 
     Raises:
         InputError: For an unknown name, and one that cannot be continuous.
     """
-    if name not in BY_NAME:
-        raise InputError(f"unknown times {name!r}; there are {', '.join(BY_NAME)}")
-    return BY_NAME[name](schedule, continuous)
+    times: TimeDistribution = TIMES.find(name).make(schedule, continuous)
+    return times
 
 
 def stratified(seed: int, step: int, positions: Sequence[int]) -> Tensor:

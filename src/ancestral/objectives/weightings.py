@@ -5,16 +5,14 @@ that times (b/d)². So one definition serves every target.
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
+from ancestral.registries import WEIGHTINGS, WeightingName
 from ancestral.schedules import Schedule
 from ancestral.targets import SIGMA_DATA, Target
-
-WeightingName = Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"]
 
 MIN_SNR_GAMMA = 5.0
 """Min-SNR's γ, as its authors recommend."""
@@ -49,7 +47,7 @@ def x0_weights(name: WeightingName, schedule: Schedule, t: Tensor | None = None)
         return snr + 1 / SIGMA_DATA**2  # EDM (8), table 1: λ(σ) = (σ² + σ_d²)/(σ σ_d)²
     if name == "velocity":
         return (1 + snr.sqrt()).clamp(max=MAX_RATE) ** 2  # ‖u − û‖² of u = ε − x_0: JiT's v-loss
-    raise InputError(f"unknown weighting {name!r}; there are simple, snr, min-snr, variational, edm and velocity")
+    raise InputError(f"the weighting {WEIGHTINGS.find(name).name} is one of the network's own error")
 
 
 def loss_weights(name: WeightingName, schedule: Schedule, target: Target, t: Tensor | None = None) -> Tensor:

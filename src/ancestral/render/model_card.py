@@ -5,6 +5,7 @@ from ancestral.config import PLAIN_LOOP, Config, UNetConfig
 from ancestral.data.arrays import NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
+from ancestral.registries import NETWORKS, TARGETS
 from ancestral.render import evaluation_text
 from ancestral.render.managed_sections import mark_sections
 from ancestral.render.templates import fill_template
@@ -14,18 +15,8 @@ FOLDER = "FOLDER"
 """Placeholder for the address of a model that is not on the Hub."""
 PICTURE = "card.png"
 """The name of the picture of samples beside a card."""
-TARGETS = {
-    "eps": "the noise ε",
-    "x0": "the clean item x_0",
-    "v": "v",
-    "score": "the score",
-    "flow": "the velocity of a flow",
-    "edm": "EDM's F",
-}
-"""The names of the targets."""
 COPIES = ("copies", "memorisation")
 """The beginnings of the titles of what is measured of copies."""
-NETWORKS = {"unet": "A U-Net", "transformer": "A transformer", "mlp": "An MLP"}
 
 
 def describe_model(config: Config, spec: DataSpec, data: str) -> str:
@@ -34,12 +25,14 @@ def describe_model(config: Config, spec: DataSpec, data: str) -> str:
     items = (
         f"{kind} of {'×'.join(map(str, spec.shape))}" if kind != "points" else f"points in {spec.shape[0]} dimensions"
     )
-    net = NETWORKS.get("mlp" if kind == "points" and config.net.kind == "unet" else config.net.kind, "A network")
+    net = "mlp" if kind == "points" and config.net.kind == "unet" else config.net.kind
+    network = NETWORKS[net].text if net in NETWORKS else "a network"
     classes = f", in {len(spec.classes)} classes" if spec.classes else ""
-    process, target = config.process, TARGETS.get(config.process.target, "a target of its own")
+    process, target = config.process, config.process.target
+    predicted = TARGETS[target].text if target in TARGETS else "a target of its own"
     return (
-        f"{net} that turns noise into {items} like those of {data}{classes}: it predicts {target} at "
-        f"{process.timesteps:,} noise levels of the {process.schedule} schedule"
+        f"{network[0].upper()}{network[1:]} that turns noise into {items} like those of {data}{classes}: it predicts "
+        f"{predicted} at {process.timesteps:,} noise levels of the {process.schedule} schedule"
     )
 
 
@@ -56,7 +49,7 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
     config, process, spec = model.config, model.config.process, model.spec
     net, kind = config.net, NAMES.get(len(spec.shape) - 1, "points")
     unet = isinstance(net, UNetConfig) and kind == "images" and net.patch == 1 and net.groups
-    known = process.target in ("eps", "x0", "v") and process.schedule in ("linear", "cosine", "sigmoid")
+    known = process.target in ("eps", "x0", "v") and process.schedule_name in ("linear", "cosine", "sigmoid")
     samples = evaluation.samples
     others = {} if samples is None else evaluation_text.other_metrics(samples)
     values = {

@@ -1,0 +1,302 @@
+"""Tables of the parts that have a name: the only place where a name stands, with what is said of it.
+
+The choices in the help, in error messages, in the check of a config and in the docs are read from them. Reading one
+imports no part: `load` does.
+"""
+
+import contextlib
+import difflib
+import importlib
+import inspect
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+
+from ancestral.arguments import describe, fits, shown
+from ancestral.errors import InputError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A part that a name stands for.
+
+    Attributes:
+        name: The name.
+        place: Where the part is, as module:attribute of this package.
+        text: What it is, in a few words.
+        paper: Where it comes from.
+        arguments: Arguments of a function or class in place of its defaults.
+    """
+
+    name: str
+    place: str
+    text: str
+    paper: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """Import the part."""
+        module, _, attribute = self.place.partition(":")
+        return getattr(importlib.import_module(f"ancestral.{module}"), attribute)
+
+    def make(self, *values: Any, **options: Any) -> Any:
+        """Call the part with its arguments, and others."""
+        return self.load()(*values, **{**self.arguments, **options})
+
+    def defaults(self) -> dict[str, Any]:
+        """The options of the part, with their defaults."""
+        parameters = inspect.signature(self.load()).parameters.values()
+        return {one.name: self.arguments.get(one.name, one.default) for one in parameters}
+
+    def check_options(self, kind: str, options: Mapping[str, Any]) -> None:
+        """Raise InputError for an option that the part does not have, and a value that it cannot have."""
+        defaults, hints = self.defaults(), typing.get_type_hints(self.load())
+        for key, option in options.items():
+            if key not in defaults:
+                raise InputError(f"{kind} {self.name} has no option {key}; it has {', '.join(defaults)}")
+            if not fits(option, hints[key]):
+                raise InputError(
+                    f"{key} of the {kind} {self.name} cannot be {shown(option)}: give {describe(hints[key])} (default: "
+                    f"{defaults[key]})"
+                )
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Registry(Mapping[str, E], Generic[E]):
+    """Entries by their names.
+
+    Args:
+        kind: What they are, in the singular.
+        entries: The entries, in the order in which they are listed.
+    """
+
+    def __init__(self, kind: str, *entries: E) -> None:
+        self.kind, self._entries = kind, {entry.name: entry for entry in entries}
+
+    def __getitem__(self, name: str) -> E:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def names(self) -> str:
+        """The names, as a text lists them."""
+        return ", ".join(self)
+
+    @property
+    def described(self) -> str:
+        """The names, each with what it is."""
+        return ", ".join(f"{entry.name} ({entry.text})" for entry in self.values())
+
+    @property
+    def rows(self) -> str:
+        """The table as Markdown."""
+        lines = [f"| {self.kind} | | |", "|---|---|---|"]
+        return "\n".join([*lines, *(f"| `{one.name}` | {one.text} | {one.paper} |" for one in self.values())])
+
+    def find(self, name: object) -> E:
+        """Return the entry of a name. Raises InputError, with the nearest name, if there is none."""
+        if not isinstance(name, str) or name not in self:
+            near = difflib.get_close_matches(str(name), self, n=1, cutoff=0.0)[0]
+            raise InputError(f"unknown {self.kind} {shown(name)}; did you mean {near}? There are {self.names}")
+        return self[name]
+
+    def read(self, text: str) -> tuple[E, dict[str, Any]]:
+        """Read a name with options or without, as in "heun:steps=18,churn=10".
+
+        Raises:
+            InputError: For an unknown name, and an option that is given twice. The options themselves are not checked.
+        """
+        name, _, rest = text.partition(":")
+        entry = self.find(name)
+        pairs = [
+            (key.strip(), _value(value.strip())) for key, _, value in (o.partition("=") for o in rest.split(",") if o)
+        ]
+        if len(dict(pairs)) < len(pairs):
+            raise InputError(f"{rest!r} gives an option of the {self.kind} {name} twice")
+        return entry, dict(pairs)
+
+    def load(self) -> dict[str, Any]:
+        """Import all parts, by their names."""
+        return {name: entry.load() for name, entry in self.items()}
+
+
+def _value(text: str) -> object:
+    """Parse None, a truth value, an integer or a number; other text stays text."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    words: dict[str, object] = {"none": None, "true": True, "false": False}
+    return words.get(text.lower(), text)
+
+
+SCHEDULES = Registry(
+    "schedule",
+    Entry("linear", "schedules:linear", "DDPM: β rises linearly", "Ho et al. (2020)"),
+    Entry("cosine", "schedules:cosine", "Improved DDPM: less noise in the first half", "Nichol and Dhariwal (2021)"),
+    Entry("sigmoid", "schedules:sigmoid", "ᾱ falls along a sigmoid", "Jabri et al. (2022)"),
+    Entry("geometric", "schedules:geometric", "NCSN: noise levels in equal ratios", "Song and Ermon (2019)"),
+    Entry("karras", "schedules:karras", "EDM's noise levels", "Karras et al. (2022)"),
+    Entry("flow", "schedules:flow", "rectified flow: a straight line from data to noise", "Liu et al. (2022)"),
+)
+TARGETS = Registry(
+    "target",
+    Entry("eps", "targets:EPS", "the noise ε", "Ho et al. (2020)"),
+    Entry("x0", "targets:X0", "the clean item x_0"),
+    Entry("v", "targets:V", "the rotation v of noise and item", "Salimans and Ho (2022)"),
+    Entry("score", "targets:SCORE", "the score", "Song and Ermon (2019)"),
+    Entry("flow", "targets:FLOW", "the velocity of a flow", "Liu et al. (2022)"),
+    Entry("edm", "targets:EDM", "EDM's F", "Karras et al. (2022)"),
+    Entry("skip", "targets:SKIP", "a clean item to which x_t is added at low noise", "Song et al. (2023)"),
+)
+SAMPLERS = Registry(
+    "sampler",
+    Entry("ddpm", "samplers.ddpm:DDPM", "the reverse process that was learned, all steps", "Ho et al. (2020)"),
+    Entry("ddim", "samplers.ddim:DDIM", "deterministic, or with noise by eta", "Song et al. (2021)"),
+    Entry("dpm", "samplers.dpm_solver:DPMSolver", "DPM-Solver++ 2M", "Lu et al. (2022)", {"clip": 1.0}),
+    Entry(
+        "dpm-sde", "samplers.dpm_solver:DPMSolver", "SDE-DPM-Solver++ 2M", "Lu et al. (2022)", {"eta": 1.0, "clip": 1.0}
+    ),
+    Entry("unipc", "samplers.unipc:UniPC", "DPM-Solver++ 2M with a corrector", "Zhao et al. (2023)", {"clip": 1.0}),
+    Entry(
+        "heun",
+        "samplers.heun:Heun",
+        "EDM's sampler of order 2, or with noise by churn",
+        "Karras et al. (2022)",
+        {"clip": 1.0},
+    ),
+    Entry("euler", "samplers.euler:Euler", "Euler's method on the probability flow", "Song et al. (2021)"),
+    Entry("euler-ancestral", "samplers.euler:Euler", "Euler's method with noise", "", {"ancestral": True}),
+    Entry(
+        "langevin",
+        "samplers.langevin:Langevin",
+        "annealed Langevin dynamics",
+        "Song and Ermon (2019)",
+        {"steps_per_level": 5, "steps": 100, "clip": 1.0},
+    ),
+    Entry(
+        "pc",
+        "samplers.predictor_corrector:PredictorCorrector",
+        "a step of DDPM, then one of Langevin",
+        "Song et al. (2021)",
+    ),
+    Entry(
+        "consistency",
+        "samplers.consistency:Consistency",
+        "of a distilled model, whose x̂_0 is a sample",
+        "Song et al. (2023)",
+    ),
+)
+"""All clip, since data lies in [−1, 1]: without, x̂_0 of a network that predicts ε is divided by a_T, which ruins its
+images."""
+WEIGHTINGS = Registry(
+    "weighting",
+    Entry("simple", "objectives.weightings:x0_weights", "1 on the network's error", "Ho et al. (2020)"),
+    Entry("snr", "objectives.weightings:x0_weights", "a²/b²: 1 on the error of ε", "Ho et al. (2020)"),
+    Entry("min-snr", "objectives.weightings:x0_weights", "at most 5", "Hang et al. (2023)"),
+    Entry("variational", "objectives.weightings:x0_weights", "that of the bound", "Ho et al. (2020)"),
+    Entry("edm", "objectives.weightings:x0_weights", "EDM's", "Karras et al. (2022)"),
+    Entry("velocity", "objectives.weightings:x0_weights", "the error of a flow's velocity", "Li and He (2025)"),
+)
+TIMES = Registry(
+    "times",
+    Entry("uniform", "objectives.times:UniformTimes", "each alike", "Ho et al. (2020)"),
+    Entry(
+        "stratified",
+        "objectives.times:StratifiedTimes",
+        "spread evenly over the batch, less noisy",
+        "Kingma et al. (2021)",
+    ),
+    Entry("lognormal", "objectives.times:LogNormalTimes", "EDM's log-normal noise levels", "Karras et al. (2022)"),
+    Entry(
+        "logitnormal",
+        "objectives.times:LogNormalTimes",
+        "JiT's logit-normal times of a flow",
+        "Li and He (2025)",
+        {"mean": 0.8, "std": 0.8},
+    ),
+    Entry(
+        "importance",
+        "objectives.times:ImportanceTimes",
+        "in proportion to recent losses",
+        "Nichol and Dhariwal (2021)",
+    ),
+)
+NETWORKS = Registry(
+    "kind of network",
+    Entry("unet", "nets.build:_unet", "a U-Net", "Ho et al. (2020)"),
+    Entry("transformer", "nets.build:_transformer", "a transformer", "Li and He (2025)"),
+    Entry("mlp", "nets.build:_mlp", "an MLP"),
+)
+EXTRACTORS = Registry(
+    "extractor",
+    Entry("lite0", "metrics.networks:lite0", "EfficientNet-Lite0, small"),
+    Entry("inception", "metrics.networks:inception", "InceptionV3, whose distance is FID", "Heusel et al. (2017)"),
+    Entry("dinov2", "metrics.networks:dinov2", "DINOv2, ViT-L/14", "Stein et al. (2023)"),
+    Entry("pixels", "metrics.extractors:pixels", "the items themselves, of any shape"),
+)
+
+
+@dataclass(frozen=True)
+class Distillation(Entry):
+    """A method of distillation.
+
+    Attributes:
+        stages: The number of stages by default.
+        sampler: The sampler of its models.
+        consistent: Whether x̂_0 of its models is a sample, and not the mean of all x_0 that fit x_t.
+        settings: Settings of the training.
+    """
+
+    stages: int = 10
+    sampler: str = "consistency"
+    consistent: bool = True
+    settings: Mapping[str, Any] = field(
+        default_factory=lambda: {"optimiser": "adam", "lr": 5e-4, "ema": 0.995, "decay": "cosine"}
+    )
+
+
+DISTILLATIONS = Registry(
+    "method of distillation",
+    Distillation(
+        "consistency",
+        "objectives.distillation:ConsistencyTuning",
+        "consistency tuning, and distillation in later stages",
+        "Song et al. (2023)",
+    ),
+    Distillation(
+        "tuning",
+        "objectives.distillation:ConsistencyTuning",
+        "easy consistency tuning in all stages",
+        "Geng et al. (2024)",
+    ),
+    Distillation(
+        "progressive",
+        "objectives.distillation:ProgressiveDistillation",
+        "progressive distillation, which keeps the map from noise to image",
+        "Salimans and Ho (2022)",
+        stages=6,
+        sampler="ddim",
+        consistent=False,
+        # with a constant rate the last stage, which is the hardest, learns as fast as the first
+        settings={"optimiser": "adam", "lr": 1e-3, "ema": 0.98, "decay": "none"},
+    ),
+)
+
+if TYPE_CHECKING:
+    TargetName: TypeAlias = str
+    TimesName: TypeAlias = str
+    WeightingName: TypeAlias = str
+    DistillationName: TypeAlias = str
+else:  # `arguments.fits` and the command line read the names; a checker of types cannot
+    TargetName = Literal[(*TARGETS, "custom")]
+    TimesName = Literal[tuple(TIMES)]
+    WeightingName = Literal[tuple(WEIGHTINGS)]
+    DistillationName = Literal[tuple(DISTILLATIONS)]
