@@ -268,19 +268,19 @@ DISTILLATIONS = Registry(
     Distillation(
         "consistency",
         "objectives.distillation:ConsistencyTuning",
-        "consistency tuning, and distillation in later stages",
+        "x̂_0 at every noise level is a sample; with the model as a teacher in later stages",
         "Song et al. (2023)",
     ),
     Distillation(
         "tuning",
         "objectives.distillation:ConsistencyTuning",
-        "easy consistency tuning in all stages",
+        "the same without a teacher",
         "Geng et al. (2024)",
     ),
     Distillation(
         "progressive",
         "objectives.distillation:ProgressiveDistillation",
-        "progressive distillation, which keeps the map from noise to image",
+        "each step learns two steps of a teacher, so the same noise gives the same sample",
         "Salimans and Ho (2022)",
         stages=6,
         sampler="ddim",
@@ -295,8 +295,10 @@ if TYPE_CHECKING:
     TimesName: TypeAlias = str
     WeightingName: TypeAlias = str
     DistillationName: TypeAlias = str
+    NetworkName: TypeAlias = str
 else:  # `arguments.fits` and the command line read the names; a checker of types cannot
     TargetName = Literal[(*TARGETS, "custom")]
     TimesName = Literal[tuple(TIMES)]
     WeightingName = Literal[tuple(WEIGHTINGS)]
     DistillationName = Literal[tuple(DISTILLATIONS)]
+    NetworkName = Literal[tuple(NETWORKS)]

@@ -11,6 +11,7 @@ from ancestral.config import Config, base_config
 from ancestral.declarations.declaration import Declaration, Prints
 from ancestral.declarations.shared import WithDevice, WithNet, WithOut, WithThreads
 from ancestral.fields import argument
+from ancestral.registries import SAMPLERS, NetworkName
 
 if TYPE_CHECKING:
     from ancestral.model import Label, Model
@@ -45,9 +46,9 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Number of samples: those with indices 0 to n-1 of the seed; default: 64."""
     index: tuple[int, ...] | None = None
     """Indices of the samples of the seed, one or several; default: the first n."""
-    sampler: str | None = None
-    """ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin, pc, or consistency of a distilled
-    model, with options if need be: heun:churn=10,spacing=logsnr. Default: the sampler of the run's config."""
+    sampler: str | None = argument(None, metavar="|".join(SAMPLERS))
+    """Sampler{, a name of `registries.SAMPLERS`}, with options if need be: heun:churn=10,spacing=logsnr. Default: the
+    sampler of the run's config."""
     steps: int | None = None
     """Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
     eta: float | None = None
@@ -121,7 +122,7 @@ class Inspect(WithDevice, WithOut):
     config: str | Config | None = argument(None, words=str | None, metavar="PRESET", ordered=True, short=["--preset"])
     """Preset of the training run that is judged and measured{; from Python also a config}. Default: the preset of
     training for the source."""
-    net: Literal["unet", "transformer", "mlp"] | None = None
+    net: NetworkName | None = None
     """Kind of network of the training run; default: the preset's."""
     steps: int = 5
     """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""

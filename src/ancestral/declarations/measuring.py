@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from ancestral.declarations.declaration import Prints
 from ancestral.declarations.shared import WithDevice, WithNet, WithOut, WithThreads
 from ancestral.fields import argument
+from ancestral.registries import EXTRACTORS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,10 +31,11 @@ class WithReference(WithDevice, WithOut):
     held_out: Any = argument(None, words=str | None, metavar="SOURCE")
     """Data of the same kind that no model was trained on, in any form that `data` has; default: the test split, or what
     the run held out by `validation`, if there is one."""
+    EXTRACTORS: ClassVar[str] = EXTRACTORS.described
+
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(None, words=str | None, metavar="NAME")
-    """Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of your own as
-    package.module:function{; from Python also a module or function}. Default: lite0 for images of 1 or 3 channels, else
-    pixels."""
+    """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
+    or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
     batch_size: int = 64
     """Number of items at a time. It changes memory and time, not the numbers."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, digits, distilled
 from ancestral.declarations.shared import WithDevice, WithNet, WithOut, WithResume
 from ancestral.fields import argument
+from ancestral.registries import DISTILLATIONS, NETWORKS, DistillationName
 
 if TYPE_CHECKING:
     from ancestral.diffusion import Diffusion
@@ -72,7 +73,7 @@ class Train(WithResume, WithDevice, WithOut):
     """Run folder, model file or hf:// address of a model whose averaged weights the run starts from{; from Python also
     the model}. Network, schedule and target are those of the model; the data must be of its shape. New classes start a
     new label embedding. Default: random weights."""
-    net: NetSource | None = argument(None, words=str | None, metavar="unet|transformer|mlp|package.module:function")
+    net: NetSource | None = argument(None, words=str | None, metavar=f"{'|'.join(NETWORKS)}|package.module:function")
     """Kind of network, or a function of (shape of an item, number of classes) that returns one of your own{; from
     Python also a module, which is copied}. Default: the preset's."""
     objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION)
@@ -124,12 +125,12 @@ class Distil(WithResume, WithDevice, WithNet, WithOut):
     """Run folder, model file or hf:// address of a model{; from Python also the model}."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
     """What to train on, in any form that training takes; default: what the model was trained on."""
-    method: Literal["consistency", "tuning", "progressive"] | None = None
-    """consistency: the model predicts a sample from every noise level; sampled by consistency. tuning: the same without
-    the model as a teacher in later stages. progressive: each step learns two steps of its teacher, so the same noise
-    gives the same image; sampled by ddim. Default: consistency, or what the run that is resumed has."""
+    METHODS: ClassVar[str] = DISTILLATIONS.described
+
+    method: DistillationName | None = None
+    """{METHODS}. Default: consistency, or what the run that is resumed has."""
     stages: int | None = None
-    """Number of stages, each of which halves the step that is learned; default: 10, and 6 for progressive."""
+    """Number of stages, each of which halves the step that is learned; default: the method's."""
     evaluations: int | None = None
     """Number of network evaluations of the default sampler, and of the last stage of progressive; default: 2."""
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -65,7 +65,7 @@ def inspect(
     seed: int = ...,
     save_every: int = ...,
     sample_every: int = ...,
-    schedule: Schedule | Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = ...,
+    schedule: Schedule | str = ...,
     timesteps: int = ...,
     target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
     sigma_min: float | None = ...,
@@ -168,7 +168,7 @@ def train(
     seed: int = ...,
     save_every: int = ...,
     sample_every: int = ...,
-    schedule: Schedule | Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = ...,
+    schedule: Schedule | str = ...,
     timesteps: int = ...,
     target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
     sigma_min: float | None = ...,
@@ -289,7 +289,7 @@ def distil(
     seed: int = ...,
     save_every: int = ...,
     sample_every: int = ...,
-    schedule: Schedule | Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = ...,
+    schedule: Schedule | str = ...,
     timesteps: int = ...,
     target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
     sigma_min: float | None = ...,
@@ -330,11 +330,10 @@ def distil(
     Args:
         run: Run folder, model file or hf:// address of a model; from Python also the model.
         data: What to train on, in any form that training takes; default: what the model was trained on.
-        method: consistency: the model predicts a sample from every noise level; sampled by consistency. tuning: the
-            same without the model as a teacher in later stages. progressive: each step learns two steps of its
-            teacher, so the same noise gives the same image; sampled by ddim. Default: consistency, or what the run
-            that is resumed has.
-        stages: Number of stages, each of which halves the step that is learned; default: 10, and 6 for progressive.
+        method: consistency (x̂_0 at every noise level is a sample; with the model as a teacher in later stages),
+            tuning (the same without a teacher), progressive (each step learns two steps of a teacher, so the same
+            noise gives the same sample). Default: consistency, or what the run that is resumed has.
+        stages: Number of stages, each of which halves the step that is learned; default: the method's.
         evaluations: Number of network evaluations of the default sampler, and of the last stage of progressive;
             default: 2.
         out: Run folder; default: runs/, the name of the model's run or repository, and the method.
@@ -391,9 +390,8 @@ def sample(
         model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model.
         n: Number of samples: those with indices 0 to n-1 of the seed; default: 64.
         index: Indices of the samples of the seed, one or several; default: the first n.
-        sampler: ddpm, ddim, dpm, dpm-sde, unipc, heun, euler, euler-ancestral, langevin, pc, or consistency of a
-            distilled model, with options if need be: heun:churn=10,spacing=logsnr. Default: the sampler of the
-            run's config.
+        sampler: Sampler, a name of `registries.SAMPLERS`, with options if need be: heun:churn=10,spacing=logsnr.
+            Default: the sampler of the run's config.
         steps: Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun.
         eta: Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with
             `sampler`.
@@ -492,9 +490,10 @@ def evaluate(
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
             split, or what the run held out by `validation`, if there is one.
-        extractor: Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of
-            your own as package.module:function; from Python also a module or function. Default: lite0 for images of
-            1 or 3 channels, else pixels.
+        extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
+            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            channels, else pixels.
         batch_size: Number of items at a time. It changes memory and time, not the numbers.
         metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
@@ -545,9 +544,10 @@ def evaluate_samples(
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
             split, or what the run held out by `validation`, if there is one.
-        extractor: Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of
-            your own as package.module:function; from Python also a module or function. Default: lite0 for images of
-            1 or 3 channels, else pixels.
+        extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
+            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            channels, else pixels.
         batch_size: Number of items at a time. It changes memory and time, not the numbers.
         metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
@@ -601,9 +601,10 @@ def compare(
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
             split, or what the run held out by `validation`, if there is one.
-        extractor: Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of
-            your own as package.module:function; from Python also a module or function. Default: lite0 for images of
-            1 or 3 channels, else pixels.
+        extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
+            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            channels, else pixels.
         batch_size: Number of items at a time. It changes memory and time, not the numbers.
         metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
@@ -668,9 +669,10 @@ def average(
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
         held_out: Data of the same kind that no model was trained on, in any form that `data` has; default: the test
             split, or what the run held out by `validation`, if there is one.
-        extractor: Feature extractor: lite0, inception (whose distance is FID), dinov2, pixels, or a function of
-            your own as package.module:function; from Python also a module or function. Default: lite0 for images of
-            1 or 3 channels, else pixels.
+        extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
+            FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a function of your own
+            as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
+            channels, else pixels.
         batch_size: Number of items at a time. It changes memory and time, not the numbers.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
@@ -856,7 +858,7 @@ def train_steps(
     seed: int = ...,
     save_every: int = ...,
     sample_every: int = ...,
-    schedule: Schedule | Literal["linear", "cosine", "sigmoid", "geometric", "karras", "flow"] = ...,
+    schedule: Schedule | str = ...,
     timesteps: int = ...,
     target: Target | Literal["eps", "x0", "v", "score", "flow", "edm", "skip"] = ...,
     sigma_min: float | None = ...,

@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from ancestral import registries
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces.functions import PROGRESS, docstring, settings_of
 from ancestral.fields import MISSING, arguments_of, bases_of
@@ -69,7 +70,7 @@ def stub() -> str:
 def _function(case: UseCase, returns: str = "", text: str = "") -> str:
     kind, annotations = case.declaration, dict[str, str]()
     for base in bases_of(kind):
-        annotations |= {name: str(hint) for name, hint in inspect.get_annotations(base).items()}
+        annotations |= {name: _spelled(str(hint)) for name, hint in inspect.get_annotations(base).items()}
     own, order = arguments_of(kind), kind.ordered()
     lines = []
     for name in order:
@@ -96,6 +97,11 @@ def _parameter(name: str, hint: str, default: Any) -> str:
 def _widened(hint: str) -> str:
     """The type of what Python takes for a tuple: a sequence, or one value alone."""
     return re.sub(r"tuple\[(\w+), \.\.\.\]", r"\1 | Sequence[\1]", hint)
+
+
+def _spelled(hint: str) -> str:
+    """A type with the names in a table of parts in the place of their alias, which a type checker takes for text."""
+    return re.sub(r"\b\w+Name\b", lambda name: _text(getattr(registries, name[0])), hint)
 
 
 def _text(hint: Any) -> str:

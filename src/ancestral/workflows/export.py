@@ -9,6 +9,7 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import load
 from ancestral.options import option
+from ancestral.registries import DISTILLATIONS
 from ancestral.workflows.model_cards import home
 
 
@@ -33,7 +34,7 @@ def run(plan: Export) -> Generator[Event, None, Path]:
     yield Wrote(out)
     if plan.to == "diffusers":
         if method := model.config.distil.method:  # one step of DDIM ends at x̂_0, as one of the consistency sampler does
-            steps = model.config.distil.evaluations if method == "progressive" else 1
+            steps = model.config.distil.evaluations if not DISTILLATIONS[method].consistent else 1
             few = f"(num_inference_steps={steps}, use_clipped_model_output=True)"
             yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){few}")
         else:

@@ -20,6 +20,7 @@ from ancestral.events import Event, Message, Wrote, track
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, find, load, sampler_name, several
 from ancestral.options import option
+from ancestral.registries import DISTILLATIONS
 from ancestral.render.result_text import channel_means
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.sampling_result import SamplingResult
@@ -314,13 +315,13 @@ def _other_image(*folders: Path) -> Path | None:
 def _doubt(model: Model, sampler: samplers.Sampler) -> str:
     """Why a sampler does not suit a distilled model, or ""."""
     distil = model.config.distil
-    if distil.method in ("consistency", "tuning") and not isinstance(sampler, samplers.Consistency):
+    if distil.method and DISTILLATIONS[distil.method].consistent and not isinstance(sampler, samplers.Consistency):
         return (
             "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean, and get worse "
             "with each step"
         )
     suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
-    if distil.method == "progressive" and not suits:
+    if distil.method and not DISTILLATIONS[distil.method].consistent and not suits:
         return f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
     return ""
 
