@@ -158,7 +158,8 @@ def points() -> Config:
 ON_DIGITS = {"optimiser": "adam", "steps": 1800, "ema": 0.999, "save_every": 600, "sample_every": 600}
 """Training settings of all methods on digits; the images in docs/explanation/history.md were made with them."""
 ON_POINTS = {"batch_size": 1024}
-"""On points large batches: at low noise ε carries little information on x_0, and small batches are too noisy."""
+"""On points large batches: at low noise ε carries little information on x_0, and small batches are too noisy. With
+256, a fifth of DDPM's samples were between the moons; with 1,024 a twenty-fifth."""
 
 
 def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], Config], **train: Any) -> Config:

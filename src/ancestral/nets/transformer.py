@@ -23,7 +23,8 @@ from ancestral.nets.space import crop, fold, pad, unfold
 from ancestral.nets.unet import NOUNS, init
 
 BASE = 100.0
-"""Ratio of the largest to the smallest frequency of the positions: the longest wave is 2π · 100 patches long."""
+"""Ratio of the largest to the smallest frequency of the positions: the longest wave is 2π · 100 patches long.
+Images have some tens of patches a side."""
 NORM_EPS = 1e-6
 """What is added to the variance in every layer norm."""
 

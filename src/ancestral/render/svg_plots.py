@@ -1,4 +1,7 @@
-"""Line plots for the inline SVG of the report: paths and ticks as numbers, in the units of a fixed box."""
+"""Line plots for the inline SVG of the report: paths and ticks as numbers, in the units of a fixed box.
+
+matplotlib's SVG names addresses on the web, has no dark mode, and takes longer than the whole report.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
