@@ -841,6 +841,7 @@ def section(text, title):
     return next(part for part in text.split("\n## ") if part.startswith(title))
 
 
+@pytest.mark.slow
 def test_an_impossible_record_is_one_line_and_exit_code_2():
     command = [sys.executable, "-W", "ignore", str(BENCH), "record", "digits-1", "--minutes", "3"]
     done = subprocess.run(command, capture_output=True, text=True)

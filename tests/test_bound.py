@@ -179,7 +179,7 @@ def test_the_bound_is_above_the_entropy_and_nears_it_with_the_large_variance():
     The exact denoiser's bound is above it by what fixed variances cost at the last steps: 0.3 bits with β, 1 bit with
     β̃, which is right for a single image and too small for data this broad.
     """
-    std, n = 0.3, 4000
+    std, n = 0.3, 1000
     x0 = std * randomness.normal((1, 1, 1), 0, Stream.OWN, 0, range(n)).double()
     x0 = (x0 * 127.5).round() / 127.5
     entropy = 0.5 * math.log2(2 * math.pi * math.e * std**2) + math.log2(127.5)
@@ -282,7 +282,7 @@ def test_the_bound_is_above_the_entropy_and_closes_in_as_T_grows(variance):
     assert 0 < gaps[-1] < 0.3
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_the_bound_is_never_below_the_entropy(seed):
     """Of random distributions over grey levels and random schedules: no code is shorter, whatever the denoiser is."""
     generator = torch.Generator().manual_seed(seed)

@@ -47,7 +47,7 @@ def refused(capsys, *argv):
 def points_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "points"
     with pytest.raises(SystemExit) as stop:
-        cli.main(["train", "points", "--out", str(path), "--steps", "60", "--batch-size", "32", "--width", "16"])
+        cli.main(["train", "points", "--out", str(path), "--steps", "60", "--batch-size", "8", "--width", "16"])
     assert stop.value.code == 0
     return path
 
@@ -354,7 +354,7 @@ def test_a_resumed_run_has_no_numbers_of_the_model_before_on_its_card(capsys, tm
 
 @pytest.mark.parametrize("left", ["the model before", "half of a model", "no model"])
 def test_resume_gives_the_model_that_a_kill_after_the_last_checkpoint_cost(capsys, tmp_path, left):
-    begin = ("train", "points", "--batch-size", "4", "--save-every", "3", "--out", tmp_path / "a")
+    begin = ("train", "points", "--batch-size", "4", "--width", "16", "--save-every", "3", "--out", tmp_path / "a")
     assert call(capsys, *begin, "--steps", "3")[0] == 0
     model = tmp_path / "a" / "model.safetensors"
     before = model.read_bytes()
@@ -401,6 +401,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         "1000000",
         "--batch-size",
         "8",
+        "--width",
+        "16",
+        "--preview-steps",
+        "1",
         "--out",
         str(out),
     ]

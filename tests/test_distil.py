@@ -512,7 +512,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(("method", "options"), METHODS, ids=[method for method, _ in METHODS])
-@pytest.mark.parametrize("target", ["v", "eps"])
+@pytest.mark.parametrize("target", [pytest.param("v", marks=pytest.mark.slow), "eps"])
 def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
     out = tmp_path / "fast"
     run = ancestral.distil(source / target, data(), out=out, method=method, **options, **SHORT)
@@ -536,9 +536,7 @@ def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
 
 
 @pytest.mark.parametrize(("method", "options"), METHODS, ids=[method for method, _ in METHODS])
-@pytest.mark.parametrize(
-    "killed", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3, 5]
-)
+@pytest.mark.parametrize("killed", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 2, 5))])
 def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, method, options, killed):
     """Bit for bit, across the boundaries of stages, and from checkpoints at one."""
     begun = shutil.copytree(source / "eps", tmp_path / "teacher")
@@ -594,7 +592,9 @@ def test_a_distilled_model_is_distilled_again(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"learned_variance": True}, {"net": "mlp"}, {"clip": True, "target": "x0"}], ids=str
+    "settings",
+    [{"learned_variance": True}, {"net": "mlp"}, pytest.param({"clip": True, "target": "x0"}, marks=pytest.mark.slow)],
+    ids=str,
 )
 def test_other_models(tmp_path, settings):
     points = settings.get("net") == "mlp"

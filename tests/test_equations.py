@@ -9,7 +9,6 @@ import math
 import re
 import sys
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -706,10 +705,3 @@ def test_time_of_the_glossary():
     assert diffusers.DDPMScheduler().timesteps[[0, -1]].tolist() == [999, 0]
     t = torch.arange(11)
     same(schedule.signal, 1 - t / 10, "the share of data is 1 − t/T")
-
-
-def test_terms_are_in_alphabetical_order():
-    terms = re.findall(r"^\*\*(.+?)\.\*\*", GLOSSARY, re.MULTILINE)
-    plain = [re.sub(r"[^a-z ]", "", re.sub(r"\\text|[{}_]", "", term.lower())) for term in terms]
-    assert len(terms) > 50
-    assert all(early <= late for early, late in pairwise(plain)), [p for p in pairwise(plain) if p[0] > p[1]]

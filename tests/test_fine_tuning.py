@@ -90,7 +90,7 @@ def test_a_model_file_and_a_model_start_the_same_run(source, begun, tmp_path):
         )
 
 
-@pytest.mark.parametrize("killed", [1, 3])
+@pytest.mark.parametrize("killed", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_resumed_run_is_the_whole_run_without_the_model_it_started_from(begun, tmp_path, killed):
     tune(begun, tmp_path / "whole")
     events = workflow("arrays", data(3), out=tmp_path / "cut", initial=begun,

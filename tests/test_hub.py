@@ -207,7 +207,7 @@ def test_addresses():
 )
 def test_what_goes_wrong_is_one_line(there, error, says):
     there.fails = error
-    model = untrained()
+    model = untrained((2,))
     for act in (lambda: ancestral.load("hf://me/x"), lambda: ancestral.push(model, "hf://me/x")):
         with pytest.raises(InputError, match=says) as refusal:
             act()

@@ -153,25 +153,6 @@ def test_the_theory_imports_torch_and_nothing_else(path):
         assert top in STANDARD | {"torch"} or (top == "ancestral" and module.split(".")[1] in THEORY), module
 
 
-def test_no_two_modules_share_a_name():
-    places = {}
-    for path in FILES:
-        name = path.parent.name if path.stem == "__init__" else path.stem
-        places.setdefault(name.removesuffix("_"), []).append(path.relative_to(SOURCE).parts[0])
-    twice = {name: rooms for name, rooms in places.items() if len(rooms) > 1}
-    assert twice == {}
-
-
-def test_no_two_public_classes_share_a_name():
-    places = {}
-    for path in FILES:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
-    twice = {name: where for name, where in places.items() if len(where) > 1}
-    assert twice == {}
-
-
 def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

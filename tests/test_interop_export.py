@@ -70,11 +70,11 @@ def test_ddim_draws_the_same_image(tmp_path, process):
     model = untrained(process=process)
     interop.write_pipeline(model, tmp_path / "out")
     pipeline = load(DDIMPipeline, tmp_path / "out")
-    theirs = drawn(pipeline, num_inference_steps=50, use_clipped_model_output=True)
+    theirs = drawn(pipeline, num_inference_steps=20, use_clipped_model_output=True)
     assert theirs.std() > 0.05
-    torch.testing.assert_close(ours(model, DDIM(50)), theirs, rtol=0, atol=1e-4)
-    noisy = drawn(pipeline, num_inference_steps=20, eta=0.7, use_clipped_model_output=True)
-    torch.testing.assert_close(ours(model, DDIM(20, eta=0.7)), noisy, rtol=0, atol=1e-4)
+    torch.testing.assert_close(ours(model, DDIM(20)), theirs, rtol=0, atol=1e-4)
+    noisy = drawn(pipeline, num_inference_steps=10, eta=0.7, use_clipped_model_output=True)
+    torch.testing.assert_close(ours(model, DDIM(10, eta=0.7)), noisy, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("method", "sampler"), [("progressive", DDIM(3)), ("consistency", Consistency(1))])
@@ -105,10 +105,9 @@ def test_ddpm_draws_the_same_image_after_1000_steps(tmp_path, process, rounding)
     torch.testing.assert_close(image, drawn(pipeline, num_inference_steps=1000), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("spacing", ["short linear", "from_betas", "capped cosine"])
+@pytest.mark.parametrize("spacing", ["from_betas", "capped cosine"])
 def test_other_schedules_are_written_out(tmp_path, spacing):
     schedule = {
-        "short linear": schedules.linear(100),
         "from_betas": schedules.from_betas((torch.rand(60, dtype=torch.float64) * 0.2 + 0.01).tolist()),
         "capped cosine": schedules.cosine(50, offset=0.02, max_beta=0.9),
     }[spacing]
@@ -131,7 +130,7 @@ def test_no_signal_at_the_end_is_written_out(tmp_path):
     torch.testing.assert_close(ours(model, DDIM(25)), theirs, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("of", ["linear", "cosine"])
+@pytest.mark.parametrize("of", ["linear", pytest.param("cosine", marks=pytest.mark.slow)])
 def test_zero_terminal_snr_goes_there_and_back(tmp_path, of):
     """By diffusers' own flag: the same image, and the same table again when it is imported."""
     process = ProcessConfig(of, 1000, "v", zero_terminal_snr=True)
@@ -179,7 +178,7 @@ def test_dpm_solver_runs(tmp_path):
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     images = drawn(pipeline, num_inference_steps=20)
     # it solves the differential equation that DDIM does, so that with many steps of DDIM's they meet
-    exact = ours(model, DDIM(500, clip=None))
+    exact = ours(model, DDIM(200, clip=None))
     assert (images - exact).abs().max() < 0.01
 
 
@@ -266,7 +265,7 @@ def test_an_unknown_label_is_refused(tmp_path):
 
 def test_the_command_line_refuses_in_one_line(refused, tmp_path, tiny_run):
     assert "--patch 1" in refused("export", patched(tmp_path / "patched"))
-    assert "group norms have 4, 8, 16 groups" in refused("export", tiny_run.path)
+    assert "group norms have 4, 8 groups" in refused("export", tiny_run.path)
     assert "--to" in refused("export", tiny_run.path, "--to", "tensorflow")
     assert "leave --label out" in refused("export", tiny_run.path, "--to", "onnx", "--label", "0")
     assert "ends in .onnx" in refused("export", tiny_run.path, "--to", "onnx", "--out", "x.pt")

@@ -38,10 +38,11 @@ DATA = {
 }
 
 
-def test_the_page_offers_what_the_package_has():
-    assert set(SCHEDULES) == {"linear", "cosine", "sigmoid", "flow", "geometric", "karras"} <= set(schedules.BY_NAME)
-    assert set(SAMPLERS) == set(samplers.BY_NAME)
-    assert set(TARGETS) == set(targets.BY_NAME)
+def test_what_the_page_offers_is_in_the_package():
+    """Those that the page has; a new sampler or target needs no JavaScript."""
+    assert {*SCHEDULES} <= {*schedules.BY_NAME}
+    assert {*SAMPLERS} <= {*samplers.BY_NAME}
+    assert {*TARGETS} <= {*targets.BY_NAME}
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,9 @@ def density(x):
     return parts.log_prob(x)
 
 
-@pytest.mark.parametrize("make", [schedules.cosine, schedules.flow], ids=["cosine", "flow"])
+@pytest.mark.parametrize(
+    "make", [schedules.cosine, pytest.param(schedules.flow, marks=pytest.mark.slow)], ids=["cosine", "flow"]
+)
 def test_it_is_the_exact_density_to_a_ten_thousandth_of_a_nat(make):
     """End to end: schedules whose x_T is N(0, 1) to that precision."""
     schedule, x = make(1000), points()
@@ -56,10 +58,10 @@ def test_the_integral_is_exact_where_the_prior_is_not(name):
     ("name", "error"),
     [
         ("cosine", 5.5e-6),
-        ("flow", 4.0e-6),
-        ("sigmoid", 4.3e-5),
-        ("linear", 5.4e-4),
-        ("karras", 1.2e-3),
+        pytest.param("flow", 4.0e-6, marks=pytest.mark.slow),
+        pytest.param("sigmoid", 4.3e-5, marks=pytest.mark.slow),
+        pytest.param("linear", 5.4e-4, marks=pytest.mark.slow),
+        pytest.param("karras", 1.2e-3, marks=pytest.mark.slow),
         ("geometric", 2.1e-3),
     ],
 )

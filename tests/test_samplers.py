@@ -38,10 +38,10 @@ def test_spacings_are_those_of_the_table():
 @pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace", "logsnr", "karras"])
 @pytest.mark.parametrize("T", [1, 2, 7, 100, 1000])
 def test_every_number_of_steps_gives_falling_times(spacing, T):
-    """Of 1,000 every sixth, and the last ones, where the times are most crowded."""
+    """Of 1,000 every 26th, and the last ones, where the times are most crowded."""
     schedule = schedules.linear(T)
     fewest = 1 if spacing != "leading" or T == 1 else 2 if T > 2 else T  # fewer start where x_t still holds data
-    for steps in (*range(fewest, T + 1, 1 + T // 200), *range(max(fewest, T - 9), T + 1)):
+    for steps in (*range(fewest, T + 1, 1 + T // 40), *range(max(fewest, T - 9), T + 1)):
         times = DDIM(steps, spacing=spacing).times(schedule)
         assert len(times) == steps + 1
         assert all(s < t for t, s in pairwise(times))
@@ -87,7 +87,7 @@ def test_karras_spacing_of_karras_levels_is_every_nth():
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "karras", "geometric", "flow", "zero_terminal"])
-@pytest.mark.parametrize("steps", [37, 50, 333, 501, 999])
+@pytest.mark.parametrize("steps", [37, 501])
 def test_leading_spacing_starts_from_the_prior_of_its_first_time(name, steps):
     """The deviation of samples of N(0, ½²), in which DDIM's steps are factors: from the prior at the first time, the
     step from T with x̂_0 = 0, on; by a method of order 2 it is the data's.
@@ -505,7 +505,7 @@ def edm_algorithm_2(denoiser, schedule, x, sigmas, zs, churn, low=0.0, high=math
     return x
 
 
-@pytest.mark.parametrize("churn", [0.0, 1.0, 40.0])
+@pytest.mark.parametrize("churn", [0.0, 40.0])
 @pytest.mark.parametrize(
     "schedule",
     [schedules.karras(2), schedules.karras(50), schedules.geometric(1000, 0.002, 80.0)],
@@ -593,7 +593,9 @@ def test_every_sampler_takes_float_times(schedule, sampler):
     assert 0 < (one - other).abs().max() < 1e-2
 
 
-@pytest.mark.parametrize("name", ["cosine", "karras", "zero_terminal"])
+@pytest.mark.parametrize(
+    "name", ["cosine", *(pytest.param(n, marks=pytest.mark.slow) for n in ("karras", "zero_terminal"))]
+)
 def test_the_adaptive_solver_keeps_its_tolerance(name):
     """Compared with the exact flow at t = 1; each image has steps of its own, so the batch does not matter."""
     schedule = orders.SCHEDULES[name](100)

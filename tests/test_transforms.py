@@ -227,7 +227,7 @@ def test_second_derivatives_in_bfloat16_are_those_of_float64_rounded():
     assert (rounded - exact).norm() < 0.05 * exact.norm()
 
 
-@pytest.mark.parametrize("kind", ["unet", "transformer", "mlp"])
+@pytest.mark.parametrize("kind", ["unet", pytest.param("transformer", marks=pytest.mark.slow), "mlp"])
 def test_predict_compiles_in_one_piece(kind):
     """Without a graph break, for one time and for many; and another time needs no other graph."""
     torch.compiler.reset()

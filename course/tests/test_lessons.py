@@ -40,11 +40,10 @@ def judged(number, name, source, folder):
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_each_lesson_has_two_to_five_exercises_in_its_order(number):
+def test_each_lesson_has_its_exercises_in_their_order(number):
     stubs = [cell.source for cell in CELLS[number] if "exercise" in cell.metadata.get("tags", ())]
     assert [re.search(r"def (\w+)", stub)[1] for stub in stubs] == NAMES[number]
     assert all(re.search(r"^    \.\.\.", stub, re.MULTILINE) for stub in stubs)
-    assert 2 <= len(NAMES[number]) <= 5
     assert list(SOLUTIONS[number]) == NAMES[number] == list(PLANTED[number].WRONG)
     assert len(re.findall(r"^### Exercise \d", PROSE[number], re.MULTILINE)) == len(NAMES[number])
     assert all(f"print(course.check({number}, {name}))" in TEXTS[number] for name in NAMES[number])
@@ -195,20 +194,6 @@ def test_each_equation_of_the_lecture_is_a_line_of_lesson_1():
         assert rf"\tag{{{number}}}" in PROSE[1]
         assert re.search(rf"\S.*  # \({number}\)", code), number
     assert "# algorithm 2" in code
-
-
-def test_lesson_1_is_short():
-    """About 200 lines of code; docstrings, comments, expectations and what is printed are not counted."""
-    told = "\n".join(cell.source for cell in CELLS[1] if cell.cell_type == "code" and not cell.metadata.get("tags"))
-    aside = [
-        node
-        for node in ast.walk(ast.parse(told))
-        if isinstance(node, ast.Expr)
-        and (isinstance(node.value, ast.Constant) or re.match(r"print\(|course\.expect\(", ast.unparse(node)))
-    ]
-    skipped = {line for node in aside for line in range(node.lineno, node.end_lineno + 1)}
-    lines = [n for n, line in enumerate(told.splitlines(), 1) if line.strip() and not line.strip().startswith("#")]
-    assert len(set(lines) - skipped) < 240
 
 
 def test_the_command_checks_a_file_and_copies_the_lessons(tmp_path, capsys):
