@@ -23,6 +23,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler
 from ancestral.model import Model
+from ancestral.options import on_command_line, spell
 from ancestral.samplers import DDIM, DDPM, Consistency
 from ancestral.schedules import Schedule
 from conftest import events_of, untrained
@@ -347,7 +348,10 @@ def test_patch_and_groups_are_chosen_for_diffusers_and_said(tmp_path):
     events = list(train("arrays", data=images, out=tmp_path / "run", export_to="diffusers", device="cpu", **settings))
     model = models.load(tmp_path / "run")
     assert (model.config.net.patch, model.config.net.groups) == (1, 4)
-    assert any("chosen for diffusers: --patch 1 --groups 4" in str(event) for event in events)
+    assert any(
+        "chosen for diffusers: --patch 1 --groups 4" in spell(getattr(event, "text", ""), on_command_line)
+        for event in events
+    )
     interop.write_pipeline(model, tmp_path / "out")
     assert (tmp_path / "out" / "model_index.json").exists()
 

@@ -165,7 +165,7 @@ def test_a_killed_run_goes_on_with_the_same_validation_losses(tmp_path):
     assert one["validation.numbers"][0] > 0
     again = ancestral.train("arrays", data_of, out=tmp_path / "b", resume=True, **options)
     assert again.validation == result.validation
-    with pytest.raises(InputError, match=r"was trained with validation 0\.2, so it cannot go on with 0\.3"):
+    with pytest.raises(InputError, match=r"was trained with validation=0\.2, so it cannot go on with 0\.3"):
         ancestral.train("arrays", data_of, out=tmp_path / "b", resume=True, **{**options, "validation": 0.3})
 
 
@@ -312,7 +312,7 @@ def test_evaluation_knows_what_the_run_held_out(tmp_path):
     np.save(tmp_path / "x.npy", random_images(40, seed=2).numpy())  # other data: nothing is known of them
     found = ancestral.evaluate(tmp_path / "run", samples=16, extractor="pixels", steps=2, device="cpu", progress=False)
     assert found.samples.data.train == "x, train split, 40"
-    assert "Some of what is called training data was held out of training by --validation." in found.samples.data.notes
+    assert "Some of what is called training data was held out of training by validation." in found.samples.data.notes
 
 
 def test_data_of_which_nothing_was_held_out_are_opened_once(tmp_path, monkeypatch):
