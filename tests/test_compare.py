@@ -321,7 +321,7 @@ def test_all_is_also_what_the_run_draws_by(run, model_run, options, monkeypatch)
     assert list(compared(model_run / "evaluation", "samplers")["curves"]) == ["ddpm", "ddim", "euler"]
 
 
-def test_all_samplers_are_drawn_as_lines_over_passes():
+def test_all_samplers_are_drawn_as_lines_over_passes(figures):
     curves = {name: [at(4, 30.0, 1.0), at(16, 9.0, 1.0)] for name in samplers.BY_NAME}
     whole, fewer = (samplers_plot(sampler_result(known)) for known in (curves, dict(list(curves.items())[:1])))
     assert whole.size == fewer.size == (1500, 900)

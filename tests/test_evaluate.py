@@ -320,7 +320,7 @@ def test_a_plot_survives_what_cannot_be_drawn(figures):
     ("options", "says"),
     [
         (["--likelihood", "-n", "0"], "n must be a whole number of at least 1, not 0"),
-        (["--likelihood", "--batch-size", "0"], "batch_size must be at least 1, not 0"),
+        (["--likelihood", "--batch-size", "0"], "--batch-size must be at least 1, not 0"),
         (["--likelihood", "-n", "41"], "choose -n from 1 to 40"),
         (["--likelihood", "--passes", "1"], "passes must be a whole number of at least 2, not 1"),
         (["--likelihood", "--data", "nowhere"], "no such file or folder: 'nowhere'"),
@@ -330,7 +330,7 @@ def test_a_plot_survives_what_cannot_be_drawn(figures):
         (["--likelihood", "--variance", "learned"], "did not learn its variance"),
         (["--likelihood", "--variance", "huge"], "--variance"),
         (["--likelihood", "--decoder", "best"], "--decoder"),
-        (["--likelihood", "--probes", "3"], "probes is an option of ode: ask for ode too"),
+        (["--likelihood", "--probes", "3"], "--probes is an option of ode: give --ode too"),
         (["--likelihood", "--ode", "--probes", "-1"], "probes must be a whole number of at least 0, not -1"),
         (["--likelihood", "--ode", "--ode-steps", "13"], "choose 1 to 12"),
         (["--likelihood", "--ode", "--ode-steps", "0"], "choose 1 to 12"),
