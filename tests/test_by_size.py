@@ -17,6 +17,7 @@ from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message
 from ancestral.inspection.training_cost import StepMemory, step_memory
+from ancestral.options import in_python, option, spell
 from ancestral.training import Trainer
 from conftest import events_of
 
@@ -135,13 +136,13 @@ def test_a_network_of_another_kind_gets_the_batch_and_rate_of_small_items():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"width": 5}, "--width must be even"),
-        ({"mults": ()}, "--mults one or more"),
-        ({"blocks": 0}, "--blocks and --patch at least 1"),
-        ({"patch": 0}, "--blocks and --patch at least 1"),
-        ({"batch_size": 0}, "--batch-size must be at least 1, not 0"),
-        ({"lr": 0.0}, "--lr and --clip-norm must be numbers above 0"),
-        ({"width": 24, "groups": 5}, "--groups 5 must divide --width"),
+        ({"width": 5}, "width must be even"),
+        ({"mults": ()}, "mults one or more"),
+        ({"blocks": 0}, "blocks and patch at least 1"),
+        ({"patch": 0}, "blocks and patch at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"lr": 0.0}, "lr and clip_norm must be numbers above 0"),
+        ({"width": 24, "groups": 5}, "groups=5 must divide width"),
     ],
 )
 def test_a_setting_that_no_network_can_have_is_refused_before_the_rest_is_chosen(settings, says):
@@ -225,7 +226,7 @@ def run(photos, tmp_path_factory):
 
 
 def said(events):
-    return [event.text for event in events if isinstance(event, Message)]
+    return [spell(event.text, in_python) for event in events if isinstance(event, Message)]
 
 
 def test_the_choice_is_in_the_run_as_plain_settings(run):
@@ -272,7 +273,7 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
 def test_patches_of_a_transformer_make_few_tokens(shape, device, patch):
     asked = configs.folder().with_net("transformer")
     assert by_size.complete(asked, shape, device).net.patch == patch
-    assert f"--patch {patch} " in by_size.explain(asked, shape, device)
+    assert option("patch", patch) in by_size.explain(asked, shape, device)
     assert by_size.complete(asked.with_settings(patch=3), shape, device).net.patch == 3
 
 
@@ -283,15 +284,15 @@ def test_settings_without_effect_are_named(photos, tmp_path):
     rest = {name: value for name, value in TINY_RUN.items() if name != "width"}
     lines = said(train("folder", str(photos), out=tmp_path / "b", **eps, **rest))
     assert any("a token has 8 (--width): predict clean items, --target x0" in line for line in lines)
-    with pytest.raises(InputError, match="--patch 99 is larger than items of 40x40"):
+    with pytest.raises(InputError, match="patch=99 is larger than items of 40x40"):
         list(train("folder", str(photos), out=tmp_path / "c", **eps, patch=99, **rest))
 
 
 def test_training_states_what_was_chosen_and_what_it_costs(run):
     _, lines = run
     (choice,) = [line for line in lines if line.startswith("chosen by size")]
-    assert "--mults 1 2 4 --blocks 1 --attention 5 --patch 2 --batch-size 32 --lr 0.002" in choice
-    assert "--width" not in choice
+    assert "mults=(1, 2, 4) blocks=1 attention=5 patch=2 batch_size=32 lr=0.002" in choice
+    assert "width" not in choice
     assert "patches of 2 bring 40x40 to 20x20, and 3 levels to 5x5, for a CPU" in choice
     (cost,) = [line for line in lines if "of memory beside the program" in line]
     assert cost.startswith("about ")
@@ -303,7 +304,7 @@ def test_training_states_what_was_chosen_and_what_it_costs(run):
 
 def test_the_inspection_states_it_too(photos):
     report = ancestral.inspect(photos, image_size=40, steps=1, device="cpu", progress=False)
-    assert report.cost.chosen == by_size.explain(configs.folder(), (3, 40, 40))
+    assert report.cost.chosen == spell(by_size.explain(configs.folder(), (3, 40, 40)), in_python)
     assert report.cost.network.startswith("U-Net, width 32 x 1·2·4, 1 block a level, patch 2")
     assert report.cost.batch_size == 32
     assert report.cost.micro_batch is None
@@ -326,10 +327,10 @@ def test_memory_that_does_not_suffice_is_said_before_training(photos, tmp_path, 
     monkeypatch.setattr("ancestral.workflows.inspect.step_memory", scarce)
     lines = said(train("folder", str(photos), out=tmp_path / "run", **TINY_RUN))
     (cost,) = [line for line in lines if "of memory beside the program" in line]
-    assert "too little. Give --micro-batch 6 (the same batches, in parts)" in cost
+    assert "too little. Give micro_batch=6 (the same batches, in parts)" in cost
     report = ancestral.inspect(photos, image_size=40, steps=1, device="cpu", progress=False)
     (finding,) = [finding for finding in report.findings if finding.code == "memory"]
-    assert "--micro-batch 6" in finding.advice
+    assert "micro_batch=6" in finding.advice
     assert report.cost.micro_batch == 6
     assert report.cost.scaled_from == 4  # a whole step was not tried
     assert len(needs) == 2

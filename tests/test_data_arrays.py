@@ -6,6 +6,7 @@ import torch
 
 from ancestral.data import load
 from ancestral.errors import InputError
+from ancestral.options import in_python, spell
 
 RNG = np.random.default_rng(0)
 NCHW = RNG.integers(0, 256, (5, 3, 8, 6), dtype=np.uint8)
@@ -43,7 +44,7 @@ def test_arrays_that_may_be_signals_say_what_they_were_taken_for(tmp_path, dtype
     ((text, advice),) = data.notes
     assert data.shape == (1, 2, 64)
     assert text.endswith("x.npy of shape (5, 2, 64) was taken for grey images, 2 pixels high and 64 wide")
-    assert advice == "--dims 1 reads signals of 2 channels and 64 values"
+    assert spell(advice, in_python) == "dims=1 reads signals of 2 channels and 64 values"
     assert load(torch.from_numpy(array)).notes[0][0].startswith("the array of shape (5, 2, 64) was taken for grey")
     for dims, shape in ((1, (2, 64)), (2, (1, 2, 64))):
         told = load(path, dims=dims)
@@ -111,8 +112,8 @@ def test_points(tmp_path):
         (np.array(["a", "b"]), "not uint8, uint16 or floats"),
         (NCHW[0, 0, 0], r"has shape \(6,\): signals are \(N, L\).*images are \(N, H, W\).*volumes \(N, C, D, H, W\)"),
         (np.zeros((2, 3, 4, 5, 1, 1), np.uint8), "has shape"),
-        (NCHW[:, 0, :1], r"shape \(5, 1, 6\), which would be images 1 pixel high: --dims 1 reads signals"),
-        (NCHW[:, 0, :, :1], r"shape \(5, 8, 1\), which would be images 1 pixel wide: --dims 1 reads signals"),
+        (NCHW[:, 0, :1], r"shape \(5, 1, 6\), which would be images 1 pixel high: dims=1 reads signals"),
+        (NCHW[:, 0, :, :1], r"shape \(5, 8, 1\), which would be images 1 pixel wide: dims=1 reads signals"),
         (np.zeros((0, 3, 4, 4), np.uint8), "holds no items"),
         (np.uint8(3), "has shape"),
     ],

@@ -172,7 +172,7 @@ def test_the_edges_have_the_background_in_every_kind_of_image(channels, dtype, a
 
 def test_images_without_colours_are_not_padded():
     for images in (torch.zeros(1, 1, 4, 8), torch.zeros(1, 7, 4, 8, dtype=torch.uint8)):
-        with pytest.raises(InputError, match="have no colour to be padded with: leave --fit pad out"):
+        with pytest.raises(InputError, match="have no colour to be padded with: leave fit='pad' out"):
             Conversion(8, fit="pad")(images)
 
 
@@ -196,7 +196,7 @@ def test_impossible_image_sizes_are_refused(size):
     [
         ({"image_size": 0}, "image size 0 is impossible"),
         ({"fit": "stretch"}, "cannot be fitted by 'stretch': give crop or pad"),
-        ({"fit": "pad"}, "--image-size HxW"),
+        ({"fit": "pad"}, "image_size='HxW'"),
         ({"channels": 0}, "0 channels are impossible"),
         ({"bits": 12}, "12 bits are impossible"),
         ({"background": "wite"}, "unknown background colour 'wite'"),

@@ -15,6 +15,7 @@ from ancestral.data import load
 from ancestral.data.image_files import to_pixels
 from ancestral.data.sources.lazy_folder import scan
 from ancestral.errors import InputError
+from ancestral.options import in_python, option, spell
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
 
@@ -220,7 +221,7 @@ def test_large_jpegs_decoded_at_a_fraction_look_the_same(tmp_path):
 def test_sizes_that_differ_need_an_image_size(tmp_path):
     flat("L", 1).save(tmp_path / "a.png")
     flat("L", 2).resize((7, 5)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"\(b\.png is 5 x 7 .*, a\.png 5 x 6 .*\): give --image-size"):
+    with pytest.raises(InputError, match=r"\(b\.png is 5 x 7 .*, a\.png 5 x 6 .*\): give image_size='HxW'"):
         load(str(tmp_path))
     assert load(str(tmp_path), image_size=4).items[:, 0, 0, 0].tolist() == [1, 2]
 
@@ -412,8 +413,10 @@ def test_images_of_one_size_that_are_cropped_are_told_how_to_keep_their_shape(tm
         Image.new("RGB", (24, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
     ((text, advice),) = load(str(tmp_path), image_size=32).notes
     assert text == "the images looked at are 40 pixels high and 24 wide, and the crop to 32x32 loses 40%"
-    assert advice == "--image-size 40x24 (height x width) keeps their shape, and --fit pad all of each"
-    assert "--image-size 20x12 " in load(str(tmp_path), image_size=12).notes[0][1]
+    assert (
+        spell(advice, in_python) == "image_size='40x24' (height x width) keeps their shape, and fit='pad' all of each"
+    )
+    assert option("image_size", "20x12") in load(str(tmp_path), image_size=12).notes[0][1]
     for options in ({"image_size": "40x24"}, {"image_size": 32, "fit": "pad"}, {}):
         assert load(str(tmp_path), **options).notes == ()
     Image.new("RGB", (24, 30)).save(tmp_path / "0.png")

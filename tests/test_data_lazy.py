@@ -121,7 +121,7 @@ def test_what_is_not_like_the_rest(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "0" / "bad.png")
     with pytest.raises(Unreadable, match="it is 8 x 8 with 3 channels, but the others are 9 x 7"):
         lazy.read(next(i for i in range(len(lazy)) if lazy.name_of(i) == "cat/0/bad.png"))
-    with pytest.raises(InputError, match=r"items of .* differ \(cat/0/bad\.png is 8 x 8 .*: give --image-size HxW"):
+    with pytest.raises(InputError, match=r"items of .* differ \(cat/0/bad\.png is 8 x 8 .*: give image_size='HxW'"):
         data.open(source, memory=0)
     assert data.open(source, memory=0, image_size=5).shape == (3, 5, 5)
 

@@ -94,7 +94,7 @@ def test_a_list_of_paths_or_of_images_is_converted_as_a_folder(tmp_path):
             assert torch.equal(opened.load().items, folder.items)
             assert (opened.labels, opened.classes, opened.name) == (None, (), "images")
             assert data.open(given, **options).fingerprint == opened.fingerprint
-    with pytest.raises(InputError, match=r"items of images differ .*give --image-size"):
+    with pytest.raises(InputError, match=r"items of images differ .*give image_size='HxW'"):
         data.open(paths)
 
 

@@ -143,7 +143,7 @@ def test_mono_beside_stereo_is_repeated(tmp_path):
 def test_lengths_that_differ_need_a_length(tmp_path):
     for name, length in (("a", 64), ("b", 40), ("c", 50)):
         (tmp_path / f"{name}.wav").write_bytes(wav(TONE[:, :length]))
-    with pytest.raises(InputError, match=r"\(b.wav has 40 samples, a.wav 64\): give --length 50, the median"):
+    with pytest.raises(InputError, match=r"\(b.wav has 40 samples, a.wav 64\): give length=50, the median"):
         data.open(str(tmp_path))
     found = data.load(str(tmp_path), length=50)
     assert found.shape == (2, 50)
@@ -178,7 +178,7 @@ def test_options_of_images_are_refused(tmp_path, options, message):
 def test_a_length_is_for_recordings(tmp_path):
     flat("RGB", "red").save(tmp_path / "x.png")
     for source in (str(tmp_path), "digits", torch.zeros(3, 8)):
-        with pytest.raises(InputError, match="leave --length out"):
+        with pytest.raises(InputError, match="leave length out"):
             data.open(source, length=5)
 
 

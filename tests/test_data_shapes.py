@@ -179,16 +179,16 @@ GAPS[3, 0, 1, 2] = np.nan
         (GAPS, {}, "NaN or infinity in 1 of 5 items, number 3 the first"),
         (np.full((2, 1, 4, 4), 1e300), {}, "NaN or infinity in 2 of 2 items"),
         (np.full((2, 1, 4, 4), 0.5, np.float32), {}, r"nothing but the value 0\.5"),
-        (floats(2, 5, 6), {"dims": 3}, r"shape \(2, 5, 6\) with dims 3: signals are .* with --dims 3"),
+        (floats(2, 5, 6), {"dims": 3}, r"shape \(2, 5, 6\) with dims=3: signals are .* with dims=3"),
         (floats(2, 5, 6, 7), {"dims": 1}, "with dims 1"),
-        (integers(2, 16), {"image_size": 8}, "1-D data is not resized.*leave --image-size out"),
+        (integers(2, 16), {"image_size": 8}, "1-D data is not resized.*leave image_size out"),
         (integers(2, 4, 4, 4), {"dims": 3, "image_size": 8}, "3-D data is not resized"),
         (integers(2, 3, 16), {"dims": 1, "channels": 1}, "data of 3 channels cannot be given 1: .*or give 3"),
         (integers(2, 6, 9, 9), {"channels": 3}, "data of 6 channels cannot be given 3: .*or give 6"),
         (integers(2, 4, 9, 9), {"channels": 5}, r"images of 4 channels cannot be given 5: give 4, .*1 \(grey\)"),
         (integers(2, 3, 9, 9), {"channels": 4}, r"images of 3 channels cannot be given 4: give 1 \(grey\)"),
         (floats(2, 4, 9, 9), {"channels": 3}, "data of 4 channels cannot be given 3"),
-        (floats(2, 3, 9, 9), {"bits": 8}, "floating-point data cannot be given 8 bits: leave --bits out"),
+        (floats(2, 3, 9, 9), {"bits": 8}, "floating-point data cannot be given 8 bits: leave bits out"),
         (floats(2, 2, low=-1, high=1), {"bits": 8}, "2-D points"),
     ],
 )
@@ -201,7 +201,7 @@ def test_what_cannot_be_is_refused(tmp_path, array, options, message):
 def test_only_arrays_hold_signals_and_volumes(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "x.png")
     for source in ("digits", "moons", str(tmp_path)):
-        with pytest.raises(InputError, match=r"holds no signals: leave --dims out, or give a \.npy"):
+        with pytest.raises(InputError, match=r"holds no signals: leave dims out, or give a \.npy"):
             load(source, dims=1)
     with pytest.raises(InputError, match="image files have 1 to 4 channels, not 5"):
         load(str(tmp_path), channels=5)

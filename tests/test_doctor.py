@@ -25,6 +25,7 @@ from ancestral.errors import InputError
 from ancestral.events import Message, Work, Wrote
 from ancestral.inspection import findings, image_folder, near_duplicates, training_cost
 from ancestral.inspection.value_statistics import ValueSums, class_counts, value_statistics
+from ancestral.options import in_python, spell
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer
 from conftest import events_of, stripes, tiny_config
@@ -464,7 +465,7 @@ def test_drawings_in_the_colour_of_the_background_have_a_cause_and_a_cure(tmp_pa
     assert not codes(report) & {"flat", "near_duplicates"}
     (blank,) = (finding for finding in report.findings if finding.code == "blank")
     assert blank.text == "12 files are of one colour when laid on white, the background"
-    assert blank.advice == "--background black shows them, and --channels 4 keeps alpha"
+    assert blank.advice == "background='black' shows them, and channels=4 keeps alpha"
     assert (report.trainable, "constant" in codes(report)) == (False, True)
     assert "blank" not in codes(examine(folder, as_configured(background="black")))
 
@@ -539,8 +540,8 @@ def test_what_may_be_memorised_is_no_forecast(tmp_path):
     few, more = (findings.memorisation_finding(count, (3, 64, 64), 10**7, config) for count in (30, 132))
     assert "so they will probably be memorised" in few.text
     assert "so they may be memorised" in more.text
-    assert few.advice == (
-        "hold out 10 % and see (--validation 0.1); ancestral evaluate measures how many samples are copies"
+    assert spell(few.advice, in_python) == (
+        "hold out 10 % and see (validation=0.1); ancestral evaluate measures how many samples are copies"
     )
     held_out = dataclasses.replace(config, data=dataclasses.replace(config.data, validation=0.1))
     assert findings.memorisation_finding(30, (3, 64, 64), 10**7, held_out).advice.startswith("watch the validation")

@@ -231,7 +231,7 @@ def test_diffusers_is_not_needed(tmp_path):
         (lambda: untrained(shape=(3, 9, 8)), "image-size 10"),
         (lambda: untrained(groups=None), "--groups 4"),
         (lambda: untrained(shape=(2,)), "of the class MLP"),
-        (lambda: untrained(classes=("a", "b")), "--label a, b or none"),
+        (lambda: untrained(classes=("a", "b")), "label a, b or none"),
         (lambda: with_schedule(untrained(), exploding()), "schedule exploding does not keep"),
         (lambda: with_schedule(untrained(), schedules.linear(), STRAIGHT), "target straight"),
         (lambda: learned(untrained()), "variance that the network predicts"),

@@ -257,7 +257,7 @@ def test_workers_that_die_again_and_again_end_it():
     with Loader(source, seed=3, batch_size=BATCH, positions=range(BATCH), workers=1) as loader:
         stream = loader.batches(step)
         with pytest.raises(
-            InputError, match=rf"died 3 times at step {step} \(exit code 9\): free some memory.*/dev/shm.*--workers 0$"
+            InputError, match=rf"died 3 times at step {step} \(exit code 9\): free some memory.*/dev/shm.*workers=0$"
         ):
             next(stream)
 
@@ -386,6 +386,6 @@ def test_too_little_shared_memory_ends_it(folder, monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "share_memory_", full)
     lazy = data.open(str(folder), memory=0)
-    with pytest.raises(InputError, match=r"No space left .*: enlarge /dev/shm, .* by --workers 0$"):
+    with pytest.raises(InputError, match=r"No space left .*: enlarge /dev/shm, .* by workers=0$"):
         batches(lazy, 1, workers=1)
     assert len(batches(lazy, 1)) == 1

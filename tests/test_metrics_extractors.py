@@ -140,7 +140,7 @@ def test_inception_without_weights_or_network_is_refused(monkeypatch, tmp_path):
     with pytest.raises(InputError) as error:
         extractor("inception", RGB, IMAGES)
     assert str(tmp_path / "hub" / "checkpoints") in str(error.value)
-    assert "--extractor lite0" in str(error.value)
+    assert "extractor='lite0'" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -175,7 +175,7 @@ def test_dinov2_without_weights_or_network_is_refused(monkeypatch):
         raise LocalEntryNotFoundError("no network")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
-    with pytest.raises(InputError, match=r"weights of dinov2 are not here .*check the network.*--extractor lite0"):
+    with pytest.raises(InputError, match=r"weights of dinov2 are not here .*check the network.*extractor='lite0'"):
         extractor("dinov2", RGB, IMAGES)
 
 
@@ -188,7 +188,7 @@ def test_a_missing_package_is_named(monkeypatch, name, extra):
 
 @pytest.mark.parametrize("shape", [(4, 8, 8), (2, 8, 8), (1, 64), (1, 8, 8, 8), (2,)])
 def test_shapes_that_a_network_cannot_see_are_refused(shape):
-    with pytest.raises(InputError, match="use --extractor pixels"):
+    with pytest.raises(InputError, match="use extractor='pixels'"):
         extractor("lite0", shape, IMAGES)
 
 

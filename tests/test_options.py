@@ -3,7 +3,7 @@
 import pytest
 
 from ancestral.errors import InputError
-from ancestral.options import command, in_python, on_command_line, option, spell, spelled
+from ancestral.options import command_line, in_python, on_command_line, option, spell, spelled
 from ancestral.results.data_report import Finding
 
 
@@ -41,5 +41,5 @@ def test_events_and_results_are_spelled_whole():
 
 
 def test_a_command_is_the_same_in_all_faces():
-    text = command("train", "digits", out="my runs/a", flip=False, mults=(1, 2), resume=True)
+    text = command_line("train", "digits", out="my runs/a", flip=False, mults=(1, 2), resume=True)
     assert text == "ancestral train digits --out 'my runs/a' --no-flip --mults 1 2 --resume"

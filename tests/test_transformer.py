@@ -424,12 +424,12 @@ def test_from_the_command_line(tmp_path, run, refused, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"width": 20, "heads": 3}, "a multiple of twice --heads 3"),
-        ({"width": 9, "heads": 3}, "a multiple of twice --heads 3"),
+        ({"width": 20, "heads": 3}, "a multiple of twice heads=3"),
+        ({"width": 9, "heads": 3}, "a multiple of twice heads=3"),
         ({"width": 2, "heads": 1}, "at least 4"),
         ({"depth": 0}, "at least 1"),
         ({"bottleneck": 0}, "at least 1"),
-        ({"dropout": 1.0}, "--dropout must be at least 0 and below 1"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
     ],
 )
 def test_settings_that_no_transformer_has_are_refused(settings, says):

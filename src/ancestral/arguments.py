@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, Union
 
 from ancestral.errors import InputError, one_line
+from ancestral.options import option
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,7 +87,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 value = _plain_items(value)
             bound.arguments[name] = value
             if not fits(value, hints[name]):
-                raise InputError(f"{name} cannot be {shown(value)}: give {describe(hints[name])}")
+                raise InputError(f"{option(name)} cannot be {shown(value)}: give {describe(hints[name])}")
         return function(*bound.args, **bound.kwargs)
 
     return call

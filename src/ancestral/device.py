@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from ancestral.errors import InputError
+from ancestral.options import option
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -27,7 +28,7 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
-        raise InputError(f"this machine has no device {name!r}; use --device auto, or cpu") from None
+        raise InputError(f"this machine has no device {name!r}; use {option('device', 'auto')}, or cpu") from None
     return device
 
 

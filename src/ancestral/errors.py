@@ -29,6 +29,9 @@ class InputError(ValueError):
     def __str__(self) -> str:
         return spell(self.text, in_python)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
     @property
     def text(self) -> str:
         """The message with its options as data, for `spell` and for the messages of other errors."""

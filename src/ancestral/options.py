@@ -59,7 +59,7 @@ def spelled(value: Any, spelling: Spelling) -> Any:
     return new if isinstance(value, dict) else type(value)(new.values())
 
 
-def command(verb: str, *words: object, **options: object) -> str:
+def command_line(verb: str, *words: object, **options: object) -> str:
     """Write a call of the command line, the same in all faces.
 
     Args:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.interrupts import undone
+from ancestral.options import option
 
 
 @contextlib.contextmanager
@@ -54,9 +55,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises InputError if `path` is taken, before anything is written, and OSError as `atomic` does.
     """
     if path.is_dir() and any(path.iterdir()):
-        raise InputError(f"{path} is not empty, and nothing there is overwritten; give --out a new folder")
+        raise InputError(f"{path} is not empty, and nothing there is overwritten; give {option('out')} a new folder")
     if (path.exists() or path.is_symlink()) and not path.is_dir():
-        raise InputError(f"{path} is a file; give --out a folder")
+        raise InputError(f"{path} is a file; give {option('out')} a folder")
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))

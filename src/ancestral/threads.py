@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ancestral.options import option
+
 ROUNDS = 4
 """Number of times that the work is timed with each number of threads, in turn."""
 PATIENCE, LONGEST = 1.0, 20.0
@@ -57,7 +59,7 @@ def _measure(work: Callable[[], object], most: int) -> Threads:
     alone = _seconds(work)
     if alone > LONGEST:
         torch.set_num_threads(most)
-        return Threads(most, f"{most} CPU threads (with one, a step takes {alone:.0f} s; --threads chooses)")
+        return Threads(most, f"{most} CPU threads (with one, a step takes {alone:.0f} s; {option('threads')} chooses)")
     counts = sorted({1, max(1, most // 2), most})
     times: dict[int, list[float]] = {count: [] for count in counts}
     for _ in range(ROUNDS if alone < PATIENCE else 1):
@@ -68,7 +70,9 @@ def _measure(work: Callable[[], object], most: int) -> Threads:
     best = min(counts, key=lambda count: means[count] * (1 if count == 1 else GAIN))
     torch.set_num_threads(best)
     measured = ", ".join(f"{count}: {mean:.3g} s" for count, mean in means.items())
-    return Threads(best, f"{best} CPU thread{'s' * (best > 1)} of {most} (measured {measured}; --threads chooses)")
+    return Threads(
+        best, f"{best} CPU thread{'s' * (best > 1)} of {most} (measured {measured}; {option('threads')} chooses)"
+    )
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ancestral.config.presets import digits
 from ancestral.config.schema import Config, TransformerConfig, UNetConfig
+from ancestral.options import option
 
 SMALL = 32 * 32
 """Largest number of positions (pixels, samples, voxels) of items that get the network of the preset digits."""
@@ -149,16 +150,13 @@ def keep(config: Config, saved: Config) -> Config:
 
 
 def explain(config: Config, shape: Sequence[int], device: str = "cpu") -> str:
-    """Say what `complete` chooses and why, as options of the command line; "" where the config leaves nothing out."""
+    """Say what `complete` chooses and why; "" where the config leaves nothing out."""
     names = left_out(config)
     if not names:
         return ""
     done = complete(config, shape, device)
     values = dataclasses.asdict(done.net) | dataclasses.asdict(done.train)
-    words = []
-    for name in names:
-        value = values[name]
-        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
+    words = [option(name, *(values[name] if isinstance(values[name], tuple) else (values[name],))) for name in names]
     why = "small items: the network of the preset digits" if "width" in names else "as the preset digits"
     if isinstance(done.net, TransformerConfig) and "patch" in names:
         why = f"{_positions(shape[1:], values['patch'])} patches for a {'GPU' if device == 'cuda' else 'CPU'}"

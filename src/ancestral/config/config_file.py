@@ -45,7 +45,7 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
     try:
         return base.with_net(settings.pop("kind", None)).with_settings(**settings)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error.text}") from None
 
 
 def preset_and_data(config: str | Config | None, data: Any) -> tuple[str | Config | None, Any]:

@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ancestral.errors import InputError
+from ancestral.options import option
 
 RUNS = "runs"
 """The folder in which commands write where no other is given."""
@@ -47,7 +48,7 @@ def check_outside(path: Path, data: object) -> None:
     """
     root, place = _root(data), path.resolve()
     if root is not None and place.is_relative_to(root) and not any(map(is_output, _folders_below(root, place))):
-        raise InputError(f"{path} lies in the data and would be trained on; give --out a place outside")
+        raise InputError(f"{path} lies in the data and would be trained on; give {option('out')} a place outside")
 
 
 def check_run_folder(folder: Path, data: object) -> None:
@@ -60,7 +61,9 @@ def check_run_folder(folder: Path, data: object) -> None:
     if root is None or not place.is_relative_to(root) or not place.is_dir() or is_output(place):
         return
     if any(not entry.name.startswith(".") for entry in place.iterdir()):
-        raise InputError(f"{folder} holds data, and a run folder is skipped as data; give --out a folder of its own")
+        raise InputError(
+            f"{folder} holds data, and a run folder is skipped as data; give {option('out')} a folder of its own"
+        )
 
 
 def _root(data: object) -> Path | None:

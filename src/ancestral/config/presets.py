@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from ancestral.config.schema import (
     UNetConfig,
 )
 from ancestral.errors import InputError
+from ancestral.options import command_line, option
 from ancestral.registries import DISTILLATIONS
 
 
@@ -239,7 +239,9 @@ def distilled(
     """
     way, before = DISTILLATIONS.find(method), config.distil.method
     if not way.consistent and before and DISTILLATIONS[before].consistent:
-        raise InputError("the x̂_0 of this model is a sample, so it has no steps of DDIM to teach; use --method tuning")
+        raise InputError(
+            f"the x̂_0 of this model is a sample, so it has no steps of DDIM to teach; use {option('method', 'tuning')}"
+        )
     process, train = config.process, config.train
     taught = method == "consistency" and not before  # a distilled model is no denoiser to take steps with
     if process.target == "x0" and way.consistent:
@@ -311,19 +313,14 @@ def default_preset(source: Any) -> str:
 def command(config: Config) -> str:
     """Write the command that trains a config: the preset, and the options that differ from it."""
     name = config.preset if config.preset in PRESETS else default_preset(config.data.source)
-    usual, words = PRESETS[name](), ["ancestral", "train", name]
+    usual, options = PRESETS[name](), {}
     if config.net.kind != usual.net.kind:
         usual = usual.with_net(config.net.kind)
-        words += ["--net", getattr(config.net, "function", config.net.kind)]
+        options["net"] = getattr(config.net, "function", config.net.kind)
     for section in SECTIONS:
         own, default = getattr(config, section), getattr(usual, section)
         for field in dataclasses.fields(own):
             value = getattr(own, field.name)
-            if value == getattr(default, field.name) or field.name in ("kind", "function", "fingerprint"):
-                continue
-            option = "--" + {"source": "data"}.get(field.name, field.name).replace("_", "-")
-            if isinstance(value, bool):
-                words.append(option if value else f"--no-{option[2:]}")
-            else:
-                words += [option, *map(str, value if isinstance(value, tuple) else (value,))]
-    return shlex.join(words)
+            if value != getattr(default, field.name) and field.name not in ("kind", "function", "fingerprint"):
+                options[field.name] = value
+    return command_line("train", name, **options)

@@ -18,6 +18,7 @@ from ancestral.arguments import SHOWN, describe, fits, plain, short_source, show
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
 from ancestral.fields import Argument, argument, arguments_of, hidden
+from ancestral.options import option
 from ancestral.registries import DistillationName, TargetName, TimesName, WeightingName
 
 POINTS = ("moons", "swissroll", "checkerboard")
@@ -133,7 +134,10 @@ class UNetConfig:
             raise InputError(WIDTHS)
         widths = [] if self.width is None else [width * mult for mult in (1, *mults)]
         if self.groups is not None and (self.groups < 1 or any(channels % self.groups for channels in widths)):
-            raise InputError(f"--groups {self.groups} must divide --width, and with it the channels of every level")
+            raise InputError(
+                f"{option('groups', self.groups)} must divide {option('width')}, and with it the channels of every "
+                "level"
+            )
 
 
 @dataclass(frozen=True)
@@ -165,11 +169,14 @@ class TransformerConfig:
         _check_share("dropout", self.dropout)
         sizes = [size for size in (self.patch, self.bottleneck) if size is not None]
         if min(self.width, self.depth, self.heads, *sizes) < 1:
-            raise InputError("--width, --depth, --heads, --patch and --bottleneck must be at least 1")
+            raise InputError(
+                f"{option('width')}, {option('depth')}, {option('heads')}, {option('patch')} and "
+                f"{option('bottleneck')} must be at least 1"
+            )
         if self.width % (2 * self.heads) or self.width < 4:
             raise InputError(
-                f"--width {self.width} must be at least 4, and a multiple of twice --heads {self.heads}: each head has "
-                "an even number of features"
+                f"{option('width', self.width)} must be at least 4, and a multiple of twice "
+                f"{option('heads', self.heads)}: each head has an even number of features"
             )
 
 
@@ -189,7 +196,7 @@ class MLPConfig:
     def check(self) -> None:
         """Raise InputError for settings that no MLP can have."""
         if self.blocks < 1 or self.width % 2 or self.width < 4:
-            raise InputError("--width must be even and at least 4, and --blocks at least 1")
+            raise InputError(f"{option('width')} must be even and at least 4, and {option('blocks')} at least 1")
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,8 @@ class CustomNetConfig:
         """Raise InputError for a name that is none."""
         if self.function and not all(self.function.partition(":")):
             raise InputError(
-                f"--net {self.function}: give {registries.NETWORKS.names}, or a function as package.module:function"
+                f"{option('net', self.function)}: give {registries.NETWORKS.names}, or a function as "
+                "package.module:function"
             )
 
 
@@ -225,7 +233,10 @@ def net_kinds_with(name: str) -> list[str]:
 
 MAX_STAGES = 30
 """The largest number of stages of a distillation; no schedule has as many as 2^30 steps."""
-WIDTHS = "--width must be even and at least 4, --blocks and --patch at least 1, and --mults one or more numbers from 1"
+WIDTHS = (
+    f"{option('width')} must be even and at least 4, {option('blocks')} and {option('patch')} at least 1, and "
+    f"{option('mults')} one or more numbers from 1"
+)
 
 
 @dataclass(frozen=True)
@@ -269,7 +280,7 @@ class ProcessConfig:
         entry, options = registries.SCHEDULES.read(self.schedule)
         given = {name: getattr(self, name) for name in ("sigma_min", "sigma_max") if getattr(self, name) is not None}
         if given and entry.name not in ("geometric", "karras"):
-            raise InputError(f"--{next(iter(given)).replace('_', '-')} is for the schedules geometric and karras")
+            raise InputError(f"{option(next(iter(given)))} is for the schedules geometric and karras")
         if twice := options.keys() & {"steps", *given}:
             raise InputError(f"{min(twice)} of the schedule is a setting of its own: leave it out of {self.schedule}")
         spec = {"name": entry.name, "steps": self.timesteps, **options, **given}
@@ -497,38 +508,41 @@ class Config:
         train = self.train
         if not self.data.source:
             raise InputError(
-                "say what to train on: --data FOLDER (of PNG, JPEG, WebP, BMP, GIF or TIFF files), or a .npy or .npz "
-                "file"
+                f"say what to train on: {option('data', 'FOLDER')} (of PNG, JPEG, WebP, BMP, GIF or TIFF files), "
+                "or a .npy or .npz file"
             )
         least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
         if (preview := self.sample.preview_steps) is not None and preview < 1:
-            raise InputError(f"--preview-steps must be at least 1, not {preview}")
+            raise InputError(f"{option('preview_steps')} must be at least 1, not {preview}")
         how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1, "threads": 1, "snapshots": 0}
         for settings, bounds in ((train, least), (self.runtime, how)):
             for name, low in bounds.items():
                 if (value := getattr(settings, name)) is not None and value < low:
-                    raise InputError(f"--{name.replace('_', '-')} must be at least {low}, not {value}")
+                    raise InputError(f"{option(name)} must be at least {low}, not {value}")
         if train.seed >= 2**63:
-            raise InputError(f"--seed must be below 2^63, not {train.seed}")
+            raise InputError(f"{option('seed')} must be below 2^63, not {train.seed}")
         if not 0 < (1 if train.lr is None else train.lr) < float("inf") or not train.clip_norm > 0:
             raise InputError(
-                f"--lr and --clip-norm must be numbers above 0, and --lr finite, not {train.lr} and {train.clip_norm}"
+                f"{option('lr')} and {option('clip_norm')} must be numbers above 0, and {option('lr')} finite, not "
+                f"{train.lr} and {train.clip_norm}"
             )
         validation = self.data.validation
         if validation == "" or (isinstance(validation, int | float) and not 0 < validation < 1):
             raise InputError(
-                f"--validation {validation} must be a share above 0 and below 1, as in 0.1, or other data than --data"
+                f"{option('validation', validation)} must be a share above 0 and below 1, as in 0.1, or other data "
+                f"than {option('data')}"
             )
         _check_share("ema", train.ema)
         _check_share("label_dropout", train.label_dropout)
         _check_share("convert", self.distil.convert)
         if not 1 <= self.distil.stages <= MAX_STAGES:
-            raise InputError(f"--stages must be from 1 to {MAX_STAGES}, not {self.distil.stages}")
+            raise InputError(f"{option('stages')} must be from 1 to {MAX_STAGES}, not {self.distil.stages}")
         if self.distil.evaluations < 1:
-            raise InputError(f"--evaluations must be at least 1, not {self.distil.evaluations}")
+            raise InputError(f"{option('evaluations')} must be at least 1, not {self.distil.evaluations}")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
             raise InputError(
-                f"{train.steps} steps are too few for {self.distil.stages} stages; give more --steps or fewer --stages"
+                f"{train.steps} steps are too few for {self.distil.stages} stages; give more {option('steps')} or "
+                f"fewer {option('stages')}"
             )
         if self.process.schedule != "custom":
             self.process.schedule_spec()
@@ -550,7 +564,8 @@ class Config:
         for name, value in settings.items():
             if name not in known:
                 if kinds := net_kinds_with(name):
-                    raise InputError(f"{name} is for net={' or '.join(kinds)}, and this network is of another kind")
+                    of = " or ".join(option("net", kind) for kind in kinds)
+                    raise InputError(f"{option(name)} is for {of}, and this network is of another kind")
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
                 raise InputError(f"there is no setting {name!r}; did you mean {near}?")
             hint = typing.get_type_hints(type(sections[known[name]]))[name]
@@ -558,7 +573,7 @@ class Config:
             if not fits(value, hint) and fits((value,), hint):  # one of several: trackers="none"
                 value = (value,)
             if not fits(value, hint):
-                raise InputError(f"{name} cannot be {shown(value)}: give {_describe_setting(name, hint)}")
+                raise InputError(f"{option(name)} cannot be {shown(value)}: give {_describe_setting(name, hint)}")
             changes.setdefault(known[name], {})[name] = value
         return dataclasses.replace(
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
@@ -624,7 +639,7 @@ def _describe_setting(name: str, hint: Any) -> str:
 
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
-        raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
+        raise InputError(f"{option(name)} must be at least 0 and below 1, not {value}")
 
 
 def _build(kind: Any, tree: Any, where: str) -> Any:

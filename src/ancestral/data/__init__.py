@@ -39,6 +39,7 @@ from ancestral.data.sources.torch_dataset import TorchDataset
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, UnsuitableError, one_line
 from ancestral.events import Work
+from ancestral.options import option
 
 __all__ = [
     "BUILTINS",
@@ -126,11 +127,11 @@ def open(
         return source
     conversion = Conversion(image_size, channels, background, bits, fit)
     if length is not None and length < 1:
-        raise InputError(f"recordings of {length} samples are impossible: give --length 1 or more")
+        raise InputError(f"recordings of {length} samples are impossible: give {option('length', 1)} or more")
     if isinstance(source, str | Path):
         data = _open_name(source, conversion, dims, length, split)
     elif length is not None:
-        raise UnsuitableError("only folders of .wav files are cut to a length: leave --length out")
+        raise UnsuitableError(f"only folders of .wav files are cut to a length: leave {option('length')} out")
     else:
         data = _open_object(source, conversion, dims)
     return data.load() if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
@@ -174,7 +175,7 @@ def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Datas
         return TorchDataset(source, conversion, dims)
     if isinstance(source, list):
         if dims in (1, 3):
-            raise InputError(f"a list of images holds no {arrays.NAMES[dims]}: leave --dims out")
+            raise InputError(f"a list of images holds no {arrays.NAMES[dims]}: leave {option('dims')} out")
         return ImageList(source, conversion)
     if isinstance(items, list):
         raise InputError(
@@ -198,11 +199,13 @@ def _open_name(source: str | Path, conversion: Conversion, dims: int | None, len
     if split != "train" and kind not in ("hub", "builtin", "datasets"):
         raise InputError(f"{name} has no {split} split: give the path of the {split} data itself")
     if length is not None and kind != "recordings":
-        raise UnsuitableError(f"{name} holds no .wav files: leave --length out")
+        raise UnsuitableError(f"{name} holds no .wav files: leave {option('length')} out")
     if kind == "recordings" and dims in (None, 1):
         return RecordingFolder(path, conversion, length)
     if dims in (1, 3) and kind not in ("arrays", "tar", ""):
-        raise InputError(f"{name} holds no {arrays.NAMES[dims]}: leave --dims out, or give a .npy or .npz file of them")
+        raise InputError(
+            f"{name} holds no {arrays.NAMES[dims]}: leave {option('dims')} out, or give a .npy or .npz file of them"
+        )
     match kind:
         case "builtin":
             data = BUILTINS[str(source)](split)
@@ -252,7 +255,9 @@ def _existing(source: str | Path) -> Path:
     """The file or folder `source`, or an InputError that helps with the spelling."""
     text = str(source)
     if text.startswith(UNPLACED):
-        raise InputError(f"a model file does not say where its data, {short_source(text)}, lie: say it by --data")
+        raise InputError(
+            f"a model file does not say where its data, {short_source(text)}, lie: say it by {option('data')}"
+        )
     with suppress(OSError, RuntimeError):  # a name too long for the system; the home of a user who is not there
         path = Path(source).expanduser()
         if text.strip() and path.exists():

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ancestral.data.convert import Conversion
 from ancestral.errors import InputError, one_line
+from ancestral.options import option
 
 NAMES = {1: "signals", 2: "images", 3: "volumes"}
 """The name of an array in a .npz, by its axes of space. `signals` and `volumes` imply dims; `images` may be any."""
@@ -102,17 +103,18 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
         return x
     space = {2: 1, 3: 2, 4: 2, 5: 3}.get(array.ndim) if dims is None else dims
     if space is None or array.ndim - space not in (1, 2):
+        given = "" if dims is None else f" with {option('dims', dims)}"
         raise InputError(
-            f"{name} has shape {array.shape}{'' if dims is None else f' with dims {dims}'}: signals are (N, L) or "
-            "(N, C, L) with --dims 1, images are (N, H, W), (N, H, W, C) or (N, C, H, W), volumes (N, C, D, H, W), "
-            "(N, D, H, W, C) or (N, D, H, W) with --dims 3"
+            f"{name} has shape {array.shape}{given}: signals are (N, L) or "
+            f"(N, C, L) with {option('dims', 1)}, images are (N, H, W), (N, H, W, C) or (N, C, H, W), volumes (N, "
+            f"C, D, H, W), (N, D, H, W, C) or (N, D, H, W) with {option('dims', 3)}"
         )
     second, last = array.shape[1], array.shape[-1]
     if dims is None and array.ndim == 3 and second != last and min(second, last) == 1:
         side = "high" if second == 1 else "wide"
         raise InputError(
-            f"{name} has shape {array.shape}, which would be images 1 pixel {side}: --dims 1 reads signals (N, C, L), "
-            "and --dims 2 such images"
+            f"{name} has shape {array.shape}, which would be images 1 pixel {side}: {option('dims', 1)} reads "
+            f"signals (N, C, L), and {option('dims', 2)} such images"
         )
     if array.ndim == space + 1:
         array = array[:, None]
@@ -134,10 +136,12 @@ def reading_notes(array: Array, name: str, dims: int | None) -> tuple[tuple[str,
     shape = tuple(array.shape)
     if dims is None and len(shape) == 3 and shape[2] >= LONG * shape[1]:
         text = f"{name} of shape {shape} was taken for grey images, {shape[1]} pixels high and {shape[2]} wide"
-        return ((text, f"--dims 1 reads signals of {shape[1]} channels and {shape[2]} values"),)
+        return ((text, f"{option('dims', 1)} reads signals of {shape[1]} channels and {shape[2]} values"),)
     if dims is None and len(shape) == 2 and array.dtype in (np.uint8, torch.uint8):
         text = f"{name} of shape {shape} was taken for signals of {shape[1]} values"
-        return ((text, "save images in the shape (N, height, width); --dims 1 says that these are signals"),)
+        return (
+            (text, f"save images in the shape (N, height, width); {option('dims', 1)} says that these are signals"),
+        )
     return ()
 
 

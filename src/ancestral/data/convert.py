@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from ancestral.config.image_size import parse_image_size, plain_image_size
 from ancestral.data.codec import LARGEST
 from ancestral.errors import InputError, UnsuitableError
+from ancestral.options import option
 
 CHUNK = 1024  # images at a time, so that temporaries stay far below the result
 DEPTHS = {8: torch.uint8, 16: torch.uint16}
@@ -52,7 +53,10 @@ class Conversion:
         if self.fit not in ("crop", "pad"):
             raise InputError(f"images cannot be fitted by {self.fit!r}: give crop or pad")
         if self.fit == "pad" and self.image_size is None:
-            raise InputError("images are padded to a size: give --image-size HxW (height x width) with --fit pad")
+            raise InputError(
+                f"images are padded to a size: give {option('image_size', 'HxW')} (height x width) with "
+                f"{option('fit', 'pad')}"
+            )
         if self.channels is not None and self.channels < 1:
             raise InputError(
                 f"{self.channels} channels are impossible: give 1 (grey), 3 (RGB) or the images' own number"
@@ -102,12 +106,13 @@ class Conversion:
         dims = items.ndim - 2
         if dims != 2 and self.image_size is not None:
             raise UnsuitableError(
-                f"{dims}-D data is not resized: bring it to the size you want yourself, and leave --image-size out "
-                "(--image-size None)"
+                f"{dims}-D data is not resized: bring it to the size you want yourself, and leave "
+                f"{option('image_size')} out ({option('image_size', None)})"
             )
         if self.bits is not None and items.is_floating_point():
             raise UnsuitableError(
-                f"floating-point data cannot be given {self.bits} bits: leave --bits out (--bits None)"
+                f"floating-point data cannot be given {self.bits} bits: leave {option('bits')} out "
+                f"({option('bits', None)})"
             )
         count, have = items.shape[:2]
         dtype = items.dtype if self.bits is None else DEPTHS[self.bits]
@@ -135,7 +140,9 @@ class Conversion:
         """The background as (channels, 1, 1) of `dtype`, opaque."""
         if dtype.is_floating_point or channels > 4:
             kind = "floating-point images" if dtype.is_floating_point else f"images of {channels} channels"
-            raise UnsuitableError(f"{kind} have no colour to be padded with: leave --fit pad out, which crops them")
+            raise UnsuitableError(
+                f"{kind} have no colour to be padded with: leave {option('fit', 'pad')} out, which crops them"
+            )
         rgb = torch.tensor(self.background_rgb, dtype=torch.uint8).view(1, 3, 1, 1)
         pixel = to_channels(rgb, 3 if channels > 2 else 1)[0]
         if channels in (2, 4):
@@ -151,7 +158,8 @@ class Conversion:
             if self.channels is None:
                 return have
             raise UnsuitableError(
-                f"data of {have} channels cannot be given {self.channels}: leave --channels out, or give {have}"
+                f"data of {have} channels cannot be given {self.channels}: leave {option('channels')} out, or give "
+                f"{have}"
             )
         if self.channels not in (None, 1, 3):
             own = "" if have in (1, 3) else f"{have}, which keeps all as they are, "
@@ -239,7 +247,8 @@ def crop_note(which: str, height: int, width: int, size: tuple[int, int]) -> tup
     factor = min(1.0, min(size) / min(height, width))
     kept = max(1, round(height * factor)), max(1, round(width * factor))
     text = f"{which} {height} pixels high and {width} wide, and the crop to {size[0]}x{size[1]} loses {lost:.0%}"
-    return text, f"--image-size {plain_image_size(kept)} (height x width) keeps their shape, and --fit pad all of each"
+    size_option, fit_option = option("image_size", plain_image_size(kept)), option("fit", "pad")
+    return text, f"{size_option} (height x width) keeps their shape, and {fit_option} all of each"
 
 
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,6 +5,7 @@ import torch
 from ancestral import randomness
 from ancestral.data.dataset import Dataset
 from ancestral.errors import InputError
+from ancestral.options import option
 from ancestral.randomness import Stream
 
 
@@ -28,8 +29,8 @@ def hold_out(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
     n = round(share * count)
     if min(n, count - n) < 2:
         raise InputError(
-            f"--validation {share:g} of {count:,} items holds out {n:,} and leaves {count - n:,} to train on: give a "
-            "share that makes both at least 2, or other data"
+            f"{option('validation', f'{share:g}')} of {count:,} items holds out {n:,} and leaves {count - n:,} to "
+            "train on: give a share that makes both at least 2, or other data"
         )
     key = randomness.uniform(0, Stream.HELD_OUT, 0, range(count))
     order = (key if data.labels is None else key + data.labels).argsort(stable=True)  # by class, at random within each

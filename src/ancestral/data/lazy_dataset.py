@@ -26,6 +26,7 @@ from ancestral.data.spec import CROP_NOTED, SAMPLE, DataSpec, size_text, spec_of
 from ancestral.data.statistics import evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
 from ancestral.events import Work, finish
+from ancestral.options import option
 
 READ_AT_ONCE, REPORTED = 16, 64
 """Numbers of items that a thread reads before it may be stopped, and between two reports of the progress."""
@@ -214,8 +215,9 @@ def infer_spec(
     for row, item in items.items():
         if (item.shape, item.dtype) != (first.shape, first.dtype):
             raise InputError(
-                f"items of {name} differ ({source.name_of(row)} is {size_text(item.shape)}, {source.name_of(origin)} "
-                f"{size_text(first.shape)}): give --image-size HxW (height x width) to crop and resize them all"
+                f"items of {name} differ ({source.name_of(row)} is {size_text(item.shape)}, "
+                f"{source.name_of(origin)} {size_text(first.shape)}): give {option('image_size', 'HxW')} (height x "
+                "width) to crop and resize them all"
             )
     spec = spec_of_items(torch.stack(list(items.values())), classes, name, rate=source.rate)
     return spec, resolved, _crop_notes(sizes, resolved)

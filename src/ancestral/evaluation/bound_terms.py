@@ -16,6 +16,7 @@ from ancestral.bound import ELBO, prior_bits, time_strata
 from ancestral.data import Codec, InMemoryDataset
 from ancestral.errors import InputError
 from ancestral.events import Work
+from ancestral.options import option
 from ancestral.randomness import Stream
 from ancestral.results import Estimate
 from ancestral.results.evaluation_result import BoundOverTime
@@ -42,7 +43,8 @@ class EvalItems:
         """
         if not 1 <= n <= len(data):
             raise InputError(
-                f"{data.name} has {len(data):,} items to evaluate on; choose -n from 1 to {len(data)}, not {n}"
+                f"{data.name} has {len(data):,} items to evaluate on; choose {option('n')} from 1 to {len(data)}, "
+                f"not {n}"
             )
         indices = [i * len(data) // n for i in range(n)]
         return EvalItems(codec.encode(data.items[indices]), indices, None if labels is None else labels[indices])
@@ -135,7 +137,7 @@ def flow_nats(
             denoiser, x0, steps, probes, seed, "logsnr", part.indices, None, **condition
         ):
             if not bool(state.x.isfinite().all()):
-                raise InputError(f"the flow is not finite at t = {state.t}; it may need more --ode-steps")
+                raise InputError(f"the flow is not finite at t = {state.t}; it may need more {option('ode_steps')}")
             done += len(part)
             yield Work("probability flow", done, total)
         nats[rows] = -probability_flow.log_density(denoiser.schedule, state).cpu().double()

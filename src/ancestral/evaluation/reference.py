@@ -17,6 +17,7 @@ from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, UnsuitableError
 from ancestral.guidance import NO_CLASS
+from ancestral.options import option
 
 MAX_ITEMS = 10_000
 """Items whose features are compared: distances take time and memory with the square of their number."""
@@ -98,22 +99,24 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
         found = data.open(source, **options)
     except UnsuitableError as error:  # nobody here gave such options
         made = f"{spec.codec.kind} items of {_sides(spec.shape)}"
-        raise InputError(f"{source} cannot be made into {made}, which the model knows; give --data that can") from error
+        raise InputError(
+            f"{source} cannot be made into {made}, which the model knows; give {option('data')} that can"
+        ) from error
     except InputError as error:
-        gone = trained_on and "no such file" in str(error)
-        hint = "; say with --data where the data of this run is now, or take other data" if gone else ""
-        raise InputError(f"{error}{hint}") from None
+        gone = trained_on and "no such file" in error.text
+        hint = f"; say with {option('data')} where the data of this run is now, or take other data" if gone else ""
+        raise InputError(f"{error.text}{hint}") from None
     if found.rate != spec.rate and None not in (found.rate, spec.rate):
         raise InputError(
-            f"{found.name} has {found.rate:,} Hz, but the model knows {spec.rate:,}; give --data of that rate"
+            f"{found.name} has {found.rate:,} Hz, but the model knows {spec.rate:,}; give {option('data')} of that rate"
         )
     kind, known = found.codec.kind, spec.codec.kind
     if found.shape != spec.shape or kind != known:
         raise InputError(
-            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(spec.shape)}; "
-            "give --data of that shape"
+            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(spec.shape)}; give "
+            f"{option('data')} of that shape"
             if kind == known
-            else f"{found.name} holds {kind} numbers, but the model knows {known}; give --data of that kind"
+            else f"{found.name} holds {kind} numbers, but the model knows {known}; give {option('data')} of that kind"
         )
     return found
 

@@ -26,6 +26,7 @@ from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Extractor, Features
 from ancestral.metrics.neighbours import memorisation, nearest
 from ancestral.metrics.uncertainty import Reference
+from ancestral.options import option
 from ancestral.randomness import Stream
 from ancestral.results.evaluation_result import (
     ClassAccuracy,
@@ -236,8 +237,9 @@ def _memorisation_by_space(
         pairs.append(_pairs("nearest by features", samples.items, train.items, rows, neighbours, flat[1]))
     if held_out is None:
         notes.append(
-            "No data were held out: half of the training data stands in for unseen items in the memorisation, which is "
-            "about a half at most; hold some out (--held-out, or train --validation 0.1). Copies need none."
+            "No data were held out: half of the training data stands in for unseen items in the memorisation, "
+            f"which is about a half at most; hold some out ({option('held_out')}, or train "
+            f"{option('validation', 0.1)}). Copies need none."
         )
     return MemorisationBySpace(by_pixels, by_features), pairs
 
@@ -333,7 +335,7 @@ def _memorisation(
     try:
         found = memorisation(own, *(_halves(known) if new is None else (known, new)))
     except InputError as error:  # copies among the data
-        reason = str(error)
+        reason = error.text
         if unseen is None:
             reason = "half of the data is compared with the other, and items are in both: doctor lists the duplicates"
         notes.append(f"Memorisation cannot be told by {space}: {reason}.")
@@ -392,7 +394,7 @@ def _class_accuracy(
     try:
         classifier = linear_classifier.fit(train.features.values[known], train.labels[known])
     except InputError as error:
-        notes.append(f"The class accuracy is not known: {error}.")
+        notes.append(f"The class accuracy is not known: {error.text}.")
         return None
     right = classifier.predict(samples.features.values) == samples.labels
     accuracy, count = classifier.accuracy, classifier.held_out

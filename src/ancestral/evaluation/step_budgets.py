@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ancestral.errors import InputError
 from ancestral.model import Model
+from ancestral.options import option
 from ancestral.samplers import Sampler
 
 PASSES = (4, 6, 8, 10, 12, 16, 25, 50, 100, 250)
@@ -94,4 +95,6 @@ def bounded(model: Model, sampler: Sampler, most: int | None) -> StepBudget:
             budget = StepBudget.of(model, dataclasses.replace(free, steps=steps))
             if budget.passes <= most:
                 return budget
-    raise InputError(f"{sampler_title(sampler)} takes more than {most} network evaluations; give a larger --most")
+    raise InputError(
+        f"{sampler_title(sampler)} takes more than {most} network evaluations; give a larger {option('most')}"
+    )

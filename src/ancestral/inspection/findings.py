@@ -52,7 +52,8 @@ def file_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding
     for code, (level, text, advice) in UNUSUAL.items():
         if code == "deep" and all(mode.startswith("I") for mode in files.modes):
             advice = (
-                "all are grey, so training keeps their bits (--bits 8 rounds them); the statistics here are of 8 bits"
+                f"all are grey, so training keeps their bits ({option('bits', 8)} rounds them); the statistics "
+                "here are of 8 bits"
             )
         if names := files.unusual.get(code, {}):
             yield Finding(code, level, f"{_are(len(names), 'file')} {text}", advice, names)
@@ -60,14 +61,16 @@ def file_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding
     grey = sum(count for mode, count in files.modes.items() if mode[0] in "1LI")
     if 0 < grey < files.read and config.channels != 1:
         text = f"{grey:,} of {files.read:,} files are grey, the others in colour"
-        yield Finding("mixed_modes", "note", text, "grey ones are used as grey RGB; --channels 1 makes all grey")
+        advice = f"grey ones are used as grey RGB; {option('channels', 1)} makes all grey"
+        yield Finding("mixed_modes", "note", text, advice)
     if blank := files.unusual.get("blank", {}):
         other = "black" if sum(Conversion(background=config.background).background_rgb) > 3 * 127 else "white"
         text = f"{_are(len(blank), 'file')} of one colour when laid on {config.background}, the background"
-        yield Finding("blank", "warning", text, f"--background {other} shows them, and --channels 4 keeps alpha", blank)
+        advice = f"{option('background', other)} shows them, and {option('channels', 4)} keeps alpha"
+        yield Finding("blank", "warning", text, advice, blank)
     if files.transparent and config.channels not in (2, 4):
         text = f"{_are(files.transparent, 'file')} partly transparent, laid on {config.background}"
-        advice = "--background chooses the colour, which the model learns with the rest"
+        advice = f"{option('background')} chooses the colour, which the model learns with the rest"
         yield Finding("transparent", "note", text, advice)
     if files.rotated:
         text = f"{_are(files.rotated, 'photograph')} turned upright by the EXIF block"
@@ -81,17 +84,20 @@ def _size_findings(files: FileStatistics, config: DataConfig) -> Iterator[Findin
     one_size = low_width == high_width and low_height == high_height
     if size is None and not one_size:
         text = f"the sizes differ, from {low_height}x{low_width} to {high_height}x{high_width} (height x width)"
-        yield Finding("sizes", "error", text, "give --image-size HxW: all are cropped and resized to it")
+        yield Finding("sizes", "error", text, f"give {option('image_size', 'HxW')}: all are cropped and resized to it")
     same_shape = one_size and size is not None and files.cropped > CROP_NOTED
     if tiny and not same_shape:  # else all files are smaller, and the size that keeps their shape is their own
         text = f"{_are(len(tiny), 'file')} smaller than {config.image_size or 8} pixels"
-        advice = "leave them out, or take a smaller --image-size: enlarged images are blurred, and so are the samples"
+        advice = (
+            f"leave them out, or take a smaller {option('image_size')}: enlarged images are blurred, and so are the "
+            "samples"
+        )
         yield Finding("tiny", "warning", text, advice, tiny)
     if size is None:
         return
     if max(size) < smallest // 4:
         text = f"the smallest side is {smallest} pixels, and training is at {config.image_size}"
-        yield Finding("shrunk", "note", text, "a larger --image-size keeps more detail, at more time a step")
+        yield Finding("shrunk", "note", text, f"a larger {option('image_size')} keeps more detail, at more time a step")
     cropped = files.unusual.get("cropped", {})
     level = "warning" if cropped else "note"
     if same_shape:
@@ -100,7 +106,10 @@ def _size_findings(files: FileStatistics, config: DataConfig) -> Iterator[Findin
         text = f"shapes are mixed: the crop to {size[0]}x{size[1]} throws away {files.cropped:.0%} of the pixels"
         if cropped:
             text += f", and over a third of {plural(len(cropped), 'file')}"
-        advice = "crop the pictures yourself where the subject is not in the middle, or keep all of each by --fit pad"
+        advice = (
+            "crop the pictures yourself where the subject is not in the middle, or keep all of each by "
+            f"{option('fit', 'pad')}"
+        )
         yield Finding("aspect", level, text, advice, cropped)
     elif files.cropped > CROP_NOTED:
         note = crop_note("the median image is", files.height[1], files.width[1], size)
@@ -148,13 +157,15 @@ def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
         return
     if len(counts) == 1:
         text = "there is one class alone"
-        yield Finding("one_class", "note", text, "--no-class-labels leaves it out; or train on the folder inside")
+        advice = f"{option('class_labels', False)} leaves it out; or train on the folder inside"
+        yield Finding("one_class", "note", text, advice)
     if max(counts) > UNEVEN * min(counts):
         text = f"classes are uneven: the largest has {max(counts):,}, the smallest {min(counts):,}"
         yield Finding("imbalance", "warning", text, "add to the small ones: samples of rare classes are worse")
     if few := {name: f"{count}" for name, count in classes.items() if 0 < count < FEW}:
         text = f"{plural(len(few), 'class')} with fewer than {FEW} items"
-        yield Finding("small_class", "warning", text, "add images, or merge classes, or --no-class-labels", few)
+        advice = f"add images, or merge classes, or {option('class_labels', False)}"
+        yield Finding("small_class", "warning", text, advice, few)
 
 
 def value_findings(values: ValueStatistics, flat: Sequence[str] = ()) -> Iterator[Finding]:
@@ -174,7 +185,8 @@ def value_findings(values: ValueStatistics, flat: Sequence[str] = ()) -> Iterato
             yield Finding("range", "warning", text, "stretch the contrast, if that is no accident: the rest is wasted")
     if len(values.mean) == 3 and values.grey == values.count:
         text = "all images are grey, and stored in three equal channels"
-        yield Finding("grey", "note", text, "--channels 1 is a third of the data, and the model cannot tint them")
+        advice = f"{option('channels', 1)} is a third of the data, and the model cannot tint them"
+        yield Finding("grey", "note", text, advice)
 
 
 def mirroring_findings(mirroring: Estimate | None, flip: bool) -> Iterator[Finding]:
@@ -184,10 +196,10 @@ def mirroring_findings(mirroring: Estimate | None, flip: bool) -> Iterator[Findi
     differs = mirroring.value - 0.5 > 4 * mirroring.error
     if differs and mirroring.value > 0.6 and flip:
         text = f"half of the images are mirrored, and mirrored ones do not look like the data ({mirroring.percent})"
-        yield Finding("mirrored", "warning", text, "leave --flip out, or the model learns mirrored images")
+        yield Finding("mirrored", "warning", text, f"leave {option('flip')} out, or the model learns mirrored images")
     elif not differs and not flip:
         text = "mirrored images look like the data"
-        yield Finding("mirror", "note", text, "--flip trains on them too, which helps small data sets")
+        yield Finding("mirror", "note", text, f"{option('flip', True)} trains on them too, which helps small data sets")
 
 
 def memorisation_finding(count: int, shape: Sequence[int], parameters: int, config: Config) -> Finding | None:
@@ -206,7 +218,7 @@ def memorisation_finding(count: int, shape: Sequence[int], parameters: int, conf
         f"item is seen {epochs:,.0f} times, so they {chance} be memorised"
     )
     held_out = config.data.validation is not None
-    see = "watch the validation loss" if held_out else "hold out 10 % and see (--validation 0.1)"
+    see = "watch the validation loss" if held_out else f"hold out 10 % and see ({option('validation', 0.1)})"
     return Finding("memorisation", "warning", text, f"{see}; ancestral evaluate measures how many samples are copies")
 
 
@@ -221,16 +233,17 @@ def training_findings(count: int, config: Config, cost: TrainingCost | None) -> 
             yield memorised
         elif epochs > 10 * EPOCHS:
             text = f"each item is seen {epochs:,.0f} times"
-            yield Finding("epochs", "note", text, "more items, or fewer --steps, reduce memorisation")
+            yield Finding("epochs", "note", text, f"more items, or fewer {option('steps')}, reduce memorisation")
         if not cost.fits:
             text = f"training takes about {format_bytes(cost.memory)}, and {format_bytes(cost.available)} are free"
             yield Finding("memory", "warning", text, memory_remedy(cost))
         if cost.seconds > 86400 and cost.device == "cpu":
             text = f"all steps take {cost.seconds / 86400:,.1f} days on this machine"
-            yield Finding("time", "warning", text, "use a GPU, fewer --steps, or a smaller --width or --image-size")
+            advice = f"use a GPU, fewer {option('steps')}, or a smaller {option('width')} or {option('image_size')}"
+            yield Finding("time", "warning", text, advice)
     if count < batch:
         text = f"there are fewer items ({count:,}) than in one batch ({batch:,})"
-        yield Finding("few", "warning", text, f"each batch repeats some; take --batch-size {count}")
+        yield Finding("few", "warning", text, f"each batch repeats some; take {option('batch_size', count)}")
 
 
 def memory_remedy(cost: TrainingCost) -> str:

@@ -21,6 +21,7 @@ from ancestral.errors import InputError, install_command
 from ancestral.gaussian import Scalar
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
+from ancestral.options import option
 from ancestral.samplers import DDIM, Consistency
 
 SAMPLING = """\
@@ -43,9 +44,11 @@ def write_onnx(model: Model, path: Path) -> None:
     Raises InputError without the extra `onnx`, for a path that is a folder, and for a network that is too large.
     """
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give --out a file that ends in .onnx")
+        raise InputError(f"{path} is a folder; give {option('out')} a file that ends in .onnx")
     if sum(p.numel() * p.element_size() for p in model.diffusion.parameters()) > MAX_BYTES:
-        raise InputError("the network's weights are over 2 GB, which one ONNX file cannot hold; use --to diffusers")
+        raise InputError(
+            f"the network's weights are over 2 GB, which one ONNX file cannot hold; use {option('to', 'diffusers')}"
+        )
     try:
         import onnx  # noqa: F401  # the exporter's own error is less clear
         import onnxscript  # noqa: F401

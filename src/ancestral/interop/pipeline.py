@@ -27,6 +27,7 @@ from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d
 from ancestral.model import Model, build, for_items
 from ancestral.nets import UNet
+from ancestral.options import option
 
 INDEX = "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -47,8 +48,8 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
     assert isinstance(net, UNet)
     if spec.classes and label is None:
         raise InputError(
-            "a DDPMPipeline takes no labels, so one class is built in: say which by --label "
-            f"{', '.join(spec.classes)} or none"
+            "a DDPMPipeline takes no labels, so one class is built in: say which by "
+            f"{option('label')} {', '.join(spec.classes)} or none"
         )
     numbers = model.labels([0], label)
     state = net.state_dict()
@@ -84,12 +85,10 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
             spec = dataclasses.replace(spec, shape=(spec.shape[0], *parse_image_size(size)))
         denoiser = build(config.with_settings(**cures), spec)
     if problems:
-        advice = (
-            f"this command trains one that it can: {command(config.with_settings(**cures))} (or export with --to onnx)"
-        )
-        raise InputError(
-            f"diffusers cannot hold this model: {'; '.join(problems)}; {advice if cures else 'export with --to onnx'}"
-        )
+        advice = f"export with {option('to', 'onnx')}"
+        if cures:
+            advice = f"this command trains one that it can: {command(config.with_settings(**cures))} (or {advice})"
+        raise InputError(f"diffusers cannot hold this model: {'; '.join(problems)}; {advice}")
 
 
 def choose_for_diffusers(config: Config, spec: DataSpec, device: str) -> dict[str, Any]:
@@ -166,7 +165,9 @@ def _remarks(config: dict[str, Any]) -> list[str]:
     if config.get("_class_name", "DDPMScheduler") == "DDPMScheduler":
         variance = config.get("variance_type", "fixed_small")
         if variance == "fixed_small":
-            remarks.append("its scheduler has the small variance: --sampler ddpm --variance small")
+            remarks.append(
+                f"its scheduler has the small variance: {option('sampler', 'ddpm')} {option('variance', 'small')}"
+            )
         elif variance != "fixed_large":
             remarks.append(f"its scheduler has the variance {variance}; ancestral has large and small")
     if config.get("clip_sample") is False:

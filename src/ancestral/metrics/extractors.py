@@ -11,6 +11,7 @@ from ancestral.data import Codec
 from ancestral.errors import InputError
 from ancestral.metrics import custom
 from ancestral.metrics.networks import FeatureNetwork
+from ancestral.options import option
 from ancestral.registries import EXTRACTORS
 
 FID = "inception"
@@ -88,7 +89,8 @@ def extractor(
         )
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise InputError(
-            f"{name} sees grey or RGB images, not items of shape {'x'.join(map(str, shape))}: use --extractor pixels"
+            f"{name} sees grey or RGB images, not items of shape {'x'.join(map(str, shape))}: use "
+            f"{option('extractor', 'pixels')}"
         )
     network: FeatureNetwork = EXTRACTORS[name].make(device)
 

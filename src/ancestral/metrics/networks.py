@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ancestral import hub, storage
 from ancestral.data.download import fetch
 from ancestral.errors import InputError, install_command
+from ancestral.options import option
 
 LITE0_WEIGHTS = "efficientnet-lite0-57934424.pth"
 LITE0_SIDES = (96, 224)
@@ -79,7 +80,7 @@ def inception(device: torch.device) -> FeatureNetwork:
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     name = INCEPTION_WEIGHTS.rpartition("/")[2]
-    otherwise = f"put it into {folder} yourself, or use --extractor lite0"
+    otherwise = f"put it into {folder} yourself, or use {option('extractor', 'lite0')}"
     weights = fetch(INCEPTION_WEIGHTS, INCEPTION_SHA256, folder, otherwise)
     if storage.sha256(weights) != INCEPTION_SHA256:
         raise InputError(f"{weights} is not the published {name}: delete it, and it is downloaded anew")
@@ -109,7 +110,8 @@ def dinov2(device: torch.device) -> FeatureNetwork:
         weights = hub.fetch(f"hf://timm/{DINOV2}", "model.safetensors")
     except InputError as error:
         raise InputError(
-            f"the weights of dinov2 are not here ({error}): run it once with a network, or use --extractor lite0"
+            f"the weights of dinov2 are not here ({error.text}): run it once with a network, or use "
+            f"{option('extractor', 'lite0')}"
         ) from None
     net = timm.create_model(
         DINOV2, pretrained=True, pretrained_cfg_overlay={"file": str(weights)}, img_size=224, num_classes=0

@@ -17,6 +17,7 @@ from ancestral.device import layout
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model.metadata import target_name
+from ancestral.options import option
 from ancestral.plugins import explained, import_function
 from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
@@ -111,8 +112,8 @@ def _check_determinant(target: Target, schedule: Schedule) -> None:
     a, b = schedule.at(singular[-1])
     if a == 0:
         raise InputError(
-            f"the last level of this schedule holds no signal, so the target {target.name} says nothing of x_0 there; "
-            "use --target v, x0, flow or edm"
+            f"the last level of this schedule holds no signal, so the target {target.name} says nothing of x_0 "
+            f"there; use {option('target')} v, x0, flow or edm"
         )
     raise InputError(
         f"the target {target.name} says nothing of x_0 at t = {singular[-1]}, where signal is {a:g} and noise {b:g}: "
@@ -123,7 +124,7 @@ def _check_determinant(target: Target, schedule: Schedule) -> None:
 def _net(config: Config, spec: DataSpec) -> nn.Module:
     if isinstance(config.net, CustomNetConfig):
         name = config.net.function
-        how = f"--net {name}, or in Python net={name!r}, if you trust that code" if name else "net=... from Python"
+        how = f"{option('net', name)}, if you trust that code" if name else "net=... from Python"
         raise InputError(f"this model has a network of your own, which its file does not hold: give {how}")
     settings = dataclasses.asdict(for_items(config, spec).net)
     factor = 2 if config.process.learned_variance else 1

@@ -89,7 +89,7 @@ def load(
         with pytorch_generator():  # initial weights are drawn, and then replaced
             denoiser = assemble(config, spec, parts)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error.text}") from None
     try:
         denoiser.net.load_state_dict(tensors)
     except RuntimeError:

@@ -23,6 +23,7 @@ from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.model.building import sampler_for
 from ancestral.model.metadata import metadata_of, process_of
+from ancestral.options import option
 from ancestral.results.image_grid import ImageGrid
 from ancestral.results.table import Table
 from ancestral.reverse import prior
@@ -249,7 +250,9 @@ class Model:
                 raise InputError(f"a sampler of your own has its own {names}; leave {names} out")
             return sampler
         if not isinstance(sampler, str | None):
-            raise InputError(f"sampler cannot be {shown(sampler)}: give a name, or an instance of a Sampler")
+            raise InputError(
+                f"{option('sampler')} cannot be {shown(sampler)}: give a name, or an instance of a Sampler"
+            )
         return sampler_for(self.denoiser, self.config.sample.sampler if sampler is None else sampler, **options)
 
     def trajectory(
@@ -279,7 +282,7 @@ class Model:
     def check_guidance(self, guidance: builtins.float) -> None:
         """Raise InputError for a scale that is not finite, or that is not 1 if the model has no classes."""
         if not math.isfinite(guidance):
-            raise InputError(f"guidance must be a finite number, not {guidance}")
+            raise InputError(f"{option('guidance')} must be a finite number, not {guidance}")
         if guidance != 1.0 and not self.spec.classes:
             raise InputError(
                 "this model was trained without classes, so there is nothing for guidance to strengthen; for "
@@ -295,7 +298,7 @@ class Model:
             return None
         numbers = range(len(classes)) if label is None else [self._label_number(name) for name in several(label)]
         if not numbers:
-            raise InputError("label names no class; leave it out to sample all classes in turn")
+            raise InputError(f"{option('label')} names no class; leave it out to sample all classes in turn")
         return torch.tensor([numbers[index % len(numbers)] for index in indices], device=self.device)
 
     def class_names(self, indices: Sequence[int], label: "Label" = None) -> list[str] | None:

@@ -10,6 +10,7 @@ from ancestral.errors import InputError
 from ancestral.nets.mlp import MLP
 from ancestral.nets.transformer import Transformer
 from ancestral.nets.unet import UNet
+from ancestral.options import option
 from ancestral.registries import NETWORKS
 
 CONDITIONS = ("labels", "keys")
@@ -66,11 +67,15 @@ def _transformer(shape: Sequence[int], classes: int | None, factor: int, setting
         raise InputError("a transformer is for images, signals and volumes, not for points; take an MLP")
     if settings["patch"] > max(sides):
         size = "x".join(map(str, sides))
-        raise InputError(f"--patch {settings['patch']} is larger than items of {size}; give at most {max(sides)}")
+        raise InputError(
+            f"{option('patch', settings['patch'])} is larger than items of {size}; give at most {max(sides)}"
+        )
     return Transformer(channels, out_channels=factor * channels, classes=classes, dims=len(sides), **settings)
 
 
 def _mlp(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:
     if len(shape) != 1:
-        raise InputError("an MLP is for points, not for images, signals or volumes; take --net unet, or other data")
+        raise InputError(
+            f"an MLP is for points, not for images, signals or volumes; take {option('net', 'unet')}, or other data"
+        )
     return MLP(shape[0], settings["width"], settings["blocks"], classes, out_features=factor * shape[0])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar
 from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser
+from ancestral.options import option
 from ancestral.samplers.loop import spaced_times
 from ancestral.schedules import Schedule, broadcast
 from ancestral.targets import Denoiser, Prediction, Target, from_name
@@ -212,8 +213,8 @@ class ProgressiveDistillation(_Distillation):
         schedule, counts = self.teacher.schedule, [evaluations * 2**k for k in range(stages.number, 0, -1)]
         if counts[0] > schedule.steps:
             raise InputError(
-                f"{stages.number} stages down to {evaluations} steps begin with {counts[0]} steps of the teacher, and "
-                f"its schedule has {schedule.steps}; take fewer --stages"
+                f"{stages.number} stages down to {evaluations} steps begin with {counts[0]} steps of the teacher, "
+                f"and its schedule has {schedule.steps}; take fewer {option('stages')}"
             )
         self.grids = [torch.tensor(spaced_times(schedule, count, "trailing")[::-1]) for count in counts]
         """The times of the teacher's steps in each stage, rising from 0. Every second one is a time of the student."""

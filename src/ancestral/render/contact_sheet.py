@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from ancestral.data import Dataset
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
+from ancestral.options import option
 from ancestral.quantities import format_shape, plural
 from ancestral.render.captions import INK, font, shorten
 from ancestral.render.pictures import picture
@@ -174,7 +175,9 @@ def check_sheet(path: Path) -> None:
     with contextlib.suppress(Exception), Image.open(path, formats=("PNG",)) as image:
         if path.is_file() and image.info.get("Software") == SIGNATURE:
             return
-    raise InputError(f"{path} exists already and is not a contact sheet of ancestral; give --out another name")
+    raise InputError(
+        f"{path} exists already and is not a contact sheet of ancestral; give {option('out')} another name"
+    )
 
 
 def write_sheet(path: Path, sheet: Image.Image) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ancestral.data.arrays import NAMES
 from ancestral.data.image_files import from_pixels
 from ancestral.errors import InputError
+from ancestral.options import option
 from ancestral.storage import atomic
 
 PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
@@ -70,14 +71,18 @@ def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raise InputError for items of a shape (C, H, W) or dtype that a PNG cannot hold."""
     kind = NAMES.get(len(shape) - 1, "points")
     if kind != "images":
-        raise InputError(f"{kind} are no single images; give --out a .npz for numbers, or a .png, .gif, .webp or .mp4")
+        raise InputError(
+            f"{kind} are no single images; give {option('out')} a .npz for numbers, or a .png, .gif, .webp or .mp4"
+        )
     if dtype not in PNG_CHANNELS:
-        raise InputError("PNG holds no floating-point images; give --out a .npz, or a .png for a grid in 8 bits")
+        raise InputError(
+            f"PNG holds no floating-point images; give {option('out')} a .npz, or a .png for a grid in 8 bits"
+        )
     if shape[0] not in PNG_CHANNELS[dtype]:
         bits = torch.iinfo(dtype).bits
         raise InputError(
-            f"PNG files of {bits} bits cannot hold {shape[0]} channels; give --out a .npz, or a .png for a grid in "
-            "8 bits"
+            f"PNG files of {bits} bits cannot hold {shape[0]} channels; give {option('out')} a .npz, or a .png for "
+            "a grid in 8 bits"
         )
 
 

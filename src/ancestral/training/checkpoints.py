@@ -212,7 +212,7 @@ class Checkpoints:
                 tensors, _ = storage.read_tensors(self.path(step) / TENSORS)
                 return Checkpoint(step, tensors, manifest["facts"]), wrong
             except InputError as error:
-                wrong.append(str(error))
+                wrong.append(error.text)
         return None, wrong
 
     def newest_step(self, last: int) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ancestral.device import Precision, pick_device, pick_dtype
-from ancestral.errors import InputError
+from ancestral.errors import InputError, text_of
 
 P = ParamSpec("P")
 E = TypeVar("E")
@@ -144,7 +144,7 @@ class Distributed:
             if self.main:
                 answer = [(yield from events), None]
         except BaseException as error:
-            answer = [None, f"the first process ended: {error or type(error).__name__}"]
+            answer = [None, f"the first process ended: {text_of(error) or type(error).__name__}"]
             raise
         finally:
             with contextlib.suppress(RuntimeError) if answer[1] else contextlib.nullcontext():  # others may be gone

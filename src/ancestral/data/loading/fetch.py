@@ -10,6 +10,7 @@ from torch.utils import data as torch_data
 from ancestral.data.dataset import Dataset
 from ancestral.data.io_errors import SourceLost, Unreadable
 from ancestral.errors import InputError
+from ancestral.options import option
 
 PATIENCE = 60.0
 """Seconds to wait for data that is gone: a network file system may come back."""
@@ -50,7 +51,7 @@ class BatchFetcher(torch_data.Dataset[Fetched]):
                 labels.append(label)
                 read.append(other)
         except InputError as error:
-            return Fetched(torch.empty(0), torch.empty(0), error=str(error))
+            return Fetched(torch.empty(0), torch.empty(0), error=error.text)
         return Fetched(items, torch.tensor([labels, read]), tuple(notes))
 
     def _allocate(self, count: int) -> Tensor:
@@ -61,8 +62,8 @@ class BatchFetcher(torch_data.Dataset[Fetched]):
                 items.share_memory_()  # type: ignore[no-untyped-call]
             except RuntimeError as error:
                 raise InputError(
-                    f"a data worker cannot share {items.nbytes / 2**20:.3g} MiB ({error}): enlarge /dev/shm, "
-                    "or read the data without workers, by --workers 0"
+                    f"a data worker cannot share {items.nbytes / 2**20:.3g} MiB ({error}): enlarge /dev/shm, or "
+                    f"read the data without workers, by {option('workers', 0)}"
                 ) from error
         return items
 
@@ -86,9 +87,11 @@ def _read_patiently(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor
         try:
             item = data.read(index)
         except SourceLost as error:
-            lost = str(error)
+            lost = error.text
             if time.monotonic() - began > PATIENCE:
-                raise SourceLost(f"{lost} (for {PATIENCE:g} s now): bring it back, then go on with --resume") from None
+                raise SourceLost(
+                    f"{lost} (for {PATIENCE:g} s now): bring it back, then go on with {option('resume', True)}"
+                ) from None
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             continue

@@ -30,6 +30,7 @@ from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading.fetch import BatchFetcher, Fetched
 from ancestral.data.loading.order import StepSampler
 from ancestral.errors import InputError
+from ancestral.options import option
 
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 MOST_DEATHS = 3
@@ -130,9 +131,9 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
             deaths += 1
             if deaths == MOST_DEATHS:
                 raise InputError(
-                    f"the data workers died {deaths} times at step {step} ({death}): free some memory (and /dev/shm, "
-                    "through which they return items), take fewer with --workers, or read the data without, by "
-                    "--workers 0"
+                    f"the data workers died {deaths} times at step {step} ({death}): free some memory (and "
+                    f"/dev/shm, through which they return items), take fewer with {option('workers')}, or read the "
+                    f"data without, by {option('workers', 0)}"
                 )
             restarts.append(f"a data worker died at step {step} ({death}): started again")
 

@@ -15,6 +15,7 @@ from ancestral.data.decoding import HEADER
 from ancestral.data.io_errors import read_file
 from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.errors import InputError, one_line
+from ancestral.options import option
 
 
 class NameList:
@@ -73,7 +74,7 @@ def _output_notes(outputs: list[str]) -> tuple[tuple[str, str], ...]:
         return ()
     names = ", ".join(outputs[:3]) + (", ..." if len(outputs) > 3 else "")
     what = "1 folder of runs is" if len(outputs) == 1 else f"{len(outputs)} folders of runs are"
-    return ((f"{what} among the data and skipped ({names})", "--out keeps runs at another place"),)
+    return ((f"{what} among the data and skipped ({names})", f"{option('out')} keeps runs at another place"),)
 
 
 class LazyFolder(LazyDataset):

@@ -15,6 +15,7 @@ from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.data.sources.lazy_folder import FileIndex, LazyFolder
 from ancestral.errors import InputError, UnsuitableError, one_line
+from ancestral.options import option
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 KINDS = {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32)}
@@ -177,8 +178,8 @@ class RecordingFolder(LazyFolder):
         if short != long:
             raise InputError(
                 f"the recordings in {self.name} differ in length ({self.name_of(rows[0])} has {short:,} samples, "
-                f"{self.name_of(rows[-1])} {long:,}): give --length {middle}, the median, or another number, to cut "
-                "longer ones at their end and to fill shorter ones with silence"
+                f"{self.name_of(rows[-1])} {long:,}): give {option('length', middle)}, the median, or another "
+                "number, to cut longer ones at their end and to fill shorter ones with silence"
             )
         return short
 
