@@ -124,7 +124,7 @@ WRONG = {
     "train: target": (lambda m: ancestral.train("points", target=NAN, progress=False), "not finite"),
     "train: own net": (
         lambda m: ancestral.train("points", net=lambda s, c: nn.Linear(2, 2), width=5),
-        "width is for net=unet or transformer or mlp, and this network is of another kind",
+        "width is for net='unet' or net='transformer' or net='mlp', and this network is of another kind",
     ),
     "train: own schedule": (
         lambda m: ancestral.train("points", schedule=schedules.linear(10), timesteps=5),

@@ -180,7 +180,7 @@ GAPS[3, 0, 1, 2] = np.nan
         (np.full((2, 1, 4, 4), 1e300), {}, "NaN or infinity in 2 of 2 items"),
         (np.full((2, 1, 4, 4), 0.5, np.float32), {}, r"nothing but the value 0\.5"),
         (floats(2, 5, 6), {"dims": 3}, r"shape \(2, 5, 6\) with dims=3: signals are .* with dims=3"),
-        (floats(2, 5, 6, 7), {"dims": 1}, "with dims 1"),
+        (floats(2, 5, 6, 7), {"dims": 1}, "with dims=1"),
         (integers(2, 16), {"image_size": 8}, "1-D data is not resized.*leave image_size out"),
         (integers(2, 4, 4, 4), {"dims": 3, "image_size": 8}, "3-D data is not resized"),
         (integers(2, 3, 16), {"dims": 1, "channels": 1}, "data of 3 channels cannot be given 1: .*or give 3"),

@@ -395,7 +395,7 @@ def test_images_of_one_shape_are_told_the_size_that_keeps_it(tmp_path):
     assert report.files.sizes == {"40x24": 6}
     (finding,) = (finding for finding in report.findings if finding.code == "aspect")
     assert finding.text == "all images are 40 pixels high and 24 wide, and the crop to 32x32 loses 40%"
-    assert finding.advice.startswith("--image-size 40x24 (height x width) keeps their shape")
+    assert finding.advice.startswith("image_size='40x24' (height x width) keeps their shape")
     assert "tiny" not in codes(report)
     kept = examine(tmp_path, image_size=(40, 24))
     assert (kept.image_size, kept.values.shape, codes(kept) & {"aspect", "tiny"}) == ("40x24", (3, 40, 24), set())

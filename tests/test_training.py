@@ -245,7 +245,7 @@ def test_saves_come_at_their_interval_and_at_the_end(tmp_path):
 
 
 def test_a_folder_with_a_run_is_refused(tiny_run):
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="resume=True"):
         tiny_run.begin(tiny_config())
 
 

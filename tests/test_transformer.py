@@ -453,5 +453,5 @@ def test_numbers_below_1_are_refused(wrong):
 
 def test_a_setting_of_another_kind_of_network_is_refused_with_its_kind():
     settings = config.digits().with_net("transformer")
-    with pytest.raises(InputError, match="mults is for net=unet, and this network is of another kind"):
+    with pytest.raises(InputError, match="mults is for net='unet', and this network is of another kind"):
         settings.with_settings(mults=(1, 2))

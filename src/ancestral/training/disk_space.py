@@ -2,6 +2,7 @@
 
 from ancestral import storage
 from ancestral.errors import InputError
+from ancestral.options import option
 from ancestral.quantities import format_bytes
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.run_folder import RunFolder
@@ -42,13 +43,14 @@ def disk_warning(trainer: Trainer, folder: RunFolder) -> list[str]:
     if not present and free < trainer.state.save_bytes:
         raise InputError(
             f"the disk of {folder.path} has {format_bytes(free)} free, and a checkpoint and the model take "
-            f"{format_bytes(trainer.state.save_bytes)}: make room, or give --out a folder on another disk"
+            f"{format_bytes(trainer.state.save_bytes)}: make room, or give {option('out')} a folder on another "
+            "disk"
         )
     if free >= needed:
         return []
     sizes = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
     return [
-        f"warning: the run takes about {format_bytes(needed)} more on the disk ({sizes}), and {format_bytes(free)} are "
-        "free; snapshots are left out first, then older checkpoints: make room, give --out a folder on another disk, "
-        "or --snapshots 0 --keep 1"
+        f"warning: the run takes about {format_bytes(needed)} more on the disk ({sizes}), and {format_bytes(free)} "
+        f"are free; snapshots are left out first, then older checkpoints: make room, give {option('out')} a folder "
+        f"on another disk, or {option('snapshots', 0)} {option('keep', 1)}"
     ]

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ancestral.device import Precision, pick_device, pick_dtype
 from ancestral.errors import InputError, text_of
+from ancestral.options import option
 
 P = ParamSpec("P")
 E = TypeVar("E")
@@ -45,7 +46,9 @@ class Distributed:
         if started and self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         elif started and self.device.type != "cpu":
-            raise InputError(f"several processes compute on cpu or cuda, not on {self.device.type}: give --device")
+            raise InputError(
+                f"several processes compute on cpu or cuda, not on {self.device.type}: give {option('device')}"
+            )
         if started and not distributed.is_initialized():
             distributed.init_process_group(distributed.get_default_backend_for_device(self.device))
             atexit.register(_leave)

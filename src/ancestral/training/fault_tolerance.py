@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ancestral.config import EARLY
 from ancestral.errors import InputError
+from ancestral.options import option
 from ancestral.training import divergence
 from ancestral.training.saving import Saves, restore_newest
 from ancestral.training.snapshots import Snapshots
@@ -73,8 +74,8 @@ class FaultTolerance:
         guard = failed.guard
         if guard.rollbacks >= divergence.ROLLBACKS:
             raise InputError(
-                f"training diverges again and again before step {failed.step}: try a lower --lr, or look at the data; "
-                "what was saved is untouched"
+                f"training diverges again and again before step {failed.step}: try a lower {option('lr')}, or look "
+                "at the data; what was saved is untouched"
             )
         state = self.go_back(begin)
         guard.rolled_back(state.guard)
@@ -126,7 +127,7 @@ class FaultTolerance:
             return "what was saved last is whole"
         self.saves.save(state)
         self.saves.checkpoints.wait()
-        return f"saved after step {state.step}: --resume goes on"
+        return f"saved after step {state.step}: {option('resume')} goes on"
 
     def _write_snapshot(self, saves: Saves, state: TrainingState, ending: bool) -> list[str]:
         try:
@@ -145,7 +146,7 @@ class FaultTolerance:
                 with saves.folder.lasting():
                     saves.checkpoints.check()
         except OSError as error:
-            again = "training goes on, and saves again at the next multiple of --save-every"
+            again = f"training goes on, and saves again at the next multiple of {option('save_every')}"
             return self._once("save", f"{error}; {again}")
         return []
 
@@ -163,7 +164,7 @@ def _what_is_left(saves: Saves, step: int) -> str:
     if not kept:
         return f"{model}there is no checkpoint to resume from"
     lost = ", and the steps since are lost" if kept < step else ""
-    return f"{model}--resume goes on from step {kept}{lost}"
+    return f"{model}{option('resume')} goes on from step {kept}{lost}"
 
 
 def _part_of_run(path: Path) -> str:

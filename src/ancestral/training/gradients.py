@@ -11,6 +11,7 @@ from ancestral import randomness
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data.loading import Batch
 from ancestral.errors import InputError
+from ancestral.options import option
 from ancestral.randomness import Stream, pytorch_generator
 from ancestral.training.compilation import compiler_failure
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory
@@ -38,7 +39,8 @@ class Gradients:
         """The positions of this process's images in the global batch."""
         if not self.positions:
             raise InputError(
-                f"--batch-size {self.batch_size} leaves nothing to do for some of {distributed.world} processes"
+                f"{option('batch_size', self.batch_size)} leaves nothing to do for some of {distributed.world} "
+                "processes"
             )
         self.micro_batch = min(config.runtime.micro_batch or len(self.positions), len(self.positions))
         """The number of images in a forward pass; see RuntimeConfig."""
@@ -77,7 +79,7 @@ class Gradients:
         """
         positions, micro_batch, spec = self.positions[:count], self.micro_batch, state.spec
         try:
-            with memory_explained("give a smaller --batch-size"):
+            with memory_explained(f"give a smaller {option('batch_size')}"):
                 none = torch.zeros(len(positions), dtype=torch.int64)
                 items = torch.zeros(len(positions), *spec.shape, dtype=spec.codec.dtype)
             self._in_parts(state, Batch(state.step, items, none if spec.classes else None, none), positions)
@@ -93,8 +95,8 @@ class Gradients:
             except (RuntimeError, MemoryError) as error:
                 if failure := compiler_failure(error) if self.config.runtime.compile else "":
                     raise InputError(
-                        f"the network could not be compiled ({failure}): leave --compile out, or install a C++ "
-                        "compiler (for a GPU, Triton)"
+                        f"the network could not be compiled ({failure}): leave {option('compile')} out, or install "
+                        "a C++ compiler (for a GPU, Triton)"
                     ) from error
                 if not out_of_memory(error):
                     raise

@@ -25,7 +25,7 @@ from ancestral import storage
 from ancestral.config import Config
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME
-from ancestral.options import on_command_line, spelled
+from ancestral.options import on_command_line, option, spelled
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.meters import BINS
@@ -103,7 +103,8 @@ class RunFolder:
         """Raise InputError if the checkpoints of a run that saved are gone, so that it cannot be resumed."""
         if self.model.exists() and not Checkpoints(self.checkpoints).steps():
             raise InputError(
-                f"all in {self.checkpoints} is gone, so the run cannot go on; give --out another name to start anew"
+                f"all in {self.checkpoints} is gone, so the run cannot go on; give {option('out')} another name to "
+                "start anew"
             )
 
     def publishes(self, step: int) -> bool:
@@ -134,9 +135,12 @@ class RunFolder:
     def check_free(self) -> None:
         """Raise InputError if no run can be begun here, since there is one already, or a file."""
         if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path} is a file; give --out a folder")
+            raise InputError(f"{self.path} is a file; give {option('out')} a folder")
         if self.holds_run():
-            raise InputError(f"{self.path} already holds a run: go on with it by --resume, or give --out another name")
+            raise InputError(
+                f"{self.path} already holds a run: go on with it by {option('resume', True)}, or give {option('out')} "
+                "another name"
+            )
 
     def begin(self, config: Config) -> None:
         """Create the folder and write the config. Raises InputError as `check_free` does."""
@@ -225,7 +229,8 @@ class RunFolder:
                 except BlockingIOError:
                     if not patience:
                         raise InputError(
-                            f"another process is training in {self.path}; wait for it, or give --out another name"
+                            f"another process is training in {self.path}; wait for it, or give {option('out')} "
+                            "another name"
                         ) from None
                     time.sleep(0.1)
                 except OSError:  # a file system without locks

@@ -6,6 +6,7 @@ from typing import Any
 from ancestral import model, storage
 from ancestral.config import Config
 from ancestral.errors import InputError
+from ancestral.options import option
 from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication
 from ancestral.training.distributed import Distributed
 from ancestral.training.run_folder import RunFolder
@@ -94,7 +95,7 @@ def restore_newest(
     checkpoint, wrong = checkpoints.newest(good)
     if checkpoint is None:
         if wrong:
-            raise InputError(f"{wrong[0]}, and no other is left; give --out another name to start anew")
+            raise InputError(f"{wrong[0]}, and no other is left; give {option('out')} another name to start anew")
         return wrong
     try:
         state.restore(checkpoint.step, checkpoint.tensors, checkpoint.numbers)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ancestral.errors import InputError, pip_install
+from ancestral.options import option
 from ancestral.training.meters import BINS
 from ancestral.training.progress import Progress
 from ancestral.training.run_folder import RunFolder
@@ -43,7 +44,7 @@ def check_trackers(names: Sequence[str]) -> list[str]:
             )
         if name not in installed:
             raise InputError(
-                f"the tracker {name} is not installed: {pip_install()} {name}, or leave it out of --trackers"
+                f"the tracker {name} is not installed: {pip_install()} {name}, or leave it out of {option('trackers')}"
             )
     return names
 

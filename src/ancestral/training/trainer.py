@@ -20,6 +20,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
 from ancestral.objectives import Objective
+from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, own_parts
@@ -173,7 +174,7 @@ class Trainer:
     def _next_batch(self) -> Batch:
         self.waiting = self.distributed.world == 1
         try:
-            with memory_explained("give a smaller --batch-size"):
+            with memory_explained(f"give a smaller {option('batch_size')}"):
                 return next(self.batches)
         finally:
             self.waiting = False
@@ -303,7 +304,7 @@ class Trainer:
 
     def _model_of_one_process(self) -> Model:
         if self.distributed.shard:
-            raise InputError("the weights are distributed (--shard): load the model from the run folder")
+            raise InputError(f"the weights are distributed ({option('shard')}): load the model from the run folder")
         return self.model()
 
     def save(self, folder: RunFolder) -> None:

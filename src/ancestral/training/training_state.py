@@ -18,6 +18,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
 from ancestral.objectives import Objective
+from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 from ancestral.training import own_parts
 from ancestral.training.compilation import compile_blocks
@@ -92,7 +93,7 @@ class TrainingState:
         for parameter in self.own.values():
             parameter.data = parameter.data.to(distributed.device)
         if self.own and distributed.shard:
-            raise InputError("an objective with parameters of its own is not distributed; leave --shard out")
+            raise InputError(f"an objective with parameters of its own is not distributed; leave {option('shard')} out")
         if make_objective is not None:
             own_parts.check_objective(self.objective, self.denoiser, self.spec, distributed)
         if config.runtime.compile:
@@ -128,7 +129,10 @@ class TrainingState:
 
     def _averaged(self, config: Config) -> Diffusion:
         if self.distributed.shard:
-            raise InputError("this objective reads the averaged weights, which --shard distributes; leave --shard out")
+            raise InputError(
+                f"this objective reads the averaged weights, which {option('shard')} distributes; leave "
+                f"{option('shard')} out"
+            )
         denoiser = self._build(config).requires_grad_(False).eval()
         for parameter, average in zip(denoiser.net.parameters(), self.ema.weights, strict=True):
             parameter.data = average  # one memory, so it follows every update
@@ -218,7 +222,7 @@ class TrainingState:
         if optimiser is not None and optimiser.get("kind", kind) != kind:  # earlier versions kept no name
             raise InputError(
                 f"the run was trained with the optimiser {optimiser['kind']}, so it cannot go on with {kind}; give "
-                f"{optimiser['kind']} again, or start a new run with --out"
+                f"{optimiser['kind']} again, or start a new run with {option('out')}"
             )
         if not any(name.startswith(PREFIXES) for name in tensors):  # the averages cannot begin in the middle
             self.powers = {}
