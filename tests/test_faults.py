@@ -242,7 +242,7 @@ def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkey
     config = tiny_config(steps=6, save_every=3)
     folder = begun(tmp_path / "run", config)
     no_room_for_step_6(monkeypatch)
-    left = r"No space left on device; the model file is of step 6; --resume goes on from step 3, and the steps since"
+    left = r"No space left on device; the model file is of step 6; a resumed run goes on from step 3, and the steps "
     with pytest.raises(OSError, match=left):
         list(Trainer(config, stripes(), "cpu").run(folder))
     monkeypatch.undo()
@@ -263,7 +263,7 @@ def test_a_last_model_that_cannot_be_written_is_named_by_its_step(tmp_path, monk
         write(path, tensors, metadata)
 
     monkeypatch.setattr(storage, "write_tensors", full)
-    with pytest.raises(OSError, match=r"the model file is of step 3; --resume goes on from step 6$"):
+    with pytest.raises(OSError, match=r"the model file is of step 3; a resumed run goes on from step 6$"):
         list(Trainer(config, stripes(), "cpu").run(folder))
 
 
@@ -377,7 +377,7 @@ def test_data_that_is_gone_ends_a_training_saved(tmp_path, monkeypatch):
         raise SourceLost("photos/ does not answer")
 
     trainer.batches = interrupted(trainer.batches, gone)
-    with pytest.raises(InputError, match=r"photos/ does not answer; saved after step 5: --resume goes on"):
+    with pytest.raises(InputError, match=r"photos/ does not answer; saved after step 5: resume=True goes on"):
         list(trainer.run(folder))
     resumed = Trainer(config, stripes(), "cpu")
     resumed.load(folder)
@@ -486,5 +486,5 @@ def test_a_compiler_that_fails_is_explained(monkeypatch):
         raise torch._dynamo.exc.TorchDynamoException("no C++ compiler was found\nand more lines")
 
     monkeypatch.setattr(trainer.gradients, "_accumulate", fails)
-    with pytest.raises(InputError, match=r"could not be compiled \(no C\+\+ compiler was found\): leave --compile out"):
+    with pytest.raises(InputError, match=r"could not be compiled \(no C\+\+ compiler was found\): leave compile out"):
         trainer.advance()

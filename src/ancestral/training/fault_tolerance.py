@@ -127,7 +127,7 @@ class FaultTolerance:
             return "what was saved last is whole"
         self.saves.save(state)
         self.saves.checkpoints.wait()
-        return f"saved after step {state.step}: {option('resume')} goes on"
+        return f"saved after step {state.step}: {option('resume', True)} goes on"
 
     def _write_snapshot(self, saves: Saves, state: TrainingState, ending: bool) -> list[str]:
         try:
@@ -164,7 +164,7 @@ def _what_is_left(saves: Saves, step: int) -> str:
     if not kept:
         return f"{model}there is no checkpoint to resume from"
     lost = ", and the steps since are lost" if kept < step else ""
-    return f"{model}{option('resume')} goes on from step {kept}{lost}"
+    return f"{model}a resumed run goes on from step {kept}{lost}"
 
 
 def _part_of_run(path: Path) -> str:

@@ -102,9 +102,10 @@ class Gradients:
                     raise
                 if self.distributed.world > 1 or self.micro_batch == 1:
                     half = self.micro_batch // 2
+                    smaller = option("micro_batch", half) if half else f"a smaller {option('batch_size')}"
                     raise InputError(
                         f"the memory of {self.distributed.device} does not suffice for {self.micro_batch} images at "
-                        f"once: give {f'--micro-batch {half}' if half else 'a smaller --batch-size'}, or a smaller "
+                        f"once: give {smaller}, or a smaller "
                         "network"
                     ) from None
             self.micro_batch //= 2

@@ -264,13 +264,13 @@ class Trainer:
         try:
             self._learning_rates(self.state)
         except InputError as error:  # of a schedule of one's own, before the step has begun
-            raise InputError(f"{error}; {faults.save_at_once(self.state)}") from None
+            raise InputError(f"{error.text}; {faults.save_at_once(self.state)}") from None
         try:
             return self.advance()
         except Stopped:
             return StepOutcome(stopping=True)
         except SourceLost as error:
-            raise SourceLost(f"{error}; {faults.save_at_once(self.state)}") from None
+            raise SourceLost(f"{error.text}; {faults.save_at_once(self.state)}") from None
         except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
             if not is_worker_death(error) or self.distributed.world > 1:
                 raise
@@ -304,7 +304,9 @@ class Trainer:
 
     def _model_of_one_process(self) -> Model:
         if self.distributed.shard:
-            raise InputError(f"the weights are distributed ({option('shard')}): load the model from the run folder")
+            raise InputError(
+                f"the weights are distributed ({option('shard', True)}): load the model from the run folder"
+            )
         return self.model()
 
     def save(self, folder: RunFolder) -> None:
