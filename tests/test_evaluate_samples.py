@@ -720,7 +720,7 @@ def test_samples_of_several_sizes_are_brought_to_one(tmp_path, files):
     for i, image in enumerate(images(12, 1)[:, 0].numpy()):
         Image.fromarray(np.kron(image, np.ones((1 + i % 2,) * 2, np.uint8))).save(tmp_path / f"{i:02}.png")
     source = str(files / "train.npz")
-    with pytest.raises(InputError, match="image-size"):
+    with pytest.raises(InputError, match="image_size='HxW'"):
         finish(evaluate_samples(tmp_path, source, extractor="pixels"))
     result = finish(evaluate_samples(tmp_path, source, extractor="pixels", image_size=8)).samples
     assert result.samples.count == 12

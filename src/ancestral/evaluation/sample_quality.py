@@ -26,7 +26,6 @@ from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Extractor, Features
 from ancestral.metrics.neighbours import memorisation, nearest
 from ancestral.metrics.uncertainty import Reference
-from ancestral.options import option
 from ancestral.randomness import Stream
 from ancestral.results.evaluation_result import (
     ClassAccuracy,
@@ -238,8 +237,7 @@ def _memorisation_by_space(
     if held_out is None:
         notes.append(
             "No data were held out: half of the training data stands in for unseen items in the memorisation, "
-            f"which is about a half at most; hold some out ({option('held_out')}, or train "
-            f"{option('validation', 0.1)}). Copies need none."
+            "which is about a half at most; hold some out of training, or give held-out data. Copies need none."
         )
     return MemorisationBySpace(by_pixels, by_features), pairs
 
