@@ -34,7 +34,7 @@ class Argument:
         python: Its type in Python, if that is known without torch and another one.
         section: What the help lists it under.
         metavar: What stands for its value in the help; "" for one that follows from the type.
-        short: Another name on the command line, as in "-n".
+        short: Another name on the command line: "n" is -n.
         positional: Whether the command line takes it without a name.
         bare: Its value on the command line where none follows; None if one must follow.
         suffixes: Endings of the files that it names. A word with another ending is not its value.

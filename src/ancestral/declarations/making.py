@@ -42,7 +42,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
 
     model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
-    n: int | None = argument(None, short=["-n"], ordered=True)
+    n: int | None = argument(None, short=["n"], ordered=True)
     """Number of samples: those with indices 0 to n-1 of the seed; default: 64."""
     index: tuple[int, ...] | None = None
     """Indices of the samples of the seed, one or several; default: the first n."""
@@ -119,7 +119,7 @@ class Inspect(WithDevice, WithOut):
     source: Any = argument(words=str, metavar="SOURCE", positional=True)
     """A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10 ...){;
     from Python anything that training takes}."""
-    config: str | Config | None = argument(None, words=str | None, metavar="PRESET", ordered=True, short=["--preset"])
+    config: str | Config | None = argument(None, words=str | None, metavar="PRESET", ordered=True, short=["preset"])
     """Preset of the training run that is judged and measured{; from Python also a config}. Default: the preset of
     training for the source."""
     net: NetworkName | None = None

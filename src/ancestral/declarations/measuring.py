@@ -53,7 +53,7 @@ class WithMetrics(WithReference):
 class WithSamples(WithReference, WithThreads, WithNet):
     """A use case that makes samples and measures them."""
 
-    samples: int | bool | None = argument(None, words=int | None, short=["--draw"], bare=True, metavar="[N]")
+    samples: int | bool | None = argument(None, words=int | None, short=["draw"], bare=True, metavar="[N]")
     """Number of samples; False measures none. Default: 2500, more than the features of each built-in extractor. Those
     that were made before are used again."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
@@ -105,7 +105,7 @@ class Evaluate(WithSamples, WithMetrics):
     likelihood: bool = False
     """Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at each rate. Samples
     are then measured only if `samples` is given."""
-    n: int | None = argument(None, short=["-n"])
+    n: int | None = argument(None, short=["n"])
     """Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer."""
     split: Literal["train", "test", "held-out"] | None = None
     """Likelihood: part of the data; default: held-out if that is given, else test if there is one, else what the run
@@ -151,7 +151,7 @@ class EvaluateSamples(WithMetrics):
     data: Any = argument(words=str, metavar="SOURCE", positional=True)
     """Data that the samples are compared with, in any form that training takes. Images are brought to the size and
     channels of the samples."""
-    n: int | None = argument(None, short=["-n"])
+    n: int | None = argument(None, short=["n"])
     """Number of samples, spread evenly; default: all that fit into memory."""
     image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW")
     """Height x width to which samples of several sizes are cropped and resized; one number is a square."""

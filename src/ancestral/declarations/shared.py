@@ -51,5 +51,5 @@ class WithResume(Declaration):
 
     resume: bool = False
     """Resume the run in the folder, or start it if there is none."""
-    verbose: bool = argument(False, short=["-v"])
+    verbose: bool = argument(False, short=["v"])
     """Show all that the notes of the run say before the first step: threads, snapshots, settings chosen by size."""

@@ -67,9 +67,9 @@ class Train(WithResume, WithDevice, WithOut):
     or hf://datasets/user/name). {From Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or
     with labels as (items, labels); a list of paths of images, or of Pillow images; or a torch Dataset of items, alone
     or with labels.} Default: the preset's."""
-    file: str | Path | None = argument(None, words=Path | None, metavar="FILE.json", short=["--config"])
+    file: str | Path | None = argument(None, words=Path | None, metavar="FILE.json", short=["config"])
     """The config.json of a run, or a JSON file with some settings, which change the preset."""
-    initial: Model | str | Path | None = argument(None, words=str | None, metavar="RUN", short=["--from"])
+    initial: Model | str | Path | None = argument(None, words=str | None, metavar="RUN", short=["from"])
     """Run folder, model file or hf:// address of a model whose averaged weights the run starts from{; from Python also
     the model}. Network, schedule and target are those of the model; the data must be of its shape. New classes start a
     new label embedding. Default: random weights."""
@@ -81,7 +81,7 @@ class Train(WithResume, WithDevice, WithOut):
     (`Objective.trainable`) are trained too."""
     lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION)
     """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
-    export_to: Literal["diffusers"] | None = argument(None, short=["--for"])
+    export_to: Literal["diffusers"] | None = argument(None, short=["for"])
     """Choose a patch and groups that this library can hold, unless they are given, and refuse other settings that it
     cannot hold before training. Default: none."""
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -17,10 +17,8 @@ from ancestral.options import on_command_line
 def written(one: Argument) -> list[str]:
     """List the names of an option on the command line, the one that messages use last."""
     name = on_command_line(one.name, [])
-    own = f"--{one.name.replace('_', '-')}"
-    return list(
-        dict.fromkeys([*(short for short in one.short if short != name), *([own] if own != name else []), name])
-    )
+    names = [*(on_command_line(short, []) for short in one.short), f"--{one.name.replace('_', '-')}"]
+    return [*dict.fromkeys(other for other in names if other != name), name]
 
 
 def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complete: bool = True) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from ancestral.arguments import short_source
-from ancestral.options import command, option
+from ancestral.options import command_line, option
 from ancestral.results.estimate import NORMAL, format_percent
 from ancestral.results.evaluation_result import (
     DATA_UNIT,
@@ -77,7 +77,7 @@ def _distance_verdict(metrics: SampleMetrics) -> str:
             return f"{title} cannot tell the samples from the data ({value}, floor {least})."
         return (
             f"{title} {value}, where data has {least}. Train for more {option('steps')}, or see with "
-            f"`{command('compare', 'RUN', samplers='all')}` whether the sampler holds it back."
+            f"`{command_line('compare', 'RUN', samplers='all')}` whether the sampler holds it back."
         )
     return ""
 

@@ -263,7 +263,7 @@ def _measure_samplers(
         try:
             budgets[name] = list(step_budgets(study.model, one, most))
         except InputError as error:
-            notes.append(f"{name} was left out: {error}.")
+            notes.append(f"{name} was left out: {error.text}.")
             continue
         if not budgets[name]:
             notes.append(f"{name} was left out: it takes more than {most} passes.")
@@ -293,7 +293,7 @@ def _measure_samplers(
                 curves[name] = (*curves.get(name, ()), point)
                 yield Message(f"{name}, {budget.passes} passes: {title} {point.frechet}")
             except InputError as error:  # with so few steps, the samples diverge
-                notes.append(f"{name} has no number at {budget.passes} passes: {error}.")
+                notes.append(f"{name} has no number at {budget.passes} passes: {error.text}.")
     few = sample_size_warning(min(study.count, len(train.values)), references.extractor.width)
     warning = reference_warning(reference.frechet)
     uneven = floor_note((len(others), len(rest)), (study.count, len(known)))

@@ -14,6 +14,7 @@ from ancestral.config import Config, CustomNetConfig, InitialConfig
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts, describe_file, find, load
+from ancestral.options import option
 from ancestral.schedules import Schedule
 from ancestral.training import Checkpoints, RunFolder, Trainer
 
@@ -82,7 +83,9 @@ def start_of(
     moved = saved is not None and initial is not None and name != saved.initial.model
     if saved is not None and moved and (not saved.initial.sha256 or _digest(initial) != saved.initial.sha256):
         began = f"the model {saved.initial.model}" if saved.initial.model else "random weights"
-        raise InputError(f"{folder.path} started from {began}, so it cannot go on from {name}; give --out another name")
+        raise InputError(
+            f"{folder.path} started from {began}, so it cannot go on from {name}; give {option('out')} another name"
+        )
     if not (name or config.initial.model) or (saved is not None and Checkpoints(folder.checkpoints).steps()):
         return None
     if isinstance(initial, Model):
@@ -118,7 +121,7 @@ def begin(trainer: Trainer, start: Start) -> list[str]:
         if old != new:
             raise InputError(
                 f"{name} was trained on data with {old}, and this data has {new}; give data alike, or change it by "
-                "--image-size, --length, --channels or --bits"
+                f"{option('image_size')}, {option('length')}, {option('channels')} or {option('bits')}"
             )
     own, other = trainer.denoiser.schedule, start.model.denoiser.schedule
     if not (torch.equal(own.signal, other.signal) and torch.equal(own.noise, other.noise)):

@@ -24,9 +24,7 @@ def plan(options: Import) -> ImportPlan:
     """Decide where the run folder is. Raises InputError for a folder that is not of diffusers."""
     folder = Path(options.folder)
     if folder.parts[:1] == ("hf:",):
-        raise InputError(
-            "models of other libraries are not fetched: `hf download USER/REPO --local-dir DIR`, then import DIR"
-        )
+        raise InputError("models of other libraries are not fetched: `hf download` one, then import its folder")
     if (folder / FILE_NAME).is_file():
         raise InputError(f"{folder} is a run of ancestral's already: ancestral sample {folder}")
     out = Path("runs") / folder.resolve().name if options.out is None else Path(options.out)

@@ -25,7 +25,7 @@ from ancestral.inspection.mirroring import ITEMS, mirror_test
 from ancestral.inspection.near_duplicates import item_duplicates
 from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.inspection.value_statistics import class_counts, value_statistics
-from ancestral.options import option
+from ancestral.options import command_line, option
 from ancestral.render.data_text import LEVEL_MARKS
 from ancestral.results.data_report import DataReport, Finding
 from ancestral.storage import write_text
@@ -141,7 +141,8 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
             with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
                 cost = training_cost(trainer, len(dataset), memory, plan.steps, chosen)
         except InputError as error:
-            found.append(Finding("refused", "error", str(error), f"see ancestral train {config.preset} --help"))
+            advice = f"see {command_line('train', config.preset, help=True)}"
+            found.append(Finding("refused", "error", error.text, advice))
     found += findings.training_findings(len(dataset), config, cost)
     trainable = all(finding.level != "error" for finding in found)
     report = DataReport(
@@ -194,7 +195,7 @@ def _write(path: Path, write: Callable[[], None]) -> Iterator[Event]:
 def _sheet_path(out: Path, name: str, root: Path | None) -> Path:
     """Where the contact sheet is written. Raises InputError for a place where it cannot be, or among the data."""
     if not out.is_dir() and out.suffix.lower() not in ("", ".png"):
-        raise InputError(f"the contact sheet is a .png, not {out.suffix}; give --out a .png or a folder")
+        raise InputError(f"the contact sheet is a .png, not {out.suffix}; give {option('out')} a .png or a folder")
     if out.is_dir() or not out.suffix:
         out /= f"{name if root is None else root.resolve().stem or 'data'}.png"
     check_outside(out, root)

@@ -253,7 +253,7 @@ def _with_absolute_source(config: Config, saved: Config | None) -> Config:
         if saved is None or config.data.source != saved.data.source:
             raise
         raise InputError(
-            f"{error}; if the data of this run were moved, say where they are: {option('data', '...')}"
+            f"{error.text}; if the data of this run were moved, say where they are: {option('data', '...')}"
         ) from None
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
 

@@ -57,7 +57,7 @@ def list_runs(folder: str | Path) -> RunList:
         try:
             found.append(_summary(run, name, problems))
         except InputError as error:
-            problems.append(f"damaged: {error}")
+            problems.append(f"damaged: {error.text}")
     return RunList(str(folder), tuple(sorted(found, key=lambda run: run.changed, reverse=True)), tuple(problems))
 
 
@@ -90,7 +90,7 @@ def clean_runs(folder: str | Path, yes: bool) -> CleaningResult:
                     if yes:
                         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         except InputError as error:
-            problems.append(f"left alone: {error}")
+            problems.append(f"left alone: {error.text}")
     return CleaningResult(str(folder), tuple(removals), yes and bool(removals), tuple(problems))
 
 
@@ -123,7 +123,7 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
     try:
         saved = _saved_step(run)
     except InputError as error:
-        problems.append(f"damaged: {error}")
+        problems.append(f"damaged: {error.text}")
     measured = EvaluationResult.load(run.path / "evaluation").samples
     if measured is not None and (measured.model is None or measured.model.step != saved):
         measured = None  # of the model before

@@ -12,6 +12,7 @@ from ancestral.data import Dataset
 from ancestral.errors import InputError
 from ancestral.evaluation.reference import labels_for, load_validation
 from ancestral.guidance import NO_CLASS
+from ancestral.options import option
 from ancestral.training.prepare import spec_of
 from ancestral.training.validation import PASSES
 
@@ -37,7 +38,8 @@ def with_absolute_path(config: Config, given: Any) -> Config:
     try:
         named = datasets.absolute(named)
     except InputError as error:
-        raise InputError(f"--validation: {error}; give a share of the items, as in 0.1, or other data") from None
+        advice = "give a share of the items, as in 0.1, or other data"
+        raise InputError(f"{option('validation')}: {error.text}; {advice}") from None
     return dataclasses.replace(config, data=dataclasses.replace(config.data, validation=named))
 
 
@@ -61,9 +63,11 @@ def split(dataset: Dataset, config: Config, given: Any) -> tuple[Dataset, Datase
     try:
         found = load_validation(spec, given if chosen == FROM_PYTHON else chosen, config.data)
     except InputError as error:
-        raise InputError(f"--validation: {error}") from None
+        raise InputError(f"{option('validation')}: {error.text}") from None
     if found.fingerprint == dataset.fingerprint:
-        raise InputError("--validation names the data that are trained on: give a share of them, as in 0.1, or others")
+        raise InputError(
+            f"{option('validation')} names the data that are trained on: give a share of them, as in 0.1, or others"
+        )
     some = found.sample(PASSES)
     labels = labels_for(some, spec.classes) if spec.classes else None
     if spec.classes and labels is None:
