@@ -1,7 +1,14 @@
 """Options inside messages: each face spells them as its users write them."""
 
-import pytest
+import ast
+import re
+from pathlib import Path
 
+import pytest
+import torch
+
+import ancestral
+from ancestral import config, data, nets
 from ancestral.errors import InputError
 from ancestral.options import command_line, in_python, on_command_line, option, spell, spelled
 from ancestral.results.data_report import Finding
@@ -43,3 +50,40 @@ def test_events_and_results_are_spelled_whole():
 def test_a_command_is_the_same_in_all_faces():
     text = command_line("train", "digits", out="my runs/a", flip=False, mults=(1, 2), resume=True)
     assert text == "ancestral train digits --out 'my runs/a' --no-flip --mults 1 2 --resume"
+
+
+SOURCE = Path(ancestral.__file__).parent
+
+
+def texts(path):
+    """The string literals of a module and the plain parts of its f-strings, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+def test_only_the_command_line_spells_its_options():
+    files = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] != "faces"]
+    assert [(path.name, text) for path in files for text in texts(path) if re.search(r"--[a-z]", text)] == []
+
+
+def test_errors_and_reports_name_arguments_as_python_has_them(tmp_path):
+    small = {"steps": 1, "batch_size": 4, "width": 16, "trackers": "none", "progress": False, "device": "cpu"}
+    ancestral.train("points", out=tmp_path / "run", **small)
+    images = torch.zeros(12, 1, 8, 8, dtype=torch.uint8) + torch.arange(12, dtype=torch.uint8)[:, None, None, None]
+    report = ancestral.inspect((images, torch.zeros(12, dtype=torch.int64)), steps=0, progress=False)
+    (advice,) = [finding.advice for finding in report.findings if finding.code == "one_class"]
+    assert advice.startswith("class_labels=False leaves it out")
+    assert advice in str(report)
+    for refused, said in {
+        lambda: data.open("digits", dims=1): "leave dims out",
+        lambda: nets.build("transformer", shape=(1, 8, 8), patch=9): "patch=9 is larger",
+        lambda: config.digits().with_settings(batch_size="many"): "batch_size cannot be 'many'",
+        lambda: config.digits().with_settings(batch_size=0).check(): "batch_size must be at least 1",
+        lambda: ancestral.train("points", out=tmp_path / "run", resume=True, clip=True, **small): "with clip=False, so",
+        lambda: ancestral.train("points", out=tmp_path / "run", **small): "go on with it by resume=True, or give out",
+    }.items():
+        with pytest.raises(InputError, match=said):
+            refused()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ancestral.declarations import USE_CASES, Train
 from ancestral.faces.functions import function_of, read
+from ancestral.options import in_python, spelled
 
 if TYPE_CHECKING:
     from ancestral.training import Progress
@@ -49,6 +50,6 @@ def train_steps(*places: object, **named: Any) -> "Generator[Progress, None, Any
             try:
                 event = next(events)
             except StopIteration as end:
-                return end.value
+                return spelled(end.value, in_python)
             if isinstance(event, Progress):
-                yield event
+                yield spelled(event, in_python)
