@@ -20,9 +20,9 @@ from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME, Model, OwnParts, build, check_sampler, sampler_for
+from ancestral.model.image_grid import ImageGrid
 from ancestral.nets import MLP
 from ancestral.oracle import Gaussian
-from ancestral.results.image_grid import ImageGrid
 from ancestral.samplers import DDIM, DDPM
 from ancestral.schedules import flow, linear
 from ancestral.targets import Target

@@ -22,9 +22,9 @@ from ancestral.errors import InputError, whole
 from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, ClassifierFree
 from ancestral.model.building import sampler_for
+from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
-from ancestral.results.image_grid import ImageGrid
 from ancestral.results.table import Table
 from ancestral.reverse import prior
 from ancestral.samplers import Sampler, Step, record
