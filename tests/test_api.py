@@ -427,7 +427,7 @@ def test_parts_by_name(tmp_path):
     run = ancestral.train("points", out=tmp_path / "run", schedule="linear", target="v", progress=False,
                           steps=2, sampler="ddim:steps=2")  # fmt: skip
     assert (run.model.config.process.schedule, run.model.config.process.target) == ("linear", "v")
-    with pytest.raises(InputError, match="schedule cannot be"):
+    with pytest.raises(InputError, match="unknown schedule 'lineal'; did you mean linear"):
         ancestral.train("points", out=tmp_path / "x", schedule="lineal", progress=False)
     for name in ("schedule", "target", "objective"):
         with pytest.raises(InputError, match=f"{name} cannot be 3"):
