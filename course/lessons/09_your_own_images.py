@@ -36,7 +36,6 @@ from torch.nn import functional as F
 import ancestral
 import ancestral_course as course
 from ancestral.metrics import distances, neighbours, uncertainty
-from ancestral.workflows import train as training
 
 QUICK = os.environ.get("QUICK") == "1"  # QUICK=1 trains for a few steps only, to test that every cell runs
 _ = torch.manual_seed(0)
@@ -201,20 +200,20 @@ course.expect(all(finding.level == "note" for finding in clean.findings))
 #     ancestral train --out runs/photos --resume
 #
 # It continues *exactly*: batches, noise and times of step $k$ are functions of the seed and $k$, so a run that was
-# stopped has the same weights as one that was not, to the last bit. Do not believe it, try it. `workflows.train.train`
-# is the generator behind `ancestral.train`: it yields the progress after each step, and whoever stops asking stops the
-# run. The last checkpoint then was at step 10.
+# stopped has the same weights as one that was not, to the last bit. Do not believe it, try it. `ancestral.train_steps`
+# trains as `ancestral.train` does and yields the progress after each step. Whoever stops asking stops the run. The last
+# checkpoint then was at step 10.
 
 # %%
 settings = {"data": photos, "image_size": 16, "width": 8, "batch_size": 8, "steps": 20, "save_every": 10}
 settings |= {"sample_every": 20, "preview_steps": 1, "threads": 1, "trackers": ("none",)}
 whole = ancestral.train("folder", out=folder / "whole", progress=False, **settings)
 
-events = training.train("folder", out=folder / "stopped", **settings)
-for event in events:
-    if getattr(event, "step", 0) == 15:
+steps = ancestral.train_steps("folder", out=folder / "stopped", **settings)
+for progress in steps:
+    if progress.step == 15:
         break
-events.close()
+steps.close()
 checkpoints = [path.name for path in (folder / "stopped" / "checkpoints").iterdir()]
 print("stopped after step 15; checkpoints:", *checkpoints)
 course.expect(checkpoints == ["000010"])
