@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Message:
-    """A line for the user."""
+    """A line for the user. Its options are data: `options.spelled` spells those of an event."""
 
     text: str
     detail: bool = False
