@@ -234,8 +234,8 @@ def _check_parts(name: str, model: Config, config: Config, may_differ: set[str])
         for key in {**before, **after}:
             old, new = before.get(key), after.get(key)
             if old != new and key not in may_differ:
-                option = f"--{'net' if key == 'kind' else key.replace('_', '-')}"
-                had, wanted = (" ".join(map(str, value)) if isinstance(value, tuple) else value for value in (old, new))
-                raise InputError(
-                    f"{name} has {option} {had}, so a run that starts from it cannot have {wanted}; leave that out"
+                setting = "net" if key == "kind" else key
+                had, wanted = (
+                    option(setting, *(value if isinstance(value, tuple) else (value,))) for value in (old, new)
                 )
+                raise InputError(f"{name} has {had}, so a run that starts from it cannot have {wanted}; leave that out")
