@@ -60,8 +60,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed-dev
+types: $(VENV)/.installed-types
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 cov: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) --cov=ancestral --cov=ancestral_course --cov-report=term-missing
@@ -84,14 +85,19 @@ $(BIN)/pip:
 
 $(VENV)/.installed: $(BIN)/pip pyproject.toml
 	@echo "Installs PyTorch and about 60 other packages into $(VENV): about 0.4 GB to download, 1.1 GB on the disk."
-	@echo "On Linux pip takes the PyTorch for NVIDIA GPUs, about 3 GB more; to avoid that, run first, then make again:"
-	@echo "    $(BIN)/pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+	@echo "On Linux pip may take the PyTorch for NVIDIA GPUs, about 3 GB more; without a GPU, install the CPU build of torch"
+	@echo "and torchvision into $(VENV) first, as PyTorch's site says, then make again."
 	$(BIN)/pip install --editable ".[metrics]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed course/pyproject.toml
 	@echo "Installs about 100 packages of the tests and the site into $(VENV): about 0.4 GB to download, 0.9 GB on the disk."
 	$(BIN)/pip install --editable ".[dev]" --editable "./course[test]"
+	@touch $@
+
+$(VENV)/.installed-types: $(VENV)/.installed-dev
+	@echo "Installs pyright with its Node.js into $(VENV): about 60 MB to download, 280 MB on the disk."
+	$(BIN)/pip install --editable ".[types]"
 	@touch $@
 
 $(VENV)/.installed-course: $(VENV)/.installed course/pyproject.toml
