@@ -101,7 +101,7 @@ def _widened(hint: str) -> str:
 
 def _spelled(hint: str) -> str:
     """A type with the names in a table of parts in the place of their alias, which a type checker takes for text."""
-    return re.sub(r"\b\w+Name\b", lambda name: _text(getattr(registries, name[0])), hint)
+    return re.sub(r"\b\w+Name\b", lambda name: _text(getattr(registries, name[0])), hint.replace("'", '"'))
 
 
 def _text(hint: Any) -> str:
