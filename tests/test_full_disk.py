@@ -75,7 +75,7 @@ def test_a_disk_without_room_for_a_checkpoint_is_refused_before_step_1(tmp_path)
     code, out, err, kept = on_a_disk(CHECKPOINT, tmp_path / "tiny")
     assert code == 2
     assert err.count("\n") == 1
-    assert "MB free, and a checkpoint and the model take 6.5 MB: make room, or give --out a folder on another" in err
+    assert "MB free, and a checkpoint and the model take 6.51 MB: make room, or give --out a folder on another" in err
     assert "step " not in out
     assert not kept.exists()
 
