@@ -218,7 +218,7 @@ class ClassAccuracy:
     items: int
     """The number of those items."""
     classes: int | None = None
-    """The number of classes of the data; None in files of version 0.1."""
+    """The number of classes of the data; None in older files."""
 
 
 @dataclass(frozen=True, kw_only=True)

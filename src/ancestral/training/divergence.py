@@ -60,7 +60,7 @@ class DivergenceGuard:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The numbers to save, under the keys of version 0.1; they survive JSON bit for bit."""
+        """The numbers to save; they survive JSON bit for bit."""
         return {"loss": self.loss, "good": self.good, "bad": self.bad, "slower": self.lr_factor}
 
     @classmethod
