@@ -75,7 +75,7 @@ class DataConfig:
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
     fingerprint: str = hidden("")
     """The number of items and a hash of some of them, by which a run that is resumed knows its data wherever they lie;
-    "" in runs of version 0.1."""
+    "" in a run that a Trainer began without a workflow."""
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training."""
     validation: float | str | None = argument(None, metavar="SHARE|SOURCE")
