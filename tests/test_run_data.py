@@ -60,7 +60,7 @@ def test_a_run_goes_on_from_another_folder_and_with_data_at_another_place(tmp_pa
     ancestral.train(out=run, resume=True, **{**TINY, "steps": 3})
     ancestral.train(data="here/pics", out=run, resume=True, **{**TINY, "steps": 4})  # the same folder by another path
     shutil.move(tmp_path / "here" / "pics", tmp_path / "there")
-    with pytest.raises(InputError, match="say where they are: data PLACE"):
+    with pytest.raises(InputError, match=r"say where they are: data=\.\.\."):
         ancestral.train(out=run, resume=True, **{**TINY, "steps": 5})
     assert ancestral.train(data=tmp_path / "there", out=run, resume=True, **{**TINY, "steps": 5}).step == 5
     assert saved(run).data.source == str(tmp_path / "there")
@@ -71,8 +71,8 @@ def test_other_data_are_refused_with_what_differs(tmp_path):
     run = tmp_path / "run"
     ancestral.train(data=first, out=run, **TINY)
     for place, message in ((other, "other items or labels, of the same number, 12"), (fewer, "9 items, and had 12")):
-        with pytest.raises(InputError, match=f"{message}.*Resuming needs the same data .data {first}.; to train .*"
-                                             f"start another run from it .initial {run}, out NEW.$"):  # fmt: skip
+        with pytest.raises(InputError, match=f"{message}.*Resuming needs the same data .data='{first}'.; to train .*"
+                                             f"start another run from it .initial='{run}', out=....$"):  # fmt: skip
             ancestral.train(data=place, out=run, resume=True, **{**TINY, "steps": 4})
     assert saved(run).data.source == str(first)
 
@@ -85,7 +85,7 @@ def test_a_class_that_was_renamed_is_named(tmp_path, refused, monkeypatch):
     (tmp_path / "pics" / "flags").rename(tmp_path / "pics" / "banners")
     words = ["train", "--data", "pics", "--out", "run", "--resume", "--steps", 4, "--device", "cpu"]
     assert "class flags is now banners. Resuming needs the same data" in (line := refused(*words))
-    assert line.endswith("(--from run, --out NEW)\n")
+    assert line.endswith("(--from run, --out ...)\n")
     tree = json.loads((tmp_path / "run" / "config.json").read_text())
     del tree["data"]["fingerprint"]  # as of a run that a Trainer began
     (tmp_path / "run" / "config.json").write_text(json.dumps(tree))
