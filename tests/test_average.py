@@ -239,7 +239,7 @@ def test_the_number_of_snapshots_is_bounded(pairs):
         assert every == 1 or -(-steps // (every // 2)) > pairs
 
 
-def test_large_networks_keep_none_unasked():
+def test_large_networks_keep_none_by_default():
     """The bound in bytes: 657,000 parameters keep all, 6 million fewer, and the paper's 113,673,219 none."""
     pair = 8 * 657_000
     assert default_pairs(pair) == PAIRS

@@ -113,7 +113,7 @@ def test_tails_are_precise_where_one_minus_the_cdf_is_not():
 
 @pytest.mark.parametrize("half", [127.5, 32767.5], ids=["8 bits", "16 bits"])
 def test_L_0_in_float32_is_that_of_float64(half):
-    """Also where the model is sure and wrong: this one is told a deviation of 0.02 of data that has 0.3."""
+    """Also where the model is sure and wrong: this one assumes a deviation of 0.02 of data that has 0.3."""
     schedule = schedules.linear()
     x0 = (0.3 * randomness.normal((1, 8, 8), 0, Stream.OWN, 0, range(32)).double()).clamp(-1, 1)
     x0 = (((x0 + 1) * half).round() / half - 1).clamp(-1, 1)
@@ -341,7 +341,7 @@ def test_the_blend_is_geometric():
         torch.testing.assert_close(both[place], transition(schedule, p, x, one, one - 1, "learned").variance[place])
 
 
-def test_a_model_without_it_is_told_so():
+def test_a_model_without_it_is_refused():
     with pytest.raises(InputError, match="did not learn its variance"):
         bound.bits_per_dim(oracle.Gaussian(LINEAR, 0.0, 1.0), torch.zeros(1, 1), variance="learned")
 
@@ -401,7 +401,7 @@ def test_training_the_blend_finds_the_better_variance():
 
 @pytest.mark.parametrize("steps", [2, 3, 10, 1000])
 @pytest.mark.parametrize("passes", [2, 3, 7, 40, 1000])
-def test_runs_are_as_many_as_asked_and_hold_each_time_once(steps, passes):
+def test_runs_are_as_many_as_requested_and_hold_each_time_once(steps, passes):
     found = bound.time_strata(steps, passes)
     assert [t for run in found for t in run] == list(range(1, steps + 1))
     assert len(found) == min(passes, steps)

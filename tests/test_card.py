@@ -156,7 +156,7 @@ def test_a_likelihood_below_a_uniform_guess_is_not_ranked(bits, kind, ranked):
     assert "## Likelihood" in text
 
 
-def test_what_was_not_measured_is_not_told():
+def test_what_was_not_measured_is_not_in_the_card():
     text = model_card(*about(), EvaluationResult())
     assert "model-index" not in text
     assert "## Evaluation" not in text
@@ -267,9 +267,9 @@ def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, c
         assert picture.format == "PNG"
     path.write_text(path.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
     run("evaluate", model_run, "--likelihood", "-n", 3, "--passes", 2, "--data", files / "train.npz")
-    told = path.read_text(encoding="utf-8")
-    assert "## Likelihood" in told
-    assert told.endswith("\nMine.\n")
+    content = path.read_text(encoding="utf-8")
+    assert "## Likelihood" in content
+    assert content.endswith("\nMine.\n")
     path.write_text("# All mine\n", encoding="utf-8")
     assert "is left as it is, since it is your own" in run("evaluate", model_run, *common)
     assert path.read_text(encoding="utf-8") == "# All mine\n"
@@ -372,9 +372,9 @@ def test_damaged_results_are_left_out(tmp_path):
     assert EvaluationResult.load(folder).samples is None
     (folder / "samples.json").write_text(json.dumps(whole))
     (folder / "memorisation.png").write_bytes(b"no picture")
-    told = read(render.write_report(tmp_path, page_about()))
-    assert "FD-lite0 12.35 ± 0.10" in told.text
-    assert told.pictures == []
+    content = read(render.write_report(tmp_path, page_about()))
+    assert "FD-lite0 12.35 ± 0.10" in content.text
+    assert content.pictures == []
     assert EvaluationResult.load(folder, "abc").samples == FOUND.samples
     assert EvaluationResult.load(folder, "abd").samples is None
 
@@ -383,8 +383,8 @@ def test_what_an_evaluation_names_is_escaped(tmp_path):
     evil = "<script>alert(1)</script>"
     tree = samples_tree(data={"train": evil, "held_out": evil, "notes": [evil]}, notes=[evil])
     storage.write_text(tmp_path / "evaluation" / "samples.json", json.dumps(tree))
-    told = read(render.write_report(tmp_path, page_about()))
-    assert told.words.count(evil) == 4
+    content = read(render.write_report(tmp_path, page_about()))
+    assert content.words.count(evil) == 4
 
 
 # -- numbers in words -------------------------------------------------------------------------------------------------

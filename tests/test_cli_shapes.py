@@ -29,7 +29,7 @@ def made(name):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The run folder of each kind of array, made when first asked for."""
+    """The run folder of each kind of array, made when first used."""
     root, runs = tmp_path_factory.mktemp("shapes"), {}
 
     def get(name):
@@ -64,10 +64,10 @@ def test_trains_samples_and_says_what_it_is(run, trained, tmp_path, name):
         assert 19.9 < items.min() < items.max() < 30.1
     with Image.open(tmp_path / "x.gif") as movie:
         assert movie.n_frames == 3
-    told = run("info", folder)
-    assert "x".join(map(str, shape[1:])) in told
+    output = run("info", folder)
+    assert "x".join(map(str, shape[1:])) in output
     low, high = ancestral.load(folder).spec.codec.limits
-    assert f"{'float' if dtype == 'float32' else dtype} from {low:g} to {high:g}" in told
+    assert f"{'float' if dtype == 'float32' else dtype} from {low:g} to {high:g}" in output
 
 
 def test_what_was_sampled_is_data_again(run, trained, tmp_path):
@@ -126,8 +126,8 @@ def test_a_folder_of_images_that_are_no_squares(run, refused, tmp_path):
         Image.fromarray(RNG.integers(0, 256, (40, 24, 3), dtype=np.uint8)).save(source / f"{number}.png")
     advice = "--image-size 40x24 (height x width) keeps their shape"
     assert advice in run("train", "--data", source, "--out", tmp_path / "square", *SMALL)
-    told = run("train", "--data", source, "--image-size", "21x13", "--fit", "pad", "--out", out, *SMALL)
-    assert advice not in told
+    output = run("train", "--data", source, "--image-size", "21x13", "--fit", "pad", "--out", out, *SMALL)
+    assert advice not in output
     assert ancestral.load(out).sample(2, steps=1).shape == (2, 3, 21, 13)
     config = ancestral.load(out).config.data
     assert (config.image_size, config.fit) == ("21x13", "pad")
@@ -147,10 +147,10 @@ def test_a_folder_of_images_that_are_no_squares(run, refused, tmp_path):
 def test_the_likelihood_of_floats_is_a_density(run, refused, trained):
     folder = trained("signals")
     assert "points and floats have no grey levels" in refused("evaluate", folder, "--likelihood", "--decoder", "exact")
-    told = run("evaluate", folder, "--likelihood", "-n", "4", "--passes", "3", "--ode", "--ode-steps", "2")
-    assert "4 of 12 signals" in told
-    assert "in its own units add 2.3" in told  # log2 of about 5
-    assert "nats" in told
+    output = run("evaluate", folder, "--likelihood", "-n", "4", "--passes", "3", "--ode", "--ode-steps", "2")
+    assert "4 of 12 signals" in output
+    assert "in its own units add 2.3" in output  # log2 of about 5
+    assert "nats" in output
 
 
 def test_data_of_another_kind_is_refused(refused, trained, tmp_path):

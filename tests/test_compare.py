@@ -133,7 +133,7 @@ def test_a_run_differs_from_itself_by_nothing(run, model_run, options, files, tm
         assert left.tobytes() == right.tobytes()
 
 
-def test_bounds_that_differ_are_told(run, model_run, options, files, tmp_path):  # noqa: F811
+def test_bounds_that_differ_are_reported(run, model_run, options, files, tmp_path):  # noqa: F811
     other = tmp_path / "other"
     shutil.copytree(model_run, other)
     for folder, variance in ((model_run, "large"), (other, "small")):
@@ -193,15 +193,15 @@ def test_bits_of_other_items_or_bounds_have_no_rank():
 
 def test_python_compares_runs_and_models(run, model_run, other, options, files):  # noqa: F811
     text = run("compare", model_run, other, *options, "--out", model_run.parent / "both")
-    told = ComparisonResult.from_json((model_run.parent / "both" / "compare.json").read_text())
-    assert text.endswith(f"{told}\n")
+    saved = ComparisonResult.from_json((model_run.parent / "both" / "compare.json").read_text())
+    assert text.endswith(f"{saved}\n")
     common = {"samples": 20, "extractor": "pixels"}  # noqa: F811
     source = str(files / "train.npz")
     result = finish(compare([model_run, other], source, **common, out=model_run.parent / "again"))
-    assert result == told
+    assert result == saved
     model = ancestral.load(model_run, "cpu")
     mixed = finish(compare([model, other], source, **common))
-    assert [run.distances for run in mixed.runs] == [run.distances for run in told.runs]
+    assert [run.distances for run in mixed.runs] == [run.distances for run in saved.runs]
     assert [run.run for run in mixed.runs] == [str(model_run), str(other)]  # a loaded model has the name of its run
     model.file = None
     assert finish(compare([model, other], source, **common)).runs[0].run == "model 1"
@@ -222,13 +222,13 @@ def test_chosen_metrics_alone_are_compared(run, refused, model_run, other, optio
 
 def test_python_compares_samplers(run, model_run, options, files):  # noqa: F811
     text = run("compare", model_run, *options, "--samplers", "ddim", "--most", 6)
-    told = SamplerComparisonResult.from_json((model_run / "evaluation" / "samplers.json").read_text())
-    assert text.endswith(f"{told}\n")
+    saved = SamplerComparisonResult.from_json((model_run / "evaluation" / "samplers.json").read_text())
+    assert text.endswith(f"{saved}\n")
     common = {"samples": 20, "extractor": "pixels", "most": 6}  # noqa: F811
     model = ancestral.load(model_run, "cpu")
     result = finish(compare(model, str(files / "train.npz"), samplers=["ddim"], **common))
-    assert result.curves == told.curves
-    assert result.reference == told.reference
+    assert result.curves == saved.curves
+    assert result.reference == saved.reference
     assert "<table>" in result._repr_html_()
 
 
@@ -252,10 +252,10 @@ def test_the_ladder_counts_passes_not_steps():
         "heun:spacing=leading": [3, 4, 5, 6, 8, 13, 25, 50],  # 2 steps would start among the data
         "langevin": [1, 2, 3, 4, 9, 19, 49],  # 5n + 1
     }.items():
-        rungs = list(step_budgets(model, name, 250))
-        assert [rung.steps for rung in rungs if rung.steps < 60] == steps
-        assert all(rung.passes <= wanted for rung, wanted in zip(rungs[::-1], PASSES[::-1], strict=False))
-    assert [rung.passes for rung in step_budgets(model, "heun", 12)] == [3, 5, 7, 9, 11]
+        budgets = list(step_budgets(model, name, 250))
+        assert [budget.steps for budget in budgets if budget.steps < 60] == steps
+        assert all(budget.passes <= wanted for budget, wanted in zip(budgets[::-1], PASSES[::-1], strict=False))
+    assert [budget.passes for budget in step_budgets(model, "heun", 12)] == [3, 5, 7, 9, 11]
     whole = reference_budget(model)
     assert (whole.sampler, whole.steps, whole.passes) == (samplers.DDPM(steps=60), 60, 60)
 

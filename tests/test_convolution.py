@@ -10,9 +10,9 @@ from ancestral.nets.kernels.convolution import CONV
 THEIRS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
-def trained(net, x, dtype, asked=True):
+def trained(net, x, dtype, with_gradient=True):
     """The answer under autocast, and the gradients of x, weight and bias."""
-    x = x.to(dtype, copy=True).requires_grad_(asked)
+    x = x.to(dtype, copy=True).requires_grad_(with_gradient)
     net.zero_grad()
     with torch.autocast("cpu", torch.bfloat16):
         out = net(x)
@@ -42,7 +42,7 @@ def test_under_autocast_it_is_pytorchs(dims, dtype, options):
 
 
 def test_data_needs_no_gradient():
-    _, gradient, *weights = trained(CONV[2](3, 8, 3), torch.randn(2, 3, 9, 9), torch.float32, asked=False)
+    _, gradient, *weights = trained(CONV[2](3, 8, 3), torch.randn(2, 3, 9, 9), torch.float32, with_gradient=False)
     assert gradient is None
     assert all(p.isfinite().all() for p in weights)
 

@@ -47,8 +47,8 @@ def test_arrays_that_may_be_signals_say_what_they_were_taken_for(tmp_path, dtype
     assert spell(advice, in_python) == "dims=1 reads signals of 2 channels and 64 values"
     assert load(torch.from_numpy(array)).notes[0][0].startswith("the array of shape (5, 2, 64) was taken for grey")
     for dims, shape in ((1, (2, 64)), (2, (1, 2, 64))):
-        told = load(path, dims=dims)
-        assert (told.shape, told.notes) == (shape, ())
+        by_dims = load(path, dims=dims)
+        assert (by_dims.shape, by_dims.notes) == (shape, ())
     np.savez(tmp_path / "x.npz", signals=array)
     assert load(str(tmp_path / "x.npz")).notes == ()
 

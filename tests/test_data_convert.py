@@ -151,7 +151,7 @@ def test_pad_keeps_all_and_adds_the_background():
 
 
 @pytest.mark.parametrize(
-    ("channels", "dtype", "asked", "expected"),
+    ("channels", "dtype", "target_channels", "expected"),
     [
         (1, torch.uint8, None, [1, 2, 3]),  # a coloured background colours grey images
         (1, torch.uint8, 1, [2]),
@@ -163,9 +163,9 @@ def test_pad_keeps_all_and_adds_the_background():
         (3, torch.uint16, None, [257, 514, 771]),
     ],
 )
-def test_the_edges_have_the_background_in_every_kind_of_image(channels, dtype, asked, expected):
+def test_the_edges_have_the_background_in_every_kind_of_image(channels, dtype, target_channels, expected):
     images = torch.zeros(1, channels, 4, 8, dtype=dtype)
-    out = Conversion((8, 8), asked, "#010203", fit="pad")(images)
+    out = Conversion((8, 8), target_channels, "#010203", fit="pad")(images)
     assert out[0, :, 0, 0].tolist() == expected
     assert out.dtype == dtype
 

@@ -408,7 +408,7 @@ def test_photographs_are_cropped_upright(tmp_path):
     assert (data.shape, data.notes) == ((3, 10, 15), ())
 
 
-def test_images_of_one_size_that_are_cropped_are_told_how_to_keep_their_shape(tmp_path):
+def test_images_of_one_size_that_are_cropped_get_advice_that_keeps_their_shape(tmp_path):
     for number in range(12):
         Image.new("RGB", (24, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
     ((text, advice),) = load(str(tmp_path), image_size=32).notes

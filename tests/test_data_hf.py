@@ -121,17 +121,17 @@ def test_what_is_no_set_of_images(tmp_path):
 
 
 def test_addresses(monkeypatch):
-    asked = []
+    calls = []
 
     def load_dataset(*args, **options):
-        asked.append((args, options))
+        calls.append((args, options))
         raise ConnectionError("no\nnetwork")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     for address in ("hf://datasets/me/cats", "hf://datasets/me/cats@v1/small"):
         with pytest.raises(InputError, match=r"cannot be read as a data set: no network"):
             data.open(address, split="test")
-    assert asked == [
+    assert calls == [
         (("me/cats", None), {"split": "test", "revision": None}),
         (("me/cats", "small"), {"split": "test", "revision": "v1"}),
     ]

@@ -365,7 +365,7 @@ def test_names():
 
 
 def test_a_file_of_many_takes_few_bytes(tmp_path):
-    """20,000 hard links to one image, in 20 folders: no more than 60 bytes each, all told."""
+    """20,000 hard links to one image, in 20 folders: no more than 60 bytes each in all."""
     Image.new("L", (4, 4), 7).save(tmp_path / "one.png")
     root = tmp_path / "root"
     for i in range(20):
@@ -381,7 +381,7 @@ def test_a_file_of_many_takes_few_bytes(tmp_path):
     assert lazy.read(19_999)[1] == 19
 
 
-def test_work_of_unknown_length_is_told_where_there_is_no_terminal(monkeypatch, capsys):
+def test_work_of_unknown_length_is_reported_where_there_is_no_terminal(monkeypatch, capsys):
     """A log had no line while the headers of 100,000 files were read."""
     started = []
 

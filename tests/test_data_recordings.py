@@ -202,9 +202,9 @@ def test_recordings_from_end_to_end(run, refused, tmp_path):
     source.mkdir()
     folder_of(source, 8)
     (source / "low" / "broken.wav").write_bytes(b"RIFF")
-    told = run("train", "--data", source, "--length", "48", "--out", out, *SMALL)
-    assert "9 items of 2x48" in told or "8 items of 2x48" in told
-    assert "low/broken.wav: not a WAV file" in told
+    output = run("train", "--data", source, "--length", "48", "--out", out, *SMALL)
+    assert "9 items of 2x48" in output or "8 items of 2x48" in output
+    assert "low/broken.wav: not a WAV file" in output
     model = ancestral.load(out)
     assert (model.spec.rate, model.spec.shape, model.config.data.length) == (RATE, (2, 48), 48)
     run("sample", out, "-n", "3", "--steps", "2", "--out", samples)
@@ -232,6 +232,6 @@ def test_doctor_describes_recordings(run, tmp_path):
     (finding,) = (finding for finding in report.findings if finding.code == "unreadable")
     assert finding.names == {"low/broken.wav": "not a WAV file"}
     assert report.sheet is not None
-    told = run("doctor", source, "--length", "32", "--steps", "1", "--out", tmp_path / "sheet.png", "--device", "cpu")
-    assert "8 items of 2 x 32 at 8,000 Hz for the preset arrays" in told
-    assert f"ancestral train arrays --data {source} --length 32" in told
+    output = run("doctor", source, "--length", "32", "--steps", "1", "--out", tmp_path / "sheet.png", "--device", "cpu")
+    assert "8 items of 2 x 32 at 8,000 Hz for the preset arrays" in output
+    assert f"ancestral train arrays --data {source} --length 32" in output

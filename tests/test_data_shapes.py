@@ -130,7 +130,7 @@ def test_layouts(tmp_path, shape, dims, expected, moved, dtype):
     assert np.array_equal(data.items.numpy(), inside.reshape(5, *expected))
 
 
-def test_the_channels_asked_for_say_which_axis_they_are(tmp_path):
+def test_the_requested_channels_say_which_axis_they_are(tmp_path):
     latents = integers(3, 64, 8, 8, dtype=np.uint8)
     assert read(tmp_path, latents).shape == (8, 64, 8)
     assert read(tmp_path, latents, channels=64).shape == (64, 8, 8)
@@ -219,7 +219,7 @@ def test_channels_that_are_kept(tmp_path):
         assert np.array_equal(read(tmp_path, array).items.numpy(), array)
 
 
-def test_rectangles_stay_as_they_are_until_a_size_is_asked_for(tmp_path):
+def test_rectangles_stay_as_they_are_until_a_size_is_given(tmp_path):
     assert read(tmp_path, floats(2, 3, 12, 20)).shape == (3, 12, 20)
     assert read(tmp_path, floats(2, 3, 12, 20), image_size=7).shape == (3, 7, 7)
 
@@ -287,7 +287,7 @@ def test_a_folder_of_sixteen_bit_files_stays_sixteen_bit(tmp_path):
     assert (forced[3].int() == 77 * 257).all()
 
 
-def test_a_folder_keeps_transparency_when_asked(tmp_path):
+def test_a_folder_keeps_transparency_on_request(tmp_path):
     Image.new("RGBA", (4, 3), (255, 10, 20, 128)).save(tmp_path / "a.png")
     Image.new("RGB", (4, 3), (1, 2, 3)).save(tmp_path / "b.png")
     Image.new("LA", (4, 3), (9, 100)).save(tmp_path / "c.png")

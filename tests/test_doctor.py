@@ -180,7 +180,7 @@ def test_a_bomb_is_not_decoded(tmp_path):
     assert list(found(examine(tmp_path), "too_large")) == ["bomb.png"]
 
 
-def test_what_is_no_image_is_told_apart(tmp_path):
+def test_what_is_no_image_is_distinguished(tmp_path):
     flat(tmp_path / "good.png", "red")
     (tmp_path / "page.jpg").write_bytes(b"<!DOCTYPE html><html>404")
     (tmp_path / "pointer.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid")
@@ -344,7 +344,7 @@ def test_no_false_duplicates_among_the_digits_and_emoji():
     assert examine(EMOJI).duplicates == NO_DUPLICATES
 
 
-def test_exact_copies_are_grouped_and_crossing_classes_told(emoji):
+def test_exact_copies_are_grouped_and_crossing_classes_reported(emoji):
     first = sorted((emoji / "Food-Drink").glob("*.png"))[0]
     shutil.copy(first, emoji / "Travel-Places" / "z.png")
     shutil.copy(first, emoji / "Travel-Places" / "zz.png")
@@ -388,7 +388,7 @@ def test_shapes_and_crop(tmp_path):
     assert report.files.width == (64, 64, 128)
 
 
-def test_images_of_one_shape_are_told_the_size_that_keeps_it(tmp_path):
+def test_images_of_one_shape_get_the_size_that_keeps_it(tmp_path):
     for number in range(6):
         flat(tmp_path / f"{number}.png", (40 * number, 0, 0), (24, 40))
     report = examine(tmp_path)
@@ -484,7 +484,7 @@ def test_balance(tmp_path):
     assert list(found(report, "empty_class")) == ["none"]
 
 
-def test_bytes_that_were_scaled_to_one_are_told(tmp_path):
+def test_bytes_that_were_scaled_to_one_are_reported(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 2, (20, 8, 8), dtype=np.uint8))
     assert "range" in codes(examine(tmp_path / "x.npy", configs.arrays()))
 
@@ -770,7 +770,7 @@ def glyphs(count, mirrored=0.0, seed=0):
     return torch.from_numpy(items)
 
 
-def test_mirrored_letters_are_told_from_the_data():
+def test_mirrored_letters_are_recognised_from_the_data():
     letters, both = examine(glyphs(300)), examine(glyphs(300, mirrored=0.5))
     assert letters.mirroring.value > 0.9
     assert abs(both.mirroring.value - 0.5) < 4 * both.mirroring.error

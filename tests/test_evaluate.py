@@ -265,7 +265,7 @@ def test_one_image_has_no_error(run, points_run, tmp_path):
     assert found(tmp_path)["bits_per_dim"]["total"]["standard_error"] is None
 
 
-def test_a_learned_variance_is_used_unless_told_otherwise(run, tmp_path, images):
+def test_a_learned_variance_is_used_by_default(run, tmp_path, images):
     process = config.ProcessConfig("cosine", timesteps=T, target="v", learned_variance=True)
     model = untrained((1, 8, 8), process=process, dropout=0.0)
     model.save(tmp_path / "model.safetensors")
@@ -376,11 +376,11 @@ def test_a_broken_model_has_no_likelihood(refused, tmp_path, images):
 
 
 def test_ctrl_c_writes_nothing(capsys, monkeypatch, points_run, tmp_path):
-    term, asked = ELBO.term, []
+    term, calls = ELBO.term, []
 
     def interrupted(self, *args, **kwargs):
-        asked.append(args)
-        if len(asked) == 5:
+        calls.append(args)
+        if len(calls) == 5:
             raise KeyboardInterrupt
         return term(self, *args, **kwargs)
 

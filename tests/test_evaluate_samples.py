@@ -1,4 +1,4 @@
-"""`ancestral evaluate` of samples: drawn once whatever happens, held against data, and told as it is."""
+"""`ancestral evaluate` of samples: drawn once whatever happens, compared with data, and reported."""
 
 import contextlib
 import dataclasses
@@ -151,9 +151,9 @@ def test_what_was_killed_goes_on_and_draws_nothing_twice(run, model_run, common,
     assert not (model_run / "evaluation" / "samples.json").exists()
     run(*argv)
     assert passes == [range(16, 20)]
-    told = found(model_run / "evaluation")
+    saved = found(model_run / "evaluation")
     run(*argv, "--out", model_run.parent / "anew")
-    assert found(model_run.parent / "anew") == told
+    assert found(model_run.parent / "anew") == saved
 
 
 def test_ctrl_c_keeps_what_is_drawn_and_says_how_to_go_on(capsys, monkeypatch, model_run, common):
@@ -294,8 +294,8 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
         places = [round(i * 39 / 19) for i in range(20)]
         sets |= {"held_out": (x, z), "floor": (z[places], y)}
     for name, (ours, theirs) in sets.items():
-        told = tree["distances"][name]
-        assert (told["items"], told["against"]) == (len(ours), len(theirs))
+        saved = tree["distances"][name]
+        assert (saved["items"], saved["against"]) == (len(ours), len(theirs))
         ball = precision_recall.precision_recall(ours, theirs)
         expected = {
             "frechet": distances.frechet(distances.moments(ours), distances.moments(theirs)),
@@ -303,17 +303,17 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
             **{key: float(values.mean()) for key, values in ball._asdict().items()},
         }
         for key, value in expected.items():
-            assert told[key]["value"] == pytest.approx(value, rel=1e-6, abs=1e-9), (name, key)
-            assert told[key]["low"] <= told[key]["value"] <= told[key]["high"]
+            assert saved[key]["value"] == pytest.approx(value, rel=1e-6, abs=1e-9), (name, key)
+            assert saved[key]["low"] <= saved[key]["value"] <= saved[key]["high"]
     near = neighbours.nearest(x, y)
-    told = tree["memorisation"]["pixels"]
-    assert told["among"] == 60
-    assert told["median"] == pytest.approx(float(near.distance.median()) * 127.5 / 8)  # root mean square, grey levels
-    assert told["closest"][0]["sample"] == int(near.distance.argmin())
-    assert told["closest"][0]["training_item"] == int(near.index[near.distance.argmin()])
+    saved = tree["memorisation"]["pixels"]
+    assert saved["among"] == 60
+    assert saved["median"] == pytest.approx(float(near.distance.median()) * 127.5 / 8)  # root mean square, grey levels
+    assert saved["closest"][0]["sample"] == int(near.distance.argmin())
+    assert saved["closest"][0]["training_item"] == int(near.index[near.distance.argmin()])
     if held:
         judged = neighbours.memorisation(x, y, z)
-        assert [told[key] for key in ("share", "expected", "error")] == pytest.approx(
+        assert [saved[key] for key in ("share", "expected", "error")] == pytest.approx(
             [judged.share, judged.expected, judged.error]
         )
         assert "floor          held-out data: 20 to 60" in text
@@ -501,41 +501,41 @@ def test_a_drift_of_colours_is_found():
     still, moved = images(100, 1), images(100, 2) + 9
     assert abs(state(still, train).colour.levels) < 1
     assert state(still, train).colour.sigmas < 4
-    told = state(moved, train).colour
-    assert told.levels == pytest.approx(9, abs=1)
-    assert told.sigmas > 10
+    saved = state(moved, train).colour
+    assert saved.levels == pytest.approx(9, abs=1)
+    assert saved.sigmas > 10
     expected = drift(moved, train, data.IMAGES)
-    assert told.levels == expected.levels
+    assert saved.levels == expected.levels
 
 
 def test_class_accuracy_of_right_and_of_wrong_labels():
-    (train, known), (fresh, asked) = noisy(200, 0), noisy(80, 1)
-    train, known, fresh, asked = map(torch.from_numpy, (train, known, fresh, asked))
-    right = state(fresh, train, None, (asked, known, None)).class_accuracy
+    (train, known), (fresh, requested_labels) = noisy(200, 0), noisy(80, 1)
+    train, known, fresh, requested_labels = map(torch.from_numpy, (train, known, fresh, requested_labels))
+    right = state(fresh, train, None, (requested_labels, known, None)).class_accuracy
     assert right.samples.value == right.data.value == 1
     assert right.items == 40  # a fifth of the training data
     assert evaluation_text.by_chance(right) == "by chance 50 %"
-    wrong = state(fresh, train, None, (1 - asked, known, None)).class_accuracy
+    wrong = state(fresh, train, None, (1 - requested_labels, known, None)).class_accuracy
     assert wrong.samples.value == 0
-    mixed = torch.cat([asked[:40], 1 - asked[40:]])
-    half = state(fresh, train, fresh, (mixed, known, asked)).class_accuracy
+    mixed = torch.cat([requested_labels[:40], 1 - requested_labels[40:]])
+    half = state(fresh, train, fresh, (mixed, known, requested_labels)).class_accuracy
     assert half.samples.value == 0.5
     assert half.samples.error == pytest.approx(0.5 / 80**0.5, rel=0.05)
     assert (half.data.value, half.items) == (1, 80)
     some = known.clone()
     some[::4] = -1  # not every item has a class
-    assert state(fresh, train, None, (asked, some, None)).class_accuracy.items == 30
+    assert state(fresh, train, None, (requested_labels, some, None)).class_accuracy.items == 30
 
 
 def test_what_the_classes_do_not_allow_is_said():
-    train, asked = images(60, 0), torch.arange(20) % 2
+    train, requested_labels = images(60, 0), torch.arange(20) % 2
     assert state(images(20, 1), train).class_accuracy is None
-    unknown = state(images(20, 1), train, None, (asked, None, None))
+    unknown = state(images(20, 1), train, None, (requested_labels, None, None))
     assert "The data has no classes that the model knows" in " ".join(unknown.notes)
-    one = state(images(20, 1), train, None, (asked, torch.zeros(60, dtype=torch.int64), None))
+    one = state(images(20, 1), train, None, (requested_labels, torch.zeros(60, dtype=torch.int64), None))
     assert "The class accuracy is not known: a classifier needs" in " ".join(one.notes)
     uneven = (torch.arange(60) > 45).long()
-    assert "not equally frequent" in " ".join(state(images(20, 1), train, None, (asked, uneven, None)).notes)
+    assert "not equally frequent" in " ".join(state(images(20, 1), train, None, (requested_labels, uneven, None)).notes)
 
 
 def test_what_is_measured_is_announced_and_nothing_else():
@@ -612,7 +612,7 @@ def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch)
     assert tree["distances"]["floor"]["kernel"]["value"] == pytest.approx(floor, rel=1e-6)
 
 
-def test_both_are_measured_where_both_are_asked_for(run, model_run, files, common):
+def test_both_are_measured_on_request(run, model_run, files, common):
     argv = [
         "--samples",
         "--likelihood",
@@ -845,16 +845,16 @@ def test_a_study_can_be_made_of_several_samplers(model_run, files, tmp_path):
 
 def test_python_measures_what_the_command_line_does(run, model_run, files, common):
     run("evaluate", model_run, *common)
-    told = EvaluationResult.load(model_run / "evaluation").samples
+    saved = EvaluationResult.load(model_run / "evaluation").samples
     source = str(files / "train.npz")
     result = finish(evaluate(model_run, source, samples=20, extractor="pixels", batch_size=8))
-    assert result.samples == told
+    assert result.samples == saved
     assert result.likelihood is None
     model = ancestral.load(model_run, "cpu")
     before = sorted(model_run.rglob("*"))
     own = finish(evaluate(model, source, samples=20, extractor="pixels", likelihood=True, n=3, passes=2))
-    assert own.samples.distances == told.distances
-    assert own.samples.memorisation == told.memorisation
+    assert own.samples.distances == saved.distances
+    assert own.samples.memorisation == saved.memorisation
     assert own.likelihood.data.images == 3
     assert sorted(model_run.rglob("*")) == before
     only = finish(evaluate(model, source, samples=False, likelihood=True, n=3, passes=2))
@@ -887,17 +887,17 @@ def test_data_and_samples_may_be_in_memory(files):
     images, labels = noisy(60)
     model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
     options = {"samples": 20, "extractor": "pixels"}
-    told = finish(evaluate(model, str(files / "train.npz"), **options)).samples
+    saved = finish(evaluate(model, str(files / "train.npz"), **options)).samples
     items, known = torch.from_numpy(images), torch.from_numpy(labels)
     for source in ((images, labels), (items, known), torch.utils.data.TensorDataset(items, known)):
         result = finish(evaluate(model, source, **options)).samples
-        assert result.distances == told.distances
-        assert result.class_accuracy == told.class_accuracy
+        assert result.distances == saved.distances
+        assert result.class_accuracy == saved.class_accuracy
     bound = finish(evaluate(model, items, samples=False, likelihood=True, n=3, passes=2)).likelihood
     assert bound.data.source == "arrays"
     samples = model.sample(20)
     only = finish(evaluate_samples(samples, items, held_out=torch.from_numpy(noisy(40, 1)[0]), extractor="pixels"))
-    assert only.samples.distances.train == told.distances.train
+    assert only.samples.distances.train == saved.distances.train
     assert only.samples.data.held_out == "arrays, held out, 40"
 
 
@@ -1011,16 +1011,16 @@ def test_a_denoiser_needs_no_network():
 
 def test_samples_need_no_model(run, model_run, files, common, tmp_path):
     run("evaluate", model_run, *common, "--held-out", files / "test.npz")
-    told = EvaluationResult.load(model_run / "evaluation").samples
+    saved = EvaluationResult.load(model_run / "evaluation").samples
     run("sample", model_run, "-n", 20, "--out", tmp_path / "new.npz")
     run("sample", model_run, "-n", 20, "--out", tmp_path / "new")
     options = {"data": str(files / "train.npz"), "held_out": str(files / "test.npz"), "extractor": "pixels"}
     for source in ("new.npz", "new"):
         result = finish(evaluate_samples(str(tmp_path / source), **options)).samples
-        assert result.distances == told.distances
-        assert result.memorisation == told.memorisation
+        assert result.distances == saved.distances
+        assert result.memorisation == saved.memorisation
         assert result.model is None
-        assert (result.class_accuracy == told.class_accuracy) == (source == "new.npz")
+        assert (result.class_accuracy == saved.class_accuracy) == (source == "new.npz")
         assert evaluation_text.sample_settings(result)["samples"] == "20 of new"
     some = finish(evaluate_samples(str(tmp_path / "new.npz"), n=10, out=tmp_path / "out", **options))
     assert some.samples.distances.train.items == 10

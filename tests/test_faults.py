@@ -221,7 +221,7 @@ def no_room_for_step_6(monkeypatch):
     monkeypatch.setattr(Checkpoints, "write", full)
 
 
-def test_a_save_that_fails_is_told_and_tried_again(tmp_path, monkeypatch):
+def test_a_save_that_fails_is_reported_and_tried_again(tmp_path, monkeypatch):
     """No room at the second of three saves: training goes on, the first is untouched, the third succeeds."""
     config = tiny_config(steps=9, save_every=3)
     folder = begun(tmp_path / "run", config)
@@ -445,12 +445,12 @@ def test_a_worker_death_in_the_middle_of_a_step_changes_nothing(tmp_path, monkey
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own, of its compiler
-def test_blocks_are_compiled_where_it_is_asked_for():
+def test_blocks_are_compiled_on_request():
     """By region: each block on its own, and nothing else; compiling itself is left to the first step."""
     config = tiny_config()
     plain = Trainer(config, stripes(), "cpu")
-    asked = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, compile=True))
-    compiled = Trainer(asked, stripes(), "cpu")
+    compiled_config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, compile=True))
+    compiled = Trainer(compiled_config, stripes(), "cpu")
     names = [
         {n for n, m in t.state.net.named_modules() if m._compiled_call_impl is not None} for t in (plain, compiled)
     ]

@@ -58,7 +58,7 @@ def on_a_disk(size, path):
 
 
 def test_a_run_on_a_disk_with_room_for_one_checkpoint_comes_to_its_end(tmp_path):
-    """It is told before step 1, and then each thing that gives way, once."""
+    """The lack is reported before step 1, and each thing that gives way once."""
     code, out, err, kept = on_a_disk(CHECKPOINT + 2 * MODEL + 500_000, tmp_path / "small")
     assert (code, err) == (0, "")
     assert out.count("warning: the run takes about 6") == 1  # of 9 checkpoints, one more while it is written
@@ -80,7 +80,7 @@ def test_a_disk_without_room_for_a_checkpoint_is_refused_before_step_1(tmp_path)
     assert not kept.exists()
 
 
-def test_files_that_cannot_be_written_are_told_once_and_nothing_is_lost(tmp_path):
+def test_files_that_cannot_be_written_are_reported_once_and_nothing_is_lost(tmp_path):
     limited = subprocess.run(
         [*TRAIN, str(tmp_path / "run")], capture_output=True, text=True, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY)),

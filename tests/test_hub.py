@@ -48,35 +48,35 @@ class Hub:
             raise OSError("timed out")
 
     def download(self, *args, **kwargs):
-        asked = self.call("hf_hub_download", *args, **kwargs)
-        self.local.append(asked.get("local_files_only", False))
+        request = self.call("hf_hub_download", *args, **kwargs)
+        self.local.append(request.get("local_files_only", False))
         if self.local[-1] and not self.cached:
             raise errors.LocalEntryNotFoundError("not in the cache")
-        folder = self.path / asked["repo_id"]
+        folder = self.path / request["repo_id"]
         if not folder.is_dir():
             raise failure(errors.RepositoryNotFoundError)
-        if asked.get("revision") not in (None, "main", "refs/pr/1"):
+        if request.get("revision") not in (None, "main", "refs/pr/1"):
             raise failure(errors.RevisionNotFoundError)
-        if not (folder / asked["filename"]).is_file():
+        if not (folder / request["filename"]).is_file():
             raise failure(errors.RemoteEntryNotFoundError)
-        return str(folder / asked["filename"])
+        return str(folder / request["filename"])
 
     def create_repo(self, *args, **kwargs):
-        asked = self.call("create_repo", None, *args, **kwargs)
-        assert asked["exist_ok"]
-        (self.path / asked["repo_id"]).mkdir(parents=True, exist_ok=True)
-        self.repos.setdefault(asked["repo_id"], asked["private"])
-        return huggingface_hub.RepoUrl(f"https://huggingface.co/{asked['repo_id']}")
+        request = self.call("create_repo", None, *args, **kwargs)
+        assert request["exist_ok"]
+        (self.path / request["repo_id"]).mkdir(parents=True, exist_ok=True)
+        self.repos.setdefault(request["repo_id"], request["private"])
+        return huggingface_hub.RepoUrl(f"https://huggingface.co/{request['repo_id']}")
 
     def file_exists(self, *args, **kwargs):
-        asked = self.call("file_exists", None, *args, **kwargs)
-        return (self.path / asked["repo_id"] / asked["filename"]).is_file()
+        request = self.call("file_exists", None, *args, **kwargs)
+        return (self.path / request["repo_id"] / request["filename"]).is_file()
 
     def create_commit(self, *args, **kwargs):
-        asked = self.call("create_commit", None, *args, **kwargs)
-        assert asked["commit_message"]
-        for operation in asked["operations"]:
-            target = self.path / asked["repo_id"] / operation.path_in_repo
+        request = self.call("create_commit", None, *args, **kwargs)
+        assert request["commit_message"]
+        for operation in request["operations"]:
+            target = self.path / request["repo_id"] / operation.path_in_repo
             target.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(operation.path_or_fileobj, bytes):
                 target.write_bytes(operation.path_or_fileobj)
@@ -123,7 +123,7 @@ def test_a_model_that_makes_no_samples_is_pushed_without_a_picture(there):
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-def test_without_a_network_the_cache_alone_is_asked_after_one_attempt_of_bounded_time(
+def test_without_a_network_the_cache_alone_is_read_after_one_attempt_of_bounded_time(
     there, run, refused, tmp_path, monkeypatch, hangs
 ):
     """The network drops what is sent, or refuses it: either way there is no second attempt, and one line."""

@@ -143,7 +143,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder, argv):
     assert ended.returncode == 0
 
 
-def test_other_errors_of_the_system_are_told(monkeypatch, capsys):
+def test_other_errors_of_the_system_are_reported(monkeypatch, capsys):
     def full(_argv):
         raise OSError(28, "No space left on device")
 

@@ -316,7 +316,7 @@ def test_ctrl_c_is_not_for_workers(folder):
     assert all(b.notes == () for b in got)
 
 
-def test_batches_asked_for_anew_end_those_before(folder):
+def test_a_new_stream_of_batches_ends_those_before(folder):
     lazy = data.open(str(folder), memory=0)
     with Loader(lazy, seed=3, batch_size=BATCH, positions=range(BATCH), workers=1) as loader:
         old = loader.batches(0)

@@ -13,14 +13,14 @@ from ancestral.metrics.extractors import Extractor, Features, concatenate
 
 
 class Counting:
-    """An extractor's network that says how many items it was asked for."""
+    """An extractor's network that counts its items."""
 
     def __init__(self, classes=True):
-        self.asked = 0
+        self.count = 0
         self.classes = classes
 
     def __call__(self, items):
-        self.asked += len(items)
+        self.count += len(items)
         x = items.float().flatten(1)
         return Features(x[:, :3] / 7, x[:, :2] if self.classes else None)
 
@@ -49,9 +49,9 @@ def test_what_was_seen_is_not_looked_at_again(items, tmp_path, classes):
     counting = Counting(classes)
     extractor = Extractor("counting", 3, "v1", counting)
     first = look(extractor, items, tmp_path)
-    assert counting.asked == 10
+    assert counting.count == 10
     again = look(extractor, items, tmp_path)
-    assert counting.asked == 10
+    assert counting.count == 10
     assert torch.equal(first.values, again.values)
     assert torch.equal(first.logits, again.logits) if classes else again.logits is None
     assert torch.equal(first.values, items.flatten(1)[:, :3] / 7)
@@ -71,17 +71,17 @@ def test_nothing_is_used_where_data_transform_or_extractor_changed(items, extrac
         (replace(extractor, name="another"), items),
     ]
     for number, (one, data) in enumerate(others):
-        counting.asked = 0
+        counting.count = 0
         assert torch.equal(look(one, data, tmp_path).values, data.float().flatten(1)[:, :3] / 7)
-        assert counting.asked == len(data), number
+        assert counting.count == len(data), number
     assert len(list(tmp_path.iterdir())) == 1 + len(others)
 
 
-def test_an_extractor_that_nobody_knows_is_asked_each_time(items, extractor, counting, tmp_path):
+def test_an_extractor_that_nobody_knows_is_computed_each_time(items, extractor, counting, tmp_path):
     unknown = replace(extractor, identity=None)
     look(unknown, items, tmp_path)
     look(unknown, items, tmp_path)
-    assert counting.asked == 20
+    assert counting.count == 20
     assert not list(tmp_path.iterdir())
 
 
@@ -109,10 +109,10 @@ def test_damaged_entries_are_made_anew(items, extractor, counting, tmp_path, dam
         }[damage]
         storage.write_tensors(path, tensors, {})
     assert torch.equal(look(extractor, items, tmp_path).values, values)
-    assert counting.asked == 20
+    assert counting.count == 20
     if damage != "folder":
         look(extractor, items, tmp_path)
-        assert counting.asked == 20  # the entry is whole again
+        assert counting.count == 20  # the entry is whole again
 
 
 def test_an_evaluation_that_is_left_keeps_nothing(items, extractor, tmp_path):
@@ -124,7 +124,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(items, extractor, counti
     (tmp_path / "file").write_text("")
     look(extractor, items, tmp_path / "file" / "folder")
     look(extractor, items, tmp_path / "file" / "folder")
-    assert counting.asked == 20
+    assert counting.count == 20
 
 
 def test_the_folder_is_the_users(items, extractor, monkeypatch, tmp_path):

@@ -189,7 +189,7 @@ def test_too_few_items_are_refused():
         precision_recall(few, many)
 
 
-def test_a_covariance_that_items_cannot_fill_is_told():
+def test_a_covariance_that_items_cannot_fill_is_reported():
     text = sample_size_warning(1280, 1280)
     assert text is not None
     assert "1,280" in text

@@ -420,7 +420,7 @@ def test_another_schedule_or_target_than_that_of_the_file_is_refused(tmp_path):
         ancestral.load(file, net=net, target=swapped)
 
 
-def test_a_curve_of_ones_own_is_asked_for(tmp_path):
+def test_a_curve_of_ones_own_is_loaded_on_request(tmp_path):
     """A file has tables, and no code. They are enough for integer times; a model of continuous times says so."""
     t = torch.arange(11, dtype=torch.float64)
     own = schedules.Schedule(*schedules.curves.flow(t, 10), curve=lambda t: (1 - t / 10, t / 10))

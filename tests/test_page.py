@@ -386,7 +386,7 @@ def test_a_slow_page_is_written_at_the_end_alone(tmp_path):
     assert folder.report.exists()
 
 
-def test_what_the_doctor_finds_is_told(tmp_path):
+def test_what_the_doctor_finds_is_reported(tmp_path):
     data = stripes(40, channels=3)
     few = InMemoryDataset(data.items[:21], (data.labels[:21] > 5).long(), ("<b>one</b>", "two"), "stripes")
     page = RunReport(Trainer(tiny_config(), few, "cpu"), begun(tmp_path / "run"))

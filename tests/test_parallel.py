@@ -146,9 +146,9 @@ def test_a_transformer_is_trained_alike_too(tmp_path, shard):
 @pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
 def test_muon_steps_alike_too(tmp_path, shard):
     """Few steps, since orthogonalising amplifies rounding errors where a gradient is nearly 0."""
-    folder, asked = RunFolder(tmp_path / "one"), config(optimiser="muon")
-    folder.begin(asked)
-    trainer = Trainer(asked, stripes(), "cpu")
+    folder, settings = RunFolder(tmp_path / "one"), config(optimiser="muon")
+    folder.begin(settings)
+    trainer = Trainer(settings, stripes(), "cpu")
     for _ in range(4):
         trainer.advance()
     trainer.save(folder)
@@ -175,16 +175,16 @@ def test_importance_learns_from_the_losses_of_all(tmp_path, pairs):
     assert torch.allclose(one.tensors["times.history"], two.tensors["times.history"], atol=1e-5)
 
 
-def own_trainer(asked):
+def own_trainer(settings):
     """With an optimiser, and an objective with parameters, of one's own."""
     parts = OwnParts(optimiser=functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9))
-    return Trainer(asked, stripes(), "cpu", parts, LearnedWeights)
+    return Trainer(settings, stripes(), "cpu", parts, LearnedWeights)
 
 
 def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path, pairs):
-    asked = config(optimiser="custom")
-    folder, trainer = RunFolder(tmp_path / "one"), own_trainer(asked)
-    folder.begin(asked)
+    settings = config(optimiser="custom")
+    folder, trainer = RunFolder(tmp_path / "one"), own_trainer(settings)
+    folder.begin(settings)
     began = trainer.state.objective.u.detach().clone()
     for _ in range(4):
         trainer.advance()
@@ -209,7 +209,7 @@ def test_in_bf16_two_processes_differ_from_one_by_its_rounding(tmp_path):
 
 
 def test_torchrun_starts_one_training_of_two_processes(tmp_path):
-    """The command of the README: no device named, one run, both told of it once."""
+    """The command of the README: no device named, one run, reported once."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     command += ["--standalone", "-m", "ancestral", "train", "points", "--steps", "12", "--batch-size", "8"]
     command += ["--width", "16", "--preview-steps", "1", "--trackers", "none", "--out", str(tmp_path / "run")]
@@ -330,14 +330,14 @@ def write_plain_loop(folder, micro_batches):
 
 def work(path, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam", precision="fp32"):
     """Train as this process of two, from where the folder is to `steps`."""
-    folder, asked = RunFolder(path), config(shard, times, net, optimiser, precision)
-    trainer = own_trainer(asked) if optimiser == "custom" else Trainer(asked, stripes(), "cpu")
+    folder, settings = RunFolder(path), config(shard, times, net, optimiser, precision)
+    trainer = own_trainer(settings) if optimiser == "custom" else Trainer(settings, stripes(), "cpu")
     assert trainer.distributed.world == 2
     if folder.holds_run():
         trainer.load(folder)
     trainer.distributed.wait()
     if trainer.distributed.main and not folder.holds_run():
-        folder.begin(asked)
+        folder.begin(settings)
     trainer.distributed.wait()
     for progress in trainer.run(folder):
         if progress.step == steps:

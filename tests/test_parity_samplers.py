@@ -45,7 +45,7 @@ class Denoiser:
 
 
 class Exploding:
-    """A denoiser asked in x/a, where a is 1 and σ = b/a the noise: how diffusers runs Euler and Heun on any model."""
+    """A denoiser evaluated in x/a, where a is 1 and σ = b/a the noise: how diffusers runs Euler and Heun."""
 
     def __init__(self, denoiser):
         self.denoiser = denoiser

@@ -462,7 +462,7 @@ def test_the_mouse_draws_and_erases(open_page):
 
 
 @pytest.mark.browser
-def test_a_finger_draws_when_told_to_and_scrolls_otherwise(open_page):
+def test_a_finger_draws_where_it_may_and_scrolls_otherwise(open_page):
     page = open_page(
         "#view=paths&at=0&data=own", has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740}
     )

@@ -186,7 +186,7 @@ def test_a_run_among_its_data_goes_on_and_is_no_data_of_the_next(photos, run, ou
     assert f"skipped ({skipped})" in run("doctor", ".", "--steps", 0)
 
 
-def test_recordings_are_told_by_the_data_and_not_by_a_run_beside_them(tmp_path):
+def test_recordings_are_recognised_by_the_data_and_not_by_a_run_beside_them(tmp_path):
     """The run's pictures come first in the order of names."""
     (tmp_path / "a-run" / "samples").mkdir(parents=True)
     for name in ("config.json", "log.csv", "samples/000100.png"):
@@ -219,7 +219,7 @@ def test_no_command_writes_pictures_among_the_data(photos, refused):
     assert {*photos.rglob("*")} == before
 
 
-def test_samples_beside_other_images_are_told(photos, run, tmp_path):
+def test_samples_beside_other_images_are_reported(photos, run, tmp_path):
     """A model file does not know where its data lie, nor that these are data of another training."""
     ancestral.train(data=".", **TINY)
     file = shutil.copy("runs/photos/model.safetensors", tmp_path / "model.safetensors")
@@ -232,5 +232,5 @@ def test_samples_beside_other_images_are_told(photos, run, tmp_path):
     assert "warning" not in run("sample", "runs/photos", "-n", "2", "--steps", "2")
 
 
-def test_nothing_is_mirrored_unless_asked():
+def test_nothing_is_mirrored_by_default():
     assert not any(ancestral.config.preset(name).data.flip for name in ("folder", "arrays", "digits", "fashion"))

@@ -798,11 +798,11 @@ def test_a_learned_variance_is_drawn_with():
     ids=lambda value: type(value).__name__,
 )
 def test_passes_are_counted(monkeypatch, sampler, passes):
-    denoiser, asked = oracle.Gaussian(schedules.geometric(100, 0.1, 2.0), 0.0, 1.0), []
+    denoiser, calls = oracle.Gaussian(schedules.geometric(100, 0.1, 2.0), 0.0, 1.0), []
     predict = denoiser.predict
-    monkeypatch.setattr(denoiser, "predict", lambda x_t, t: asked.append(t) or predict(x_t, t))
+    monkeypatch.setattr(denoiser, "predict", lambda x_t, t: calls.append(t) or predict(x_t, t))
     sampler.sample(denoiser, torch.randn(3, 2))
-    assert len(asked) == sampler.nfe(denoiser.schedule) == passes
+    assert len(calls) == sampler.nfe(denoiser.schedule) == passes
 
 
 def test_nfe_is_that_of_a_samplers_own_times():

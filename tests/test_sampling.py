@@ -258,7 +258,7 @@ def test_two_commands_at_once_write_two_files(run, copied, monkeypatch):
     assert {path.name for path in Path(mine).parent.iterdir()} == {"seed0-steps3.png", "seed0-steps3-2.png"}
 
 
-def test_an_animation_has_the_frames_and_the_size_that_were_asked_for(run, copied):
+def test_an_animation_has_the_frames_and_the_size_of_the_options(run, copied):
     words = ("sample", copied, "-n", 2, "--sampler", "ddpm", "--steps", 99)
     usual, other = (run(*words, "--out", f"{name}.gif", *more).strip() for name, more in (
         ("a", ()), ("b", ("--fps", 4, "--scale", 0.5))))  # fmt: skip

@@ -77,8 +77,8 @@ def test_a_run_needs_no_tensorboard(tmp_path, run, monkeypatch):
     assert (tmp_path / "run" / "report.html").exists()
 
 
-def test_a_disk_that_is_full_for_tensorboard_is_told_once_without_a_traceback(tmp_path, monkeypatch, capsys):
-    """Its thread ends at the first event that it cannot write; other threads are told of as before."""
+def test_a_disk_that_is_full_for_tensorboard_is_reported_once_without_a_traceback(tmp_path, monkeypatch, capsys):
+    """Its thread ends at the first event that it cannot write; errors of other threads are reported as before."""
     write, hook, events_written = RecordWriter.write, threading.excepthook, []
 
     def full(writer, data):

@@ -32,7 +32,7 @@ def run(config, dataset=None, folder=None, steps=None):
 
 
 def batch(trainer):
-    """What the network is asked about at the next step."""
+    """The input of the network at the next step."""
     return prepare(
         next(trainer.batches),
         trainer.gradients.positions,
@@ -169,7 +169,7 @@ def test_every_item_is_seen_once_an_epoch_with_nothing_left_over(count, batch_si
     assert torch.equal(batch_indices(count, batch_size, 0, 5), order[5 * batch_size : 6 * batch_size])
 
 
-def test_flips_happen_to_half_of_the_images_and_only_when_asked():
+def test_flips_happen_to_half_of_the_images_and_only_on_request():
     images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
     images[..., 0] = 255  # a bright left edge
     dataset = data.InMemoryDataset(images, None, (), "edges")
@@ -585,7 +585,7 @@ def test_what_was_given_from_python_is_given_again(setting, argument):
         Trainer(tiny_config(**{setting: "custom"}), stripes(), "cpu")
 
 
-def test_a_network_of_ones_own_is_trained_in_fp32_unless_another_precision_is_asked_for(monkeypatch):
+def test_a_network_of_ones_own_is_trained_in_fp32_unless_another_precision_is_loaded_on_request(monkeypatch):
     """Where the hardware has bf16."""
     monkeypatch.setattr("ancestral.device._native_bf16", lambda device: True)
     own = OwnParts(net=Plain())
