@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,13 @@ def tiny_run(tmp_path_factory):
     folder.begin(trainer.config)
     list(trainer.run(folder))
     return folder
+
+
+def wait_for_saves():
+    """Wait for the saves in the background, so that what is on the disk does not depend on how fast they are."""
+    for thread in threading.enumerate():
+        if thread.name == "ancestral-save":
+            thread.join()
 
 
 def wake(net):

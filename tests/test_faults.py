@@ -21,7 +21,7 @@ from ancestral.events import Message, finish
 from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer
 from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, DivergenceGuard
 from ancestral.workflows.train import fit
-from conftest import events_of, stripes, tiny_config
+from conftest import events_of, stripes, tiny_config, wait_for_saves
 from test_training import assert_same_state
 
 train = events_of(Train)
@@ -287,6 +287,7 @@ def test_a_run_folder_that_is_renamed_is_followed(tmp_path, monkeypatch, capfd):
     for event in training:
         seen += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
         if isinstance(event, Progress) and event.step == 4:
+            wait_for_saves()
             (tmp_path / "runs").rename(tmp_path / "kept")
     assert seen.count("the run folder runs/a was renamed: the run goes on in kept/a") == 1
     assert [line for line in seen if "could not" in line] == []
@@ -304,14 +305,15 @@ def test_a_run_folder_that_is_renamed_is_followed(tmp_path, monkeypatch, capfd):
 
 def test_a_run_folder_that_is_renamed_before_any_write_is_found(tmp_path, monkeypatch):
     """It is renamed before each write of a snapshot, the log, the notes, a grid of samples and the report."""
-    place, renames = tmp_path / "run-0", []
+    place, renames, alone = tmp_path / "run-0", [], threading.Lock()  # saves ask for free bytes in another thread
 
     def renaming(function, what):
         def renamed(*arguments, **options):
             nonlocal place
-            if place.is_dir():
-                place = place.rename(tmp_path / f"run-{len(renames)}")
-                renames.append(what)
+            with alone:
+                if place.is_dir():
+                    place = place.rename(tmp_path / f"run-{len(renames)}")
+                    renames.append(what)
             return function(*arguments, **options)
 
         return renamed
@@ -340,9 +342,7 @@ def test_a_run_folder_that_is_removed_is_written_anew(tmp_path, capfd):
     for event in train("points", out=out, log_every=1, trackers=("tensorboard",), **options):
         notes += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
         if isinstance(event, Progress):
-            for thread in threading.enumerate():
-                if thread.name == "ancestral-save":
-                    thread.join()
+            wait_for_saves()
             if event.step == 3:
                 shutil.rmtree(out)
     assert notes.count(f"the run folder {out} was removed: it is written anew from this step on") == 1

@@ -7,7 +7,6 @@ import errno
 import resource
 import subprocess
 import sys
-import threading
 from functools import partial
 
 import pytest
@@ -17,7 +16,7 @@ import ancestral
 from ancestral import storage
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.checkpoints import Checkpoint, Publication
-from conftest import stripes, tiny_config
+from conftest import stripes, tiny_config, wait_for_saves
 from test_training import assert_same_state
 
 STEPS = 40
@@ -113,13 +112,6 @@ class CountedDisk:
         self.write(path, content)
 
 
-def wait_for_the_save():
-    """Wait for a save in the background, so that the bytes on the disk do not depend on how fast it is."""
-    for thread in threading.enumerate():
-        if thread.name == "ancestral-save":
-            thread.join()
-
-
 @pytest.mark.parametrize(
     ("free", "snapshots", "checkpoints", "last", "left"),
     [
@@ -166,7 +158,7 @@ def test_a_disk_that_fills_up_costs_snapshots_and_then_old_checkpoints(tmp_path,
     trainer, notes = Trainer(config, stripes(), "cpu"), []
     for progress in trainer.run(folder):
         notes += progress.notes
-        wait_for_the_save()
+        wait_for_saves()
         if progress.step == 5:
             assert Snapshots(folder.snapshots).steps() == [1, 2, 3, 4, 5]
             disk = CountedDisk(tmp_path, trainer.state.pair_bytes, monkeypatch)
@@ -189,7 +181,7 @@ def test_the_report_gives_way_to_the_checkpoint_of_a_stop(tmp_path, monkeypatch)
     for progress in trainer.run(folder):
         notes += progress.notes
         if progress.step == 5:
-            wait_for_the_save()
+            wait_for_saves()
             folder.report.write_bytes(bytes(trainer.state.save_bytes))
             CountedDisk(tmp_path, 0, monkeypatch)
             trainer.stop()
