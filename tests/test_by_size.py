@@ -245,15 +245,15 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
     out, _ = run
     before = (out / "config.json").read_text()
     monkeypatch.setattr(by_size, "choose", lambda *_: dict.fromkeys(by_size.CHOSEN, 3))
-    asked = configs.folder().with_settings(
+    settings = configs.folder().with_settings(
         source=str(photos), image_size=40, width=8, trackers=("none",), preview_steps=1
     )
-    again = said(train(asked.with_settings(steps=2), out=out, resume=True, device="cpu"))
+    again = said(train(settings.with_settings(steps=2), out=out, resume=True, device="cpu"))
     assert not any("chosen by size" in line for line in again)
     now = json.loads((out / "config.json").read_text())
     assert now["net"] == json.loads(before)["net"]
     with pytest.raises(InputError, match=r"was trained with patch=2, so it cannot go on with 1"):
-        list(train(asked.with_settings(patch=1, steps=3), out=out, resume=True, device="cpu"))
+        list(train(settings.with_settings(patch=1, steps=3), out=out, resume=True, device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -271,10 +271,10 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
     ],
 )
 def test_patches_of_a_transformer_make_few_tokens(shape, device, patch):
-    asked = configs.folder().with_net("transformer")
-    assert by_size.complete(asked, shape, device).net.patch == patch
-    assert option("patch", patch) in by_size.explain(asked, shape, device)
-    assert by_size.complete(asked.with_settings(patch=3), shape, device).net.patch == 3
+    settings = configs.folder().with_net("transformer")
+    assert by_size.complete(settings, shape, device).net.patch == patch
+    assert option("patch", patch) in by_size.explain(settings, shape, device)
+    assert by_size.complete(settings.with_settings(patch=3), shape, device).net.patch == 3
 
 
 def test_settings_without_effect_are_named(photos, tmp_path):
@@ -311,8 +311,8 @@ def test_the_inspection_states_it_too(photos):
     for words in (report.cost.network, report.cost.chosen, "parameters"):
         assert words in str(report)
     assert type(report).from_json(report.to_json()).cost == report.cost
-    asked = ancestral.inspect(photos, configs.folder().with_settings(image_size=40, width=8), steps=1, progress=False)
-    assert asked.cost.parameters < report.cost.parameters / 10
+    narrow = ancestral.inspect(photos, configs.folder().with_settings(image_size=40, width=8), steps=1, progress=False)
+    assert narrow.cost.parameters < report.cost.parameters / 10
 
 
 def test_memory_that_does_not_suffice_is_said_before_training(photos, tmp_path, monkeypatch):
