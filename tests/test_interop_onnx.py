@@ -46,7 +46,12 @@ def sampled_by(model, sampler):
 CASES = {
     "attention": lambda: untrained(),
     "patch, odd sides, labels": lambda: untrained(
-        shape=(1, 13, 14), classes=("a", "b"), patch=2, groups=None, process=ProcessConfig("cosine", target="v")
+        shape=(1, 13, 14),
+        classes=("a", "b"),
+        mults=(1,),
+        patch=2,
+        groups=None,
+        process=ProcessConfig("cosine", target="v"),
     ),
     "odd sides, three levels": lambda: untrained(shape=(3, 9, 11), mults=(1, 2, 2), process=ProcessConfig(target="x0")),
     "points": lambda: untrained(shape=(2,), process=ProcessConfig(target="x0")),

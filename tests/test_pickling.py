@@ -49,6 +49,8 @@ NETS = {
     "mlp": lambda: nets.MLP(2, width=16, layers=1, classes=2),
 }
 copies = pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+two_copies = pytest.mark.parametrize("duplicate", [COPIES["deepcopy"], COPIES["pickle"]], ids=["deepcopy", "pickle"])
+"""For what is slower: the others pickle too."""
 
 
 def denoiser_of(kind="unet", schedule="linear", target=targets.V, **options):
@@ -69,7 +71,7 @@ def test_schedules(name, duplicate):
     assert (type(twin), twin.spec, twin.prior_std) == (type(schedule), schedule.spec, schedule.prior_std)
 
 
-@copies
+@two_copies
 @pytest.mark.parametrize("target", targets.BY_NAME.values(), ids=targets.BY_NAME)
 def test_denoisers_of_every_target(target, duplicate):
     denoiser, x = denoiser_of(target=target), noise()
@@ -95,7 +97,7 @@ def test_a_target_of_ones_own(duplicate):
     assert copy.deepcopy(targets.Target("v", lambda a, b: -b, lambda a, b: a)) != targets.V
 
 
-@copies
+@two_copies
 @pytest.mark.parametrize("kind", NETS)
 def test_models_of_every_network(kind, duplicate):
     """The samples of a copy are the same."""
@@ -144,7 +146,7 @@ OBJECTIVES = {
 }  # fmt: skip
 
 
-@copies
+@two_copies
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives(name, duplicate):
     """A copy draws the same times and has the same loss and state."""
