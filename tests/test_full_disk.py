@@ -89,7 +89,7 @@ def test_files_that_cannot_be_written_are_reported_once_and_nothing_is_lost(tmp_
     assert "could not write" in limited.stderr
     assert limited.stdout.count("training goes on, and saves again") == 1
     assert limited.stdout.count("training goes on without snapshots") == 1
-    subprocess.run([*TRAIN, str(tmp_path / "run")], capture_output=True, check=True)
+    assert ancestral.train(out=tmp_path / "run", resume=True, progress=False).step == STEPS
     assert ancestral.load(tmp_path / "run", "cpu").step == STEPS
 
 
