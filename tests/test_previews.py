@@ -142,5 +142,5 @@ def test_the_steps_of_previews_are_a_setting_of_each_preset():
         name: configs.preset(name).sample.preview_steps for name in ("digits", "folder", "fashion", "points", "cifar10")
     }
     assert steps == {"digits": 8, "folder": 8, "fashion": 50, "points": None, "cifar10": None}
-    with pytest.raises(InputError, match="preview-steps must be at least 1"):
+    with pytest.raises(InputError, match="preview_steps must be at least 1"):
         configs.digits().with_settings(preview_steps=0).check()
