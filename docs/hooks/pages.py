@@ -63,10 +63,13 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put tables of lessons and of parts, and the commands of the course, into the pages that have their place."""
+    """Put what is made from tables and declarations into the pages that have its place."""
     for name, table in TABLES.items():
         markdown = markdown.replace(f"<!-- {name} -->", table.rows)
-    return markdown.replace("<!-- lessons -->", lesson_table()).replace("<!-- course commands -->", course_commands())
+    for name, write in PLACES.items():
+        if name in markdown:
+            markdown = markdown.replace(name, write())
+    return markdown
 
 
 def on_page_content(content, page, config, files):
@@ -178,3 +181,23 @@ def _command(case: UseCase) -> Iterator[str]:
             if one.section == section:
                 text = html.escape(entry_text(one, names).replace("\u00a0", " ")).replace("*", r"\*")
                 yield f"`{named(one)}`\n:   {text or '&nbsp;'}\n"
+
+
+def functions() -> str:
+    """Return the entries of the functions of the use cases in the reference."""
+    names = [*(case.function for case in USE_CASES), "train_steps"]
+    entry = "::: ancestral.faces.python.{0}\n    options:\n      heading: ancestral.{0}\n      toc_label: {0}\n"
+    return "\n".join(map(entry.format, names))
+
+
+def workflows() -> str:
+    """Return the entries of the modules that plan and run the use cases in the reference."""
+    return "\n\n".join(f"::: ancestral.workflows.{case.declaration.WORKFLOW}" for case in USE_CASES)
+
+
+PLACES = {
+    "<!-- lessons -->": lesson_table,
+    "<!-- course commands -->": course_commands,
+    "<!-- functions -->": functions,
+    "<!-- workflows -->": workflows,
+}

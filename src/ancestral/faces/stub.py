@@ -4,6 +4,7 @@ python -m ancestral.faces.stub
 """
 
 import inspect
+import json
 import re
 import textwrap
 import types
@@ -91,7 +92,9 @@ def _function(case: UseCase, returns: str = "", text: str = "") -> str:
 
 
 def _parameter(name: str, hint: str, default: Any) -> str:
-    return f"{name}: {hint}" if default is MISSING else f"{name}: {hint} = ..."
+    if default is MISSING:
+        return f"{name}: {hint}"
+    return f"{name}: {hint} = {json.dumps(default) if isinstance(default, str) else repr(default)}"
 
 
 def _widened(hint: str) -> str:
