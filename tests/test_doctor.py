@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,12 @@ from PIL import Image, ImageColor, ImageDraw
 import ancestral
 from ancestral import config as configs
 from ancestral import data
-from ancestral.config.file_kinds import READ_HEIC
 from ancestral.data import image_files, io_errors
-from ancestral.data.sources.lazy_folder import scan
 from ancestral.declarations import Inspect, Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work, Wrote
-from ancestral.inspection import findings, image_folder, near_duplicates, training_cost
-from ancestral.inspection.value_statistics import ValueSums, class_counts, value_statistics
+from ancestral.inspection import findings, near_duplicates, training_cost
+from ancestral.inspection.value_statistics import class_counts, value_statistics
 from ancestral.options import in_python, spell
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer
@@ -35,7 +32,7 @@ inspect = events_of(Inspect)
 train = events_of(Train)
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
-NO_DUPLICATES = {"same": (), "alike": ()}
+DUPLICATES = {"duplicates", "near_duplicates"}
 FOLDER = configs.folder()
 
 
@@ -64,19 +61,19 @@ def flat(path, colour, size=(32, 32), mode="RGB", **options):
     Image.new(mode, size, colour).save(path, **options)
 
 
-# -- the ten faults ---------------------------------------------------------------------------------------------------
+# -- planted faults ---------------------------------------------------------------------------------------------------
 
 FAULTS = {
-    "corrupt": "Food-Drink/corrupt.png",
-    "duplicates": "Food-Drink/twin.png",
-    "mode": "Food-Drink/cmyk.jpg",
-    "deep": "Food-Drink/deep.png",
-    "tiny": "Food-Drink/tiny.png",
-    "animated": "Food-Drink/animated.webp",
-    "empty": "Food-Drink/empty.png",
-    "suffix": "Food-Drink/really-a-jpeg.png",
-    "loop": "Food-Drink/loop",
-    "unreadable": "Food-Drink/unreadable.png",
+    "unreadable": (
+        "Food-Drink/corrupt.png",
+        "Food-Drink/empty.png",
+        "Food-Drink/text.png",
+        "Food-Drink/unreadable.png",
+    ),
+    "duplicates": ("Food-Drink/twin.png",),
+    "mode": ("Food-Drink/cmyk.jpg",),
+    "tiny": ("Food-Drink/tiny.png",),
+    "animated": ("Food-Drink/animated.webp",),
 }
 
 
@@ -89,7 +86,7 @@ def plant(root):
         image.save(place / "twin.png", compress_level=1)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
     Image.fromarray(noise, "CMYK").save(place / "cmyk.jpg", quality=95)
-    Image.fromarray((np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64)).save(place / "deep.png")
+    (place / "text.png").write_text("not an image")
     Image.fromarray(noise[:9, :7, :3].copy()).save(place / "tiny.png")
     frames = [Image.fromarray(noise[:48, i : i + 48, :3].copy()) for i in (0, 8, 16)]
     frames[0].save(place / "animated.webp", save_all=True, append_images=frames[1:], lossless=True)
@@ -119,44 +116,42 @@ def lock(monkeypatch):
     return lock
 
 
-def test_ten_planted_faults_are_all_named(emoji, tmp_path, lock, capsys, run, monkeypatch):
+def test_planted_faults_are_all_named(emoji, tmp_path, lock, run, monkeypatch):
     assert not codes(examine(emoji)) & set(FAULTS)
     lock(plant(emoji))
     monkeypatch.chdir(tmp_path)
     text = run("doctor", emoji, "--steps", 0, "--json", "all.json", "--out", "sheet.png", "--device", "cpu")
     tree = json.loads(Path("all.json").read_text(encoding="utf-8"))
     findings = {finding["code"]: finding for finding in tree["findings"]}
-    for code, name in FAULTS.items():
-        assert list(findings[code]["names"]) == [name], code
-        assert f"{name}: {findings[code]['names'][name]}" in text
+    for code, names in FAULTS.items():
+        assert tuple(findings[code]["names"]) == names, code
+        for name in names:
+            assert f"{name}: {findings[code]['names'][name]}" in text
         assert findings[code]["text"] in text
         assert findings[code]["advice"]
-    assert findings["unreadable"]["names"][FAULTS["unreadable"]] == "Permission denied"
-    assert findings["deep"]["names"][FAULTS["deep"]] == "16 bits a channel"
-    assert findings["tiny"]["names"][FAULTS["tiny"]] == "9x7"
-    assert tree["trainable"]
-    assert (tree["files"]["found"], tree["files"]["read"], tree["count"]) == (69, 66, 66)
-    assert tree["files"]["bytes"] == sum(
-        path.stat().st_size
-        for path in emoji.rglob("*")
-        if path.is_file() and path.suffix != "" and path.stem not in ("corrupt", "empty", "unreadable")
-    )
+    assert findings["unreadable"]["names"]["Food-Drink/unreadable.png"] == "Permission denied"
+    assert findings["tiny"]["names"]["Food-Drink/tiny.png"] == "9x7"
+    assert (tree["trainable"], tree["count"]) == (True, 65)
+    lost = ("corrupt", "empty", "text", "unreadable")
+    read = [path for path in emoji.rglob("*.*") if path.is_file() and path.stem not in lost]
+    assert tree["files"]["bytes"] == sum(path.stat().st_size for path in read)
     with Image.open("sheet.png") as sheet:
-        assert sheet.width == 1240
+        assert sheet.width >= 1240
 
 
 def test_what_cannot_be_opened_is_named_and_never_waited_for(tmp_path):
     flat(tmp_path / "good.png", "red")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "dead.png").symlink_to("nowhere.png")
-    (tmp_path / "gone").symlink_to("missing-folder")
     (tmp_path / "self.png").symlink_to("self.png")
     (tmp_path / "album.png").mkdir()
     flat(tmp_path / "album.png" / "inside.png", "blue")
     report = examine(tmp_path)
-    assert set(found(report, "unreadable")) == {"pipe.png", "dead.png", "gone", "album.png"}
-    assert found(report, "unreadable")["dead.png"] == "a symbolic link to nowhere.png, which is not there"
-    assert found(report, "loop") == {"self.png": image_folder.LOOP}
+    assert found(report, "unreadable") == {
+        "pipe.png": "not a regular file",
+        "dead.png": "No such file or directory",
+        "self.png": "Too many levels of symbolic links",
+    }
     assert report.count == 2
 
 
@@ -171,52 +166,13 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert found(examine(tmp_path), "unreadable") == {"locked/": "this folder cannot be listed: Permission denied"}
+    assert found(examine(tmp_path), "unreadable") == {"locked/": "Permission denied"}
 
 
 def test_a_bomb_is_not_decoded(tmp_path):
     flat(tmp_path / "good.png", "red")
     (tmp_path / "bomb.png").write_bytes(png(40_000, 40_000, 8, 2, b""))
-    assert list(found(examine(tmp_path), "too_large")) == ["bomb.png"]
-
-
-def test_what_is_no_image_is_distinguished(tmp_path):
-    flat(tmp_path / "good.png", "red")
-    (tmp_path / "page.jpg").write_bytes(b"<!DOCTYPE html><html>404")
-    (tmp_path / "pointer.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid")
-    (tmp_path / "noise.webp").write_bytes(bytes(range(200)))
-    named = found(examine(tmp_path), "not_image")
-    assert "web page" in named["page.jpg"]
-    assert "Git LFS" in named["pointer.png"]
-    assert "PNG, JPEG" in named["noise.webp"]
-
-
-def test_gif_and_tiff_files_are_described(tmp_path):
-    deep = Image.fromarray(np.full((32, 24), 40_000, dtype=np.uint16))
-    deep.save(tmp_path / "deep.tif", tiffinfo={0x0112: 6})
-    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime")]
-    for name in ("a.gif", "b.tiff"):
-        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    report = examine(tmp_path)
-    assert report.files.formats == {"TIFF": 2, "GIF": 1}
-    assert report.files.sizes == {"32x32": 2, "24x32": 1}
-    assert report.files.rotated == 1
-    assert set(found(report, "animated")) == {"a.gif", "b.tiff"}
-    assert found(report, "deep") == {"deep.tif": "16 bits a channel"}
-    assert codes(report) & {"unread", "suffix"} == set()
-
-
-def test_other_files_are_counted_and_unread_images_named(tmp_path, no_heic):
-    flat(tmp_path / "good.png", "red")
-    for name in ("a.heic", "b.PSD", "notes.txt", "more.txt", "README", ".hidden.png", ".DS_Store"):
-        (tmp_path / name).write_bytes(b"x")
-    report = examine(tmp_path)
-    assert found(report, "unread") == {
-        "a.heic": f".heic files are not read: {READ_HEIC}",
-        "b.PSD": ".psd files are not read",
-    }
-    assert report.files.others == {".txt": 2, "no suffix": 1, ".heic": 1, ".psd": 1}
-    assert report.files.hidden == 2
+    assert list(found(examine(tmp_path), "unreadable")) == ["bomb.png"]
 
 
 def test_it_reads_what_training_reads(emoji):
@@ -225,8 +181,7 @@ def test_it_reads_what_training_reads(emoji):
     dataset = data.load(str(emoji), image_size=32, channels=3)
     assert report.count == len(dataset)
     assert report.classes == class_counts(dataset.labels, dataset.classes)
-    lost = {line.partition(": ")[0] for line in dataset.skipped}
-    assert {item.name for item in report.files.unreadable if item.name != "Food-Drink/loop"} == lost
+    assert found(report, "unreadable") == dict(line.split(": ", 1) for line in dataset.skipped)
     (emoji / "broken.png").write_bytes(b"broken")  # classes follow from names
     assert data.load(str(emoji), image_size=32, channels=3).classes == ()
     assert examine(emoji).classes == {}
@@ -270,23 +225,6 @@ def test_statistics_in_memory_are_numpys(items):
     assert (got.count, got.shape, got.low, got.high) == (len(items), items.shape[1:], array.min(), array.max())
 
 
-def test_grey_among_colour_counts_in_each_channel():
-    sums = ValueSums()
-    sums.add(torch.full((1, 1, 2, 2), 100, dtype=torch.uint8))
-    sums.add(torch.tensor([0, 50, 200], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 2, 2))
-    for _ in range(2):  # computing them does not change the sums
-        assert sums.statistics().mean == (50, 75, 150)
-    assert (sums.statistics().flat, sums.statistics().grey) == (2, 0)
-
-
-def test_statistics_are_quick():
-    dataset = data.load("digits")
-    began = time.process_time()
-    value_statistics(dataset.items)
-    assert time.process_time() - began < 1
-    assert class_counts(dataset.labels, dataset.classes) == {str(digit): 500 for digit in range(10)}
-
-
 # -- duplicates -------------------------------------------------------------------------------------------------------
 
 
@@ -311,11 +249,11 @@ def test_a_picture_saved_again_is_found(emoji, spoil):
     for path in originals:
         spoil(white(path)).save(path.with_name(f"{path.stem}-again.png"))
     report = examine(emoji)
-    groups = set(map(frozenset, report.duplicates["alike"]))
+    pairs = {frozenset({name, remark.rpartition(" ")[2]}) for name, remark in found(report, "near_duplicates").items()}
     names = [path.relative_to(emoji).as_posix() for path in originals]
-    again = [frozenset({name, name.replace(".png", "-again.png")}) for name in names]
-    assert sum(pair in groups for pair in again) >= 0.95 * len(again)
-    assert groups <= set(again)
+    again = {frozenset({name, name.replace(".png", "-again.png")}) for name in names}
+    assert len(pairs) >= 0.95 * len(again)
+    assert pairs <= again
     assert "duplicates" not in codes(report)
 
 
@@ -335,13 +273,13 @@ def test_no_false_duplicates_among_flat_and_faint_images(tmp_path):
         drawn[:, column : column + 2] = 200
         Image.fromarray(drawn).save(tmp_path / f"line{column}.png")
     report = examine(tmp_path)
-    assert report.duplicates == NO_DUPLICATES
+    assert not codes(report) & DUPLICATES
     assert len(found(report, "flat")) == 52
 
 
 def test_no_false_duplicates_among_the_digits_and_emoji():
-    assert examine("digits", configs.digits()).duplicates == NO_DUPLICATES
-    assert examine(EMOJI).duplicates == NO_DUPLICATES
+    assert not codes(examine("digits", configs.digits())) & DUPLICATES
+    assert not codes(examine(EMOJI)) & DUPLICATES
 
 
 def test_exact_copies_are_grouped_and_crossing_classes_reported(emoji):
@@ -350,30 +288,27 @@ def test_exact_copies_are_grouped_and_crossing_classes_reported(emoji):
     shutil.copy(first, emoji / "Travel-Places" / "zz.png")
     report = examine(emoji)
     name = first.relative_to(emoji).as_posix()
-    assert report.duplicates == {"same": ((name, "Travel-Places/z.png", "Travel-Places/zz.png"),), "alike": ()}
+    remark = f"the same pixels as {name}"
+    assert found(report, "duplicates") == {"Travel-Places/z.png": remark, "Travel-Places/zz.png": remark}
+    assert "near_duplicates" not in codes(report)
     assert set(found(report, "two_classes")) == {"Travel-Places/z.png", "Travel-Places/zz.png"}
 
 
-def test_a_thousand_equal_images_are_one_group_and_many_faint_ones_take_no_long():
+def test_many_images_of_one_look_are_one_group():
     rng = np.random.default_rng(0)
-    thumbs = rng.integers(0, 256, (1, near_duplicates.SIZE), dtype=np.uint8).repeat(1000, 0)
-    found = near_duplicates.duplicates(thumbs[:, None], np.zeros(1000, np.uint64))
-    assert found == {"same": [tuple(range(1000))], "alike": []}
-    faint = (128 + rng.integers(0, 2, (5000, near_duplicates.SIZE))).astype(np.uint8)
-    found = near_duplicates.duplicates(faint[:, None], np.arange(5000, dtype=np.uint64))
-    assert (found["same"], found["alike"]) == ([], [tuple(range(5000))])
+    faint = (128 + rng.integers(0, 2, (2000, 1, near_duplicates.SIZE))).astype(np.uint8)
+    assert not near_duplicates.first_alike(faint).any()
+    assert near_duplicates.first_equal(np.array([7, 5, 7, 5, 6], np.uint64)).tolist() == [0, 1, 0, 1, 4]
 
 
 # -- what is said of the data -----------------------------------------------------------------------------------------
 
 
-def test_sizes_that_differ_are_an_error_without_an_image_size(tmp_path, run, capsys):
+def test_sizes_that_differ_are_an_error_without_an_image_size(tmp_path):
     flat(tmp_path / "a.png", "red", (40, 40))
     flat(tmp_path / "b.png", "blue", (90, 30))
-    report = examine(tmp_path, configs.arrays())
-    assert found(report, "sizes") == {}
-    assert not report.trainable
-    assert report.values.shape == ()
+    with pytest.raises(InputError, match="give image_size"):
+        examine(tmp_path, configs.arrays())
     assert examine(tmp_path).trainable
 
 
@@ -382,7 +317,6 @@ def test_shapes_and_crop(tmp_path):
     flat(tmp_path / "wide.png", "blue", (128, 64))
     flat(tmp_path / "tall.png", "green", (64, 80))
     report = examine(tmp_path)
-    assert report.files.ratios == {"3:4 to square": 1, "square": 1, "4:3 to 2:1": 1}
     assert report.files.cropped == pytest.approx((0 + 0.5 + 0.2) / 3)
     assert found(report, "aspect") == {"wide.png": "64x128 loses 50%"}
     assert report.files.width == (64, 64, 128)
@@ -392,16 +326,16 @@ def test_images_of_one_shape_get_the_size_that_keeps_it(tmp_path):
     for number in range(6):
         flat(tmp_path / f"{number}.png", (40 * number, 0, 0), (24, 40))
     report = examine(tmp_path)
-    assert report.files.sizes == {"40x24": 6}
-    (finding,) = (finding for finding in report.findings if finding.code == "aspect")
-    assert finding.text == "all images are 40 pixels high and 24 wide, and the crop to 32x32 loses 40%"
+    assert (report.files.height, report.files.width) == ((40, 40, 40), (24, 24, 24))
+    (finding,) = (finding for finding in report.findings if finding.code == "reading")
+    assert finding.text == "the images looked at are 40 pixels high and 24 wide, and the crop to 32x32 loses 40%"
     assert finding.advice.startswith("image_size='40x24' (height x width) keeps their shape")
     assert "tiny" not in codes(report)
     kept = examine(tmp_path, image_size=(40, 24))
-    assert (kept.image_size, kept.values.shape, codes(kept) & {"aspect", "tiny"}) == ("40x24", (3, 40, 24), set())
+    assert (kept.image_size, kept.values.shape, codes(kept) & {"reading", "tiny"}) == ("40x24", (3, 40, 24), set())
     assert DataReport.from_json(kept.to_json()).image_size == "40x24"
     padded = examine(tmp_path, fit="pad")
-    assert (padded.image_size, padded.files.cropped, "aspect" in codes(padded)) == (32, 0, False)
+    assert (padded.image_size, padded.files.cropped, "reading" in codes(padded)) == (32, 0, False)
     assert DataReport.from_json(padded.to_json()).image_size == 32
 
 
@@ -410,13 +344,7 @@ def test_rotated_photographs_count_upright(tmp_path):
     exif[image_files.ORIENTATION] = 6
     flat(tmp_path / "photo.jpg", "red", (80, 40), exif=exif)
     report = examine(tmp_path)
-    assert (report.files.rotated, report.files.sizes) == (1, {"80x40": 1})
-    assert "rotated" in codes(report)
-
-
-def test_sixteen_bits_of_colour_are_seen(tmp_path):
-    (tmp_path / "deep.png").write_bytes(png(2, 2, 16, 2, b"".join(b"\0" + bytes(12) for _ in range(2))))
-    assert examine(tmp_path).files.depths == {"16": 1}
+    assert (report.files.height, report.files.width) == ((80, 80, 80), (40, 40, 40))
 
 
 def test_transparency_and_background(tmp_path):
@@ -448,26 +376,24 @@ def test_drawings_on_transparency_differ_by_their_alpha(tmp_path, colour):
     """On a single background, all drawings in its colour looked the same: doctor said to delete them."""
     folder = drawings(tmp_path / "drawings", 12, colour)
     report = examine(folder, as_configured(channels=4))
-    assert (report.duplicates, codes(report) & {"blank", "flat", "transparent"}) == (NO_DUPLICATES, set())
+    assert not codes(report) & {"flat", "transparent", *DUPLICATES}
     items = data.load(str(folder), channels=4).items
-    assert near_duplicates.item_duplicates(items) == {"same": [], "alike": []}
     reduced = items.clone()
     reduced[:, :3] += (reduced[:, :3] < 250).to(torch.uint8)
-    found = near_duplicates.item_duplicates(torch.cat([items, reduced]))
-    assert found["alike" if colour != "white" else "same"] == [(i, i + 12) for i in range(12)]
+    twice = examine(torch.cat([items, reduced]), as_configured(channels=4))
+    copies = found(twice, "near_duplicates" if colour != "white" else "duplicates")
+    assert [remark.rpartition(" item ")[2] for remark in copies.values()] == [str(i) for i in range(12)]
 
 
 def test_drawings_in_the_colour_of_the_background_have_a_cause_and_a_cure(tmp_path):
     folder = drawings(tmp_path / "drawings", 12)
     report = examine(folder)
-    assert len(found(report, "blank")) == 12
-    assert report.duplicates == NO_DUPLICATES
-    assert not codes(report) & {"flat", "near_duplicates"}
-    (blank,) = (finding for finding in report.findings if finding.code == "blank")
-    assert blank.text == "12 files are of one colour when laid on white, the background"
-    assert blank.advice == "background='black' shows them, and channels=4 keeps alpha"
+    assert len(found(report, "flat")) == 12
+    assert not codes(report) & DUPLICATES
+    (flat,) = (finding for finding in report.findings if finding.code == "flat")
+    assert "another background or channels=4" in flat.advice
     assert (report.trainable, "constant" in codes(report)) == (False, True)
-    assert "blank" not in codes(examine(folder, as_configured(background="black")))
+    assert "flat" not in codes(examine(folder, as_configured(background="black")))
 
 
 def test_balance(tmp_path):
@@ -498,7 +424,7 @@ def test_arrays_points_and_signals(tmp_path):
     images[5] = images[3]
     np.savez(tmp_path / "images.npz", images=images, labels=np.arange(24) % 2)
     report = examine(tmp_path / "images.npz", configs.arrays())
-    assert report.duplicates == {"same": (("item 3", "item 5"),), "alike": ()}
+    assert found(report, "duplicates") == {"item 5": "the same pixels as item 3"}
     assert report.classes == {"0": 12, "1": 12}
     assert report.files is None
     np.save(tmp_path / "signals.npy", rng.normal(size=(30, 2, 16)).astype(np.float32))
@@ -635,10 +561,10 @@ class Pairs(torch.utils.data.Dataset):
 def test_data_of_python_are_inspected(source, classes):
     report = ancestral.inspect(source, tiny_config(), steps=1, device="cpu", progress=False)
     assert (report.count, report.values.shape, report.classes) == (20, (1, 8, 8), classes)
-    assert len(report.duplicates["same"]) == 2
+    assert len(found(report, "duplicates")) == 18
     assert report.trainable
     assert report.cost.measured == 1
-    assert report.sheet.width == 1240
+    assert report.sheet.width >= 1240
 
 
 def test_data_without_items_are_refused():
@@ -652,7 +578,7 @@ def test_a_report_comes_back_from_json_and_shows_in_a_notebook(emoji):
     plant(emoji)
     report = examine(emoji, steps=1)
     text = report.to_json()
-    assert json.loads(text)["schema"] == "data-1"
+    assert json.loads(text)["schema"] == "data-2"
     assert DataReport.from_json(text) == report
     assert "Food-Drink/corrupt.png: image file is truncated" in str(report)
     assert "Food-Drink/corrupt.png: image file is truncated" in report._repr_html_()
@@ -662,7 +588,7 @@ def test_a_report_comes_back_from_json_and_shows_in_a_notebook(emoji):
 
 def test_a_workflow_yields_its_progress_and_its_files(emoji, tmp_path):
     events = list(inspect(emoji, out=tmp_path / "new", json=tmp_path / "all.json", steps=0, image_size=16))
-    assert [event.done for event in events if isinstance(event, Work)] == list(range(1, 61))
+    assert [event.done for event in events if isinstance(event, Work)] == [0, 16, 32, 48, 60]
     assert [event.path for event in events if isinstance(event, Wrote)] == [
         tmp_path / "new" / "emoji.png",
         tmp_path / "all.json",
@@ -685,16 +611,8 @@ def test_names_are_shown_as_they_are(tmp_path, run):
     flat(place / "good.png", "red")
     (place / "bad [bold]x[bold]\n\x1b[31m.png").write_bytes(b"")
     text = run("doctor", place, "--steps", 0, "--out", tmp_path)
-    assert r"bad [bold]x[bold]\n\x1b[31m.png: zero bytes long" in text
+    assert r"bad [bold]x[bold]\n\x1b[31m.png: the file is empty" in text
     assert "my [red]photos :cat: ü: 1 item of" in text
-
-
-def test_the_sheet_shows_the_classes(emoji):
-    sheet = np.asarray(examine(emoji).sheet)
-    dataset = data.load(str(EMOJI), image_size=32, channels=3)
-    first = dataset.items[0].permute(1, 2, 0).numpy().repeat(2, 0).repeat(2, 1)
-    rows, columns = np.where((sheet[:-63, :-63] == first[0, 0]).all(-1))
-    assert any((sheet[y : y + 64, x : x + 64] == first).all() for y, x in zip(rows, columns, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -706,8 +624,8 @@ def test_the_sheet_shows_the_classes(emoji):
         (["notes.txt"], "cannot be read as data"),
         (["picture.png"], "give a folder"),
         (["empty"], "no images in empty"),
-        (["texts"], "no images in texts, but 2 other files (.csv, .txt), a.csv for example"),
-        (["broken"], "the one image file in broken cannot be read: a.png is zero bytes long"),
+        (["texts"], "no images in texts: looked for"),
+        (["broken"], "no item of broken can be read (1 tried), a.png for example: the file is empty"),
         (["photos", "--preset", "foldr"], "did you mean the preset folder?"),
         (["photos", "--steps", "-1"], "--steps must be at least 0"),
         (["photos", "--threads", "0"], "--threads must be at least 1"),
@@ -745,52 +663,14 @@ def test_a_sheet_is_overwritten_by_a_sheet(emoji, tmp_path, run):
         assert image.info["Software"] == "ancestral doctor"
 
 
-def test_a_scan_finds_each_file_once_and_no_folder_twice(emoji):
-    plant(emoji)
-    (emoji / "again").symlink_to(emoji / "Food-Drink", target_is_directory=True)
-    (emoji / "notes.txt").write_text("x")
-    others = []
-    images = list(scan(emoji, [], others=others))
-    assert len(set(images)) == len(images) == 69
-    assert sorted(others) == [b"Food-Drink/loop/", b"LICENSE", b"again/", b"notes.txt"]
-
-
-# -- mirrored images --------------------------------------------------------------------------------------------------
-
-
-def glyphs(count, mirrored=0.0, seed=0):
-    """Images of an L, moved and faded, of which a share is mirrored."""
-    rng = np.random.default_rng(seed)
-    items = np.zeros((count, 1, 16, 16), dtype=np.uint8)
-    for item in items:
-        x, y, light = rng.integers(1, 5), rng.integers(1, 5), rng.integers(150, 256)
-        item[0, y : y + 9, x : x + 2] = item[0, y + 7 : y + 9, x : x + 7] = light
-        if rng.random() < mirrored:
-            item[:] = item[..., ::-1]
-    return torch.from_numpy(items)
-
-
-def test_mirrored_letters_are_recognised_from_the_data():
-    letters, both = examine(glyphs(300)), examine(glyphs(300, mirrored=0.5))
-    assert letters.mirroring.value > 0.9
-    assert abs(both.mirroring.value - 0.5) < 4 * both.mirroring.error
-    flips = examine(glyphs(300), FOLDER.with_settings(source="", image_size=None, channels=None, flip=True))
-    assert "mirrored" in codes(flips)
-    assert "mirrored" not in codes(letters)
-    assert "mirror" in codes(both)
-    assert "are nearer to another image than to a mirrored one" in str(letters)
-    assert examine(torch.rand(60, 2) * 2 - 1, configs.points()).mirroring is None
-    assert DataReport.from_json(letters.to_json()).mirroring == letters.mirroring
-
-
 def test_a_contact_sheet_that_cannot_be_written_loses_no_finding(tmp_path, monkeypatch, capsys):
     def full(path, sheet):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("ancestral.render.write_sheet", full)
-    report = examine(glyphs(60), out=tmp_path / "sheet.png")
+    report = examine(stripes(60), out=tmp_path / "sheet.png")
     assert report.count == 60
-    assert ancestral.inspect(glyphs(60), FOLDER, steps=0, out=tmp_path / "sheet.png").count == 60
+    assert ancestral.inspect(stripes(60), FOLDER, steps=0, out=tmp_path / "sheet.png").count == 60
     assert "No space left on device; the report follows" in capsys.readouterr().out
 
 

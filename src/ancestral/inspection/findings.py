@@ -1,18 +1,21 @@
 """What is wrong with a data set, or may be, each with what to do about it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ancestral.config import Config, DataConfig
 from ancestral.config.image_size import parse_image_size
-from ancestral.data import Dataset
-from ancestral.data.convert import Conversion, crop_note
+from ancestral.data.convert import share_cropped
+from ancestral.data.image_files import GREY
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
-from ancestral.inspection.near_duplicates import Groups
+from ancestral.inspection.items import InspectedItems
+from ancestral.inspection.near_duplicates import first_alike, first_equal
 from ancestral.options import option
 from ancestral.quantities import format_bytes, plural
-from ancestral.results.data_report import FileStatistics, Finding, TrainingCost, ValueStatistics
-from ancestral.results.estimate import Estimate
+from ancestral.results.data_report import Finding, TrainingCost, ValueStatistics
 
 EPOCHS = 100
 """Number of passes over the data after which a network that could memorise it is likely to have done so."""
@@ -22,124 +25,100 @@ UNEVEN = 5
 """The largest ratio of the largest class to the smallest."""
 FEW = 20
 """Number of images below which a class is hardly learned."""
-SKIPPED = "training skips what cannot be read"
-FAULTS = {
-    "corrupt": ("damaged: it cannot be decoded to its end", f"fetch it again, or delete it: {SKIPPED}"),
-    "empty": ("zero bytes long", f"fetch it again, or delete it: {SKIPPED}"),
-    "not_image": ("no image, whatever the name says", "convert it to PNG or JPEG, or delete it"),
-    "too_large": ("too large to be decoded safely", "shrink it: no training needs such a size"),
-    "loop": ("in a circle of symbolic links", "delete the link"),
-    "unreadable": ("out of reach", f"mend its permissions or its link, or delete it: {SKIPPED}"),
-}
-"""Why a file cannot be read: the end of "1 file is ...", and what to do."""
-UNUSUAL = {
-    "suffix": ("note", "of another format than the name says", "nothing is needed: the contents decide"),
-    "animated": ("warning", "of several frames or pages", "only the first is trained on: save the "
-                 "others as files to use all"),
-    "mode": ("warning", "in the colours of print or measurement (CMYK and such)", "convert to RGB by its "
-             "colour profile, if exact colours matter: the profile is not used here"),
-    "deep": ("note", "of more than 8 bits a channel", "rounded to 8, unless all files are 16-bit grey"),
-    "unread": ("warning", "of a kind that is not read", "convert to PNG or JPEG to train on it"),
-}  # fmt: skip
-"""What is unusual about a file: the level, the end of "1 file is ...", and what to do."""
+PRINT_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
+"""Pillow's modes whose conversion to RGB depends on a colour profile."""
 
 
-def file_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding]:
-    """Find what is wrong with the files of a folder."""
-    for kind, (fault, advice) in FAULTS.items():
-        if names := {file.name: file.reason for file in files.unreadable if file.kind == kind}:
-            yield Finding(kind, "warning", f"{_are(len(names), 'file')} {fault}", advice, names)
-    for code, (level, text, advice) in UNUSUAL.items():
-        if code == "deep" and all(mode.startswith("I") for mode in files.modes):
-            advice = (
-                f"all are grey, so training keeps their bits ({option('bits', 8)} rounds them); the statistics "
-                "here are of 8 bits"
-            )
-        if names := files.unusual.get(code, {}):
-            yield Finding(code, level, f"{_are(len(names), 'file')} {text}", advice, names)
-    yield from _size_findings(files, config)
-    grey = sum(count for mode, count in files.modes.items() if mode[0] in "1LI")
-    if 0 < grey < files.read and config.channels != 1:
-        text = f"{grey:,} of {files.read:,} files are grey, the others in colour"
+def unreadable_finding(names: dict[str, str]) -> Iterator[Finding]:
+    """Name what cannot be read, each with the reason."""
+    if names:
+        advice = "fetch it again, convert it to PNG or JPEG, or delete it: training skips what cannot be read"
+        yield Finding("unreadable", "warning", f"{plural(len(names), 'file')} cannot be read", advice, names)
+
+
+def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config: DataConfig) -> Iterator[Finding]:
+    """Find what speaks against the image files of a folder, of which `files` are the FACTS."""
+
+    def named(which: NDArray[np.bool_], remark: Callable[[np.void], str]) -> dict[str, str]:
+        return {name_of(row): remark(files[row]) for row in np.flatnonzero(which).tolist()}
+
+    if names := named(files["animated"], lambda _: "only its first frame is used"):
+        text = f"{_are(len(names), 'file')} of several frames or pages"
+        advice = "only the first is trained on: save the others as files to use all"
+        yield Finding("animated", "warning", text, advice, names)
+    if names := named(np.isin(files["mode"], PRINT_MODES), lambda file: str(file["mode"])):
+        text = f"{_are(len(names), 'file')} in the colours of print or measurement (CMYK and such)"
+        advice = "convert to RGB by its colour profile, if exact colours matter: the profile is not used here"
+        yield Finding("mode", "warning", text, advice, names)
+    grey = int(np.isin(files["mode"], GREY).sum())
+    if 0 < grey < len(files) and config.channels != 1:
+        text = f"{grey:,} of {len(files):,} files are grey, the others in colour"
         advice = f"grey ones are used as grey RGB; {option('channels', 1)} makes all grey"
         yield Finding("mixed_modes", "note", text, advice)
-    if blank := files.unusual.get("blank", {}):
-        other = "black" if sum(Conversion(background=config.background).background_rgb) > 3 * 127 else "white"
-        text = f"{_are(len(blank), 'file')} of one colour when laid on {config.background}, the background"
-        advice = f"{option('background', other)} shows them, and {option('channels', 4)} keeps alpha"
-        yield Finding("blank", "warning", text, advice, blank)
-    if files.transparent and config.channels not in (2, 4):
-        text = f"{_are(files.transparent, 'file')} partly transparent, laid on {config.background}"
-        advice = f"{option('background')} chooses the colour, which the model learns with the rest"
-        yield Finding("transparent", "note", text, advice)
-    if files.rotated:
-        text = f"{_are(files.rotated, 'photograph')} turned upright by the EXIF block"
-        yield Finding("rotated", "note", text, "nothing is needed")
-
-
-def _size_findings(files: FileStatistics, config: DataConfig) -> Iterator[Finding]:
-    (low_width, _, high_width), (low_height, _, high_height) = files.width, files.height
-    smallest, tiny = min(low_width, low_height), files.unusual.get("tiny", {})
-    size = None if config.image_size is None else parse_image_size(config.image_size)
-    one_size = low_width == high_width and low_height == high_height
-    if size is None and not one_size:
-        text = f"the sizes differ, from {low_height}x{low_width} to {high_height}x{high_width} (height x width)"
-        yield Finding("sizes", "error", text, f"give {option('image_size', 'HxW')}: all are cropped and resized to it")
-    same_shape = one_size and size is not None and files.cropped > CROP_NOTED
-    if tiny and not same_shape:  # else all files are smaller, and the size that keeps their shape is their own
-        text = f"{_are(len(tiny), 'file')} smaller than {config.image_size or 8} pixels"
+    transparent = int(files["transparent"].sum())
+    if transparent and config.channels not in (2, 4):
+        text = f"{_are(transparent, 'file')} partly transparent, laid on {config.background}"
         advice = (
-            f"leave them out, or take a smaller {option('image_size')}: enlarged images are blurred, and so are the "
-            "samples"
+            f"{option('background')} chooses the colour, which the model learns, and {option('channels', 4)} keeps "
         )
-        yield Finding("tiny", "warning", text, advice, tiny)
-    if size is None:
+        yield Finding("transparent", "note", text, f"{advice}alpha")
+    if config.image_size is None:
         return
-    if max(size) < smallest // 4:
-        text = f"the smallest side is {smallest} pixels, and training is at {config.image_size}"
-        yield Finding("shrunk", "note", text, f"a larger {option('image_size')} keeps more detail, at more time a step")
-    cropped = files.unusual.get("cropped", {})
-    level = "warning" if cropped else "note"
-    if same_shape:
-        yield Finding("aspect", level, *crop_note("all images are", low_height, low_width, size))
-    elif cropped or (files.cropped > CROP_NOTED and len(files.ratios) > 1):
-        text = f"shapes are mixed: the crop to {size[0]}x{size[1]} throws away {files.cropped:.0%} of the pixels"
-        if cropped:
-            text += f", and over a third of {plural(len(cropped), 'file')}"
+    size, height, width = parse_image_size(config.image_size), files["height"], files["width"]
+    cropped = crop_shares(files, config)
+    sizes = np.unique(np.stack([height, width]), axis=1).shape[1]
+    if sizes == 1 and cropped.mean() > CROP_NOTED:
+        return  # the data say so, and the size that keeps their shape is their own
+    both, either = (height < size[0]) & (width < size[1]), (height < size[0]) | (width < size[1])
+    if names := named(both if config.fit == "pad" else either, lambda file: f"{file['height']}x{file['width']}"):
+        text = f"{_are(len(names), 'file')} smaller than {config.image_size} pixels"
         advice = (
-            "crop the pictures yourself where the subject is not in the middle, or keep all of each by "
-            f"{option('fit', 'pad')}"
+            f"leave them out, or take a smaller {option('image_size')}: enlarged images are blurred, as samples are"
         )
-        yield Finding("aspect", level, text, advice, cropped)
-    elif files.cropped > CROP_NOTED:
-        note = crop_note("the median image is", files.height[1], files.width[1], size)
-        yield Finding("aspect", level, *note)
-
-
-def unreadable_finding(names: dict[str, str]) -> Finding:
-    """Name what cannot be read of data that are no images, each with the reason."""
-    return Finding(
-        "unreadable", "warning", f"{plural(len(names), 'file')} cannot be read", f"mend it: {SKIPPED}", names
-    )
-
-
-def duplicate_findings(groups: Mapping[str, Groups], dataset: Dataset, classes: Mapping[str, int]) -> Iterator[Finding]:
-    """Find the items of a data set that are there twice, and those of them that have two classes."""
-    sentences = {
-        "same": ("duplicates", "the same pixels as another", "the same pixels as"),
-        "alike": ("near_duplicates", "the same look as another", "looks the same as"),
+        yield Finding("tiny", "warning", text, advice, names)
+    order = np.argsort(-cropped, kind="stable")
+    names = {
+        name_of(row): f"{height[row]}x{width[row]} loses {cropped[row]:.0%}" for row in order[cropped[order] > 1 / 3]
     }
-    labels, class_names, crossing = dataset.labels, list(classes), dict[str, str]()
-    for kind, (code, text, remark) in sentences.items():
+    if names or cropped.mean() > CROP_NOTED:
+        text = f"shapes are mixed: the crop to {size[0]}x{size[1]} throws away {cropped.mean():.0%} of the pixels"
+        text += f", and over a third of {plural(len(names), 'file')}" if names else ""
+        pad = option("fit", "pad")
+        advice = f"crop the pictures yourself where the subject is not in the middle, or keep all of each by {pad}"
+        yield Finding("aspect", "warning" if names else "note", text, advice, names)
+
+
+def crop_shares(files: NDArray[np.void], config: DataConfig) -> NDArray[np.float64]:
+    """Compute the share of each file that the crop to the image size loses: 0 where files are padded or keep theirs."""
+    if config.image_size is None or config.fit == "pad":
+        return np.zeros(len(files))
+    shares: NDArray[np.float64] = share_cropped(files["height"], files["width"], parse_image_size(config.image_size))
+    return shares
+
+
+def duplicate_findings(items: InspectedItems, classes: Mapping[str, int]) -> Iterator[Finding]:
+    """Find the items of a data set that are there twice, and those of them that have two classes.
+
+    Items of one colour are no copies of each other: they are findings of their own.
+    """
+    data, own = items.data, np.arange(len(items.data))
+    equal = np.where(items.flat, own, first_equal(items.digests))
+    alike, distinct = own.copy(), np.flatnonzero((equal == own) & ~items.flat)
+    if items.thumbnails is not None:
+        alike[distinct] = distinct[first_alike(items.thumbnails[distinct])]
+    sentences = {
+        "duplicates": (equal, "the same pixels as another", "the same pixels as"),
+        "near_duplicates": (alike, "the same look as another", "looks the same as"),
+    }
+    class_names, crossing = list(classes), dict[str, str]()
+    for code, (firsts, text, remark) in sentences.items():
         copies: dict[str, str] = {}
-        for original, *others in groups[kind]:
-            first = dataset.name_of(original)
-            for copy in others:
-                name = dataset.name_of(copy)
-                copies[name] = f"{remark} {first}"
-                if labels is not None and labels[copy] != labels[original]:
-                    one, other = (class_names[int(labels[item])] for item in (copy, original))
-                    crossing[name] = f"in the class {one}, but {first} in {other}"
+        for copy in np.flatnonzero(firsts != own).tolist():
+            name, first = data.name_of(copy), data.name_of(original := int(firsts[copy]))
+            copies[name] = f"{remark} {first}"
+            if data.labels is not None and data.labels[copy] != data.labels[original]:
+                one, other = (class_names[int(data.labels[item])] for item in (copy, original))
+                crossing[name] = f"in the class {one}, but {first} in {other}"
         if copies:
             advice = "delete the copies: they count twice, and items seen more often are memorised sooner"
             yield Finding(code, "warning", f"{plural(len(copies), 'item')} with {text}", advice, copies)
@@ -168,38 +147,29 @@ def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
         yield Finding("small_class", "warning", text, advice, few)
 
 
-def value_findings(values: ValueStatistics, flat: Sequence[str] = ()) -> Iterator[Finding]:
-    """Find items of one colour, of which `flat` are the names, unused levels, and colour images without colour."""
-    if flat:
-        text = f"{_are(len(flat), 'item')} of one colour throughout"
-        level = "warning" if len(flat) > 1 else "note"
-        yield Finding("flat", level, text, "leave them out if that is an accident", dict.fromkeys(flat, "one colour"))
+def flat_finding(names: Sequence[str], background: str) -> Iterator[Finding]:
+    """Name the items of one colour throughout, laid on the background if they are transparent."""
+    if names:
+        text = f"{_are(len(names), 'item')} of one colour throughout"
+        advice = (
+            f"leave them out if that is an accident; transparent drawings in {background}, the background, show by "
+            f"another {option('background')} or {option('channels', 4)}"
+        )
+        level = "warning" if len(names) > 1 else "note"
+        yield Finding("flat", level, text, advice, dict.fromkeys(names, "one colour"))
+
+
+def value_findings(values: ValueStatistics) -> Iterator[Finding]:
+    """Find data without contrast, and colour images without colour."""
     if values.low == values.high:
         yield Finding("constant", "error", f"the data holds nothing but the value {values.low:g}", NOTHING_TO_LEARN)
-    elif values.dtype == "uint8":
-        if values.high <= 1:
-            text = f"all bytes are {values.low:.0f} or {values.high:.0f}, so the images are black to the model"
-            yield Finding("range", "warning", text, "were they scaled to 0..1? Multiply by 255 before saving as bytes")
-        elif values.high - values.low < 128:
-            text = f"only the levels {values.low:.0f} to {values.high:.0f} of 0 to 255 are used"
-            yield Finding("range", "warning", text, "stretch the contrast, if that is no accident: the rest is wasted")
+    elif values.dtype == "uint8" and values.high <= 1:
+        text = f"all bytes are {values.low:.0f} or {values.high:.0f}, so the images are black to the model"
+        yield Finding("range", "warning", text, "were they scaled to 0..1? Multiply by 255 before saving as bytes")
     if len(values.mean) == 3 and values.grey == values.count:
         text = "all images are grey, and stored in three equal channels"
         advice = f"{option('channels', 1)} is a third of the data, and the model cannot tint them"
         yield Finding("grey", "note", text, advice)
-
-
-def mirroring_findings(mirroring: Estimate | None, flip: bool) -> Iterator[Finding]:
-    """Find whether mirroring half of the images, which `flip` does, suits the data."""
-    if mirroring is None or mirroring.error is None:
-        return
-    differs = mirroring.value - 0.5 > 4 * mirroring.error
-    if differs and mirroring.value > 0.6 and flip:
-        text = f"half of the images are mirrored, and mirrored ones do not look like the data ({mirroring.percent})"
-        yield Finding("mirrored", "warning", text, f"leave {option('flip')} out, or the model learns mirrored images")
-    elif not differs and not flip:
-        text = "mirrored images look like the data"
-        yield Finding("mirror", "note", text, f"{option('flip', True)} trains on them too, which helps small data sets")
 
 
 def memorisation_finding(count: int, shape: Sequence[int], parameters: int, config: Config) -> Finding | None:
@@ -226,14 +196,9 @@ def training_findings(count: int, config: Config, cost: TrainingCost | None) -> 
     """Find what speaks against training on `count` items by this config, and at this cost if it is known."""
     batch = config.train.batch_size
     assert batch is not None  # chosen by then
-    epochs = config.train.steps * batch / count
     if cost is not None:
-        memorised = memorisation_finding(count, cost.shape, cost.parameters, config)
-        if memorised is not None:
+        if (memorised := memorisation_finding(count, cost.shape, cost.parameters, config)) is not None:
             yield memorised
-        elif epochs > 10 * EPOCHS:
-            text = f"each item is seen {epochs:,.0f} times"
-            yield Finding("epochs", "note", text, f"more items, or fewer {option('steps')}, reduce memorisation")
         if not cost.fits:
             text = f"training takes about {format_bytes(cost.memory)}, and {format_bytes(cost.available)} are free"
             yield Finding("memory", "warning", text, memory_remedy(cost))

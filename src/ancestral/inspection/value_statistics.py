@@ -41,53 +41,38 @@ def class_counts(labels: Tensor | NDArray[np.integer] | None, classes: tuple[str
 
 
 class ValueSums:
-    """Sums over items of shape (C, *space), which may differ in size, and be grey (C = 1) among RGB (C = 3)."""
+    """Mean and squared deviations of items (C, *space) of one shape, combined block by block (Chan et al. 1979)."""
 
     def __init__(self) -> None:
-        self.count = self.flat = self.grey = 0
+        self.count = self.values = self.grey = 0
         self.low, self.high = float("inf"), float("-inf")
-        self.shapes: set[tuple[int, ...]] = set()
+        self.shape: tuple[int, ...] = ()
         self.dtype = torch.uint8
-        self.centre = torch.zeros(1, 1, dtype=torch.float64)
-        """Subtracted from the values of each channel, which avoids cancellation; 0 for bytes, whose sums are exact."""
-        self.sums: dict[int, Tensor] = {}
-        """By the number of channels, (3, C): the number of values, their sum, and the sum of their squares."""
+        self.mean = self.squares = torch.zeros(1, dtype=torch.float64)
 
     def add(self, items: Tensor) -> None:
         """Add items (N, C, *space), or points (N, C)."""
-        channels, image = items.shape[1], items.dtype == torch.uint8
-        values = items.transpose(0, 1).reshape(channels, -1).double()
-        if not self.count and not image:
-            self.centre = values.mean(1, keepdim=True)
-        self.count += len(items)
-        self.shapes.add(tuple(items.shape[1:]))
-        self.dtype = items.dtype
+        self.shape, self.dtype = tuple(items.shape[1:]), items.dtype
+        values = items.transpose(0, 1).flatten(1).double()
         low, high = (float(end) for end in values.aminmax())
         self.low, self.high = min(self.low, low), max(self.high, high)
-        y = values - self.centre
-        size = torch.full((channels,), y.shape[1], dtype=torch.float64)
-        sums = torch.stack([size, y.sum(1), y.square().sum(1)])
-        self.sums[channels] = self.sums.get(channels, 0) + sums
-        if items.ndim < 3:
-            return
-        pixels = items.flatten(2) if image else items.double().flatten(2)
-        self.flat += int((pixels.amax(2) == pixels.amin(2)).all(1).sum())
-        if image and channels == 3:
-            self.grey += int(((pixels.amax(1) - pixels.amin(1)).amax(1) <= GREY).sum())
+        size, mean = values.shape[1], values.mean(1)
+        away, total = mean - self.mean, self.values + size
+        self.squares = self.squares + (values - mean[:, None]).square().sum(1) + away**2 * (self.values * size / total)
+        self.mean = self.mean + away * (size / total)
+        self.count, self.values = self.count + len(items), total
+        if items.ndim == 4 and items.shape[1] == 3 and items.dtype == torch.uint8:
+            self.grey += int(((items.amax(1) - items.amin(1)).flatten(1).amax(1) <= GREY).sum())
 
     def statistics(self) -> ValueStatistics:
-        """Compute the statistics. Grey items count in red, green and blue."""
-        first, *others = self.sums.values()
-        count, total, squares = sum(others, first)
-        mean, square = total / count, squares / count
+        """Compute the statistics."""
         return ValueStatistics(
             count=self.count,
-            shape=next(iter(self.shapes)) if len(self.shapes) == 1 else (),
+            shape=self.shape,
             dtype=str(self.dtype).removeprefix("torch."),
-            mean=tuple((self.centre.flatten() + mean).tolist()),
-            std=tuple((square - mean.square()).clamp(min=0).sqrt().tolist()),
+            mean=tuple(self.mean.tolist()),
+            std=tuple((self.squares / self.values).sqrt().tolist()),
             low=self.low,
             high=self.high,
-            flat=self.flat,
             grey=self.grey,
         )

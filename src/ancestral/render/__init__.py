@@ -2,7 +2,7 @@
 
 from ancestral.render.animation import ANIMATIONS, FPS, check_animation, frame_count, write_animation
 from ancestral.render.averaging_plot import averaging_plot
-from ancestral.render.contact_sheet import check_sheet, contact_sheet, write_sheet
+from ancestral.render.contact_sheet import check_sheet, contact_sheet, sample_picture, write_sheet
 from ancestral.render.environment import environment
 from ancestral.render.film_strip import FILM_STATES, film
 from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_report, write_report
@@ -48,6 +48,7 @@ __all__ = [
     "nearest_pairs",
     "picture",
     "read_recipe",
+    "sample_picture",
     "samplers_plot",
     "side_by_side",
     "update_report",

@@ -22,15 +22,7 @@ def data_parts(report: DataReport) -> list[Table | str]:
     if report.rate is not None:
         title += f" at {report.rate:,} Hz"
     parts: list[Table | str] = [f"{title} for the preset {report.preset}", ""]
-    copies = [
-        (what, f"{plural(len(groups), 'group')} of {sum(map(len, groups)):,} items")
-        for kind, what in (("same", "duplicates"), ("alike", "look-alikes"))
-        if (groups := report.duplicates[kind])
-    ]
-    if report.mirroring is not None:
-        text = f"{report.mirroring.percent} are nearer to another image than to a mirrored one (50 %: no difference)"
-        copies.append(("mirroring", text))
-    sections: list[Sequence[tuple[str, ...]]] = [[*value_rows(report.values), *copies], _class_rows(report.classes)]
+    sections: list[Sequence[tuple[str, ...]]] = [[*value_rows(report.values)], _class_rows(report.classes)]
     if report.files is not None:
         sections.insert(0, [*_file_rows(report.files)])
     if report.cost is not None:
@@ -49,24 +41,12 @@ def data_parts(report: DataReport) -> list[Table | str]:
 
 def _file_rows(files: FileStatistics) -> Iterator[tuple[str, str]]:
     """The statistics of the files as (name, text)."""
-    unread = f", {len(files.unreadable):,} named below not" if files.unreadable else ""
-    yield "files", f"{files.read:,} of {files.found:,} read, {format_bytes(files.bytes)}{unread}"
-    yield "formats", _counts(files.formats)
-    yield "modes", _counts(files.modes)
-    if set(files.depths) != {"8"}:
-        yield "bits", _counts(files.depths)
-    if len(files.sizes) > 1:
-        low, middle, high = (f"{h}x{w}" for w, h in zip(files.width, files.height, strict=True))
-        often = _counts(dict(list(files.sizes.items())[:3]))
-        yield "height x width", f"{low} to {high}, median {middle}; most often {often}"
-        yield "shapes", f"{_counts(files.ratios)}; the crop keeps {1 - files.cropped:.0%}"
-    else:
-        yield "height x width", _counts(files.sizes)
-    if files.transparent:
-        yield "transparent", f"{files.transparent:,}"
-    if files.others or files.hidden:
-        hidden = {"hidden": files.hidden} if files.hidden else {}
-        yield "passed over", _counts({**dict(list(files.others.items())[:8]), **hidden})
+    low, middle, high = (f"{h}x{w}" for h, w in zip(files.height, files.width, strict=True))
+    yield "files", f"{format_bytes(files.bytes)}"
+    yield (
+        "height x width",
+        low if low == high else f"{low} to {high}, median {middle}; the crop keeps {1 - files.cropped:.0%}",
+    )
 
 
 def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:
@@ -119,10 +99,6 @@ def _class_rows(classes: Mapping[str, int]) -> list[tuple[str, str, str]]:
         for name, count in shown
     ]
     return [*rows, (f"and {len(classes) - CLASSES:,} more", "", "")] if len(classes) > CLASSES else rows
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count:,})" for name, count in counts.items())
 
 
 def _number(value: float) -> str:

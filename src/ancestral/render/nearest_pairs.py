@@ -6,9 +6,9 @@ from PIL import Image, ImageDraw
 
 from ancestral.evaluation.sample_quality import NearestPairs
 from ancestral.render.captions import INK, font
-from ancestral.render.contact_sheet import GREY
 from ancestral.render.pictures import hstack, picture, vstack
 
+GREY = "#5b636c"
 HEIGHT, WIDEST = 96, 1600
 """Pixels of a row's height, to which small items are enlarged, and of the largest width of the picture."""
 LEFT, LINE, GAP = 88, 28, 16

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from PIL.Image import Image
 
-from ancestral.results.estimate import Estimate
 from ancestral.results.result import ATTACHED, Result
 
 
@@ -24,46 +23,20 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class UnreadableFile:
-    """A file or folder that cannot be read: the kind of fault, a key of `findings.FAULTS`, and the reason in a line."""
-
-    kind: str
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class FileStatistics:
-    """Statistics of the files of a folder of images. Counts by name are in the order of their frequency."""
+    """Statistics of the readable files of a folder of images."""
 
-    found: int
-    """The number of files with the suffix of an image."""
-    read: int
     bytes: int
-    """The size of the files that were read."""
-    formats: dict[str, int]
-    modes: dict[str, int]
-    """Pillow's modes: L is grey, P a palette, A alpha, 1 black and white."""
-    depths: dict[str, int]
-    """Bits of a channel."""
-    width: tuple[int, ...]
-    """Minimum, median, maximum."""
+    """Their size on the disk."""
     height: tuple[int, ...]
-    sizes: dict[str, int]
-    """The most frequent sizes, height x width."""
-    ratios: dict[str, int]
-    """Images by the ratio of width to height."""
+    """Minimum, median, maximum, in pixels; of photographs upright, as the EXIF block says."""
+    width: tuple[int, ...]
     cropped: float
     """The mean over images of the share of pixels that the crop loses: 0 where they are padded."""
+    grey: int
+    """The number of grey files."""
     transparent: int
-    rotated: int
-    """Images that were turned upright by their EXIF block."""
-    others: dict[str, int]
-    """Files that are not read, by suffix."""
-    hidden: int
-    unreadable: tuple[UnreadableFile, ...]
-    unusual: dict[str, dict[str, str]]
-    """Names of unusual files with a remark, by kind: animated, deep, mode, suffix, tiny, cropped, unread."""
+    """The number of files with transparent pixels."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +45,13 @@ class ValueStatistics:
 
     count: int
     shape: tuple[int, ...]
-    """Of one item: (C, *space), or (2,) of points; () if they differ."""
+    """Of one item: (C, *space), or (2,) of points."""
     dtype: str
     mean: tuple[float, ...]
     """Of each channel, or coordinate."""
     std: tuple[float, ...]
     low: float
     high: float
-    flat: int
-    """The number of items of one colour throughout."""
     grey: int
     """The number of RGB items without colour."""
 
@@ -132,7 +103,7 @@ class TrainingCost:
 class DataReport(Result):
     """A data set before training: statistics, findings, and the cost of training on it."""
 
-    SCHEMA: ClassVar[str] = "data-1"
+    SCHEMA: ClassVar[str] = "data-2"
 
     trainable: bool
     """Whether the preset can be trained on the data as it is."""
@@ -141,21 +112,16 @@ class DataReport(Result):
     image_size: int | str | None
     """Side in pixels, or "HEIGHTxWIDTH", to which training brings the images; None keeps their size."""
     count: int
-    """The number of items that training would use."""
+    """The number of items that can be read, which training would use."""
     values: ValueStatistics
     classes: dict[str, int]
     """The number of items of each class; empty without classes."""
     files: FileStatistics | None
     """None if the data is no folder of images."""
-    duplicates: dict[str, tuple[tuple[str, ...], ...]]
-    """Groups of items by name: the "same" pixels, or "alike"."""
     findings: tuple[Finding, ...]
     """The worst first."""
     cost: TrainingCost | None
     """None if it was not measured, or the preset cannot be trained on the data."""
-    mirroring: Estimate | None = None
-    """The share of images that are nearer to another image than to a mirrored one: 1/2 where mirrored images look like
-    the data. None of other data, and of few images."""
     rate: int | None = None
     """Samples in a second, of recordings."""
     command: str = ""

@@ -7,27 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ancestral import config as configs
 from ancestral import data, render
-from ancestral.config import Config, by_size
-from ancestral.config.file_kinds import holds_recordings
+from ancestral.config import Config, DataConfig, by_size
 from ancestral.config.image_size import plain_image_size
 from ancestral.config.output_folders import check_outside
-from ancestral.data import Dataset, LazyDataset
-from ancestral.data.convert import Conversion
+from ancestral.data import LazyDataset
+from ancestral.data.image_files import GREY
 from ancestral.declarations import Inspect
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Message, Wrote
 from ancestral.inspection import findings
-from ancestral.inspection.image_folder import inspect_folder
-from ancestral.inspection.mirroring import ITEMS, mirror_test
-from ancestral.inspection.near_duplicates import item_duplicates
+from ancestral.inspection.items import inspect_items
 from ancestral.inspection.training_cost import step_memory, training_cost
-from ancestral.inspection.value_statistics import class_counts, value_statistics
+from ancestral.inspection.value_statistics import class_counts
 from ancestral.options import command_line, option
 from ancestral.render.data_text import LEVEL_MARKS
-from ancestral.results.data_report import DataReport, Finding
+from ancestral.results.data_report import DataReport, FileStatistics, Finding
 from ancestral.storage import write_text
 from ancestral.threads import cpu_threads
 from ancestral.training import Trainer
@@ -103,34 +103,26 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     Raises:
         InputError: If no item can be read.
     """
-    source, config, name, root = plan.source, plan.config, plan.name, plan.root
-    given = name == configs.FROM_PYTHON
+    config, name, given = plan.config, plan.name, plan.name == configs.FROM_PYTHON
     kind = pick_device(plan.device).type
     keep_freed_memory()
-    inspected = None
-    if root is not None and root.is_dir() and not holds_recordings(root):
-        form = config.data
-        conversion = Conversion(form.image_size, form.channels, form.background, form.bits, form.fit)
-        inspected = yield from inspect_folder(root, conversion, plan.threads or LazyDataset.threads)
-    if inspected is None:
-        loaded = source.load() if isinstance(source, LazyDataset) else data.load(source, **config.data.form)
-        if not len(loaded):
-            raise InputError(f"{loaded.name} holds no items that can be read")
-        inspected = loaded, value_statistics(loaded.items), item_duplicates(loaded.items), None
-    dataset, values, groups, files = inspected
-
+    opened = yield from data.opening(plan.source, memory=0, **config.data.form)
+    if not len(opened):
+        raise InputError(f"{opened.name} holds no items that can be read")
+    items = yield from inspect_items(opened, plan.threads or LazyDataset.threads)
+    dataset, values, files = items.data, items.values, items.files
     classes = class_counts(dataset.labels, dataset.classes)
-    found = [] if files is None else [*findings.file_findings(files, config.data)]
-    if files is None and dataset.skipped:
-        names = {name: reason for name, _, reason in (line.partition(": ") for line in dataset.skipped)}
-        found.append(findings.unreadable_finding(names))
-    found += [Finding("reading", "note", text, advice) for text, advice in dataset.notes]
-    found += findings.duplicate_findings(groups, dataset, classes)
-    blank = {} if files is None else files.unusual.get("blank", {})
-    flat = [name for name in _flat_items(dataset, values.flat) if name not in blank]
-    found += [*findings.class_findings(classes), *findings.value_findings(values, flat)]
-    mirroring = mirror_test(dataset.sample(ITEMS, ITEMS).items) if values.shape else None
-    found += findings.mirroring_findings(mirroring, config.data.flip)
+    found = [
+        *findings.unreadable_finding(items.unreadable),
+        *(() if files is None else findings.file_findings(files, dataset.name_of, config.data)),
+        *(Finding("reading", "note", text, advice) for text, advice in dataset.notes),
+        *findings.duplicate_findings(items, classes),
+        *findings.class_findings(classes),
+        *findings.flat_finding(
+            [dataset.name_of(row) for row in items.flat.nonzero()[0].tolist()], config.data.background
+        ),
+        *findings.value_findings(values),
+    ]
     chosen = by_size.explain(config, values.shape, kind)
     config, cost = by_size.complete(config, values.shape, kind), None
     if plan.steps and all(finding.level != "error" for finding in found):
@@ -153,11 +145,9 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
         count=len(dataset),
         values=values,
         classes=classes,
-        files=files,
-        duplicates={kind: tuple(tuple(map(dataset.name_of, g)) for g in part) for kind, part in groups.items()},
+        files=None if files is None else _file_statistics(files, config.data),
         findings=tuple(sorted(found, key=lambda finding: list(LEVEL_MARKS).index(finding.level))),
         cost=cost,
-        mirroring=mirroring,
         rate=dataset.rate,
         command=configs.command(plan.config) if trainable and not given else "",
     )
@@ -170,16 +160,20 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     return report
 
 
-def _flat_items(dataset: Dataset, count: int) -> list[str]:
-    """The names of the items of one colour throughout, of which there are `count`."""
-    names: list[str] = []
-    for index in range(len(dataset) if count else 0):
-        item = dataset.read(index)[0].flatten(1)
-        if bool((item == item[:, :1]).all()):
-            names.append(dataset.name_of(index))
-        if len(names) == count:
-            break
-    return names
+def _file_statistics(files: NDArray[np.void], config: DataConfig) -> FileStatistics:
+    """The statistics of files, of which `files` are the FACTS."""
+
+    def ends(sides: NDArray[np.integer]) -> tuple[int, int, int]:
+        return int(sides.min()), int(np.median(sides)), int(sides.max())
+
+    return FileStatistics(
+        bytes=int(files["bytes"].sum()),
+        height=ends(files["height"]),
+        width=ends(files["width"]),
+        cropped=float(findings.crop_shares(files, config).mean()),
+        grey=int(np.isin(files["mode"], GREY).sum()),
+        transparent=int(files["transparent"].sum()),
+    )
 
 
 def _write(path: Path, write: Callable[[], None]) -> Iterator[Event]:

@@ -26,9 +26,6 @@ STALE_SECONDS = 60
 """A report of a running training is written again after that many seconds."""
 EXAMINED = 2**24
 """Number of values of the data that are examined; of larger data, evenly spaced items."""
-SHOWN, COLUMNS, HEIGHT = 32, 16, 160
-"""Number of items of the data that are shown, and the columns and the height in pixels of their grid, which is larger
-for tall images. Of points 1,000 are shown, 400 pixels high."""
 
 
 class RunReport:
@@ -88,7 +85,7 @@ class RunReport:
 
     @cached_property
     def _data(self) -> DataFacts:
-        data, points = self.trainer.dataset, len(self.trainer.dataset.shape) == 1
+        data = self.trainer.dataset
         some = data.sample(max(1, EXAMINED // math.prod(data.shape)))
         values = value_statistics(some.items)
         classes = class_counts(data.labels, data.classes)
@@ -98,20 +95,12 @@ class RunReport:
         rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
         held_out = self.trainer.held_out
         rows |= {"held out": f"{len(held_out):,} of {held_out.name}, for the validation loss"} if held_out else {}
-        shown = some.sample(1000 if points else SHOWN)
-        names = None
-        if shown.labels is not None:
-            names = [data.classes[label] if label >= 0 else "no class" for label in shown.labels.tolist()]
-        height = 400 if points else HEIGHT
-        if len(data.shape) == 3:
-            height = max(height, height * data.shape[1] // data.shape[2])
-        picture = render.picture(shown.items, COLUMNS, height, self.trainer.spec.codec.limits, names)
         return DataFacts(
             data.name,
             rows | dict(value_rows(values)),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],
-            picture,
+            render.sample_picture(some),
         )
 
 

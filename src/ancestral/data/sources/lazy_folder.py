@@ -40,18 +40,16 @@ class FileIndex:
     Classes follow from names alone, so files that cannot be read count.
     """
 
-    def __init__(self, root: Path, others: list[bytes] | None = None, suffixes: Iterable[str] = SUFFIXES) -> None:
-        """Find the files; `others` and errors are those of `scan`."""
+    def __init__(self, root: Path, suffixes: Iterable[str] = SUFFIXES) -> None:
+        """Find the files. Raises InputError as `scan` does."""
         skipped: list[str] = []
         outputs: list[bytes] = []
         buffer, labels, tops = bytearray(), array("i"), [b""]
         unread = [suffix for suffix in HEIC if suffixes is SUFFIXES and suffix not in SUFFIXES]
         self.heic = 0  # number of files that need the plug-in
-        for path in scan(root, skipped, others, (*suffixes, *unread), outputs):
+        for path in scan(root, skipped, (*suffixes, *unread), outputs):
             if path.lower().endswith(tuple(map(os.fsencode, unread))):
                 self.heic += 1
-                if others is not None:
-                    others.append(path)
                 continue
             buffer += path + b"\0"
             top = path[: path.find(b"/")] if b"/" in path else b""
@@ -114,7 +112,6 @@ class LazyFolder(LazyDataset):
 def scan(
     root: Path,
     skipped: list[str],
-    others: list[bytes] | None = None,
     suffixes: Iterable[str] = SUFFIXES,
     outputs: list[bytes] | None = None,
 ) -> Iterator[bytes]:
@@ -125,8 +122,6 @@ def scan(
     Args:
         root: The folder.
         skipped: Gets one line for each sub-folder that cannot be listed.
-        others: Gets the paths of all other files, hidden ones too, and of links to folders that are not entered again,
-            which end in a slash.
         suffixes: Those of images, or others in lower case.
         outputs: Gets the paths of the folders of runs, which are not entered.
 
@@ -151,16 +146,13 @@ def scan(
             continue
         try:
             identity = _identity(absolute)
-            again = identity in entered
-            found = [] if again else _list(absolute, folder + b"/" if folder else b"", wanted, others)
+            found = [] if identity in entered else _list(absolute, folder + b"/" if folder else b"", wanted)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if not folder:
                 raise InputError(f"{root} cannot be listed: {reason}") from None
             skipped.append(f"{one_line(os.fsdecode(folder))}/: {reason}")
             continue
-        if again and others is not None:
-            others.append(path)
         entered.add(identity)
         pending += sorted(found, key=lambda path: path.rstrip(b"/"), reverse=True)
 
@@ -170,7 +162,7 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list(path: bytes, prefix: bytes, wanted: tuple[bytes, ...], others: list[bytes] | None) -> list[bytes]:
+def _list(path: bytes, prefix: bytes, wanted: tuple[bytes, ...]) -> list[bytes]:
     """Sub-folders, ending in a slash, and the files of a folder that have a wanted suffix."""
     found = []
     with os.scandir(path) as entries:
@@ -180,8 +172,6 @@ def _list(path: bytes, prefix: bytes, wanted: tuple[bytes, ...], others: list[by
                 found.append(prefix + entry.name + b"/")
             elif entry.name.lower().endswith(wanted) and not hidden:
                 found.append(prefix + entry.name)
-            elif others is not None and not folder:
-                others.append(prefix + entry.name)
     return found
 
 
