@@ -95,7 +95,7 @@ report = ancestral.inspect(photos, image_size=16, steps=0, progress=False)
 print("\n".join(str(report).splitlines()[1:]))
 codes = {finding.code: len(finding.names) for finding in report.findings}
 course.expect(report.count == COUNT + 6)
-course.expect([codes[code] for code in ("empty", "not_image", "corrupt", "tiny", "flat")] == [1, 1, 1, 1, 1])
+course.expect([codes[code] for code in ("unreadable", "tiny", "flat")] == [3, 1, 1])
 course.expect((codes["duplicates"], codes["two_classes"]) == (4, 1))
 
 # %% [markdown]
@@ -177,7 +177,7 @@ print(course.check(9, held_out_mask))
 
 # %%
 for finding in report.findings:
-    if finding.code in ("empty", "not_image", "corrupt", "tiny", "flat", "duplicates"):
+    if finding.code in ("unreadable", "tiny", "flat", "duplicates"):
         for name in finding.names:
             (photos / name).unlink(missing_ok=True)
             print(f"deleted {name}: {finding.names[name]}")
