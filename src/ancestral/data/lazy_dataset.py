@@ -230,7 +230,7 @@ def _crop_notes(sizes: set[tuple[int, int]], conversion: Conversion) -> tuple[tu
     (size,) = sizes
     if share_cropped(*size, conversion.size) <= CROP_NOTED:
         return ()
-    return (crop_note("the images looked at are", *size, conversion.size),)
+    return (crop_note(*size, conversion.size),)
 
 
 def _resolve_conversion(

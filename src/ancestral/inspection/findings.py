@@ -58,10 +58,8 @@ def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config
     transparent = int(files["transparent"].sum())
     if transparent and config.channels not in (2, 4):
         text = f"{_are(transparent, 'file')} partly transparent, laid on {config.background}"
-        advice = (
-            f"{option('background')} chooses the colour, which the model learns, and {option('channels', 4)} keeps "
-        )
-        yield Finding("transparent", "note", text, f"{advice}alpha")
+        advice = f"{option('background')} chooses the colour behind, and {option('channels', 4)} keeps the transparency"
+        yield Finding("transparent", "note", text, advice)
     if config.image_size is None:
         return
     size, height, width = parse_image_size(config.image_size), files["height"], files["width"]

@@ -42,11 +42,9 @@ def data_parts(report: DataReport) -> list[Table | str]:
 def _file_rows(files: FileStatistics) -> Iterator[tuple[str, str]]:
     """The statistics of the files as (name, text)."""
     low, middle, high = (f"{h}x{w}" for h, w in zip(files.height, files.width, strict=True))
-    yield "files", f"{format_bytes(files.bytes)}"
-    yield (
-        "height x width",
-        low if low == high else f"{low} to {high}, median {middle}; the crop keeps {1 - files.cropped:.0%}",
-    )
+    sizes = low if low == high else f"{low} to {high}, median {middle}"
+    yield "files", format_bytes(files.bytes)
+    yield "height x width", f"{sizes}; the crop keeps {1 - files.cropped:.0%}" if files.cropped else sizes
 
 
 def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:

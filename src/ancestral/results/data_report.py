@@ -33,8 +33,6 @@ class FileStatistics:
     width: tuple[int, ...]
     cropped: float
     """The mean over images of the share of pixels that the crop loses: 0 where they are padded."""
-    grey: int
-    """The number of grey files."""
     transparent: int
     """The number of files with transparent pixels."""
 

@@ -16,7 +16,6 @@ from ancestral.config import Config, DataConfig, by_size
 from ancestral.config.image_size import plain_image_size
 from ancestral.config.output_folders import check_outside
 from ancestral.data import LazyDataset
-from ancestral.data.image_files import GREY
 from ancestral.declarations import Inspect
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
@@ -171,7 +170,6 @@ def _file_statistics(files: NDArray[np.void], config: DataConfig) -> FileStatist
         height=ends(files["height"]),
         width=ends(files["width"]),
         cropped=float(findings.crop_shares(files, config).mean()),
-        grey=int(np.isin(files["mode"], GREY).sum()),
         transparent=int(files["transparent"].sum()),
     )
 
