@@ -1,6 +1,4 @@
-"""Quantities as text: bytes, times, counts and shapes."""
-
-from collections.abc import Sequence
+"""Quantities as text: bytes, times and counts."""
 
 
 def format_bytes(count: float) -> str:
@@ -18,11 +16,6 @@ def format_duration(seconds: float) -> str:
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"
     return "a second" if seconds < 1.5 else f"{seconds:.0f} seconds"
-
-
-def format_shape(shape: Sequence[int]) -> str:
-    """Format the shape of an item."""
-    return " x ".join(map(str, shape)) or "different sizes"
 
 
 def plural(count: int, noun: str) -> str:

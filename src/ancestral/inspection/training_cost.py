@@ -98,7 +98,6 @@ def training_cost(
     else:
         steps = 1
     seconds *= share / measured
-    weights = trainer.state.save_bytes  # in memory there is the gradient in place of the model file
     return TrainingCost(
         device=device.type,
         dtype=str(trainer.dtype).removeprefix("torch."),
@@ -110,11 +109,10 @@ def training_cost(
         scaled_from=measured * trainer.gradients.batch_size // share,
         seconds_per_step=seconds,
         seconds=seconds * left,
-        weights=weights,
+        weights=trainer.state.save_bytes,  # in memory there is the gradient in place of the model file
         data=_bytes(trainer, count),
         memory=memory.needed(trainer.gradients.micro_batch),
         available=memory.free,
-        checkpoint=weights,
         snapshots=trainer.snapshot_count * trainer.state.pair_bytes,
         network=str(config.net),
         chosen=chosen or None,

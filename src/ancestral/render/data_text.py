@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ancestral.inspection.findings import memory_remedy
 from ancestral.options import option
-from ancestral.quantities import format_bytes, format_duration, format_shape, plural
+from ancestral.quantities import format_bytes, format_duration, plural
 from ancestral.results.data_report import DataReport, FileStatistics, TrainingCost, ValueStatistics
 from ancestral.results.table import Table
 
@@ -18,7 +18,7 @@ LEVEL_MARKS = {"error": "✗", "warning": "!", "note": "·"}
 
 def data_parts(report: DataReport) -> list[Table | str]:
     """Tables and lines of text that show the report."""
-    title = f"{report.source}: {plural(report.count, 'item')} of {format_shape(report.values.shape)}"
+    title = f"{report.source}: {plural(report.count, 'item')} of {' x '.join(map(str, report.values.shape))}"
     if report.rate is not None:
         title += f" at {report.rate:,} Hz"
     parts: list[Table | str] = [f"{title} for the preset {report.preset}", ""]
@@ -86,7 +86,7 @@ def cost_rows(cost: TrainingCost, count: int) -> Iterator[tuple[str, str]]:
     free = f"{format_bytes(cost.available)} are free"
     yield "memory", f"about {format_bytes(cost.memory)} ({parts}) beside the program; {free}"
     averages = f", snapshots of averages {format_bytes(cost.snapshots)} in all" if cost.snapshots else ""
-    yield "on the disk", f"{format_bytes(cost.checkpoint)} a checkpoint{averages}"
+    yield "on the disk", f"{format_bytes(cost.weights)} a checkpoint{averages}"
 
 
 def _class_rows(classes: Mapping[str, int]) -> list[tuple[str, str, str]]:

@@ -73,15 +73,13 @@ class TrainingCost:
     seconds: float
     """Of all steps, without checkpoints and previews."""
     weights: int
-    """Weights, gradients, averages and moments."""
+    """Weights, gradients, averages and moments; a checkpoint with the model file has the same size."""
     data: int
     """The whole data set, decoded."""
     memory: int
     """At most, with the data if it is held in memory: in addition to the program's on a CPU, else on the GPU."""
     available: int
     """Free memory there."""
-    checkpoint: int
-    """One checkpoint and the model file."""
     snapshots: int = 0
     """All snapshots of averages."""
     network: str | None = None
