@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 BENCH := .venv-bench
-CORE := $(addprefix tests/test_, $(addsuffix .py, schedules targets diffusion samplers orders parity_samplers guidance oracle bound \
-    probability_flow objectives randomness nets nets_dims transformer norm convolution dropout transforms equations))
+CORE := tests/nets tests/samplers tests/objectives tests/docs/test_equations.py $(addprefix tests/test_, $(addsuffix .py, \
+    schedules targets diffusion guidance oracle bound probability_flow randomness transforms))
 # one test process for each processor, each with one PyTorch thread; make test PROCESSES=0 runs all tests in one
 PROCESSES ?= logical
 PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal

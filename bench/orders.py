@@ -4,7 +4,7 @@
 
 The data is a mixture of three Gaussians in the plane, whose exact denoiser is a formula, in float64. With the angle θ
 of (a, b) as the time, the probability-flow ODE is du/dθ = v̂ for every schedule. Runge and Kutta's fourth-order method
-solves it in 1,000 steps with an error of 1e-10. `tests/test_orders.py` checks the claims.
+solves it in 1,000 steps with an error of 1e-10. `tests/samplers/test_orders.py` checks the claims.
 """
 
 import math
@@ -299,8 +299,8 @@ CLOUD_SCHEDULES = ("linear", "cosine", "karras", "flow")
 
 INTRODUCTION = """# Samplers, measured
 
-`python bench/orders.py` writes this page, and `tests/test_orders.py` checks its claims. All computations are in
-float64 with the exact denoiser of a mixture of three Gaussians in the plane, so every error is the sampler's, not a
+`python bench/orders.py` writes this page, and `tests/samplers/test_orders.py` checks its claims. All computations are
+in float64 with the exact denoiser of a mixture of three Gaussians in the plane, so every error is the sampler's, not a
 network's.
 
 ## Order of convergence

@@ -936,9 +936,9 @@ for objective in (Adaptive, AdaptiveKept):
 # |---|---|---|---|
 # | schedule | a function in `schedules.py` | `registries.SCHEDULES` | `tests/test_schedules.py` |
 # | target | a `Target` in `targets.py` | `registries.TARGETS` | `tests/test_targets.py` |
-# | network | a file in `nets/` | `registries.NETWORKS`, and a class in `config/schema.py` | `tests/test_nets.py` |
-# | objective | a class in `objectives/` | `objectives.build` | `tests/test_objectives.py` |
-# | sampler | a file in `samplers/` | `registries.SAMPLERS` | `tests/test_samplers.py` |
+# | network | a file in `nets/` | `registries.NETWORKS`, and a class in `config/schema.py` | `tests/nets/test_nets.py` |
+# | objective | a class in `objectives/` | `objectives.build` | `tests/objectives/test_objectives.py` |
+# | sampler | a file in `samplers/` | `registries.SAMPLERS` | `tests/samplers/test_samplers.py` |
 #
 # Write each equation as one line, with its number in the paper beside it. Give the test that compares with truth, and
 # a measurement if you claim that it is better or faster. `make test lint types` has to pass.

@@ -4,7 +4,7 @@
 
 The table below holds what cannot be found by reading: formulas, words, and which test compares with which truth. The
 lines are found by the numbers in the comments of the source: `(7)` is an equation of the DDPM paper, `DDIM (12)` of
-another. `tests/test_equations.py` fails when the page is stale, or when a marker of the source is missing here.
+another. `tests/docs/test_equations.py` fails when the page is stale, or when a marker of the source is missing here.
 """
 
 import ast

@@ -17,7 +17,7 @@ from ancestral.results.result import Result
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 
-SAVED = Path(__file__).parent / "data" / "evaluation"
+SAVED = Path(__file__).parents[1] / "files" / "evaluation"
 """A folder with samples.json and likelihood.json."""
 
 

@@ -17,7 +17,7 @@ from ancestral.data.sources.lazy_folder import scan
 from ancestral.errors import InputError
 from ancestral.options import in_python, option, spell
 
-EMOJI = Path(__file__).parent / "data" / "emoji"
+EMOJI = Path(__file__).parents[1] / "files" / "emoji"
 
 
 def one(folder, image, suffix=".png", /, background="white", **options):

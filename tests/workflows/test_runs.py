@@ -79,7 +79,7 @@ def test_runs_are_listed_and_the_rest_is_named(run, place):
 
 
 def test_an_evaluation_of_this_state_of_the_model_is_shown(place):
-    source = Path(__file__).parent / "data" / "evaluation" / "samples.json"
+    source = Path(__file__).parents[1] / "files" / "evaluation" / "samples.json"
     folder = place / "first" / "evaluation"
     folder.mkdir()
     tree = json.loads(source.read_text(encoding="utf-8"))

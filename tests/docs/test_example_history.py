@@ -12,9 +12,7 @@ from PIL import Image
 from ancestral import schedules, storage
 from ancestral.workflows import train
 
-SPEC = importlib.util.spec_from_file_location(
-    "history_example", Path(__file__).parent.parent / "examples" / "history.py"
-)
+SPEC = importlib.util.spec_from_file_location("history_example", Path(__file__).parents[2] / "examples" / "history.py")
 history = importlib.util.module_from_spec(SPEC)
 sys.modules[SPEC.name] = history  # where its dataclasses look for it
 SPEC.loader.exec_module(history)

@@ -14,7 +14,7 @@ from conftest import stripes
 
 
 def test_a_config_of_version_0_2():
-    text = (Path(__file__).parent / "data" / "config-0.2.json").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "files" / "config-0.2.json").read_text(encoding="utf-8")
     assert Config.from_json(text) == preset("digits").with_settings(trackers=("tensorboard",))
 
 

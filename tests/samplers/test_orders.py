@@ -147,7 +147,7 @@ def test_the_distance_sees_a_shift_of_a_hundredth():
 
 
 def test_the_page_has_the_words_of_its_generator():
-    page = (Path(__file__).parent.parent / "docs" / "explanation" / "samplers.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "samplers.md").read_text(encoding="utf-8")
     for words in (orders.INTRODUCTION, orders.TARGETS, orders.MOMENTS, orders.LANGEVIN):
         assert words.strip() in page
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-SITE = Path(__file__).parent.parent / "site"
+SITE = Path(__file__).parents[2] / "site"
 PAGES = sorted(SITE.rglob("*.html"))
 
 pytestmark = pytest.mark.browser

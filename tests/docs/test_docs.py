@@ -22,7 +22,7 @@ from ancestral_course import LESSONS, lesson_file
 from claims import with_claims
 from test_imports import LAYERS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])}  # fmt: skip
 README, DESIGN = PAGES[Path("README.md")], PAGES[Path("docs/explanation/design.md")]
@@ -43,21 +43,21 @@ def pages():
 
 ELSEWHERE = {
     "pip": "installs packages",
-    "torchrun": "starts processes that tests/test_parallel.py starts; the command behind -m ancestral is parsed",
+    "torchrun": "starts processes as tests/training/test_parallel.py does; the command behind -m ancestral is parsed",
     "make": "a target of the Makefile, which is the test of CI",
     "hf": "downloads from the Hugging Face Hub",
     "ancestral sample hf://user/repo": "downloads; tests/test_hub.py runs it with a Hub of its own",
     "ancestral evaluate hf://user/repo": "the same",
     "ancestral train --data photos/ --from hf://user/repo": "the same",
     "ancestral train cifar10": "needs CIFAR-10 and a GPU",
-    "ancestral train ddpm256": "needs a GPU; tests/test_by_size.py holds its settings",
+    "ancestral train ddpm256": "needs a GPU; tests/config/test_by_size.py holds its settings",
     "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
     "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",
     "ancestral-course": "course/tests/test_lessons.py runs each command of the course",
 }
 """Commands that are not run here, by how they begin, and why. Those of this package are parsed."""
 QUOTES = Path("docs/explanation/equations.md")
-"""The page whose blocks are lines of the source, which tests/test_equations.py compares."""
+"""The page whose blocks are lines of the source, which tests/docs/test_equations.py compares."""
 UPLOAD = 'ancestral.push(model, "hf://user/repo")'
 """A line that is not run, since it uploads: tests/test_hub.py runs it with a Hub of its own."""
 SHORT = {
@@ -312,7 +312,7 @@ def test_a_comment_that_is_wrong_is_found(line, comment, wrong):
 
 def test_no_code_block_is_of_a_language_that_is_not_run():
     """Each fenced block is Python, a shell, JSON, or text: what a program prints. Those that hold a script of
-    examples/, which tests/test_examples.py runs, are written {.python}.
+    examples/, which tests/docs/test_examples.py runs, are written {.python}.
     """
     for page in SITE:
         languages = re.findall(r"^```[ {.]*(\w*)[^\n]*\n.*?^```", PAGES[page], re.DOTALL | re.MULTILINE)

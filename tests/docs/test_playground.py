@@ -11,7 +11,7 @@ import torch
 from ancestral import oracle, randomness, reverse, samplers, schedules, targets
 from ancestral.randomness import Stream
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 SOURCE = (DOCS / "assets/playground/diffusion.js").read_text(encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ LOOPS = {
     "loop_lightning": ([], ["--processes", "2"]),
 }
 """Loops of one's own, and the words before and after the script that start two processes."""
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
 def test_there_is_an_example_of_each_own_part():

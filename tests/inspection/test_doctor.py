@@ -31,7 +31,7 @@ from test_data_folder import png
 inspect = events_of(Inspect)
 train = events_of(Train)
 
-EMOJI = Path(__file__).parent / "data" / "emoji"
+EMOJI = Path(__file__).parents[1] / "files" / "emoji"
 DUPLICATES = {"duplicates", "near_duplicates"}
 FOLDER = configs.folder()
 

@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     from peers.contest import Task
 
 
-BENCH = Path(__file__).parents[1] / "bench"
+BENCH = Path(__file__).parents[2] / "bench"
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +207,7 @@ def write_emoji(path, pictures):
 
 
 def test_emoji_are_those_that_the_folder_preset_reads(tmp_path):
-    folder = Path(__file__).parent / "data" / "emoji"
+    folder = Path(__file__).parents[1] / "files" / "emoji"
     paths = sorted(folder.glob("*/*.png"))
     path = tmp_path / "emoji-datasource-google-16.0.0.tgz"
     write_emoji(path, [(p.parent.name, p.name, p.read_bytes()) for p in reversed(paths)])
@@ -220,7 +220,7 @@ def test_emoji_are_those_that_the_folder_preset_reads(tmp_path):
 
 
 def test_icons_are_read_from_sub_folders(tmp_path, monkeypatch):
-    folder = Path(__file__).parent / "data" / "emoji"
+    folder = Path(__file__).parents[1] / "files" / "emoji"
     assert image_sets.load_icons(folder).shape == (3, 32, 32)
     (tmp_path / "base").mkdir()
     for side in (32, 64):

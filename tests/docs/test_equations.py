@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     from diffusers.training_utils import compute_snr
 
 F64 = torch.float64
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 _spec = importlib.util.spec_from_file_location("equations", ROOT / "docs" / "hooks" / "equations.py")
 equations = importlib.util.module_from_spec(_spec)
 sys.modules["equations"] = equations  # dataclasses and named tuples look their module up
@@ -65,7 +65,7 @@ def test_each_row_has_a_test_and_a_line_or_a_reason():
 
 @functools.cache
 def functions(file):
-    tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+    tree = ast.parse(next((ROOT / "tests").rglob(file)).read_text(encoding="utf-8"))
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 

@@ -17,7 +17,7 @@ from ancestral.config import ProcessConfig
 from ancestral.errors import InputError, install_command
 from conftest import untrained
 
-PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "export-import.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "export-import.md").read_text(encoding="utf-8")
 PROGRAM = re.search(r"^```python\n(import json.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1]
 
 

@@ -406,7 +406,7 @@ def test_a_signal_is_heard_while_data_is_waited_for(tmp_path, monkeypatch):
 
 def test_a_killed_data_worker_changes_nothing(tmp_path):
     """Images read while training, by two workers; one is killed in the middle."""
-    images = Path(__file__).parent / "data" / "emoji"
+    images = Path(__file__).parents[1] / "files" / "emoji"
     source = data.open(str(images), image_size=8, channels=3, memory=0)
     base = tiny_config(steps=8, batch_size=8)
     config = dataclasses.replace(base, runtime=dataclasses.replace(base.runtime, workers=2))
