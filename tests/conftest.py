@@ -172,6 +172,7 @@ def together(*words, count=2):
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "OMP_NUM_THREADS": 1}
         shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": held.getsockname()[1]}
+        shared |= {"PYTHONPATH": os.pathsep.join(sys.path)}
         started = []
         for rank in range(count):
             own = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}

@@ -51,7 +51,7 @@ def slow(*values):
     [
         slow("ancestral.inspection.training_cost", "Trainer.rehearse", ["doctor", "moons", "--out", "sheet.png"]),
         ("ancestral.inspection.training_cost", "Trainer.rehearse", ["train", "points", "--batch-size", 8]),
-        ("ancestral.data.dataset", "decode_item", ["train", "--data", "pics"]),
+        ("ancestral.data.lazy_dataset", "decode_item", ["train", "--data", "pics"]),
         ("PIL.Image", "Image.save", ["doctor", "moons", "--steps", 0, "--out", "sheet.png"]),
         slow("torch.onnx", "export", ["export", "run", "--to", "onnx"]),
         ("torch.onnx", "ONNXProgram.save", ["export", "run", "--to", "onnx"]),

@@ -246,7 +246,7 @@ except ancestral.errors.InputError as error:
 total = torch.ones(())
 distributed.all_reduce(total)  # the group is still there
 distances = [each.distances.train.frechet.value for each in (first.samples, *both.runs, again.samples)]
-print(json.dumps([distributed.get_rank(), total.item(), message, distances]))
+sys.stdout.write(json.dumps([distributed.get_rank(), total.item(), message, distances]) + "\\n")  # at once
 if sys.argv[1] == "own group":
     distributed.destroy_process_group()
 """

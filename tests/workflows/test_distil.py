@@ -563,7 +563,7 @@ def test_train_resumes_it_too_and_its_steps_are_fixed(source, tmp_path):
     shutil.rmtree(Checkpoints(tmp_path / "cut" / "checkpoints").path(4))
     ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, progress=False, device="cpu")
     assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
-    with pytest.raises(InputError, match="was trained with steps 4, so it cannot go on with 8"):
+    with pytest.raises(InputError, match="was trained with steps=4, so it cannot go on with 8"):
         ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, steps=8, progress=False)
 
 
@@ -706,9 +706,9 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
     assert "for the sampler consistency" in run("sample", "runs/points-consistency", *few, "--sampler", "ddim")
     run("runs", ".")
     assert "--evaluations" in run("distil", "--help")
-    assert "'--method'; choose consistency, progressive, tuning;" in refused("distil", "b", "--method", "fast")
-    assert "say what to distil" in refused("distil")
-    assert "say what to distil" in refused("distil", "--steps", 3)
+    assert "--method cannot be 'fast'" in refused("distil", "b", "--method", "fast")
+    assert "RUN is missing" in refused("distil")
+    assert "RUN is missing" in refused("distil", "--steps", 3)
     assert "no run folder or model file nowhere" in refused("distil", "nowhere")
     assert "holds another distillation" in refused(
         "distil", "runs/moved", "--method", "tuning", "--out", "b", "--resume"
