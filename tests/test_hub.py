@@ -112,6 +112,12 @@ def test_push_and_load(there, address):
     assert "\n![Samples of this model](card.png)\n" in (there.path / "me" / "stripes" / "README.md").read_text("utf-8")
 
 
+def test_the_command_pushes_a_run(there, run, tmp_path):
+    untrained().save(tmp_path / "run" / "model.safetensors")
+    assert run("push", tmp_path / "run", "hf://me/stripes", "--private") == "https://huggingface.co/me/stripes\n"
+    assert there.repos == {"me/stripes": True}
+
+
 def test_a_model_that_makes_no_samples_is_pushed_without_a_picture(there):
     model = untrained()
     with torch.no_grad():

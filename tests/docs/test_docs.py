@@ -52,6 +52,8 @@ ELSEWHERE = {
     "ancestral train cifar10": "needs CIFAR-10 and a GPU",
     "ancestral train ddpm256": "needs a GPU; tests/config/test_by_size.py holds its settings",
     "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
+    "ancestral push": "uploads; tests/test_hub.py runs it with a Hub of its own",
+    "ancestral evaluate-samples made/": "tests/workflows/test_evaluate_samples.py runs it on files of its own",
     "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",
     "ancestral-course": "course/tests/test_lessons.py runs each command of the course",
 }

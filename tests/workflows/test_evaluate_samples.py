@@ -728,6 +728,14 @@ def test_samples_of_several_sizes_are_brought_to_one(tmp_path, files):
     assert result.distances.train.frechet.value == pytest.approx(same.distances.train.frechet.value, rel=0.05)
 
 
+def test_the_command_measures_files(run, files, tmp_path):
+    np.save(tmp_path / "made.npy", images(12, 1)[:, 0].numpy())
+    argv = (tmp_path / "made.npy", files / "train.npz", "--extractor", "pixels", "--metrics", "frechet")
+    text = run("evaluate-samples", *argv, "--out", tmp_path / "out")
+    assert "FD-pixels" in text
+    assert EvaluationResult.load(tmp_path / "out").samples.samples.count == 12
+
+
 def test_the_picture_has_each_training_item_once_and_flat_ones_last():
     train = images(40, 0)
     train[7], train[8] = 0, 255
