@@ -1,6 +1,7 @@
 """Options inside messages: each face spells them as its users write them."""
 
 import ast
+import pickle
 import re
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def test_an_error_carries_its_options_as_data():
     error = InputError(f"{option('no_such')}\nmust be {option('lr', 0.1)}")
     assert str(error) == "no_such must be lr=0.1"
     assert spell(error.text, on_command_line) == "--no-such must be --lr 0.1"
+    assert error.args == ("no_such must be lr=0.1",)
+    assert pickle.loads(pickle.dumps(error)).text == error.text
     assert spell(InputError(f"a file: {error.text}").text, on_command_line) == "a file: --no-such must be --lr 0.1"
 
 

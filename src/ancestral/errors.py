@@ -12,6 +12,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Self
 
 from ancestral.options import END, NEXT, START, in_python, spell
 
@@ -24,19 +25,16 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(re.sub(r"\s*[\r\n]\s*", " ", message)))
+        self._text = one_line(re.sub(r"\s*[\r\n]\s*", " ", message))
+        super().__init__(spell(self._text, in_python))
 
-    def __str__(self) -> str:
-        return spell(self.text, in_python)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self)!r})"
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (self._text,)
 
     @property
     def text(self) -> str:
         """The message with its options as data, for `spell` and for the messages of other errors."""
-        text: str = self.args[0]
-        return text
+        return self._text
 
 
 class UnsuitableError(InputError):

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 MISSING = dataclasses.MISSING
 
@@ -112,7 +112,7 @@ def arguments_of(kind: Any, section: str = "Options") -> list[Argument]:
             name=one.name,
             text=" ".join(texts.get(one.name, "").split()),
             default=one.default if one.default_factory is MISSING else one.default_factory(),
-            hint=one.metadata.get("words") or hints[one.name],
+            hint=_chosen_by_name(one.metadata.get("words") or hints[one.name]),
             section=section,
             python=None if isinstance(one.type, str) else one.type,
             **{name: one.metadata[name] for name in ("metavar", "short", "positional", "bare", "suffixes")
@@ -121,6 +121,14 @@ def arguments_of(kind: Any, section: str = "Options") -> list[Argument]:
         for one in sorted(dataclasses.fields(kind), key=lambda one: one.name not in inspect.get_annotations(kind))
         if not one.metadata.get("hidden") and one.name != "settings"
     ]  # fmt: skip
+
+
+def _chosen_by_name(hint: Any) -> Any:
+    """The type without the name "custom", which stands in a config for a part that was given as an object."""
+    choices = typing.get_args(hint)
+    if typing.get_origin(hint) is not Literal or "custom" not in choices:
+        return hint
+    return Literal[tuple(choice for choice in choices if choice != "custom")]
 
 
 @functools.cache

@@ -89,6 +89,9 @@ def test_words_of_a_command_line(command, given, values):
         ("train", ("--weighting", "snrr"), "--weighting"),
         ("train", ("--stesp", "3"), "--steps?"),
         ("train", ("--gpu",), "--device cuda?"),
+        ("train", ("--out", ""), "--out"),
+        ("train", ("--decay", "custom"), "--decay cannot be 'custom': give none, cosine"),
+        ("info", ("",), "RUN is empty"),
         ("sample", (), "RUN is missing"),
         ("sample", ("a", "b"), "'b' is one word too many"),
         ("sample", ("a", "--film", "x.gif"), "--film"),
@@ -111,6 +114,9 @@ def test_arguments_of_python_are_those_of_the_declaration():
             read_arguments(Evaluate, ("run",), named)
     with pytest.raises(InputError, match="model is missing"):
         read_arguments(Evaluate, (), {})
+    with pytest.raises(InputError, match="out is empty"):
+        read_arguments(Train, (), {"out": ""})
+    assert "resume" in inspect.signature(ancestral.train_steps).parameters
 
 
 # -- the plan of a training run ---------------------------------------------------------------------------------------

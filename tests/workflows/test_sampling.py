@@ -82,6 +82,16 @@ def test_a_run_may_follow_the_values_of_an_option(run, copied):
         run("sample", "-n" if "--index" not in words else "--seed", 1, *words)
 
 
+def test_python_gives_a_sampler_and_files_of_the_kinds_that_are_written(copied):
+    own = finish(sample(copied, 2, sampler=samplers.UniPC(steps=3, clip=1.0), out=copied / "own.npz"))
+    named = finish(sample(copied, 2, sampler="unipc:steps=3", out=copied / "named.npz"))
+    assert array(copied / "own.npz")[0].tolist() == array(copied / "named.npz")[0].tolist()
+    assert own.sampler == named.sampler
+    for name, path in (("gif", "x.txt"), ("film", "x.gif")):
+        with pytest.raises(InputError, match=f"{name} writes .* files, not {path}"):
+            sample(copied, 2, steps=2, **{name: path})
+
+
 def test_the_workflow_takes_indices_and_labels(copied):
     result = finish(sample(copied, index=range(3, 6), label=["vertical", 1], steps=2, out=copied / "x.npz"))
     assert (result.count, result.index, result.label) == (3, (3, 4, 5), "vertical, horizontal")

@@ -15,6 +15,7 @@ from ancestral.registries import SAMPLERS, NetworkName
 
 if TYPE_CHECKING:
     from ancestral.model import Label, Model
+    from ancestral.samplers import Sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Number of samples: those with indices 0 to n-1 of the seed; default: 64."""
     index: tuple[int, ...] | None = None
     """Indices of the samples of the seed, one or several; default: the first n."""
-    sampler: str | None = argument(None, metavar="|".join(SAMPLERS))
+    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS))
     """Sampler{, a name of `registries.SAMPLERS`}, with options if need be: heun:churn=10,spacing=logsnr. Default: the
     sampler of the run's config."""
     steps: int | None = None

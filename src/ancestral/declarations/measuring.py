@@ -54,7 +54,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     """A use case that makes samples and measures them."""
 
     samples: int | bool | None = argument(None, words=int | None, short=["draw"], bare=True, metavar="[N]")
-    """Number of samples; False measures none. Default: 2500, more than the features of each built-in extractor. Those
+    """Number of samples{; False measures none}. Default: 2500, more than the features of each built-in extractor. Those
     that were made before are used again."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
     """What the model was trained on, in any form that training takes; default: the source of the (first) run."""

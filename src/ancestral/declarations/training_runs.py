@@ -32,9 +32,6 @@ class Train(WithResume, WithDevice, WithOut):
     A setting has the value of the first of these that gives it: an option; the run that is resumed, or network and
     process of the model that the run starts from; the file; the preset; the default.
 
-    Yields:
-        Messages, and the progress after each step.
-
     Returns:
         The result: its `model` samples, and str() of it is a table.
 
@@ -82,7 +79,7 @@ class Train(WithResume, WithDevice, WithOut):
     lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION)
     """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
     export_to: Literal["diffusers"] | None = argument(None, short=["for"])
-    """Choose a patch and groups that this library can hold, unless they are given, and refuse other settings that it
+    """Choose a patch and groups that diffusers can hold, unless they are given, and refuse other settings that it
     cannot hold before training. Default: none."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings in place of the config's."""
@@ -97,9 +94,6 @@ class Distil(WithResume, WithDevice, WithNet, WithOut):
         ancestral.distil("runs/digits", out="runs/steps", method="progressive", evaluations=4)
 
     The result is a run like any other. Settings that are not given are those of the model and the method.
-
-    Yields:
-        Messages, and the progress after each step.
 
     Returns:
         The result: its `model` samples with two evaluations by default.

@@ -6,7 +6,9 @@ import functools
 import inspect
 import sys
 import textwrap
+import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ancestral.arguments import describe, fits, plain, shown
@@ -58,6 +60,8 @@ def read(kind: type[D], places: tuple[object, ...], named: Mapping[str, Any]) ->
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
     """The value as the type has it: a list as a tuple, one of several alone, a number of NumPy as one of Python."""
+    if isinstance(value, str) and not value and Path in typing.get_args(hint):
+        raise InputError(f"{option(name)} is empty: give a path")
     given = tuple(value.tolist()) if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else plain(value)
     several = tuple(map(plain, given)) if isinstance(given, list | tuple | range) else (given,)
     for candidate in (value, given, several):

@@ -84,7 +84,7 @@ def description(case: UseCase) -> str:
 
 def entry_text(one: Argument, names: set[str]) -> str:
     """Return what the help says of an option, with its default."""
-    return _spelled(_with_default(one), names)
+    return _spelled(_with_default(one), names | {setting.name for setting in Config.settings()})
 
 
 def _entry(one: Argument, names: set[str], width: int) -> list[str]:

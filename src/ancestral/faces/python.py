@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ancestral.declarations import USE_CASES, Train
-from ancestral.faces.functions import function_of, read
+from ancestral.faces.functions import PROGRESS, function_of, read
 from ancestral.options import in_python, spelled
 
 if TYPE_CHECKING:
@@ -53,3 +53,9 @@ def train_steps(*places: object, **named: Any) -> "Generator[Progress, None, Any
                 return spelled(end.value, in_python)
             if isinstance(event, Progress):
                 yield spelled(event, in_python)
+
+
+_signature = function_of(next(case for case in USE_CASES if case.declaration is Train)).__signature__  # type: ignore[attr-defined]
+train_steps.__signature__ = _signature.replace(  # type: ignore[attr-defined]
+    parameters=[one for one in _signature.parameters.values() if one.name != PROGRESS]
+)

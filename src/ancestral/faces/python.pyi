@@ -227,7 +227,7 @@ def train(
             Parameters of its own (`Objective.trainable`) are trained too.
         lr_schedule: Function of the step 0, 1, ... that returns the factor of the learning rate, in place of
             `warmup` and `decay`.
-        export_to: Choose a patch and groups that this library can hold, unless they are given, and refuse other
+        export_to: Choose a patch and groups that diffusers can hold, unless they are given, and refuse other
             settings that it cannot hold before training. Default: none.
         out: Run folder; default: runs/ and the preset, or the name of your own data.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
@@ -236,9 +236,6 @@ def train(
             by size.
         settings: Settings by name in place of the config's; see `ancestral.config`.
         progress: Whether to show the progress.
-
-    Yields:
-        Messages, and the progress after each step.
 
     Returns:
         The result: its `model` samples, and str() of it is a table.
@@ -345,9 +342,6 @@ def distil(
         settings: Settings by name in place of the config's; see `ancestral.config`.
         progress: Whether to show the progress.
 
-    Yields:
-        Messages, and the progress after each step.
-
     Returns:
         The result: its `model` samples with two evaluations by default.
 
@@ -361,7 +355,7 @@ def sample(
     n: int | None = None,
     *,
     index: int | Sequence[int] | None = None,
-    sampler: str | None = None,
+    sampler: str | Sampler | None = None,
     steps: int | None = None,
     eta: float | None = None,
     variance: str | None = None,

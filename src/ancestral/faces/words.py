@@ -86,6 +86,8 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
 
 def convert(one: Argument, words: Sequence[str]) -> Any:
     """Convert words to the value of an option. Raises InputError if its type has no such value."""
+    if one.positional and not all(words):
+        raise InputError(f"{one.metavar} is empty")
     for kind in _kinds(one.hint):
         try:
             if typing.get_origin(kind) is tuple:
@@ -109,6 +111,8 @@ def _single(kind: Any, word: str) -> Any:
         return next((choice for choice in typing.get_args(kind) if str(choice) == word), None)
     if kind is Any:
         return word
+    if kind is Path and not word:
+        raise ValueError
     convert: Callable[[str], Any] = kind
     return convert(word)
 

@@ -94,7 +94,7 @@ def _check_runs(options: Compare) -> None:
     if options.most is not None:
         raise InputError(f"{option('most')} belongs to {option('samplers')}; give that too")
     if not runs_of(options):
-        raise InputError("name the runs: ancestral compare RUN RUN, or one RUN and samplers, all or some by name")
+        raise InputError(f"name the runs: two or more, or one with {option('samplers')}")
     if len(runs_of(options)) < 2:
         raise InputError(f"one run is compared with nothing; name another, or give {option('samplers', 'all')}")
 

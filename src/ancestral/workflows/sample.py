@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -86,7 +86,7 @@ def plan(options: Sample) -> SamplePlan:
             model or with other settings.
     """
     named = {name: getattr(options, name) for name in SAMPLER_OPTIONS}
-    if options.sampler:  # a misspelt name is refused before a large model is read
+    if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
         samplers.check_name(options.sampler, **named)
     if options.n is not None and options.index is not None:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
@@ -120,7 +120,8 @@ def plan(options: Sample) -> SamplePlan:
     stem = _stem(seed, {**parts, **named, "guidance": None if guidance == 1 else guidance})
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
     _check_out(out, model)
-    gif, film = _path(options.gif, folder / f"{stem}.gif"), _path(options.film, folder / f"{stem}-film.png")
+    gif = _path("gif", options.gif, folder / f"{stem}.gif", render.ANIMATIONS)
+    film = _path("film", options.film, folder / f"{stem}-film.png", (".png",))
     for path in filter(None, (out, gif, film)):
         check_outside(path, model.config.data.source)
     notes.append(_neighbour_note(out, [Path()] if folder == Path("samples") else []))
@@ -399,9 +400,12 @@ def _check_out(out: Path, model: Model) -> None:
         raise InputError(f"{out} is not empty, and the images of two runs would mix; give {option('out')} a new folder")
 
 
-def _path(given: str | Path | bool, default: Path) -> Path | None:
+def _path(name: str, given: str | Path | bool, default: Path, suffixes: Collection[str]) -> Path | None:
+    """The file that an option names, or its default. Raises InputError for a file of another kind."""
     if isinstance(given, bool):
         return default if given else None
+    if Path(given).suffix.lower() not in suffixes:
+        raise InputError(f"{option(name)} writes {', '.join(suffixes)} files, not {given}")
     return Path(given)
 
 

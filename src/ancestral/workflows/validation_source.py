@@ -64,7 +64,7 @@ def split(dataset: Dataset, config: Config, given: Any) -> tuple[Dataset, Datase
         found = load_validation(spec, given if chosen == FROM_PYTHON else chosen, config.data)
     except InputError as error:
         raise InputError(f"{option('validation')}: {error.text}") from None
-    if found.fingerprint == dataset.fingerprint:
+    if found.fingerprint == dataset.fingerprint or chosen == config.data.source != FROM_PYTHON:
         raise InputError(
             f"{option('validation')} names the data that are trained on: give a share of them, as in 0.1, or others"
         )
