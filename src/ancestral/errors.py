@@ -5,7 +5,6 @@ traceback.
 """
 
 import contextlib
-import importlib.metadata
 import operator
 import re
 import shlex
@@ -72,6 +71,8 @@ def text_of(error: BaseException) -> str:
 
 def install_command(extra: str) -> str:
     """Write the command that installs the packages of an extra, wherever this package was installed from."""
+    import importlib.metadata  # takes a tenth of the time of a command's help
+
     try:
         requirements = importlib.metadata.requires("ancestral") or []
     except importlib.metadata.PackageNotFoundError:  # run from its source

@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import inspect
 import sys
-import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,12 +135,17 @@ def field_docstrings(kind: Any) -> Mapping[str, str]:
     """Read the docstrings below the fields of a dataclass and of its bases."""
     texts: dict[str, str] = {}
     for base in bases_of(kind):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
-        body = typing.cast("ast.ClassDef", tree.body[0]).body
+        classes = _module_tree(base.__module__).body
+        body = next(node.body for node in classes if isinstance(node, ast.ClassDef) and node.name == base.__name__)
         for one, below in pairwise(body):
             if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(below, ast.Expr):
                 texts[one.target.id] = str(ast.literal_eval(below.value))
     return texts
+
+
+@functools.cache
+def _module_tree(name: str) -> ast.Module:
+    return ast.parse(inspect.getsource(sys.modules[name]))
 
 
 def for_python(text: str) -> str:

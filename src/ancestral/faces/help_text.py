@@ -1,6 +1,7 @@
 """The help of a command, from its declaration: the common options first, all with --help-all."""
 
 import dataclasses
+import functools
 import inspect
 import re
 import shutil
@@ -84,7 +85,12 @@ def description(case: UseCase) -> str:
 
 def entry_text(one: Argument, names: set[str]) -> str:
     """Return what the help says of an option, with its default."""
-    return _spelled(_with_default(one), names | {setting.name for setting in Config.settings()})
+    return _spelled(_with_default(one), names | _setting_names())
+
+
+@functools.cache
+def _setting_names() -> frozenset[str]:
+    return frozenset(one.name for one in Config.settings())
 
 
 def _entry(one: Argument, names: set[str], width: int) -> list[str]:
