@@ -27,7 +27,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL)
 
-# the tests of the theory, in a minute
+# the tests of the theory, in a minute and a half
 test-core: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) $(CORE)
 
