@@ -92,7 +92,7 @@ course.show([coloured[order[:12]] / 127.5 - 1])
 
 # %%
 report = ancestral.inspect(photos, image_size=16, steps=0, progress=False)
-print("\n".join(str(report).splitlines()[1:]))
+print("\n".join(str(report).splitlines()[1:-2]))
 codes = {finding.code: len(finding.names) for finding in report.findings}
 course.expect(report.count == COUNT + 6)
 course.expect([codes[code] for code in ("unreadable", "tiny", "flat")] == [3, 1, 1])

@@ -10,22 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
-_FUNCTIONS = (
-    "average",
-    "compare",
-    "distil",
-    "evaluate",
-    "evaluate_samples",
-    "export",
-    "import_pipeline",
-    "info",
-    "inspect",
-    "push",
-    "runs",
-    "sample",
-    "train",
-    "train_steps",
-)
 _NAMES = {
     "Config": "ancestral.config",
     "Diffusion": "ancestral.diffusion",
@@ -33,7 +17,6 @@ _NAMES = {
     "Prediction": "ancestral.targets",
     "Model": "ancestral.model",
     "load": "ancestral.model",
-    **dict.fromkeys(_FUNCTIONS, "ancestral.faces.python"),
 }
 _MODULES = (
     "bound",
@@ -119,8 +102,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"ancestral.{name}")
-    if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in __all__:
+        return getattr(importlib.import_module(_NAMES.get(name, "ancestral.faces.python")), name)
     raise AttributeError(f"module 'ancestral' has no attribute {name!r}")
 
 

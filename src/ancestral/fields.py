@@ -111,9 +111,9 @@ def arguments_of(kind: Any, section: str = "Options") -> list[Argument]:
             name=one.name,
             text=" ".join(texts.get(one.name, "").split()),
             default=one.default if one.default_factory is MISSING else one.default_factory(),
-            hint=_chosen_by_name(one.metadata.get("words") or hints[one.name]),
+            hint=chosen_by_name(one.metadata.get("words") or hints[one.name]),
             section=section,
-            python=None if isinstance(one.type, str) else one.type,
+            python=None if isinstance(one.type, str) else chosen_by_name(one.type),
             **{name: one.metadata[name] for name in ("metavar", "short", "positional", "bare", "suffixes")
                if name in one.metadata},
         )
@@ -122,8 +122,8 @@ def arguments_of(kind: Any, section: str = "Options") -> list[Argument]:
     ]  # fmt: skip
 
 
-def _chosen_by_name(hint: Any) -> Any:
-    """The type without the name "custom", which stands in a config for a part that was given as an object."""
+def chosen_by_name(hint: Any) -> Any:
+    """Return a type without the name "custom", which stands in a config for a part that was given as an object."""
     choices = typing.get_args(hint)
     if typing.get_origin(hint) is not Literal or "custom" not in choices:
         return hint

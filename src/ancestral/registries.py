@@ -289,6 +289,7 @@ DISTILLATIONS = Registry(
         settings={"optimiser": "adam", "lr": 1e-3, "ema": 0.98, "decay": "none"},
     ),
 )
+DEFAULT_DISTILLATION = "consistency"
 
 if TYPE_CHECKING:
     TargetName: TypeAlias = str

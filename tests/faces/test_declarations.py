@@ -94,7 +94,6 @@ def test_words_of_a_command_line(command, given, values):
         ("info", ("",), "RUN is empty"),
         ("sample", (), "RUN is missing"),
         ("sample", ("a", "b"), "'b' is one word too many"),
-        ("sample", ("a", "--film", "x.gif"), "--film"),
         ("push", ("a",), "hf://user/repo is missing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -181,7 +181,7 @@ def wiener(x_t, power, a, b):
         """
 def wiener(x_t, power, a, b):
     return torch.fft.fft2(a * power / (a**2 * power + b**2) * torch.fft.fft2(x_t)).real
-""": "the way back is ifft2",
+""": "the inverse is ifft2",
     },
     "loss_floor": {
         """

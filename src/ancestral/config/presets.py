@@ -24,7 +24,7 @@ from ancestral.config.schema import (
 )
 from ancestral.errors import InputError
 from ancestral.options import command_line, option
-from ancestral.registries import DISTILLATIONS
+from ancestral.registries import DEFAULT_DISTILLATION, DISTILLATIONS
 
 
 def digits() -> Config:
@@ -224,7 +224,7 @@ times b/a and more, so errors at high noise ruin a sample."""
 
 
 def distilled(
-    config: Config, method: str = "consistency", stages: int | None = None, evaluations: int | None = None
+    config: Config, method: str = DEFAULT_DISTILLATION, stages: int | None = None, evaluations: int | None = None
 ) -> Config:
     """Return the config of a run that distils the model of a config.
 

@@ -17,7 +17,7 @@ from ancestral import registries
 from ancestral.arguments import SHOWN, describe, fits, plain, short_source, shown
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
-from ancestral.fields import Argument, argument, arguments_of, hidden
+from ancestral.fields import Argument, argument, arguments_of, chosen_by_name, hidden
 from ancestral.options import option
 from ancestral.registries import DistillationName, TargetName, TimesName, WeightingName
 
@@ -224,6 +224,10 @@ NetConfig = UNetConfig | TransformerConfig | MLPConfig | CustomNetConfig
 SECTIONS = ("data", "net", "process", "train", "runtime", "sample")
 """The sections of a config that hold settings."""
 NET_KINDS: dict[str, type[NetConfig]] = {kind.kind: kind for kind in typing.get_args(NetConfig)}
+
+
+OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
+"""Settings that users give by an option of another name."""
 
 
 def net_kinds_with(name: str) -> list[str]:
@@ -633,7 +637,7 @@ def _describe_setting(name: str, hint: Any) -> str:
     """What fits a setting, without "custom": nobody chooses it by that name."""
     if name not in OWN_PARTS:
         return describe(hint)
-    *most, last = (option for option in typing.get_args(hint) or registries.SCHEDULES if option != "custom")
+    *most, last = typing.get_args(chosen_by_name(hint)) or registries.SCHEDULES
     return f"{', '.join(most)} or {last}, or from Python {OWN_PARTS[name]}"
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ancestral.model import Label, Model
     from ancestral.samplers import Sampler
 
+PRINTED = Path("-")
+"""A file that stands for standard output."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(WithDevice, WithThreads, WithNet, WithOut):
@@ -129,9 +132,7 @@ class Inspect(WithDevice, WithOut):
     """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""
     threads: int | None = None
     """Number of threads that decode files; default: the number of cores, but at most 8."""
-    json: str | Path | None = argument(
-        None, words=Path | None, metavar="[FILE.json]", bare=Path("-"), suffixes=[".json"]
-    )
+    json: str | Path | None = argument(None, words=Path | None, metavar="[FILE.json]", bare=PRINTED, suffixes=[".json"])
     """A .json file for the whole report, with all names; on the command line without a path, it is printed in place of
     the tables."""
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Metric = Literal["frechet", "kernel", "precision_recall", "inception_score", "memorisation", "colour", "class_accuracy"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 """What is measured of samples; precision_recall includes density and coverage, memorisation includes copies."""
+DEFAULT_COUNT = 2500
+"""The default number of samples: enough to fill the covariance of every built-in extractor's features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +55,11 @@ class WithMetrics(WithReference):
 class WithSamples(WithReference, WithThreads, WithNet):
     """A use case that makes samples and measures them."""
 
+    COUNT: ClassVar[str] = f"{DEFAULT_COUNT}"
+
     samples: int | bool | None = argument(None, words=int | None, short=["draw"], bare=True, metavar="[N]")
-    """Number of samples{; False measures none}. Default: 2500, more than the features of each built-in extractor. Those
-    that were made before are used again."""
+    """Number of samples{; False measures none}. Default: {COUNT}, more than the features of each built-in extractor.
+    Those that were made before are used again."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
     """What the model was trained on, in any form that training takes; default: the source of the (first) run."""
     sampler: str | Sampler | None = argument(None, words=str | None, metavar="NAME")

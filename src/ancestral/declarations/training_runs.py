@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, digits, distilled
 from ancestral.declarations.shared import WithDevice, WithNet, WithOut, WithResume
 from ancestral.fields import argument
-from ancestral.registries import DISTILLATIONS, NETWORKS, DistillationName
+from ancestral.registries import DEFAULT_DISTILLATION, DISTILLATIONS, NETWORKS, DistillationName
 
 if TYPE_CHECKING:
     from ancestral.diffusion import Diffusion
@@ -113,7 +113,7 @@ class Distil(WithResume, WithDevice, WithNet, WithOut):
     @classmethod
     def shown_config(cls, values: Mapping[str, Any]) -> Config:
         """Return the config of a distillation of the preset digits."""
-        return distilled(digits(), values.get("method") or "consistency")
+        return distilled(digits(), values.get("method") or DEFAULT_DISTILLATION)
 
     run: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, model file or hf:// address of a model{; from Python also the model}."""

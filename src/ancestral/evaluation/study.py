@@ -41,8 +41,6 @@ from ancestral.results.evaluation_result import (
 )
 from ancestral.samplers import Sampler
 
-DEFAULT_COUNT = 2500
-"""The default number of samples: enough to fill the covariance of every built-in extractor's features."""
 Measurement = Generator[Event, None, tuple[SampleMetrics, list[NearestPairs]]]
 """A measurement, which returns the metrics and the samples nearest to training items."""
 

@@ -11,10 +11,10 @@ import shlex
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from ancestral import __version__
 from ancestral.declarations import USE_CASES, UseCase
+from ancestral.declarations.making import PRINTED
 from ancestral.errors import InputError, one_line, text_of
 from ancestral.faces.help_text import help_text, options_of
 from ancestral.faces.words import read
@@ -34,8 +34,6 @@ usage: ancestral COMMAND [options]
   ancestral sample runs/digits      64 new ones, with --gif as an animation
   ancestral COMMAND --help          all options of a command, with their defaults
 """
-PRINTED = Path("-")
-"""A file that stands for standard output."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -102,6 +102,12 @@ def settings_of(kind: type[Declaration]) -> list[Argument]:
     return [one for one in Config.settings() if one.name not in own] if kind.has_settings() else []
 
 
+def in_order(kind: type[Declaration]) -> list[Argument]:
+    """List the arguments as the function has them: those that it takes by their place first."""
+    order = kind.ordered()
+    return sorted(arguments_of(kind), key=lambda one: order.index(one.name) if one.name in order else len(order))
+
+
 def docstring(case: UseCase) -> str:
     """Write the docstring of a function: that of the declaration, with its arguments."""
     text, lines = inspect.cleandoc(case.declaration.__doc__ or ""), ["Args:"]
@@ -111,7 +117,7 @@ def docstring(case: UseCase) -> str:
     if case.declaration.has_settings():
         lines.append("    settings: Settings by name in place of the config's; see `ancestral.config`.")
     lines.append(f"    {PROGRESS}: Whether to show the progress.")
-    before, start, after = text.partition("\nYields:" if "\nYields:" in text else "\nReturns:")
+    before, start, after = text.partition("\nReturns:")
     return f"{before}\n" + "\n".join(lines) + f"\n{start}{after}"
 
 
@@ -127,12 +133,11 @@ def function_of(case: UseCase) -> Callable[..., Any]:
     call.__name__ = call.__qualname__ = case.function
     call.__module__ = "ancestral"
     call.__doc__ = docstring(case)
-    order, own = case.declaration.ordered(), arguments_of(case.declaration)
-    kinds = inspect.Parameter
+    order, kinds = case.declaration.ordered(), inspect.Parameter
     parameters = [
         kinds(one.name, kinds.POSITIONAL_OR_KEYWORD if one.name in order else kinds.KEYWORD_ONLY,
               default=kinds.empty if one.required else one.default)
-        for one in sorted(own, key=lambda one: order.index(one.name) if one.name in order else len(order))
+        for one in in_order(case.declaration)
     ]  # fmt: skip
     parameters.append(kinds(PROGRESS, kinds.KEYWORD_ONLY, default=True))
     if case.declaration.has_settings():

@@ -15,7 +15,8 @@ from ancestral.options import in_python, spelled
 if TYPE_CHECKING:
     from ancestral.training import Progress
 
-globals().update({case.function: function_of(case) for case in USE_CASES})
+FUNCTIONS = {case.function: function_of(case) for case in USE_CASES}
+globals().update(FUNCTIONS)
 
 
 def train_steps(*places: object, **named: Any) -> "Generator[Progress, None, Any]":
@@ -55,7 +56,7 @@ def train_steps(*places: object, **named: Any) -> "Generator[Progress, None, Any
                 yield spelled(event, in_python)
 
 
-_signature = function_of(next(case for case in USE_CASES if case.declaration is Train)).__signature__  # type: ignore[attr-defined]
+_signature = FUNCTIONS["train"].__signature__  # type: ignore[attr-defined]
 train_steps.__signature__ = _signature.replace(  # type: ignore[attr-defined]
     parameters=[one for one in _signature.parameters.values() if one.name != PROGRESS]
 )

@@ -14,8 +14,8 @@ from typing import Any, Literal, Union
 
 from ancestral import registries
 from ancestral.declarations import USE_CASES, UseCase
-from ancestral.faces.functions import PROGRESS, docstring, settings_of
-from ancestral.fields import MISSING, arguments_of, bases_of
+from ancestral.faces.functions import PROGRESS, docstring, in_order, settings_of
+from ancestral.fields import MISSING, bases_of
 
 PATH = Path(__file__).with_name("python.pyi")
 OBJECTS = {
@@ -72,21 +72,14 @@ def _function(case: UseCase, returns: str = "", text: str = "") -> str:
     kind, annotations = case.declaration, dict[str, str]()
     for base in bases_of(kind):
         annotations |= {name: _spelled(str(hint)) for name, hint in inspect.get_annotations(base).items()}
-    own, order = arguments_of(kind), kind.ordered()
-    lines = []
-    for name in order:
-        one = next(one for one in own if one.name == name)
-        lines.append(_parameter(name, _widened(annotations[name]), one.default))
-    lines.append("*")
-    lines += [
-        _parameter(one.name, _widened(annotations[one.name]), one.default) for one in own if one.name not in order
-    ]
+    lines = [_parameter(one.name, _widened(annotations[one.name]), one.default) for one in in_order(kind)]
+    lines.insert(len(kind.ordered()), "*")
     if not returns:
         lines.append(_parameter(PROGRESS, "bool", True))
     for one in settings_of(kind):
         hint = _widened(_text(one.python or one.hint))
         lines.append(f"{one.name}: {' | '.join(filter(None, [OBJECTS.get(one.name, ''), hint]))} = ...")
-    body = textwrap.indent(f'"""{text or docstring(case).strip()}\n"""' if not text else f'"""{text}"""', " " * 4)
+    body = textwrap.indent(f'"""{text}"""' if text else f'"""{docstring(case).strip()}\n"""', " " * 4)
     parameters = "".join(f"    {line},\n" for line in lines)
     return f"def {case.function}(\n{parameters}) -> {returns or kind.RETURNS}:\n{body}\n"
 
@@ -113,7 +106,7 @@ def _text(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " | ".join(map(_text, inner))
     if origin is Literal:
-        choices = ", ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in inner if one != "custom")
+        choices = ", ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in inner)
         return f"Literal[{choices}]"
     if origin is tuple:
         return f"tuple[{', '.join('...' if one is Ellipsis else _text(one) for one in inner)}]"

@@ -150,17 +150,11 @@ def _values(one: Argument, rest: list[str], needs_place: bool) -> list[str]:
 
 
 def _suits(one: Argument, word: str) -> bool:
-    """Whether a word is the value of an option that needs none. Raises InputError for a file of another kind."""
+    """Whether a word is the value of an option that needs none: a number, or the name of a file that is no RUN."""
+    if not one.suffixes:
+        return word.isdigit()
     suffix = Path(word).suffix.lower()
-    if suffix in one.suffixes:
-        return True
-    if one.suffixes and suffix and suffix != ".safetensors" and not _is_place(word):
-        raise InputError(f"{written(one)[-1]} writes {_any_of(one.suffixes)} files, not {word}")
-    return not one.suffixes and any(kind is int and word.isdigit() for kind in _kinds(one.hint))
-
-
-def _any_of(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return suffix in one.suffixes or (suffix not in ("", ".safetensors") and not _is_place(word))
 
 
 def _is_place(word: str) -> bool:

@@ -1,4 +1,4 @@
-"""The saves of a run: checkpoints, the model file and snapshots of averages, and the way back from a checkpoint."""
+"""The saves of a run: checkpoints, the model file and snapshots of averages; and the restoring of a checkpoint."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

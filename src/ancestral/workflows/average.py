@@ -4,7 +4,6 @@ import contextlib
 import copy
 import dataclasses
 import hashlib
-import math
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import torch
 from ancestral import hub, render, storage
 from ancestral.declarations import AverageLengths
 from ancestral.device import keep_freed_memory
-from ancestral.errors import InputError, whole
+from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
@@ -48,8 +47,6 @@ def plan(options: AverageLengths) -> AverageLengths:
         InputError: If a length or a number is out of range.
     """
     check_options(options)
-    if options.most is not None:
-        whole(options.most, 1, math.inf, f"{option('most')} must be at least 1, not {options.most}")
     if not options.lengths:
         raise InputError(f"{option('lengths')} names none; give some, as in {option('lengths', 0.05, 0.1)}")
     for length in options.lengths:

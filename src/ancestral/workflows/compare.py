@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import re
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 from ancestral import render, samplers, storage
 from ancestral.declarations import METRICS, Compare
 from ancestral.device import keep_freed_memory
-from ancestral.errors import InputError, whole
+from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.reference import loader
 from ancestral.evaluation.sample_quality import floor_sets
@@ -108,8 +107,6 @@ def _check_samplers(options: Compare) -> None:
             raise InputError(f"{option(name)} is for runs; leave it out beside {option('samplers')}")
     if not sampler_list(options.samplers):
         raise InputError(f"{option('samplers')} names none; give all, or some of {', '.join(samplers.BY_NAME)}")
-    if options.most is not None:
-        whole(options.most, 1, math.inf, f"{option('most')} must be at least 1, not {options.most}")
 
 
 @by_first_process
@@ -168,10 +165,9 @@ def _compare_samplers(plan: Compare) -> Generator[Event, None, SamplerComparison
         keep_freed_memory()
         yield from _choose_threads(plan, subject, stack)
         try:
-            own = _own_sampler(study.model, sampler_list(plan.samplers)) if plan.samplers == "all" else []
-            result = yield from _measure_samplers(
-                study, [*sampler_list(plan.samplers), *own], plan.most, plan.batch_size
-            )
+            chosen = sampler_list(plan.samplers)
+            own = _own_sampler(study.model, chosen) if plan.samplers == "all" else []
+            result = yield from _measure_samplers(study, [*chosen, *own], plan.most, plan.batch_size)
         except KeyboardInterrupt as stop:
             if study.kept:
                 stop.add_note("all samples so far are kept")

@@ -11,6 +11,7 @@ from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, describe_file, find, load
 from ancestral.options import option
+from ancestral.registries import DEFAULT_DISTILLATION
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.workflows import plan_training
@@ -19,13 +20,15 @@ from ancestral.workflows.train import run
 
 __all__ = ["plan", "run"]
 
-DEFAULT_METHOD = "consistency"
 MAX_GAIN = 10.0
 """Largest factor by which x̂_0 of a target of your own may depend on the network's answer."""
 
 
 def distil_config(
-    run: Model | str | Path, method: str = DEFAULT_METHOD, stages: int | None = None, evaluations: int | None = None
+    run: Model | str | Path,
+    method: str = DEFAULT_DISTILLATION,
+    stages: int | None = None,
+    evaluations: int | None = None,
 ) -> Config:
     """Return the config of a run that distils a model: that of the model, with the settings of the method.
 
@@ -47,7 +50,7 @@ def distil_folder(run: Model | str | Path, method: str | None = None) -> Path:
         name = distil_config(run).title
     else:
         name = (source.parent if source.suffix else source).resolve().name
-    return Path("runs") / f"{name}-{method or DEFAULT_METHOD}"
+    return Path("runs") / f"{name}-{method or DEFAULT_DISTILLATION}"
 
 
 def plan(options: Distil) -> TrainPlan:
@@ -59,7 +62,7 @@ def plan(options: Distil) -> TrainPlan:
     source = options.run
     folder = distil_folder(source, options.method) if options.out is None else Path(options.out)
     saved = saved_config(folder) if options.resume else None
-    base = saved or distil_config(source, options.method or DEFAULT_METHOD, options.stages, options.evaluations)
+    base = saved or distil_config(source, options.method or DEFAULT_DISTILLATION, options.stages, options.evaluations)
     given = {name: getattr(options, name) for name in ("method", "stages", "evaluations")}
     wanted = dataclasses.replace(base.distil, **{name: value for name, value in given.items() if value is not None})
     if saved is not None:

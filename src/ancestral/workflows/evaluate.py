@@ -24,7 +24,7 @@ from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
 from ancestral.config.output_folders import check_outside
 from ancestral.data import TESTED, Dataset, DataSpec
 from ancestral.declarations import METRICS, Evaluate, Metric
-from ancestral.declarations.measuring import WithSamples
+from ancestral.declarations.measuring import DEFAULT_COUNT, WithSamples
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
 from ancestral.evaluation import forecast
@@ -32,7 +32,7 @@ from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_
 from ancestral.evaluation.reference import HELD_OUT, Loader, in_memory, labels_for, loader
 from ancestral.evaluation.sample_quality import compute_features, is_cached, pieces
 from ancestral.evaluation.sample_store import SamplingSpec
-from ancestral.evaluation.study import DEFAULT_COUNT, Measurement, References, Study
+from ancestral.evaluation.study import Measurement, References, Study
 from ancestral.events import Event, Measured, Message, Work, Wrote
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, NetSource
@@ -145,8 +145,8 @@ def check_options(options: WithSamples) -> None:
     """Raise InputError for numbers that no model can have, or no metric."""
     if not isinstance(options.samples, bool | None):
         whole(options.samples, 1, math.inf, f"{option('samples')} must be at least 1, not {options.samples}")
-    for name in ("threads", "batch_size"):
-        if (value := getattr(options, name)) is not None:
+    for name in ("threads", "batch_size", "most"):
+        if (value := getattr(options, name, None)) is not None:
             whole(value, 1, math.inf, f"{option(name)} must be at least 1, not {value}")
     check_metrics(getattr(options, "metrics", None))
 

@@ -234,7 +234,7 @@ def _check_parts(name: str, model: Config, config: Config, may_differ: set[str])
         for key in {**before, **after}:
             old, new = before.get(key), after.get(key)
             if old != new and key not in may_differ:
-                setting = "net" if key == "kind" else key
+                setting = configs.OPTIONS_OF.get(key, key)
                 had, wanted = (
                     option(setting, *(value if isinstance(value, tuple) else (value,))) for value in (old, new)
                 )

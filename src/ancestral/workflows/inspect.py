@@ -17,6 +17,7 @@ from ancestral.config.image_size import plain_image_size
 from ancestral.config.output_folders import check_outside
 from ancestral.data import LazyDataset
 from ancestral.declarations import Inspect
+from ancestral.declarations.making import PRINTED
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Message, Wrote
@@ -31,8 +32,6 @@ from ancestral.storage import write_text
 from ancestral.threads import cpu_threads
 from ancestral.training import Trainer
 
-PRINTED = Path("-")
-"""The file of a report that the command line prints."""
 SAMPLE = 256
 """Number of items on which training steps are measured."""
 

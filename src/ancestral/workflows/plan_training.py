@@ -9,7 +9,7 @@ from typing import Any
 from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import model as models
-from ancestral import storage
+from ancestral import registries, storage
 from ancestral.config import Config, InitialConfig, by_size
 from ancestral.config.output_folders import check_run_folder
 from ancestral.declarations import Train
@@ -80,7 +80,7 @@ def plan(options: Train) -> TrainPlan:
     saved = saved_config(folder.path) if options.resume else None
     base = _base(options, preset, base, saved, folder)
     parts, settings = _own_parts(options)
-    if isinstance(parts.net, str) and parts.net in configs.NET_KINDS and parts.net != "custom":
+    if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
     config = _with_settings(base, parts, settings)
     config = _with_source(config, None if data is None else source, folder)
@@ -224,14 +224,14 @@ def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
     """What changes when a run is resumed, a line each. Raises InputError if it would become another run."""
     lines = []
     saved, asked = saved.unplaced(), asked.unplaced()
-    for section in ("data", "net", "process", "train", "runtime", "sample"):
+    for section in configs.SECTIONS:
         before, after = dataclasses.asdict(getattr(saved, section)), dataclasses.asdict(getattr(asked, section))
         for key in {**before, **after}:
             old, new = before.get(key), after.get(key)
             if old == new or (section == "data" and key in ("source", "fingerprint")):
                 continue
             same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
-            name = {"source": "data", "kind": "net", "function": "net"}.get(key, key)
+            name = configs.OPTIONS_OF.get(key, key)
             fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
             may_change = section == "train" and key in configs.MAY_CHANGE and not fixed
             if section in ("runtime", "sample") or may_change or same_items:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,6 +17,7 @@ from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample
 from ancestral.errors import InputError, whole
 from ancestral.events import Event, Message, Wrote, track
+from ancestral.fields import arguments_of
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, find, load, sampler_name, several
 from ancestral.options import option
@@ -86,6 +87,7 @@ def plan(options: Sample) -> SamplePlan:
             model or with other settings.
     """
     named = {name: getattr(options, name) for name in SAMPLER_OPTIONS}
+    _check_suffixes(options)
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
         samplers.check_name(options.sampler, **named)
     if options.n is not None and options.index is not None:
@@ -106,10 +108,7 @@ def plan(options: Sample) -> SamplePlan:
     else:
         n, index, seed = 64 if options.n is None else options.n, options.index, options.seed or 0
         guidance = 1.0 if options.guidance is None else options.guidance
-    items, single = (
-        model.items(n, index, options.batch_size),
-        bool(recipe and recipe.single),
-    )
+    items, single = model.items(n, index, options.batch_size), recipe is not None and recipe.single
     if single:
         render.check_png(model.spec.shape, model.spec.codec.dtype)
     parts = {
@@ -120,8 +119,7 @@ def plan(options: Sample) -> SamplePlan:
     stem = _stem(seed, {**parts, **named, "guidance": None if guidance == 1 else guidance})
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
     _check_out(out, model)
-    gif = _path("gif", options.gif, folder / f"{stem}.gif", render.ANIMATIONS)
-    film = _path("film", options.film, folder / f"{stem}-film.png", (".png",))
+    gif, film = _path(options.gif, folder / f"{stem}.gif"), _path(options.film, folder / f"{stem}-film.png")
     for path in filter(None, (out, gif, film)):
         check_outside(path, model.config.data.source)
     notes.append(_neighbour_note(out, [Path()] if folder == Path("samples") else []))
@@ -400,13 +398,20 @@ def _check_out(out: Path, model: Model) -> None:
         raise InputError(f"{out} is not empty, and the images of two runs would mix; give {option('out')} a new folder")
 
 
-def _path(name: str, given: str | Path | bool, default: Path, suffixes: Collection[str]) -> Path | None:
-    """The file that an option names, or its default. Raises InputError for a file of another kind."""
+def _path(given: str | Path | bool, default: Path) -> Path | None:
     if isinstance(given, bool):
         return default if given else None
-    if Path(given).suffix.lower() not in suffixes:
-        raise InputError(f"{option(name)} writes {', '.join(suffixes)} files, not {given}")
     return Path(given)
+
+
+def _check_suffixes(options: Sample) -> None:
+    """Raise InputError for a file of a kind that an option does not write."""
+    for one in arguments_of(Sample):
+        path = getattr(options, one.name)
+        if one.suffixes and not isinstance(path, bool) and Path(path).suffix.lower() not in one.suffixes:
+            *most, last = one.suffixes
+            kinds = f"{', '.join(most)} or {last}" if most else last
+            raise InputError(f"{option(one.name)} writes {kinds} files, not {path}")
 
 
 def _stem(seed: int, settings: dict[str, object]) -> str:

@@ -318,7 +318,7 @@ WIENER = Exercise(
         ),
         "this is E[ε | x_t]. The exercise asks for E[x_0 | x_t].": _eps,
         "this is x_t / a, as if there were no noise.": _filtered(lambda power, a, b: torch.ones_like(power) / a),
-        "the way back is ifft2, not fft2 once more.": _once,
+        "the inverse is ifft2, not fft2 once more.": _once,
         "the gain belongs to the frequencies. It is multiplied with the pixels here: transform x_t first.": _in_space,
     },
     atol=1e-7,
