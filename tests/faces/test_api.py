@@ -152,7 +152,7 @@ def test_an_own_network_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert "test_api:build" in capsys.readouterr().err
     for wrong in ("resnet", "test_api:nothing"):
         with pytest.raises(SystemExit) as end:
-            cli.main([*words[:-1], wrong, "--out", str(tmp_path / "other")])
+            cli.main([*words[:-1], wrong])
         assert end.value.code == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -423,7 +423,7 @@ def test_a_wrong_network_is_refused_before_anything_is_written(tmp_path, net, me
     assert not (tmp_path / "run").exists()
 
 
-def test_parts_by_name(tmp_path):
+def test_parts_by_name(tmp_path, capsys):
     run = ancestral.train("points", out=tmp_path / "run", schedule="linear", target="v", progress=False,
                           steps=2, sampler="ddim:steps=2")  # fmt: skip
     assert (run.model.config.process.schedule, run.model.config.process.target) == ("linear", "v")
@@ -432,9 +432,10 @@ def test_parts_by_name(tmp_path):
     for name in ("schedule", "target", "objective"):
         with pytest.raises(InputError, match=f"{name} cannot be 3"):
             ancestral.train("points", out=tmp_path / "x", progress=False, **{name: 3})
-    mlp = ancestral.train("points", out=tmp_path / "mlp", net="unet", width=32, progress=False, steps=2,
-                          sampler="ddim:steps=2")  # fmt: skip
+    options = {"width": 32, "steps": 2, "sampler": "ddim:steps=2"}
+    mlp = ancestral.train("points", out=tmp_path / "mlp", net="unet", **options)
     assert mlp.model.config.net == configs.MLPConfig(width=32, blocks=2)  # what a U-Net for points is, on record
+    assert "the network is an MLP, width 32" in capsys.readouterr().out
 
 
 def test_a_run_is_not_resumed_on_other_items(tmp_path):

@@ -86,6 +86,8 @@ def test_words_of_a_command_line(command, given, values):
         ("train", ("--steps", "3.7"), "--steps"),
         ("train", ("--steps",), "--steps"),
         ("train", ("--flip=yes",), "--flip"),
+        ("train", ("--steps", "3", "--lr", "1", "--steps", "4"), "--steps is given twice"),
+        ("train", ("--flip", "--no-flip"), "--flip is given twice"),
         ("train", ("--weighting", "snrr"), "--weighting"),
         ("train", ("--stesp", "3"), "--steps?"),
         ("train", ("--gpu",), "--device cuda?"),

@@ -56,6 +56,8 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         if name not in by_word:
             raise _unknown(name, [*by_word], verb)
         one, on = by_word[name]
+        if one.name in values:
+            raise InputError(f"{written(one)[-1]} is given twice; give it once")
         if one.flag:
             if equals:
                 raise InputError(f"{name} takes no value, so not {shown(value)}")

@@ -98,6 +98,8 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
             notes += [str(plan.start), *fine_tuning.begin(trainer, plan.start)]
     if config.distil.method and plan.saved is None:
         notes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
+    if trainer.config.net.kind != config.net.kind:
+        notes.append(f"points have no neighbours for a U-Net: the network is an {trainer.config.net}")
     notes += _doubts(trainer)
     notes += disk_warning(trainer, plan.folder)
     by_size_note = by_size.explain(config, trainer.spec.shape, trainer.device.type)
