@@ -1,7 +1,9 @@
 """Values checked against type hints: arguments of Python users, and fields of JSON and of the command line."""
 
+import dataclasses
 import functools
 import inspect
+import json
 import os
 import types
 import typing
@@ -14,6 +16,7 @@ from ancestral.options import option
 
 P = ParamSpec("P")
 R = TypeVar("R")
+UNIONS = (Union, types.UnionType)
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -31,7 +34,7 @@ def fits(value: object, hint: Any) -> bool:
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or isinstance(hint, TypeVar):
         return True
-    if origin in (Union, types.UnionType):
+    if origin in UNIONS:
         return any(fits(value, option) for option in options)
     if origin is Literal:
         return any(type(value) is type(option) and value == option for option in options)
@@ -54,22 +57,30 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
-def _plain_items(value: Any) -> Any:
-    """Convert an array or tensor of one axis, and the numbers in a list, to those of Python; else return the value."""
-    if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist"):
-        return value.tolist()
-    return [plain(item) for item in value] if isinstance(value, list) else value
+def converted(name: str, value: Any, hint: Any, description: str = "") -> Any:
+    """Convert an argument to its type: a list, or one of several alone, to a tuple; numbers of NumPy to Python's.
+
+    Args:
+        name: The name of the argument.
+        value: The value.
+        hint: The type.
+        description: What the error says of the type; "" describes the hint.
+
+    Raises:
+        InputError: If the value has another type.
+    """
+    if isinstance(value, str) and not value and Path in typing.get_args(hint):
+        raise InputError(f"{option(name)} is empty: give a path")
+    single = tuple(value.tolist()) if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else plain(value)
+    several = tuple(map(plain, single)) if isinstance(single, list | tuple | range) else (single,)
+    for candidate in (value, single, several):
+        if fits(candidate, hint):
+            return candidate
+    raise InputError(f"{option(name)} cannot be {shown(value)}: give {description or describe(hint)}")
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Check the arguments of a function against its type hints before each call.
-
-    Args:
-        function: The function or method. Generator functions are checked when they are called.
-
-    Returns:
-        The function; it raises InputError for an argument of another type.
-    """
+    """Convert the arguments of a function to its type hints before each call. Raises InputError as `converted` does."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -80,17 +91,73 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             raise TypeError(f"{function.__name__}() {error}") from None
         hints = _hints(function)
         for name, value in bound.arguments.items():
-            if name not in hints or signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-                continue
-            value = plain(value)
-            if not fits(value, hints[name]):
-                value = _plain_items(value)
-            bound.arguments[name] = value
-            if not fits(value, hints[name]):
-                raise InputError(f"{option(name)} cannot be {shown(value)}: give {describe(hints[name])}")
+            bound.arguments[name] = converted(name, value, hints.get(name, Any))
         return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def read_json(text: str, name: str) -> dict[str, Any]:
+    """Read a JSON object. Raises InputError, in which `name` stands for the text, if it is none."""
+    try:
+        tree = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{name} should hold a JSON object")
+    return tree
+
+
+def from_json(hint: Any, tree: Any, name: str, *, closed: bool = False) -> Any:
+    """Convert what JSON holds to a type: dataclasses, tuples and dicts of them, numbers and text.
+
+    Args:
+        hint: The type. Of several dataclasses, `kind` in the object chooses one.
+        tree: The value.
+        name: What an error calls it.
+        closed: Whether a key that is no field is refused.
+
+    Raises:
+        InputError: If a value is missing or of another type.
+    """
+    members = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
+    classes = [member for member in members if dataclasses.is_dataclass(member)]
+    value = tree
+    if classes and isinstance(tree, dict):
+        kind = next((one for one in classes if getattr(one, "kind", None) == tree.get("kind")), classes[0])
+        value = _dataclass_from(kind, tree, name, closed)
+    for member in members:
+        origin, inner = typing.get_origin(member), typing.get_args(member)
+        if origin is tuple and isinstance(tree, list):
+            value = tuple(from_json(inner[0], part, name, closed=closed) for part in tree)
+        if origin is dict and isinstance(tree, dict):
+            value = {key: from_json(inner[1], part, f"{name}: {key}", closed=closed) for key, part in tree.items()}
+    if not fits(value, hint) or (type(value) is int and abs(value) >= 2**63):
+        raise InputError(f"{name} cannot be {shown(tree)}: give {describe(hint)}")
+    return value
+
+
+def _dataclass_from(kind: Any, tree: dict[str, Any], name: str, closed: bool) -> Any:
+    hints, values = _hints(kind), {}
+    for field in stored_fields(kind):
+        key = field.metadata.get("key", field.name)
+        if key in tree:
+            part = tree[key]
+            if "keys" in field.metadata and isinstance(part, dict):
+                part = {inner: part[outer] for inner, outer in field.metadata["keys"].items() if outer in part}
+            values[field.name] = from_json(hints[field.name], part, f"{name}: {key}", closed=closed)
+        elif field.default is field.default_factory is dataclasses.MISSING:
+            raise InputError(f"{name} lacks {key}")
+    if closed and (unknown := sorted(tree.keys() - hints.keys())):
+        raise InputError(
+            f"{name} has the unknown setting {unknown[0]!r}; was it written by a newer version of ancestral?"
+        )
+    return kind(**values)
+
+
+def stored_fields(kind: Any) -> list[dataclasses.Field[Any]]:
+    """List the fields of a dataclass, or of an instance of it, that JSON holds."""
+    return [field for field in dataclasses.fields(kind) if "attached" not in field.metadata]
 
 
 def shown(value: object) -> str:
@@ -105,7 +172,7 @@ def shown(value: object) -> str:
 def describe(hint: Any) -> str:
     """Describe what fits a type hint, as in "a whole number, text or None"."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
+    if origin in UNIONS:
         *most, last = dict.fromkeys(describe(option) for option in options)
         return f"{', '.join(most)} or {last}" if most else last
     if origin is Literal:
@@ -121,8 +188,8 @@ def describe(hint: Any) -> str:
 
 
 @functools.cache
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    return typing.get_type_hints(function)
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def short_source(source: str) -> str:

@@ -324,8 +324,8 @@ def test_config_survives_json():
         ({"train": {"precision": "fp8"}}, "precision"),
         ({"data": {"image_size": 1.5}}, "image_size"),
         ({"nets": {}}, "unknown setting 'nets'"),
-        ([], "object of settings"),
-        ({"net": 3}, "object of settings"),
+        ([], "JSON object"),
+        ({"net": 3}, "net cannot be 3"),
     ],
 )
 def test_bad_configs_are_refused_by_name(tree, says):

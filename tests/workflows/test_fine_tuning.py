@@ -336,7 +336,7 @@ def test_a_whole_config_is_taken_as_it_is(source):
     ("text", "says"),
     [
         ("{", "is not JSON"),
-        ("[1]", "should hold an object of settings"),
+        ("[1]", "should hold a JSON object"),
         ('{"stepz": 3}', "there is no setting 'stepz'; did you mean steps?"),
         ('{"train": {"stepz": 3}}', "there is no setting 'stepz'"),
         ('{"steps": "many"}', "steps cannot be 'many': give a whole number"),

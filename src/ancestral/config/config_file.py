@@ -1,9 +1,9 @@
 """Settings of a training run in a JSON file: a whole config, or some settings that change a preset."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from ancestral.arguments import read_json
 from ancestral.config.presets import default_preset, is_data, preset
 from ancestral.config.schema import SECTIONS, Config
 from ancestral.errors import InputError
@@ -27,13 +27,9 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
     """
     try:
         text = path.read_text(encoding="utf-8")
-        tree = json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the config {path}: {getattr(error, 'strerror', None) or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{path} should hold an object of settings")
+    tree = read_json(text, str(path))
     named = tree.get("preset")
     if base is not None and named not in (None, base.preset):
         raise InputError(f"{path} is for the preset {named}, not {base.preset}; leave one of the two out")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ancestral import registries
-from ancestral.arguments import SHOWN, describe, fits, plain, short_source, shown
+from ancestral.arguments import converted, describe, from_json, read_json, short_source, shown
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
 from ancestral.fields import Argument, argument, arguments_of, chosen_by_name, hidden
@@ -573,11 +573,7 @@ class Config:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
                 raise InputError(f"there is no setting {name!r}; did you mean {near}?")
             hint = typing.get_type_hints(type(sections[known[name]]))[name]
-            value = tuple(value) if isinstance(value, list) else plain(value)
-            if not fits(value, hint) and fits((value,), hint):  # one of several: trackers="none"
-                value = (value,)
-            if not fits(value, hint):
-                raise InputError(f"{option(name)} cannot be {shown(value)}: give {_describe_setting(name, hint)}")
+            value = converted(name, value, hint, _describe_setting(name, hint))
             changes.setdefault(known[name], {})[name] = value
         return dataclasses.replace(
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
@@ -610,12 +606,7 @@ class Config:
         Raises:
             InputError: If the text is no JSON object, or has a field or value that this version does not know.
         """
-        try:
-            tree = json.loads(text)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"{where} is not JSON: {error}") from None
-        config = _build(Config, tree, where)
-        assert isinstance(config, Config)
+        config: Config = from_json(Config, read_json(text, where), where, closed=True)
         return config
 
 
@@ -644,25 +635,3 @@ def _describe_setting(name: str, hint: Any) -> str:
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise InputError(f"{option(name)} must be at least 0 and below 1, not {value}")
-
-
-def _build(kind: Any, tree: Any, where: str) -> Any:
-    if not isinstance(tree, dict):
-        raise InputError(f"{where} should hold an object of settings")
-    if kind == NetConfig:
-        kind = NET_KINDS.get(str(tree.get("kind", "unet")), UNetConfig)
-    unknown = sorted(set(tree) - {f.name for f in dataclasses.fields(kind)})
-    if unknown:
-        raise InputError(
-            f"{where} has the unknown setting {unknown[0]!r}; was it written by a newer version of ancestral?"
-        )
-    hints = typing.get_type_hints(kind)
-    values = {}
-    for name, value in tree.items():
-        if dataclasses.is_dataclass(hints[name]) or hints[name] == NetConfig:
-            values[name] = _build(hints[name], value, where)
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
-            if not fits(values[name], hints[name]):
-                raise InputError(f"{where} has {name} = {json.dumps(value)[:SHOWN]}: give {describe(hints[name])}")
-    return kind(**values)

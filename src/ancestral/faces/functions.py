@@ -6,12 +6,10 @@ import functools
 import inspect
 import sys
 import textwrap
-import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
-from ancestral.arguments import describe, fits, plain, shown
+from ancestral.arguments import converted
 from ancestral.config import Config
 from ancestral.declarations import Declaration, UseCase
 from ancestral.errors import InputError
@@ -45,7 +43,7 @@ def read(kind: type[D], places: tuple[object, ...], named: Mapping[str, Any]) ->
     unknown = {name: value for name, value in values.items() if name not in known}
     own: Any = kind
     hints = _types(own)
-    checked = {name: _checked(name, value, hints[name]) for name, value in values.items() if name in known}
+    checked = {name: converted(name, value, hints[name]) for name, value in values.items() if name in known}
     if kind.has_settings():
         checked["settings"] = unknown
     elif unknown:
@@ -56,18 +54,6 @@ def read(kind: type[D], places: tuple[object, ...], named: Mapping[str, Any]) ->
         if one.required and one.name not in checked:
             raise InputError(f"{option(one.name)} is missing")
     return kind(**checked)
-
-
-def _checked(name: str, value: Any, hint: Any) -> Any:
-    """The value as the type has it: a list as a tuple, one of several alone, a number of NumPy as one of Python."""
-    if isinstance(value, str) and not value and Path in typing.get_args(hint):
-        raise InputError(f"{option(name)} is empty: give a path")
-    given = tuple(value.tolist()) if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else plain(value)
-    several = tuple(map(plain, given)) if isinstance(given, list | tuple | range) else (given,)
-    for candidate in (value, given, several):
-        if fits(candidate, hint):
-            return candidate
-    raise InputError(f"{option(name)} cannot be {shown(value)}: give {describe(hint)}")
 
 
 @functools.cache

@@ -8,11 +8,11 @@ import dataclasses
 import html
 import json
 import math
-import types
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Self
 
+from ancestral.arguments import from_json, read_json, stored_fields
 from ancestral.errors import InputError
 from ancestral.options import Spelling, in_python, on_command_line, spelled
 from ancestral.results.table import Table
@@ -65,15 +65,10 @@ class Result:
         Raises:
             InputError: If the text is not JSON, is of another schema, or a value is missing or of another type.
         """
-        try:
-            tree = json.loads(text)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"{name} is not JSON: {error}") from None
-        if not isinstance(tree, dict):
-            raise InputError(f"{name} holds no JSON object")
+        tree = read_json(text, name)
         if tree.get("schema", cls.SCHEMA) != cls.SCHEMA:
             raise InputError(f"{name} has the schema {tree['schema']!r}, but this version reads {cls.SCHEMA!r}")
-        result: Self = from_plain(cls, tree, name)
+        result: Self = from_json(cls, tree, name)
         return result
 
 
@@ -81,7 +76,7 @@ def to_plain(value: Any) -> Any:
     """Convert a dataclass and all that it holds to dicts, lists, numbers and text."""
     if dataclasses.is_dataclass(value):
         tree = {}
-        for field in _stored(value):
+        for field in stored_fields(value):
             part = getattr(value, field.name)
             if "keys" in field.metadata and part is not None:
                 tree[field.name] = {key: to_plain(getattr(part, name)) for name, key in field.metadata["keys"].items()}
@@ -93,42 +88,3 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [to_plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _stored(value: Any) -> list[dataclasses.Field[Any]]:
-    """The fields of a dataclass, or of an instance of it, that JSON holds."""
-    return [field for field in dataclasses.fields(value) if "attached" not in field.metadata]
-
-
-def from_plain(kind: Any, value: Any, name: str) -> Any:
-    """Convert what `to_plain` made back to a value of type `kind`; `name` is what an error calls it."""
-    args = get_args(kind)
-    if isinstance(kind, types.UnionType):
-        kind = next((option for option in args if type(value) is option), args[0])
-        return None if value is None else from_plain(kind, value, name)
-    if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(from_plain(args[0], part, name) for part in value)
-    if get_origin(kind) is dict and isinstance(value, dict):
-        return {key: from_plain(args[1], part, f"{name}: {key}") for key, part in value.items()}
-    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return _dataclass_from(kind, value, name)
-    if kind is float and type(value) in (int, float) and abs(value) < 1e300:
-        return float(value)
-    if type(value) is kind and (kind in (str, bool) or (kind is int and abs(value) < 2**63)):
-        return value
-    raise InputError(f"{name} is damaged")
-
-
-def _dataclass_from(kind: Any, tree: dict[str, Any], name: str) -> Any:
-    hints, values = get_type_hints(kind), {}
-    for field in _stored(kind):
-        key = field.metadata.get("key", field.name)
-        if key not in tree:
-            if field.default is field.default_factory is dataclasses.MISSING:
-                raise InputError(f"{name} lacks {key}")
-            continue
-        part = tree[key]
-        if "keys" in field.metadata and isinstance(part, dict):
-            part = {inner: part[outer] for inner, outer in field.metadata["keys"].items() if outer in part}
-        values[field.name] = from_plain(hints[field.name], part, f"{name}: {key}")
-    return kind(**values)
