@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ancestral import storage
+from ancestral.device import pick_dtype
 from ancestral.errors import InputError
-from ancestral.render.environment import environment, instructions
+from ancestral.render.html_report import environment
 from ancestral.results.estimate import NORMAL, Estimate
 
 HERE = Path(__file__).parent
@@ -163,6 +164,17 @@ def sync_for(device: torch.device) -> Callable[[], object]:
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
+def instructions() -> str:
+    """Name the instructions of the CPU: "AVX2"; where bfloat16 is native "AVX512, bfloat16", or "AVX512, AMX", which
+    multiplies bfloat16 matrices several times as fast.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    if torch.cpu._is_amx_tile_supported():
+        return f"{capability}, AMX"
+    native = pick_dtype("auto", torch.device("cpu")) == torch.bfloat16
+    return capability + (", bfloat16" if native else "")
+
+
 def commit() -> str:
     """Return the commit of the working tree, which ends in "-dirty" if tracked files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -181,6 +193,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
             versions[name] = "not installed"
     machine = {"system": platform.system(), "cores": str(os.cpu_count())}
     machine |= {name: facts[name] for name in ("processor", "memory", "GPU") if name in facts}
+    machine["processor"] = f"{machine['processor'].rpartition(' (')[0]} ({instructions()})"
     return {
         "device": device.type,
         "machine": machine,

@@ -27,7 +27,7 @@ from rich.console import Console
 from ancestral import config as configs
 from ancestral import data
 from ancestral.device import keep_freed_memory
-from ancestral.render.training_panel import TrainingPanel
+from ancestral.render.terminal import TrainingPanel
 from ancestral.training import Progress, RunFolder, Trainer
 from ancestral.training.saving import Saves
 from ancestral.training.trackers import Trackers

@@ -25,7 +25,7 @@ from ancestral.faces.functions import read
 from ancestral.inspection import training_cost
 from ancestral.model import Model, build
 from ancestral.objectives import Denoising, Objective, time_distribution
-from ancestral.render import film_strip
+from ancestral.render import compositions
 from ancestral.training import RunFolder, Trainer
 from ancestral.workflows import start
 from ancestral.workflows import train as training
@@ -47,7 +47,7 @@ def _seeded():
     torch.manual_seed(0)
 
 
-DRAWING = {(film_strip, "_clouds"): film_strip._clouds, (Figure, "savefig"): Figure.savefig}
+DRAWING = {(compositions, "_clouds"): compositions._clouds, (Figure, "savefig"): Figure.savefig}
 MEASURING = {"_seconds": training_cost._seconds, "LEAST_BYTES": training_cost.LEAST_BYTES}
 
 
@@ -66,7 +66,7 @@ def _short_trainings():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "PREVIEW_STEPS", 3)
         patch.setattr(training, "LAST_PREVIEW_STEPS", 4)
-        patch.setattr(film_strip, "_clouds", lambda states, captions: Image.new("RGB", (96, 32)))
+        patch.setattr(compositions, "_clouds", lambda states, captions: Image.new("RGB", (96, 32)))
         patch.setattr(Figure, "savefig", _blank)
         patch.setattr(training_cost, "_seconds", lambda trainer, count: 0.01)
         patch.setattr(training_cost, "LEAST_BYTES", 0)

@@ -3,7 +3,6 @@ import io
 import math
 import os
 import tarfile
-import threading
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ from ancestral.data.sources.lazy_folder import LazyFolder, NameList, scan
 from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
 from ancestral.events import Work, finish
-from ancestral.render import terminal
 
 RNG = np.random.default_rng(0)
 
@@ -379,26 +377,3 @@ def test_a_file_of_many_takes_few_bytes(tmp_path):
     assert np.array_equal(lazy.labels, np.repeat(np.arange(20), 1000))
     assert lazy.name_of(12_345) == "class 12/picture 000345.png"
     assert lazy.read(19_999)[1] == 19
-
-
-def test_work_of_unknown_length_is_reported_where_there_is_no_terminal(monkeypatch, capsys):
-    """A log had no line while the headers of 100,000 files were read."""
-    started = []
-
-    class Waited(threading.Timer):
-        """A timer whose time has come as soon as it starts."""
-
-        def start(self):
-            started.append(self)
-            self.function(*self.args)
-
-    monkeypatch.setattr(terminal, "Timer", Waited)
-
-    def events():
-        yield Work("looking at the data", 0, 0)
-        yield Work("reading", 1, 2)
-        return "done"
-
-    assert terminal.follow(events()) == "done"
-    assert capsys.readouterr().err == "looking at the data ...\n"
-    assert [timer.finished.is_set() for timer in started] == [True]  # cancelled by the next event

@@ -305,7 +305,7 @@ def test_points_are_drawn(capsys, points_run, tmp_path, figures):
     assert code == 0
     assert frames(tmp_path / "p.gif") == 6
     assert text.splitlines()[0] == str(points_run / "samples" / "seed0-steps5.png")
-    assert "single images" in refused(capsys, "sample", points_run, "--out", tmp_path / "folder")
+    assert "points of 2 channels" in refused(capsys, "sample", points_run, "--out", tmp_path / "folder")
 
 
 # -- resume and interrupt ---------------------------------------------------------------------------------------------

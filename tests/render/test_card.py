@@ -15,7 +15,7 @@ from ancestral.data.codec import Codec
 from ancestral.data.spec import DataSpec
 from ancestral.options import on_command_line, spell
 from ancestral.render import FOLDER, evaluation_text, merge_card, model_card, write_card
-from ancestral.render.managed_sections import mark_sections, update_sections
+from ancestral.render.model_card import mark_sections, update_sections
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
 from conftest import untrained

@@ -18,8 +18,7 @@ from ancestral import storage
 from ancestral.config import presets
 from ancestral.data import InMemoryDataset
 from ancestral.render import DataFacts, RunFacts, html_report, write_report
-from ancestral.render.html_report import GRIDS, read_log
-from ancestral.render.svg_plots import HEIGHT, TOP, WIDTH, svg_plot
+from ancestral.render.html_report import GRIDS, HEIGHT, TOP, WIDTH, read_log, svg_plot
 from ancestral.training import RunFolder, Trainer
 from ancestral.workflows import train
 from ancestral.workflows.run_report import RunReport

@@ -8,8 +8,7 @@ from PIL import Image
 from ancestral import render
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
-from ancestral.render.captions import PAGE, caption_size, shorten
-from ancestral.render.pictures import enlarge, hstack, tile, vstack
+from ancestral.render.pictures import PAGE, caption_size, enlarge, hstack, shorten, tile, vstack
 from ancestral.samplers import Step
 
 pytestmark = pytest.mark.usefixtures("figures")

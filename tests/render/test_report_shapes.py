@@ -12,8 +12,7 @@ from ancestral import render
 from ancestral.declarations import Inspect
 from ancestral.evaluation.sample_quality import NearestPairs
 from ancestral.events import finish
-from ancestral.render.captions import formula
-from ancestral.render.pictures import middle_slices, to_uint8
+from ancestral.render.pictures import formula, middle_slices, to_uint8
 from ancestral.samplers import Step
 from conftest import events_of
 
@@ -72,7 +71,7 @@ def pictures_of_windows(folder):
             movie.seek(movie.n_frames - 1)
             yield suffix, movie.convert("RGB")
     yield "pairs", render.nearest_pairs([NearestPairs("near", items, items)], (0.0, 255.0))
-    yield "side by side", render.side_by_side([render.Grid("a", items)], (0.0, 255.0))
+    yield "side by side", render.side_by_side([("a", items)], (0.0, 255.0))
     yield "contact sheet", finish(inspect(items, steps=0)).sheet
 
 

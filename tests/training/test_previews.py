@@ -14,7 +14,7 @@ from ancestral import render, storage
 from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work
-from ancestral.render.training_panel import TrainingPanel
+from ancestral.render.terminal import TrainingPanel
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.training import Progress
 from conftest import events_of

@@ -15,7 +15,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ancestral.errors import InputError
 from ancestral.faces import command as cli
-from ancestral.render.training_panel import TrainingPanel, clock, draw
+from ancestral.render.terminal import TrainingPanel, draw
 from ancestral.training import Progress
 from ancestral.training.trackers import check_trackers
 
@@ -148,7 +148,3 @@ assert "tqdm.notebook" in sys.modules  # the module that warns
     run = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "IProgress" not in run.stderr
-
-
-def test_clocks():
-    assert [clock(seconds) for seconds in (0, 61, 3600)] == ["0:00", "1:01", "1:00:00"]

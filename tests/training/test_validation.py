@@ -21,7 +21,7 @@ from ancestral.data.sources.lazy_folder import LazyFolder
 from ancestral.errors import InputError
 from ancestral.evaluation import reference
 from ancestral.randomness import Stream
-from ancestral.render.training_panel import draw
+from ancestral.render.terminal import draw
 from ancestral.results.training_result import TrainingResult, ValidationLosses
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.validation import Validation

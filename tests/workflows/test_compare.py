@@ -19,7 +19,7 @@ from ancestral.evaluation import forecast
 from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.events import finish
 from ancestral.faces import command as cli
-from ancestral.render import Grid, picture, samplers_plot, side_by_side
+from ancestral.render import picture, samplers_plot, side_by_side
 from ancestral.render.comparison_text import reference_warning
 from ancestral.results import ComparisonResult, Estimate, SampleMetrics, SamplerComparisonResult
 from ancestral.results.comparison_result import (
@@ -129,7 +129,7 @@ def test_a_run_differs_from_itself_by_nothing(run, model_run, options, files, tm
     assert " *" not in text.replace("* better", "")
     with Image.open(tmp_path / "both" / "compare.png") as image:
         middle = image.width // 2
-        left, right = (image.crop((x, 0, x + middle - 8, image.height)) for x in (0, middle + 8))
+        left, right = (image.crop((x, 0, x + middle - 6, image.height)) for x in (0, middle + 6))
         assert left.tobytes() == right.tobytes()
 
 
@@ -149,7 +149,7 @@ def test_bounds_that_differ_are_reported(run, model_run, options, files, tmp_pat
 
 def test_image_i_stands_beside_image_i():
     items = torch.arange(9 * 64).reshape(9, 1, 8, 8).remainder(256).to(torch.uint8)
-    sheet = side_by_side([Grid("one", items), Grid("two", 255 - items)], (0, 255))
+    sheet = side_by_side([("one", items), ("two", 255 - items)], (0, 255))
     grids = [picture(part, height=384, limits=(0, 255)) for part in (items, 255 - items)]
     width, height = grids[0].size
     for left, grid in zip((0, sheet.width - width), grids, strict=True):

@@ -295,7 +295,7 @@ def test_animations_that_there_are_not(refused, copied, words, says):
 
 
 def test_mp4_without_its_package_is_refused_before_sampling(refused, copied, monkeypatch):
-    monkeypatch.setattr("ancestral.render.animation.find_spec", lambda name: None)
+    monkeypatch.setattr("ancestral.render.writers.find_spec", lambda name: None)
     assert "MP4 files need the package av" in refused("sample", copied, *FEW, "-n", 2, "--gif", "x.mp4")
 
 

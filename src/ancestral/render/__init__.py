@@ -1,20 +1,27 @@
 """What is shown and written: pictures, film strips, animations, plots, the report, the model card, files."""
 
-from ancestral.render.animation import ANIMATIONS, FPS, check_animation, frame_count, write_animation
-from ancestral.render.averaging_plot import averaging_plot
-from ancestral.render.contact_sheet import check_sheet, contact_sheet, sample_picture, write_sheet
-from ancestral.render.environment import environment
-from ancestral.render.film_strip import FILM_STATES, film
-from ancestral.render.html_report import REPORT, DataFacts, RunFacts, update_report, write_report
-from ancestral.render.likelihood_plot import likelihood_plot
-from ancestral.render.managed_sections import README, merge_card, write_card
-from ancestral.render.model_card import FOLDER, PICTURE, describe_model, model_card
-from ancestral.render.nearest_pairs import nearest_pairs
+from ancestral.render.compositions import (
+    FILM_STATES,
+    check_sheet,
+    contact_sheet,
+    film,
+    nearest_pairs,
+    sample_picture,
+    side_by_side,
+    write_sheet,
+)
+from ancestral.render.html_report import REPORT, DataFacts, RunFacts, environment, update_report, write_report
+from ancestral.render.model_card import FOLDER, PICTURE, README, describe_model, merge_card, model_card, write_card
 from ancestral.render.pictures import grid_columns, picture
-from ancestral.render.side_by_side import Grid, samplers_plot, side_by_side
+from ancestral.render.plots import averaging_plot, likelihood_plot, samplers_plot
 from ancestral.render.writers import (
+    ANIMATIONS,
+    FPS,
+    check_animation,
     check_png,
+    frame_count,
     read_recipe,
+    write_animation,
     write_array,
     write_images,
     write_picture,
@@ -30,7 +37,6 @@ __all__ = [
     "README",
     "REPORT",
     "DataFacts",
-    "Grid",
     "RunFacts",
     "averaging_plot",
     "check_animation",

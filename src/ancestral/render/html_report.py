@@ -10,20 +10,23 @@ import functools
 import hashlib
 import io
 import math
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+import torch
 from PIL import Image
 
+from ancestral import __version__, storage
 from ancestral import config as configs
-from ancestral import storage
 from ancestral.config import Config
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.quantities import format_duration
 from ancestral.render import evaluation_text
-from ancestral.render.svg_plots import HEIGHT, LEFT, RIGHT, TOP, WIDTH, SvgPlot, svg_plot
 from ancestral.render.templates import fill_template
 from ancestral.results import EvaluationResult
 
@@ -49,6 +52,13 @@ REFRESH = """setInterval(() => {
 """The script of a page whose run trains. It waits while a link has the focus, text is selected or a picture is open."""
 LOSSLESS_BYTES = 400_000
 """Size above which a large picture is compressed with loss."""
+WIDTH, HEIGHT = 464, 230
+LEFT, RIGHT, TOP, BOTTOM = 48, 10, 8, 24
+"""Margins around the axes."""
+BUCKETS = 240
+"""Intervals of a long line, of each of which the minimum and the maximum are drawn: outliers are kept."""
+LOG_RATIO = 20.0
+"""Ratio of the largest to the smallest value above which an axis is logarithmic."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,26 @@ class RunFacts:
     training: bool = False
 
 
+@dataclass(frozen=True)
+class SvgLine:
+    """A curve: its name, the data of its SVG path, and its last point, which is all of a line with one point."""
+
+    label: str
+    path: str
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SvgPlot:
+    """A plot for the template. Ticks are (position, text); `last` is the last value of a single line."""
+
+    title: str
+    lines: tuple[SvgLine, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    last: str
+
+
 def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, lasting: Path | None = None) -> Path:
     """Write report.html atomically from the log, config, notes, sample grids and evaluations in a run folder.
 
@@ -92,6 +122,8 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, l
     config = _config(place / "config.json")
     rows = read_log(place / "log.csv")
     grids = _grids(place / "samples")
+    notes_file = place / "notes.txt"
+    notes = notes_file.read_text(encoding="utf-8", errors="replace").splitlines() if notes_file.is_file() else []
     script = Markup(REFRESH) if run.training else None
     digest = base64.b64encode(hashlib.sha256(REFRESH.encode()).digest()).decode()
     data = run.data
@@ -103,7 +135,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, l
         time=format_duration(run.seconds),
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
-        plots=_plots(rows, read_log(place / "validation.csv"), config.process.timesteps if config else None),
+        plots=_plots(place, config.process.timesteps if config else None),
         box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
         grids=grids[:-1],
         grid=grids[-1] if grids else None,
@@ -117,7 +149,7 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, l
         policy=f"; script-src 'sha256-{digest}'" if script else "",
         evaluation=Markup(_evaluation(place)),
         config_sections=_settings(config.unplaced()) if config else {},
-        notes=[_without_folders(line, folder, config) for line in _notes(place / "notes.txt")],
+        notes=[_without_folders(line, folder, config) for line in notes[-NOTES:]],
     )
     storage.write_text(place / REPORT, text)
     return folder / REPORT
@@ -158,11 +190,9 @@ def _open(path: Path) -> Image.Image | None:
 
 def read_log(path: Path) -> list[dict[str, float]]:
     """Read the complete lines of log.csv or validation.csv as numbers by column; text that is no number becomes NaN."""
-    if not path.is_file():
-        return []
-    header, *lines = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())) or [[]]
-    complete = [line for line in lines if line and len(line) == len(header) and line[0].isdecimal()]
-    return [dict(zip(header, map(_number, line), strict=True)) for line in complete]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    rows = [row for row in csv.DictReader(lines) if None not in row and None not in row.values()]
+    return [{name: _number(text) for name, text in row.items()} for row in rows if row.get("step", "").isdecimal()]
 
 
 def _number(text: str) -> float:
@@ -173,25 +203,24 @@ def _number(text: str) -> float:
 
 
 def _last(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
-    known = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
-    return known[-1] if known else None
+    return next((row[name] for row in reversed(rows) if math.isfinite(row.get(name, math.nan))), None)
 
 
-def _plots(
-    rows: Sequence[Mapping[str, float]], validated: Sequence[Mapping[str, float]], T: int | None
-) -> list[SvgPlot]:
-    """The curves of a log, and of the validation losses, that have a point."""
+def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
+    """The curves of the logs in a run folder that have a point."""
+    rows, validated = read_log(folder / "log.csv"), read_log(folder / "validation.csv")
     bins = [name for name in (rows[0] if rows else ()) if name.startswith("loss_")]
-    wanted = {
+    ends = [number * (T or len(bins)) // len(bins) for number in range(len(bins) + 1)] if bins else []
+    curves = {
         "loss": {"loss": "loss"},
         VALIDATION: {"held-out items": "validation", "training items": "training"},
-        LOSS_BY_TIME: {_span(number, len(bins), T): name for number, name in enumerate(bins)},
+        LOSS_BY_TIME: {f"{ends[number] + 1}-{ends[number + 1]}": name for number, name in enumerate(bins)},
         "learning rate": {"": "lr"},
         GRADIENT: {"": "gradient_norm"},
         "images per second": {"": "images_per_second"},
     }
     plots = []
-    for title, lines in wanted.items():
+    for title, lines in curves.items():
         table = validated if title == VALIDATION else rows
         if table and set(lines.values()) <= set(table[0]):
             values = {label: [row[name] for row in table] for label, name in lines.items()}
@@ -199,21 +228,12 @@ def _plots(
     return [plot for plot in plots if plot is not None]
 
 
-def _span(number: int, of: int, T: int | None) -> str:
-    """The times t of a bin of the loss."""
-    if T is None:
-        return f"{number + 1} of {of}"
-    return f"{number * T // of + 1}-{(number + 1) * T // of}"
-
-
 def _grids(folder: Path) -> list[tuple[int, str, bool]]:
     """(step, data URI, whether it is wider than tall) of the sample grids of a run folder, in order."""
     paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
-    grids = []
-    for path in (paths[i] for i in evenly_spaced(GRIDS, len(paths))):
-        if grid := _grid(path, path.stat().st_mtime_ns, path == paths[-1]):
-            grids.append((int(path.stem), *grid))
-    return grids
+    chosen = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
+    grids = [(int(path.stem), _grid(path, path.stat().st_mtime_ns, path == paths[-1])) for path in chosen]
+    return [(step, *grid) for step, grid in grids if grid is not None]
 
 
 @functools.lru_cache(2 * GRIDS)  # the page is written again and again
@@ -269,10 +289,6 @@ def _format(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _notes(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()[-NOTES:] if path.is_file() else []
-
-
 def _without_folders(text: str, folder: Path, config: Config | None) -> str:
     """A note without the folders in which the run, its data and the model that it starts from lie: a page is shared."""
     places = [str(folder.absolute())]
@@ -282,3 +298,103 @@ def _without_folders(text: str, folder: Path, config: Config | None) -> str:
         if place.is_absolute() and place.parent != place.parent.parent:
             text = text.replace(f"{place.parent}/", "")
     return text
+
+
+# -- plots as SVG -----------------------------------------------------------------------------------------------------
+# matplotlib's SVG names addresses on the web, has no dark mode, and takes longer than the whole report.
+
+
+def svg_plot(
+    title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]], logarithmic: bool = False
+) -> SvgPlot | None:
+    """Plot lines by name over the same x from 0 up, with gaps where values are not finite; None if no value is finite.
+
+    With `logarithmic`, the vertical axis is logarithmic where values differ by more than `LOG_RATIO`.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    finite = [value for values in lines.values() for value in values if math.isfinite(value)]
+    if not finite:
+        return None
+    low, high, right = min(finite), max(finite), max(x) or 1
+    logarithmic = logarithmic and low > 0 and high > LOG_RATIO * low
+    if not logarithmic:
+        low, high = min(low, 0.0), max(high, 0.0)
+        high = high if high > low else low + 1
+
+    def place(a: float, b: float) -> tuple[float, float]:
+        share = math.log(b / low) / math.log(high / low) if logarithmic else (b - low) / (high - low)
+        across, down = LEFT + (WIDTH - LEFT - RIGHT) * a / right, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+        return round(across, 1), round(down, 1)
+
+    curves = []
+    for label, values in lines.items():
+        points = [place(a, b) if math.isfinite(b) else None for a, b in _thinned(x, values)]
+        if ends := [point for point in points if point is not None]:
+            curves.append(SvgLine(label, _path(points), ends[-1]))
+    linear = MaxNLocator(4, steps=[1, 2, 5, 10])
+    locator = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=6) if logarithmic else linear
+    return SvgPlot(
+        title,
+        tuple(curves),
+        tuple((place(tick, low)[0], _tick_text(tick)) for tick in linear.tick_values(0, right) if 0 <= tick <= right),
+        tuple((place(0, tick)[1], _tick_text(tick)) for tick in locator.tick_values(low, high) if low <= tick <= high),
+        f"{finite[-1]:.4g}" if len(lines) == 1 else "",
+    )
+
+
+def _thinned(x: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
+    """All points of a short line; of a long one the minimum and the maximum of each bucket, in order."""
+    if len(x) <= 2 * BUCKETS:
+        return list(zip(x, values, strict=True))
+    rows: list[int] = []
+    for bucket in np.array_split(np.arange(len(x)), BUCKETS):
+        finite = [i for i in bucket if math.isfinite(values[i])] or [bucket[0]]
+        rows += sorted({min(finite, key=values.__getitem__), max(finite, key=values.__getitem__)})
+    return [(x[i], values[i]) for i in rows]
+
+
+def _path(points: Sequence[tuple[float, float] | None]) -> str:
+    """The data of an SVG path; a gap starts a new piece."""
+    pairs = zip([None, *points], points, strict=False)
+    return "".join(f"{'L' if before else 'M'}{point[0]:g} {point[1]:g}" for before, point in pairs if point)
+
+
+def _tick_text(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= value < 1e7 else f"{value:.10g}"
+
+
+# -- environment ------------------------------------------------------------------------------------------------------
+
+
+def environment(device: torch.device, dtype: torch.dtype, processes: int) -> dict[str, str]:
+    """Describe versions, hardware and time by name, without anything that identifies the owner of the machine."""
+    import psutil
+
+    rows = {
+        "ancestral": __version__,
+        "Python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "PyTorch": torch.__version__,
+        "system": platform.platform(),
+        "processor": f"{_processor()} ({torch.backends.cpu.get_cpu_capability()})",
+        "cores": f"{psutil.cpu_count(logical=False) or '?'}, {psutil.cpu_count()} threads; "
+        f"{torch.get_num_threads()} used by each process",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        rows["GPU"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB (CUDA {torch.version.cuda})"
+    return rows | {
+        "device": str(device),
+        "precision": str(dtype).removeprefix("torch."),
+        "processes": str(processes),
+        "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    }
+
+
+def _processor() -> str:
+    """The name of the processor, which Python does not know on Linux."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())

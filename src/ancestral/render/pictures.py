@@ -1,28 +1,28 @@
-"""Images of items of every shape: grids of images and of slices of volumes, line plots of signals, clouds of points."""
+"""Images of items of every shape: grids of images and of slices of volumes, line plots of signals, clouds of points.
+
+Captions are legible at the size in which a page shows the picture.
+"""
 
 import colorsys
-import functools
 import io
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ParamSpec
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ancestral.data.convert import composite, has_alpha, to_uint8
-from ancestral.render.captions import DRAWING, caption_line, caption_size, caption_width, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-P = ParamSpec("P")
 STYLE = "ancestral.render.figures"
 """The figure style, `figures.mplstyle`: it can be read on a light and on a dark page."""
-STYLE_COLOURS = ("#3b82c4", "#d9772b", "#2f9e6e", "#c2455f", "#8f6bc2", "#9a8420")
-TEXT_GREY, LINE_GREY = "#7f7f7f", "#808080"
-"""Colours of the style, for plots that choose them."""
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""
 MAX_PERIOD, LEGEND = 12, 20
@@ -36,6 +36,17 @@ SIGNAL_COLOURS = ("#1f4e8c", "#c8691c", "#2f7d4f", "#8a3f8f", "#b3261e", "#00788
 """Colours of a signal's channels, in turn."""
 SIGNAL_GAP, OVERSAMPLING = 4, 3
 """Pixels between line plots, and the factor by which they are drawn larger, so that lines are smooth when reduced."""
+INK = "#22262b"
+PAGE = 920
+"""Pixels of the report's page: a wider picture is shown reduced to it."""
+SMALLEST, LARGEST = 13, 20
+"""Sizes of fonts in pixels on the page."""
+NARROWEST = 84
+"""Pixels to which a column is widened for a long caption; what is longer is cut."""
+SIDE = 3
+"""Pixels on each side of a caption."""
+DRAWING = RLock()
+"""Held while matplotlib draws, whose style and parser of formulas serve one thread at a time."""
 
 
 def picture(
@@ -210,19 +221,6 @@ def hue(number: int, of: int) -> tuple[float, float, float]:
     return colorsys.hsv_to_rgb(0.64 * (1 - number / max(1, of - 1)), 0.9, 0.72)
 
 
-def in_figure_style(draw: Callable[P, Image.Image]) -> Callable[P, Image.Image]:
-    """Decorate a function that draws a plot: the figure style of documentation, course and reports applies to it."""
-
-    @functools.wraps(draw)
-    def styled(*arguments: P.args, **options: P.kwargs) -> Image.Image:
-        from matplotlib import style
-
-        with DRAWING, style.context(STYLE):
-            return draw(*arguments, **options)
-
-    return styled
-
-
 def figure_to_image(figure: "Figure") -> Image.Image:
     """Render a matplotlib figure as an RGB image, or as RGBA if its ground is transparent."""
     from matplotlib.colors import to_rgba
@@ -251,3 +249,72 @@ def _stack(pictures: Sequence[Image.Image], gap: int, axis: int) -> Image.Image:
         sheet.paste(p, (place[0], place[1]))
         place[axis] += p.size[axis] + gap
     return sheet
+
+
+# -- captions ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Load DejaVu Sans, which comes with matplotlib and has most alphabets, so that file names can be read."""
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
+
+
+def shorten(text: str, size: int, width: int, bold: bool = False) -> str:
+    """Shorten a text to `width` pixels by leaving out its middle, since names differ at their ends."""
+    face, short = font(size, bold), text
+    keep = len(text)
+    while keep > 2 and face.getlength(short) > width:
+        keep -= 1
+        short = f"{text[: keep // 3]}…{text[len(text) - (keep - keep // 3) :]}"
+    return short
+
+
+def caption_width(captions: Sequence[str]) -> int:
+    """Return the width in pixels that a column needs for its captions, at most NARROWEST."""
+    return min(NARROWEST, math.ceil(max(font(SMALLEST).getlength(text) for text in captions)) + 2 * SIDE)
+
+
+def caption_size(captions: Sequence[str], column: float, picture: int) -> int:
+    """Choose the largest size at which all captions fit into a column, legible in a picture of this width."""
+    scale = max(1.0, picture / PAGE)
+    sizes = range(round(LARGEST * scale), math.ceil(SMALLEST * scale), -1)
+    widest = max(captions, key=font(SMALLEST).getlength)
+    room = column - 2 * SIDE * scale
+    return next((size for size in sizes if font(size).getlength(widest) <= room), math.ceil(SMALLEST * scale))
+
+
+def caption_line(
+    captions: Sequence[str], size: int, column: float, left: float, width: int, centred: bool = True
+) -> Image.Image:
+    """Draw a line of captions, each above its column.
+
+    Args:
+        captions: The texts; those that are too long are cut.
+        size: The size of the font.
+        column: The distance of two columns in pixels.
+        left: Where the first column begins.
+        width: The width of the picture.
+        centred: Whether a caption is in the middle of its column, or at its left.
+    """
+    line = Image.new("RGB", (width, round(1.5 * size)), "white")
+    pen = ImageDraw.Draw(line)
+    for place, text in enumerate(captions):
+        short = shorten(text, size, int(column - 2 * SIDE))
+        across = left + column * (place + 0.5 * centred)
+        pen.text((across, line.height / 2), short, fill=INK, font=font(size), anchor="mm" if centred else "lm")
+    return line
+
+
+def formula(text: str, size: int) -> Image.Image:
+    """Draw a formula of matplotlib, such as $x_t$, on white; letters have the size of a caption's."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.mathtext import math_to_image
+
+    buffer = io.BytesIO()
+    with DRAWING:
+        math_to_image(text, buffer, FontProperties(size=size), dpi=72, format="png", color=INK)
+    return Image.open(buffer).convert("RGB")

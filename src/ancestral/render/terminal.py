@@ -1,23 +1,38 @@
-"""Workflows on a terminal: progress bars on standard error, messages and the paths of files on standard output."""
+"""Workflows on a terminal: the panel of a training run, progress bars on standard error, messages and paths on standard
+output. Plain lines now and then where the output is a file or a pipe.
+"""
 
+import math
 import time
 from collections.abc import Generator
-from threading import Timer
-from typing import Any, TypeVar, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from ancestral.events import Measured, Message, Work, Wrote, finish
 from ancestral.options import Spelling, in_python, on_command_line, spelled
-from ancestral.render.training_panel import PLAIN_SECONDS, TrainingPanel
 from ancestral.results.result import Result
+
+if TYPE_CHECKING:
+    from ancestral.training import Progress
 
 R = TypeVar("R")
 STYLES = {"✗ error:": "bold red", "! warning:": "bold yellow", "· note:": "bold blue"}
 """Styles of the beginnings of findings."""
+PLAIN_SECONDS = 15.0
+"""Between two lines if the output is a file or a pipe."""
+LIVE_SECONDS = 1.0
+"""Between two updates of the panel, which take a few milliseconds each."""
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class _Console(Console):
@@ -31,69 +46,130 @@ def console() -> Console:
     return _Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
-class _Amount(ProgressColumn):
-    """The share of the work, or its count and rate."""
-
-    def render(self, task: Task) -> Text:
-        unit = task.fields["unit"]
-        if task.total is None:
-            return Text("")
-        if not unit:
-            return Text(f"{task.percentage:>3.0f}%")
-        rate = f", {task.speed:.3g}/s" if task.speed else ""
-        return Text(f"{task.completed:,.0f} of {task.total or 0:,.0f} {unit}{rate}")
-
-
-class _Left(TimeRemainingColumn):
-    """The time that is left, if it is known."""
-
-    def render(self, task: Task) -> Text:
-        return Text("") if task.total is None else super().render(task).append(" left")
-
-
 class _Bar:
     """A progress bar for one task after the other on standard error; if that is no terminal, a line now and then."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), _Amount(), _Left())
-        self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
-        self.progress.start()
-        self.shown = time.monotonic()
-        self.silence: Timer | None = None
-        """Ends the silence of a task of unknown length."""
+        amount = TextColumn("{task.fields[amount]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+        self.bars = Bars(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self.bars.start()
+        self.last_line = time.monotonic()
 
     def show(self, work: Work) -> None:
         """Show how much of a task is done."""
-        self._end_silence()
-        total = work.total or None
-        task = self.progress.tasks[0] if self.progress.tasks else None
+        total, amount = work.total or None, ""
+        if total is not None:
+            amount = f"{work.done:,.0f} of {total:,.0f} {work.unit}" if work.unit else f"{work.done / total:.0%}"
+        task = self.bars.tasks[0] if self.bars.tasks else None
         if task is None or task.description != work.task:
             if task is not None:
-                self.progress.remove_task(task.id)
-            self.progress.add_task(work.task, total=total, unit=work.unit)
-        self.progress.update(self.progress.tasks[0].id, completed=work.done, total=total)
-        if self.progress.disable and total is not None and time.monotonic() - self.shown > PLAIN_SECONDS:
-            self.shown = time.monotonic()
-            unit = f"{work.done:,.0f} of {total:,.0f} {work.unit}" if work.unit else f"{work.done / total:.0%}"
-            self._print(f"{work.task}: {unit}")
-        if self.progress.disable and total is None:
-            self.silence = Timer(PLAIN_SECONDS, self._print, [f"{work.task} ..."])
-            self.silence.daemon = True
-            self.silence.start()
+                self.bars.remove_task(task.id)
+            self.bars.add_task(work.task, amount="")
+        self.bars.update(self.bars.tasks[0].id, completed=work.done, total=total, amount=amount)
+        if self.bars.disable and total is not None and time.monotonic() - self.last_line > PLAIN_SECONDS:
+            self.last_line = time.monotonic()
+            line = f"{work.task}: {amount}"
+            self.console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Remove the bar."""
-        self._end_silence()
-        self.progress.stop()
+        self.bars.stop()
 
-    def _end_silence(self) -> None:
-        if self.silence is not None:
-            self.silence.cancel()
-            self.silence = None
 
-    def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+class TrainingPanel:
+    """Shows the progress of a training run on a console: a live panel on a terminal, else a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.panel: Panel | None = None
+        self.live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
+        self.last_shown = -math.inf if self.live else time.monotonic() - PLAIN_SECONDS + 2  # the first line soon
+        if self.live:
+            self.live.start()
+
+    def show(self, progress: "Progress | Work") -> None:
+        """Show the progress, if the last update is long enough ago, and its notes always.
+
+        Work that interrupts the training, such as sampling a preview, is shown below the last progress.
+        """
+        if isinstance(progress, Work):
+            if self.live and self.panel is not None:
+                share = f"{progress.done / max(progress.total, 1):.0%}"
+                line = Text(f"{progress.task}: {share}" if progress.done < progress.total else "", style="dim")
+                self.live.update(Group(self.panel, line), refresh=True)
+            return
+        for note in progress.notes:
+            self.console.print(note, soft_wrap=True)
+        now, last = time.monotonic(), progress.step == progress.steps
+        if self.live and (now - self.last_shown > LIVE_SECONDS or progress.stopped or last):
+            self.last_shown, self.panel = now, draw(progress)
+            self.live.update(self.panel, refresh=True)
+        elif not self.live and (now - self.last_shown > PLAIN_SECONDS or last):
+            self.last_shown = now
+            self.console.print(
+                f"step {progress.step}/{progress.steps}  loss {progress.loss:#.4g}  {_validation(progress, '  ')}"
+                f"{progress.images_per_second:.0f} images/s  {_clock(progress.seconds_left)} left",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def close(self) -> None:
+        """Leave the last panel on the terminal."""
+        if self.live:
+            self.live.stop()
+
+
+def draw(progress: "Progress") -> Panel:
+    """Draw the panel for one step."""
+    head = Table.grid(padding=(0, 2), expand=True)
+    head.add_column(ratio=1)
+    head.add_column(justify="right")
+    head.add_row(
+        ProgressBar(total=progress.steps, completed=progress.step),
+        f"{progress.step:,} of {progress.steps:,}   {_clock(progress.seconds)}   {_clock(progress.seconds_left)} left",
+    )
+    facts = Table.grid(padding=(0, 3))
+    facts.add_row(
+        f"loss {progress.loss:#.4g}",
+        f"lr {progress.lr:.2e}",
+        f"gradient {progress.gradient_norm:.3g}",
+        f"{progress.images_per_second:.0f} images/s",
+        f"{progress.memory / 2**30:.2f} GiB",
+    )
+    lines = [Text(_validation(progress))] if progress.validation is not None else []
+    by_time = _by_time(progress.by_time, progress.T)
+    return Panel(Group(head, facts, *lines, by_time), title="training", title_align="left")
+
+
+def _validation(progress: "Progress", end: str = "") -> str:
+    """The last validation loss; "" without one."""
+    losses = progress.validation
+    if losses is None:
+        return ""
+    return (
+        f"validation loss {losses.validation:#.4g}, training items {losses.training:#.4g} (step {losses.step:,}){end}"
+    )
+
+
+def _by_time(means: tuple[float, ...], T: int) -> Text:
+    """The loss of each bin of 1..T, as a bar and a number."""
+    top = max((mean for mean in means if math.isfinite(mean)), default=0.0) or 1.0
+    text = Text("loss by time  ", no_wrap=True, overflow="ellipsis")
+    for number, mean in enumerate(means):
+        if math.isfinite(mean):
+            bar = BLOCKS[min(int(mean / top * len(BLOCKS)), len(BLOCKS) - 1)]
+            text.append(f"{bar} ", style="cyan")
+            text.append(f"{mean:.3f}  ")
+        elif number * T // len(means) < (number + 1) * T // len(means):
+            text.append("· -  ")
+    return text.append(f"(t = 1 to {T})", style="dim")
+
+
+def _clock(seconds: float) -> timedelta:
+    """Seconds as h:mm:ss."""
+    return timedelta(seconds=round(seconds))
 
 
 def follow(
@@ -136,8 +212,7 @@ def follow(
                     out.print(event.part.to_text(spelling))
                 continue
             bar = isinstance(event, Work) and not event.part
-            wanted = _Bar if bar else TrainingPanel
-            if not isinstance(display, wanted):
+            if not isinstance(display, _Bar if bar else TrainingPanel):
                 if display is not None:
                     display.close()
                 display = _Bar() if bar else TrainingPanel(out)

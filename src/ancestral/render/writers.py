@@ -1,7 +1,8 @@
-"""Writers of samples and results: pictures, single PNGs, recordings, arrays, JSON."""
+"""Files of samples and results: pictures, single PNGs, recordings, arrays, and animations as GIF, WebP or MP4."""
 
 import wave
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from itertools import count, repeat
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from ancestral.data.arrays import NAMES
 from ancestral.data.image_files import from_pixels
-from ancestral.errors import InputError
+from ancestral.errors import InputError, install_command
 from ancestral.options import option
+from ancestral.render.pictures import hstack, picture
+from ancestral.samplers import Step
 from ancestral.storage import atomic
 
 PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
@@ -22,15 +25,21 @@ PNG_CHANNELS = {torch.uint8: (1, 2, 3, 4), torch.uint16: (1,)}
 
 RECIPE = "ancestral"
 """The keyword of the recipe in the metadata (iTXt) of a PNG."""
+SECONDS, HELD, FPS = 2.5, 2, 8
+"""Seconds from noise to samples, and for which the samples are held; frames in a second."""
+COLOURS = 128
+"""Colours that the frames of a GIF share: a pixel that stays as it was then takes no bytes. The last frame has 256."""
+WEBP_QUALITY, MP4_QUALITY = 50, "23"
+"""Those of libwebp, of 100; and the constant rate factor of x264, from 0 (lossless) to 51."""
 
 
-def write_picture(path: Path, image: Image.Image, recipe: str = "") -> None:
-    """Write one picture atomically, in the format of its suffix; a PNG with its recipe."""
-    text = PngInfo()
-    if recipe:
-        text.add_itxt(RECIPE, recipe)
+def write_picture(path: Path, image: Image.Image, text: str = "", keyword: str = RECIPE) -> None:
+    """Write one picture atomically, in the format of its suffix; a PNG with a text in its metadata."""
+    info = PngInfo()
+    if text:
+        info.add_itxt(keyword, text)
     with atomic(path) as temporary:
-        image.save(temporary, pnginfo=text)  # other formats do not read it
+        image.save(temporary, pnginfo=info)  # other formats do not read it
 
 
 def read_recipe(path: Path) -> str:
@@ -70,19 +79,11 @@ def write_recordings(folder: Path, signals: Tensor, rate: int) -> None:
 def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raise InputError for items of a shape (C, H, W) or dtype that a PNG cannot hold."""
     kind = NAMES.get(len(shape) - 1, "points")
-    if kind != "images":
+    if kind != "images" or shape[0] not in PNG_CHANNELS.get(dtype, ()):
+        number_type = str(dtype).removeprefix("torch.")
         raise InputError(
-            f"{kind} are no single images; give {option('out')} a .npz for numbers, or a .png, .gif, .webp or .mp4"
-        )
-    if dtype not in PNG_CHANNELS:
-        raise InputError(
-            f"PNG holds no floating-point images; give {option('out')} a .npz, or a .png for a grid in 8 bits"
-        )
-    if shape[0] not in PNG_CHANNELS[dtype]:
-        bits = torch.iinfo(dtype).bits
-        raise InputError(
-            f"PNG files of {bits} bits cannot hold {shape[0]} channels; give {option('out')} a .npz, or a .png for "
-            "a grid in 8 bits"
+            f"PNG files hold no {kind} of {shape[0]} channels in {number_type}; give {option('out')} a .npz for "
+            "numbers, or a .png, .gif, .webp or .mp4 for a picture of all"
         )
 
 
@@ -95,3 +96,86 @@ def write_array(path: Path, items: Tensor, labels: Tensor | None) -> None:
         arrays["labels"] = labels.cpu().numpy()
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def frame_count(fps: int) -> int:
+    """Return the number of states of an animation."""
+    return max(2, round(SECONDS * fps))
+
+
+def check_animation(path: Path) -> None:
+    """Raise InputError if the package that encodes MP4 files is needed and missing."""
+    if path.suffix.lower() == ".mp4" and find_spec("av") is None:
+        raise InputError(f"MP4 files need the package av: {install_command('video')}, or write a .webp")
+
+
+def write_animation(
+    path: Path,
+    states: Sequence[Step],
+    columns: int | None = None,
+    height: int = 400,
+    limits: tuple[float, float] | None = None,
+    fps: int = FPS,
+    scale: float = 1.0,
+) -> None:
+    """Write x_t from noise to samples, which are held for two seconds, in the format of the suffix.
+
+    Args:
+        path: A .gif, .webp or .mp4.
+        states: Decoded items at the times that are shown.
+        columns: That of `picture`.
+        height: That of `picture`.
+        limits: Those of `picture`.
+        fps: The number of states in a second; GIF rounds a frame's time to 0.01 s.
+        scale: Width and height, as a share of those of `picture`.
+    """
+    across, down = picture(states[-1].x, columns, height, limits).size
+    size = max(1, round(scale * across)), max(1, round(scale * down))
+    frames = []
+    for state in states:
+        frame = picture(state.x, columns, max(1, round(scale * height)), limits)
+        frames.append(frame if frame.size == size else frame.resize(size, Image.Resampling.LANCZOS))
+    with atomic(path) as temporary:
+        ANIMATIONS[path.suffix.lower()](temporary, frames, fps)
+
+
+def _write_gif(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
+    late = [frames[len(frames) * eighth // 8] for eighth in (4, 6, 7)]  # colours of the samples rather than of noise
+    small = [frame.resize((-(-frame.width // 4), -(-frame.height // 4)), Image.Resampling.NEAREST) for frame in frames]
+    palette = hstack([*late, frames[-1], *small], 0).quantize(COLOURS)
+    first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames[:-1]]
+    others.append(frames[-1].quantize())
+    first.save(path, save_all=True, append_images=others, duration=_durations(frames, fps), loop=0)
+
+
+def _write_webp(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
+    first, *others = frames
+    durations = _durations(frames, fps)
+    first.save(path, save_all=True, append_images=others, duration=durations, loop=0, quality=WEBP_QUALITY)
+
+
+def _durations(frames: Sequence[Image.Image], fps: int) -> list[int]:
+    """The milliseconds of each frame."""
+    return [round(1000 / fps)] * (len(frames) - 1) + [1000 * HELD]
+
+
+def _write_mp4(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
+    import av
+
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as file:
+        stream = file.add_stream("libx264", rate=fps, options={"crf": MP4_QUALITY})
+        stream.width, stream.height = (side + side % 2 for side in frames[0].size)  # halved for the colours
+        stream.pix_fmt = "yuv420p"  # what every player shows
+        for frame in [*frames, *[frames[-1]] * (HELD * fps)]:
+            even = Image.new("RGB", (stream.width, stream.height), "white")
+            even.paste(frame)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(even), format="rgb24")))
+        file.mux(stream.encode())
+
+
+ANIMATIONS: dict[str, Callable[[Path, Sequence[Image.Image], int], None]] = {
+    ".gif": _write_gif,
+    ".webp": _write_webp,
+    ".mp4": _write_mp4,
+}
+"""How an animation is written, by the suffix of its file."""

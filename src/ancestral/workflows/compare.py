@@ -141,7 +141,7 @@ def _compare_runs(plan: Compare) -> Generator[Event, None, ComparisonResult]:
                     bound = ComparedBound.from_result(likelihood, likelihood_items(likelihood.data))
                 compared.append(ComparedRun(**vars(quality), parameters=study.model.parameters,
                                             bits_per_dim=bound))  # fmt: skip
-                grids.append(render.Grid(subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
+                grids.append((subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
         except KeyboardInterrupt as stop:
             if all(study.kept for study in studies):
                 stop.add_note("all samples so far are kept")

@@ -1,0 +1,219 @@
+"""Pictures composed of others: film strips, contact sheets of data sets, nearest pairs, and runs side by side."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ancestral.data import Dataset, InMemoryDataset
+from ancestral.data.statistics import evenly_spaced
+from ancestral.errors import InputError
+from ancestral.evaluation.sample_quality import NearestPairs
+from ancestral.options import option
+from ancestral.render.pictures import (
+    INK,
+    PADDING,
+    PAGE,
+    SIDE,
+    caption_line,
+    caption_size,
+    figure_to_image,
+    formula,
+    hstack,
+    hue,
+    picture,
+    vstack,
+)
+from ancestral.render.writers import write_picture
+from ancestral.results.data_report import DataReport
+from ancestral.samplers import Step
+
+FILM_ITEMS, FILM_STATES, CLOUDS = 8, 12, 6
+"""Items in a film strip, and its largest number of states; of points, whose plots have axes that must be legible."""
+GAP = 12
+"""Pixels between two items of a film strip, two groups of pairs, or two runs."""
+TALLEST = 1.75
+"""Largest height of a film strip of several items, in its width."""
+X_T, X_0 = "$x_t$", r"$\hat{x}_0$"
+"""The names of the two rows, as matplotlib writes formulas."""
+SHEET_ITEMS, SHEET_COLUMNS, SHEET_HEIGHT, SHEET_POINTS = 32, 16, 160, 1000
+"""Numbers of items of a contact sheet's sample and of a row, the height in pixels of two rows, which is larger for tall
+images, and the number of points."""
+FONT, SHEET_WIDTH = 16, 1240
+"""Pixels: size of the font of headings, and width of a contact sheet, at least."""
+SIGNATURE = "ancestral doctor"
+GRID_SIDE, PAIR_HEIGHT, PAIRS_WIDTH, PAIRS_LEFT = 384, 96, 1600, 88
+"""Pixels to which a run's grid is enlarged; those of a row of pairs, the largest width of all pairs, and the width of
+the names of their rows."""
+
+
+def film(
+    states: Sequence[Step],
+    columns: int = FILM_STATES,
+    width: int = 1032,
+    limits: tuple[float, float] | None = None,
+    names: Sequence[str] | None = None,
+    captions: bool = True,
+) -> Image.Image:
+    """Draw a film strip: time from left to right; for each of the first items, x_t above the estimate x̂_0.
+
+    Args:
+        states: Decoded items, as `samplers.record` keeps them; at most `columns` of them are shown.
+        columns: The largest number of states, of points at most CLOUDS.
+        width: About the width in pixels of that many states. Small items are enlarged by a whole factor.
+        limits: Those of `picture`.
+        names: The classes of the items.
+        captions: Whether t stands above each state, x_t and x̂_0 beside their rows, and its class above each item.
+    """
+    if states[0].x.ndim == 2:
+        return _clouds([states[i] for i in evenly_spaced(min(columns, CLOUDS), len(states))], captions)
+    columns_states = [states[i] for i in evenly_spaced(columns, len(states))]
+    small = picture(columns_states[0].x[:1], 1, 0, limits)
+    height = round(small.height * max(1, width // columns - PADDING) / small.width)
+
+    def rows(item: int) -> list[Image.Image]:
+        kinds = [state.x for state in columns_states], [state.x0 for state in columns_states]
+        return [hstack([picture(x[item : item + 1], 1, height, limits) for x in kind]) for kind in kinds]
+
+    strips = [rows(0)]
+    across, down = vstack(strips[0]).size
+    column = (across + PADDING) / len(columns_states)
+    count = min(FILM_ITEMS, len(states[0].x), max(1, int(TALLEST * columns * column / (down + GAP))))
+    strips += map(rows, range(1, count))
+    if not captions:
+        return vstack([vstack(strip) for strip in strips], GAP)
+    times = [f"t = {state.t}" for state in columns_states]
+    size = caption_size(times, column, across)
+    labels = [formula(text, size) for text in (X_T, X_0)]
+    left = max(label.width for label in labels) + 2 * SIDE
+    parts = [caption_line(times, size, column, left, left + across)]
+    for item, strip in enumerate(strips):
+        if names:
+            parts.append(caption_line([names[item]], size, across, left, left + across, centred=False))
+        elif item:
+            parts.append(Image.new("RGB", (1, GAP), "white"))
+        parts.append(_named_rows(strip, labels, left))
+    return vstack(parts, 0)
+
+
+def _named_rows(rows: Sequence[Image.Image], labels: Sequence[Image.Image], left: int) -> Image.Image:
+    """Rows of equal size under each other, each with its label in the `left` pixels beside it."""
+    down = max(rows[0].height, *(label.height for label in labels))  # items may be one pixel high
+    sheets = []
+    for row, label in zip(rows, labels, strict=True):
+        sheets.append(Image.new("RGB", (left + row.width, down), "white"))
+        sheets[-1].paste(row, (left, (down - row.height) // 2))
+        sheets[-1].paste(label, ((left - label.width) // 2, (down - label.height) // 2))
+    return vstack(sheets)
+
+
+def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
+    """Plot x_t above x̂_0 for each state of points, in a colour for each time."""
+    from matplotlib.figure import Figure
+
+    dpi = 2 * PAGE / 9.2
+    figure = Figure(figsize=(1.5 * len(states) + 0.2, 3.5), dpi=dpi, layout="constrained")
+    grid = figure.subplots(2, len(states), squeeze=False)
+    for column, state in enumerate(states):
+        for axes, points in zip(grid[:, column], (state.x, state.x0), strict=True):
+            x, y = points[:, :2].double().T.tolist()
+            size = max(1.5, min(9.0, 2500 / len(x)))
+            axes.scatter(x, y, s=size, color=hue(column, len(states)), alpha=0.7, linewidths=0)
+            # noise of large scale is shown at its own scale, and 1.5 holds the data
+            reach = max(1.5, 1.1 * float(points.double().abs().quantile(0.99)))
+            axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+            axes.locator_params(nbins=3)
+            axes.tick_params(labelsize=7.5, length=2.5, colors="#5b636c")
+            axes.spines[:].set(color="#c9ced4", linewidth=0.8)
+        if captions:
+            grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=INK)
+    for axes, name in zip(grid[:, 0], (X_T, X_0), strict=True):
+        axes.set_ylabel(name, fontsize=10, color=INK)
+    return figure_to_image(figure)
+
+
+def side_by_side(grids: Sequence[tuple[str, Tensor]], limits: tuple[float, float]) -> Image.Image:
+    """Draw the samples (N, *shape) of runs, by their names, from left to right: image i is at the same place in each.
+
+    Args:
+        grids: The name and the samples of each run.
+        limits: Those of the codec.
+    """
+    parts = []
+    for name, samples in grids:
+        body = picture(samples, height=GRID_SIDE, limits=limits)
+        if max(body.size) > 2 * GRID_SIDE:
+            body.thumbnail((2 * GRID_SIDE, 2 * GRID_SIDE), Image.Resampling.LANCZOS)
+        parts.append(vstack([_heading(name, body.width), body]))
+    return hstack(parts, GAP)
+
+
+def nearest_pairs(groups: Sequence[NearestPairs], limits: tuple[float, float]) -> Image.Image:
+    """Draw each group as a row of samples above a row of training items.
+
+    Args:
+        groups: The pairs.
+        limits: Those of the codec.
+    """
+    parts = []
+    for group in groups:
+        height = 0 if group.samples.ndim == 2 else PAIR_HEIGHT
+        rows = [picture(items, len(items), height, limits) for items in (group.samples, group.items)]
+        share = min(1.0, (PAIRS_WIDTH - PAIRS_LEFT) / rows[0].width)
+        rows = [row.resize((round(share * row.width), max(1, round(share * row.height))), Image.Resampling.LANCZOS)
+                for row in rows]  # fmt: skip
+        labels = [_heading(name, PAIRS_LEFT) for name in ("samples", "nearest")]
+        parts += [_heading(group.title, PAIRS_LEFT + rows[0].width), _named_rows(rows, labels, PAIRS_LEFT)]
+    return vstack(parts, GAP)
+
+
+def sample_picture(data: Dataset) -> Image.Image:
+    """Draw some evenly spaced items of a data set, each with the name of its class."""
+    return _items_picture(data.sample(SHEET_POINTS if len(data.shape) == 1 else SHEET_ITEMS))
+
+
+def _items_picture(data: InMemoryDataset) -> Image.Image:
+    names = None
+    if data.labels is not None:
+        names = [data.classes[label] if label >= 0 else "no class" for label in data.labels.tolist()]
+    if len(data.shape) == 1:
+        return picture(data.items, height=400, captions=names)
+    height = SHEET_HEIGHT * -(-len(data) // SHEET_COLUMNS) // 2
+    if len(data.shape) == 3:
+        height = max(height, height * data.shape[1] // data.shape[2])
+    return picture(data.items, SHEET_COLUMNS, height, data.codec.limits, names)
+
+
+def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:
+    """Draw the contact sheet of a data set and the report on it: some items, and those that findings concern."""
+    parts = [_heading(f"{data.name}: a sample", SHEET_WIDTH), sample_picture(data)]
+    row_of = {data.name_of(row): row for row in range(len(data))}
+    for finding in report.findings:
+        if rows := [row_of[name] for name in finding.names if name in row_of][:SHEET_COLUMNS]:
+            items = data.subset(torch.tensor(rows)).sample(SHEET_COLUMNS)
+            parts += [_heading(finding.text, SHEET_WIDTH), _items_picture(items)]
+    return vstack(parts, gap=8)
+
+
+def _heading(text: str, width: int) -> Image.Image:
+    return caption_line([text], FONT, width, 0, width, centred=False)
+
+
+def check_sheet(path: Path) -> None:
+    """Raise InputError if `path` is taken by anything but a contact sheet."""
+    if not path.exists() and not path.is_symlink():
+        return
+    with contextlib.suppress(Exception), Image.open(path, formats=("PNG",)) as image:
+        if path.is_file() and image.info.get("Software") == SIGNATURE:
+            return
+    raise InputError(
+        f"{path} exists already and is not a contact sheet of ancestral; give {option('out')} another name"
+    )
+
+
+def write_sheet(path: Path, sheet: Image.Image) -> None:
+    """Write a contact sheet atomically as a PNG with the signature that `check_sheet` looks for."""
+    write_picture(path, sheet, SIGNATURE, "Software")
