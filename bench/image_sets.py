@@ -24,7 +24,7 @@ import digits
 from ancestral import data
 from ancestral.data import InMemoryDataset
 from ancestral.data.convert import Conversion
-from ancestral.data.image_files import decode_image
+from ancestral.data.decoding import decode_image
 from ancestral.errors import InputError
 
 NAMES = ("digits", "fashion", "emoji", "oxygen")

@@ -27,7 +27,7 @@ from PIL import Image
 from ancestral import config, data
 from ancestral.data import Dataset
 from ancestral.data.convert import Conversion
-from ancestral.data.image_files import decode_image, strict_pillow
+from ancestral.data.decoding import decode_image, strict_pillow
 from ancestral.data.loading import Loader
 from ancestral.training import Trainer
 

@@ -18,8 +18,7 @@ from torch import nn
 from ancestral import config as configs
 from ancestral.config.file_kinds import HEIC, SUFFIXES
 from ancestral.data import InMemoryDataset
-from ancestral.data.codec import Codec
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import Codec, DataSpec
 from ancestral.faces import command as cli
 from ancestral.faces.functions import read
 from ancestral.inspection import training_cost

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from ancestral import Diffusion, guidance, nets, oracle, schedules
-from ancestral.data.codec import Codec
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import Codec, DataSpec
 from ancestral.errors import InputError
 from ancestral.model import Model
 from ancestral.samplers import DDIM

@@ -9,7 +9,7 @@ import torch
 from ancestral import model, registries, samplers, schedules
 from ancestral.config import Config
 from ancestral.data import DataSpec
-from ancestral.data.codec import POINTS
+from ancestral.data.spec import POINTS
 from ancestral.errors import InputError
 from ancestral.faces import command
 from ancestral.registries import Entry

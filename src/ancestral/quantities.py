@@ -21,3 +21,8 @@ def format_duration(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """Format a count: 1 class, 2 classes."""
     return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("s") else "s")
+
+
+def are(count: int, noun: str) -> str:
+    """Format a count and the verb, the beginning of a sentence: 1 class is, 2 classes are."""
+    return f"{plural(count, noun)} {'is' if count == 1 else 'are'}"

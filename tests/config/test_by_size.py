@@ -11,8 +11,7 @@ from ancestral import config as configs
 from ancestral import model, nets
 from ancestral.config import UNetConfig, by_size
 from ancestral.data import InMemoryDataset
-from ancestral.data.codec import Codec
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import Codec, DataSpec
 from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message

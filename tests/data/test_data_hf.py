@@ -10,7 +10,7 @@ from PIL import Image
 
 from ancestral import data
 from ancestral.data import InMemoryDataset, LazyDataset
-from ancestral.data.image_files import FORMATS
+from ancestral.data.decoding import FORMATS
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader
 from ancestral.errors import InputError, install_command
@@ -151,7 +151,7 @@ def test_rows_that_cannot_be_read_are_lost(places, monkeypatch):
     def gone(*_):
         raise OSError("no\nroute")
 
-    monkeypatch.setattr(lazy, "_rows", type("Rows", (), {"__getitem__": gone})())
+    monkeypatch.setattr(lazy.source, "_rows", type("Rows", (), {"__getitem__": gone})())
     with pytest.raises(SourceLost, match=r"parquet cannot be read: no route"):
         lazy.read(0)
 

@@ -10,11 +10,12 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from ancestral import data
+from ancestral.config.file_kinds import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
-from ancestral.data.image_files import FORMATS
+from ancestral.data.decoding import FORMATS
 from ancestral.data.io_errors import SourceLost, Unreadable, read_file
-from ancestral.data.sources.lazy_folder import LazyFolder, NameList, scan
+from ancestral.data.sources.folders import FileFolder, NameList, scan
 from ancestral.data.statistics import channel_mean, evenly_spaced, evenly_spaced_first
 from ancestral.errors import InputError
 from ancestral.events import Work, finish
@@ -63,7 +64,7 @@ def test_a_tree_read_by_index_equals_the_folder_in_memory(tmp_path, modes, optio
         assert item.dtype == eager.items.dtype
         assert torch.equal(item, eager.items[i])
         assert label == eager.labels[i]
-        assert lazy.name_of(i) == os.fsdecode(list(scan(tmp_path, []))[i])
+        assert lazy.name_of(i) == os.fsdecode(list(scan(tmp_path, [".png"], [], []))[i])
 
 
 def test_memory_decides(tmp_path):
@@ -131,7 +132,7 @@ def test_nothing_that_can_be_read(tmp_path):
     with pytest.raises(
         InputError, match=r"no item of .* can be read \(1 tried\), x\.png for example: the file is empty"
     ):
-        LazyFolder(tmp_path, Conversion())
+        LazyDataset(FileFolder(tmp_path), Conversion())
 
 
 def test_a_missing_file_is_bad_but_a_missing_folder_is_lost(tmp_path):
@@ -336,7 +337,9 @@ def test_scan_is_sorted_by_the_parts_of_paths_and_links_are_entered_once(tmp_pat
     (tmp_path / "a" / "notes.txt").write_bytes(b"")
     (tmp_path / "zlink").symlink_to(tmp_path / "a")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
-    assert [tmp_path / os.fsdecode(path) for path in scan(tmp_path, [])] == sorted(tmp_path / name for name in names)
+    assert [tmp_path / os.fsdecode(path) for path in scan(tmp_path, SUFFIXES, [], [])] == sorted(
+        tmp_path / name for name in names
+    )
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
@@ -370,8 +373,8 @@ def test_a_file_of_many_takes_few_bytes(tmp_path):
         (root / f"class {i:02d}").mkdir(parents=True)
         for j in range(1000):
             os.link(tmp_path / "one.png", root / f"class {i:02d}" / f"picture {j:06d}.png")
-    lazy = LazyFolder(root, Conversion())
-    size = len(lazy.names.buffer) + lazy.names._ends.nbytes + lazy.labels.nbytes
+    lazy = LazyDataset(FileFolder(root), Conversion())
+    size = len(lazy.source.names.buffer) + lazy.source.names._ends.nbytes + lazy.labels.nbytes
     assert (len(lazy), size / len(lazy) < 60) == (20_000, True)
     assert lazy.classes == tuple(f"class {i:02d}" for i in range(20))
     assert np.array_equal(lazy.labels, np.repeat(np.arange(20), 1000))

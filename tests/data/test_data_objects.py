@@ -100,21 +100,18 @@ def test_a_list_of_paths_or_of_images_is_converted_as_a_folder(tmp_path):
 
 def test_lists_that_are_no_data(tmp_path):
     paths = pictures(tmp_path)
-    image = read(paths[0])
     for bad, message in (
-        ([], "the list of images is empty"),
-        ([image, paths[0]], "item 1 of the list is a PosixPath, and item 0 a PngImageFile: give paths alone"),
-        ([paths[0], image], "item 1 of the list is a PngImageFile, and item 0 a PosixPath"),
+        ([], "no item of images can be read"),
         ([torch.zeros(3, 8, 8)], "item 0 of the list is a Tensor: .* stacked"),
-        ([paths[0], tmp_path / "none.png"], "item 1 of the list, .*none.png, does not exist"),
-        ([paths[0], tmp_path], "item 1 of the list, .*, is no file"),
+        ([paths[0], tmp_path / "none.png"], "item 1 of the list is .*none.png, which is no file"),
+        ([paths[0], tmp_path], "item 1 of the list is .*, which is no file"),
         ((paths, [0] * 5), "a list of images has no labels"),
         (iter(paths), "a list_iterator cannot be read as data: .*a list of paths or Pillow images"),
     ):
         with pytest.raises(InputError, match=message) as error:
             data.open(bad, image_size=8)
         assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="a list of images holds no signals"):
+    with pytest.raises(InputError, match="the list holds no signals"):
         data.open(paths, dims=1)
     (tmp_path / "5.png").write_bytes(paths[0].read_bytes()[:100])
     with Image.open(tmp_path / "5.png") as broken:

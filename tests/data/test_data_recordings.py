@@ -96,7 +96,7 @@ def test_a_header_that_goes_on_is_read_further():
         (wav(TONE)[:30], "cut short: it holds no samples"),
         (wav(TONE[:, :0]), "it holds no samples"),
         (wav(TONE).replace(b"fmt ", b"fmz "), "does not say how its samples are encoded"),
-        (wav(np.zeros((6, 4))), "6 channels at 8000 Hz: give recordings in mono or stereo"),
+        (wav(np.zeros((6, 4))), "6 channels at 8000 Hz"),
         (wav(TONE, rate=0), "2 channels at 0 Hz"),
         (wav(TONE)[:20] + b"\x06\0" + wav(TONE)[22:], "encoding 6, 16 bits"),
         (wav(TONE)[:34] + b"\x0c\0" + wav(TONE)[36:], "encoding 1, 12 bits"),

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from ancestral import data
 from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.convert import Conversion
-from ancestral.data.image_files import FORMATS
+from ancestral.data.decoding import FORMATS
 from ancestral.data.io_errors import SourceLost
+from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.loading import Loader, fetch, is_worker_death, loader
 from ancestral.data.loading.loader import default_workers
 from ancestral.errors import InputError
@@ -232,14 +233,14 @@ def test_the_death_that_another_data_loader_reports_is_known(folder, monkeypatch
         signal.signal(signal.SIGCHLD, before)
 
 
-class Deadly(LazyDataset):
+class Deadly(StoredItems):
     """Item 20 ends the worker that reads it, or is a defect of ours."""
 
     def __init__(self, defect=False):
         self.defect = defect
-        super().__init__("deadly", 36, None, (), (), Conversion())
+        super().__init__("deadly", 36)
 
-    def encoded(self, index):
+    def raw(self, index):
         if multiprocessing.parent_process() is not None and index == 20:
             if self.defect:
                 raise RuntimeError("a defect")
@@ -252,7 +253,7 @@ class Deadly(LazyDataset):
 
 @pytest.mark.slow
 def test_workers_that_die_again_and_again_end_it():
-    source = Deadly()
+    source = LazyDataset(Deadly(), Conversion())
     step = next(b.step for b in batches(source, 5) if 20 in b.indices)
     with Loader(source, seed=3, batch_size=BATCH, positions=range(BATCH), workers=1) as loader:
         stream = loader.batches(step)
@@ -263,7 +264,7 @@ def test_workers_that_die_again_and_again_end_it():
 
 
 def test_a_defect_is_no_death():
-    source = Deadly(defect=True)
+    source = LazyDataset(Deadly(defect=True), Conversion())
     step = next(b.step for b in batches(source, 5) if 20 in b.indices)
     with (
         Loader(source, seed=3, batch_size=BATCH, positions=range(BATCH), workers=1) as loader,
@@ -372,11 +373,11 @@ def test_no_worker_outlives_its_training(folder, how):
 
 def test_a_data_set_of_nothing():
     class Empty(Deadly):
-        def encoded(self, index):
+        def raw(self, index):
             return b""
 
     with pytest.raises(InputError, match=r"no item of deadly can be read \(36 tried\), 0 for example: the file"):
-        Empty()
+        LazyDataset(Empty(), Conversion())
     assert isinstance(data.load("moons"), InMemoryDataset)
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageColor, ImageDraw
 import ancestral
 from ancestral import config as configs
 from ancestral import data
-from ancestral.data import image_files, io_errors
+from ancestral.data import decoding, io_errors
 from ancestral.declarations import Inspect, Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work, Wrote
@@ -341,7 +341,7 @@ def test_images_of_one_shape_get_the_size_that_keeps_it(tmp_path):
 
 def test_rotated_photographs_count_upright(tmp_path):
     exif = Image.Exif()
-    exif[image_files.ORIENTATION] = 6
+    exif[decoding.ORIENTATION] = 6
     flat(tmp_path / "photo.jpg", "red", (80, 40), exif=exif)
     report = examine(tmp_path)
     assert (report.files.height, report.files.width) == ((80, 80, 80), (40, 40, 40))

@@ -16,8 +16,7 @@ from ancestral import config as configs
 from ancestral import interop, schedules, targets
 from ancestral import model as models
 from ancestral.config import Config, ProcessConfig
-from ancestral.data.codec import IMAGES
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.declarations import Export, Train
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError

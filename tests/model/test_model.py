@@ -15,8 +15,7 @@ from torch import nn
 import ancestral
 from ancestral import samplers, schedules, storage, targets
 from ancestral.config import CustomNetConfig, ProcessConfig, TrainConfig
-from ancestral.data.codec import Codec
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import FILE_NAME, Model, OwnParts, build, check_sampler, sampler_for

@@ -15,8 +15,7 @@ from torch import nn
 
 import ancestral
 from ancestral import Diffusion, config, interop, nets, randomness, schedules, targets
-from ancestral.data.codec import Codec
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import Codec, DataSpec
 from ancestral.errors import InputError
 from ancestral.model import Model, build
 from ancestral.nets import transformer

@@ -11,8 +11,7 @@ from PIL import Image
 import ancestral
 from ancestral import config, render, storage
 from ancestral.config import presets
-from ancestral.data.codec import Codec
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import Codec, DataSpec
 from ancestral.options import on_command_line, spell
 from ancestral.render import FOLDER, evaluation_text, merge_card, model_card, write_card
 from ancestral.render.model_card import mark_sections, update_sections

@@ -17,7 +17,7 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data, randomness
 from ancestral.config import Config
-from ancestral.data.sources.lazy_folder import LazyFolder
+from ancestral.data import LazyDataset
 from ancestral.errors import InputError
 from ancestral.evaluation import reference
 from ancestral.randomness import Stream
@@ -84,7 +84,7 @@ def test_data_that_are_read_lazily_are_split_alike(pictures, memory):
     assert part.rows.tolist() == [3, 1] if memory else held_out.rows[[3, 1]].tolist()
     assert torch.equal(part[0][0], loaded.items[3])
     if not memory:
-        assert isinstance(whole, LazyFolder)
+        assert isinstance(whole, LazyDataset)
         assert held_out.name_of(1) == whole.name_of(int(held_out.rows[1]))
 
 

@@ -7,7 +7,7 @@ open(["a.png", "b.jpg"])    open([pillow_image, ...])
 
 import difflib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,21 +24,20 @@ from ancestral.config import UNPLACED
 from ancestral.config.file_kinds import SUFFIXES, WAV, holds_recordings, nearest_path
 from ancestral.config.output_folders import is_run
 from ancestral.data import arrays
-from ancestral.data.codec import IMAGES, POINTS, Codec
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import Dataset, InMemoryDataset
-from ancestral.data.held_out import hold_out
+from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
 from ancestral.data.lazy_dataset import LazyDataset
-from ancestral.data.sources import builtin, hugging_face
-from ancestral.data.sources.hugging_face import HuggingFaceDataset
+from ancestral.data.sources import hugging_face
+from ancestral.data.sources.builtin import BUILTINS, TESTED
+from ancestral.data.sources.folders import FileFolder
+from ancestral.data.sources.hugging_face import HuggingFaceRows
 from ancestral.data.sources.image_list import ImageList
-from ancestral.data.sources.lazy_folder import LazyFolder
 from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.sources.tar_shards import TarShards
-from ancestral.data.sources.torch_dataset import TorchDataset
-from ancestral.data.spec import DataSpec
+from ancestral.data.sources.torch_dataset import TorchItems
+from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
 from ancestral.errors import InputError, UnsuitableError, one_line
-from ancestral.events import Work
+from ancestral.events import Work, finish
 from ancestral.options import option
 
 __all__ = [
@@ -64,16 +63,8 @@ Source = str | Path | Array | tuple[Array, Array] | list[str] | list[Path] | lis
 """A name, a path or an address; items, or (items, labels); a list of paths of images, or of Pillow images; or a
 map-style data set of PyTorch."""
 
-BUILTINS: dict[str, Callable[[str], InMemoryDataset]] = {
-    "digits": builtin.digits,
-    "fashion": builtin.fashion,
-    "cifar10": builtin.cifar10,
-    "moons": builtin.moons,
-    "swissroll": builtin.swissroll,
-    "checkerboard": builtin.checkerboard,
-}
-TESTED = frozenset(BUILTINS) - {"digits"}
-"""Built-in data sets with a test split."""
+DIMS = dict.fromkeys(("built-in", "rows", "images", "list"), (2,)) | {"recordings": (1,)}
+"""Axes besides channels of the kinds of data whose items have a fixed number of them."""
 
 
 def open(
@@ -121,20 +112,25 @@ def open(
     Raises:
         InputError: If the source cannot be read, or an option does not apply to it.
     """
-    if split not in ("train", "test"):
-        raise InputError(f"unknown split {split!r}: use train or test")
     if isinstance(source, Dataset):
         return source
+    place, kind = _place_and_kind(source)
+    name = one_line(source) if isinstance(source, str | Path) else f"the {kind}"
     conversion = Conversion(image_size, channels, background, bits, fit)
+    if split not in ("train", "test"):
+        raise InputError(f"unknown split {split!r}: use train or test")
+    if split != "train" and kind not in ("built-in", "rows"):
+        raise InputError(f"{name} has no {split} split: give the path of the {split} data itself")
+    if length is not None and kind != "recordings":
+        raise UnsuitableError(f"{name} holds no .wav files, which alone have a length: leave {option('length')} out")
     if length is not None and length < 1:
         raise InputError(f"recordings of {length} samples are impossible: give {option('length', 1)} or more")
-    if isinstance(source, str | Path):
-        data = _open_name(source, conversion, dims, length, split)
-    elif length is not None:
-        raise UnsuitableError(f"only folders of .wav files are cut to a length: leave {option('length')} out")
-    else:
-        data = _open_object(source, conversion, dims)
-    return data.load() if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
+    if dims in arrays.NAMES and dims not in DIMS.get(kind, arrays.NAMES):
+        raise InputError(
+            f"{name} holds no {arrays.NAMES[dims]}: leave {option('dims')} out, or give a .npy or .npz file of them"
+        )
+    data = _read(source, place, kind, conversion, dims, length, split)
+    return finish(data.loading()) if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
 
 
 def opening(source: Source, *, memory: float = 1.0, **options: Any) -> Generator[Work, None, Dataset]:
@@ -152,9 +148,7 @@ def absolute(source: str) -> str:
     Raises:
         InputError: If there is no such file or folder.
     """
-    if source in BUILTINS or source.startswith(hugging_face.SCHEME):
-        return source
-    return str(_existing(source).resolve())
+    return source if _is_name(source) else str(_existing(source).resolve())
 
 
 def load(source: Source, **options: Any) -> InMemoryDataset:
@@ -164,19 +158,25 @@ def load(source: Source, **options: Any) -> InMemoryDataset:
     return data
 
 
-def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Dataset:
-    """Open items that are in memory, or a data set of PyTorch."""
-    items, labels = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
+def _is_name(source: str | Path) -> bool:
+    """Whether a source is a built-in data set or on the Hub."""
+    return isinstance(source, str) and (source in BUILTINS or source.startswith(hugging_face.SCHEME))
+
+
+def _place_and_kind(source: Any) -> tuple[Path, str]:
+    """The path of a source, if it has one, and the kind of data that it is, which `_read` reads."""
+    if isinstance(source, str | Path):
+        if _is_name(source):
+            return Path(source), "built-in" if source in BUILTINS else "rows"
+        path = _existing(source)
+        return path, _kind_of_path(path)
+    items = source[0] if isinstance(source, tuple) and len(source) == 2 else source
     if isinstance(items, Tensor | np.ndarray):
-        converted = arrays.to_items(items, "the array", conversion, dims)
-        known = None if labels is None else arrays.to_labels(labels, "the array", len(converted))
-        return _labelled(converted, known, arrays.reading_notes(items, "the array", dims), "arrays")
+        return Path(), "array"
     if isinstance(source, torch_data.Dataset):
-        return TorchDataset(source, conversion, dims)
+        return Path(), "data set"
     if isinstance(source, list):
-        if dims in (1, 3):
-            raise InputError(f"a list of images holds no {arrays.NAMES[dims]}: leave {option('dims')} out")
-        return ImageList(source, conversion)
+        return Path(), "list"
     if isinstance(items, list):
         raise InputError(
             "a list of images has no labels: give a map-style data set of PyTorch of (image, class number)"
@@ -187,66 +187,67 @@ def _open_object(source: Any, conversion: Conversion, dims: int | None) -> Datas
     )
 
 
-def _open_name(source: str | Path, conversion: Conversion, dims: int | None, length: int | None, split: str) -> Dataset:
-    name, path = one_line(source), Path(source)
-    if isinstance(source, str) and source.startswith(hugging_face.SCHEME):
-        kind = "hub"
-    elif isinstance(source, str) and source in BUILTINS:
-        kind = "builtin"
-    else:
-        path = _existing(source)
-        kind = _kind(path)
-    if split != "train" and kind not in ("hub", "builtin", "datasets"):
-        raise InputError(f"{name} has no {split} split: give the path of the {split} data itself")
-    if length is not None and kind != "recordings":
-        raise UnsuitableError(f"{name} holds no .wav files: leave {option('length')} out")
-    if kind == "recordings" and dims in (None, 1):
-        return RecordingFolder(path, conversion, length)
-    if dims in (1, 3) and kind not in ("arrays", "tar", ""):
-        raise InputError(
-            f"{name} holds no {arrays.NAMES[dims]}: leave {option('dims')} out, or give a .npy or .npz file of them"
-        )
-    match kind:
-        case "builtin":
-            data = BUILTINS[str(source)](split)
-            if data.items.is_floating_point():
-                conversion.reject_points(name)
-                return data
-            return replace(data, items=conversion(data.items))
-        case "hub" | "datasets":
-            return HuggingFaceDataset(str(source) if kind == "hub" else path, conversion, split)
-        case "tar":
-            paths = sorted(path.glob("*.tar")) if path.is_dir() else [path]
-            return TarShards(paths, one_line(path.resolve().stem), conversion, dims)
-        case "images":
-            return LazyFolder(path, conversion)
-        case "arrays":
-            return _labelled(*arrays.load(path, conversion, dims), one_line(path.stem))
-    raise InputError(
-        f"{name} cannot be read as data: give a folder of images, a .npy or .npz file, a .tar, or the folder of a "
-        ".parquet file"
-    )
-
-
-def _kind(path: Path) -> str:
+def _kind_of_path(path: Path) -> str:
     """The kind of data at a path, by its name and the names in it; folders with folders or images are of images."""
     if not path.is_dir():
-        suffix = path.suffix.lower() if path.is_file() else ""  # opening a pipe would block for ever
-        return {".npy": "arrays", ".npz": "arrays", ".tar": "tar"}.get(suffix, "")
+        kinds = {".npy": "arrays", ".npz": "arrays", ".tar": "shards"}
+        kind = kinds.get(path.suffix.lower()) if path.is_file() else None  # opening a pipe would block for ever
+        if kind is None:
+            raise InputError(
+                f"{one_line(path)} cannot be read as data: give a folder of images, a .npy or .npz file, a .tar, or "
+                "the folder of a .parquet file"
+            )
+        return kind
     if is_run(path):
         raise InputError(f"{one_line(path)} is a run folder, whose pictures are samples: give the data itself")
     if hugging_face.is_saved(path):
-        return "datasets"
-    kinds = {"/" if below.is_dir() else below.suffix.lower() for below in path.iterdir() if below.name[0] != "."}
-    if kinds & {"/", WAV, *SUFFIXES}:
+        return "rows"
+    suffixes = {"/" if below.is_dir() else below.suffix.lower() for below in path.iterdir() if below.name[0] != "."}
+    if suffixes & {"/", WAV, *SUFFIXES}:
         return "recordings" if holds_recordings(path) else "images"
-    return "tar" if ".tar" in kinds else "datasets" if kinds & {".parquet", ".arrow"} else "images"
+    return "shards" if ".tar" in suffixes else "rows" if suffixes & {".parquet", ".arrow"} else "images"
 
 
-def _labelled(items: Tensor, labels: Tensor | None, notes: tuple[tuple[str, str], ...], name: str) -> InMemoryDataset:
-    """Items whose classes are called by their numbers."""
-    classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
-    data = InMemoryDataset(items, labels, classes, name, notes=notes)
+def _read(
+    source: Any, place: Path, kind: str, conversion: Conversion, dims: int | None, length: int | None, split: str
+) -> Dataset:
+    """Read data of a kind."""
+    match kind:
+        case "built-in":
+            data = BUILTINS[source](split)
+            if data.items.is_floating_point():
+                conversion.reject_points(source)
+                return data
+            return replace(data, items=conversion(data.items))
+        case "array":
+            items, labels = source if isinstance(source, tuple) else (source, None)
+            return _labelled(items, labels, "the array", "arrays", conversion, dims)
+        case "arrays":
+            items, labels, implied_dims = arrays.load(place)
+            return _labelled(items, labels, one_line(place), one_line(place.stem), conversion, dims or implied_dims)
+        case "recordings":
+            recordings = RecordingFolder(place, conversion, length)
+            return LazyDataset(recordings, replace(conversion, channels=None), dims=1)
+        case "shards":
+            paths = sorted(place.glob("*.tar")) if place.is_dir() else [place]
+            return LazyDataset(TarShards(paths, one_line(place.resolve().stem)), conversion, dims)
+        case "data set":
+            return LazyDataset(TorchItems(source), conversion, dims)
+        case "rows":
+            return LazyDataset(HuggingFaceRows(source if _is_name(source) else place, split), conversion)
+        case "list":
+            return LazyDataset(ImageList(source), conversion)
+    return LazyDataset(FileFolder(place), conversion)
+
+
+def _labelled(
+    array: Array, labels: Array | None, origin: str, name: str, conversion: Conversion, dims: int | None
+) -> InMemoryDataset:
+    """Items in memory, whose classes are called by their numbers. Messages call the array `origin`."""
+    items = arrays.to_items(array, origin, conversion, dims)
+    numbers = None if labels is None else arrays.to_labels(labels, origin, len(items))
+    classes = () if numbers is None else tuple(map(str, range(int(numbers.max()) + 1)))
+    data = InMemoryDataset(items, numbers, classes, name, notes=arrays.reading_notes(array, origin, dims))
     _ = data.spec  # floats without a range are refused now
     return data
 

@@ -27,50 +27,38 @@ LONG = 4
 Array = NDArray[np.generic] | Tensor
 
 
-def load(
-    path: Path, conversion: Conversion, dims: int | None = None
-) -> tuple[Tensor, Tensor | None, tuple[tuple[str, str], ...]]:
+def load(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic] | None, int | None]:
     """Load the array of a .npy, or `images`, `signals`, `volumes` (or the only array) and `labels` of a .npz.
 
     Nothing is unpickled.
 
     Returns:
-        Items as in `InMemoryDataset`, int64 labels (N,) or None, and the notes of `reading_notes`.
+        The array, the labels, and the number of axes besides channels that the array's name implies, or None for each.
 
     Raises:
-        InputError: If the file is damaged, or as `to_items` and `to_labels` do.
+        InputError: If the file is damaged, or holds several arrays and none with such a name.
     """
-    name = one_line(path)
-    array, key, labels = _read(path, name)
-    dims = {"signals": 1, "volumes": 3}.get(key) if dims is None else dims
-    items = to_items(array, name, conversion, dims)
-    return items, None if labels is None else to_labels(labels, name, len(items)), reading_notes(array, name, dims)
-
-
-def _read(path: Path, name: str) -> tuple[NDArray[np.generic], str, NDArray[np.generic] | None]:
-    """The items, their name ("" in a .npy), and their labels."""
     try:
         with warnings.catch_warnings(), path.open("rb") as file:  # opened here: np.load leaks it if the file is damaged
             warnings.simplefilter("ignore")  # NumPy's, on odd but readable headers
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                return loaded, "", None
-            with loaded:
-                others = [key for key in loaded.files if key != "labels"]
-                known = [key for key in NAMES.values() if key in others] or others
-                arrays = {key: loaded[key] for key in ("labels", *known[:1]) if key in loaded.files}
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                return content, None, None
+            with content:
+                others = [key for key in content.files if key != "labels"]
+                keys = [key for key in NAMES.values() if key in others] or others
+                arrays = {key: content[key] for key in ("labels", *keys[:1]) if key in content.files}
     except Exception as error:  # a damaged file may raise anything, from BadZipFile to tokenize.TokenError
         raise InputError(
-            f"{name} is not a whole NumPy file of plain numbers ({error}): write it with "
+            f"{one_line(path)} is not a whole NumPy file of plain numbers ({error}): write it with "
             "np.save or np.savez, uint8, uint16 or float32"
         ) from error
-    if len(known) != 1:
-        keys = ", ".join(others) or "nothing"
+    if len(keys) != 1:
         raise InputError(
-            f"{name} holds {keys}: name the array of images `images` (or `signals`, `volumes`), as np.savez "
-            "does with images="
+            f"{one_line(path)} holds {', '.join(others) or 'nothing'}: name the array of images `images` (or "
+            "`signals`, `volumes`), as np.savez does with images="
         )
-    return arrays[known[0]], known[0], arrays.get("labels")
+    return arrays[keys[0]], arrays.get("labels"), {"signals": 1, "volumes": 3}.get(keys[0])
 
 
 def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ancestral.config.image_size import parse_image_size, plain_image_size
-from ancestral.data.codec import LARGEST
+from ancestral.data.spec import LARGEST
 from ancestral.errors import InputError, UnsuitableError
 from ancestral.options import option
 

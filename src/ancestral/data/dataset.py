@@ -1,20 +1,33 @@
-"""The one protocol for data sets: items and labels by index, whether they are in memory or read where they lie."""
+"""Data sets: items and labels by index, in memory or read where they lie, and how one is split and recognised."""
 
+import hashlib
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
 
+import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from ancestral.data.codec import Codec
-from ancestral.data.fingerprint import fingerprint
-from ancestral.data.spec import DataSpec, spec_of_items
+from ancestral import randomness
+from ancestral.data.decoding import Raw
+from ancestral.data.io_errors import Unreadable
+from ancestral.data.spec import Codec, DataSpec, spec_of_items
 from ancestral.data.statistics import evenly_spaced
+from ancestral.errors import InputError
+from ancestral.options import option
+from ancestral.randomness import Stream
 
 MOST_READ = 256
 """Default limit of `Dataset.sample` for items that are not in memory."""
+HASHED = 64
+"""Number of items whose bytes are hashed in a fingerprint."""
+Notes = tuple[tuple[str, str], ...]
+"""What was assumed of data, each with what to do if that is wrong."""
 
 
 class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
@@ -28,13 +41,13 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     """One line per file that cannot be read: "path: reason"."""
     fingerprint: str
     """The text by which the data are recognised, as `data.fingerprint` computes it."""
-    notes: tuple[tuple[str, str], ...] = ()
-    """What was assumed of the data, each with what to do if that is wrong."""
+    notes: Notes = ()
     rate: int | None = None
     """Samples in a second, of recordings."""
     rows: Tensor | None = None
     """Of a subset the number of each item in the whole data set, int64 (N,)."""
-    in_memory: ClassVar[bool]
+    threads: int = min(8, os.cpu_count() or 1)
+    """Number of threads that may read at the same time."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -70,6 +83,10 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         """What messages call an item, in one line."""
         return f"item {index}"
 
+    def labels_of(self, rows: Tensor | list[int]) -> Tensor | None:
+        """Return the labels of the items `rows`, int64 (n,), or None if the source has no classes."""
+        return None if self.labels is None else self.labels[rows].long()
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one item: (C, *space) or (2,)."""
@@ -104,10 +121,9 @@ class InMemoryDataset(Dataset):
     """The range of floats that the codec maps to [-1, 1]; None is that of `items`."""
     source: str = ""
     """The fingerprint of what was loaded; "" of items that were in memory."""
-    notes: tuple[tuple[str, str], ...] = ()
+    notes: Notes = ()
     rate: int | None = None
     rows: Tensor | None = None
-    in_memory = True
 
     def __len__(self) -> int:
         return len(self.items)
@@ -131,11 +147,65 @@ class InMemoryDataset(Dataset):
         if len(self) <= n:
             return self
         rows = evenly_spaced(n, len(self))
-        labels = None if self.labels is None else self.labels[rows]
-        return replace(self, source="", items=self.items[rows], labels=labels, rows=None)
+        return replace(self, source="", items=self.items[rows], labels=self.labels_of(rows), rows=None)
 
     def subset(self, rows: Tensor) -> "InMemoryDataset":
         """Return the items `rows`, copied."""
-        labels = None if self.labels is None else self.labels[rows]
         limits = self.codec.limits if self.items.is_floating_point() else None
-        return replace(self, items=self.items[rows], labels=labels, limits=limits, source=self.fingerprint, rows=rows)
+        part = replace(self, items=self.items[rows], labels=self.labels_of(rows), rows=rows)
+        return replace(part, limits=limits, source=self.fingerprint)
+
+
+def fingerprint(count: int, labels: Tensor | None, item: Callable[[int], tuple[str, Raw]]) -> str:
+    """Compute a short text by which data are recognised wherever they lie.
+
+    Args:
+        count: The number of items.
+        labels: The label of each.
+        item: Returns the name of an item, and the item as it is stored. It may raise Unreadable.
+
+    Returns:
+        The number and a hash of evenly spaced items, as in "1911:0f343b0931126a20". Items between these do not count.
+    """
+    digest = hashlib.sha256()
+    digest.update(b"" if labels is None else labels.long().numpy().tobytes())
+    for index in evenly_spaced(HASHED, count):
+        try:
+            name, raw = item(index)
+        except Unreadable as error:
+            name, raw = "unreadable", str(error).encode()
+        digest.update(name.encode(errors="surrogateescape"))
+        digest.update(
+            raw if isinstance(raw, bytes) else (raw if isinstance(raw, Image.Image) else np.asarray(raw)).tobytes()
+        )
+    return f"{count}:{digest.hexdigest()[:16]}"
+
+
+def hold_out(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
+    """Split a data set into the items to train on and those that are held out.
+
+    The items are chosen at random, from each class in proportion to its size. The choice depends on the number of items
+    and their labels alone, so a run that is resumed, an evaluation and all processes make the same one.
+
+    Args:
+        data: The whole data set.
+        share: The share that is held out, above 0 and below 1.
+
+    Returns:
+        The two parts, each in the order of the data.
+
+    Raises:
+        InputError: If a part has fewer than two items, of which no standard error can be computed.
+    """
+    count = len(data)
+    n = round(share * count)
+    if min(n, count - n) < 2:
+        raise InputError(
+            f"{option('validation', f'{share:g}')} of {count:,} items holds out {n:,} and leaves {count - n:,} to "
+            "train on: give a share that makes both at least 2, or other data"
+        )
+    key = randomness.uniform(0, Stream.HELD_OUT, 0, range(count))
+    order = (key if data.labels is None else key + data.labels).argsort(stable=True)  # by class, at random within each
+    mask = torch.zeros(count, dtype=torch.bool)
+    mask[order[((torch.arange(n) + 0.5) * (count / n)).long()]] = True
+    return data.subset((~mask).nonzero().flatten()), data.subset(mask.nonzero().flatten())

@@ -1,21 +1,36 @@
-"""Items as they are stored, and how each is decoded: image files, .npy files, Pillow images and arrays."""
+"""Decoding of stored items: image files, which may be damaged or hostile, .npy files, images of Pillow, arrays.
+
+Of animations and documents of several pages the first image is read.
+"""
 
 import io
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.pool import ThreadPool
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ancestral.config.file_kinds import HEIC, SUFFIXES
 from ancestral.data.arrays import to_items
-from ancestral.data.convert import Conversion
-from ancestral.data.image_files import decode_image, strict_pillow
+from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
 from ancestral.data.io_errors import Unreadable
+from ancestral.data.spec import LARGEST
 from ancestral.errors import one_line
 
+if HEIC.keys() <= SUFFIXES.keys():  # the plug-in is installed
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+"""Formats that are read, whatever the suffix is. A closed list: Pillow would run Ghostscript on a PostScript file."""
+ORIENTATION = 0x0112
+"""Tag of EXIF and TIFF."""
+GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 HEADER = 1 << 14
 """Number of bytes at the beginning of a file in which nearly every header ends."""
 NPY = b"\x93NUMPY"
@@ -32,6 +47,123 @@ def reading_threads(count: int) -> Iterator[ThreadPool]:
         finally:
             pool.terminate()
             pool.join()  # workers are forked later, and a fork beside threads may inherit their locks
+
+
+@contextmanager
+def strict_pillow() -> Iterator[None]:
+    """Silence Pillow's warnings in all threads, but make a decompression bomb an error before it is decompressed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def to_pixels(image: Image.Image, bits: int = 8) -> Tensor:
+    """Convert a Pillow image of any mode to integers.
+
+    Args:
+        image: The image.
+        bits: 8, or 16 to keep the depth of grey images of 16 bits; Pillow reads colour with 8.
+
+    Returns:
+        (C, H, W) of uint8, or uint16 of 16 bits; C = 1..4: grey, grey + alpha, RGB, RGBA.
+    """
+    alpha = image.has_transparency_data
+    if image.mode == "F":  # Pillow would cut its values off at 0 and 255, whatever their range is
+        raise ValueError("its pixels are floating-point numbers: save it with 8 or 16 bits, or give a .npy file")
+    if image.mode.startswith("I"):
+        return convert_bit_depth(_sixteen_bits(image), DEPTHS[bits])
+    mode = ("L" if image.mode in GREY else "RGB") + ("A" if alpha else "")
+    array = np.array(image.convert(mode))
+    return torch.from_numpy(array.reshape(image.height, image.width, -1)).permute(2, 0, 1)
+
+
+def from_pixels(pixels: Tensor) -> Image.Image:
+    """Convert integers (C, H, W) to Pillow's L, LA, RGB or RGBA, or I;16 of one channel of 16 bits."""
+    array = pixels.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(array.squeeze(2) if len(pixels) == 1 else array)
+
+
+def _sixteen_bits(image: Image.Image) -> Tensor:
+    """Uint16 (1 or 2, H, W) of grey, and alpha where there is any. (Pillow's own conversion clips all above 255.)"""
+    deep = np.asarray(image).astype(np.int64)
+    if deep.min() < 0 or deep.max() > 65535:
+        raise ValueError("its pixels are beyond 16 bits: save it with 8")
+    bands = [deep]
+    if image.has_transparency_data:  # one grey value stands for "transparent"
+        bands.append(np.where(deep == image.info["transparency"], 0, 65535))
+    return torch.from_numpy(np.stack(bands).astype(np.uint16))
+
+
+def _with_alpha(image: Tensor, channels: int) -> Tensor:
+    """Integer (C, H, W), C = 1..4, as (2 or 4, H, W): grey or RGB, and alpha, opaque where there is none."""
+    if len(image) in (1, 3):
+        image = torch.cat([image, torch.full_like(image[:1], LARGEST[image.dtype])])
+    return torch.cat([to_channels(image[None, :-1], channels - 1)[0], image[-1:]])
+
+
+@contextmanager
+def _opened(image: bytes | Image.Image) -> Iterator[Image.Image]:
+    if isinstance(image, bytes):
+        if not image:
+            raise OSError("the file is empty")
+        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
+            yield opened
+    else:
+        yield image
+
+
+def read_header(image: bytes | Image.Image, conversion: Conversion) -> tuple[int, bool, tuple[int, int]] | None:
+    """Read the number of channels that an image needs, whether its grey has 16 bits, and its size.
+
+    Args:
+        image: A Pillow image, or at least the bytes of the file in which the header ends.
+        conversion: May set the number of channels.
+
+    Returns:
+        (channels, 16 bits, (height, width)), or None if the header cannot be read.
+    """
+    with suppress(Exception), _opened(image) as opened:
+        grey, transparent = opened.mode in GREY, opened.has_transparency_data
+        size = opened.height, opened.width
+        if opened.format in ("JPEG", "MPO") and _turn(opened) >= 5:  # photographs, whose header holds the EXIF block
+            size = opened.width, opened.height
+        return conversion.channels_of(grey, transparent), opened.mode.startswith("I"), size
+    return None
+
+
+def _turn(image: Image.Image) -> int:
+    """The orientation of a photograph; 1 is upright, and 5 and more lie on their side."""
+    with suppress(Exception):  # a broken EXIF block is no reason to lose the image
+        return int(image.getexif().get(ORIENTATION, 1))
+    return 1
+
+
+def decode_image(image: bytes | Image.Image, conversion: Conversion) -> Tensor:
+    """Decode and convert an image: (C, H, W) of the channels and bits (8 for None) of `conversion`.
+
+    Raises:
+        Unreadable: If it is no image of FORMATS, is damaged, or is too large.
+    """
+    try:
+        with _opened(image) as opened:
+            if conversion.size and opened is not image:  # a JPEG decodes faster at 1/2, 1/4 or 1/8 of its size
+                opened.draft(None, (2 * max(conversion.size),) * 2)
+            opened.load()
+            upright = opened
+            with suppress(Exception):  # a broken EXIF block is no reason to lose the image
+                upright = ImageOps.exif_transpose(opened)
+            pixels = to_pixels(upright, conversion.bits or 8)
+            if conversion.channels in (2, 4):
+                pixels = _with_alpha(pixels, conversion.channels)
+            return conversion(pixels.unsqueeze(0))[0]
+    except UnidentifiedImageError:
+        reason = f"not an image of a kind that is read ({', '.join(FORMATS)})"
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        reason = f"more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels: too large to be decoded safely"
+    except Exception as error:  # a decoder that meets a hostile file may raise anything
+        reason = one_line(error) or type(error).__name__
+    raise Unreadable(reason)
 
 
 def decode_item(raw: Raw, conversion: Conversion, dims: int | None) -> Tensor:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from ancestral.config import Config, DataConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.data.convert import share_cropped
-from ancestral.data.image_files import GREY
+from ancestral.data.decoding import GREY
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.inspection.items import InspectedItems
 from ancestral.inspection.near_duplicates import first_alike, first_equal
 from ancestral.options import option
-from ancestral.quantities import format_bytes, plural
+from ancestral.quantities import are, format_bytes, plural
 from ancestral.results.data_report import Finding, TrainingCost, ValueStatistics
 
 EPOCHS = 100
@@ -43,11 +43,11 @@ def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config
         return {name_of(row): remark(files[row]) for row in np.flatnonzero(which).tolist()}
 
     if names := named(files["animated"], lambda _: "only its first frame is used"):
-        text = f"{_are(len(names), 'file')} of several frames or pages"
+        text = f"{are(len(names), 'file')} of several frames or pages"
         advice = "only the first is trained on: save the others as files to use all"
         yield Finding("animated", "warning", text, advice, names)
     if names := named(np.isin(files["mode"], PRINT_MODES), lambda file: str(file["mode"])):
-        text = f"{_are(len(names), 'file')} in the colours of print or measurement (CMYK and such)"
+        text = f"{are(len(names), 'file')} in the colours of print or measurement (CMYK and such)"
         advice = "convert to RGB by its colour profile, if exact colours matter: the profile is not used here"
         yield Finding("mode", "warning", text, advice, names)
     grey = int(np.isin(files["mode"], GREY).sum())
@@ -57,7 +57,7 @@ def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config
         yield Finding("mixed_modes", "note", text, advice)
     transparent = int(files["transparent"].sum())
     if transparent and config.channels not in (2, 4):
-        text = f"{_are(transparent, 'file')} partly transparent, laid on {config.background}"
+        text = f"{are(transparent, 'file')} partly transparent, laid on {config.background}"
         advice = f"{option('background')} chooses the colour behind, and {option('channels', 4)} keeps the transparency"
         yield Finding("transparent", "note", text, advice)
     if config.image_size is None:
@@ -69,7 +69,7 @@ def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config
         return  # the data say so, and the size that keeps their shape is their own
     both, either = (height < size[0]) & (width < size[1]), (height < size[0]) | (width < size[1])
     if names := named(both if config.fit == "pad" else either, lambda file: f"{file['height']}x{file['width']}"):
-        text = f"{_are(len(names), 'file')} smaller than {config.image_size} pixels"
+        text = f"{are(len(names), 'file')} smaller than {config.image_size} pixels"
         advice = (
             f"leave them out, or take a smaller {option('image_size')}: enlarged images are blurred, as samples are"
         )
@@ -122,13 +122,13 @@ def duplicate_findings(items: InspectedItems, classes: Mapping[str, int]) -> Ite
             yield Finding(code, "warning", f"{plural(len(copies), 'item')} with {text}", advice, copies)
     if crossing:
         advice = "keep one of them: two labels for one picture contradict each other"
-        yield Finding("two_classes", "warning", f"{_are(len(crossing), 'picture')} in two classes", advice, crossing)
+        yield Finding("two_classes", "warning", f"{are(len(crossing), 'picture')} in two classes", advice, crossing)
 
 
 def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
     """Find empty, small and uneven classes."""
     if empty := {name: "no image that can be read" for name, count in classes.items() if not count}:
-        yield Finding("empty_class", "warning", f"{_are(len(empty), 'class')} empty", "add images or delete it", empty)
+        yield Finding("empty_class", "warning", f"{are(len(empty), 'class')} empty", "add images or delete it", empty)
     counts = [count for count in classes.values() if count]
     if not counts:
         return
@@ -148,7 +148,7 @@ def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
 def flat_finding(names: Sequence[str], background: str) -> Iterator[Finding]:
     """Name the items of one colour throughout, laid on the background if they are transparent."""
     if names:
-        text = f"{_are(len(names), 'item')} of one colour throughout"
+        text = f"{are(len(names), 'item')} of one colour throughout"
         advice = (
             f"leave them out if that is an accident; transparent drawings in {background}, the background, show by "
             f"another {option('background')} or {option('channels', 4)}"
@@ -217,7 +217,3 @@ def memory_remedy(cost: TrainingCost) -> str:
             f"{option('image_size')}"
         )
     return f"take a smaller {option('image_size')} or {option('width')}, or a larger {option('patch')}"
-
-
-def _are(count: int, noun: str) -> str:
-    return f"{plural(count, noun)} {'is' if count == 1 else 'are'}"

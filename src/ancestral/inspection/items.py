@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ancestral.data import Dataset
+from ancestral.data import Dataset, InMemoryDataset, LazyDataset
 from ancestral.data.convert import Conversion, to_uint8
-from ancestral.data.decoding import reading_threads
-from ancestral.data.image_files import FORMATS, read_header
+from ancestral.data.decoding import FORMATS, read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
-from ancestral.data.sources.lazy_folder import LazyFolder
+from ancestral.data.sources.folders import FileFolder
 from ancestral.errors import InputError
 from ancestral.events import Event, Work
 from ancestral.inspection.near_duplicates import SIZE, thumbnails
@@ -68,7 +67,7 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
         InputError: If no item can be read.
     """
     count, images = len(data), not data.codec.dtype.is_floating_point and len(data.shape) == 3 and data.shape[0] <= 4
-    folder = data if images and isinstance(data, LazyFolder) else None
+    folder = data.source if images and isinstance(data, LazyDataset) and isinstance(data.source, FileFolder) else None
     flat, digests = np.zeros(count, dtype=bool), np.zeros(count, dtype=np.uint64)
     small = np.zeros((count if images else 0, 2 if data.shape[0] in (2, 4) else 1, SIZE), dtype=np.uint8)
     files, sums = np.zeros(0 if folder is None else count, FACTS), ValueSums()
@@ -79,8 +78,8 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
         for row in rows:
             try:
                 items[row] = data.read(row)[0]
-                if folder is not None:
-                    files[row] = _file_facts(folder.encoded(row))
+                if folder is not None and isinstance(raw := folder.raw(row), bytes):
+                    files[row] = _file_facts(raw)
             except Unreadable as reason:
                 reasons[data.name_of(row)] = str(reason)
         if not items:
@@ -94,7 +93,7 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
             small[found] = thumbnails(to_uint8(block))
         return found, block, reasons
 
-    size = IN_MEMORY if data.in_memory else BLOCK
+    size = IN_MEMORY if isinstance(data, InMemoryDataset) else BLOCK
     blocks = [range(start, min(start + size, count)) for start in range(0, count, size)]
     with reading_threads(threads) as pool:
         for rows, (found, block, reasons) in zip(blocks, pool.imap(read, blocks), strict=True):

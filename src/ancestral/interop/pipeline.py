@@ -20,8 +20,7 @@ from ancestral import nets, storage
 from ancestral.config import PRESETS, Config, DataConfig, ProcessConfig, UNetConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.config.presets import command
-from ancestral.data.codec import IMAGES
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.interop import scheduler, unet2d

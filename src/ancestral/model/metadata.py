@@ -17,8 +17,7 @@ import torch
 from ancestral import __version__, schedules, targets
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
 from ancestral.curves import Interpolation
-from ancestral.data.codec import Codec
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.schedules import CLOSE, Schedule, largest_difference

@@ -14,7 +14,7 @@ from ancestral import __version__, storage
 from ancestral.arguments import checked, shown
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.data.convert import has_alpha, to_uint8
-from ancestral.data.image_files import from_pixels
+from ancestral.data.decoding import from_pixels
 from ancestral.data.spec import DataSpec
 from ancestral.device import check_memory
 from ancestral.diffusion import Diffusion

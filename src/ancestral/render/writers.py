@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ancestral.data.arrays import NAMES
-from ancestral.data.image_files import from_pixels
+from ancestral.data.decoding import from_pixels
 from ancestral.errors import InputError, install_command
 from ancestral.options import option
 from ancestral.render.pictures import hstack, picture

@@ -15,7 +15,6 @@ from ancestral import data, render
 from ancestral.config import Config, DataConfig, by_size
 from ancestral.config.image_size import plain_image_size
 from ancestral.config.output_folders import check_outside
-from ancestral.data import LazyDataset
 from ancestral.declarations import Inspect
 from ancestral.declarations.making import PRINTED
 from ancestral.device import keep_freed_memory, pick_device
@@ -107,7 +106,7 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     opened = yield from data.opening(plan.source, memory=0, **config.data.form)
     if not len(opened):
         raise InputError(f"{opened.name} holds no items that can be read")
-    items = yield from inspect_items(opened, plan.threads or LazyDataset.threads)
+    items = yield from inspect_items(opened, plan.threads or opened.threads)
     dataset, values, files = items.data, items.values, items.files
     classes = class_counts(dataset.labels, dataset.classes)
     found = [

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ancestral import __version__, hub, render, samplers, storage
 from ancestral.config.output_folders import check_outside, is_output
-from ancestral.data.image_files import from_pixels
+from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample
 from ancestral.errors import InputError, whole

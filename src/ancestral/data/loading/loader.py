@@ -72,7 +72,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
                 needs none.
         """
         self._data, self._seed, self._batch_size, self._positions = data, seed, batch_size, positions
-        self.workers = 0 if data.in_memory else default_workers() if workers is None else workers
+        self.workers = 0 if isinstance(data, InMemoryDataset) else default_workers() if workers is None else workers
         self._running: Generator[Batch] | None = None
 
     def batches(self, first_step: int) -> Iterator[Batch]:

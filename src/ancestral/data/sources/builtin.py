@@ -3,8 +3,8 @@
 import gzip
 import math
 import tarfile
-import tempfile
 import zlib
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +24,10 @@ FASHION_SHA256 = {
     "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
+FASHION_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"  # torchvision reads the pickled edition only
 CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -67,17 +71,15 @@ def fashion(split: str = "train", installed: Path = FASHION_DEBIAN) -> InMemoryD
     Raises:
         InputError: If a download fails or a file is damaged.
     """
-    from torchvision.datasets import FashionMNIST
-
     part = "train" if split == "train" else "t10k"
-    images = _read_idx(_fashion_file(f"{part}-images-idx3-ubyte.gz", installed))
-    labels = _read_idx(_fashion_file(f"{part}-labels-idx1-ubyte.gz", installed))
-    if images.shape[1:] != (28, 28) or len(images) != len(labels) or labels.max() > 9:
+    images = _read_idx(_fashion_file(f"{part}-images-idx3-ubyte.gz", installed), 1, 28, 28)
+    labels = _read_idx(_fashion_file(f"{part}-labels-idx1-ubyte.gz", installed)).long()
+    if len(images) != len(labels) or labels.max() > 9:
         raise InputError(
             f"the Fashion-MNIST files do not fit together ({len(images)} images, {len(labels)} labels): "
             f"delete them from {installed} and {cache() / 'fashion-mnist'} and try again"
         )
-    return InMemoryDataset(images.unsqueeze(1), labels, tuple(FashionMNIST.classes), "fashion")
+    return InMemoryDataset(images, labels, FASHION_CLASSES, "fashion")
 
 
 def _fashion_file(name: str, installed: Path) -> Path:
@@ -88,20 +90,14 @@ def _fashion_file(name: str, installed: Path) -> Path:
     return fetch(FASHION_URL + name, FASHION_SHA256[name], folder, otherwise=hint)
 
 
-def _read_idx(file: Path) -> Tensor:
-    """The uint8 images or int64 labels of a gzipped IDX file."""
-    from torchvision.datasets import mnist
-
-    read = mnist.read_image_file if "idx3" in file.name else mnist.read_label_file
+def _read_idx(file: Path, *shape: int) -> Tensor:
+    """The items of a gzipped IDX file, each of a shape: uint8 (N, *shape)."""
     try:
-        with tempfile.TemporaryDirectory() as folder:  # torchvision reads unzipped files
-            raw = Path(folder, "raw")
-            raw.write_bytes(gzip.decompress(file.read_bytes()))
-            items: Tensor = read(str(raw))
-            header = 4 + 4 * items.ndim
-            if raw.stat().st_size != header + items.numel():
-                raise ValueError("it is not as long as its header says")
-            return items
+        raw = bytearray(gzip.decompress(file.read_bytes()))
+        if raw[:3] != b"\0\0\x08":
+            raise ValueError("it holds no bytes")
+        count, header = int.from_bytes(raw[4:8]), 4 + 4 * raw[3]  # the number of axes, and the length of each
+        return torch.frombuffer(raw, dtype=torch.uint8, offset=header).view(count, *shape)
     except Exception as error:  # a damaged file may raise anything
         raise InputError(
             f"{file} is damaged ({str(error) or type(error).__name__}): delete it and try again"
@@ -172,3 +168,10 @@ def _generator(split: str, seed: int) -> torch.Generator:
 
 def _jittered(name: str, x: Tensor, rng: torch.Generator) -> InMemoryDataset:
     return InMemoryDataset((x + JITTER * torch.randn(x.shape, generator=rng)).clamp(-1, 1), name=name)
+
+
+BUILTINS: dict[str, Callable[[str], InMemoryDataset]] = {
+    load.__name__: load for load in (digits, fashion, cifar10, moons, swissroll, checkerboard)
+}
+TESTED = frozenset(BUILTINS) - {"digits"}
+"""Built-in data sets with a test split."""

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ancestral.data.convert import Conversion
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, read_file
-from ancestral.data.lazy_dataset import LazyDataset
+from ancestral.data.lazy_dataset import StoredItems
 from ancestral.errors import InputError, install_command, one_line
 
 SCHEME = "hf://datasets/"
@@ -23,28 +22,37 @@ SAVED = ("dataset_dict.json", "state.json")
 """Files that `save_to_disk` writes into a folder, of several splits and of one."""
 
 
-class HuggingFaceDataset(LazyDataset):
+class HuggingFaceRows(StoredItems):
     """The first column of images of a data set, and its first of class labels."""
 
-    def __init__(self, source: str | Path, conversion: Conversion, split: str = "train") -> None:
-        """Open the data set. Raises InputError if the library is missing or cannot read it, or as `infer_spec` does."""
+    def __init__(self, source: str | Path, split: str = "train") -> None:
+        """Open the data set. Raises InputError if the library is missing or cannot read it."""
         rows = _open(source, split)
         import datasets
 
-        self._image, label, classes = _columns(rows.features, source)
+        features = rows.features or {}
+        self._image, label = (
+            next((name for name, kind in features.items() if isinstance(kind, type_)), None)
+            for type_ in (datasets.Image, datasets.ClassLabel)
+        )
+        if self._image is None:
+            raise InputError(
+                f"{source} has no column of images, only {', '.join(features) or 'unknown ones'}: cast "
+                "one to datasets.Image and save it again"
+            )
         images = rows.cast_column(self._image, datasets.Image(decode=False))  # as bytes
         self._rows = images.select_columns([self._image])
-        labels = None
+        name = one_line(source.resolve().name if isinstance(source, Path) else source.removeprefix(SCHEME))
+        super().__init__(name, len(rows))
         if label:
             column = rows.select_columns([label]).with_format("arrow")[:].column(0)
-            labels = torch.from_numpy(column.fill_null(-1).to_numpy().astype(np.int32))
-        name = source.resolve().name if isinstance(source, Path) else source.removeprefix(SCHEME)
-        super().__init__(one_line(name), len(rows), labels, classes, (), conversion)
+            self.labels = torch.from_numpy(column.fill_null(-1).to_numpy().astype(np.int32))
+            self.classes = tuple(map(one_line, features[label].names))
 
-    def encoded(self, index: int) -> bytes:
+    def raw(self, row: int) -> bytes:
         """Read the bytes of an image, which may lie in a file of its own; none of a missing one."""
         try:
-            image = self._rows[index][self._image]
+            image = self._rows[row][self._image]
         except Exception as error:  # of the library, Arrow or the file system
             raise SourceLost(f"{self.name} cannot be read: {error}") from None
         if image is None:
@@ -53,9 +61,9 @@ class HuggingFaceDataset(LazyDataset):
             return read_file(Path(image["path"]))
         return image["bytes"] or b""
 
-    def name_of(self, index: int) -> str:
+    def name_of(self, row: int) -> str:
         """The row of an item."""
-        return f"row {index}"
+        return f"row {row}"
 
 
 def is_saved(folder: Path) -> bool:
@@ -95,18 +103,3 @@ def _open_files(datasets: Any, source: Path) -> Any:
     return datasets.concatenate_datasets(
         [datasets.Dataset.from_file(str(file)) for file in sorted(source.glob("*.arrow"))]
     )
-
-
-def _columns(features: Any, source: str | Path) -> tuple[str, str | None, tuple[str, ...]]:
-    """The column of images, that of labels, and the classes' names."""
-    import datasets
-
-    features = features or {}
-    image = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), None)
-    if image is None:
-        raise InputError(
-            f"{source} has no column of images, only {', '.join(features) or 'unknown ones'}: cast "
-            "one to datasets.Image and save it again"
-        )
-    label = next((name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)), None)
-    return image, label, tuple(map(one_line, features[label].names)) if label else ()

@@ -8,54 +8,35 @@ from typing import Any
 
 from PIL import Image
 
-from ancestral.data.convert import Conversion
-from ancestral.data.decoding import HEADER
-from ancestral.data.image_files import strict_pillow
+from ancestral.data.decoding import HEADER, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
-from ancestral.data.lazy_dataset import LazyDataset
+from ancestral.data.lazy_dataset import StoredItems
 from ancestral.errors import InputError, one_line
 
 
-class ImageList(LazyDataset):
+class ImageList(StoredItems):
     """The images of a list, in its order and without labels; they are converted as those of a folder are.
 
     Images of Pillow are decoded at once, in this thread, since Pillow's objects are not made for several.
     """
 
-    def __init__(self, source: Sequence[Any], conversion: Conversion) -> None:
-        """Check the list. Raises InputError if it is empty or holds anything else, or as `infer_spec` does."""
-        if not source:
-            raise InputError("the list of images is empty: give paths of image files, or Pillow images")
-        kind = Image.Image if isinstance(source[0], Image.Image) else str | os.PathLike
-        for index, item in enumerate(source):
-            if not isinstance(item, str | os.PathLike | Image.Image):
-                raise InputError(
-                    f"item {index} of the list is a {type(item).__name__}: give paths of image files or Pillow images, "
-                    "and of tensors or arrays one that is stacked, (N, C, H, W)"
-                )
-            if not isinstance(item, kind):
-                raise InputError(
-                    f"item {index} of the list is a {type(item).__name__}, and item 0 a {type(source[0]).__name__}: "
-                    "give paths alone, or Pillow images alone"
-                )
-        self._items: list[Any] = list(source)
-        if kind is Image.Image:
+    def __init__(self, source: Sequence[Any]) -> None:
+        """Check the list. Raises InputError if it is empty or holds anything but paths of files and Pillow images."""
+        super().__init__("images", len(source))
+        self._items = [
+            item if isinstance(item, Image.Image) else _path(number, item) for number, item in enumerate(source)
+        ]
+        images = [item for item in self._items if isinstance(item, Image.Image)]
+        if images:
             self.threads = 1
-            with strict_pillow():
-                for image in self._items:
-                    with suppress(Exception):  # it is left out when it is read, with the reason
-                        image.load()
-        else:
-            self._items = [Path(item).expanduser() for item in self._items]
-            for index, path in enumerate(self._items):
-                if not path.is_file():
-                    what = "is no file" if path.exists() else "does not exist"
-                    raise InputError(f"item {index} of the list, {one_line(path)}, {what}: give paths of image files")
-        super().__init__("images", len(self._items), None, (), (), conversion)
+        with strict_pillow():
+            for image in images:
+                with suppress(Exception):  # it is left out when it is read, with the reason
+                    image.load()
 
-    def encoded(self, index: int) -> bytes | Image.Image:
+    def raw(self, row: int) -> bytes | Image.Image:
         """Return an image, or read the bytes of a file."""
-        item: Path | Image.Image = self._items[index]
+        item = self._items[row]
         if isinstance(item, Path):
             return read_file(item)
         try:
@@ -64,12 +45,24 @@ class ImageList(LazyDataset):
             raise Unreadable(one_line(error) or type(error).__name__) from None
         return item
 
-    def encoded_begin(self, index: int) -> bytes | Image.Image:
+    def head(self, row: int) -> bytes | Image.Image:
         """Return an image, or read the first bytes of a file."""
-        item: Path | Image.Image = self._items[index]
+        item = self._items[row]
         return read_file(item, HEADER) if isinstance(item, Path) else item
 
-    def name_of(self, index: int) -> str:
+    def name_of(self, row: int) -> str:
         """The path of a file, as it was given."""
-        item: Path | Image.Image = self._items[index]
-        return one_line(item) if isinstance(item, Path) else super().name_of(index)
+        item = self._items[row]
+        return one_line(item) if isinstance(item, Path) else super().name_of(row)
+
+
+def _path(number: int, item: Any) -> Path:
+    """The path of an image file. Raises InputError if it is none."""
+    path = Path(item).expanduser() if isinstance(item, str | os.PathLike) else None
+    if path is None or not path.is_file():
+        what = f"a {type(item).__name__}" if path is None else f"{one_line(path)}, which is no file"
+        raise InputError(
+            f"item {number} of the list is {what}: give paths of image files or Pillow images, and of tensors or "
+            "arrays one that is stacked, (N, C, H, W)"
+        )
+    return path

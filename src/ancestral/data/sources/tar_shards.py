@@ -22,26 +22,25 @@ from numpy.typing import NDArray
 from ancestral import storage
 from ancestral.config.file_kinds import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
-from ancestral.data.convert import Conversion
 from ancestral.data.decoding import HEADER
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, Unreadable, classify
-from ancestral.data.lazy_dataset import LazyDataset
-from ancestral.data.sources.lazy_folder import NameList
+from ancestral.data.lazy_dataset import StoredItems
+from ancestral.data.sources.folders import NameList
 from ancestral.errors import InputError, one_line
 
-KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
+ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
 VERSION = 3  # of the files in the cache
 LARGEST_LABEL = 1 << 16  # bytes of a member with a label
 Index = dict[str, NDArray[np.generic]]
 """starts and sizes (int64), labels (int32, -1 without), names (a buffer as in NameList), problem (text as uint8)."""
 
 
-class TarShards(LazyDataset):
+class TarShards(StoredItems):
     """The samples of some .tar files, one file after the other. A damaged shard gives the samples that are whole."""
 
-    def __init__(self, paths: list[Path], name: str, conversion: Conversion, dims: int | None) -> None:
-        """Find the samples. Raises InputError if there is no whole one, or as `infer_spec` does."""
+    def __init__(self, paths: list[Path], name: str) -> None:
+        """Find the samples. Raises InputError if there is no whole one."""
         self.paths = paths
         shards = [index_shard(path) for path in paths]
         self._bounds = np.cumsum([0] + [len(shard["starts"]) for shard in shards])
@@ -58,29 +57,28 @@ class TarShards(LazyDataset):
         if 0 < missing < len(labels):
             skipped += (f"the labels, which {missing:,} of {len(labels):,} samples do not have",)
         classes = () if missing else tuple(map(str, range(int(labels.max()) + 1)))
-        known = None if missing else torch.from_numpy(labels)
-        super().__init__(name, len(labels), known, classes, skipped, conversion, dims)
+        super().__init__(name, len(labels), None if missing else torch.from_numpy(labels), classes, skipped)
 
-    def encoded(self, index: int) -> bytes:
+    def raw(self, row: int) -> bytes:
         """Read the bytes of an item from its shard."""
-        return self._section(index, int(self._sizes[index]))
+        return self._section(row, int(self._sizes[row]))
 
-    def encoded_begin(self, index: int) -> bytes:
+    def head(self, row: int) -> bytes:
         """Read the first of them."""
-        return self._section(index, min(int(self._sizes[index]), HEADER))
+        return self._section(row, min(int(self._sizes[row]), HEADER))
 
-    def name_of(self, index: int) -> str:
+    def name_of(self, row: int) -> str:
         """The shard, and the member in it."""
-        return one_line(f"{self._shard(index).name}/{self._names[index].decode('utf-8', 'surrogateescape')}")
+        return one_line(f"{self._shard(row).name}/{self._names[row].decode('utf-8', 'surrogateescape')}")
 
-    def _shard(self, index: int) -> Path:
-        return self.paths[int(np.searchsorted(self._bounds, index, side="right")) - 1]
+    def _shard(self, row: int) -> Path:
+        return self.paths[int(np.searchsorted(self._bounds, row, side="right")) - 1]
 
-    def _section(self, index: int, size: int) -> bytes:
-        path = self._shard(index)
+    def _section(self, row: int, size: int) -> bytes:
+        path = self._shard(row)
         try:
             with path.open("rb", buffering=0) as file:
-                raw = os.pread(file.fileno(), size, int(self._starts[index]))
+                raw = os.pread(file.fileno(), size, int(self._starts[row]))
         except OSError as error:
             raise SourceLost(f"{path} cannot be read: {error.strerror}") from None
         if len(raw) < size:
@@ -101,11 +99,11 @@ def index_shard(path: Path) -> Index:
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would block for ever
         raise InputError(f"{path} is not a regular file")
     key = f"{VERSION} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
-    kept = cache() / "shards" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npz"
-    with suppress(Exception), np.load(kept, allow_pickle=False) as arrays:  # a damaged file is written anew
+    file = cache() / "shards" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npz"
+    with suppress(Exception), np.load(file, allow_pickle=False) as arrays:  # a damaged file is written anew
         return {field: arrays[field] for field in ("starts", "sizes", "labels", "names", "problem")}
     index = _read_index(path, status.st_size)
-    with suppress(OSError), storage.atomic(kept) as temporary:  # without a cache it is made again the next time
+    with suppress(OSError), storage.atomic(file) as temporary:  # without a cache it is made again the next time
         np.savez(temporary, **index)  # type: ignore[arg-type]
     return index
 
@@ -151,7 +149,7 @@ def _samples(tar: tarfile.TarFile, end: int) -> Iterator[tuple[str, int, int, in
                 yield *item, label
             key, item, label = (folder, stem), None, -1
         kind = kind.lower()
-        if kind in KINDS and item is None:
+        if kind in ITEM_KINDS and item is None:
             item = (member.name, member.offset_data, member.size)
         elif kind in ("cls", "json") and label < 0 and member.size <= LARGEST_LABEL:
             label = _label(tar, member, kind)

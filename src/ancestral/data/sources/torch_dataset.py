@@ -10,13 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from ancestral.data.arrays import to_labels
-from ancestral.data.convert import Conversion
 from ancestral.data.decoding import Raw
-from ancestral.data.lazy_dataset import LazyDataset
+from ancestral.data.lazy_dataset import StoredItems
 from ancestral.errors import InputError, one_line
 
 
-class TorchDataset(LazyDataset):
+class TorchItems(StoredItems):
     """The items of a `torch.utils.data.Dataset` with a length.
 
     Labels are its attribute `targets`, if that holds one whole number for each item, as torchvision's data sets have
@@ -26,11 +25,13 @@ class TorchDataset(LazyDataset):
 
     threads = 1  # a data set of the user need not be thread-safe
 
-    def __init__(self, source: Any, conversion: Conversion, dims: int | None) -> None:
-        """Find labels and classes. Raises InputError if items are of other types, or as `infer_spec` does."""
-        self._source, name = source, type(source).__name__
+    def __init__(self, source: Any) -> None:
+        """Find labels and classes. Raises InputError if items are of other types."""
+        name = type(source).__name__
         if not hasattr(source, "__len__") or not len(source):
             raise InputError(f"{name} holds no items, or has no length: give a map-style data set with items")
+        super().__init__(name, len(source))
+        self._source = source
         first = self._item(0)
         self._tuples = isinstance(first, tuple | list) and len(first) in (1, 2)
         item = first[0] if self._tuples else first
@@ -40,39 +41,38 @@ class TorchDataset(LazyDataset):
                 "of it and a class number"
             )
         self._headers = isinstance(item, Image.Image)
-        labels = self._labels(name) if self._tuples and len(first) == 2 else None
-        count = 0 if labels is None else int(labels.max()) + 1
-        known = getattr(source, "classes", None)
-        if not isinstance(known, Sequence) or isinstance(known, str) or len(known) < count:
-            known = range(count)
-        classes = tuple(one_line(each) for each in known) if labels is not None else ()
-        super().__init__(name, len(source), labels, classes, (), conversion, dims)
+        if self._tuples and len(first) == 2:
+            self.labels = self._labels()
+            count = int(self.labels.max()) + 1
+            names = getattr(source, "classes", None)
+            if not isinstance(names, Sequence) or isinstance(names, str) or len(names) < count:
+                names = range(count)
+            self.classes = tuple(map(one_line, names))
 
-    def _labels(self, name: str) -> Tensor:
+    def _labels(self) -> Tensor:
         targets = getattr(self._source, "targets", None)
-        if targets is not None and len(targets) == len(self._source):
+        if targets is not None and len(targets) == self.count:
             targets = np.asarray(targets)
             if targets.ndim == 1 and targets.dtype.kind in "iu":
-                return to_labels(targets, name, len(self._source))
+                return to_labels(targets, self.name, self.count)
         try:
-            numbers = [operator.index(self._item(index)[1]) for index in range(len(self._source))]
+            numbers = [operator.index(self._item(row)[1]) for row in range(self.count)]
         except TypeError:
-            raise InputError(f"{name} has labels that are no whole numbers: return (item, class number)") from None
-        return to_labels(torch.tensor(numbers), name, len(numbers))
+            raise InputError(f"{self.name} has labels that are no whole numbers: return (item, class number)") from None
+        return to_labels(torch.tensor(numbers), self.name, self.count)
 
-    def encoded(self, index: int) -> Raw:
-        """Return an item without its label."""
-        found = self._item(index)
-        item: Raw = found[0] if self._tuples else found
-        return item
-
-    def _item(self, index: int) -> Any:
+    def _item(self, row: int) -> Any:
         try:
-            return self._source[index]
+            return self._source[row]
         except Exception as error:  # whatever code of the user raises
-            name = type(self._source).__name__
-            raise InputError(f"item {index} of {name} cannot be read: {type(error).__name__}: {error}") from error
+            raise InputError(f"item {row} of {self.name} cannot be read: {type(error).__name__}: {error}") from error
 
-    def encoded_begin(self, index: int) -> Raw | None:
+    def raw(self, row: int) -> Raw:
+        """Return an item without its label."""
+        item = self._item(row)
+        raw: Raw = item[0] if self._tuples else item
+        return raw
+
+    def head(self, row: int) -> Raw | None:
         """Return an image; None of arrays, which have no headers."""
-        return self.encoded(index) if self._headers else None
+        return self.raw(row) if self._headers else None
