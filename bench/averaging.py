@@ -18,9 +18,9 @@ from ancestral.config import Config
 from ancestral.training import RunFolder, Trainer
 from ancestral.training.saving import Saves
 
-POINTS = configs.points()
+POINTS = configs.preset("points")
 RUNS = {
-    "digits": (configs.digits(), 1),
+    "digits": (configs.preset("digits"), 1),
     "points": (POINTS, 5),
     "points, an MLP of width 16, batches of 32": (
         dataclasses.replace(POINTS, net=configs.MLPConfig(width=16, blocks=1)).with_settings(batch_size=32),

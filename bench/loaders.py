@@ -136,7 +136,7 @@ def main() -> None:
             for workers in (0,) if source.in_memory else (0, 2):
                 wall, cpu = loader_throughput(source, workers, options.seconds)
                 print(f"{name:20}, {workers} workers {wall:14,.0f} {cpu:14,.0f} {cpu / decoding[1]:12.2f}", flush=True)
-        trainer = Trainer(config.digits(), data.load("digits"), "cpu")
+        trainer = Trainer(config.preset("digits"), data.load("digits"), "cpu")
         size = trainer.config.train.batch_size
 
         def step() -> int:

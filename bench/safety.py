@@ -87,7 +87,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     keep_freed_memory()
     torch.set_num_threads(1)
-    config = configs.digits()
+    config = configs.preset("digits")
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=10**6))
     trainer = Trainer(config, data.load("digits"), "cpu")
     T = trainer.denoiser.schedule.steps

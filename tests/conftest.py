@@ -88,7 +88,7 @@ def figures(monkeypatch):
 
 def tiny_config(**train):
     """A U-Net of a few thousand parameters on 8×8 images with two classes."""
-    base = configs.digits()
+    base = configs.preset("digits")
     return dataclasses.replace(
         base,
         data=dataclasses.replace(base.data, source="stripes"),

@@ -85,8 +85,8 @@ def test_errors_and_reports_name_arguments_as_python_has_them(tmp_path):
     for refused, said in {
         lambda: data.open("digits", dims=1): "leave dims out",
         lambda: nets.build("transformer", shape=(1, 8, 8), patch=9): "patch=9 is larger",
-        lambda: config.digits().with_settings(batch_size="many"): "batch_size cannot be 'many'",
-        lambda: config.digits().with_settings(batch_size=0).check(): "batch_size must be at least 1",
+        lambda: config.preset("digits").with_settings(batch_size="many"): "batch_size cannot be 'many'",
+        lambda: config.preset("digits").with_settings(batch_size=0).check(): "batch_size must be at least 1",
         lambda: ancestral.train("points", out=tmp_path / "run", resume=True, clip=True, **small): "with clip=False, so",
         lambda: ancestral.train("points", out=tmp_path / "run", **small): "go on with it by resume=True, or give out",
     }.items():

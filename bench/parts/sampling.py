@@ -90,7 +90,7 @@ def measure_overhead(options: argparse.Namespace, device: torch.device) -> list[
     """Measure the time of each sampler outside the network, and return one row for each."""
     synchronize = sync_for(device)
     torch.manual_seed(0)
-    denoiser = build(config.digits(), DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))).to(device).eval()
+    denoiser = build(config.preset("digits"), DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))).to(device).eval()
     nets = {"net": TimedNetwork(denoiser.net, synchronize), "zero": TimedNetwork(ZeroNetwork(), synchronize)}
     x = torch.randn(options.batch, 1, 28, 28, device=device)
     labels = torch.arange(options.batch, device=device) % 10

@@ -57,7 +57,7 @@ class AncestralSteps:
     """Ancestral with the preset cifar10."""
 
     def __init__(self, setting: Setting) -> None:
-        base = config.cifar10()
+        base = config.preset("cifar10")
         settings = dataclasses.replace(
             base,
             net=dataclasses.replace(base.net, width=setting.width),

@@ -43,7 +43,7 @@ def net_of(config, shape, device="cpu"):
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
 def test_every_size_gets_a_network_that_takes_it(shape, device):
     """And attention at resolutions that the network has."""
-    net, chosen = net_of(configs.arrays(), shape, device), by_size.choose(shape, device)
+    net, chosen = net_of(configs.preset("arrays"), shape, device), by_size.choose(shape, device)
     assert all(side >= net.multiple for side in shape[1:])
     padded = [-(-side // net.multiple) * net.multiple for side in shape[1:]]
     assert max(padded) < 2 * max(shape[1:]) or max(padded) <= 4
@@ -59,7 +59,7 @@ def test_every_size_gets_a_network_that_takes_it(shape, device):
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 1024), (1, 10, 10, 10), (3, 16, 64), (2,)])
 def test_small_items_keep_the_network_of_the_preset_digits(shape, device):
-    chosen, digits = by_size.choose(shape, device), configs.digits()
+    chosen, digits = by_size.choose(shape, device), configs.preset("digits")
     if len(shape) > 1:
         assert chosen["mults"] == digits.net.mults
         assert chosen["patch"] == digits.net.patch
@@ -78,7 +78,8 @@ def test_the_choice_for_photographs():
     }
     assert cpu[1024]["mults"] == (1, 1, 2, 4)
     assert by_size.choose((3, 4096, 4096))["batch_size"] < 32
-    for size, preset in ((64, configs.photos64()), (128, configs.photos128()), (256, configs.photos256())):
+    for size in (64, 128, 256):
+        preset = configs.preset(f"photos{size}")
         gpu = by_size.choose((3, size, size), "cuda")
         for name in ("width", "mults", "blocks", "attention", "patch"):
             assert gpu[name] == getattr(preset.net, name), (size, name)
@@ -96,7 +97,7 @@ OTHER = {"width": 16, "mults": (1, 1), "blocks": 2, "attention": (), "patch": 1,
 
 @pytest.mark.parametrize("name", OTHER)
 def test_a_setting_that_is_given_wins(name):
-    given = configs.folder().with_settings(**{name: OTHER[name]})
+    given = configs.preset("folder").with_settings(**{name: OTHER[name]})
     assert by_size.left_out(given) == [other for other in by_size.CHOSEN if other != name]
     done, chosen = by_size.complete(given, (3, 64, 64)), by_size.choose((3, 64, 64))
     assert not by_size.left_out(done)
@@ -110,7 +111,7 @@ def test_a_setting_that_is_given_wins(name):
 
 def test_a_setting_wins_though_it_is_the_one_of_small_images():
     small = by_size.choose((3, 32, 32))
-    done = by_size.complete(configs.folder().with_settings(**small), (3, 256, 256), "cuda")
+    done = by_size.complete(configs.preset("folder").with_settings(**small), (3, 256, 256), "cuda")
     assert {name: getattr(done.net, name, getattr(done.train, name, None)) for name in small} == small
     assert by_size.explain(done, (3, 256, 256), "cuda") == ""
 
@@ -124,12 +125,12 @@ def test_the_other_presets_leave_nothing_to_the_size(name):
 
 def test_a_network_of_another_kind_gets_the_batch_and_rate_of_small_items():
     for net in (configs.MLPConfig(), configs.CustomNetConfig()):
-        config = dataclasses.replace(configs.arrays(), net=net)
+        config = dataclasses.replace(configs.preset("arrays"), net=net)
         done = by_size.complete(config, (3, 256, 256), "cuda")
         assert done.net == net
         assert (done.train.batch_size, done.train.lr) == (32, 2e-3)
     spec = DataSpec((2,), Codec("float"), ())
-    assert model.for_items(configs.arrays(), spec).net == configs.MLPConfig(width=32, blocks=1)
+    assert model.for_items(configs.preset("arrays"), spec).net == configs.MLPConfig(width=32, blocks=1)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_a_network_of_another_kind_gets_the_batch_and_rate_of_small_items():
 )
 def test_a_setting_that_no_network_can_have_is_refused_before_the_rest_is_chosen(settings, says):
     with pytest.raises(InputError, match=says):
-        configs.folder().with_settings(source="photos", **settings).check()
+        configs.preset("folder").with_settings(source="photos", **settings).check()
 
 
 def test_settings_that_do_not_fit_the_chosen_ones_are_refused(photos, tmp_path):
@@ -159,7 +160,7 @@ def test_settings_that_do_not_fit_the_chosen_ones_are_refused(photos, tmp_path):
 
 
 def test_the_papers_256_model_has_its_parameters_and_settings():
-    config = configs.ddpm256()
+    config = configs.preset("ddpm256")
     assert sum(parameter.numel() for parameter in net_of(config, (3, 256, 256)).parameters()) == 113_673_219
     assert config.net == UNetConfig(
         width=128, mults=(1, 1, 2, 2, 4, 4), blocks=2, attention=(16,), dropout=0.0, patch=1
@@ -244,7 +245,7 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
     out, _ = run
     before = (out / "config.json").read_text()
     monkeypatch.setattr(by_size, "choose", lambda *_: dict.fromkeys(by_size.CHOSEN, 3))
-    settings = configs.folder().with_settings(
+    settings = configs.preset("folder").with_settings(
         source=str(photos), image_size=40, width=8, trackers=("none",), preview_steps=1
     )
     again = said(train(settings.with_settings(steps=2), out=out, resume=True, device="cpu"))
@@ -270,7 +271,7 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
     ],
 )
 def test_patches_of_a_transformer_make_few_tokens(shape, device, patch):
-    settings = configs.folder().with_net("transformer")
+    settings = configs.preset("folder").with_net("transformer")
     assert by_size.complete(settings, shape, device).net.patch == patch
     assert option("patch", patch) in by_size.explain(settings, shape, device)
     assert by_size.complete(settings.with_settings(patch=3), shape, device).net.patch == 3
@@ -303,14 +304,14 @@ def test_training_states_what_was_chosen_and_what_it_costs(run):
 
 def test_the_inspection_states_it_too(photos):
     report = ancestral.inspect(photos, image_size=40, steps=1, device="cpu", progress=False)
-    assert report.cost.chosen == spell(by_size.explain(configs.folder(), (3, 40, 40)), in_python)
+    assert report.cost.chosen == spell(by_size.explain(configs.preset("folder"), (3, 40, 40)), in_python)
     assert report.cost.network.startswith("U-Net, width 32 x 1·2·4, 1 block a level, patch 2")
     assert report.cost.batch_size == 32
     assert report.cost.micro_batch is None
     for words in (report.cost.network, report.cost.chosen, "parameters"):
         assert words in str(report)
     assert type(report).from_json(report.to_json()).cost == report.cost
-    narrow = ancestral.inspect(photos, configs.folder().with_settings(image_size=40, width=8), steps=1, progress=False)
+    narrow = ancestral.inspect(photos, "folder", image_size=40, width=8, steps=1, progress=False)
     assert narrow.cost.parameters < report.cost.parameters / 10
 
 
@@ -361,7 +362,7 @@ from conftest import events_of, events_of
 keep_freed_memory()
 before = psutil.Process().memory_info().rss
 items = torch.zeros(64, 3, 64, 64, dtype=torch.uint8)
-settings = config.folder().with_settings(source="x", image_size=64)
+settings = config.preset("folder").with_settings(source="x", image_size=64)
 trainer = Trainer(settings, InMemoryDataset(items, None, (), "x"), "cpu")
 stated = step_memory(trainer, 64).needed(32)
 with _PeakMemory(trainer.device) as memory:
@@ -374,7 +375,7 @@ with _PeakMemory(trainer.device) as memory:
 
 
 def test_a_rehearsal_changes_nothing():
-    config = configs.folder().with_settings(source="x", image_size=8, steps=3, batch_size=8)
+    config = configs.preset("folder").with_settings(source="x", image_size=8, steps=3, batch_size=8)
     data = InMemoryDataset(torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8), None, (), "x")
     one, other = Trainer(config, data, "cpu"), Trainer(config, data, "cpu")
     for count in (None, 1, 4, 100):

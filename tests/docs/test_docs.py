@@ -219,7 +219,7 @@ def data_folder(tmp_path_factory):
     np.savez(folder / "images.npz", images=images, labels=np.arange(14) % 2)
     (folder / "settings.json").write_text('{"preset": "digits", "steps": 200, "net": {"width": 64}}')
     shutil.copy(ROOT / "examples" / "own_network.py", folder)
-    config = ancestral.config.folder().with_settings(source="photos")
+    config = ancestral.config.preset("folder").with_settings(source="photos")
     (folder / "runs" / "photos").mkdir(parents=True)
     (folder / "runs" / "photos" / "config.json").write_text(config.to_json())
     return folder

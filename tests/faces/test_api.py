@@ -354,7 +354,9 @@ def test_the_preset_follows_from_the_data(tmp_path):
 
 
 def test_settings_by_name():
-    config = configs.digits().with_settings(steps=3, width=16, schedule="linear", mults=[1, 2, 2], sampler="heun")
+    config = configs.preset("digits").with_settings(
+        steps=3, width=16, schedule="linear", mults=[1, 2, 2], sampler="heun"
+    )
     assert (config.train.steps, config.net.width, config.net.mults) == (3, 16, (1, 2, 2))
     assert (config.process.schedule, config.sample.sampler) == ("linear", "heun")
 

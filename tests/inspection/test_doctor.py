@@ -33,7 +33,7 @@ train = events_of(Train)
 
 EMOJI = Path(__file__).parents[1] / "files" / "emoji"
 DUPLICATES = {"duplicates", "near_duplicates"}
-FOLDER = configs.folder()
+FOLDER = configs.preset("folder")
 
 
 def examine(source, config=FOLDER, **options):
@@ -278,7 +278,7 @@ def test_no_false_duplicates_among_flat_and_faint_images(tmp_path):
 
 
 def test_no_false_duplicates_among_the_digits_and_emoji():
-    assert not codes(examine("digits", configs.digits())) & DUPLICATES
+    assert not codes(examine("digits", configs.preset("digits"))) & DUPLICATES
     assert not codes(examine(EMOJI)) & DUPLICATES
 
 
@@ -308,7 +308,7 @@ def test_sizes_that_differ_are_an_error_without_an_image_size(tmp_path):
     flat(tmp_path / "a.png", "red", (40, 40))
     flat(tmp_path / "b.png", "blue", (90, 30))
     with pytest.raises(InputError, match="give image_size"):
-        examine(tmp_path, configs.arrays())
+        examine(tmp_path, configs.preset("arrays"))
     assert examine(tmp_path).trainable
 
 
@@ -412,7 +412,7 @@ def test_balance(tmp_path):
 
 def test_bytes_that_were_scaled_to_one_are_reported(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 2, (20, 8, 8), dtype=np.uint8))
-    assert "range" in codes(examine(tmp_path / "x.npy", configs.arrays()))
+    assert "range" in codes(examine(tmp_path / "x.npy", configs.preset("arrays")))
 
 
 # -- other sources ----------------------------------------------------------------------------------------------------
@@ -423,15 +423,15 @@ def test_arrays_points_and_signals(tmp_path):
     images = rng.integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
     images[5] = images[3]
     np.savez(tmp_path / "images.npz", images=images, labels=np.arange(24) % 2)
-    report = examine(tmp_path / "images.npz", configs.arrays())
+    report = examine(tmp_path / "images.npz", configs.preset("arrays"))
     assert found(report, "duplicates") == {"item 5": "the same pixels as item 3"}
     assert report.classes == {"0": 12, "1": 12}
     assert report.files is None
     np.save(tmp_path / "signals.npy", rng.normal(size=(30, 2, 16)).astype(np.float32))
-    config = configs.arrays()
+    config = configs.preset("arrays")
     one = dataclasses.replace(config, data=dataclasses.replace(config.data, dims=1))
     assert examine(tmp_path / "signals.npy", one).values.shape == (2, 16)
-    assert examine("moons", configs.points()).values.shape == (2,)
+    assert examine("moons", configs.preset("points")).values.shape == (2,)
 
 
 def test_digits_in_full(run, tmp_path):

@@ -329,7 +329,7 @@ def test_all_obstacles_are_named_with_the_command_that_avoids_them(capsys, tmp_p
     for obstacle in ("variance", "target edm", "schedule karras"):
         assert obstacle in error
     command = re.search(r"this command trains one that it can: ancestral (.*) \(or", error)[1]
-    config = Config.from_json(json.dumps(dataclasses.asdict(configs.digits())))
+    config = Config.from_json(json.dumps(dataclasses.asdict(configs.preset("digits"))))
     assert command == "train digits --patch 1 --groups 8 --target v"
     settings = {"patch": 1, "groups": 8, "target": "v"}
     spec = DataSpec((1, 28, 28), IMAGES, tuple("0123456789"))

@@ -433,7 +433,7 @@ def test_from_the_command_line(tmp_path, run, refused, monkeypatch):
 )
 def test_settings_that_no_transformer_has_are_refused(settings, says):
     with pytest.raises(InputError, match=says):
-        dataclasses.replace(config.digits(), net=config.TransformerConfig(**settings)).check()
+        dataclasses.replace(config.preset("digits"), net=config.TransformerConfig(**settings)).check()
 
 
 def test_heads_too_narrow_for_the_axes_are_refused():
@@ -451,6 +451,6 @@ def test_numbers_below_1_are_refused(wrong):
 
 
 def test_a_setting_of_another_kind_of_network_is_refused_with_its_kind():
-    settings = config.digits().with_net("transformer")
+    settings = config.preset("digits").with_net("transformer")
     with pytest.raises(InputError, match="mults is for net='unet', and this network is of another kind"):
         settings.with_settings(mults=(1, 2))

@@ -85,7 +85,7 @@ def about(address=FOLDER, shape=SHAPE, classes=CLASSES, kept=None, name="a: name
     """A model, as far as a card describes it, and the other arguments of `model_card`."""
     spec = DataSpec(shape, Codec("uint8"), classes)
     model = SimpleNamespace(
-        config=kept or presets.digits(), spec=spec, step=600, version="0.1.0", parameters=1234, average=None
+        config=kept or presets.preset("digits"), spec=spec, step=600, version="0.1.0", parameters=1234, average=None
     )
     return model, name, address
 

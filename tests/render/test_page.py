@@ -130,7 +130,7 @@ def test_a_run_that_has_only_begun(tmp_path):
 
 
 def test_what_differs_from_the_preset_is_marked(tmp_path):
-    base = presets.digits()
+    base = presets.preset("digits")
     config = dataclasses.replace(base, train=dataclasses.replace(base.train, lr=0.125))
     text = write_report(begun(tmp_path / "run", config).path, about()).read_text()
     marked = re.findall(r'<tr class="changed"><th>(.*?)</th><td>(.*?)</td>', text)
@@ -140,7 +140,7 @@ def test_what_differs_from_the_preset_is_marked(tmp_path):
 
 def test_all_that_the_user_names_is_escaped(tmp_path):
     evil = '<script>alert("1")</script>'
-    base = presets.digits()
+    base = presets.preset("digits")
     config = dataclasses.replace(base, data=dataclasses.replace(base.data, source=evil))
     folder = begun(tmp_path / "<img src=x onerror=y>", config)
     folder.append_notes(3, [evil])

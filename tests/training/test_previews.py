@@ -61,7 +61,7 @@ def test_first_samples_come_early_with_a_model_and_change_no_weight(tmp_path, mo
 
 @pytest.mark.parametrize(("every", "steps"), [(20, [20, 40, 60]), (60, [50, 60]), (100, [50, 100])])
 def test_early_steps_are_added_to_those_that_come_more_seldom(every, steps):
-    train = configs.digits().with_settings(sample_every=every, save_every=every).train
+    train = configs.preset("digits").with_settings(sample_every=every, save_every=every).train
     assert [step for step in range(1, 101) if train.previews(step)][: len(steps)] == steps
     assert [step for step in range(1, 101) if train.saves(step)][: len(steps)] == steps
 
@@ -143,4 +143,4 @@ def test_the_steps_of_previews_are_a_setting_of_each_preset():
     }
     assert steps == {"digits": 8, "folder": 8, "fashion": 50, "points": None, "cifar10": None}
     with pytest.raises(InputError, match="preview_steps must be at least 1"):
-        configs.digits().with_settings(preview_steps=0).check()
+        configs.preset("digits").with_settings(preview_steps=0).check()

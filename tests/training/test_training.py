@@ -81,7 +81,7 @@ def test_loss_falls_and_progress_tells_it():
 
 
 def test_learning_rate_rises_from_zero_and_stays():
-    train = configs.cifar10().train
+    train = configs.preset("cifar10").train
     assert lr_factor(train, 0) == 0
     assert lr_factor(train, 2500) == pytest.approx(0.5)
     assert lr_factor(train, 5000) == lr_factor(train, 799_999) == 1
@@ -96,7 +96,7 @@ def test_learning_rate_may_fall_along_a_cosine():
 
 
 def test_cifar10_preset_is_the_papers():
-    c = configs.cifar10()
+    c = configs.preset("cifar10")
     assert c.net == configs.UNetConfig(width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1, patch=1)
     assert c.process == configs.ProcessConfig(schedule="linear", timesteps=1000, target="eps")
     assert (c.train.steps, c.train.batch_size, c.train.lr, c.train.warmup) == (800_000, 128, 2e-4, 5000)
@@ -288,7 +288,7 @@ def test_precisions_learn_the_same(precision):
 
 def test_points_train():
     config = dataclasses.replace(
-        configs.points(), train=dataclasses.replace(configs.points().train, steps=40, batch_size=64)
+        configs.preset("points"), train=dataclasses.replace(configs.preset("points").train, steps=40, batch_size=64)
     )
     trainer = Trainer(config, data.load("moons"), "cpu")
     losses = [p.loss for p in trainer.run()]
@@ -302,7 +302,7 @@ def test_points_train():
 def test_images_too_small_for_the_network_are_refused():
     with pytest.raises(InputError, match="too small"):
         Trainer(
-            dataclasses.replace(tiny_config(), net=configs.digits().net),
+            dataclasses.replace(tiny_config(), net=configs.preset("digits").net),
             data.InMemoryDataset(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), None, (), "dots"),
             "cpu",
         )

@@ -208,7 +208,7 @@ def test_the_setting_survives_json():
     for value in (None, 0.1, "photos/"):
         config = Config().with_settings(validation=value)
         assert Config.from_json(config.to_json()) == config
-    assert "--validation 0.1" in configs.command(configs.digits().with_settings(validation=0.1))
+    assert "--validation 0.1" in configs.command(configs.preset("digits").with_settings(validation=0.1))
     tree = json.loads(Config().to_json())
     del tree["data"]["validation"]  # of an older version
     assert Config.from_json(json.dumps(tree)).data.validation is None

@@ -176,7 +176,7 @@ def test_a_reconstructed_average_equals_a_tracked_one(pairs, kind, steps):
 
 
 def points_config(**train):
-    base = configs.points()
+    base = configs.preset("points")
     net = dataclasses.replace(base.net, width=32)
     return dataclasses.replace(base, net=net).with_settings(**{"batch_size": 32, "threads": 1, **train})
 
@@ -260,7 +260,7 @@ def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch)
         *TRAIN, "--snapshots", 0, "--out", tmp_path / "none"
     )
     again = ("--resume", "--snapshots", 8, "--steps", 5, "--out", tmp_path / "none")
-    assert "was begun without snapshots" in refused(*TRAIN, *again)
+    assert "was begun without snapshots" in refused("train", "points", "--trackers", "none", *again)
     monkeypatch.setattr("ancestral.training.snapshots.BYTES", 1000)
     assert "--snapshots 16 keeps 16" in run(*TRAIN, "--out", tmp_path / "large")
     assert not (tmp_path / "large" / "snapshots").exists()

@@ -733,7 +733,7 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
     ids=str,
 )
 def test_a_converted_model_keeps_the_scale_of_its_input(process, method, target):
-    config = configs.distilled(dataclasses.replace(configs.digits(), process=process), method)
+    config = configs.distilled(dataclasses.replace(configs.preset("digits"), process=process), method)
     assert (config.process.target, config.distil.convert > 0) == (target, process.target in ("eps", "score"))
     schedule = schedules.from_spec(process.schedule_spec())
     before, after = (targets.from_name(name).scales(schedule, 500)[0] for name in (process.target, target))
@@ -742,7 +742,7 @@ def test_a_converted_model_keeps_the_scale_of_its_input(process, method, target)
 
 def test_the_teacher_has_the_target_that_it_was_trained_with():
     """Whatever the run is converted to. What was distilled is no denoiser to take steps with."""
-    base = configs.digits()
+    base = configs.preset("digits")
     first = configs.distilled(base)
     assert (first.distil.taught_from, first.distil.teacher_target, first.process.target) == (3, "x0", "skip")
     flow = dataclasses.replace(base, process=configs.ProcessConfig("flow", target="flow"))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ancestral.config.presets import digits
+from ancestral.config.presets import preset
 from ancestral.config.schema import Config, TransformerConfig, UNetConfig
 from ancestral.options import option
 
@@ -97,7 +97,7 @@ def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
     sides = shape[1:]
     shortest = min(sides, default=1)
     if math.prod(sides) <= SMALL:
-        small = digits()
+        small = preset("digits")
         settings = dataclasses.asdict(small.net) | dataclasses.asdict(small.train)
         patch = min(settings["patch"], max(1, shortest // 2))
         settings |= {"patch": patch, "mults": settings["mults"][: _most_levels(shortest, patch)]}

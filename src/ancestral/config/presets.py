@@ -1,9 +1,7 @@
-"""The presets: functions that return a config."""
+"""The presets: a table of configs, each made of another one by some settings, and what follows from a preset."""
 
 import dataclasses
 import difflib
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,206 +10,156 @@ from ancestral.config.schema import (
     POINTS,
     SECTIONS,
     Config,
-    DataConfig,
     DistilConfig,
     InitialConfig,
-    MLPConfig,
-    ProcessConfig,
     RuntimeConfig,
     SampleConfig,
-    TrainConfig,
-    UNetConfig,
 )
 from ancestral.errors import InputError
 from ancestral.options import command_line, option
-from ancestral.registries import DEFAULT_DISTILLATION, DISTILLATIONS
+from ancestral.registries import DEFAULT_DISTILLATION, DISTILLATIONS, Entry, Registry
 
 
-def digits() -> Config:
-    """5,000 real MNIST digits, with class labels: minutes on a laptop."""
-    return Config(
-        preset="digits",
-        data=DataConfig("digits"),
-        net=UNetConfig(width=32, mults=(1, 2), blocks=1, attention=(), dropout=0.0, patch=2),
-        # predicting a clipped x_0 renders flat black exactly; a predicted ε leaves residual noise on it
-        process=ProcessConfig("cosine", target="x0", clip=True),
-        train=TrainConfig(
-            steps=2400,
-            batch_size=32,
-            optimiser="muon",
-            lr=2e-3,
-            warmup=50,
-            decay="cosine",
-            ema=0.995,
-            times="stratified",
-            save_every=800,
-            sample_every=800,
-        ),
-        # fresh noise corrects the errors of a small network, and of a predicted x_0 6 to 50 steps are equally good
-        sample=SampleConfig("ddim:eta=1,steps=16", preview_steps=8),
-    )
+def derived(base: str = "", net: str | None = None, **settings: Any) -> Config:
+    """Return the config of the preset `base`, or that of the DDPM paper, with another network and other settings."""
+    return (preset(base) if base else Config()).with_net(net).with_settings(**settings)
 
 
-def fashion() -> Config:
-    """60,000 images of clothes (Fashion-MNIST), with class labels."""
-    base = digits()
-    return dataclasses.replace(
-        base,
-        preset="fashion",
-        data=DataConfig("fashion"),  # not mirrored: all shoes point to the left
-        # predicts ε at full resolution, which preserves fine texture
-        net=UNetConfig(width=16, mults=(1, 4, 4), blocks=1, attention=(), dropout=0.0),
-        process=dataclasses.replace(base.process, target="eps"),
-        train=dataclasses.replace(base.train, steps=3000, save_every=1000, sample_every=1000),
-        sample=SampleConfig("ddim:eta=1", preview_steps=50),  # KID falls from 30 to 50, and hardly after
-    )
+def _row(name: str, text: str, paper: str, *sections: dict[str, Any]) -> Entry:
+    settings = {setting: value for section in sections for setting, value in section.items()}
+    return Entry(name, "config.presets:derived", text, paper, settings)
 
 
-def cifar10() -> Config:
-    """The DDPM paper's CIFAR-10 run, setting for setting; for a GPU."""
-    return Config(
-        preset="cifar10",
-        data=DataConfig("cifar10", flip=True, class_labels=False),
-        train=TrainConfig(save_every=5000, sample_every=5000),
-    )
+def _often(steps: int) -> dict[str, Any]:
+    return {"save_every": steps, "sample_every": steps}
 
 
-def ddpm256() -> Config:
-    """The DDPM paper's 256x256 model (CelebA-HQ, LSUN) on your own photographs; for a GPU."""
-    return Config(
-        preset="ddpm256",
-        data=DataConfig("", image_size=256, channels=3, flip=True, class_labels=False),
-        net=UNetConfig(mults=(1, 1, 2, 2, 4, 4), dropout=0.0),
-        train=TrainConfig(steps=500_000, batch_size=64, lr=2e-5, save_every=5000, sample_every=5000),
-        sample=SampleConfig("ddpm:variance=small"),
-    )
-
-
-def photos64() -> Config:
-    """Your own photographs at 64x64, days of training; for a GPU."""
-    return _photos(64, mults=(1, 2, 3, 4), dropout=0.1, schedule="cosine", steps=200_000, batch_size=128, lr=2e-4)
-
-
-def photos128() -> Config:
-    """Your own photographs at 128x128, days of training; for a GPU."""
-    return _photos(128, mults=(1, 1, 2, 3, 4), dropout=0.0, schedule="linear", steps=300_000, batch_size=64, lr=1e-4)
-
-
-def photos256() -> Config:
-    """Your own photographs at 256x256, weeks of training; for a GPU."""
-    return _photos(256, mults=(1, 1, 2, 2, 4, 4), dropout=0.0, schedule="linear", steps=500_000, batch_size=64, lr=1e-4)
-
-
-def _photos(side: int, mults: tuple[int, ...], dropout: float, schedule: str, **train: Any) -> Config:
+def _photos(side: int, time: str, mults: tuple[int, ...], dropout: float, schedule: str, **train: Any) -> Entry:
     """Levels and attention of ADM (Dhariwal and Nichol 2021) with the width of the DDPM paper.
 
     The cosine schedule holds too little noise for images of 128 pixels and more, as in ADM. Images are not mirrored.
     """
-    return Config(
-        preset=f"photos{side}",
-        data=DataConfig("", image_size=side, channels=3),
-        net=UNetConfig(mults=mults, attention=(16, 8), dropout=dropout),
-        process=ProcessConfig(schedule),
-        train=TrainConfig(warmup=1000, times="stratified", save_every=5000, sample_every=5000, **train),
+    return _row(
+        f"photos{side}",
+        f"your own photographs at {side}x{side}, {time} of training; for a GPU",
+        "Dhariwal and Nichol (2021)",
+        {"source": "", "image_size": side, "channels": 3, "schedule": schedule},
+        {"mults": mults, "attention": (16, 8), "dropout": dropout},
+        {"warmup": 1000, "times": "stratified", **_often(5000), **train},
     )
 
 
-def folder() -> Config:
-    """Your own folder of images, in colour at 32x32; sub-folders are classes. The network follows from the size."""
-    base = digits()
-    return dataclasses.replace(
-        base,
-        preset="folder",
-        data=DataConfig("", image_size=32, channels=3),
-        net=UNetConfig(width=None, mults=None, blocks=None, attention=None, dropout=0.0, patch=None),
-        train=dataclasses.replace(base.train, batch_size=None, lr=None, steps=2500, save_every=500, sample_every=500),
+DATA_PRESETS = (
+    _row(
+        "digits",
+        "5,000 real MNIST digits, with class labels: minutes on a laptop",
+        "",
+        {"width": 32, "mults": (1, 2), "blocks": 1, "attention": (), "dropout": 0.0, "patch": 2},
+        # predicting a clipped x_0 renders flat black exactly; a predicted ε leaves residual noise on it
+        {"schedule": "cosine", "target": "x0", "clip": True},
+        {"steps": 2400, "batch_size": 32, "optimiser": "muon", "lr": 2e-3, "warmup": 50, "decay": "cosine"},
+        {"ema": 0.995, "times": "stratified", **_often(800)},
+        # fresh noise corrects the errors of a small network, and of a predicted x_0 6 to 50 steps are equally good
+        {"sampler": "ddim:eta=1,steps=16", "preview_steps": 8},
+    ),
+    _row(
+        "fashion",
+        "60,000 images of clothes (Fashion-MNIST), with class labels",
+        "",
+        {"base": "digits", "source": "fashion"},  # not mirrored: all shoes point to the left
+        {"width": 16, "mults": (1, 4, 4), "patch": 1, "target": "eps"},  # at full resolution, for fine texture
+        {"steps": 3000, **_often(1000)},
+        {"sampler": "ddim:eta=1", "preview_steps": 50},  # KID falls from 30 to 50, and hardly after
+    ),
+    _row(
+        "cifar10",
+        "the DDPM paper's CIFAR-10 run, setting for setting; for a GPU",
+        "Ho et al. (2020)",
+        {"source": "cifar10", "flip": True, "class_labels": False, **_often(5000)},
+    ),
+    _row(
+        "folder",
+        "your own folder of images, in colour at 32x32; sub-folders are classes. The network follows from the size",
+        "",
+        {"base": "digits", "source": "", "image_size": 32, "channels": 3},
+        dict.fromkeys(("width", "mults", "blocks", "attention", "patch", "batch_size", "lr")),
+        {"steps": 2500, **_often(500)},
         # on emoji KID falls from 8 steps to 50, and is lower where the last step starts at t = 1
-        sample=SampleConfig("ddim:eta=1,spacing=linspace", preview_steps=8),
-    )
-
-
-def arrays() -> Config:
-    """Your own .npy or .npz file of images, signals or volumes, or folder of .wav files, as they are."""
-    return dataclasses.replace(folder(), preset="arrays", data=DataConfig(""))
-
-
-def points() -> Config:
-    """Points of two moons: seconds."""
-    return Config(
-        preset="points",
-        data=DataConfig("moons"),
-        net=MLPConfig(width=128, blocks=3),
-        process=ProcessConfig("cosine"),
-        train=TrainConfig(
-            steps=1500,
-            batch_size=256,
-            lr=2e-3,
-            warmup=50,
-            decay="cosine",
-            ema=0.999,
-            save_every=500,
-            sample_every=500,
-        ),
-    )
-
-
-ON_DIGITS = {"optimiser": "adam", "steps": 1800, "ema": 0.999, "save_every": 600, "sample_every": 600}
-"""Training settings of all methods on digits; the images in docs/explanation/history.md were made with them."""
+        {"sampler": "ddim:eta=1,spacing=linspace"},
+    ),
+    _row(
+        "arrays",
+        "your own .npy or .npz file of images, signals or volumes, or folder of .wav files, as they are",
+        "",
+        {"base": "folder", "image_size": None, "channels": None},
+    ),
+    _photos(64, "days", (1, 2, 3, 4), 0.1, "cosine", steps=200_000, batch_size=128, lr=2e-4),
+    _photos(128, "days", (1, 1, 2, 3, 4), 0.0, "linear", steps=300_000, batch_size=64, lr=1e-4),
+    _photos(256, "weeks", (1, 1, 2, 2, 4, 4), 0.0, "linear", steps=500_000, batch_size=64, lr=1e-4),
+    _row(
+        "ddpm256",
+        "the DDPM paper's 256x256 model (CelebA-HQ, LSUN) on your own photographs; for a GPU",
+        "Ho et al. (2020)",
+        {"source": "", "image_size": 256, "channels": 3, "flip": True, "class_labels": False},
+        {"mults": (1, 1, 2, 2, 4, 4), "dropout": 0.0, "sampler": "ddpm:variance=small"},
+        {"steps": 500_000, "batch_size": 64, "lr": 2e-5, **_often(5000)},
+    ),
+    _row(
+        "points",
+        "points of two moons: seconds",
+        "",
+        {"source": "moons", "net": "mlp", "schedule": "cosine"},
+        {"steps": 1500, "batch_size": 256, "lr": 2e-3, "warmup": 50, "decay": "cosine", "ema": 0.999, **_often(500)},
+    ),
+)
+ON_DIGITS = {"optimiser": "adam", "clip": False, "steps": 1800, "ema": 0.999, **_often(600), "preview_steps": None}
+"""Settings of all methods on digits; the images in docs/explanation/history.md were made with them."""
 ON_POINTS = {"batch_size": 1024}
 """On points large batches: at low noise ε carries little information on x_0, and small batches are too noisy. With
 256, a fifth of DDPM's samples were between the moons; with 1,024 a twenty-fifth."""
+METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "ncsn": (
+        "Song and Ermon (2019)",
+        "langevin:steps=100,steps_per_level=5,step_size=2e-5",
+        {"schedule": "geometric", "target": "score", "weighting": "snr"},
+    ),
+    "ddpm": ("Ho et al. (2020)", "ddpm", {"schedule": "linear"}),
+    "ddim": ("Song et al. (2021)", "ddim", {"schedule": "linear"}),
+    "improved": (
+        "Nichol and Dhariwal (2021)",
+        "ddpm:variance=learned,steps=100",
+        {"schedule": "cosine", "learned_variance": True},
+    ),
+    "edm": (
+        "Karras et al. (2022)",
+        "heun:steps=18",
+        {"schedule": "karras", "target": "edm", "times": "lognormal", "weighting": "edm"},
+    ),
+    "flow": ("Liu et al. (2022)", "euler:steps=50", {"schedule": "flow", "target": "flow"}),
+}
+"""The methods of papers: the paper, the sampler, and the settings of the process and the training."""
 
 
-def _method(name: str, sampler: str, process: ProcessConfig, base: Callable[[], Config], **train: Any) -> Config:
-    """The run of `base` with the method of another paper."""
-    config = base()
-    return dataclasses.replace(
-        config,
-        preset=name if base is digits else f"{name}-points",
-        process=process,
-        train=dataclasses.replace(
-            config.train, **{"times": "stratified", **(ON_DIGITS if base is digits else ON_POINTS), **train}
-        ),
-        sample=SampleConfig(sampler),
-    )
-
-
-METHODS: dict[str, Callable[[Callable[[], Config]], Config]] = {
-    "ncsn": lambda base: (
-        _method(  # σ_max: twice the largest distance between two moons, a quarter of that between two digits
-            "ncsn",
-            "langevin:steps=100,steps_per_level=5,step_size=2e-5",
-            ProcessConfig("geometric", sigma_max=8.0 if base is digits else 3.0, target="score"),
-            base,
-            weighting="snr",
+def _on(base: str, common: dict[str, Any], sigma_max: float) -> list[Entry]:
+    """The methods on the data of a preset; σ_max is that of NCSN."""
+    return [
+        _row(
+            name if base == "digits" else f"{name}-{base}",
+            f"the method of the paper on {base}",
+            paper,
+            {"base": base, "target": "eps", "times": "stratified", "sampler": sampler, **common, **settings},
+            {"sigma_max": sigma_max} if name == "ncsn" else {},
         )
-    ),
-    "ddpm": lambda base: _method("ddpm", "ddpm", ProcessConfig("linear"), base),
-    "ddim": lambda base: _method("ddim", "ddim", ProcessConfig("linear"), base),
-    "improved": lambda base: _method(
-        "improved", "ddpm:variance=learned,steps=100", ProcessConfig("cosine", learned_variance=True), base
-    ),
-    "edm": lambda base: _method(
-        "edm", "heun:steps=18", ProcessConfig("karras", target="edm"), base, times="lognormal", weighting="edm"
-    ),
-    "flow": lambda base: _method("flow", "euler:steps=50", ProcessConfig("flow", target="flow"), base),
-}
-"""The methods of papers, each a function of the preset that it is applied to."""
+        for name, (paper, sampler, settings) in METHODS.items()
+    ]
 
-PRESETS: dict[str, Callable[[], Config]] = {
-    "digits": digits,
-    "fashion": fashion,
-    "cifar10": cifar10,
-    "folder": folder,
-    "arrays": arrays,
-    "photos64": photos64,
-    "photos128": photos128,
-    "photos256": photos256,
-    "ddpm256": ddpm256,
-    "points": points,
-    **{name: partial(method, digits) for name, method in METHODS.items()},
-    **{f"{name}-points": partial(method, points) for name, method in METHODS.items()},
-}
+
+PRESETS = Registry(
+    "preset",
+    *DATA_PRESETS,
+    *_on("digits", ON_DIGITS, 8.0),  # σ_max: a quarter of the largest distance between two digits
+    *_on("points", ON_POINTS, 3.0),  # twice that between two moons
+)
 
 
 TAUGHT_FROM = 3
@@ -283,10 +231,9 @@ def preset(name: str) -> Config:
         near = [f"the data {path}"] if (path := nearest_path(name)) else []
         near += [f"the preset {preset}" for preset in difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.5)]
         question = f"; did you mean {' or '.join(near)}?" if near else ";"
-        raise InputError(
-            f"there is no preset {name!r}, and no such file or folder{question} Presets: {', '.join(PRESETS)}"
-        )
-    return PRESETS[name]()
+        raise InputError(f"there is no preset {name!r}, and no such file or folder{question} Presets: {PRESETS.names}")
+    config: Config = PRESETS[name].make()
+    return dataclasses.replace(config, preset=name)
 
 
 def is_data(name: str) -> bool:
@@ -313,7 +260,7 @@ def default_preset(source: Any) -> str:
 def command(config: Config) -> str:
     """Write the command that trains a config: the preset, and the options that differ from it."""
     name = config.preset if config.preset in PRESETS else default_preset(config.data.source)
-    usual, options = PRESETS[name](), {}
+    usual, options = preset(name), {}
     if config.net.kind != usual.net.kind:
         usual = usual.with_net(config.net.kind)
         options["net"] = getattr(config.net, "function", config.net.kind)

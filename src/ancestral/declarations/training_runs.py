@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ancestral.config import NET_KINDS, PRESETS, Config, base_config, digits, distilled
+from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
 from ancestral.declarations.shared import WithDevice, WithNet, WithOut, WithResume
 from ancestral.fields import argument
 from ancestral.registries import DEFAULT_DISTILLATION, DISTILLATIONS, NETWORKS, DistillationName
@@ -43,7 +43,7 @@ class Train(WithResume, WithDevice, WithOut):
     WORKFLOW: ClassVar[str] = "train"
     OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
     RETURNS: ClassVar[str] = "TrainingResult[Model]"
-    PRESETS: ClassVar[str] = ", ".join(PRESETS)
+    PRESETS: ClassVar[str] = PRESETS.names
     COMMON: ClassVar[tuple[str, ...]] = (
         *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "class_labels"),
         *("validation", *COMMON_SETTINGS),
@@ -113,7 +113,7 @@ class Distil(WithResume, WithDevice, WithNet, WithOut):
     @classmethod
     def shown_config(cls, values: Mapping[str, Any]) -> Config:
         """Return the config of a distillation of the preset digits."""
-        return distilled(digits(), values.get("method") or DEFAULT_DISTILLATION)
+        return distilled(preset("digits"), values.get("method") or DEFAULT_DISTILLATION)
 
     run: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, model file or hf:// address of a model{; from Python also the model}."""

@@ -56,7 +56,7 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         if name not in by_word:
             raise _unknown(name, [*by_word], verb)
         one, on = by_word[name]
-        if one.name in values:
+        if values.get(one.name, one.bare) != one.bare:  # a number may follow --samples, as in --samples --draw 16
             raise InputError(f"{written(one)[-1]} is given twice; give it once")
         if one.flag:
             if equals:

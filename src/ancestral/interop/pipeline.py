@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ancestral import nets, storage
-from ancestral.config import PRESETS, Config, DataConfig, ProcessConfig, UNetConfig
+from ancestral.config import PRESETS, Config, DataConfig, ProcessConfig, UNetConfig, preset
 from ancestral.config.image_size import parse_image_size
 from ancestral.config.presets import command
 from ancestral.data.spec import IMAGES, DataSpec
@@ -95,7 +95,7 @@ def choose_for_diffusers(config: Config, spec: DataSpec, device: str) -> dict[st
 
     Settings that differ from the preset's are not among them; what else diffusers cannot hold, `check_exportable` says.
     """
-    usual = PRESETS[config.preset]().net if config.preset in PRESETS else UNetConfig()
+    usual = preset(config.preset).net if config.preset in PRESETS else UNetConfig()
     chosen = dict[str, Any]()
     for name in ("patch", "groups"):  # in this order: the patch decides on the widths, and these on the groups
         if not isinstance(config.net, UNetConfig) or getattr(config.net, name) not in (

@@ -269,7 +269,7 @@ def _config(path: Path) -> Config | None:
 
 def _settings(config: Config) -> dict[str, list[tuple[str, str, str | None]]]:
     """(name, value, the preset's value where it differs) of the settings of each section of a config."""
-    preset = configs.PRESETS[config.preset]() if config.preset in configs.PRESETS else config
+    preset = configs.preset(config.preset) if config.preset in configs.PRESETS else config
     sections: dict[str, list[tuple[str, str, str | None]]] = {}
     others = [name for name, used in (("initial", config.initial.model), ("distil", config.distil.method)) if used]
     for section in (*configs.SECTIONS, *others):
