@@ -90,7 +90,7 @@ def test_commands_state_the_choice(two_cores, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(threads, "_measure", lambda work, most: work() or threads.Threads(1, "1 CPU thread of 2"))
     run = tmp_path / "run"
     ancestral.train("points", out=run, **TINY)
-    sample, evaluate = ["sample", run, "-n", "4"], ["evaluate", run, "--samples", "--draw", "20"]
+    sample, evaluate = ["sample", run, "-n", "4"], ["evaluate", run, "--samples", "20"]
     for words in ([*sample, "--steps", "2"], [*evaluate, "--steps", "2"]):
         assert cli.run([*map(str, words)]) == 0
         assert "1 CPU thread of 2" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import functools
 import inspect
+import math
 import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,8 @@ def argument(
     ordered: bool = False,
     bare: Any = None,
     suffixes: Sequence[str] = (),
+    least: float = -math.inf,
+    most: float = math.inf,
 ) -> Any:
     """Declare an option of a use case, or a setting.
 
@@ -89,9 +92,12 @@ def argument(
         ordered: Whether Python alone does.
         bare: As in `Argument`.
         suffixes: As in `Argument`.
+        least: The smallest number that it may be.
+        most: The largest one.
     """
     known = {"words": words, "metavar": metavar, "short": tuple(short), "positional": positional}
     known |= {"ordered": positional or ordered, "bare": bare, "suffixes": tuple(suffixes)}
+    known |= {"least": least, "most": most}
     return field(default=default, metadata=known)
 
 

@@ -138,7 +138,7 @@ def test_an_own_network_from_the_command_line(tmp_path, capsys, monkeypatch):
         [
             "evaluate",
             run,
-            *["--samples", "--likelihood", "--draw", "16", "--steps", "3", "--extractor", "pixels"],
+            *["--likelihood", "--samples", "16", "--steps", "3", "--extractor", "pixels"],
             *net,
         ],
     ):

@@ -408,7 +408,7 @@ def test_from_the_command_line(tmp_path, run, refused, monkeypatch):
     assert "transformer, width 16, 1 block of 2 heads, patch 4" in run("info", "a")
     run("train", "--out", "a", "--resume", "--steps", "3")
     run("sample", "a", "-n", "2", "--out", "new", "--steps", "2")
-    run("evaluate", "a", "--samples", "--draw", "16", "--extractor", "pixels", "--steps", "2")
+    run("evaluate", "a", "--samples", "16", "--extractor", "pixels", "--steps", "2")
     run("export", "a", "--to", "onnx", "--out", "a.onnx")
     assert "the class Transformer" in refused("export", "a", "--to", "diffusers", "--out", "b")
     small = ["train", "--data", "images.npy", "--net", "transformer", "--out", "c"]

@@ -25,7 +25,7 @@ from ancestral.render.terminal import draw
 from ancestral.results.training_result import TrainingResult, ValidationLosses
 from ancestral.training import Checkpoints, Trainer
 from ancestral.training.validation import Validation
-from ancestral.workflows.evaluate import held_out_data
+from ancestral.workflows.subjects import held_out_data
 from conftest import stripes, tiny_config, together
 
 TINY = {"steps": 4, "batch_size": 4, "width": 16, "mults": (1,), "blocks": 1, "attention": (), "sample_every": 2,

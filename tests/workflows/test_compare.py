@@ -64,8 +64,8 @@ def other(tmp_path):
 
 @pytest.fixture
 def options(common):  # noqa: F811
-    """Those of `common` that are compare's too."""
-    return common[1:]
+    """Those of evaluate, which are compare's too."""
+    return common
 
 
 def compared(folder, name="compare"):
@@ -100,11 +100,11 @@ def sampler_result(curves):
 def test_the_numbers_are_those_of_evaluate_and_its_samples_are_not_drawn_again(
     run, model_run, other, options, passes, tmp_path  # noqa: F811
 ):  # fmt: skip
-    run("evaluate", model_run, "--samples", *options)
+    run("evaluate", model_run, *options)
     assert len(passes) == 3
     text = run("compare", model_run, other, *options, "--out", tmp_path / "both")
     assert len(passes) == 6
-    run("evaluate", other, "--samples", *options)
+    run("evaluate", other, *options)
     assert len(passes) == 6
     for folder, tree in zip((model_run, other), compared(tmp_path / "both")["runs"], strict=True):
         own = found(folder / "evaluation")
@@ -269,7 +269,7 @@ def test_the_curve_is_what_evaluate_measures_of_each(run, model_run, options, pa
     drawn = len(passes)
     assert drawn == 5 * 3
     for name, point in [("ddpm", tree["reference"]), ("heun", tree["curves"]["heun"][1])]:
-        run("evaluate", model_run, "--samples", *options, "--sampler", name, "--steps", point["steps"])
+        run("evaluate", model_run, *options, "--sampler", name, "--steps", point["steps"])
         own = found(model_run / "evaluation")["distances"]
         assert point["frechet"] == own["train"]["frechet"]
         assert point["kernel"] == own["train"]["kernel"]
@@ -378,11 +378,11 @@ def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypa
         (["RUN", "--samplers", "all", "--steps", 3], "--steps is for runs"),
         (["RUN", "--samplers", "dddim"], "did you mean ddim"),
         (["RUN", "--samplers", ","], "--samplers names none"),
-        (["RUN", "RUN", "--draw", 0], "--samples must be at least 1, not 0"),
-        (["RUN", "RUN", "--draw", 3], "3 samples are too few"),
+        (["RUN", "RUN", "--steps", 99], "99 sampling steps do not fit"),
+        (["RUN", "RUN", "--samples", "nowhere"], "--samples"),
         (["RUN", "nowhere"], "there is no run folder or model file nowhere"),
-        (["RUN", "larger"], "RUN makes items of 1x8x8, but larger 3x8x8"),
-        (["RUN", "deeper"], "RUN makes items as uint8, but deeper uint16"),
+        (["RUN", "larger"], "RUN makes uint8 items of 1x8x8, but larger uint8 items of 3x8x8"),
+        (["RUN", "deeper"], "RUN makes uint8 items of 1x8x8, but deeper uint16"),
         (["RUN", "RUN", "--out", "file"], "file is a file"),
     ],
 )

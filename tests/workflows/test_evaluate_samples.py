@@ -1,6 +1,5 @@
 """`ancestral evaluate` of samples: drawn once whatever happens, compared with data, and reported."""
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -8,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -37,7 +35,8 @@ from ancestral.options import in_python, on_command_line, spell
 from ancestral.render import evaluation_text
 from ancestral.results import EvaluationResult, SampleMetrics
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles, ReferenceNames, SampleSettings
-from ancestral.workflows.evaluate import _temporary_folder, share_sampling
+from ancestral.workflows.evaluate import share_sampling
+from ancestral.workflows.subjects import temporary_folder
 from conftest import events_of, together, untrained
 
 evaluate = events_of(Evaluate)
@@ -91,7 +90,7 @@ def model_run(tmp_path):
 
 @pytest.fixture
 def common(files):
-    return ("--samples", "--draw", 20, "--batch-size", 8, "--data", files / "train.npz", "--extractor", "pixels")
+    return ("--samples", 20, "--batch-size", 8, "--data", files / "train.npz", "--extractor", "pixels")
 
 
 def found(folder):
@@ -123,7 +122,7 @@ def test_the_same_evaluation_again_draws_nothing_and_says_the_same(run, model_ru
     run("evaluate", model_run, *common)
     assert len(passes) == 3
     assert found(model_run / "evaluation") == first
-    run("evaluate", model_run, *common, "--draw", 30)  # the last of a repeated option counts
+    run("evaluate", model_run, *common[2:], "--samples", 30)
     assert passes[3:] == [range(20, 28), range(28, 30)]
     items = ancestral.load(model_run, "cpu").sample(30)
     folder = model_run / "evaluation" / "samples" / first["samples"]["folder"]
@@ -169,7 +168,7 @@ def test_ctrl_c_keeps_what_is_drawn_and_says_how_to_go_on(capsys, monkeypatch, m
         cli.main(argv)
     assert stop.value.code == 130
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("Stopped; 8 of 20 samples are kept. Go on with:  ancestral evaluate ")
+    assert said[0].startswith("Stopped; all samples so far are kept. Go on with:  ancestral evaluate ")
     assert said[1] == "ancestral: interrupted"
     assert {path.name for path in (model_run / "evaluation").iterdir()} == {"samples"}
 
@@ -598,7 +597,7 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
 def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "MAX_ITEMS", 400)
     untrained((2,), process=PROCESS).save(tmp_path / "run" / "model.safetensors")
-    text = run("evaluate", tmp_path / "run", "--samples", "--draw", 30, "--data", "moons")
+    text = run("evaluate", tmp_path / "run", "--samples", 30, "--data", "moons")
     tree = found(tmp_path / "run" / "evaluation")
     assert tree["data"]["train"] == "moons, train split, 400 of 10,000, evenly chosen"
     assert tree["data"]["held_out"] == "moons, test split, 400 of 10,000, evenly chosen"
@@ -614,9 +613,8 @@ def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch)
 
 def test_both_are_measured_on_request(run, model_run, files, common):
     argv = [
-        "--samples",
         "--likelihood",
-        "--draw",
+        "--samples",
         12,
         "--data",
         files / "train.npz",
@@ -647,7 +645,7 @@ def test_both_are_measured_on_request(run, model_run, files, common):
 
 def test_without_a_wish_the_samples_are_measured_and_a_verdict_comes_first(run, model_run, common):
     """Bits/dim take minutes, and say nothing of samples: they were measured too."""
-    text = run("evaluate", model_run, *common[1:])
+    text = run("evaluate", model_run, *common)
     assert not (model_run / "evaluation" / "likelihood.json").exists()
     assert "bits/dim" not in text
     result = EvaluationResult.load(model_run / "evaluation").samples
@@ -665,7 +663,7 @@ def test_a_long_evaluation_says_how_long(run, model_run, common, monkeypatch):
         "faster"
     )
     assert "this takes" not in run("evaluate", model_run, *common)  # all samples are kept
-    bound = run("evaluate", model_run, "--likelihood", "-n", 30, "--passes", 3, "--data", common[6])
+    bound = run("evaluate", model_run, "--likelihood", "-n", 30, "--passes", 3, "--data", common[5])
     assert bound.splitlines()[0].startswith("this takes about 1.5 minutes: bits/dim of 30 items 1.5 minutes")
 
 
@@ -768,10 +766,9 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--draw", "0"], "--samples must be at least 1, not 0"),
-        (["--draw", "1000000000000"], "give a smaller number"),
-        (["--draw", "99999999999999999999"], "give a smaller number"),
-        (["--draw", "5"], "5 samples are too few to measure; draw at least 6"),
+        (["--samples", "0"], "--samples must be at least 1, not 0"),
+        (["--samples", "1000000000000"], "give a smaller number"),
+        (["--samples", "5"], "5 samples are too few to measure; draw at least 6"),
         (["--extractor", "lite1"], "unknown extractor 'lite1'"),
         (["--sampler", "ddimm"], "did you mean ddim?"),
         (["--steps", "7"], "7 sampling steps do not fit a schedule of 6"),
@@ -783,7 +780,6 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
         (["-n", "3"], "-n is an option of likelihood: give --likelihood too, or leave -n out"),
         (["--ode-steps", "3"], "--ode-steps is an option of likelihood"),
         (["--no-clip"], "clip is an option of likelihood"),
-        (["--samples", "yes"], "one word too many"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -792,7 +788,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
 ):
     monkeypatch.chdir(files)
     np.save(files / "few.npy", noisy(5)[0])
-    argv = ["--extractor", "pixels", "--samples", *options]
+    argv = options if "--extractor" in options else ["--extractor", "pixels", *options]
     source = [] if "--data" in options else ["--data", files / "train.npz"]
     assert says in refused("evaluate", model_run, "--out", tmp_path / "new", *source, *argv)
     assert not (tmp_path / "new").exists()
@@ -927,7 +923,7 @@ def test_an_own_network_is_evaluated(run, tmp_path, monkeypatch, files):
                               device="cpu", progress=False)  # fmt: skip
     common = {"samples": 12, "extractor": "pixels", "steps": 4}
     result = finish(evaluate(trained.model, source, **common)).samples
-    options = ("--samples", "--draw", 12, "--extractor", "pixels", "--steps", 4, "--net", "mine_of_evaluation:Net")
+    options = ("--samples", 12, "--extractor", "pixels", "--steps", 4, "--net", "mine_of_evaluation:Net")
     run("evaluate", "own", *options)
     assert EvaluationResult.load(tmp_path / "own" / "evaluation").samples.distances == result.distances
 
@@ -986,21 +982,15 @@ def test_samples_of_a_network_of_ones_own_are_made_anew(tmp_path, files, monkeyp
     assert not list(tmp_path.rglob("*-*.safetensors"))
 
 
-def test_processes_share_the_samples_that_are_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_processes_share_the_samples_that_are_not_kept():
     numbers = []
 
     def total(number):
         numbers.append(number)
         return sum(numbers)
 
-    with contextlib.ExitStack() as stack:
-        folders = {
-            _temporary_folder(stack, SimpleNamespace(world=2, main=main, total=total, wait=lambda: None))
-            for main in (True, False)
-        }
-        assert folders == set(tmp_path.iterdir())
-    assert not list(tmp_path.iterdir())
+    processes = (SimpleNamespace(main=main, total=total) for main in (True, False))
+    assert len({temporary_folder(process) for process in processes}) == 1
 
 
 @pytest.mark.slow

@@ -8,11 +8,15 @@ the spelling of an option in an error.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ancestral.config import Config
+from ancestral.errors import InputError
+from ancestral.options import option
 
 Prints = Literal["events", "parts", "result"]
 
@@ -35,6 +39,19 @@ class Declaration:
     """Whether work that Ctrl-C interrupts is saved, or can go on later."""
     COMMAND_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
     """Defaults that only the command has."""
+
+    def check(self) -> None:
+        """Raise InputError for a number out of its range, and for a file of a kind that its option does not write."""
+        for one in dataclasses.fields(self):
+            value, facts = getattr(self, one.name), one.metadata
+            if isinstance(value, bool | None):
+                continue
+            suffixes, least, most = (facts.get(name) for name in ("suffixes", "least", "most"))
+            if suffixes and value != facts["bare"] and Path(value).suffix.lower() not in suffixes:
+                raise InputError(f"{option(one.name)} writes {' or '.join(suffixes)} files, not {value}")
+            if least is not None and isinstance(value, int | float) and not least <= value <= most:
+                bounds = f"from {least:g} to {most:g}" if most < math.inf else f"at least {least:g}"
+                raise InputError(f"{option(one.name)} must be {bounds}, not {value}")
 
     @classmethod
     def has_settings(cls) -> bool:

@@ -78,10 +78,10 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     ancestral[video]); without a path, a .gif in the folder samples."""
     film: str | Path | bool = argument(False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"])
     """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
-    fps: int | None = None
+    fps: int | None = argument(None, least=1, most=50)
     """Frames in a second of the animation, which shows the reverse process in 2.5 seconds. Fewer make a smaller file;
     default: 8."""
-    scale: float | None = None
+    scale: float | None = argument(None, least=0.05, most=10)
     """Width and height of the animation, as a share of its usual ones; default: 1."""
     captions: bool = True
     """Whether grids and film strips name the class of each sample, and film strips t."""
@@ -128,9 +128,9 @@ class Inspect(WithDevice, WithOut):
     training for the source."""
     net: NetworkName | None = None
     """Kind of network of the training run; default: the preset's."""
-    steps: int = 5
+    steps: int = argument(5, least=0)
     """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""
-    threads: int | None = None
+    threads: int | None = argument(None, least=1)
     """Number of threads that decode files; default: the number of cores, but at most 8."""
     json: str | Path | None = argument(None, words=Path | None, metavar="[FILE.json]", bare=PRINTED, suffixes=[".json"])
     """A .json file for the whole report, with all names; on the command line without a path, it is printed in place of

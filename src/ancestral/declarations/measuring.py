@@ -38,7 +38,7 @@ class WithReference(WithDevice, WithOut):
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(None, words=str | None, metavar="NAME")
     """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
     or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
-    batch_size: int = 64
+    batch_size: int = argument(64, least=1)
     """Number of items at a time. It changes memory and time, not the numbers."""
 
 
@@ -57,7 +57,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
 
     COUNT: ClassVar[str] = f"{DEFAULT_COUNT}"
 
-    samples: int | bool | None = argument(None, words=int | None, short=["draw"], bare=True, metavar="[N]")
+    samples: int | bool | None = argument(None, words=int | None, short=["draw"], bare=True, metavar="[N]", least=1)
     """Number of samples{; False measures none}. Default: {COUNT}, more than the features of each built-in extractor.
     Those that were made before are used again."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
@@ -109,12 +109,12 @@ class Evaluate(WithSamples, WithMetrics):
     likelihood: bool = False
     """Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at each rate. Samples
     are then measured only if `samples` is given."""
-    n: int | None = argument(None, short=["n"])
+    n: int | None = argument(None, short=["n"], least=1)
     """Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer."""
     split: Literal["train", "test", "held-out"] | None = None
     """Likelihood: part of the data; default: held-out if that is given, else test if there is one, else what the run
     held out by `validation`."""
-    passes: int | None = None
+    passes: int | None = argument(None, least=2)
     """Likelihood: number of network evaluations of each item, at random times; default: all T, exact and slower."""
     variance: Literal["large", "small", "learned"] | None = None
     """Likelihood: variance of the reverse steps; default: learned if the model has it, else large."""
@@ -127,7 +127,7 @@ class Evaluate(WithSamples, WithMetrics):
     """Also measure the likelihood of the probability-flow ODE, of images with uniform noise in their grey levels."""
     ode_steps: int | None = None
     """Number of ODE steps, of two network evaluations each; default: 100, or T if that is less."""
-    probes: int | None = None
+    probes: int | None = argument(None, least=0)
     """Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16 dimensions,
     else 1."""
 
@@ -192,7 +192,7 @@ class Compare(WithSamples, WithMetrics):
     """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
     and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
     these alone. {From Python also samplers of your own.} Default: none, runs are compared."""
-    most: int | None = None
+    most: int | None = argument(None, least=1)
     """With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM."""
 
 
@@ -230,7 +230,7 @@ class AverageLengths(WithSamples):
     lengths: tuple[float, ...] = (0.03, 0.04, 0.05, 0.07, 0.10, 0.14, 0.20)
     """Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to 1/√12 (0.2886),
     the mean of all steps."""
-    most: int | None = None
+    most: int | None = argument(None, least=1)
     """Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps; default: no
     bound."""
     end: int | None = None

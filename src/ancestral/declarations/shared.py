@@ -25,7 +25,7 @@ class WithDevice(Declaration):
 class WithThreads(Declaration):
     """A use case that measures which number of threads serves."""
 
-    threads: int | None = None
+    threads: int | None = argument(None, least=1)
     """Number of CPU threads; default: measured."""
 
 

@@ -5,7 +5,7 @@ Comparisons of several samplers or models make a study of each: features of data
 
 import dataclasses
 import platform
-import tempfile
+import uuid
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,7 +202,7 @@ class Study:
         if reproducible(self.model, sampler):
             place = self.folder / spec.key
         else:  # two samplers of your own may have the same repr
-            place = Path(tempfile.mkdtemp(dir=self.temporary))
+            place = self.temporary / uuid.uuid4().hex
         store = dataclasses.replace(self.store, folder=place)
         return dataclasses.replace(self, sampler=sampler, spec=spec, store=store)
 
@@ -237,6 +237,11 @@ class Study:
             steps = (share for share in self.sample(missing))
             yield from track(steps, task, sum(map(len, missing)), "samples", lambda share: share)
         return items
+
+    def features(self, title: str, batch_size: int) -> Generator[Event, None, Features]:
+        """Compute the features of the samples. Those samples that are missing are made first."""
+        items = yield from self.samples(batch_size, f"sampling {title}")
+        return (yield from self.references.features(title, items, batch_size, self.store.folder / "features"))
 
     def metrics(self, items: Tensor, batch_size: int, metrics: Collection[Metric] = METRICS) -> Measurement:
         """Measure the samples; see `References.measure`."""

@@ -8,11 +8,10 @@ that the user made is taken.
 import atexit
 import contextlib
 import datetime
-import functools
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Generator, Iterator
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -23,7 +22,6 @@ from ancestral.device import Precision, pick_device, pick_dtype
 from ancestral.errors import InputError, text_of
 from ancestral.options import option
 
-P = ParamSpec("P")
 E = TypeVar("E")
 R = TypeVar("R")
 
@@ -172,17 +170,6 @@ class Distributed:
                 whole = distribute_tensor(whole.to(self.device), parameter.device_mesh, parameter.placements)
         # PyTorch's fused Adam walks memory, not indices: moments must lie in the parameter's own layout
         return torch.empty_like(parameter).copy_(whole)
-
-
-def by_first_process(workflow: Callable[P, Generator[E, None, R]]) -> Callable[P, Generator[E, None, R]]:
-    """Make a workflow with an option `device` the work of the first process; see `Distributed.first`."""
-
-    @functools.wraps(workflow)
-    def run(*given: P.args, **options: P.kwargs) -> Generator[E, None, R]:
-        device: Any = options.get("device") or "auto"
-        return (yield from Distributed(device).first(workflow(*given, **options)))
-
-    return run
 
 
 def _leave() -> None:

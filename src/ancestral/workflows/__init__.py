@@ -16,6 +16,7 @@ def start(options: Declaration) -> Generator[Any, None, Any]:
     Raises:
         InputError: If what the user gave cannot be done.
     """
+    options.check()
     module = importlib.import_module(f"ancestral.workflows.{options.WORKFLOW}")
     events: Generator[Any, None, Any] = module.run(module.plan(options))
     return events

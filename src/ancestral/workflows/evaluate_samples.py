@@ -2,58 +2,67 @@
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
 
 from ancestral import data as datasets
+from ancestral.data import InMemoryDataset
 from ancestral.declarations import METRICS, EvaluateSamples
-from ancestral.device import pick_device
 from ancestral.errors import InputError, whole
 from ancestral.evaluation.reference import in_memory, labels_for, loader
 from ancestral.evaluation.study import References
 from ancestral.events import Event
 from ancestral.options import option
 from ancestral.results.evaluation_result import EvaluationResult, SampleSettings
-from ancestral.training.distributed import by_first_process
-from ancestral.workflows.evaluate import (
-    check_classes,
-    check_folder,
-    check_metrics,
-    held_out_data,
-    plain_source,
-    write_samples,
-)
+from ancestral.training.distributed import Distributed
+from ancestral.workflows.evaluate import check_metrics, write_samples
+from ancestral.workflows.subjects import check_folder, held_out_data, plain_source
 
 
-def plan(options: EvaluateSamples) -> EvaluateSamples:
-    """Check the options. Raises InputError if one is out of its range."""
-    whole(options.batch_size, 1, math.inf, f"{option('batch_size')} must be at least 1, not {options.batch_size}")
+@dataclass(frozen=True)
+class SamplesPlan:
+    """Samples, what they are compared with, and the folder of the results."""
+
+    options: EvaluateSamples
+    processes: Distributed
+    samples: InMemoryDataset
+    labels: Tensor | None
+    references: References
+    folder: Path | None
+
+
+def plan(options: EvaluateSamples) -> SamplesPlan:
+    """Open the samples and the data. Raises InputError if they cannot be read, or do not fit."""
     check_metrics(options.metrics)
-    return options
-
-
-@by_first_process
-def run(plan: EvaluateSamples) -> Generator[Event, None, EvaluationResult]:
-    """Measure the samples. Raises InputError if they or the data cannot be read, or do not fit."""
-    folder = check_folder(plan.out, plan.data, plan.held_out)
-    opened = in_memory(datasets.open(plan.samples, image_size=plan.image_size))
-    if plan.n is not None:
-        whole(plan.n, 1, len(opened), f"{option('n')} must be 1 to {len(opened)}, the number of samples, not {plan.n}")
-        opened = opened.sample(plan.n)
-    load, source = loader(opened.spec, None), plain_source(plan.data)
+    folder, processes = check_folder(options.out, options.data, options.held_out), Distributed(options.device)
+    samples, n = in_memory(datasets.open(options.samples, image_size=options.image_size)), options.n
+    if n is not None:
+        whole(n, 1, len(samples), f"{option('n')} must be 1 to {len(samples)}, the number of samples, not {n}")
+        samples = samples.sample(n)
+    load, source = loader(samples.spec, None), plain_source(options.data)
     train = load(source, "train")
-    unseen, split = held_out_data(source, load, plan.held_out)
-    references = References.of(train.spec, train, unseen, plan.extractor, split, pick_device(plan.device))
-    references.check(len(opened))
-    labels = labels_for(opened, train.classes)
-    check_classes(plan.metrics, labels is not None)
+    unseen, split = held_out_data(source, load, options.held_out)
+    references = References.of(train.spec, train, unseen, options.extractor, split, processes.device)
+    references.check(len(samples))
+    labels = labels_for(samples, train.classes)
+    check_metrics(options.metrics, labels is not None)
     with contextlib.suppress(InputError):  # images of several sizes have no shape of their own
-        own = datasets.open(source, memory=0).shape if isinstance(source, str) else train.shape
-        if own != train.shape:
-            shapes = [" x ".join(map(str, shape)) for shape in (own, train.shape)]
+        shape = datasets.open(source, memory=0).shape if isinstance(source, str) else train.shape
+        if shape != train.shape:
+            shapes = [" x ".join(map(str, sides)) for sides in (shape, train.shape)]
             note = f"The data, {shapes[0]}, was converted to the shape of the samples, {shapes[1]}."
             references = dataclasses.replace(references, notes=(*references.notes, note))
-    settings = SampleSettings(len(opened), None, None, None, None, folder=opened.name)
-    measurement = references.measure(opened.items, labels, plan.batch_size, settings, metrics=plan.metrics or METRICS)
-    measured = yield from write_samples(measurement, folder, references.codec.limits)
-    return EvaluationResult(measured)
+    return SamplesPlan(options, processes, samples, labels, references, folder)
+
+
+def run(plan: SamplesPlan) -> Generator[Event, None, EvaluationResult]:
+    """Measure the samples."""
+    options, samples, references = plan.options, plan.samples, plan.references
+    settings = SampleSettings(len(samples), None, None, None, None, folder=samples.name)
+    metrics = options.metrics or METRICS
+    measurement = references.measure(samples.items, plan.labels, options.batch_size, settings, metrics=metrics)
+    written = write_samples(measurement, plan.folder, references.codec.limits)
+    return EvaluationResult((yield from plan.processes.first(written)))

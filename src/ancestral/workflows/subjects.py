@@ -1,0 +1,230 @@
+"""Models that are measured, with their data and samples: what evaluate, compare and average have in common."""
+
+import contextlib
+import dataclasses
+import secrets
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from PIL import Image
+
+from ancestral import data as datasets
+from ancestral import model as models
+from ancestral import render, storage
+from ancestral.arguments import short_source
+from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
+from ancestral.config.output_folders import check_outside
+from ancestral.data import TESTED, Dataset
+from ancestral.declarations.measuring import DEFAULT_COUNT, WithSamples
+from ancestral.device import keep_freed_memory
+from ancestral.errors import InputError
+from ancestral.evaluation.reference import HELD_OUT, Loader
+from ancestral.evaluation.sample_quality import floor_sets
+from ancestral.evaluation.sample_store import SamplingSpec
+from ancestral.evaluation.study import References, Study
+from ancestral.events import Event, Message, Wrote
+from ancestral.metrics import uncertainty
+from ancestral.metrics.distances import sample_size_warning
+from ancestral.model import Model
+from ancestral.options import option
+from ancestral.render.comparison_text import floor_note
+from ancestral.results.comparison_result import ComparedSamples
+from ancestral.results.evaluation_result import ExtractorName, MetricTitles
+from ancestral.results.result import Result
+from ancestral.targets import Denoiser
+from ancestral.threads import cpu_threads
+from ancestral.training.distributed import Distributed
+from ancestral.workflows.model_cards import home
+
+O = TypeVar("O", bound=WithSamples)  # noqa: E741
+R = TypeVar("R")
+FASTER = f"fewer {option('samples')} or {option('steps')} are faster"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to measure, and what results call it.
+
+    A model in a file also has the folder `evaluation` of its run, and the SHA-256 of the file.
+    """
+
+    model: Model
+    name: str
+    folder: Path | None = None
+    sha256: str = ""
+
+    @property
+    def data_config(self) -> DataConfig | None:
+        """What the model was trained on; None if that is not known."""
+        config = self.model.config
+        return None if config.preset == "imported" or config.data.source == FROM_PYTHON else config.data
+
+    def source(self, data: Any) -> Any:
+        """Return the data to evaluate on: as given, or what the model was trained on."""
+        if data is not None:
+            return plain_source(data)
+        if self.data_config is None:
+            raise InputError(
+                "this model was imported or made from Python, so say which data to evaluate it on: "
+                f"{option('data', '...')}"
+            )
+        return self.data_config.source
+
+
+@dataclass(frozen=True)
+class Measurements(Generic[O]):
+    """Measurements that are decided: the options, and the models with their samples."""
+
+    options: O
+    processes: Distributed
+    subjects: tuple[Subject, ...]
+    studies: tuple[Study, ...]
+
+
+def open_subject(
+    model: str | Path | Model | Denoiser, options: WithSamples, device: torch.device, name: str = "the model"
+) -> Subject:
+    """Open a model; `name` is what results call one that no file holds."""
+    if isinstance(model, str | Path):
+        file = models.find(model)
+        config, _ = models.describe_file(file)
+        net = options.net if isinstance(config.net, CustomNetConfig) else None  # others build their own
+        opened = models.load(file, str(device), net=net)
+        return Subject(opened, str(model), home(model) / "evaluation", storage.sha256(file))
+    if isinstance(model, Model):
+        if model.file is not None:  # as if its path had been given
+            name = str(model.file.parent if model.file.name == models.FILE_NAME else model.file)
+        return Subject(model, name)
+    if options.data is None:
+        raise InputError("a denoiser does not know the shape of its items, so say which data it is of: data=...")
+    return Subject(Model(model, datasets.open(options.data).spec), name)
+
+
+def temporary_folder(processes: Distributed) -> Path:
+    """Name a folder for samples that are not kept, the same for all processes; `perform` makes and removes it."""
+    number = processes.total(torch.tensor([secrets.randbits(48) if processes.main else 0]))
+    return Path(tempfile.gettempdir()) / f"ancestral-{int(number):012x}"
+
+
+def plan_study(
+    subject: Subject, options: WithSamples, source: Any, load: Loader, temporary: Path, out: Path | None
+) -> Study:
+    """Plan the study of a model, whose samples are kept in `out` if the model is in a file."""
+    model, data_config = subject.model, subject.data_config
+    sampler = model.sampler(options.sampler, steps=options.steps)
+    train = load(source, "train")
+    unseen, split = held_out_data(source, load, options.held_out)
+    notes = []
+    if data_config is not None:
+        trained_on = short_source(data_config.source)
+        compared_with = short_source(source) if isinstance(source, str) else train.name
+        if trained_on != compared_with:
+            notes.append(f"The model was trained on {trained_on}; what is called training data is {compared_with}.")
+        elif isinstance(data_config.validation, float) and unseen is None:
+            notes.append(f"Some of what is called training data was held out of training by {option('validation')}.")
+    flip = data_config is not None and data_config.flip
+    references = References.of(model.spec, train, unseen, options.extractor, split, model.device, flip)
+    references = dataclasses.replace(references, notes=(*references.notes, *notes))
+    guidance = 1.0 if options.guidance is None else options.guidance
+    spec = SamplingSpec(subject.sha256, repr(sampler), options.seed, None, guidance)
+    folder = out / "samples" if out is not None and subject.sha256 else temporary
+    count = DEFAULT_COUNT if isinstance(options.samples, bool | None) else options.samples
+    return Study.of(model, subject.name, sampler, spec, folder, temporary, count, references)
+
+
+def perform(plan: Measurements[O], events: Generator[Event, None, R]) -> Generator[Event, None, R]:
+    """Run a measurement with the number of threads that serves, and with the folder of samples that are not kept."""
+    model, processes = plan.subjects[0].model, plan.processes
+    keep_freed_memory()
+    work = None if processes.world > 1 else partial(model.rehearse, plan.options.batch_size)
+    with contextlib.ExitStack() as stack:
+        for folder in {study.temporary for study in plan.studies} if processes.main else ():
+            folder.mkdir(mode=0o700)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        processes.wait()
+        if reason := stack.enter_context(cpu_threads(plan.options.threads, model.device, work)).reason:
+            yield Message(reason)
+        try:
+            return (yield from events)
+        except KeyboardInterrupt as stop:
+            if processes.main and plan.studies and all(study.kept for study in plan.studies):
+                stop.add_note("all samples so far are kept")
+            raise
+
+
+def distance_facts(
+    study: Study, batch_size: int
+) -> Generator[Event, None, tuple[uncertainty.Reference, dict[str, Any]]]:
+    """Compute the features of the data.
+
+    Returns:
+        What distances of samples are measured to, and the fields of a result that say so.
+    """
+    references, extractor = study.references, study.references.extractor
+    train = yield from references.features("training data", references.train.items, batch_size)
+    unseen = None
+    if references.held_out is not None:
+        unseen = yield from references.features("held-out data", references.held_out.items, batch_size)
+    others, rest = floor_sets(study.count, train.values, None if unseen is None else unseen.values)
+    few = sample_size_warning(min(study.count, len(train.values)), extractor.width)
+    uneven = floor_note((len(others), len(rest)), (study.count, len(train.values)))
+    return uncertainty.Reference(train.values), {
+        "model": study.identity,
+        "samples": ComparedSamples(study.count, study.spec.seed, study.spec.guidance),
+        "data": references.names(),
+        "extractor": ExtractorName(extractor.name, extractor.width),
+        "titles": MetricTitles(extractor.title("FD"), extractor.title("KID")),
+        "floor": uncertainty.frechet(others, rest),
+        "notes": tuple(filter(None, [few and f"{few}.", uneven])),
+    }
+
+
+def write_results(folder: Path, files: Mapping[str, Result | Image.Image]) -> Iterator[Wrote]:
+    """Write results as JSON and pictures as PNGs, by their names in the folder."""
+    for name, content in files.items():
+        if isinstance(content, Result):
+            storage.write_text(folder / name, content.to_json())
+        else:
+            render.write_picture(folder / name, content)
+        yield Wrote(folder / name)
+
+
+def check_folder(path: str | Path | None, *data: object) -> Path | None:
+    """Return the folder, which need not exist.
+
+    Raises:
+        InputError: If it is a file, or lies among the data.
+        OSError: If files cannot be written into it.
+    """
+    if path is None:
+        return None
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give {option('out')} the name of a folder")
+    for source in data:
+        check_outside(folder, source)
+    storage.check_writable(folder)
+    return folder
+
+
+def plain_source(source: Any) -> Any:
+    """Return a path as text, and other data as they are."""
+    return str(source) if isinstance(source, Path) else source
+
+
+def held_out_data(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | None, str]:
+    """What is held out, and what it is called: as given, or the test split of the data, or what the run held out."""
+    if held_out is not None:
+        tested = isinstance(held_out, str) and held_out in TESTED
+        return load(plain_source(held_out), "test" if tested else "train"), "test split" if tested else "held out"
+    for split, title in (("test", "test split"), (HELD_OUT, HELD_OUT)):
+        with contextlib.suppress(InputError):  # there is none
+            if split != "test" or isinstance(source, str):
+                return load(source, split), title
+    return None, ""
