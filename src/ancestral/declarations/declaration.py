@@ -46,10 +46,10 @@ class Declaration:
             value, facts = getattr(self, one.name), one.metadata
             if isinstance(value, bool | None):
                 continue
-            suffixes, least, most = (facts.get(name) for name in ("suffixes", "least", "most"))
+            suffixes, least, most = facts.get("suffixes"), facts.get("least", -math.inf), facts.get("most", math.inf)
             if suffixes and value != facts["bare"] and Path(value).suffix.lower() not in suffixes:
                 raise InputError(f"{option(one.name)} writes {' or '.join(suffixes)} files, not {value}")
-            if least is not None and isinstance(value, int | float) and not least <= value <= most:
+            if isinstance(value, int | float) and not least <= value <= most:
                 bounds = f"from {least:g} to {most:g}" if most < math.inf else f"at least {least:g}"
                 raise InputError(f"{option(one.name)} must be {bounds}, not {value}")
 
