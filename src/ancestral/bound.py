@@ -120,8 +120,8 @@ def time_strata(steps: int, passes: int) -> list[range]:
     count = min(max(passes, 2), steps)
     end = steps if count > 2 else steps + 1
     edges = [1, 2]
-    for left in range(count - 2 if count > 2 else count - 1, 0, -1):  # strata that share the rest of log t
-        ratio = (end / edges[-1]) ** (1 / left)
+    for remaining in range(count - 2 if count > 2 else count - 1, 0, -1):  # strata that share the rest of log t
+        ratio = (end / edges[-1]) ** (1 / remaining)
         edges.append(max(round(edges[-1] * ratio), edges[-1] + 1))
     edges = sorted({*edges, steps + 1})
     return [range(low, high) for low, high in pairwise(edges)]

@@ -167,13 +167,13 @@ class Diffusion(nn.Module):
         default, seed = options.get("indices") is None, options.get("seed", 0)
         if default and getattr(self, "_is_replica", False):  # PyTorch's mark
             raise InputError("DataParallel would draw the same t and ε on each GPU: use DistributedDataParallel")
-        noticed = default and self.training and torch.is_grad_enabled()
-        if noticed:
+        checks_repetition = default and self.training and torch.is_grad_enabled()
+        if checks_repetition:
             self._last.check(x0, step, seed)
-        drawn = (objective or self._objective()).losses(self, x0, step=step, **options)
-        if noticed:  # only now: a call that failed may be repeated
+        times_and_losses = (objective or self._objective()).losses(self, x0, step=step, **options)
+        if checks_repetition:  # only now: a call that failed may be repeated
             self._last.keep(x0, step, seed)
-        return drawn
+        return times_and_losses
 
     def forward(self, x0: Tensor, *, step: int, **options: Any) -> Tensor:
         """Compute `loss`, so that wrappers of a module (DistributedDataParallel, FSDP, Accelerate's `prepare`) work."""

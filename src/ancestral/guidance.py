@@ -83,9 +83,9 @@ class ClassifierFree(Wrapper):
             raise InputError(f"guidance strengthens {names}, and none is given: pass {names}=..., one for each image")
         both = {name: self._pair(name, value, len(x_t)) for name, value in condition.items()}
         times = t.expand(len(x_t)).repeat(2) if isinstance(t, Tensor) else t
-        guided = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
-        (x0, free_x0), (eps, free_eps) = (part.chunk(2) for part in guided)
-        variance_fraction = None if guided.variance_fraction is None else guided.variance_fraction[: len(x_t)]
+        estimates = self.denoiser.predict(torch.cat([x_t, x_t]), times, **both)
+        (x0, free_x0), (eps, free_eps) = (part.chunk(2) for part in estimates)
+        variance_fraction = None if estimates.variance_fraction is None else estimates.variance_fraction[: len(x_t)]
         return Prediction(  # CFG (6), with scale = 1 + w
             free_x0 + self.scale * (x0 - free_x0), free_eps + self.scale * (eps - free_eps), variance_fraction
         )

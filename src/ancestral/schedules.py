@@ -91,15 +91,15 @@ class Schedule:
         t = torch.arange(len(self.signal), dtype=torch.float64)
         try:
             a, b = self.curve(t)
-            found = torch.stack([a.expand_as(t), b.expand_as(t)])
+            curve_values = torch.stack([a.expand_as(t), b.expand_as(t)])
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"curve maps times, a float64 tensor (*), to two tensors a and b (*): {error}") from None
         tables = torch.stack([self.signal, self.noise])
-        worst = largest_difference(tables, found)
+        worst = largest_difference(tables, curve_values)
         if worst is None:
             return True
         if getattr(getattr(self.curve, "func", type(self.curve)), "__module__", "") != curves.__name__:
-            (a_t, b_t), (a_c, b_c) = tables[:, worst].tolist(), found[:, worst].tolist()
+            (a_t, b_t), (a_c, b_c) = tables[:, worst].tolist(), curve_values[:, worst].tolist()
             raise InputError(
                 f"curve does not pass through the tables: at t = {worst} it is a = {a_c:.4g}, b = {b_c:.4g}, and they "
                 f"hold {a_t:.4g}, {b_t:.4g}; give no curve to interpolate them"

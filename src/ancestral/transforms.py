@@ -17,11 +17,11 @@ def transformed(*tensors: Tensor | None) -> bool:
     """
     if torch._C._are_functorch_transforms_active():  # torch.autograd.Function asks the same
         return True
-    given = [tensor for tensor in tensors if tensor is not None]
+    present = [tensor for tensor in tensors if tensor is not None]
     return any(
         forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
         or torch._C._functorch.is_legacy_batchedtensor(tensor)
-        for tensor in given
+        for tensor in present
     )
 
 
@@ -56,6 +56,6 @@ def gradients(
     with torch.enable_grad():
         # one input may be computed from another: views keep the gradient of each from passing through the rest
         views = [each.view_as(each) for each in inputs]
-        wanted = [view for view, need in zip(views, needed, strict=True) if need]
-        found = iter(torch.autograd.grad(function(*views), wanted, gradient, create_graph=recorded))
-    return tuple(next(found) if need else None for need in needed)
+        targets = [view for view, need in zip(views, needed, strict=True) if need]
+        of_targets = iter(torch.autograd.grad(function(*views), targets, gradient, create_graph=recorded))
+    return tuple(next(of_targets) if need else None for need in needed)

@@ -72,10 +72,12 @@ def check_exportable(denoiser: Diffusion, config: Config, spec: DataSpec) -> Non
     """Raise InputError, with all that diffusers cannot represent and the command that trains a model that it can."""
     problems, cures = list[str](), dict[str, Any]()
     distilled = bool(config.distil.method)  # no command trains it, so none is named
-    while found := dict(_obstacles(denoiser, spec)):
-        problems += [problem for problem in found if problem not in problems]
-        new = {name: value for cure in found.values() for name, value in cure.items() if cures.get(name, cure) != value}
-        if not new or distilled or not all(found.values()):
+    while cures_of := dict(_obstacles(denoiser, spec)):
+        problems += [problem for problem in cures_of if problem not in problems]
+        new = {
+            name: value for cure in cures_of.values() for name, value in cure.items() if cures.get(name, cure) != value
+        }
+        if not new or distilled or not all(cures_of.values()):
             cures = {}
             break
         cures |= new
@@ -96,18 +98,18 @@ def choose_for_diffusers(config: Config, spec: DataSpec, device: str) -> dict[st
     Settings that differ from the preset's are not among them; what else diffusers cannot hold, `check_exportable` says.
     """
     usual = preset(config.preset).net if config.preset in PRESETS else UNetConfig()
-    chosen = dict[str, Any]()
+    adapted = dict[str, Any]()
     for name in ("patch", "groups"):  # in this order: the patch decides on the widths, and these on the groups
         if not isinstance(config.net, UNetConfig) or getattr(config.net, name) not in (
             None,
             getattr(usual, name, None),
         ):
             continue
-        settings = dataclasses.asdict(for_items(config.with_settings(**chosen), spec, device).net)
+        settings = dataclasses.asdict(for_items(config.with_settings(**adapted), spec, device).net)
         with torch.device("meta"):
             net = nets.build(shape=spec.shape, classes=len(spec.classes), **settings)
-        chosen |= next((cure for _, cure in unet2d.obstacles(net, spec.shape) if name in cure), {})
-    return chosen
+        adapted |= next((cure for _, cure in unet2d.obstacles(net, spec.shape) if name in cure), {})
+    return adapted
 
 
 def _obstacles(denoiser: Diffusion, spec: DataSpec) -> Iterator[unet2d.Obstacle]:

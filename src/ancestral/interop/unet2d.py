@@ -220,11 +220,11 @@ def _integers(values: Any, key: str) -> list[int]:
 def _sides(size: Any, multiple: int) -> tuple[int, int]:
     """Height and width of the images, which must be known and must not be padded inside the network."""
     sides = size if isinstance(size, list) else [size, size]
-    known = len(sides) == 2 and all(type(side) is int and 0 < side <= LARGEST for side in sides)
-    shown = f"sample_size = {json.dumps(size)}"
-    _require(known, f"{shown}; write the height and width of its images into the network's config.json")
+    two_sides = len(sides) == 2 and all(type(side) is int and 0 < side <= LARGEST for side in sides)
+    setting = f"sample_size = {json.dumps(size)}"
+    _require(two_sides, f"{setting}; write the height and width of its images into the network's config.json")
     whole = not any(side % multiple for side in sides)
-    _require(whole, f"{shown}; with {multiple.bit_length()} levels, it should be a multiple of {multiple}")
+    _require(whole, f"{setting}; with {multiple.bit_length()} levels, it should be a multiple of {multiple}")
     return sides[0], sides[1]
 
 
@@ -247,12 +247,12 @@ def from_weights(net: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     ours = net.state_dict()
     expected = to_weights(net, ours)
-    given = {_current_name(name): tensor for name, tensor in weights.items()}
-    missing, left_over = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
-    if missing or left_over:
-        differ = f"lack {missing[0]}" if missing else f"have {left_over[0]} too many"
+    tensors = {_current_name(name): tensor for name, tensor in weights.items()}
+    absent, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if absent or surplus:
+        differ = f"lack {absent[0]}" if absent else f"have {surplus[0]} too many"
         raise InputError(f"the weights {differ}, so they are not of the network that its config.json describes")
-    for name, tensor in given.items():
+    for name, tensor in tensors.items():
         shape = expected[name].shape
         if not tensor.is_floating_point():
             raise InputError(f"the weights {name} are {tensor.dtype}; give a model with floating-point weights")
@@ -263,7 +263,7 @@ def from_weights(net: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     names, state = _layer_names(net), {}
     for name, tensor in ours.items():
         layer, _, kind = name.rpartition(".")
-        parts = [given[f"{theirs}.{kind}"].float() for theirs in names[layer]]
+        parts = [tensors[f"{theirs}.{kind}"].float() for theirs in names[layer]]
         state[name] = torch.cat(parts).reshape(tensor.shape)
     return state
 

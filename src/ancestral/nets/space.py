@@ -9,8 +9,8 @@ from torch import Tensor
 
 def pad(x: Tensor, multiple: int) -> Tensor:
     """Pad x with zeros on all sides, so that every side is a multiple of `multiple`."""
-    missing = [-side % multiple for side in reversed(x.shape[2:])]  # F.pad begins with the last axis
-    return F.pad(x, [end for more in missing for end in (more // 2, more - more // 2)]) if any(missing) else x
+    padding = [-side % multiple for side in reversed(x.shape[2:])]  # F.pad begins with the last axis
+    return F.pad(x, [end for more in padding for end in (more // 2, more - more // 2)]) if any(padding) else x
 
 
 def crop(x: Tensor, sides: Sequence[int]) -> Tensor:

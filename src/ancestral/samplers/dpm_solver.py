@@ -50,9 +50,9 @@ class DPMSolver(Sampler):
         if state is not None and self.order == 2:
             x0 = x0 + slope(move.schedule, state.t, move.t, move.s) * (x0 - state.x0)
         decay = (a_t * b_s) / (b_t * a_s)  # e^−h
-        kept = decay**self.eta
-        x = (b_s / b_t) * kept * x + (a_s - a_s * decay * kept) * x0  # algorithm 2; e^−(1+η)h = decay · kept
-        noise = b_s * math.sqrt(max(1 - kept**2, 0.0))
+        decay_eta = decay**self.eta  # e^−ηh
+        x = (b_s / b_t) * decay_eta * x + (a_s - a_s * decay * decay_eta) * x0  # algorithm 2
+        noise = b_s * math.sqrt(max(1 - decay_eta**2, 0.0))
         return x + noise * move.z(0) if noise > 0 else x, Previous(move.t, prediction.x0)
 
 

@@ -51,9 +51,9 @@ def record(
                 states[step.index].append(Step(step.index, step.t, convert(step.x[few]), convert(step.x0[few])))
             yield batch, step
         samples.append(convert(step.x))
-    kept = [
+    recorded = [
         Step(index, parts[0].t, torch.cat([part.x for part in parts]), torch.cat([part.x0 for part in parts]))
         for index, parts in states.items()
         if parts
     ]
-    return Recording(torch.cat(samples), kept)
+    return Recording(torch.cat(samples), recorded)

@@ -90,10 +90,10 @@ def _factors(keys: Tensor, shape: torch.Size, dtype: torch.dtype, dropped: int) 
     _, channels, *sides = shape
     size = channels * math.prod(sides)
     lanes = randomness.words(keys, -(-size // 4)).view(torch.int16)[:, :size]
-    kept = torch.empty(lanes.shape, dtype=dtype, device=keys.device)
-    torch.ge(lanes, dropped - LANES // 2, out=kept)  # a bool mask, converted, takes four times as long
-    kept *= LANES / (LANES - dropped)
-    return kept.reshape(len(keys), *sides, channels).movedim(-1, 1)
+    scales = torch.empty(lanes.shape, dtype=dtype, device=keys.device)
+    torch.ge(lanes, dropped - LANES // 2, out=scales)  # a bool mask, converted, takes four times as long
+    scales *= LANES / (LANES - dropped)
+    return scales.reshape(len(keys), *sides, channels).movedim(-1, 1)
 
 
 def number_dropouts(net: nn.Module) -> None:
