@@ -192,7 +192,7 @@ def functions() -> str:
 
 def workflows() -> str:
     """Return the entries of the modules that plan and run the use cases in the reference."""
-    return "\n\n".join(f"::: ancestral.workflows.{case.declaration.WORKFLOW}" for case in USE_CASES)
+    return "\n\n".join(f"::: ancestral.workflows.{case.function}" for case in USE_CASES)
 
 
 PLACES = {

@@ -1,8 +1,9 @@
 """One declaration of each use case: what the faces derive from it, and the words of a command line."""
 
 import dataclasses
-import importlib
+import importlib.util
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ import torch
 import ancestral
 from ancestral.declarations import USE_CASES, Evaluate, Train
 from ancestral.errors import InputError
-from ancestral.faces import stub
 from ancestral.faces.command import COMMANDS
 from ancestral.faces.functions import read as read_arguments
 from ancestral.faces.help_text import options_of
@@ -23,7 +23,10 @@ IN_ANY_FORM = {"data", "held_out", "source", "samples"}
 
 
 def test_the_signatures_that_editors_read_are_those_of_the_declarations():
-    """`python -m ancestral.faces.stub` writes them."""
+    """`python docs/hooks/stub.py` writes them."""
+    spec = importlib.util.spec_from_file_location("stub", Path(__file__).parents[2] / "docs" / "hooks" / "stub.py")
+    stub = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(stub)
     assert stub.PATH.read_text(encoding="utf-8") == stub.stub()
 
 
@@ -34,7 +37,7 @@ def test_a_use_case_is_a_command_a_function_a_plan_and_a_run(case):
     names = [*inspect.signature(function).parameters]
     assert {one.name for one in arguments_of(case.declaration)} <= {*names}
     assert all(f"    {one.name}: " in function.__doc__ for one in arguments_of(case.declaration))
-    module = importlib.import_module(f"ancestral.workflows.{case.declaration.WORKFLOW}")
+    module = importlib.import_module(f"ancestral.workflows.{case.function}")
     assert callable(module.plan)
     assert callable(module.run)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ancestral.config import Config, base_config
-from ancestral.declarations.declaration import Declaration, Prints
-from ancestral.declarations.shared import WithDevice, WithNet, WithOut, WithThreads
+from ancestral.declarations.declaration import Declaration, WithDevice, WithNet, WithOut, WithSettings, WithThreads
 from ancestral.fields import argument
 from ancestral.registries import SAMPLERS, NetworkName
 
@@ -21,7 +19,6 @@ PRINTED = Path("-")
 """A file that stands for standard output."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Sample images from a trained model, and write files.
 
@@ -36,13 +33,11 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
             model or with other settings, before any work is done.
     """
 
-    WORKFLOW: ClassVar[str] = "sample"
     OUT: ClassVar[str] = (
         "A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array (images, signals, volumes or "
         "points) and labels, else a new folder for single PNGs, or .wav files if the model was trained on such; "
         "default: a grid in the folder samples of the run, or of the working folder for a model outside a run"
     )
-    RETURNS: ClassVar[str] = "SamplingResult"
 
     model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
@@ -87,8 +82,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Whether grids and film strips name the class of each sample, and film strips t."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inspect(WithDevice, WithOut):
+class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
     """Inspect a data set before training on it: damage, sizes, classes, duplicates, and what training costs.
 
         report = ancestral.inspect("photos/", image_size=64)
@@ -104,10 +98,7 @@ class Inspect(WithDevice, WithOut):
         InputError: If options are out of range, a file cannot be written, or no item can be read.
     """
 
-    WORKFLOW: ClassVar[str] = "inspect"
     OUT: ClassVar[str] = "A .png for the contact sheet, or a folder for it; default: none, as a command runs/doctor"
-    RETURNS: ClassVar[str] = "DataReport"
-    PRINTS: ClassVar[Prints] = "result"
     COMMAND_DEFAULTS: ClassVar[Mapping[str, Any]] = {"out": Path("runs/doctor")}
     COMMON: ClassVar[tuple[str, ...]] = (
         *("source", "config", "image_size", "fit", "channels", "dims", "length", "background"),
@@ -135,11 +126,8 @@ class Inspect(WithDevice, WithOut):
     json: str | Path | None = argument(None, words=Path | None, metavar="[FILE.json]", bare=PRINTED, suffixes=[".json"])
     """A .json file for the whole report, with all names; on the command line without a path, it is printed in place of
     the tables."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings in place of the config's."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Export(WithNet, WithOut):
     """Write a model for other libraries: a folder for `DDPMPipeline.from_pretrained`, or an ONNX file.
 
@@ -150,11 +138,9 @@ class Export(WithNet, WithOut):
         InputError: If the format cannot hold the model, or the path cannot be written.
     """
 
-    WORKFLOW: ClassVar[str] = "export"
     OUT: ClassVar[str] = (
         "A new folder, or for onnx a file that ends in .onnx; default: diffusers or model.onnx in the run folder"
     )
-    RETURNS: ClassVar[str] = "Path"
 
     run: str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, its model.safetensors, or hf://user/repo."""
@@ -166,7 +152,6 @@ class Export(WithNet, WithOut):
     classes."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Import(WithOut):
     """Make a run folder of a DDPMPipeline or DDIMPipeline that diffusers saved: an unconditional UNet2DModel with its
     scheduler.
@@ -178,16 +163,13 @@ class Import(WithOut):
         InputError: If the pipeline cannot be imported, or the run folder is not empty.
     """
 
-    WORKFLOW: ClassVar[str] = "import_pipeline"
     OUT: ClassVar[str] = "New run folder; default: runs/ and the name of the folder"
-    RETURNS: ClassVar[str] = "Path"
 
     folder: str | Path = argument(words=Path, metavar="DIR", positional=True)
     """Folder that diffusers saved, with its weights as safetensors."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Push(WithNet):
+class Push(WithNet, prints="result"):
     """Upload a model to the Hugging Face Hub, with a model card.
 
     The card is the README.md of the run folder of the model, with the user's own text and the evaluations of this
@@ -200,10 +182,6 @@ class Push(WithNet):
         InputError: If the address is not valid, or the Hub refuses or cannot be reached.
     """
 
-    WORKFLOW: ClassVar[str] = "push"
-    RETURNS: ClassVar[str] = "str"
-    PRINTS: ClassVar[Prints] = "result"
-
     model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder or model file{; from Python also a model}."""
     address: str = argument(metavar="hf://user/repo", positional=True)
@@ -212,8 +190,7 @@ class Push(WithNet):
     """Whether a new repository is private."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Info(WithNet):
+class Info(WithNet, prints="result"):
     """Show what a run or a model file holds.
 
     Returns:
@@ -223,16 +200,11 @@ class Info(WithNet):
         InputError: If there is no model.
     """
 
-    WORKFLOW: ClassVar[str] = "info"
-    RETURNS: ClassVar[str] = "ModelInfo"
-    PRINTS: ClassVar[Prints] = "result"
-
     run: str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, its model.safetensors, or hf://user/repo."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Runs(Declaration):
+class Runs(Declaration, prints="result"):
     """List the runs of a folder, or remove what finished runs no longer need.
 
     Returns:
@@ -242,10 +214,6 @@ class Runs(Declaration):
         InputError: If there is no such folder.
         OSError: If something cannot be removed.
     """
-
-    WORKFLOW: ClassVar[str] = "runs"
-    RETURNS: ClassVar[str] = "RunList | CleaningResult"
-    PRINTS: ClassVar[Prints] = "result"
 
     folder: str | Path = argument("runs", words=Path, metavar="DIR", positional=True)
     """Folder that holds run folders, or one run folder."""

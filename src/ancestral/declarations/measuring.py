@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from ancestral.declarations.declaration import Prints
-from ancestral.declarations.shared import WithDevice, WithNet, WithOut, WithThreads
+from ancestral.declarations.declaration import WithDevice, WithNet, WithOut, WithThreads
 from ancestral.fields import argument
 from ancestral.registries import EXTRACTORS
 
@@ -26,7 +24,6 @@ DEFAULT_COUNT = 2500
 """The default number of samples: enough to fill the covariance of every built-in extractor's features."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class WithReference(WithDevice, WithOut):
     """A use case that compares samples with data."""
 
@@ -42,7 +39,6 @@ class WithReference(WithDevice, WithOut):
     """Number of items at a time. It changes memory and time, not the numbers."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class WithMetrics(WithReference):
     """A use case that measures samples by several metrics."""
 
@@ -51,7 +47,6 @@ class WithMetrics(WithReference):
     memorisation (with copies), colour, class_accuracy; default: all."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class WithSamples(WithReference, WithThreads, WithNet):
     """A use case that makes samples and measures them."""
 
@@ -72,8 +67,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     """Seed of sample i, and of the noise of item i of the data."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluate(WithSamples, WithMetrics):
+class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     """Measure how good a model's samples are, its likelihood, or both.
 
         result = ancestral.evaluate("runs/a", samples=1000)
@@ -90,14 +84,10 @@ class Evaluate(WithSamples, WithMetrics):
         InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
     """
 
-    WORKFLOW: ClassVar[str] = "evaluate"
     OUT: ClassVar[str] = (
         "Folder for the results and their pictures; default: evaluation in the run folder, whose README.md (the model "
         "card) and report.html are updated"
     )
-    RETURNS: ClassVar[str] = "EvaluationResult"
-    PRINTS: ClassVar[Prints] = "parts"
-    RESUMABLE: ClassVar[bool] = True
     COMMON: ClassVar[tuple[str, ...]] = (
         *("model", "samples", "likelihood", "data", "held_out", "sampler", "steps", "extractor"),
         *("metrics", "batch_size", "device", "out"),
@@ -132,8 +122,7 @@ class Evaluate(WithSamples, WithMetrics):
     else 1."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluateSamples(WithMetrics):
+class EvaluateSamples(WithMetrics, prints="parts", resumable=True):
     """Measure how good samples are that are files or in memory, without a model.
 
     Returns:
@@ -143,11 +132,7 @@ class EvaluateSamples(WithMetrics):
         InputError: If the samples or the data cannot be read, or do not fit.
     """
 
-    WORKFLOW: ClassVar[str] = "evaluate_samples"
     OUT: ClassVar[str] = "Folder for samples.json and memorisation.png; default: none is written"
-    RETURNS: ClassVar[str] = "EvaluationResult"
-    PRINTS: ClassVar[Prints] = "parts"
-    RESUMABLE: ClassVar[bool] = True
 
     samples: Any = argument(words=str, metavar="SAMPLES", positional=True)
     """A folder of images, a .npy or .npz file{; from Python items in any form that training takes}. Labels are those
@@ -161,8 +146,7 @@ class EvaluateSamples(WithMetrics):
     """Height x width to which samples of several sizes are cropped and resized; one number is a square."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Compare(WithSamples, WithMetrics):
+class Compare(WithSamples, WithMetrics, prints="result", resumable=True):
     """Compare runs, measured alike on the same data; or the samplers of one run over their network evaluations.
 
         ancestral.compare(["runs/a", "runs/b"])
@@ -175,13 +159,9 @@ class Compare(WithSamples, WithMetrics):
         InputError: If the runs cannot be read or are not alike, or an option does not apply.
     """
 
-    WORKFLOW: ClassVar[str] = "compare"
     OUT: ClassVar[str] = (
         "Folder for the results and their pictures; default: runs/compare, or for samplers evaluation in the run folder"
     )
-    RETURNS: ClassVar[str] = "ComparisonResult | SamplerComparisonResult"
-    PRINTS: ClassVar[Prints] = "result"
-    RESUMABLE: ClassVar[bool] = True
 
     runs: str | Path | Model | Sequence[str | Path | Model] = argument(
         words=tuple[str, ...], metavar="RUN", positional=True
@@ -196,8 +176,7 @@ class Compare(WithSamples, WithMetrics):
     """With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class AverageLengths(WithSamples):
+class AverageLengths(WithSamples, prints="result", resumable=True):
     """Choose the length of the average of the weights after training, and write the best average as a model.
 
         result = ancestral.average("runs/a", lengths=[0.03, 0.05, 0.1])
@@ -215,11 +194,7 @@ class AverageLengths(WithSamples):
         OSError: If the folder cannot be written.
     """
 
-    WORKFLOW: ClassVar[str] = "average"
     OUT: ClassVar[str] = "Folder for the best average, the results and the samples; default: average in the run folder"
-    RETURNS: ClassVar[str] = "AveragingResult"
-    PRINTS: ClassVar[Prints] = "result"
-    RESUMABLE: ClassVar[bool] = True
     COMMON: ClassVar[tuple[str, ...]] = (
         *("run", "lengths", "samples", "most", "end", "data", "sampler", "steps", "extractor"),
         *("batch_size", "device", "out"),

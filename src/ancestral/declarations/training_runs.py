@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
-from ancestral.declarations.shared import WithDevice, WithNet, WithOut, WithResume
+from ancestral.declarations.declaration import WithDevice, WithNet, WithOut, WithResume, WithSettings
 from ancestral.fields import argument
 from ancestral.registries import DEFAULT_DISTILLATION, DISTILLATIONS, NETWORKS, DistillationName
 
@@ -21,8 +20,7 @@ FUNCTION = "package.module:function"
 COMMON_SETTINGS = ("steps", "batch_size", "lr", "seed", "sample_every", "sampler")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Train(WithResume, WithDevice, WithOut):
+class Train(WithSettings, WithResume, WithDevice, WithOut):
     """Train a model in a run folder.
 
         run = ancestral.train("digits", out="runs/a", steps=200)
@@ -40,9 +38,7 @@ class Train(WithResume, WithDevice, WithOut):
         OSError: If the run folder cannot be written.
     """
 
-    WORKFLOW: ClassVar[str] = "train"
     OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
-    RETURNS: ClassVar[str] = "TrainingResult[Model]"
     PRESETS: ClassVar[str] = PRESETS.names
     COMMON: ClassVar[tuple[str, ...]] = (
         *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "class_labels"),
@@ -81,12 +77,9 @@ class Train(WithResume, WithDevice, WithOut):
     export_to: Literal["diffusers"] | None = argument(None, short=["for"])
     """Choose a patch and groups that diffusers can hold, unless they are given, and refuse other settings that it
     cannot hold before training. Default: none."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings in place of the config's."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Distil(WithResume, WithDevice, WithNet, WithOut):
+class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
     """Distil a model into one that samples in one or two network evaluations, in a run folder of its own.
 
         fast = ancestral.distil("runs/digits", out="runs/fast").model
@@ -103,9 +96,7 @@ class Distil(WithResume, WithDevice, WithNet, WithOut):
         OSError: If the run folder cannot be written.
     """
 
-    WORKFLOW: ClassVar[str] = "distil"
     OUT: ClassVar[str] = "Run folder; default: runs/, the name of the model's run or repository, and the method"
-    RETURNS: ClassVar[str] = "TrainingResult[Model]"
     COMMON: ClassVar[tuple[str, ...]] = (
         *("run", "method", "stages", "evaluations", "out", "resume", "device", "net", "data", *COMMON_SETTINGS),
     )
@@ -127,5 +118,3 @@ class Distil(WithResume, WithDevice, WithNet, WithOut):
     """Number of stages, each of which halves the step that is learned; default: the method's."""
     evaluations: int | None = None
     """Number of network evaluations of the default sampler, and of the last stage of progressive; default: 2."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings in place of the config's."""

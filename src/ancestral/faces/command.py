@@ -99,7 +99,7 @@ def run(argv: Sequence[str]) -> int:
 def call(case: UseCase, values: dict[str, object]) -> int:
     """Run a use case with these options, show its events and its result, and return the exit code."""
     own = {name: value for name, value in values.items() if name in case.declaration.__dataclass_fields__}
-    if case.declaration.has_settings():
+    if case.declaration.SETTINGS:
         own["settings"] = {name: value for name, value in values.items() if name not in own}
     options = case.declaration(**{**case.declaration.COMMAND_DEFAULTS, **own})
 

@@ -44,7 +44,7 @@ def read(kind: type[D], places: tuple[object, ...], named: Mapping[str, Any]) ->
     own: Any = kind
     hints = _types(own)
     checked = {name: converted(name, value, hints[name]) for name, value in values.items() if name in known}
-    if kind.has_settings():
+    if kind.SETTINGS:
         checked["settings"] = unknown
     elif unknown:
         name = next(iter(unknown))
@@ -85,7 +85,7 @@ def _object_types() -> dict[str, Any]:
 def settings_of(kind: type[Declaration]) -> list[Argument]:
     """List the settings that are arguments too."""
     own = {one.name for one in arguments_of(kind)}
-    return [one for one in Config.settings() if one.name not in own] if kind.has_settings() else []
+    return [one for one in Config.settings() if one.name not in own] if kind.SETTINGS else []
 
 
 def in_order(kind: type[Declaration]) -> list[Argument]:
@@ -100,7 +100,7 @@ def docstring(case: UseCase) -> str:
     for one in arguments_of(case.declaration):
         lines += textwrap.wrap(f"{one.name}: {for_python(one.text)}", 112, initial_indent=" " * 4,
                                subsequent_indent=" " * 8, break_on_hyphens=False)  # fmt: skip
-    if case.declaration.has_settings():
+    if case.declaration.SETTINGS:
         lines.append("    settings: Settings by name in place of the config's; see `ancestral.config`.")
     lines.append(f"    {PROGRESS}: Whether to show the progress.")
     before, start, after = text.partition("\nReturns:")
@@ -126,7 +126,7 @@ def function_of(case: UseCase) -> Callable[..., Any]:
         for one in in_order(case.declaration)
     ]  # fmt: skip
     parameters.append(kinds(PROGRESS, kinds.KEYWORD_ONLY, default=True))
-    if case.declaration.has_settings():
+    if case.declaration.SETTINGS:
         parameters.append(kinds("settings", kinds.VAR_KEYWORD))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return call

@@ -34,7 +34,7 @@ def options_of(case: UseCase, config: Config | None = None) -> list[Argument]:
     own = arguments_of(case.declaration)
     defaults = case.declaration.COMMAND_DEFAULTS
     own = [dataclasses.replace(one, default=defaults.get(one.name, one.default)) for one in own]
-    if not case.declaration.has_settings():
+    if not case.declaration.SETTINGS:
         return own
     taken = {one.name for one in own}
     settings = Config.settings() if config is None else config.settings_with_values()

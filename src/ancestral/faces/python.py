@@ -1,7 +1,7 @@
 """The use cases from Python: each function plans and runs a use case, shows its events, and returns its result.
 
 The functions are made from the declarations. Editors and type checkers read their signatures in python.pyi, which
-`python -m ancestral.faces.stub` writes.
+docs/hooks/stub.py writes.
 """
 
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""Written by `python -m ancestral.faces.stub` from the declarations; a test compares them."""
+"""Written by `python docs/hooks/stub.py` from the declarations; a test compares them."""
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Generator
 from typing import Any
 
-from ancestral.declarations import Declaration
+from ancestral.declarations import USE_CASES, Declaration
 
 
 def start(options: Declaration) -> Generator[Any, None, Any]:
@@ -17,6 +17,7 @@ def start(options: Declaration) -> Generator[Any, None, Any]:
         InputError: If what the user gave cannot be done.
     """
     options.check()
-    module = importlib.import_module(f"ancestral.workflows.{options.WORKFLOW}")
+    name = next(case.function for case in USE_CASES if type(options) is case.declaration)
+    module = importlib.import_module(f"ancestral.workflows.{name}")
     events: Generator[Any, None, Any] = module.run(module.plan(options))
     return events

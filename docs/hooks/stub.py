@@ -1,8 +1,9 @@
 """Writes python.pyi, by which editors complete the options of each function and type checkers check them.
 
-python -m ancestral.faces.stub
+python docs/hooks/stub.py
 """
 
+import importlib
 import inspect
 import json
 import re
@@ -14,10 +15,11 @@ from typing import Any, Literal, Union
 
 from ancestral import registries
 from ancestral.declarations import USE_CASES, UseCase
+from ancestral.faces import python
 from ancestral.faces.functions import PROGRESS, docstring, in_order, settings_of
 from ancestral.fields import MISSING, bases_of
 
-PATH = Path(__file__).with_name("python.pyi")
+PATH = Path(python.__file__).with_suffix(".pyi")
 OBJECTS = {
     "schedule": "Schedule",
     "target": "Target",
@@ -25,7 +27,7 @@ OBJECTS = {
     "validation": "Any",
 }
 """Settings that Python users may give as objects, and the types of these."""
-HEAD = '''"""Written by `python -m ancestral.faces.stub` from the declarations; a test compares them."""
+HEAD = '''"""Written by `python docs/hooks/stub.py` from the declarations; a test compares them."""
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -81,7 +83,13 @@ def _function(case: UseCase, returns: str = "", text: str = "") -> str:
         lines.append(f"{one.name}: {' | '.join(filter(None, [OBJECTS.get(one.name, ''), hint]))} = ...")
     body = textwrap.indent(f'"""{text}"""' if text else f'"""{docstring(case).strip()}\n"""', " " * 4)
     parameters = "".join(f"    {line},\n" for line in lines)
-    return f"def {case.function}(\n{parameters}) -> {returns or kind.RETURNS}:\n{body}\n"
+    return f"def {case.function}(\n{parameters}) -> {returns or _returns(case)}:\n{body}\n"
+
+
+def _returns(case: UseCase) -> str:
+    """The type of the result: what the generator of events returns."""
+    run = importlib.import_module(f"ancestral.workflows.{case.function}").run
+    return _text(typing.get_args(typing.get_type_hints(run)["return"])[-1])
 
 
 def _parameter(name: str, hint: str, default: Any) -> str:
@@ -110,7 +118,8 @@ def _text(hint: Any) -> str:
         return f"Literal[{choices}]"
     if origin is tuple:
         return f"tuple[{', '.join('...' if one is Ellipsis else _text(one) for one in inner)}]"
-    return "None" if hint is type(None) else str(getattr(hint, "__name__", hint))
+    name = "None" if hint is type(None) else str(getattr(hint, "__name__", hint))
+    return f"{name}[{', '.join(map(_text, inner))}]" if inner else name
 
 
 if __name__ == "__main__":
