@@ -16,7 +16,7 @@ from ancestral import config as configs
 from ancestral import data
 from ancestral.config import Config
 from ancestral.training import RunFolder, Trainer
-from ancestral.training.saving import Saves
+from ancestral.training.fault_tolerance import Saves
 
 POINTS = configs.preset("points")
 RUNS = {

@@ -29,7 +29,7 @@ from ancestral import data
 from ancestral.device import keep_freed_memory
 from ancestral.render.terminal import TrainingPanel
 from ancestral.training import Progress, RunFolder, Trainer
-from ancestral.training.saving import Saves
+from ancestral.training.fault_tolerance import Saves
 from ancestral.training.trackers import Trackers
 
 INTERVAL = 100  # steps

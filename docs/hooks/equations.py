@@ -91,8 +91,7 @@ PAPERS = (
     Paper(
         ("EDM2",),
         "Karras et al., *Analyzing and improving the training dynamics of diffusion models* (2024), arXiv 2312.02696, "
-        "section 3 and appendix C. The numbers are those of the derivation in the docstring of "
-        "`training/power_average.py`",
+        "section 3 and appendix C. The numbers are those of [the derivation](theory.md#the-average-of-the-weights)",
     ),
     Paper(
         ("DPM-Solver++", "Lu et al."),
@@ -684,7 +683,7 @@ EQUATIONS = (
         r"\hat\theta_\gamma(t)=\int_0^t p(\tau)\,\theta(\tau)\,d\tau,\quad "
         r"p(\tau)=\frac{\gamma+1}{t^{\gamma+1}}\,\tau^\gamma",
         "The power-function average: the share of a step grows as a power of its number.",
-        ("training.power_average.coefficients",),
+        ("training.averages.coefficients",),
         (Proof("test_average.py::test_the_recursion_is_the_integral", "the shares of all steps written out"),),
     ),
     Equation(
@@ -693,7 +692,7 @@ EQUATIONS = (
         r"\hat\theta_\gamma(t)=\beta_\gamma(t)\,\hat\theta_\gamma(t-1)+(1-\beta_\gamma(t))\,\theta(t),\quad "
         r"\beta_\gamma(t)=(1-1/t)^{\gamma+1}",
         "Its update at each step, which is exact.",
-        ("training.power_average.power_decay",),
+        ("training.averages.power_decay",),
         (Proof("test_average.py::test_the_recursion_is_the_integral", "(1), for random weights"),),
     ),
     Equation(
@@ -701,7 +700,7 @@ EQUATIONS = (
         "3",
         r"\sigma_{rel}=(\gamma+1)^{1/2}(\gamma+2)^{-1}(\gamma+3)^{-1/2}",
         "Its length: the standard deviation of the profile as a share of the steps.",
-        ("training.power_average.length_of",),
+        ("training.averages.length_of",),
         (Proof("test_average.py::test_the_length_is_the_standard_deviation_of_the_profile", "numerical integration"),),
     ),
     Equation(
@@ -710,7 +709,7 @@ EQUATIONS = (
         r"\gamma+2+\tfrac13=2h\cos\Big(\tfrac13\arccos\frac{-q}{2h^3}\Big),\quad "
         r"h^2=\tfrac13(\sigma_{rel}^{-2}+\tfrac13),\ q=\tfrac2{27}+\tfrac43\sigma_{rel}^{-2}",
         "The exponent of a length: the largest root of a cubic.",
-        ("training.power_average.gamma_of",),
+        ("training.averages.gamma_of",),
         (
             Proof("test_average.py::test_the_length_is_the_standard_deviation_of_the_profile", "(3), to 1e-14"),
             Proof("test_average.py::test_the_papers_values", "the paper's 16.97 and 6.94"),
@@ -721,7 +720,7 @@ EQUATIONS = (
         "5",
         r"\langle u^\alpha,u^\beta\rangle=\int_r^1u^{\alpha+\beta}du=\frac{1-r^{\alpha+\beta+1}}{\alpha+\beta+1}",
         "Inner products of profiles between two snapshots.",
-        ("training.power_average.coefficients",),
+        ("training.averages.coefficients",),
         (Proof("test_average.py::test_coefficients_are_the_least_squares_ones", "Gauss quadrature"),),
     ),
     Equation(
@@ -730,7 +729,7 @@ EQUATIONS = (
         r"\min_c\int(c_1u^{\gamma_1}+c_2u^{\gamma_2}-p)^2\,du\ \text{ with }\ "
         r"\int(c_1u^{\gamma_1}+c_2u^{\gamma_2})\,du=\int p\,du",
         "The least-squares profile between two snapshots that keeps the mass of the average there.",
-        ("training.power_average.coefficients",),
+        ("training.averages.coefficients",),
         (
             Proof(
                 "test_average.py::test_coefficients_are_the_least_squares_ones",
@@ -743,7 +742,7 @@ EQUATIONS = (
         "7",
         r"x_{ik}=\Big(c_{ik}-c_{i+1,k}\Big(\frac{t_i}{t_{i+1}}\Big)^{\gamma_k}\Big)\frac{t_i}{\gamma_k+1}",
         "The share of each snapshot in an average of another length. The shares sum to 1.",
-        ("training.power_average.coefficients",),
+        ("training.averages.coefficients",),
         (
             Proof("test_average.py::test_a_run_gives_averages_that_were_not_tracked", "tracked averages, to 1e-6"),
             Proof("test_average.py::test_coefficients_sum_to_one", "1"),

@@ -18,8 +18,8 @@ from ancestral.model import OwnParts
 from ancestral.objectives import Denoising, time_distribution
 from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.distributed import Distributed
+from ancestral.training.gradients import prepare
 from ancestral.training.optimiser import lr_factor, make_optimiser, orthogonalised, set_learning_rate
-from ancestral.training.prepare import prepare
 from conftest import LearnedWeights, stripes, tiny_config
 
 
@@ -546,8 +546,8 @@ class Constant(Denoising):
     ("objective", "message"),
     [
         (lambda denoiser, T: None, r"objective\(denoiser\) failed: TypeError: .*'T'; give a function of the denoiser"),
-        (lambda denoiser: lambda forward: 0, r"objective\(denoiser\) returned a function, not an objective: give"),
-        (lambda denoiser: nn.Linear(2, 2), r"objective\(denoiser\) returned a Linear, not an objective"),
+        (lambda denoiser: lambda forward: 0, r"returned a function, not an instance"),
+        (lambda denoiser: nn.Linear(2, 2), r"objective\(denoiser\) returned a Linear, not an instance"),
         (lambda denoiser: Constant(denoiser, 2), "the errors of the objective have no gradient: compute them from"),
         (
             lambda denoiser: Constant(denoiser, ()),

@@ -24,8 +24,7 @@ from ancestral.render.comparison_text import averaging_verdict
 from ancestral.results import AveragingResult
 from ancestral.results.estimate import Estimate
 from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, ema_length
-from ancestral.training.ema import PowerAverage
-from ancestral.training.power_average import LENGTHS, LONGEST, SHORTEST, coefficients, gamma_of, length_of
+from ancestral.training.averages import LENGTHS, LONGEST, SHORTEST, PowerAverage, coefficients, gamma_of, length_of
 from ancestral.training.snapshots import FEWEST, PAIRS, default_pairs, interval
 from conftest import events_of, stripes, tiny_config
 

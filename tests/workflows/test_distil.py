@@ -365,7 +365,7 @@ def mixture_items(step, means=(-0.6, 0.5), stds=(0.15, 0.2)):
 
 def fit(denoiser, objective, steps, every, lr=2e-3, decay=True, items=gaussian_items, error=None):
     """Train on items, and return the denoiser with the average of the weights, and its errors every so often."""
-    from ancestral.training.ema import EMA
+    from ancestral.training import EMA
 
     ema, optimiser = EMA(denoiser.parameters(), 0.98), torch.optim.Adam(denoiser.parameters(), lr)
     averaged = copy.deepcopy(denoiser).requires_grad_(False)

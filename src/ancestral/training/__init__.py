@@ -2,9 +2,8 @@
 
 import warnings
 
+from ancestral.training.averages import EMA, check_length, ema_length
 from ancestral.training.checkpoints import Checkpoints
-from ancestral.training.ema import EMA, ema_length
-from ancestral.training.power_average import check_length
 from ancestral.training.progress import Progress, Stopped
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.snapshots import Snapshots

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,9 +61,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """List the steps that were saved, whole or damaged, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal() and path.is_dir())
+        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal() and path.is_dir())
 
     def path(self, step: int) -> Path:
         """The folder of a step."""
@@ -104,49 +102,28 @@ class Checkpoints:
         return removed
 
     def _save(self, checkpoint: Checkpoint, model: Publication) -> None:
-        try:
-            published, failure = self._write_with_room(checkpoint, model)
-            if not published:
-                spare = partial(self._needed_less, checkpoint, model, whole=failure is None)
-                try:
-                    storage.write_with_room(model.write, model.size, spare, self._removed)
-                except OSError as error:
-                    failure = failure or error
-            if failure is not None:
-                raise failure
-            self._prune(checkpoint.step)
-            self.failed = False
-        except OSError as error:
-            self._error, self.failed = error, True
+        """Write a checkpoint and the model, on a full disk in the place of what is needed less."""
+        write, size = partial(self.write, checkpoint), storage.tensor_bytes(checkpoint.tensors)
 
-    def _write_with_room(self, checkpoint: Checkpoint, model: Publication) -> tuple[bool, OSError | None]:
-        """Write a checkpoint, on a full disk in the place of what is needed less.
+        def spare(last: int | None = None) -> list[Path]:
+            return [*model.spare(), *self._superseded(checkpoint)[:last]]
 
-        The last whole checkpoint gives way only if its room is certain to suffice, and after the model was written.
+        def spare_for_model() -> list[Path]:
+            older = spare() if error is None or model.last else [*model.spare()]
+            return [*older, *([model.path] if model.path else []), *([self.path(checkpoint.step)] * model.last)]
 
-        Returns:
-            Whether the model was written too, and the error if there was no room.
-        """
-        size, write = storage.tensor_bytes(checkpoint.tensors), partial(self.write, checkpoint)
-
-        def spare(count: int | None) -> list[Path]:
-            return [*model.spare(), *self._superseded(checkpoint)[:count]]
-
-        try:
-            storage.write_with_room(write, size, partial(spare, -1), self._removed)
-            return False, None
-        except OSError as error:
-            if not storage.is_full(error):
-                raise
+        error = _error_of(storage.write_with_room, write, size, partial(spare, -1), self._removed)
         published = False
-        with contextlib.suppress(OSError):
-            model.write()
-            published = True
-        try:
-            storage.write_with_room(write, size, partial(spare, None), self._removed, certain=True)
-        except OSError as error:
-            return published, error
-        return published, None
+        if error is not None and storage.is_full(error):
+            # the last whole checkpoint gives way only if its room is certain to suffice, and after the model is written
+            published = _error_of(model.write) is None
+            error = _error_of(partial(storage.write_with_room, certain=True), write, size, spare, self._removed)
+        if not published and (error is None or storage.is_full(error)):
+            of_model = _error_of(storage.write_with_room, model.write, model.size, spare_for_model, self._removed)
+            error = error or of_model
+        if error is None:
+            self._prune(checkpoint.step)
+        self._error, self.failed = error, error is not None
 
     def _superseded(self, checkpoint: Checkpoint) -> list[Path]:
         """The checkpoints before this one: first those that need not be kept, last the newest whole one."""
@@ -154,22 +131,13 @@ class Checkpoints:
         whole = self.newest_step(checkpoint.step - 1)
         return [self.path(step) for step in sorted(steps, key=lambda step: (step == whole, self._on_purpose(step)))]
 
-    def _needed_less(self, checkpoint: Checkpoint, model: Publication, whole: bool) -> list[Path]:
-        """What gives way to the model: at the last step all, else what is not needed beside this checkpoint, if it is
-        whole, or beside the older ones.
-        """
-        superseded = self._superseded(checkpoint) if whole or model.last else []
-        own = [self.path(checkpoint.step)] if model.last else []
-        return [*model.spare(), *superseded, *([model.path] if model.path else []), *own]
-
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and read it back, unless it is there already. Raises OSError if either fails."""
         path = self.path(checkpoint.step)
         if path.exists():
-            with contextlib.suppress(InputError):
-                self.verify(checkpoint.step)
+            if self._is_whole(checkpoint.step):
                 return
-            shutil.rmtree(path)  # damaged
+            shutil.rmtree(path)
         with storage.atomic_folder(path) as folder:
             content = storage.tensors_to_bytes(checkpoint.tensors)
             manifest = {
@@ -190,9 +158,8 @@ class Checkpoints:
         path = self.path(step)
         try:
             manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            digest = storage.sha256(path / TENSORS)
-            whole = manifest["format"] == FORMAT and manifest["sha256"][TENSORS] == digest and manifest["step"] == step
-            whole = whole and isinstance(manifest["facts"], dict)
+            whole = manifest["format"] == FORMAT and manifest["step"] == step and isinstance(manifest["facts"], dict)
+            whole = whole and manifest["sha256"][TENSORS] == storage.sha256(path / TENSORS)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no whole checkpoint ({type(error).__name__})") from None
         if not whole:
@@ -206,11 +173,9 @@ class Checkpoints:
         wrong: list[str] = []
         for step in reversed(self.steps()):
             try:
-                manifest = self.verify(step)
-                if not good(manifest["facts"]):
-                    continue
-                tensors, _ = storage.read_tensors(self.path(step) / TENSORS)
-                return Checkpoint(step, tensors, manifest["facts"]), wrong
+                numbers = self.verify(step)["facts"]
+                if good(numbers):
+                    return Checkpoint(step, storage.read_tensors(self.path(step) / TENSORS)[0], numbers), wrong
             except InputError as error:
                 wrong.append(error.text)
         return None, wrong
@@ -221,15 +186,15 @@ class Checkpoints:
 
     def forget(self, step: int) -> None:
         """Remove the checkpoints after a step, to which training rolled back."""
-        for later in self.steps():
-            if later > step:
-                shutil.rmtree(self.path(later), ignore_errors=True)
+        self._remove(later for later in self.steps() if later > step)
 
     def _prune(self, newest: int) -> None:
         """Remove the checkpoints that need not be kept. Those after `newest` are damaged."""
         steps = [step for step in self.steps() if step <= newest]
-        kept = {*steps[-self.keep :], *filter(self._on_purpose, steps)}
-        for step in set(self.steps()) - kept:
+        self._remove(set(self.steps()) - {*steps[-self.keep :], *filter(self._on_purpose, steps)})
+
+    def _remove(self, steps: Iterable[int]) -> None:
+        for step in steps:
             shutil.rmtree(self.path(step), ignore_errors=True)
 
     def _is_whole(self, step: int) -> bool:
@@ -239,3 +204,12 @@ class Checkpoints:
 
     def _on_purpose(self, step: int) -> bool:
         return self.every > 0 and step % self.every == 0
+
+
+def _error_of(write: Callable[..., None], *arguments: Any) -> OSError | None:
+    """The OSError that a write raises, if any."""
+    try:
+        write(*arguments)
+    except OSError as error:
+        return error
+    return None

@@ -30,13 +30,15 @@ PATIENCE = datetime.timedelta(days=30)
 
 
 class Distributed:
-    """One process of a run: its device, its share of the work, and the sums over all processes."""
+    """One process of a run: its device, its share of the work, and the sums over all processes.
+
+    It joins those that a launcher started. `shard` distributes the weights (FSDP2) over them.
+
+    Raises:
+        InputError: If there is no such device.
+    """
 
     def __init__(self, device: str = "auto", precision: Precision = "auto", shard: bool = False) -> None:
-        """Join the processes that a launcher started. `shard` distributes the weights (FSDP2) over several processes.
-
-        Raises InputError if there is no such device.
-        """
         started = distributed.is_initialized() or int(os.environ.get("WORLD_SIZE", 1)) > 1
         if started and (device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())):
             device = f"cuda:{os.environ.get('LOCAL_RANK') or torch.cuda.current_device()}"  # a GPU for each process
@@ -49,7 +51,7 @@ class Distributed:
             )
         if started and not distributed.is_initialized():
             distributed.init_process_group(distributed.get_default_backend_for_device(self.device))
-            atexit.register(_leave)
+            atexit.register(lambda: distributed.is_initialized() and distributed.destroy_process_group())
         self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if started else (0, 1)
         self.dtype = pick_dtype(precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -78,9 +80,8 @@ class Distributed:
         warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # a view is returned, and never changed in place
         net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # all that FSDP2 can cut
         mesh = init_device_mesh(self.device.type, (self.world,))
-        for block in repeated_blocks(net):
-            fully_shard(block, mesh=mesh)
-        fully_shard(net, mesh=mesh)
+        for module in (*repeated_blocks(net), net):
+            fully_shard(module, mesh=mesh)
         return net
 
     @contextlib.contextmanager
@@ -88,12 +89,7 @@ class Distributed:
         """Inside, gradients are summed over the processes only if this is the `last` micro-batch of the step."""
         if self.shard:
             net.set_requires_gradient_sync(last)  # type: ignore[operator]  # FSDP2 adds it to the module
-            yield
-        elif self.world > 1 and not last:
-            assert isinstance(net, DistributedDataParallel)
-            with net.no_sync():
-                yield
-        else:
+        with net.no_sync() if isinstance(net, DistributedDataParallel) and not last else contextlib.nullcontext():
             yield
 
     def autocast(self) -> torch.autocast:
@@ -153,13 +149,11 @@ class Distributed:
         distributed.destroy_process_group(group)
         if answer[1] is not None:
             raise InputError(answer[1])
-        result: R = answer[0]
-        return result
+        return answer[0]  # type: ignore[no-any-return]
 
     def full(self, tensor: Tensor) -> Tensor:
         """Gather a tensor that may be sharded. All processes take part."""
-        whole: Tensor = tensor.full_tensor() if self.shard and hasattr(tensor, "full_tensor") else tensor
-        return whole
+        return tensor.full_tensor() if self.shard and hasattr(tensor, "full_tensor") else tensor
 
     def like(self, parameter: Tensor, whole: Tensor) -> Tensor:
         """Return this process's shard of a whole tensor, in the memory layout of the parameter."""
@@ -172,15 +166,23 @@ class Distributed:
         return torch.empty_like(parameter).copy_(whole)
 
 
-def _leave() -> None:
-    """Leave the process group at the end of the program, unless the program did."""
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
-
-
 def repeated_blocks(net: nn.Module) -> list[nn.Module]:
     """List the blocks that a network repeats, which are compiled, or gathered before use, one at a time."""
     return [block for module in net.modules() if isinstance(module, nn.ModuleList) for block in module]
+
+
+def compile_blocks(net: nn.Module) -> None:
+    """Have each repeated block compiled at its first call, and again for each new shape.
+
+    Blocks of a class share the compiler's cache, which by default holds 8 versions, and there are 4 of each: a whole
+    and a last micro-batch, in training and without a gradient. Shapes are compiled as they are: from two blocks of
+    different width the compiler would conclude that the number of channels varies, which its CPU kernels of
+    channels_last do not support.
+    """
+    blocks, settings = repeated_blocks(net), torch._dynamo.config
+    settings.recompile_limit = max(settings.recompile_limit, 4 * len(blocks))
+    for block in blocks:
+        block.compile(dynamic=False)
 
 
 @contextlib.contextmanager

@@ -39,10 +39,8 @@ class DivergenceGuard:
         self.rollbacks = 0
 
     def judge(self, loss: float, norm: float, positive: bool = True) -> Verdict:
-        """Decide whether a step with this loss and gradient norm is taken, and count it.
-
-        Losses with learned weights may be negative (not `positive`), so that no ratio of two says anything.
-        """
+        """Decide whether a step with this loss and gradient norm is taken, and count it."""
+        # losses with learned weights may be negative: then no ratio of two says anything
         exploded = positive and self.loss is not None and self.good >= SETTLED and loss > EXPLODED * self.loss
         if math.isfinite(loss) and math.isfinite(norm) and not exploded:
             self.loss = loss if self.loss is None else SMOOTHING * self.loss + (1 - SMOOTHING) * loss
@@ -73,15 +71,14 @@ class DivergenceGuard:
 
 def describe(step: int, t: Tensor, losses: Tensor, items: Sequence[int], layer: str, T: int) -> str:
     """Describe a bad step in one line: its times, its layer, and its items of the data."""
-    bad = ~losses.isfinite()
-    loss = losses.mean().item()
-    chosen = bad if bool(bad.any()) else losses >= losses.max()
-    times = t[chosen].tolist()
-    names = [items[position] for position in chosen.nonzero().flatten().tolist()]
+    infinite = ~losses.isfinite()
+    worst = infinite if bool(infinite.any()) else losses >= losses.max()
+    times = t[worst].tolist()
+    names = [items[position] for position in worst.nonzero().flatten().tolist()]
     few = ", ".join(map(str, names[:8])) + (" ..." if len(names) > 8 else "")
     return (
-        f"step {step}: the loss is {loss:.4g} at t = {min(times):.7g} to {max(times):.7g} of {T}, the gradient is "
-        f"largest in {layer}; items {few}"
+        f"step {step}: the loss is {losses.mean().item():.4g} at t = {min(times):.7g} to {max(times):.7g} of {T}, the "
+        f"gradient is largest in {layer}; items {few}"
     )
 
 
@@ -91,6 +88,6 @@ def largest_gradient(net: nn.Module) -> str:
     for name, parameter in net.named_parameters():
         if parameter.grad is not None:
             size = parameter.grad.detach().abs().max()
-            size = size.full_tensor() if hasattr(size, "full_tensor") else size
-            sizes[name] = size.item() if math.isfinite(size.item()) else math.inf
-    return max(sizes, key=lambda name: sizes[name]) if sizes else "no layer"
+            number = (size.full_tensor() if hasattr(size, "full_tensor") else size).item()
+            sizes[name] = number if math.isfinite(number) else math.inf
+    return max(sizes, key=lambda name: sizes[name], default="no layer")

@@ -1,4 +1,4 @@
-"""What keeps a run alive, and its work on the disk, when a step, a save, the data or the run folder fails.
+"""The saves of a run, and what keeps it alive when a step, a save, the data or the run folder fails.
 
 A bad step is skipped (`divergence`). After several in a row training goes back to the last good checkpoint, with a
 lower learning rate. A save that fails is said once, and tried again at its next time; only the last one has to succeed.
@@ -6,32 +6,90 @@ Where training cannot go on, it saves first.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from ancestral.config import EARLY
+from ancestral import model, storage
+from ancestral.config import EARLY, Config
 from ancestral.errors import InputError
 from ancestral.options import option
 from ancestral.training import divergence
-from ancestral.training.saving import Saves, restore_newest
-from ancestral.training.snapshots import Snapshots
+from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication
+from ancestral.training.distributed import Distributed
+from ancestral.training.run_folder import RunFolder
+from ancestral.training.snapshots import Snapshots, interval
 from ancestral.training.training_state import TrainingState
 
 PARTS = ("snapshots", "checkpoints")
 """Folders of a run with a part for each of several steps."""
 
 
-class FaultTolerance:
-    """The saves of a run that goes on, and the returns to them.
+class Saves:
+    """Writes the saves of a run: the first process does. They go on in the background while the folder is renamed."""
 
-    Args:
-        saves: Where to save; None for a run that is saved nowhere.
-    """
+    def __init__(self, folder: RunFolder, config: Config, distributed: Distributed) -> None:
+        self.folder, self.config, self.distributed = folder, config, distributed
+        path, runtime = RunFolder(folder.lasting_path).checkpoints, config.runtime
+        self.checkpoints = Checkpoints(path, runtime.keep, runtime.keep_every)
+
+    def save(self, state: TrainingState) -> None:
+        """Write a checkpoint, then the model, in the background. All processes take part."""
+        tensors = state.tensors()
+        if not self.distributed.main:
+            return
+        averaged = {name.removeprefix("ema."): value for name, value in tensors.items() if name.startswith("ema.")}
+        first = {id(parameter): name for name, parameter in state.net.named_parameters()}
+        for name, parameter in state.net.named_parameters(remove_duplicate=False):  # shared weights have several names
+            averaged[name] = averaged[first[id(parameter)]]
+        buffers = {name: tensors[f"net.{name}"] for name, _ in state.net.named_buffers() if f"net.{name}" in tensors}
+        metadata = model.metadata_of(state.denoiser, self.config, state.spec, state.step)
+        config, place = self.config.to_json(), RunFolder(self.folder.lasting_path)
+
+        def publish() -> None:
+            storage.write_text(place.config, config)
+            storage.write_tensors(place.model, averaged | buffers, metadata)
+
+        size, last = storage.tensor_bytes(averaged), state.step >= self.config.train.steps
+        model_file = Publication(
+            publish, place.model, size, last, lambda: [*Snapshots(place.snapshots).paths(), place.report]
+        )
+        self.checkpoints.save(Checkpoint(state.step, tensors, state.numbers()), model_file)
+
+    def wait(self) -> None:
+        """Wait until the last save is on the disk. Raises the OSError that stopped it; older checkpoints stay."""
+        with self.folder.lasting():
+            self.checkpoints.wait()
+
+    def write_snapshot(self, state: TrainingState, ending: bool) -> None:
+        """Write the power-function averages if it is time, or the end. All processes take part.
+
+        Raises OSError if the disk has no room for more than a checkpoint and the model.
+        """
+        every = interval(self.config.train.steps, state.pairs) if state.powers else 1
+        if not state.powers or state.step == 0 or not (ending or state.step % every == 0):
+            return
+        tensors = state.average_tensors(state.powers)
+        if self.distributed.main:
+            with self.folder.lasting() as place:
+                if storage.free_bytes(place.path) < state.pair_bytes + state.save_bytes:
+                    raise OSError("the disk has no room for more than checkpoints and the model")
+                Snapshots(place.snapshots).write(state.step, tensors, every)
+
+    def forget(self, step: int) -> None:
+        """Remove the checkpoints and snapshots after a step, to which training went back."""
+        if self.distributed.main:
+            self.checkpoints.forget(step)
+            Snapshots(self.folder.snapshots).forget(step)
+
+
+class FaultTolerance:
+    """The saves of a run that goes on, and the returns to them; `saves` is None for a run that is saved nowhere."""
 
     def __init__(self, saves: Saves | None) -> None:
         self.saves = saves
-        self._said: set[str] = set()
-        """The kinds of notes that were given on writes that failed."""
+        self._notes: set[str] = set()
+        """The kinds of the notes on writes that failed since one succeeded."""
 
     def begin(self, step: int) -> None:
         """Remove the snapshots after a step, from which training goes on."""
@@ -51,10 +109,9 @@ class FaultTolerance:
     # -- back to a good state -----------------------------------------------------------------------------------------
 
     def go_back(self, begin: Callable[[], TrainingState]) -> TrainingState:
-        """Return the state of the newest checkpoint without skipped steps, or of step 0. All processes take part.
+        """Return the state of the newest checkpoint without skipped steps, or that of step 0, which `begin` makes.
 
-        Args:
-            begin: Makes the state of step 0.
+        All processes take part.
         """
         state = begin()
         if self.saves is not None:
@@ -68,8 +125,7 @@ class FaultTolerance:
     def roll_back(self, failed: TrainingState, begin: Callable[[], TrainingState]) -> tuple[TrainingState, str]:
         """Return the last good state, with a lower learning rate, and a line that says so.
 
-        Raises:
-            InputError: If that did not help before.
+        Raises InputError if that did not help before.
         """
         guard = failed.guard
         if guard.rollbacks >= divergence.ROLLBACKS:
@@ -91,20 +147,16 @@ class FaultTolerance:
         """Write what is due after a step, and say what went wrong with it, or with the save before.
 
         A save is in the background, unless it is the end, or an early step, whose samples are shown next: then there is
-        a model to sample from.
-
-        Args:
-            state: The state after the step.
-            due: Whether a checkpoint is due.
-            ending: Whether the run ends here.
-
-        Raises:
-            OSError: If the last save fails; after an earlier one that failed, training goes on.
+        a model to sample from. Raises OSError if the last save fails; after an earlier one training goes on.
         """
         saves = self.saves
         if saves is None:
             return []
-        notes = self._write_snapshot(saves, state, ending)  # before a checkpoint of this step
+        notes = []
+        try:
+            saves.write_snapshot(state, ending)  # before a checkpoint of this step
+        except OSError as error:
+            notes += self._once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
         notes += self._failure(saves, wait=due)
         if due:
             saves.save(state)
@@ -129,19 +181,12 @@ class FaultTolerance:
         self.saves.checkpoints.wait()
         return f"saved after step {state.step}: {option('resume', True)} goes on"
 
-    def _write_snapshot(self, saves: Saves, state: TrainingState, ending: bool) -> list[str]:
-        try:
-            saves.write_snapshot(state, ending)
-        except OSError as error:
-            return self._once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
-        return []
-
     def _failure(self, saves: Saves, wait: bool) -> list[str]:
         """Say what went wrong with the last save, which may be waited for."""
         try:
             if wait:
                 saves.wait()
-                self._said -= set() if saves.checkpoints.failed else {"save"}
+                self._notes -= set() if saves.checkpoints.failed else {"save"}
             else:
                 with saves.folder.lasting():
                     saves.checkpoints.check()
@@ -151,22 +196,44 @@ class FaultTolerance:
         return []
 
     def _once(self, kind: str, note: str) -> list[str]:
-        """Return the note, unless one of its kind was given: of saves since one succeeded."""
-        notes = [] if kind in self._said else [note]
-        self._said.add(kind)
+        notes = [] if kind in self._notes else [note]
+        self._notes.add(kind)
         return notes
+
+
+def restore_newest(
+    checkpoints: Checkpoints, state: TrainingState, good: Callable[[Mapping[str, Any]], bool] = lambda numbers: True
+) -> list[str]:
+    """Restore the newest whole checkpoint whose numbers are `good`, and list what is wrong with newer ones.
+
+    Raises InputError if all are damaged, or the checkpoint does not fit the state.
+    """
+    checkpoint, wrong = checkpoints.newest(good)
+    if checkpoint is None:
+        if wrong:
+            raise InputError(f"{wrong[0]}, and no other is left; give {option('out')} another name to start anew")
+        return wrong
+    try:
+        state.restore(checkpoint.step, checkpoint.tensors, checkpoint.numbers)
+    except InputError:  # says more
+        raise
+    except (KeyError, RuntimeError, ValueError, TypeError):
+        raise InputError(
+            f"{checkpoints.path(checkpoint.step)} does not fit the network, the objective or the optimiser of the run: "
+            "one of them was changed"
+        ) from None
+    return wrong
 
 
 def _what_is_left(saves: Saves, step: int) -> str:
     """Say what is on the disk after the last save failed."""
-    kept, published = saves.checkpoints.newest_step(step), saves.folder.model_step()
-    model = f"the model file is of step {published}; " if published not in (None, kept) else ""
-    if not kept:
+    saved, published = saves.checkpoints.newest_step(step), saves.folder.model_step()
+    model = f"the model file is of step {published}; " if published not in (None, saved) else ""
+    if not saved:
         return f"{model}there is no checkpoint to resume from"
-    lost = ", and the steps since are lost" if kept < step else ""
-    return f"{model}a resumed run goes on from step {kept}{lost}"
+    lost = ", and the steps since are lost" if saved < step else ""
+    return f"{model}a resumed run goes on from step {saved}{lost}"
 
 
 def _part_of_run(path: Path) -> str:
-    """What a file or folder of a run is: one of the snapshots or checkpoints, the model or the report."""
     return path.parent.name if path.parent.name in PARTS else f"the {path.stem}"

@@ -1,8 +1,7 @@
-"""The gradient of the mean loss over a global batch, in parts that fit into the memory."""
+"""From a batch of the data to the gradient of its mean loss, in parts that fit into the memory."""
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,21 +9,52 @@ from torch import Tensor
 from ancestral import randomness
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data.loading import Batch
+from ancestral.data.spec import DataSpec
+from ancestral.device import layout
 from ancestral.errors import InputError
+from ancestral.guidance import NO_CLASS
 from ancestral.options import option
 from ancestral.randomness import Stream, pytorch_generator
-from ancestral.training.compilation import compiler_failure
 from ancestral.training.distributed import Distributed, memory_explained, out_of_memory
-from ancestral.training.prepare import prepare
 from ancestral.training.training_state import TrainingState
+
+
+def prepare(
+    batch: Batch, positions: range, config: Config, spec: DataSpec, takes: set[str], device: torch.device
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Prepare the clean images of a batch and what the network is conditioned on.
+
+    Each image is a function of (seed, step, position) alone.
+
+    Args:
+        batch: The items of this process.
+        positions: Their positions in the global batch.
+        config: The config of the run.
+        spec: The description of the data.
+        takes: What the network takes besides t, out of `nets.CONDITIONS`.
+        device: Where to put them.
+
+    Returns:
+        x_0 of shape (len(positions), *) in [−1, 1], mirrored where the config says so; and by name the labels, some of
+        them dropped, and the keys of counter-based dropout.
+    """
+    train, step = config.train, batch.step
+    x0 = spec.codec.encode(batch.items.to(device, non_blocking=True))
+    if config.data.flip and x0.ndim >= 4:
+        flip = randomness.uniform(train.seed, Stream.FLIP, step, positions) < 0.5
+        x0 = x0.flip(-1).where(flip.to(device).view(-1, *[1] * (x0.ndim - 1)), x0)
+    x0 = x0.contiguous(memory_format=layout(x0.ndim))
+    condition: dict[str, Tensor] = {}
+    if spec.classes and batch.labels is not None and "labels" in takes:
+        no_label = randomness.uniform(train.seed, Stream.LABEL, step, positions) < train.label_dropout
+        condition["labels"] = batch.labels.masked_fill(no_label, NO_CLASS)
+    if "keys" in takes and (isinstance(config.net, CustomNetConfig) or getattr(config.net, "dropout", 0) > 0):
+        condition["keys"] = randomness.keys(train.seed, Stream.DROPOUT, step, positions)
+    return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}
 
 
 class Gradients:
     """Forward and backward passes over this process's share of each batch.
-
-    Args:
-        config: The config of the run.
-        distributed: The processes.
 
     Raises:
         InputError: If there are more processes than images in a batch.
@@ -60,19 +90,15 @@ class Gradients:
         Raises:
             InputError: If the memory does not suffice for one image at once, or the network cannot be compiled.
         """
-        own, notes = self._in_parts(state, batch, self.positions)
-        table = own.new_zeros(3, self.batch_size)
-        table[:2, self.positions.start :: self.distributed.world] = own
+        share, notes = self._in_parts(state, batch, self.positions)
+        table = share.new_zeros(3, self.batch_size)
+        table[:2, self.positions.start :: self.distributed.world] = share
         table[2, 0] = stopping
         t, losses, stop = self.distributed.total(table)
         return t if state.objective.times.continuous else t.long(), losses, bool(stop[0]), notes
 
     def rehearse(self, state: TrainingState, count: int | None = None) -> None:
-        """Compute the gradient of empty items, which changes nothing, to measure the time or the memory of a step.
-
-        Args:
-            state: The state.
-            count: The number of items; None is all that this process computes in a step.
+        """Compute the gradient of `count` empty items, by default all of a step, which changes nothing.
 
         Raises:
             InputError: If the memory does not suffice for one image at once.
@@ -93,9 +119,10 @@ class Gradients:
             try:
                 return self._accumulate(state, batch, positions), notes
             except (RuntimeError, MemoryError) as error:
-                if failure := compiler_failure(error) if self.config.runtime.compile else "":
+                if self.config.runtime.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
                     raise InputError(
-                        f"the network could not be compiled ({failure}): leave {option('compile')} out, or install "
+                        f"the network could not be compiled ({reason}): leave {option('compile')} out, or install "
                         "a C++ compiler (for a GPU, Triton)"
                     ) from error
                 if not out_of_memory(error):
@@ -105,8 +132,7 @@ class Gradients:
                     smaller = option("micro_batch", half) if half else f"a smaller {option('batch_size')}"
                     raise InputError(
                         f"the memory of {self.distributed.device} does not suffice for {self.micro_batch} images at "
-                        f"once: give {smaller}, or a smaller "
-                        "network"
+                        f"once: give {smaller}, or a smaller network"
                     ) from None
             self.micro_batch //= 2
             notes.append(f"out of memory: going on with {self.micro_batch} images at once, in the same batches")
@@ -123,9 +149,8 @@ class Gradients:
         table = []
         for start in range(0, count, self.micro_batch):
             part = slice(start, start + self.micro_batch)
-            some: dict[str, Any] = {name: value[part] for name, value in condition.items()}
             with distributed.accumulating(state.denoiser.net, last=start + self.micro_batch >= count):
-                with distributed.autocast(), self._own_randomness(batch.step, positions[start]):
+                with distributed.autocast(), self._network_randomness(batch.step, positions[start]):
                     t, losses = state.objective.losses(
                         state.denoiser,
                         x0[part],
@@ -133,7 +158,7 @@ class Gradients:
                         seed=self.config.train.seed,
                         indices=positions[part],
                         averaged=state.averaged,
-                        **some,
+                        **{name: value[part] for name, value in condition.items()},
                     )
                 # DDP and FSDP2 average over the processes, so each gives its part of the sum times their number
                 loss = losses.sum() * (distributed.world / self.batch_size)
@@ -145,7 +170,7 @@ class Gradients:
         return torch.cat(table, dim=1)
 
     @contextlib.contextmanager
-    def _own_randomness(self, step: int, position: int) -> Iterator[None]:
+    def _network_randomness(self, step: int, position: int) -> Iterator[None]:
         """Make the random numbers that a network of one's own draws functions of (seed, step, first position) too."""
         if not isinstance(self.config.net, CustomNetConfig):
             yield

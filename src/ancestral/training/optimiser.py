@@ -19,16 +19,8 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 def make_optimiser(net: nn.Module, name: str, distributed: Distributed, more: Sequence[nn.Parameter] = ()) -> Adam:
     """Create Adam with the paper's constants, fused where possible, or Muon. The learning rate is set before each step.
 
-    Muon is for the weights of dense layers and convolutions; Adam is for all other parameters.
-
-    Args:
-        net: The network.
-        name: adam or muon.
-        distributed: The processes.
-        more: Parameters beside those of the network.
-
-    Raises:
-        InputError: For an optimiser of one's own, which has no name.
+    Muon is for the weights of dense layers and convolutions; Adam is for all other parameters, and for `more`. Raises
+    InputError for an optimiser of one's own, which has no name.
     """
     if name == "custom":
         raise InputError("an optimiser of your own is given from Python: train(..., optimiser=...)")
@@ -105,26 +97,23 @@ def orthogonalised(matrices: Sequence[Tensor], iterations: int = 5) -> list[Tens
     """
     wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
     wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
-    alike: dict[int, list[int]] = {}
+    by_size: dict[int, list[int]] = {}
     for i, matrix in enumerate(wide):
-        alike.setdefault(len(matrix), []).append(i)
-    for indices in alike.values():
+        by_size.setdefault(len(matrix), []).append(i)
+    for indices in by_size.values():
         square = torch.stack([wide[i] @ wide[i].mT for i in indices])
         product = torch.eye(len(square[0]), dtype=square.dtype, device=square.device).expand_as(square)
         for _ in range(iterations):
             factor = torch.baddbmm(square, square, square, beta=-4.775, alpha=2.0315)
             factor.diagonal(dim1=1, dim2=2).add_(3.4445)
             product, square = factor @ product, factor @ square @ factor
-        for i, own in zip(indices, product, strict=True):
-            wide[i] = own @ wide[i]
+        for i, factor in zip(indices, product, strict=True):
+            wide[i] = factor @ wide[i]
     return [x.mT if m.shape[0] > m.shape[1] else x for m, x in zip(matrices, wide, strict=True)]
 
 
 def lr_factor(config: TrainConfig, step: int) -> float:
-    """Compute the factor of the learning rate at step 0, 1, ...: rising to 1, then constant or falling along a cosine.
-
-    Raises InputError for a schedule of one's own, which is not in the config.
-    """
+    """Compute the factor of the learning rate at a step: it rises to 1, then is constant or falls along a cosine."""
     if config.decay == "custom":
         raise InputError("a learning-rate schedule of your own is given from Python: train(..., lr_schedule=...)")
     rise = min(step / config.warmup, 1.0) if config.warmup else 1.0

@@ -19,11 +19,7 @@ from ancestral.training.distributed import Distributed
 
 
 def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed) -> None:
-    """Check a network, a schedule and a target.
-
-    Raises:
-        InputError: If the network fails on empty items, cannot be trained, or a prediction is not finite.
-    """
+    """Raise InputError if the network fails on empty items, cannot be trained, or a prediction is not finite."""
     x, labels = _two_items(spec, distributed)
     if not any(parameter.requires_grad for parameter in denoiser.net.parameters()):
         raise InputError("the network has no parameters to train: all are frozen, or there are none")
@@ -38,20 +34,20 @@ def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed)
         raise InputError("the untrained network, or the target of your own, gives numbers that are not finite")
 
 
-def objective(make: Callable[[Diffusion], Objective], denoiser: Diffusion) -> Objective:
-    """Make an objective by a function of one's own. Raises InputError if it fails or returns something else."""
+def make_objective(make: Callable[[Diffusion], Objective], denoiser: Diffusion) -> Objective:
+    """Call a function of one's own. Raises InputError if it fails or returns something else."""
     with explained("objective(denoiser) failed", "give a function of the denoiser that returns an objective"):
-        made: object = make(denoiser)
-    if not isinstance(made, Objective):
+        objective: object = make(denoiser)
+    if not isinstance(objective, Objective):
         raise InputError(
-            f"objective(denoiser) returned a {type(made).__name__}, not an objective: give a function of the denoiser "
-            "that returns an instance of a subclass of ancestral.objectives.Objective"
+            f"objective(denoiser) returned a {type(objective).__name__}, not an instance of a subclass of "
+            "ancestral.objectives.Objective"
         )
-    return made
+    return objective
 
 
 def check_objective(objective: Objective, denoiser: Diffusion, spec: DataSpec, distributed: Distributed) -> None:
-    """Check an objective. Raises InputError if it fails on empty items, or its errors cannot be trained on."""
+    """Raise InputError if an objective fails on empty items, or its errors cannot be trained on."""
     x0, labels = _two_items(spec, distributed)
     averaged = denoiser if objective.reads_average else None
     with (
@@ -78,39 +74,31 @@ def _two_items(spec: DataSpec, distributed: Distributed) -> tuple[Tensor, dict[s
     return x, {"labels": torch.zeros(2, dtype=torch.int64, device=x.device)} if spec.classes else {}
 
 
-def optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
-    """Make an optimiser by a function of the parameters, all that are trained.
-
-    Raises:
-        InputError: If it does not return an optimiser of exactly these parameters, or one whose steps need a closure.
-    """
+def make_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
+    """Call a function of one's own. Raises InputError unless it returns an optimiser of exactly these parameters."""
     with explained("optimiser(parameters) failed"):
-        made = make(parameters)
-    if not isinstance(made, Optimizer):
-        raise InputError(f"optimiser(parameters) returned a {type(made).__name__}, not a torch.optim.Optimizer")
+        optimiser = make(parameters)
+    if not isinstance(optimiser, Optimizer):
+        raise InputError(f"optimiser(parameters) returned a {type(optimiser).__name__}, not a torch.optim.Optimizer")
     try:
-        inspect.signature(made.step).bind()
+        inspect.signature(optimiser.step).bind()
     except TypeError:
         raise InputError(
-            f"{type(made).__name__} evaluates the loss several times in a step, by a closure, which training does not "
-            "give: choose an optimiser with step() alone, for example torch.optim.AdamW"
+            f"{type(optimiser).__name__} evaluates the loss several times in a step, by a closure, which training does "
+            "not give: choose an optimiser with step() alone, for example torch.optim.AdamW"
         ) from None
-    held = {id(parameter) for group in made.param_groups for parameter in group["params"]}
-    if held != {id(parameter) for parameter in parameters}:
+    numbers = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+    if numbers != {id(parameter) for parameter in parameters}:
         raise InputError(
-            f"the optimiser has {len(held)} parameters, and should have the {len(parameters)} that it was given; those "
-            "that are not to be trained have requires_grad=False"
+            f"the optimiser has {len(numbers)} parameters, and should have the {len(parameters)} that it was given; "
+            "those that are not to be trained have requires_grad=False"
         )
-    return made
+    return optimiser
 
 
 def lr_factor(schedule: Callable[[int], float], step: int) -> float:
     """Evaluate a learning-rate schedule. Raises InputError unless it returns a number, 0 or more."""
-    advice = (
-        "give a function of the step 0, 1, ... that returns the factor of the learning rate, not a scheduler of "
-        "PyTorch's"
-    )
-    with explained(f"lr_schedule({step}) failed", advice):
+    with explained(f"lr_schedule({step}) failed", "give a function of the step that returns a factor"):
         factor = plain(schedule(step))
     if not fits(factor, float) or not 0 <= factor < math.inf:
         raise InputError(f"lr_schedule({step}) returned {factor!r}: it should be a number, 0 or more")

@@ -3,7 +3,6 @@
 from collections.abc import Generator
 
 import torch
-from torch import Tensor
 
 from ancestral.events import Event, Work
 from ancestral.model import sampler_for
@@ -11,7 +10,7 @@ from ancestral.samplers import Recording, Sampler, record
 from ancestral.training.trainer import Trainer
 
 STATES = 12
-"""Number of states of the reverse process that are kept, evenly over its steps."""
+"""Number of states of the reverse process that are recorded, evenly over its steps."""
 BATCH = 64
 """Number of items that are sampled at once."""
 
@@ -32,7 +31,7 @@ def sample_preview(
         trainer: The run.
         n: The number of items: items 0..n−1 of seed 0.
         max_steps: The largest number of sampling steps.
-        followed: Of how many of this process's first items states are kept.
+        followed: Of how many of this process's first items states are recorded.
 
     Yields:
         The progress after each step.
@@ -44,15 +43,13 @@ def sample_preview(
     sampler = preview_sampler(trainer, max_steps)
     steps = len(sampler.times(model.denoiser.schedule)) - 1
     decode = model.spec.codec.decode
-    own = distributed.positions(n)
+    positions = distributed.positions(n)
     encoded = torch.zeros(n, *model.spec.shape, device=distributed.device)
-    keep = torch.linspace(0, steps, STATES).round().long().tolist()
-
-    def cpu(x: Tensor) -> Tensor:
-        return decode(x).cpu()
-
-    loop = record(lambda batch: model.trajectory(batch, sampler), own, BATCH, cpu, keep if followed else (), followed)
-    done, total = 0, -(-len(own) // BATCH) * (steps + 1)
+    recorded = torch.linspace(0, steps, STATES).round().long().tolist() if followed else ()
+    loop = record(
+        lambda batch: model.trajectory(batch, sampler), positions, BATCH, lambda x: decode(x).cpu(), recorded, followed
+    )
+    done, total = 0, -(-len(positions) // BATCH) * (steps + 1)
     while True:
         try:
             batch, step = next(loop)

@@ -28,8 +28,7 @@ from ancestral.model import FILE_NAME
 from ancestral.options import on_command_line, option, spelled
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training.checkpoints import Checkpoints
-from ancestral.training.meters import BINS
-from ancestral.training.progress import Progress
+from ancestral.training.progress import BINS, Progress
 
 LOG_HEADER = ",".join(
     [
@@ -42,58 +41,33 @@ LOG_HEADER = ",".join(
 VALIDATION_HEADER = ",".join(field.name for field in dataclasses.fields(ValidationLosses))
 
 
+class _Inside:
+    """The path of a file or folder in the run folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: "RunFolder", _type: type["RunFolder"]) -> Path:
+        return folder.path / self.name
+
+
 @dataclass
 class RunFolder:
     """The paths of a run, and what is done with them."""
 
+    config = _Inside("config.json")
+    model = _Inside(FILE_NAME)
+    checkpoints = _Inside("checkpoints")
+    snapshots = _Inside("snapshots")
+    samples = _Inside("samples")
+    log = _Inside("log.csv")
+    validation = _Inside("validation.csv")
+    notes = _Inside("notes.txt")
+    report = _Inside("report.html")
+
     path: Path
     _handle: int | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
     """The open folder while it is locked, by which it is found again if it is renamed."""
-
-    @property
-    def config(self) -> Path:
-        """The config, as JSON."""
-        return self.path / "config.json"
-
-    @property
-    def model(self) -> Path:
-        """The model file."""
-        return self.path / FILE_NAME
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the training states."""
-        return self.path / "checkpoints"
-
-    @property
-    def snapshots(self) -> Path:
-        """The folder of the snapshots of averages."""
-        return self.path / "snapshots"
-
-    @property
-    def samples(self) -> Path:
-        """The folder of pictures."""
-        return self.path / "samples"
-
-    @property
-    def log(self) -> Path:
-        """The log, as CSV."""
-        return self.path / "log.csv"
-
-    @property
-    def validation(self) -> Path:
-        """The validation losses, as CSV; there is none without `--validation`."""
-        return self.path / "validation.csv"
-
-    @property
-    def notes(self) -> Path:
-        """The notes, as text."""
-        return self.path / "notes.txt"
-
-    @property
-    def report(self) -> Path:
-        """The report."""
-        return self.path / "report.html"
 
     def holds_run(self) -> bool:
         """Tell whether a run was begun here."""
@@ -107,12 +81,8 @@ class RunFolder:
                 "start anew"
             )
 
-    def publishes(self, step: int) -> bool:
-        """Tell whether the model file is that of this step; a run may be killed between checkpoint and model."""
-        return self.model_step() == step
-
     def model_step(self) -> int | None:
-        """Read the step of the model file; None if there is no whole one."""
+        """Read the step of the model file, which may be older than the checkpoint; None if there is no whole one."""
         try:
             step = storage.read_metadata(self.model).get("step", "")
         except InputError:
@@ -166,12 +136,12 @@ class RunFolder:
         """Remove the lines of both logs after `step`, which a resumed run writes again, and those cut short."""
         place = RunFolder(self.lasting_path)
         for path, header in ((place.log, LOG_HEADER), (place.validation, VALIDATION_HEADER)):
-            if path == place.validation and not path.exists():
-                continue
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else [header]
-            whole = [line.split(",") for line in lines[1:] if line.count(",") == header.count(",")]
-            kept = [",".join(line) for line in whole if line[0].isdecimal() and int(line[0]) <= step]
-            storage.write_text(path, "\n".join([header, *kept]) + "\n")
+            lines = [line.split(",") for line in _lines(path) if line.count(",") == header.count(",")]
+            before = [",".join(line) for line in lines if line[0].isdecimal() and int(line[0]) <= step]
+            if before or path == place.log:
+                storage.write_text(path, "\n".join([header, *before]) + "\n")
+            else:
+                path.unlink(missing_ok=True)
 
     def append_log(self, progress: Progress) -> None:
         """Append a line to the log."""
@@ -189,8 +159,7 @@ class RunFolder:
 
     def last_validation(self) -> ValidationLosses | None:
         """Read the last validation losses; None if there are none."""
-        lines = self.validation.read_text(encoding="utf-8").splitlines()[1:] if self.validation.exists() else []
-        if not lines:
+        if not (lines := _lines(self.validation)):
             return None
         step, *numbers = lines[-1].split(",")
         return ValidationLosses(int(step), *map(float, numbers))
@@ -205,8 +174,7 @@ class RunFolder:
 
     def seconds(self) -> float:
         """Sum the seconds of training in the log, in which each resume counts from 0."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if self.log.exists() else []
-        times = [float(line.rpartition(",")[2]) for line in lines]
+        times = [float(line.rpartition(",")[2]) for line in _lines(self.log)]
         return sum(time for time, after in zip(times, [*times, 0.0][1:], strict=True) if after < time)
 
     @contextlib.contextmanager
@@ -249,21 +217,14 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lasting(self) -> Iterator["RunFolder"]:
-        """Give the folder by its lasting path, so that a write neither fails nor creates it anew while it is renamed.
-
-        An OSError names the folder by its own path.
-        """
+        """Give the folder by its lasting path, so that a write neither fails nor creates it anew if it is renamed."""
         try:
             yield RunFolder(self.lasting_path)
         except OSError as error:
             raise OSError(str(error).replace(str(self.lasting_path), str(self.path))) from None
 
     def follow(self) -> str:
-        """Find the folder again if it was renamed or removed since it was locked.
-
-        Returns:
-            A line that says so, else "". A folder that was removed is begun anew at its path.
-        """
+        """Find the folder again if it was renamed since it was locked, begin it anew if it was removed, and say so."""
         if self._handle is None or _is_open(self.path, self._handle):
             return ""
         before, place = self.path, _place_of(self._handle)
@@ -276,6 +237,11 @@ class RunFolder:
         os.dup2(new, self._handle)
         os.close(new)
         return f"the run folder {before} was removed: it is written anew from this step on"
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a log below its header."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if path.exists() else []
 
 
 def _is_open(path: Path, handle: int) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ancestral import storage
 from ancestral.errors import InputError
-from ancestral.training.power_average import LENGTHS, coefficients
+from ancestral.training.averages import LENGTHS, coefficients
 
 FORMAT = "ancestral-snapshot-1"
 PAIRS, FEWEST = 16, 8
@@ -45,10 +45,7 @@ class Snapshots:
 
     def steps(self) -> list[int]:
         """List the steps of the snapshots, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        found = (path.stem for path in self.folder.glob("*.safetensors"))
-        return sorted(int(name) for name in found if name.isdecimal())
+        return sorted(int(path.stem) for path in self.folder.glob("*.safetensors") if path.stem.isdecimal())
 
     def path(self, step: int) -> Path:
         """The file of a step."""
@@ -61,8 +58,7 @@ class Snapshots:
     def write(self, step: int, tensors: Mapping[str, Tensor], every: int) -> None:
         """Write the snapshot of a step, and keep of the others those at earlier multiples of `every`.
 
-        Raises:
-            OSError: If it cannot be written; the others stay.
+        Raises OSError if it cannot be written; the others stay.
         """
         storage.write_tensors(self.path(step), tensors, {"format": FORMAT, "step": str(step)})
         for other in self.steps():
@@ -94,7 +90,9 @@ class Snapshots:
         factors, error = coefficients(steps, length)
         sums, formats = dict[str, Tensor](), dict[str, torch.dtype]()
         for step, row in zip(steps, factors.tolist(), strict=True):
-            tensors = self._read(step)
+            tensors, metadata = storage.read_tensors(self.path(step))
+            if metadata != {"format": FORMAT, "step": str(step)}:
+                raise InputError(f"{self.path(step)} is no snapshot of step {step}: remove it")
             for factor, prefix in zip(row, PREFIXES, strict=True):
                 part = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
                 if sums and part.keys() != sums.keys():
@@ -103,9 +101,3 @@ class Snapshots:
                     formats[name] = value.dtype
                     sums[name] = factor * value.double() + sums.get(name, 0)
         return {name: value.to(formats[name]) for name, value in sums.items()}, error
-
-    def _read(self, step: int) -> dict[str, Tensor]:
-        tensors, metadata = storage.read_tensors(self.path(step))
-        if metadata != {"format": FORMAT, "step": str(step)}:
-            raise InputError(f"{self.path(step)} is no snapshot of step {step}: remove it")
-        return tensors

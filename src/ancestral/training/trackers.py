@@ -5,7 +5,6 @@ import difflib
 import importlib.util
 import threading
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -13,23 +12,18 @@ from PIL import Image
 
 from ancestral.errors import InputError, pip_install
 from ancestral.options import option
-from ancestral.training.meters import BINS
-from ancestral.training.progress import Progress
+from ancestral.training.progress import BINS, Progress
 from ancestral.training.run_folder import RunFolder
 
 
 def used_trackers(names: Sequence[str]) -> list[str]:
     """Return the names without "none", and with tensorboard in the place of "auto", where it is installed."""
-    automatic = ["tensorboard"] if importlib.util.find_spec("tensorboard") else []
-    return [name for given in names if given != "none" for name in (automatic if given == "auto" else [given])]
+    automatic = "tensorboard" if importlib.util.find_spec("tensorboard") else "none"
+    return [name for name in (automatic if name == "auto" else name for name in names) if name != "none"]
 
 
 def check_trackers(names: Sequence[str]) -> list[str]:
-    """Check the names of trackers, and return those that are used.
-
-    Raises:
-        InputError: If one is unknown or not installed.
-    """
+    """Return the names of the trackers that are used. Raises InputError if one is unknown or not installed."""
     names = used_trackers(names)
     if not names:
         return names
@@ -60,6 +54,7 @@ class Trackers:
         self.labels = [f"loss by time/{n * T // BINS + 1}-{(n + 1) * T // BINS}" for n in range(BINS)]
         self.trackers: list[Any] = []
         self._failed = False
+        self._excepthook = threading.excepthook
         for name in check_trackers(names):
             from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
@@ -75,21 +70,17 @@ class Trackers:
 
     def log(self, progress: Progress) -> str | None:
         """Log a step. Returns a line on what went wrong, the first time; training does not depend on it."""
-        by_time = {label: mean for label, mean in zip(self.labels, progress.by_time, strict=True) if mean == mean}
         values = {
             "loss": progress.loss,
             "learning rate": progress.lr,
             "gradient norm": progress.gradient_norm,
             "images per second": progress.images_per_second,
-            **by_time,
         }
-        validation = progress.validation
-        new = validation is not None and validation.step == progress.step
-        if validation is not None and new:
-            values |= {"validation loss": validation.validation, "loss of training items": validation.training}
+        values |= {label: mean for label, mean in zip(self.labels, progress.by_time, strict=True) if mean == mean}
         try:
             self.folder.append_log(progress)
-            if validation is not None and new:
+            if (validation := progress.validation) is not None and validation.step == progress.step:
+                values |= {"validation loss": validation.validation, "loss of training items": validation.training}
                 self.folder.append_validation(validation)
             self.folder.append_notes(progress.step, progress.notes)
             for tracker in self.trackers:
@@ -127,9 +118,7 @@ class Trackers:
         self._excepthook, threading.excepthook = threading.excepthook, self._no_traceback
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for tracker in self.trackers:
             with contextlib.suppress(Exception):
                 try:

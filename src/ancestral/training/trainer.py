@@ -26,16 +26,13 @@ from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, own_parts
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.distributed import Distributed, memory_explained
-from ancestral.training.fault_tolerance import FaultTolerance
+from ancestral.training.fault_tolerance import FaultTolerance, Saves, restore_newest
 from ancestral.training.gradients import Gradients
-from ancestral.training.meters import LossByTime, Rate
 from ancestral.training.optimiser import lr_factor, set_learning_rate
-from ancestral.training.prepare import spec_of
-from ancestral.training.progress import Progress, StepOutcome, Stopped
+from ancestral.training.progress import LossByTime, Progress, Rate, StepOutcome, Stopped
 from ancestral.training.run_folder import RunFolder
-from ancestral.training.saving import Saves, restore_newest
 from ancestral.training.snapshots import interval
-from ancestral.training.training_state import TrainingState
+from ancestral.training.training_state import TrainingState, spec_of
 from ancestral.training.validation import Validation
 
 
@@ -89,7 +86,7 @@ class Trainer:
         """The weights that the run starts from; None for random ones."""
         self.anew: Collection[str] = ()
         """The names of those that are random all the same."""
-        self._own_objective = objective
+        self._make_objective = objective
         self.state = self._begin()
         self.spec = self.state.spec
         self.batches = self.loader.batches(0)
@@ -98,11 +95,7 @@ class Trainer:
         """The last validation loss since this process began to train, or rolled back."""
 
     def start_from(self, weights: Mapping[str, Tensor], anew: Collection[str] = ()) -> None:
-        """Go to step 0 with these weights, by their names in the network.
-
-        Args:
-            weights: The weights.
-            anew: The names of weights that stay random.
+        """Go to step 0 with these weights, by their names in the network, except those that start `anew` at random.
 
         Raises:
             InputError: If they do not fit.
@@ -112,9 +105,15 @@ class Trainer:
 
     def _begin(self) -> TrainingState:
         """The state of step 0."""
-        config, own = self.config, self._own_objective
         state = TrainingState(
-            config, self.spec, self.parts, self.distributed, own, self.initial, self.anew, self.validation
+            self.config,
+            self.spec,
+            self.parts,
+            self.distributed,
+            self._make_objective,
+            self.initial,
+            self.anew,
+            self.validation,
         )
         self._learning_rates(state)  # refuses a schedule that does not fit before anything is written
         return state
@@ -181,8 +180,8 @@ class Trainer:
 
     def _learning_rates(self, state: TrainingState, step: int | None = None) -> list[float]:
         """The learning rate of each parameter group at the step of the state, or another one."""
-        own, train, step = self.parts.lr_schedule, self.config.train, state.step if step is None else step
-        factor = lr_factor(train, step) if own is None else own_parts.lr_factor(own, step)
+        step, schedule = state.step if step is None else step, self.parts.lr_schedule
+        factor = lr_factor(self.config.train, step) if schedule is None else own_parts.lr_factor(schedule, step)
         return [rate * factor * state.guard.lr_factor for rate in state.rates]
 
     def _fault(self, t: Tensor, losses: Tensor, batch: Batch) -> str:
@@ -316,10 +315,7 @@ class Trainer:
         saves.wait()
 
     def load(self, folder: RunFolder) -> list[str]:
-        """Restore the newest whole checkpoint.
-
-        Returns:
-            What is wrong with newer ones, a line each.
+        """Restore the newest whole checkpoint, and list what is wrong with newer ones.
 
         Raises:
             InputError: If all are damaged, or the checkpoint does not fit this config.

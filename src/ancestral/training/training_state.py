@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from ancestral import model, nets, objectives
 from ancestral.config import Config
-from ancestral.data import DataSpec
+from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
@@ -21,12 +21,10 @@ from ancestral.objectives import Objective
 from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 from ancestral.training import own_parts
-from ancestral.training.compilation import compile_blocks
-from ancestral.training.distributed import Distributed, repeated_blocks
+from ancestral.training.averages import EMA, LENGTHS, Average, PowerAverage
+from ancestral.training.distributed import Distributed, compile_blocks
 from ancestral.training.divergence import DivergenceGuard
-from ancestral.training.ema import EMA, Average, PowerAverage
 from ancestral.training.optimiser import make_optimiser, set_learning_rate
-from ancestral.training.power_average import LENGTHS
 from ancestral.training.snapshots import PREFIXES, default_pairs
 from ancestral.training.validation import Validation
 
@@ -37,20 +35,18 @@ NUMBERS = (int, float, bool, type(None))
 """What a checkpoint holds of an optimiser besides tensors."""
 
 
+def spec_of(data: Dataset, config: Config) -> DataSpec:
+    """Describe the data to a model that is trained on it by this config. Raises InputError if there are none."""
+    if not len(data):
+        raise InputError(f"{data.name} holds no items to train on")
+    return data.spec if config.data.class_labels else dataclasses.replace(data.spec, classes=())
+
+
 class TrainingState:
     """A denoiser in training, the averages of its weights, its optimiser, its objective and its step.
 
-    It begins at step 0, with random weights that follow from the seed, or those that are given.
-
-    Args:
-        config: The config of the run.
-        spec: The description of the data.
-        parts: A network, schedule or target of your own in place of the config's.
-        distributed: The processes.
-        make_objective: Makes an objective of your own in place of the config's.
-        initial: Weights to start from, by their names in the network.
-        anew: The names of weights that are random all the same.
-        validation: The validation, whose lowest loss is a part of the state.
+    It begins at step 0, with random weights that follow from the seed, or the `initial` ones but for those that are
+    named in `anew`. The lowest loss of the validation is a part of the state.
 
     Raises:
         InputError: If the parts or the weights do not fit.
@@ -87,17 +83,20 @@ class TrainingState:
             if make_objective is None:
                 self.objective = objectives.from_config(config, self.denoiser)
             else:
-                self.objective = own_parts.objective(make_objective, self.denoiser)
+                self.objective = own_parts.make_objective(make_objective, self.denoiser)
         self.own = self.objective.trainable
         """The parameters of the objective itself, by name."""
         for parameter in self.own.values():
             parameter.data = parameter.data.to(distributed.device)
-        if self.own and distributed.shard:
-            raise InputError(f"an objective with parameters of its own is not distributed; leave {option('shard')} out")
+        if distributed.shard and (self.own or self.objective.reads_average):
+            raise InputError(
+                f"an objective with parameters, or that reads the averaged weights, is not distributed; leave "
+                f"{option('shard')} out"
+            )
         if make_objective is not None:
             own_parts.check_objective(self.objective, self.denoiser, self.spec, distributed)
         if config.runtime.compile:
-            compile_blocks(repeated_blocks(self.net))
+            compile_blocks(self.net)
         self.denoiser.net = distributed.wrap(self.net)
         self.parameters = list(self.net.parameters())
         self.ema = EMA(self.parameters, config.train.ema)
@@ -111,11 +110,11 @@ class TrainingState:
         self.trained = [*self.parameters, *self.own.values()]
         """All parameters that the gradient is of."""
         if parts.optimiser is None:
-            own = list(self.own.values())
-            self.optimiser: Optimizer = make_optimiser(self.net, config.train.optimiser, distributed, own)
+            more = list(self.own.values())
+            self.optimiser: Optimizer = make_optimiser(self.net, config.train.optimiser, distributed, more)
             set_learning_rate(self.optimiser, config.train.lr or 0.0)
         else:
-            self.optimiser = own_parts.optimiser(parts.optimiser, [p for p in self.trained if p.requires_grad])
+            self.optimiser = own_parts.make_optimiser(parts.optimiser, [p for p in self.trained if p.requires_grad])
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         """The learning rate of each parameter group at a factor of 1."""
         self.averaged = self._averaged(config) if self.objective.reads_average else None
@@ -128,11 +127,6 @@ class TrainingState:
             return model.build(config, self.spec, self.parts).to(self.distributed.device)
 
     def _averaged(self, config: Config) -> Diffusion:
-        if self.distributed.shard:
-            raise InputError(
-                f"this objective reads the averaged weights, which {option('shard')} distributes; leave "
-                f"{option('shard')} out"
-            )
         denoiser = self._build(config).requires_grad_(False).eval()
         for parameter, average in zip(denoiser.net.parameters(), self.ema.weights, strict=True):
             parameter.data = average  # one memory, so it follows every update
@@ -145,21 +139,17 @@ class TrainingState:
 
     def model(self, config: Config) -> Model:
         """Copy the denoiser with the averaged weights, as it would be saved now. All processes take part."""
-        denoiser, buffers = self._build(config).requires_grad_(False), dict(self.net.named_buffers())
-        names = [name for name, _ in self.net.named_parameters()]
-        own = {name: self.distributed.full(value) for name, value in zip(names, self.ema.weights, strict=True)}
+        denoiser, values = self._build(config).requires_grad_(False), dict(self.net.named_buffers())
+        for (name, _), average in zip(self.net.named_parameters(), self.ema.weights, strict=True):
+            values[name] = self.distributed.full(average)
         for name, tensor in [*denoiser.net.named_parameters(), *denoiser.net.named_buffers()]:
-            tensor.copy_((own | buffers)[name])
+            tensor.copy_(values[name])
         return Model(denoiser, self.spec, config, self.step)
 
     # -- as tensors and numbers, and back -----------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Tensor]:
-        """Collect the state by name, on the CPU, in memory of its own. All processes take part.
-
-        It is the weights, their averages and the optimiser's moments by parameter name, the state of the objective, the
-        lowest validation loss, and the loss scale.
-        """
+        """Collect the state by name, on the CPU, in memory of its own. All processes take part."""
         tensors: dict[str, Tensor] = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         tensors |= {f"objective.{name}": value for name, value in self.own.items()}
         for prefix, name, parameter in self._moments():
@@ -184,8 +174,7 @@ class TrainingState:
     def numbers(self) -> dict[str, Any]:
         """Collect what is no tensor, as JSON can hold it: of the guard, and of an optimiser of one's own.
 
-        Raises:
-            InputError: If the optimiser keeps something that no checkpoint could hold.
+        Raises InputError if the optimiser keeps something that no checkpoint could hold.
         """
         if self.parts.optimiser is None:
             return {"guard": self.guard.state}
@@ -237,20 +226,16 @@ class TrainingState:
         self.step = step
 
     def _restore_weights(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore weights and averages."""
-        weights, saved = self.net.state_dict(), _named(tensors, "net.")
-        if weights.keys() != saved.keys():
-            raise KeyError("the network has other weights")
-        if self.own.keys() != _named(tensors, "objective.").keys():
-            raise KeyError("the objective has other parameters")
+        weights = self.net.state_dict()
+        if (weights.keys(), self.own.keys()) != (_named(tensors, "net.").keys(), _named(tensors, "objective.").keys()):
+            raise KeyError("the network or the objective has other weights")
         for name, parameter in self.own.items():
             parameter.data.copy_(_same_shape(tensors[f"objective.{name}"], parameter))
         for name, value in weights.items():
-            value.copy_(self.distributed.like(value, _same_shape(saved[name], value)))
-        for number, (name, parameter) in enumerate(self.net.named_parameters()):
-            for key, average in {"ema.": self.ema, **self.powers}.items():
-                saved_average = _same_shape(tensors[f"{key}{name}"], parameter)
-                average.weights[number].copy_(self.distributed.like(parameter, saved_average))
+            value.copy_(self.distributed.like(value, _same_shape(tensors[f"net.{name}"], value)))
+        for prefix, average in {"ema.": self.ema, **self.powers}.items():
+            for (name, parameter), weight in zip(self.net.named_parameters(), average.weights, strict=True):
+                weight.copy_(self.distributed.like(parameter, _same_shape(tensors[f"{prefix}{name}"], parameter)))
 
     def _restore_optimiser(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any] | None) -> None:
         places = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
@@ -258,19 +243,19 @@ class TrainingState:
         moments: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith(("adam.", "objective-adam.")):
-                kind, part, name = key.split(".", 2)
-                moments.setdefault(f"{kind}.{name}", {})[part] = value
+                prefix, part, name = key.split(".", 2)
+                moments.setdefault(f"{prefix}.{name}", {})[part] = value
         state: dict[int, dict[str, Any]] = {}
-        for kind, name, parameter in self._moments():
-            saved_name = f"{kind}.{name}"
-            saved: dict[str, Any] = {
+        for prefix, name, parameter in self._moments():
+            moment_name = f"{prefix}.{name}"
+            values: dict[str, Any] = {
                 key: self.distributed.like(parameter, value) if value.shape == parameter.shape else value.clone()
-                for key, value in moments.get(saved_name, {}).items()
+                for key, value in moments.get(moment_name, {}).items()
             }
             if numbers is not None:
-                saved |= numbers["state"][saved_name]
-            if saved:
-                state[order[id(parameter)]] = saved
+                values |= numbers["state"][moment_name]
+            if values:
+                state[order[id(parameter)]] = values
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
         if numbers is not None:
             for group, values in zip(self.optimiser.param_groups, numbers["groups"], strict=True):
@@ -287,7 +272,7 @@ def _copied(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
-def _same_shape(saved: Tensor, own: Tensor) -> Tensor:
-    if saved.shape != own.shape:
+def _same_shape(saved: Tensor, current: Tensor) -> Tensor:
+    if saved.shape != current.shape:
         raise ValueError("a weight has another shape")
     return saved

@@ -36,11 +36,6 @@ ERRORS, CHECKS = 3.0, 2
 class Validation:
     """The items on which the loss is measured, and the lowest loss of those that are held out.
 
-    Args:
-        held_out: Items that are not trained on, with labels in the numbering of the model.
-        training: Items that are trained on.
-        spec: The description of the data to the model.
-
     Raises:
         InputError: If there are fewer than two items of a kind, of which no standard error can be computed.
     """
@@ -73,18 +68,11 @@ class Validation:
 
     @torch.no_grad()
     def losses(self, denoiser: Diffusion, objective: Objective, distributed: Distributed) -> Tensor:
-        """Compute the loss of each item, float64 (2, n). All processes take part.
-
-        Args:
-            denoiser: The denoiser with the averaged weights.
-            objective: What training minimises; t is uniform, whatever its time distribution.
-            distributed: The processes.
-        """
+        """Compute the loss of each item at uniform t, float64 (2, n). All processes take part."""
         count = len(self.items)
         passes = -(-2 * PASSES // count)
         table = torch.zeros(count * passes, dtype=torch.float64, device=distributed.device)
-        own = torch.tensor(distributed.positions(len(table)))
-        for positions in torch.split(own, BATCH):
+        for positions in torch.split(torch.tensor(distributed.positions(len(table))), BATCH):
             rows = positions // passes
             draws = positions % (len(table) // 2)  # both kinds of items have the same times and noise
             t = 1 + ((draws.double() + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
@@ -99,12 +87,7 @@ class Validation:
         return distributed.total(table).view(2, -1, passes).mean(2)
 
     def check(self, step: int, losses: Tensor) -> tuple[ValidationLosses, tuple[str, ...]]:
-        """Compare the losses (2, n) of a step with the lowest ones.
-
-        Returns:
-            The means, and a note the first time that the loss of items that are held out rises significantly while that
-            of the training items falls.
-        """
+        """Compare the losses (2, n) of a step with the lowest ones, and say once if they show memorisation."""
         lowest, in_a_row, named = self.numbers.tolist()
         rises = losses[0] - self.lowest[0]
         rise, error = rises.mean().item(), rises.std().item() / math.sqrt(len(rises))

@@ -41,8 +41,8 @@ from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
-from ancestral.training.prepare import spec_of
 from ancestral.training.preview import preview_sampler, sample_preview
+from ancestral.training.training_state import spec_of
 from ancestral.workflows import fine_tuning, validation_source
 from ancestral.workflows.plan_training import TrainPlan, plan
 from ancestral.workflows.run_report import RunReport
@@ -155,7 +155,7 @@ def _run(
             for line in details:
                 yield Message(line, detail=True)
         if trainer.step >= config.train.steps:
-            if not folder.publishes(trainer.step):
+            if folder.model_step() != trainer.step:
                 trainer.save(folder)
             if main:
                 more = "" if config.distil.method else f"; more {option('steps')} go on"
@@ -239,7 +239,7 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
                 film = yield from _preview(trainer, folder, last, log)
                 yield from write_report(film, last)
                 picture = folder.samples / f"{step:06d}.png"
-                if main and step == configs.EARLY[0] and not last and picture.exists() and folder.publishes(step):
+                if main and step == configs.EARLY[0] and not last and picture.exists() and folder.model_step() == step:
                     yield Message(f"First samples: {picture}; more, in another terminal:  {_sampling(trainer, folder)}")
     return True
 

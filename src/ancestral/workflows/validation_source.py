@@ -13,7 +13,7 @@ from ancestral.errors import InputError
 from ancestral.evaluation.reference import labels_for, load_validation
 from ancestral.guidance import NO_CLASS
 from ancestral.options import option
-from ancestral.training.prepare import spec_of
+from ancestral.training.training_state import spec_of
 from ancestral.training.validation import PASSES
 
 
