@@ -24,7 +24,7 @@ import image_sets
 from ancestral.data import IMAGES
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, whole
-from ancestral.metrics import cache, extractors, uncertainty
+from ancestral.metrics import extractors, uncertainty
 from ancestral.render.pictures import tile
 from ancestral.render.writers import write_array, write_picture
 from ancestral.storage import write_text
@@ -240,7 +240,7 @@ def evaluate(images: Tensor, reference: Tensor) -> dict[str, Any]:
     """Compute FD-lite0 and KID-lite0 to the reference set, with their standard errors and intervals."""
     extractor = extractors.extractor("lite0", tuple(images.shape[1:]), IMAGES)
     x, y = (
-        extractors.concatenate(cache.features(extractor, items, folder=OUT / "features")).values
+        extractors.concatenate(extractors.features(extractor, items, folder=OUT / "features")).values
         for items in (images, reference)
     )
     return {

@@ -219,7 +219,7 @@ def test_recordings_from_end_to_end(run, refused, tmp_path):
     run("evaluate", out, "--likelihood", "-n", "2", "--passes", "2", "--data", other)  # brought to the model's length
     folder_of(other, 2, rate=16_000)
     line = refused("evaluate", out, "--likelihood", "-n", "2", "--passes", "2", "--data", other)
-    assert "other has 16,000 Hz, but the model knows 8,000" in line
+    assert "at 16,000 Hz, but the model knows" in line
 
 
 def test_doctor_describes_recordings(run, tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from ancestral import storage
 from ancestral.data.download import cache as cache_folder
-from ancestral.metrics import cache
+from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 
 
@@ -41,7 +41,7 @@ def extractor(counting):
 
 
 def look(extractor, items, folder):
-    return concatenate(cache.features(extractor, items, 4, folder))
+    return concatenate(extractors.features(extractor, items, 4, folder))
 
 
 @pytest.mark.parametrize("classes", [True, False])
@@ -116,7 +116,7 @@ def test_damaged_entries_are_made_anew(items, extractor, counting, tmp_path, dam
 
 
 def test_an_evaluation_that_is_left_keeps_nothing(items, extractor, tmp_path):
-    next(cache.features(extractor, items, 4, tmp_path))
+    next(extractors.features(extractor, items, 4, tmp_path))
     assert not list(tmp_path.iterdir())
 
 

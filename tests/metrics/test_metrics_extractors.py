@@ -255,14 +255,14 @@ def test_an_extractor_of_ones_own(mine):
         ("no_such_module:f", "cannot be imported: ModuleNotFoundError"),
         ("mine_of_test:missing", "cannot be imported: AttributeError"),
         ("mine_of_test:number", "is a int, which cannot be called"),
-        ("mine_of_test:flat", r"must answer 2 items with a tensor \(2, d\), not of shape \(2, 3, 20, 24\)"),
-        ("mine_of_test:few", r"not of shape \(1, 1440\)"),
+        ("mine_of_test:flat", r"\(2, 3, 20, 24\)"),
+        ("mine_of_test:few", r"\(1, 1440\)"),
         ("mine_of_test:array", "not a ndarray"),
         ("mine_of_test:fails", r"failed: ValueError: a fault of mine"),
         ("mine_of_test:leaves", "failed: SystemExit: 3"),
         ("mine_of_test:nan", "NaN or infinite"),
-        ("mine_of_test:same", "answers two different items alike"),
-        ("mine_of_test:imaginary", "must answer with real numbers, not torch.complex64"),
+        ("mine_of_test:same", "two different items alike"),
+        ("mine_of_test:imaginary", "not torch.complex64"),
     ],
 )
 def test_a_bad_extractor_is_refused_before_anything_is_drawn(mine, name, message):

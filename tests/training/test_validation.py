@@ -185,7 +185,7 @@ def test_validation_data_of_ones_own(tmp_path, refused):
     assert [row["step"] for row in rows(tmp_path / "without")] == ["6"]
     with pytest.raises(InputError, match="the data that are trained on: give a share"):
         ancestral.train("arrays", images, validation=images, out=tmp_path / "no", **TINY)
-    with pytest.raises(InputError, match="validation: arrays holds items of 1x4x4"):
+    with pytest.raises(InputError, match="validation: arrays holds uint8 items of 1x4x4"):
         ancestral.train("arrays", images, validation=others[..., :4, :4], out=tmp_path / "no", **TINY)
     assert not (tmp_path / "no").exists()
 

@@ -246,7 +246,7 @@ class Together:
 def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, monkeypatch, passes):
     """Features that are worth keeping are made by all, and the one that measures finds them on disk."""
     monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sample_quality, "PIECE", 16)
+    monkeypatch.setattr(extractors, "PIECE", 16)
     looked = []
 
     def compute(items):
@@ -491,7 +491,7 @@ def test_copies_among_the_data_leave_memorisation_open():
     train = images(40, 0)
     found = state(images(20, 1), train, train[:20])
     assert found.memorisation.pixels.share is None
-    assert any("Memorisation cannot be told by pixels" in note for note in found.notes)
+    assert any("Memorisation by pixels could not be measured" in note for note in found.notes)
     assert found.distances.floor.frechet.value < found.distances.train.frechet.value
 
 
@@ -768,15 +768,15 @@ def test_the_picture_holds_samples_above_training_items(run, model_run, files, c
     [
         (["--samples", "0"], "--samples must be at least 1, not 0"),
         (["--samples", "1000000000000"], "give a smaller number"),
-        (["--samples", "5"], "5 samples are too few to measure; draw at least 6"),
+        (["--samples", "5"], "5 samples are too few to measure; at least 6"),
         (["--extractor", "lite1"], "unknown extractor 'lite1'"),
         (["--sampler", "ddimm"], "did you mean ddim?"),
         (["--steps", "7"], "7 sampling steps do not fit a schedule of 6"),
         (["--guidance", "nan"], "--guidance cannot be 'nan': give a number"),
         (["--held-out", "nowhere"], "no such file or folder: 'nowhere'"),
-        (["--held-out", "digits"], "but the model knows 1x8x8"),
-        (["--held-out", "few.npy"], "5 held-out items are too few to measure by; at least 6"),
-        (["--data", "few.npy"], "5 training items are too few to measure by; at least 12"),
+        (["--held-out", "digits"], "the model knows uint8 items of 1x8x8"),
+        (["--held-out", "few.npy"], "5 held-out items are too few to measure; at least 6"),
+        (["--data", "few.npy"], "5 training items are too few to measure; at least 12"),
         (["-n", "3"], "-n is an option of likelihood: give --likelihood too, or leave -n out"),
         (["--ode-steps", "3"], "--ode-steps is an option of likelihood"),
         (["--no-clip"], "clip is an option of likelihood"),

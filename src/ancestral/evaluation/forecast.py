@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
-from ancestral.evaluation.sample_quality import is_cached, missing_features
-from ancestral.evaluation.study import References, Study
+from ancestral.evaluation.study import Study
+from ancestral.metrics.extractors import missing_features
 from ancestral.model import Model
 from ancestral.quantities import format_duration
 
@@ -26,50 +26,31 @@ def network_seconds(model: Model, batch_size: int) -> float:
 def sampling_parts(studies: Iterable[tuple[str, Study]], batch_size: int) -> dict[str, float]:
     """Forecast the seconds that the samples of named studies take which are not kept yet, and all features.
 
-    Args:
-        studies: The names and studies; several of one name are added up. Their references are alike.
-        batch_size: The number of items at a time.
-
-    Returns:
-        Seconds by name, and of the "features".
+    Studies of one name are added up; their references are alike. Returns seconds by name, and of the "features".
     """
-    parts, times, count, references = dict[str, float](), dict[tuple[int, str], float](), 0, None
+    parts, times, count, study = dict[str, float](), dict[tuple[int, str], float](), 0, None
     for name, study in studies:
-        missing, references = study.count - study.store.count(study.count), study.references
+        missing = study.count - study.store.count(study.count)
         network = (study.model.parameters, str(study.model.config.net))
         if missing and network not in times:
             times[network] = network_seconds(study.model, batch_size)
-        seconds = missing * study.passes * times[network] if missing else 0.0
-        parts[name] = parts.get(name, 0.0) + seconds
-        count += study.count if missing or not is_cached(references.extractor) else 0
-    return parts if references is None else parts | {"features": _feature_seconds(references, count)}
-
-
-def _feature_seconds(references: References, samples: int) -> float:
-    """Forecast the time of the features of `samples` samples, and of the data where they are not kept."""
-    extractor, items = references.extractor, references.train.items[:FEW]
-    if extractor.name == "pixels":
-        return 0.0
-    data = [part.items for part in (references.train, references.held_out) if part is not None]
-    count = samples + sum(missing_features(extractor, part) for part in data)
-    return count * _seconds(lambda: extractor(items), references.device) / len(items) if count else 0.0
+        parts[name] = parts.get(name, 0.0) + (missing * study.passes * times[network] if missing else 0.0)
+        count += study.count if missing or study.references.extractor.identity is None else 0
+    if study is None or (extractor := study.references.extractor).name == "pixels":
+        return parts
+    references, items = study.references, study.references.train.items[:FEW]
+    count += sum(missing_features(extractor, part.items) for part in (references.train, references.held_out) if part)
+    seconds = count * _seconds(lambda: extractor(items), references.device) / len(items) if count else 0.0
+    return parts | {"features": seconds}
 
 
 def forecast(parts: Mapping[str, float], shorter: str = "") -> str | None:
-    """Describe how long all takes.
-
-    Args:
-        parts: The seconds of each part, by name.
-        shorter: What makes it shorter.
-
-    Returns:
-        The line, or None where all takes a few seconds.
-    """
-    known = [(name, seconds) for name, seconds in parts.items() if seconds >= 1]
-    total = sum(seconds for _, seconds in known)
+    """Describe how long all parts take, by their names, and what makes it shorter; None if it is a few seconds."""
+    long_parts = [(name, seconds) for name, seconds in parts.items() if seconds >= 1]
+    total = sum(seconds for _, seconds in long_parts)
     if total < SHORT:
         return None
-    texts = ", ".join(f"{name} {format_duration(seconds)}" for name, seconds in known)
+    texts = ", ".join(f"{name} {format_duration(seconds)}" for name, seconds in long_parts)
     return f"this takes about {format_duration(total)}: {texts}" + (f"; {shorter}" if shorter else "")
 
 

@@ -33,10 +33,8 @@ HELD_OUT = "held out of the run"
 def loader(spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None) -> Loader:
     """Create the function that opens data as `load_reference` does, and the same data only once.
 
-    Args:
-        spec: The model's items.
-        config: As of `load_reference`.
-        run: The data of a run by their fingerprint: what it held out is the split `HELD_OUT`, and not in "train".
+    `spec` and `config` are those of `load_reference`, and `run` the data of a run by their fingerprint: what it held
+    out is the split `HELD_OUT`, and not in "train".
     """
     opened: dict[tuple[object, str], Dataset] = {}
 
@@ -84,41 +82,33 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
     Raises:
         InputError: If the data cannot be read, or not be brought to that shape and coding.
     """
-    own = config or DataConfig()
     options: dict[str, Any] = {"split": split}
-    channels, height, width = spec.shape if len(spec.shape) == 3 else (None, 0, 0)
     trained_on = config is not None and isinstance(source, str) and _same_place(source, config.source)
     if isinstance(source, str):
-        if not trained_on and channels in (1, 3):
+        form = config or DataConfig()
+        if not trained_on and len(spec.shape) == 3 and spec.shape[0] in (1, 3):
             bits: Any = {"uint8": 8, "uint16": 16}.get(spec.codec.kind)
-            own = dataclasses.replace(own, image_size=(height, width), channels=channels, bits=bits)
+            form = dataclasses.replace(form, image_size=spec.shape[1:], channels=spec.shape[0], bits=bits)
         if not trained_on and spec.rate is not None:
-            own = dataclasses.replace(own, channels=spec.shape[0], length=spec.shape[1])
-        options |= {**own.form, "memory": own.memory}
+            form = dataclasses.replace(form, channels=spec.shape[0], length=spec.shape[1])
+        options |= {**form.form, "memory": form.memory}
+    needed = f"the model knows {_items(spec)}; give {option('data')} of that kind"
     try:
         found = data.open(source, **options)
     except UnsuitableError as error:  # nobody here gave such options
-        made = f"{spec.codec.kind} items of {_sides(spec.shape)}"
-        raise InputError(
-            f"{source} cannot be made into {made}, which the model knows; give {option('data')} that can"
-        ) from error
+        raise InputError(f"{source} cannot be converted, but {needed}") from error
     except InputError as error:
-        gone = trained_on and "no such file" in error.text
-        hint = f"; say with {option('data')} where the data of this run is now, or take other data" if gone else ""
+        hint = f"; the run was trained on it: say with {option('data')} where it is now" if trained_on else ""
         raise InputError(f"{error.text}{hint}") from None
-    if found.rate != spec.rate and None not in (found.rate, spec.rate):
-        raise InputError(
-            f"{found.name} has {found.rate:,} Hz, but the model knows {spec.rate:,}; give {option('data')} of that rate"
-        )
-    kind, known = found.codec.kind, spec.codec.kind
-    if found.shape != spec.shape or kind != known:
-        raise InputError(
-            f"{found.name} holds items of {_sides(found.shape)}, but the model knows {_sides(spec.shape)}; give "
-            f"{option('data')} of that shape"
-            if kind == known
-            else f"{found.name} holds {kind} numbers, but the model knows {known}; give {option('data')} of that kind"
-        )
+    rates = {found.rate, spec.rate} - {None}
+    if found.shape != spec.shape or found.codec.kind != spec.codec.kind or len(rates) > 1:
+        raise InputError(f"{found.name} holds {_items(found.spec)}, but {needed}")
     return found
+
+
+def _items(spec: DataSpec) -> str:
+    rate = "" if spec.rate is None else f" at {spec.rate:,} Hz"
+    return f"{spec.codec.kind} items of {'x'.join(map(str, spec.shape))}{rate}"
 
 
 def in_memory(found: Dataset) -> InMemoryDataset:
@@ -142,8 +132,8 @@ def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
     if data.labels is None or not classes:
         return None
     if set(data.classes) <= set(classes):
-        known = torch.tensor([classes.index(name) for name in data.classes])[data.labels]
-        return torch.where(data.labels < 0, NO_CLASS, known)
+        labels = torch.tensor([classes.index(name) for name in data.classes])[data.labels]
+        return torch.where(data.labels < 0, NO_CLASS, labels)
     numbered = list(data.classes) == [str(number) for number in range(len(data.classes))]
     return data.labels if numbered and len(data.classes) <= len(classes) else None
 
@@ -166,17 +156,13 @@ class ReferenceSet:
     def from_data(found: Dataset, classes: Sequence[str], split: str) -> "ReferenceSet":
         """Take as many evenly chosen items as distances can be measured on, labelled as `labels_for` does."""
         more = found.sample(max(1, MAX_ELEMENTS // math.prod(found.shape)), max_items(found.shape))
-        held = more.sample(max_items(found.shape))
-        return ReferenceSet(held.items, labels_for(held, classes), held.name, split, len(found), more.items)
+        part = more.sample(max_items(found.shape))
+        return ReferenceSet(part.items, labels_for(part, classes), part.name, split, len(found), more.items)
 
     def __str__(self) -> str:
-        chosen = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""
-        return f"{self.name}, {self.split}, {len(self.items):,}{chosen}"
+        of = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""
+        return f"{self.name}, {self.split}, {len(self.items):,}{of}"
 
 
 def _same_place(one: str, two: str) -> bool:
     return one == two or (one not in data.BUILTINS and str(Path(one).expanduser().resolve()) == two)
-
-
-def _sides(shape: Sequence[int]) -> str:
-    return "x".join(str(side) for side in shape)

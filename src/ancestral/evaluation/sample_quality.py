@@ -6,9 +6,8 @@ seen and unseen items.
 """
 
 import math
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,13 +18,14 @@ from ancestral.data.statistics import evenly_spaced
 from ancestral.declarations import METRICS, Metric
 from ancestral.errors import InputError
 from ancestral.events import Work
-from ancestral.metrics import cache, extractors, linear_classifier, uncertainty
+from ancestral.metrics import linear_classifier, uncertainty
 from ancestral.metrics.colour import drift
 from ancestral.metrics.copies import RATIO, copies
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Extractor, Features
 from ancestral.metrics.neighbours import memorisation, nearest
 from ancestral.metrics.uncertainty import Reference
+from ancestral.quantities import plural
 from ancestral.randomness import Stream
 from ancestral.results.evaluation_result import (
     ClassAccuracy,
@@ -41,8 +41,6 @@ from ancestral.results.evaluation_result import (
 
 FEWEST = 6
 """Items of a set that have the 5 neighbours of precision and recall."""
-PIECE = 512
-"""Items whose features are kept in one file: what is lost when an evaluation is killed."""
 UNEVEN = 1.5
 """A note says so if one class is more frequent than another by this factor."""
 CLOSEST = 24
@@ -51,38 +49,6 @@ SHOWN, SHOWN_POINTS = 12, 1000
 """Samples of the picture of nearest pairs; of points, which are a cloud there."""
 FLAT = 0.02
 """An item whose values deviate by less than this share of their range in the data counts as constant."""
-
-
-def pieces(count: int) -> list[range]:
-    """Split 0..count−1 into pieces; process r of N computes the features of the pieces r, r + N, ..."""
-    return [range(start, min(start + PIECE, count)) for start in range(0, count, PIECE)]
-
-
-def compute_features(
-    extractor: Extractor, items: Tensor, parts: Iterable[range], batch_size: int, folder: Path | None = None
-) -> Iterator[Features]:
-    """Compute the features of those of items (N, *shape) that are in `parts`, some of `pieces(N)`, batch by batch, or
-    read them from `folder`, by default the user's cache.
-    """
-    for part in parts:
-        some = items[part.start : part.stop]
-        if is_cached(extractor):
-            yield from cache.features(extractor, some, batch_size, folder)
-        else:
-            yield from extractors.features(extractor, some, batch_size)
-
-
-def missing_features(extractor: Extractor, items: Tensor) -> int:
-    """Count the items (N, *shape) whose features are not kept in the user's cache."""
-    if not is_cached(extractor):
-        return len(items)
-    parts = (items[part.start : part.stop] for part in pieces(len(items)))
-    return sum(len(part) for part in parts if not cache.path(extractor, part).exists())
-
-
-def is_cached(extractor: Extractor) -> bool:
-    """Whether features are kept on disk: not pixels, which are faster to compute, nor those of unknown functions."""
-    return extractor.identity is not None and extractor.name != "pixels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +86,11 @@ def distances(items: Tensor, reference: Tensor | Reference, metrics: Collection[
 
 def check_counts(samples: int, train: int, held_out: int | None) -> None:
     """Raise InputError if one of the sets is too small for its numbers."""
-    if samples < FEWEST:
-        raise InputError(
-            f"{samples} sample{'s are' if samples != 1 else ' is'} too few to measure; draw at least {FEWEST}"
-        )
     least = FEWEST if held_out is not None else 2 * FEWEST  # a half of it stands in
-    for name, count, fewest in (("training", train, least), ("held-out", held_out, FEWEST)):
+    for name, count, fewest in (("sample", samples, FEWEST), ("training item", train, least),
+                                ("held-out item", held_out, FEWEST)):  # fmt: skip
         if count is not None and count < fewest:
-            raise InputError(f"{count} {name} items are too few to measure by; at least {fewest} are needed")
+            raise InputError(f"{plural(count, name)} are too few to measure; at least {fewest} are needed")
 
 
 def measure(
@@ -160,16 +123,12 @@ def measure(
     x, y = samples.features.values, train.features.values
     z = None if held_out is None else held_out.features.values
 
-    known = Reference(y)
-    yield _measuring("the distances to training data")
-    to_train = distances(x, known, metrics)
-    to_held_out = None
-    if z is not None:
-        yield _measuring("the distances to held-out data")
-        to_held_out = distances(x, z, metrics)
-    yield _measuring("the floor of the distances")
+    yield Work("measuring the distances", 0, 0)
+    reference = Reference(y)
+    to_train = distances(x, reference, metrics)
+    to_held_out = None if z is None else distances(x, z, metrics)
     unseen, rest = floor_sets(len(x), y, z)
-    against = known if z is not None else Reference(rest)
+    against = reference if z is not None else Reference(rest)
     floor = distances(unseen, against, metrics)
     equal = (floor.items, floor.against) == (to_train.items, to_train.against)
     matched = None if equal else distances(x[: floor.items], against, metrics)
@@ -177,12 +136,13 @@ def measure(
     scores = [uncertainty.inception_score(part) for part in logits if part is not None]
     memorised, pairs = MemorisationBySpace(None, None), list[NearestPairs]()
     if "memorisation" in metrics:
+        yield Work("measuring the memorisation", 0, 0)
         more = train.items if all_items is None else all_items
-        memorised, pairs = yield from _memorisation_by_space(sets, codec, extractor, more, mirrored, notes)
+        memorised, pairs = _memorisation_by_space(sets, codec, extractor, more, mirrored, notes)
     colours = drift(samples.items, train.items, codec) if "colour" in metrics else None
     accuracy = None
     if "class_accuracy" in metrics:
-        yield _measuring("the class accuracy")
+        yield Work("measuring the class accuracy", 0, 0)
         accuracy = _class_accuracy(samples, train, held_out, notes)
     quality = SampleQuality(
         floor="training data against the rest of it" if held_out is None else "held-out data",
@@ -196,29 +156,20 @@ def measure(
     return quality, pairs
 
 
-def _measuring(what: str) -> Work:
-    """The event before a metric is measured. How long it takes is not known."""
-    return Work(f"measuring {what}", 0, 0)
-
-
 def _memorisation_by_space(
-    sets: Sequence[FeatureSet],
-    codec: Codec,
-    extractor: Extractor,
-    more: Tensor,
-    mirrored: bool,
-    notes: list[str],
-) -> Generator[Work, None, tuple[MemorisationBySpace, list[NearestPairs]]]:
+    sets: Sequence[FeatureSet], codec: Codec, extractor: Extractor, more: Tensor, mirrored: bool, notes: list[str]
+) -> tuple[MemorisationBySpace, list[NearestPairs]]:
     """The memorisation by pixels, among `more` training items, and by features; and the pairs of the picture."""
     (samples, train), held_out = sets[:2], sets[2] if len(sets) > 2 else None
-    pixels, known = (codec.encode(part).flatten(1) for part in (samples.items, more))
+    pixels, train_pixels = (codec.encode(part).flatten(1) for part in (samples.items, more))
     unseen = None if held_out is None else codec.encode(held_out.items).flatten(1)
     scale = codec.scale / pixels.shape[1] ** 0.5  # of the root mean square difference, in the items' units
-    both = torch.cat([known, codec.encode(more.flip(-1)).flatten(1)]) if mirrored and more.ndim == 4 else known
-    shape, spread = more.shape[1:], float(known.max() - known.min())
-    flat = [is_flat(part, shape, spread) for part in (pixels, known, unseen) if part is not None]
-    yield _measuring("the memorisation by pixels")
-    by_pixels, rows, neighbours = _memorisation("pixels", pixels, known, unseen, flat, notes, scale, both)
+    both = train_pixels
+    if mirrored and more.ndim == 4:
+        both = torch.cat([train_pixels, codec.encode(more.flip(-1)).flatten(1)])
+    shape, spread = more.shape[1:], float(train_pixels.max() - train_pixels.min())
+    flat = [is_flat(part, shape, spread) for part in (pixels, train_pixels, unseen) if part is not None]
+    by_pixels, rows, neighbours = _memorisation("pixels", pixels, train_pixels, unseen, flat, notes, scale, both)
     pairs = [_pairs("nearest by pixels", samples.items, more, rows, neighbours, flat[1])]
     if by_pixels.copies is not None and by_pixels.copies.flat:
         notes.append(
@@ -227,7 +178,6 @@ def _memorisation_by_space(
         )
     by_features = None
     if extractor.name != "pixels":
-        yield _measuring("the memorisation by features")
         z = None if held_out is None else held_out.features.values
         flat[1] = is_flat(codec.encode(train.items).flatten(1), shape, spread)
         by_features, rows, neighbours = _memorisation(
@@ -245,24 +195,16 @@ def _memorisation_by_space(
 def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours: Tensor, flat: Tensor) -> NearestPairs:
     """The pairs of the picture: the nearest sample of each different training item, flat items last; of points all.
 
-    Args:
-        title: The title of the pairs.
-        samples: All samples (n, *shape).
-        items: All training items (m, *shape).
-        rows: The samples' indices, the nearest to a training item first.
-        neighbours: The index of the training item of each of these.
-        flat: Whether a training item is constant, bool (m,).
+    `rows` are the samples, the nearest to a training item first, and `neighbours` the training items of these.
     """
     if samples.ndim == 2:
         return NearestPairs(title, samples[rows[:SHOWN_POINTS]], items[neighbours[:SHOWN_POINTS]])
-    first = dict[bytes, int]()
-    seen = set[int]()
+    first = dict[int, int]()
     for place, index in enumerate(neighbours.tolist()):
-        if index not in seen:
-            seen.add(index)
-            first.setdefault(items[index].numpy().tobytes(), place)
-    chosen = sorted(first.values(), key=lambda place: (bool(flat[neighbours[place]]), place))[:SHOWN]
-    return NearestPairs(title, samples[rows[chosen]], items[neighbours[chosen]])
+        first.setdefault(index, place)
+    different = {items[index].numpy().tobytes(): place for index, place in reversed(first.items())}
+    places = sorted(different.values(), key=lambda place: (bool(flat[neighbours[place]]), place))[:SHOWN]
+    return NearestPairs(title, samples[rows[places]], items[neighbours[places]])
 
 
 def is_flat(rows: Tensor, shape: Sequence[int], spread: float) -> Tensor:
@@ -274,12 +216,6 @@ def is_flat(rows: Tensor, shape: Sequence[int], spread: float) -> Tensor:
     if len(shape) == 1 or math.prod(shape[1:]) == 1:
         return torch.zeros(len(rows), dtype=torch.bool)
     return rows.view(len(rows), shape[0], -1).std(2).amax(1) < FLAT * spread
-
-
-def _halves(train: Tensor) -> tuple[Tensor, Tensor]:
-    """Two random halves of the training data, which stand in for seen and unseen items."""
-    shuffled = _shuffled(train)
-    return shuffled[::2], shuffled[1::2]
 
 
 def _shuffled(rows: Tensor) -> Tensor:
@@ -328,29 +264,34 @@ def _memorisation(
     says which rows of each set are constant.
     """
     found, blank = None, bool(flat[1].any())
-    own, known = (samples[~flat[0]], train[~flat[1]]) if blank else (samples, train)
-    new = unseen[~flat[2]] if unseen is not None and blank else unseen
+    varied, varied_train = (samples[~flat[0]], train[~flat[1]]) if blank else (samples, train)
+    if unseen is None:  # random halves of the training data stand in for seen and unseen items
+        shuffled = _shuffled(varied_train)
+        seen, new = shuffled[::2], shuffled[1::2]
+    else:
+        seen, new = varied_train, unseen[~flat[2]] if blank else unseen
     try:
-        found = memorisation(own, *(_halves(known) if new is None else (known, new)))
+        found = memorisation(varied, seen, new)
     except InputError as error:  # copies among the data
         reason = error.text
         if unseen is None:
             reason = "half of the data is compared with the other, and items are in both: doctor lists the duplicates"
-        notes.append(f"Memorisation cannot be told by {space}: {reason}.")
+        notes.append(f"Memorisation by {space} could not be measured: {reason}.")
     near = found.samples if found is not None and unseen is not None and not blank else nearest(samples, train)
     order, distance = near.distance.argsort(stable=True), near.distance * scale
-    pairs = (ClosestPair(i, int(near.index[i]), float(distance[i])) for i in order[:CLOSEST].tolist())
-    share = None if found is None else uncertainty.share(found.share, len(own)).error
+    shares = {} if found is None else {
+        "share": found.share,
+        "share_error": uncertainty.share(found.share, len(varied)).error,
+        "expected": found.expected,
+        "error": found.error,
+        "threshold": found.threshold * scale,
+    }  # fmt: skip
     result = MemorisationResult(
         among=len(train),
         median=float(distance.median()),
-        share=None if found is None else found.share,
-        share_error=share,
-        expected=None if found is None else found.expected,
-        error=None if found is None else found.error,
-        threshold=None if found is None else found.threshold * scale,
-        closest=tuple(pairs),
+        closest=tuple(ClosestPair(i, int(near.index[i]), float(distance[i])) for i in order[:CLOSEST].tolist()),
         copies=_copies(space, samples, train if both is None else both, flat[1]),
+        **shares,
     )
     return result, order, near.index[order]
 
@@ -365,14 +306,12 @@ def _copies(space: str, samples: Tensor, train: Tensor, flat: Tensor) -> CopyRes
         found = copies(samples, train, flat.repeat(len(train) // count))
     except InputError:  # too few different items, or one number each
         return None
-    own = uncertainty.share(float(found.copied.double().mean()), len(samples))
     chance = (found.chance < RATIO).double()
-    copied = len(set((found.nearest[found.copied] % count).tolist()))
     return CopyResult(
-        share=own,
+        share=uncertainty.share(float(found.copied.double().mean()), len(samples)),
         chance=uncertainty.share(float(chance.mean()), len(chance)),
         items=found.items,
-        copied=copied,
+        copied=len(set((found.nearest[found.copied] % count).tolist())),
         equal=int((found.equal & found.copied).sum()) if space == "pixels" and train.shape[1] > 2 else 0,
         flat=int((found.near & found.flat).sum()),
         p_value=found.p_value,
@@ -388,17 +327,21 @@ def _class_accuracy(
     if train.labels is None:
         notes.append("The data has no classes that the model knows, so the class accuracy is not known.")
         return None
-    known = train.labels >= 0
+    labelled = train.labels >= 0
     try:
-        classifier = linear_classifier.fit(train.features.values[known], train.labels[known])
+        classifier = linear_classifier.fit(train.features.values[labelled], train.labels[labelled])
     except InputError as error:
         notes.append(f"The class accuracy is not known: {error.text}.")
         return None
     right = classifier.predict(samples.features.values) == samples.labels
     accuracy, count = classifier.accuracy, classifier.held_out
     if held_out is not None and held_out.labels is not None and bool((held_out.labels >= 0).any()):
-        named = held_out.labels >= 0
-        hits = classifier.predict(held_out.features.values[named]) == held_out.labels[named]
+        rows = held_out.labels >= 0
+        hits = classifier.predict(held_out.features.values[rows]) == held_out.labels[rows]
         accuracy, count = float(hits.double().mean()), len(hits)
-    own = uncertainty.share(float(right.double().mean()), len(right))
-    return ClassAccuracy(own, uncertainty.share(accuracy, count), count, len(set(train.labels[known].tolist())))
+    return ClassAccuracy(
+        samples=uncertainty.share(float(right.double().mean()), len(right)),
+        data=uncertainty.share(accuracy, count),
+        items=count,
+        classes=len(set(train.labels[labelled].tolist())),
+    )

@@ -34,9 +34,9 @@ def reproducible(model: Model, sampler: Sampler) -> bool:
 
     A sampler, network, schedule or target of your own can be edited while its name and the weights stay the same.
     """
-    own = isinstance(model.config.net, CustomNetConfig) or model.config.process.target == "custom"
+    custom = isinstance(model.config.net, CustomNetConfig) or model.config.process.target == "custom"
     parts = (sampler, model.denoiser, model.denoiser.schedule)
-    return not own and all(_packaged(type(part)) for part in parts)
+    return not custom and all(_packaged(type(part)) for part in parts)
 
 
 def _packaged(kind: type) -> bool:
@@ -117,12 +117,12 @@ class SampleStore:
             if part.start >= n:
                 continue
             tensors, metadata = storage.read_tensors(path)
-            held = tensors.get("items")
-            whole = held is not None and held.shape == (len(part), *self.shape) and held.dtype == self.dtype
-            if held is None or not whole or metadata.get("sha256") != _digest(held):
+            kept = tensors.get("items", torch.empty(0))
+            right = kept.shape == (len(part), *self.shape) and kept.dtype == self.dtype
+            if not right or metadata.get("sha256") != _digest(kept):
                 path.unlink(missing_ok=True)
                 continue
-            items[part.start : part.stop] = held[: n - part.start]
+            items[part.start : part.stop] = kept[: n - part.start]
         return None if self.missing(n, n) else items
 
     def fill(self, model: Model, sampler: Sampler, spec: SamplingSpec, parts: Iterable[range]) -> Iterator[float]:

@@ -36,8 +36,8 @@ def sampler_title(sampler: str | Sampler) -> str:
     if isinstance(sampler, str):
         return sampler
     pairs = [(field, repr(getattr(sampler, field.name))) for field in dataclasses.fields(sampler)]  # type: ignore[arg-type]
-    own = [f"{field.name}={value}" for field, value in pairs if value != repr(field.default)]
-    return f"{type(sampler).__name__}({', '.join(own)})"
+    changes = [f"{field.name}={value}" for field, value in pairs if value != repr(field.default)]
+    return f"{type(sampler).__name__}({', '.join(changes)})"
 
 
 def without_steps(name: str) -> str:
@@ -65,11 +65,11 @@ def step_budgets(model: Model, sampler: str | Sampler, most: int) -> Iterator[St
     schedule, before = model.denoiser.schedule, 0
     full: Any = model.sampler(sampler, steps=schedule.steps)
     # counted at a spacing that takes any number of steps
-    few: Any = [dataclasses.replace(full, steps=min(n, schedule.steps), spacing="trailing") for n in (1, 2)]
-    one, two = (fewer.nfe(schedule) for fewer in few)
-    for wanted in PASSES:
-        steps = min(1 + (wanted - one) // max(1, two - one), schedule.steps) if wanted >= one else 0
-        if wanted <= most and steps > before:
+    small: Any = [dataclasses.replace(full, steps=min(n, schedule.steps), spacing="trailing") for n in (1, 2)]
+    one, two = (sampler.nfe(schedule) for sampler in small)
+    for passes in PASSES:
+        steps = min(1 + (passes - one) // max(1, two - one), schedule.steps) if passes >= one else 0
+        if passes <= most and steps > before:
             before = steps
             with contextlib.suppress(InputError):  # leading spacing needs some steps to start near T
                 yield StepBudget.of(model, model.sampler(sampler, steps=steps))

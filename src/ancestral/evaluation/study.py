@@ -18,14 +18,7 @@ from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.declarations import METRICS, Metric
 from ancestral.device import check_memory
 from ancestral.evaluation.reference import ReferenceSet
-from ancestral.evaluation.sample_quality import (
-    FeatureSet,
-    NearestPairs,
-    check_counts,
-    compute_features,
-    measure,
-    pieces,
-)
+from ancestral.evaluation.sample_quality import FeatureSet, NearestPairs, check_counts, measure
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.events import Event, Work, track
 from ancestral.metrics import extractors
@@ -81,16 +74,18 @@ class References:
             mirrored: Whether the model was trained on mirrored items too.
         """
         name = extractor or ("lite0" if len(spec.shape) == 3 and spec.shape[0] in (1, 3) else "pixels")
-        chosen = extractors.extractor(name, spec.shape, spec.codec, device)
-        seen = ReferenceSet.from_data(train, spec.classes, "train split")
-        unseen = None if held_out is None else ReferenceSet.from_data(held_out, spec.classes, held_out_split)
-        skipped = [f"{len(part.skipped)} of {part.name}" for part in (train, held_out) if part and part.skipped]
-        notes = [f"Files that could not be read were left out: {text}." for text in skipped]
-        read = dict.fromkeys(text for part in (train, held_out) if part for text, _ in part.notes)
-        notes += [f"{text[0].upper()}{text[1:]}." for text in read]
-        if spec.classes and train.labels is not None and seen.labels is None:
+        device = torch.device(device)
+        made = extractors.extractor(name, spec.shape, spec.codec, device)
+        train_set = ReferenceSet.from_data(train, spec.classes, "train split")
+        held_out_set = None if held_out is None else ReferenceSet.from_data(held_out, spec.classes, held_out_split)
+        parts = [part for part in (train, held_out) if part is not None]
+        notes = [f"Files that could not be read were left out: {len(part.skipped)} of {part.name}."
+                 for part in parts if part.skipped]  # fmt: skip
+        remarks = dict.fromkeys(text for part in parts for text, _ in part.notes)
+        notes += [f"{text[0].upper()}{text[1:]}." for text in remarks]
+        if spec.classes and train.labels is not None and train_set.labels is None:
             notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
-        return References(spec.codec, chosen, torch.device(device), seen, unseen, tuple(notes), mirrored)
+        return References(spec.codec, made, device, train_set, held_out_set, tuple(notes), mirrored)
 
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""
@@ -106,7 +101,7 @@ class References:
     ) -> Generator[Work, None, Features]:
         """Compute the features of items (N, *shape), or read them from the cache."""
         batches: list[Features] = []
-        for batch in compute_features(self.extractor, items, pieces(len(items)), batch_size, folder):
+        for batch in extractors.features(self.extractor, items, batch_size, folder):
             batches.append(batch)
             yield Work(f"features of {name}", sum(len(part.values) for part in batches), len(items), "items")
         return concatenate(batches)
@@ -122,15 +117,14 @@ class References:
         metrics: Collection[Metric] = METRICS,
     ) -> Measurement:
         """Measure samples (N, *shape), decoded, with the classes (N,) that they were conditioned on."""
-        parts = [labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
+        labels_of = [labels, self.train.labels, None if self.held_out is None else self.held_out.labels]
         sets: list[FeatureSet] = []
         for name, items, where in self.item_sets(samples, folder):
             features = yield from self.features(name, items, batch_size, where)
-            sets.append(FeatureSet(items, features, parts[len(sets)]))
+            sets.append(FeatureSet(items, features, labels_of[len(sets)]))
         quality, pairs = yield from measure(
             sets, self.codec, self.extractor, self.train.all_items, metrics, self.mirrored
         )
-        versions = {"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version()}
         measured = SampleMetrics(
             **vars(quality),
             model=model,
@@ -138,8 +132,9 @@ class References:
             data=self.names(),
             extractor=ExtractorName(self.extractor.name, self.extractor.width),
             titles=MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS"))),
-            versions={**versions, "device": self.device.type},
-        )
+            versions={"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version(),
+                      "device": self.device.type},
+        )  # fmt: skip
         return measured, pairs
 
     def names(self) -> ReferenceNames:
@@ -149,27 +144,19 @@ class References:
 
 @dataclass(frozen=True)
 class Study:
-    """A model's samples and what they are compared with.
-
-    Attributes:
-        model: The model.
-        name: What results call it: the path of its run.
-        sampler: What samples it.
-        spec: All that decides the samples. Its hash of the model is empty for a model that is in no file.
-        store: Where the samples are.
-        folder: The folder of samples that are kept, which later evaluations find.
-        temporary: The folder of samples that are not kept: those of code of your own.
-        count: The number of samples.
-        references: What they are compared with.
-    """
+    """A model's samples and what they are compared with."""
 
     model: Model
     name: str
+    """What results call it: the path of its run."""
     sampler: Sampler
     spec: SamplingSpec
+    """All that decides the samples. Its hash of the model is empty for a model that is in no file."""
     store: SampleStore
     folder: Path
+    """The folder of samples that are kept, which later evaluations find."""
     temporary: Path
+    """The folder of samples that are not kept: those of code of your own."""
     count: int
     references: References
 
@@ -253,7 +240,7 @@ class Study:
         settings = SampleSettings(
             self.count, spec.sampler, spec.seed, spec.guidance, label if classes else None, steps, folder
         )
-        known = None if labels is None else labels.cpu()
+        cpu_labels = None if labels is None else labels.cpu()
         return self.references.measure(
-            items, known, batch_size, settings, self.identity, self.store.folder / "features", metrics
+            items, cpu_labels, batch_size, settings, self.identity, self.store.folder / "features", metrics
         )

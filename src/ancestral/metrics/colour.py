@@ -26,14 +26,6 @@ class ColourMoments(NamedTuple):
     covariance: Tensor
     covariance_error: Tensor
 
-    def result(self) -> ChannelMoments:
-        """Convert the moments to plain numbers."""
-        mean, mean_error, covariance, covariance_error = (tensor.tolist() for tensor in self)
-        if len(mean) > MAX_COVARIANCES:
-            return ChannelMoments(tuple(mean), tuple(mean_error))
-        rows = (tuple(map(tuple, matrix)) for matrix in (covariance, covariance_error))
-        return ChannelMoments(tuple(mean), tuple(mean_error), *rows)
-
 
 def colour(items: Tensor) -> ColourMoments:
     """Compute the moments of items (N, C, *space), or points (N, C), of any number type.
@@ -41,14 +33,18 @@ def colour(items: Tensor) -> ColourMoments:
     Raises:
         InputError: If there are fewer than two items.
     """
-    n, channels = items.shape[:2]
+    n = len(items)
     if n < 2:
         raise InputError("colours need at least 2 items to have an error")
-    means = torch.cat([_means(part) for part in torch.split(items, CHUNK)])
-    mean = means.mean(0)
-    products = torch.cat([_products(part, mean) for part in torch.split(items, CHUNK)])
-    shape = (channels, channels)
-    return ColourMoments(mean, _error(means), products.mean(0).view(shape), _error(products).view(shape))
+    # the mean over the places of each item of x, and of (x − μ)(x − μ)ᵀ, its part of the covariance
+    means = torch.cat([_values(part).mean(2) for part in torch.split(items, CHUNK)])
+    mean, products = means.mean(0), []
+    for part in torch.split(items, CHUNK):
+        x = _values(part) - mean[:, None]
+        products.append(x @ x.mT / x.shape[2])
+    covariances = torch.cat(products)
+    root = math.sqrt(n)
+    return ColourMoments(mean, means.std(0) / root, covariances.mean(0), covariances.std(0) / root)
 
 
 def drift(samples: Tensor, data: Tensor, codec: Codec) -> ColourDrift:
@@ -62,22 +58,16 @@ def drift(samples: Tensor, data: Tensor, codec: Codec) -> ColourDrift:
     sigmas = torch.where(apart == 0, 0.0, apart.abs() / error)  # channels that never change have no error
     worst, most = apart[apart.abs().argmax()], float(sigmas.max())
     levels = float(worst / codec.scale * 127.5)
-    return ColourDrift(levels, most if math.isfinite(most) else None, ours.result(), theirs.result())
+    return ColourDrift(levels, most if math.isfinite(most) else None, _result(ours), _result(theirs))
 
 
 def _values(items: Tensor) -> Tensor:
     return items.double().flatten(2) if items.ndim > 2 else items.double().unsqueeze(2)
 
 
-def _means(items: Tensor) -> Tensor:
-    return _values(items).mean(2)
-
-
-def _products(items: Tensor, mean: Tensor) -> Tensor:
-    """The mean over the places of each item of (x − μ)(x − μ)ᵀ, (N, C²): its part of the covariance."""
-    x = _values(items) - mean[:, None]
-    return (x @ x.mT / x.shape[2]).flatten(1)
-
-
-def _error(rows: Tensor) -> Tensor:
-    return rows.std(0) / math.sqrt(len(rows))
+def _result(moments: ColourMoments) -> ChannelMoments:
+    mean, mean_error, *covariances = (tensor.tolist() for tensor in moments)
+    if len(mean) > MAX_COVARIANCES:
+        return ChannelMoments(tuple(mean), tuple(mean_error))
+    rows = (tuple(map(tuple, matrix)) for matrix in covariances)
+    return ChannelMoments(tuple(mean), tuple(mean_error), *rows)

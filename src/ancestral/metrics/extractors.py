@@ -1,25 +1,40 @@
-"""Feature extractors: networks trained on photographs, a custom network, or the pixels themselves."""
+"""Feature extractors: networks trained on photographs, a callable of one's own, or the pixels themselves.
 
+Features are kept on disk, so that those of a reference set are computed once. A file's name is a hash of all that its
+features follow from: the items' bytes, type and shape, and the extractor's weights and transform. So a change of any of
+them is another file. Files are safetensors: whoever wrote them, they run no code.
+"""
+
+import contextlib
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ancestral import randomness, storage
+from ancestral.arguments import shown
 from ancestral.data import Codec
+from ancestral.data.download import cache
 from ancestral.errors import InputError
-from ancestral.metrics import custom
 from ancestral.metrics.networks import FeatureNetwork
 from ancestral.options import option
+from ancestral.plugins import import_function
+from ancestral.randomness import Stream
 from ancestral.registries import EXTRACTORS
 
 FID = "inception"
 """The only extractor whose Fréchet distance is called FID: other networks have other scales."""
-
 MICROBATCH = {"cpu": 4}
 """Images in one forward pass: with few, activations fit into a CPU's cache, and lite0 takes a third of the time per
 image."""
+PIECE = 512
+"""Items whose features are kept in one file: what is lost when an evaluation is killed."""
+VERSION = "1"
+"""Of the layout of these files, in every hash."""
 
 
 class Features(NamedTuple):
@@ -37,17 +52,19 @@ class Extractor:
     width: int
     """The number of features of an item."""
     identity: str | None
-    """All that the features follow from: weights and transform. None if unknown; then features are not cached."""
+    """All that the features follow from: weights and transform. Features are kept unless it is None."""
     compute: Callable[[Tensor], Features]
 
     def __call__(self, items: Tensor) -> Features:
         """Compute the features of items (B, C, *space). Raises InputError if one is not finite."""
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # true float32
-            found = self.compute(items)
-        values = found.values.float().cpu()
+            values, logits = self.compute(items)
+        values = values.float().cpu()
+        if values.shape != (len(items), self.width):
+            raise InputError(f"{self.name} gave {self.width} features an item, and now {values.shape[1]}")
         if not bool(values.isfinite().all()):
             raise InputError(f"a feature of {self.name} is NaN or infinite: look at the samples, or at the extractor")
-        return Features(values, None if found.logits is None else found.logits.float().cpu())
+        return Features(values, None if logits is None else logits.float().cpu())
 
     def title(self, kind: str) -> str:
         """Name a metric ("FD", "KID" or "IS") on these features: "FD-lite0", or "FID" on inception's."""
@@ -81,8 +98,7 @@ def extractor(
         made: Extractor = EXTRACTORS[name].make(shape, codec)
         return made
     if not isinstance(name, str) or ":" in name:
-        module = custom.load(name, shape, device)
-        return Extractor(module.name, module.width, None, lambda x: Features(module((codec.encode(x) + 1) / 2)))
+        return _custom(name, shape, codec, device)
     if name not in EXTRACTORS:
         raise InputError(
             f"unknown extractor {name!r}: use {EXTRACTORS.names}, or your own function as package.module:function"
@@ -105,14 +121,109 @@ def extractor(
 
 def pixels(shape: tuple[int, ...], codec: Codec) -> Extractor:
     """Create the extractor whose features are the items themselves in [−1, 1]."""
-    identity = f"pixels v1 {codec.kind} {codec.limits}"
-    return Extractor("pixels", torch.Size(shape).numel(), identity, lambda x: Features(codec.encode(x).flatten(1)))
+    return Extractor("pixels", torch.Size(shape).numel(), None, lambda x: Features(codec.encode(x).flatten(1)))
 
 
-def features(extractor: Extractor, items: Tensor, batch_size: int = 64) -> Iterator[Features]:
-    """Compute the features of items (N, C, *space), batch by batch."""
-    for start in range(0, len(items), batch_size):
-        yield extractor(items[start : start + batch_size])
+def _custom(
+    function: str | Callable[[Tensor], Tensor], shape: tuple[int, ...], codec: Codec, device: torch.device
+) -> Extractor:
+    """A function or module, or "package.module:callable", which is evaluated on two items of noise, to find errors
+    before sampling. What is imported is moved to the device; a module that is given stays on its own.
+    """
+    name = function if isinstance(function, str) else getattr(function, "__name__", type(function).__name__)
+    imported = isinstance(function, str)
+    if not imported and not callable(function):
+        raise InputError(f"extractor cannot be {shown(function)}: give a name, a function or a torch module")
+    module = import_function(function) if isinstance(function, str) else function
+    parts: list[torch.nn.Module] = []
+    if isinstance(module, torch.nn.Module):
+        parts, tensors = list(module.modules()), [*module.parameters(), *module.buffers()]
+        device = tensors[0].device if tensors and not imported else device
+        module = module.to(device) if imported else module
+
+    def compute(x: Tensor) -> Tensor:
+        training = [part for part in parts if part.training]  # it may be one that is being trained
+        try:
+            for part in training:
+                part.training = False
+            answer = module(x.to(device))
+        except (Exception, SystemExit) as error:  # it may raise anything
+            raise InputError(f"{name} failed: {type(error).__name__}: {error}") from error
+        finally:
+            for part in training:
+                part.training = True
+        if isinstance(answer, Tensor) and answer.ndim == 2 and len(answer) == len(x) and not answer.is_complex():
+            return answer
+        kind = f"{answer.dtype} {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+        raise InputError(f"{name} must answer {len(x)} items with real numbers ({len(x)}, d), not {kind}")
+
+    noise = (randomness.normal(shape, 0, Stream.EXTRACTOR, 0, range(2), device) / 4 + 0.5).clamp(0, 1)
+    with torch.inference_mode():
+        answer = compute(noise)
+    if not bool(answer.isfinite().all()) or torch.equal(answer[0], answer[1]):
+        raise InputError(f"{name} answers two different items alike, or with NaN or infinite numbers")
+    return Extractor(name, answer.shape[1], None, lambda x: Features(compute((codec.encode(x) + 1) / 2)))
+
+
+def features(
+    extractor: Extractor,
+    items: Tensor,
+    batch_size: int = 64,
+    folder: Path | None = None,
+    pieces: slice = slice(None),
+) -> Iterator[Features]:
+    """Compute the features of items batch by batch, or read those of a piece that is kept in one batch.
+
+    A piece is kept once its last batch has been taken; not if the folder cannot be written to, or the extractor has no
+    identity.
+
+    Args:
+        extractor: The extractor.
+        items: Items (N, C, *space).
+        batch_size: The number of items at a time.
+        folder: Where the features are kept. The default is a folder in the user's cache.
+        pieces: Which pieces of PIECE items: of process r of N slice(r, None, N).
+    """
+    for start in range(0, len(items), PIECE)[pieces]:
+        piece = items[start : start + PIECE]
+        file = features_file(extractor, piece, folder) if extractor.identity is not None else None
+        kept = None if file is None else _read(file, len(piece), extractor.width)
+        if kept is not None:
+            yield kept
+            continue
+        batches = []
+        for part in torch.split(piece, batch_size):
+            batches.append(extractor(part))
+            yield batches[-1]
+        if file is not None:
+            tensors = concatenate(batches)._asdict()
+            with contextlib.suppress(OSError):  # a cache that cannot be written costs time and nothing else
+                storage.write_tensors(file, {name: x for name, x in tensors.items() if x is not None}, {})
+
+
+def missing_features(extractor: Extractor, items: Tensor) -> int:
+    """Count the items (N, C, *space) whose features are not kept in the user's cache."""
+    pieces = torch.split(items, PIECE)
+    kept = [extractor.identity is not None and features_file(extractor, piece).exists() for piece in pieces]
+    return sum(0 if one else len(piece) for piece, one in zip(pieces, kept, strict=True))
+
+
+def features_file(extractor: Extractor, items: Tensor, folder: Path | None = None) -> Path:
+    """Return the file that keeps the features of items; `folder` as of `features`."""
+    head = f"{VERSION}\n{extractor.name}\n{extractor.identity}\n{items.dtype}\n{tuple(items.shape)}\n"
+    digest = hashlib.sha256(head.encode())
+    digest.update(items.contiguous().numpy().data)
+    return (folder or cache() / "features") / f"{digest.hexdigest()}.safetensors"
+
+
+def _read(file: Path, count: int, width: int) -> Features | None:
+    """The features in a file, or None if there is none that is whole and fits."""
+    try:
+        values, logits = Features(**storage.read_tensors(file)[0])
+    except (InputError, OSError, TypeError):
+        return None
+    whole = values.shape == (count, width) and bool(values.isfinite().all())
+    return Features(values, logits) if whole and (logits is None or len(logits) == count) else None
 
 
 def concatenate(features: Iterable[Features]) -> Features:

@@ -133,8 +133,7 @@ def _needs(package: str, name: str, extra: str) -> None:
 
 def _weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a file in PyTorch's own format; nothing else in it is read."""
-    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return found
+    return cast("dict[str, Tensor]", torch.load(path, map_location="cpu", weights_only=True))
 
 
 def _freeze(net: nn.Module, device: torch.device) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 from ancestral.errors import InputError
 from ancestral.metrics.neighbours import ROWS, kth_least, squares
 
+K = 5
+"""The number of the neighbour that a ball reaches, as in both papers."""
 CACHED = 32
 """Rows of a block of distances of few features, which stays in a processor's cache; of many, their product takes longer
 than all else, and needs more rows."""
@@ -40,35 +42,26 @@ class Balls(NamedTuple):
     centre: Tensor
     rows: Tensor
     radii: Tensor
-    k: int
 
     @staticmethod
-    def of(reference: Tensor, k: int = 5) -> "Balls":
-        """Compute the balls of features (m, d)."""
-        check_counts(len(reference), k)
+    def of(reference: Tensor, k: int = K) -> "Balls":
+        """Compute the balls of features (m, d). Raises InputError for at most k items."""
         centre = reference.double().mean(0)
         rows = reference.double() - centre
-        return Balls(centre, rows, radii(rows, k), k)
+        return Balls(centre, rows, radii(rows, k))
 
 
-def check_counts(fewest: int, k: int) -> None:
-    """Raise InputError if the smaller of two sets has at most k items."""
-    if fewest <= k:
-        raise InputError(f"precision and recall use {k} neighbours, so they need more than {k} items, not {fewest}")
-
-
-def precision_recall(samples: Tensor, reference: Tensor | Balls, k: int = 5) -> PrecisionRecall:
+def precision_recall(samples: Tensor, reference: Tensor | Balls, k: int = K) -> PrecisionRecall:
     """Compute all four of features (n, d) and (m, d). Raises InputError if a set has at most k items."""
-    check_counts(min(len(samples), len(reference.rows) if isinstance(reference, Balls) else len(reference)), k)
-    centre, y, y_radii, _ = reference if isinstance(reference, Balls) else Balls.of(reference, k)
+    centre, y, y_radii = reference if isinstance(reference, Balls) else Balls.of(reference, k)
     x = samples.double() - centre
     x_radii = radii(x, k)
     inside, recalled, covered = [], *torch.zeros(2, len(y), dtype=torch.bool)
     for start, part in _blocks(x):
         apart = squares(part, y)
-        held = apart <= y_radii
-        inside.append(held.sum(1))
-        covered |= held.any(0)
+        in_ball = apart <= y_radii
+        inside.append(in_ball.sum(1))
+        covered |= in_ball.any(0)
         recalled |= (apart <= x_radii[start : start + len(part), None]).any(0)
     count = torch.cat(inside).double()
     return PrecisionRecall((count > 0).double(), recalled.double(), count / k, covered.double())
@@ -76,12 +69,14 @@ def precision_recall(samples: Tensor, reference: Tensor | Balls, k: int = 5) -> 
 
 def radii(x: Tensor, k: int) -> Tensor:
     """Compute the square distance of each row (n, d) to its k-th nearest other row."""
-    found = []
+    if len(x) <= k:
+        raise InputError(f"precision and recall use {k} neighbours, so they need more than {k} items, not {len(x)}")
+    rows = []
     for start, part in _blocks(x):
         apart = squares(part, x)
         apart.diagonal(start).fill_(torch.inf)
-        found.append(kth_least(apart, k))
-    return torch.cat(found)
+        rows.append(kth_least(apart, k))
+    return torch.cat(rows)
 
 
 def _blocks(x: Tensor) -> Iterator[tuple[int, Tensor]]:

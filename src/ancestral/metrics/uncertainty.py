@@ -16,7 +16,7 @@ independent sets, from less than one item a feature up to many, near and far.
 
 import math
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,8 +44,6 @@ class Reference:
 
     def __init__(self, values: Tensor) -> None:
         self.values = values
-        self._balls: dict[int, Balls] = {}
-        self._parts: dict[tuple[int, int], list[Balls]] = {}
 
     def __len__(self) -> int:
         return len(self.values)
@@ -65,18 +63,16 @@ class Reference:
         """`distances.kernel_sums` of the features with themselves."""
         return distances.kernel_sums(self.values, self.values, own=True)
 
-    def balls(self, k: int) -> Balls:
+    @cached_property
+    def balls(self) -> Balls:
         """The balls of all features."""
-        if k not in self._balls:
-            self._balls[k] = Balls.of(self.values, k)
-        return self._balls[k]
+        return Balls.of(self.values)
 
-    def part_balls(self, k: int, number: int) -> list[Balls]:
-        """The balls of each part of partition `number`."""
-        if (k, number) not in self._parts:
-            order = randomness.permutation(len(self), 0, Stream.QUARTERS, 2 * number + 1)
-            self._parts[k, number] = [Balls.of(self.values[order[i::PARTS]], k) for i in range(PARTS)]
-        return self._parts[k, number]
+    @cached_property
+    def part_balls(self) -> list[list[Balls]]:
+        """The balls of each part of each random partition."""
+        orders = [randomness.permutation(len(self), 0, Stream.QUARTERS, 2 * n + 1) for n in range(REPEATS)]
+        return [[Balls.of(self.values[order[i::PARTS]]) for i in range(PARTS)] for order in orders]
 
 
 def frechet(x: Tensor, y: Tensor | Reference) -> Estimate:
@@ -88,8 +84,8 @@ def frechet(x: Tensor, y: Tensor | Reference) -> Estimate:
     g_ij = 2 w_iᵀ s w_j + Σ_kl s_k s_l/(s_k + s_l) (w_i w_iᵀ − 1)_kl (w_j w_jᵀ − 1)_kl;
     across the sets its sign is the other, and c_iᵀ c_j is in the place of w_iᵀ s w_j.
     """
-    found = _expand(x, y)
-    return _estimate(found.value, found.variance(), least=0)
+    expansion = _expand(x, y)
+    return _estimate(expansion.value, expansion.variance(), least=0)
 
 
 def frechet_difference(x: Tensor, other: Tensor, y: Tensor | Reference) -> Estimate:
@@ -112,16 +108,16 @@ class _Expansion(NamedTuple):
 
     def minus(self, other: "_Expansion") -> "_Expansion":
         """The expansion of the difference."""
-        first, second = (mine - yours for mine, yours in zip(self.linear, other.linear, strict=True))
-        own, theirs, across = (mine - yours for mine, yours in zip(self.pairs, other.pairs, strict=True))
-        return _Expansion(self.value - other.value, (first, second), (own, theirs, across))
+        linear: Any = tuple(one - two for one, two in zip(self.linear, other.linear, strict=True))
+        pairs: Any = tuple(one - two for one, two in zip(self.pairs, other.pairs, strict=True))
+        return _Expansion(self.value - other.value, linear, pairs)
 
     def variance(self) -> float:
         """The variance of the distance by the terms of both orders."""
         n, m = map(len, self.linear)
         linear = self.linear[0].var() / n + self.linear[1].var() / m
-        own, theirs, across = (g.square().mean() for g in self.pairs)
-        square = own / (2 * n * n) + theirs / (2 * m * m) + across / (n * m)
+        first, second, across = (g.square().mean() for g in self.pairs)
+        square = first / (2 * n * n) + second / (2 * m * m) + across / (n * m)
         return float(torch.maximum(linear - square, square))
 
 
@@ -172,11 +168,8 @@ def _pair_terms(p: _Side, q: _Side, s: Tensor, own: bool) -> Tensor:
 def kernel(x: Tensor, y: Tensor | Reference) -> Estimate:
     """Estimate `distances.kernel` of features (n, d) and (m, d); a quadratic form has no terms beyond the second."""
     reference = Reference.of(y)
-    xx, yy, xy = (
-        distances.kernel_sums(x, x, own=True),
-        reference.kernel,
-        distances.kernel_sums(x, reference.values),
-    )
+    xx, yy = distances.kernel_sums(x, x, own=True), reference.kernel
+    xy = distances.kernel_sums(x, reference.values)
     n, m = len(x), len(reference)
     linear = 4 * (xx.rows / (n - 1) - xy.rows / m).var() / n + 4 * (yy.rows / (m - 1) - xy.columns / n).var() / m
     square = 2 * _own(xx) / n**2 + 2 * _own(yy) / m**2 + 4 * _across(xy) / (n * m)
@@ -205,7 +198,7 @@ def inception_score(logits: Tensor, splits: int = 1) -> Estimate:
     return _estimate(distances.inception_score(logits, splits), variance, least=1)
 
 
-def precision_recall(samples: Tensor, reference: Tensor | Reference, k: int = 5) -> dict[str, Estimate]:
+def precision_recall(samples: Tensor, reference: Tensor | Reference) -> dict[str, Estimate]:
     """Estimate precision, recall, density and coverage, by name, of features (n, d) and (m, d).
 
     Nearest neighbours have no derivative, so both sets are cut into random quarters, whose values have four times the
@@ -214,16 +207,15 @@ def precision_recall(samples: Tensor, reference: Tensor | Reference, k: int = 5)
     which overestimates it.
     """
     reference = Reference.of(reference)
-    balls.check_counts(min(len(samples), len(reference)), k)
-    found = balls.precision_recall(samples, reference.balls(k), k)
-    variances = torch.stack([values.var() / len(values) for values in found])
+    means = balls.precision_recall(samples, reference.balls)
+    variances = torch.stack([values.var() / len(values) for values in means])
     fewest = min(len(samples), len(reference))
     if fewest < FEW:
-        variances = torch.maximum(variances, torch.stack([values.var() / fewest for values in found]))
-    if fewest // PARTS > k:
-        repeats = [_variance_over_parts(samples, reference, k, number) for number in range(REPEATS)]
+        variances = torch.maximum(variances, torch.stack([values.var() / fewest for values in means]))
+    if fewest // PARTS > balls.K:
+        repeats = [_variance_over_parts(samples, reference, number) for number in range(REPEATS)]
         variances = torch.maximum(variances, torch.stack(repeats).mean(0))
-    names = zip(PrecisionRecall._fields, found, variances.tolist(), strict=True)
+    names = zip(PrecisionRecall._fields, means, variances.tolist(), strict=True)
     return {
         name: _estimate(float(values.mean()), variance, least=0)
         if name == "density"
@@ -252,11 +244,10 @@ def share(value: float, count: int, variance: float | None = None) -> Estimate:
     return Estimate(value, error, max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half)))
 
 
-def _variance_over_parts(samples: Tensor, reference: Reference, k: int, number: int) -> Tensor:
+def _variance_over_parts(samples: Tensor, reference: Reference, number: int) -> Tensor:
     """The variance of the four means over the parts of partition `number`, divided by the number of parts."""
-    mine = randomness.permutation(len(samples), 0, Stream.QUARTERS, 2 * number)
-    theirs = reference.part_balls(k, number)
-    parts = [balls.precision_recall(samples[mine[i::PARTS]], theirs[i], k) for i in range(PARTS)]
+    order, theirs = randomness.permutation(len(samples), 0, Stream.QUARTERS, 2 * number), reference.part_balls[number]
+    parts = [balls.precision_recall(samples[order[i::PARTS]], theirs[i]) for i in range(PARTS)]
     return torch.stack([torch.stack([values.mean() for values in part]) for part in parts]).var(0) / PARTS
 
 

@@ -19,10 +19,10 @@ from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
 from ancestral.evaluation.reference import HELD_OUT, Loader, in_memory, labels_for, loader
-from ancestral.evaluation.sample_quality import compute_features, is_cached, pieces
 from ancestral.evaluation.study import Measurement, Study
 from ancestral.events import Event, Measured, Message, Work, Wrote
 from ancestral.guidance import NO_CLASS
+from ancestral.metrics.extractors import features
 from ancestral.options import option
 from ancestral.results import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.results import evaluation_result as facts
@@ -159,11 +159,11 @@ def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Ite
             yield Work("sampling", done, total, "samples")
     processes.wait()
     references = study.references
-    if processes.world > 1 and is_cached(references.extractor):
+    if processes.world > 1 and references.extractor.identity is not None:
         items = yield from study.samples(batch_size)
         for _, part, folder in references.item_sets(items, study.store.folder / "features"):
-            rows = pieces(len(part))[processes.rank :: processes.world]
-            for _ in compute_features(references.extractor, part, rows, batch_size, folder):
+            pieces = slice(processes.rank, None, processes.world)
+            for _ in features(references.extractor, part, batch_size, folder, pieces):
                 pass
         processes.wait()
 
