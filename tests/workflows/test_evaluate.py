@@ -341,7 +341,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(refused, model_run, im
 def test_data_that_moved_and_models_from_elsewhere(refused, tiny_run, tmp_path):
     line = refused("evaluate", tiny_run.path, "--likelihood")
     assert "no such file or folder: 'stripes'" in line
-    assert "say with --data where the data of this run is now" in line
+    assert "say with --data where it is" in line
     model = untrained((1, 8, 8), process=PROCESS)
     object.__setattr__(model.config, "preset", "imported")
     model.save(tmp_path / "model.safetensors")

@@ -166,7 +166,8 @@ def nearest_pairs(groups: Sequence[NearestPairs], limits: tuple[float, float]) -
         rows = [row.resize((round(share * row.width), max(1, round(share * row.height))), Image.Resampling.LANCZOS)
                 for row in rows]  # fmt: skip
         labels = [_heading(name, PAIRS_LEFT) for name in ("samples", "nearest")]
-        parts += [_heading(group.title, PAIRS_LEFT + rows[0].width), _named_rows(rows, labels, PAIRS_LEFT)]
+        named = _named_rows(rows, labels, PAIRS_LEFT)
+        parts.append(vstack([_heading(group.title, named.width), named], 0))
     return vstack(parts, GAP)
 
 
