@@ -279,11 +279,9 @@ def test_patches_of_a_transformer_make_few_tokens(shape, device, patch):
 
 def test_settings_without_effect_are_named(photos, tmp_path):
     lines = said(train("folder", str(photos), out=tmp_path / "a", attention=(7,), **TINY_RUN))
-    assert "note: attention=7 has no effect; the levels have the resolutions 20 10 5" in lines
+    assert "note: attention=7 has no effect; the resolutions are 20 10 5" in lines
     eps = {"net": "transformer", "width": 8, "depth": 1, "heads": 2, "target": "eps"}
     rest = {name: value for name, value in TINY_RUN.items() if name != "width"}
-    lines = said(train("folder", str(photos), out=tmp_path / "b", **eps, **rest))
-    assert any("a token has 8 (width): predict clean items, target='x0'" in line for line in lines)
     with pytest.raises(InputError, match="patch=99 is larger than items of 40x40"):
         list(train("folder", str(photos), out=tmp_path / "c", **eps, patch=99, **rest))
 

@@ -89,7 +89,7 @@ def test_a_class_that_was_renamed_is_named(tmp_path, refused, monkeypatch):
     tree = json.loads((tmp_path / "run" / "config.json").read_text())
     del tree["data"]["fingerprint"]  # as of a run that a Trainer began
     (tmp_path / "run" / "config.json").write_text(json.dumps(tree))
-    assert "trained on data with other classes: class flags is now banners. " in refused(*words)
+    assert "other classes: class flags is now banners. " in refused(*words)
 
 
 def test_a_run_without_a_fingerprint_takes_data_of_its_shape(tmp_path):

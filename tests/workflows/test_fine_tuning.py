@@ -303,7 +303,7 @@ def test_from_the_command_line(run, refused, begun, tmp_path, monkeypatch):
     text = run(*words)
     assert f"starting from the averaged weights of {begun}, step 4 (SHA-256 " in text
     shutil.rmtree(begun)
-    assert "going on from step 2" in run(*words[:-6], *["--batch-size", 4], "--steps", 3, "--resume", *words[-4:])
+    assert "going on from step 2" in run(*words[:7], "--steps", 3, *words[9:], "--resume")
     assert ancestral.load("tuned").step == 3
     assert ancestral.load("tuned").config.initial.model == str(begun)
 

@@ -58,7 +58,8 @@ class Declaration:
                 continue
             suffixes, least, most = facts.get("suffixes"), facts.get("least", -math.inf), facts.get("most", math.inf)
             if suffixes and value != facts["bare"] and Path(value).suffix.lower() not in suffixes:
-                raise InputError(f"{option(one.name)} writes {' or '.join(suffixes)} files, not {value}")
+                kinds = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
+                raise InputError(f"{option(one.name)} writes {kinds} files, not {value}")
             if isinstance(value, int | float) and not least <= value <= most:
                 bounds = f"from {least:g} to {most:g}" if most < math.inf else f"at least {least:g}"
                 raise InputError(f"{option(one.name)} must be {bounds}, not {value}")

@@ -28,9 +28,9 @@ from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Work, finish
 from ancestral.inspection.findings import memorisation_finding
-from ancestral.inspection.training_cost import step_memory, training_cost
+from ancestral.inspection.training_cost import StepMemory, step_memory, training_cost
 from ancestral.model import Model
-from ancestral.nets import Transformer, UNet
+from ancestral.nets import UNet
 from ancestral.options import on_command_line, option
 from ancestral.quantities import format_bytes
 from ancestral.render.data_text import cost_summary
@@ -43,7 +43,7 @@ from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
 from ancestral.training.preview import preview_sampler, sample_preview
 from ancestral.training.training_state import spec_of
-from ancestral.workflows import fine_tuning, validation_source
+from ancestral.workflows import fine_tuning, model_cards, validation_source
 from ancestral.workflows.plan_training import TrainPlan, plan
 from ancestral.workflows.run_report import RunReport
 
@@ -77,8 +77,52 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
         InputError: If the data do not fit, or training cannot go on.
         OSError: If the run folder cannot be written.
     """
-    config, notes = plan.config, [*plan.notes]
     keep_freed_memory()
+    trainer, notes, details = yield from _trainer(plan)
+    folder, resuming, main = plan.folder, plan.saved is not None, trainer.distributed.main
+    memory = yield from _measure_memory(trainer)
+    with contextlib.ExitStack() as stack:
+        if main and resuming:
+            stack.enter_context(folder.locked())
+        stack.enter_context(contextlib.closing(trainer))
+        details += _choose_threads(trainer, memory, stack)
+        if resuming:
+            notes += _restore(trainer, folder, notes)
+        cost = None
+        if memory is not None and trainer.step < trainer.config.train.steps:
+            cost = training_cost(trainer, len(trainer.dataset), memory, MEASURED)
+        if main and not resuming:  # only now, so that Ctrl-C before leaves nothing
+            folder.begin(trainer.config)
+            stack.enter_context(folder.locked())
+        if trainer.initial is not None and trainer.step == 0:
+            trainer.save(folder)  # from here on the run needs the model that it started from no more
+        if main:
+            yield from _announce(trainer, folder, resuming, [*_opening(trainer, folder, cost), *notes], details)
+        stopped = yield from _train(trainer, folder)
+        model = trainer.model()  # all processes take part
+        model.file = folder.model
+        if main:
+            yield from _closing(trainer, folder, stopped, model)
+    return TrainingResult(
+        folder=str(folder.path),
+        preset=trainer.config.preset,
+        step=trainer.step,
+        steps=max(trainer.config.train.steps, trainer.step),
+        seconds=folder.seconds(),
+        parameters=model.parameters,
+        stopped=bool(stopped),
+        loss=trainer.state.guard.loss,
+        validation=folder.last_validation(),
+        trained=model,
+    )
+
+
+# -- before the first step --------------------------------------------------------------------------------------------
+
+
+def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str], list[str]]]:
+    """Open the data and make the trainer; return it with notes for the user, and details for those who ask."""
+    config, notes = plan.config, [*plan.notes]
     opening = datasets.opening(plan.data, **config.data.form, memory=config.data.memory)
     dataset = (yield from opening) if int(os.environ.get("RANK", "0")) == 0 else finish(opening)
     if plan.saved is not None:
@@ -88,9 +132,9 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     dataset, held_out = validation_source.split(dataset, config, plan.validation)
     if plan.export_to == "diffusers" and plan.saved is None and plan.start is None:
-        chosen = interop.choose_for_diffusers(config, spec_of(dataset, config), pick_device(plan.device).type)
-        config = config.with_settings(**chosen)
-        options = " ".join(option(name, value) for name, value in chosen.items())
+        settings = interop.choose_for_diffusers(config, spec_of(dataset, config), pick_device(plan.device).type)
+        config = config.with_settings(**settings)
+        options = " ".join(option(name, value) for name, value in settings.items())
         notes += [f"chosen for diffusers: {options} (options that are given win)"] if options else []
     with memory_explained(f"give a smaller {option('width')} or {option('batch_size')}"):
         trainer = Trainer(config, dataset, plan.device, plan.parts, plan.objective, held_out)
@@ -100,90 +144,109 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
         notes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
     if trainer.config.net.kind != config.net.kind:
         notes.append(f"points have no neighbours for a U-Net: the network is an {trainer.config.net}")
-    notes += _doubts(trainer)
-    notes += disk_warning(trainer, plan.folder)
-    by_size_note = by_size.explain(config, trainer.spec.shape, trainer.device.type)
+    notes += [*_idle_attention(trainer), *disk_warning(trainer, plan.folder)]
     models.check_sampler(trainer.denoiser, config.sample.sampler)
     if plan.export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
-    details = [by_size_note] if by_size_note else []
-    return (yield from _run(trainer, plan.folder, plan.saved is not None, notes, details))
+    by_size_note = by_size.explain(config, trainer.spec.shape, trainer.device.type)
+    return trainer, notes, [by_size_note] if by_size_note else []
 
 
-def _run(
-    trainer: Trainer, folder: RunFolder, resuming: bool, changes: list[str], details: list[str]
-) -> Generator[TrainingEvent, None, TrainingResult[Model]]:
-    config, main = trainer.config, trainer.distributed.main
-    wrong: list[str] = []
-    cost, memory, measured = None, None, None
-    if trainer.distributed.world == 1 and not isinstance(config.net, CustomNetConfig):
-        yield Work("measuring the memory and the time of a step", 0, 0)
-        memory = step_memory(trainer, len(trainer.dataset))
-        count = max(1, memory.largest(trainer.gradients.micro_batch))  # a whole step may take more memory than there is
-        measured = partial(trainer.rehearse, count if count < trainer.gradients.micro_batch else None)
-    with contextlib.ExitStack() as stack:
-        if main and resuming:
-            stack.enter_context(folder.locked())
-        stack.enter_context(contextlib.closing(trainer))
-        threads = stack.enter_context(cpu_threads(config.runtime.threads, trainer.device, measured))
-        if threads.reason:  # a run that is resumed goes on with this number, since sums are rounded by it
-            config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads.count))
-            trainer.config = config
-            details = [*details, threads.reason]
-        if resuming:
-            _check_same_items(trainer, folder)
-            wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
-            if main:
-                folder.tidy()
-                folder.trim_log(trainer.step)
-                with contextlib.suppress(OSError):  # the notes are for the report alone
-                    folder.append_notes(trainer.step, ["going on", *changes, *wrong])
-        if memory is not None and trainer.step < config.train.steps:
-            cost = training_cost(trainer, len(trainer.dataset), memory, MEASURED)
-        if main and not resuming:  # only now, so that Ctrl-C before leaves nothing
-            folder.begin(config)
-            stack.enter_context(folder.locked())
-        if trainer.initial is not None and trainer.step == 0:
-            trainer.save(folder)  # from here on the run needs the model that it started from no more
+def _measure_memory(trainer: Trainer) -> Generator[Event, None, StepMemory | None]:
+    """The memory of a step; None for several processes, and for a network of your own."""
+    if trainer.distributed.world > 1 or isinstance(trainer.config.net, CustomNetConfig):
+        return None
+    yield Work("measuring the memory and the time of a step", 0, 0)
+    return step_memory(trainer, len(trainer.dataset))
+
+
+def _choose_threads(trainer: Trainer, memory: StepMemory | None, stack: contextlib.ExitStack) -> list[str]:
+    """Compute with the number of threads that serves, until the stack is closed; return a line on why."""
+    config, count, work = trainer.config, trainer.gradients.micro_batch, None
+    if memory is not None:  # a whole step may take more memory than there is
+        fits = max(1, memory.largest(count))
+        work = partial(trainer.rehearse, fits if fits < count else None)
+    threads = stack.enter_context(cpu_threads(config.runtime.threads, trainer.device, work))
+    if not threads.reason:
+        return []
+    # a run that is resumed goes on with this number, since sums are rounded by it
+    trainer.config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads.count))
+    return [threads.reason]
+
+
+def _restore(trainer: Trainer, folder: RunFolder, notes: Sequence[str]) -> list[str]:
+    """Bring a trainer to the newest checkpoint; return what is wrong with newer ones."""
+    wrong = [f"{line}; going on from an older one" for line in trainer.load(folder)]
+    if trainer.distributed.main:
+        folder.tidy()
+        folder.trim_log(trainer.step)
+        with contextlib.suppress(OSError):  # the notes are for the report alone
+            folder.append_notes(trainer.step, ["going on", *notes, *wrong])
+    return wrong
+
+
+def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: RunFolder) -> list[str]:
+    """Say if the data have another place. Raises InputError unless they are those that the run was trained on."""
+    before, source, differences = saved.data, config.data.source, []
+    if before.fingerprint not in ("", dataset.fingerprint):  # "" is of a run that a Trainer began
+        (count, _), (now, _) = (text.split(":") for text in (before.fingerprint, dataset.fingerprint))
+        differences.append(f"{int(now):,} items, and had {int(count):,}")
+        if now == count:
+            differences = [f"other items or labels, of the same number, {now}"]
+    trained_on, spec = _saved_spec(folder), spec_of(dataset, config)
+    for name in ("shape", "codec", "rate") if trained_on is not None else ():
+        if getattr(trained_on, name) != getattr(spec, name):
+            differences.append(f"items of the {name} {getattr(spec, name)}, not {getattr(trained_on, name)}")
+    if trained_on is not None and trained_on.classes != spec.classes:
+        differences.append(f"other classes: {fine_tuning.class_changes(trained_on.classes, spec.classes)}")
+    if differences:
+        place = "" if before.source == configs.FROM_PYTHON else f" ({option('data', before.source)})"
+        raise InputError(
+            f"{source} is not what {folder.path} was trained on: it holds {'; '.join(differences)}. Resuming needs the "
+            f"same data{place}; to train its model further on these, start another run from it "
+            f"({option('initial', folder.path)}, {option('out', '...')})"
+        )
+    return [] if before.source == source else [f"changed: the place of {option('data', short_source(source))}"]
+
+
+def _saved_spec(folder: RunFolder) -> DataSpec | None:
+    """The description of the data in the model file of a run; None if the file is missing or damaged."""
+    try:
+        return models.describe_file(folder.model)[1]
+    except InputError:  # it is written anew
+        return None
+
+
+def _check_varied(dataset: Dataset) -> None:
+    """Raise InputError if integers, evenly chosen items of them at least, hold one value; floats have no range then."""
+    if dataset.codec.level is None or not len(dataset):
+        return
+    items = dataset.items if isinstance(dataset, InMemoryDataset) else dataset.sample(SAMPLE).items
+    value = items.flatten()[0]
+    if bool((items[0] == value).all() and (items == value).all()):
+        drawings = f" (drawings laid on their own colour? give another {option('background')}, or "
+        advice = f"{drawings}{option('channels', 4)})" if items.ndim == 4 else ""
+        raise InputError(f"{dataset.name} holds nothing but the value {int(value)}: {NOTHING_TO_LEARN}{advice}")
+
+
+# -- the steps --------------------------------------------------------------------------------------------------------
+
+
+def _train(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, bool | None]:
+    """Train to the last step, and return whether the run was stopped; None if there was no step left."""
+    steps, main = trainer.config.train.steps, trainer.distributed.main
+    if trainer.step < steps:
         if main:
-            details = [*_details(trainer), *details]
-            if not resuming:
-                with contextlib.suppress(OSError):
-                    folder.append_notes(trainer.step, details)
-            for line in [*_opening(trainer, folder, cost), *changes, *wrong]:
-                yield Message(line)
-            for line in details:
-                yield Message(line, detail=True)
-        if trainer.step >= config.train.steps:
-            if folder.model_step() != trainer.step:
-                trainer.save(folder)
-            if main:
-                more = "" if config.distil.method else f"; more {option('steps')} go on"
-                yield Message(f"Already at step {trainer.step} of {config.train.steps}{more}.")
-            finished = True
-            if _lacks_preview(trainer, folder):
-                yield from fit(trainer, folder)
-            model = trainer.model()
-        else:
-            if main:
-                yield Work("the first step", 0, 0)
-            finished = yield from fit(trainer, folder)
-            model = trainer.model()  # all processes take part
-            model.file = folder.model
-            if main:
-                yield from _closing(trainer, folder, finished, model)
-    return TrainingResult(
-        folder=str(folder.path),
-        preset=config.preset,
-        step=trainer.step,
-        steps=max(config.train.steps, trainer.step),
-        seconds=folder.seconds(),
-        parameters=model.parameters,
-        stopped=not finished,
-        loss=trainer.state.guard.loss,
-        validation=folder.last_validation(),
-        trained=model,
-    )
+            yield Work("the first step", 0, 0)
+        return not (yield from fit(trainer, folder))
+    if folder.model_step() != trainer.step:
+        trainer.save(folder)
+    if main:
+        more = "" if trainer.config.distil.method else f"; more {option('steps')} go on"
+        yield Message(f"Already at step {trainer.step} of {steps}{more}.")
+    if _lacks_preview(trainer, folder):
+        yield from fit(trainer, folder)
+    return None
 
 
 def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, bool]:
@@ -201,102 +264,94 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
     """
     config, T, main = trainer.config, trainer.denoiser.schedule.steps, trainer.distributed.main
     report = RunReport(trainer, folder) if main else None
-
-    def write_report(film: "Image | None" = None, last: bool = False) -> Iterator[Message]:
-        if report is not None:
-            yield from _follow(folder)
-            if problem := report.write(film, last):
-                yield Message(problem)
-
     logs = trackers.Trackers(folder, config.runtime.trackers, T, trainer.step) if main else contextlib.nullcontext()
     with _stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
         reached = trainer.step
         if _lacks_preview(trainer, folder):  # killed while it was sampled
-            last = trainer.step >= config.train.steps
-            film = yield from _preview(trainer, folder, last, log)
-            yield from write_report(film, last)
+            yield from _preview(trainer, folder, log, report)
         for progress in steps:
             step, last = progress.step, progress.step == progress.steps
-            if main:
+            if log is not None and report is not None:
                 yield progress
                 yield from _follow(folder)
-            if log is not None:
                 if step < reached:  # after a rollback these steps are logged again
                     with contextlib.suppress(OSError):
                         folder.trim_log(step)
                 validated = progress.validation is not None and progress.validation.step == step
                 if step % config.runtime.log_every == 0 or last or progress.notes or validated:
-                    problem = log.log(progress)
-                    if problem:
-                        yield Message(problem)
-                if report is not None and report.stale and not last:
-                    yield from write_report()
+                    yield from _problem(log.log(progress))
+                if (report.stale and not last) or (progress.stopped and not last):
+                    yield from _write_report(folder, report, last=progress.stopped)
             reached = step
             if progress.stopped and not last:
-                yield from write_report(last=True)
                 return False
             if config.train.previews(step) or last:
-                film = yield from _preview(trainer, folder, last, log)
-                yield from write_report(film, last)
-                picture = folder.samples / f"{step:06d}.png"
-                if main and step == configs.EARLY[0] and not last and picture.exists() and folder.model_step() == step:
-                    yield Message(f"First samples: {picture}; more, in another terminal:  {_sampling(trainer, folder)}")
+                yield from _preview(trainer, folder, log, report)
     return True
-
-
-def _sampling(trainer: Trainer, folder: RunFolder, options: Sequence[str] = ()) -> str:
-    """The command or the Python expression that samples from the model of a run."""
-    net, out = trainer.config.net, shlex.quote(str(folder.path))
-    if isinstance(net, CustomNetConfig) and not net.function:
-        return f"ancestral.load({str(folder.path)!r}, net=...).sample(64)"
-    words = ["ancestral", "sample", out, *(on_command_line(name, ["True"]) for name in options)]
-    if isinstance(net, CustomNetConfig):
-        words.append(on_command_line("net", [net.function]))
-    return " ".join(words)
-
-
-def _follow(folder: RunFolder) -> Iterator[Message]:
-    """Find the run folder if it was renamed meanwhile, and say so."""
-    if line := folder.follow():
-        yield Message(line)
 
 
 def _lacks_preview(trainer: Trainer, folder: RunFolder) -> bool:
     """Whether there should be a preview of this step, and is none. All processes take part."""
     step, train = trainer.step, trainer.config.train
     due = step > 0 and (train.previews(step) or step >= train.steps)
-    lacks = due and trainer.distributed.main and not (folder.samples / f"{step:06d}.png").exists()
+    lacks = due and trainer.distributed.main and not _grid(trainer, folder).exists()
     return bool(trainer.distributed.total(torch.tensor([float(lacks)], device=trainer.device))[0])
 
 
+def _grid(trainer: Trainer, folder: RunFolder) -> Path:
+    return folder.samples / f"{trainer.step:06d}.png"
+
+
 def _preview(
-    trainer: Trainer, folder: RunFolder, last: bool, log: "trackers.Trackers | None"
-) -> Generator[TrainingEvent, None, "Image | None"]:
-    """Write a grid of samples from the averaged weights, and return a film strip for the report."""
-    max_steps = trainer.config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
-    spec = trainer.spec
+    trainer: Trainer, folder: RunFolder, log: "trackers.Trackers | None", report: RunReport | None
+) -> Generator[TrainingEvent, None, None]:
+    """Write a grid of samples from the averaged weights, and with a film strip the report. All processes take part."""
+    config, spec, step, last = trainer.config, trainer.spec, trainer.step, trainer.step >= trainer.config.train.steps
+    max_steps = config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
     points = len(spec.shape) == 1
     columns = render.grid_columns(64, spec.shape, len(spec.classes) or 1)
     n = 1000 if points else columns * -(-64 // columns)
     sampling = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS)
-    recording = finish(sampling) if log is None else (yield from sampling)
-    if recording is None or log is None:
-        return None
-    limits, names = spec.codec.limits, [spec.classes[i % len(spec.classes)] for i in range(n)] if spec.classes else []
-    image = render.picture(recording.samples, columns, height=500, limits=limits, captions=names)
-    sampler = models.sampler_name(preview_sampler(trainer, max_steps))
-    run = trainer.config.identity()
-    recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=trainer.step, run=run)
+    if log is None or report is None:
+        finish(sampling)
+        return
+    film, recording = None, (yield from sampling)
+    if recording is not None:  # else the run was asked to stop
+        names = [spec.classes[i % len(spec.classes)] for i in range(n)] if spec.classes else []
+        limits = spec.codec.limits
+        image = render.picture(recording.samples, columns, height=500, limits=limits, captions=names)
+        sampler = models.sampler_name(preview_sampler(trainer, max_steps))
+        recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=step, run=config.identity())
+        yield from _follow(folder)
+        try:
+            with folder.lasting() as place:
+                render.write_picture(_grid(trainer, place), image, recipe.to_json())
+        except OSError as error:
+            yield Message(f"{error}; training goes on")
+        yield from _problem(log.picture(image, step))
+        followed = [names[i] for i in trainer.distributed.positions(n)] if names else []
+        film = render.film(recording.states, limits=limits, names=followed)
+    yield from _write_report(folder, report, film, last)
+    if step == configs.EARLY[0] and not last and _grid(trainer, folder).exists() and folder.model_step() == step:
+        command = _sampling(trainer, folder)
+        yield Message(f"First samples: {_grid(trainer, folder)}; more, in another terminal:  {command}")
+
+
+def _write_report(
+    folder: RunFolder, report: RunReport, film: "Image | None" = None, last: bool = False
+) -> Iterator[Message]:
     yield from _follow(folder)
-    try:
-        with folder.lasting() as place:
-            render.write_picture(place.samples / f"{trainer.step:06d}.png", image, recipe.to_json())
-    except OSError as error:
-        yield Message(f"{error}; training goes on")
-    if problem := log.picture(image, trainer.step):
-        yield Message(problem)
-    followed = [names[i] for i in trainer.distributed.positions(n)] if names else []
-    return render.film(recording.states, limits=limits, names=followed)
+    yield from _problem(report.write(film, last))
+
+
+def _follow(folder: RunFolder) -> Iterator[Message]:
+    """Find the run folder if it was renamed meanwhile, and say so."""
+    yield from _problem(folder.follow())
+
+
+def _problem(text: str | None) -> Iterator[Message]:
+    if text:
+        yield Message(text)
 
 
 @contextlib.contextmanager
@@ -322,126 +377,59 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: RunFolder) -> list[str]:
-    """What to say of data at another place. Raises InputError unless they are those that the run was trained on."""
-    before, after = saved.data, config.data
-    moved = (
-        [] if before.source == after.source else [f"changed: the place of {option('data', short_source(after.source))}"]
-    )
-    if not before.fingerprint:  # a Trainer without this workflow began the run
-        return moved
-    if before.fingerprint != dataset.fingerprint:
-        (had, _), (has, _) = (text.split(":") for text in (before.fingerprint, dataset.fingerprint))
-        what = f"it holds {int(has):,} items, and had {int(had):,}"
-        if had == has:
-            what = f"it holds other items or labels, of the same number, {has}"
-        trained = _saved_spec(folder)
-        now = spec_of(dataset, config)
-        if trained is not None and trained.classes != now.classes:
-            what += f"; {fine_tuning.class_changes(trained.classes, now.classes)}"
-        raise _other_data(folder, before.source, f"{after.source} is not what {folder.path} was trained on: {what}")
-    return moved
+# -- what the user is told --------------------------------------------------------------------------------------------
 
 
-def _check_varied(dataset: Dataset) -> None:
-    """Raise InputError if integers, evenly chosen items of them at least, hold one value; floats have no range then."""
-    if dataset.codec.level is None:
-        return
-    items = dataset.items if isinstance(dataset, InMemoryDataset) else dataset.sample(SAMPLE).items
-    value = items.flatten()[0] if len(items) else None
-    if value is not None and bool((items[0] == value).all() and (items == value).all()):
-        cure = (
-            f" (drawings laid on their own colour? give another {option('background')}, or {option('channels', 4)})"
-            if items.ndim == 4
-            else ""
-        )
-        raise InputError(f"{dataset.name} holds nothing but the value {int(value)}: {NOTHING_TO_LEARN}{cure}")
+def _announce(
+    trainer: Trainer, folder: RunFolder, resuming: bool, lines: Sequence[str], details: Sequence[str]
+) -> Iterator[Message]:
+    """Say what is trained, and how; the details are in the notes of the run too."""
+    held_out, pair = trainer.held_out, format_bytes(trainer.state.pair_bytes)
+    about = [f"for the validation loss: {len(held_out):,} held-out items of {held_out.name}"] if held_out else []
+    number = f"{trainer.snapshot_count} snapshots of {pair} each" if trainer.snapshot_count else "no snapshots"
+    details = [*about, f"for ancestral average: {number} ({option('snapshots')} sets their number)", *details]
+    if not resuming:
+        with contextlib.suppress(OSError):
+            folder.append_notes(trainer.step, details)
+    yield from map(Message, lines)
+    yield from (Message(line, detail=True) for line in details)
 
 
-def _other_data(folder: RunFolder, source: str, text: str) -> InputError:
-    """Say that a run cannot be resumed with these data, and how to train on them."""
-    same = "" if source in ("", configs.FROM_PYTHON) else f" ({option('data', source)})"
-    return InputError(
-        f"{text}. Resuming needs the same data{same}; to train its model further on these, start another run from "
-        f"it ({option('initial', folder.path)}, {option('out', '...')})"
-    )
-
-
-def _check_same_items(trainer: Trainer, folder: RunFolder) -> None:
-    """Raise InputError if the data of a run that is resumed has items of another kind than before."""
-    saved, own = _saved_spec(folder), trainer.spec
-    if saved is None:
-        return
-    for name, before, now in (
-        ("of another shape", saved.shape, own.shape),
-        ("of another number format", saved.codec, own.codec),
-        ("of another sampling rate", saved.rate, own.rate),
-    ):
-        if before != now:
-            raise InputError(
-                f"{folder.path} was trained on data {name} ({before}, now {now}); give the same data, or "
-                f"start a new run with {option('out')}"
-            )
-    if saved.classes != own.classes:
-        changes = fine_tuning.class_changes(saved.classes, own.classes)
-        raise _other_data(folder, "", f"{folder.path} was trained on data with other classes: {changes}")
-
-
-def _saved_spec(folder: RunFolder) -> DataSpec | None:
-    """The description of the data in the model file of a run; None if the file is missing or damaged."""
-    try:
-        return models.describe_file(folder.model)[1]
-    except InputError:  # it is written anew
-        return None
-
-
-def _doubts(trainer: Trainer) -> Iterator[str]:
-    """Settings that have no effect, or that hardly work."""
-    net, config, shape = trainer.denoiser.net, trainer.config, trainer.spec.shape
-    if isinstance(net, UNet) and isinstance(config.net, UNetConfig):
-        idle = [side for side in config.net.attention or () if side not in net.resolutions]
-        if idle:
-            levels = " ".join(map(str, net.resolutions))
-            yield f"note: {option('attention', *idle)} has no effect; the levels have the resolutions {levels}"
-    if isinstance(net, Transformer) and config.process.target in ("eps", "score"):
-        numbers = shape[0] * net.patch**net.dims
-        if numbers > net.width:
-            yield (
-                f"note: noise fills all {numbers} numbers of a patch, and a token has {net.width} ({option('width')}): "
-                f"predict clean items, {option('target', 'x0')}"
-            )
+def _idle_attention(trainer: Trainer) -> list[str]:
+    """Say so if attention was chosen for resolutions that the network does not have."""
+    net, config = trainer.denoiser.net, trainer.config.net
+    if not isinstance(net, UNet) or not isinstance(config, UNetConfig):
+        return []
+    idle, levels = set(config.attention or ()) - set(net.resolutions), " ".join(map(str, net.resolutions))
+    return [f"note: {option('attention', *idle)} has no effect; the resolutions are {levels}"] if idle else []
 
 
 def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> Iterator[str]:
     """Data, network and time, a line each, and what else the user should know before the first step."""
-    dataset = trainer.dataset
-    shape = "x".join(str(side) for side in dataset.shape)
-    number = len(dataset.classes)
-    classes = f", {number} class{'es' * (number > 1)}" if number else ""
+    dataset, distributed, config = trainer.dataset, trainer.distributed, trainer.config
+    classes, workers = len(dataset.classes), trainer.loader.workers
+    labels = f", {classes} class{'es' * (classes > 1)}" if classes else ""
+    readers = f", read by {workers} process{'es' * (workers > 1)}" if workers else ""
+    yield f"{dataset.name}: {len(dataset):,} items of {'x'.join(map(str, dataset.shape))}{labels}{readers}"
     parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
-    count = f"{len(dataset):,} items"
-    workers = max(1, trainer.loader.workers)
-    where = f", read by {workers} process{'es' if workers > 1 else ''}" if trainer.loader.workers else ""
-    yield f"{dataset.name}: {count} of {shape}{classes}{where}"
-    distributed = trainer.distributed
     sharded = ", sharded" if distributed.shard else ""
     processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
     precision = str(trainer.dtype).removeprefix("torch.")
     yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
-    left = trainer.config.train.steps - trainer.step
+    left = config.train.steps - trainer.step
     if left > 0:
         yield cost_summary(cost) if cost is not None else f"{left:,} steps of {trainer.gradients.batch_size:,} items"
     yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
-    source = Path(trainer.config.data.source)
+    source = Path(config.data.source)
     if dataset.labels is None and source.is_dir() and any(map(_holds_items, source.iterdir())):
         yield "no classes: some images lie outside the sub-folders"
-    if dataset.skipped:
-        yield f"skipping {_files(dataset.skipped)} that could not be read:"
-        yield from (f"  {line}" for line in dataset.skipped[:SKIPPED_SHOWN])
-        if len(dataset.skipped) > SKIPPED_SHOWN:
-            yield f"  and {len(dataset.skipped) - SKIPPED_SHOWN} more"
-    memorised = memorisation_finding(len(dataset), dataset.shape, parameters, trainer.config)
-    if memorised is not None and not trainer.config.distil.method:
+    if skipped := dataset.skipped:
+        yield f"skipping {len(skipped)} file{'s' * (len(skipped) > 1)} that could not be read:"
+        yield from (f"  {line}" for line in skipped[:SKIPPED_SHOWN])
+        if len(skipped) > SKIPPED_SHOWN:
+            yield f"  and {len(skipped) - SKIPPED_SHOWN} more"
+    memorised = memorisation_finding(len(dataset), dataset.shape, parameters, config)
+    if memorised is not None and not config.distil.method:
         yield f"{memorised.text}; {memorised.advice}"
     if trainer.step:
         yield f"going on from step {trainer.step:,}"
@@ -452,38 +440,11 @@ def _holds_items(path: Path) -> bool:
     return path.is_dir() and path.name[0] != "." and not is_output(path) and first_suffix(path) is not None
 
 
-def _details(trainer: Trainer) -> Iterator[str]:
-    """What the notes say beside that."""
-    if trainer.held_out is not None:
-        yield f"for the validation loss: {len(trainer.held_out):,} items of {trainer.held_out.name} that are held out"
-    yield _snapshots_described(trainer)
-
-
-def _snapshots_described(trainer: Trainer) -> str:
-    """What is kept for averages of other lengths, and what it takes on the disk."""
-    count = trainer.snapshot_count
-    if count:
-        size = format_bytes(count * trainer.state.pair_bytes)
-        plural = "s" * (count > 1)
-        kept = f"{count} snapshot{plural} of two averages, {size}"
-        return f"for ancestral average: {kept} ({option('snapshots', 0)} keeps none)"
-    if trainer.config.runtime.snapshots == 0:
-        why = option("snapshots", 0)
-    elif trainer.state.pairs:
-        why = "the run was begun without"
-    else:
-        why = f"each takes {format_bytes(trainer.state.pair_bytes)} ({option('snapshots', 16)} keeps 16)"
-    return f"no snapshots for ancestral average: {why}"
-
-
-def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) -> Generator[Event, None, None]:
+def _closing(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: Model) -> Iterator[Event]:
     """What the user should know after the last step, and the model card brought up to date."""
-    from ancestral.workflows import model_cards
-
-    skipped = trainer.dataset.skipped
-    if skipped:
-        yield Message(f"skipped {_files(skipped)} that could not be read, named above")
-    if not finished:
+    if stopped is None:
+        return
+    if stopped:
         preset = f"{trainer.config.preset} " if trainer.config.preset in configs.PRESETS else ""  # else it is a file's
         place = on_command_line("out", [str(folder.path)])
         resume = f"ancestral train {preset}{place} {on_command_line('resume', ['True'])}"
@@ -493,11 +454,17 @@ def _closing(trainer: Trainer, folder: RunFolder, finished: bool, model: Model) 
     yield Message(f"Trained {trainer.step} steps: {folder.model}")
     if (folder.path / render.README).exists():  # its numbers are of the model before
         yield model_cards.update_card(model, folder.path)
-    picture = folder.samples / f"{trainer.step:06d}.png"
-    seen = " and ".join(str(path) for path in (folder.report, picture) if path.exists())
+    pictures = " and ".join(str(path) for path in (folder.report, _grid(trainer, folder)) if path.exists())
     command = _sampling(trainer, folder, ("gif", "film"))
-    yield Message(f"{f'Look at {seen}; then' if seen else 'Now'} try:  {command}")
+    yield Message(f"{f'Look at {pictures}; then' if pictures else 'Now'} try:  {command}")
 
 
-def _files(names: Sequence[str]) -> str:
-    return f"{len(names)} file{'s' if len(names) > 1 else ''}"
+def _sampling(trainer: Trainer, folder: RunFolder, options: Sequence[str] = ()) -> str:
+    """The command or the Python expression that samples from the model of a run."""
+    net, out = trainer.config.net, shlex.quote(str(folder.path))
+    if isinstance(net, CustomNetConfig) and not net.function:
+        return f"ancestral.load({str(folder.path)!r}, net=...).sample(64)"
+    words = ["ancestral", "sample", out, *(on_command_line(name, ["True"]) for name in options)]
+    if isinstance(net, CustomNetConfig):
+        words.append(on_command_line("net", [net.function]))
+    return " ".join(words)
