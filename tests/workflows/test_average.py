@@ -255,9 +255,7 @@ def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch)
     shown = run(*TRAIN, "--out", tmp_path / "kept")
     assert re.search(r"for ancestral average: 4 snapshots of \d+ kB each", shown)
     assert Snapshots(tmp_path / "kept" / "snapshots").steps() == [1, 2, 3, 4]
-    assert "for ancestral average: no snapshots" in run(
-        *TRAIN, "--snapshots", 0, "--out", tmp_path / "none"
-    )
+    assert "for ancestral average: no snapshots" in run(*TRAIN, "--snapshots", 0, "--out", tmp_path / "none")
     again = ("--resume", "--snapshots", 8, "--steps", 5, "--out", tmp_path / "none")
     assert "was begun without snapshots" in refused("train", "points", "--trackers", "none", *again)
     monkeypatch.setattr("ancestral.training.snapshots.BYTES", 1000)
