@@ -97,7 +97,7 @@ def test_an_own_network_is_trained_saved_loaded_and_resumed(tmp_path):
     loaded = ancestral.load(path, net=Own())
     assert torch.equal(loaded.sample(3, steps=5), samples)
     assert [image.size for image in loaded.images(2, steps=3)] == [(8, 8)] * 2
-    with pytest.raises(InputError, match="do not fit the network that was given"):
+    with pytest.raises(InputError, match="do not fit the network"):
         ancestral.load(path, net=nn.Conv2d(1, 1, 3))
     copy = tmp_path / "copy.safetensors"
     loaded.save(copy)
@@ -319,7 +319,7 @@ def test_a_sweep_of_six_runs_in_one_program(tmp_path):
 
 def test_a_run_goes_on_with_its_own_schedule_alone(tmp_path):
     run = train(tmp_path, schedule=schedules.linear(20))
-    with pytest.raises(InputError, match=r"was trained with another schedule, of a = .* give that one, or none"):
+    with pytest.raises(InputError, match="was trained with another schedule"):
         train(tmp_path, resume=True, steps=run.steps + 1, schedule=schedules.cosine(20))
     assert train(tmp_path, resume=True, steps=run.steps + 1, schedule=schedules.linear(20)).step == run.steps + 1
 

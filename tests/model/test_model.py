@@ -157,8 +157,17 @@ def test_labels_and_guidance_reach_the_network(model):
     assert torch.equal(plain, model.sample(2, steps=3, label=0, guidance=1.0))
 
 
-def test_a_sampler_of_ones_own(model):
-    assert torch.equal(model.sample(2, sampler=DDIM(3)), model.sample(2, "ddim", steps=3))
+@pytest.mark.parametrize("name", samplers.BY_NAME)
+def test_a_sampler_by_name_is_its_object_with_clip(model, name):
+    """By their names all samplers clip; as an object each has the clip that it was made with."""
+    by_name, kind = model.sampler(name), type(samplers.BY_NAME[name])
+    assert by_name.clip == 1.0
+    assert (kind().clip is None) == (kind in (samplers.UniPC, samplers.DPMSolver, samplers.Heun, samplers.Langevin))
+    assert model.sampler(kind(clip=None)).clip is None
+
+
+def test_a_sampler_as_an_object(model):
+    assert torch.equal(model.sample(2, sampler=samplers.UniPC(3, clip=1.0)), model.sample(2, "unipc", steps=3))
     with pytest.raises(InputError, match="leave steps out"):
         model.sample(2, sampler=DDIM(3), steps=5)
 
@@ -398,24 +407,18 @@ def test_another_schedule_or_target_than_that_of_the_file_is_refused(tmp_path):
     """It would sample another process from the same weights, without a word."""
     spec, file, net = DataSpec((2,), Codec("float")), tmp_path / "own.safetensors", MLP(2, width=16)
     mix = Target("mix", lambda a, b: b, lambda a, b: -a)
-    for trained, given, says in [
-        (schedules.cosine(100), linear(100), r"of a = .*, b = .* at t = \d+, not a = "),
-        (schedules.cosine(100), linear(1000), "of T = 100, not 1000"),
-        (
-            Halved([1.0, 0.5, 0.25], [0.0, 0.5, 0.75]),
-            Halved([1.0, 0.5, 0.2], [0.0, 0.5, 0.75]),
-            "of a = 0.25, b = 0.75 at t = 2",
-        ),
-        (flow(10), dataclasses.replace(flow(10), prior_std=2.0), "of prior_std 1, not 2"),
+    for trained, other in [
+        (schedules.cosine(100), linear(100)),
+        (schedules.cosine(100), linear(1000)),
+        (Halved([1.0, 0.5, 0.25], [0.0, 0.5, 0.75]), Halved([1.0, 0.5, 0.2], [0.0, 0.5, 0.75])),
+        (flow(10), dataclasses.replace(flow(10), prior_std=2.0)),
     ]:
         Model(Diffusion(net, trained, mix), spec).save(file)
-        with pytest.raises(InputError, match=f"was trained with another schedule, {says}"):
-            ancestral.load(file, net=net, schedule=given, target=mix)
+        with pytest.raises(InputError, match="was trained with another schedule"):
+            ancestral.load(file, net=net, schedule=other, target=mix)
         assert ancestral.load(file, net=net, schedule=trained, target=mix).denoiser.schedule is trained
     swapped = dataclasses.replace(mix, p=mix.q, q=mix.p)
-    with pytest.raises(
-        InputError, match=r"was trained with another target mix: at a = 0\.6, b = 0.8 it has p = 0.8, q = -0.6"
-    ):
+    with pytest.raises(InputError, match="was trained with another target, mix"):
         ancestral.load(file, net=net, target=swapped)
 
 

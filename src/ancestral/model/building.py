@@ -66,18 +66,12 @@ def for_items(config: Config, spec: DataSpec, device: str = "cpu") -> Config:
     """
     config = by_size.complete(config, spec.shape, device)
     if len(spec.shape) == 1 and isinstance(config.net, UNetConfig):
-        settings = {name: getattr(config.net, name) for name in ("width", "blocks")}
-        return dataclasses.replace(config, net=MLPConfig(**settings))
+        return dataclasses.replace(config, net=MLPConfig(width=config.net.width, blocks=config.net.blocks))
     return config
 
 
 def build(config: Config, spec: DataSpec, parts: OwnParts | None = None) -> Diffusion:
-    """Build the untrained denoiser of a config.
-
-    Args:
-        config: The config.
-        spec: The description of the data.
-        parts: Parts of your own in place of the config's.
+    """Build the untrained denoiser of a config, with parts of your own in place of the config's.
 
     Raises:
         InputError: As `assemble`, and if x_0 cannot be recovered from the target at all levels of the schedule.
@@ -137,19 +131,14 @@ def _own_net(net: NetSource, spec: DataSpec) -> nn.Module:
     name = net if isinstance(net, str) else getattr(net, "__name__", type(net).__name__)
     function = import_function(net) if isinstance(net, str) else net
     with explained(f"{name}(shape, classes) failed", f"it should return a network for items of shape {spec.shape}"):
-        built = function(spec.shape, len(spec.classes))
-    if not isinstance(built, nn.Module):
-        raise InputError(f"{name} returned a {type(built).__name__}, not a torch.nn.Module")
-    return built
+        module = function(spec.shape, len(spec.classes))
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{name} returned a {type(module).__name__}, not a torch.nn.Module")
+    return module
 
 
 def sampler_for(denoiser: Denoiser, name: str, **options: object) -> Sampler:
-    """Choose a sampler by name; its default number of steps is at most the schedule's T.
-
-    Args:
-        denoiser: What is sampled from.
-        name: A name of `samplers.BY_NAME`, with options or without: "heun:steps=18,churn=10".
-        options: Options of the sampler; None keeps the default.
+    """Build a sampler as `samplers.from_name` does; its default number of steps is at most the schedule's T.
 
     Raises:
         InputError: If this denoiser cannot be sampled with it.

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ancestral import __version__, schedules, targets
+from ancestral.arguments import fits
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
@@ -26,7 +27,18 @@ from ancestral.targets import Denoiser, Target
 FORMAT = "ancestral-1"
 PROBE = 0.6, 0.8
 """(a, b) at which the factors of a target are compared."""
-KEYS = ("version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean")
+KEYS = {"version", "step", "config", "schedule", "target", "codec", "shape", "classes", "mean"}
+TYPES: dict[str, Any] = {
+    "schedule": dict,
+    "shape": tuple[int, ...],
+    "classes": tuple[str, ...],
+    "mean": tuple,
+    "factors": tuple[float, float],
+    "limits": tuple[float, float],
+    "rate": int,
+    "average": float,
+}
+"""The types of what is JSON in the metadata. Older files lack some."""
 
 
 def metadata_of(
@@ -38,9 +50,9 @@ def metadata_of(
     average: float | None = None,
 ) -> dict[str, str]:
     """Describe a model in the metadata of its file; `load` reads them."""
-    chosen = {} if average is None else {"average": json.dumps(average)}
     config = dataclasses.replace(config, process=process_of(denoiser, config.process))  # a part may have been replaced
-    return chosen | {
+    metadata = {} if average is None else {"average": json.dumps(average)}
+    return metadata | {
         "format": FORMAT,
         "version": version,
         "step": str(step),
@@ -68,16 +80,16 @@ def process_of(denoiser: Denoiser, process: ProcessConfig) -> ProcessConfig:
 def _with_schedule(process: ProcessConfig, schedule: Schedule) -> ProcessConfig:
     if process.schedule != "custom" and not _describes(process, schedule):
         plain: dict[str, Any] = {"zero_terminal_snr": False, "sigma_min": None, "sigma_max": None}
-        own = dataclasses.replace(process, schedule="custom", timesteps=schedule.steps, **plain)
+        custom = dataclasses.replace(process, schedule="custom", timesteps=schedule.steps, **plain)
         spec: dict[str, Any] = schedule.spec.get("of", schedule.spec)
         named = dataclasses.replace(
-            own,
+            custom,
             schedule=spec.get("name", "custom"),
             zero_terminal_snr="of" in schedule.spec,
             sigma_min=spec.get("sigma_min"),
             sigma_max=spec.get("sigma_max"),
         )
-        process = named if _describes(named, schedule) else own
+        process = named if _describes(named, schedule) else custom
     return dataclasses.replace(process, timesteps=schedule.steps)
 
 
@@ -101,9 +113,7 @@ def _describes(process: ProcessConfig, schedule: Schedule) -> bool:
 
 
 def _schedule_spec(schedule: Schedule, continuous: bool) -> dict[str, Any]:
-    """The spec from which `read_schedule` rebuilds the schedule: its own, its tables, or these and the name of a
-    subclass.
-    """
+    """The schedule's own spec, its tables, or these and the name of a subclass."""
     if type(schedule) is Schedule:
         with contextlib.suppress(InputError):
             if _same(schedules.from_spec(schedule.spec), schedule):
@@ -130,37 +140,28 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
     """
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path} is a safetensors file, but not a model of ancestral's (format {FORMAT})")
-    missing = set(KEYS) - set(metadata)
-    if missing:
+    if missing := KEYS - metadata.keys():
         raise InputError(f"{path} lacks {', '.join(sorted(missing))} in its metadata")
+    if not metadata["step"].isdecimal():
+        raise damaged(path, "step")
     config = Config.from_json(metadata["config"], f"the config in {path}")
     if config == Config(net=CustomNetConfig()):  # of a plain loop, by version 0.2
         config = dataclasses.replace(config, preset=PLAIN_LOOP, data=DataConfig(FROM_PYTHON))
-    config = dataclasses.replace(config, process=_with_tables(path, metadata, config.process))
-    shape, classes, mean = (_json_list(path, metadata, key) for key in ("shape", "classes", "mean"))
-    if len(shape) not in (1, 2, 3, 4) or not all(type(side) is int and side > 0 for side in shape):
+    if read(path, metadata, "schedule").get("name") == "tables":  # by version 0.2 the config may name another schedule
+        process = _with_schedule(config.process, read_schedule(path, metadata))
+        config = dataclasses.replace(config, process=process)
+    shape, classes, mean, limits, rate = (
+        read(path, metadata, key) for key in ("shape", "classes", "mean", "limits", "rate")
+    )
+    if len(shape) not in (1, 2, 3, 4) or min(shape) < 1:
         raise damaged(path, "shape")
-    if not all(isinstance(name, str) for name in classes):
-        raise damaged(path, "classes")
-    if not metadata["step"].isdecimal():
-        raise damaged(path, "step")
-    rate = _json(path, metadata, "rate") if "rate" in metadata else None  # older files have none
-    if rate is not None and (type(rate) is not int or rate < 1):
-        raise damaged(path, "rate")
-    return config, DataSpec(shape, _codec(path, metadata), classes, mean, rate)
-
-
-def _with_tables(path: Path, metadata: Mapping[str, str], process: ProcessConfig) -> ProcessConfig:
-    """The settings of the process of a file whose config, by version 0.2, may name another schedule than its tables."""
-    spec = _json(path, metadata, "schedule")
-    if isinstance(spec, dict) and spec.get("name") == "tables":
-        return _with_schedule(process, read_schedule(path, metadata))
-    return process
+    codec = Codec(metadata["codec"], limits) if limits else Codec(metadata["codec"])
+    return config, DataSpec(shape, codec, classes, mean, rate)
 
 
 def read_schedule(path: Path, metadata: Mapping[str, str]) -> Schedule:
     """Rebuild the schedule. Raises InputError if it is a subclass of Schedule, or damaged."""
-    spec = _spec_of_schedule(path, metadata)
+    spec = read(path, metadata, "schedule")
     if spec.get("name") == "custom":
         raise InputError(f"{path} was trained with a schedule of your own, {spec.get('class')}: give it, schedule=...")
     return _with_the_tables(path, spec)
@@ -170,43 +171,24 @@ def check_parts(
     path: Path, metadata: Mapping[str, str], schedule: Schedule | None = None, target: Target | None = None
 ) -> None:
     """Raise InputError if the model was trained with other tables than this schedule's or another target than this."""
-    if schedule is not None:
-        _check_schedule(path, metadata, schedule)
-    if target is not None and target.name != metadata["target"]:
-        raise InputError(f"{path} was trained with the target {metadata['target']}, not {target.name}")
-    if target is not None and "factors" in metadata:  # which older files do not have
-        had, has = _json_list(path, metadata, "factors"), factors_of(target)
-        if len(had) != 2 or not all(isinstance(value, float) for value in had):
-            raise damaged(path, "factors")
-        if not all(abs(one - other) < CLOSE for one, other in zip(had, has, strict=True)):
-            where = "at a = {}, b = {}".format(*PROBE)
-            text = ", not ".join(f"p = {p:.4g}, q = {q:.4g}" for p, q in (had, has))
-            raise InputError(f"{path} was trained with another target {target.name}: {where} it has {text}")
-
-
-def _check_schedule(path: Path, metadata: Mapping[str, str], given: Schedule) -> None:
-    spec = _spec_of_schedule(path, metadata)
-    if spec.get("name") == "custom" and "signal" not in spec:  # written before the tables were kept
+    spec = read(path, metadata, "schedule")
+    if schedule is not None and (spec.get("name") != "custom" or "signal" in spec):  # older files have no tables of it
+        old = _with_the_tables(path, spec)
+        one, other = (torch.stack([part.signal, part.noise]) for part in (old, schedule))
+        if (
+            one.shape != other.shape
+            or largest_difference(one, other) is not None
+            or old.prior_std != schedule.prior_std
+        ):
+            raise InputError(f"{path} was trained with another schedule, of T = {old.steps}: give that one, or none")
+    if target is None:
         return
-    own = _with_the_tables(path, spec)
-    if own.steps != given.steps:
-        had, has = f"T = {own.steps}", f"{given.steps}"
-    else:
-        one, other = (torch.stack([schedule.signal, schedule.noise]) for schedule in (own, given))
-        if (t := largest_difference(one, other)) is not None:
-            had, has = (f"a = {a:.4g}, b = {b:.4g} at t = {t}" for a, b in (own.at(t), given.at(t)))
-        elif own.prior_std != given.prior_std:
-            had, has = f"prior_std {own.prior_std:g}", f"{given.prior_std:g}"
-        else:
-            return
-    raise InputError(f"{path} was trained with another schedule, of {had}, not {has}: give that one, or none")
-
-
-def _spec_of_schedule(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    spec = _json(path, metadata, "schedule")
-    if not isinstance(spec, dict):
-        raise damaged(path, "schedule")
-    return spec
+    factors = read(path, metadata, "factors")
+    same = not factors or all(abs(one - other) < CLOSE for one, other in zip(factors, factors_of(target), strict=True))
+    if target.name != metadata["target"] or not same:
+        raise InputError(
+            f"{path} was trained with another target, {metadata['target']}, than {target.name} as it is now"
+        )
 
 
 def _with_the_tables(path: Path, spec: dict[str, Any]) -> Schedule:
@@ -218,36 +200,16 @@ def _with_the_tables(path: Path, spec: dict[str, Any]) -> Schedule:
         raise damaged(path, "schedule") from None
 
 
-def read_average(path: Path, metadata: Mapping[str, str]) -> float | None:
-    """Read the length σ_rel of the average that the weights are; None if they are the EMA of training."""
-    average = _json(path, metadata, "average") if "average" in metadata else None
-    if average is not None and not isinstance(average, float):
-        raise damaged(path, "average")
-    return average
-
-
-def _codec(path: Path, metadata: Mapping[str, str]) -> Codec:
-    """The codec. Files written before 16-bit and float images have no limits, and use the default ones."""
-    if "limits" not in metadata:
-        return Codec(metadata["codec"])
-    limits = _json_list(path, metadata, "limits")
-    if len(limits) != 2 or not all(type(value) in (int, float) for value in limits):
-        raise damaged(path, "limits")
-    return Codec(metadata["codec"], (limits[0], limits[1]))
-
-
-def _json_list(path: Path, metadata: Mapping[str, str], key: str) -> tuple[Any, ...]:
-    value = _json(path, metadata, key)
-    if not isinstance(value, list):
-        raise damaged(path, key)
-    return tuple(value)
-
-
-def _json(path: Path, metadata: Mapping[str, str], key: str) -> Any:
+def read(path: Path, metadata: Mapping[str, str], key: str) -> Any:
+    """Read one of `TYPES` from the metadata; None where there is none. Raises InputError if it is damaged."""
     try:
-        return json.loads(metadata[key])
+        value = json.loads(metadata.get(key, "null"))
     except json.JSONDecodeError:
         raise damaged(path, key) from None
+    value = tuple(value) if isinstance(value, list) else value
+    if not fits(value, TYPES[key]) and (value is not None or key in KEYS):
+        raise damaged(path, key)
+    return value
 
 
 def damaged(path: Path, key: str) -> InputError:

@@ -11,7 +11,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.device import pick_device
 from ancestral.errors import InputError
 from ancestral.model.building import NetSource, OwnParts, assemble
-from ancestral.model.metadata import check_parts, damaged, describe, read_average, read_schedule
+from ancestral.model.metadata import check_parts, damaged, describe, read, read_schedule
 from ancestral.model.trained_model import Model
 from ancestral.randomness import pytorch_generator
 from ancestral.schedules import Schedule
@@ -46,11 +46,11 @@ def describe_file(path: Path) -> tuple[Config, DataSpec]:
     Raises:
         InputError: If it is no model file.
     """
-    return _placed(path, *describe(path, storage.read_metadata(path)))
+    return _described(path, storage.read_metadata(path))
 
 
-def _placed(path: Path, config: Config, spec: DataSpec) -> tuple[Config, DataSpec]:
-    beside = path.parent / "config.json"
+def _described(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]:
+    (config, spec), beside = describe(path, metadata), path.parent / "config.json"
     with contextlib.suppress(OSError, UnicodeDecodeError, InputError):  # it is damaged, or of another program
         config = config.placed(Config.from_json(beside.read_text(encoding="utf-8"), str(beside)))
     return config, spec
@@ -80,11 +80,9 @@ def load(
     """
     path = find(path)
     tensors, metadata = storage.read_tensors(path)
-    config, spec = _placed(path, *describe(path, metadata))
+    config, spec = _described(path, metadata)
     check_parts(path, metadata, schedule, target)
-    if schedule is None:
-        schedule = read_schedule(path, metadata)
-    parts = OwnParts(net, schedule, _target(path, metadata, config, target))
+    parts = OwnParts(net, schedule or read_schedule(path, metadata), target or _target(path, metadata, config))
     try:
         with pytorch_generator():  # initial weights are drawn, and then replaced
             denoiser = assemble(config, spec, parts)
@@ -93,17 +91,14 @@ def load(
     try:
         denoiser.net.load_state_dict(tensors)
     except RuntimeError:
-        whose = "that was given" if net is not None else "that its own config describes"
-        raise InputError(f"the weights in {path} do not fit the network {whose}") from None
+        raise InputError(f"the weights in {path} do not fit the network") from None
     denoiser.to(pick_device(device))
-    average = read_average(path, metadata)
-    return Model(denoiser, spec, config, int(metadata["step"]), metadata["version"], path, average)
+    step, average = int(metadata["step"]), read(path, metadata, "average")
+    return Model(denoiser, spec, config, step, metadata["version"], path, average)
 
 
-def _target(path: Path, metadata: Mapping[str, str], config: Config, given: Target | None) -> Target:
+def _target(path: Path, metadata: Mapping[str, str], config: Config) -> Target:
     name = metadata["target"]
-    if given is not None:
-        return given
     if config.process.target == "custom":
         raise InputError(f"{path} was trained with a target of your own, {name}: give it, target=...")
     if name not in targets.BY_NAME:

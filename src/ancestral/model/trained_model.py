@@ -99,8 +99,8 @@ class Model:
     @property
     def device(self) -> torch.device:
         """The device of the denoiser: of its weights, or of what it wraps."""
-        own = next((parameter.device for parameter in self._parameters()), torch.device("cpu"))
-        return getattr(self.denoiser, "device", own)
+        of_weights = next((parameter.device for parameter in self._parameters()), torch.device("cpu"))
+        return getattr(self.denoiser, "device", of_weights)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -160,8 +160,9 @@ class Model:
 
         Args:
             n: The number of items, which are the items 0..n−1 of the seed.
-            sampler: A name of `samplers.BY_NAME`, with options or without ("heun:churn=10"), or a sampler of your own;
-                None is the config's.
+            sampler: A name of `samplers.BY_NAME`, with options or without ("heun:churn=10"); None is the config's. Or a
+                sampler as an object, which is taken as it is: `UniPC`, `DPMSolver`, `Heun` and `Langevin` clip x̂_0
+                only with clip=1.0, and by their names all samplers do.
             steps: The number of sampling steps; None is the sampler's default (DDIM 50, DDPM all T).
             seed: The seed. Item i of a seed is always the same item.
             label: Number or name of a class, or "none"; of several, item i of the seed has label i mod their number.
@@ -182,20 +183,15 @@ class Model:
             InputError: If the model cannot do this.
         """
         items = self.items(n, indices, batch_size)
-        chosen = self.sampler(sampler, steps=steps)
+        method = self.sampler(sampler, steps=steps)
         rows = _rows(condition or {}, len(items))
 
         def trajectory(positions: Sequence[int]) -> Iterator[Step]:
             part = {name: value[list(positions)] for name, value in rows.items()}
-            return self.trajectory([items[position] for position in positions], chosen, seed, label, guidance, part)
+            return self.trajectory([items[position] for position in positions], method, seed, label, guidance, part)
 
-        loop = record(
-            trajectory,
-            range(len(items)),
-            batch_size,
-            (lambda x: self.spec.codec.decode(x).cpu()) if decode else Tensor.cpu,
-        )
-        return finish(loop).samples
+        convert = (lambda x: self.spec.codec.decode(x).cpu()) if decode else Tensor.cpu
+        return finish(record(trajectory, range(len(items)), batch_size, convert)).samples
 
     def items(self, n: int, indices: Sequence[int] | None, batch_size: int) -> Sequence[int]:
         """Return the indices of the items to sample: `indices`, or without them 0..n−1.
@@ -239,10 +235,12 @@ class Model:
         return ImageGrid(map(from_pixels, to_uint8(self.sample(n, **options), spec.codec.limits)))
 
     def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:
-        """Choose a sampler: by name, with these options; None is the config's; one of your own is returned as it is.
+        """Choose a sampler: by name, with these options; None is the config's; an object is returned as it is.
+
+        By their names all samplers clip x̂_0, as their default; objects have the `clip` that they were made with.
 
         Raises:
-            InputError: If the model cannot be sampled with it, or options are given for a sampler of your own.
+            InputError: If the model cannot be sampled with it, or options are given for an object.
         """
         if isinstance(sampler, Sampler):
             if any(value is not None for value in options.values()):
@@ -292,9 +290,9 @@ class Model:
     def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""
         classes = self.spec.classes
+        if not classes and label is not None:
+            raise InputError("this model was trained without classes, so leave the label out")
         if not classes:
-            if label is not None:
-                raise InputError("this model was trained without classes, so leave the label out")
             return None
         numbers = range(len(classes)) if label is None else [self._label_number(name) for name in several(label)]
         if not numbers:
