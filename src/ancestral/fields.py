@@ -11,13 +11,16 @@ import ast
 import dataclasses
 import functools
 import inspect
-import math
 import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import ge, gt, le, lt
 from typing import Any, Literal
+
+from ancestral.errors import InputError
+from ancestral.options import option
 
 MISSING = dataclasses.MISSING
 
@@ -46,10 +49,10 @@ class Argument:
     hint: Any
     section: str = "Options"
     metavar: str = ""
-    short: tuple[str, ...] = ()
+    short: Sequence[str] = ()
     positional: bool = False
     bare: Any = None
-    suffixes: tuple[str, ...] = ()
+    suffixes: Sequence[str] = ()
     python: Any = None
 
     @property
@@ -68,37 +71,32 @@ class Argument:
         return self.hint is bool or set(typing.get_args(self.hint)) == {bool, type(None)}
 
 
-def argument(
-    default: Any = MISSING,
-    *,
-    words: Any = None,
-    metavar: str = "",
-    short: Sequence[str] = (),
-    positional: bool = False,
-    ordered: bool = False,
-    bare: Any = None,
-    suffixes: Sequence[str] = (),
-    least: float = -math.inf,
-    most: float = math.inf,
-) -> Any:
+def argument(default: Any = MISSING, **facts: Any) -> Any:
     """Declare an option of a use case, or a setting.
 
     Args:
         default: Its default; without one it must be given.
-        words: Its type on the command line, if that is another one than in Python.
-        metavar: As in `Argument`.
-        short: As in `Argument`.
-        positional: Whether both faces take it without a name.
-        ordered: Whether Python alone does.
-        bare: As in `Argument`.
-        suffixes: As in `Argument`.
-        least: The smallest number that it may be.
-        most: The largest one.
+        facts: Fields of `Argument`; `words`, its type on the command line if that is another one than in Python;
+            `ordered`, whether Python alone takes it without a name; and the `BOUNDS` of a number.
     """
-    known = {"words": words, "metavar": metavar, "short": tuple(short), "positional": positional}
-    known |= {"ordered": positional or ordered, "bare": bare, "suffixes": tuple(suffixes)}
-    known |= {"least": least, "most": most}
-    return field(default=default, metadata=known)
+    return field(default=default, metadata=facts)
+
+
+BOUNDS = {"least": ("at least", le), "above": ("above", lt), "most": ("at most", ge), "below": ("below", gt)}
+"""The bounds of a number: their words, and how a bound relates to a number that keeps it."""
+
+
+def check_ranges(values: Any) -> None:
+    """Raise InputError for a number in a dataclass that is out of the bounds of its field."""
+    for one in dataclasses.fields(values):
+        value = getattr(values, one.name)
+        bounds = {name: one.metadata[name] for name in BOUNDS if name in one.metadata}
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if not all(BOUNDS[name][1](bound, value) for name, bound in bounds.items()):
+            words = " and ".join(f"{BOUNDS[name][0]} {bound}" for name, bound in bounds.items())
+            words = f"from {bounds['least']} to {bounds['most']}" if "most" in bounds else words
+            raise InputError(f"{option(one.name)} must be {words}, not {value}")
 
 
 def hidden(default: Any) -> Any:

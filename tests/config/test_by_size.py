@@ -136,12 +136,12 @@ def test_a_network_of_another_kind_gets_the_batch_and_rate_of_small_items():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"width": 5}, "width must be even"),
-        ({"mults": ()}, "mults one or more"),
-        ({"blocks": 0}, "blocks and patch at least 1"),
-        ({"patch": 0}, "blocks and patch at least 1"),
+        ({"width": 5}, "width=5 must be even"),
+        ({"mults": ()}, "mults must be one or more"),
+        ({"blocks": 0}, "blocks must be at least 1"),
+        ({"patch": 0}, "patch must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
-        ({"lr": 0.0}, "lr and clip_norm must be numbers above 0"),
+        ({"lr": 0.0}, "lr must be above 0"),
         ({"width": 24, "groups": 5}, "groups=5 must divide width"),
     ],
 )

@@ -193,8 +193,8 @@ def test_validation_data_of_ones_own(tmp_path, refused):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("0", "--validation 0.0 must be a share above 0 and below 1, as in 0.1, or other data"),
-        ("1", "must be a share above 0 and below 1"),
+        ("0", "--validation must be above 0 and below 1, not 0.0"),
+        ("1", "above 0 and below 1"),
         ("10%", "--validation: no such file or folder: '10%'"),
         ("nowhere", "give a share of the items, as in 0.1, or other data"),
     ],

@@ -649,7 +649,7 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
         ({"method": "progressive", "stages": 12, "steps": 12}, "take fewer stages"),
         ({"width": 32}, "has width=16, so"),
         ({"schedule": schedules.linear()}, "has another schedule"),
-        ({"lr": -1.0}, "lr and clip_norm must be"),
+        ({"lr": -1.0}, "lr must be above 0"),
         ({"stepz": 3}, "there is no setting 'stepz'"),
         ({"data": None}, "the data of this model were given from Python"),
     ],

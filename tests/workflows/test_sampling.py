@@ -286,7 +286,7 @@ def test_an_animation_has_the_frames_and_the_size_of_the_options(run, copied):
 @pytest.mark.parametrize(
     ("words", "says"),
     [(("--fps", 10), "--fps and --scale are those of an animation: add --gif"),
-     (("--gif", "--fps", 0), "--fps must be a whole number from 1 to 50, not 0"),
+     (("--gif", "--fps", 0), "--fps must be from 1 to 50, not 0"),
      (("--gif", "--scale", 11), "--scale must be from 0.05 to 10, not 11"),
      (("--out", "x.avi"), "--out takes .png, .gif, .webp, .mp4, .npz or the name of a folder")],
 )  # fmt: skip

@@ -1,15 +1,16 @@
 """What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
 from ancestral.config import by_size
-from ancestral.config.config_file import base_config, preset_and_data, read_config
 from ancestral.config.presets import (
     METHODS,
     PRESETS,
+    base_config,
     command,
     default_preset,
     distilled,
-    is_data,
     preset,
+    preset_and_data,
+    read_config,
 )
 from ancestral.config.schema import (
     EARLY,
@@ -18,7 +19,6 @@ from ancestral.config.schema import (
     NET_KINDS,
     OPTIONS_OF,
     PLAIN_LOOP,
-    POINTS,
     SECTIONS,
     UNPLACED,
     Config,
@@ -34,7 +34,6 @@ from ancestral.config.schema import (
     TrainConfig,
     TransformerConfig,
     UNetConfig,
-    net_kinds_with,
     unplaced,
 )
 
@@ -46,7 +45,6 @@ __all__ = [
     "NET_KINDS",
     "OPTIONS_OF",
     "PLAIN_LOOP",
-    "POINTS",
     "PRESETS",
     "SECTIONS",
     "UNPLACED",
@@ -68,8 +66,6 @@ __all__ = [
     "command",
     "default_preset",
     "distilled",
-    "is_data",
-    "net_kinds_with",
     "preset",
     "preset_and_data",
     "read_config",

@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from ancestral import registries
 from ancestral.arguments import converted, describe, from_json, read_json, short_source, shown
 from ancestral.config.image_size import plain_image_size
 from ancestral.errors import InputError
-from ancestral.fields import Argument, argument, arguments_of, chosen_by_name, hidden
+from ancestral.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
 from ancestral.options import option
 from ancestral.registries import DistillationName, TargetName, TimesName, WeightingName
 
@@ -47,10 +48,7 @@ class DataConfig:
     """What to train on."""
 
     source: str = hidden("digits")
-    """A built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or .wav files, a
-    .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the library datasets (a folder, or
-    hf://datasets/user/name).
-    """
+    """The name, path or address of the data, as `data` of `train` takes it."""
     image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW")
     """Height x width to which images are brought, as in 32x48; one number is the side of a square. {From Python also
     (height, width).} Default: the size that they have."""
@@ -78,7 +76,7 @@ class DataConfig:
     "" in a run that a Trainer began without a workflow."""
     memory: float = 1.0
     """GiB of decoded data that are held in memory; larger data sets are read from the disk while training."""
-    validation: float | str | None = argument(None, metavar="SHARE|SOURCE")
+    validation: float | str | None = argument(None, metavar="SHARE|SOURCE", above=0, below=1)
     """Share of the items that is held out of training, as in 0.1, or other data of the same kind; their loss is
     measured at every multiple of `sample_every`. Default: none."""
 
@@ -99,22 +97,22 @@ class UNetConfig:
     """The U-Net of the DDPM paper, for images, signals and volumes."""
 
     kind: Literal["unet"] = hidden("unet")
-    width: int | None = 128
+    width: int | None = argument(128, least=4)
     """Channels of the first level; default: chosen by the size of the images."""
     mults: tuple[int, ...] | None = (1, 2, 2, 2)
     """Width of each level, as a multiple of the first; every level but the last halves the resolution. Default: chosen
     by the size of the images."""
-    blocks: int | None = 2
+    blocks: int | None = argument(2, least=1)
     """Number of residual blocks of each level; default: chosen by the size of the images."""
     attention: tuple[int, ...] | None = (16,)
     """Resolutions (after the patch) with self-attention, none without a number; default: chosen by the size of the
     images."""
-    dropout: float = 0.1
+    dropout: float = argument(0.1, least=0, below=1)
     """Probability that a feature is dropped in each block during training."""
-    patch: int | None = 1
+    patch: int | None = argument(1, least=1)
     """Side of the pixel blocks that are folded into channels first: 2 is about four times as fast on small images.
     Default: chosen by the size of the images."""
-    groups: int | None = None
+    groups: int | None = argument(None, least=1)
     """Number of groups of every group norm; default: 32, and fewer in narrow layers. Export to diffusers needs one
     number for all layers."""
 
@@ -127,13 +125,12 @@ class UNetConfig:
 
     def check(self) -> None:
         """Raise InputError for settings that no U-Net can have."""
-        _check_share("dropout", self.dropout)
-        width, mults = 4 if self.width is None else self.width, (1,) if self.mults is None else self.mults
-        sizes = [size for size in (self.blocks, self.patch, *mults) if size is not None]
-        if min(sizes, default=1) < 1 or not mults or width % 2 or width < 4:
-            raise InputError(WIDTHS)
-        widths = [] if self.width is None else [width * mult for mult in (1, *mults)]
-        if self.groups is not None and (self.groups < 1 or any(channels % self.groups for channels in widths)):
+        widths = [] if self.width is None else [self.width * mult for mult in (1, *(self.mults or ()))]
+        if widths and widths[0] % 2:
+            raise InputError(f"{option('width', widths[0])} must be even")
+        if self.mults is not None and min(self.mults, default=0) < 1:
+            raise InputError(f"{option('mults')} must be one or more numbers from 1")
+        if self.groups is not None and any(channels % self.groups for channels in widths):
             raise InputError(
                 f"{option('groups', self.groups)} must divide {option('width')}, and with it the channels of every "
                 "level"
@@ -145,18 +142,18 @@ class TransformerConfig:
     """A transformer on patches of pixels, for images, signals and volumes; it should predict x0."""
 
     kind: Literal["transformer"] = hidden("transformer")
-    width: int = 192
+    width: int = argument(192, least=4)
     """Features of a patch."""
-    depth: int = 6
+    depth: int = argument(6, least=1)
     """Number of blocks."""
-    heads: int = 4
+    heads: int = argument(4, least=1)
     """Number of attention heads; twice this number divides the width."""
-    patch: int | None = None
+    patch: int | None = argument(None, least=1)
     """Side of the patches: a side twice as long is about four times as fast, and leaves less detail to attention.
     Default: chosen by the size of the images."""
-    bottleneck: int | None = None
+    bottleneck: int | None = argument(None, least=1)
     """Number of features between the pixels of a patch and its first layer; default: none, one layer."""
-    dropout: float = 0.0
+    dropout: float = argument(0.0, least=0, below=1)
     """Probability that a feature is dropped in each block during training."""
 
     def __str__(self) -> str:
@@ -166,17 +163,10 @@ class TransformerConfig:
 
     def check(self) -> None:
         """Raise InputError for settings that no transformer can have."""
-        _check_share("dropout", self.dropout)
-        sizes = [size for size in (self.patch, self.bottleneck) if size is not None]
-        if min(self.width, self.depth, self.heads, *sizes) < 1:
+        if self.width % (2 * self.heads):
             raise InputError(
-                f"{option('width')}, {option('depth')}, {option('heads')}, {option('patch')} and "
-                f"{option('bottleneck')} must be at least 1"
-            )
-        if self.width % (2 * self.heads) or self.width < 4:
-            raise InputError(
-                f"{option('width', self.width)} must be at least 4, and a multiple of twice "
-                f"{option('heads', self.heads)}: each head has an even number of features"
+                f"{option('width', self.width)} must be a multiple of twice {option('heads', self.heads)}: each head "
+                "has an even number of features"
             )
 
 
@@ -185,9 +175,9 @@ class MLPConfig:
     """A residual MLP, for points."""
 
     kind: Literal["mlp"] = hidden("mlp")
-    width: int = 128
+    width: int = argument(128, least=4)
     """Features of the hidden layers."""
-    blocks: int = 3
+    blocks: int = argument(3, least=1)
     """Number of residual blocks."""
 
     def __str__(self) -> str:
@@ -195,8 +185,8 @@ class MLPConfig:
 
     def check(self) -> None:
         """Raise InputError for settings that no MLP can have."""
-        if self.blocks < 1 or self.width % 2 or self.width < 4:
-            raise InputError(f"{option('width')} must be even and at least 4, and {option('blocks')} at least 1")
+        if self.width % 2:
+            raise InputError(f"{option('width', self.width)} must be even")
 
 
 @dataclass(frozen=True)
@@ -226,6 +216,8 @@ SECTIONS = ("data", "net", "process", "train", "runtime", "sample")
 NET_KINDS: dict[str, type[NetConfig]] = {kind.kind: kind for kind in typing.get_args(NetConfig)}
 
 
+MAX_STAGES = 30
+"""The largest number of stages of a distillation; no schedule has as many as 2^30 steps."""
 OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
 """Settings that users give by an option of another name."""
 
@@ -233,14 +225,6 @@ OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
 def net_kinds_with(name: str) -> list[str]:
     """List the kinds of network that have a setting."""
     return [kind for kind, net in NET_KINDS.items() if name in net.__dataclass_fields__]
-
-
-MAX_STAGES = 30
-"""The largest number of stages of a distillation; no schedule has as many as 2^30 steps."""
-WIDTHS = (
-    f"{option('width')} must be even and at least 4, {option('blocks')} and {option('patch')} at least 1, and "
-    f"{option('mults')} one or more numbers from 1"
-)
 
 
 @dataclass(frozen=True)
@@ -302,26 +286,26 @@ class TrainConfig:
     TIMES: ClassVar[str] = registries.TIMES.described
     WEIGHTINGS: ClassVar[str] = registries.WEIGHTINGS.described
 
-    steps: int = 800_000
+    steps: int = argument(800_000, least=1)
     """Number of optimiser steps."""
-    batch_size: int | None = 128
+    batch_size: int | None = argument(128, least=1)
     """Number of images in each step; default: chosen by the size of the images."""
     optimiser: Literal["adam", "muon", "custom"] = "adam"
     """adam: the paper's. muon: for convolutions and dense layers, momentum with orthogonalised steps, which learns more
     from each step; Adam for all other parameters. custom is one that was given from Python."""
-    lr: float | None = 2e-4
+    lr: float | None = argument(2e-4, above=0, below=math.inf)
     """The learning rate after the warm-up; default: chosen by the size of the images."""
-    warmup: int = 5000
+    warmup: int = argument(5000, least=0)
     """Number of steps over which the learning rate rises from 0."""
     decay: Literal["none", "cosine", "custom"] = "none"
     """Learning rate after the warm-up: constant, or falling to 0 at the last step along a cosine; custom is a schedule
     that was given from Python, in place of the warm-up too."""
-    clip_norm: float = 1.0
+    clip_norm: float = argument(1.0, above=0)
     """Largest norm of the gradient; longer gradients are scaled down to it."""
-    ema: float = 0.9999
+    ema: float = argument(0.9999, least=0, below=1)
     """Decay of the exponential moving average of the weights, from which samples are drawn. It rises to this value, so
     short runs work too."""
-    label_dropout: float = 0.1
+    label_dropout: float = argument(0.1, least=0, below=1)
     """Probability that a label is dropped during training, which teaches the unconditional model for guidance."""
     times: TimesName = "uniform"
     """How the times t of a batch are drawn: {TIMES}."""
@@ -332,11 +316,11 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
     network of one's own."""
-    seed: int = 0
+    seed: int = argument(0, least=0, below=2**63)
     """Seed of all random numbers of the run."""
-    save_every: int = 1000
+    save_every: int = argument(1000, least=1)
     """Number of steps between two checkpoints; steps 50, 100, 200 and the last are saved too."""
-    sample_every: int = 1000
+    sample_every: int = argument(1000, least=1)
     """Number of steps between two grids of samples; there are grids of steps 50, 100, 200 and the last too."""
 
     def saves(self, step: int) -> bool:
@@ -356,26 +340,26 @@ class TrainConfig:
 class RuntimeConfig:
     """How the work is done. It changes no result, except for rounding."""
 
-    micro_batch: int | None = None
+    micro_batch: int | None = argument(None, least=1)
     """Number of images that each process computes at once; gradients are accumulated. Default: all of its share, halved
     automatically if memory runs out."""
-    workers: int | None = None
+    workers: int | None = argument(None, least=0)
     """Number of processes that read and decode data, for each training process. Default: 0 for data in memory, else the
     number of cores, at most 8."""
-    threads: int | None = None
+    threads: int | None = argument(None, least=1)
     """Number of CPU threads of each process; default: measured when the run begins, and kept with it."""
     shard: bool = False
     """Shard weights, their average and the optimiser over the processes (FSDP2) instead of replicating them (DDP)."""
     compile: bool = False
     """Compile the blocks of the network (torch.compile); pays off on a GPU in a long run."""
-    keep: int = 2
+    keep: int = argument(2, least=1)
     """Number of most recent checkpoints to keep."""
-    keep_every: int = 0
+    keep_every: int = argument(0, least=0)
     """Also keep checkpoints whose step is a multiple of this; 0 keeps none."""
-    snapshots: int | None = None
+    snapshots: int | None = argument(None, least=0)
     """Largest number of snapshots of two averages of the weights, from which ancestral average makes averages of other
     lengths after training; 0 keeps none. Default: 16, or as many as take 500 MB; none if that is fewer than 8."""
-    log_every: int = 50
+    log_every: int = argument(50, least=1)
     """Number of steps between two lines of the log and two points of the trackers."""
     trackers: tuple[str, ...] = ("auto",)
     """Where the curves are logged besides log.csv: tensorboard, wandb, trackio, aim or others that Accelerate knows;
@@ -388,7 +372,7 @@ class SampleConfig:
 
     sampler: str = "ddim"
     """Default sampler of the model: a name, or a name with options, as in heun:steps=18,churn=10."""
-    preview_steps: int | None = None
+    preview_steps: int | None = argument(None, least=1)
     """Number of sampling steps of the previews during training; default: at most 30, and 100 for the last."""
 
 
@@ -408,12 +392,12 @@ class DistilConfig:
 
     method: DistillationName | Literal[""] = ""
     """A name of `registries.DISTILLATIONS`; "" for a run that minimises the denoising loss."""
-    stages: int = 8
+    stages: int = argument(8, least=1, most=MAX_STAGES)
     """Number of stages; each halves the step over which the network is trained."""
-    convert: float = 0.0
+    convert: float = argument(0.0, least=0, below=1)
     """Share of the training steps, the first ones, with the denoising loss: they convert the model to the run's
     target."""
-    evaluations: int = 1
+    evaluations: int = argument(1, least=1)
     """Number of steps of the last stage of progressive distillation."""
     taught_from: int | None = None
     """The first stage of consistency distillation, with steps of the model that the run starts from; None: there is
@@ -509,40 +493,16 @@ class Config:
         Raises:
             InputError: If a setting is out of its range.
         """
-        train = self.train
+        train, validation = self.train, self.data.validation
         if not self.data.source:
             raise InputError(
                 f"say what to train on: {option('data', 'FOLDER')} (of PNG, JPEG, WebP, BMP, GIF or TIFF files), "
                 "or a .npy or .npz file"
             )
-        least = {"steps": 1, "batch_size": 1, "save_every": 1, "sample_every": 1, "warmup": 0, "seed": 0}
-        if (preview := self.sample.preview_steps) is not None and preview < 1:
-            raise InputError(f"{option('preview_steps')} must be at least 1, not {preview}")
-        how = {"micro_batch": 1, "workers": 0, "keep": 1, "keep_every": 0, "log_every": 1, "threads": 1, "snapshots": 0}
-        for settings, bounds in ((train, least), (self.runtime, how)):
-            for name, low in bounds.items():
-                if (value := getattr(settings, name)) is not None and value < low:
-                    raise InputError(f"{option(name)} must be at least {low}, not {value}")
-        if train.seed >= 2**63:
-            raise InputError(f"{option('seed')} must be below 2^63, not {train.seed}")
-        if not 0 < (1 if train.lr is None else train.lr) < float("inf") or not train.clip_norm > 0:
-            raise InputError(
-                f"{option('lr')} and {option('clip_norm')} must be numbers above 0, and {option('lr')} finite, not "
-                f"{train.lr} and {train.clip_norm}"
-            )
-        validation = self.data.validation
-        if validation == "" or (isinstance(validation, int | float) and not 0 < validation < 1):
-            raise InputError(
-                f"{option('validation', validation)} must be a share above 0 and below 1, as in 0.1, or other data "
-                f"than {option('data')}"
-            )
-        _check_share("ema", train.ema)
-        _check_share("label_dropout", train.label_dropout)
-        _check_share("convert", self.distil.convert)
-        if not 1 <= self.distil.stages <= MAX_STAGES:
-            raise InputError(f"{option('stages')} must be from 1 to {MAX_STAGES}, not {self.distil.stages}")
-        if self.distil.evaluations < 1:
-            raise InputError(f"{option('evaluations')} must be at least 1, not {self.distil.evaluations}")
+        for section in (self.data, self.net, self.process, train, self.runtime, self.sample, self.distil):
+            check_ranges(section)
+        if validation == "":
+            raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
             raise InputError(
                 f"{train.steps} steps are too few for {self.distil.stages} stages; give more {option('steps')} or "
@@ -630,8 +590,3 @@ def _describe_setting(name: str, hint: Any) -> str:
         return describe(hint)
     *most, last = typing.get_args(chosen_by_name(hint)) or registries.SCHEDULES
     return f"{', '.join(most)} or {last}, or from Python {OWN_PARTS[name]}"
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise InputError(f"{option(name)} must be at least 0 and below 1, not {value}")

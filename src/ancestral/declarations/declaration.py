@@ -8,7 +8,6 @@ the spelling of an option in an error.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
 
 from ancestral.config import Config
 from ancestral.errors import InputError
-from ancestral.fields import argument
+from ancestral.fields import argument, check_ranges
 from ancestral.options import option
 
 if TYPE_CHECKING:
@@ -52,23 +51,20 @@ class Declaration:
 
     def check(self) -> None:
         """Raise InputError for a number out of its range, and for a file of a kind that its option does not write."""
+        check_ranges(self)
         for one in dataclasses.fields(self):
-            value, facts = getattr(self, one.name), one.metadata
-            if isinstance(value, bool | None):
+            value, suffixes = getattr(self, one.name), one.metadata.get("suffixes")
+            if not suffixes or isinstance(value, bool | None) or value == one.metadata["bare"]:
                 continue
-            suffixes, least, most = facts.get("suffixes"), facts.get("least", -math.inf), facts.get("most", math.inf)
-            if suffixes and value != facts["bare"] and Path(value).suffix.lower() not in suffixes:
+            if Path(value).suffix.lower() not in suffixes:
                 kinds = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
                 raise InputError(f"{option(one.name)} writes {kinds} files, not {value}")
-            if isinstance(value, int | float) and not least <= value <= most:
-                bounds = f"from {least:g} to {most:g}" if most < math.inf else f"at least {least:g}"
-                raise InputError(f"{option(one.name)} must be {bounds}, not {value}")
 
     @classmethod
     def ordered(cls) -> list[str]:
         """Name the options that Python takes by their place."""
-        named = [one for one in dataclasses.fields(cls) if one.metadata.get("ordered")]
-        return [one.name for one in sorted(named, key=lambda one: not one.metadata["positional"])]
+        fields = dataclasses.fields(cls)
+        return [one.name for fact in ("positional", "ordered") for one in fields if one.metadata.get(fact)]
 
     @classmethod
     def shown_config(cls, values: Mapping[str, Any]) -> Config | None:
