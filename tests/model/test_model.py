@@ -297,9 +297,14 @@ SCHEDULES = {
 TARGETS = {**targets.BY_NAME, "own": Target("half", lambda a, b: 0.5 * b, lambda a, b: -a)}
 
 
-@pytest.mark.parametrize("learned", [False, True], ids=["fixed", "learned"])
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("schedule", "target", "learned"),
+    [
+        *((schedule, "v", False) for schedule in SCHEDULES),
+        *((schedule, target, False) for schedule in ("linear", "flow") for target in TARGETS),
+        *(("cosine", target, True) for target in ("eps", "own")),
+    ],
+)
 def test_a_model_of_a_plain_loop_is_saved_loaded_and_sampled(schedule, target, learned, tmp_path):
     """Also where the last level holds no signal, so that ε and the score cannot be sampled from there."""
     denoiser = Diffusion(Plain(1 + learned), SCHEDULES[schedule], TARGETS[target], learned)
@@ -418,7 +423,7 @@ def test_another_schedule_or_target_than_that_of_the_file_is_refused(tmp_path):
             ancestral.load(file, net=net, schedule=other, target=mix)
         assert ancestral.load(file, net=net, schedule=trained, target=mix).denoiser.schedule is trained
     swapped = dataclasses.replace(mix, p=mix.q, q=mix.p)
-    with pytest.raises(InputError, match="was trained with another target, mix"):
+    with pytest.raises(InputError, match="was trained with another target mix"):
         ancestral.load(file, net=net, target=swapped)
 
 

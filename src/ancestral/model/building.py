@@ -66,7 +66,8 @@ def for_items(config: Config, spec: DataSpec, device: str = "cpu") -> Config:
     """
     config = by_size.complete(config, spec.shape, device)
     if len(spec.shape) == 1 and isinstance(config.net, UNetConfig):
-        return dataclasses.replace(config, net=MLPConfig(width=config.net.width, blocks=config.net.blocks))
+        settings: dict[str, Any] = {"width": config.net.width, "blocks": config.net.blocks}
+        return dataclasses.replace(config, net=MLPConfig(**settings))
     return config
 
 

@@ -175,20 +175,15 @@ def check_parts(
     if schedule is not None and (spec.get("name") != "custom" or "signal" in spec):  # older files have no tables of it
         old = _with_the_tables(path, spec)
         one, other = (torch.stack([part.signal, part.noise]) for part in (old, schedule))
-        if (
-            one.shape != other.shape
-            or largest_difference(one, other) is not None
-            or old.prior_std != schedule.prior_std
-        ):
+        same = one.shape == other.shape and largest_difference(one, other) is None
+        if not same or old.prior_std != schedule.prior_std:
             raise InputError(f"{path} was trained with another schedule, of T = {old.steps}: give that one, or none")
     if target is None:
         return
     factors = read(path, metadata, "factors")
-    same = not factors or all(abs(one - other) < CLOSE for one, other in zip(factors, factors_of(target), strict=True))
+    same = not factors or all(abs(p - q) < CLOSE for p, q in zip(factors, factors_of(target), strict=True))
     if target.name != metadata["target"] or not same:
-        raise InputError(
-            f"{path} was trained with another target, {metadata['target']}, than {target.name} as it is now"
-        )
+        raise InputError(f"{path} was trained with another target {metadata['target']}, not this {target.name}")
 
 
 def _with_the_tables(path: Path, spec: dict[str, Any]) -> Schedule:
