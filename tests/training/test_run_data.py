@@ -219,18 +219,5 @@ def test_no_command_writes_pictures_among_the_data(photos, refused):
     assert {*photos.rglob("*")} == before
 
 
-def test_samples_beside_other_images_are_reported(photos, run, tmp_path):
-    """A model file does not know where its data lie, nor that these are data of another training."""
-    ancestral.train(data=".", **TINY)
-    file = shutil.copy("runs/photos/model.safetensors", tmp_path / "model.safetensors")
-    for place in ("cats/new.png", "cats/some"):
-        text = run("sample", file, "-n", "2", "--steps", "2", "--out", place, "--label", "cats")
-        assert f"warning: {place} lies beside cats/" in text
-    (tmp_path / "pictures").mkdir()
-    for name in ("one.png", "two.png"):  # beside a sample, but no other image
-        assert "warning" not in run("sample", file, "-n", "2", "--steps", "2", "--out", tmp_path / "pictures" / name)
-    assert "warning" not in run("sample", "runs/photos", "-n", "2", "--steps", "2")
-
-
 def test_nothing_is_mirrored_by_default():
     assert not any(ancestral.config.preset(name).data.flip for name in ("folder", "arrays", "digits", "fashion"))

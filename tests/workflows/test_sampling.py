@@ -78,8 +78,8 @@ def test_each_column_of_a_grid_has_one_of_several_labels(run, copied):
 
 
 def test_a_run_may_follow_the_values_of_an_option(run, copied):
-    for words in (["--label", 0, 1, copied], ["--index", 3, copied, *FEW], [*FEW, "--label", 1, copied, "-n", 2]):
-        run("sample", "-n" if "--index" not in words else "--seed", 1, *words)
+    for words in (["-n", 1, "--label", 0, 1, copied], ["--index", 3, copied, *FEW], [*FEW, "--label", 1, copied]):
+        run("sample", "--seed", 1, *words)
 
 
 def test_python_gives_a_sampler_and_files_of_the_kinds_that_are_written(copied):
@@ -162,27 +162,11 @@ def test_single_pictures_have_recipes_of_their_own(run, copied):
     assert recipe("again.png") == found
 
 
-def test_settings_that_are_those_of_the_picture_may_be_given_again(run, copied):
-    run("sample", copied, *FEW, "--seed", 2, "--label", 1, "-n", 3, "--out", "a.png")
-    run("sample", copied, *FEW, "--seed", 2, "--label", "horizontal", "-n", 3, "--guidance", 1, "--like", "a.png")
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--seed", "0"], "with the seed 2, not with 0"),
-        (["-n", "4"], "with the number 3, not with 4"),
-        (["--index", "1"], "without index, not with 1"),
-        (["--label", "0", "1"], "with the label horizontal, not with vertical horizontal"),
-        (["--guidance", "2"], "with the guidance 1"),
-        (["--steps", "4"], "with the sampler DDIM(steps=3"),
-        (["--sampler", "heun"], "with the sampler DDIM(steps=3"),
-    ],
-    ids=str,
-)
-def test_settings_that_contradict_the_picture_are_refused(run, refused, copied, words, says):
-    run("sample", copied, *FEW, "--seed", 2, "--label", 1, "-n", 3, "--out", "a.png")
-    assert says in refused("sample", copied, "--like", "a.png", *words)
+@pytest.mark.parametrize("name", ["seed", "n", "index", "label", "guidance", "steps", "sampler"])
+def test_settings_that_a_picture_holds_are_refused_beside_it(copied, name):
+    value = {"index": (1,), "label": 0, "guidance": 2.0, "sampler": "heun"}.get(name, 3)
+    with pytest.raises(InputError, match=f"leave {name} out"):
+        finish(sample(copied, like="a.png", **{name: value}))
     assert not (copied / "samples").exists()
 
 
@@ -202,7 +186,7 @@ def test_a_picture_of_another_model_or_without_a_recipe_is_refused(run, refused,
     render.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"schema": "recipe-9"}')
     assert "has the schema 'recipe-9'" in refused("sample", copied, "--like", "odd.png")
     render.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"model": 3}')
-    assert "the recipe in odd.png: model is damaged" in refused("sample", copied, "--like", "odd.png")
+    assert "the recipe in odd.png: model" in refused("sample", copied, "--like", "odd.png")
 
 
 def test_a_picture_of_another_version_is_repeated_with_a_word_of_warning(run, copied, tmp_path):

@@ -30,7 +30,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
 
     Raises:
         InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
-            model or with other settings, before any work is done.
+            model, before any work is done.
     """
 
     OUT: ClassVar[str] = (
@@ -62,7 +62,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     guidance: float | None = None
     """Scale of classifier-free guidance; above 1 strengthens the label. Default: 1."""
     like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
-    """PNG that was sampled from this model: the same samples again. Settings that differ from its recipe are refused.
+    """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
     Or a grid of the training run: the same noise and settings, by the model as it is now."""
     batch_size: int = 64
     """Number of samples in a batch. It changes memory and time, not the samples."""

@@ -394,8 +394,8 @@ def sample(
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
             Default: all classes in turn.
         guidance: Scale of classifier-free guidance; above 1 strengthens the label. Default: 1.
-        like: PNG that was sampled from this model: the same samples again. Settings that differ from its recipe are
-            refused. Or a grid of the training run: the same noise and settings, by the model as it is now.
+        like: PNG that was sampled from this model: the same samples again. Options that it holds are refused. Or a
+            grid of the training run: the same noise and settings, by the model as it is now.
         batch_size: Number of samples in a batch. It changes memory and time, not the samples.
         gif: Also write an animation of the reverse process, as a .gif, .webp (smaller) or .mp4 (the smallest; needs
             ancestral[video]); without a path, a .gif in the folder samples.
@@ -417,7 +417,7 @@ def sample(
 
     Raises:
         InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
-            model or with other settings, before any work is done.
+            model, before any work is done.
     """
 
 def evaluate(

@@ -5,19 +5,17 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from torch import Tensor
 
 from ancestral import __version__, hub, render, samplers, storage
-from ancestral.config.output_folders import check_outside, is_output
+from ancestral.config.output_folders import check_outside
 from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample
-from ancestral.errors import InputError, whole
+from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote, track
-from ancestral.fields import arguments_of
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, find, load, sampler_name, several
 from ancestral.options import option
@@ -30,12 +28,11 @@ from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder
 from ancestral.workflows.model_cards import home
 
-SCALES = 0.05, 10.0
-"""Smallest and largest scale of an animation."""
-IMAGES, LOOKED_AT = (".png", ".jpg", ".jpeg"), 100
-"""Files that are either sampled, and PNGs with a recipe, or other images; how many of a folder are looked at."""
 SAMPLER_OPTIONS = ("steps", "eta", "variance")
 """Options of samplers that have names of their own."""
+IN_RECIPE = ("n", "index", "seed", "label", "guidance", "sampler", *SAMPLER_OPTIONS)
+"""Options that a recipe replaces."""
+FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
 LONGEST_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
 
@@ -45,37 +42,27 @@ class SamplePlan:
     """Samples that are decided: which, how they are made, and into which files.
 
     Attributes:
+        options: What the user gave.
         model: The model.
         name: What the result calls it.
         sampler: The sampler.
         items: The indices of the samples.
-        names: The classes that samples are conditioned on in turn; None for all of them.
-        recipe: How they are made, for the metadata of PNGs.
-        batch_size: The number of samples in a batch.
-        threads: The number of CPU threads; None measures it.
+        recipe: How they are made, for the metadata of PNGs. Its classes are those that samples have in turn.
         out: The grid, animation, array or folder.
         gif: An animation, if any.
         film: A film strip, if any.
-        fps: The frames in a second of an animation.
-        scale: Its scale.
-        captions: Whether pictures name classes and times.
         notes: What the user should know, a line each.
     """
 
+    options: Sample
     model: Model
     name: str
     sampler: samplers.Sampler
     items: Sequence[int]
-    names: tuple[str, ...] | None
     recipe: SamplingRecipe
-    batch_size: int
-    threads: int | None
     out: Path
     gif: Path | None
     film: Path | None
-    fps: int
-    scale: float
-    captions: bool
     notes: tuple[str, ...]
 
 
@@ -84,65 +71,48 @@ def plan(options: Sample) -> SamplePlan:
 
     Raises:
         InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
-            model or with other settings.
+            model.
     """
-    named = {name: getattr(options, name) for name in SAMPLER_OPTIONS}
-    _check_suffixes(options)
+    sampler_options = {name: getattr(options, name) for name in SAMPLER_OPTIONS}
     if isinstance(options.sampler, str):  # a misspelt name is refused before a large model is read
-        samplers.check_name(options.sampler, **named)
+        samplers.check_name(options.sampler, **sampler_options)
     if options.n is not None and options.index is not None:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
     file = options.model.file if isinstance(options.model, Model) else find(options.model)
     digest = storage.sha256(file) if file and file.is_file() else ""
-    like = None if options.like is None else Path(options.like)
-    recipe = None if like is None else _read_recipe(like, file, digest)
-    folder = _samples_folder(options.model)
-    name = str(file if isinstance(options.model, Model) else options.model)
+    saved = None if options.like is None else _read_recipe(Path(options.like), options, digest)
     model = options.model if isinstance(options.model, Model) else load(options.model, options.device, net=options.net)
-    sampler = model.sampler(options.sampler or (recipe.sampler if recipe else None), **named)
-    names = None if options.label is None else _class_names(model, options.label)
-    notes = [_doubt(model, sampler)]
-    if like is not None and recipe is not None:
-        notes += _check_like(like, recipe, options, model, sampler, names, name)
-        n, index, seed, names, guidance = recipe.n, recipe.index, recipe.seed, recipe.label, recipe.guidance
-    else:
-        n, index, seed = 64 if options.n is None else options.n, options.index, options.seed or 0
-        guidance = 1.0 if options.guidance is None else options.guidance
-    items, single = model.items(n, index, options.batch_size), recipe is not None and recipe.single
-    if single:
+    sampler = model.sampler(options.sampler if saved is None else saved.sampler, **sampler_options)
+    recipe = _recipe(options, model) if saved is None else saved
+    items = model.items(recipe.n, recipe.index, options.batch_size)
+    if recipe.single:
         render.check_png(model.spec.shape, model.spec.codec.dtype)
-    parts = {
-        "index": index and "_".join(map(str, index)),
-        "label": names and "_".join(names),
-        "sampler": options.sampler,
-    }
-    stem = _stem(seed, {**parts, **named, "guidance": None if guidance == 1 else guidance})
+    folder, stem = _samples_folder(options.model), _stem(options, recipe)
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
     _check_out(out, model)
     gif, film = _path(options.gif, folder / f"{stem}.gif"), _path(options.film, folder / f"{stem}-film.png")
     for path in filter(None, (out, gif, film)):
         check_outside(path, model.config.data.source)
-    notes.append(_neighbour_note(out, [Path()] if folder == Path("samples") else []))
-    animated = [path for path in (out, gif) if path is not None and path.suffix.lower() in render.ANIMATIONS]
-    fps, scale = _check_animation(animated, options.fps, options.scale)
+    animations = [path for path in (out, gif) if path is not None and path.suffix.lower() in render.ANIMATIONS]
+    for path in animations:
+        render.check_animation(path)
+    if not animations and (options.fps, options.scale) != (None, None):
+        names = f"{option('fps')} and {option('scale')}"
+        raise InputError(f"{names} are those of an animation: add {option('gif', True)}, or leave them out")
     return SamplePlan(
+        options=options,
         model=model,
-        name=name,
+        name=str(file if isinstance(options.model, Model) else options.model),
         sampler=sampler,
         items=items,
-        names=names,
         recipe=SamplingRecipe(
-            digest, __version__, seed, len(items), sampler_name(sampler), guidance, index, names, single
+            *(digest, __version__, recipe.seed, len(items), sampler_name(sampler), recipe.guidance),
+            *(recipe.index, recipe.label, recipe.single),
         ),
-        batch_size=options.batch_size,
-        threads=options.threads,
         out=out,
         gif=gif,
         film=film,
-        fps=fps,
-        scale=scale,
-        captions=options.captions,
-        notes=tuple(filter(None, notes)),
+        notes=(*_doubts(model, sampler), *(() if saved is None else _differences(options, saved, model))),
     )
 
 
@@ -155,42 +125,42 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     Returns:
         The files, and how the samples were made.
     """
-    model, spec, recipe, items = plan.model, plan.model.spec, plan.recipe, plan.items
-    for note in plan.notes:
-        yield Message(note)
+    model, recipe, items, options = plan.model, plan.recipe, plan.items, plan.options
+    yield from map(Message, plan.notes)
     times = plan.sampler.times(model.denoiser.schedule)
     animated = plan.gif is not None or plan.out.suffix.lower() in render.ANIMATIONS
-    in_animation = evenly_spaced(render.frame_count(plan.fps), len(times)) if animated else []
+    in_animation = evenly_spaced(render.frame_count(options.fps or render.FPS), len(times)) if animated else []
     in_film = evenly_spaced(render.FILM_STATES, len(times)) if plan.film else []
     steps_of_batches = samplers.record(
-        lambda batch: model.trajectory(batch, plan.sampler, recipe.seed, plan.names, recipe.guidance),
+        lambda batch: model.trajectory(batch, plan.sampler, recipe.seed, recipe.label, recipe.guidance),
         items,
-        plan.batch_size,
-        lambda x: spec.codec.decode(x).cpu(),
+        options.batch_size,
+        lambda x: model.spec.codec.decode(x).cpu(),
         sorted({*in_animation, *in_film}),
     )
     task = f"{len(items)} image{'s' * (len(items) > 1)}"
-    work = partial(model.rehearse, min(plan.batch_size, len(items)))
-    with cpu_threads(plan.threads, model.device, work) as used:
-        if used.reason:
-            yield Message(used.reason)
-        samples, states = yield from track(steps_of_batches, task, -(-len(items) // plan.batch_size) * len(times))
+    work = partial(model.rehearse, min(options.batch_size, len(items)))
+    with cpu_threads(options.threads, model.device, work) as threads:
+        if threads.reason:
+            yield Message(threads.reason)
+        batches = -(-len(items) // options.batch_size)
+        samples, states = yield from track(steps_of_batches, task, batches * len(times))
     frames, stills = ([state for state in states if state.index in kept] for kept in (in_animation, in_film))
-    written = []
+    paths = []
     for path, write in _files(plan, samples, frames, stills).items():
-        written.append(storage.write_new(path, write))
-        yield Wrote(written[-1])
+        paths.append(storage.write_new(path, write))
+        yield Wrote(paths[-1])
     result = SamplingResult(
         model=plan.name,
         count=len(items),
         seed=recipe.seed,
         sampler=str(plan.sampler),
-        label=None if plan.names is None else ", ".join(plan.names),
+        label=None if recipe.label is None else ", ".join(recipe.label),
         guidance=recipe.guidance,
-        paths=tuple(map(str, written)),
-        codec=spec.codec.kind,
+        paths=tuple(map(str, paths)),
+        codec=model.spec.codec.kind,
         means=channel_mean(samples) if samples.ndim > 2 else (),
-        data_means=spec.mean,
+        data_means=model.spec.mean,
         index=recipe.index,
     )
     if means := channel_means(result):
@@ -202,154 +172,86 @@ def _files(
     plan: SamplePlan, samples: Tensor, frames: Sequence[Step], stills: Sequence[Step]
 ) -> dict[Path, Callable[[Path], None]]:
     """The files of a plan, each with what writes it."""
-    model, spec, recipe, items, out = plan.model, plan.model.spec, plan.recipe, plan.items, plan.out
-    of_model = bool(recipe.model)
-    period = 1 if recipe.index is not None else len(spec.classes if plan.names is None else plan.names)
-    columns = render.grid_columns(len(items), spec.shape, period or 1)  # one label in each column
-    limits, classes = spec.codec.limits, model.class_names(items, plan.names) if plan.captions else None
+    options, model, recipe, items, out = plan.options, plan.model, plan.recipe, plan.items, plan.out
+    spec, limits, suffix = model.spec, model.spec.codec.limits, plan.out.suffix.lower()
+    columns = 1 if recipe.index is not None else len(spec.classes if recipe.label is None else recipe.label)
+    columns = render.grid_columns(len(items), spec.shape, columns or 1)  # one label in each column
+    classes = model.class_names(items, recipe.label) if options.captions else None
     animate = partial(
         render.write_animation,
         states=frames,
         columns=columns,
         height=500,
         limits=limits,
-        fps=plan.fps,
-        scale=plan.scale,
+        fps=options.fps or render.FPS,
+        scale=options.scale or 1.0,
     )
-    files: dict[Path, Callable[[Path], None]] = {}
-    suffix = out.suffix.lower()
-    if suffix in render.ANIMATIONS:
-        files[out] = animate
-    elif suffix == ".npz":
-        files[out] = lambda path: render.write_array(path, samples, model.labels(items, plan.names))
-    elif suffix == ".png":
-        text = recipe.to_json() if of_model else ""
-        grid = partial(render.picture, samples, columns, 500, limits, classes)
-        files[out] = lambda path: render.write_picture(path, from_pixels(samples[0]) if recipe.single else grid(), text)
-    elif rate := spec.rate:
-        files[out] = lambda path: render.write_recordings(path, samples, rate)
-    else:
-        each = [_recipe_of_one(recipe, model, index).to_json() if of_model else "" for index in items]
-        files[out] = lambda path: render.write_images(path, samples, items, each)
+
+    def text(recipe: SamplingRecipe) -> str:
+        return recipe.to_json() if recipe.model else ""
+
+    def grid(path: Path) -> None:
+        picture = partial(render.picture, samples, columns, 500, limits, classes)
+        render.write_picture(path, from_pixels(samples[0]) if recipe.single else picture(), text(recipe))
+
+    def single_files(path: Path) -> None:
+        if spec.rate:
+            render.write_recordings(path, samples, spec.rate)
+        else:
+            render.write_images(path, samples, items, [text(_recipe_of_one(recipe, model, index)) for index in items])
+
+    def array(path: Path) -> None:
+        render.write_array(path, samples, model.labels(items, recipe.label))
+
+    def film(path: Path) -> None:
+        strip = render.film(stills, width=1180, limits=limits, names=classes, captions=options.captions)
+        render.write_picture(path, strip, text(dataclasses.replace(recipe, single=False)))
+
+    kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(render.ANIMATIONS, animate)
+    kinds |= {".npz": array, ".png": grid}
+    files = {out: kinds.get(suffix, single_files)}
     if plan.gif is not None:
         files[plan.gif] = animate
     if plan.film is not None:
-        text_of_film = dataclasses.replace(recipe, single=False).to_json() if of_model else ""
-        strip = partial(render.film, stills, width=1180, limits=limits, names=classes, captions=plan.captions)
-        files[plan.film] = lambda path: render.write_picture(path, strip(), text_of_film)
+        files[plan.film] = film
     return files
 
 
-def _check_like(
-    like: Path,
-    recipe: SamplingRecipe,
-    options: Sample,
-    model: Model,
-    sampler: samplers.Sampler,
-    names: tuple[str, ...] | None,
-    name: str,
-) -> list[str]:
-    """What to say of samples that are made again.
+# -- the recipe -------------------------------------------------------------------------------------------------------
 
-    Raises:
-        InputError: If the recipe is of another run, or an option is not that of the recipe.
-    """
+
+def _recipe(options: Sample, model: Model) -> SamplingRecipe:
+    """The recipe of the options, of a sampler that is known otherwise."""
+    names = None if options.label is None else _class_names(model, options.label)
+    n, guidance = 64 if options.n is None else options.n, 1.0 if options.guidance is None else options.guidance
+    return SamplingRecipe("", __version__, options.seed or 0, n, "", guidance, options.index, names)
+
+
+def _read_recipe(like: Path, options: Sample, digest: str) -> SamplingRecipe:
+    """The recipe in a PNG. Raises InputError if it has none, or is of another model, or options contradict it."""
+    for name in IN_RECIPE:
+        if getattr(options, name) is not None:
+            raise InputError(f"{option('like')} makes the samples of {like} again; leave {option(name)} out")
+    recipe = SamplingRecipe.from_json(render.read_recipe(like), f"the recipe in {like}")
+    if recipe.model != digest and recipe.step is None:
+        this = f"this one's is {digest[:12]}" if digest else "this one is in no file"
+        raise InputError(f"{like} was made by another model: the SHA-256 of its file is {recipe.model[:12]}, {this}")
+    return recipe
+
+
+def _differences(options: Sample, recipe: SamplingRecipe, model: Model) -> list[str]:
+    """Why samples that are made again may differ. Raises InputError for a grid of another training run."""
+    like, notes = options.like, []
     if recipe.version == __version__ and recipe.run not in (None, model.config.identity()):
         raise InputError(
-            f"{like} is a grid of the training of another run, with other settings or data than those of {name}: give "
-            f"the model of that run, or leave {option('like')} out"
+            f"{like} is a grid of the training of another run, with other settings or data: give the model of that "
+            f"run, or leave {option('like')} out"
         )
-    for what, given, made in (
-        ("number", options.n, recipe.n),
-        ("index", options.index, recipe.index),
-        ("seed", options.seed, recipe.seed),
-        ("label", names, recipe.label),
-        ("guidance", options.guidance, recipe.guidance),
-        ("sampler", sampler, model.sampler(recipe.sampler)),
-    ):
-        _check_same(like, what, given, made)
-    notes = []
     if recipe.step not in (None, model.step):
         notes.append(f"{like} was made at step {recipe.step:,} of training; the model is of step {model.step:,}")
     if recipe.version != __version__:
         notes.append(f"{like} was made by ancestral {recipe.version}; version {__version__} may sample otherwise")
     return notes
-
-
-def _neighbour_note(out: Path, others: Sequence[Path]) -> str:
-    """A warning if samples are written beside images that are none, or ""."""
-    beside = _other_image(out.parent, *others)
-    if beside is None:
-        return ""
-    return (
-        f"warning: {out} lies beside {beside}, which is no sample: who trains on that folder trains on both; "
-        f"{option('out')} takes a place elsewhere"
-    )
-
-
-def _samples_folder(model: Model | str | Path) -> Path:
-    """The folder for files without a path: `samples` of the run, or of the working folder for a model outside a run."""
-    place = home(model)
-    in_run = hub.is_address(model) or RunFolder(place).config.exists()
-    return place / "samples" if in_run else Path("samples")
-
-
-def _other_image(*folders: Path) -> Path | None:
-    """An image in one of these folders that was not sampled; those of runs and reports are."""
-    files = (
-        file
-        for folder in folders
-        if folder.is_dir() and not any(map(is_output, (folder.absolute(), *folder.absolute().parents)))
-        for file in islice(sorted(folder.iterdir()), LOOKED_AT)
-        if file.suffix.lower() in IMAGES
-    )
-    for file in files:
-        try:
-            render.read_recipe(file)
-        except InputError:
-            return file
-    return None
-
-
-def _doubt(model: Model, sampler: samplers.Sampler) -> str:
-    """Why a sampler does not suit a distilled model, or ""."""
-    distil = model.config.distil
-    if distil.method and DISTILLATIONS[distil.method].consistent and not isinstance(sampler, samplers.Consistency):
-        return (
-            "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean, and get worse "
-            "with each step"
-        )
-    suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
-    if distil.method and not DISTILLATIONS[distil.method].consistent and not suits:
-        return f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
-    return ""
-
-
-def _class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[str, ...]:
-    """The names of the classes that labels are. Raises InputError if the model has no such class."""
-    numbers = model.labels(range(len(several(label))), label)
-    assert numbers is not None  # a model without classes has refused the label
-    return tuple("none" if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
-
-
-def _read_recipe(like: Path, file: Path | None, digest: str) -> SamplingRecipe:
-    """The recipe in a PNG. Raises InputError if it has none, or was made by another model than those of training."""
-    recipe = SamplingRecipe.from_json(render.read_recipe(like), f"the recipe in {like}")
-    if recipe.model != digest and recipe.step is None:
-        own = f"{file} is {digest[:12]}" if file else "this one is in no file"
-        raise InputError(f"{like} was made by another model: the SHA-256 of its file is {recipe.model[:12]}, {own}")
-    return recipe
-
-
-def _check_same(like: Path, name: str, given: object, made: object) -> None:
-    """Raise InputError for a setting that was given and is not that of the recipe."""
-    if given is None or given == made:
-        return
-    wanted, had = (" ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in (given, made))
-    raise InputError(
-        f"{like} was made {f'with the {name} {had}' if made is not None else f'without {name}'}, not with {wanted}; "
-        f"leave that option out, or leave out {option('like')}"
-    )
 
 
 def _recipe_of_one(recipe: SamplingRecipe, model: Model, index: int) -> SamplingRecipe:
@@ -359,20 +261,53 @@ def _recipe_of_one(recipe: SamplingRecipe, model: Model, index: int) -> Sampling
     return dataclasses.replace(recipe, n=1, index=(index,), label=name, single=True)
 
 
-def _check_animation(paths: Sequence[Path], fps: int | None, scale: float | None) -> tuple[int, float]:
-    """Frames in a second and scale of the animations. Raises InputError if they could not be written so."""
-    for path in paths:
-        render.check_animation(path)
-    if not paths and (fps, scale) != (None, None):
-        raise InputError(
-            f"{option('fps')} and {option('scale')} are those of an animation: add {option('gif', True)}, or leave "
-            "them out"
-        )
-    fps, scale = render.FPS if fps is None else fps, 1.0 if scale is None else scale
-    least, most = SCALES
-    if not least <= scale <= most:
-        raise InputError(f"{option('scale')} must be from {least:g} to {most:g}, not {scale:g}")
-    return whole(fps, 1, 50, f"{option('fps')} must be a whole number from 1 to 50, not {fps}"), scale
+def _class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[str, ...]:
+    """The names of the classes that labels are. Raises InputError if the model has no such class."""
+    numbers = model.labels(range(len(several(label))), label)
+    assert numbers is not None  # a model without classes has refused the label
+    return tuple("none" if number == NO_CLASS else model.spec.classes[number] for number in numbers.tolist())
+
+
+def _doubts(model: Model, sampler: samplers.Sampler) -> list[str]:
+    """Why a sampler does not suit a distilled model."""
+    distil = model.config.distil
+    if not distil.method:
+        return []
+    if DISTILLATIONS[distil.method].consistent:
+        advice = "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean"
+        return [] if isinstance(sampler, samplers.Consistency) else [f"{advice}, and get worse with each step"]
+    suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
+    advice = f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
+    return [] if suits else [advice]
+
+
+# -- the files --------------------------------------------------------------------------------------------------------
+
+
+def _samples_folder(model: Model | str | Path) -> Path:
+    """The folder for files without a path: `samples` of the run, or of the working folder for a model outside a run."""
+    place = home(model)
+    in_run = hub.is_address(model) or RunFolder(place).config.exists()
+    return place / "samples" if in_run else Path("samples")
+
+
+def _stem(options: Sample, recipe: SamplingRecipe) -> str:
+    """The stem of a file's name: the seed and the settings that were given."""
+    settings = {
+        "index": recipe.index and "_".join(map(str, recipe.index)),
+        "label": recipe.label and "_".join(recipe.label),
+        "sampler": options.sampler,
+        **{name: getattr(options, name) for name in SAMPLER_OPTIONS},
+        "guidance": None if recipe.guidance == 1 else recipe.guidance,
+    }
+    parts = [f"{name}{value}" for name, value in settings.items() if value is not None]
+    return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{recipe.seed}", *parts]))[:LONGEST_STEM]
+
+
+def _path(value: str | Path | bool, default: Path) -> Path | None:
+    if isinstance(value, bool):
+        return default if value else None
+    return Path(value)
 
 
 def _check_out(out: Path, model: Model) -> None:
@@ -380,41 +315,11 @@ def _check_out(out: Path, model: Model) -> None:
     if out.suffix.lower() in (*render.ANIMATIONS, ".npz", ".png"):
         return
     if out.suffix:
-        if out.suffix.lower() == ".wav" and model.spec.rate:
-            raise InputError(
-                f"{out} names one file; give {option('out')} the name of a folder, which gets a .wav for each sample"
-            )
-        raise InputError(
-            f"cannot write {out.suffix} files; {option('out')} takes .png, .gif, .webp, .mp4, .npz or the name of a "
-            "folder"
-        )
+        recordings = ", which gets a .wav for each sample" if model.spec.rate else ""
+        raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {FILES}{recordings}")
     if model.spec.rate is None:
         render.check_png(model.spec.shape, model.spec.codec.dtype)
     if out.exists() and not out.is_dir():
-        raise InputError(
-            f"{out} is a file; give {option('out')} a folder, or a name that ends in .png, .gif, .webp, .mp4 or .npz"
-        )
+        raise InputError(f"{out} is a file; {option('out')} takes {FILES}")
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty, and the images of two runs would mix; give {option('out')} a new folder")
-
-
-def _path(given: str | Path | bool, default: Path) -> Path | None:
-    if isinstance(given, bool):
-        return default if given else None
-    return Path(given)
-
-
-def _check_suffixes(options: Sample) -> None:
-    """Raise InputError for a file of a kind that an option does not write."""
-    for one in arguments_of(Sample):
-        path = getattr(options, one.name)
-        if one.suffixes and not isinstance(path, bool) and Path(path).suffix.lower() not in one.suffixes:
-            *most, last = one.suffixes
-            kinds = f"{', '.join(most)} or {last}" if most else last
-            raise InputError(f"{option(one.name)} writes {kinds} files, not {path}")
-
-
-def _stem(seed: int, settings: dict[str, object]) -> str:
-    """The stem of a file's name: the seed and the settings that were given."""
-    given = [f"{name}{value}" for name, value in settings.items() if value is not None]
-    return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{seed}", *given]))[:LONGEST_STEM]
