@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import ancestral
-from ancestral import render
 from ancestral.faces import command as cli
+from ancestral.render import pictures, writers
 
 Statistics = dict[str, float]
 SAMPLER = "dpm:steps=40,spacing=logsnr"
@@ -260,8 +260,8 @@ def run(name: str, folder: Path, samples: int, seed: int) -> bool:
     own = model.config.data
     data = ancestral.data.load(str(source), dims=own.dims, channels=own.channels, image_size=own.image_size)
     for kind, items in (("data", data.items), ("samples", sampled)):
-        sheet = render.picture(items[:64], 8, height=600, limits=model.spec.codec.limits)
-        render.write_picture(folder / f"{name}-{kind}.png", sheet)
+        sheet = pictures.picture(items[:64], 8, height=600, limits=model.spec.codec.limits)
+        writers.write_picture(folder / f"{name}-{kind}.png", sheet)
     trained = f"{model.step:,} steps in {seconds:.0f} s of CPU time on {torch.get_num_threads()} threads"
     print(f"\n{name}: {data.items.dtype} {tuple(data.items.shape)}, {trained}; {samples} samples\n")
     print(f"{'':32}{'known':>10}{'data':>10}{'samples':>10}{'tolerance':>10}")

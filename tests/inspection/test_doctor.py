@@ -667,7 +667,7 @@ def test_a_contact_sheet_that_cannot_be_written_loses_no_finding(tmp_path, monke
     def full(path, sheet):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("ancestral.render.write_sheet", full)
+    monkeypatch.setattr("ancestral.render.compositions.write_sheet", full)
     report = examine(stripes(60), out=tmp_path / "sheet.png")
     assert report.count == 60
     assert ancestral.inspect(stripes(60), FOLDER, steps=0, out=tmp_path / "sheet.png").count == 60

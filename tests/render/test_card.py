@@ -9,12 +9,12 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 import ancestral
-from ancestral import config, render, storage
+from ancestral import config, storage
 from ancestral.config import presets
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.options import on_command_line, spell
-from ancestral.render import FOLDER, evaluation_text, merge_card, model_card, write_card
-from ancestral.render.model_card import mark_sections, update_sections
+from ancestral.render import evaluation_text, html_report
+from ancestral.render.model_card import FOLDER, mark_sections, merge_card, model_card, update_sections, write_card
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
 from conftest import untrained
@@ -334,7 +334,7 @@ def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
 
 def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, common):
     begun(model_run.parent / "other")
-    render.write_report(model_run, page_about())
+    html_report.write_report(model_run, page_about())
     empty = read(model_run / "report.html").text
     assert "Evaluation" not in empty
     text = run("evaluate", model_run, *common)
@@ -346,12 +346,12 @@ def test_the_page_tells_of_an_evaluation_whenever_it_is_written(run, model_run, 
     metrics = EvaluationResult.load(model_run / "evaluation").samples
     assert spell(evaluation_text.verdict(metrics), on_command_line) in updated.text
     assert len(updated.pictures) == 1
-    render.write_report(model_run, page_about())  # as a training does
+    html_report.write_report(model_run, page_about())  # as a training does
     again = read(model_run / "report.html")
     assert again.text == updated.text
     assert (model_run / "report.html").stat().st_size < 200_000
     storage.write_text(model_run / "report.html", "<html>of another make</html>")
-    assert not render.update_report(model_run)
+    assert not html_report.update_report(model_run)
     assert (model_run / "report.html").read_text() == "<html>of another make</html>"
 
 
@@ -366,12 +366,12 @@ def test_damaged_results_are_left_out(tmp_path):
     for text in cases:
         (folder / "samples.json").write_text(text)
         assert EvaluationResult.load(folder) == EvaluationResult(), text
-        assert "Evaluation" not in read(render.write_report(tmp_path, page_about())).text
+        assert "Evaluation" not in read(html_report.write_report(tmp_path, page_about())).text
     (folder / "samples.json").write_bytes(b"\xff")
     assert EvaluationResult.load(folder).samples is None
     (folder / "samples.json").write_text(json.dumps(whole))
     (folder / "memorisation.png").write_bytes(b"no picture")
-    content = read(render.write_report(tmp_path, page_about()))
+    content = read(html_report.write_report(tmp_path, page_about()))
     assert "FD-lite0 12.35 ± 0.10" in content.text
     assert content.pictures == []
     assert EvaluationResult.load(folder, "abc").samples == FOUND.samples
@@ -382,7 +382,7 @@ def test_what_an_evaluation_names_is_escaped(tmp_path):
     evil = "<script>alert(1)</script>"
     tree = samples_tree(data={"train": evil, "held_out": evil, "notes": [evil]}, notes=[evil])
     storage.write_text(tmp_path / "evaluation" / "samples.json", json.dumps(tree))
-    content = read(render.write_report(tmp_path, page_about()))
+    content = read(html_report.write_report(tmp_path, page_about()))
     assert content.words.count(evil) == 4
 
 

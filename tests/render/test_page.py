@@ -17,8 +17,18 @@ from PIL import Image
 from ancestral import storage
 from ancestral.config import presets
 from ancestral.data import InMemoryDataset
-from ancestral.render import DataFacts, RunFacts, html_report, write_report
-from ancestral.render.html_report import GRIDS, HEIGHT, TOP, WIDTH, read_log, svg_plot
+from ancestral.render import html_report
+from ancestral.render.html_report import (
+    GRIDS,
+    HEIGHT,
+    TOP,
+    WIDTH,
+    DataFacts,
+    RunFacts,
+    read_log,
+    svg_plot,
+    write_report,
+)
 from ancestral.training import RunFolder, Trainer
 from ancestral.workflows import train
 from ancestral.workflows.run_report import RunReport

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral import render
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
+from ancestral.render import compositions, pictures, writers
 from ancestral.render.pictures import PAGE, caption_size, enlarge, hstack, shorten, tile, vstack
 from ancestral.samplers import Step
 
@@ -44,7 +44,7 @@ def test_pictures_join():
 
 
 def test_points_are_drawn_where_they_are():
-    plot = np.asarray(render.picture(torch.tensor([[0.75, 0.75]]), height=300))
+    plot = np.asarray(pictures.picture(torch.tensor([[0.75, 0.75]]), height=300))
     assert plot.shape == (300, 300, 3)
     row, column = np.argwhere(plot.min(2) < 200).mean(0)
     assert (row, column) == pytest.approx((75, 225), abs=3)  # of [−1.5, 1.5], y upwards
@@ -68,7 +68,7 @@ def frames(count=6, items=2):
 
 
 def test_film_has_x_above_x0_from_noise_to_sample():
-    film = np.asarray(render.film(frames(items=1), columns=3, width=1, captions=False))[..., 0]
+    film = np.asarray(compositions.film(frames(items=1), columns=3, width=1, captions=False))[..., 0]
     assert film.shape == (2 * 4 + 2, 3 * 4 + 2 * 2)
     assert [film[2, x] for x in (2, 8, 14)] == [0, 20, 50]
     assert [film[8, x] for x in (2, 8, 14)] == [200] * 3
@@ -76,14 +76,14 @@ def test_film_has_x_above_x0_from_noise_to_sample():
 
 def test_film_of_several_images_has_a_strip_for_each():
     plain = {"columns": 6, "width": 612, "captions": False}  # 4 x 4 as 100 x 100
-    assert render.film(frames(items=2), **plain).size == (6 * 100 + 5 * 2, 2 * 202 + 12)
-    assert render.film(frames(items=20), **plain).height == 5 * 202 + 4 * 12  # not taller than 1.75 times its width
+    assert compositions.film(frames(items=2), **plain).size == (6 * 100 + 5 * 2, 2 * 202 + 12)
+    assert compositions.film(frames(items=20), **plain).height == 5 * 202 + 4 * 12  # at most 1.75 × its width
 
 
 def test_film_names_t_its_rows_and_the_classes_beside_the_images():
-    plain = np.asarray(render.film(frames(), captions=False))
-    film = np.asarray(render.film(frames(), names=["a", "b"]))
-    named = np.asarray(render.film(frames(items=1)))
+    plain = np.asarray(compositions.film(frames(), captions=False))
+    film = np.asarray(compositions.film(frames(), names=["a", "b"]))
+    named = np.asarray(compositions.film(frames(items=1)))
     line, left = named.shape[0] - 2 * 84 - 2, named.shape[1] - plain.shape[1]  # of the times, and of the rows' names
     assert (named[line:, left:] == plain[: 2 * 84 + 2]).all()
     for column in range(6):
@@ -100,17 +100,17 @@ def test_film_names_t_its_rows_and_the_classes_beside_the_images():
 
 def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
     clouds = [Step(i, 3 - i, 20 * torch.randn(50, 2), torch.randn(50, 2) / 3) for i in range(4)]
-    film = np.asarray(render.film(clouds)).astype(int)
+    film = np.asarray(compositions.film(clouds)).astype(int)
     assert film.shape[1] > 1000
     colours = film.reshape(-1, 3)
     colours = colours[colours.max(1) - colours.min(1) > 100]
     hues = {tuple((colour > colour.max() - 60).tolist()) for colour in colours}
     assert {(True, False, False), (False, True, False), (False, False, True)} <= hues
-    plain = np.asarray(render.film(clouds, captions=False))
+    plain = np.asarray(compositions.film(clouds, captions=False))
     assert plain.shape == film.shape
     assert (film[:40] < 100).any()
     assert (plain[:40] == 255).all()
-    assert render.film([Step(i, 99 - i, torch.zeros(5, 2), torch.zeros(5, 2)) for i in range(99)]).width < 2000
+    assert compositions.film([Step(i, 99 - i, torch.zeros(5, 2), torch.zeros(5, 2)) for i in range(99)]).width < 2000
 
 
 # -- captions ---------------------------------------------------------------------------------------------------------
@@ -130,8 +130,8 @@ def text_lines(image):
 
 def test_one_line_of_captions_names_the_columns():
     images = coloured(10)
-    plain = np.asarray(render.picture(images, 5, 400))
-    named = render.picture(images, 5, 400, captions=list("abcde") * 2)
+    plain = np.asarray(pictures.picture(images, 5, 400))
+    named = pictures.picture(images, 5, 400, captions=list("abcde") * 2)
     ((top, end),) = text_lines(named)
     assert top == 0
     assert (np.asarray(named)[end:] == plain).all()  # no image is covered
@@ -142,20 +142,20 @@ def test_one_line_of_captions_names_the_columns():
 
 def test_other_captions_stand_above_each_row():
     images = coloured(7)
-    named = render.picture(images, 3, 300, captions=list("abcdefg"))
+    named = pictures.picture(images, 3, 300, captions=list("abcdefg"))
     lines = text_lines(named)
     assert len(lines) == 3
     reds = (np.asarray(named) == (200, 40, 90)).all(2).sum()
-    assert reds == (np.asarray(render.picture(images, 3, 300)) == (200, 40, 90)).all(2).sum()
-    one = render.picture(images, 3, 300, captions=["same"] * 7)
+    assert reds == (np.asarray(pictures.picture(images, 3, 300)) == (200, 40, 90)).all(2).sum()
+    one = pictures.picture(images, 3, 300, captions=["same"] * 7)
     assert len(text_lines(one)) == 1
 
 
 def test_long_captions_widen_their_columns_and_are_cut():
-    wide = render.picture(coloured(10, 40, 8), 10, 100, captions=["automobile"] * 10)
+    wide = pictures.picture(coloured(10, 40, 8), 10, 100, captions=["automobile"] * 10)
     assert wide.width >= 10 * 80
     assert 4 < len(shorten("x" * 500, 13, 80)) < 15
-    endless = render.picture(coloured(4), 4, 100, captions=["x" * 500] * 4)
+    endless = pictures.picture(coloured(4), 4, 100, captions=["x" * 500] * 4)
     assert endless.width < 600
     line = np.asarray(endless)[: text_lines(endless)[0][1]]
     for gap in range(1, 4):  # between two captions there is white
@@ -176,12 +176,12 @@ def test_captions_are_legible_at_the_width_of_the_page(width):
      (64, (2, 16), 1, 8), (64, (1, 8, 8, 8), 1, 4)],
 )  # fmt: skip
 def test_grids_are_about_square_and_columns_have_one_class(n, shape, period, columns):
-    assert render.grid_columns(n, shape, period) == columns
+    assert pictures.grid_columns(n, shape, period) == columns
 
 
 def test_points_with_classes_have_a_colour_and_a_legend():
     points = torch.tensor([[-0.5, 0.0], [0.5, 0.0]])
-    image = render.picture(points, height=300, captions=["left", "right"])
+    image = pictures.picture(points, height=300, captions=["left", "right"])
     pixels = np.asarray(image).astype(int)
     assert image.size == (450, 300)
     assert (pixels[145:156, 95:106, 2] - pixels[145:156, 95:106, 0]).max() > 50  # blue
@@ -211,7 +211,7 @@ def played(path):
 def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     levels = [torch.full((2, 1, 4, 4), 40 * i, dtype=torch.uint8) for i in range(6)]
-    render.write_animation(path, [Step(i, 5 - i, x, x) for i, x in enumerate(levels)], columns=2, height=48, fps=10)
+    writers.write_animation(path, [Step(i, 5 - i, x, x) for i, x in enumerate(levels)], columns=2, height=48, fps=10)
     images, times = played(path)
     middle = [int(image[24, 24, 0]) for image in images]
     assert middle[:6] == pytest.approx([0, 40, 80, 120, 160, 200], abs=5)
@@ -223,7 +223,7 @@ def test_animation_runs_from_the_first_frame_to_the_last(tmp_path, suffix):
 def test_the_scale_of_an_animation_is_that_of_its_sides(tmp_path, suffix):
     for scale in (0.5, 0.75, 1.0, 2.0):
         path = tmp_path / f"{scale}{suffix}"
-        render.write_animation(path, frames(), columns=2, height=48, scale=scale)
+        writers.write_animation(path, frames(), columns=2, height=48, scale=scale)
         height, width = played(path)[0][0].shape[:2]  # of 8 x 14 pixels, six times as large; of MP4 an even number
         assert (height, width) == (48 * scale, 84 * scale + (suffix == ".mp4" and scale in (0.75,)))
 
@@ -232,30 +232,30 @@ def test_an_animation_of_noise_is_small(tmp_path):
     noise = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8)
     late = torch.full_like(noise, 200)
     states = [Step(i, 19 - i, noise if i < 10 else late, late) for i in range(20)]
-    render.write_animation(tmp_path / "a.gif", states)
-    one = len(np.asarray(render.picture(noise, height=400))[..., 0].tobytes())
+    writers.write_animation(tmp_path / "a.gif", states)
+    one = len(np.asarray(pictures.picture(noise, height=400))[..., 0].tobytes())
     assert (tmp_path / "a.gif").stat().st_size < 2 * one  # noise that stays is written once
 
 
 def test_single_files(tmp_path):
     images = torch.randint(0, 256, (3, 3, 5, 4), dtype=torch.uint8)
-    render.write_images(tmp_path, images)
+    writers.write_images(tmp_path, images)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000000.png", "000001.png", "000002.png"]
     with Image.open(tmp_path / "000001.png") as image:
         assert np.array_equal(np.asarray(image), images[1].permute(1, 2, 0).numpy())
-    render.write_images(tmp_path / "grey", images[:, :1])
+    writers.write_images(tmp_path / "grey", images[:, :1])
     with Image.open(tmp_path / "grey" / "000000.png") as image:
         assert image.mode == "L"
     with pytest.raises(InputError, match="5 channels"):
-        render.write_images(tmp_path / "five", torch.zeros(1, 5, 2, 2, dtype=torch.uint8))
+        writers.write_images(tmp_path / "five", torch.zeros(1, 5, 2, 2, dtype=torch.uint8))
 
 
 def test_arrays(tmp_path):
     images, labels = torch.randint(0, 256, (3, 1, 5, 4), dtype=torch.uint8), torch.tensor([0, 1, 0])
-    render.write_array(tmp_path / "x.npz", images, labels)
+    writers.write_array(tmp_path / "x.npz", images, labels)
     with np.load(tmp_path / "x.npz", allow_pickle=False) as arrays:
         assert np.array_equal(arrays["images"], images.numpy())
         assert arrays["labels"].tolist() == [0, 1, 0]
-    render.write_array(tmp_path / "p.npz", torch.zeros(2, 2), None)
+    writers.write_array(tmp_path / "p.npz", torch.zeros(2, 2), None)
     with np.load(tmp_path / "p.npz", allow_pickle=False) as arrays:
         assert list(arrays) == ["points"]

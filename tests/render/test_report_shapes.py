@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ancestral import render
 from ancestral.declarations import Inspect
 from ancestral.evaluation.sample_quality import NearestPairs
 from ancestral.events import finish
+from ancestral.render import compositions, pictures, writers
 from ancestral.render.pictures import formula, middle_slices, to_uint8
 from ancestral.samplers import Step
 from conftest import events_of
@@ -39,10 +39,10 @@ def test_depths_and_floats_look_alike():
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 9])
 def test_any_number_of_channels(channels):
     image = (20 * torch.arange(1, channels + 1, dtype=torch.uint8)).view(1, -1, 1, 1).expand(1, channels, 3, 4)
-    shown = pixels(render.picture(image.float(), limits=(0, 255)))[1, 1].tolist()
+    shown = pixels(pictures.picture(image.float(), limits=(0, 255)))[1, 1].tolist()
     assert shown == ([20, 40, 60] if channels > 2 else [20] * 3)
     if channels not in (2, 4):  # in integers, two and four are grey and RGB with alpha
-        assert (pixels(render.picture(image)) == shown).all()
+        assert (pixels(pictures.picture(image)) == shown).all()
 
 
 # -- transparency -----------------------------------------------------------------------------------------------------
@@ -62,22 +62,22 @@ def pictures_of_windows(folder):
     """Each picture of the package that shows items, of transparent ones."""
     items = windows()
     steps = [Step(i, 3 - i, items, items) for i in range(4)]
-    render.write_animation(folder / "a.gif", steps)
-    render.write_animation(folder / "a.webp", steps)
-    yield "grid", render.picture(items)
-    yield "film", render.film(steps, 4, 68, captions=False)
+    writers.write_animation(folder / "a.gif", steps)
+    writers.write_animation(folder / "a.webp", steps)
+    yield "grid", pictures.picture(items)
+    yield "film", compositions.film(steps, 4, 68, captions=False)
     for suffix in ("gif", "webp"):
         with Image.open(folder / f"a.{suffix}") as movie:
             movie.seek(movie.n_frames - 1)
             yield suffix, movie.convert("RGB")
-    yield "pairs", render.nearest_pairs([NearestPairs("near", items, items)], (0.0, 255.0))
-    yield "side by side", render.side_by_side([("a", items)], (0.0, 255.0))
+    yield "pairs", compositions.nearest_pairs([NearestPairs("near", items, items)], (0.0, 255.0))
+    yield "side by side", compositions.side_by_side([("a", items)], (0.0, 255.0))
     yield "contact sheet", finish(inspect(items, steps=0)).sheet
 
 
 def test_transparent_items_lie_on_a_checkerboard_in_every_picture(tmp_path):
     whole = np.concatenate([np.full((8, 16, 3), (255, 0, 0)), SQUARES[8:]])
-    shown = pixels(render.picture(windows(1)))
+    shown = pixels(pictures.picture(windows(1)))
     assert (shown == whole).all()
     for name, image in pictures_of_windows(tmp_path):
         seen = pixels(image)
@@ -89,17 +89,17 @@ def test_transparent_items_lie_on_a_checkerboard_in_every_picture(tmp_path):
 def test_grey_with_alpha_of_both_depths_lies_on_it_too():
     grey = windows(1, 2)
     whole = np.concatenate([np.full((8, 16, 3), 255), SQUARES[8:]])
-    assert (pixels(render.picture(grey)) == whole).all()
-    assert (pixels(render.picture((grey.int() * 257).to(torch.uint16))) == whole).all()
+    assert (pixels(pictures.picture(grey)) == whole).all()
+    assert (pixels(pictures.picture((grey.int() * 257).to(torch.uint16))) == whole).all()
     grey[:, 1] = 128  # half of both
-    assert abs(pixels(render.picture(grey))[8:] - SQUARES[8:] / 2).max() <= 1
-    assert abs(pixels(render.picture(grey))[:8] - (255 + SQUARES[:8]) / 2).max() <= 1
+    assert abs(pixels(pictures.picture(grey))[8:] - SQUARES[8:] / 2).max() <= 1
+    assert abs(pixels(pictures.picture(grey))[:8] - (255 + SQUARES[:8]) / 2).max() <= 1
 
 
 def test_a_checkerboard_fits_every_size():
     for height, width in ((1, 1), (1, 64), (3, 5), (64, 1)):
         clear = torch.zeros(1, 4, height, width, dtype=torch.uint8)
-        shown = set(pixels(render.picture(clear)).flatten().tolist())
+        shown = set(pixels(pictures.picture(clear)).flatten().tolist())
         assert shown == ({232} if height * width == 1 else {232, 192}), (height, width)
 
 
@@ -116,12 +116,12 @@ def test_the_middle_slices_of_a_volume():
 
 def test_a_grid_of_volumes():
     volumes = torch.rand(6, 1, 8, 8, 8)
-    assert render.picture(volumes, 3).size == (3 * (26 + 2) + 2, 2 * (8 + 2) + 2)
+    assert pictures.picture(volumes, 3).size == (3 * (26 + 2) + 2, 2 * (8 + 2) + 2)
 
 
 def plot(signal, limits=(-1.0, 1.0), height=104):
     """The rows at which the first channel's line is, by column."""
-    image = pixels(render.picture(signal, 1, height, limits))[4:-4, 4:-4]
+    image = pixels(pictures.picture(signal, 1, height, limits))[4:-4, 4:-4]
     blue = (image[..., 2] - image[..., 0]) > 40
     return image.shape, [np.flatnonzero(column).mean() if column.any() else None for column in blue.T]
 
@@ -141,21 +141,21 @@ def test_signals_beyond_the_limits_leave_the_plot():
 
 def test_every_channel_of_a_signal_has_a_line():
     both = torch.stack([torch.full((9,), 0.5), torch.full((9,), -0.5)])[None]
-    image = pixels(render.picture(both, 1, 104, (-1.0, 1.0)))[4:-4, 4:-4]
+    image = pixels(pictures.picture(both, 1, 104, (-1.0, 1.0)))[4:-4, 4:-4]
     orange = (image[..., 0] - image[..., 2]) > 40
     assert np.flatnonzero(orange.any(1)).mean() == pytest.approx(74, abs=1.5)
     assert plot(both)[1][100] == pytest.approx(26, abs=1.5)
 
 
 def test_signals_lie_in_a_grid():
-    sheet = render.picture(torch.zeros(6, 1, 16), 3, 200)
+    sheet = pictures.picture(torch.zeros(6, 1, 16), 3, 200)
     assert sheet.size == (3 * (192 + 4) + 4, 2 * (96 + 4) + 4)
-    assert render.picture(torch.randint(0, 60000, (5, 2, 16)).to(torch.uint16)).width > 100
+    assert pictures.picture(torch.randint(0, 60000, (5, 2, 16)).to(torch.uint16)).width > 100
 
 
 def test_the_names_of_rows_do_not_cover_each_other_beside_items_one_pixel_high():
     items = torch.full((3, 1, 1, 32), 200, dtype=torch.uint8)
-    film = pixels(render.film([Step(3 - t, t, items, items) for t in (3, 2, 1, 0)], 4, 480))[..., 0]
+    film = pixels(compositions.film([Step(3 - t, t, items, items) for t in (3, 2, 1, 0)], 4, 480))[..., 0]
     inked = (film[:, :20] < 128).any(1).astype(int)  # the first column of pixels has the rows' names alone
     assert (np.diff(inked) == 1).sum() >= 6
 
@@ -163,12 +163,12 @@ def test_the_names_of_rows_do_not_cover_each_other_beside_items_one_pixel_high()
 @pytest.mark.parametrize("shape", [(2, 1, 16), (2, 4, 5, 6), (2, 1, 4, 5, 6)])
 def test_film_and_animation(tmp_path, shape):
     frames = [Step(3 - t, t, (t + 1) * torch.randn(shape), torch.randn(shape)) for t in (3, 2, 1, 0)]
-    film = render.film(frames, 4, 480, (-2.0, 2.0), captions=False)
+    film = compositions.film(frames, 4, 480, (-2.0, 2.0), captions=False)
     assert film.width == pytest.approx(480, abs=100)
     assert (film.width - 3 * 2) % 4 == 0
     assert (film.height - 12) % 2 == 0
-    assert render.film(frames, 4, 480, (-2.0, 2.0)).height > film.height
-    render.write_animation(tmp_path / "x.gif", frames, 2, 80, (-2.0, 2.0))
+    assert compositions.film(frames, 4, 480, (-2.0, 2.0)).height > film.height
+    writers.write_animation(tmp_path / "x.gif", frames, 2, 80, (-2.0, 2.0))
     assert (tmp_path / "x.gif").stat().st_size > 500
 
 

@@ -13,11 +13,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ancestral
-from ancestral import data, render, storage
+from ancestral import data, storage
 from ancestral.data.io_errors import SourceLost
 from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, finish
+from ancestral.render import html_report, writers
 from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer
 from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, DivergenceGuard
 from ancestral.workflows.train import fit
@@ -318,7 +319,7 @@ def test_a_run_folder_that_is_renamed_before_any_write_is_found(tmp_path, monkey
 
         return renamed
 
-    writes = [(storage, "free_bytes"), (render, "write_picture"), (render, "write_report")]
+    writes = [(storage, "free_bytes"), (writers, "write_picture"), (html_report, "write_report")]
     for owner, name in [*writes, (RunFolder, "append_log"), (RunFolder, "append_validation")]:
         monkeypatch.setattr(owner, name, renaming(getattr(owner, name), name))
     options = {"steps": 4, "batch_size": 4, "width": 16, "save_every": 2, "sample_every": 2, "log_every": 1}

@@ -10,10 +10,11 @@ from rich.console import Console
 
 import ancestral
 from ancestral import config as configs
-from ancestral import render, storage
+from ancestral import storage
 from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work
+from ancestral.render import writers
 from ancestral.render.terminal import TrainingPanel
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.training import Progress
@@ -102,10 +103,10 @@ def test_a_grid_of_the_training_of_another_run_is_refused(tmp_path, run, refused
     grid, sampled = mine / "samples" / "000002.png", ["--out", tmp_path / "out.png"]
     assert "was made at step 2 of training" in run("sample", mine, "--like", grid, *sampled)
     assert "is a grid of the training of another run" in refused("sample", other, "--like", grid, *sampled)
-    recipe = SamplingRecipe.from_json(render.read_recipe(grid))
+    recipe = SamplingRecipe.from_json(writers.read_recipe(grid))
     assert recipe.run is not None
     old = dataclasses.replace(recipe, run=None)
-    render.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
+    writers.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
     assert "was made at step 2 of training" in run("sample", other, "--like", tmp_path / "old.png", *sampled)
 
 

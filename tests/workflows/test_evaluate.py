@@ -19,7 +19,7 @@ from ancestral.evaluation.reference import labels_for
 from ancestral.events import finish
 from ancestral.faces import command as cli
 from ancestral.randomness import Stream
-from ancestral.render import likelihood_plot
+from ancestral.render.plots import likelihood_plot
 from ancestral.results.evaluation_result import BoundOverTime
 from conftest import stripes, untrained
 

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import __version__, model, render, samplers, storage
+from ancestral import __version__, model, samplers, storage
 from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import finish
+from ancestral.render import writers
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.sampling_result import SamplingResult
 from conftest import events_of, untrained
@@ -37,7 +38,7 @@ def copied(tiny_run, tmp_path, monkeypatch):
 
 
 def recipe(path):
-    return SamplingRecipe.from_json(render.read_recipe(path))
+    return SamplingRecipe.from_json(writers.read_recipe(path))
 
 
 def array(path):
@@ -183,16 +184,16 @@ def test_a_picture_of_another_model_or_without_a_recipe_is_refused(run, refused,
     (tmp_path / "text.png").write_text("no picture")
     assert "text.png is no PNG" in refused("sample", copied, "--like", "text.png")
     assert "there is no file none.png" in refused("sample", copied, "--like", "none.png")
-    render.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"schema": "recipe-9"}')
+    writers.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"schema": "recipe-9"}')
     assert "has the schema 'recipe-9'" in refused("sample", copied, "--like", "odd.png")
-    render.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"model": 3}')
+    writers.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"model": 3}')
     assert "the recipe in odd.png: model" in refused("sample", copied, "--like", "odd.png")
 
 
 def test_a_picture_of_another_version_is_repeated_with_a_word_of_warning(run, copied, tmp_path):
     run("sample", copied, *FEW, "-n", 1, "--out", "a.png")
     old = dataclasses.replace(recipe("a.png"), version="0.1.9")
-    render.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
+    writers.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
     assert "by ancestral 0.1.9" in run("sample", copied, "--like", "old.png")
 
 
@@ -236,7 +237,7 @@ def test_no_file_is_overwritten(run, copied):
 
 
 def test_two_commands_at_once_write_two_files(run, copied, monkeypatch):
-    write, others = render.write_picture, []
+    write, others = writers.write_picture, []
 
     def while_another_writes(path, *rest):
         if not others:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ancestral import hub, render, storage
+from ancestral import hub, storage
 from ancestral.declarations import AverageLengths
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
@@ -21,6 +21,7 @@ from ancestral.events import Event, Message, Wrote
 from ancestral.metrics import uncertainty
 from ancestral.model import FILE_NAME, Model, find
 from ancestral.options import option
+from ancestral.render import plots
 from ancestral.results.averaging_result import AveragePoint, AveragingResult
 from ancestral.results.estimate import Estimate
 from ancestral.training import RunFolder, Snapshots, check_length, ema_length
@@ -102,7 +103,7 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
     yield Wrote(out / FILE_NAME)
     storage.write_text(out / "config.json", model.config.to_json())
     result = dataclasses.replace(result, file=str(out / FILE_NAME))
-    yield from subjects.write_results(out, {"average.json": result, "average.png": render.averaging_plot(result)})
+    yield from subjects.write_results(out, {"average.json": result, "average.png": plots.averaging_plot(result)})
     return result
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ancestral import render, samplers
+from ancestral import samplers
 from ancestral.data.spec import DataSpec
 from ancestral.declarations import METRICS, Compare
 from ancestral.errors import InputError
@@ -25,6 +25,7 @@ from ancestral.events import Event, Message
 from ancestral.metrics import uncertainty
 from ancestral.model import Model
 from ancestral.options import option
+from ancestral.render import compositions, plots
 from ancestral.render.comparison_text import reference_warning
 from ancestral.render.evaluation_text import likelihood_items, verdict
 from ancestral.results.comparison_result import (
@@ -155,7 +156,7 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
         grids.append((subject.name, items[: POINTS if items.ndim == 2 else IMAGES]))
     result = ComparisonResult.from_runs(runs)
     if plan.folder is not None:
-        picture = render.side_by_side(grids, plan.subjects[0].model.spec.codec.limits)
+        picture = compositions.side_by_side(grids, plan.subjects[0].model.spec.codec.limits)
         yield from subjects.write_results(plan.folder, {"compare.json": result, "compare.png": picture})
     return result
 
@@ -227,7 +228,7 @@ def _compare_samplers(plan: ComparePlan) -> Generator[Event, None, SamplerCompar
         curves=curves,
     )
     if plan.folder is not None:
-        picture = render.samplers_plot(result)
+        picture = plots.samplers_plot(result)
         yield from subjects.write_results(plan.folder, {"samplers.json": result, "samplers.png": picture})
     return result
 

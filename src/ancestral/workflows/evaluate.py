@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral import hub, render
+from ancestral import hub
 from ancestral.bound import ELBO
 from ancestral.data import TESTED
 from ancestral.declarations import METRICS, Evaluate
@@ -24,6 +24,7 @@ from ancestral.events import Event, Measured, Message, Work, Wrote
 from ancestral.guidance import NO_CLASS
 from ancestral.metrics.extractors import features
 from ancestral.options import option
+from ancestral.render import compositions, html_report, model_card, plots
 from ancestral.results import EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.results import evaluation_result as facts
 from ancestral.samplers.loop import check_spacing
@@ -114,7 +115,7 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     if plan.likelihood is not None:
         bound = yield from _measure_likelihood(subject, plan.likelihood, options.batch_size)
         if plan.folder is not None:
-            plot = render.likelihood_plot(bound.over_time)
+            plot = plots.likelihood_plot(bound.over_time)
             yield from subjects.write_results(plan.folder, {facts.LIKELIHOOD_FILE: bound, "likelihood.png": plot})
     if options.out is None and subject.folder is not None:
         yield from _update_run(subject, items)
@@ -175,7 +176,7 @@ def write_samples(
     metrics, pairs = yield from measurement
     yield Measured(metrics)
     if folder is not None:
-        pictures = {"memorisation.png": render.nearest_pairs(pairs, limits)} if pairs else {}
+        pictures = {"memorisation.png": compositions.nearest_pairs(pairs, limits)} if pairs else {}
         yield from subjects.write_results(folder, {facts.SAMPLES_FILE: metrics, **pictures})
     return metrics
 
@@ -312,10 +313,10 @@ def _update_run(subject: subjects.Subject, samples: Tensor | None) -> Iterator[E
     """Update the model card, which shows some of the samples, and the report of the run."""
     assert subject.folder is not None
     run = subject.folder.parent
-    address = subject.name if hub.is_address(subject.name) else render.FOLDER
+    address = subject.name if hub.is_address(subject.name) else model_card.FOLDER
     yield model_cards.update_card(subject.model, run, address, subject.folder, samples)
-    report = run / render.REPORT
-    if render.update_report(run):
+    report = run / html_report.REPORT
+    if html_report.update_report(run):
         yield Wrote(report)
     elif report.exists():
         yield Message(f"{report} is left as it is, since it has no place for this; training writes a new one")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ancestral import config as configs
-from ancestral import data, render
+from ancestral import data
 from ancestral.config import Config, DataConfig, by_size
 from ancestral.config.image_size import plain_image_size
 from ancestral.config.output_folders import check_outside
@@ -25,6 +25,7 @@ from ancestral.inspection.items import inspect_items
 from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.inspection.value_statistics import class_counts
 from ancestral.options import command_line, option
+from ancestral.render import compositions
 from ancestral.render.data_text import LEVEL_MARKS
 from ancestral.results.data_report import DataReport, FileStatistics, Finding
 from ancestral.storage import write_text
@@ -148,10 +149,10 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
         rate=dataset.rate,
         command=configs.command(plan.config) if trainable and not given else "",
     )
-    report = dataclasses.replace(report, sheet=render.contact_sheet(report, dataset))
+    report = dataclasses.replace(report, sheet=compositions.contact_sheet(report, dataset))
     path, json = plan.sheet, plan.json
     if path is not None and (sheet := report.sheet) is not None:
-        yield from _write(path, lambda: render.write_sheet(path, sheet))
+        yield from _write(path, lambda: compositions.write_sheet(path, sheet))
     if json is not None:
         yield from _write(json, lambda: write_text(json, report.to_json()))
     return report
@@ -189,5 +190,5 @@ def _sheet_path(out: Path, name: str, root: Path | None) -> Path:
     if out.is_dir() or not out.suffix:
         out /= f"{name if root is None else root.resolve().stem or 'data'}.png"
     check_outside(out, root)
-    render.check_sheet(out)
+    compositions.check_sheet(out)
     return out

@@ -9,7 +9,8 @@ from ancestral import hub, storage
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote
 from ancestral.model import Model, find
-from ancestral.render import FOLDER, PICTURE, README, grid_columns, model_card, picture, write_card
+from ancestral.render.model_card import FOLDER, PICTURE, README, model_card, write_card
+from ancestral.render.pictures import grid_columns, picture
 from ancestral.results.evaluation_result import EvaluationResult
 
 PICTURE_ITEMS, PICTURE_POINTS, PICTURE_STEPS, ROW = 20, 1000, 50, 80

@@ -9,7 +9,7 @@ from ancestral import hub
 from ancestral.declarations import Push
 from ancestral.events import Event
 from ancestral.model import FILE_NAME, Model, load
-from ancestral.render import PICTURE, README, merge_card, model_card
+from ancestral.render.model_card import PICTURE, README, merge_card, model_card
 from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.workflows.model_cards import evaluation_of, sample_picture
 

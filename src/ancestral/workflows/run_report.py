@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ancestral import config as configs
-from ancestral import render
 from ancestral.inspection.findings import class_findings, training_findings, value_findings
 from ancestral.inspection.value_statistics import class_counts, value_statistics
-from ancestral.render import DataFacts, RunFacts
+from ancestral.render import compositions, html_report, model_card
 from ancestral.render.data_text import value_rows
+from ancestral.render.html_report import DataFacts, RunFacts
 from ancestral.training import RunFolder, Trainer
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class RunReport:
             facts = dataclasses.replace(self._facts(), training=not last)
             began = time.monotonic()
             with self.folder.lasting() as place:
-                render.write_report(self.folder.path, facts, self._film, place.path)
+                html_report.write_report(self.folder.path, facts, self._film, place.path)
             self.seconds = time.monotonic() - began
         except Exception as error:  # a full disk, a damaged log: nothing here is worth the training run
             first, self._failed = not self._failed, True
@@ -71,8 +71,8 @@ class RunReport:
         command = "from Python"
         if started in ("ancestral", "__main__"):
             command = shlex.join(["ancestral", *map(_unplaced, sys.argv[1:])])
-        sentence = render.describe_model(trainer.config, trainer.spec, trainer.dataset.name)
-        environment = render.environment(distributed.device, distributed.dtype, distributed.world)
+        sentence = model_card.describe_model(trainer.config, trainer.spec, trainer.dataset.name)
+        environment = html_report.environment(distributed.device, distributed.dtype, distributed.world)
         return RunFacts(
             step=trainer.step,
             steps=trainer.config.train.steps,
@@ -100,7 +100,7 @@ class RunReport:
             rows | dict(value_rows(values)),
             classes,
             [(finding.level, finding.text, finding.advice) for finding in found],
-            render.sample_picture(some),
+            compositions.sample_picture(some),
         )
 
 

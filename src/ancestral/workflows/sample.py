@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ancestral import __version__, hub, render, samplers, storage
+from ancestral import __version__, hub, samplers, storage
 from ancestral.config.output_folders import check_outside
 from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
@@ -20,6 +20,7 @@ from ancestral.guidance import NO_CLASS
 from ancestral.model import Model, find, load, sampler_name, several
 from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
+from ancestral.render import compositions, pictures, writers
 from ancestral.render.result_text import channel_means
 from ancestral.results.sampling_recipe import SamplingRecipe
 from ancestral.results.sampling_result import SamplingResult
@@ -86,16 +87,16 @@ def plan(options: Sample) -> SamplePlan:
     recipe = _recipe(options, model) if saved is None else saved
     items = model.items(recipe.n, recipe.index, options.batch_size)
     if recipe.single:
-        render.check_png(model.spec.shape, model.spec.codec.dtype)
+        writers.check_png(model.spec.shape, model.spec.codec.dtype)
     folder, stem = _samples_folder(options.model), _stem(options, recipe)
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
     _check_out(out, model)
     gif, film = _path(options.gif, folder / f"{stem}.gif"), _path(options.film, folder / f"{stem}-film.png")
     for path in filter(None, (out, gif, film)):
         check_outside(path, model.config.data.source)
-    animations = [path for path in (out, gif) if path is not None and path.suffix.lower() in render.ANIMATIONS]
+    animations = [path for path in (out, gif) if path is not None and path.suffix.lower() in writers.ANIMATIONS]
     for path in animations:
-        render.check_animation(path)
+        writers.check_animation(path)
     if not animations and (options.fps, options.scale) != (None, None):
         names = f"{option('fps')} and {option('scale')}"
         raise InputError(f"{names} are those of an animation: add {option('gif', True)}, or leave them out")
@@ -128,9 +129,9 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     model, recipe, items, options = plan.model, plan.recipe, plan.items, plan.options
     yield from map(Message, plan.notes)
     times = plan.sampler.times(model.denoiser.schedule)
-    animated = plan.gif is not None or plan.out.suffix.lower() in render.ANIMATIONS
-    in_animation = evenly_spaced(render.frame_count(options.fps or render.FPS), len(times)) if animated else []
-    in_film = evenly_spaced(render.FILM_STATES, len(times)) if plan.film else []
+    animated = plan.gif is not None or plan.out.suffix.lower() in writers.ANIMATIONS
+    in_animation = evenly_spaced(writers.frame_count(options.fps or writers.FPS), len(times)) if animated else []
+    in_film = evenly_spaced(compositions.FILM_STATES, len(times)) if plan.film else []
     steps_of_batches = samplers.record(
         lambda batch: model.trajectory(batch, plan.sampler, recipe.seed, recipe.label, recipe.guidance),
         items,
@@ -175,15 +176,15 @@ def _files(
     options, model, recipe, items, out = plan.options, plan.model, plan.recipe, plan.items, plan.out
     spec, limits, suffix = model.spec, model.spec.codec.limits, plan.out.suffix.lower()
     columns = 1 if recipe.index is not None else len(spec.classes if recipe.label is None else recipe.label)
-    columns = render.grid_columns(len(items), spec.shape, columns or 1)  # one label in each column
+    columns = pictures.grid_columns(len(items), spec.shape, columns or 1)  # one label in each column
     classes = model.class_names(items, recipe.label) if options.captions else None
     animate = partial(
-        render.write_animation,
+        writers.write_animation,
         states=frames,
         columns=columns,
         height=500,
         limits=limits,
-        fps=options.fps or render.FPS,
+        fps=options.fps or writers.FPS,
         scale=options.scale or 1.0,
     )
 
@@ -191,23 +192,23 @@ def _files(
         return recipe.to_json() if recipe.model else ""
 
     def grid(path: Path) -> None:
-        picture = partial(render.picture, samples, columns, 500, limits, classes)
-        render.write_picture(path, from_pixels(samples[0]) if recipe.single else picture(), text(recipe))
+        picture = partial(pictures.picture, samples, columns, 500, limits, classes)
+        writers.write_picture(path, from_pixels(samples[0]) if recipe.single else picture(), text(recipe))
 
     def single_files(path: Path) -> None:
         if spec.rate:
-            render.write_recordings(path, samples, spec.rate)
+            writers.write_recordings(path, samples, spec.rate)
         else:
-            render.write_images(path, samples, items, [text(_recipe_of_one(recipe, model, index)) for index in items])
+            writers.write_images(path, samples, items, [text(_recipe_of_one(recipe, model, index)) for index in items])
 
     def array(path: Path) -> None:
-        render.write_array(path, samples, model.labels(items, recipe.label))
+        writers.write_array(path, samples, model.labels(items, recipe.label))
 
     def film(path: Path) -> None:
-        strip = render.film(stills, width=1180, limits=limits, names=classes, captions=options.captions)
-        render.write_picture(path, strip, text(dataclasses.replace(recipe, single=False)))
+        strip = compositions.film(stills, width=1180, limits=limits, names=classes, captions=options.captions)
+        writers.write_picture(path, strip, text(dataclasses.replace(recipe, single=False)))
 
-    kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(render.ANIMATIONS, animate)
+    kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(writers.ANIMATIONS, animate)
     kinds |= {".npz": array, ".png": grid}
     files = {out: kinds.get(suffix, single_files)}
     if plan.gif is not None:
@@ -232,7 +233,7 @@ def _read_recipe(like: Path, options: Sample, digest: str) -> SamplingRecipe:
     for name in IN_RECIPE:
         if getattr(options, name) is not None:
             raise InputError(f"{option('like')} makes the samples of {like} again; leave {option(name)} out")
-    recipe = SamplingRecipe.from_json(render.read_recipe(like), f"the recipe in {like}")
+    recipe = SamplingRecipe.from_json(writers.read_recipe(like), f"the recipe in {like}")
     if recipe.model != digest and recipe.step is None:
         this = f"this one's is {digest[:12]}" if digest else "this one is in no file"
         raise InputError(f"{like} was made by another model: the SHA-256 of its file is {recipe.model[:12]}, {this}")
@@ -312,13 +313,13 @@ def _path(value: str | Path | bool, default: Path) -> Path | None:
 
 def _check_out(out: Path, model: Model) -> None:
     """Raise InputError if the samples could not be written."""
-    if out.suffix.lower() in (*render.ANIMATIONS, ".npz", ".png"):
+    if out.suffix.lower() in (*writers.ANIMATIONS, ".npz", ".png"):
         return
     if out.suffix:
         recordings = ", which gets a .wav for each sample" if model.spec.rate else ""
         raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {FILES}{recordings}")
     if model.spec.rate is None:
-        render.check_png(model.spec.shape, model.spec.codec.dtype)
+        writers.check_png(model.spec.shape, model.spec.codec.dtype)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; {option('out')} takes {FILES}")
     if out.exists() and any(out.iterdir()):

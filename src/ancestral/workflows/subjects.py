@@ -16,7 +16,7 @@ from PIL import Image
 
 from ancestral import data as datasets
 from ancestral import model as models
-from ancestral import render, storage
+from ancestral import storage
 from ancestral.arguments import short_source
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
 from ancestral.config.output_folders import check_outside
@@ -33,6 +33,7 @@ from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.model import Model
 from ancestral.options import option
+from ancestral.render import writers
 from ancestral.render.comparison_text import floor_note
 from ancestral.results.comparison_result import ComparedSamples
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles
@@ -191,7 +192,7 @@ def write_results(folder: Path, files: Mapping[str, Result | Image.Image]) -> It
         if isinstance(content, Result):
             storage.write_text(folder / name, content.to_json())
         else:
-            render.write_picture(folder / name, content)
+            writers.write_picture(folder / name, content)
         yield Wrote(folder / name)
 
 

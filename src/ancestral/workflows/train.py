@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ancestral import __version__, interop, render
+from ancestral import __version__, interop
 from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import model as models
@@ -33,6 +33,7 @@ from ancestral.model import Model
 from ancestral.nets import UNet
 from ancestral.options import on_command_line, option
 from ancestral.quantities import format_bytes
+from ancestral.render import compositions, model_card, pictures, writers
 from ancestral.render.data_text import cost_summary
 from ancestral.results.data_report import TrainingCost
 from ancestral.results.sampling_recipe import SamplingRecipe
@@ -309,7 +310,7 @@ def _preview(
     config, spec, step, last = trainer.config, trainer.spec, trainer.step, trainer.step >= trainer.config.train.steps
     max_steps = config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
     points = len(spec.shape) == 1
-    columns = render.grid_columns(64, spec.shape, len(spec.classes) or 1)
+    columns = pictures.grid_columns(64, spec.shape, len(spec.classes) or 1)
     n = 1000 if points else columns * -(-64 // columns)
     sampling = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS)
     if log is None or report is None:
@@ -319,18 +320,18 @@ def _preview(
     if recording is not None:  # else the run was asked to stop
         names = [spec.classes[i % len(spec.classes)] for i in range(n)] if spec.classes else []
         limits = spec.codec.limits
-        image = render.picture(recording.samples, columns, height=500, limits=limits, captions=names)
+        image = pictures.picture(recording.samples, columns, height=500, limits=limits, captions=names)
         sampler = models.sampler_name(preview_sampler(trainer, max_steps))
         recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=step, run=config.identity())
         yield from _follow(folder)
         try:
             with folder.lasting() as place:
-                render.write_picture(_grid(trainer, place), image, recipe.to_json())
+                writers.write_picture(_grid(trainer, place), image, recipe.to_json())
         except OSError as error:
             yield Message(f"{error}; training goes on")
         yield from _problem(log.picture(image, step))
         followed = [names[i] for i in trainer.distributed.positions(n)] if names else []
-        film = render.film(recording.states, limits=limits, names=followed)
+        film = compositions.film(recording.states, limits=limits, names=followed)
     yield from _write_report(folder, report, film, last)
     if step == configs.EARLY[0] and not last and _grid(trainer, folder).exists() and folder.model_step() == step:
         command = _sampling(trainer, folder)
@@ -452,7 +453,7 @@ def _closing(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: M
         yield Message(f"Stopped after step {trainer.step} and saved. Go on with:  {resume}")
         return
     yield Message(f"Trained {trainer.step} steps: {folder.model}")
-    if (folder.path / render.README).exists():  # its numbers are of the model before
+    if (folder.path / model_card.README).exists():  # its numbers are of the model before
         yield model_cards.update_card(model, folder.path)
     pictures = " and ".join(str(path) for path in (folder.report, _grid(trainer, folder)) if path.exists())
     command = _sampling(trainer, folder, ("gif", "film"))
