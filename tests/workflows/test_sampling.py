@@ -245,7 +245,7 @@ def test_two_commands_at_once_write_two_files(run, copied, monkeypatch):
             others[:] = finish(sample(copied, 3, steps=3, device="cpu")).paths
         write(path, *rest)
 
-    monkeypatch.setattr(render, "write_picture", while_another_writes)
+    monkeypatch.setattr(writers, "write_picture", while_another_writes)
     (mine,) = finish(sample(copied, 2, steps=3, device="cpu")).paths
     (other,) = others
     assert Path(mine).name == "seed0-steps3-2.png"
