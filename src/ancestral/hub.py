@@ -107,28 +107,17 @@ def _explained(address: str) -> Iterator[None]:
         raise InputError(f"{address} needs one more package: {install_command('hub')}") from None
     # The HTTP library, and with it the exception of a broken connection, depends on the version; its base is this one.
     http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
+    reasons = {
+        errors.GatedRepoError: "{0} is gated: ask for access on its page, then log in with `hf auth login`",
+        errors.RepositoryNotFoundError: "there is no {0}, or it is private: check the name, or `hf auth login`",
+        errors.RevisionNotFoundError: "{0} has no such revision; leave @ and what follows out for the newest",
+        errors.LocalEntryNotFoundError: "{0} is not in the cache and the Hub cannot be reached; check the network",
+        errors.EntryNotFoundError: "{0} holds no model of ancestral's; give the folder of it: hf://user/repo/folder",
+        errors.HFValidationError: "{0} is no address: {1}",
+        Exception: "the Hub refused {0}, or cannot be reached: {1}",
+    }
     try:
         yield
-    except errors.GatedRepoError:
-        raise InputError(f"{address} is gated: ask for access on its page, then log in with `hf auth login`") from None
-    except errors.RepositoryNotFoundError:
-        raise InputError(
-            f"there is no {address}, or it is private: check the name, or log in with `hf auth login`"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise InputError(f"{address} has no such revision; leave @ and what follows out for the newest") from None
-    except errors.LocalEntryNotFoundError:
-        raise InputError(f"{address} is not in the cache and the Hub cannot be reached; check the network") from None
-    except errors.EntryNotFoundError:
-        raise InputError(
-            f"{address} holds no model of ancestral's; give the folder of it: hf://user/repo/folder"
-        ) from None
-    except errors.HFValidationError as error:
-        raise InputError(f"{address} is no address: {_line(error)}") from None
-    except (http_error, OSError) as error:
-        raise InputError(f"the Hub refused {address}, or cannot be reached: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    """An error on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    except (http_error, OSError, errors.HFValidationError) as error:
+        reason = next(text for kind, text in reasons.items() if isinstance(error, kind))
+        raise InputError(reason.format(address, " ".join(str(error).split()) or type(error).__name__)) from None

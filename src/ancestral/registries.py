@@ -158,41 +158,23 @@ TARGETS = Registry(
 )
 SAMPLERS = Registry(
     "sampler",
-    Entry("ddpm", "samplers.ddpm:DDPM", "the reverse process that was learned, all steps", "Ho et al. (2020)"),
-    Entry("ddim", "samplers.ddim:DDIM", "deterministic, or with noise by eta", "Song et al. (2021)"),
-    Entry("dpm", "samplers.dpm_solver:DPMSolver", "DPM-Solver++ 2M", "Lu et al. (2022)", {"clip": 1.0}),
-    Entry(
-        "dpm-sde", "samplers.dpm_solver:DPMSolver", "SDE-DPM-Solver++ 2M", "Lu et al. (2022)", {"eta": 1.0, "clip": 1.0}
-    ),
-    Entry("unipc", "samplers.unipc:UniPC", "DPM-Solver++ 2M with a corrector", "Zhao et al. (2023)", {"clip": 1.0}),
-    Entry(
-        "heun",
-        "samplers.heun:Heun",
-        "EDM's sampler of order 2, or with noise by churn",
-        "Karras et al. (2022)",
-        {"clip": 1.0},
-    ),
-    Entry("euler", "samplers.euler:Euler", "Euler's method on the probability flow", "Song et al. (2021)"),
-    Entry("euler-ancestral", "samplers.euler:Euler", "Euler's method with noise", "", {"ancestral": True}),
+    Entry("ddpm", "samplers:DDPM", "the reverse process that was learned, all steps", "Ho et al. (2020)"),
+    Entry("ddim", "samplers:DDIM", "deterministic, or with noise by eta", "Song et al. (2021)"),
+    Entry("dpm", "samplers:DPMSolver", "DPM-Solver++ 2M", "Lu et al. (2022)", {"clip": 1.0}),
+    Entry("dpm-sde", "samplers:DPMSolver", "SDE-DPM-Solver++ 2M", "Lu et al. (2022)", {"eta": 1.0, "clip": 1.0}),
+    Entry("unipc", "samplers:UniPC", "DPM-Solver++ 2M with a corrector", "Zhao et al. (2023)", {"clip": 1.0}),
+    Entry("heun", "samplers:Heun", "EDM's order 2, or with noise by churn", "Karras et al. (2022)", {"clip": 1.0}),
+    Entry("euler", "samplers:Euler", "Euler's method on the probability flow", "Song et al. (2021)"),
+    Entry("euler-ancestral", "samplers:Euler", "Euler's method with noise", "", {"ancestral": True}),
     Entry(
         "langevin",
-        "samplers.langevin:Langevin",
+        "samplers:Langevin",
         "annealed Langevin dynamics",
         "Song and Ermon (2019)",
         {"steps_per_level": 5, "steps": 100, "clip": 1.0},
     ),
-    Entry(
-        "pc",
-        "samplers.predictor_corrector:PredictorCorrector",
-        "a step of DDPM, then one of Langevin",
-        "Song et al. (2021)",
-    ),
-    Entry(
-        "consistency",
-        "samplers.consistency:Consistency",
-        "of a distilled model, whose x̂_0 is a sample",
-        "Song et al. (2023)",
-    ),
+    Entry("pc", "samplers:PredictorCorrector", "a step of DDPM, then one of Langevin", "Song et al. (2021)"),
+    Entry("consistency", "samplers:Consistency", "of a distilled model: x̂_0 is a sample", "Song et al. (2023)"),
 )
 """All clip, since data lies in [−1, 1]: without, x̂_0 of a network that predicts ε is divided by a_T, which ruins its
 images."""
@@ -208,12 +190,7 @@ WEIGHTINGS = Registry(
 TIMES = Registry(
     "times",
     Entry("uniform", "objectives.times:UniformTimes", "each alike", "Ho et al. (2020)"),
-    Entry(
-        "stratified",
-        "objectives.times:StratifiedTimes",
-        "spread evenly over the batch, less noisy",
-        "Kingma et al. (2021)",
-    ),
+    Entry("stratified", "objectives.times:StratifiedTimes", "even over the batch, less noisy", "Kingma et al. (2021)"),
     Entry("lognormal", "objectives.times:LogNormalTimes", "EDM's log-normal noise levels", "Karras et al. (2022)"),
     Entry(
         "logitnormal",
@@ -222,12 +199,7 @@ TIMES = Registry(
         "Li and He (2025)",
         {"mean": 0.8, "std": 0.8},
     ),
-    Entry(
-        "importance",
-        "objectives.times:ImportanceTimes",
-        "in proportion to recent losses",
-        "Nichol and Dhariwal (2021)",
-    ),
+    Entry("importance", "objectives.times:ImportanceTimes", "as recent losses are", "Nichol and Dhariwal (2021)"),
 )
 NETWORKS = Registry(
     "kind of network",
@@ -267,19 +239,14 @@ DISTILLATIONS = Registry(
     "method of distillation",
     Distillation(
         "consistency",
-        "objectives.distillation:ConsistencyTuning",
+        "objectives:ConsistencyTuning",
         "x̂_0 at every noise level is a sample; with the model as a teacher in later stages",
         "Song et al. (2023)",
     ),
-    Distillation(
-        "tuning",
-        "objectives.distillation:ConsistencyTuning",
-        "the same without a teacher",
-        "Geng et al. (2024)",
-    ),
+    Distillation("tuning", "objectives:ConsistencyTuning", "the same without a teacher", "Geng et al. (2024)"),
     Distillation(
         "progressive",
-        "objectives.distillation:ProgressiveDistillation",
+        "objectives:ProgressiveDistillation",
         "each step learns two steps of a teacher, so the same noise gives the same sample",
         "Salimans and Ho (2022)",
         stages=6,

@@ -34,26 +34,16 @@ SYNONYMS = {
 """Options by their names in other programs."""
 ABSENT = {
     "no model here reads text: ancestral sample chooses a class of the data by --label": (
-        "prompt",
-        "text",
-        "negative-prompt",
-        "caption",
+        *("prompt", "text", "negative-prompt", "caption"),
     ),
     "images have the size that the model was trained on (ancestral train --image-size)": SYNONYMS["--image-size"],
     "training counts steps, batches of --batch-size items: --steps": ("epochs", "num-epochs", "epoch"),
     "several GPUs are started by torchrun: torchrun --nproc_per_node 2 -m ancestral train ...": (
-        "gpus",
-        "num-gpus",
-        "devices",
+        *("gpus", "num-gpus", "devices"),
     ),
     "--attention without a number leaves self-attention out": ("no-attention", "no-attn"),
     "name the run folder or the model file without an option": (
-        "model",
-        "run",
-        "ckpt",
-        "checkpoint",
-        "weights",
-        "path",
+        *("model", "run", "ckpt", "checkpoint", "weights", "path"),
     ),
 }
 """What to say of options of other programs that no option here answers, where SYNONYMS has none either."""
