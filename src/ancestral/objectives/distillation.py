@@ -6,7 +6,6 @@ converts a model whose x̂_0 is ill-conditioned at high noise to another target.
 
 import copy
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -42,24 +41,13 @@ class Stages(NamedTuple):
 
 
 class _Distillation(Objective):
-    """An objective in stages.
-
-    Args:
-        denoising: The objective before the first stage. Its time distribution is that of all stages.
-        stages: The stages.
-        clip: x̂_0 is clipped to [−clip, clip] in the loss, as samplers clip it; None: it is not.
-    """
+    """An objective in stages."""
 
     def __init__(self, denoising: Objective, stages: Stages, clip: float | None = None) -> None:
         super().__init__(denoising.times)
         if self.times.continuous:
             raise InputError("distillation compares integer times of the schedule, so times cannot be continuous")
         self.denoising, self.stages, self.clip = denoising, stages, clip
-
-    @classmethod
-    @abstractmethod
-    def from_config(cls, config: Any, denoising: Objective, denoiser: Any) -> Self:
-        """Build the objective of a run; see `objectives.from_config`."""
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -120,7 +108,7 @@ class ConsistencyTuning(_Distillation):
         share: float = 0.5,
     ) -> None:
         super().__init__(denoising, stages, clip)
-        self.teacher = None if teacher is None else _frozen(teacher)
+        self.teacher: Any = None if teacher is None else _frozen(teacher)
         self.taught_from, self.share = taught_from, share
 
     @classmethod
@@ -130,7 +118,7 @@ class ConsistencyTuning(_Distillation):
         teacher = None if distil.taught_from is None else copy.copy(denoiser)
         if teacher is not None and distil.teacher_target:
             teacher.target = from_name(distil.teacher_target)
-        return cls(denoising, Stages.of(config), _clip(config), teacher, distil.taught_from or 0)
+        return cls(denoising, Stages.of(config), float(config.process.clip) or None, teacher, distil.taught_from or 0)
 
     def errors(self, forward: ForwardPass) -> Tensor:
         """See `Objective.errors`."""
@@ -157,7 +145,6 @@ class ConsistencyTuning(_Distillation):
 
     def _step(self, forward: ForwardPass, t: Tensor, r: Tensor) -> Tensor:
         """x_r by the teacher: Heun's step of dx = x̂_0 da + ε̂ db from (x_t, t) to r, as `samplers.Heun` takes it."""
-        assert self.teacher is not None
         schedule, x_t = forward.denoiser.schedule, forward.x_t
         one = self.clipped(self.teacher.predict(x_t, t, **forward.condition), x_t, schedule.at(t))
         x_r = schedule.add_noise(one.x0, r, one.eps)  # Euler's step
@@ -168,7 +155,7 @@ class ConsistencyTuning(_Distillation):
     @property
     def state(self) -> dict[str, Tensor]:
         """See `Objective.state`: the teacher too."""
-        return super().state if self.teacher is None else super().state | _weights(self.teacher)
+        return super().state | _weights(self.teacher)
 
 
 def earlier(schedule: Schedule, t: Tensor, stage: int) -> Tensor:
@@ -199,12 +186,7 @@ class ProgressiveDistillation(_Distillation):
     reads_average = True
 
     def __init__(
-        self,
-        denoising: Objective,
-        stages: Stages,
-        teacher: Any,
-        evaluations: int = 1,
-        clip: float | None = None,
+        self, denoising: Objective, stages: Stages, teacher: Any, evaluations: int = 1, clip: float | None = None
     ) -> None:
         super().__init__(denoising, stages, clip)
         self.teacher = _frozen(teacher)
@@ -222,14 +204,16 @@ class ProgressiveDistillation(_Distillation):
     @classmethod
     def from_config(cls, config: Any, denoising: Objective, denoiser: Any) -> Self:
         """Build the objective of a run; see `objectives.from_config`."""
-        return cls(denoising, Stages.of(config), denoiser, config.distil.evaluations, _clip(config))
+        return cls(
+            denoising, Stages.of(config), denoiser, config.distil.evaluations, float(config.process.clip) or None
+        )
 
     def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:
         """See `Objective.prepare`: at a new stage the averaged weights become the teacher."""
         if self.stages.at(step) > self.stage and isinstance(averaged, nn.Module) and isinstance(denoiser, nn.Module):
-            now = [*averaged.parameters(), *denoiser.buffers()]  # buffers are not averaged
-            for own, value in zip([*self.teacher.parameters(), *self.teacher.buffers()], now, strict=True):
-                own.copy_(value)
+            values = [*averaged.parameters(), *denoiser.buffers()]  # buffers are not averaged
+            for tensor, value in zip([*self.teacher.parameters(), *self.teacher.buffers()], values, strict=True):
+                tensor.copy_(value)
             self.stage.fill_(self.stages.at(step))
 
     def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
@@ -261,11 +245,7 @@ class ProgressiveDistillation(_Distillation):
     @property
     def state(self) -> dict[str, Tensor]:
         """See `Objective.state`: the stage and the teacher too."""
-        return {**super().state, "stage": self.stage, **_weights(self.teacher)}
-
-
-def _clip(config: Any) -> float | None:
-    return 1.0 if config.process.clip else None
+        return super().state | {"stage": self.stage} | _weights(self.teacher)
 
 
 def _frozen(teacher: Any) -> Any:
@@ -273,6 +253,6 @@ def _frozen(teacher: Any) -> Any:
     return copy.deepcopy(teacher).requires_grad_(False).eval()
 
 
-def _weights(teacher: nn.Module) -> dict[str, Tensor]:
+def _weights(teacher: nn.Module | None) -> dict[str, Tensor]:
     """The weights and buffers of a teacher, named as state."""
-    return {f"teacher.{name}": value for name, value in teacher.state_dict().items()}
+    return {f"teacher.{name}": value for name, value in teacher.state_dict().items()} if teacher is not None else {}

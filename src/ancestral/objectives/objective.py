@@ -18,30 +18,22 @@ from ancestral.targets import Denoiser, Prediction, Target
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """A noisy batch and the network's answer to it, computed once and read by every part of a loss.
-
-    Attributes:
-        denoiser: The denoiser in training.
-        x0: Clean samples, (B, *).
-        eps: The noise ε, (B, *).
-        t: Times in (0, T], one or (B,).
-        x_t: Noisy samples, (B, *).
-        answer: The network's estimate of the target, (B, *).
-        variance_fraction: The learned variance between β̃ (0) and β (1), (B, *), or None.
-        condition: What the network is conditioned on.
-        averaged: The denoiser with the averaged weights, where the caller of the objective gave one.
-        step: The training step.
-    """
+    """A noisy batch (B, *) and the network's answer to it, computed once and read by every part of a loss."""
 
     denoiser: "TrainableDenoiser"
+    """The denoiser in training."""
     x0: Tensor
     eps: Tensor
     t: Time
+    """Times in (0, T], one or (B,)."""
     x_t: Tensor
     answer: Tensor
+    """The network's estimate of the target."""
     variance_fraction: Tensor | None
+    """The learned variance between β̃ (0) and β (1)."""
     condition: Mapping[str, Tensor]
     averaged: Denoiser | None = None
+    """The denoiser with the averaged weights, where the caller of the objective gave one."""
     step: int = 0
 
     @property
@@ -74,10 +66,9 @@ def positions(count: int) -> range:
 
 
 class Objective(ABC):
-    """What training minimises: the mean of the losses of a batch. A subclass defines `errors`.
+    """What training minimises: the mean of the losses of a batch, whose t are of the distribution `times`.
 
-    Args:
-        times: The distribution of t.
+    A subclass defines `errors`.
     """
 
     reads_average = False

@@ -14,7 +14,6 @@ from torch import Tensor
 from ancestral import model
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data import Dataset
-from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
@@ -148,6 +147,7 @@ class Trainer:
     def advance(self) -> StepOutcome:
         """Take one optimiser step, or skip it. `step` increases by one in either case."""
         state, scaler = self.state, self.distributed.scaler
+        rates = self._learning_rates(state)  # a schedule of one's own may fail: nothing has begun then
         batch = self._next_batch()
         t, losses, stopping, notes = self.gradients.compute(state, batch, self.stopping)
         scaler.unscale_(state.optimiser)
@@ -157,7 +157,7 @@ class Trainer:
         verdict = state.guard.judge(losses.mean().item(), gradient, positive=not state.own)
         if verdict == "good":
             torch.nn.utils.clip_grads_with_norm_(state.trained, self.config.train.clip_norm, norm)
-            set_learning_rate(state.optimiser, *self._learning_rates(state))
+            set_learning_rate(state.optimiser, *rates)
             scaler.step(state.optimiser)
             state.objective.update(t, losses)
             self.by_time.add(t, losses)
@@ -259,17 +259,15 @@ class Trainer:
                 return
 
     def _attempt(self, faults: FaultTolerance) -> StepOutcome:
-        """`advance`, unless it is stopped, or the data are lost: then what was trained is saved first."""
-        try:
-            self._learning_rates(self.state)
-        except InputError as error:  # of a schedule of one's own, before the step has begun
-            raise InputError(f"{error.text}; {faults.save_at_once(self.state)}") from None
+        """`advance`, unless it is stopped, or cannot go on: then what was trained is saved first."""
         try:
             return self.advance()
         except Stopped:
             return StepOutcome(stopping=True)
-        except SourceLost as error:
-            raise SourceLost(f"{error.text}; {faults.save_at_once(self.state)}") from None
+        except InputError as error:  # before the weights were changed
+            if not self.step:
+                raise
+            raise type(error)(f"{error.text}; {faults.save_at_once(self.state)}") from None
         except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
             if not is_worker_death(error) or self.distributed.world > 1:
                 raise
