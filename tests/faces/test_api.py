@@ -332,7 +332,7 @@ def test_an_own_optimiser_is_given_again(tmp_path):
     with pytest.raises(InputError, match="was trained with optimiser='custom', so it cannot go on with adam"):
         train(tmp_path, resume=True, steps=run.steps + 1, lr_schedule=own["lr_schedule"], optimiser="adam")
     assert train(tmp_path, resume=True, steps=run.steps + 1, **own).step == run.steps + 1
-    with pytest.raises(InputError, match="optimiser of your own says what lr would: leave it out"):
+    with pytest.raises(InputError, match="optimiser of your own says what lr would: leave lr out"):
         train(tmp_path / "other", lr=1e-3, **own)
     with pytest.raises(InputError, match="lr_schedule of your own says what warmup and decay would: leave them out"):
         train(tmp_path / "other", warmup=3, **own)

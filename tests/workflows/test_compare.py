@@ -383,8 +383,8 @@ def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypa
         (["RUN", "RUN", "--steps", 99], "99 sampling steps do not fit"),
         (["RUN", "RUN", "--samples", "nowhere"], "--samples"),
         (["RUN", "nowhere"], "there is no run folder or model file nowhere"),
-        (["RUN", "larger"], "RUN makes uint8 items of 1x8x8, but larger uint8 items of 3x8x8"),
-        (["RUN", "deeper"], "RUN makes uint8 items of 1x8x8, but deeper uint16"),
+        (["RUN", "larger"], "but larger uint8 items of 3x8x8"),
+        (["RUN", "deeper"], "but deeper uint16 items of 1x8x8"),
         (["RUN", "RUN", "--out", "file"], "file is a file"),
     ],
 )

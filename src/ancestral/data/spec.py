@@ -94,6 +94,12 @@ class DataSpec:
     rate: int | None = None
     """Samples in a second, of recordings."""
 
+    @property
+    def items(self) -> str:
+        """The kind, the shape and the range of the items, in words."""
+        low, high = self.codec.limits
+        return f"{self.codec.kind} items of {'x'.join(map(str, self.shape))} from {low:g} to {high:g}"
+
 
 def spec_of_items(
     items: Tensor,

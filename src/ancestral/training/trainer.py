@@ -6,7 +6,7 @@ index). So a run that was stopped and resumed is the run that was not, and many 
 
 import math
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 import torch
 from torch import Tensor
@@ -83,8 +83,6 @@ class Trainer:
         """Whether it waits for data, so that nothing is in progress: a signal handler may raise `Stopped` then."""
         self.initial: Mapping[str, Tensor] | None = None
         """The weights that the run starts from; None for random ones."""
-        self.anew: Collection[str] = ()
-        """The names of those that are random all the same."""
         self._make_objective = objective
         self.state = self._begin()
         self.spec = self.state.spec
@@ -93,13 +91,9 @@ class Trainer:
         self.validated: ValidationLosses | None = None
         """The last validation loss since this process began to train, or rolled back."""
 
-    def start_from(self, weights: Mapping[str, Tensor], anew: Collection[str] = ()) -> None:
-        """Go to step 0 with these weights, by their names in the network, except those that start `anew` at random.
-
-        Raises:
-            InputError: If they do not fit.
-        """
-        self.initial, self.anew = weights, anew
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Go to step 0 with these weights, by their names in the network. Raises InputError if they do not fit."""
+        self.initial = weights
         self._go_on_from(self._begin())
 
     def _begin(self) -> TrainingState:
@@ -111,7 +105,6 @@ class Trainer:
             self.distributed,
             self._make_objective,
             self.initial,
-            self.anew,
             self.validation,
         )
         self._learning_rates(state)  # refuses a schedule that does not fit before anything is written

@@ -4,7 +4,7 @@ As tensors they have the same names for one process or many, replicated or shard
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -45,8 +45,8 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
 class TrainingState:
     """A denoiser in training, the averages of its weights, its optimiser, its objective and its step.
 
-    It begins at step 0, with random weights that follow from the seed, or the `initial` ones but for those that are
-    named in `anew`. The lowest loss of the validation is a part of the state.
+    It begins at step 0, with random weights that follow from the seed, or the `initial` ones. The lowest loss of the
+    validation is a part of the state.
 
     Raises:
         InputError: If the parts or the weights do not fit.
@@ -60,7 +60,6 @@ class TrainingState:
         distributed: Distributed,
         make_objective: Callable[[Diffusion], Objective] | None = None,
         initial: Mapping[str, Tensor] | None = None,
-        anew: Collection[str] = (),
         validation: Validation | None = None,
     ) -> None:
         self.parts, self.distributed, self.validation = parts, distributed, validation
@@ -69,9 +68,8 @@ class TrainingState:
         self.denoiser = self._build(config, config.train.seed)
         self.net = self.denoiser.net
         if initial is not None:
-            random = self.net.state_dict()
             try:
-                self.net.load_state_dict({**initial, **{name: random[name] for name in anew}})
+                self.net.load_state_dict(initial)
             except RuntimeError:
                 raise InputError("the weights that the run starts from do not fit its network") from None
         self.takes = nets.conditions(self.net)

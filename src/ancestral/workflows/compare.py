@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ancestral import samplers
-from ancestral.data.spec import DataSpec
 from ancestral.declarations import METRICS, Compare
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
@@ -120,13 +119,7 @@ def _check(options: Compare, count: int, chosen: Sequence[str | Sampler]) -> Non
 
 def _check_alike(one: subjects.Subject, two: subjects.Subject) -> None:
     """Raise InputError for two models whose items differ in shape or in coding."""
-
-    def items(spec: DataSpec) -> str:
-        low, high = spec.codec.limits
-        coding = "" if spec.codec.level else f" in [{low:g}, {high:g}]"
-        return f"{spec.codec.kind} items of {'x'.join(map(str, spec.shape))}{coding}"
-
-    first, second = items(one.model.spec), items(two.model.spec)
+    first, second = one.model.spec.items, two.model.spec.items
     if first != second:
         raise InputError(f"{one.name} makes {first}, but {two.name} {second}; compare runs whose items are alike")
 

@@ -7,14 +7,14 @@ from ancestral import config as configs
 from ancestral import hub
 from ancestral.config import Config, DistilConfig
 from ancestral.declarations import Distil, Train
-from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
-from ancestral.model import Model, describe_file, find, load
+from ancestral.model import Model, load
 from ancestral.options import option
 from ancestral.registries import DEFAULT_DISTILLATION
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.workflows import plan_training
+from ancestral.workflows.fine_tuning import described
 from ancestral.workflows.plan_training import TrainPlan, saved_config
 from ancestral.workflows.train import run
 
@@ -35,22 +35,7 @@ def distil_config(
     Raises:
         InputError: If there is no such model or method.
     """
-    if isinstance(run, Model):
-        config = run.config
-    else:
-        file = find(run)
-        config, _ = describe_file(file)
-    return configs.distilled(config, method, stages, evaluations)
-
-
-def distil_folder(run: Model | str | Path, method: str | None = None) -> Path:
-    """Return the run folder where none is given: runs/, the name of the model's run or repository, and the method."""
-    source = run.file if isinstance(run, Model) else Path(run)
-    if source is None:
-        name = distil_config(run).title
-    else:
-        name = (source.parent if source.suffix else source).resolve().name
-    return Path("runs") / f"{name}-{method or DEFAULT_DISTILLATION}"
+    return configs.distilled(described(run)[0], method, stages, evaluations)
 
 
 def plan(options: Distil) -> TrainPlan:
@@ -59,33 +44,31 @@ def plan(options: Distil) -> TrainPlan:
     Raises:
         InputError: If the model cannot be distilled, or options do not fit.
     """
-    source = options.run
-    folder = distil_folder(source, options.method) if options.out is None else Path(options.out)
+    source, method = options.run, options.method or DEFAULT_DISTILLATION
+    folder = Path("runs") / f"{_title(source)}-{method}" if options.out is None else Path(options.out)
     saved = saved_config(folder) if options.resume else None
-    base = saved or distil_config(source, options.method or DEFAULT_DISTILLATION, options.stages, options.evaluations)
-    given = {name: getattr(options, name) for name in ("method", "stages", "evaluations")}
-    wanted = dataclasses.replace(base.distil, **{name: value for name, value in given.items() if value is not None})
+    base = saved or distil_config(source, method, options.stages, options.evaluations)
+    settings = {name: getattr(options, name) for name in ("method", "stages", "evaluations")}
+    distil = dataclasses.replace(base.distil, **{name: value for name, value in settings.items() if value is not None})
     if saved is not None:
-        _check_resumed(saved, wanted, folder)
+        _check_resumed(saved, distil, folder)
     elif options.data is None and base.data.source == configs.FROM_PYTHON:
         raise InputError(
             f"the data of this model were given from Python: give them, distil(..., {option('data', '...')})"
         )
     schedule, target = (options.settings.get(name) for name in ("schedule", "target"))
     if isinstance(target, Target):
-        own = schedule if isinstance(schedule, Schedule) else None
-        model = (
-            source if isinstance(source, Model) else load(source, "cpu", net=options.net, schedule=own, target=target)
+        tables = schedule if isinstance(schedule, Schedule) else None
+        _check_gain(
+            source if isinstance(source, Model) else load(source, "cpu", options.net, schedule=tables, target=target)
         )
-        _check_gain(model.diffusion)
-    start = source if isinstance(source, Model) or hub.is_address(source) else str(Path(source).resolve())
     return plan_training.plan(
         Train(
-            config=dataclasses.replace(base, distil=wanted),
+            config=dataclasses.replace(base, distil=distil),
             data=options.data,
             out=folder,
             resume=options.resume,
-            initial=start,
+            initial=source if isinstance(source, Model) or hub.is_address(source) else str(Path(source).resolve()),
             device=options.device,
             net=options.net,
             settings=options.settings,
@@ -93,12 +76,20 @@ def plan(options: Distil) -> TrainPlan:
     )
 
 
-def _check_resumed(saved: Config, wanted: DistilConfig, folder: Path) -> None:
+def _title(run: Model | str | Path) -> str:
+    """The name of the run or the repository of a model."""
+    source = run.file if isinstance(run, Model) else Path(run)
+    if source is None:
+        return described(run)[0].title
+    return (source.parent if source.suffix else source).resolve().name
+
+
+def _check_resumed(saved: Config, distil: DistilConfig, folder: Path) -> None:
     """Raise InputError if a run that is resumed is no distillation, or another one."""
     before = saved.distil
     if not before.method:
         raise InputError(f"{folder} holds a run that is no distillation; give {option('out')} another name")
-    if wanted != before:
+    if distil != before:
         holds = f"{before.method}, {before.stages} stages, {before.evaluations} evaluations"
         raise InputError(
             f"{folder} holds another distillation ({holds}); leave {option('method')}, {option('stages')} and "
@@ -106,9 +97,10 @@ def _check_resumed(saved: Config, wanted: DistilConfig, folder: Path) -> None:
         )
 
 
-def _check_gain(denoiser: Diffusion) -> None:
+def _check_gain(model: Model) -> None:
     """Raise InputError for a target of your own whose x̂_0 is ill-conditioned at high noise."""
-    target, (a, b) = denoiser.target, denoiser.schedule.at(denoiser.schedule.steps)
+    target, schedule = model.diffusion.target, model.denoiser.schedule
+    a, b = schedule.at(schedule.steps)
     gain = abs(float(b / target.determinant(a, b)))
     if gain > MAX_GAIN:
         raise InputError(

@@ -1,9 +1,10 @@
 """Fine-tuning: a training run that starts from the averaged weights of a model, in place of random ones."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,6 @@ SCHEDULE = {"schedule", "timesteps", "sigma_min", "sigma_max", "zero_terminal_sn
 """The settings of the schedule."""
 LABELS = "label.weight"
 """The label embedding of the networks of this package, (classes + 1, width); its last row is "no class"."""
-OTHERS_KEPT, ALL_KEPT = "all other weights are kept", "all weights are kept"
 NAMED = 5
 """Largest number of classes that a message names."""
 
@@ -41,17 +41,18 @@ class Start:
         return f"starting from the averaged weights of {self.record.model}, step {self.model.step:,}{digest}"
 
 
+def described(model: Model | str | Path) -> tuple[Config, DataSpec]:
+    """Return the config and the data of a model. Raises InputError if there is no such model."""
+    return (model.config, model.spec) if isinstance(model, Model) else describe_file(find(model))
+
+
 def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
     """Return the config with the network and the process of the model that a run starts from, and its size of items.
 
     Raises:
         InputError: If there is no such model.
     """
-    if isinstance(initial, Model):
-        source, spec = initial.config, initial.spec
-    else:
-        file = find(initial)
-        source, spec = describe_file(file)
+    source, spec = described(initial)
     data = config.data
     if spec.rate is not None:
         data = dataclasses.replace(data, channels=spec.shape[0], length=spec.shape[1])
@@ -65,13 +66,6 @@ def start_of(
     initial: Model | str | Path | None, config: Config, parts: OwnParts, saved: Config | None, folder: RunFolder
 ) -> Start | None:
     """Load the model that a run starts from: `initial`, or the one that its config records.
-
-    Args:
-        initial: The model that was given, if any.
-        config: The config of the run.
-        parts: A network, schedule or target of your own that the model was trained with.
-        saved: The config of the run that is resumed, if any.
-        folder: The run folder.
 
     Returns:
         The model; None for a run that starts from random weights, or that goes on from a checkpoint.
@@ -108,39 +102,40 @@ def start_of(
 
 
 def begin(trainer: Trainer, start: Start) -> list[str]:
-    """Give a trainer the weights of the model, with a new label embedding where the data have other classes.
+    """Give a trainer the weights of the model, with label embeddings for the classes of the data.
+
+    Classes keep their label embedding by name, and one that takes the place of another has its own. New ones start from
+    "no class", so that the network computes at first what it did without a label.
 
     Returns:
         Lines on what starts anew.
 
     Raises:
-        InputError: If data, schedule or network do not fit the model, or a model would have to teach other classes.
+        InputError: If data, schedule or network do not fit the model.
     """
     name, before, now = start.record.model, start.model.spec, trainer.spec
-    for old, new in zip(_kinds(before), _kinds(now), strict=True):
-        if old != new:
-            raise InputError(
-                f"{name} was trained on data with {old}, and this data has {new}; give data alike, or change it by "
-                f"{option('image_size')}, {option('length')}, {option('channels')} or {option('bits')}"
-            )
-    own, other = trainer.denoiser.schedule, start.model.denoiser.schedule
-    if not (torch.equal(own.signal, other.signal) and torch.equal(own.noise, other.noise)):
+    if before.items != now.items:
+        raise InputError(
+            f"{name} was trained on {before.items}, and this data has {now.items}; give data alike, or change it by "
+            f"{option('image_size')}, {option('length')}, {option('channels')} or {option('bits')}"
+        )
+    schedule, other = trainer.denoiser.schedule, start.model.denoiser.schedule
+    if not (torch.equal(schedule.signal, other.signal) and torch.equal(schedule.noise, other.noise)):
         raise InputError(
             f"{name} has another schedule: give it from Python, schedule=ancestral.load({name!r}).denoiser.schedule"
         )
     weights: Mapping[str, Tensor] = start.model.diffusion.net.state_dict()
-    anew: set[str] = set()
     notes = []
+    distilling, fixed = trainer.config.distil.method, isinstance(trainer.config.net, CustomNetConfig)
     if before.classes != now.classes:
         changes = class_changes(before.classes, now.classes)
-        if trainer.config.distil.method and len(before.classes) != len(now.classes):
-            raise InputError(
-                f"{name} can teach only the classes that it was trained on, and {changes}; give data alike"
-            )
-        if not trainer.config.distil.method:
-            weights, anew, effect = _for_classes(trainer, weights, before.classes, now.classes)
-            notes.append(f"{changes}: {effect}")
-    trainer.start_from(weights, anew)
+        if (distilling or fixed) and len(before.classes) != len(now.classes):
+            raise InputError(f"{name} knows only the classes that it was trained on, and {changes}; give data alike")
+        if not distilling:
+            notes.append(f"{changes}; new ones start from the label embedding of no class, all other weights are kept")
+        if not distilling and not fixed:
+            weights = _for_classes(weights, before.classes, now.classes, trainer.state.net.state_dict())
+    trainer.start_from(weights)
     return notes
 
 
@@ -149,12 +144,9 @@ def class_changes(before: Sequence[str], now: Sequence[str]) -> str:
     gone, new = _gone_and_new(before, now)
     if len(gone) == len(new) == 1:
         return f"class {gone[0]} is now {new[0]}"
-    parts = [
-        f"{'classes' if len(names) > 1 else 'class'} {_first(names)} {'are' if len(names) > 1 else 'is'} {how}"
-        for names, how in ((gone, "gone"), (new, "new"))
-        if names
-    ]
-    return " and ".join(parts) or "the classes have another order"
+    lists = (("classes that are gone", gone), ("new classes", new))
+    parts = [f"{title}: {_first(names)}" for title, names in lists if names]
+    return "; ".join(parts) or "the classes have another order"
 
 
 def _gone_and_new(before: Sequence[str], now: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -167,46 +159,16 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _for_classes(
-    trainer: Trainer, weights: Mapping[str, Tensor], before: Sequence[str], now: Sequence[str]
-) -> tuple[Mapping[str, Tensor], set[str], str]:
-    """Bring weights of a network of the classes `before` to the classes `now`.
-
-    Classes keep their rows of the label embedding by name, and one that takes the place of another has its row. New
-    ones start from "no class", so that the network computes at first what it did without a label.
-
-    Returns:
-        The weights, the names of tensors that keep their random numbers, and what starts anew, in words.
-    """
-    shapes = {name: value.shape for name, value in trainer.state.net.state_dict().items()}
-    if isinstance(trainer.config.net, CustomNetConfig):
-        change = len(now) - len(before)
-        anew = {name for name, shape in shapes.items() if _differs_by(weights.get(name), shape, change, not before)}
-        used = {name: value for name, value in weights.items() if now or name in shapes}
-        return used, anew, f"{', '.join(sorted(anew))} starts anew, {OTHERS_KEPT}" if anew else ALL_KEPT
-    used = {name: value for name, value in weights.items() if name != LABELS}
+    weights: Mapping[str, Tensor], before: Sequence[str], now: Sequence[str], random: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Weights for the classes `now`, of a network of this package with the classes `before`."""
+    others = {name: value for name, value in weights.items() if name != LABELS}
     if not now:
-        return used, set(), f"the label embedding is left out, {OTHERS_KEPT}"
-    rows = weights[LABELS] if LABELS in weights else torch.zeros(1, shapes[LABELS][1])
+        return others
+    rows = weights.get(LABELS, torch.zeros(1, random[LABELS].shape[1]))
     gone, new = _gone_and_new(before, now)
     names = [gone[0] if name in new and len(gone) == len(new) == 1 else name for name in now]
-    used[LABELS] = rows[[before.index(name) if name in before else -1 for name in names] + [-1]]
-    started = [name for name in names if name not in before]
-    return used, set(), f"a new label embedding for {_first(started)}, {OTHERS_KEPT}" if started else ALL_KEPT
-
-
-def _differs_by(old: Tensor | None, new: torch.Size, change: int, may_lack: bool) -> bool:
-    """Whether a tensor has another size along one axis for the number of classes alone, or was not there without."""
-    if old is None:
-        return may_lack
-    differences = [after - size for size, after in zip(old.shape, new, strict=False) if after != size]
-    return old.ndim == len(new) and differences == [change]
-
-
-def _kinds(spec: DataSpec) -> tuple[str, str]:
-    """What data of a model must have in common, as text: the shape of an item, and its numbers."""
-    low, high = spec.codec.limits
-    numbers = f"{spec.codec.kind} numbers from {low:g} to {high:g}"
-    return f"items of {'x'.join(map(str, spec.shape))}", numbers
+    return others | {LABELS: rows[[before.index(name) if name in before else -1 for name in names] + [-1]]}
 
 
 def _name(initial: Model | str | Path) -> str:
@@ -229,13 +191,17 @@ def _plain(parts: OwnParts) -> bool:
 
 def _check_parts(name: str, model: Config, config: Config, may_differ: set[str]) -> None:
     """Raise InputError for a setting of network or process in which a run differs from the model it starts from."""
-    for section in ("net", "process"):
-        before, after = dataclasses.asdict(getattr(model, section)), dataclasses.asdict(getattr(config, section))
-        for key in {**before, **after}:
-            old, new = before.get(key), after.get(key)
-            if old != new and key not in may_differ:
-                setting = configs.OPTIONS_OF.get(key, key)
-                had, wanted = (
-                    option(setting, *(value if isinstance(value, tuple) else (value,))) for value in (old, new)
-                )
-                raise InputError(f"{name} has {had}, so a run that starts from it cannot have {wanted}; leave that out")
+    for _, key, old, new in differences(model, config, ("net", "process")):
+        if key not in may_differ:
+            setting = configs.OPTIONS_OF.get(key, key)
+            had, other = (option(setting, *(value if isinstance(value, tuple) else (value,))) for value in (old, new))
+            raise InputError(f"{name} has {had}, so a run that starts from it cannot have {other}; leave that out")
+
+
+def differences(before: Config, after: Config, sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:
+    """List the settings that differ: their section, their name, and both values."""
+    for section in sections:
+        old, new = (dataclasses.asdict(getattr(config, section)) for config in (before, after))
+        for key in {**old, **new}:
+            if old.get(key) != new.get(key):
+                yield section, key, old.get(key), new.get(key)

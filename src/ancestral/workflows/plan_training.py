@@ -1,5 +1,6 @@
 """The plan of a training run: all decisions and refusals that need no data, from what the user gave."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import model as models
 from ancestral import registries, storage
-from ancestral.config import Config, InitialConfig, by_size
+from ancestral.config import Config, by_size
 from ancestral.config.output_folders import check_run_folder
 from ancestral.declarations import Train
 from ancestral.diffusion import Diffusion
@@ -22,7 +23,7 @@ from ancestral.plugins import import_function
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.training import RunFolder, trackers
-from ancestral.workflows import fine_tuning, validation_source
+from ancestral.workflows import fine_tuning
 from ancestral.workflows.fine_tuning import Start
 
 OWN: dict[str, Callable[[object], bool]] = {
@@ -73,36 +74,33 @@ def plan(options: Train) -> TrainPlan:
         InputError: If options do not fit each other, the run that is resumed or the model that it starts from.
     """
     preset, data = configs.preset_and_data(options.config, options.data)
-    given = data is not None and not isinstance(data, str | Path)
+    from_python = data is not None and not isinstance(data, str | Path)
     base = configs.base_config(preset, data, options.file)
-    source = configs.FROM_PYTHON if given else base.data.source if data is None else str(data)
-    folder = RunFolder(default_folder(base, source) if options.out is None else Path(options.out))
+    source = configs.FROM_PYTHON if from_python else base.data.source if data is None else str(data)
+    title = dataclasses.replace(base, data=dataclasses.replace(base.data, source=source)).title
+    folder = RunFolder(Path("runs") / title if options.out is None else Path(options.out))
     saved = saved_config(folder.path) if options.resume else None
     base = _base(options, preset, base, saved, folder)
     parts, settings = _own_parts(options)
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
-    config = _with_settings(base, parts, settings)
-    config = _with_source(config, None if data is None else source, folder)
-    if saved is not None:
-        config = by_size.keep(config, saved)
-    validation = settings.get("validation")
-    config = validation_source.with_absolute_path(config.check(), validation)
-    if not given:
-        config = _with_absolute_source(config, saved)
-    notes = _check_place(config, saved, folder, given)
+    config, validation = _with_settings(base, parts, settings), settings.get("validation")
+    if data is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
+    config = _with_absolute_paths(config, saved, folder, from_python, validation)
+    notes = _check_place(config, saved, folder, from_python)
     start = fine_tuning.start_of(options.initial, config, parts, saved, folder)
-    parts = _with_known_schedule(parts, config, saved, start, folder)
     trackers.check_trackers(config.runtime.trackers)
     if isinstance(preset, str) and preset in configs.PRESETS and Path(preset).is_dir():
         notes.append(f"{preset} is the preset of that name; the folder is  ./{preset}")
+    record = start.record if start is not None else config.initial if saved is None else saved.initial
     return TrainPlan(
-        config=dataclasses.replace(config, initial=_record(saved, start, config)),
-        data=data if given else config.data.source,
+        config=dataclasses.replace(config, initial=record),
+        data=data if from_python else config.data.source,
         folder=folder,
         saved=saved,
         start=start,
-        parts=parts,
+        parts=_with_saved_schedule(parts, config, saved, start, folder),
         objective=_function(options.objective),
         validation=validation,
         device=options.device,
@@ -133,52 +131,85 @@ def _own_parts(options: Train) -> tuple[OwnParts, dict[str, Any]]:
     for name, idle in REPLACED.items():
         if getattr(parts, name) is not None and any(setting in settings for setting in idle):
             names = " and ".join(map(option, idle))
-            raise InputError(
-                f"{option(name)} of your own says what {names} would: leave {'them' if idle[1:] else 'it'} out"
-            )
+            raise InputError(f"{option(name)} of your own says what {names} would: leave {names} out")
     return parts, settings
 
 
-def _function(given: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
+def _function(function: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
     """A function, which may be given as package.module:function."""
-    return import_function(given) if isinstance(given, str) else given
+    return import_function(function) if isinstance(function, str) else function
 
 
 def _with_settings(base: Config, parts: OwnParts, settings: Mapping[str, Any]) -> Config:
     """The config with these settings, and "custom" where there are own parts."""
-    values = dict(settings)
-    if values.get("validation") is not None:
-        values["validation"] = validation_source.setting(values["validation"])
+    values, validation = dict(settings), settings.get("validation")
+    if validation is not None and not isinstance(validation, float | int | str):
+        values["validation"] = str(validation) if isinstance(validation, Path) else configs.FROM_PYTHON
     config = parts.named_in(base).with_settings(**values)
     if parts.named_in(config) != config:
         raise InputError("a schedule, target or network of your own has no settings: leave those of its kind out")
     return config
 
 
-def _with_source(config: Config, source: str | None, folder: RunFolder) -> Config:
-    """The config with the source that was given, if any."""
-    if source is not None:
-        return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
-    if config.data.source == configs.FROM_PYTHON:
+def _with_absolute_paths(
+    config: Config, saved: Config | None, folder: RunFolder, from_python: bool, validation: Any
+) -> Config:
+    """The config with absolute paths to its data and validation data, which must exist, or be given from Python."""
+    config = (config if saved is None else by_size.keep(config, saved)).check()
+    source, held_out = config.data.source, config.data.validation
+    if source == configs.FROM_PYTHON and not from_python:
         raise InputError(
             f"{folder.path} was trained on data given from Python: give them again, train(..., {option('data', '...')})"
         )
-    return config
+    if held_out == configs.FROM_PYTHON and validation is None:
+        raise InputError("the validation data of this run were given from Python: give them again, validation=...")
+    if isinstance(held_out, str) and held_out != configs.FROM_PYTHON:
+        try:
+            held_out = datasets.absolute(held_out)
+        except InputError as error:
+            advice = "give a share of the items, as in 0.1, or other data"
+            raise InputError(f"{option('validation')}: {error.text}; {advice}") from None
+    try:
+        source = source if from_python else datasets.absolute(source)
+    except InputError as error:
+        moved = f"; if the data of this run were moved, say where they are: {option('data', '...')}"
+        raise InputError(error.text + moved * (saved is not None and source == saved.data.source)) from None
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source, validation=held_out))
 
 
-def _check_place(config: Config, saved: Config | None, folder: RunFolder, given: bool) -> list[str]:
+def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_python: bool) -> list[str]:
     """What changes when a run is resumed. Raises InputError if the folder cannot hold this run."""
     if saved is not None:
         if saved.runtime.snapshots == 0 and config.runtime.snapshots:
             raise InputError(f"{folder.path} was begun without snapshots, whose averages need all steps: train it anew")
         return _changes(saved, config, folder)
     folder.check_free()
-    if not given:
+    if not from_python:
         check_run_folder(folder.path, config.data.source)
     return []
 
 
-def _with_known_schedule(
+def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
+    """What changes when a run is resumed, a line each. Raises InputError if it would become another run."""
+    lines = []
+    for section, key, old, new in fine_tuning.differences(saved.unplaced(), config.unplaced(), configs.SECTIONS):
+        if section == "data" and key in ("source", "fingerprint"):
+            continue
+        same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
+        name = configs.OPTIONS_OF.get(key, key)
+        fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
+        may_change = section == "train" and key in configs.MAY_CHANGE and not fixed
+        if not (section in ("runtime", "sample") or may_change or same_items):
+            value = option(name, new) if isinstance(new, bool) else str(new)
+            raise InputError(
+                f"{folder.path} was trained with {option(name, old)}, so it cannot go on with {value}; leave the "
+                f"option out, or start a new run with {option('out')}"
+            )
+        lines.append(f"changed: {option(name, new)}, was {old}")
+    return lines
+
+
+def _with_saved_schedule(
     parts: OwnParts, config: Config, saved: Config | None, start: Start | None, folder: RunFolder
 ) -> OwnParts:
     """The parts with a schedule of the user's own from the file that holds its tables.
@@ -186,24 +217,17 @@ def _with_known_schedule(
     Raises:
         InputError: If the run that is resumed has another schedule or target.
     """
-    if parts.schedule is None and config.process.schedule == "custom" and (start or saved):
-        known = start.model.denoiser.schedule if start is not None else _schedule_of(folder)
-        parts = dataclasses.replace(parts, schedule=known)
-    if saved is not None and (metadata := _metadata_of(folder)) is not None:
-        models.check_parts(folder.model, metadata, parts.schedule, parts.target)
-    return parts
-
-
-def _record(saved: Config | None, start: Start | None, config: Config) -> InitialConfig:
-    """The record of the model that a run starts from."""
-    if start is not None:
-        return start.record
-    return config.initial if saved is None else saved.initial
-
-
-def default_folder(config: Config, source: str) -> Path:
-    """Return the run folder where none is given: runs/ and the preset, or the name of data of your own."""
-    return Path("runs") / dataclasses.replace(config, data=dataclasses.replace(config.data, source=source)).title
+    schedule, file = parts.schedule, folder.model
+    if schedule is None and config.process.schedule == "custom" and start is not None:
+        schedule = start.model.denoiser.schedule
+    elif schedule is None and config.process.schedule == "custom" and saved is not None:
+        schedule = models.read_schedule(file, storage.read_metadata(file))
+    metadata: Mapping[str, str] = {}
+    with contextlib.suppress(InputError):  # a file that is missing or damaged is written anew
+        metadata = storage.read_metadata(file)
+    if saved is not None and {"schedule", "target"} <= metadata.keys():
+        models.check_parts(file, metadata, schedule, parts.target)
+    return dataclasses.replace(parts, schedule=schedule)
 
 
 def saved_config(out: str | Path) -> Config | None:
@@ -218,55 +242,3 @@ def saved_config(out: str | Path) -> Config | None:
     config = folder.read_config()
     folder.check_whole()
     return config
-
-
-def _changes(saved: Config, asked: Config, folder: RunFolder) -> list[str]:
-    """What changes when a run is resumed, a line each. Raises InputError if it would become another run."""
-    lines = []
-    saved, asked = saved.unplaced(), asked.unplaced()
-    for section in configs.SECTIONS:
-        before, after = dataclasses.asdict(getattr(saved, section)), dataclasses.asdict(getattr(asked, section))
-        for key in {**before, **after}:
-            old, new = before.get(key), after.get(key)
-            if old == new or (section == "data" and key in ("source", "fingerprint")):
-                continue
-            same_items = key == "validation" and not isinstance(old, float) and not isinstance(new, float)
-            name = configs.OPTIONS_OF.get(key, key)
-            fixed = key == "steps" and saved.distil.method  # the stages are shares of the steps
-            may_change = section == "train" and key in configs.MAY_CHANGE and not fixed
-            if section in ("runtime", "sample") or may_change or same_items:
-                lines.append(f"changed: {option(name, new)}, was {old}")
-            else:
-                wants = option(name, new) if isinstance(new, bool) else str(new)
-                raise InputError(
-                    f"{folder.path} was trained with {option(name, old)}, so it cannot go on with {wants}; leave the "
-                    f"option out, or start a new run with {option('out')}"
-                )
-    return lines
-
-
-def _with_absolute_source(config: Config, saved: Config | None) -> Config:
-    """The config with an absolute path to its data, which must exist."""
-    try:
-        source = datasets.absolute(config.data.source)
-    except InputError as error:
-        if saved is None or config.data.source != saved.data.source:
-            raise
-        raise InputError(
-            f"{error.text}; if the data of this run were moved, say where they are: {option('data', '...')}"
-        ) from None
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source))
-
-
-def _metadata_of(folder: RunFolder) -> dict[str, str] | None:
-    """The metadata of the model file of a run; None if the file is missing or damaged."""
-    try:
-        metadata = storage.read_metadata(folder.model)
-    except InputError:  # it is written anew
-        return None
-    return metadata if {"schedule", "target"} <= metadata.keys() else None
-
-
-def _schedule_of(folder: RunFolder) -> Schedule:
-    """The schedule of the run in a folder. Raises InputError if it is a class of your own."""
-    return models.read_schedule(folder.model, storage.read_metadata(folder.model))

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,7 +26,9 @@ from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError
+from ancestral.evaluation.reference import labels_for, load_validation
 from ancestral.events import Event, Message, Work, finish
+from ancestral.guidance import NO_CLASS
 from ancestral.inspection.findings import memorisation_finding
 from ancestral.inspection.training_cost import StepMemory, step_memory, training_cost
 from ancestral.model import Model
@@ -44,7 +46,8 @@ from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
 from ancestral.training.preview import preview_sampler, sample_preview
 from ancestral.training.training_state import spec_of
-from ancestral.workflows import fine_tuning, model_cards, validation_source
+from ancestral.training.validation import PASSES
+from ancestral.workflows import fine_tuning, model_cards
 from ancestral.workflows.plan_training import TrainPlan, plan
 from ancestral.workflows.run_report import RunReport
 
@@ -131,7 +134,7 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     else:
         _check_varied(dataset)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
-    dataset, held_out = validation_source.split(dataset, config, plan.validation)
+    dataset, held_out = _split(dataset, config, plan.validation)
     if plan.export_to == "diffusers" and plan.saved is None and plan.start is None:
         settings = interop.choose_for_diffusers(config, spec_of(dataset, config), pick_device(plan.device).type)
         config = config.with_settings(**settings)
@@ -151,6 +154,31 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
     by_size_note = by_size.explain(config, trainer.spec.shape, trainer.device.type)
     return trainer, notes, [by_size_note] if by_size_note else []
+
+
+def _split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, Dataset | None]:
+    """The data to train on, and what is held out: a share of them, or other data, `validation` if from Python.
+
+    Raises:
+        InputError: If the validation data cannot be read, are not of the kind of the data, or are the data.
+    """
+    share = config.data.validation
+    if share is None or isinstance(share, float):
+        return (dataset, None) if share is None else datasets.hold_out(dataset, share)
+    spec, source = spec_of(dataset, config), validation if share == configs.FROM_PYTHON else share
+    try:
+        held_out = load_validation(spec, source, config.data)
+    except InputError as error:
+        raise InputError(f"{option('validation')}: {error.text}") from None
+    if held_out.fingerprint == dataset.fingerprint or share == config.data.source != configs.FROM_PYTHON:
+        raise InputError(
+            f"{option('validation')} names the data that are trained on: give a share of them, as in 0.1, or others"
+        )
+    some = held_out.sample(PASSES)
+    labels = labels_for(some, spec.classes) if spec.classes else None
+    if spec.classes and labels is None:
+        labels = torch.full((len(some),), NO_CLASS)
+    return dataset, dataclasses.replace(some, labels=labels, classes=spec.classes)
 
 
 def _measure_memory(trainer: Trainer) -> Generator[Event, None, StepMemory | None]:
