@@ -24,8 +24,19 @@ from ancestral.render.comparison_text import averaging_verdict
 from ancestral.results import AveragingResult
 from ancestral.results.estimate import Estimate
 from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, ema_length
-from ancestral.training.averages import LENGTHS, LONGEST, SHORTEST, PowerAverage, coefficients, gamma_of, length_of
-from ancestral.training.snapshots import FEWEST, PAIRS, default_pairs, interval
+from ancestral.training.averages import (
+    FEWEST,
+    LENGTHS,
+    LONGEST,
+    PAIRS,
+    SHORTEST,
+    PowerAverage,
+    coefficients,
+    default_pairs,
+    gamma_of,
+    interval,
+    length_of,
+)
 from conftest import events_of, stripes, tiny_config
 
 F64 = torch.float64
@@ -258,7 +269,7 @@ def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch)
     assert "for ancestral average: no snapshots" in run(*TRAIN, "--snapshots", 0, "--out", tmp_path / "none")
     again = ("--resume", "--snapshots", 8, "--steps", 5, "--out", tmp_path / "none")
     assert "was begun without snapshots" in refused("train", "points", "--trackers", "none", *again)
-    monkeypatch.setattr("ancestral.training.snapshots.BYTES", 1000)
+    monkeypatch.setattr("ancestral.training.averages.BYTES", 1000)
     assert "for ancestral average: no snapshots" in run(*TRAIN, "--out", tmp_path / "large")
     assert not (tmp_path / "large" / "snapshots").exists()
     assert "--snapshots must be at least 0" in refused(*TRAIN, "--snapshots", -1, "--out", tmp_path / "wrong")

@@ -2,11 +2,10 @@
 
 import warnings
 
-from ancestral.training.averages import EMA, check_length, ema_length
+from ancestral.training.averages import EMA, Snapshots, check_length, ema_length
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.progress import Progress, Stopped
 from ancestral.training.run_folder import RunFolder
-from ancestral.training.snapshots import Snapshots
 from ancestral.training.trainer import Trainer
 
 # Accelerate imports tqdm's bar for notebooks, which warns where ipywidgets is missing; Ancestral never shows that bar

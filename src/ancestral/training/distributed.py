@@ -129,10 +129,7 @@ class Distributed:
             distributed.barrier()
 
     def first(self, events: Generator[E, None, R]) -> Generator[E, None, R]:
-        """Run a workflow on the first process; the others wait for its result, however long it takes.
-
-        Raises InputError on the others if the first process ends with an error.
-        """
+        """Run a workflow on the first process; the others wait for its result, and raise InputError if it fails."""
         if self.world == 1:
             return (yield from events)
         group = distributed.new_group(timeout=PATIENCE, backend="gloo")

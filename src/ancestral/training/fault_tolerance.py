@@ -15,10 +15,10 @@ from ancestral.config import EARLY, Config
 from ancestral.errors import InputError
 from ancestral.options import option
 from ancestral.training import divergence
+from ancestral.training.averages import Snapshots, interval
 from ancestral.training.checkpoints import Checkpoint, Checkpoints, Publication
 from ancestral.training.distributed import Distributed
 from ancestral.training.run_folder import RunFolder
-from ancestral.training.snapshots import Snapshots, interval
 from ancestral.training.training_state import TrainingState
 
 PARTS = ("snapshots", "checkpoints")

@@ -22,17 +22,9 @@ from ancestral.training.training_state import TrainingState
 def prepare(
     batch: Batch, positions: range, config: Config, spec: DataSpec, takes: set[str], device: torch.device
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Prepare the clean images of a batch and what the network is conditioned on.
+    """Prepare the clean images of a batch and what the network is conditioned on, out of what it `takes`.
 
     Each image is a function of (seed, step, position) alone.
-
-    Args:
-        batch: The items of this process.
-        positions: Their positions in the global batch.
-        config: The config of the run.
-        spec: The description of the data.
-        takes: What the network takes besides t, out of `nets.CONDITIONS`.
-        device: Where to put them.
 
     Returns:
         x_0 of shape (len(positions), *) in [−1, 1], mirrored where the config says so; and by name the labels, some of
@@ -77,11 +69,6 @@ class Gradients:
 
     def compute(self, state: TrainingState, batch: Batch, stopping: bool) -> tuple[Tensor, Tensor, bool, list[str]]:
         """Compute the gradient of a batch, in smaller parts where the memory does not suffice.
-
-        Args:
-            state: The state, whose parameters get the gradient.
-            batch: The items of this process.
-            stopping: Whether this process was asked to stop.
 
         Returns:
             Times and losses of the whole batch in its order, float64 (batch_size,) on the CPU; whether a process was

@@ -37,13 +37,8 @@ class Muon(Adam):
     """Momentum with orthogonalised steps for some weights, Adam for the others.
 
     With the singular value decomposition M = U S Vᵀ of a weight's momentum, its step is along U Vᵀ: all directions are
-    learned equally fast. A step is as long as one of Adam usually is, so the learning rate is Adam's.
-
-    Args:
-        parameters: All parameters.
-        matrices: The weights that Muon is for. Those of convolutions are taken as matrices with a row for each output.
-        distributed: Gathers sharded gradients: each process orthogonalises all of them.
-        fused: Whether Adam is fused.
+    learned equally fast. A step is as long as one of Adam usually is, so the learning rate is Adam's. Weights of
+    convolutions are matrices with a row for each output. Each process orthogonalises all of them.
 
     References:
         Jordan et al., *Muon: an optimizer for hidden layers in neural networks* (2024).

@@ -25,19 +25,11 @@ def preview_sampler(trainer: Trainer, max_steps: int) -> Sampler:
 def sample_preview(
     trainer: Trainer, n: int, max_steps: int, followed: int = 0
 ) -> Generator[Event, None, Recording | None]:
-    """Sample from the averaged weights. All processes take part.
-
-    Args:
-        trainer: The run.
-        n: The number of items: items 0..n−1 of seed 0.
-        max_steps: The largest number of sampling steps.
-        followed: Of how many of this process's first items states are recorded.
-
-    Yields:
-        The progress after each step.
+    """Sample items 0..n−1 of seed 0 from the averaged weights. All processes take part.
 
     Returns:
-        Decoded items on the CPU, the same on every process, and states; None if the run was asked to stop meanwhile.
+        Decoded items on the CPU, the same on every process, and states of the `followed` first ones of this process;
+        None if the run was asked to stop meanwhile.
     """
     model, distributed = trainer.model(), trainer.distributed
     sampler = preview_sampler(trainer, max_steps)

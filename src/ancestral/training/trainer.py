@@ -23,6 +23,7 @@ from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 from ancestral.results.training_result import ValidationLosses
 from ancestral.training import divergence, own_parts
+from ancestral.training.averages import interval
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.distributed import Distributed, memory_explained
 from ancestral.training.fault_tolerance import FaultTolerance, Saves, restore_newest
@@ -30,7 +31,6 @@ from ancestral.training.gradients import Gradients
 from ancestral.training.optimiser import lr_factor, set_learning_rate
 from ancestral.training.progress import LossByTime, Progress, Rate, StepOutcome, Stopped
 from ancestral.training.run_folder import RunFolder
-from ancestral.training.snapshots import interval
 from ancestral.training.training_state import TrainingState, spec_of
 from ancestral.training.validation import Validation
 

@@ -21,11 +21,10 @@ from ancestral.objectives import Objective
 from ancestral.options import option
 from ancestral.randomness import pytorch_generator
 from ancestral.training import own_parts
-from ancestral.training.averages import EMA, LENGTHS, Average, PowerAverage
+from ancestral.training.averages import EMA, LENGTHS, PREFIXES, Average, PowerAverage, default_pairs
 from ancestral.training.distributed import Distributed, compile_blocks
 from ancestral.training.divergence import DivergenceGuard
 from ancestral.training.optimiser import make_optimiser, set_learning_rate
-from ancestral.training.snapshots import PREFIXES, default_pairs
 from ancestral.training.validation import Validation
 
 COPIES = 5
