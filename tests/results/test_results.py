@@ -14,7 +14,7 @@ from ancestral.errors import InputError
 from ancestral.render import result_text
 from ancestral.results import Estimate, EvaluationResult, LikelihoodResult, SampleMetrics, Table
 from ancestral.results.result import Result
-from ancestral.results.sampling_recipe import SamplingRecipe
+from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 
 SAVED = Path(__file__).parents[1] / "files" / "evaluation"

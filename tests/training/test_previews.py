@@ -16,7 +16,7 @@ from ancestral.errors import InputError
 from ancestral.events import Message, Work
 from ancestral.render import writers
 from ancestral.render.terminal import TrainingPanel
-from ancestral.results.sampling_recipe import SamplingRecipe
+from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.training import Progress
 from conftest import events_of
 

@@ -15,8 +15,7 @@ from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import finish
 from ancestral.render import writers
-from ancestral.results.sampling_recipe import SamplingRecipe
-from ancestral.results.sampling_result import SamplingResult
+from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
 from conftest import events_of, untrained
 
 sample = events_of(Sample)

@@ -25,7 +25,7 @@ from ancestral.model.building import sampler_for
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
-from ancestral.results.table import Table
+from ancestral.results.result import Table
 from ancestral.reverse import prior
 from ancestral.samplers import Sampler, Step, record
 from ancestral.targets import Denoiser

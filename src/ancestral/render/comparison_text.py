@@ -1,15 +1,15 @@
 """Runs, samplers and lengths of averages side by side, in words and tables."""
 
 from ancestral.render.evaluation_text import bound_settings, by_chance, sample_settings
-from ancestral.results.averaging_result import AveragingResult
 from ancestral.results.comparison_result import (
     TOLERANCE,
+    AveragingResult,
     ComparedQuantity,
     ComparisonResult,
     SamplerComparisonResult,
 )
 from ancestral.results.estimate import NORMAL, Estimate
-from ancestral.results.table import Table
+from ancestral.results.result import Table
 
 
 def comparison_parts(result: ComparisonResult) -> list[Table | str]:

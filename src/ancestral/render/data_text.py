@@ -6,7 +6,7 @@ from ancestral.inspection.findings import memory_remedy
 from ancestral.options import option
 from ancestral.quantities import format_bytes, format_duration, plural
 from ancestral.results.data_report import DataReport, FileStatistics, TrainingCost, ValueStatistics
-from ancestral.results.table import Table
+from ancestral.results.result import Table
 
 NAMES, CLASSES, BAR = 5, 20, 30
 """The numbers of names of a finding and of classes that are shown, and the length of the longest bar."""

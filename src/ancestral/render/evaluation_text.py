@@ -20,7 +20,7 @@ from ancestral.results.evaluation_result import (
     MemorisationResult,
     SampleMetrics,
 )
-from ancestral.results.table import Table
+from ancestral.results.result import Table
 
 MAX_CHANNELS = 6
 """Channels whose means are shown."""

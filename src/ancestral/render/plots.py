@@ -8,8 +8,7 @@ from PIL import Image
 
 from ancestral.evaluation.step_budgets import PASSES
 from ancestral.render.pictures import DRAWING, STYLE, figure_to_image
-from ancestral.results.averaging_result import AveragingResult
-from ancestral.results.comparison_result import SamplerComparisonResult
+from ancestral.results.comparison_result import AveragingResult, SamplerComparisonResult
 from ancestral.results.evaluation_result import BoundOverTime
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ from ancestral.render.comparison_text import averaging_parts, comparison_parts, 
 from ancestral.render.data_text import data_parts
 from ancestral.render.evaluation_text import evaluation_parts, likelihood_parts, metrics_parts
 from ancestral.results.model_info import ModelInfo
-from ancestral.results.result import Result
+from ancestral.results.result import Result, Table
 from ancestral.results.run_list import PARTS, CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
-from ancestral.results.table import Table
 from ancestral.results.training_result import TrainingResult
 
 MAX_CHANNELS = 8

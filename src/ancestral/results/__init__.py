@@ -1,10 +1,9 @@
 """What workflows return: frozen values of plain numbers and text, with a JSON schema each. No torch."""
 
-from ancestral.results.averaging_result import AveragingResult
-from ancestral.results.comparison_result import ComparisonResult, SamplerComparisonResult
+from ancestral.results.comparison_result import AveragingResult, ComparisonResult, SamplerComparisonResult
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
-from ancestral.results.table import Table
+from ancestral.results.result import Table
 
 __all__ = [
     "AveragingResult",

@@ -1,4 +1,4 @@
-"""What `ancestral sample` wrote."""
+"""What `ancestral sample` wrote, and what decides the pixels of a picture of samples."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -28,3 +28,33 @@ class SamplingResult(Result):
     data_means: tuple[float, ...]
     index: tuple[int, ...] | None = None
     """Which samples of the seed they are; None is the first `count`."""
+
+
+@dataclass(frozen=True)
+class SamplingRecipe(Result):
+    """The model, the seed and the settings of a picture of samples, by which `like` of `sample` repeats it.
+
+    `ancestral sample` writes it into the metadata of its PNGs.
+    """
+
+    SCHEMA: ClassVar[str] = "recipe-1"
+
+    model: str
+    """SHA-256 of the model file; empty for a grid of training, whose weights are in no file."""
+    version: str
+    """Of this package: another version may sample otherwise."""
+    seed: int
+    n: int
+    """The number of items: those with indices 0..n−1 of the seed, unless `index` names others."""
+    sampler: str
+    """The sampler with all its settings."""
+    guidance: float
+    index: tuple[int, ...] | None = None
+    label: tuple[str, ...] | None = None
+    """Names of classes: item i has label i mod their number. None takes all classes in turn, if there are any."""
+    single: bool = False
+    """Whether the picture is one item in its own size, not a grid."""
+    step: int | None = None
+    """The training step of a grid of training."""
+    run: str | None = None
+    """`Config.identity` of the run of a grid of training; earlier versions wrote none."""

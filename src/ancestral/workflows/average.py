@@ -22,7 +22,7 @@ from ancestral.metrics import uncertainty
 from ancestral.model import FILE_NAME, Model, find
 from ancestral.options import option
 from ancestral.render import plots
-from ancestral.results.averaging_result import AveragePoint, AveragingResult
+from ancestral.results.comparison_result import AveragePoint, AveragingResult
 from ancestral.results.estimate import Estimate
 from ancestral.training import RunFolder, Snapshots, check_length, ema_length
 from ancestral.training.distributed import Distributed

@@ -22,8 +22,7 @@ from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
 from ancestral.render import compositions, pictures, writers
 from ancestral.render.result_text import channel_means
-from ancestral.results.sampling_recipe import SamplingRecipe
-from ancestral.results.sampling_result import SamplingResult
+from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
 from ancestral.samplers.loop import Step
 from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder

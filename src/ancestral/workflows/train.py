@@ -38,7 +38,7 @@ from ancestral.quantities import format_bytes
 from ancestral.render import compositions, model_card, pictures, writers
 from ancestral.render.data_text import cost_summary
 from ancestral.results.data_report import TrainingCost
-from ancestral.results.sampling_recipe import SamplingRecipe
+from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.results.training_result import TrainingResult
 from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
