@@ -127,10 +127,10 @@ def test_the_card_tells_what_was_measured():
                  "Classes: vertical, horizontal.",
                  'ancestral.load("FOLDER")', "trained for 600 steps", "| FD-lite0 | 12.35 ± 0.10 | 12.35 ± 0.10 |",
                  "2,500 by DDIM(steps=50), seed 3, guidance 2, 2 classes in turn", "5.50 ± 0.10; training data 6.50",
-                 "90.0 ± 1.0 % of samples are classified", "NEAR THE TRAINING DATA: 50 % of the samples",
+                 "90.0 ± 1.0 % of samples are classified", "NEAR THE TRAINING DATA: 50 % of samples",
                  "real items 95.0 ± 2.0 %; by chance 33.3 % |",
                  "50 % of samples are nearer to a training item than 95 %",
-                 "cannot be told; the median distance to the nearest of 60 is 4",
+                 "not measured; the median distance to the nearest of 60 is 4",
                  "-1.50 of 255 levels of the range, 4.0 standard errors", "samples 3; training data 4 |",
                  "3.456 ± 0.020", "large variance, clipped, exact decoder; 60 passes for T = 1,000",
                  "target x0, x\\_0 clipped in the loss", "- A note of the data.",
@@ -407,5 +407,5 @@ def test_every_number_of_a_result_is_finite_or_none():
     assert json.loads(still.to_json())["colour"]["samples"]["mean"] == [7.0]
     assert both.colour.sigmas is None
     assert "– standard errors" in evaluation_text.other_metrics(both)["mean of each channel"]
-    assert "cannot be told" in evaluation_text.other_metrics(both)["memorisation by pixels"]
+    assert "not measured" in evaluation_text.other_metrics(both)["memorisation by pixels"]
     assert SampleMetrics.from_json(both.to_json()) == both

@@ -20,7 +20,7 @@ from ancestral.evaluation import forecast
 from ancestral.events import Message
 from ancestral.metrics import uncertainty
 from ancestral.options import on_command_line, spell
-from ancestral.render.comparison_text import averaging_verdict
+from ancestral.render.result_text import averaging_verdict
 from ancestral.results import AveragingResult
 from ancestral.results.estimate import Estimate
 from ancestral.training import EMA, Checkpoints, RunFolder, Snapshots, Trainer, ema_length

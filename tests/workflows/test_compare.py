@@ -19,10 +19,10 @@ from ancestral.evaluation import forecast
 from ancestral.evaluation.step_budgets import PASSES, reference_budget, step_budgets
 from ancestral.events import finish
 from ancestral.faces import command as cli
-from ancestral.render.comparison_text import reference_warning
 from ancestral.render.compositions import side_by_side
 from ancestral.render.pictures import picture
 from ancestral.render.plots import samplers_plot
+from ancestral.render.result_text import reference_warning
 from ancestral.results import ComparisonResult, Estimate, SampleMetrics, SamplerComparisonResult
 from ancestral.results.comparison_result import (
     ComparedBound,

@@ -22,11 +22,12 @@ def data_parts(report: DataReport) -> list[Table | str]:
     if report.rate is not None:
         title += f" at {report.rate:,} Hz"
     parts: list[Table | str] = [f"{title} for the preset {report.preset}", ""]
-    sections: list[Sequence[tuple[str, ...]]] = [[*value_rows(report.values)], _class_rows(report.classes)]
-    if report.files is not None:
-        sections.insert(0, [*_file_rows(report.files)])
-    if report.cost is not None:
-        sections.append([*cost_rows(report.cost, report.count)])
+    sections: list[Sequence[tuple[str, ...]]] = [
+        [] if report.files is None else [*_file_rows(report.files)],
+        [*value_rows(report.values)],
+        _class_rows(report.classes),
+        [] if report.cost is None else [*cost_rows(report.cost, report.count)],
+    ]
     for rows in filter(None, sections):
         parts += [Table((), [(name.ljust(NAME_WIDTH), *texts) for name, *texts in rows]), ""]
     for finding in report.findings:
@@ -54,8 +55,8 @@ def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:
         axis = "channel" if len(values.shape) > 1 else "axis"
         names = tuple(f"{axis} {i}" for i in range(len(values.mean)))
     means = zip(names, values.mean, values.std, strict=True)
-    shown = [f"{name} {_number(mean)} ± {_number(std)}" for name, mean, std in means]
-    yield "mean ± std", ", ".join(shown[:6]) + (f", and {len(shown) - 6} more" if len(shown) > 6 else "")
+    texts = [f"{name} {_number(mean)} ± {_number(std)}" for name, mean, std in means]
+    yield "mean ± std", ", ".join(texts[:6]) + (f", and {len(texts) - 6} more" if len(texts) > 6 else "")
     yield "range", f"{_number(values.low)} to {_number(values.high)} ({values.dtype})"
     if values.grey:
         yield "no colour", f"{values.grey:,} of {values.count:,}"
@@ -63,10 +64,12 @@ def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:
 
 def cost_summary(cost: TrainingCost) -> str:
     """Format time and memory in a line, with what helps if the memory does not suffice."""
-    steps = f"{cost.steps:,} step{'s' * (cost.steps > 1)} of {cost.seconds_per_step:.3g} s"
-    line = f"about {format_duration(cost.seconds)} for {steps}"
-    line += " (measured)" if cost.scaled_from == cost.batch_size else f" (measured on {cost.scaled_from} items)"
-    line += f", {format_bytes(cost.memory)} of memory beside the program; {format_bytes(cost.available)} are free"
+    items = "" if cost.scaled_from == cost.batch_size else f" on {cost.scaled_from} items"
+    line = (
+        f"about {format_duration(cost.seconds)} for {plural(cost.steps, 'step')} of {cost.seconds_per_step:.3g} s "
+        f"(measured{items}), {format_bytes(cost.memory)} of memory beside the program; "
+        f"{format_bytes(cost.available)} are free"
+    )
     return line if cost.fits else f"{line}: too little. {memory_remedy(cost).capitalize()}"
 
 
@@ -78,9 +81,8 @@ def cost_rows(cost: TrainingCost, count: int) -> Iterator[tuple[str, str]]:
     yield "network", f"{network}{cost.parameters:,} parameters, {cost.dtype}, on {cost.device}"
     if cost.chosen is not None:
         yield "settings", cost.chosen
-    how = f"{cost.measured} step{'s' if cost.measured > 1 else ''} measured"
-    if cost.scaled_from < cost.batch_size:
-        how += f" of {cost.scaled_from} items and scaled up"
+    scaled = f" of {cost.scaled_from} items and scaled up" if cost.scaled_from < cost.batch_size else ""
+    how = f"{plural(cost.measured, 'step')} measured{scaled}"
     yield "time", f"about {format_duration(cost.seconds)}, {cost.seconds_per_step:.3g} s a step ({how})"
     parts = f"weights and optimiser {format_bytes(cost.weights)}, data {format_bytes(cost.data)}"
     free = f"{format_bytes(cost.available)} are free"
@@ -90,12 +92,10 @@ def cost_rows(cost: TrainingCost, count: int) -> Iterator[tuple[str, str]]:
 
 
 def _class_rows(classes: Mapping[str, int]) -> list[tuple[str, str, str]]:
-    most, shown = max(1, *classes.values(), 1), list(classes.items())[:CLASSES]
-    width = max((len(f"{count:,}") for _, count in shown), default=0)
-    rows = [
-        (name[:40], f"{count:,}".rjust(width), "█" * max(1 if count else 0, round(BAR * count / most)))
-        for name, count in shown
-    ]
+    most, first = max(1, *classes.values(), 1), list(classes.items())[:CLASSES]
+    width = max((len(f"{count:,}") for _, count in first), default=0)
+    bars = ["█" * max(1 if count else 0, round(BAR * count / most)) for _, count in first]
+    rows = [(name[:40], f"{count:,}".rjust(width), bar) for (name, count), bar in zip(first, bars, strict=True)]
     return [*rows, (f"and {len(classes) - CLASSES:,} more", "", "")] if len(classes) > CLASSES else rows
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ancestral.arguments import short_source
 from ancestral.options import command_line, option
+from ancestral.quantities import plural
 from ancestral.results.estimate import NORMAL, format_percent
 from ancestral.results.evaluation_result import (
     DATA_UNIT,
@@ -38,37 +39,35 @@ def evaluation_parts(result: EvaluationResult) -> list[Table | str]:
 
 def metrics_parts(metrics: SampleMetrics) -> list[Table | str]:
     """The verdict, tables of the distances, the other metrics and the settings, and the notes."""
-    others, settings = (Table((), list(rows.items())) for rows in (other_metrics(metrics), sample_settings(metrics)))
+    others, settings = (Table((), [*rows.items()]) for rows in (other_metrics(metrics), sample_settings(metrics)))
     tables = [table for table in (distance_table(metrics), others, settings) if table.rows]
     return [*filter(None, [verdict(metrics)]), *tables, *metrics.all_notes]
 
 
 def verdict(metrics: SampleMetrics) -> str:
     """What was found, in a line, with advice: copies first, then how far the samples are from the data."""
-    found = [part for part in (metrics.memorisation.pixels, metrics.memorisation.features) if part is not None]
-    results = [part.copies for part in found if part.copies is not None]
-    copies = max(results, key=lambda one: one.excess, default=None)
+    parts = [part for part in (metrics.memorisation.pixels, metrics.memorisation.features) if part is not None]
+    copies = max((part.copies for part in parts if part.copies), key=lambda one: one.excess, default=None)
     if copies is not None and copies.excess:
         word = "COPIES" if copies.excess >= MANY_COPIES else "SOME COPIES"
         return (
             f"{word}: {copies.share.percent} of the samples copy a training item ({copies.copied:,} of "
             f"{copies.items:,} different ones). Take more data or fewer {option('steps')}, or {HOLD_OUT}."
         )
-    near = max(found, key=lambda one: one.excess, default=None)
-    if near is not None and near.excess and near.share is not None and near.expected is not None:
+    near = max(parts, key=lambda one: one.excess, default=None)
+    if near is not None and near.excess:
         return (
-            f"NEAR THE TRAINING DATA: {format_percent(near.share, near.share_error)} of the samples are nearer to "
-            f"a training item than {format_percent(1 - near.expected)} of unseen ones are: memorised in part, or "
-            f"blurred. Look at memorisation.png, and {HOLD_OUT}."
+            f"NEAR THE TRAINING DATA: {_memorisation(near)}: memorised in part, or blurred. Look at memorisation.png, "
+            f"and {HOLD_OUT}."
         )
-    return ": ".join([*(["NO COPIES"] if results else []), *filter(None, [_distance_verdict(metrics)])])
+    return ": ".join(filter(None, ["NO COPIES" if copies else "", _distance_verdict(metrics)]))
 
 
 def _distance_verdict(metrics: SampleMetrics) -> str:
     """How far the samples are from the data, against the floor of equal numbers of items."""
-    own, floor, titles = metrics.distances.comparable, metrics.distances.floor, metrics.titles
-    few = min(own.items, own.against) <= metrics.extractor.features
-    pairs = [(titles.frechet, own.frechet, floor.frechet), (titles.kernel, own.kernel, floor.kernel)]
+    samples, floor, titles = metrics.distances.comparable, metrics.distances.floor, metrics.titles
+    few = min(samples.items, samples.against) <= metrics.extractor.features
+    pairs = [(titles.frechet, samples.frechet, floor.frechet), (titles.kernel, samples.kernel, floor.kernel)]
     for title, value, least in pairs[::-1] if few else pairs:  # of few items the Fréchet distance says nothing
         if value is None or least is None:
             continue
@@ -84,20 +83,18 @@ def _distance_verdict(metrics: SampleMetrics) -> str:
 
 def sample_settings(metrics: SampleMetrics) -> dict[str, str]:
     """Describe the samples and what they were compared with, by name."""
-    made, floor = metrics.samples, metrics.distances.floor
-    text = f"{made.count:,} of {made.folder}"
-    if made.sampler is not None:
-        guidance = f", guidance {made.guidance:g}" if made.guidance not in (None, 1) else ""
-        text = f"{made.count:,} by {made.sampler}, seed {made.seed}{guidance}"
+    samples, floor = metrics.samples, metrics.distances.floor
+    text = f"{samples.count:,} of {samples.folder}"
+    if samples.sampler is not None:
+        guidance = f", guidance {samples.guidance:g}" if samples.guidance not in (None, 1) else ""
+        text = f"{samples.count:,} by {samples.sampler}, seed {samples.seed}{guidance}"
     rows = {
-        "samples": text + (f", {made.label}" if made.label is not None else ""),
+        "samples": text + (f", {samples.label}" if samples.label is not None else ""),
         "features": f"{metrics.extractor.features:,} of {metrics.extractor.name}",
         "training data": metrics.data.train,
         "held-out data": metrics.data.held_out,
         "floor": f"{metrics.floor}: {floor.items:,} to {floor.against:,}",
-        "as the floor": None
-        if metrics.distances.matched is None
-        else "as many of the samples to as many training items",
+        "as the floor": metrics.distances.matched and "as many of the samples to as many training items",
     }
     return {name: text for name, text in rows.items() if text}
 
@@ -124,20 +121,18 @@ def other_metrics(metrics: SampleMetrics) -> dict[str, str]:
             f"{accuracy.items:,} real items {accuracy.data.percent}"
         ) + (f"; {by_chance(accuracy)}" if accuracy.classes else "")
     spaces = {"pixels": metrics.memorisation.pixels, "features": metrics.memorisation.features}
-    known = {name: found for name, found in spaces.items() if found is not None}
-    rows |= {f"copies by {name}": _copies(found.copies) for name, found in known.items() if found.copies is not None}
-    rows |= {f"memorisation by {name}": _memorisation(found) for name, found in known.items()}
+    measured = {name: part for name, part in spaces.items() if part is not None}
+    rows |= {f"copies by {name}": _copies(part.copies) for name, part in measured.items() if part.copies is not None}
+    rows |= {f"memorisation by {name}": _memorisation(part) for name, part in measured.items()}
     if (colour := metrics.colour) is not None:
         sigmas = "–" if colour.sigmas is None else f"{colour.sigmas:.1f}"
         rows["mean of each channel"] = (
             f"samples {_few(colour.samples.mean)}; training data {_few(colour.data.mean)}; largest "
             f"difference {colour.levels:+.2f} of 255 levels of the range, {sigmas} standard errors"
         )
-        if colour.samples.covariance is not None and colour.data.covariance is not None:
-            deviations = [
-                _few([math.sqrt(row[i]) for i, row in enumerate(covariance)])
-                for covariance in (colour.samples.covariance, colour.data.covariance)
-            ]
+        covariances = [moments.covariance for moments in (colour.samples, colour.data)]
+        deviations = [_few([row[i] ** 0.5 for i, row in enumerate(matrix)]) for matrix in covariances if matrix]
+        if len(deviations) == 2:
             rows["deviation of each channel"] = "samples {}; training data {}".format(*deviations)
     return rows
 
@@ -150,13 +145,13 @@ def _copies(copies: CopyResult) -> str:
     )
 
 
-def _memorisation(found: MemorisationResult) -> str:
-    if found.share is None or found.expected is None:
-        return f"cannot be told; the median distance to the nearest of {found.among:,} is {found.median:.4g}"
+def _memorisation(part: MemorisationResult) -> str:
+    if part.share is None or part.expected is None:
+        return f"not measured; the median distance to the nearest of {part.among:,} is {part.median:.4g}"
     return (
-        f"{format_percent(found.share, found.share_error)} of samples are nearer to a training item than "
-        f"{format_percent(1 - found.expected)} of unseen ones are; without memorisation "
-        f"{format_percent(found.expected, found.error)}"
+        f"{format_percent(part.share, part.share_error)} of samples are nearer to a training item than "
+        f"{format_percent(1 - part.expected)} of unseen ones are; without memorisation "
+        f"{format_percent(part.expected, part.error)}"
     )
 
 
@@ -187,10 +182,10 @@ def likelihood_terms(result: LikelihoodResult) -> dict[str, str]:
         "total": f"{bits.total} bits/dim",
     }
     if result.ode is not None:
-        probes = f"{settings.probes} probe{'s' * (settings.probes != 1)}" if settings.probes else "exact divergence"
+        probes = plural(settings.probes, "probe") if settings.probes else "exact divergence"
         nats = f" ({result.ode.nats} nats)" if result.over_time.unit == DATA_UNIT else ""
-        text = f"{result.ode.bits_per_dim} bits/dim{nats}, {settings.ode_steps} steps, {probes}, not clipped"
-        rows["probability flow"] = text
+        flow = f"{result.ode.bits_per_dim} bits/dim{nats}, {settings.ode_steps} steps, {probes}, not clipped"
+        rows["probability flow"] = flow
     return rows
 
 
@@ -214,14 +209,10 @@ def _over_time(bound: BoundOverTime) -> Table:
     unit = f" ({bound.unit})" if bound.unit is not None else ""
     times = [max(round(part * bound.t_last[-1]), 1) for part in (1, 0.75, 0.5, 0.25, 0.1, 0.01, 0)]
     strata = list(zip(bound.t_first, bound.t_last, strict=True))
-    chosen = dict.fromkeys(i for t in times for i, (a, b) in enumerate(strata) if a <= t <= b)
-    rows = [
-        (
-            str(bound.t_first[i]) if bound.t_first[i] == bound.t_last[i] else f"{bound.t_first[i]}-{bound.t_last[i]}",
-            f"{bound.bits_per_dim_of_a_step[i]:.2g}",
-            f"{bound.rate[i]:.3f}",
-            f"{bound.distortion[i]:.3g}",
-        )
-        for i in chosen
-    ]
+    numbers = list(zip(bound.bits_per_dim_of_a_step, bound.rate, bound.distortion, strict=True))
+    rows = []
+    for i in dict.fromkeys(i for t in times for i, (first, last) in enumerate(strata) if first <= t <= last):
+        (first, last), (bits, rate, distortion) = strata[i], numbers[i]
+        span = str(first) if first == last else f"{first}-{last}"
+        rows.append((span, f"{bits:.2g}", f"{rate:.3f}", f"{distortion:.3g}"))
     return Table(("t", "bits/dim of a step", "rate so far", f"RMSE of x̂_0{unit}"), rows)

@@ -25,8 +25,8 @@ from ancestral.metrics import uncertainty
 from ancestral.model import Model
 from ancestral.options import option
 from ancestral.render import compositions, plots
-from ancestral.render.comparison_text import reference_warning
 from ancestral.render.evaluation_text import likelihood_items, verdict
+from ancestral.render.result_text import reference_warning
 from ancestral.results.comparison_result import (
     ComparedBound,
     ComparedRun,

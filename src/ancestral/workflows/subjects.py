@@ -34,7 +34,7 @@ from ancestral.metrics.distances import sample_size_warning
 from ancestral.model import Model
 from ancestral.options import option
 from ancestral.render import writers
-from ancestral.render.comparison_text import floor_note
+from ancestral.render.result_text import floor_note
 from ancestral.results.comparison_result import ComparedSamples
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles
 from ancestral.results.result import Result
