@@ -63,7 +63,7 @@ def test_an_option_that_a_schedule_cannot_have_is_refused_before_training(schedu
 
 
 def test_a_row_is_enough_for_help_errors_and_checks(monkeypatch, capsys):
-    monkeypatch.setitem(registries.SAMPLERS._entries, "mine", Entry("mine", "samplers.ddim:DDIM", "", "", {"steps": 7}))
+    monkeypatch.setitem(registries.SAMPLERS, "mine", Entry("mine", "samplers.ddim:DDIM", "", "", {"steps": 7}))
     assert samplers.from_name("mine:eta=1") == DDIM(7, eta=1)
     with pytest.raises(InputError, match=r"pc, consistency, mine$"):
         samplers.from_name("ours")

@@ -1,4 +1,4 @@
-"""Writes python.pyi, by which editors complete the options of each function and type checkers check them.
+"""Writes the stubs by which editors complete names and options, and type checkers check them.
 
 python docs/hooks/stub.py
 """
@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, Union
 
+import ancestral
 from ancestral import registries
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces import python
@@ -20,6 +21,7 @@ from ancestral.faces.functions import PROGRESS, docstring, in_order, settings_of
 from ancestral.fields import MISSING, bases_of
 
 PATH = Path(python.__file__).with_suffix(".pyi")
+PACKAGE = Path(ancestral.__file__).with_suffix(".pyi")
 OBJECTS = {
     "schedule": "Schedule",
     "target": "Target",
@@ -68,6 +70,15 @@ def stub() -> str:
         _function(train._replace(function="train_steps"), steps, "Train as `train` does, and yield the progress.")
     )
     return "\n".join([HEAD, *functions])
+
+
+def package_stub() -> str:
+    """Return the text of the stub of the package."""
+    lines = ['"""Written by `python docs/hooks/stub.py`; a test compares it."""', ""]
+    for module, names in ancestral._MODULES.items():
+        place = f"ancestral.{module}".rstrip(".")
+        lines += [f"from {place} import {name} as {name}" for name in names]
+    return "\n".join([*lines, "", "__version__: str", ""])
 
 
 def _function(case: UseCase, returns: str = "", text: str = "") -> str:
@@ -124,3 +135,4 @@ def _text(hint: Any) -> str:
 
 if __name__ == "__main__":
     PATH.write_text(stub(), encoding="utf-8")
+    PACKAGE.write_text(package_stub(), encoding="utf-8")

@@ -9,9 +9,9 @@ import difflib
 import importlib
 import inspect
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from ancestral.arguments import describe, fits, shown
 from ancestral.errors import InputError
@@ -65,7 +65,7 @@ class Entry:
 E = TypeVar("E", bound=Entry)
 
 
-class Registry(Mapping[str, E], Generic[E]):
+class Registry(dict[str, E]):
     """Entries by their names.
 
     Args:
@@ -74,16 +74,8 @@ class Registry(Mapping[str, E], Generic[E]):
     """
 
     def __init__(self, kind: str, *entries: E) -> None:
-        self.kind, self._entries = kind, {entry.name: entry for entry in entries}
-
-    def __getitem__(self, name: str) -> E:
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+        super().__init__({entry.name: entry for entry in entries})
+        self.kind = kind
 
     @property
     def names(self) -> str:

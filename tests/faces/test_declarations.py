@@ -28,6 +28,7 @@ def test_the_signatures_that_editors_read_are_those_of_the_declarations():
     stub = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(stub)
     assert stub.PATH.read_text(encoding="utf-8") == stub.stub()
+    assert stub.PACKAGE.read_text(encoding="utf-8") == stub.package_stub()
 
 
 @pytest.mark.parametrize("case", USE_CASES, ids=lambda case: case.command)
