@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from ancestral import config as configs
 from ancestral import hub
@@ -59,9 +60,10 @@ def plan(options: Distil) -> TrainPlan:
     schedule, target = (options.settings.get(name) for name in ("schedule", "target"))
     if isinstance(target, Target):
         tables = schedule if isinstance(schedule, Schedule) else None
-        _check_gain(
-            source if isinstance(source, Model) else load(source, "cpu", options.net, schedule=tables, target=target)
-        )
+        teacher: Any = source
+        if not isinstance(source, Model):
+            teacher = load(source, "cpu", net=options.net, schedule=tables, target=target)
+        _check_gain(teacher)
     return plan_training.plan(
         Train(
             config=dataclasses.replace(base, distil=distil),
