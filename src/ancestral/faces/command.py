@@ -13,8 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from ancestral import __version__
-from ancestral.declarations import USE_CASES, UseCase
-from ancestral.declarations.making import PRINTED
+from ancestral.declarations import PRINTED, USE_CASES, UseCase
 from ancestral.errors import InputError, one_line, text_of
 from ancestral.faces.help_text import help_text, options_of
 from ancestral.faces.words import read

@@ -13,8 +13,7 @@ from torch import Tensor
 from ancestral import hub
 from ancestral.bound import ELBO
 from ancestral.data import TESTED
-from ancestral.declarations import METRICS, Evaluate
-from ancestral.declarations.measuring import Metric
+from ancestral.declarations import METRICS, Evaluate, Metric
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean

@@ -15,8 +15,7 @@ from ancestral import data
 from ancestral.config import Config, DataConfig, by_size
 from ancestral.config.image_size import plain_image_size
 from ancestral.config.output_folders import check_outside
-from ancestral.declarations import Inspect
-from ancestral.declarations.making import PRINTED
+from ancestral.declarations import PRINTED, Inspect
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Message, Wrote

@@ -21,7 +21,7 @@ from ancestral.arguments import short_source
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
 from ancestral.config.output_folders import check_outside
 from ancestral.data import TESTED, Dataset
-from ancestral.declarations.measuring import DEFAULT_COUNT, WithSamples
+from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError
 from ancestral.evaluation.reference import HELD_OUT, Loader

@@ -1,0 +1,665 @@
+"""Every use case, declared once: what it takes, what each option sets, and what it returns.
+
+A declaration is a frozen dataclass with a docstring for the use case and one below each field. A face derives from it
+what it needs: the Python function with its signature, the command with its options and help, the reference page, and
+the spelling of an option in an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, dataclass_transform, get_args
+
+from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
+from ancestral.errors import InputError
+from ancestral.fields import argument, check_ranges
+from ancestral.options import option
+from ancestral.registries import (
+    DEFAULT_DISTILLATION,
+    DISTILLATIONS,
+    EXTRACTORS,
+    NETWORKS,
+    SAMPLERS,
+    DistillationName,
+    NetworkName,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ancestral.diffusion import Diffusion
+    from ancestral.model import Label, Model, NetSource
+    from ancestral.objectives import Objective
+    from ancestral.samplers import Sampler
+    from ancestral.targets import Denoiser
+
+PRINTED = Path("-")
+"""A file that stands for standard output."""
+Metric = Literal["frechet", "kernel", "precision_recall", "inception_score", "memorisation", "colour", "class_accuracy"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+"""What is measured of samples; precision_recall includes density and coverage, memorisation includes copies."""
+DEFAULT_COUNT = 2500
+"""The default number of samples: enough to fill the covariance of every built-in extractor's features."""
+FUNCTION = "package.module:function"
+COMMON_SETTINGS = ("steps", "batch_size", "lr", "seed", "sample_every", "sampler")
+Prints = Literal["events", "parts", "result"]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """The base of all declarations: a class below it is a dataclass by itself.
+
+    Args:
+        prints: What the command prints: the events alone, or with them the parts of the result or all of it.
+        resumable: Whether work that Ctrl-C interrupts is saved, or can go on later.
+    """
+
+    PRINTS: ClassVar[Prints]
+    RESUMABLE: ClassVar[bool]
+    SETTINGS: ClassVar[bool] = False
+    """Whether all settings of a config are options too."""
+    COMMON: ClassVar[tuple[str, ...]] = ()
+    """The options that the help lists first; () lists all."""
+    OUT: ClassVar[str] = ""
+    """What `out` is, and its default."""
+    COMMAND_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
+    """Defaults that only the command has."""
+
+    def __init_subclass__(cls, prints: Prints = "events", resumable: bool = False) -> None:
+        cls.PRINTS, cls.RESUMABLE = prints, resumable
+        dataclass(frozen=True, kw_only=True)(cls)
+
+    def check(self) -> None:
+        """Raise InputError for a number out of its range, and for a file of a kind that its option does not write."""
+        check_ranges(self)
+        for one in dataclasses.fields(self):
+            value, suffixes = getattr(self, one.name), one.metadata.get("suffixes")
+            if not suffixes or isinstance(value, bool | None) or value == one.metadata["bare"]:
+                continue
+            if Path(value).suffix.lower() not in suffixes:
+                kinds = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
+                raise InputError(f"{option(one.name)} writes {kinds} files, not {value}")
+
+    @classmethod
+    def ordered(cls) -> list[str]:
+        """Name the options that Python takes by their place."""
+        fields = dataclasses.fields(cls)
+        return [one.name for fact in ("positional", "ordered") for one in fields if one.metadata.get(fact)]
+
+    @classmethod
+    def shown_config(cls, values: Mapping[str, Any]) -> Config | None:
+        """Return the config whose settings the help shows as defaults, or None if settings are no options.
+
+        Args:
+            values: The options that were given.
+        """
+        return None
+
+
+class WithSettings(Declaration):
+    """A use case that takes the settings of a config too."""
+
+    SETTINGS: ClassVar[bool] = True
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Settings in place of the config's."""
+
+
+class WithDevice(Declaration):
+    """A use case that computes with a network."""
+
+    device: str = "auto"
+    """Device on which networks run: auto, cpu, cuda, cuda:N or mps."""
+
+
+class WithThreads(Declaration):
+    """A use case that measures which number of threads serves."""
+
+    threads: int | None = argument(None, least=1)
+    """Number of CPU threads; default: measured."""
+
+
+class WithOut(Declaration):
+    """A use case that writes files."""
+
+    out: str | Path | None = argument(None, words=Path | None, metavar="PATH")
+    """{OUT}."""
+
+
+class WithNet(Declaration):
+    """A use case that loads models."""
+
+    net: NetSource | None = argument(None, words=str | None, metavar="package.module:function")
+    """The network of your own that the model was trained with, or the function that builds it."""
+
+
+class WithResume(Declaration):
+    """A use case that trains."""
+
+    resume: bool = False
+    """Resume the run in the folder, or start it if there is none."""
+    verbose: bool = argument(False, short=["v"])
+    """Show all that the notes of the run say before the first step: threads, snapshots, settings chosen by size."""
+
+
+class Train(WithSettings, WithResume, WithDevice, WithOut):
+    """Train a model in a run folder.
+
+        run = ancestral.train("digits", out="runs/a", steps=200)
+        run = ancestral.train("arrays", data=x, out="runs/b", net=my_module)
+        run = ancestral.train("folder", data="photos/", out="runs/c", initial="runs/photos")
+
+    A setting has the value of the first of these that gives it: an option; the run that is resumed, or network and
+    process of the model that the run starts from; the file; the preset; the default.
+
+    Returns:
+        The result: its `model` samples, and str() of it is a table.
+
+    Raises:
+        InputError: If settings, data and parts do not fit, or training cannot go on.
+        OSError: If the run folder cannot be written.
+    """
+
+    OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
+    PRESETS: ClassVar[str] = PRESETS.names
+    COMMON: ClassVar[tuple[str, ...]] = (
+        *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "class_labels"),
+        *("validation", *COMMON_SETTINGS),
+    )
+
+    @classmethod
+    def shown_config(cls, values: Mapping[str, Any]) -> Config:
+        """Return the config of the preset and the file, with the kind of network that was chosen."""
+        base = base_config(values.get("config"), values.get("data"), values.get("file"))
+        return base.with_net(values["net"]) if values.get("net") in NET_KINDS else base
+
+    config: str | Config | None = argument(None, words=str | None, metavar="PRESET", positional=True)
+    """Name of a preset ({PRESETS}){; from Python also a config, or a .json file as of `file`}. The name or path of
+    data is taken for `data`. Default: the preset for the data, or digits without data."""
+    data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True)
+    """What to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or
+    .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the library datasets (a folder,
+    or hf://datasets/user/name). {From Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or
+    with labels as (items, labels); a list of paths of images, or of Pillow images; or a torch Dataset of items, alone
+    or with labels.} Default: the preset's."""
+    file: str | Path | None = argument(None, words=Path | None, metavar="FILE.json", short=["config"])
+    """The config.json of a run, or a JSON file with some settings, which change the preset."""
+    initial: Model | str | Path | None = argument(None, words=str | None, metavar="RUN", short=["from"])
+    """Run folder, model file or hf:// address of a model whose averaged weights the run starts from{; from Python also
+    the model}. Network, schedule and target are those of the model; the data must be of its shape. New classes start a
+    new label embedding. Default: random weights."""
+    net: NetSource | None = argument(None, words=str | None, metavar=f"{'|'.join(NETWORKS)}|package.module:function")
+    """Kind of network, or a function of (shape of an item, number of classes) that returns one of your own{; from
+    Python also a module, which is copied}. Default: the preset's."""
+    objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION)
+    """Function that makes an objective for the denoiser, in place of L_simple and its variants. Parameters of its own
+    (`Objective.trainable`) are trained too."""
+    lr_schedule: Callable[[int], float] | str | None = argument(None, words=str | None, metavar=FUNCTION)
+    """Function of the step 0, 1, ... that returns the factor of the learning rate, in place of `warmup` and `decay`."""
+    export_to: Literal["diffusers"] | None = argument(None, short=["for"])
+    """Choose a patch and groups that diffusers can hold, unless they are given, and refuse other settings that it
+    cannot hold before training. Default: none."""
+
+
+class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
+    """Distil a model into one that samples in one or two network evaluations, in a run folder of its own.
+
+        fast = ancestral.distil("runs/digits", out="runs/fast").model
+        fast.sample(64)
+        ancestral.distil("runs/digits", out="runs/steps", method="progressive", evaluations=4)
+
+    The result is a run like any other. Settings that are not given are those of the model and the method.
+
+    Returns:
+        The result: its `model` samples with two evaluations by default.
+
+    Raises:
+        InputError: If the model cannot be distilled, the data do not fit, or training cannot go on.
+        OSError: If the run folder cannot be written.
+    """
+
+    OUT: ClassVar[str] = "Run folder; default: runs/, the name of the model's run or repository, and the method"
+    COMMON: ClassVar[tuple[str, ...]] = (
+        *("run", "method", "stages", "evaluations", "out", "resume", "device", "net", "data", *COMMON_SETTINGS),
+    )
+
+    @classmethod
+    def shown_config(cls, values: Mapping[str, Any]) -> Config:
+        """Return the config of a distillation of the preset digits."""
+        return distilled(preset("digits"), values.get("method") or DEFAULT_DISTILLATION)
+
+    run: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
+    """Run folder, model file or hf:// address of a model{; from Python also the model}."""
+    data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
+    """What to train on, in any form that training takes; default: what the model was trained on."""
+    METHODS: ClassVar[str] = DISTILLATIONS.described
+
+    method: DistillationName | None = None
+    """{METHODS}. Default: consistency, or what the run that is resumed has."""
+    stages: int | None = None
+    """Number of stages, each of which halves the step that is learned; default: the method's."""
+    evaluations: int | None = None
+    """Number of network evaluations of the default sampler, and of the last stage of progressive; default: 2."""
+
+
+class Sample(WithDevice, WithThreads, WithNet, WithOut):
+    """Sample images from a trained model, and write files.
+
+    No file is overwritten: where one exists, the new one gets a number, as in seed0-2.png. Each PNG of a model that was
+    loaded from a file holds in its metadata how it was made.
+
+    Returns:
+        The files, and how the samples were made.
+
+    Raises:
+        InputError: If the model cannot be sampled so, the samples cannot be written so, or `like` was made by another
+            model, before any work is done.
+    """
+
+    OUT: ClassVar[str] = (
+        "A .png for a grid, .gif, .webp or .mp4 for an animation, .npz for an array (images, signals, volumes or "
+        "points) and labels, else a new folder for single PNGs, or .wav files if the model was trained on such; "
+        "default: a grid in the folder samples of the run, or of the working folder for a model outside a run"
+    )
+
+    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
+    """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
+    n: int | None = argument(None, short=["n"], ordered=True)
+    """Number of samples: those with indices 0 to n-1 of the seed; default: 64."""
+    index: tuple[int, ...] | None = None
+    """Indices of the samples of the seed, one or several; default: the first n."""
+    sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS))
+    """Sampler{, a name of `registries.SAMPLERS`}, with options if need be: heun:churn=10,spacing=logsnr. Default: the
+    sampler of the run's config."""
+    steps: int | None = None
+    """Number of sampling steps; default: 50 for ddim, all for ddpm, 20 for dpm and unipc, 18 for heun."""
+    eta: float | None = None
+    """Noise of ddim and dpm: 0 is none, 1 that of ddpm; default: the value of the run's config, or 0 with `sampler`."""
+    variance: str | None = None
+    """Variance of ddpm: large, small or (where the model has it) learned; default: large."""
+    seed: int | None = None
+    """Seed of all noise; sample i of a seed is always the same. Default: 0."""
+    label: Label = argument(None, words=tuple[str, ...] | None)
+    """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
+    all classes in turn."""
+    guidance: float | None = None
+    """Scale of classifier-free guidance; above 1 strengthens the label. Default: 1."""
+    like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
+    """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
+    Or a grid of the training run: the same noise and settings, by the model as it is now."""
+    batch_size: int = 64
+    """Number of samples in a batch. It changes memory and time, not the samples."""
+    gif: str | Path | bool = argument(
+        False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".gif", ".webp", ".mp4"]
+    )
+    """Also write an animation of the reverse process, as a .gif, .webp (smaller) or .mp4 (the smallest; needs
+    ancestral[video]); without a path, a .gif in the folder samples."""
+    film: str | Path | bool = argument(False, words=Path | None, metavar="[PATH]", bare=True, suffixes=[".png"])
+    """Also write a film strip of x_t above its estimate of x_0; without a path, in the folder samples."""
+    fps: int | None = argument(None, least=1, most=50)
+    """Frames in a second of the animation, which shows the reverse process in 2.5 seconds. Fewer make a smaller file;
+    default: 8."""
+    scale: float | None = argument(None, least=0.05, most=10)
+    """Width and height of the animation, as a share of its usual ones; default: 1."""
+    captions: bool = True
+    """Whether grids and film strips name the class of each sample, and film strips t."""
+
+
+class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
+    """Inspect a data set before training on it: damage, sizes, classes, duplicates, and what training costs.
+
+        report = ancestral.inspect("photos/", image_size=64)
+        print(report); report.findings; report.sheet.show()
+
+    The exit code of the command is 0 if the data can be trained on, 1 if the report says why they cannot, and 2 if
+    there is nothing to inspect.
+
+    Returns:
+        The report; str() of it is a page of text, and `sheet` its contact sheet as a Pillow image.
+
+    Raises:
+        InputError: If options are out of range, a file cannot be written, or no item can be read.
+    """
+
+    OUT: ClassVar[str] = "A .png for the contact sheet, or a folder for it; default: none, as a command runs/doctor"
+    COMMAND_DEFAULTS: ClassVar[Mapping[str, Any]] = {"out": Path("runs/doctor")}
+    COMMON: ClassVar[tuple[str, ...]] = (
+        *("source", "config", "image_size", "fit", "channels", "dims", "length", "background"),
+        *("net", "width", "mults", "patch", "batch_size", "micro_batch", "steps", "threads", "device", "json", "out"),
+    )
+
+    @classmethod
+    def shown_config(cls, values: Mapping[str, Any]) -> Config:
+        """Return the config of the preset, or of that for the source."""
+        base = base_config(values.get("config"), values.get("source"))
+        return base.with_net(values.get("net"))
+
+    source: Any = argument(words=str, metavar="SOURCE", positional=True)
+    """A folder of images or .wav files, a .npy or .npz file, or a built-in data set (digits, fashion, cifar10 ...){;
+    from Python anything that training takes}."""
+    config: str | Config | None = argument(None, words=str | None, metavar="PRESET", ordered=True, short=["preset"])
+    """Preset of the training run that is judged and measured{; from Python also a config}. Default: the preset of
+    training for the source."""
+    net: NetworkName | None = None
+    """Kind of network of the training run; default: the preset's."""
+    steps: int = argument(5, least=0)
+    """Number of training steps that are measured for the time and memory of training; 0 leaves them out."""
+    threads: int | None = argument(None, least=1)
+    """Number of threads that decode files; default: the number of cores, but at most 8."""
+    json: str | Path | None = argument(None, words=Path | None, metavar="[FILE.json]", bare=PRINTED, suffixes=[".json"])
+    """A .json file for the whole report, with all names; on the command line without a path, it is printed in place of
+    the tables."""
+
+
+class Export(WithNet, WithOut):
+    """Write a model for other libraries: a folder for `DDPMPipeline.from_pretrained`, or an ONNX file.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: If the format cannot hold the model, or the path cannot be written.
+    """
+
+    OUT: ClassVar[str] = (
+        "A new folder, or for onnx a file that ends in .onnx; default: diffusers or model.onnx in the run folder"
+    )
+
+    run: str | Path = argument(words=str, metavar="RUN", positional=True)
+    """Run folder, its model.safetensors, or hf://user/repo."""
+    to: Literal["diffusers", "onnx"] = "diffusers"
+    """diffusers: a folder for DDPMPipeline.from_pretrained; onnx: a file with the network and all that sampling needs.
+    """
+    label: int | str | None = argument(None, words=str | None)
+    """Class that is built into the folder for diffusers, by name or number, or "none"; needed for models with
+    classes."""
+
+
+class Import(WithOut):
+    """Make a run folder of a DDPMPipeline or DDIMPipeline that diffusers saved: an unconditional UNet2DModel with its
+    scheduler.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: If the pipeline cannot be imported, or the run folder is not empty.
+    """
+
+    OUT: ClassVar[str] = "New run folder; default: runs/ and the name of the folder"
+
+    folder: str | Path = argument(words=Path, metavar="DIR", positional=True)
+    """Folder that diffusers saved, with its weights as safetensors."""
+
+
+class Push(WithNet, prints="result"):
+    """Upload a model to the Hugging Face Hub, with a model card.
+
+    The card is the README.md of the run folder of the model, with the user's own text and the evaluations of this
+    model, or a new one.
+
+    Returns:
+        The URL of the repository.
+
+    Raises:
+        InputError: If the address is not valid, or the Hub refuses or cannot be reached.
+    """
+
+    model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
+    """Run folder or model file{; from Python also a model}."""
+    address: str = argument(metavar="hf://user/repo", positional=True)
+    """hf://user/repo, hf://user/repo@revision or hf://user/repo/folder; a repository that does not exist is created."""
+    private: bool = False
+    """Whether a new repository is private."""
+
+
+class Info(WithNet, prints="result"):
+    """Show what a run or a model file holds.
+
+    Returns:
+        The facts; str() of it is a table.
+
+    Raises:
+        InputError: If there is no model.
+    """
+
+    run: str | Path = argument(words=str, metavar="RUN", positional=True)
+    """Run folder, its model.safetensors, or hf://user/repo."""
+
+
+class Runs(Declaration, prints="result"):
+    """List the runs of a folder, or remove what finished runs no longer need.
+
+    Returns:
+        The runs, the one that changed last first; or with `clean` the files and folders, with their sizes.
+
+    Raises:
+        InputError: If there is no such folder.
+        OSError: If something cannot be removed.
+    """
+
+    folder: str | Path = argument("runs", words=Path, metavar="DIR", positional=True)
+    """Folder that holds run folders, or one run folder."""
+    clean: bool = False
+    """Show what finished runs no longer need: checkpoints but the newest, snapshots, and temporary files that were
+    left. Nothing is removed without `yes`. The newest checkpoint stays, from which more steps go on, and those of
+    `keep_every`; without snapshots, no other averages can be made."""
+    yes: bool = False
+    """Remove what `clean` shows."""
+
+
+class WithReference(WithDevice, WithOut):
+    """A use case that compares samples with data."""
+
+    held_out: Any = argument(None, words=str | None, metavar="SOURCE")
+    """Data of the same kind that no model was trained on, in any form that `data` has; default: the test split, or what
+    the run held out by `validation`, if there is one."""
+    EXTRACTORS: ClassVar[str] = EXTRACTORS.described
+
+    extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(None, words=str | None, metavar="NAME")
+    """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
+    or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
+    batch_size: int = argument(64, least=1)
+    """Number of items at a time. It changes memory and time, not the numbers."""
+
+
+class WithMetrics(WithReference):
+    """A use case that measures samples by several metrics."""
+
+    metrics: tuple[Metric, ...] | None = None
+    """What is measured of samples: frechet, kernel, precision_recall (with density and coverage), inception_score,
+    memorisation (with copies), colour, class_accuracy; default: all."""
+
+
+class WithSamples(WithReference, WithThreads, WithNet):
+    """A use case that makes samples and measures them."""
+
+    COUNT: ClassVar[str] = f"{DEFAULT_COUNT}"
+
+    samples: int | bool | None = argument(None, words=int | None, short=["draw"], bare=True, metavar="[N]", least=1)
+    """Number of samples{; False measures none}. Default: {COUNT}, more than the features of each built-in extractor.
+    Those that were made before are used again."""
+    data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
+    """What the model was trained on, in any form that training takes; default: the source of the (first) run."""
+    sampler: str | Sampler | None = argument(None, words=str | None, metavar="NAME")
+    """Sampler, a name with options if need be{; from Python also one of your own}. Default: the one of the run."""
+    steps: int | None = None
+    """Number of sampling steps; default: the sampler's default."""
+    guidance: float | None = None
+    """Classifier-free guidance: above 1 strengthens the label; default: 1."""
+    seed: int = 0
+    """Seed of sample i, and of the noise of item i of the data."""
+
+
+class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
+    """Measure how good a model's samples are, its likelihood, or both.
+
+        result = ancestral.evaluate("runs/a", samples=1000)
+        result = ancestral.evaluate(run.model, data=x, likelihood=True)
+
+    Samples of a run are kept in its folder and made only once, so an evaluation that was stopped goes on; the results,
+    their pictures, the model card and report.html are written there. For a model in memory nothing is written, unless
+    `out` is given. Processes that a launcher started share the sampling.
+
+    Returns:
+        What was measured; str() of it is its tables.
+
+    Raises:
+        InputError: If the model or the data cannot be read or do not fit, or an option does not apply.
+    """
+
+    OUT: ClassVar[str] = (
+        "Folder for the results and their pictures; default: evaluation in the run folder, whose README.md (the model "
+        "card) and report.html are updated"
+    )
+    COMMON: ClassVar[tuple[str, ...]] = (
+        *("model", "samples", "likelihood", "data", "held_out", "sampler", "steps", "extractor"),
+        *("metrics", "batch_size", "device", "out"),
+    )
+
+    model: str | Path | Model | Denoiser = argument(words=str, metavar="RUN", positional=True)
+    """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model, saved or not, or any denoiser
+    with `schedule` and `predict`}."""
+    likelihood: bool = False
+    """Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at each rate. Samples
+    are then measured only if `samples` is given."""
+    n: int | None = argument(None, short=["n"], least=1)
+    """Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer."""
+    split: Literal["train", "test", "held-out"] | None = None
+    """Likelihood: part of the data; default: held-out if that is given, else test if there is one, else what the run
+    held out by `validation`."""
+    passes: int | None = argument(None, least=2)
+    """Likelihood: number of network evaluations of each item, at random times; default: all T, exact and slower."""
+    variance: Literal["large", "small", "learned"] | None = None
+    """Likelihood: variance of the reverse steps; default: learned if the model has it, else large."""
+    clip: bool | None = None
+    """Likelihood: keep x̂_0 within [−1, 1], as sampling does; default: yes."""
+    decoder: Literal["exact", "tanh", "density"] | None = None
+    """Likelihood: last step: the normal distribution's mass of a grey level, the DDPM code's tanh for it, or a density.
+    Default: exact for data of 8 or 16 bits, density for points and floats."""
+    ode: bool = False
+    """Also measure the likelihood of the probability-flow ODE, of images with uniform noise in their grey levels."""
+    ode_steps: int | None = None
+    """Number of ODE steps, of two network evaluations each; default: 100, or T if that is less."""
+    probes: int | None = argument(None, least=0)
+    """Number of random directions that estimate the ODE's divergence; 0 is exact. Default: exact up to 16 dimensions,
+    else 1."""
+
+
+class EvaluateSamples(WithMetrics, prints="parts", resumable=True):
+    """Measure how good samples are that are files or in memory, without a model.
+
+    Returns:
+        The metrics of the samples; str() of it is their tables.
+
+    Raises:
+        InputError: If the samples or the data cannot be read, or do not fit.
+    """
+
+    OUT: ClassVar[str] = "Folder for samples.json and memorisation.png; default: none is written"
+
+    samples: Any = argument(words=str, metavar="SAMPLES", positional=True)
+    """A folder of images, a .npy or .npz file{; from Python items in any form that training takes}. Labels are those
+    that the samples were conditioned on, in the numbering of the data's classes or by their names."""
+    data: Any = argument(words=str, metavar="SOURCE", positional=True)
+    """Data that the samples are compared with, in any form that training takes. Images are brought to the size and
+    channels of the samples."""
+    n: int | None = argument(None, short=["n"])
+    """Number of samples, spread evenly; default: all that fit into memory."""
+    image_size: int | str | tuple[int, int] | None = argument(None, words=str | None, metavar="HxW")
+    """Height x width to which samples of several sizes are cropped and resized; one number is a square."""
+
+
+class Compare(WithSamples, WithMetrics, prints="result", resumable=True):
+    """Compare runs, measured alike on the same data; or the samplers of one run over their network evaluations.
+
+        ancestral.compare(["runs/a", "runs/b"])
+        ancestral.compare(["runs/a"], samplers="all")
+
+    Returns:
+        The comparison; str() of it is its table.
+
+    Raises:
+        InputError: If the runs cannot be read or are not alike, or an option does not apply.
+    """
+
+    OUT: ClassVar[str] = (
+        "Folder for the results and their pictures; default: runs/compare, or for samplers evaluation in the run folder"
+    )
+
+    runs: str | Path | Model | Sequence[str | Path | Model] = argument(
+        words=tuple[str, ...], metavar="RUN", positional=True
+    )
+    """Run folders, their model.safetensors, or hf://user/repo{; from Python also models}. Two or more, or one with
+    `samplers`."""
+    samplers: str | Sampler | Sequence[str | Sampler] | None = argument(None, words=str | None, metavar="all|NAME,...")
+    """Compare these samplers of one run: the distance of their samples to the data over network evaluations (passes),
+    and the fewest that come within 5 % of DDPM with all steps. A name with steps, as in heun:steps=5, is tried with
+    these alone. {From Python also samplers of your own.} Default: none, runs are compared."""
+    most: int | None = argument(None, least=1)
+    """With `samplers`: largest number of passes, of DDPM too; default: 250, and all T steps for DDPM."""
+
+
+class AverageLengths(WithSamples, prints="result", resumable=True):
+    """Choose the length of the average of the weights after training, and write the best average as a model.
+
+        result = ancestral.average("runs/a", lengths=[0.03, 0.05, 0.1])
+        model = ancestral.load("runs/a/average")
+
+    The averages are made of the snapshots that training kept. All are sampled with the same noise, so that their
+    differences have small errors. The best one becomes a model in the folder `average` of the run, for all that takes a
+    run; the model of the run stays as it is.
+
+    Returns:
+        The distances by length, and the best length; str() of it is its table.
+
+    Raises:
+        InputError: If the run has no snapshots, or an option does not apply.
+        OSError: If the folder cannot be written.
+    """
+
+    OUT: ClassVar[str] = "Folder for the best average, the results and the samples; default: average in the run folder"
+    COMMON: ClassVar[tuple[str, ...]] = (
+        *("run", "lengths", "samples", "most", "end", "data", "sampler", "steps", "extractor"),
+        *("batch_size", "device", "out"),
+    )
+
+    run: str | Path = argument(words=str, metavar="RUN", positional=True)
+    """Run folder with snapshots of averages, which training keeps."""
+    lengths: tuple[float, ...] = (0.03, 0.04, 0.05, 0.07, 0.10, 0.14, 0.20)
+    """Lengths of the averages: standard deviations of their profiles as shares of the steps, 0.005 to 1/√12 (0.2886),
+    the mean of all steps."""
+    most: int | None = argument(None, least=1)
+    """Largest number of network evaluations of a sample: a sampler that takes more gets fewer steps; default: no
+    bound."""
+    end: int | None = None
+    """Last step of the averages, or the last snapshot before it; default: the last snapshot."""
+
+
+class UseCase(NamedTuple):
+    """A row of the table of use cases: its command, its Python function, its declaration, and what the help says."""
+
+    command: str
+    function: str
+    declaration: type[Declaration]
+    summary: str
+
+
+USE_CASES = (
+    UseCase("doctor", "inspect", Inspect, "inspect a data set before training: faults, duplicates, time and memory"),
+    UseCase("train", "train", Train, "train a model on built-in data or on your own images"),
+    UseCase("distil", "distil", Distil, "distil a model into one that samples in one or two network evaluations"),
+    UseCase("sample", "sample", Sample, "sample images from a trained model: grid, files, animation, film strip"),
+    UseCase("evaluate", "evaluate", Evaluate, "measure the samples of a model, and its likelihood"),
+    UseCase("evaluate-samples", "evaluate_samples", EvaluateSamples, "measure samples that are files, without a model"),
+    UseCase("compare", "compare", Compare, "compare runs, or the samplers of one run at their cost"),
+    UseCase("average", "average", AverageLengths, "choose the length of the average of the weights after training"),
+    UseCase("runs", "runs", Runs, "list the runs of a folder, and clean up finished ones"),
+    UseCase("info", "info", Info, "show what a run or a model file holds"),
+    UseCase("export", "export", Export, "write a model for other programs: diffusers, ONNX"),
+    UseCase("import", "import_pipeline", Import, "read a model from diffusers"),
+    UseCase("push", "push", Push, "upload a model with its card to the Hugging Face Hub"),
+)
