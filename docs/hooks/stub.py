@@ -15,9 +15,10 @@ from typing import Any, Literal, Union
 
 import ancestral
 from ancestral import registries
+from ancestral.config import Config
 from ancestral.declarations import USE_CASES, UseCase
 from ancestral.faces import python
-from ancestral.faces.functions import PROGRESS, docstring, in_order, settings_of
+from ancestral.faces.functions import PROGRESS, docstring, in_order
 from ancestral.fields import MISSING, bases_of
 
 PATH = Path(python.__file__).with_suffix(".pyi")
@@ -89,7 +90,10 @@ def _function(case: UseCase, returns: str = "", text: str = "") -> str:
     lines.insert(len(kind.ordered()), "*")
     if not returns:
         lines.append(_parameter(PROGRESS, "bool", True))
-    for one in settings_of(kind):
+    names = {one.name for one in in_order(kind)}
+    for one in Config.settings() if kind.SETTINGS else ():
+        if one.name in names:
+            continue
         hint = _widened(_text(one.python or one.hint))
         lines.append(f"{one.name}: {' | '.join(filter(None, [OBJECTS.get(one.name, ''), hint]))} = ...")
     body = textwrap.indent(f'"""{text}"""' if text else f'"""{docstring(case).strip()}\n"""', " " * 4)

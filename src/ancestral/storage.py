@@ -111,15 +111,10 @@ def _moved(source: Path, target: Path) -> bool:
                 shutil.move(part, target)
         return True
     try:
-        target.hardlink_to(source)  # unlike a rename, it does not replace what is there
+        target.touch(exist_ok=False)  # unlike a rename, it does not replace what is there
     except FileExistsError:
         return False
-    except OSError:  # a file system without hard links
-        try:
-            target.touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        source.replace(target)
+    source.replace(target)
     return True
 
 

@@ -1,73 +1,34 @@
 """What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
-from ancestral.config import by_size
-from ancestral.config.presets import (
-    METHODS,
-    PRESETS,
-    base_config,
-    command,
-    default_preset,
-    distilled,
-    preset,
-    preset_and_data,
-    read_config,
-)
-from ancestral.config.schema import (
-    EARLY,
-    FROM_PYTHON,
-    MAY_CHANGE,
-    NET_KINDS,
-    OPTIONS_OF,
-    PLAIN_LOOP,
-    SECTIONS,
-    UNPLACED,
-    Config,
-    CustomNetConfig,
-    DataConfig,
-    DistilConfig,
-    InitialConfig,
-    MLPConfig,
-    NetConfig,
-    ProcessConfig,
-    RuntimeConfig,
-    SampleConfig,
-    TrainConfig,
-    TransformerConfig,
-    UNetConfig,
-    unplaced,
-)
-
-__all__ = [
-    "EARLY",
-    "FROM_PYTHON",
-    "MAY_CHANGE",
-    "METHODS",
-    "NET_KINDS",
-    "OPTIONS_OF",
-    "PLAIN_LOOP",
-    "PRESETS",
-    "SECTIONS",
-    "UNPLACED",
-    "Config",
-    "CustomNetConfig",
-    "DataConfig",
-    "DistilConfig",
-    "InitialConfig",
-    "MLPConfig",
-    "NetConfig",
-    "ProcessConfig",
-    "RuntimeConfig",
-    "SampleConfig",
-    "TrainConfig",
-    "TransformerConfig",
-    "UNetConfig",
-    "base_config",
-    "by_size",
-    "command",
-    "default_preset",
-    "distilled",
-    "preset",
-    "preset_and_data",
-    "read_config",
-    "unplaced",
-]
+from ancestral.config import by_size as by_size
+from ancestral.config.presets import METHODS as METHODS
+from ancestral.config.presets import PRESETS as PRESETS
+from ancestral.config.presets import base_config as base_config
+from ancestral.config.presets import command as command
+from ancestral.config.presets import default_preset as default_preset
+from ancestral.config.presets import distilled as distilled
+from ancestral.config.presets import preset as preset
+from ancestral.config.presets import preset_and_data as preset_and_data
+from ancestral.config.presets import read_config as read_config
+from ancestral.config.schema import EARLY as EARLY
+from ancestral.config.schema import FROM_PYTHON as FROM_PYTHON
+from ancestral.config.schema import MAY_CHANGE as MAY_CHANGE
+from ancestral.config.schema import NET_KINDS as NET_KINDS
+from ancestral.config.schema import OPTIONS_OF as OPTIONS_OF
+from ancestral.config.schema import PLAIN_LOOP as PLAIN_LOOP
+from ancestral.config.schema import SECTIONS as SECTIONS
+from ancestral.config.schema import UNPLACED as UNPLACED
+from ancestral.config.schema import Config as Config
+from ancestral.config.schema import CustomNetConfig as CustomNetConfig
+from ancestral.config.schema import DataConfig as DataConfig
+from ancestral.config.schema import DistilConfig as DistilConfig
+from ancestral.config.schema import InitialConfig as InitialConfig
+from ancestral.config.schema import MLPConfig as MLPConfig
+from ancestral.config.schema import NetConfig as NetConfig
+from ancestral.config.schema import ProcessConfig as ProcessConfig
+from ancestral.config.schema import RuntimeConfig as RuntimeConfig
+from ancestral.config.schema import SampleConfig as SampleConfig
+from ancestral.config.schema import TrainConfig as TrainConfig
+from ancestral.config.schema import TransformerConfig as TransformerConfig
+from ancestral.config.schema import UNetConfig as UNetConfig
+from ancestral.config.schema import unplaced as unplaced

@@ -4,16 +4,15 @@ import dataclasses
 import difflib
 import functools
 import inspect
-import sys
 import textwrap
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ancestral.arguments import converted
-from ancestral.config import Config
 from ancestral.declarations import Declaration, UseCase
 from ancestral.errors import InputError
-from ancestral.fields import Argument, arguments_of, bases_of, for_python
+from ancestral.fields import Argument, arguments_of, for_python
 from ancestral.options import option
 
 D = TypeVar("D", bound=Declaration)
@@ -58,18 +57,7 @@ def read(kind: type[D], places: tuple[object, ...], named: Mapping[str, Any]) ->
 
 @functools.cache
 def _types(kind: Any) -> Mapping[str, Any]:
-    """The types of the arguments of a use case, objects included."""
-    hints: dict[str, Any] = {}
-    for base in bases_of(kind):
-        names = {**vars(sys.modules[base.__module__]), **_object_types()}
-        for name, text in inspect.get_annotations(base).items():
-            if name in kind.__dataclass_fields__:
-                hints[name] = eval(text, names)
-    return hints
-
-
-def _object_types() -> dict[str, Any]:
-    """The types of objects, which the command line takes by name; they need torch."""
+    """The types of the arguments of a use case. Those of objects need torch, and the command line has none of them."""
     from torch import Tensor, nn
 
     from ancestral.diffusion import Diffusion
@@ -78,14 +66,8 @@ def _object_types() -> dict[str, Any]:
     from ancestral.samplers import Sampler
     from ancestral.targets import Denoiser
 
-    types = (Denoiser, Diffusion, Model, Objective, Sampler, Tensor)
-    return {one.__name__: one for one in types} | {"nn": nn, "Label": Label, "NetSource": NetSource}
-
-
-def settings_of(kind: type[Declaration]) -> list[Argument]:
-    """List the settings that are arguments too."""
-    own = {one.name for one in arguments_of(kind)}
-    return [one for one in Config.settings() if one.name not in own] if kind.SETTINGS else []
+    objects = {one.__name__: one for one in (Denoiser, Diffusion, Model, Objective, Sampler, Tensor)}
+    return typing.get_type_hints(kind, localns=objects | {"nn": nn, "Label": Label, "NetSource": NetSource})
 
 
 def in_order(kind: type[Declaration]) -> list[Argument]:
