@@ -16,8 +16,8 @@ OXYGEN := bench/data/oxygen-icon-theme
 .PHONY: demo test test-core test-slow test-browser test-all docs course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
-	@echo "Trains on 5,000 digits: 2 to 3 minutes on two CPU cores, 15 MB on the disk."
-	$(BIN)/ancestral train digits --steps 1200 --keep 1 --snapshots 0 --out $(DEMO) --resume
+	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
+	$(BIN)/ancestral train digits --steps 800 --keep 1 --snapshots 0 --out $(DEMO) --resume
 	rm -f $(DEMO)/demo.png $(DEMO)/demo.gif $(DEMO)/film.png
 	$(BIN)/ancestral sample $(DEMO) -n 80 --guidance 2 --out $(DEMO)/demo.png --gif $(DEMO)/demo.gif --film $(DEMO)/film.png
 	@echo
