@@ -94,16 +94,16 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
         options |= {**form.form, "memory": form.memory}
     needed = f"the model knows {_items(spec)}; give {option('data')} of that kind"
     try:
-        found = data.open(source, **options)
+        dataset = data.open(source, **options)
     except UnsuitableError as error:  # nobody here gave such options
         raise InputError(f"{source} cannot be converted, but {needed}") from error
     except InputError as error:
         hint = f"; the run was trained on it: say with {option('data')} where it is now" if trained_on else ""
         raise InputError(f"{error.text}{hint}") from None
-    rates = {found.rate, spec.rate} - {None}
-    if found.shape != spec.shape or found.codec.kind != spec.codec.kind or len(rates) > 1:
-        raise InputError(f"{found.name} holds {_items(found.spec)}, but {needed}")
-    return found
+    rates = {dataset.rate, spec.rate} - {None}
+    if dataset.shape != spec.shape or dataset.codec.kind != spec.codec.kind or len(rates) > 1:
+        raise InputError(f"{dataset.name} holds {_items(dataset.spec)}, but {needed}")
+    return dataset
 
 
 def _items(spec: DataSpec) -> str:
@@ -111,9 +111,9 @@ def _items(spec: DataSpec) -> str:
     return f"{spec.codec.kind} items of {'x'.join(map(str, spec.shape))}{rate}"
 
 
-def in_memory(found: Dataset) -> InMemoryDataset:
+def in_memory(dataset: Dataset) -> InMemoryDataset:
     """Load the data into memory, or as many evenly chosen items as fit."""
-    return found.sample(len(found), read=max_items(found.shape))
+    return dataset.sample(len(dataset), read=max_items(dataset.shape))
 
 
 def max_items(shape: Sequence[int]) -> int:
@@ -153,11 +153,11 @@ class ReferenceSet:
     """As many items (M, *shape) as fit into memory, N or more: copies are searched for among these."""
 
     @staticmethod
-    def from_data(found: Dataset, classes: Sequence[str], split: str) -> "ReferenceSet":
+    def from_data(dataset: Dataset, classes: Sequence[str], split: str) -> "ReferenceSet":
         """Take as many evenly chosen items as distances can be measured on, labelled as `labels_for` does."""
-        more = found.sample(max(1, MAX_ELEMENTS // math.prod(found.shape)), max_items(found.shape))
-        part = more.sample(max_items(found.shape))
-        return ReferenceSet(part.items, labels_for(part, classes), part.name, split, len(found), more.items)
+        more = dataset.sample(max(1, MAX_ELEMENTS // math.prod(dataset.shape)), max_items(dataset.shape))
+        part = more.sample(max_items(dataset.shape))
+        return ReferenceSet(part.items, labels_for(part, classes), part.name, split, len(dataset), more.items)
 
     def __str__(self) -> str:
         of = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""

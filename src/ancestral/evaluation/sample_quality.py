@@ -263,7 +263,7 @@ def _memorisation(
     Copies are searched for among `both` the training items and their mirrored ones, if these were trained on. `flat`
     says which rows of each set are constant.
     """
-    found, blank = None, bool(flat[1].any())
+    measured, blank = None, bool(flat[1].any())
     varied, varied_train = (samples[~flat[0]], train[~flat[1]]) if blank else (samples, train)
     if unseen is None:  # random halves of the training data stand in for seen and unseen items
         shuffled = _shuffled(varied_train)
@@ -271,20 +271,20 @@ def _memorisation(
     else:
         seen, new = varied_train, unseen[~flat[2]] if blank else unseen
     try:
-        found = memorisation(varied, seen, new)
+        measured = memorisation(varied, seen, new)
     except InputError as error:  # copies among the data
         reason = error.text
         if unseen is None:
             reason = "half of the data is compared with the other, and items are in both: doctor lists the duplicates"
         notes.append(f"Memorisation by {space} could not be measured: {reason}.")
-    near = found.samples if found is not None and unseen is not None and not blank else nearest(samples, train)
+    near = measured.samples if measured is not None and unseen is not None and not blank else nearest(samples, train)
     order, distance = near.distance.argsort(stable=True), near.distance * scale
-    shares = {} if found is None else {
-        "share": found.share,
-        "share_error": uncertainty.share(found.share, len(varied)).error,
-        "expected": found.expected,
-        "error": found.error,
-        "threshold": found.threshold * scale,
+    shares = {} if measured is None else {
+        "share": measured.share,
+        "share_error": uncertainty.share(measured.share, len(varied)).error,
+        "expected": measured.expected,
+        "error": measured.error,
+        "threshold": measured.threshold * scale,
     }  # fmt: skip
     result = MemorisationResult(
         among=len(train),
@@ -303,18 +303,18 @@ def _copies(space: str, samples: Tensor, train: Tensor, flat: Tensor) -> CopyRes
     """
     count = len(flat)
     try:
-        found = copies(samples, train, flat.repeat(len(train) // count))
+        result = copies(samples, train, flat.repeat(len(train) // count))
     except InputError:  # too few different items, or one number each
         return None
-    chance = (found.chance < RATIO).double()
+    chance = (result.chance < RATIO).double()
     return CopyResult(
-        share=uncertainty.share(float(found.copied.double().mean()), len(samples)),
+        share=uncertainty.share(float(result.copied.double().mean()), len(samples)),
         chance=uncertainty.share(float(chance.mean()), len(chance)),
-        items=found.items,
-        copied=len(set((found.nearest[found.copied] % count).tolist())),
-        equal=int((found.equal & found.copied).sum()) if space == "pixels" and train.shape[1] > 2 else 0,
-        flat=int((found.near & found.flat).sum()),
-        p_value=found.p_value,
+        items=result.items,
+        copied=len(set((result.nearest[result.copied] % count).tolist())),
+        equal=int((result.equal & result.copied).sum()) if space == "pixels" and train.shape[1] > 2 else 0,
+        flat=int((result.near & result.flat).sum()),
+        p_value=result.p_value,
     )
 
 

@@ -79,7 +79,7 @@ class SampleStore:
 
     def parts(self) -> dict[range, Path]:
         """List the whole files and the items that they hold. Damaged files are removed."""
-        found = {}
+        ranges = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             match = NAME.fullmatch(path.name)
             if path.is_dir():
@@ -90,8 +90,8 @@ class SampleStore:
                 except InputError:  # damaged on the disk; a killed process leaves none
                     path.unlink(missing_ok=True)
                     continue
-                found[range(int(match[1]), int(match[2]) + 1)] = path
-        return found
+                ranges[range(int(match[1]), int(match[2]) + 1)] = path
+        return ranges
 
     def count(self, n: int) -> int:
         """Count how many of the items 0..n−1 are there."""
@@ -117,12 +117,12 @@ class SampleStore:
             if part.start >= n:
                 continue
             tensors, metadata = storage.read_tensors(path)
-            kept = tensors.get("items", torch.empty(0))
-            right = kept.shape == (len(part), *self.shape) and kept.dtype == self.dtype
-            if not right or metadata.get("sha256") != _digest(kept):
+            stored = tensors.get("items", torch.empty(0))
+            right = stored.shape == (len(part), *self.shape) and stored.dtype == self.dtype
+            if not right or metadata.get("sha256") != _digest(stored):
                 path.unlink(missing_ok=True)
                 continue
-            items[part.start : part.stop] = kept[: n - part.start]
+            items[part.start : part.stop] = stored[: n - part.start]
         return None if self.missing(n, n) else items
 
     def fill(self, model: Model, sampler: Sampler, spec: SamplingSpec, parts: Iterable[range]) -> Iterator[float]:

@@ -75,7 +75,7 @@ class References:
         """
         name = extractor or ("lite0" if len(spec.shape) == 3 and spec.shape[0] in (1, 3) else "pixels")
         device = torch.device(device)
-        made = extractors.extractor(name, spec.shape, spec.codec, device)
+        feature_extractor = extractors.extractor(name, spec.shape, spec.codec, device)
         train_set = ReferenceSet.from_data(train, spec.classes, "train split")
         held_out_set = None if held_out is None else ReferenceSet.from_data(held_out, spec.classes, held_out_split)
         parts = [part for part in (train, held_out) if part is not None]
@@ -85,7 +85,7 @@ class References:
         notes += [f"{text[0].upper()}{text[1:]}." for text in remarks]
         if spec.classes and train.labels is not None and train_set.labels is None:
             notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
-        return References(spec.codec, made, device, train_set, held_out_set, tuple(notes), mirrored)
+        return References(spec.codec, feature_extractor, device, train_set, held_out_set, tuple(notes), mirrored)
 
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""

@@ -95,8 +95,8 @@ def extractor(
     """
     device = torch.device(device)
     if name == "pixels":
-        made: Extractor = EXTRACTORS[name].make(shape, codec)
-        return made
+        pixel_extractor: Extractor = EXTRACTORS[name].make(shape, codec)
+        return pixel_extractor
     if not isinstance(name, str) or ":" in name:
         return _custom(name, shape, codec, device)
     if name not in EXTRACTORS:
@@ -187,9 +187,9 @@ def features(
     for start in range(0, len(items), PIECE)[pieces]:
         piece = items[start : start + PIECE]
         file = features_file(extractor, piece, folder) if extractor.identity is not None else None
-        kept = None if file is None else _read(file, len(piece), extractor.width)
-        if kept is not None:
-            yield kept
+        stored = None if file is None else _read(file, len(piece), extractor.width)
+        if stored is not None:
+            yield stored
             continue
         batches = []
         for part in torch.split(piece, batch_size):
@@ -203,9 +203,9 @@ def features(
 
 def missing_features(extractor: Extractor, items: Tensor) -> int:
     """Count the items (N, C, *space) whose features are not kept in the user's cache."""
-    pieces = torch.split(items, PIECE)
-    kept = [extractor.identity is not None and features_file(extractor, piece).exists() for piece in pieces]
-    return sum(0 if one else len(piece) for piece, one in zip(pieces, kept, strict=True))
+    if extractor.identity is None:
+        return len(items)
+    return sum(len(part) for part in torch.split(items, PIECE) if not features_file(extractor, part).exists())
 
 
 def features_file(extractor: Extractor, items: Tensor, folder: Path | None = None) -> Path:

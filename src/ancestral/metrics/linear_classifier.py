@@ -47,17 +47,17 @@ def fit(features: Tensor, labels: Tensor, seed: int = 0) -> LinearClassifier:
     if len(features) < 2 * HELD_OUT or bool((labels == labels[0]).all()):
         raise InputError(f"a classifier needs at least {2 * HELD_OUT} items, of two classes or more")
     order = randomness.permutation(len(features), seed, Stream.CLASSIFIER, 0)
-    held, rest = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
-    mean, scale = features[rest].double().mean(0), features[rest].double().std(0)
+    test_rows, fit_rows = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
+    mean, scale = features[fit_rows].double().mean(0), features[fit_rows].double().std(0)
     scale = torch.where(scale > 0, scale, 1.0)
     x, classes = (features.double() - mean) / scale, int(labels.max()) + 1
     best: LinearClassifier | None = None
     weight, bias = torch.zeros(x.shape[1], classes, dtype=x.dtype), torch.zeros(classes, dtype=x.dtype)
     for penalty in PENALTIES:  # each starts at the solution of the one before
-        weight, bias = _minimum(x[rest], labels[rest], penalty, weight, bias)
+        weight, bias = _minimum(x[fit_rows], labels[fit_rows], penalty, weight, bias)
         plain = weight / scale[:, None]
-        classifier = LinearClassifier(plain, bias - mean @ plain, penalty, 0.0, len(held))
-        accuracy = float((classifier.predict(features[held]) == labels[held]).double().mean())
+        classifier = LinearClassifier(plain, bias - mean @ plain, penalty, 0.0, len(test_rows))
+        accuracy = float((classifier.predict(features[test_rows]) == labels[test_rows]).double().mean())
         if best is None or accuracy > best.accuracy:
             best = classifier._replace(accuracy=accuracy)
     assert best is not None

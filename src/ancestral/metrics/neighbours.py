@@ -48,9 +48,9 @@ def nearest(queries: Tensor, base: Tensor) -> Nearest:
         x = queries[start : start + ROWS].double() - centre
         best, index = torch.full((len(x),), torch.inf, dtype=x.dtype), torch.zeros(len(x), dtype=torch.int64)
         for first in range(0, len(base), COLUMNS):
-            found = squares(x, base[first : first + COLUMNS].double() - centre).min(1)
-            nearer = found.values < best
-            best, index = torch.where(nearer, found.values, best), torch.where(nearer, found.indices + first, index)
+            block = squares(x, base[first : first + COLUMNS].double() - centre).min(1)
+            nearer = block.values < best
+            best, index = torch.where(nearer, block.values, best), torch.where(nearer, block.indices + first, index)
         distances.append((queries[start : start + ROWS].double() - base[index].double()).norm(dim=1))
         indices.append(index)
     return Nearest(torch.cat(distances), torch.cat(indices))
@@ -87,7 +87,7 @@ def memorisation(samples: Tensor, train: Tensor, held_out: Tensor, quantile: flo
     threshold = float(nearest(held_out, train).distance.kthvalue(rank).values)
     if threshold == 0:
         raise InputError(f"at least {rank:,} of the {m:,} held-out items are in the training data: leave those out")
-    found = nearest(samples, train)
+    near = nearest(samples, train)
     p = rank / (m + 1)
     error = (p * (1 - p) * (n + m + 1) / (n * (m + 2))) ** 0.5
-    return Memorisation(float((found.distance < threshold).double().mean()), error, p, threshold, found)
+    return Memorisation(float((near.distance < threshold).double().mean()), error, p, threshold, near)

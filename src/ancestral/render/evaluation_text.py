@@ -103,11 +103,11 @@ def distance_table(metrics: SampleMetrics) -> Table:
     """Make the table of distances, each with its standard error."""
     sets = {"to training data": metrics.distances.train, "to held-out data": metrics.distances.held_out,
             "as the floor": metrics.distances.matched, "floor": metrics.distances.floor}  # fmt: skip
-    known = {name: part for name, part in sets.items() if part is not None}
+    columns = {name: part for name, part in sets.items() if part is not None}
     names = {"frechet": metrics.titles.frechet, "kernel": metrics.titles.kernel, **{name: name for name in SHARES}}
     measured = {name: title for name, title in names.items() if getattr(metrics.distances.train, name) is not None}
-    rows = [[title, *(str(getattr(part, name)) for part in known.values())] for name, title in measured.items()]
-    return Table(("", *known), rows)
+    rows = [[title, *(str(getattr(part, name)) for part in columns.values())] for name, title in measured.items()]
+    return Table(("", *columns), rows)
 
 
 def other_metrics(metrics: SampleMetrics) -> dict[str, str]:
@@ -161,8 +161,8 @@ def by_chance(accuracy: ClassAccuracy) -> str:
 
 
 def _few(values: Sequence[float]) -> str:
-    shown = " ".join(f"{value:.4g}" for value in values[:MAX_CHANNELS])
-    return f"{shown} …" if len(values) > MAX_CHANNELS else shown
+    text = " ".join(f"{value:.4g}" for value in values[:MAX_CHANNELS])
+    return f"{text} …" if len(values) > MAX_CHANNELS else text
 
 
 def likelihood_parts(result: LikelihoodResult) -> list[Table | str]:

@@ -231,8 +231,8 @@ def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
 def _grids(folder: Path) -> list[tuple[int, str, bool]]:
     """(step, data URI, whether it is wider than tall) of the sample grids of a run folder, in order."""
     paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
-    chosen = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
-    grids = [(int(path.stem), _grid(path, path.stat().st_mtime_ns, path == paths[-1])) for path in chosen]
+    spaced = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
+    grids = [(int(path.stem), _grid(path, path.stat().st_mtime_ns, path == paths[-1])) for path in spaced]
     return [(step, *grid) for step, grid in grids if grid is not None]
 
 

@@ -37,17 +37,15 @@ ADVICE = "text that you write outside of these marks is kept"
 def describe_model(config: Config, spec: DataSpec, data: str) -> str:
     """Describe in a sentence, without its full stop, a model that is trained on data of that name."""
     kind = NAMES.get(len(spec.shape) - 1, "points")
-    items = (
-        f"{kind} of {'×'.join(map(str, spec.shape))}" if kind != "points" else f"points in {spec.shape[0]} dimensions"
-    )
+    size = f"in {spec.shape[0]} dimensions" if kind == "points" else f"of {'×'.join(map(str, spec.shape))}"
     net = "mlp" if kind == "points" and config.net.kind == "unet" else config.net.kind
     network = NETWORKS[net].text if net in NETWORKS else "a network"
     classes = f", in {len(spec.classes)} classes" if spec.classes else ""
     process, target = config.process, config.process.target
     predicted = TARGETS[target].text if target in TARGETS else "a target of its own"
     return (
-        f"{network[0].upper()}{network[1:]} that turns noise into {items} like those of {data}{classes}: it predicts "
-        f"{predicted} at {process.timesteps:,} noise levels of the {process.schedule} schedule"
+        f"{network[0].upper()}{network[1:]} that turns noise into {kind} {size} like those of {data}{classes}: it "
+        f"predicts {predicted} at {process.timesteps:,} noise levels of the {process.schedule} schedule"
     )
 
 
@@ -61,12 +59,11 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
         evaluation: What was measured of the model; the rest is left out.
         picture: The name of a picture of samples beside the card.
     """
-    config, process, spec = model.config, model.config.process, model.spec
-    net, kind = config.net, NAMES.get(len(spec.shape) - 1, "points")
+    config, process, spec, net = model.config, model.config.process, model.spec, model.config.net
+    kind = NAMES.get(len(spec.shape) - 1, "points")
     unet = isinstance(net, UNetConfig) and kind == "images" and net.patch == 1 and net.groups
-    known = process.target in ("eps", "x0", "v") and process.schedule_name in ("linear", "cosine", "sigmoid")
-    samples = evaluation.samples
-    others = {} if samples is None else evaluation_text.other_metrics(samples)
+    common = process.target in ("eps", "x0", "v") and process.schedule_name in ("linear", "cosine", "sigmoid")
+    others = {} if evaluation.samples is None else evaluation_text.other_metrics(evaluation.samples)
     values = {
         "name": name,
         "address": address,
@@ -77,10 +74,10 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
         "data": short_source(config.data.source),
         "flip": config.data.flip,
         "training": _training(model),
-        "for_diffusers": unet and known and not process.learned_variance,
+        "for_diffusers": unet and common and not process.learned_variance,
         "results": _results(evaluation, spec.codec.uniform_bits),
         "picture": picture,
-        "samples": samples,
+        "samples": evaluation.samples,
         "words": evaluation_text,
         "others": {title: text for title, text in others.items() if not title.startswith(COPIES)},
         "memorised": {title: text for title, text in others.items() if title.startswith(COPIES)},
@@ -103,8 +100,8 @@ def _results(evaluation: EvaluationResult, uniform_bits: float) -> list[tuple[st
         for dataset, distances in sets:
             if dataset is not None and distances is not None:
                 numbers = [(title, getattr(distances, name)) for name, title in titles.items()]
-                known = [(title.lower(), f"{title}, {how}", one.value) for title, one in numbers if one is not None]
-                results.append((dataset, known))
+                rows = [(title.lower(), f"{title}, {how}", one.value) for title, one in numbers if one is not None]
+                results.append((dataset, rows))
     if (likelihood := evaluation.likelihood) is not None:
         bits = likelihood.bits_per_dim.total.value
         if bits <= uniform_bits:

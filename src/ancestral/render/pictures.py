@@ -153,8 +153,8 @@ def tile(images: Tensor, columns: int) -> Image.Image:
     """Tile uint8 images (N, C, H, W), `columns` a row, on mid-grey."""
     from torchvision.utils import make_grid
 
-    shown = images[:, : 1 if images.shape[1] < 3 else 3]
-    grid = make_grid(shown, nrow=columns, padding=PADDING, pad_value=MID_GREY)
+    channels = images[:, : 1 if images.shape[1] < 3 else 3]
+    grid = make_grid(channels, nrow=columns, padding=PADDING, pad_value=MID_GREY)
     return Image.fromarray(grid.permute(1, 2, 0).contiguous().numpy())
 
 
@@ -201,8 +201,8 @@ def scatter(points: Tensor, height: int, captions: Sequence[str] | None = None) 
     figure = Figure(figsize=(height / 100, height / 100), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     for number, name in enumerate(names or [""]):
-        chosen = points[torch.tensor([text == name for text in captions])] if captions else points
-        x, y = chosen[:, :2].double().T.tolist()
+        group = points[torch.tensor([text == name for text in captions])] if captions else points
+        x, y = group[:, :2].double().T.tolist()
         colour = hue(number, len(names)) if names else "#1f4e8c"
         axes.scatter(x, y, s=max(0.5, height / 150), color=colour, alpha=0.6, linewidths=0,
                      label=shorten(name, 13, 120))  # fmt: skip

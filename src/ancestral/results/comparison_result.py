@@ -78,10 +78,10 @@ class ComparedQuantity:
 
         The errors count as independent. Runs share data and seeds, so they differ less by chance: this is cautious.
         """
-        known = [(self.sign * one.value, one.error, i) for i, one in enumerate(self.values) if one is not None]
-        if not self.sign or len(known) < 2:
+        values = [(self.sign * one.value, one.error, i) for i, one in enumerate(self.values) if one is not None]
+        if not self.sign or len(values) < 2:
             return None
-        (top, error, winner), *others = sorted(known, key=lambda one: one[0], reverse=True)
+        (top, error, winner), *others = sorted(values, key=lambda one: one[0], reverse=True)
         apart = all(top - value > NORMAL * math.hypot(error or 0, other or 0) for value, other, _ in others)
         return winner if apart else None
 
@@ -108,24 +108,21 @@ class ComparisonResult(Result):
         for name, title, sign in (("frechet", titles.frechet, -1), ("kernel", titles.kernel, -1),
                                   ("precision", "precision", 1), ("recall", "recall", 1)):  # fmt: skip
             values = tuple(getattr(one.train, name) for one in sets)
-            if any(value is not None for value in values):
-                rows.append(ComparedQuantity(title, values, getattr(sets[0].floor, name), sign))
+            rows.append(ComparedQuantity(title, values, getattr(sets[0].floor, name), sign))
         accuracies = [run.class_accuracy for run in runs]
-        if any(accuracies):
-            known = next(one for one in accuracies if one is not None)
-            values = tuple(None if one is None else one.samples for one in accuracies)
-            rows.append(ComparedQuantity("class accuracy", values, known.data, 1, "percent"))
+        real = next((one.data for one in accuracies if one is not None), None)
+        values = tuple(None if one is None else one.samples for one in accuracies)
+        rows.append(ComparedQuantity("class accuracy", values, real, 1, "percent"))
         bounds = [run.bits_per_dim for run in runs]
-        if any(bounds):
-            values = tuple(None if one is None else Estimate(one.mean, one.standard_error) for one in bounds)
-            alike = len({one.comparable for one in bounds if one is not None}) == 1
-            rows.append(ComparedQuantity("bits/dim", values, None, -1 if alike else 0))
+        alike = len({one.comparable for one in bounds if one is not None}) == 1
+        values = tuple(None if one is None else Estimate(one.mean, one.standard_error) for one in bounds)
+        rows.append(ComparedQuantity("bits/dim", values, None, -1 if alike else 0))
         counts: dict[str, list[int | None]] = {"parameters": [run.parameters for run in runs],
                   "steps trained": [None if run.model is None else run.model.step for run in runs]}  # fmt: skip
         for name, numbers in counts.items():
             values = tuple(None if n is None else Estimate(n) for n in numbers)
             rows.append(ComparedQuantity(name, values, form="count"))
-        return rows
+        return [row for row in rows if row.form == "count" or any(row.values)]
 
 
 @dataclass(frozen=True)
