@@ -177,13 +177,13 @@ def test_threads_draw_one_after_the_other():
     before, errors = sys.getswitchinterval(), []
 
     def draw():
-        for number in range(30):
+        for number in range(10):
             try:
                 formula(f"$x_{{{number}}}$", 12)
             except ValueError as error:
                 errors.append(error)
 
-    threads = [threading.Thread(target=draw) for _ in range(4)]
+    threads = [threading.Thread(target=draw) for _ in range(3)]
     sys.setswitchinterval(1e-5)
     try:
         for thread in threads:

@@ -119,34 +119,26 @@ def write_report(folder: Path, run: RunFacts, film: Image.Image | None = None, l
     from markupsafe import Markup
 
     place = lasting or folder
-    config = _config(place / "config.json")
-    rows = read_log(place / "log.csv")
-    grids = _grids(place / "samples")
-    notes_file = place / "notes.txt"
+    config, rows, notes_file = _config(place / "config.json"), read_log(place / "log.csv"), place / "notes.txt"
     notes = notes_file.read_text(encoding="utf-8", errors="replace").splitlines() if notes_file.is_file() else []
-    script = Markup(REFRESH) if run.training else None
     digest = base64.b64encode(hashlib.sha256(REFRESH.encode()).digest()).decode()
-    data = run.data
     text = fill_template(
         "report.html",
         title=config.title if config else folder.absolute().name,
         preset=config.preset if config else "",
         run=run,
+        data=run.data,
         time=format_duration(run.seconds),
         loss=_last(rows, "loss"),
         rate=_last(rows, "images_per_second"),
         plots=_plots(place, config.process.timesteps if config else None),
         box={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP},
-        grids=grids[:-1],
-        grid=grids[-1] if grids else None,
+        grids=_grids(place / "samples"),
         film=_data_uri(film, STRIP) if film is not None else None,
-        data=data,
-        data_picture=_data_uri(data.picture, LARGE) if data.picture is not None else None,
-        classes=list(data.classes.items())[:CLASSES],
-        more_classes=max(0, len(data.classes) - CLASSES),
-        largest_class=max(data.classes.values(), default=0) or 1,
-        script=script,
-        policy=f"; script-src 'sha256-{digest}'" if script else "",
+        data_picture=_data_uri(run.data.picture, LARGE) if run.data.picture is not None else None,
+        most_classes=CLASSES,
+        script=Markup(REFRESH) if run.training else None,
+        policy=f"; script-src 'sha256-{digest}'" if run.training else "",
         evaluation=Markup(_evaluation(place)),
         config_sections=_settings(config.unplaced()) if config else {},
         notes=[_without_folders(line, folder, config) for line in notes[-NOTES:]],
@@ -228,19 +220,19 @@ def _plots(folder: Path, T: int | None) -> list[SvgPlot]:
     return [plot for plot in plots if plot is not None]
 
 
-def _grids(folder: Path) -> list[tuple[int, str, bool]]:
-    """(step, data URI, whether it is wider than tall) of the sample grids of a run folder, in order."""
+def _grids(folder: Path) -> list[tuple[int, str]]:
+    """(step, data URI) of the sample grids of a run folder, in order."""
     paths = sorted((path for path in folder.glob("*.png") if path.stem.isdecimal()), key=lambda path: int(path.stem))
     spaced = [paths[i] for i in evenly_spaced(GRIDS, len(paths))]
     grids = [(int(path.stem), _grid(path, path.stat().st_mtime_ns, path == paths[-1])) for path in spaced]
-    return [(step, *grid) for step, grid in grids if grid is not None]
+    return [(step, uri) for step, uri in grids if uri is not None]
 
 
 @functools.lru_cache(2 * GRIDS)  # the page is written again and again
-def _grid(path: Path, _time: int, last: bool) -> tuple[str, bool] | None:
-    """The data URI of a grid, without loss if it is the last one, and whether it is wider than tall."""
+def _grid(path: Path, _time: int, last: bool) -> str | None:
+    """The data URI of a grid, without loss if it is the last one."""
     image = _open(path)
-    return None if image is None else (_data_uri(image, LARGE, last), image.width > image.height)
+    return None if image is None else _data_uri(image, LARGE, last)
 
 
 def _data_uri(image: Image.Image, width: int, lossless: bool = True) -> str:
