@@ -81,18 +81,16 @@ def test_floats_of_four_channels_are_no_images(model):
 
 
 def test_batches_do_not_change_an_image(model):
-    whole = model.sample(9, steps=5, batch_size=9).int()
-    for batch_size in (1, 4):
-        assert (model.sample(9, steps=5, batch_size=batch_size).int() - whole).abs().max() <= 1
-    assert torch.equal(model.sample(2, steps=5).int(), model.sample(9, steps=5).int()[:2]) or (
-        (model.sample(2, steps=5).int() - whole[:2]).abs().max() <= 1
-    )
+    whole = model.sample(5, steps=3, batch_size=5).int()
+    for batch_size in (1, 3):
+        assert (model.sample(5, steps=3, batch_size=batch_size).int() - whole).abs().max() <= 1
+    assert (model.sample(2, steps=3).int() - whole[:2]).abs().max() <= 1
 
 
 @pytest.mark.parametrize(
     ("sampler", "alone"),
-    [pytest.param(DDPM(), (41,), marks=pytest.mark.slow), (DDIM(50), (0, 41, 63))],
-    ids=["DDPM, 1,000 steps", "DDIM, 50 steps"],
+    [pytest.param(DDPM(), (41,), marks=pytest.mark.slow), (DDIM(10), (0, 63))],
+    ids=["DDPM, 1,000 steps", "DDIM, 10 steps"],
 )
 def test_image_i_of_a_seed_is_the_same_alone_among_seven_and_among_64(model, sampler, alone):
     """To 1e-4 of [−1, 1], 1/80 of a grey level: what a network's float32 sums differ by in batches of other sizes."""

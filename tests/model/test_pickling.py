@@ -151,7 +151,7 @@ OBJECTIVES = {
 def test_objectives(name, duplicate):
     """A copy draws the same times and has the same loss and state."""
     learned = "learned" in name
-    denoiser, x0 = denoiser_of(learned_variance=learned), noise().clamp(-1, 1)
+    denoiser, x0 = denoiser_of("mlp", learned_variance=learned), noise("mlp").clamp(-1, 1)
     if learned:
         denoiser.net = torch.nn.Identity()
         denoiser.net.forward = Doubled()

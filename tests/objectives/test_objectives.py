@@ -208,15 +208,15 @@ def test_importance_learns_in_training_and_survives_a_restart(tmp_path):
         base = tiny_config(times="importance", steps=steps, save_every=3, decay="none")
         return dataclasses.replace(base, process=dataclasses.replace(base.process, timesteps=2))
 
-    whole, part = Trainer(config(12), stripes(), "cpu"), Trainer(config(6), stripes(), "cpu")
+    whole, part = Trainer(config(6), stripes(), "cpu"), Trainer(config(3), stripes(), "cpu")
     list(whole.run())
     folder = RunFolder(tmp_path / "run")
     folder.begin(part.config)
     list(part.run(folder))
-    resumed = Trainer(config(12), stripes(), "cpu")
+    resumed = Trainer(config(6), stripes(), "cpu")
     resumed.load(folder)
     list(resumed.run())
-    assert whole.state.objective.times.counts.sum() == 12 * 8
+    assert whole.state.objective.times.counts.sum() == 6 * 8
     assert not torch.equal(whole.state.objective.times.probabilities, torch.full((2,), 0.5, dtype=F64))
     for one, other in zip(whole.state.parameters, resumed.state.parameters, strict=True):
         assert torch.equal(one, other)

@@ -19,8 +19,8 @@ from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, finish
 from ancestral.render import html_report, writers
-from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer
-from ancestral.training.divergence import ROLLBACKS, SETTLED, SKIPS, DivergenceGuard
+from ancestral.training import Checkpoints, Progress, RunFolder, Snapshots, Trainer, divergence
+from ancestral.training.divergence import SETTLED, SKIPS, DivergenceGuard
 from ancestral.workflows.train import fit
 from conftest import events_of, stripes, tiny_config, wait_for_saves
 from test_training import assert_same_state
@@ -120,6 +120,7 @@ def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
     config = tiny_config(steps=40, save_every=3)
     folder = begun(tmp_path / "run", config)
     trainer = Trainer(config, stripes(), "cpu")
+    monkeypatch.setattr(divergence, "ROLLBACKS", 2)
     losses = type(trainer.state.objective).losses
 
     def poisoned(objective, denoiser, x0, *, step, **arguments):
@@ -129,7 +130,7 @@ def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
     monkeypatch.setattr(type(trainer.state.objective), "losses", poisoned)
     with pytest.raises(InputError, match="diverges again and again"):
         list(trainer.run(folder))
-    assert trainer.state.guard.rollbacks == ROLLBACKS
+    assert trainer.state.guard.rollbacks == 2
     assert Checkpoints(folder.checkpoints).newest()[0].step == 6
 
 

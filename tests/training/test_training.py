@@ -67,10 +67,10 @@ def test_one_batch_is_learned_by_heart():
 
 
 def test_loss_falls_and_progress_tells_it():
-    config = tiny_config(steps=60, lr=3e-3)
+    config = tiny_config(steps=40, lr=3e-3, precision="fp32")
     steps = list(Trainer(config, stripes(), "cpu").run())
-    assert [p.step for p in steps] == list(range(1, 61))
-    assert {p.steps for p in steps} == {60}
+    assert [p.step for p in steps] == list(range(1, 41))
+    assert {p.steps for p in steps} == {40}
     assert steps[-1].loss < 0.8 * steps[0].loss
     assert steps[-1].seconds_left == 0
     assert all(p.images_per_second > 0 for p in steps)
@@ -277,9 +277,8 @@ def progress(step, loss):
 # -- precision, data, config ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_precisions_learn_the_same(precision):
-    config = tiny_config(steps=40, lr=3e-3, precision=precision)
+def test_half_precision_learns_with_weights_in_float32():
+    config = tiny_config(steps=20, lr=3e-3, precision="bf16")
     trainer = Trainer(config, stripes(), "cpu")
     losses = [p.loss for p in trainer.run()]
     assert losses[-1] < 0.85 * losses[0]

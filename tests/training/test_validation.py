@@ -247,15 +247,6 @@ def test_memorisation_is_named_once_while_training(tmp_path):
     assert "held-out items" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_healthy_run_says_nothing(tmp_path):
-    bars = (torch.arange(8) % 4 < 2).float() * 120 + 60
-    noise = torch.randn(400, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    images = (bars + 12 * noise).round().to(torch.uint8)
-    ancestral.train("arrays", images, validation=0.25, out=tmp_path / "run", **LEARNED)
-    notes = (tmp_path / "run" / "notes.txt").read_text(encoding="utf-8").splitlines()
-    assert all(note.startswith("step 0: ") for note in notes)
-
-
 def test_a_rise_is_named_if_it_is_significant_twice_while_the_training_items_loss_falls():
     training, held_out = data.hold_out(stripes(), 0.2)
     spread = torch.linspace(-0.1, 0.1, 8, dtype=torch.float64)
