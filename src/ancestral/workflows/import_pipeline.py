@@ -1,8 +1,8 @@
 """A run folder from a pipeline that diffusers saved."""
 
+import dataclasses
 import shlex
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ancestral import interop, storage
@@ -12,29 +12,20 @@ from ancestral.events import Event, Message, Wrote
 from ancestral.model import FILE_NAME
 
 
-@dataclass(frozen=True)
-class ImportPlan:
-    """The folder that diffusers saved, and the run folder."""
-
-    folder: Path
-    out: Path
-
-
-def plan(options: Import) -> ImportPlan:
+def plan(options: Import) -> Import:
     """Decide where the run folder is. Raises InputError for a folder that is not of diffusers."""
     folder = Path(options.folder)
     if folder.parts[:1] == ("hf:",):
         raise InputError("models of other libraries are not fetched: `hf download` one, then import its folder")
     if (folder / FILE_NAME).is_file():
         raise InputError(f"{folder} is a run of ancestral's already: ancestral sample {folder}")
-    out = Path("runs") / folder.resolve().name if options.out is None else Path(options.out)
-    return ImportPlan(folder, out)
+    return dataclasses.replace(options, out=options.out or Path("runs") / folder.resolve().name)
 
 
-def run(plan: ImportPlan) -> Generator[Event, None, Path]:
+def run(plan: Import) -> Generator[Event, None, Path]:
     """Make the run folder and return it. Raises InputError if the pipeline cannot be imported."""
-    out = plan.out
-    model, remarks = interop.read_pipeline(plan.folder)
+    out = Path(plan.out or "")
+    model, remarks = interop.read_pipeline(Path(plan.folder))
     with storage.atomic_folder(out) as temporary:
         model.save(temporary / FILE_NAME)
         storage.write_text(temporary / "config.json", model.config.to_json())

@@ -1,12 +1,11 @@
 """The description of a model."""
 
 from collections.abc import Generator
-from pathlib import Path
 
 from ancestral import hub
 from ancestral.declarations import Info
 from ancestral.events import Event
-from ancestral.model import Model, find, load
+from ancestral.model import find, load
 from ancestral.results.model_info import ModelInfo
 
 
@@ -19,20 +18,10 @@ def run(plan: Info) -> Generator[Event, None, ModelInfo]:
     """Describe the model. Raises InputError if there is none."""
     yield from ()
     file = find(plan.run)
-    return describe(plan.run, file, load(file, "cpu", net=plan.net))
-
-
-def describe(path: str | Path, file: Path, model: Model) -> ModelInfo:
-    """Collect the facts of a model in a file.
-
-    Args:
-        path: What the user called it.
-        file: The file.
-        model: The model.
-    """
+    model = load(file, "cpu", net=plan.net)
     config, spec, schedule = model.config, model.spec, model.denoiser.schedule
     return ModelInfo(
-        model=str(path if hub.is_address(path) else file),
+        model=str(plan.run if hub.is_address(plan.run) else file),
         version=model.version,
         file_bytes=file.stat().st_size,
         preset=config.preset,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,52 +39,29 @@ class InspectPlan:
     """An inspection that is decided.
 
     Attributes:
-        source: The data.
-        name: What they are called in the config.
-        root: The path that the source may be; None for data that are built in or given from Python.
+        options: What the user gave.
+        name: What the data are called in the config.
         config: The config of the training run that is judged.
-        steps: The number of training steps that are measured.
-        threads: The number of threads that decode files; None chooses it.
-        device: The device on which steps are measured.
         sheet: The file of the contact sheet, if any.
         json: The file of the report, if any.
     """
 
-    source: Any
+    options: Inspect
     name: str
-    root: Path | None
     config: Config
-    steps: int
-    threads: int | None
-    device: str
     sheet: Path | None
     json: Path | None
 
 
 def plan(options: Inspect) -> InspectPlan:
-    """Decide an inspection. Raises InputError if options are out of range, or a file could not be written."""
-    given = not isinstance(options.source, str | Path)
-    name = configs.FROM_PYTHON if given else str(options.source)
+    """Decide an inspection. Raises InputError if settings do not fit, or a file could not be written."""
+    name = str(options.source) if isinstance(options.source, str | Path) else configs.FROM_PYTHON
     config = configs.base_config(options.config, options.source if options.config is None else None)
-    config = config.with_net(options.net)
-    for option_name, least in (("steps", 0), ("threads", 1)):
-        if (value := getattr(options, option_name)) is not None and value < least:
-            raise InputError(f"{option(option_name)} must be at least {least}, not {value}")
+    config = config.with_net(options.net).with_settings(source=name, **options.settings)
     json = None if options.json in (None, PRINTED) else Path(options.json)
-    if json is not None and (json.suffix.lower() != ".json" or json.is_dir()):
-        raise InputError(f"{option('json')} writes .json files, not {json}")
-    root = None if given or name in data.BUILTINS else Path(name).expanduser()
-    return InspectPlan(
-        source=options.source,
-        name=name,
-        root=root,
-        config=config.with_settings(source=name, **options.settings),
-        steps=options.steps,
-        threads=options.threads,
-        device=options.device,
-        sheet=None if options.out is None else _sheet_path(Path(options.out), "data" if given else name, root),
-        json=json,
-    )
+    if json is not None and json.is_dir():
+        raise InputError(f"{json} is a folder; give {option('json')} the name of a file")
+    return InspectPlan(options, name, config, _sheet_path(options.out, name), json)
 
 
 def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
@@ -100,16 +76,16 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     Raises:
         InputError: If no item can be read.
     """
-    config, name, given = plan.config, plan.name, plan.name == configs.FROM_PYTHON
-    kind = pick_device(plan.device).type
+    options, config, name, from_python = plan.options, plan.config, plan.name, plan.name == configs.FROM_PYTHON
+    kind = pick_device(options.device).type
     keep_freed_memory()
-    opened = yield from data.opening(plan.source, memory=0, **config.data.form)
+    opened = yield from data.opening(options.source, memory=0, **config.data.form)
     if not len(opened):
         raise InputError(f"{opened.name} holds no items that can be read")
-    items = yield from inspect_items(opened, plan.threads or opened.threads)
+    items = yield from inspect_items(opened, options.threads or opened.threads)
     dataset, values, files = items.data, items.values, items.files
     classes = class_counts(dataset.labels, dataset.classes)
-    found = [
+    rows = [
         *findings.unreadable_finding(items.unreadable),
         *(() if files is None else findings.file_findings(files, dataset.name_of, config.data)),
         *(Finding("reading", "note", text, advice) for text, advice in dataset.notes),
@@ -120,33 +96,33 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
         ),
         *findings.value_findings(values),
     ]
-    chosen = by_size.explain(config, values.shape, kind)
+    by_size_note = by_size.explain(config, values.shape, kind)
     config, cost = by_size.complete(config, values.shape, kind), None
-    if plan.steps and all(finding.level != "error" for finding in found):
+    if options.steps and all(row.level != "error" for row in rows):
         try:
-            trainer = Trainer(config, dataset.sample(SAMPLE), plan.device)
+            trainer = Trainer(config, dataset.sample(SAMPLE), options.device)
             memory = step_memory(trainer, len(dataset))
             work = partial(trainer.rehearse, max(1, memory.largest(trainer.gradients.micro_batch)))
             with cpu_threads(config.runtime.threads, trainer.device, work):  # as training does
-                cost = training_cost(trainer, len(dataset), memory, plan.steps, chosen)
+                cost = training_cost(trainer, len(dataset), memory, options.steps, by_size_note)
         except InputError as error:
             advice = f"see {command_line('train', config.preset, help=True)}"
-            found.append(Finding("refused", "error", error.text, advice))
-    found += findings.training_findings(len(dataset), config, cost)
-    trainable = all(finding.level != "error" for finding in found)
+            rows.append(Finding("refused", "error", error.text, advice))
+    rows += findings.training_findings(len(dataset), config, cost)
+    trainable = all(row.level != "error" for row in rows)
     report = DataReport(
         trainable=trainable,
-        source=one_line(dataset.name if given or Path(name).name in ("", "..") else name),
+        source=one_line(dataset.name if from_python or Path(name).name in ("", "..") else name),
         preset=config.preset,
         image_size=None if config.data.image_size is None else plain_image_size(config.data.image_size),
         count=len(dataset),
         values=values,
         classes=classes,
         files=None if files is None else _file_statistics(files, config.data),
-        findings=tuple(sorted(found, key=lambda finding: list(LEVEL_MARKS).index(finding.level))),
+        findings=tuple(sorted(rows, key=lambda row: list(LEVEL_MARKS).index(row.level))),
         cost=cost,
         rate=dataset.rate,
-        command=configs.command(plan.config) if trainable and not given else "",
+        command=configs.command(plan.config) if trainable and not from_python else "",
     )
     report = dataclasses.replace(report, sheet=compositions.contact_sheet(report, dataset))
     path, json = plan.sheet, plan.json
@@ -182,12 +158,17 @@ def _write(path: Path, write: Callable[[], None]) -> Iterator[Event]:
     yield Wrote(path)
 
 
-def _sheet_path(out: Path, name: str, root: Path | None) -> Path:
+def _sheet_path(out: str | Path | None, name: str) -> Path | None:
     """Where the contact sheet is written. Raises InputError for a place where it cannot be, or among the data."""
-    if not out.is_dir() and out.suffix.lower() not in ("", ".png"):
-        raise InputError(f"the contact sheet is a .png, not {out.suffix}; give {option('out')} a .png or a folder")
-    if out.is_dir() or not out.suffix:
-        out /= f"{name if root is None else root.resolve().stem or 'data'}.png"
-    check_outside(out, root)
-    compositions.check_sheet(out)
-    return out
+    if out is None:
+        return None
+    path, from_python, built_in = Path(out), name == configs.FROM_PYTHON, name in data.BUILTINS
+    root = None if from_python or built_in else Path(name).expanduser()
+    if not path.is_dir() and path.suffix.lower() not in ("", ".png"):
+        raise InputError(f"the contact sheet is a .png, not {path.suffix}; give {option('out')} a .png or a folder")
+    if path.is_dir() or not path.suffix:
+        stem = name if built_in else root.resolve().stem if root is not None else ""
+        path /= f"{stem or 'data'}.png"
+    check_outside(path, root)
+    compositions.check_sheet(path)
+    return path

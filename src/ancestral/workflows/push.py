@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ancestral import hub
@@ -14,31 +13,23 @@ from ancestral.results.evaluation_result import EvaluationResult
 from ancestral.workflows.model_cards import evaluation_of, sample_picture
 
 
-@dataclass(frozen=True)
-class PushPlan:
-    """What is uploaded, and where: the name of the repository is a part of the address."""
-
-    options: Push
-    name: str
+def plan(options: Push) -> Push:
+    """Check the address. Raises InputError if it is none."""
+    hub.parse(options.address)
+    return options
 
 
-def plan(options: Push) -> PushPlan:
-    """Read the address. Raises InputError if it is none."""
-    return PushPlan(options, hub.parse(options.address).repo)
-
-
-def run(plan: PushPlan) -> Generator[Event, None, str]:
+def run(plan: Push) -> Generator[Event, None, str]:
     """Upload the model and return the URL. Raises InputError if the Hub refuses or cannot be reached."""
     yield from ()
-    options = plan.options
-    model = options.model if isinstance(options.model, Model) else load(options.model, "cpu", net=options.net)
+    model = plan.model if isinstance(plan.model, Model) else load(plan.model, "cpu", net=plan.net)
     run = model.file.parent if model.file else None
     evaluation = EvaluationResult() if run is None else evaluation_of(model, run / "evaluation")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
         model.save(path)
-        shown = sample_picture(model)
-        card = model_card(model, plan.name, options.address, evaluation, PICTURE if shown else None)
+        picture = sample_picture(model)
+        card = model_card(model, hub.parse(plan.address).repo, plan.address, evaluation, PICTURE if picture else None)
         card = card if run is None else merge_card(run, card)
-        files = {README: card.encode()} | ({PICTURE: shown} if shown and PICTURE in card else {})
-        return hub.push(options.address, path, files, options.private)
+        files = {README: card.encode()} | ({PICTURE: picture} if picture and PICTURE in card else {})
+        return hub.push(plan.address, path, files, plan.private)

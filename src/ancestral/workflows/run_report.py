@@ -65,11 +65,9 @@ class RunReport:
         return time.monotonic() - self._written > max(STALE_SECONDS, 100 * self.seconds)
 
     def _facts(self) -> RunFacts:
-        """What the folder does not tell."""
-        trainer, distributed = self.trainer, self.trainer.distributed
-        started = Path(sys.argv[0]).stem
-        command = "from Python"
-        if started in ("ancestral", "__main__"):
+        """Facts of the run that are not in its folder."""
+        trainer, distributed, command = self.trainer, self.trainer.distributed, "from Python"
+        if Path(sys.argv[0]).stem in ("ancestral", "__main__"):
             command = shlex.join(["ancestral", *map(_unplaced, sys.argv[1:])])
         sentence = model_card.describe_model(trainer.config, trainer.spec, trainer.dataset.name)
         environment = html_report.environment(distributed.device, distributed.dtype, distributed.world)
@@ -85,23 +83,16 @@ class RunReport:
 
     @cached_property
     def _data(self) -> DataFacts:
-        data = self.trainer.dataset
+        data, held_out, config = self.trainer.dataset, self.trainer.held_out, self.trainer.config
         some = data.sample(max(1, EXAMINED // math.prod(data.shape)))
-        values = value_statistics(some.items)
-        classes = class_counts(data.labels, data.classes)
-        config = self.trainer.config
-        found = [*class_findings(classes), *value_findings(values), *training_findings(len(data), config, None)]
+        values, classes = value_statistics(some.items), class_counts(data.labels, data.classes)
+        findings = [*class_findings(classes), *value_findings(values), *training_findings(len(data), config, None)]
         rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
         rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
-        held_out = self.trainer.held_out
         rows |= {"held out": f"{len(held_out):,} of {held_out.name}, for the validation loss"} if held_out else {}
-        return DataFacts(
-            data.name,
-            rows | dict(value_rows(values)),
-            classes,
-            [(finding.level, finding.text, finding.advice) for finding in found],
-            compositions.sample_picture(some),
-        )
+        rows |= dict(value_rows(values))
+        texts = [(finding.level, finding.text, finding.advice) for finding in findings]
+        return DataFacts(data.name, rows, classes, texts, compositions.sample_picture(some))
 
 
 def _unplaced(word: str) -> str:

@@ -35,51 +35,31 @@ def plan(options: Runs) -> Runs:
 
 
 def run(plan: Runs) -> Generator[Event, None, RunList | CleaningResult]:
-    """List the runs, or clean them up."""
+    """List the runs of a folder, or clean them up. Raises InputError if there is no such folder."""
     yield from ()
-    return clean_runs(plan.folder, plan.yes) if plan.clean else list_runs(plan.folder)
+    return _clean(Path(plan.folder), plan.yes) if plan.clean else _list(Path(plan.folder))
 
 
-def list_runs(folder: str | Path) -> RunList:
-    """List the runs of a folder.
-
-    Args:
-        folder: The folder that holds run folders, or one run folder.
-
-    Returns:
-        The runs, the one that changed last first. Damaged runs and other folders are named in `problems`.
-
-    Raises:
-        InputError: If there is no such folder.
-    """
-    found, problems = [], list[str]()
-    for run, name in _run_folders(Path(folder), problems):
+def _list(folder: Path) -> RunList:
+    """List the runs, the one that changed last first. Damaged runs and other folders are named in `problems`."""
+    summaries, problems = [], list[str]()
+    for run, name in _run_folders(folder, problems):
         try:
-            found.append(_summary(run, name, problems))
+            summaries.append(_summary(run, name, problems))
         except InputError as error:
             problems.append(f"damaged: {error.text}")
-    return RunList(str(folder), tuple(sorted(found, key=lambda run: run.changed, reverse=True)), tuple(problems))
+    latest_first = sorted(summaries, key=lambda run: run.changed, reverse=True)
+    return RunList(str(folder), tuple(latest_first), tuple(problems))
 
 
-def clean_runs(folder: str | Path, yes: bool) -> CleaningResult:
+def _clean(folder: Path, yes: bool) -> CleaningResult:
     """Remove what finished runs no longer need: old checkpoints, snapshots, and temporary files that were left.
 
     The newest checkpoint stays, from which more steps go on, and those of `keep_every`; no snapshot stays, so that
     `average` makes no other averages. Runs that are not finished, or that a process trains, are left alone.
-
-    Args:
-        folder: The folder that holds run folders, or one run folder.
-        yes: Whether to remove anything; without, the result says what would be removed.
-
-    Returns:
-        The files and folders, with their sizes.
-
-    Raises:
-        InputError: If there is no such folder.
-        OSError: If something cannot be removed.
     """
     removals, problems = [], list[str]()
-    for run, _ in _run_folders(Path(folder), []):
+    for run, _ in _run_folders(folder, []):
         try:
             config = _config(run)
             if _saved_step(run) < config.train.steps:
@@ -104,13 +84,9 @@ def _run_folders(
     if run.holds_run():
         yield run, name or folder.absolute().name
         return
-    try:
-        inner = sorted(
-            path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in REPORTS
-        )
-    except OSError as error:
-        problems.append(f"cannot be read: {folder}: {error.strerror}")
-        return
+    inner = sorted(
+        path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in REPORTS
+    )
     if name and not any(RunFolder(path).holds_run() for path in inner):
         problems.append(f"no run: {folder}")
     elif depth:
@@ -124,10 +100,15 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
         saved = _saved_step(run)
     except InputError as error:
         problems.append(f"damaged: {error.text}")
-    measured = EvaluationResult.load(run.path / "evaluation").samples
-    if measured is not None and (measured.model is None or measured.model.step != saved):
-        measured = None  # of the model before
-    parts = _parts(run)
+    metrics = EvaluationResult.load(run.path / "evaluation").samples
+    if metrics is not None and (metrics.model is None or metrics.model.step != saved):
+        metrics = None  # of the model before
+    parts, changed = dict[str, int](), run.path.stat().st_mtime
+    for path in (Path(root) / file for root, _, files in os.walk(run.path) for file in files):
+        with contextlib.suppress(OSError):  # it vanished meanwhile
+            facts, kind = path.lstat(), PARTS.get(path.relative_to(run.path).parts[0], "other")
+            changed = max(changed, facts.st_mtime) if parts else facts.st_mtime  # not of the folder
+            parts[kind] = parts.get(kind, 0) + facts.st_size
     return RunSummary(
         name=name,
         data=config.data.source,
@@ -136,10 +117,10 @@ def _summary(run: RunFolder, name: str, problems: list[str]) -> RunSummary:
         steps=config.train.steps,
         size=sum(parts.values()),
         parts=parts,
-        changed=_changed(run.path),
+        changed=datetime.fromtimestamp(changed, UTC).astimezone().isoformat(timespec="seconds"),
         loss=loss,
-        distance=measured.distances.train.frechet if measured else None,
-        distance_name=measured.titles.frechet if measured else None,
+        distance=metrics.distances.train.frechet if metrics else None,
+        distance_name=metrics.titles.frechet if metrics else None,
     )
 
 
@@ -175,8 +156,7 @@ def _last_logged(run: RunFolder) -> tuple[int, float | None]:
 def _needless(run: RunFolder, config: Config) -> list[Path]:
     """What a finished run no longer needs: checkpoints older than the newest whole one, snapshots, abandoned files."""
     checkpoints = Checkpoints(run.checkpoints)
-    steps, every = checkpoints.steps(), config.runtime.keep_every
-    whole = 0
+    steps, every, whole = checkpoints.steps(), config.runtime.keep_every, 0
     for step in reversed(steps):
         with contextlib.suppress(InputError):
             checkpoints.verify(step)
@@ -186,23 +166,3 @@ def _needless(run: RunFolder, config: Config) -> list[Path]:
     now = time.time()
     snapshots = [run.snapshots] if run.snapshots.is_dir() else []
     return [*old, *snapshots, *(path for path in run.temporary() if now - path.lstat().st_mtime > ABANDONED)]
-
-
-def _parts(run: RunFolder) -> dict[str, int]:
-    """The bytes of a run by what its files hold."""
-    parts: dict[str, int] = {}
-    for path in run.path.iterdir():
-        kind = PARTS.get(path.name, "other")
-        parts[kind] = parts.get(kind, 0) + size_of(path)
-    return parts
-
-
-def _changed(path: Path) -> str:
-    """When a file of a run changed last; those that vanish meanwhile are left out."""
-    times = [path.stat().st_mtime]
-    for root, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):
-                times.append((Path(root) / name).lstat().st_mtime)
-    newest = max(times[1:], default=times[0])
-    return datetime.fromtimestamp(newest, UTC).astimezone().isoformat(timespec="seconds")
