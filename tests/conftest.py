@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so d
 def events_of(declaration):
     """A use case that takes its arguments as its function in Python does, and returns its events."""
     return lambda *places, **named: start(read(declaration, places, named))
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -75,16 +75,6 @@ def test_a_run_keeps_the_number_that_was_measured(two_cores, monkeypatch, tmp_pa
     assert run.model.step == 2
 
 
-def test_measuring_changes_no_result(two_cores, tmp_path):
-    """A run whose threads were measured has the weights of one whose number was given."""
-    torch.set_num_threads(2)
-    measured = ancestral.train("points", out=tmp_path / "a", **TINY).model
-    count = measured.config.runtime.threads or 2
-    given = ancestral.train("points", out=tmp_path / "b", threads=count, **TINY).model
-    for one, two in zip(measured.diffusion.parameters(), given.diffusion.parameters(), strict=True):
-        assert torch.equal(one, two)
-
-
 @pytest.mark.slow
 def test_commands_state_the_choice(two_cores, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(threads, "_measure", lambda work, most: work() or threads.Threads(1, "1 CPU thread of 2"))

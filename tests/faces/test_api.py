@@ -209,7 +209,7 @@ def test_an_own_sampler(tmp_path):
 
 
 def test_own_data_in_every_form(tmp_path):
-    """A tensor, an array, labels beside them, and a torch Dataset give the same weights."""
+    """A tensor, an array, labels beside them, and a torch Dataset are the same data; a Dataset trains."""
     data = stripes()
 
     class Pairs(torch.utils.data.Dataset):
@@ -219,18 +219,14 @@ def test_own_data_in_every_form(tmp_path):
         def __getitem__(self, index):
             return data.items[index], int(data.labels[index])
 
-    forms = {"tensor": data.items, "array": data.items.numpy()}
-    found = {}
-    for name, form in forms.items():
-        run = ancestral.train("arrays", data=form, out=tmp_path / name, progress=False, **SMALL)
-        found[name] = run.model.sample(2, steps=3)
-    assert torch.equal(found["tensor"], found["array"])
-    both = {"pair": (data.items, data.labels), "dataset": Pairs()}
-    for name, form in both.items():
-        run = ancestral.train("arrays", data=form, out=tmp_path / name, progress=False, **SMALL)
-        assert len(run.model.spec.classes) == 2
-        found[name] = run.model.sample(2, steps=3, label=1)
-    assert torch.equal(found["pair"], found["dataset"])
+    one, other = (ancestral.data.open(form) for form in (data.items, data.items.numpy()))
+    assert (one.fingerprint, one.shape) == (other.fingerprint, other.shape)
+    labelled, pairs = ancestral.data.open((data.items, data.labels)), ancestral.data.open(Pairs())
+    assert torch.equal(labelled.labels, pairs.labels)
+    assert all(torch.equal(labelled[row][0], pairs[row][0]) for row in range(4))
+    run = ancestral.train("arrays", data=Pairs(), out=tmp_path / "run", progress=False, **SMALL)
+    assert len(run.model.spec.classes) == 2
+    assert run.model.sample(2, steps=3, label=1).shape == (2, 1, 8, 8)
 
 
 def test_an_own_objective_reads_the_averaged_weights(tmp_path):

@@ -34,15 +34,6 @@ def call(capsys, *argv):
     return stop.value.code, captured.out, captured.err
 
 
-def refused(capsys, *argv):
-    """The one line of a refusal; exit code 2, nothing on standard output but perhaps what came before."""
-    code, _, err = call(capsys, *argv)
-    assert code == 2
-    assert err.startswith("ancestral: ")
-    assert err.count("\n") == 1, err
-    return err
-
-
 @pytest.fixture(scope="module")
 def points_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "points"
@@ -298,14 +289,14 @@ def test_captions_can_be_left_off(capsys, tmp_path):
     assert top(tmp_path / "dogs.png")[1] != top(tmp_path / "none.png")[1]
 
 
-def test_points_are_drawn(capsys, points_run, tmp_path, figures):
+def test_points_are_drawn(capsys, points_run, tmp_path, figures, refused):
     code, text, _ = call(
         capsys, "sample", points_run, "-n", 50, "--steps", 5, "--gif", tmp_path / "p.gif", "--film", tmp_path / "p.png"
     )
     assert code == 0
     assert frames(tmp_path / "p.gif") == 6
     assert text.splitlines()[0] == str(points_run / "samples" / "seed0-steps5.png")
-    assert "points of 2 channels" in refused(capsys, "sample", points_run, "--out", tmp_path / "folder")
+    assert "points of 2 channels" in refused("sample", points_run, "--out", tmp_path / "folder")
 
 
 # -- resume and interrupt ---------------------------------------------------------------------------------------------
@@ -345,7 +336,7 @@ def test_a_resumed_run_has_no_numbers_of_the_model_before_on_its_card(capsys, tm
     folder, card = str(tmp_path / "a"), tmp_path / "a" / "README.md"
     call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--width", "16", "--out", folder)
     assert not card.exists()
-    code = call(capsys, "evaluate", folder, "--likelihood", "-n", "3", "--passes", "2", "--ode")[0]
+    code = call(capsys, "evaluate", folder, "--likelihood", "-n", "3", "--passes", "2")[0]
     assert (code, "## Likelihood" in card.read_text()) == (0, True)
     call(capsys, "train", "points", "--steps", "3", "--resume", "--out", folder)
     assert "trained for 3 steps" in card.read_text()
@@ -381,11 +372,11 @@ def test_resume_begins_a_run_where_there_is_none(capsys, tmp_path):
     assert state(tmp_path / "new").step == 1
 
 
-def test_a_resumed_run_cannot_become_another(capsys, points_run):
-    assert "--width 16" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--width", "32")
-    assert "--data moons" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--data", "swissroll")
-    assert "--target eps" in refused(capsys, "train", "points", "--out", points_run, "--resume", "--target", "v")
-    said = refused(capsys, "train", "points", "--out", points_run, "--resume", "--clip")
+def test_a_resumed_run_cannot_become_another(points_run, refused):
+    assert "--width 16" in refused("train", "points", "--out", points_run, "--resume", "--width", "32")
+    assert "--data moons" in refused("train", "points", "--out", points_run, "--resume", "--data", "swissroll")
+    assert "--target eps" in refused("train", "points", "--out", points_run, "--resume", "--target", "v")
+    said = refused("train", "points", "--out", points_run, "--resume", "--clip")
     assert "with --no-clip, so it cannot go on with --clip;" in said
 
 
@@ -491,9 +482,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_options_are_refused_and_nothing_is_written(capsys, tmp_path, monkeypatch, argv, says):
+def test_bad_options_are_refused_and_nothing_is_written(tmp_path, monkeypatch, argv, says, refused):
     monkeypatch.chdir(tmp_path)
-    assert says in refused(capsys, *argv)
+    assert says in refused(*argv)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -525,25 +516,25 @@ def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_sampling_is_refused_and_nothing_is_written(capsys, tmp_path, monkeypatch, tiny_run, options, says):
+def test_bad_sampling_is_refused_and_nothing_is_written(tmp_path, monkeypatch, tiny_run, options, says, refused):
     monkeypatch.chdir(tmp_path)
-    assert says in refused(capsys, "sample", tiny_run.path, *options)
+    assert says in refused("sample", tiny_run.path, *options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_whose_training_state_is_gone_is_not_begun_anew(capsys, points_run, tmp_path):
+def test_a_run_whose_training_state_is_gone_is_not_begun_anew(points_run, tmp_path, refused):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((points_run / name).read_bytes())
     before = (tmp_path / "model.safetensors").read_bytes()
-    assert "checkpoints is gone, so" in refused(capsys, "train", "points", "--out", tmp_path, "--resume")
+    assert "checkpoints is gone, so" in refused("train", "points", "--out", tmp_path, "--resume")
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
-def test_a_run_whose_checkpoints_were_emptied_is_not_begun_anew(capsys, points_run, tmp_path):
+def test_a_run_whose_checkpoints_were_emptied_is_not_begun_anew(points_run, tmp_path, refused):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((points_run / name).read_bytes())
     (tmp_path / "checkpoints").mkdir()
-    assert "all in" in refused(capsys, "train", "points", "--out", tmp_path, "--resume")
+    assert "all in" in refused("train", "points", "--out", tmp_path, "--resume")
 
 
 def test_a_log_that_is_noise_does_not_stop_a_resume(capsys, tmp_path):
@@ -554,8 +545,8 @@ def test_a_log_that_is_noise_does_not_stop_a_resume(capsys, tmp_path):
     assert (tmp_path / "run" / "log.csv").read_text().startswith("step,loss,")
 
 
-def test_a_run_of_another_preset_is_refused(capsys, points_run):
-    assert "of the preset points, not digits" in refused(capsys, "train", "digits", "--out", points_run, "--resume")
+def test_a_run_of_another_preset_is_refused(points_run, refused):
+    assert "of the preset points, not digits" in refused("train", "digits", "--out", points_run, "--resume")
 
 
 def test_paths_are_shown_as_they_are_and_quoted_in_commands(capsys, tmp_path):
@@ -566,10 +557,10 @@ def test_paths_are_shown_as_they_are_and_quoted_in_commands(capsys, tmp_path):
     assert "[old]" in call(capsys, "info", out)[1]
 
 
-def test_single_images_of_two_calls_do_not_mix(capsys, tiny_run, tmp_path):
+def test_single_images_of_two_calls_do_not_mix(capsys, tiny_run, tmp_path, refused):
     argv = ("sample", tiny_run.path, "-n", 2, "--steps", 2, "--out", tmp_path / "ones")
     assert call(capsys, *argv)[0] == 0
-    assert "not empty" in refused(capsys, *argv)
+    assert "not empty" in refused(*argv)
 
 
 def test_other_settings_are_other_files(capsys, tiny_run):
@@ -580,21 +571,21 @@ def test_other_settings_are_other_files(capsys, tiny_run):
     assert len(set(names)) == 4
 
 
-def test_a_text_file_is_no_checkpoint(capsys, tmp_path):
+def test_a_text_file_is_no_checkpoint(tmp_path, refused):
     path = tmp_path / "notes.txt"
     path.write_text("this is not a model " * 20)
     for verb in ("sample", "info"):
-        assert "not a whole safetensors file" in refused(capsys, verb, path)
+        assert "not a whole safetensors file" in refused(verb, path)
 
 
-def test_a_truncated_model_is_refused(capsys, tiny_run, tmp_path):
+def test_a_truncated_model_is_refused(tiny_run, tmp_path, refused):
     whole = tiny_run.model.read_bytes()
     for length in (0, 5, 100, len(whole) // 2, len(whole) - 1):
         (tmp_path / "model.safetensors").write_bytes(whole[:length])
-        assert "cut short" in refused(capsys, "sample", tmp_path)
+        assert "cut short" in refused("sample", tmp_path)
 
 
-def test_a_truncated_training_state_gives_way_to_an_older_one(capsys, tmp_path):
+def test_a_truncated_training_state_gives_way_to_an_older_one(capsys, tmp_path, refused):
     run = tmp_path / "run"
     argv = ("train", "points", "--batch-size", "4", "--width", "16", "--out", run)
     assert call(capsys, *argv, "--steps", 4, "--save-every", 2)[0] == 0
@@ -607,19 +598,19 @@ def test_a_truncated_training_state_gives_way_to_an_older_one(capsys, tmp_path):
     for path in states.values():
         path.write_bytes(path.read_bytes()[:5000])
     before = {path: path.read_bytes() for path in states.values()}
-    assert "no other is left" in refused(capsys, *argv, "--resume", "--steps", 4)
+    assert "no other is left" in refused(*argv, "--resume", "--steps", 4)
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(capsys, points_run):
+def test_a_folder_that_holds_a_run_is_not_overwritten(points_run, refused):
     before = {path: path.read_bytes() for path in points_run.iterdir() if path.is_file()}
-    assert "--resume" in refused(capsys, "train", "points", "--out", points_run)
+    assert "--resume" in refused("train", "points", "--out", points_run)
     assert {path: path.read_bytes() for path in points_run.iterdir() if path.is_file()} == before
 
 
-def test_an_empty_folder_of_images(capsys, tmp_path):
+def test_an_empty_folder_of_images(tmp_path, refused):
     (tmp_path / "empty").mkdir()
-    assert "no images in" in refused(capsys, "train", "--data", tmp_path / "empty", "--out", tmp_path / "run")
+    assert "no images in" in refused("train", "--data", tmp_path / "empty", "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -636,7 +627,7 @@ def test_a_corrupt_image_among_good_ones_is_named_and_skipped(capsys, tmp_path):
     assert "skipping 1 file that could not be read:" in text.splitlines()
 
 
-def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_path, monkeypatch):
+def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_path, monkeypatch, refused):
     out = tmp_path / "run"
     assert call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--out", out)[0] == 0
 
@@ -644,16 +635,16 @@ def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_
         raise storage.SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(storage.safetensors.torch, "save_file", full)
-    assert "No space left on device" in refused(capsys, "train", "points", "--steps", "4", "--resume", "--out", out)
+    assert "No space left on device" in refused("train", "points", "--steps", "4", "--resume", "--out", out)
     monkeypatch.undo()
     assert ancestral.load(out).step == 2
     assert call(capsys, "train", "points", "--steps", "4", "--resume", "--out", out)[0] == 0
 
 
-def test_an_output_that_is_a_file_is_refused(capsys, tmp_path):
+def test_an_output_that_is_a_file_is_refused(tmp_path, refused):
     path = tmp_path / "taken"
     path.write_text("mine")
-    assert "is a file" in refused(capsys, "train", "points", "--out", path)
+    assert "is a file" in refused("train", "points", "--out", path)
     assert path.read_text() == "mine"
 
 

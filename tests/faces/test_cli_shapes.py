@@ -112,7 +112,7 @@ def test_a_folder_of_sixteen_bit_files_from_end_to_end(run, tmp_path):
         assert image.mode == "I;16"
         assert np.array_equal(np.asarray(image), ancestral.load(out).sample(3, steps=2)[2, 0].numpy())
     assert torch.equal(ancestral.data.load(str(tmp_path / "pngs")).items, ancestral.load(out).sample(3, steps=2))
-    run("evaluate", out, "--likelihood", "-n", "4", "--passes", "3", "--ode", "--ode-steps", "2")
+    run("evaluate", out, "--likelihood", "-n", "4", "--passes", "3")
     tree = json.loads((out / "evaluation" / "likelihood.json").read_text())
     assert tree["settings"]["decoder"] == "exact"
     assert tree["bits_per_dim"]["total"]["mean"] > 8  # random 16-bit numbers have 16
