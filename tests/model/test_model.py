@@ -342,8 +342,8 @@ def test_the_config_of_a_plain_loop_is_that_of_its_denoiser(schedule, process):
     denoiser = Diffusion(Plain(), schedule, targets.V)
     spec = DataSpec((1, 4, 4), ancestral.data.IMAGES)
     for config in (None, tiny_config(), dataclasses.replace(tiny_config(), process=ProcessConfig("karras"))):
-        found = ancestral.Model(denoiser, spec, config).config.process
-        assert found == dataclasses.replace(process, target="v")
+        settings = ancestral.Model(denoiser, spec, config).config.process
+        assert settings == dataclasses.replace(process, target="v")
 
 
 def test_weights_of_any_float_type_sample(tiny_run):
@@ -394,16 +394,16 @@ def test_a_condition_of_a_network_of_ones_own_is_given_to_sample():
         def forward(self, x, index, colour):
             return colour[:, :, None, None].expand_as(x)
 
-    own = Model(Diffusion(Painted(), schedules.linear(10), targets.X0), DataSpec((1, 2, 2), Codec("float")))
+    model = Model(Diffusion(Painted(), schedules.linear(10), targets.X0), DataSpec((1, 2, 2), Codec("float")))
     colours = torch.tensor([[-0.5], [0.25], [0.75]])
-    found = own.sample(3, condition={"colour": colours}, batch_size=2, steps=2)
-    torch.testing.assert_close(found, colours[:, :, None, None].expand(3, 1, 2, 2))
-    found = own.sample(condition={"colour": colours}, indices=[9, 4, 9], steps=2)
-    torch.testing.assert_close(found[:, :, 0, 0], colours)
-    assert own.sample(2, condition={"colour": colours[:1]}, steps=2).unique().tolist() == [-0.5]
+    samples = model.sample(3, condition={"colour": colours}, batch_size=2, steps=2)
+    torch.testing.assert_close(samples, colours[:, :, None, None].expand(3, 1, 2, 2))
+    samples = model.sample(condition={"colour": colours}, indices=[9, 4, 9], steps=2)
+    torch.testing.assert_close(samples[:, :, 0, 0], colours)
+    assert model.sample(2, condition={"colour": colours[:1]}, steps=2).unique().tolist() == [-0.5]
     for bad, says in ((colours[:2], "1 or 3 rows"), (0.5, "a tensor with")):
         with pytest.raises(InputError, match=says):
-            own.sample(3, condition={"colour": bad}, steps=2)
+            model.sample(3, condition={"colour": bad}, steps=2)
 
 
 def test_another_schedule_or_target_than_that_of_the_file_is_refused(tmp_path):
@@ -428,15 +428,15 @@ def test_another_schedule_or_target_than_that_of_the_file_is_refused(tmp_path):
 def test_a_curve_of_ones_own_is_loaded_on_request(tmp_path):
     """A file has tables, and no code. They are enough for integer times; a model of continuous times says so."""
     t = torch.arange(11, dtype=torch.float64)
-    own = schedules.Schedule(*schedules.curves.flow(t, 10), curve=lambda t: (1 - t / 10, t / 10))
+    schedule = schedules.Schedule(*schedules.curves.flow(t, 10), curve=lambda t: (1 - t / 10, t / 10))
     spec, file = DataSpec((2,), Codec("float")), tmp_path / "own.safetensors"
-    Model(Diffusion(MLP(2, width=16), own), spec).save(file)
-    assert torch.equal(ancestral.load(file, net=MLP(2, width=16)).denoiser.schedule.noise, own.noise)
+    Model(Diffusion(MLP(2, width=16), schedule), spec).save(file)
+    assert torch.equal(ancestral.load(file, net=MLP(2, width=16)).denoiser.schedule.noise, schedule.noise)
     continuous = ancestral.Config(net=CustomNetConfig(), train=TrainConfig(continuous=True))
-    Model(Diffusion(MLP(2, width=16), own), spec, continuous).save(file)
+    Model(Diffusion(MLP(2, width=16), schedule), spec, continuous).save(file)
     with pytest.raises(InputError, match="a schedule of your own, with a curve of its own: give it, schedule="):
         ancestral.load(file, net=MLP(2, width=16))
-    assert ancestral.load(file, net=MLP(2, width=16), schedule=own).denoiser.schedule is own
+    assert ancestral.load(file, net=MLP(2, width=16), schedule=schedule).denoiser.schedule is schedule
 
 
 def test_images_show_themselves_in_a_notebook():
@@ -448,8 +448,8 @@ def test_images_show_themselves_in_a_notebook():
         codes = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
         assert len(codes) == 3
         for code, image in zip(codes, images, strict=True):
-            with Image.open(io.BytesIO(base64.b64decode(code))) as shown:
-                assert (shown.mode, shown.tobytes()) == (mode, image.tobytes())
+            with Image.open(io.BytesIO(base64.b64decode(code))) as picture:
+                assert (picture.mode, picture.tobytes()) == (mode, image.tobytes())
         assert ("conic-gradient" in text) == (mode == "RGBA")
         assert "width:64px" in text
     many = ImageGrid(images * 100)._repr_html_()

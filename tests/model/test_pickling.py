@@ -92,8 +92,8 @@ def minus_half(a, b):
 @copies
 def test_a_target_of_ones_own(duplicate):
     """Its functions have names; those of lambdas can only be copied."""
-    own = targets.Target("own", p=half, q=minus_half)
-    assert duplicate(own) == own
+    target = targets.Target("own", p=half, q=minus_half)
+    assert duplicate(target) == target
     assert copy.deepcopy(targets.Target("v", lambda a, b: -b, lambda a, b: a)) != targets.V
 
 
@@ -188,8 +188,8 @@ def test_a_process_that_is_spawned_gets_a_model(tmp_path):
 @pytest.mark.slow
 def test_processes_of_joblib_get_models_and_samplers():
     model = untrained((1, 8, 8))
-    chosen = [samplers.DDIM(3), samplers.UniPC(4)]
+    methods = [samplers.DDIM(3), samplers.UniPC(4)]
     with joblib.parallel_config("loky", n_jobs=2):
-        found = joblib.Parallel()(joblib.delayed(model.sample)(2, sampler=sampler) for sampler in chosen)
-    for sampler, samples in zip(chosen, found, strict=True):
+        batches = joblib.Parallel()(joblib.delayed(model.sample)(2, sampler=sampler) for sampler in methods)
+    for sampler, samples in zip(methods, batches, strict=True):
         assert torch.equal(samples, model.sample(2, sampler=sampler))

@@ -190,8 +190,8 @@ def test_importance_of_losses_that_are_0_or_no_number():
     for _ in range(10):
         times.update(t, torch.zeros(4, dtype=F64))
     assert torch.equal(times.probabilities, torch.full((4,), 0.25, dtype=F64))
-    drawn, factors = times.draw(0, 0, range(4000))
-    assert torch.bincount(drawn, minlength=5)[1:].tolist() == pytest.approx([1000] * 4, abs=2)
+    times_of_draws, factors = times.draw(0, 0, range(4000))
+    assert torch.bincount(times_of_draws, minlength=5)[1:].tolist() == pytest.approx([1000] * 4, abs=2)
     assert torch.equal(factors, torch.ones(4000, dtype=F64))
     sizes = torch.tensor([1.0, 2.0, 4.0, 1.0], dtype=F64)
     for number in range(15):
@@ -339,9 +339,9 @@ def test_the_variational_weight_at_float_times_integrates_to_the_bound():
     """−∫ snr' dt over a step is its difference of snr: the continuous weight is the limit of the discrete one."""
     schedule = schedules.cosine(30)
     t = torch.linspace(10, 20, 10001, dtype=torch.float64)
-    found = torch.trapezoid(x0_weights("variational", schedule, t), t)
+    integral = torch.trapezoid(x0_weights("variational", schedule, t), t)
     expected = 30 / (2 * math.log(2)) * (schedule.snr[10] - schedule.snr[20])
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(integral, expected, rtol=1e-6, atol=0)
 
 
 class Echo(nn.Module):
@@ -352,19 +352,19 @@ class Echo(nn.Module):
 
 
 def test_continuous_times_reach_the_network_between_the_integers():
-    seen = []
+    network_times = []
 
     class Watching(Echo):
         def forward(self, x, index):
-            seen.append(index)
+            network_times.append(index)
             return x
 
     schedule, x0 = schedules.flow(10), torch.randn(6, 2)
     denoiser = Diffusion(Watching(), schedule, targets.FLOW)
     objective = build(schedule, targets.FLOW, "stratified", "edm", continuous=True)
     t, losses = denoiser.losses(x0, step=0, objective=objective)
-    assert seen[0].dtype == torch.float32
-    torch.testing.assert_close(seen[0].double() + 1, t, rtol=1e-6, atol=1e-6)
+    assert network_times[0].dtype == torch.float32
+    torch.testing.assert_close(network_times[0].double() + 1, t, rtol=1e-6, atol=1e-6)
     assert (t != t.round()).all()
     weights = loss_weights("edm", schedule, targets.FLOW, t)
     plain = denoiser.losses(x0, step=0, objective=build(schedule, targets.FLOW, "stratified", continuous=True))[1]

@@ -28,10 +28,10 @@ def test_what_is_saved_comes_back(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(checkpoint(7, loss=0.1 + 0.2))
     checkpoints.wait()
-    found, wrong = checkpoints.newest()
+    newest, wrong = checkpoints.newest()
     assert wrong == []
-    assert (found.step, found.numbers) == (7, {"loss": 0.1 + 0.2})  # JSON keeps every bit of a float
-    assert torch.equal(found.tensors["w"], torch.arange(10) + 7)
+    assert (newest.step, newest.numbers) == (7, {"loss": 0.1 + 0.2})  # JSON keeps every bit of a float
+    assert torch.equal(newest.tensors["w"], torch.arange(10) + 7)
 
 
 def test_the_newest_stay_and_those_of_every_nth_step(tmp_path):
@@ -62,8 +62,8 @@ def test_a_damaged_one_gives_way_to_the_one_before(tmp_path, harm):
     else:
         for file in path.iterdir():
             file.unlink()
-    found, wrong = checkpoints.newest()
-    assert found.step == 1
+    newest, wrong = checkpoints.newest()
+    assert newest.step == 1
     assert len(wrong) == 1
     assert "is no whole checkpoint" in wrong[0]
 
@@ -109,10 +109,10 @@ def test_saving_does_not_hold_up_training_and_errors_come_once(tmp_path, monkeyp
 
 
 def test_the_model_is_written_when_the_checkpoint_is_safe(tmp_path):
-    checkpoints, seen = Checkpoints(tmp_path), []
-    checkpoints.save(checkpoint(5), Publication(lambda: seen.append(checkpoints.verify(5)["step"])))
+    checkpoints, steps = Checkpoints(tmp_path), []
+    checkpoints.save(checkpoint(5), Publication(lambda: steps.append(checkpoints.verify(5)["step"])))
     checkpoints.wait()
-    assert seen == [5]
+    assert steps == [5]
 
 
 def test_training_that_went_back_forgets_what_came_after(tmp_path):

@@ -84,13 +84,13 @@ def test_several_bad_steps_in_a_row_go_back_to_the_last_good_state(tmp_path, mon
     folder = begun(tmp_path / "run", config)
     trainer = Trainer(config, stripes(), "cpu")
     monkeypatch.setattr(type(trainer.state.objective), "losses", poison(trainer, range(5, 5 + SKIPS)))
-    seen = list(trainer.run(folder))
-    back = next(progress for progress in seen if progress.notes and "back to step" in progress.notes[-1])
+    steps = list(trainer.run(folder))
+    back = next(progress for progress in steps if progress.notes and "back to step" in progress.notes[-1])
     assert back.step == 4
     assert f"{SKIPS} bad steps in a row: back to step 4, with 0.5 times the learning rate" in back.notes[-1]
-    assert seen[-1].step == 14
+    assert steps[-1].step == 14
     assert trainer.state.guard.lr_factor == 0.5
-    again = [progress for progress in seen[seen.index(back) + 1 :] if progress.step == 6]
+    again = [progress for progress in steps[steps.index(back) + 1 :] if progress.step == 6]
     plain = Trainer(config, stripes(), "cpu")
     assert again[0].lr == pytest.approx(0.5 * plain._learning_rates(plain.state, 5)[0])
     assert ancestral.load(folder.path, "cpu").step == 14
@@ -159,10 +159,10 @@ def test_out_of_memory_halves_the_micro_batch_and_trains_the_same(monkeypatch):
         return forward(x, *rest, **condition)
 
     monkeypatch.setattr(small.state.net, "forward", limited)
-    seen = list(small.run())
-    notes = [note for progress in seen for note in progress.notes]
+    steps = list(small.run())
+    notes = [note for progress in steps for note in progress.notes]
     assert notes == [f"out of memory: going on with {n} images at once, in the same batches" for n in (4, 2)]
-    assert seen[0].notes == tuple(notes)
+    assert steps[0].notes == tuple(notes)
     assert small.gradients.micro_batch == 2
     for one, other in zip(whole.state.parameters, small.state.parameters, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
@@ -229,8 +229,8 @@ def test_a_save_that_fails_is_reported_and_tried_again(tmp_path, monkeypatch):
     folder = begun(tmp_path / "run", config)
     trainer = Trainer(config, stripes(), "cpu")
     no_room_for_step_6(monkeypatch)
-    seen = list(trainer.run(folder))
-    notes = [note for progress in seen for note in progress.notes]
+    steps = list(trainer.run(folder))
+    notes = [note for progress in steps for note in progress.notes]
     assert len(notes) == 1
     assert "No space left on device" in notes[0]
     assert "training goes on" in notes[0]
@@ -244,8 +244,8 @@ def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkey
     config = tiny_config(steps=6, save_every=3)
     folder = begun(tmp_path / "run", config)
     no_room_for_step_6(monkeypatch)
-    left = r"No space left on device; the model file is of step 6; a resumed run goes on from step 3, and the steps "
-    with pytest.raises(OSError, match=left):
+    message = r"No space left on device; the model file is of step 6; a resumed run goes on from step 3, and the steps "
+    with pytest.raises(OSError, match=message):
         list(Trainer(config, stripes(), "cpu").run(folder))
     monkeypatch.undo()
     assert Checkpoints(folder.checkpoints).newest()[0].step == 3
@@ -285,16 +285,16 @@ def test_a_run_folder_that_is_renamed_is_followed(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     options = {"steps": 8, "batch_size": 4, "width": 16, "save_every": 3, "log_every": 1, "threads": 1}
     ancestral.train("points", out="plain", progress=False, trackers=("none",), preview_steps=1, **options)
-    training, seen = train("points", out="runs/a", trackers=("tensorboard",), preview_steps=1, **options), []
+    training, texts = train("points", out="runs/a", trackers=("tensorboard",), preview_steps=1, **options), []
     for event in training:
-        seen += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
+        texts += event.notes if isinstance(event, Progress) else [getattr(event, "text", "")]
         if isinstance(event, Progress) and event.step == 4:
             wait_for_saves()
             (tmp_path / "runs").rename(tmp_path / "kept")
-    assert seen.count("the run folder runs/a was renamed: the run goes on in kept/a") == 1
-    assert [line for line in seen if "could not" in line] == []
+    assert texts.count("the run folder runs/a was renamed: the run goes on in kept/a") == 1
+    assert [line for line in texts if "could not" in line] == []
     assert "Traceback" not in capfd.readouterr().err
-    assert any("kept/a/model.safetensors" in line for line in seen)
+    assert any("kept/a/model.safetensors" in line for line in texts)
     assert not (tmp_path / "runs").exists()
     assert Checkpoints(tmp_path / "kept" / "a" / "checkpoints").steps() == [6, 8]
     mine, theirs = (ancestral.load(path).diffusion.state_dict() for path in ("kept/a", "plain"))
@@ -412,18 +412,18 @@ def test_a_killed_data_worker_changes_nothing(tmp_path):
     source = data.open(str(images), image_size=8, channels=3, memory=0)
     base = tiny_config(steps=8, batch_size=8)
     config = dataclasses.replace(base, runtime=dataclasses.replace(base.runtime, workers=2))
-    whole, struck = (Trainer(config, source, "cpu") for _ in range(2))
+    whole, killed = (Trainer(config, source, "cpu") for _ in range(2))
     list(whole.run())
     notes = []
-    for progress in struck.run():
+    for progress in killed.run():
         notes += progress.notes
         if progress.step == 3:
             for child in psutil.Process().children():
                 child.kill()
     assert any("data worker died" in note for note in notes)
-    assert_same_state(whole, struck)
+    assert_same_state(whole, killed)
     whole.close()
-    struck.close()
+    killed.close()
 
 
 def test_a_worker_death_in_the_middle_of_a_step_changes_nothing(tmp_path, monkeypatch):
@@ -431,11 +431,11 @@ def test_a_worker_death_in_the_middle_of_a_step_changes_nothing(tmp_path, monkey
     config = tiny_config(steps=9, save_every=3)
     folder = begun(tmp_path / "run", config)
     trainer, plain = Trainer(config, stripes(), "cpu"), Trainer(config, stripes(), "cpu")
-    update, struck = trainer.state.ema.update, []
+    update, interruptions = trainer.state.ema.update, []
 
     def interrupted_update(parameters, step):
-        if step == 5 and not struck:
-            struck.append(step)
+        if step == 5 and not interruptions:
+            interruptions.append(step)
             raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed. ")
         update(parameters, step)
 

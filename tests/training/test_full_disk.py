@@ -47,16 +47,16 @@ def on_a_disk(size, path):
 
 def test_a_run_on_a_disk_with_room_for_one_checkpoint_comes_to_its_end(tmp_path):
     """The lack is reported before step 1, and each thing that gives way once."""
-    code, out, err, kept = on_a_disk(CHECKPOINT + 2 * MODEL + 500_000, tmp_path / "small")
+    code, out, err, copy = on_a_disk(CHECKPOINT + 2 * MODEL + 500_000, tmp_path / "small")
     assert (code, err) == (0, "")
     assert out.count("warning: the run takes about 6") == 1  # of 9 checkpoints, one more while it is written
     assert out.index("MB are free") < out.index("step 40/40")
     assert out.count("training goes on without snapshots") == 1
     assert out.count("of the checkpoints to make room for a save") == 1
-    found, wrong = Checkpoints(kept / "checkpoints").newest()
-    assert (found.step, wrong) == (STEPS, [])
-    assert ancestral.load(kept, "cpu").step == STEPS
-    assert not list(kept.rglob(".*"))  # nothing half-written stays
+    newest, wrong = Checkpoints(copy / "checkpoints").newest()
+    assert (newest.step, wrong) == (STEPS, [])
+    assert ancestral.load(copy, "cpu").step == STEPS
+    assert not list(copy.rglob(".*"))  # nothing half-written stays
 
 
 @pytest.mark.parametrize(("free", "runs_folder"), [(-1, False), (0, True)])

@@ -48,10 +48,10 @@ def processes(folder, **options):
 
 
 def state(folder, step=STEPS):
-    found, wrong = Checkpoints(folder / "checkpoints").newest()
+    newest, wrong = Checkpoints(folder / "checkpoints").newest()
     assert not wrong
-    assert found.step == step
-    return found
+    assert newest.step == step
+    return newest
 
 
 def assert_close(one, other):
@@ -104,8 +104,8 @@ def test_two_processes_train_what_one_does(alone, pair):
     assert len(one.steps()) > 5
     mine, theirs = (snapshots.reconstruct(0.07)[0] for snapshots in (one, two))
     assert all(torch.allclose(weight, theirs[name], rtol=0, atol=TOLERANCE) for name, weight in mine.items())
-    drawn = torch.frombuffer(bytearray((pair / "drawn").read_bytes()), dtype=torch.uint8)
-    assert (drawn.view(5, 1, 8, 8).int() - alone[1].int()).abs().max() <= 2  # of 255: shared out, and brought together
+    samples = torch.frombuffer(bytearray((pair / "drawn").read_bytes()), dtype=torch.uint8)
+    assert (samples.view(5, 1, 8, 8).int() - alone[1].int()).abs().max() <= 2  # of 255
 
 
 def test_what_two_began_one_goes_on_with(tmp_path, alone, pair):
@@ -316,18 +316,18 @@ class Indexed(torch.nn.Module):
 @pytest.mark.parametrize("run", ["plain loop", "plain loop in parts"])
 def test_a_plain_loop_on_two_processes_is_that_of_one(pairs, run):
     """No two processes, and no two micro-batches, draw the same t and ε: together they draw those of one batch."""
-    weights, seen = plain_loop()
+    weights, indices = plain_loop()
     parts = [safetensors.torch.load_file(pairs / run / f"{rank}.safetensors") for rank in (0, 1)]
     assert all(torch.allclose(part["weights"], weights, rtol=0, atol=1e-6) for part in parts)
-    assert sorted(seen) == sorted(parts[0]["seen"].tolist() + parts[1]["seen"].tolist())
+    assert sorted(indices) == sorted(parts[0]["seen"].tolist() + parts[1]["seen"].tolist())
 
 
 def write_plain_loop(folder, micro_batches):
     """Write what this process did in a plain loop."""
-    weights, seen = plain_loop(micro_batches=micro_batches)
+    weights, indices = plain_loop(micro_batches=micro_batches)
     folder.mkdir(exist_ok=True)
     path = folder / f"{torch.distributed.get_rank()}.safetensors"
-    safetensors.torch.save_file({"weights": weights, "seen": torch.tensor(seen)}, path)
+    safetensors.torch.save_file({"weights": weights, "seen": torch.tensor(indices)}, path)
 
 
 def work(path, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam", precision="fp32"):
@@ -345,9 +345,9 @@ def work(path, shard=False, steps=STEPS, times="stratified", net="unet", optimis
         if progress.step == steps:
             break
     trainer.save(folder)
-    drawn = finish(sample_preview(trainer, 5, 4)).samples
+    samples = finish(sample_preview(trainer, 5, 4)).samples
     if trainer.distributed.main:
-        (path / "drawn").write_bytes(drawn.numpy().tobytes())
+        (path / "drawn").write_bytes(samples.numpy().tobytes())
     trainer.distributed.wait()
     trainer.close()
 

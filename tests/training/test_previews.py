@@ -41,17 +41,17 @@ def test_the_progress_of_a_preview_is_reported(tmp_path):
 
 def test_first_samples_come_early_with_a_model_and_change_no_weight(tmp_path, monkeypatch):
     options = {**TINY, "steps": 210, "sample_every": 1000, "save_every": 1000}
-    run, seen = tmp_path / "run", []
+    run, model_steps = tmp_path / "run", []
     for event in train("points", out=run, **options):
         if isinstance(event, Message) and event.text.startswith("First samples"):
             assert event.text == f"First samples: {run}/samples/000050.png; more, in another terminal:  " + (
                 f"ancestral sample {run}"
             )
         elif isinstance(event, Work) and event.part and event.done == 1:  # of a preview, so the model is there
-            seen.append(ancestral.load(run).step)
+            model_steps.append(ancestral.load(run).step)
     pictures = sorted(path.name for path in (run / "samples").iterdir())
     assert pictures == ["000050.png", "000100.png", "000200.png", "000210.png"]
-    assert seen == [50, 100, 200, 210]
+    assert model_steps == [50, 100, 200, 210]
     monkeypatch.setattr("ancestral.config.schema.EARLY", ())
     ancestral.train("points", out=tmp_path / "late", progress=False, **options)
     assert [path.name for path in (tmp_path / "late" / "samples").iterdir()] == ["000210.png"]
@@ -84,10 +84,10 @@ def test_a_grid_of_training_is_repeated(figures, tmp_path, run):
     folder = tmp_path / "run"
     ancestral.train("points", out=folder, progress=False, **TINY)
     for step in (2, 4):
-        said = run(
+        text = run(
             "sample", folder, "--like", folder / "samples" / f"00000{step}.png", "--out", tmp_path / f"{step}.png"
         )
-        assert ("was made at step 2 of training; the model is of step 4" in said) == (step == 2)
+        assert ("was made at step 2 of training; the model is of step 4" in text) == (step == 2)
     same, other = (Image.open(tmp_path / f"{step}.png").tobytes() for step in (4, 2))
     assert same == Image.open(folder / "samples" / "000004.png").tobytes()
     assert same == other  # the same noise and sampler, by the same weights

@@ -180,9 +180,9 @@ def test_a_run_among_its_data_goes_on_and_is_no_data_of_the_next(photos, run, ou
     assert (photos / "runs" / "doctor" / "photos.png").exists()
     skipped = "other, runs" if out is None else "cats/mine, other, runs"
     for memory in (0, 1):
-        found = data.open(".", memory=memory)
-        assert (len(found), found.classes) == (12, ("cats", "dogs"))
-        assert any(f"folders of runs are among the data and skipped ({skipped})" in text for text, _ in found.notes)
+        dataset = data.open(".", memory=memory)
+        assert (len(dataset), dataset.classes) == (12, ("cats", "dogs"))
+        assert any(f"folders of runs are among the data and skipped ({skipped})" in text for text, _ in dataset.notes)
     assert f"skipped ({skipped})" in run("doctor", ".", "--steps", 0)
 
 

@@ -23,13 +23,13 @@ TRAIN = ("train", "points", "--batch-size", "8", "--width", "16", "--log-every",
 
 
 def events(path):
-    found = EventAccumulator(str(path / "tensorboard")).Reload()
-    return {name: found.Scalars(name) for name in found.Tags()["scalars"]}, found.Tags()["images"], found
+    curves = EventAccumulator(str(path / "tensorboard")).Reload()
+    return {name: curves.Scalars(name) for name in curves.Tags()["scalars"]}, curves.Tags()["images"], curves
 
 
 def test_tensorboard_holds_what_the_log_holds(tmp_path, run):
     run(*TRAIN, "--steps", 8, "--out", tmp_path / "run")
-    scalars, images, found = events(tmp_path / "run")
+    scalars, images, curves = events(tmp_path / "run")
     with (tmp_path / "run" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["2", "4", "6", "8"]
@@ -42,7 +42,7 @@ def test_tensorboard_holds_what_the_log_holds(tmp_path, run):
     assert sorted(by_time) == sorted(f"loss by time/{125 * n + 1}-{125 * (n + 1)}" for n in range(8))
     assert "images per second" in scalars
     assert images == ["samples"]
-    assert [image.step for image in found.Images("samples")] == [8]
+    assert [image.step for image in curves.Images("samples")] == [8]
 
 
 def test_a_resumed_run_has_no_point_twice(tmp_path, run):

@@ -179,8 +179,8 @@ def test_flips_happen_to_half_of_the_images_and_only_on_request():
     flipped, _ = batch(
         Trainer(dataclasses.replace(config, data=dataclasses.replace(config.data, flip=True)), dataset, "cpu")
     )
-    left = (flipped[:, 0, 0, 0] == 1).float().mean().item()
-    assert left == pytest.approx(0.5, abs=4 * 0.025)
+    share = (flipped[:, 0, 0, 0] == 1).float().mean().item()
+    assert share == pytest.approx(0.5, abs=4 * 0.025)
     assert ((flipped[..., 0] == 1) ^ (flipped[..., -1] == 1)).all()
 
 

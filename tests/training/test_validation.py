@@ -100,14 +100,14 @@ def test_held_out_items_are_never_in_a_batch(pictures, memory):
     config = dataclasses.replace(base, runtime=dataclasses.replace(base.runtime, workers=0))
     whole = data.open(str(pictures), memory=memory)
     training, held_out = data.hold_out(whole, 0.25)
-    seen = set()
+    batch_items = set()
     trainer = Trainer(config, training, "cpu", held_out=held_out)
     for _ in range(12):
-        seen |= {item.numpy().tobytes() for item in next(trainer.batches).items}
+        batch_items |= {item.numpy().tobytes() for item in next(trainer.batches).items}
     trainer.close()
     items = {part: {item.numpy().tobytes() for item, _ in part} for part in (training, held_out)}
-    assert seen == items[training]
-    assert not seen & items[held_out]
+    assert batch_items == items[training]
+    assert not batch_items & items[held_out]
 
 
 def test_faults_name_items_by_their_number_in_the_data():
@@ -126,8 +126,8 @@ def test_measuring_changes_no_weight():
     """Batches, times, noise and dropout are those of a run on the same items without a validation loss."""
     training, held_out = data.hold_out(stripes(), 0.2)
     states = []
-    for held in (None, held_out):
-        trainer = Trainer(tiny_config(sample_every=2), training, "cpu", held_out=held)
+    for validation_items in (None, held_out):
+        trainer = Trainer(tiny_config(sample_every=2), training, "cpu", held_out=validation_items)
         steps = list(trainer.run())
         states.append(trainer.state.tensors())
     assert [step.validation and step.validation.step for step in steps] == [None, 2, 2, 4, 4, 6]
@@ -301,21 +301,23 @@ def test_evaluation_knows_what_the_run_held_out(tmp_path):
     assert [part.rows.tolist() for part in (train, held_out)] == [part.rows.tolist() for part in expected]
     assert len(load(random_images(40), reference.HELD_OUT)) == 10  # the same data from elsewhere
     np.save(tmp_path / "x.npy", random_images(40, seed=2).numpy())  # other data: nothing is known of them
-    found = ancestral.evaluate(tmp_path / "run", samples=16, extractor="pixels", steps=2, device="cpu", progress=False)
-    assert found.samples.data.train == "x, train split, 40"
-    assert "Some of what is called training data was held out of training by validation." in found.samples.data.notes
+    other = ancestral.evaluate(tmp_path / "run", samples=16, extractor="pixels", steps=2, device="cpu", progress=False)
+    assert other.samples.data.train == "x, train split, 40"
+    assert "Some of what is called training data was held out of training by validation." in other.samples.data.notes
 
 
 def test_data_of_which_nothing_was_held_out_are_opened_once(tmp_path, monkeypatch):
     """To decode large photographs took most of the time of an evaluation, twice."""
     np.save(tmp_path / "x.npy", random_images(20).numpy())
-    opened, real = [], data.open
-    monkeypatch.setattr(data, "open", lambda *given, **options: opened.append(given) or real(*given, **options))
+    calls, real = [], data.open
+    monkeypatch.setattr(
+        data, "open", lambda *arguments, **options: calls.append(arguments) or real(*arguments, **options)
+    )
     source = str(tmp_path / "x.npy")
     load = reference.loader(real(source).spec, None)
     assert len(load(source, "train")) == 20
     assert held_out_data(source, load, None) == (None, "")
-    assert [given[0] for given in opened] == [source, source]  # the second is refused: there is no test split
+    assert [arguments[0] for arguments in calls] == [source, source]  # the second is refused: there is no test split
 
 
 def test_evaluation_takes_the_validation_data_of_the_run(tmp_path):

@@ -36,8 +36,8 @@ class Stages(NamedTuple):
 
     def at(self, step: int) -> int:
         """Return the stage 0..number − 1 of a training step; −1 while the denoising loss is minimised."""
-        done = (step - self.begin) * self.number // max(self.steps - self.begin, 1)
-        return -1 if step < self.begin else min(done, self.number - 1)
+        stage = (step - self.begin) * self.number // max(self.steps - self.begin, 1)
+        return -1 if step < self.begin else min(stage, self.number - 1)
 
 
 class _Distillation(Objective):
@@ -232,9 +232,9 @@ class ProgressiveDistillation(_Distillation):
         x_s, s = forward.x_t, t
         with torch.no_grad():
             for earlier_by in (1, 2):
-                before, s = s, grid[place - earlier_by]
-                prediction = self.teacher.predict(x_s, before, **forward.condition)
-                x0, eps = self.clipped(prediction, x_s, schedule.at(before))
+                t_before, s = s, grid[place - earlier_by]
+                prediction = self.teacher.predict(x_s, t_before, **forward.condition)
+                x0, eps = self.clipped(prediction, x_s, schedule.at(t_before))
                 x_s = schedule.add_noise(x0, s, eps)  # DDIM (12)
             goal = Target("x_s", lambda a, b: schedule.at(s)[0], lambda a, b: schedule.at(s)[1])
             x0 = goal.solve(forward.x_t, x_s, *schedule.at(t)).x0  # the x̂_0 whose one DDIM step from t ends at x_s

@@ -75,10 +75,10 @@ def describe(step: int, t: Tensor, losses: Tensor, items: Sequence[int], layer: 
     worst = infinite if bool(infinite.any()) else losses >= losses.max()
     times = t[worst].tolist()
     names = [items[position] for position in worst.nonzero().flatten().tolist()]
-    few = ", ".join(map(str, names[:8])) + (" ..." if len(names) > 8 else "")
+    items_text = ", ".join(map(str, names[:8])) + (" ..." if len(names) > 8 else "")
     return (
         f"step {step}: the loss is {losses.mean().item():.4g} at t = {min(times):.7g} to {max(times):.7g} of {T}, the "
-        f"gradient is largest in {layer}; items {few}"
+        f"gradient is largest in {layer}; items {items_text}"
     )
 
 

@@ -227,12 +227,12 @@ def restore_newest(
 
 def _what_is_left(saves: Saves, step: int) -> str:
     """Say what is on the disk after the last save failed."""
-    saved, published = saves.checkpoints.newest_step(step), saves.folder.model_step()
-    model = f"the model file is of step {published}; " if published not in (None, saved) else ""
-    if not saved:
+    checkpoint_step, model_step = saves.checkpoints.newest_step(step), saves.folder.model_step()
+    model = f"the model file is of step {model_step}; " if model_step not in (None, checkpoint_step) else ""
+    if not checkpoint_step:
         return f"{model}there is no checkpoint to resume from"
-    lost = ", and the steps since are lost" if saved < step else ""
-    return f"{model}a resumed run goes on from step {saved}{lost}"
+    loss = ", and the steps since are lost" if checkpoint_step < step else ""
+    return f"{model}a resumed run goes on from step {checkpoint_step}{loss}"
 
 
 def _part_of_run(path: Path) -> str:

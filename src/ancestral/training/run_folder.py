@@ -227,16 +227,16 @@ class RunFolder:
         """Find the folder again if it was renamed since it was locked, begin it anew if it was removed, and say so."""
         if self._handle is None or _is_open(self.path, self._handle):
             return ""
-        before, place = self.path, _place_of(self._handle)
-        if place is not None and _is_open(place, self._handle):
-            near = place.is_relative_to(Path.cwd()) and not before.is_absolute()
-            self.path = place.relative_to(Path.cwd()) if near else place
-            return f"the run folder {before} was renamed: the run goes on in {self.path}"
+        old_path, new_path = self.path, _place_of(self._handle)
+        if new_path is not None and _is_open(new_path, self._handle):
+            near = new_path.is_relative_to(Path.cwd()) and not old_path.is_absolute()
+            self.path = new_path.relative_to(Path.cwd()) if near else new_path
+            return f"the run folder {old_path} was renamed: the run goes on in {self.path}"
         storage.write_text(self.log, LOG_HEADER + "\n")
         new = os.open(self.path, os.O_RDONLY)
         os.dup2(new, self._handle)
         os.close(new)
-        return f"the run folder {before} was removed: it is written anew from this step on"
+        return f"the run folder {old_path} was removed: it is written anew from this step on"
 
 
 def _lines(path: Path) -> list[str]:

@@ -91,22 +91,22 @@ class Validation:
         lowest, in_a_row, named = self.numbers.tolist()
         rises = losses[0] - self.lowest[0]
         rise, error = rises.mean().item(), rises.std().item() / math.sqrt(len(rises))
-        before, now = self.lowest.mean(1).tolist(), losses.mean(1).tolist()
+        lowest_means, means = self.lowest.mean(1).tolist(), losses.mean(1).tolist()
         if not lowest or not rise >= 0:  # NaN too is replaced by what comes next
             self.lowest.copy_(losses)
             lowest, in_a_row, rise, error = step, 0, 0.0, 0.0
         else:
-            in_a_row = in_a_row + 1 if rise > ERRORS * error and now[1] < before[1] else 0
+            in_a_row = in_a_row + 1 if rise > ERRORS * error and means[1] < lowest_means[1] else 0
         notes: tuple[str, ...] = ()
         if in_a_row >= CHECKS and not named:
             named = 1
             notes = (
-                f"validation loss rises since step {lowest:,} ({before[0]:.4g} -> {now[0]:.4g}) while that of training "
-                f"items falls ({before[1]:.4g} -> {now[1]:.4g}): the model begins to memorise; stop here, take more "
-                "data, or a smaller network",
+                f"validation loss rises since step {lowest:,} ({lowest_means[0]:.4g} -> {means[0]:.4g}) while that of "
+                f"training items falls ({lowest_means[1]:.4g} -> {means[1]:.4g}): the model begins to memorise; stop "
+                "here, take more data, or a smaller network",
             )
         self.numbers.copy_(torch.tensor([lowest, in_a_row, named]))
-        return ValidationLosses(step, now[0], now[1], rise, error), notes
+        return ValidationLosses(step, means[0], means[1], rise, error), notes
 
 
 def _labels(items: InMemoryDataset) -> Tensor:
