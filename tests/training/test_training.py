@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from ancestral import config as configs
 from ancestral import data, nets, storage
 from ancestral.config import Config
-from ancestral.data.loading.order import batch_indices
+from ancestral.data.loading import batch_indices
 from ancestral.errors import InputError
 from ancestral.model import OwnParts
 from ancestral.objectives import Denoising, time_distribution

@@ -1,0 +1,289 @@
+"""The batches of a training run, from any step on, read by worker processes where the data is not in memory.
+
+A batch is a function of (data, seed, batch size, step), whatever the number of processes and workers, so that a run
+that goes on after a stop, a worker's death or a lost file system reads what it would have read.
+"""
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from multiprocessing.process import BaseProcess
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.data.dataset import Dataset, InMemoryDataset
+from ancestral.data.io_errors import SourceLost, Unreadable
+from ancestral.errors import InputError
+from ancestral.options import option
+from ancestral.randomness import Stream
+
+METHOD = "fork" if sys.platform == "linux" else "spawn"
+AHEAD = 2
+"""Number of batches that each worker reads ahead."""
+MOST_DEATHS = 3
+"""Number of times that workers may die at one step."""
+PATIENCE = 60.0
+"""Seconds to wait for data that is gone: a network file system may come back."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between two attempts; each pause is twice the one before."""
+MOST_UNREADABLE = 100
+"""Number of successive unreadable items at which training ends."""
+JOB_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+"""Signals that a terminal or a job sends to all its processes, and that only the training process answers."""
+Fetched = tuple[Tensor, Tensor, list[str]]
+"""Items (N, *shape); their labels and indices, int64 (2, N), one tensor since each that a worker returns costs a file
+descriptor; and notes."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The items of a step that belong to this process."""
+
+    step: int
+    items: Tensor
+    """(len(positions), C, *space), as the source has them."""
+    labels: Tensor | None
+    """int64 (len(positions),), -1 for an item without a class; None if the source has no classes."""
+    indices: Tensor
+    """int64 (len(positions),): the items' numbers in the data set."""
+    notes: tuple[str, ...] = ()
+    """What the user should know: items left out, workers that died, waiting. One line each."""
+
+
+def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:
+    """Return which of `count` items make up the batch of a step: int64 (batch_size,).
+
+    The permutations of successive epochs are cut into batches with nothing left over, so that each item is used
+    equally often, and any step can be computed without the ones before.
+    """
+    position = torch.arange(step * batch_size, (step + 1) * batch_size)
+    epoch = position // count
+    epochs = range(int(epoch[0]), int(epoch[-1]) + 1)  # one, or a few
+    return torch.cat([_permutation(count, seed, e)[position[epoch == e] % count] for e in epochs])
+
+
+@lru_cache(maxsize=2)
+def _permutation(count: int, seed: int, epoch: int) -> Tensor:
+    return randomness.permutation(count, seed, Stream.ORDER, epoch)
+
+
+class Loader(contextlib.AbstractContextManager["Loader"]):
+    """The batches of a training run. Use it as a context, or `close` it, so that no worker is left behind."""
+
+    def __init__(
+        self, data: Dataset, *, seed: int, batch_size: int, positions: range, workers: int | None = None
+    ) -> None:
+        """Set up; workers start with `batches`.
+
+        Args:
+            data: The data set.
+            seed: Seed of the order.
+            batch_size: Size of the global batch.
+            positions: This process's positions in the global batch: range(rank, batch_size, processes).
+            workers: Number of worker processes; None is this process's share of the cores, up to 8. Data in memory
+                needs none.
+        """
+        self._data, self._seed, self._batch_size, self._positions = data, seed, batch_size, list(positions)
+        self.workers = default_workers() if workers is None else workers
+        if isinstance(data, InMemoryDataset):
+            self.workers = 0
+        self._running: Generator[Batch] | None = None
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """Yield the batches of first_step, first_step + 1, ... without end; those of an earlier call end.
+
+        Raises:
+            SourceLost: If the data cannot be read any more.
+            InputError: If the workers die again and again.
+        """
+        self.close()
+        self._running = self._from_workers(first_step) if self.workers else self._from_here(first_step)
+        return self._running
+
+    def close(self) -> None:
+        """End the batches and the workers."""
+        if self._running is not None:
+            self._running.close()
+        self._running = None
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _indices(self, step: int) -> Tensor:
+        return batch_indices(len(self._data), self._batch_size, self._seed, step)[self._positions]
+
+    def _from_here(self, first_step: int) -> Generator[Batch]:
+        data, named = self._data, set[str]()
+        for step in itertools.count(first_step):
+            indices = self._indices(step)
+            if isinstance(data, InMemoryDataset):
+                yield Batch(step, data.items[indices], data.labels_of(indices), indices)
+            else:
+                yield self._batch(step, partial(fetch, data, indices), named)
+
+    def _from_workers(self, step: int) -> Generator[Batch]:
+        deaths, restarts, named = 0, list[str](), set[str]()
+        while True:
+            with _workers(self._data, self.workers) as (executor, processes), contextlib.suppress(BrokenProcessPool):
+                ahead = deque[Future[Fetched]]()
+                while True:
+                    while len(ahead) <= AHEAD * self.workers:
+                        number = step + len(ahead)
+                        ahead.append(executor.submit(_read, number, self._indices(number)))
+                    yield self._batch(step, ahead.popleft().result, named, restarts)
+                    step, deaths, restarts = step + 1, 0, []
+            deaths, death = deaths + 1, _death(processes)
+            if deaths == MOST_DEATHS:
+                raise InputError(
+                    f"the data workers died {deaths} times at step {step} ({death}): free some memory (and "
+                    f"/dev/shm, through which they return items), take fewer with {option('workers')}, or read the "
+                    f"data without, by {option('workers', 0)}"
+                )
+            restarts.append(f"a data worker died at step {step} ({death}): started again")
+
+    def _batch(self, step: int, read: Callable[[], Fetched], named: set[str], restarts: Sequence[str] = ()) -> Batch:
+        """The batch of a step, with the notes that are not `named` yet."""
+        try:
+            items, (labels, indices), notes = read()
+        except InputError as error:
+            raise SourceLost(error.text) from None
+        notes = [note for note in dict.fromkeys(notes) if note not in named]
+        named.update(notes)
+        return Batch(step, items, None if self._data.labels is None else labels, indices, (*restarts, *notes))
+
+
+def default_workers() -> int:
+    """Return the number of cores over that of training processes on this machine, at least 1 and at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+@contextlib.contextmanager
+def _workers(data: Dataset, count: int) -> Iterator[tuple[ProcessPoolExecutor, list[BaseProcess]]]:
+    """Start workers that ignore JOB_SIGNALS, and kill them in the end: they write nothing that could be half-written.
+
+    They inherit the signals that are blocked while they start.
+    """
+    before = multiprocessing.active_children()
+    executor = ProcessPoolExecutor(count, multiprocessing.get_context(METHOD), _begin, (data, os.getpid()))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 3.12's, of forks beside threads
+            for _ in range(count):
+                executor.submit(os.getpid)
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    processes: list[BaseProcess] = [child for child in multiprocessing.active_children() if child not in before]
+    try:
+        yield executor, processes
+    finally:
+        for process in processes:
+            process.kill()
+        executor.shutdown(cancel_futures=True)
+
+
+def _death(processes: list[BaseProcess]) -> str:
+    """How the first worker ended; those that were killed after it say SIGKILL."""
+    codes = [process.exitcode for process in processes if process.exitcode]
+    code = next((code for code in codes if code != -signal.SIGKILL), -signal.SIGKILL)
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+_data: Dataset
+"""The data set of a worker."""
+
+
+def _begin(data: Dataset, parent: int) -> None:
+    """Set a worker up, and end it when the training process `parent` is gone, even if that dies while it starts."""
+    global _data
+    _data = data
+    torch.set_num_threads(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _read(step: int, indices: Tensor) -> Fetched:
+    """Read a batch in a worker. A data set of the user that draws random numbers draws others in each step."""
+    torch.manual_seed(step)
+    random.seed(step)
+    np.random.seed(step % 2**32)
+    return fetch(_data, indices)
+
+
+def fetch(data: Dataset, indices: Tensor) -> Fetched:
+    """Read items. One that is unreadable is replaced by the next that is not, and named in a note.
+
+    Raises:
+        InputError: If too many items in a row are unreadable, or memory cannot be shared; a SourceLost after PATIENCE.
+    """
+    labels, rows, notes = list[int](), list[int](), list[str]()
+    items = torch.empty(len(indices), *data.shape, dtype=data.codec.dtype)
+    if multiprocessing.parent_process() is not None:
+        try:
+            items.share_memory_()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise InputError(
+                f"a data worker cannot share {items.nbytes / 2**20:.3g} MiB ({error}): enlarge /dev/shm, or "
+                f"read the data without workers, by {option('workers', 0)}"
+            ) from error
+    for position, index in enumerate(indices.tolist()):
+        items[position], label, row = _read_next(data, index, notes)
+        labels.append(label)
+        rows.append(row)
+    return items, torch.tensor([labels, rows]), notes
+
+
+def _read_next(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, int, int]:
+    """The first readable item from `index` on, its label, and its index."""
+    reason = ""
+    for offset in range(MOST_UNREADABLE):
+        row = (index + offset) % len(data)
+        try:
+            return *_read_patiently(data, row, notes), row
+        except Unreadable as error:
+            reason = f"{data.name_of(row)}: {error}"
+            notes.append(f"left out {reason}")
+    raise InputError(f"{MOST_UNREADABLE} items of {data.name} one after the other cannot be read: {reason}")
+
+
+def _read_patiently(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, int]:
+    """Read an item, trying again while the data is gone. Raises SourceLost after PATIENCE."""
+    began, pause, lost = time.monotonic(), FIRST_PAUSE, ""
+    while True:
+        try:
+            item = data.read(index)
+        except SourceLost as error:
+            lost = error.text
+            if time.monotonic() - began > PATIENCE:
+                raise SourceLost(
+                    f"{lost} (for {PATIENCE:g} s now): bring it back, then go on with {option('resume', True)}"
+                ) from None
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            continue
+        if lost:
+            notes.append(f"waited {time.monotonic() - began:.1f} s: {lost}")
+        return item
