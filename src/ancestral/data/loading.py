@@ -4,6 +4,7 @@ A batch is a function of (data, seed, batch size, step), whatever the number of 
 that goes on after a stop, a worker's death or a lost file system reads what it would have read.
 """
 
+import atexit
 import contextlib
 import itertools
 import multiprocessing
@@ -13,14 +14,13 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from multiprocessing.process import BaseProcess
+from functools import lru_cache
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from ancestral.randomness import Stream
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 AHEAD = 2
 """Number of batches that each worker reads ahead."""
+GRACE = 5.0  # seconds for a killed process to end: on a dead network file system it may not
 MOST_DEATHS = 3
 """Number of times that workers may die at one step."""
 PATIENCE = 60.0
@@ -46,9 +47,8 @@ MOST_UNREADABLE = 100
 """Number of successive unreadable items at which training ends."""
 JOB_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
 """Signals that a terminal or a job sends to all its processes, and that only the training process answers."""
-Fetched = tuple[Tensor, Tensor, list[str]]
-"""Items (N, *shape); their labels and indices, int64 (2, N), one tensor since each that a worker returns costs a file
-descriptor; and notes."""
+Answer = tuple[list[int], list[int], list[str]]
+"""Of the items that were read the labels, -1 without, and the indices; and notes."""
 
 
 @dataclass(frozen=True)
@@ -135,37 +135,143 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
             if isinstance(data, InMemoryDataset):
                 yield Batch(step, data.items[indices], data.labels_of(indices), indices)
             else:
-                yield self._batch(step, partial(fetch, data, indices), named)
+                items = self._empty(len(indices))
+                try:
+                    answer = fetch(data, indices, items)
+                except InputError as error:
+                    raise SourceLost(error.text) from None
+                yield self._batch(step, items, answer, named)
 
     def _from_workers(self, step: int) -> Generator[Batch]:
         deaths, restarts, named = 0, list[str](), set[str]()
         while True:
-            with _workers(self._data, self.workers) as (executor, processes), contextlib.suppress(BrokenProcessPool):
-                ahead = deque[Future[Fetched]]()
-                while True:
-                    while len(ahead) <= AHEAD * self.workers:
-                        number = step + len(ahead)
-                        ahead.append(executor.submit(_read, number, self._indices(number)))
-                    yield self._batch(step, ahead.popleft().result, named, restarts)
-                    step, deaths, restarts = step + 1, 0, []
-            deaths, death = deaths + 1, _death(processes)
+            with self._started() as workers:
+                try:
+                    for number in range(step, step + AHEAD * self.workers):
+                        self._ask(workers, number)
+                    while True:
+                        worker, slot = workers[step % self.workers], self._slot(step)
+                        answer = worker.connection.recv()
+                        if isinstance(answer, Exception):
+                            raise SourceLost(answer.text) if isinstance(answer, InputError) else answer
+                        batch = self._batch(step, worker.slots[slot].clone(), answer, named, restarts)
+                        self._ask(workers, step + AHEAD * self.workers)
+                        yield batch
+                        step, deaths, restarts = step + 1, 0, []
+                except (EOFError, OSError):
+                    deaths, death = deaths + 1, _death(workers)
             if deaths == MOST_DEATHS:
                 raise InputError(
-                    f"the data workers died {deaths} times at step {step} ({death}): free some memory (and "
-                    f"/dev/shm, through which they return items), take fewer with {option('workers')}, or read the "
-                    f"data without, by {option('workers', 0)}"
+                    f"the data workers died {deaths} times at step {step} ({death}): free some memory, take fewer with "
+                    f"{option('workers')}, or read the data without, by {option('workers', 0)}"
                 )
             restarts.append(f"a data worker died at step {step} ({death}): started again")
 
-    def _batch(self, step: int, read: Callable[[], Fetched], named: set[str], restarts: Sequence[str] = ()) -> Batch:
+    def _slot(self, step: int) -> int:
+        return step // self.workers % AHEAD
+
+    def _ask(self, workers: list["_Worker"], step: int) -> None:
+        workers[step % self.workers].connection.send((step, self._slot(step), self._indices(step).numpy()))
+
+    def _empty(self, *sizes: int) -> Tensor:
+        return torch.empty(*sizes, *self._data.shape, dtype=self._data.codec.dtype)
+
+    def _batch(self, step: int, items: Tensor, answer: Answer, named: set[str], restarts: Sequence[str] = ()) -> Batch:
         """The batch of a step, with the notes that are not `named` yet."""
-        try:
-            items, (labels, indices), notes = read()
-        except InputError as error:
-            raise SourceLost(error.text) from None
+        labels, rows, notes = answer
         notes = [note for note in dict.fromkeys(notes) if note not in named]
         named.update(notes)
-        return Batch(step, items, None if self._data.labels is None else labels, indices, (*restarts, *notes))
+        label_tensor = None if self._data.labels is None else torch.tensor(labels)
+        return Batch(step, items, label_tensor, torch.tensor(rows), (*restarts, *notes))
+
+    @contextlib.contextmanager
+    def _started(self) -> Iterator[list["_Worker"]]:
+        """Start the workers, and kill them in the end: they write nothing that could be half-written."""
+        workers: list[_Worker] = []
+
+        def kill() -> None:
+            for worker in workers:
+                worker.process.kill()
+                worker.connection.close()
+            for worker in workers:
+                worker.process.join(GRACE)
+
+        atexit.register(kill)  # before Python's own end of daemons, which would wait for those that ignore SIGTERM
+        try:
+            with _blocked_signals():
+                for _ in range(self.workers):
+                    workers.append(_Worker(self._data, self._empty(AHEAD, len(self._positions))))
+            yield workers
+        finally:
+            atexit.unregister(kill)
+            kill()
+
+
+class _Worker:
+    """A process that reads batches into AHEAD slots of shared memory (AHEAD, N, *shape)."""
+
+    def __init__(self, data: Dataset, slots: Tensor) -> None:
+        try:
+            self.slots = slots.share_memory_()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise InputError(
+                f"{slots.nbytes / 2**20:.3g} MiB cannot be shared with a data worker ({error}): enlarge /dev/shm, or "
+                f"read the data without workers, by {option('workers', 0)}"
+            ) from error
+        context: Any = multiprocessing.get_context(METHOD)
+        self.connection, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(data, self.slots, other, os.getpid()), daemon=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 3.12's, of forks beside threads
+            self.process.start()
+        other.close()  # so that the end of the process ends the connection
+
+
+def _serve(data: Dataset, slots: Tensor, connection: Connection, parent: int) -> None:
+    """Read batches in a worker until the training process `parent` is gone, even if that dies while the worker starts.
+
+    A data set of the user that draws random numbers draws others in each step.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            step, slot, indices = connection.recv()
+            torch.manual_seed(step)
+            random.seed(step)
+            np.random.seed(step % 2**32)
+            try:
+                answer: Answer | Exception = fetch(data, torch.from_numpy(indices), slots[slot])
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                answer = error
+            connection.send(answer)
+
+
+def _death(workers: list[_Worker]) -> str:
+    """How the first worker ended."""
+    ended = wait([worker.process.sentinel for worker in workers], GRACE)
+    process = next((each.process for each in workers if each.process.sentinel in ended), workers[0].process)
+    process.join(GRACE)
+    code = process.exitcode or 0
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Block JOB_SIGNALS, in processes that are started meanwhile for ever."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        yield
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def default_workers() -> int:
@@ -174,86 +280,18 @@ def default_workers() -> int:
     return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-@contextlib.contextmanager
-def _workers(data: Dataset, count: int) -> Iterator[tuple[ProcessPoolExecutor, list[BaseProcess]]]:
-    """Start workers that ignore JOB_SIGNALS, and kill them in the end: they write nothing that could be half-written.
-
-    They inherit the signals that are blocked while they start.
-    """
-    before = multiprocessing.active_children()
-    executor = ProcessPoolExecutor(count, multiprocessing.get_context(METHOD), _begin, (data, os.getpid()))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS) if hasattr(signal, "pthread_sigmask") else None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python 3.12's, of forks beside threads
-            for _ in range(count):
-                executor.submit(os.getpid)
-    finally:
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    processes: list[BaseProcess] = [child for child in multiprocessing.active_children() if child not in before]
-    try:
-        yield executor, processes
-    finally:
-        for process in processes:
-            process.kill()
-        executor.shutdown(cancel_futures=True)
-
-
-def _death(processes: list[BaseProcess]) -> str:
-    """How the first worker ended; those that were killed after it say SIGKILL."""
-    codes = [process.exitcode for process in processes if process.exitcode]
-    code = next((code for code in codes if code != -signal.SIGKILL), -signal.SIGKILL)
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-
-
-_data: Dataset
-"""The data set of a worker."""
-
-
-def _begin(data: Dataset, parent: int) -> None:
-    """Set a worker up, and end it when the training process `parent` is gone, even if that dies while it starts."""
-    global _data
-    _data = data
-    torch.set_num_threads(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _read(step: int, indices: Tensor) -> Fetched:
-    """Read a batch in a worker. A data set of the user that draws random numbers draws others in each step."""
-    torch.manual_seed(step)
-    random.seed(step)
-    np.random.seed(step % 2**32)
-    return fetch(_data, indices)
-
-
-def fetch(data: Dataset, indices: Tensor) -> Fetched:
-    """Read items. One that is unreadable is replaced by the next that is not, and named in a note.
+def fetch(data: Dataset, indices: Tensor, items: Tensor) -> Answer:
+    """Read items into `items`. One that is unreadable is replaced by the next that is not, and named in a note.
 
     Raises:
-        InputError: If too many items in a row are unreadable, or memory cannot be shared; a SourceLost after PATIENCE.
+        InputError: If too many items in a row are unreadable; a SourceLost after PATIENCE.
     """
     labels, rows, notes = list[int](), list[int](), list[str]()
-    items = torch.empty(len(indices), *data.shape, dtype=data.codec.dtype)
-    if multiprocessing.parent_process() is not None:
-        try:
-            items.share_memory_()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            raise InputError(
-                f"a data worker cannot share {items.nbytes / 2**20:.3g} MiB ({error}): enlarge /dev/shm, or "
-                f"read the data without workers, by {option('workers', 0)}"
-            ) from error
     for position, index in enumerate(indices.tolist()):
         items[position], label, row = _read_next(data, index, notes)
         labels.append(label)
         rows.append(row)
-    return items, torch.tensor([labels, rows]), notes
+    return labels, rows, notes
 
 
 def _read_next(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, int, int]:
