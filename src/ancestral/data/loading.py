@@ -109,8 +109,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
         """Yield the batches of first_step, first_step + 1, ... without end; those of an earlier call end.
 
         Raises:
-            SourceLost: If the data cannot be read any more.
-            InputError: If the workers die again and again.
+            InputError: If the data cannot be read any more, or the workers die again and again.
         """
         self.close()
         self._running = self._from_workers(first_step) if self.workers else self._from_here(first_step)
@@ -136,11 +135,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
                 yield Batch(step, data.items[indices], data.labels_of(indices), indices)
             else:
                 items = self._empty(len(indices))
-                try:
-                    answer = fetch(data, indices, items)
-                except InputError as error:
-                    raise SourceLost(error.text) from None
-                yield self._batch(step, items, answer, named)
+                yield self._batch(step, items, fetch(data, indices, items), named)
 
     def _from_workers(self, step: int) -> Generator[Batch]:
         deaths, restarts, named = 0, list[str](), set[str]()
@@ -153,7 +148,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
                         worker, slot = workers[step % self.workers], self._slot(step)
                         answer = worker.connection.recv()
                         if isinstance(answer, Exception):
-                            raise SourceLost(answer.text) if isinstance(answer, InputError) else answer
+                            raise answer
                         batch = self._batch(step, worker.slots[slot].clone(), answer, named, restarts)
                         self._ask(workers, step + AHEAD * self.workers)
                         yield batch
