@@ -27,17 +27,7 @@ from ancestral.metrics.neighbours import memorisation, nearest
 from ancestral.metrics.uncertainty import Reference
 from ancestral.quantities import plural
 from ancestral.randomness import Stream
-from ancestral.results.evaluation_result import (
-    ClassAccuracy,
-    ClosestPair,
-    CopyResult,
-    Distances,
-    DistanceSets,
-    InceptionScores,
-    MemorisationBySpace,
-    MemorisationResult,
-    SampleQuality,
-)
+from ancestral.results import evaluation_result as facts
 
 FEWEST = 6
 """Items of a set that have the 5 neighbours of precision and recall."""
@@ -72,10 +62,10 @@ class NearestPairs:
     items: Tensor
 
 
-def distances(items: Tensor, reference: Tensor | Reference, metrics: Collection[Metric] = METRICS) -> Distances:
+def distances(items: Tensor, reference: Tensor | Reference, metrics: Collection[Metric] = METRICS) -> facts.Distances:
     """Compute those distances of features (n, d) to features (m, d) that are among `metrics`."""
     reference = Reference.of(reference)
-    return Distances(
+    return facts.Distances(
         len(items),
         len(reference),
         uncertainty.frechet(items, reference) if "frechet" in metrics else None,
@@ -100,7 +90,7 @@ def measure(
     all_items: Tensor | None = None,
     metrics: Collection[Metric] = METRICS,
     mirrored: bool = False,
-) -> Generator[Work, None, tuple[SampleQuality, list[NearestPairs]]]:
+) -> Generator[Work, None, tuple[facts.SampleQuality, list[NearestPairs]]]:
     """Measure samples against data.
 
     Args:
@@ -134,7 +124,7 @@ def measure(
     matched = None if equal else distances(x[: floor.items], against, metrics)
     logits = [part.features.logits for part in (samples, train) if "inception_score" in metrics]
     scores = [uncertainty.inception_score(part) for part in logits if part is not None]
-    memorised, pairs = MemorisationBySpace(None, None), list[NearestPairs]()
+    memorised, pairs = facts.MemorisationBySpace(None, None), list[NearestPairs]()
     if "memorisation" in metrics:
         yield Work("measuring the memorisation", 0, 0)
         more = train.items if all_items is None else all_items
@@ -144,10 +134,10 @@ def measure(
     if "class_accuracy" in metrics:
         yield Work("measuring the class accuracy", 0, 0)
         accuracy = _class_accuracy(samples, train, held_out, notes)
-    quality = SampleQuality(
+    quality = facts.SampleQuality(
         floor="training data against the rest of it" if held_out is None else "held-out data",
-        distances=DistanceSets(to_train, floor, to_held_out, matched),
-        inception_score=InceptionScores(*scores) if scores else None,
+        distances=facts.DistanceSets(to_train, floor, to_held_out, matched),
+        inception_score=facts.InceptionScores(*scores) if scores else None,
         memorisation=memorised,
         colour=colours,
         class_accuracy=accuracy,
@@ -158,7 +148,7 @@ def measure(
 
 def _memorisation_by_space(
     sets: Sequence[FeatureSet], codec: Codec, extractor: Extractor, more: Tensor, mirrored: bool, notes: list[str]
-) -> tuple[MemorisationBySpace, list[NearestPairs]]:
+) -> tuple[facts.MemorisationBySpace, list[NearestPairs]]:
     """The memorisation by pixels, among `more` training items, and by features; and the pairs of the picture."""
     (samples, train), held_out = sets[:2], sets[2] if len(sets) > 2 else None
     pixels, train_pixels = (codec.encode(part).flatten(1) for part in (samples.items, more))
@@ -189,7 +179,7 @@ def _memorisation_by_space(
             "No data were held out: half of the training data stands in for unseen items in the memorisation, "
             "which is about a half at most; hold some out of training, or give held-out data. Copies need none."
         )
-    return MemorisationBySpace(by_pixels, by_features), pairs
+    return facts.MemorisationBySpace(by_pixels, by_features), pairs
 
 
 def _pairs(title: str, samples: Tensor, items: Tensor, rows: Tensor, neighbours: Tensor, flat: Tensor) -> NearestPairs:
@@ -257,7 +247,7 @@ def _memorisation(
     notes: list[str],
     scale: float = 1.0,
     both: Tensor | None = None,
-) -> tuple[MemorisationResult, Tensor, Tensor]:
+) -> tuple[facts.MemorisationResult, Tensor, Tensor]:
     """The memorisation among rows of (·, d), the samples nearest to training items, and these items' indices.
 
     Copies are searched for among `both` the training items and their mirrored ones, if these were trained on. `flat`
@@ -286,17 +276,17 @@ def _memorisation(
         "error": measured.error,
         "threshold": measured.threshold * scale,
     }  # fmt: skip
-    result = MemorisationResult(
+    result = facts.MemorisationResult(
         among=len(train),
         median=float(distance.median()),
-        closest=tuple(ClosestPair(i, int(near.index[i]), float(distance[i])) for i in order[:CLOSEST].tolist()),
+        closest=tuple(facts.ClosestPair(i, int(near.index[i]), float(distance[i])) for i in order[:CLOSEST].tolist()),
         copies=_copies(space, samples, train if both is None else both, flat[1]),
         **shares,
     )
     return result, order, near.index[order]
 
 
-def _copies(space: str, samples: Tensor, train: Tensor, flat: Tensor) -> CopyResult | None:
+def _copies(space: str, samples: Tensor, train: Tensor, flat: Tensor) -> facts.CopyResult | None:
     """Measure the copies among samples (n, d) of training items (m, d), which are constant where `flat` (count,) is.
 
     Row i + count is item i, mirrored. Equal features and equal points do not show a copy.
@@ -307,7 +297,7 @@ def _copies(space: str, samples: Tensor, train: Tensor, flat: Tensor) -> CopyRes
     except InputError:  # too few different items, or one number each
         return None
     chance = (result.chance < RATIO).double()
-    return CopyResult(
+    return facts.CopyResult(
         share=uncertainty.share(float(result.copied.double().mean()), len(samples)),
         chance=uncertainty.share(float(chance.mean()), len(chance)),
         items=result.items,
@@ -320,7 +310,7 @@ def _copies(space: str, samples: Tensor, train: Tensor, flat: Tensor) -> CopyRes
 
 def _class_accuracy(
     samples: FeatureSet, train: FeatureSet, held_out: FeatureSet | None, notes: list[str]
-) -> ClassAccuracy | None:
+) -> facts.ClassAccuracy | None:
     """The class accuracy, if samples and data have classes."""
     if samples.labels is None:
         return None
@@ -339,7 +329,7 @@ def _class_accuracy(
         rows = held_out.labels >= 0
         hits = classifier.predict(held_out.features.values[rows]) == held_out.labels[rows]
         accuracy, count = float(hits.double().mean()), len(hits)
-    return ClassAccuracy(
+    return facts.ClassAccuracy(
         samples=uncertainty.share(float(right.double().mean()), len(right)),
         data=uncertainty.share(accuracy, count),
         items=count,

@@ -24,17 +24,10 @@ from ancestral.events import Event, Work, track
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Model
-from ancestral.results.evaluation_result import (
-    ExtractorName,
-    MeasuredModel,
-    MetricTitles,
-    ReferenceNames,
-    SampleMetrics,
-    SampleSettings,
-)
+from ancestral.results import evaluation_result as facts
 from ancestral.samplers import Sampler
 
-Measurement = Generator[Event, None, tuple[SampleMetrics, list[NearestPairs]]]
+Measurement = Generator[Event, None, tuple[facts.SampleMetrics, list[NearestPairs]]]
 """A measurement, which returns the metrics and the samples nearest to training items."""
 
 
@@ -111,8 +104,8 @@ class References:
         samples: Tensor,
         labels: Tensor | None,
         batch_size: int,
-        settings: SampleSettings,
-        model: MeasuredModel | None = None,
+        settings: facts.SampleSettings,
+        model: facts.MeasuredModel | None = None,
         folder: Path | None = None,
         metrics: Collection[Metric] = METRICS,
     ) -> Measurement:
@@ -125,21 +118,21 @@ class References:
         quality, pairs = yield from measure(
             sets, self.codec, self.extractor, self.train.all_items, metrics, self.mirrored
         )
-        measured = SampleMetrics(
+        measured = facts.SampleMetrics(
             **vars(quality),
             model=model,
             samples=settings,
             data=self.names(),
-            extractor=ExtractorName(self.extractor.name, self.extractor.width),
-            titles=MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS"))),
+            extractor=facts.ExtractorName(self.extractor.name, self.extractor.width),
+            titles=facts.MetricTitles(*map(self.extractor.title, ("FD", "KID", "IS"))),
             versions={"ancestral": __version__, "torch": torch.__version__, "python": platform.python_version(),
                       "device": self.device.type},
         )  # fmt: skip
         return measured, pairs
 
-    def names(self) -> ReferenceNames:
+    def names(self) -> facts.ReferenceNames:
         """Describe the data."""
-        return ReferenceNames(str(self.train), None if self.held_out is None else str(self.held_out), self.notes)
+        return facts.ReferenceNames(str(self.train), None if self.held_out is None else str(self.held_out), self.notes)
 
 
 @dataclass(frozen=True)
@@ -199,9 +192,9 @@ class Study:
         return bool(self.spec.model) and reproducible(self.model, self.sampler)
 
     @property
-    def identity(self) -> MeasuredModel:
+    def identity(self) -> facts.MeasuredModel:
         """The model as results name it."""
-        return MeasuredModel(self.name, self.model.step, self.spec.model or None, self.model.version)
+        return facts.MeasuredModel(self.name, self.model.step, self.spec.model or None, self.model.version)
 
     @property
     def passes(self) -> int:
@@ -237,7 +230,7 @@ class Study:
         label = f"{classes} classes in turn" if spec.label is None else str(spec.label)
         steps = len(self.sampler.times(self.model.denoiser.schedule)) - 1
         folder = self.store.folder.name if self.kept else None
-        settings = SampleSettings(
+        settings = facts.SampleSettings(
             self.count, spec.sampler, spec.seed, spec.guidance, label if classes else None, steps, folder
         )
         cpu_labels = None if labels is None else labels.cpu()

@@ -13,20 +13,7 @@ from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.evaluation.sample_quality import NearestPairs
 from ancestral.options import option
-from ancestral.render.pictures import (
-    INK,
-    PADDING,
-    PAGE,
-    SIDE,
-    caption_line,
-    caption_size,
-    figure_to_image,
-    formula,
-    hstack,
-    hue,
-    picture,
-    vstack,
-)
+from ancestral.render import pictures
 from ancestral.render.writers import write_picture
 from ancestral.results.data_report import DataReport
 from ancestral.samplers import Step
@@ -71,32 +58,33 @@ def film(
     if states[0].x.ndim == 2:
         return _clouds([states[i] for i in evenly_spaced(min(columns, CLOUDS), len(states))], captions)
     columns_states = [states[i] for i in evenly_spaced(columns, len(states))]
-    small = picture(columns_states[0].x[:1], 1, 0, limits)
-    height = round(small.height * max(1, width // columns - PADDING) / small.width)
+    small = pictures.picture(columns_states[0].x[:1], 1, 0, limits)
+    height = round(small.height * max(1, width // columns - pictures.PADDING) / small.width)
 
     def rows(item: int) -> list[Image.Image]:
         kinds = [state.x for state in columns_states], [state.x0 for state in columns_states]
-        return [hstack([picture(x[item : item + 1], 1, height, limits) for x in kind]) for kind in kinds]
+        tiles = [[pictures.picture(x[item : item + 1], 1, height, limits) for x in kind] for kind in kinds]
+        return [pictures.hstack(row) for row in tiles]
 
     strips = [rows(0)]
-    across, down = vstack(strips[0]).size
-    column = (across + PADDING) / len(columns_states)
+    across, down = pictures.vstack(strips[0]).size
+    column = (across + pictures.PADDING) / len(columns_states)
     count = min(FILM_ITEMS, len(states[0].x), max(1, int(TALLEST * columns * column / (down + GAP))))
     strips += map(rows, range(1, count))
     if not captions:
-        return vstack([vstack(strip) for strip in strips], GAP)
+        return pictures.vstack([pictures.vstack(strip) for strip in strips], GAP)
     times = [f"t = {state.t}" for state in columns_states]
-    size = caption_size(times, column, across)
-    labels = [formula(text, size) for text in (X_T, X_0)]
-    left = max(label.width for label in labels) + 2 * SIDE
-    parts = [caption_line(times, size, column, left, left + across)]
+    size = pictures.caption_size(times, column, across)
+    labels = [pictures.formula(text, size) for text in (X_T, X_0)]
+    left = max(label.width for label in labels) + 2 * pictures.SIDE
+    parts = [pictures.caption_line(times, size, column, left, left + across)]
     for item, strip in enumerate(strips):
         if names:
-            parts.append(caption_line([names[item]], size, across, left, left + across, centred=False))
+            parts.append(pictures.caption_line([names[item]], size, across, left, left + across, centred=False))
         elif item:
             parts.append(Image.new("RGB", (1, GAP), "white"))
         parts.append(_named_rows(strip, labels, left))
-    return vstack(parts, 0)
+    return pictures.vstack(parts, 0)
 
 
 def _named_rows(rows: Sequence[Image.Image], labels: Sequence[Image.Image], left: int) -> Image.Image:
@@ -107,21 +95,21 @@ def _named_rows(rows: Sequence[Image.Image], labels: Sequence[Image.Image], left
         sheets.append(Image.new("RGB", (left + row.width, down), "white"))
         sheets[-1].paste(row, (left, (down - row.height) // 2))
         sheets[-1].paste(label, ((left - label.width) // 2, (down - label.height) // 2))
-    return vstack(sheets)
+    return pictures.vstack(sheets)
 
 
 def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
     """Plot x_t above x̂_0 for each state of points, in a colour for each time."""
     from matplotlib.figure import Figure
 
-    dpi = 2 * PAGE / 9.2
+    dpi = 2 * pictures.PAGE / 9.2
     figure = Figure(figsize=(1.5 * len(states) + 0.2, 3.5), dpi=dpi, layout="constrained")
     grid = figure.subplots(2, len(states), squeeze=False)
     for column, state in enumerate(states):
         for axes, points in zip(grid[:, column], (state.x, state.x0), strict=True):
             x, y = points[:, :2].double().T.tolist()
             size = max(1.5, min(9.0, 2500 / len(x)))
-            axes.scatter(x, y, s=size, color=hue(column, len(states)), alpha=0.7, linewidths=0)
+            axes.scatter(x, y, s=size, color=pictures.hue(column, len(states)), alpha=0.7, linewidths=0)
             # noise of large scale is shown at its own scale, and 1.5 holds the data
             reach = max(1.5, 1.1 * float(points.double().abs().quantile(0.99)))
             axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
@@ -129,10 +117,10 @@ def _clouds(states: Sequence[Step], captions: bool) -> Image.Image:
             axes.tick_params(labelsize=7.5, length=2.5, colors="#5b636c")
             axes.spines[:].set(color="#c9ced4", linewidth=0.8)
         if captions:
-            grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=INK)
+            grid[0, column].set_title(f"t = {state.t}", fontsize=9.5, color=pictures.INK)
     for axes, name in zip(grid[:, 0], (X_T, X_0), strict=True):
-        axes.set_ylabel(name, fontsize=10, color=INK)
-    return figure_to_image(figure)
+        axes.set_ylabel(name, fontsize=10, color=pictures.INK)
+    return pictures.figure_to_image(figure)
 
 
 def side_by_side(grids: Sequence[tuple[str, Tensor]], limits: tuple[float, float]) -> Image.Image:
@@ -144,11 +132,11 @@ def side_by_side(grids: Sequence[tuple[str, Tensor]], limits: tuple[float, float
     """
     parts = []
     for name, samples in grids:
-        body = picture(samples, height=GRID_SIDE, limits=limits)
+        body = pictures.picture(samples, height=GRID_SIDE, limits=limits)
         if max(body.size) > 2 * GRID_SIDE:
             body.thumbnail((2 * GRID_SIDE, 2 * GRID_SIDE), Image.Resampling.LANCZOS)
-        parts.append(vstack([_heading(name, body.width), body]))
-    return hstack(parts, GAP)
+        parts.append(pictures.vstack([_heading(name, body.width), body]))
+    return pictures.hstack(parts, GAP)
 
 
 def nearest_pairs(groups: Sequence[NearestPairs], limits: tuple[float, float]) -> Image.Image:
@@ -161,14 +149,14 @@ def nearest_pairs(groups: Sequence[NearestPairs], limits: tuple[float, float]) -
     parts = []
     for group in groups:
         height = 0 if group.samples.ndim == 2 else PAIR_HEIGHT
-        rows = [picture(items, len(items), height, limits) for items in (group.samples, group.items)]
+        rows = [pictures.picture(items, len(items), height, limits) for items in (group.samples, group.items)]
         share = min(1.0, (PAIRS_WIDTH - PAIRS_LEFT) / rows[0].width)
         rows = [row.resize((round(share * row.width), max(1, round(share * row.height))), Image.Resampling.LANCZOS)
                 for row in rows]  # fmt: skip
         labels = [_heading(name, PAIRS_LEFT) for name in ("samples", "nearest")]
         named = _named_rows(rows, labels, PAIRS_LEFT)
-        parts.append(vstack([_heading(group.title, named.width), named], 0))
-    return vstack(parts, GAP)
+        parts.append(pictures.vstack([_heading(group.title, named.width), named], 0))
+    return pictures.vstack(parts, GAP)
 
 
 def sample_picture(data: Dataset) -> Image.Image:
@@ -181,11 +169,11 @@ def _items_picture(data: InMemoryDataset) -> Image.Image:
     if data.labels is not None:
         names = [data.classes[label] if label >= 0 else "no class" for label in data.labels.tolist()]
     if len(data.shape) == 1:
-        return picture(data.items, height=400, captions=names)
+        return pictures.picture(data.items, height=400, captions=names)
     height = SHEET_HEIGHT * -(-len(data) // SHEET_COLUMNS) // 2
     if len(data.shape) == 3:
         height = max(height, height * data.shape[1] // data.shape[2])
-    return picture(data.items, SHEET_COLUMNS, height, data.codec.limits, names)
+    return pictures.picture(data.items, SHEET_COLUMNS, height, data.codec.limits, names)
 
 
 def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:
@@ -196,11 +184,11 @@ def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:
         if rows := [row_of[name] for name in finding.names if name in row_of][:SHEET_COLUMNS]:
             items = data.subset(torch.tensor(rows)).sample(SHEET_COLUMNS)
             parts += [_heading(finding.text, SHEET_WIDTH), _items_picture(items)]
-    return vstack(parts, gap=8)
+    return pictures.vstack(parts, gap=8)
 
 
 def _heading(text: str, width: int) -> Image.Image:
-    return caption_line([text], FONT, width, 0, width, centred=False)
+    return pictures.caption_line([text], FONT, width, 0, width, centred=False)
 
 
 def check_sheet(path: Path) -> None:

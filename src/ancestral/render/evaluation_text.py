@@ -6,21 +6,8 @@ from collections.abc import Sequence
 from ancestral.arguments import short_source
 from ancestral.options import command_line, option
 from ancestral.quantities import plural
+from ancestral.results import evaluation_result as facts
 from ancestral.results.estimate import NORMAL, format_percent
-from ancestral.results.evaluation_result import (
-    DATA_UNIT,
-    MANY_COPIES,
-    SHARES,
-    BoundOverTime,
-    ClassAccuracy,
-    CopyResult,
-    EvaluationResult,
-    LikelihoodData,
-    LikelihoodResult,
-    LikelihoodSettings,
-    MemorisationResult,
-    SampleMetrics,
-)
 from ancestral.results.result import Table
 
 MAX_CHANNELS = 6
@@ -31,25 +18,25 @@ HOLD_OUT = f"hold out 10 % ({option('validation', 0.1)}) and stop where its loss
 """Advice against memorisation."""
 
 
-def evaluation_parts(result: EvaluationResult) -> list[Table | str]:
+def evaluation_parts(result: facts.EvaluationResult) -> list[Table | str]:
     """What the samples' metrics and the likelihood show."""
     samples = [] if result.samples is None else metrics_parts(result.samples)
     return samples + ([] if result.likelihood is None else likelihood_parts(result.likelihood))
 
 
-def metrics_parts(metrics: SampleMetrics) -> list[Table | str]:
+def metrics_parts(metrics: facts.SampleMetrics) -> list[Table | str]:
     """The verdict, tables of the distances, the other metrics and the settings, and the notes."""
     others, settings = (Table((), [*rows.items()]) for rows in (other_metrics(metrics), sample_settings(metrics)))
     tables = [table for table in (distance_table(metrics), others, settings) if table.rows]
     return [*filter(None, [verdict(metrics)]), *tables, *metrics.all_notes]
 
 
-def verdict(metrics: SampleMetrics) -> str:
+def verdict(metrics: facts.SampleMetrics) -> str:
     """What was found, in a line, with advice: copies first, then how far the samples are from the data."""
     parts = [part for part in (metrics.memorisation.pixels, metrics.memorisation.features) if part is not None]
     copies = max((part.copies for part in parts if part.copies), key=lambda one: one.excess, default=None)
     if copies is not None and copies.excess:
-        word = "COPIES" if copies.excess >= MANY_COPIES else "SOME COPIES"
+        word = "COPIES" if copies.excess >= facts.MANY_COPIES else "SOME COPIES"
         return (
             f"{word}: {copies.share.percent} of the samples copy a training item ({copies.copied:,} of "
             f"{copies.items:,} different ones). Take more data or fewer {option('steps')}, or {HOLD_OUT}."
@@ -63,7 +50,7 @@ def verdict(metrics: SampleMetrics) -> str:
     return ": ".join(filter(None, ["NO COPIES" if copies else "", _distance_verdict(metrics)]))
 
 
-def _distance_verdict(metrics: SampleMetrics) -> str:
+def _distance_verdict(metrics: facts.SampleMetrics) -> str:
     """How far the samples are from the data, against the floor of equal numbers of items."""
     samples, floor, titles = metrics.distances.comparable, metrics.distances.floor, metrics.titles
     few = min(samples.items, samples.against) <= metrics.extractor.features
@@ -81,7 +68,7 @@ def _distance_verdict(metrics: SampleMetrics) -> str:
     return ""
 
 
-def sample_settings(metrics: SampleMetrics) -> dict[str, str]:
+def sample_settings(metrics: facts.SampleMetrics) -> dict[str, str]:
     """Describe the samples and what they were compared with, by name."""
     samples, floor = metrics.samples, metrics.distances.floor
     text = f"{samples.count:,} of {samples.folder}"
@@ -99,18 +86,19 @@ def sample_settings(metrics: SampleMetrics) -> dict[str, str]:
     return {name: text for name, text in rows.items() if text}
 
 
-def distance_table(metrics: SampleMetrics) -> Table:
+def distance_table(metrics: facts.SampleMetrics) -> Table:
     """Make the table of distances, each with its standard error."""
     sets = {"to training data": metrics.distances.train, "to held-out data": metrics.distances.held_out,
             "as the floor": metrics.distances.matched, "floor": metrics.distances.floor}  # fmt: skip
     columns = {name: part for name, part in sets.items() if part is not None}
-    names = {"frechet": metrics.titles.frechet, "kernel": metrics.titles.kernel, **{name: name for name in SHARES}}
+    titles = {"frechet": metrics.titles.frechet, "kernel": metrics.titles.kernel}
+    names = titles | {name: name for name in facts.SHARES}
     measured = {name: title for name, title in names.items() if getattr(metrics.distances.train, name) is not None}
     rows = [[title, *(str(getattr(part, name)) for part in columns.values())] for name, title in measured.items()]
     return Table(("", *columns), rows)
 
 
-def other_metrics(metrics: SampleMetrics) -> dict[str, str]:
+def other_metrics(metrics: facts.SampleMetrics) -> dict[str, str]:
     """Describe what is no distance, by name."""
     rows = {}
     if (scores := metrics.inception_score) is not None:
@@ -137,7 +125,7 @@ def other_metrics(metrics: SampleMetrics) -> dict[str, str]:
     return rows
 
 
-def _copies(copies: CopyResult) -> str:
+def _copies(copies: facts.CopyResult) -> str:
     equal = f", {copies.equal:,} samples are equal to one" if copies.equal else ""
     return (
         f"{copies.share.percent} of samples are less than a third as far from one training item as from any other; "
@@ -145,7 +133,7 @@ def _copies(copies: CopyResult) -> str:
     )
 
 
-def _memorisation(part: MemorisationResult) -> str:
+def _memorisation(part: facts.MemorisationResult) -> str:
     if part.share is None or part.expected is None:
         return f"not measured; the median distance to the nearest of {part.among:,} is {part.median:.4g}"
     return (
@@ -155,7 +143,7 @@ def _memorisation(part: MemorisationResult) -> str:
     )
 
 
-def by_chance(accuracy: ClassAccuracy) -> str:
+def by_chance(accuracy: facts.ClassAccuracy) -> str:
     """What guessing would reach, such as "by chance 10 %"; empty if that is not known."""
     return "" if accuracy.classes is None else f"by chance {100 / accuracy.classes:.3g} %"
 
@@ -165,12 +153,12 @@ def _few(values: Sequence[float]) -> str:
     return f"{text} …" if len(values) > MAX_CHANNELS else text
 
 
-def likelihood_parts(result: LikelihoodResult) -> list[Table | str]:
+def likelihood_parts(result: facts.LikelihoodResult) -> list[Table | str]:
     """Tables of the terms and of the bound over time, and the notes."""
     return [Table((), list(likelihood_terms(result).items())), _over_time(result.over_time), *result.all_notes]
 
 
-def likelihood_terms(result: LikelihoodResult) -> dict[str, str]:
+def likelihood_terms(result: facts.LikelihoodResult) -> dict[str, str]:
     """Describe the data, the bound and its terms, and the probability flow, by name."""
     bits, settings = result.bits_per_dim, result.settings
     rows = {
@@ -183,19 +171,19 @@ def likelihood_terms(result: LikelihoodResult) -> dict[str, str]:
     }
     if result.ode is not None:
         probes = plural(settings.probes, "probe") if settings.probes else "exact divergence"
-        nats = f" ({result.ode.nats} nats)" if result.over_time.unit == DATA_UNIT else ""
+        nats = f" ({result.ode.nats} nats)" if result.over_time.unit == facts.DATA_UNIT else ""
         flow = f"{result.ode.bits_per_dim} bits/dim{nats}, {settings.ode_steps} steps, {probes}, not clipped"
         rows["probability flow"] = flow
     return rows
 
 
-def likelihood_items(data: LikelihoodData) -> str:
+def likelihood_items(data: facts.LikelihoodData) -> str:
     """Describe the items that a likelihood is of."""
     kind = KINDS.get(len(data.shape), "points")
     return f"{data.images:,} of {data.of:,} {kind} of {short_source(data.source)}, {data.split} split"
 
 
-def bound_settings(settings: LikelihoodSettings) -> str:
+def bound_settings(settings: facts.LikelihoodSettings) -> str:
     """Describe how a bound was taken."""
     clipped = "clipped" if settings.clip else "not clipped"
     passes = settings.T if settings.passes is None else min(settings.T, settings.passes)
@@ -204,7 +192,7 @@ def bound_settings(settings: LikelihoodSettings) -> str:
     )
 
 
-def _over_time(bound: BoundOverTime) -> Table:
+def _over_time(bound: facts.BoundOverTime) -> Table:
     """A table of the strata that hold T and parts of it, from T down to 1."""
     unit = f" ({bound.unit})" if bound.unit is not None else ""
     times = [max(round(part * bound.t_last[-1]), 1) for part in (1, 0.75, 0.5, 0.25, 0.1, 0.01, 0)]

@@ -17,13 +17,7 @@ from ancestral.render.evaluation_text import (
     metrics_parts,
     sample_settings,
 )
-from ancestral.results.comparison_result import (
-    TOLERANCE,
-    AveragingResult,
-    ComparedQuantity,
-    ComparisonResult,
-    SamplerComparisonResult,
-)
+from ancestral.results import comparison_result as comparison
 from ancestral.results.estimate import NORMAL, Estimate
 from ancestral.results.model_info import ModelInfo
 from ancestral.results.result import Result, Table
@@ -143,7 +137,7 @@ def _cleaning(result: CleaningResult) -> list[Table | str]:
 # -- comparisons -------------------------------------------------------------------------------------------------------
 
 
-def comparison_parts(result: ComparisonResult) -> list[Table | str]:
+def comparison_parts(result: comparison.ComparisonResult) -> list[Table | str]:
     """What all runs share and in what they differ, the table of the runs, and the notes."""
     runs = result.runs
     settings = [sample_settings(run) for run in runs]
@@ -162,7 +156,7 @@ def comparison_parts(result: ComparisonResult) -> list[Table | str]:
     return [Table((), [*shared.items(), *rows.items()]), Table(columns, cells), star, *notes]
 
 
-def _row(quantity: ComparedQuantity, remark: str) -> list[str]:
+def _row(quantity: comparison.ComparedQuantity, remark: str) -> list[str]:
     """The quantity as a row of a table, a star at the best value."""
 
     def text(value: Estimate | None) -> str:
@@ -175,7 +169,7 @@ def _row(quantity: ComparedQuantity, remark: str) -> list[str]:
     return [title, *cells, "" if quantity.floor is None else text(quantity.floor)]
 
 
-def sampler_parts(result: SamplerComparisonResult) -> list[Table | str]:
+def sampler_parts(result: comparison.SamplerComparisonResult) -> list[Table | str]:
     """A table with a row for each sampler, and the notes."""
     title, reference = result.titles.frechet, result.reference
     head = f"{result.samples.count:,} samples each, to {result.data.train}; the floor is {title} {result.floor}."
@@ -203,15 +197,15 @@ def floor_note(floor: tuple[int, int], samples: tuple[int, int]) -> str | None:
 def reference_warning(reference: Estimate) -> str | None:
     """Warn if the 95 % interval of the reference distance is wider than the tolerance."""
     error = NORMAL * (reference.error or 0)
-    if not error > TOLERANCE * reference.value:
+    if not error > comparison.TOLERANCE * reference.value:
         return None
     return (
-        f"The 95 % interval of DDPM's own distance is ± {error / reference.value:.0%}, wider than {TOLERANCE:.0%}: "
-        "chance decides in part which sampler reaches it; take more samples."
+        f"The 95 % interval of DDPM's own distance is ± {error / reference.value:.0%}, wider than "
+        f"{comparison.TOLERANCE:.0%}: chance decides in part which sampler reaches it; take more samples."
     )
 
 
-def averaging_parts(result: AveragingResult) -> list[Table | str]:
+def averaging_parts(result: comparison.AveragingResult) -> list[Table | str]:
     """A table with a row for each length, the verdict and the notes."""
     titles, samples = result.titles, result.samples
     head = (
@@ -228,7 +222,7 @@ def averaging_parts(result: AveragingResult) -> list[Table | str]:
     return [head, Table(columns, rows), *averaging_verdict(result), *result.data.notes, *result.notes]
 
 
-def averaging_verdict(result: AveragingResult) -> list[str]:
+def averaging_verdict(result: comparison.AveragingResult) -> list[str]:
     """Say which length is best, which others are as good, how the EMA compares with it, and what was written."""
     best, lines = f"{result.best.length:g}", []
     if len(result.points) > 1:

@@ -5,16 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
+from ancestral.results import evaluation_result as facts
 from ancestral.results.estimate import NORMAL, Estimate
-from ancestral.results.evaluation_result import (
-    ExtractorName,
-    LikelihoodResult,
-    LikelihoodSettings,
-    MeasuredModel,
-    MetricTitles,
-    ReferenceNames,
-    SampleMetrics,
-)
 from ancestral.results.result import Result
 
 TOLERANCE = 0.05
@@ -22,7 +14,7 @@ TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparedBound(LikelihoodSettings):
+class ComparedBound(facts.LikelihoodSettings):
     """The mean bound of a run in bits/dim, how it was taken, and of which items."""
 
     mean: float
@@ -35,7 +27,7 @@ class ComparedBound(LikelihoodSettings):
     """The items in words."""
 
     @classmethod
-    def from_result(cls, result: LikelihoodResult, text: str) -> Self:
+    def from_result(cls, result: facts.LikelihoodResult, text: str) -> Self:
         """Take what is compared from a likelihood, with its items in words."""
         data, total = result.data, result.bits_per_dim.total
         items = {name: getattr(data, name) for name in ("source", "split", "images", "of")}
@@ -48,7 +40,7 @@ class ComparedBound(LikelihoodSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparedRun(SampleMetrics):
+class ComparedRun(facts.SampleMetrics):
     """What is compared of a run: the metrics of its samples, its size, and its bound where that was measured."""
 
     parameters: int
@@ -151,23 +143,29 @@ class ComparedSamples:
     guidance: float
 
 
-@dataclass(frozen=True)
-class SamplerComparisonResult(Result):
+@dataclass(frozen=True, kw_only=True)
+class DistancesOfOneModel(Result):
+    """Distances to the data of samples of one model that are made in several ways."""
+
+    model: facts.MeasuredModel
+    samples: ComparedSamples
+    data: facts.ReferenceNames
+    extractor: facts.ExtractorName
+    titles: facts.MetricTitles
+    floor: Estimate
+    """The Fréchet distance of data to data."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerComparisonResult(DistancesOfOneModel):
     """The distances of samples over the number of network evaluations, for each sampler of one model."""
 
     SCHEMA: ClassVar[str] = "samplers-1"
-    model: MeasuredModel
-    samples: ComparedSamples
-    data: ReferenceNames
-    extractor: ExtractorName
-    titles: MetricTitles
-    floor: Estimate
-    """The Fréchet distance of data to data."""
     reference: ReferencePoint
     needed: dict[str, SamplerPoint | None]
     """The point of fewest network evaluations that reaches the reference, by sampler; None where none does."""
     curves: dict[str, tuple[SamplerPoint, ...]]
-    notes: tuple[str, ...] = ()
     tolerance: float = field(default=TOLERANCE, metadata={"key": "slack"})
 
 
@@ -197,34 +195,21 @@ class AveragePoint:
         return self.behind is None or self.behind.error is None or abs(self.behind.value) <= NORMAL * self.behind.error
 
 
-@dataclass(frozen=True)
-class AveragingResult(Result):
-    """The distance of samples to the data over the averaging length, and the best length."""
+@dataclass(frozen=True, kw_only=True)
+class AveragingResult(DistancesOfOneModel):
+    """The distances of samples over the averaging length: averages of `snapshots` up to the step `end`, by rising
+    length, and the EMA of training with its `decay` and the length of its own profile.
+    """
 
     SCHEMA: ClassVar[str] = "average-1"
-
-    model: MeasuredModel
-    """The model of the run, whose weights are the EMA of training at its step."""
     end: int
-    """The last step of the averages."""
     snapshots: int
-    """The number of snapshots that the averages are made of."""
     decay: float
-    """Of the EMA of training."""
-    samples: ComparedSamples
     sampler: str
-    data: ReferenceNames
-    extractor: ExtractorName
-    titles: MetricTitles
-    floor: Estimate
-    """The Fréchet distance of data to data."""
     points: tuple[AveragePoint, ...]
-    """By rising length."""
     ema: AveragePoint
-    """The EMA of training, with the length of its own profile."""
     file: str | None = None
     """The model file of the best average; None if none was written."""
-    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> AveragePoint:

@@ -27,7 +27,6 @@ class FileStatistics:
     """Statistics of the readable files of a folder of images."""
 
     bytes: int
-    """Their size on the disk."""
     height: tuple[int, ...]
     """Minimum, median, maximum, in pixels; of photographs upright, as the EXIF block says."""
     width: tuple[int, ...]
@@ -43,7 +42,7 @@ class ValueStatistics:
 
     count: int
     shape: tuple[int, ...]
-    """Of one item: (C, *space), or (2,) of points."""
+    """Of an item: (C, *space), or (2,) of points."""
     dtype: str
     mean: tuple[float, ...]
     """Of each channel, or coordinate."""
@@ -56,12 +55,11 @@ class ValueStatistics:
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """Time in seconds and memory in bytes of a training run, from `measured` steps."""
+    """Time in seconds and memory in bytes of a training run, from `measured` steps, of which the median counts."""
 
     device: str
     dtype: str
     shape: tuple[int, ...]
-    """Of one item."""
     parameters: int
     batch_size: int
     steps: int
@@ -69,21 +67,16 @@ class TrainingCost:
     scaled_from: int
     """The batch size that was measured; if it is less than `batch_size`, time and memory were scaled up."""
     seconds_per_step: float
-    """The median."""
     seconds: float
     """Of all steps, without checkpoints and previews."""
     weights: int
     """Weights, gradients, averages and moments; a checkpoint with the model file has the same size."""
     data: int
-    """The whole data set, decoded."""
     memory: int
     """At most, with the data if it is held in memory: in addition to the program's on a CPU, else on the GPU."""
     available: int
-    """Free memory there."""
     snapshots: int = 0
-    """All snapshots of averages."""
     network: str | None = None
-    """The settings of the network in words."""
     chosen: str | None = None
     """What was chosen by the size of the items and why; None if all settings were given."""
     micro_batch: int | None = None
@@ -115,7 +108,6 @@ class DataReport(Result):
     files: FileStatistics | None
     """None if the data is no folder of images."""
     findings: tuple[Finding, ...]
-    """The worst first."""
     cost: TrainingCost | None
     """None if it was not measured, or the preset cannot be trained on the data."""
     rate: int | None = None
@@ -123,4 +115,3 @@ class DataReport(Result):
     command: str = ""
     """The command that trains on the data; "" if they cannot be trained on."""
     sheet: Image | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)
-    """The contact sheet."""

@@ -41,7 +41,6 @@ class SampleSettings:
     label: str | None
     steps: int | None = None
     folder: str | None = None
-    """The folder's name."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +125,8 @@ class CopyResult:
     chance: Estimate
     """Of training items that would be copies of others: what a model that copies nothing has."""
     items: int
-    """The number of different training items."""
     copied: int
-    """Of those, the number that some sample copies."""
+    """The number of training items that some sample copies, of the `items` that are different."""
     equal: int = 0
     """The number of samples that are identical to a training item."""
     flat: int = 0
@@ -148,17 +146,15 @@ class CopyResult:
 
 @dataclass(frozen=True)
 class MemorisationResult:
-    """How near samples come to the training items; no shares where unseen items are copies of training items."""
+    """How near samples come to `among` training items; no shares where unseen items are copies of training items."""
 
     among: int
-    """The number of training items."""
     median: float
-    """The median distance of a sample to the nearest of them."""
+    """The median distance of a sample to the nearest of these."""
     share: float | None = None
-    """Of samples that are nearer to a training item than `threshold`."""
+    """Of samples that are nearer to a training item than `threshold`; `expected` of a model that memorised nothing."""
     share_error: float | None = None
     expected: float | None = None
-    """The share of a model that memorised nothing."""
     error: float | None = None
     """The standard deviation of the share of such a model."""
     threshold: float | None = None
@@ -216,7 +212,7 @@ class ClassAccuracy:
     data: Estimate
     """Of real items that the classifier was not fitted to: the most that samples can be expected to reach."""
     items: int
-    """The number of those items."""
+    """Their number."""
     classes: int | None = None
     """The number of classes of the data; None in older files."""
 
@@ -226,7 +222,6 @@ class SampleQuality:
     """What is measured of samples, whatever made them."""
 
     floor: str
-    """Which sets the floor compares."""
     distances: DistanceSets
     inception_score: InceptionScores | None
     memorisation: MemorisationBySpace
@@ -368,9 +363,6 @@ class EvaluationResult(Result):
         Args:
             folder: Where an evaluation wrote them, such as `evaluation` in a run folder.
             sha256: Read only what was measured of the model file with this hash. None reads all.
-
-        Returns:
-            The result, empty if there is nothing.
         """
         return cls(
             _load(SampleMetrics, Path(folder) / SAMPLES_FILE, sha256),
@@ -388,6 +380,4 @@ def _load(kind: type[R], path: Path, sha256: str | None) -> R | None:
         result = kind.from_json(path.read_text(encoding="utf-8"), str(path))
     except (OSError, ValueError):
         return None
-    if sha256 is not None and (result.model is None or result.model.sha256 != sha256):
-        return None
-    return result
+    return result if sha256 in (None, result.model and result.model.sha256) else None

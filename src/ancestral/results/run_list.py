@@ -22,18 +22,15 @@ PARTS = {
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A training run in a line."""
+    """A training run in a line: its last step that was saved or logged, of `steps`, and its bytes on disk."""
 
     name: str
     """The path of the run folder, within the folder of the list."""
     data: str
     preset: str
     step: int
-    """The last step that was saved or logged."""
     steps: int
-    """The number of steps of the run."""
     size: int
-    """Bytes on disk of all its files."""
     changed: str
     """When a file of the run changed last, as ISO 8601 in local time."""
     loss: float | None = None
@@ -75,6 +72,5 @@ class CleaningResult(Result):
     folder: str
     removals: tuple[Removal, ...]
     removed: bool
-    """Whether they were removed."""
     problems: tuple[str, ...] = ()
     """Runs that were left alone, and why, a line each."""

@@ -32,16 +32,13 @@ class TrainingResult(Result, Generic[ModelType]):
     SCHEMA: ClassVar[str] = "training-1"
 
     folder: str
-    """The run folder."""
     preset: str
     step: int
-    """The number of steps done."""
+    """The number of steps done, of `steps`."""
     steps: int
-    """The number of steps of the run."""
     seconds: float
     """Seconds of training, those before a resume included."""
     parameters: int
-    """The number of parameters of the network."""
     stopped: bool = False
     """Whether the run was stopped before its last step; it is saved and can be resumed."""
     loss: float | None = None
