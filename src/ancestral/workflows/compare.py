@@ -63,33 +63,33 @@ def plan(options: Compare) -> ComparePlan:
         InputError: If runs or samplers are missing, are not alike or cannot be measured, or options do not fit.
     """
     runs = (options.runs,) if isinstance(options.runs, str | Path | Model) else tuple(options.runs)
-    chosen = [] if options.samplers is None else sampler_list(options.samplers)
-    _check(options, len(runs), chosen)
+    sampler_names = [] if options.samplers is None else sampler_list(options.samplers)
+    _check(options, len(runs), sampler_names)
     processes = Distributed(options.device)
-    opened = [
+    models = [
         subjects.open_subject(run, options, processes.device, f"model {i}") for i, run in enumerate(runs, start=1)
     ]
-    (first, *others), temporary = opened, subjects.temporary_folder(processes)
+    (first, *others), temporary = models, subjects.temporary_folder(processes)
     for other in others:
         _check_alike(first, other)
-    check_metrics(options.metrics, any(subject.model.spec.classes for subject in opened))
-    configs = [subject.model.config.data for subject in opened]
+    check_metrics(options.metrics, any(subject.model.spec.classes for subject in models))
+    configs = [subject.model.config.data for subject in models]
     same = len({(config.validation, config.fingerprint) for config in configs}) == 1
     source, load = first.source(options.data), loader(first.model.spec, first.data_config, configs[0] if same else None)
-    in_file = all(subject.folder for subject in opened)
+    in_file = all(subject.folder for subject in models)
     place = first.folder if options.samplers is not None else COMPARISON_FOLDER if in_file else None
     if options.samplers == "all":
-        chosen += _default_sampler(first.model, chosen)
+        sampler_names += _default_sampler(first.model, sampler_names)
     return ComparePlan(
         options=options,
         processes=processes,
-        subjects=tuple(opened),
+        subjects=tuple(models),
         studies=tuple(
             subjects.plan_study(subject, options, source, load, temporary, subjects.check_folder(subject.folder))
-            for subject in opened
+            for subject in models
         ),
         folder=subjects.check_folder(place if options.out is None else options.out, source, options.held_out),
-        samplers=tuple(chosen),
+        samplers=tuple(sampler_names),
     )
 
 
@@ -99,7 +99,7 @@ def run(plan: ComparePlan) -> Generator[Event, None, ComparisonResult | SamplerC
     return subjects.perform(plan, plan.processes.first(events))
 
 
-def _check(options: Compare, count: int, chosen: Sequence[str | Sampler]) -> None:
+def _check(options: Compare, count: int, sampler_names: Sequence[str | Sampler]) -> None:
     """Raise InputError for too few or too many runs, no samplers, or an option of the other comparison."""
     check_metrics(options.metrics)
     if options.samplers is None:
@@ -113,7 +113,7 @@ def _check(options: Compare, count: int, chosen: Sequence[str | Sampler]) -> Non
     for name in ("sampler", "steps", "metrics"):
         if getattr(options, name) is not None:
             raise InputError(f"{option(name)} is for runs; leave it out beside {option('samplers')}")
-    if not chosen:
+    if not sampler_names:
         raise InputError(f"{option('samplers')} names none; give all, or some of {', '.join(samplers.BY_NAME)}")
 
 
@@ -187,10 +187,10 @@ def _compare_samplers(plan: ComparePlan) -> Generator[Event, None, SamplerCompar
     reference_steps, T = reference_budget(study.model, most), study.model.denoiser.schedule.steps
     budgets, notes = _budgets(study, plan.samplers, max(PASSES) if most is None else most)
     if reference_steps.steps < T:
-        few = f"DDPM took {reference_steps.steps:,} of its {T:,} steps, as {option('most')} allows"
-        notes = [f"{few}; with all it may be better.", *notes]
-    tried = {f"ddpm, {reference_steps.passes:,} passes": [reference_steps], **budgets}
-    named = [(name, study.with_sampler(one.sampler)) for name, several in tried.items() for one in several]
+        reason = f"DDPM took {reference_steps.steps:,} of its {T:,} steps, as {option('most')} allows"
+        notes = [f"{reason}; with all it may be better.", *notes]
+    all_budgets = {f"ddpm, {reference_steps.passes:,} passes": [reference_steps], **budgets}
+    named = [(name, study.with_sampler(one.sampler)) for name, choices in all_budgets.items() for one in choices]
     if line := forecast.forecast(forecast.sampling_parts(named, size), CHEAPER):
         yield Message(line)
     train, facts = yield from subjects.distance_facts(study, size)
@@ -203,8 +203,8 @@ def _compare_samplers(plan: ComparePlan) -> Generator[Event, None, SamplerCompar
 
     reference = yield from point("ddpm", reference_steps)
     curves: dict[str, tuple[SamplerPoint, ...]] = {}
-    for name, several in budgets.items():
-        for budget in several:
+    for name, choices in budgets.items():
+        for budget in choices:
             try:
                 curves[name] = (*curves.get(name, ()), (yield from point(name, budget)))
             except InputError as error:  # with so few steps, the samples diverge

@@ -214,12 +214,12 @@ def _choose_items(
 ) -> tuple[EvalItems, facts.LikelihoodData]:
     """The items of the likelihood, and what the reader should know of them."""
     spec, codec, notes = subject.model.spec, subject.model.spec.codec, []
-    unseen, title = subjects.held_out_data(source, load, options.held_out)
+    held_out, title = subjects.held_out_data(source, load, options.held_out)
     split = options.split
     if split is None:
         tested = options.held_out is None and title == "test split" and source in TESTED
         split = "test" if tested else "held-out" if options.held_out is not None or title == HELD_OUT else "train"
-    data = unseen if split == "held-out" else load(source, split)
+    data = held_out if split == "held-out" else load(source, split)
     if data is None:
         raise InputError(
             f"{source} has no test split: say with {option('held_out')} which data the model did not learn from"

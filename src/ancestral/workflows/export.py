@@ -35,8 +35,8 @@ def run(plan: Export) -> Generator[Event, None, Path]:
     if plan.to == "diffusers":
         if method := model.config.distil.method:  # one step of DDIM ends at x̂_0, as one of the consistency sampler does
             steps = model.config.distil.evaluations if not DISTILLATIONS[method].consistent else 1
-            few = f"(num_inference_steps={steps}, use_clipped_model_output=True)"
-            yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){few}")
+            arguments = f"(num_inference_steps={steps}, use_clipped_model_output=True)"
+            yield Message(f"Sample with:  diffusers.DDIMPipeline.from_pretrained({str(out)!r}){arguments}")
         else:
             yield Message(f"Load it with:  diffusers.DDPMPipeline.from_pretrained({str(out)!r})")
     return out

@@ -74,11 +74,11 @@ def start_of(
         InputError: If there is no such model, it is not the one that the config records, or does not fit the config.
     """
     name = _name(initial) if initial is not None else ""
-    moved = saved is not None and initial is not None and name != saved.initial.model
-    if saved is not None and moved and (not saved.initial.sha256 or _digest(initial) != saved.initial.sha256):
-        began = f"the model {saved.initial.model}" if saved.initial.model else "random weights"
+    other_model = saved is not None and initial is not None and name != saved.initial.model
+    if saved is not None and other_model and (not saved.initial.sha256 or _digest(initial) != saved.initial.sha256):
+        origin = f"the model {saved.initial.model}" if saved.initial.model else "random weights"
         raise InputError(
-            f"{folder.path} started from {began}, so it cannot go on from {name}; give {option('out')} another name"
+            f"{folder.path} started from {origin}, so it cannot go on from {name}; give {option('out')} another name"
         )
     if not (name or config.initial.model) or (saved is not None and Checkpoints(folder.checkpoints).steps()):
         return None
@@ -194,8 +194,10 @@ def _check_parts(name: str, model: Config, config: Config, may_differ: set[str])
     for _, key, old, new in differences(model, config, ("net", "process")):
         if key not in may_differ:
             setting = configs.OPTIONS_OF.get(key, key)
-            had, other = (option(setting, *(value if isinstance(value, tuple) else (value,))) for value in (old, new))
-            raise InputError(f"{name} has {had}, so a run that starts from it cannot have {other}; leave that out")
+            before, after = (
+                option(setting, *(value if isinstance(value, tuple) else (value,))) for value in (old, new)
+            )
+            raise InputError(f"{name} has {before}, so a run that starts from it cannot have {after}; leave that out")
 
 
 def differences(before: Config, after: Config, sections: Iterable[str]) -> Iterator[tuple[str, str, Any, Any]]:

@@ -79,10 +79,10 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     options, config, name, from_python = plan.options, plan.config, plan.name, plan.name == configs.FROM_PYTHON
     kind = pick_device(options.device).type
     keep_freed_memory()
-    opened = yield from data.opening(options.source, memory=0, **config.data.form)
-    if not len(opened):
-        raise InputError(f"{opened.name} holds no items that can be read")
-    items = yield from inspect_items(opened, options.threads or opened.threads)
+    source = yield from data.opening(options.source, memory=0, **config.data.form)
+    if not len(source):
+        raise InputError(f"{source.name} holds no items that can be read")
+    items = yield from inspect_items(source, options.threads or source.threads)
     dataset, values, files = items.data, items.values, items.files
     classes = class_counts(dataset.labels, dataset.classes)
     rows = [

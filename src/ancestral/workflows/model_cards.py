@@ -33,11 +33,11 @@ def update_card(
     `evaluation` is the folder with the evaluations of the model, which was loaded from a file; None is the folder
     `evaluation` beside the card. `samples` are its first samples, of all classes in turn; None makes some.
     """
-    found = evaluation_of(model, evaluation or folder / "evaluation")
-    shown = sample_picture(model, samples)
-    if write_card(folder, model_card(model, folder.absolute().name, address, found, PICTURE if shown else None)):
-        if shown:
-            storage.write_bytes(folder / PICTURE, shown)
+    results = evaluation_of(model, evaluation or folder / "evaluation")
+    image = sample_picture(model, samples)
+    if write_card(folder, model_card(model, folder.absolute().name, address, results, PICTURE if image else None)):
+        if image:
+            storage.write_bytes(folder / PICTURE, image)
         return Wrote(folder / README)
     return Message(f"{folder / README} is left as it is, since it is your own; move it away for a new one")
 
@@ -52,10 +52,10 @@ def sample_picture(model: Model, samples: Tensor | None = None) -> bytes | None:
             samples = model.sample(n, steps=steps)
         except InputError:
             return None
-    shown, buffer = samples[:n], io.BytesIO()
-    columns, names = grid_columns(len(shown), shape, classes), model.class_names(range(len(shown)))
-    height = 400 if len(shape) == 1 else ROW * -(-len(shown) // columns)
-    picture(shown, columns, height, model.spec.codec.limits, names).save(buffer, "PNG")
+    items, buffer = samples[:n], io.BytesIO()
+    columns, names = grid_columns(len(items), shape, classes), model.class_names(range(len(items)))
+    height = 400 if len(shape) == 1 else ROW * -(-len(items) // columns)
+    picture(items, columns, height, model.spec.codec.limits, names).save(buffer, "PNG")
     return buffer.getvalue()
 
 

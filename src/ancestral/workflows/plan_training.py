@@ -167,13 +167,13 @@ def _with_absolute_paths(
         try:
             held_out = datasets.absolute(held_out)
         except InputError as error:
-            advice = "give a share of the items, as in 0.1, or other data"
-            raise InputError(f"{option('validation')}: {error.text}; {advice}") from None
+            share = "give a share of the items, as in 0.1, or other data"
+            raise InputError(f"{option('validation')}: {error.text}; {share}") from None
     try:
         source = source if from_python else datasets.absolute(source)
     except InputError as error:
-        moved = f"; if the data of this run were moved, say where they are: {option('data', '...')}"
-        raise InputError(error.text + moved * (saved is not None and source == saved.data.source)) from None
+        advice = f"; if the data of this run were moved, say where they are: {option('data', '...')}"
+        raise InputError(error.text + advice * (saved is not None and source == saved.data.source)) from None
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source, validation=held_out))
 
 

@@ -80,10 +80,10 @@ def plan(options: Sample) -> SamplePlan:
         raise InputError(f"{option('index')} says which samples to make, so leave their number {option('n')} out")
     file = options.model.file if isinstance(options.model, Model) else find(options.model)
     digest = storage.sha256(file) if file and file.is_file() else ""
-    saved = None if options.like is None else _read_recipe(Path(options.like), options, digest)
+    like_recipe = None if options.like is None else _read_recipe(Path(options.like), options, digest)
     model = options.model if isinstance(options.model, Model) else load(options.model, options.device, net=options.net)
-    sampler = model.sampler(options.sampler if saved is None else saved.sampler, **sampler_options)
-    recipe = _recipe(options, model) if saved is None else saved
+    sampler = model.sampler(options.sampler if like_recipe is None else like_recipe.sampler, **sampler_options)
+    recipe = _recipe(options, model) if like_recipe is None else like_recipe
     items = model.items(recipe.n, recipe.index, options.batch_size)
     if recipe.single:
         writers.check_png(model.spec.shape, model.spec.codec.dtype)
@@ -112,7 +112,7 @@ def plan(options: Sample) -> SamplePlan:
         out=out,
         gif=gif,
         film=film,
-        notes=(*_doubts(model, sampler), *(() if saved is None else _differences(options, saved, model))),
+        notes=(*_doubts(model, sampler), *_differences(options, recipe, model)),
     )
 
 
@@ -145,7 +145,7 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
             yield Message(threads.reason)
         batches = -(-len(items) // options.batch_size)
         samples, states = yield from track(steps_of_batches, task, batches * len(times))
-    frames, stills = ([state for state in states if state.index in kept] for kept in (in_animation, in_film))
+    frames, stills = ([state for state in states if state.index in indices] for indices in (in_animation, in_film))
     paths = []
     for path, write in _files(plan, samples, frames, stills).items():
         paths.append(storage.write_new(path, write))

@@ -96,8 +96,8 @@ def open_subject(
         file = models.find(model)
         config, _ = models.describe_file(file)
         net = options.net if isinstance(config.net, CustomNetConfig) else None  # others build their own
-        opened = models.load(file, str(device), net=net)
-        return Subject(opened, str(model), home(model) / "evaluation", storage.sha256(file))
+        loaded = models.load(file, str(device), net=net)
+        return Subject(loaded, str(model), home(model) / "evaluation", storage.sha256(file))
     if isinstance(model, Model):
         if model.file is not None:  # as if its path had been given
             name = str(model.file.parent if model.file.name == models.FILE_NAME else model.file)
@@ -120,17 +120,17 @@ def plan_study(
     model, data_config = subject.model, subject.data_config
     sampler = model.sampler(options.sampler, steps=options.steps)
     train = load(source, "train")
-    unseen, split = held_out_data(source, load, options.held_out)
+    held_out, split = held_out_data(source, load, options.held_out)
     notes = []
     if data_config is not None:
         trained_on = short_source(data_config.source)
         compared_with = short_source(source) if isinstance(source, str) else train.name
         if trained_on != compared_with:
             notes.append(f"The model was trained on {trained_on}; what is called training data is {compared_with}.")
-        elif isinstance(data_config.validation, float) and unseen is None:
+        elif isinstance(data_config.validation, float) and held_out is None:
             notes.append(f"Some of what is called training data was held out of training by {option('validation')}.")
     flip = data_config is not None and data_config.flip
-    references = References.of(model.spec, train, unseen, options.extractor, split, model.device, flip)
+    references = References.of(model.spec, train, held_out, options.extractor, split, model.device, flip)
     references = dataclasses.replace(references, notes=(*references.notes, *notes))
     guidance = 1.0 if options.guidance is None else options.guidance
     spec = SamplingSpec(subject.sha256, repr(sampler), options.seed, None, guidance)
@@ -169,12 +169,12 @@ def distance_facts(
     """
     references, extractor = study.references, study.references.extractor
     train = yield from references.features("training data", references.train.items, batch_size)
-    unseen = None
+    held_out = None
     if references.held_out is not None:
-        unseen = yield from references.features("held-out data", references.held_out.items, batch_size)
-    others, rest = floor_sets(study.count, train.values, None if unseen is None else unseen.values)
-    few = sample_size_warning(min(study.count, len(train.values)), extractor.width)
-    uneven = floor_note((len(others), len(rest)), (study.count, len(train.values)))
+        held_out = yield from references.features("held-out data", references.held_out.items, batch_size)
+    others, rest = floor_sets(study.count, train.values, None if held_out is None else held_out.values)
+    size_warning = sample_size_warning(min(study.count, len(train.values)), extractor.width)
+    floor_warning = floor_note((len(others), len(rest)), (study.count, len(train.values)))
     return uncertainty.Reference(train.values), {
         "model": study.identity,
         "samples": ComparedSamples(study.count, study.spec.seed, study.spec.guidance),
@@ -182,7 +182,7 @@ def distance_facts(
         "extractor": ExtractorName(extractor.name, extractor.width),
         "titles": MetricTitles(extractor.title("FD"), extractor.title("KID")),
         "floor": uncertainty.frechet(others, rest),
-        "notes": tuple(filter(None, [few and f"{few}.", uneven])),
+        "notes": tuple(filter(None, [size_warning and f"{size_warning}.", floor_warning])),
     }
 
 

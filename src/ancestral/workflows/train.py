@@ -174,11 +174,11 @@ def _split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, 
         raise InputError(
             f"{option('validation')} names the data that are trained on: give a share of them, as in 0.1, or others"
         )
-    some = held_out.sample(PASSES)
-    labels = labels_for(some, spec.classes) if spec.classes else None
+    items = held_out.sample(PASSES)
+    labels = labels_for(items, spec.classes) if spec.classes else None
     if spec.classes and labels is None:
-        labels = torch.full((len(some),), NO_CLASS)
-    return dataset, dataclasses.replace(some, labels=labels, classes=spec.classes)
+        labels = torch.full((len(items),), NO_CLASS)
+    return dataset, dataclasses.replace(items, labels=labels, classes=spec.classes)
 
 
 def _measure_memory(trainer: Trainer) -> Generator[Event, None, StepMemory | None]:
@@ -445,9 +445,11 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
     precision = str(trainer.dtype).removeprefix("torch.")
     yield f"{parameters:,} parameters on {processes}{trainer.device}, {precision} -> {folder.path}"
-    left = config.train.steps - trainer.step
-    if left > 0:
-        yield cost_summary(cost) if cost is not None else f"{left:,} steps of {trainer.gradients.batch_size:,} items"
+    remaining = config.train.steps - trainer.step
+    if remaining > 0:
+        yield (
+            cost_summary(cost) if cost is not None else f"{remaining:,} steps of {trainer.gradients.batch_size:,} items"
+        )
     yield from (f"note: {text}; {advice}" for text, advice in dataset.notes)
     source = Path(config.data.source)
     if dataset.labels is None and source.is_dir() and any(map(_holds_items, source.iterdir())):
