@@ -170,18 +170,18 @@ def untrained(shape=(3, 8, 8), classes=(), process=None, **net):
 
 def together(*words, count=2):
     """Run `python WORDS` in `count` processes of one training group; return what each printed. All exit with code 0."""
-    with socket.socket() as held:
+    with socket.socket() as listener:
         # Held until the end, so that no other test is given the port. A listener that reuses addresses may take it.
-        held.bind(("127.0.0.1", 0))
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "OMP_NUM_THREADS": 1}
-        shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": held.getsockname()[1]}
+        shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": listener.getsockname()[1]}
         shared |= {"PYTHONPATH": os.pathsep.join(sys.path)}
         started = []
         for rank in range(count):
-            own = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
+            variables = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-            started.append(subprocess.Popen([sys.executable, *map(str, words)], env=os.environ | own, **pipes))
+            started.append(subprocess.Popen([sys.executable, *map(str, words)], env=os.environ | variables, **pipes))
         outputs = [process.communicate(timeout=300) for process in started]
     assert [process.returncode for process in started] == [0] * count, outputs
     return [output for output, _ in outputs]

@@ -18,8 +18,8 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 @pytest.mark.parametrize("extra", ["onnx", "hub", "datasets", "metrics", "inception", "dinov2"])
 def test_the_packages_of_an_extra_are_named(extra):
     """Not the extra: pip would look for `ancestral` on PyPI, where it is not."""
-    named = re.findall(r"'([\w-]+)>=", install_command(extra))
-    assert sorted(named) == sorted(text.partition(">=")[0].replace("_", "-") for text in EXTRAS[extra])
+    packages = re.findall(r"'([\w-]+)>=", install_command(extra))
+    assert sorted(packages) == sorted(text.partition(">=")[0].replace("_", "-") for text in EXTRAS[extra])
 
 
 def test_a_package_that_runs_from_its_source_is_installed_there(monkeypatch):

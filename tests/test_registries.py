@@ -32,10 +32,10 @@ def test_a_config_sets_every_parameter_of_a_schedule(name):
     text = ",".join(f"{key}={value}" for key, value in options.items())
     config = Config().with_settings(schedule=f"{name}:{text}" if text else name, timesteps=50, target="v").check()
     assert Config.from_json(config.to_json()) == config
-    made, expected = schedules.from_spec(config.process.schedule_spec()), getattr(schedules, name)(50, **options)
-    assert torch.equal(made.signal, expected.signal)
-    assert torch.equal(made.noise, expected.noise)
-    assert made.spec == expected.spec
+    schedule, expected = schedules.from_spec(config.process.schedule_spec()), getattr(schedules, name)(50, **options)
+    assert torch.equal(schedule.signal, expected.signal)
+    assert torch.equal(schedule.noise, expected.noise)
+    assert schedule.spec == expected.spec
 
 
 @pytest.mark.parametrize(

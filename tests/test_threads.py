@@ -47,9 +47,9 @@ def clock(monkeypatch, seconds):
 )
 def test_the_number_that_serves_is_chosen(two_cores, monkeypatch, seconds, count):
     """One thread unless two are clearly faster; where a step takes half a minute, nothing is measured."""
-    with cpu_threads(None, CPU, clock(monkeypatch, seconds)) as chosen:
-        assert chosen.count == count == torch.get_num_threads()
-        assert chosen.reason.startswith(f"{count} CPU thread")
+    with cpu_threads(None, CPU, clock(monkeypatch, seconds)) as threads_:
+        assert threads_.count == count == torch.get_num_threads()
+        assert threads_.reason.startswith(f"{count} CPU thread")
     assert torch.get_num_threads() == 2
 
 
@@ -57,12 +57,12 @@ def test_nothing_is_measured_where_there_is_no_choice(two_cores, monkeypatch):
     def never():
         raise AssertionError
 
-    for given, device, work in ((2, CPU, never), (None, torch.device("cuda"), never), (None, CPU, None)):
-        with cpu_threads(given, device, work) as chosen:
-            assert chosen == threads.Threads(2)
+    for count, device, work in ((2, CPU, never), (None, torch.device("cuda"), never), (None, CPU, None)):
+        with cpu_threads(count, device, work) as threads_:
+            assert threads_ == threads.Threads(2)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    with cpu_threads(None, CPU, never) as chosen:
-        assert chosen.count == 2
+    with cpu_threads(None, CPU, never) as threads_:
+        assert threads_.count == 2
 
 
 def test_a_run_keeps_the_number_that_was_measured(two_cores, monkeypatch, tmp_path):

@@ -44,9 +44,9 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 def check_memory(count: int, shape: Sequence[int], dtype: torch.dtype) -> None:
     """Raise InputError if this number of samples does not fit into the free memory."""
-    needed, free = count * math.prod(shape) * dtype.itemsize, psutil.virtual_memory().available
-    if needed > free:
-        sizes = f"{needed / 2**30:,.3g} GiB of memory, and {free / 2**30:.3g} are free"
+    sample_bytes, free_bytes = count * math.prod(shape) * dtype.itemsize, psutil.virtual_memory().available
+    if sample_bytes > free_bytes:
+        sizes = f"{sample_bytes / 2**30:,.3g} GiB of memory, and {free_bytes / 2**30:.3g} are free"
         raise InputError(f"{count:,} samples take {sizes}; give a smaller number")
 
 

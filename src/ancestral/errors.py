@@ -77,8 +77,8 @@ def install_command(extra: str) -> str:
         requirements = importlib.metadata.requires("ancestral") or []
     except importlib.metadata.PackageNotFoundError:  # run from its source
         requirements = []
-    marked = [text.partition(";") for text in requirements]
-    packages = [name.strip() for name, _, marker in marked if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
+    parts = [text.partition(";") for text in requirements]
+    packages = [name.strip() for name, _, marker in parts if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
     if not packages:
         return f"{pip_install()} -e '{Path(__file__).parents[2]}[{extra}]'"
     return f"{pip_install()} {' '.join(map(repr, packages))}"
@@ -86,12 +86,12 @@ def install_command(extra: str) -> str:
 
 def pip_install() -> str:
     """Write `pip install`, with the path of this Python where the `pip` on the PATH belongs to another one."""
-    found = shutil.which("pip")
-    same = found is not None and Path(found).parent == Path(sys.executable).parent
+    path = shutil.which("pip")
+    same = path is not None and Path(path).parent == Path(sys.executable).parent
     return "pip install" if same else f"{shlex.quote(sys.executable)} -m pip install"
 
 
 def one_line(text: object) -> str:
     """Format `text` in one line: line breaks, control and undecodable characters, as in file names, are escaped."""
-    kept = (START, NEXT, END)
-    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in str(text))
+    marks = (START, NEXT, END)
+    return "".join(c if c.isprintable() or c in marks else c.encode("unicode_escape").decode() for c in str(text))

@@ -81,11 +81,11 @@ def track(
     Returns:
         The result of the generator.
     """
-    done = 0.0
+    amount = 0.0
     while True:
         try:
-            done += size(next(steps))
+            amount += size(next(steps))
         except StopIteration as end:
             result: R = end.value
             return result
-        yield Work(task, done, total, unit)
+        yield Work(task, amount, total, unit)

@@ -85,17 +85,17 @@ def _answers() -> bool:
     """Ask the Hub for anything, in a thread, since the look-up of its name cannot be given a time limit."""
     from huggingface_hub import constants, get_session
 
-    answered = threading.Event()
+    answer = threading.Event()
 
     def ask() -> None:
         with contextlib.suppress(Exception):  # whatever the HTTP library raises, there was no answer
             get_session().head(constants.ENDPOINT, timeout=PATIENCE)
-            answered.set()
+            answer.set()
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(PATIENCE)
-    return answered.is_set()
+    return answer.is_set()
 
 
 @contextlib.contextmanager

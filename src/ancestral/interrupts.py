@@ -54,7 +54,7 @@ def _watched() -> Iterator[None]:
         return
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    old_descriptor = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
     def watch() -> None:
         while signals := os.read(reading, 1):
@@ -69,22 +69,22 @@ def _watched() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.set_wakeup_fd(before)
+        signal.set_wakeup_fd(old_descriptor)
         os.close(writing)
 
 
 @contextlib.contextmanager
-def _replaced(before: object, after: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _replaced(old_handler: object, new_handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Replace one handler by another. Other handlers stay, such as that of a program which ignores the signal."""
     main = threading.current_thread() is threading.main_thread()  # no other thread may handle signals
-    if not main or signal.getsignal(signal.SIGINT) is not before:
+    if not main or signal.getsignal(signal.SIGINT) is not old_handler:
         yield
         return
-    signal.signal(signal.SIGINT, after)
+    signal.signal(signal.SIGINT, new_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, old_handler)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -36,9 +36,9 @@ def spell(text: str, spelling: Spelling) -> str:
     """Spell the options in a text."""
     plain, *parts = text.split(START)
     for part in parts:
-        marked, _, after = part.partition(END)
-        name, *values = marked.split(NEXT)
-        plain += spelling(name, values) + after
+        mark, _, tail = part.partition(END)
+        name, *values = mark.split(NEXT)
+        plain += spelling(name, values) + tail
     return plain
 
 
@@ -68,8 +68,8 @@ def command_line(verb: str, *words: object, **options: object) -> str:
         options: The names of its options in Python, and their values; a tuple gives several.
     """
     values = {name: value if isinstance(value, tuple) else (value,) for name, value in options.items()}
-    named = [on_command_line(name, [*map(str, value)]) for name, value in values.items()]
-    return " ".join(["ancestral", verb, *(shlex.quote(str(word)) for word in words), *named])
+    option_words = [on_command_line(name, [*map(str, value)]) for name, value in values.items()]
+    return " ".join(["ancestral", verb, *(shlex.quote(str(word)) for word in words), *option_words])
 
 
 def in_python(name: str, values: list[str]) -> str:
@@ -84,10 +84,10 @@ def on_command_line(name: str, values: list[str]) -> str:
     """Spell an option as the command line has it: --batch-size, --batch-size 32, --no-flip."""
     if len(name) == 1:
         return " ".join([f"-{name}", *values])
-    written = COMMAND_NAMES.get(name, name).replace("_", "-")
+    spelling = COMMAND_NAMES.get(name, name).replace("_", "-")
     if values in (["True"], ["False"]):
-        written, values = written if values == ["True"] else f"no-{written}", []
-    return " ".join([f"--{written}", *map(shlex.quote, values)])
+        spelling, values = spelling if values == ["True"] else f"no-{spelling}", []
+    return " ".join([f"--{spelling}", *map(shlex.quote, values)])
 
 
 def _is_literal(value: str) -> bool:

@@ -96,8 +96,8 @@ class Registry(dict[str, E]):
     def find(self, name: object) -> E:
         """Return the entry of a name. Raises InputError, with the nearest name, if there is none."""
         if not isinstance(name, str) or name not in self:
-            near = difflib.get_close_matches(str(name), self, n=1, cutoff=0.0)[0]
-            raise InputError(f"unknown {self.kind} {shown(name)}; did you mean {near}? There are {self.names}")
+            nearest = difflib.get_close_matches(str(name), self, n=1, cutoff=0.0)[0]
+            raise InputError(f"unknown {self.kind} {shown(name)}; did you mean {nearest}? There are {self.names}")
         return self[name]
 
     def read(self, text: str) -> tuple[E, dict[str, Any]]:
@@ -106,13 +106,12 @@ class Registry(dict[str, E]):
         Raises:
             InputError: For an unknown name, and an option that is given twice. The options themselves are not checked.
         """
-        name, _, rest = text.partition(":")
+        name, _, option_text = text.partition(":")
         entry = self.find(name)
-        pairs = [
-            (key.strip(), _value(value.strip())) for key, _, value in (o.partition("=") for o in rest.split(",") if o)
-        ]
+        parts = (part.partition("=") for part in option_text.split(",") if part)
+        pairs = [(key.strip(), _value(value.strip())) for key, _, value in parts]
         if len(dict(pairs)) < len(pairs):
-            raise InputError(f"{rest!r} gives an option of the {self.kind} {name} twice")
+            raise InputError(f"{option_text!r} gives an option of the {self.kind} {name} twice")
         return entry, dict(pairs)
 
     def load(self) -> dict[str, Any]:

@@ -125,11 +125,11 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
-        named = OSError(
+        error_with_path = OSError(
             f"could not write {path}: {reason}; make room or choose another folder (what was there is untouched)"
         )
-        named.errno = error.errno
-        raise named from None
+        error_with_path.errno = error.errno
+        raise error_with_path from None
 
 
 QUOTA = getattr(errno, "EDQUOT", errno.ENOSPC)
@@ -161,7 +161,7 @@ def write_with_room(
     write: Callable[[], None],
     size: int,
     spare: Callable[[], Sequence[Path]],
-    removed: list[Path],
+    removals: list[Path],
     *,
     certain: bool = False,
 ) -> None:
@@ -171,14 +171,14 @@ def write_with_room(
         write: Writes files of `size` bytes in all. It is called again after a removal.
         size: The number of bytes.
         spare: Lists the files and folders that may be removed, the least needed first.
-        removed: Gets what was removed.
+        removals: Gets what was removed.
         certain: Whether nothing is removed unless the disk says that the room then suffices. Without, a full quota,
             of which the disk may know nothing, has them removed too.
 
     Raises:
         OSError: If it cannot be written. Nothing is removed where the room would not suffice.
     """
-    left: list[Path] | None = None
+    spare_paths: list[Path] | None = None
     while True:
         try:
             write()
@@ -186,24 +186,24 @@ def write_with_room(
         except OSError as error:
             if not is_full(error):
                 raise
-            left = [path for path in spare() if path.exists()] if left is None else left
+            spare_paths = [path for path in spare() if path.exists()] if spare_paths is None else spare_paths
             by_quota = error.errno == QUOTA and not certain
-            free, needed = free_bytes(left[0]) if left else 0, size + SLACK
-            if not left or not (by_quota or free < needed <= free + sum(map(size_of, left))):
+            free, required = free_bytes(spare_paths[0]) if spare_paths else 0, size + SLACK
+            if not spare_paths or not (by_quota or free < required <= free + sum(map(size_of, spare_paths))):
                 raise
         while True:
-            path = left.pop(0)
+            path = spare_paths.pop(0)
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-            removed.append(path)
-            if not left or free_bytes(path) >= needed:
+            removals.append(path)
+            if not spare_paths or free_bytes(path) >= required:
                 break
 
 
 def check_writable(folder: Path) -> None:
     """Raise OSError if files cannot be written into `folder`, which need not exist yet."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    parent = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
         raise OSError(f"cannot write into {folder}: {error.strerror}; choose another folder") from None
@@ -266,11 +266,11 @@ def _sort_metadata(path: Path) -> None:
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors on the CPU, each in memory of its own: networks may share weights, and files cannot."""
-    plain, seen = dict[str, Tensor](), set[int]()
+    plain, addresses = dict[str, Tensor](), set[int]()
     for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
-        plain[name] = own.clone() if own.data_ptr() in seen else own
-        seen.add(own.data_ptr())
+        copy = tensor.detach().cpu().contiguous()
+        plain[name] = copy.clone() if copy.data_ptr() in addresses else copy
+        addresses.add(copy.data_ptr())
     return plain
 
 

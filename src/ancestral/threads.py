@@ -28,28 +28,28 @@ class Threads:
 
 
 @contextlib.contextmanager
-def cpu_threads(given: int | None, device: torch.device, work: Callable[[], object] | None) -> Iterator[Threads]:
+def cpu_threads(count: int | None, device: torch.device, work: Callable[[], object] | None) -> Iterator[Threads]:
     """Compute with the number of threads that serves best, and restore the number before.
 
     Args:
-        given: The number of threads; None measures the work with one thread, with half of all and with all.
+        count: The number of threads; None measures the work with one thread, with half of all and with all.
         device: Where the work is computed. Only for the CPU is anything measured.
         work: A small part of the work, which may be repeated; None keeps PyTorch's number.
 
     Yields:
         The number, and the reason. If OMP_NUM_THREADS is set, that number is kept.
     """
-    before = torch.get_num_threads()
+    default_count = torch.get_num_threads()
     try:
-        if given is not None:
-            torch.set_num_threads(given)
-            yield Threads(given)
-        elif work is None or device.type != "cpu" or before == 1 or "OMP_NUM_THREADS" in os.environ:
-            yield Threads(before)
+        if count is not None:
+            torch.set_num_threads(count)
+            yield Threads(count)
+        elif work is None or device.type != "cpu" or default_count == 1 or "OMP_NUM_THREADS" in os.environ:
+            yield Threads(default_count)
         else:
-            yield _measure(work, before)
+            yield _measure(work, default_count)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(default_count)
 
 
 def _measure(work: Callable[[], object], most: int) -> Threads:

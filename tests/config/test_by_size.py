@@ -43,13 +43,13 @@ def net_of(config, shape, device="cpu"):
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
 def test_every_size_gets_a_network_that_takes_it(shape, device):
     """And attention at resolutions that the network has."""
-    net, chosen = net_of(configs.preset("arrays"), shape, device), by_size.choose(shape, device)
+    net, choice = net_of(configs.preset("arrays"), shape, device), by_size.choose(shape, device)
     assert all(side >= net.multiple for side in shape[1:])
     padded = [-(-side // net.multiple) * net.multiple for side in shape[1:]]
     assert max(padded) < 2 * max(shape[1:]) or max(padded) <= 4
-    levels = [max(padded) // chosen["patch"] >> level for level in range(len(chosen["mults"]))]
-    assert set(chosen["attention"]) <= set(levels)
-    assert list(chosen["attention"]) == sorted(chosen["attention"], reverse=True)
+    levels = [max(padded) // choice["patch"] >> level for level in range(len(choice["mults"]))]
+    assert set(choice["attention"]) <= set(levels)
+    assert list(choice["attention"]) == sorted(choice["attention"], reverse=True)
     if max(shape[1:]) > 256:  # the shapes follow from smaller ones
         return
     x = torch.empty(2, *shape, device="meta")
@@ -59,13 +59,13 @@ def test_every_size_gets_a_network_that_takes_it(shape, device):
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 1024), (1, 10, 10, 10), (3, 16, 64), (2,)])
 def test_small_items_keep_the_network_of_the_preset_digits(shape, device):
-    chosen, digits = by_size.choose(shape, device), configs.preset("digits")
+    choice, digits = by_size.choose(shape, device), configs.preset("digits")
     if len(shape) > 1:
-        assert chosen["mults"] == digits.net.mults
-        assert chosen["patch"] == digits.net.patch
+        assert choice["mults"] == digits.net.mults
+        assert choice["patch"] == digits.net.patch
     for name in ("width", "blocks", "attention"):
-        assert chosen[name] == getattr(digits.net, name)
-    assert (chosen["batch_size"], chosen["lr"]) == (digits.train.batch_size, digits.train.lr)
+        assert choice[name] == getattr(digits.net, name)
+    assert (choice["batch_size"], choice["lr"]) == (digits.train.batch_size, digits.train.lr)
 
 
 def test_the_choice_for_photographs():
@@ -97,23 +97,23 @@ OTHER = {"width": 16, "mults": (1, 1), "blocks": 2, "attention": (), "patch": 1,
 
 @pytest.mark.parametrize("name", OTHER)
 def test_a_setting_that_is_given_wins(name):
-    given = configs.preset("folder").with_settings(**{name: OTHER[name]})
-    assert by_size.left_out(given) == [other for other in by_size.CHOSEN if other != name]
-    done, chosen = by_size.complete(given, (3, 64, 64)), by_size.choose((3, 64, 64))
-    assert not by_size.left_out(done)
+    config = configs.preset("folder").with_settings(**{name: OTHER[name]})
+    assert by_size.left_out(config) == [other for other in by_size.CHOSEN if other != name]
+    final, choice = by_size.complete(config, (3, 64, 64)), by_size.choose((3, 64, 64))
+    assert not by_size.left_out(final)
     for other in by_size.CHOSEN:
-        value = getattr(done.net, other, getattr(done.train, other, None))
-        assert value == (OTHER[name] if other == name else chosen[other])
-    words = by_size.explain(given, (3, 64, 64))
+        value = getattr(final.net, other, getattr(final.train, other, None))
+        assert value == (OTHER[name] if other == name else choice[other])
+    words = by_size.explain(config, (3, 64, 64))
     assert f"--{name.replace('_', '-')} " not in words
     assert "3 levels to " in words or name == "mults"
 
 
 def test_a_setting_wins_though_it_is_the_one_of_small_images():
     small = by_size.choose((3, 32, 32))
-    done = by_size.complete(configs.preset("folder").with_settings(**small), (3, 256, 256), "cuda")
-    assert {name: getattr(done.net, name, getattr(done.train, name, None)) for name in small} == small
-    assert by_size.explain(done, (3, 256, 256), "cuda") == ""
+    final = by_size.complete(configs.preset("folder").with_settings(**small), (3, 256, 256), "cuda")
+    assert {name: getattr(final.net, name, getattr(final.train, name, None)) for name in small} == small
+    assert by_size.explain(final, (3, 256, 256), "cuda") == ""
 
 
 @pytest.mark.parametrize("name", sorted(set(configs.PRESETS) - {"folder", "arrays"}))
@@ -126,9 +126,9 @@ def test_the_other_presets_leave_nothing_to_the_size(name):
 def test_a_network_of_another_kind_gets_the_batch_and_rate_of_small_items():
     for net in (configs.MLPConfig(), configs.CustomNetConfig()):
         config = dataclasses.replace(configs.preset("arrays"), net=net)
-        done = by_size.complete(config, (3, 256, 256), "cuda")
-        assert done.net == net
-        assert (done.train.batch_size, done.train.lr) == (32, 2e-3)
+        final = by_size.complete(config, (3, 256, 256), "cuda")
+        assert final.net == net
+        assert (final.train.batch_size, final.train.lr) == (32, 2e-3)
     spec = DataSpec((2,), Codec("float"), ())
     assert model.for_items(configs.preset("arrays"), spec).net == configs.MLPConfig(width=32, blocks=1)
 
@@ -231,10 +231,10 @@ def said(events):
 
 def test_the_choice_is_in_the_run_as_plain_settings(run):
     out, _ = run
-    saved = json.loads((out / "config.json").read_text())
-    chosen = {**by_size.choose((3, 40, 40)), "width": 8}
-    both = {**saved["net"], **saved["train"]}
-    assert {name: both[name] for name in chosen} == json.loads(json.dumps(chosen))
+    tree = json.loads((out / "config.json").read_text())
+    choice = {**by_size.choose((3, 40, 40)), "width": 8}
+    both = {**tree["net"], **tree["train"]}
+    assert {name: both[name] for name in choice} == json.loads(json.dumps(choice))
     loaded = ancestral.load(out)
     assert not by_size.left_out(loaded.config)
     assert loaded.config.net.mults == (1, 2, 4)
@@ -243,7 +243,7 @@ def test_the_choice_is_in_the_run_as_plain_settings(run):
 
 def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, photos, monkeypatch):
     out, _ = run
-    before = (out / "config.json").read_text()
+    old_config = (out / "config.json").read_text()
     monkeypatch.setattr(by_size, "choose", lambda *_: dict.fromkeys(by_size.CHOSEN, 3))
     settings = configs.preset("folder").with_settings(
         source=str(photos), image_size=40, width=8, trackers=("none",), preview_steps=1
@@ -251,7 +251,7 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
     again = said(train(settings.with_settings(steps=2), out=out, resume=True, device="cpu"))
     assert not any("chosen by size" in line for line in again)
     now = json.loads((out / "config.json").read_text())
-    assert now["net"] == json.loads(before)["net"]
+    assert now["net"] == json.loads(old_config)["net"]
     with pytest.raises(InputError, match=r"was trained with patch=2, so it cannot go on with 1"):
         list(train(settings.with_settings(patch=1, steps=3), out=out, resume=True, device="cpu"))
 

@@ -233,13 +233,13 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
     from ancestral.objectives import Denoising, time_distribution
     from ancestral.training import Trainer
 
-    seen = []
+    weights = []
 
     class Watching(Denoising):
         reads_average = True
 
         def losses(self, denoiser, x0, *, averaged=None, **options):
-            seen.append([value.clone() for value in averaged.net.parameters()])
+            weights.append([value.clone() for value in averaged.net.parameters()])
             return super().losses(denoiser, x0, **options)
 
     trainer = Trainer(
@@ -251,7 +251,7 @@ def test_an_own_objective_reads_the_averaged_weights(tmp_path):
         torch.equal(a, b)
         for a, b in zip(trainer.state.averaged.net.parameters(), trainer.state.ema.weights, strict=True)
     )
-    assert not torch.equal(seen[0][0], seen[-1][0])
+    assert not torch.equal(weights[0][0], weights[-1][0])
 
 
 @pytest.mark.parametrize(
@@ -321,17 +321,17 @@ def test_a_run_goes_on_with_its_own_schedule_alone(tmp_path):
 
 
 def test_an_own_optimiser_is_given_again(tmp_path):
-    own = {"optimiser": torch.optim.AdamW, "lr_schedule": lambda step: 1.0}
-    run = train(tmp_path, **own)
+    parts = {"optimiser": torch.optim.AdamW, "lr_schedule": lambda step: 1.0}
+    run = train(tmp_path, **parts)
     config = configs.read_config(tmp_path / "run" / "config.json")
     assert (config.train.optimiser, config.train.decay) == ("custom", "custom")
     with pytest.raises(InputError, match="was trained with optimiser='custom', so it cannot go on with adam"):
-        train(tmp_path, resume=True, steps=run.steps + 1, lr_schedule=own["lr_schedule"], optimiser="adam")
-    assert train(tmp_path, resume=True, steps=run.steps + 1, **own).step == run.steps + 1
-    with pytest.raises(InputError, match="optimiser of your own says what lr would: leave lr out"):
-        train(tmp_path / "other", lr=1e-3, **own)
-    with pytest.raises(InputError, match="lr_schedule of your own says what warmup and decay would: leave them out"):
-        train(tmp_path / "other", warmup=3, **own)
+        train(tmp_path, resume=True, steps=run.steps + 1, lr_schedule=parts["lr_schedule"], optimiser="adam")
+    assert train(tmp_path, resume=True, steps=run.steps + 1, **parts).step == run.steps + 1
+    with pytest.raises(InputError, match="optimiser of your own"):
+        train(tmp_path / "other", lr=1e-3, **parts)
+    with pytest.raises(InputError, match="lr_schedule of your own"):
+        train(tmp_path / "other", warmup=3, **parts)
 
 
 def test_a_run_that_is_there_is_kept(tmp_path):
@@ -456,19 +456,19 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path):
 
 def test_two_threads_train_what_each_would_alone(tmp_path):
     alone = train(tmp_path).model.sample(2, steps=2)
-    found = {}
+    samples = {}
 
     def work(name):
         run = ancestral.train("arrays", data=images(), out=tmp_path / name, progress=False, **SMALL)
-        found[name] = run.model.sample(2, steps=2)
+        samples[name] = run.model.sample(2, steps=2)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert torch.equal(found["a"], alone)
-    assert torch.equal(found["b"], alone)
+    assert torch.equal(samples["a"], alone)
+    assert torch.equal(samples["b"], alone)
 
 
 # -- evaluation -------------------------------------------------------------------------------------------------------
@@ -478,12 +478,12 @@ FAST = {"extractor": "pixels", "progress": False, "device": "cpu"}
 
 def test_a_model_is_evaluated_saved_or_not(tmp_path):
     run = train(tmp_path, net=Own())
-    saved = ancestral.evaluate(ancestral.load(tmp_path / "run", net=Own()), data=images(), samples=16, **FAST)
-    unsaved = ancestral.evaluate(run.model, data=images(), samples=16, **FAST)
-    assert saved.samples == unsaved.samples
-    assert saved.likelihood is None
+    of_file = ancestral.evaluate(ancestral.load(tmp_path / "run", net=Own()), data=images(), samples=16, **FAST)
+    of_memory = ancestral.evaluate(run.model, data=images(), samples=16, **FAST)
+    assert of_file.samples == of_memory.samples
+    assert of_file.likelihood is None
     by_path = ancestral.evaluate(tmp_path / "run", data=images(), net=build, samples=16, **FAST)
-    assert by_path.samples.distances == saved.samples.distances
+    assert by_path.samples.distances == of_file.samples.distances
     with pytest.raises(InputError, match="made from Python, so say which data"):
         ancestral.evaluate(run.model, samples=16, **FAST)
     bits = ancestral.evaluate(run.model, data=images(), samples=False, likelihood=True, n=3, passes=4, **{
@@ -497,9 +497,9 @@ def test_an_oracle_is_evaluated():
     """Any denoiser that can be sampled from, without a network."""
     points = ancestral.data.load("moons").items[:400]
     exact = ancestral.oracle.Empirical(schedules.cosine(50), points)
-    found = ancestral.evaluate(exact, data=points, samples=64, sampler="ddim:steps=5,clip=none", **FAST)
-    assert found.samples.distances.train.frechet.value < 0.2
-    assert type(found).from_json(found.to_json()) == found
+    result = ancestral.evaluate(exact, data=points, samples=64, sampler="ddim:steps=5,clip=none", **FAST)
+    assert result.samples.distances.train.frechet.value < 0.2
+    assert type(result).from_json(result.to_json()) == result
 
 
 def test_samples_are_evaluated_without_a_model(tmp_path):
@@ -535,9 +535,9 @@ def test_runs_and_samplers_are_compared(tmp_path):
             "arrays", data=images(), out=tmp_path / name, progress=False, seed=ord(name), timesteps=20, **SMALL
         )
     runs = [tmp_path / "a", tmp_path / "b"]
-    found = ancestral.compare(runs, images(), samples=16, steps=3, out=tmp_path / "c", **FAST)
-    assert "parameters" in str(found)
-    assert type(found).from_json(found.to_json()) == found
+    comparison = ancestral.compare(runs, images(), samples=16, steps=3, out=tmp_path / "c", **FAST)
+    assert "parameters" in str(comparison)
+    assert type(comparison).from_json(comparison.to_json()) == comparison
     samplers_ = ancestral.compare(
         [runs[0]], images(), samplers=["ddim", "heun"], most=8, samples=16, out=tmp_path / "d", **FAST
     )

@@ -231,7 +231,7 @@ def test_names_of_the_package():
 
 
 def test_one_value_stands_for_several():
-    chosen = config.preset("digits").with_settings(trackers="none", mults=2)
-    assert (chosen.runtime.trackers, chosen.net.mults) == (("none",), (2,))
+    config_ = config.preset("digits").with_settings(trackers="none", mults=2)
+    assert (config_.runtime.trackers, config_.net.mults) == (("none",), (2,))
     with pytest.raises(ancestral.InputError, match="mults cannot be"):
         config.preset("digits").with_settings(mults="wide")

@@ -121,8 +121,8 @@ def test_data_network_and_time_are_three_lines_and_the_rest_is_in_the_notes_or_w
     assert (len(opening), step[:4], trained[:7]) == (3, "step", "Trained")
     notes = (tmp_path / "runs" / "points" / "notes.txt").read_text().splitlines()
     assert [note.split(":")[0] for note in notes] == ["step 0"] * len(notes)
-    shown = run("train", "points", *TINY, "-v", "--out", "again").splitlines()
-    assert [f"step 0: {line}" for line in shown[4 : 4 + len(notes)]] == notes
+    lines = run("train", "points", *TINY, "-v", "--out", "again").splitlines()
+    assert [f"step 0: {line}" for line in lines[4 : 4 + len(notes)]] == notes
     assert "for ancestral average" in notes[0]
 
 
@@ -303,9 +303,9 @@ def test_points_are_drawn(capsys, points_run, tmp_path, figures, refused):
 
 
 def state(path):
-    found, wrong = Checkpoints(path / "checkpoints").newest()
-    assert not wrong
-    return found
+    checkpoint, problems = Checkpoints(path / "checkpoints").newest()
+    assert not problems
+    return checkpoint
 
 
 def test_resume_goes_on_to_where_the_whole_run_ends(capsys, tmp_path):
@@ -376,8 +376,8 @@ def test_a_resumed_run_cannot_become_another(points_run, refused):
     assert "--width 16" in refused("train", "points", "--out", points_run, "--resume", "--width", "32")
     assert "--data moons" in refused("train", "points", "--out", points_run, "--resume", "--data", "swissroll")
     assert "--target eps" in refused("train", "points", "--out", points_run, "--resume", "--target", "v")
-    said = refused("train", "points", "--out", points_run, "--resume", "--clip")
-    assert "with --no-clip, so it cannot go on with --clip;" in said
+    line = refused("train", "points", "--out", points_run, "--resume", "--clip")
+    assert "with --no-clip, so it cannot go on with --clip;" in line
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
@@ -492,11 +492,11 @@ def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
     from ancestral.faces import other_names, words
     from ancestral.faces.help_text import options_of
 
-    known = {word for name in ("train", "sample", "export") for one in options_of(cli.COMMANDS[name])
+    option_words = {word for name in ("train", "sample", "export") for one in options_of(cli.COMMANDS[name])
              if not (one.positional and one.required) for word in words.written(one)}  # fmt: skip
-    assert {option.partition(" ")[0] for option in other_names.SYNONYMS} <= known
+    assert {option.partition(" ")[0] for option in other_names.SYNONYMS} <= option_words
     names = (*other_names.SYNONYMS.values(), *other_names.ABSENT.values())
-    assert not {f"--{name}" for several in names for name in several} & known
+    assert not {f"--{name}" for several in names for name in several} & option_words
 
 
 @pytest.mark.parametrize(
@@ -665,6 +665,6 @@ cli.run = late
 cli.main([])
 """
     environment = os.environ | {"WORLD_SIZE": str(processes)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (3, "said\n", "")
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (3, "said\n", "")
     assert (tmp_path / "late").read_text() == "whole"

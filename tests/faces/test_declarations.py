@@ -80,8 +80,8 @@ def words(command, *given):
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_words_of_a_command_line(command, given, values):
-    found = words(command, *given)
-    assert {name: str(value) if name in ("film", "json") else value for name, value in found.items()} == values
+    options = words(command, *given)
+    assert {name: str(value) if name in ("film", "json") else value for name, value in options.items()} == values
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_wrong_words_name_the_option(command, given, option):
 def test_arguments_of_python_are_those_of_the_declaration():
     options = read_arguments(Evaluate, ("run",), {"metrics": "colour", "steps": torch.tensor(3), "samples": 7})
     assert (options.model, options.metrics, options.steps, options.samples) == ("run", ("colour",), 3, 7)
-    for named, option in (({"stepz": 3}, "steps"), ({"steps": 3.5}, "steps"), ({"model": "b"}, "model")):
+    for keywords, option in (({"stepz": 3}, "steps"), ({"steps": 3.5}, "steps"), ({"model": "b"}, "model")):
         with pytest.raises(InputError, match=option):
-            read_arguments(Evaluate, ("run",), named)
+            read_arguments(Evaluate, ("run",), keywords)
     with pytest.raises(InputError, match="model is missing"):
         read_arguments(Evaluate, (), {})
     with pytest.raises(InputError, match="out is empty"):

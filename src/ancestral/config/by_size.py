@@ -137,16 +137,16 @@ def complete(config: Config, shape: Sequence[int], device: str = "cpu") -> Confi
     `choose` is for a U-Net. A transformer gets patches that make at most 64 tokens, on a GPU 256. Batch size and
     learning rate of other networks are those of the preset `digits`.
     """
-    chosen = choose(shape if isinstance(config.net, UNetConfig) else (), device)
+    choice = choose(shape if isinstance(config.net, UNetConfig) else (), device)
     if isinstance(config.net, TransformerConfig):
-        chosen["patch"] = _patch(shape[1:], _plan(device).tokens)
-    return config.with_settings(**{name: chosen[name] for name in left_out(config)})
+        choice["patch"] = _patch(shape[1:], _plan(device).tokens)
+    return config.with_settings(**{name: choice[name] for name in left_out(config)})
 
 
 def keep(config: Config, saved: Config) -> Config:
     """Return the config with the settings that it leaves out as they were chosen for the run that is resumed."""
-    chosen = dataclasses.asdict(saved.net) | dataclasses.asdict(saved.train)
-    return config.with_settings(**{name: chosen[name] for name in left_out(config) if name in chosen})
+    values = dataclasses.asdict(saved.net) | dataclasses.asdict(saved.train)
+    return config.with_settings(**{name: values[name] for name in left_out(config) if name in values})
 
 
 def explain(config: Config, shape: Sequence[int], device: str = "cpu") -> str:
@@ -154,13 +154,13 @@ def explain(config: Config, shape: Sequence[int], device: str = "cpu") -> str:
     names = left_out(config)
     if not names:
         return ""
-    done = complete(config, shape, device)
-    values = dataclasses.asdict(done.net) | dataclasses.asdict(done.train)
+    final = complete(config, shape, device)
+    values = dataclasses.asdict(final.net) | dataclasses.asdict(final.train)
     words = [option(name, *(values[name] if isinstance(values[name], tuple) else (values[name],))) for name in names]
     why = "small items: the network of the preset digits" if "width" in names else "as the preset digits"
-    if isinstance(done.net, TransformerConfig) and "patch" in names:
+    if isinstance(final.net, TransformerConfig) and "patch" in names:
         why = f"{_positions(shape[1:], values['patch'])} patches for a {'GPU' if device == 'cuda' else 'CPU'}"
-    elif math.prod(shape[1:]) > SMALL and isinstance(done.net, UNetConfig):
+    elif math.prod(shape[1:]) > SMALL and isinstance(final.net, UNetConfig):
         factors = (1, values["patch"], values["patch"] << (len(values["mults"]) - 1))
         size, first, last = ("x".join(str(-(-side // factor)) for side in shape[1:]) for factor in factors)
         folded = f"patches of {values['patch']} bring {size} to {first}" if size != first else size

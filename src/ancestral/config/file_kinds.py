@@ -40,26 +40,26 @@ def nearest_path(text: str) -> str | None:
 
     Only the last part of the path may be misspelt.
     """
-    path, near = Path(text), list[str]()
+    path, matches = Path(text), list[str]()
     with contextlib.suppress(OSError, ValueError, RuntimeError), os.scandir(path.expanduser().parent) as entries:
         names = [
             entry.name
             for entry in islice(entries, MOST_LISTED)
             if entry.name[0] != "." and (entry.name.lower().endswith(ARRAYS) or entry.is_dir())
         ]
-        near = difflib.get_close_matches(path.name, sorted(names), n=1)
-    return str(path.with_name(near[0])) if near else None
+        matches = difflib.get_close_matches(path.name, sorted(names), n=1)
+    return str(path.with_name(matches[0])) if matches else None
 
 
 def first_suffix(folder: str | Path) -> str | None:
     """Find the suffix of the first image or recording in a folder or below it, outside of runs; None without one."""
-    entered: set[str] = set()
+    real_paths: set[str] = set()
     for path, below, files in os.walk(os.path.expanduser(folder), followlinks=True):  # noqa: PTH111 (raises nothing)
         real = os.path.realpath(path)
-        if real in entered:  # a link that leads back
+        if real in real_paths:  # a link that leads back
             below.clear()
             continue
-        entered.add(real)
+        real_paths.add(real)
         below[:] = sorted(name for name in below if not name.startswith(".") and not is_output(f"{path}/{name}"))
         for name in sorted(files):
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)

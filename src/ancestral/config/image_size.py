@@ -18,13 +18,13 @@ def parse_image_size(size: Any) -> tuple[int, int]:
     """
     sides: Any = size if isinstance(size, tuple | list) else (size,)
     if isinstance(size, str):
-        known = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", size, re.ASCII | re.IGNORECASE)
-        sides = [int(side) for side in known.groups() if side] if known else []
+        match = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", size, re.ASCII | re.IGNORECASE)
+        sides = [int(side) for side in match.groups() if side] if match else []
     sides = [*sides] * (2 if len(sides) == 1 else 1)
     if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
-        given = size if isinstance(size, str) else shown(size)
+        text = size if isinstance(size, str) else shown(size)
         raise InputError(
-            f"image size {given[:SHOWN]} is impossible: give the side of a square in pixels, as in 32, or "
+            f"image size {text[:SHOWN]} is impossible: give the side of a square in pixels, as in 32, or "
             "HEIGHTxWIDTH, as in 32x48"
         )
     return sides[0], sides[1]

@@ -186,14 +186,14 @@ def distilled(
     Raises:
         InputError: If the method needs steps of DDIM, and the model is distilled so that it has none.
     """
-    way, before = DISTILLATIONS.find(method), config.distil.method
-    if not way.consistent and before and DISTILLATIONS[before].consistent:
+    entry, model_method = DISTILLATIONS.find(method), config.distil.method
+    if not entry.consistent and model_method and DISTILLATIONS[model_method].consistent:
         raise InputError(
             f"the x̂_0 of this model is a sample, so it has no steps of DDIM to teach; use {option('method', 'tuning')}"
         )
     process, train = config.process, config.train
-    taught = method == "consistency" and not before  # a distilled model is no denoiser to take steps with
-    if process.target == "x0" and way.consistent:
+    with_teacher = method == "consistency" and not model_method  # a distilled model is no denoiser to take steps with
+    if process.target == "x0" and entry.consistent:
         # the same network, but x̂_0 is x_t where there is no noise; otherwise it drifts, consistent with itself alone
         process = dataclasses.replace(process, target="skip")
     convert = process.target in CONVERTED
@@ -207,21 +207,21 @@ def distilled(
         "continuous": False,
     }  # samples start at noise levels that EDM's log-normal times hardly visit
     evaluations = 2 if evaluations is None else evaluations
-    stages = way.stages if stages is None else stages
+    stages = entry.stages if stages is None else stages
     return dataclasses.replace(
         config,
         process=process,
-        train=dataclasses.replace(train, **{**common, **way.settings}),
+        train=dataclasses.replace(train, **{**common, **entry.settings}),
         runtime=RuntimeConfig(),
-        sample=SampleConfig(f"{way.sampler}:steps={evaluations}"),
+        sample=SampleConfig(f"{entry.sampler}:steps={evaluations}"),
         initial=InitialConfig(),
         distil=DistilConfig(
             method,
             stages,
             0.25 if convert else 0.0,
             evaluations,
-            TAUGHT_FROM if taught else None,
-            config.process.target if taught and process.target != config.process.target else "",
+            TAUGHT_FROM if with_teacher else None,
+            config.process.target if with_teacher and process.target != config.process.target else "",
         ),
     )
 
@@ -229,9 +229,9 @@ def distilled(
 def preset(name: str) -> Config:
     """Return the preset called `name`. Raises InputError, with the nearest preset and data, if there is none."""
     if name not in PRESETS:
-        near = [f"the data {path}"] if (path := nearest_path(name)) else []
-        near += [f"the preset {preset}" for preset in difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.5)]
-        question = f"; did you mean {' or '.join(near)}?" if near else ";"
+        suggestions = [f"the data {path}"] if (path := nearest_path(name)) else []
+        suggestions += [f"the preset {preset}" for preset in difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.5)]
+        question = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ";"
         raise InputError(f"there is no preset {name!r}, and no such file or folder{question} Presets: {PRESETS.names}")
     config: Config = PRESETS[name].make()
     return dataclasses.replace(config, preset=name)
@@ -279,14 +279,14 @@ def read_config(path: Path, base: Config | None = None, source: str = "") -> Con
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the config {path}: {getattr(error, 'strerror', None) or error}") from None
     tree = read_json(text, str(path))
-    named = tree.get("preset")
-    if base is not None and named not in (None, base.preset):
-        raise InputError(f"{path} is for the preset {named}, not {base.preset}; leave one of the two out")
+    preset_name = tree.get("preset")
+    if base is not None and preset_name not in (None, base.preset):
+        raise InputError(f"{path} is for the preset {preset_name}, not {base.preset}; leave one of the two out")
     if set(SECTIONS) <= set(tree):
         return Config.from_json(text, str(path))
     settings = _flat({name: value for name, value in tree.items() if name != "preset"})
     if base is None:
-        base = preset(str(named) if named else default_preset(source or str(settings.get("source", "digits"))))
+        base = preset(str(preset_name or default_preset(source or str(settings.get("source", "digits")))))
     try:
         return base.with_net(settings.pop("kind", None)).with_settings(**settings)
     except InputError as error:
@@ -345,9 +345,9 @@ def command(config: Config) -> str:
         usual = usual.with_net(config.net.kind)
         options["net"] = getattr(config.net, "function", config.net.kind)
     for section in SECTIONS:
-        own, default = getattr(config, section), getattr(usual, section)
-        for field in dataclasses.fields(own):
-            value = getattr(own, field.name)
-            if value != getattr(default, field.name) and field.name not in ("kind", "function", "fingerprint"):
+        values, defaults = getattr(config, section), getattr(usual, section)
+        for field in dataclasses.fields(values):
+            value = getattr(values, field.name)
+            if value != getattr(defaults, field.name) and field.name not in ("kind", "function", "fingerprint"):
                 options[field.name] = value
     return command_line("train", name, **options)

@@ -266,12 +266,12 @@ class ProcessConfig:
         if self.schedule == "custom":
             raise InputError("a schedule of your own is given from Python: train(..., schedule=...)")
         entry, options = registries.SCHEDULES.read(self.schedule)
-        given = {name: getattr(self, name) for name in ("sigma_min", "sigma_max") if getattr(self, name) is not None}
-        if given and entry.name not in ("geometric", "karras"):
-            raise InputError(f"{option(next(iter(given)))} is for the schedules geometric and karras")
-        if twice := options.keys() & {"steps", *given}:
+        sigmas = {name: getattr(self, name) for name in ("sigma_min", "sigma_max") if getattr(self, name) is not None}
+        if sigmas and entry.name not in ("geometric", "karras"):
+            raise InputError(f"{option(next(iter(sigmas)))} is for the schedules geometric and karras")
+        if twice := options.keys() & {"steps", *sigmas}:
             raise InputError(f"{min(twice)} of the schedule is a setting of its own: leave it out of {self.schedule}")
-        spec = {"name": entry.name, "steps": self.timesteps, **options, **given}
+        spec = {"name": entry.name, "steps": self.timesteps, **options, **sigmas}
         return {"name": "zero_terminal", "of": spec} if self.zero_terminal_snr else spec
 
 
@@ -523,18 +523,18 @@ class Config:
             InputError: If there is no such setting, or it cannot have this value.
         """
         sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in SECTIONS}
-        known = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
+        section_of = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
         changes: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
-            if name not in known:
+            if name not in section_of:
                 if kinds := net_kinds_with(name):
                     of = " or ".join(option("net", kind) for kind in kinds)
                     raise InputError(f"{option(name)} is for {of}, and this network is of another kind")
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-                raise InputError(f"there is no setting {name!r}; did you mean {near}?")
-            hint = typing.get_type_hints(type(sections[known[name]]))[name]
+                nearest = difflib.get_close_matches(name, section_of, n=1, cutoff=0.0)[0]
+                raise InputError(f"there is no setting {name!r}; did you mean {nearest}?")
+            hint = typing.get_type_hints(type(sections[section_of[name]]))[name]
             value = converted(name, value, hint, _describe_setting(name, hint))
-            changes.setdefault(known[name], {})[name] = value
+            changes.setdefault(section_of[name], {})[name] = value
         return dataclasses.replace(
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
         )

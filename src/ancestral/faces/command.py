@@ -82,14 +82,14 @@ def run(argv: Sequence[str]) -> int:
         return 0
     name, *words = argv
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? There" if near else "there"
+        matches = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        hint = f"did you mean {matches[0]}? There" if matches else "there"
         raise InputError(f"there is no command {name!r}; {hint} are {', '.join(COMMANDS)}")
     case = COMMANDS[name]
     helps = [word for word in words if word in ("-h", "--help", "--help-all")]
     if helps:
-        rest = [word for word in words if word not in helps]
-        values = read(rest, options_of(case), name, complete=False)
+        other_words = [word for word in words if word not in helps]
+        values = read(other_words, options_of(case), name, complete=False)
         print(help_text(case, options_of(case, case.declaration.shown_config(values)), "--help-all" in helps), end="")
         return 0
     return call(case, read(words, options_of(case), name))
@@ -97,15 +97,15 @@ def run(argv: Sequence[str]) -> int:
 
 def call(case: UseCase, values: dict[str, object]) -> int:
     """Run a use case with these options, show its events and its result, and return the exit code."""
-    own = {name: value for name, value in values.items() if name in case.declaration.__dataclass_fields__}
+    option_values = {name: value for name, value in values.items() if name in case.declaration.__dataclass_fields__}
     if case.declaration.SETTINGS:
-        own["settings"] = {name: value for name, value in values.items() if name not in own}
-    options = case.declaration(**{**case.declaration.COMMAND_DEFAULTS, **own})
+        option_values["settings"] = {name: value for name, value in values.items() if name not in option_values}
+    options = case.declaration(**{**case.declaration.COMMAND_DEFAULTS, **option_values})
 
     from ancestral.render.terminal import follow, show
     from ancestral.workflows import start
 
-    prints, printed = case.declaration.PRINTS, own.get("json") == PRINTED
+    prints, printed = case.declaration.PRINTS, option_values.get("json") == PRINTED
     with raised() if case.declaration.RESUMABLE else contextlib.nullcontext():
         result = follow(
             start(options),

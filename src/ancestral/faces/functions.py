@@ -20,35 +20,35 @@ PROGRESS = "progress"
 """The argument that all functions have: whether to show the progress."""
 
 
-def read(kind: type[D], places: tuple[object, ...], named: Mapping[str, Any]) -> D:
+def read(kind: type[D], places: tuple[object, ...], keywords: Mapping[str, Any]) -> D:
     """Read the arguments of a function.
 
     Args:
         kind: The declaration of the use case.
         places: The arguments without a name.
-        named: The others. Those that are no options are settings, where the use case has such.
+        keywords: The others. Those that are no options are settings, where the use case has such.
 
     Raises:
         InputError: If an argument is missing, is none of the use case, or has a value of another type.
     """
-    order, values = kind.ordered(), dict(named)
+    order, values = kind.ordered(), dict(keywords)
     if len(places) > len(order):
         raise InputError(f"{len(places)} arguments have no name; only {', '.join(order) or 'none'} may be given so")
     for name, value in zip(order, places, strict=False):
         if name in values:
             raise InputError(f"{option(name)} is given twice")
         values[name] = value
-    known = [one.name for one in dataclasses.fields(kind)]
-    unknown = {name: value for name, value in values.items() if name not in known}
+    names = [one.name for one in dataclasses.fields(kind)]
+    unknown = {name: value for name, value in values.items() if name not in names}
     own: Any = kind
     hints = _types(own)
-    checked = {name: converted(name, value, hints[name]) for name, value in values.items() if name in known}
+    checked = {name: converted(name, value, hints[name]) for name, value in values.items() if name in names}
     if kind.SETTINGS:
         checked["settings"] = unknown
     elif unknown:
         name = next(iter(unknown))
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise InputError(f"there is no option {name!r}; did you mean {near}?")
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+        raise InputError(f"there is no option {name!r}; did you mean {nearest}?")
     for one in arguments_of(kind):
         if one.required and one.name not in checked:
             raise InputError(f"{option(one.name)} is missing")
@@ -85,18 +85,18 @@ def docstring(case: UseCase) -> str:
     if case.declaration.SETTINGS:
         lines.append("    settings: Settings by name in place of the config's; see `ancestral.config`.")
     lines.append(f"    {PROGRESS}: Whether to show the progress.")
-    before, start, after = text.partition("\nReturns:")
-    return f"{before}\n" + "\n".join(lines) + f"\n{start}{after}"
+    summary, start, results = text.partition("\nReturns:")
+    return f"{summary}\n" + "\n".join(lines) + f"\n{start}{results}"
 
 
 def function_of(case: UseCase) -> Callable[..., Any]:
     """Make the function of a use case: it plans and runs it, shows its events, and returns its result."""
 
-    def call(*places: object, progress: bool = True, **named: Any) -> Any:
+    def call(*places: object, progress: bool = True, **keywords: Any) -> Any:
         from ancestral.render.terminal import follow
         from ancestral.workflows import start
 
-        return follow(start(read(case.declaration, places, named)), quiet=not progress)
+        return follow(start(read(case.declaration, places, keywords)), quiet=not progress)
 
     call.__name__ = call.__qualname__ = case.function
     call.__module__ = "ancestral"

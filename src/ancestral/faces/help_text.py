@@ -31,14 +31,14 @@ def options_of(case: UseCase, config: Config | None = None) -> list[Argument]:
         case: The use case.
         config: The config; None lists the settings of every kind of network.
     """
-    own = arguments_of(case.declaration)
+    options = arguments_of(case.declaration)
     defaults = case.declaration.COMMAND_DEFAULTS
-    own = [dataclasses.replace(one, default=defaults.get(one.name, one.default)) for one in own]
+    options = [dataclasses.replace(one, default=defaults.get(one.name, one.default)) for one in options]
     if not case.declaration.SETTINGS:
-        return own
-    taken = {one.name for one in own}
+        return options
+    names = {one.name for one in options}
     settings = Config.settings() if config is None else config.settings_with_values()
-    return [*own, *(one for one in settings if one.name not in taken)]
+    return [*options, *(one for one in settings if one.name not in names)]
 
 
 def help_text(case: UseCase, options: Sequence[Argument], everything: bool) -> str:
@@ -56,20 +56,20 @@ def help_text(case: UseCase, options: Sequence[Argument], everything: bool) -> s
     lines = [" ".join(f"usage: ancestral {case.command} {usage} [options]".split()), ""]
     for paragraph in description(case).split("\n\n"):
         lines += [*textwrap.wrap(_spelled(paragraph, names), width), ""]
-    shown = [one for one in options if everything or not common or one.positional or one.name in common]
-    if len(shown) < len(options):
+    entries = [one for one in options if everything or not common or one.positional or one.name in common]
+    if len(entries) < len(options):
         order = {name: number for number, name in enumerate(common)}
-        shown = sorted(shown, key=lambda one: (not one.positional, order.get(one.name, -1)))
-        shown = [dataclasses.replace(one, section="Common options") for one in shown]
+        entries = sorted(entries, key=lambda one: (not one.positional, order.get(one.name, -1)))
+        entries = [dataclasses.replace(one, section="Common options") for one in entries]
     else:
-        shown = [*places, *(one for one in shown if not one.positional)]
-    for section in dict.fromkeys(one.section for one in shown):
+        entries = [*places, *(one for one in entries if not one.positional)]
+    for section in dict.fromkeys(one.section for one in entries):
         lines.append(f"{section}:")
-        for one in shown:
+        for one in entries:
             if one.section == section:
                 lines += _entry(one, names, width)
         lines.append("")
-    if len(shown) < len(options):
+    if len(entries) < len(options):
         lines.append(f"ancestral {case.command} --help-all lists all {len(options)} options.")
     return "\n".join(lines).rstrip() + "\n"
 
@@ -132,8 +132,8 @@ def _with_default(one: Argument) -> str:
         return text
     if value is not True:
         text = re.sub(r"[;.] [Dd]efault: [^.]*(\.\w[^.]*)*\.", ".", text)
-    shown = " ".join(map(str, value)) or "none" if isinstance(value, tuple) else value
-    return f"{text} (default:\u00a0{shown})"
+    default = " ".join(map(str, value)) or "none" if isinstance(value, tuple) else value
+    return f"{text} (default:\u00a0{default})"
 
 
 def _spelled(text: str, names: set[str]) -> str:

@@ -49,10 +49,10 @@ ABSENT = {
 """What to say of options of other programs that no option here answers, where SYNONYMS has none either."""
 
 
-def hint_for(name: str, known: Sequence[str]) -> str:
+def hint_for(name: str, option_names: Sequence[str]) -> str:
     """Say what an option of other programs is here, or ""."""
     word = name.lstrip("-").replace("_", "-")
     for option, names in SYNONYMS.items():
-        if word in names and option.partition(" ")[0] in known:
+        if word in names and option.partition(" ")[0] in option_names:
             return f"did you mean {option}?"
     return next((text for text, names in ABSENT.items() if word in names), "")

@@ -41,11 +41,11 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
     for one in sorted(options, key=lambda one: not one.positional):
         by_word |= dict.fromkeys(written(one), (one, True))
     values: dict[str, Any] = {}
-    places, rest = list[str](), [*words]
-    while rest:
-        word = rest.pop(0)
+    places, queue = list[str](), [*words]
+    while queue:
+        word = queue.pop(0)
         if word == "--":
-            places += rest
+            places += queue
             break
         if not _is_option(word):
             places.append(word)
@@ -63,10 +63,10 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
                 raise InputError(f"{name} takes no value, so not {shown(value)}")
             values[one.name] = on
             continue
-        given = [value] if equals else _values(one, rest, needs_place=not places and any(
+        option_words = [value] if equals else _values(one, queue, needs_place=not places and any(
             each.required and each.positional for each in arguments))  # fmt: skip
-        if given or one.many:
-            values[one.name] = convert(one, given)
+        if option_words or one.many:
+            values[one.name] = convert(one, option_words)
         elif one.bare is not None:
             values[one.name] = one.bare
         else:
@@ -74,11 +74,11 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
     for one in arguments:
         if not one.positional:
             continue
-        given, places = (places, []) if one.many else (places[:1], places[1:])
-        if given:
+        option_words, places = (places, []) if one.many else (places[:1], places[1:])
+        if option_words:
             if one.name in values:
-                raise InputError(f"{one.metavar} is given twice, {given[0]} and {on_command_line(one.name, [])}")
-            values[one.name] = convert(one, given)
+                raise InputError(f"{one.metavar} is given twice, {option_words[0]} and {on_command_line(one.name, [])}")
+            values[one.name] = convert(one, option_words)
         elif complete and one.required and one.name not in values:
             raise InputError(f"{one.metavar} is missing; see ancestral {verb} --help")
     if places:
@@ -135,20 +135,20 @@ def _is_option(word: str) -> bool:
     return False
 
 
-def _values(one: Argument, rest: list[str], needs_place: bool) -> list[str]:
+def _values(one: Argument, queue: list[str], needs_place: bool) -> list[str]:
     """Take the values of an option from the words that follow it.
 
     The last of several is left for RUN if that is still missing, and it is an address or a path that exists.
     """
     count = 0
-    while count < len(rest) and not _is_option(rest[count]) and (one.many or count < 1):
+    while count < len(queue) and not _is_option(queue[count]) and (one.many or count < 1):
         count += 1
-    if one.bare is not None and count and not _suits(one, rest[0]):
+    if one.bare is not None and count and not _suits(one, queue[0]):
         count = 0
-    if one.many and needs_place and count > 1 and _is_place(rest[count - 1]):
+    if one.many and needs_place and count > 1 and _is_place(queue[count - 1]):
         count -= 1
-    taken, rest[:] = rest[:count], rest[count:]
-    return taken
+    value_words, queue[:] = queue[:count], queue[count:]
+    return value_words
 
 
 def _suits(one: Argument, word: str) -> bool:
@@ -163,7 +163,7 @@ def _is_place(word: str) -> bool:
     return word.startswith("hf://") or Path(word).exists()
 
 
-def _unknown(name: str, known: Sequence[str], verb: str) -> InputError:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = hint_for(name, known) or (f"did you mean {near[0]}?" if near else f"see ancestral {verb} --help")
+def _unknown(name: str, names: Sequence[str], verb: str) -> InputError:
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = hint_for(name, names) or (f"did you mean {matches[0]}?" if matches else f"see ancestral {verb} --help")
     return InputError(f"ancestral {verb} has no option {name}; {hint}")
