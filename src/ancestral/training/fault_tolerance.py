@@ -26,12 +26,14 @@ PARTS = ("snapshots", "checkpoints")
 
 
 class Saves:
-    """Writes the saves of a run: the first process does. They go on in the background while the folder is renamed."""
+    """The saves of a run, which the first process writes. They go on in the background while the folder is renamed."""
 
     def __init__(self, folder: RunFolder, config: Config, distributed: Distributed) -> None:
         self.folder, self.config, self.distributed = folder, config, distributed
         path, runtime = RunFolder(folder.lasting_path).checkpoints, config.runtime
         self.checkpoints = Checkpoints(path, runtime.keep, runtime.keep_every)
+        self._notes: set[str] = set()
+        """The kinds of the notes on writes that failed since one succeeded."""
 
     def save(self, state: TrainingState) -> None:
         """Write a checkpoint, then the model, in the background. All processes take part."""
@@ -76,120 +78,57 @@ class Saves:
                     raise OSError("the disk has no room for more than checkpoints and the model")
                 Snapshots(place.snapshots).write(state.step, tensors, every)
 
-    def forget(self, step: int) -> None:
-        """Remove the checkpoints and snapshots after a step, to which training went back."""
-        if self.distributed.main:
-            self.checkpoints.forget(step)
-            Snapshots(self.folder.snapshots).forget(step)
-
-
-class FaultTolerance:
-    """The saves of a run that goes on, and the returns to them; `saves` is None for a run that is saved nowhere."""
-
-    def __init__(self, saves: Saves | None) -> None:
-        self.saves = saves
-        self._notes: set[str] = set()
-        """The kinds of the notes on writes that failed since one succeeded."""
-
     def begin(self, step: int) -> None:
         """Remove the snapshots after a step, from which training goes on."""
-        if self.saves is not None and self.saves.distributed.main:
-            Snapshots(self.saves.folder.snapshots).forget(step)
+        if self.distributed.main:
+            Snapshots(self.folder.snapshots).forget(step)
 
-    def close(self) -> None:
-        """Wait for the last save, whether it fails or not."""
-        if self.saves is not None:
-            self.saves.checkpoints.settle()
+    def go_back(self, state: TrainingState) -> None:
+        """Restore the newest checkpoint without skipped steps, and remove later ones; without one, leave the state."""
+        self.checkpoints.settle()
+        self.distributed.wait()
+        restore_newest(self.checkpoints, state, lambda numbers: numbers["guard"]["bad"] == 0)
+        self.distributed.wait()
+        if self.distributed.main:
+            self.checkpoints.forget(state.step)
+        self.begin(state.step)
 
-    def follow(self) -> list[str]:
-        """Find the run folder if it was renamed or removed, and say so."""
-        line = "" if self.saves is None else self.saves.folder.follow()
-        return [line] if line else []
-
-    # -- back to a good state -----------------------------------------------------------------------------------------
-
-    def go_back(self, begin: Callable[[], TrainingState]) -> TrainingState:
-        """Return the state of the newest checkpoint without skipped steps, or that of step 0, which `begin` makes.
-
-        All processes take part.
-        """
-        state = begin()
-        if self.saves is not None:
-            self.saves.checkpoints.settle()
-            self.saves.distributed.wait()
-            restore_newest(self.saves.checkpoints, state, lambda numbers: numbers["guard"]["bad"] == 0)
-            self.saves.distributed.wait()
-            self.saves.forget(state.step)
-        return state
-
-    def roll_back(self, failed: TrainingState, begin: Callable[[], TrainingState]) -> tuple[TrainingState, str]:
-        """Return the last good state, with a lower learning rate, and a line that says so.
-
-        Raises InputError if that did not help before.
-        """
-        guard = failed.guard
-        if guard.rollbacks >= divergence.ROLLBACKS:
-            raise InputError(
-                f"training diverges again and again before step {failed.step}: try a lower {option('lr')}, or look "
-                "at the data; what was saved is untouched"
-            )
-        state = self.go_back(begin)
-        guard.rolled_back(state.guard)
-        state.guard = guard
-        return state, (
-            f"{divergence.SKIPS} bad steps in a row: back to step {state.step}, with {guard.lr_factor:g} times the "
-            "learning rate"
-        )
-
-    # -- saves that may fail ------------------------------------------------------------------------------------------
-
-    def save(self, state: TrainingState, due: bool, ending: bool) -> list[str]:
+    def after_step(self, state: TrainingState, due: bool, ending: bool) -> list[str]:
         """Write what is due after a step, and say what went wrong with it, or with the save before.
 
         A save is in the background, unless it is the end, or an early step, whose samples are shown next: then there is
         a model to sample from. Raises OSError if the last save fails; after an earlier one training goes on.
         """
-        saves = self.saves
-        if saves is None:
-            return []
         notes = []
         try:
-            saves.write_snapshot(state, ending)  # before a checkpoint of this step
+            self.write_snapshot(state, ending)  # before a checkpoint of this step
         except OSError as error:
             notes += self._once("snapshot", f"{error}; training goes on without snapshots for ancestral average")
-        notes += self._failure(saves, wait=due)
+        notes += self._failure(wait=due)
         if due:
-            saves.save(state)
+            self.save(state)
         if ending:
             try:
-                saves.wait()
+                self.wait()
             except OSError as error:
-                raise OSError(f"{error}; {_what_is_left(saves, state.step)}") from None
+                raise OSError(f"{error}; {self._what_is_left(state.step)}") from None
         elif due and state.step in EARLY:
-            notes += self._failure(saves, wait=True)
-        for kind, paths in itertools.groupby(saves.checkpoints.take_removed(), key=_part_of_run):
+            notes += self._failure(wait=True)
+        for kind, paths in itertools.groupby(self.checkpoints.take_removed(), key=_part_of_run):
             count = sum(1 for _ in paths)
             what = f"{count} of the {kind}" if kind in PARTS else kind
             notes += self._once(f"removed {kind}", f"the disk is full: removed {what} to make room for a save")
         return notes
 
-    def save_at_once(self, state: TrainingState) -> str:
-        """Save where training cannot go on, and say so; not where that takes all processes."""
-        if self.saves is None or self.saves.distributed.shard or not self.saves.distributed.main:
-            return "what was saved last is whole"
-        self.saves.save(state)
-        self.saves.checkpoints.wait()
-        return f"saved after step {state.step}: {option('resume', True)} goes on"
-
-    def _failure(self, saves: Saves, wait: bool) -> list[str]:
+    def _failure(self, wait: bool) -> list[str]:
         """Say what went wrong with the last save, which may be waited for."""
         try:
             if wait:
-                saves.wait()
-                self._notes -= set() if saves.checkpoints.failed else {"save"}
+                self.wait()
+                self._notes -= set() if self.checkpoints.failed else {"save"}
             else:
-                with saves.folder.lasting():
-                    saves.checkpoints.check()
+                with self.folder.lasting():
+                    self.checkpoints.check()
         except OSError as error:
             again = f"training goes on, and saves again at the next multiple of {option('save_every')}"
             return self._once("save", f"{error}; {again}")
@@ -199,6 +138,45 @@ class FaultTolerance:
         notes = [] if kind in self._notes else [note]
         self._notes.add(kind)
         return notes
+
+    def _what_is_left(self, step: int) -> str:
+        """Say what is on the disk after the last save failed."""
+        checkpoint_step, model_step = self.checkpoints.newest_step(step), self.folder.model_step()
+        model = f"the model file is of step {model_step}; " if model_step not in (None, checkpoint_step) else ""
+        if not checkpoint_step:
+            return f"{model}there is no checkpoint to resume from"
+        loss = ", and the steps since are lost" if checkpoint_step < step else ""
+        return f"{model}a resumed run goes on from step {checkpoint_step}{loss}"
+
+
+def roll_back(saves: Saves | None, failed: TrainingState, state: TrainingState) -> str:
+    """Give the state of step 0 the last good one, with a lower learning rate, and say so.
+
+    Raises InputError if that did not help before.
+    """
+    guard = failed.guard
+    if guard.rollbacks >= divergence.ROLLBACKS:
+        raise InputError(
+            f"training diverges again and again before step {failed.step}: try a lower {option('lr')}, or look "
+            "at the data; what was saved is untouched"
+        )
+    if saves is not None:
+        saves.go_back(state)
+    guard.rolled_back(state.guard)
+    state.guard = guard
+    return (
+        f"{divergence.SKIPS} bad steps in a row: back to step {state.step}, with {guard.lr_factor:g} times the "
+        "learning rate"
+    )
+
+
+def save_at_once(saves: Saves | None, state: TrainingState) -> str:
+    """Save where training cannot go on, and say so; not where that takes all processes."""
+    if saves is None or saves.distributed.shard or not saves.distributed.main:
+        return "what was saved last is whole"
+    saves.save(state)
+    saves.checkpoints.wait()
+    return f"saved after step {state.step}: {option('resume', True)} goes on"
 
 
 def restore_newest(
@@ -223,16 +201,6 @@ def restore_newest(
             "one of them was changed"
         ) from None
     return wrong
-
-
-def _what_is_left(saves: Saves, step: int) -> str:
-    """Say what is on the disk after the last save failed."""
-    checkpoint_step, model_step = saves.checkpoints.newest_step(step), saves.folder.model_step()
-    model = f"the model file is of step {model_step}; " if model_step not in (None, checkpoint_step) else ""
-    if not checkpoint_step:
-        return f"{model}there is no checkpoint to resume from"
-    loss = ", and the steps since are lost" if checkpoint_step < step else ""
-    return f"{model}a resumed run goes on from step {checkpoint_step}{loss}"
 
 
 def _part_of_run(path: Path) -> str:

@@ -26,7 +26,7 @@ from ancestral.training import divergence, own_parts
 from ancestral.training.averages import interval
 from ancestral.training.checkpoints import Checkpoints
 from ancestral.training.distributed import Distributed, memory_explained
-from ancestral.training.fault_tolerance import FaultTolerance, Saves, restore_newest
+from ancestral.training.fault_tolerance import Saves, restore_newest, roll_back, save_at_once
 from ancestral.training.gradients import Gradients
 from ancestral.training.optimiser import lr_factor, set_learning_rate
 from ancestral.training.progress import LossByTime, Progress, Rate, StepOutcome, Stopped
@@ -201,34 +201,38 @@ class Trainer:
             InputError: If training cannot go on.
             OSError: If the last save fails.
         """
-        faults = FaultTolerance(None if folder is None else Saves(folder, self.config, self.distributed))
+        saves = None if folder is None else Saves(folder, self.config, self.distributed)
         try:
-            yield from self._steps(faults)
+            yield from self._steps(saves)
         finally:
-            faults.close()
+            if saves is not None:
+                saves.checkpoints.settle()
 
-    def _steps(self, faults: FaultTolerance) -> Generator[Progress, None, None]:
+    def _steps(self, saves: Saves | None) -> Generator[Progress, None, None]:
         train, rate = self.config.train, Rate(self.gradients.batch_size)
-        faults.begin(self.step)
+        if saves is not None:
+            saves.begin(self.step)
         done, began = 0, time.monotonic()
         while self.step < train.steps:
-            outcome = self._attempt(faults)
+            outcome = self._attempt(saves)
             done += len(outcome.t) > 0
             notes = [*outcome.notes]
             if outcome.verdict == "rollback":
-                state, note = faults.roll_back(self.state, self._begin)
+                state = self._begin()
+                notes += [roll_back(saves, self.state, state)]
                 self._go_on_from(state)
-                notes += [note]
             stopping = outcome.stopping or (self.stopping and self.distributed.world == 1)
             ending = stopping or self.step >= train.steps
             checking = self.step % train.sample_every == 0 or self.step >= train.steps
             if checking and len(outcome.t) and outcome.verdict != "rollback":
                 notes += self._validate()
-            moved = faults.follow()
+            moved = "" if saves is None else saves.folder.follow()
             if moved and self.distributed.world > 1:  # the others know its old place: they stop after the next step
                 self.stop()
             due = ending or ((bool(moved) or train.saves(self.step)) and not self.state.guard.bad)
-            notes += moved + faults.save(self.state, due, ending)
+            notes += [moved] * bool(moved)
+            if saves is not None:
+                notes += saves.after_step(self.state, due, ending)
             seconds = time.monotonic() - began
             yield Progress(
                 step=self.step,
@@ -240,7 +244,7 @@ class Trainer:
                 images_per_second=rate.tick(),
                 seconds=seconds,
                 seconds_left=(train.steps - self.step) * seconds / max(done, 1),
-                saved=due and faults.saves is not None,
+                saved=due and saves is not None,
                 T=self.denoiser.schedule.steps,
                 memory=self.distributed.memory(),
                 stopped=stopping,
@@ -251,7 +255,7 @@ class Trainer:
             if stopping:
                 return
 
-    def _attempt(self, faults: FaultTolerance) -> StepOutcome:
+    def _attempt(self, saves: Saves | None) -> StepOutcome:
         """`advance`, unless it is stopped, or cannot go on: then what was trained is saved first."""
         try:
             return self.advance()
@@ -260,7 +264,7 @@ class Trainer:
         except InputError as error:  # before the weights were changed
             if not self.step:
                 raise
-            raise type(error)(f"{error.text}; {faults.save_at_once(self.state)}") from None
+            raise type(error)(f"{error.text}; {save_at_once(saves, self.state)}") from None
 
     def _validate(self) -> tuple[str, ...]:
         """Measure the validation loss, and say if the model begins to memorise. All processes take part."""
