@@ -21,7 +21,7 @@ from ancestral.declarations import Inspect, Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work, Wrote
 from ancestral.inspection import findings, near_duplicates, training_cost
-from ancestral.inspection.value_statistics import class_counts, value_statistics
+from ancestral.inspection.items import class_counts, value_statistics
 from ancestral.options import in_python, spell
 from ancestral.results.data_report import DataReport
 from ancestral.training import Trainer
@@ -307,8 +307,14 @@ def test_many_images_of_one_look_are_one_group():
 def test_sizes_that_differ_are_an_error_without_an_image_size(tmp_path):
     flat(tmp_path / "a.png", "red", (40, 40))
     flat(tmp_path / "b.png", "blue", (90, 30))
-    with pytest.raises(InputError, match="give image_size"):
-        examine(tmp_path, configs.preset("arrays"))
+    (tmp_path / "c.png").write_bytes(b"")
+    report = examine(tmp_path, configs.preset("arrays"), steps=1)
+    (finding,) = (finding for finding in report.findings if finding.code == "sizes")
+    assert (finding.level, report.trainable, report.cost) == ("error", False, None)
+    assert "a.png is 40 x 40" in finding.text or "b.png is 30 x 90" in finding.text
+    assert "image_size='HxW'" in spell(finding.advice, in_python)
+    assert (report.files.height, report.files.width, report.image_size) == ((30, 35, 40), (40, 65, 90), None)
+    assert list(found(report, "unreadable")) == ["c.png"]
     assert examine(tmp_path).trainable
 
 

@@ -35,6 +35,10 @@ Size = tuple[int, int]
 """(height, width)."""
 
 
+class SizesDifferError(InputError):
+    """Items have different sizes, and none was given that they are brought to."""
+
+
 class StoredItems(ABC):
     """The items of a source as they are stored, each with a name and a label. All that a kind of source must say."""
 
@@ -79,8 +83,8 @@ class LazyDataset(Dataset):
             dims: Number of axes besides channels, of arrays.
 
         Raises:
-            InputError: If no item can be read, sizes in the sample differ and no image_size is given, or image files
-                cannot have this number of channels.
+            SizesDifferError: If sizes in the sample differ and no image_size is given.
+            InputError: If no item can be read, or image files cannot have this number of channels.
             SourceLost: If the place of the data does not respond.
         """
         self.source, self._dims, self._count = source, dims, source.count
@@ -195,7 +199,7 @@ def _sample_items(source: StoredItems, conversion: Conversion, dims: int | None,
     origin, first = next(iter(items.items()))
     for row, item in items.items():
         if (item.shape, item.dtype) != (first.shape, first.dtype):
-            raise InputError(
+            raise SizesDifferError(
                 f"items of {source.name} differ ({source.name_of(row)} is {size_text(item.shape)}, "
                 f"{source.name_of(origin)} {size_text(first.shape)}): give {option('image_size', 'HxW')} (height x "
                 "width) to crop and resize them all"

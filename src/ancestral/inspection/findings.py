@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from ancestral.config import Config, DataConfig
 from ancestral.config.image_size import parse_image_size
 from ancestral.data.convert import share_cropped
-from ancestral.data.decoding import GREY
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.inspection.items import InspectedItems
 from ancestral.inspection.near_duplicates import first_alike, first_equal
@@ -50,11 +49,6 @@ def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config
         text = f"{are(len(names), 'file')} in the colours of print or measurement (CMYK and such)"
         advice = "convert to RGB by its colour profile, if exact colours matter: the profile is not used here"
         yield Finding("mode", "warning", text, advice, names)
-    grey = int(np.isin(files["mode"], GREY).sum())
-    if 0 < grey < len(files) and config.channels != 1:
-        text = f"{grey:,} of {len(files):,} files are grey, the others in colour"
-        advice = f"grey ones are used as grey RGB; {option('channels', 1)} makes all grey"
-        yield Finding("mixed_modes", "note", text, advice)
     transparent = int(files["transparent"].sum())
     if transparent and config.channels not in (2, 4):
         text = f"{are(transparent, 'file')} partly transparent, laid on {config.background}"

@@ -1,8 +1,9 @@
-"""Inspection of the items of a data set as training reads them, and of the files of a folder of images."""
+"""Inspection of the items of a data set as training reads them: their values, and the files of a folder of images."""
 
 import hashlib
 import io
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,16 @@ from ancestral.data.convert import Conversion, to_uint8
 from ancestral.data.decoding import FORMATS, read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.folders import FileFolder
-from ancestral.errors import InputError
+from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Work
 from ancestral.inspection.near_duplicates import SIZE, thumbnails
-from ancestral.inspection.value_statistics import ValueSums
 from ancestral.results.data_report import ValueStatistics
 
 BLOCK, IN_MEMORY = 16, 256
 """Numbers of items that a thread reads at a time: items that are decoded, and items in memory."""
+CHUNK = 1 << 22  # values at a time, so that temporaries stay small
+GREY = 8
+"""Levels by which the channels of a pixel of a grey image may differ."""
 FACTS = np.dtype(
     [
         ("mode", "U8"),  # Pillow's: L is grey, P a palette, A alpha, 1 black and white
@@ -39,25 +42,21 @@ FACTS = np.dtype(
 
 @dataclass(frozen=True)
 class InspectedItems:
-    """What was found in the items of a data set; arrays have a row for each readable item.
-
-    Attributes:
-        data: The readable items.
-        values: The statistics of their values.
-        unreadable: The reason by the name of each file or item that cannot be read.
-        flat: Whether an image or signal has one colour throughout, (N,).
-        digests: 64 bits that differ if any value does, (N,).
-        thumbnails: Small versions of integer images, uint8 (N, number of views, SIZE); None of other items.
-        files: The FACTS of the files of a folder of images, (N,); None of other data.
-    """
+    """What was found in the items of a data set; arrays have a row for each readable item."""
 
     data: Dataset
+    """The readable items."""
     values: ValueStatistics
     unreadable: dict[str, str]
+    """The reason by the name of each file or item that cannot be read."""
     flat: NDArray[np.bool_]
+    """Whether an image or signal has one colour throughout, (N,)."""
     digests: NDArray[np.uint64]
+    """64 bits that differ if any value does, (N,)."""
     thumbnails: NDArray[np.uint8] | None
+    """Small versions of integer images, uint8 (N, number of views, SIZE); None of other items."""
     files: NDArray[np.void] | None
+    """The FACTS of the files of a folder of images, (N,); None of other data."""
 
 
 def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, InspectedItems]:
@@ -73,35 +72,32 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
     files, sums = np.zeros(0 if folder is None else count, FACTS), ValueSums()
     unreadable, readable = dict(line.split(": ", 1) for line in data.skipped), list[int]()
 
-    def read(rows: Sequence[int]) -> tuple[list[int], Tensor | None, dict[str, str]]:
+    def read(block: range) -> tuple[dict[int, Tensor], dict[str, str]]:
         items, reasons = dict[int, Tensor](), dict[str, str]()
-        for row in rows:
+        for row in block:
             try:
                 items[row] = data.read(row)[0]
                 if folder is not None and isinstance(raw := folder.raw(row), bytes):
                     files[row] = _file_facts(raw)
             except Unreadable as reason:
                 reasons[data.name_of(row)] = str(reason)
-        if not items:
-            return [], None, reasons
-        block, found = torch.stack([*items.values()]), [*items]
-        if block.ndim > 2:
-            pixels = block.flatten(2).double()
-            flat[found] = (pixels.amax(2) == pixels.amin(2)).all(1).numpy()
-        digests[found] = [_digest(item) for item in block]
-        if images:
-            small[found] = thumbnails(to_uint8(block))
-        return found, block, reasons
+        for row, item in items.items():
+            flat[row] = item.ndim > 1 and bool((item == item.flatten(1)[:, 0].view(-1, *[1] * (item.ndim - 1))).all())
+            digest = hashlib.blake2b(item.numpy().tobytes(), digest_size=8).digest()
+            digests[row] = int.from_bytes(digest, "little")
+        if images and items:
+            small[list(items)] = thumbnails(to_uint8(torch.stack(list(items.values()))))
+        return items, reasons
 
     size = IN_MEMORY if isinstance(data, InMemoryDataset) else BLOCK
     blocks = [range(start, min(start + size, count)) for start in range(0, count, size)]
     with reading_threads(threads) as pool:
-        for rows, (found, block, reasons) in zip(blocks, pool.imap(read, blocks), strict=True):
+        for block, (items, reasons) in zip(blocks, pool.imap(read, blocks), strict=True):
             unreadable |= reasons
-            readable += found
-            if block is not None:
-                sums.add(block)
-            yield Work("reading", rows.stop, count, "items")
+            readable += items
+            if items:
+                sums.add(torch.stack(list(items.values())))
+            yield Work("reading", block.stop, count, "items")
     if not readable:
         raise InputError(f"{data.name} holds no items that can be read")
     return InspectedItems(
@@ -115,10 +111,6 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
     )
 
 
-def _digest(item: Tensor) -> int:
-    return int.from_bytes(hashlib.blake2b(item.numpy().tobytes(), digest_size=8).digest(), "little")
-
-
 def _file_facts(raw: bytes) -> tuple[str, int, int, int, bool, bool]:
     """The FACTS of a file that can be decoded."""
     header = read_header(raw, Conversion())
@@ -128,3 +120,58 @@ def _file_facts(raw: bytes) -> tuple[str, int, int, int, bool, bool]:
         alpha = np.asarray(image.convert("RGBA"))[..., 3] if image.has_transparency_data else np.array(255)
         animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # a photograph and previews
     return mode, *header[2], len(raw), animated, bool((alpha < 255).any())
+
+
+def class_counts(labels: Tensor | None, classes: tuple[str, ...]) -> dict[str, int]:
+    """Count the items of each class.
+
+    Args:
+        labels: Integers (N,), below 0 for items without a class; None gives no counts.
+        classes: The name of each label. Names that occur twice are numbered.
+    """
+    if labels is None:
+        return {}
+    counts = torch.bincount(labels[labels >= 0], minlength=len(classes)).tolist()
+    names = [one_line(name) for name in classes]
+    times = Counter(names)
+    names = [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
+    return dict(zip(names, counts, strict=True))
+
+
+def value_statistics(items: Tensor) -> ValueStatistics:
+    """Compute the statistics of items (N, C, *space) or points (N, 2) in memory; 5,000 small images take 0.2 s."""
+    sums = ValueSums()
+    for chunk in torch.split(items, max(1, CHUNK // items[0].numel())):
+        sums.add(chunk)
+    return sums.statistics()
+
+
+class ValueSums:
+    """Mean and squared deviations of items (C, *space) of one shape, combined block by block (Chan et al. 1979)."""
+
+    def __init__(self) -> None:
+        self.count = self.values = self.grey = 0
+        self.low, self.high = float("inf"), float("-inf")
+        self.shape: tuple[int, ...] = ()
+        self.dtype = torch.uint8
+        self.mean = self.squares = torch.zeros(1, dtype=torch.float64)
+
+    def add(self, items: Tensor) -> None:
+        """Add items (N, C, *space), or points (N, C)."""
+        self.shape, self.dtype = tuple(items.shape[1:]), items.dtype
+        values = items.transpose(0, 1).flatten(1).double()
+        low, high = (float(end) for end in values.aminmax())
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        size, mean = values.shape[1], values.mean(1)
+        away, total = mean - self.mean, self.values + size
+        self.squares = self.squares + (values - mean[:, None]).square().sum(1) + away**2 * (self.values * size / total)
+        self.mean = self.mean + away * (size / total)
+        self.count, self.values = self.count + len(items), total
+        if items.ndim == 4 and items.shape[1] == 3 and items.dtype == torch.uint8:
+            self.grey += int(((items.amax(1) - items.amin(1)).flatten(1).amax(1) <= GREY).sum())
+
+    def statistics(self) -> ValueStatistics:
+        """Compute the statistics."""
+        dtype, std = str(self.dtype).removeprefix("torch."), (self.squares / self.values).sqrt()
+        mean_and_std = tuple(self.mean.tolist()), tuple(std.tolist())
+        return ValueStatistics(self.count, self.shape, dtype, *mean_and_std, self.low, self.high, self.grey)

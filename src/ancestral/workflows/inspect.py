@@ -14,14 +14,14 @@ from ancestral import data
 from ancestral.config import Config, DataConfig, by_size
 from ancestral.config.image_size import plain_image_size
 from ancestral.config.output_folders import check_outside
+from ancestral.data.lazy_dataset import SizesDifferError
 from ancestral.declarations import PRINTED, Inspect
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Message, Wrote
 from ancestral.inspection import findings
-from ancestral.inspection.items import inspect_items
+from ancestral.inspection.items import class_counts, inspect_items
 from ancestral.inspection.training_cost import step_memory, training_cost
-from ancestral.inspection.value_statistics import class_counts
 from ancestral.options import command_line, option
 from ancestral.render import compositions
 from ancestral.render.data_text import LEVEL_MARKS
@@ -30,6 +30,8 @@ from ancestral.storage import write_text
 from ancestral.threads import cpu_threads
 from ancestral.training import Trainer
 
+PROBE_SIZE = 64
+"""Pixels to which images of different sizes are brought where no size is given, to look at all else."""
 SAMPLE = 256
 """Number of items on which training steps are measured."""
 
@@ -79,13 +81,19 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     options, config, name, from_python = plan.options, plan.config, plan.name, plan.name == configs.FROM_PYTHON
     kind = pick_device(options.device).type
     keep_freed_memory()
-    source = yield from data.opening(options.source, memory=0, **config.data.form)
+    rows, form = list[Finding](), config.data.form
+    try:
+        source = yield from data.opening(options.source, memory=0, **form)
+    except SizesDifferError as error:  # which sizes, the report says
+        text, _, advice = error.text.rpartition(": ")
+        rows.append(Finding("sizes", "error", text, advice))
+        source = yield from data.opening(options.source, memory=0, **form | {"image_size": PROBE_SIZE})
     if not len(source):
         raise InputError(f"{source.name} holds no items that can be read")
     items = yield from inspect_items(source, options.threads or source.threads)
     dataset, values, files = items.data, items.values, items.files
     classes = class_counts(dataset.labels, dataset.classes)
-    rows = [
+    rows += [
         *findings.unreadable_finding(items.unreadable),
         *(() if files is None else findings.file_findings(files, dataset.name_of, config.data)),
         *(Finding("reading", "note", text, advice) for text, advice in dataset.notes),
