@@ -96,22 +96,19 @@ def kernel_value(xx: KernelSums, yy: KernelSums, xy: KernelSums) -> float:
     return float(xx.rows.sum() / (n * (n - 1)) + yy.rows.sum() / (m * (m - 1)) - 2 * xy.rows.sum() / (n * m))
 
 
-def inception_score(logits: Tensor, splits: int = 1) -> float:
-    """Compute exp of the mean KL(p(y given x) ‖ p(y)) of logits (n, K), averaged over `splits` parts.
-
-    The smallest score is 1, the largest K.
+def inception_score(logits: Tensor) -> float:
+    """Compute exp of the mean KL(p(y given x) ‖ p(y)) of logits (n, K). The smallest score is 1, the largest K.
 
     References:
         Salimans et al. 2016, Improved Techniques for Training GANs.
     """
-    parts = divergences(logits, splits)
-    return math.fsum(float(part.mean().exp()) for part in parts) / len(parts)
+    return float(divergences(logits).mean().exp())
 
 
-def divergences(logits: Tensor, splits: int = 1) -> list[Tensor]:
-    """Compute KL(p(y given x) ‖ p(y)) of each item, part by part; p(y) is the mean of the part."""
-    parts = logits.double().log_softmax(1).chunk(splits)
-    return [(p.exp() * (p - p.logsumexp(0) + math.log(len(p)))).sum(1) for p in parts]
+def divergences(logits: Tensor) -> Tensor:
+    """Compute KL(p(y given x) ‖ p(y)) of each item, (n,); p(y) is the mean."""
+    p = logits.double().log_softmax(1)
+    return (p.exp() * (p - p.logsumexp(0) + math.log(len(p)))).sum(1)
 
 
 def sample_size_warning(n: int, d: int) -> str | None:

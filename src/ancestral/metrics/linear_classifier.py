@@ -31,7 +31,7 @@ class LinearClassifier(NamedTuple):
         return (features.double() @ self.weight + self.bias).argmax(1)
 
 
-def fit(features: Tensor, labels: Tensor, seed: int = 0) -> LinearClassifier:
+def fit(features: Tensor, labels: Tensor) -> LinearClassifier:
     """Fit a multinomial logistic regression to features (n, d) with labels (n,), by L-BFGS in float64.
 
     A random fifth of the items chooses the penalty and gives the accuracy.
@@ -39,14 +39,13 @@ def fit(features: Tensor, labels: Tensor, seed: int = 0) -> LinearClassifier:
     Args:
         features: Features (n, d).
         labels: Classes (n,), int64.
-        seed: Of the random fifth.
 
     Raises:
         InputError: If there are too few items, or all are of one class.
     """
     if len(features) < 2 * HELD_OUT or bool((labels == labels[0]).all()):
         raise InputError(f"a classifier needs at least {2 * HELD_OUT} items, of two classes or more")
-    order = randomness.permutation(len(features), seed, Stream.CLASSIFIER, 0)
+    order = randomness.permutation(len(features), 0, Stream.CLASSIFIER, 0)
     test_rows, fit_rows = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
     mean, scale = features[fit_rows].double().mean(0), features[fit_rows].double().std(0)
     scale = torch.where(scale > 0, scale, 1.0)

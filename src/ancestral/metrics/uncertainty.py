@@ -191,11 +191,10 @@ def _across(k: KernelSums) -> Tensor:
     return centred / ((n - 1) * (m - 1))
 
 
-def inception_score(logits: Tensor, splits: int = 1) -> Estimate:
+def inception_score(logits: Tensor) -> Estimate:
     """Estimate `distances.inception_score` of logits (n, K). g_i is the score times KL(p(y given x_i) ‖ p(y))."""
-    parts = distances.divergences(logits, splits)
-    variance = math.fsum(float(kl.mean().exp()) ** 2 * float(kl.var()) / len(kl) for kl in parts) / len(parts) ** 2
-    return _estimate(distances.inception_score(logits, splits), variance, least=1)
+    kl, score = distances.divergences(logits), distances.inception_score(logits)
+    return _estimate(score, score**2 * float(kl.var()) / len(kl), least=1)
 
 
 def precision_recall(samples: Tensor, reference: Tensor | Reference) -> dict[str, Estimate]:

@@ -100,6 +100,11 @@ def distance_table(metrics: facts.SampleMetrics) -> Table:
 
 def other_metrics(metrics: facts.SampleMetrics) -> dict[str, str]:
     """Describe what is no distance, by name."""
+    return quality_rows(metrics) | memorisation_rows(metrics)
+
+
+def quality_rows(metrics: facts.SampleMetrics) -> dict[str, str]:
+    """Describe the Inception score, the class accuracy and the colours, by name."""
     rows = {}
     if (scores := metrics.inception_score) is not None:
         rows[metrics.titles.inception_score or "IS"] = f"{scores.samples}; training data {scores.train}"
@@ -108,10 +113,6 @@ def other_metrics(metrics: facts.SampleMetrics) -> dict[str, str]:
             f"{accuracy.samples.percent} of samples are classified as the class that they were conditioned on; of "
             f"{accuracy.items:,} real items {accuracy.data.percent}"
         ) + (f"; {by_chance(accuracy)}" if accuracy.classes else "")
-    spaces = {"pixels": metrics.memorisation.pixels, "features": metrics.memorisation.features}
-    measured = {name: part for name, part in spaces.items() if part is not None}
-    rows |= {f"copies by {name}": _copies(part.copies) for name, part in measured.items() if part.copies is not None}
-    rows |= {f"memorisation by {name}": _memorisation(part) for name, part in measured.items()}
     if (colour := metrics.colour) is not None:
         sigmas = "–" if colour.sigmas is None else f"{colour.sigmas:.1f}"
         rows["mean of each channel"] = (
@@ -123,6 +124,14 @@ def other_metrics(metrics: facts.SampleMetrics) -> dict[str, str]:
         if len(deviations) == 2:
             rows["deviation of each channel"] = "samples {}; training data {}".format(*deviations)
     return rows
+
+
+def memorisation_rows(metrics: facts.SampleMetrics) -> dict[str, str]:
+    """Describe copies of training items, and how near samples come to these, by name."""
+    spaces = {"pixels": metrics.memorisation.pixels, "features": metrics.memorisation.features}
+    measured = {name: part for name, part in spaces.items() if part is not None}
+    rows = {f"copies by {name}": _copies(part.copies) for name, part in measured.items() if part.copies is not None}
+    return rows | {f"memorisation by {name}": _memorisation(part) for name, part in measured.items()}
 
 
 def _copies(copies: facts.CopyResult) -> str:
