@@ -11,6 +11,7 @@ import ancestral
 from ancestral import data
 from ancestral.data import DataSpec, InMemoryDataset, LazyDataset
 from ancestral.errors import InputError
+from ancestral.events import finish
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 3, 6, 4), dtype=np.uint8)
 LABELS = np.arange(12) % 3
@@ -91,7 +92,7 @@ def test_a_list_of_paths_or_of_images_is_converted_as_a_folder(tmp_path):
             opened = data.open(given, memory=0, **options)
             assert isinstance(opened, LazyDataset)
             assert opened.spec == folder.spec
-            assert torch.equal(opened.load().items, folder.items)
+            assert torch.equal(finish(opened.loading()).items, folder.items)
             assert (opened.labels, opened.classes, opened.name) == (None, (), "images")
             assert data.open(given, **options).fingerprint == opened.fingerprint
     with pytest.raises(InputError, match=r"items of images differ .*give image_size='HxW'"):

@@ -18,7 +18,7 @@ from PIL import ImageColor
 from torch import Tensor
 from torch.nn import functional as F
 
-from ancestral.config.image_size import parse_image_size, plain_image_size
+from ancestral.config.image_size import parse_image_size
 from ancestral.data.spec import LARGEST
 from ancestral.errors import InputError, UnsuitableError
 from ancestral.options import option
@@ -239,19 +239,6 @@ def share_cropped(height: Any, width: Any, size: tuple[int, int]) -> Any:
     """Return the share of an image, or of each of an array, that is lost by the crop to the shape of `size`."""
     ratio = width / height * (size[0] / size[1])
     return 1 - np.minimum(ratio, 1 / ratio)
-
-
-def crop_note(height: int, width: int, size: tuple[int, int]) -> tuple[str, str]:
-    """Say what the crop to `size` costs images that are all (height, width), and how to keep their shape."""
-    lost = share_cropped(height, width, size)
-    factor = min(1.0, min(size) / min(height, width))
-    kept = max(1, round(height * factor)), max(1, round(width * factor))
-    text = (
-        f"the images looked at are {height} pixels high and {width} wide, and the crop to {size[0]}x{size[1]} "
-        f"loses {lost:.0%}"
-    )
-    size_option, fit_option = option("image_size", plain_image_size(kept)), option("fit", "pad")
-    return text, f"{size_option} (height x width) keeps their shape, and {fit_option} all of each"
 
 
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,6 +7,7 @@ error that is not known to be the fault of one file means that the source is los
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from ancestral.errors import InputError, one_line
@@ -48,16 +49,9 @@ def read_file(path: Path, size: int = -1) -> bytes:
 
 def classify(error: OSError, path: Path) -> Unreadable | SourceLost:
     """Return what an error on opening or reading `path` means: that this file is bad, or that the source is lost."""
-    reason = error.strerror or type(error).__name__
-    if error.errno in FAULTS_OF_ONE_FILE and _has_entries(path.parent):
+    reason, has_neighbours = error.strerror or type(error).__name__, False
+    with suppress(OSError):  # a mount point is empty whose file system is gone
+        has_neighbours = any(path.parent.iterdir())
+    if error.errno in FAULTS_OF_ONE_FILE and has_neighbours:
         return Unreadable(reason)
     return SourceLost(f"{one_line(path)} cannot be read: {reason}")
-
-
-def _has_entries(folder: Path) -> bool:
-    """Whether the folder exists and is not empty, as a mount point is whose file system is gone."""
-    try:
-        with os.scandir(folder) as entries:
-            return any(True for _ in entries)
-    except OSError:
-        return False

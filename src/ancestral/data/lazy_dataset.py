@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ancestral.data.convert import Conversion, crop_note, share_cropped
+from ancestral.config.image_size import plain_image_size
+from ancestral.data.convert import Conversion, share_cropped
 from ancestral.data.dataset import MOST_READ, Dataset, InMemoryDataset, Notes, fingerprint
 from ancestral.data.decoding import HEADER, NPY, Raw, decode_item, read_header, reading_threads, strict_pillow
 from ancestral.data.io_errors import Unreadable
@@ -129,12 +130,8 @@ class LazyDataset(Dataset):
         """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
         return replace(finish(self._gather(evenly_spaced(min(n, read), len(self)))), skipped=self.skipped)
 
-    def load(self) -> InMemoryDataset:
-        """Load all items; unreadable ones are left out and listed in `skipped`."""
-        return finish(self.loading())
-
     def loading(self) -> Generator[Work, None, InMemoryDataset]:
-        """Load all items as `load` does, and report the progress."""
+        """Load all items, and report the progress; unreadable ones are left out and listed in `skipped`."""
         return replace((yield from self._gather(range(len(self)))), source=self.fingerprint)
 
     def subset(self, rows: Tensor) -> Self:
@@ -211,10 +208,17 @@ def _crop_notes(sizes: set[Size], conversion: Conversion) -> Notes:
     """The note that images of one size, by the headers that were read, lose part of it to the crop."""
     if len(sizes) != 1 or conversion.size is None or conversion.fit == "pad":
         return ()
-    (size,) = sizes
-    if share_cropped(*size, conversion.size) <= CROP_NOTED:
+    ((height, width),), size = sizes, conversion.size
+    share = share_cropped(height, width, size)
+    if share <= CROP_NOTED:
         return ()
-    return (crop_note(*size, conversion.size),)
+    factor = min(1.0, min(size) / min(height, width))
+    smaller = plain_image_size((max(1, round(height * factor)), max(1, round(width * factor))))
+    text = f"the images looked at are {height} pixels high and {width} wide, and the crop to {size[0]}x{size[1]} "
+    advice = (
+        f"{option('image_size', smaller)} (height x width) keeps their shape, and {option('fit', 'pad')} all of each"
+    )
+    return ((f"{text}loses {share:.0%}", advice),)
 
 
 def _resolve_conversion(source: StoredItems, conversion: Conversion, pool: ThreadPool) -> tuple[Conversion, set[Size]]:

@@ -45,11 +45,8 @@ class StepMemory:
 def step_memory(trainer: Trainer, count: int) -> StepMemory:
     """Measure the memory of a step on a few items, since a whole batch may not fit.
 
-    The first measurement of a process is the most exact, since memory that was freed before it is used again.
-
-    Args:
-        trainer: The training run. Nothing in it changes.
-        count: The number of items of the data.
+    The first measurement of a process is the most exact, since memory that was freed before it is used again. Nothing
+    in the training run changes. `count` is the number of items of the data.
     """
     device = trainer.device
     parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
@@ -63,9 +60,8 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
             items = min(GROWTH * items, trainer.gradients.micro_batch)
             trainer.rehearse(items)
     each = (some - one) // (items - 1) if items > 1 else one - before
-    fixed = (
-        max(one - before - each, 4 * parameters) + trainer.state.save_bytes - 4 * parameters
-    )  # the former with the gradient
+    with_gradient = max(one - before - each, 4 * parameters)
+    fixed = with_gradient + trainer.state.save_bytes - 4 * parameters
     held = 0 if device.type == "cuda" else min(_bytes(trainer, count), int(trainer.config.data.memory * 2**30))
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
     return StepMemory(fixed + held, each, free)

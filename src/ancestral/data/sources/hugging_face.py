@@ -83,23 +83,21 @@ def _open(source: str | Path, split: str) -> Any:
             if match is None:
                 raise InputError(f"{source} is no address: write hf://datasets/user/name, or with @revision or /config")
             return datasets.load_dataset(match["repo"], match["config"], split=split, revision=match["revision"])
-        rows = datasets.load_from_disk(str(source)) if is_saved(source) else None
-        if isinstance(rows, datasets.DatasetDict):
-            return rows[split]
+        parquet, arrow = (sorted(map(str, source.glob(f"*.{suffix}"))) for suffix in ("parquet", "arrow"))
+        if is_saved(source):
+            rows = datasets.load_from_disk(str(source))
+            if isinstance(rows, datasets.DatasetDict):
+                return rows[split]
+        elif parquet:
+            options = {"data_files": parquet, "split": "train", "cache_dir": str(cache() / "datasets")}
+            rows = datasets.load_dataset("parquet", **options)
+        else:  # they are mapped into memory where they lie
+            rows = datasets.concatenate_datasets(list(map(datasets.Dataset.from_file, arrow)))
         if split != "train":
             raise InputError(f"{source} has no {split} split: give the path of the {split} data itself")
-        return _open_files(datasets, source) if rows is None else rows
+        return rows
     except InputError:
         raise
     except Exception as error:  # of the library, Arrow, the network or the file system
         message = str(error) or type(error).__name__
         raise InputError(f"{source} cannot be read as a data set: {message}") from None
-
-
-def _open_files(datasets: Any, source: Path) -> Any:
-    """The .parquet files of a folder, or else its .arrow files, which are mapped into memory where they lie."""
-    if parquet := sorted(map(str, source.glob("*.parquet"))):
-        return datasets.load_dataset("parquet", data_files=parquet, split="train", cache_dir=str(cache() / "datasets"))
-    return datasets.concatenate_datasets(
-        [datasets.Dataset.from_file(str(file)) for file in sorted(source.glob("*.arrow"))]
-    )
