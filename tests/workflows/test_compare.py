@@ -3,9 +3,6 @@
 import dataclasses
 import json
 import shutil
-import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -36,7 +33,7 @@ from conftest import events_of, untrained
 from test_card import samples_tree
 
 # what evaluate's tests have: a run of six steps, its data and options, and a list of all that is drawn
-from test_evaluate_samples import CLASSES, KILLED, PROCESS, SHAPE, common, files, found, model_run, passes  # noqa: F401
+from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, found, model_run, passes  # noqa: F401
 
 compare = events_of(Compare)
 
@@ -282,15 +279,6 @@ def test_the_curve_is_what_evaluate_measures_of_each(run, model_run, options, pa
     assert text.count("not reached") == list(tree["needed"].values()).count(None)
     assert run(*argv) == text
     assert len(passes) == drawn
-
-
-def test_what_was_killed_goes_on(run, model_run, options, passes):  # noqa: F811
-    argv = [str(word) for word in ("compare", model_run, *options, "--samplers", "ddim", "--most", 4)]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *argv], capture_output=True, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (model_run / "evaluation" / "samplers.json").exists()
-    run(*argv)
-    assert passes == [range(16, 20), range(8), range(8, 16), range(16, 20)]  # the rest of DDPM's, then DDIM's
 
 
 def test_what_cannot_run_is_left_out_and_said(run, refused, model_run, options, monkeypatch):  # noqa: F811

@@ -125,8 +125,8 @@ def test_a_run_of_times_counts_its_steps_and_half_of_them_lie_above():
 
 def test_batch_size_changes_nothing(run, points_run, model_run, images, tmp_path):
     for size in (2, 7):
-        common = ("--likelihood", "-n", 7, "--ode", "--ode-steps", 3, "--batch-size", size)
-        run("evaluate", model_run, *common, "--data", images, "--out", tmp_path / f"i{size}")
+        common = ("--likelihood", "-n", 3, "--ode", "--ode-steps", 2, "--batch-size", size)
+        run("evaluate", model_run, *common, "--passes", 2, "--data", images, "--out", tmp_path / f"i{size}")
         run("evaluate", points_run, *common, "--passes", 3, "--probes", 2, "--out", tmp_path / f"p{size}")
     for kind in "ip":
         one, other = (found(tmp_path / f"{kind}{size}")["per_image"] for size in (2, 7))
@@ -267,7 +267,7 @@ def test_a_learned_variance_is_used_by_default(run, tmp_path, images):
     process = config.ProcessConfig("cosine", timesteps=T, target="v", learned_variance=True)
     model = untrained((1, 8, 8), process=process, dropout=0.0)
     model.save(tmp_path / "model.safetensors")
-    common = ("evaluate", tmp_path, "--likelihood", "-n", 4, "--data", images)
+    common = ("evaluate", tmp_path, "--likelihood", "-n", 4, "--data", images, "--out", tmp_path / "evaluation")
     text = run(*common)
     assert "learned variance" in text
     assert "class" not in text

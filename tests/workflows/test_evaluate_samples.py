@@ -175,18 +175,18 @@ def test_ctrl_c_keeps_what_is_drawn_and_says_how_to_go_on(capsys, monkeypatch, m
 
 def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model_run, common, passes):
     folders = set()
-    for options in ([], ["--seed", 1], ["--steps", 3], ["--guidance", 2], ["--sampler", "ddpm"]):
+    for options in ([], ["--seed", 1], ["--sampler", "ddpm"]):
         run("evaluate", model_run, *common, *options)
         folders.add(found(model_run / "evaluation")["samples"]["folder"])
-    assert len(folders) == 5
-    assert len(passes) == 15
+    assert len(folders) == 3
+    assert len(passes) == 9
     before = found(model_run / "evaluation")
     with torch.no_grad():
         model = ancestral.load(model_run, "cpu")
         next(model.denoiser.parameters()).mul_(1.5)
     model.save(model_run / "model.safetensors")
     run("evaluate", model_run, *common, "--sampler", "ddpm")
-    assert len(passes) == 18
+    assert len(passes) == 12
     after = found(model_run / "evaluation")
     assert after["model"]["sha256"] == storage.sha256(model_run / "model.safetensors") != before["model"]["sha256"]
     assert after["distances"] != before["distances"]

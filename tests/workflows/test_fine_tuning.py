@@ -18,6 +18,7 @@ from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, finish
 from ancestral.training import Checkpoints, Progress, RunFolder
+from ancestral.workflows import fine_tuning
 from conftest import events_of, stripes, untrained
 
 workflow = events_of(Train)
@@ -81,13 +82,10 @@ def test_network_and_average_start_as_the_average_of_the_model(begun, tmp_path):
 
 
 def test_a_model_file_and_a_model_start_the_same_run(source, begun, tmp_path):
-    tune(begun, tmp_path / "a")
-    tune(begun / "model.safetensors", tmp_path / "b")
-    tune(source.model, tmp_path / "c")
-    for other in "bc":
-        assert all(
-            torch.equal(value, weights(tmp_path / other)[name]) for name, value in weights(tmp_path / "a").items()
-        )
+    tune(begun / "model.safetensors", tmp_path / "a", steps=1)
+    tune(source.model, tmp_path / "b", steps=1)
+    other = weights(tmp_path / "b")
+    assert all(torch.equal(value, other[name]) for name, value in weights(tmp_path / "a").items())
 
 
 @pytest.mark.parametrize("killed", [pytest.param(1, marks=pytest.mark.slow), 3])
@@ -180,40 +178,39 @@ def named(*classes):
 @pytest.mark.parametrize(
     ("before", "now", "rows", "says"),
     [
-        (
-            "ab",
-            "abc",
-            [0, 1, -1, -1],
-            "new classes: c; new ones start from the label embedding of no class",
-        ),
-        ("ab", "ba", [1, 0, -1], "the classes have another order; "),
-        ("ab", "bz", [1, 0, -1], "class a is now z; "),
-        ("ab", "xyz", [-1, -1, -1, -1], "classes that are gone: a, b; new classes: x, y, z; "),
-        ("abcdefgh", "a", [0, -1], "classes that are gone: b, c, d, e, f and 2 more; "),
-        ("", "ab", None, "new classes: a, b; "),
-        ("ab", "", None, "classes that are gone: a, b; "),
+        ("ab", "abc", [0, 1, -1, -1], "new classes: c"),
+        ("ab", "ba", [1, 0, -1], "the classes have another order"),
+        ("ab", "bz", [1, 0, -1], "class a is now z"),
+        ("ab", "xyz", [-1, -1, -1, -1], "classes that are gone: a, b; new classes: x, y, z"),
+        ("abcdefgh", "a", [0, -1], "classes that are gone: b, c, d, e, f and 2 more"),
+        ("", "ab", [0, 0, 0], "new classes: a, b"),
+        ("ab", "", None, "classes that are gone: a, b"),
     ],
 )
-def test_other_classes_have_a_new_label_embedding_and_all_other_weights_are_kept(tmp_path, before, now, rows, says):
+def test_classes_keep_their_label_embedding_by_name(before, now, rows, says):
     """New ones start as "no class", so that the network computes at first what it did without a label."""
-    first, second = (named(*some) if some else stripes(20).items for some in (before, now))
+    assert fine_tuning.class_changes(before, now) == says
+    others, labels = {"layer.weight": torch.ones(3)}, torch.randn(len(before) + 1, 4)
+    weights = {**others, **({"label.weight": labels} if before else {})}
+    new = dict(fine_tuning._for_classes(weights, before, now, {"label.weight": torch.ones(len(now) + 1, 4)}))
+    if rows is not None:
+        assert torch.equal(new.pop("label.weight"), (labels if before else torch.zeros(1, 4))[rows])
+    assert new == others
+
+
+def test_other_classes_have_a_new_label_embedding_and_all_other_weights_are_kept(tmp_path):
     options = {**{name: value for name, value in FAST.items() if name != "progress"}, "steps": 2}
-    with contextlib.closing(workflow("arrays", first, out=tmp_path / "a", **NET, **options)) as events:
+    with contextlib.closing(workflow("arrays", named("a", "b"), out=tmp_path / "a", **NET, **options)) as events:
         finish(events)
-    said = []
-    for event in workflow("arrays", second, out=tmp_path / "b", initial=tmp_path / "a", keep=9, **options):
-        said += [event.text] if isinstance(event, Message) else []
-    assert sum(line.startswith(says) for line in said) == 1, said
+    events = workflow("arrays", named("a", "b", "c"), out=tmp_path / "b", initial=tmp_path / "a", keep=9, **options)
+    texts = [event.text for event in events if isinstance(event, Message)]
+    assert sum(text.startswith("new classes: c; new ones start from") for text in texts) == 1
     old, new = weights(tmp_path / "a"), state(tmp_path / "b", 0)
-    labels = new.pop("net.label.weight", None)
+    assert torch.equal(new.pop("net.label.weight"), old["label.weight"][[0, 1, -1, -1]])
     assert {name[4:] for name in new if name.startswith("net.")} == old.keys() - {"label.weight"}
     assert all(torch.equal(new[f"net.{name}"], value) for name, value in old.items() if name != "label.weight")
-    if rows is not None:
-        assert torch.equal(labels, old["label.weight"][rows])
-    elif now:
-        assert not labels.any()
     model = ancestral.load(tmp_path / "b")
-    assert (model.step, model.spec.classes) == (2, tuple(now))
+    assert (model.step, model.spec.classes) == (2, ("a", "b", "c"))
 
 
 def test_a_teacher_of_other_classes_is_refused(source, tmp_path):
@@ -243,7 +240,7 @@ def test_a_schedule_of_tables_is_that_of_the_model_file(old, tmp_path):
         tensors, metadata = storage.read_tensors(tmp_path / "odd.safetensors")
         metadata["config"] = untrained((1, 8, 8)).config.to_json()
         storage.write_tensors(tmp_path / "odd.safetensors", tensors, metadata)
-    options = {"data": stripes().items, "initial": tmp_path / "odd.safetensors", **FAST}
+    options = {"data": stripes().items, "initial": tmp_path / "odd.safetensors", **FAST, "steps": 1}
     given = ancestral.load(options["initial"]).denoiser.schedule
     with pytest.raises(InputError, match="has another schedule"):
         ancestral.train("arrays", out=tmp_path / "a", schedule=dataclasses.replace(base), **options)
