@@ -68,13 +68,13 @@ def test_early_steps_are_added_to_those_that_come_more_seldom(every, steps):
 
 
 @pytest.mark.parametrize(("lost", "steps"), [("000002", 6), ("000004", 4)], ids=["in the middle", "the last"])
-def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(figures, tmp_path, lost, steps):
-    run = tmp_path / "run"
+def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(tmp_path, lost, steps):
+    run, items = tmp_path / "run", torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8)
     stop = 2 if lost == "000002" else 4
-    ancestral.train("points", out=run, progress=False, **{**TINY, "steps": stop})
+    ancestral.train("arrays", items, out=run, progress=False, **{**TINY, "steps": stop})
     before = (run / "samples" / f"{lost}.png").read_bytes()
     (run / "samples" / f"{lost}.png").unlink()
-    ancestral.train("points", out=run, resume=True, progress=False, **{**TINY, "steps": steps})
+    ancestral.train("arrays", items, out=run, resume=True, progress=False, **{**TINY, "steps": steps})
     assert (run / "samples" / f"{lost}.png").read_bytes() == before
     assert (run / "samples" / f"{steps:06d}.png").exists()
 

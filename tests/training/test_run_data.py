@@ -167,18 +167,17 @@ def photos(tmp_path, monkeypatch):
     return tmp_path / "photos"
 
 
-@pytest.mark.parametrize("out", [None, "cats/mine"])
-def test_a_run_among_its_data_goes_on_and_is_no_data_of_the_next(photos, run, out):
+def test_a_run_among_its_data_goes_on_and_is_no_data_of_the_next(photos, run):
     """The grids of samples, the report and the pictures of the doctor lie in the folder that is trained on."""
-    first = ancestral.train(data=".", out=out, **{**TINY, "sample_every": 1})
-    assert first.folder == (out or "runs/photos")
+    first = ancestral.train(data=".", **{**TINY, "sample_every": 1})
+    assert first.folder == "runs/photos"
     assert list((photos / first.folder).rglob("*.png"))
-    assert ancestral.train(data=".", out=out, resume=True, **{**TINY, "steps": 3}).step == 3
-    assert ancestral.train(data=".", out="other", **TINY).model.spec.classes == ("cats", "dogs")
-    assert saved(photos / "other").data.fingerprint == saved(photos / first.folder).data.fingerprint
+    assert ancestral.train(data=".", resume=True, **{**TINY, "steps": 3}).step == 3
+    assert ancestral.train(data=".", out="cats/mine", **TINY).model.spec.classes == ("cats", "dogs")
+    assert saved(photos / "cats" / "mine").data.fingerprint == saved(photos / first.folder).data.fingerprint
     run("doctor", ".", "--steps", 0)
     assert (photos / "runs" / "doctor" / "photos.png").exists()
-    skipped = "other, runs" if out is None else "cats/mine, other, runs"
+    skipped = "cats/mine, runs"
     for memory in (0, 1):
         dataset = data.open(".", memory=memory)
         assert (len(dataset), dataset.classes) == (12, ("cats", "dogs"))

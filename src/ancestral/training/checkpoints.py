@@ -53,8 +53,6 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2, every: int = 0) -> None:
         self.folder, self.keep, self.every = folder, keep, every
-        self.failed = False
-        """Whether the last save that ended failed."""
         self._removed: list[Path] = []
         self._writer: Thread | None = None
         self._error: OSError | None = None
@@ -123,7 +121,7 @@ class Checkpoints:
             error = error or of_model
         if error is None:
             self._prune(checkpoint.step)
-        self._error, self.failed = error, error is not None
+        self._error = error
 
     def _superseded(self, checkpoint: Checkpoint) -> list[Path]:
         """The checkpoints before this one: first those that need not be kept, last the newest whole one."""

@@ -1,7 +1,7 @@
 """The saves of a run, and what keeps it alive when a step, a save, the data or the run folder fails.
 
 A bad step is skipped (`divergence`). After several in a row training goes back to the last good checkpoint, with a
-lower learning rate. A save that fails is said once, and tried again at its next time; only the last one has to succeed.
+lower learning rate. A save that fails is reported, and tried again at its next time; only the last one has to succeed.
 Where training cannot go on, it saves first.
 """
 
@@ -33,7 +33,7 @@ class Saves:
         path, runtime = RunFolder(folder.lasting_path).checkpoints, config.runtime
         self.checkpoints = Checkpoints(path, runtime.keep, runtime.keep_every)
         self._notes: set[str] = set()
-        """The kinds of the notes on writes that failed since one succeeded."""
+        """The kinds of the notes that are given once."""
 
     def save(self, state: TrainingState) -> None:
         """Write a checkpoint, then the model, in the background. All processes take part."""
@@ -84,7 +84,7 @@ class Saves:
             Snapshots(self.folder.snapshots).forget(step)
 
     def go_back(self, state: TrainingState) -> None:
-        """Restore the newest checkpoint without skipped steps, and remove later ones; without one, leave the state."""
+        """Restore the newest checkpoint without skipped steps, if there is one, and remove later ones."""
         self.checkpoints.settle()
         self.distributed.wait()
         restore_newest(self.checkpoints, state, lambda numbers: numbers["guard"]["bad"] == 0)
@@ -123,15 +123,10 @@ class Saves:
     def _failure(self, wait: bool) -> list[str]:
         """Say what went wrong with the last save, which may be waited for."""
         try:
-            if wait:
-                self.wait()
-                self._notes -= set() if self.checkpoints.failed else {"save"}
-            else:
-                with self.folder.lasting():
-                    self.checkpoints.check()
+            with self.folder.lasting():
+                self.checkpoints.wait() if wait else self.checkpoints.check()
         except OSError as error:
-            again = f"training goes on, and saves again at the next multiple of {option('save_every')}"
-            return self._once("save", f"{error}; {again}")
+            return [f"{error}; training goes on, and saves again at the next multiple of {option('save_every')}"]
         return []
 
     def _once(self, kind: str, note: str) -> list[str]:

@@ -1,7 +1,6 @@
 """What a training run reports after each step."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -77,19 +76,6 @@ class StepOutcome:
 
 class Stopped(Exception):
     """Training was asked to end while it waited for data."""
-
-
-class Rate:
-    """Images per second over the last steps."""
-
-    def __init__(self, batch_size: int, span: int = 20) -> None:
-        self.batch_size, self.span = batch_size, span
-        self.ticks = [time.monotonic()]
-
-    def tick(self) -> float:
-        """Count a step and return the rate in images per second."""
-        self.ticks = [*self.ticks[-self.span :], time.monotonic()]
-        return self.batch_size * (len(self.ticks) - 1) / max(self.ticks[-1] - self.ticks[0], 1e-9)
 
 
 class LossByTime:

@@ -4,6 +4,7 @@ Each step is a function of (config, data, step): the batch, the flips, t, ε and
 index). So a run that was stopped and resumed is the run that was not, and many processes train what one would.
 """
 
+import collections
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -29,7 +30,7 @@ from ancestral.training.distributed import Distributed, memory_explained
 from ancestral.training.fault_tolerance import Saves, restore_newest, roll_back, save_at_once
 from ancestral.training.gradients import Gradients
 from ancestral.training.optimiser import lr_factor, set_learning_rate
-from ancestral.training.progress import LossByTime, Progress, Rate, StepOutcome, Stopped
+from ancestral.training.progress import LossByTime, Progress, StepOutcome, Stopped
 from ancestral.training.run_folder import RunFolder
 from ancestral.training.training_state import TrainingState, spec_of
 from ancestral.training.validation import Validation
@@ -209,10 +210,10 @@ class Trainer:
                 saves.checkpoints.settle()
 
     def _steps(self, saves: Saves | None) -> Generator[Progress, None, None]:
-        train, rate = self.config.train, Rate(self.gradients.batch_size)
+        train, done, began = self.config.train, 0, time.monotonic()
+        ticks = collections.deque([began], maxlen=21)
         if saves is not None:
             saves.begin(self.step)
-        done, began = 0, time.monotonic()
         while self.step < train.steps:
             outcome = self._attempt(saves)
             done += len(outcome.t) > 0
@@ -233,7 +234,8 @@ class Trainer:
             notes += [moved] * bool(moved)
             if saves is not None:
                 notes += saves.after_step(self.state, due, ending)
-            seconds = time.monotonic() - began
+            ticks.append(time.monotonic())
+            seconds = ticks[-1] - began
             yield Progress(
                 step=self.step,
                 steps=train.steps,
@@ -241,7 +243,7 @@ class Trainer:
                 by_time=self.by_time.means,
                 lr=float(self._learning_rates(self.state, max(self.step - 1, 0))[0]),
                 gradient_norm=outcome.norm,
-                images_per_second=rate.tick(),
+                images_per_second=self.gradients.batch_size * (len(ticks) - 1) / max(ticks[-1] - ticks[0], 1e-9),
                 seconds=seconds,
                 seconds_left=(train.steps - self.step) * seconds / max(done, 1),
                 saved=due and saves is not None,
