@@ -18,20 +18,20 @@ def pictures(count, generator, shift=0.0):
 
 def test_means_and_covariances_are_those_of_all_pixels():
     items = pictures(50, torch.Generator().manual_seed(0))
-    found = colour(items)
+    moments = colour(items)
     rows = items.double().movedim(1, -1).reshape(-1, 2)
-    assert torch.allclose(found.mean, rows.mean(0))
-    assert torch.allclose(found.covariance, torch.cov(rows.T, correction=0))
+    assert torch.allclose(moments.mean, rows.mean(0))
+    assert torch.allclose(moments.covariance, torch.cov(rows.T, correction=0))
     floats = colour((items.float() / 255).requires_grad_(False))
-    assert torch.allclose(floats.covariance * 255**2, found.covariance, rtol=1e-5)
+    assert torch.allclose(floats.covariance * 255**2, moments.covariance, rtol=1e-5)
 
 
 def test_errors_are_the_spread_of_sets():
     generator = torch.Generator().manual_seed(0)
-    found = [colour(pictures(60, generator)) for _ in range(150)]
+    moments = [colour(pictures(60, generator)) for _ in range(150)]
     for value, error in (("mean", "mean_error"), ("covariance", "covariance_error")):
-        values = torch.stack([getattr(one, value) for one in found])
-        errors = torch.stack([getattr(one, error) for one in found])
+        values = torch.stack([getattr(one, value) for one in moments])
+        errors = torch.stack([getattr(one, error) for one in moments])
         ratio = errors.mean(0) / values.std(0)
         assert bool(((ratio > 0.85) & (ratio < 1.15)).all()), (value, ratio)
 
@@ -41,12 +41,12 @@ def test_a_drift_is_found_and_none_is_not():
     data = pictures(400, generator)
     still = drift(pictures(300, generator), data, IMAGES)
     assert still.sigmas < 3
-    moved = drift(pictures(300, generator, shift=-12), data, IMAGES)
-    assert moved.levels == pytest.approx(-12, abs=4)
-    assert moved.sigmas > 5
-    ours, theirs = (torch.tensor([side.mean, side.mean_error]) for side in (moved.samples, moved.data))
+    shifted = drift(pictures(300, generator, shift=-12), data, IMAGES)
+    assert shifted.levels == pytest.approx(-12, abs=4)
+    assert shifted.sigmas > 5
+    ours, theirs = (torch.tensor([side.mean, side.mean_error]) for side in (shifted.samples, shifted.data))
     first = abs(ours[0] - theirs[0]) / torch.hypot(ours[1], theirs[1])
-    assert moved.sigmas == pytest.approx(float(first.max()))
+    assert shifted.sigmas == pytest.approx(float(first.max()))
 
 
 def test_levels_are_255ths_of_the_range():

@@ -18,8 +18,8 @@ def items(count, seed, dims=12):
 
 
 def shares(samples, train):
-    found = copies.copies(samples, train)
-    return float(found.copied.double().mean()), float((found.chance < copies.RATIO).double().mean())
+    result = copies.copies(samples, train)
+    return float(result.copied.double().mean()), float((result.chance < copies.RATIO).double().mean())
 
 
 @pytest.mark.parametrize("count", [30, 200])
@@ -34,9 +34,9 @@ def test_what_is_copied_is_a_copy_and_what_is_new_is_none(count):
     assert shares((train[rows] + train[(rows + 1) % count]) / 2, train) == (0, 0)  # interpolations
     assert shares(items(300, 2), train) == (0, 0)
     assert shares(torch.cat([train[rows[:150]], items(150, 2)]), train) == (0.5, 0)
-    found = copies.copies(train[rows], train)
-    assert torch.equal(found.nearest, rows)
-    assert found.ratio.max() == 0
+    result = copies.copies(train[rows], train)
+    assert torch.equal(result.nearest, rows)
+    assert result.ratio.max() == 0
 
 
 def test_duplicates_in_the_data_hide_no_copies():

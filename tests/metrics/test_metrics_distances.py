@@ -72,10 +72,10 @@ def test_the_frechet_distance_of_gaussians_has_its_closed_form():
 @pytest.mark.parametrize(("n", "d"), [(30, 4), (4, 30)])
 def test_moments_and_whitened_rows(n, d):
     x = torch.randn(n, d, generator=torch.Generator().manual_seed(0)) + 3
-    found, centred, white = distances.factored(x)
-    assert torch.allclose(found.mean, x.double().mean(0))
-    assert torch.allclose(found.root @ found.root.T, torch.cov(x.double().T))
-    assert torch.allclose(white @ found.root.T, centred)
+    moments_of_x, centred, white = distances.factored(x)
+    assert torch.allclose(moments_of_x.mean, x.double().mean(0))
+    assert torch.allclose(moments_of_x.root @ moments_of_x.root.T, torch.cov(x.double().T))
+    assert torch.allclose(white @ moments_of_x.root.T, centred)
     assert torch.allclose(white.T @ white / (n - 1), torch.eye(min(n, d)).double())
     assert torch.allclose(moments(x).root @ moments(x).root.T, torch.cov(x.double().T))
 
@@ -108,12 +108,12 @@ def test_kid_counts_all_pairs_in_pieces(monkeypatch):
 
 def test_kid_of_one_distribution_is_nought_on_average():
     generator = torch.Generator().manual_seed(0)
-    found = torch.tensor(
+    distances_of_pairs = torch.tensor(
         [kernel(*(torch.randn(n, 4, generator=generator) + 1 for n in (7, 9))) for _ in range(400)],
         dtype=torch.float64,
     )
-    assert abs(found.mean()) < 3 * found.std() / math.sqrt(400)
-    assert found.std() > 0.1  # a bias of one item's pair with itself would be about 1
+    assert abs(distances_of_pairs.mean()) < 3 * distances_of_pairs.std() / math.sqrt(400)
+    assert distances_of_pairs.std() > 0.1  # a bias of one item's pair with itself would be about 1
 
 
 @pytest.mark.filterwarnings("ignore:std():UserWarning")  # of the one part that there is
@@ -145,11 +145,11 @@ def test_precision_recall_density_and_coverage_by_hand(monkeypatch):
     monkeypatch.setattr("ancestral.metrics.precision_recall.CACHED", 2)  # rows of a block
     reference = torch.tensor([[0.0], [1], [2], [10]])  # distances to the nearest other: 1, 1, 1, 8
     samples = torch.tensor([[0.5], [1.5], [4], [30]])  # and 1, 1, 2.5, 26
-    found = precision_recall(samples, reference, k=1)
-    assert found.precision.tolist() == [1, 1, 1, 0]  # 4 is in the ball around 10
-    assert found.density.tolist() == [2, 2, 1, 0]
-    assert found.recall.tolist() == [1, 1, 1, 1]  # 10 is in the ball around 30
-    assert found.coverage.tolist() == [1, 1, 1, 1]
+    result = precision_recall(samples, reference, k=1)
+    assert result.precision.tolist() == [1, 1, 1, 0]  # 4 is in the ball around 10
+    assert result.density.tolist() == [2, 2, 1, 0]
+    assert result.recall.tolist() == [1, 1, 1, 1]  # 10 is in the ball around 30
+    assert result.coverage.tolist() == [1, 1, 1, 1]
     near = precision_recall(samples[:3], reference, k=1)
     assert near.recall.tolist() == [1, 1, 1, 0]
     lost = precision_recall(torch.tensor([[0.5], [0.6]]), reference, k=1)
@@ -170,11 +170,11 @@ def test_density_is_one_on_average_where_nothing_differs():
     """Equation 5 of Naeem et al."""
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 1500, 3, generator=generator)
-    found = uncertainty.precision_recall(x, y)
-    assert abs(found["density"].value - 1) < 2 * found["density"].error
+    estimates = uncertainty.precision_recall(x, y)
+    assert abs(estimates["density"].value - 1) < 2 * estimates["density"].error
     n, k = 1500, 5  # coverage, in closed form: 1 − Π (n − i)/(2n − i), i = 1..k (their appendix)
     expected = 1 - math.prod((n - i) / (2 * n - i) for i in range(1, k + 1))
-    assert abs(found["coverage"].value - expected) < 2 * found["coverage"].error
+    assert abs(estimates["coverage"].value - expected) < 2 * estimates["coverage"].error
 
 
 def test_too_few_items_are_refused():

@@ -31,11 +31,11 @@ def lite0():
     return extractor("lite0", RGB, IMAGES)
 
 
-@pytest.mark.parametrize(("side", "seen"), [(32, 96), (130, 130), (300, 224)])
-def test_lite0_enlarges_a_little_and_reduces_to_what_it_was_trained_on(lite0, side, seen):
+@pytest.mark.parametrize(("side", "input_side"), [(32, 96), (130, 130), (300, 224)])
+def test_lite0_enlarges_a_little_and_reduces_to_what_it_was_trained_on(lite0, side, input_side):
     items = images((3, side, side - 7), 1)
-    stretched = F.interpolate(items.float(), size=(seen, seen), mode="bilinear", antialias=True)
-    ready = extractor("lite0", (3, seen, seen), Codec("float", (0, 255)))
+    stretched = F.interpolate(items.float(), size=(input_side, input_side), mode="bilinear", antialias=True)
+    ready = extractor("lite0", (3, input_side, input_side), Codec("float", (0, 255)))
     assert torch.allclose(lite0(items).values, ready(stretched).values, atol=1e-4)
 
 
@@ -50,14 +50,14 @@ def test_lite0_is_the_librarys_own_model(lite0):
     with torch.inference_mode():
         expected = net._avg_pooling(net.extract_features((x - 127) / 128)).flatten(1)
         logits = net((x - 127) / 128)
-    found = lite0(items)
-    assert found.values.shape == (5, lite0.width) == (5, 1280)
-    assert torch.allclose(found.values, expected, atol=1e-4)
-    assert torch.allclose(found.logits, logits, atol=1e-3)
+    result = lite0(items)
+    assert result.values.shape == (5, lite0.width) == (5, 1280)
+    assert torch.allclose(result.values, expected, atol=1e-4)
+    assert torch.allclose(result.logits, logits, atol=1e-3)
     assert expected.std(0).mean() > 0.01
     parts = concatenate(features(lite0, items, batch_size=2))
-    assert torch.allclose(parts.values, found.values, atol=1e-4)
-    assert torch.allclose(parts.logits, found.logits, atol=1e-3)
+    assert torch.allclose(parts.values, result.values, atol=1e-4)
+    assert torch.allclose(parts.logits, result.logits, atol=1e-3)
 
 
 def test_items_of_any_type_are_the_same_image(lite0):
@@ -124,10 +124,10 @@ def test_inception_with_stand_in_weights(monkeypatch, tmp_path):
     inception = extractor("inception", GREY, IMAGES)
     items = images(GREY, 2)
     expected = net(items.expand(-1, 3, -1, -1))
-    found = inception(items)
-    assert found.values.shape == (2, inception.width)
-    assert torch.allclose(found.values, expected[0], atol=1e-4)
-    assert torch.allclose(found.logits, expected[1], atol=1e-4)
+    result = inception(items)
+    assert result.values.shape == (2, inception.width)
+    assert torch.allclose(result.values, expected[0], atol=1e-4)
+    assert torch.allclose(result.logits, expected[1], atol=1e-4)
     assert [inception.title(kind) for kind in ("FD", "KID", "IS")] == ["FID", "KID", "IS"]
 
 
@@ -160,10 +160,10 @@ def test_dinov2_with_stand_in_weights(monkeypatch, tmp_path):
     x = resize(items.float(), [224, 224], interpolation=InterpolationMode.BICUBIC, antialias=True).clamp(0, 255) / 255
     with torch.inference_mode():
         expected = net(normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-    found = dinov2(items)
-    assert found.values.shape == (2, dinov2.width)
-    assert torch.allclose(found.values, expected, atol=1e-3)
-    assert found.logits is None
+    result = dinov2(items)
+    assert result.values.shape == (2, dinov2.width)
+    assert torch.allclose(result.values, expected, atol=1e-3)
+    assert result.logits is None
     assert dinov2.title("FD") == "FD-dinov2"
 
 
@@ -235,13 +235,13 @@ def inplace(x): return x.mul_(2).flatten(1)
 
 def test_an_extractor_of_ones_own(mine):
     items = images(RGB)
-    own = extractor(f"{mine}:means", RGB, IMAGES)
+    means = extractor(f"{mine}:means", RGB, IMAGES)
     x = items.double() / 255
     expected = torch.cat([x.mean((2, 3)), x.std((2, 3))], 1)
-    assert torch.allclose(own(items).values.double(), expected, atol=1e-6)
-    assert own.width == 6
-    assert own.identity is None
-    assert own.title("FD") == f"FD-{mine}:means"
+    assert torch.allclose(means(items).values.double(), expected, atol=1e-6)
+    assert means.width == 6
+    assert means.identity is None
+    assert means.title("FD") == f"FD-{mine}:means"
     before = items.clone()
     extractor(f"{mine}:inplace", RGB, IMAGES)(items)
     assert torch.equal(items, before)

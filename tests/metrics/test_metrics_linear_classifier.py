@@ -22,8 +22,8 @@ def test_the_gradient_vanishes_where_it_is_least():
     penalty = 0.01
     start = torch.zeros(7, 3).double(), torch.zeros(3).double()
     weight, bias = (part.requires_grad_() for part in _minimum(x, labels, penalty, *start))
-    chosen = (x @ weight + bias).log_softmax(1)[torch.arange(200), labels]
-    loss = -chosen.mean() + penalty / 2 * weight.square().sum()  # convex, so it has one minimum
+    likelihoods = (x @ weight + bias).log_softmax(1)[torch.arange(200), labels]
+    loss = -likelihoods.mean() + penalty / 2 * weight.square().sum()  # convex, so it has one minimum
     gradient = torch.autograd.grad(loss, (weight, bias))
     assert max(float(part.abs().max()) for part in gradient) < 2e-4
     at_start = (x.T @ (torch.nn.functional.one_hot(labels).double() - 1 / 3) / 200).abs().max()
@@ -36,13 +36,14 @@ def test_accuracy_is_that_of_the_best_there_is():
     labels = torch.arange(4000) % 2
     x = torch.randn(4000, 3, generator=generator)
     x[:, 0] += 2.0 * labels
-    found = fit(x, labels)
+    classifier = fit(x, labels)
     best = float(torch.special.ndtr(torch.tensor(1.0)))
-    assert found.held_out == 800
-    assert abs(found.accuracy - best) < 3 * (best * (1 - best) / 800) ** 0.5
+    assert classifier.held_out == 800
+    assert abs(classifier.accuracy - best) < 3 * (best * (1 - best) / 800) ** 0.5
     fresh = torch.randn(4000, 3, generator=generator)
     fresh[:, 0] += 2.0 * labels
-    assert abs(float((found.predict(fresh) == labels).double().mean()) - best) < 3 * (best * (1 - best) / 4000) ** 0.5
+    share = float((classifier.predict(fresh) == labels).double().mean())
+    assert abs(share - best) < 3 * (best * (1 - best) / 4000) ** 0.5
 
 
 def test_it_is_the_same_each_time_and_chooses_its_penalty():
@@ -57,9 +58,9 @@ def test_it_is_the_same_each_time_and_chooses_its_penalty():
 
 def test_labels_without_items_are_never_predicted():
     x, labels = blobs(60, apart=20.0)
-    found = fit(x, 2 * labels)  # 0, 2 and 4
-    assert found.accuracy == 1
-    assert set(found.predict(x).tolist()) == {0, 2, 4}
+    classifier = fit(x, 2 * labels)  # 0, 2 and 4
+    assert classifier.accuracy == 1
+    assert set(classifier.predict(x).tolist()) == {0, 2, 4}
 
 
 def test_too_little_to_learn_from_is_refused():

@@ -135,11 +135,11 @@ def test_the_frechet_distance_has_these_derivatives():
 
     def second(first, other):  # of two changes, each to the weights of x and of y
         signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-        moved = [
+        signed_distances = [
             e * f * weighted(x, y, even + h * (e * first[0] + f * other[0]), even + h * (e * first[1] + f * other[1]))
             for e, f in signs
         ]
-        return sum(moved) / (4 * h * h)
+        return sum(signed_distances) / (4 * h * h)
 
     nothing = torch.zeros(n).double()
     scale = 2.0

@@ -81,11 +81,16 @@ def likelihood_tree():
     }
 
 
-def about(address=FOLDER, shape=SHAPE, classes=CLASSES, kept=None, name="a: name"):
+def about(address=FOLDER, shape=SHAPE, classes=CLASSES, model_config=None, name="a: name"):
     """A model, as far as a card describes it, and the other arguments of `model_card`."""
     spec = DataSpec(shape, Codec("uint8"), classes)
     model = SimpleNamespace(
-        config=kept or presets.preset("digits"), spec=spec, step=600, version="0.1.0", parameters=1234, average=None
+        config=model_config or presets.preset("digits"),
+        spec=spec,
+        step=600,
+        version="0.1.0",
+        parameters=1234,
+        average=None,
     )
     return model, name, address
 
@@ -147,10 +152,10 @@ def test_the_card_tells_what_was_measured():
 def test_a_likelihood_below_a_uniform_guess_is_not_ranked(bits, kind, ranked):
     tree = likelihood_tree()
     tree["bits_per_dim"]["total"] = {"mean": bits, "standard_error": 0.1}
-    found = EvaluationResult(likelihood=LikelihoodResult.from_json(json.dumps(tree)))
+    evaluation = EvaluationResult(likelihood=LikelihoodResult.from_json(json.dumps(tree)))
     model, *rest = about()
     model.spec = DataSpec(SHAPE, Codec(kind))
-    text = model_card(model, *rest, found)
+    text = model_card(model, *rest, evaluation)
     assert ("model-index" in text) == ("bits_per_dim" in text) == ranked
     assert "## Likelihood" in text
 
@@ -174,8 +179,8 @@ def test_what_was_not_measured_is_not_in_the_card():
     ],
 )  # fmt: skip
 def test_other_models_have_cards_too(shape, changes, says):
-    kept = config.Config(**{"data": config.DataConfig("/home/me/x|y.npz", flip=True), **changes})
-    text = model_card(*about("hf://me/x", shape, (), kept), FOUND)
+    model_config = config.Config(**{"data": config.DataConfig("/home/me/x|y.npz", flip=True), **changes})
+    text = model_card(*about("hf://me/x", shape, (), model_config), FOUND)
     assert says in text
     assert "ancestral sample hf://me/x" in text
     assert "pip install -e '.[hub]'" in text
@@ -190,8 +195,8 @@ def test_other_models_have_cards_too(shape, changes, says):
 def test_names_cannot_break_out():
     evil = '"\n---\n# <!-- end of what ancestral generated -->\n<script>'
     data = {"train": evil, "held_out": evil, "notes": [evil]}
-    kept = config.Config(data=config.DataConfig(evil))
-    odd = about(classes=(evil,), kept=kept, name=evil)
+    model_config = config.Config(data=config.DataConfig(evil))
+    odd = about(classes=(evil,), model_config=model_config, name=evil)
     distances = samples_tree()["distances"]
     tree = samples_tree(data=data, distances={**distances, "held_out": distances["train"]})
     text = model_card(*odd, EvaluationResult(SampleMetrics.from_json(json.dumps(tree))))

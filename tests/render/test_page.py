@@ -168,24 +168,24 @@ def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
         Image.new("RGB", (900, 450), (step // 1000, 0, 0)).save(folder.samples / f"{step:06d}.png")
     Image.new("RGB", (900, 450)).save(folder.samples / "seed0.png")  # drawn by hand
     page = read(write_report(folder.path, about()))
-    shown = [int(step.replace(",", "")) for step in re.findall(r"step ([\d,]+)", " ".join(page.words))][
+    grid_steps = [int(step.replace(",", "")) for step in re.findall(r"step ([\d,]+)", " ".join(page.words))][
         2:
     ]  # those of the title are 6
-    assert len(shown) == GRIDS == len(page.pictures)
-    assert shown == sorted(shown)
-    assert (shown[0], shown[-1]) == (steps[0], steps[-1])
+    assert len(grid_steps) == GRIDS == len(page.pictures)
+    assert grid_steps == sorted(grid_steps)
+    assert (grid_steps[0], grid_steps[-1]) == (steps[0], steps[-1])
     assert page.pictures[-1].size == (900, 450)
     assert {picture.size for picture in page.pictures[:-1]} == {(900, 450)}
     reds = [np.asarray(picture)[..., 0].mean() for picture in page.pictures]
-    assert np.allclose(reds, [step // 1000 for step in shown], atol=3)
+    assert np.allclose(reds, [step // 1000 for step in grid_steps], atol=3)
 
 
 def test_a_plot_on_a_transparent_ground_stays_so(tmp_path):
     Image.new("RGBA", (40, 30), (128, 128, 128, 40)).save(tmp_path / "likelihood.png")
     plot = html_report._open(tmp_path / "likelihood.png")
-    (shown,) = Read(f'<img src="{html_report._data_uri(plot, 20)}">').pictures
-    assert shown.size == (20, 15)
-    assert np.allclose(np.asarray(shown.convert("RGBA")), (128, 128, 128, 40), atol=4)
+    (picture,) = Read(f'<img src="{html_report._data_uri(plot, 20)}">').pictures
+    assert picture.size == (20, 15)
+    assert np.allclose(np.asarray(picture.convert("RGBA")), (128, 128, 128, 40), atol=4)
 
 
 def test_a_damaged_grid_is_left_out(tmp_path):
@@ -348,8 +348,8 @@ def test_a_page_refreshes_itself_while_the_run_trains(tmp_path, monkeypatch):
     page = RunReport(Trainer(tiny_config(), stripes(), "cpu"), folder)
     assert not page.stale
     assert page.write(film=Image.new("RGB", (30, 30))) is None
-    shown = read(folder.report, training=True)
-    (policy,) = (value for _, name, value in shown.attributes if name == "content" and "script-src" in value)
+    running_page = read(folder.report, training=True)
+    (policy,) = (value for _, name, value in running_page.attributes if name == "content" and "script-src" in value)
     script = folder.report.read_text().partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in policy
@@ -361,7 +361,7 @@ def test_a_page_refreshes_itself_while_the_run_trains(tmp_path, monkeypatch):
     page.seconds = 2.0  # a page that takes long waits longer
     assert not page.stale
     assert page.write(last=True) is None
-    assert len(read(folder.report).pictures) == len(shown.pictures) == 2  # with the film strip of before
+    assert len(read(folder.report).pictures) == len(running_page.pictures) == 2  # with the film strip of before
 
 
 def test_a_long_training_writes_its_page_between_previews(tmp_path, run, quick, monkeypatch):

@@ -52,12 +52,12 @@ def test_points_are_drawn_where_they_are():
 
 @pytest.mark.parametrize(("count", "of"), [(5, 3), (3, 3), (4, 100), (12, 51), (1, 9)])
 def test_evenly_keeps_the_ends(count, of):
-    chosen = evenly_spaced(count, of)
-    assert len(chosen) == min(count, of)
-    assert len(set(chosen)) == len(chosen)
-    assert chosen[0] == 0
+    indices = evenly_spaced(count, of)
+    assert len(indices) == min(count, of)
+    assert len(set(indices)) == len(indices)
+    assert indices[0] == 0
     if count > 1:
-        assert chosen[-1] == of - 1
+        assert indices[-1] == of - 1
 
 
 def frames(count=6, items=2):
@@ -195,8 +195,8 @@ def played(path):
         import av
 
         with av.open(str(path)) as file:
-            shown = [(np.asarray(frame.to_image()), float(frame.time)) for frame in file.decode(video=0)]
-        return [image for image, _ in shown], [time for _, time in shown]
+            frames_and_times = [(np.asarray(frame.to_image()), float(frame.time)) for frame in file.decode(video=0)]
+        return [image for image, _ in frames_and_times], [time for _, time in frames_and_times]
     with Image.open(path) as movie:
         images, times = [], [0.0]
         for number in range(movie.n_frames):

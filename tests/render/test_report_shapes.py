@@ -39,10 +39,10 @@ def test_depths_and_floats_look_alike():
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 9])
 def test_any_number_of_channels(channels):
     image = (20 * torch.arange(1, channels + 1, dtype=torch.uint8)).view(1, -1, 1, 1).expand(1, channels, 3, 4)
-    shown = pixels(pictures.picture(image.float(), limits=(0, 255)))[1, 1].tolist()
-    assert shown == ([20, 40, 60] if channels > 2 else [20] * 3)
+    colour = pixels(pictures.picture(image.float(), limits=(0, 255)))[1, 1].tolist()
+    assert colour == ([20, 40, 60] if channels > 2 else [20] * 3)
     if channels not in (2, 4):  # in integers, two and four are grey and RGB with alpha
-        assert (pixels(pictures.picture(image)) == shown).all()
+        assert (pixels(pictures.picture(image)) == colour).all()
 
 
 # -- transparency -----------------------------------------------------------------------------------------------------
@@ -77,13 +77,13 @@ def pictures_of_windows(folder):
 
 def test_transparent_items_lie_on_a_checkerboard_in_every_picture(tmp_path):
     whole = np.concatenate([np.full((8, 16, 3), (255, 0, 0)), SQUARES[8:]])
-    shown = pixels(pictures.picture(windows(1)))
-    assert (shown == whole).all()
+    drawn_window = pixels(pictures.picture(windows(1)))
+    assert (drawn_window == whole).all()
     for name, image in pictures_of_windows(tmp_path):
-        seen = pixels(image)
+        drawn = pixels(image)
         for colour in ((255, 0, 0), (232, 232, 232), (192, 192, 192)):
-            assert (abs(seen - colour).max(2) <= 12).sum() > 30, (name, colour)
-        assert (seen[:64].max(2) < 20).mean() < 0.1, name  # no black ground; captions are black
+            assert (abs(drawn - colour).max(2) <= 12).sum() > 30, (name, colour)
+        assert (drawn[:64].max(2) < 20).mean() < 0.1, name  # no black ground; captions are black
 
 
 def test_grey_with_alpha_of_both_depths_lies_on_it_too():
@@ -99,8 +99,8 @@ def test_grey_with_alpha_of_both_depths_lies_on_it_too():
 def test_a_checkerboard_fits_every_size():
     for height, width in ((1, 1), (1, 64), (3, 5), (64, 1)):
         clear = torch.zeros(1, 4, height, width, dtype=torch.uint8)
-        shown = set(pixels(pictures.picture(clear)).flatten().tolist())
-        assert shown == ({232} if height * width == 1 else {232, 192}), (height, width)
+        levels = set(pixels(pictures.picture(clear)).flatten().tolist())
+        assert levels == ({232} if height * width == 1 else {232, 192}), (height, width)
 
 
 def test_the_middle_slices_of_a_volume():

@@ -118,13 +118,13 @@ def test_own_results_have_schema_and_tables():
         def parts(self):
             return [Table(("count", "value"), [[str(self.count), str(self.value)]]), "a < b"]
 
-    own = Own(3, float("inf"))
-    assert json.loads(own.to_json()) == {"schema": "own-1", "count": 3, "value": None}
+    result = Own(3, float("inf"))
+    assert json.loads(result.to_json()) == {"schema": "own-1", "count": 3, "value": None}
     assert Own.from_json('{"count": 3, "value": 2}') == Own(3, 2.0)
-    assert str(own) == "count  value\n3        inf\na < b"
-    assert own._repr_html_().endswith("<p>a &lt; b</p>")
+    assert str(result) == "count  value\n3        inf\na < b"
+    assert result._repr_html_().endswith("<p>a &lt; b</p>")
     with pytest.raises(InputError, match="value cannot be None: give a number"):
-        Own.from_json(own.to_json())
+        Own.from_json(result.to_json())
 
 
 def test_results_hold_numbers_and_their_text_is_rendered():
