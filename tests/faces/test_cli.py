@@ -489,13 +489,13 @@ def test_bad_options_are_refused_and_nothing_is_written(tmp_path, monkeypatch, a
 
 
 def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
-    from ancestral.faces import other_names, words
+    from ancestral.faces import words
     from ancestral.faces.help_text import options_of
 
     option_words = {word for name in ("train", "sample", "export") for one in options_of(cli.COMMANDS[name])
              if not (one.positional and one.required) for word in words.written(one)}  # fmt: skip
-    assert {option.partition(" ")[0] for option in other_names.SYNONYMS} <= option_words
-    names = (*other_names.SYNONYMS.values(), *other_names.ABSENT.values())
+    assert {option.partition(" ")[0] for option in words.SYNONYMS} <= option_words
+    names = (*words.SYNONYMS.values(), *words.ABSENT.values())
     assert not {f"--{name}" for several in names for name in several} & option_words
 
 

@@ -191,37 +191,33 @@ def distilled(
         raise InputError(
             f"the x̂_0 of this model is a sample, so it has no steps of DDIM to teach; use {option('method', 'tuning')}"
         )
-    process, train = config.process, config.train
     with_teacher = method == "consistency" and not model_method  # a distilled model is no denoiser to take steps with
-    if process.target == "x0" and entry.consistent:
+    target: Any = config.process.target
+    settings: dict[str, Any] = {"steps": 2000, "warmup": 50, **_often(500), **entry.settings}
+    # samples start at noise levels that EDM's log-normal times hardly visit
+    settings |= {"times": "stratified", "continuous": False}
+    if target == "x0" and entry.consistent:
         # the same network, but x̂_0 is x_t where there is no noise; otherwise it drifts, consistent with itself alone
-        process = dataclasses.replace(process, target="skip")
-    convert = process.target in CONVERTED
+        target = "skip"
+    convert = target in CONVERTED
     if convert:  # to the target with the same scale of the network's input
-        same = process.target != "score" and process.schedule_name not in ("geometric", "karras", "custom")
-        process = dataclasses.replace(process, target="v" if same else "edm")
-        train = dataclasses.replace(train, weighting="simple")
-    common: dict[str, Any] = {"steps": 2000, "warmup": 50, "save_every": 500, "sample_every": 500}
-    common |= {
-        "times": "stratified",
-        "continuous": False,
-    }  # samples start at noise levels that EDM's log-normal times hardly visit
+        same = target != "score" and config.process.schedule_name not in ("geometric", "karras", "custom")
+        target, settings["weighting"] = "v" if same else "edm", "simple"
     evaluations = 2 if evaluations is None else evaluations
-    stages = entry.stages if stages is None else stages
     return dataclasses.replace(
         config,
-        process=process,
-        train=dataclasses.replace(train, **{**common, **entry.settings}),
+        process=dataclasses.replace(config.process, target=target),
+        train=dataclasses.replace(config.train, **settings),
         runtime=RuntimeConfig(),
         sample=SampleConfig(f"{entry.sampler}:steps={evaluations}"),
         initial=InitialConfig(),
         distil=DistilConfig(
             method,
-            stages,
+            entry.stages if stages is None else stages,
             0.25 if convert else 0.0,
             evaluations,
             TAUGHT_FROM if with_teacher else None,
-            config.process.target if with_teacher and process.target != config.process.target else "",
+            config.process.target if with_teacher and target != config.process.target else "",
         ),
     )
 
