@@ -7,8 +7,7 @@ config.json, so resuming and loading need no rule.
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ancestral.config.presets import preset
 from ancestral.config.schema import Config, TransformerConfig, UNetConfig
@@ -22,51 +21,40 @@ FEWEST = 8
 """Smallest batch size that is chosen."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the rule takes for larger items on one kind of device."""
+class Plan(NamedTuple):
+    """What the rule takes for items above 32x32 on one kind of device. Sizes are numbers of positions."""
 
     first: int
-    """Number of positions of the first level, to which a patch brings larger items."""
-    last: int
-    """Number of positions to which the levels halve the resolution."""
+    """Of the first level, to which a patch brings larger items."""
     attention: int
-    """Largest number of positions of a level with self-attention."""
-    width: int
-    mults: dict[int, tuple[int, ...]]
-    """By the number of levels. With more levels, the additional first ones have the width of the first."""
-    blocks: int
-    lr: float
-    batch_size: int
-    batch_positions: int
-    """Largest number of positions of a batch at the first level; the batch of larger items is smaller."""
+    """Largest of a level with self-attention."""
+    batch: int
+    """Largest of a batch at the first level; the batch of larger items is smaller."""
     tokens: int
     """Largest number of patches of a transformer."""
+    mults: tuple[tuple[int, ...], ...]
+    """For one level, two ... With more levels, the additional first ones have the width of the first."""
+    settings: dict[str, Any]
+    """Width, blocks, learning rate and largest batch size."""
 
 
+LAST = 8 * 8
+"""Number of positions to which the levels halve the resolution."""
 CPU = Plan(
     first=32 * 32,
-    last=8 * 8,
     attention=8 * 8,
-    width=32,
-    mults={1: (1,), 2: (1, 2), 3: (1, 2, 4)},
-    blocks=1,
-    lr=2e-3,
-    batch_size=32,
-    batch_positions=32 * 64 * 64,
+    batch=32 * 64 * 64,
     tokens=64,
+    mults=((1,), (1, 2), (1, 2, 4)),
+    settings={"width": 32, "blocks": 1, "lr": 2e-3, "batch_size": 32},
 )
 GPU = Plan(
     first=256 * 256,
-    last=8 * 8,
     attention=16 * 16,
-    width=128,
-    mults={1: (1,), 2: (1, 2), 3: (1, 2, 3), 4: (1, 2, 3, 4), 5: (1, 1, 2, 3, 4), 6: (1, 1, 2, 2, 4, 4)},
-    blocks=2,
-    lr=2e-4,
-    batch_size=64,
-    batch_positions=32 * 128 * 128,
+    batch=32 * 128 * 128,
     tokens=256,
+    mults=((1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), (1, 1, 2, 3, 4), (1, 1, 2, 2, 4, 4)),
+    settings={"width": 128, "blocks": 2, "lr": 2e-4, "batch_size": 64},
 )
 
 
@@ -106,19 +94,18 @@ def choose(shape: Sequence[int], device: str = "cpu") -> dict[str, Any]:
     plan = _plan(device)
     patch = _patch(sides, plan.first)
     levels = 1
-    while _positions(sides, patch << (levels - 1)) > plan.last and levels < _most_levels(shortest, patch):
+    while _positions(sides, patch << (levels - 1)) > LAST and levels < _most_levels(shortest, patch):
         levels += 1
-    mults = plan.mults[min(levels, max(plan.mults))]
+    mults = plan.mults[min(levels, len(plan.mults)) - 1]
     longest = -(-max(sides) // (patch << (levels - 1))) << (levels - 1)  # at the first level, as the U-Net pads it
     attends = [level for level in range(levels) if _positions(sides, patch << level) <= plan.attention]
+    largest_batch = plan.batch // _positions(sides, patch)
     return {
-        "width": plan.width,
+        **plan.settings,
         "mults": (1,) * (levels - len(mults)) + mults,
-        "blocks": plan.blocks,
         "attention": tuple(longest >> level for level in attends),
         "patch": patch,
-        "batch_size": max(FEWEST, min(plan.batch_size, plan.batch_positions // _positions(sides, patch))),
-        "lr": plan.lr,
+        "batch_size": max(FEWEST, min(plan.settings["batch_size"], largest_batch)),
     }
 
 
