@@ -1,7 +1,6 @@
 """Training: it learns, it repeats itself exactly, and it loses nothing."""
 
 import dataclasses
-import json
 from functools import partial
 
 import pytest
@@ -10,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from ancestral import config as configs
-from ancestral import data, nets, storage
+from ancestral import data, storage
 from ancestral.config import Config
 from ancestral.data.loading import batch_indices
 from ancestral.errors import InputError
@@ -93,17 +92,6 @@ def test_learning_rate_may_fall_along_a_cosine():
     assert lr_factor(train, 60) == pytest.approx(0.5)
     assert lr_factor(train, 110) == pytest.approx(0, abs=1e-12)
     assert lr_factor(dataclasses.replace(train, warmup=0), 0) == 1
-
-
-def test_cifar10_preset_is_the_papers():
-    c = configs.preset("cifar10")
-    assert c.net == configs.UNetConfig(width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1, patch=1)
-    assert c.process == configs.ProcessConfig(schedule="linear", timesteps=1000, target="eps")
-    assert (c.train.steps, c.train.batch_size, c.train.lr, c.train.warmup) == (800_000, 128, 2e-4, 5000)
-    assert (c.train.clip_norm, c.train.ema, c.train.decay, c.data.flip) == (1.0, 0.9999, "none", True)
-    with torch.device("meta"):
-        net = nets.build(shape=(3, 32, 32), **dataclasses.asdict(c.net))
-    assert sum(p.numel() for p in net.parameters()) == 35_746_307
 
 
 def test_adam_has_the_papers_constants():
@@ -305,40 +293,6 @@ def test_images_too_small_for_the_network_are_refused():
             data.InMemoryDataset(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), None, (), "dots"),
             "cpu",
         )
-
-
-def test_config_survives_json():
-    for name in configs.PRESETS:
-        config = configs.preset(name)
-        assert Config.from_json(config.to_json()) == config
-        assert config.preset == name
-
-
-@pytest.mark.parametrize(
-    ("tree", "says"),
-    [
-        ({"net": {"width": "wide"}}, "width"),
-        ({"net": {"mults": [1, "2"]}}, "mults"),
-        ({"train": {"lr": True}}, "lr"),
-        ({"train": {"precision": "fp8"}}, "precision"),
-        ({"data": {"image_size": 1.5}}, "image_size"),
-        ({"nets": {}}, "unknown setting 'nets'"),
-        ([], "JSON object"),
-        ({"net": 3}, "net cannot be 3"),
-    ],
-)
-def test_bad_configs_are_refused_by_name(tree, says):
-    with pytest.raises(InputError, match=says):
-        Config.from_json(json.dumps(tree))
-
-
-def test_integers_may_stand_for_floats_in_a_config():
-    assert Config.from_json('{"train": {"lr": 1}}').train.lr == 1
-
-
-def test_unknown_presets_get_the_nearest_name():
-    with pytest.raises(InputError, match="did you mean the preset digits"):
-        configs.preset("digit")
 
 
 def test_orthogonalised_steps():
