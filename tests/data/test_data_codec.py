@@ -1,13 +1,8 @@
 import pytest
 import torch
 
-from ancestral.data import IMAGES, POINTS, Codec, InMemoryDataset
+from ancestral.data import IMAGES, Codec
 from ancestral.errors import InputError
-
-
-def test_all_256_values_survive_the_round_trip():
-    values = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(IMAGES.decode(IMAGES.encode(values)), values)
 
 
 def test_encode_maps_bytes_onto_minus_one_to_one():
@@ -26,19 +21,6 @@ def test_half_precision_network_values_decode_in_float32():
     assert torch.equal(IMAGES.decode(x), torch.arange(256, dtype=torch.uint8))
 
 
-def test_points_pass_unchanged():
-    x = torch.tensor([[0.25, -1.0], [1.0, 0.1]])
-    assert torch.equal(POINTS.encode(x), x)
-    assert torch.equal(POINTS.decode(x * 3), x * 3)
-
-
 def test_unknown_kind_is_refused():
     with pytest.raises(InputError, match="unknown codec 'jpeg': use one of uint8, uint16, float"):
         Codec("jpeg")
-
-
-def test_dataset_knows_its_codec():
-    assert InMemoryDataset(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), None, (), "x").codec == IMAGES
-    points = InMemoryDataset(torch.zeros(5, 2), None, (), "x")
-    assert points.codec == POINTS
-    assert (len(points), points.shape) == (5, (2,))

@@ -199,16 +199,6 @@ def test_broken_exif_does_not_cost_the_picture(tmp_path):
         assert one(tmp_path, flat("L", 50), ".jpg", exif=exif, quality=100)[0, 2, 2] == 50
 
 
-def test_a_wide_picture_is_cropped_at_the_centre_not_stretched(tmp_path):
-    y, x = np.mgrid[:100, :180]
-    disc = ((y - 49.5) ** 2 + (x - 89.5) ** 2 < 40**2).astype(np.uint8) * 255
-    Image.fromarray(disc).save(tmp_path / "x.png")
-    small = load(str(tmp_path), image_size=50).items[0, 0].double() / 255
-    assert small.shape == (50, 50)
-    assert small[25].sum() == pytest.approx(40, abs=0.6)
-    assert small[:, 25].sum() == pytest.approx(40, abs=0.6)
-
-
 def test_large_jpegs_decoded_at_a_fraction_look_the_same(tmp_path):
     y, x = np.mgrid[:600, :920]  # a quarter of it, 230 x 150, has its crop at the same place
     smooth = (127 + 100 * np.sin(x / 60) * np.cos(y / 45)).astype(np.uint8)
@@ -217,14 +207,6 @@ def test_large_jpegs_decoded_at_a_fraction_look_the_same(tmp_path):
     with Image.open(tmp_path / "x.jpg") as image:
         full = image.crop((160, 0, 760, 600)).resize((40, 40), Image.Resampling.BICUBIC)
     assert np.abs(fast.numpy() - np.asarray(full)).max() <= 3
-
-
-def test_sizes_that_differ_need_an_image_size(tmp_path):
-    flat("L", 1).save(tmp_path / "a.png")
-    flat("L", 2).resize((7, 5)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"\(b\.png is 5 x 7 .*, a\.png 5 x 6 .*\): give image_size='HxW'"):
-        load(str(tmp_path))
-    assert load(str(tmp_path), image_size=4).items[:, 0, 0, 0].tolist() == [1, 2]
 
 
 def test_one_colour_image_makes_all_rgb(tmp_path):
@@ -237,12 +219,6 @@ def test_one_colour_image_makes_all_rgb(tmp_path):
     data = load(str(tmp_path))
     assert data.items[:, :, 0, 0].tolist() == [[9, 9, 9], [9, 9, 9], [255, 0, 0]]
     assert load(str(tmp_path), channels=1).items[:, :, 0, 0].tolist() == [[9], [9], [76]]
-
-
-def test_unknown_background(tmp_path):
-    flat("L", 9).save(tmp_path / "a.png")
-    with pytest.raises(InputError, match="unknown background colour 'octarine'"):
-        load(str(tmp_path), background="octarine")
 
 
 # which files, which classes
@@ -262,15 +238,6 @@ def test_classes_are_the_immediate_sub_folders(tmp_path):
     assert (data.name, data.skipped) == (tmp_path.name, ())
 
 
-def test_images_in_the_root_have_no_class(tmp_path):
-    (tmp_path / "sub").mkdir()
-    flat("L", 1).save(tmp_path / "sub" / "a.png")
-    flat("L", 2).save(tmp_path / "z.png")
-    data = load(str(tmp_path))
-    assert data.items[:, 0, 0, 0].tolist() == [1, 2]
-    assert (data.labels, data.classes) == (None, ())
-
-
 def test_links_are_followed_but_never_in_circles(tmp_path):
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     for folder in (root / "a", elsewhere):
@@ -283,11 +250,6 @@ def test_links_are_followed_but_never_in_circles(tmp_path):
     (root / "self").symlink_to("self")
     (root / "twice").symlink_to(elsewhere)
     assert list(scan(root, [".png"], [], [])) == [b"a/x.png", b"linked/x.png"]
-
-
-def test_empty_folder(tmp_path):
-    with pytest.raises(InputError, match=r"no images in .*: looked for \.png, \.jpg, \.jpeg, \.webp, \.bmp"):
-        load(str(tmp_path))
 
 
 # files that cannot be read
@@ -422,30 +384,6 @@ def test_images_of_one_size_that_are_cropped_get_advice_that_keeps_their_shape(t
         assert load(str(tmp_path), **options).notes == ()
     Image.new("RGB", (24, 30)).save(tmp_path / "0.png")
     assert load(str(tmp_path), image_size=32).notes == ()
-
-
-def test_labels_follow_the_images_that_are_left(tmp_path):
-    for folder, name, raw in [
-        ("a", "1.png", b"broken"),
-        ("b", "1.png", saved(flat("L", 1), "PNG")),
-        ("b", "2.png", b"broken"),
-        ("c", "1.png", saved(flat("L", 2), "PNG")),
-    ]:
-        (tmp_path / folder).mkdir(exist_ok=True)
-        (tmp_path / folder / name).write_bytes(raw)
-    data = load(str(tmp_path))
-    assert (data.classes, data.labels.tolist()) == (("a", "b", "c"), [1, 2])  # by names: read lazily, "a" is known too
-    assert data.items[:, 0, 0, 0].tolist() == [1, 2]
-    assert [line.split(":")[0] for line in data.skipped] == ["a/1.png", "b/2.png"]
-
-
-def test_no_good_image_at_all(tmp_path):
-    (tmp_path / "x.png").write_bytes(b"broken")
-    with pytest.raises(
-        InputError, match=r"no item of .* can be read \(1 tried\), x\.png for example: not an image"
-    ) as error:
-        load(str(tmp_path))
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP", "BMP", "TIFF"])

@@ -212,7 +212,6 @@ def test_recordings_from_end_to_end(run, refused, tmp_path):
         assert file.getparams()[:4] == (2, 2, RATE, 48)
     written = data.load(str(samples)).items
     assert torch.allclose(written, model.sample(3, steps=2).clamp(-1, 1), atol=2**-15)
-    run("evaluate", out, "--likelihood", "-n", "4", "--passes", "2")
     other = tmp_path / "other"
     other.mkdir()
     folder_of(other, 2)

@@ -91,9 +91,9 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
         return x
     space = {2: 1, 3: 2, 4: 2, 5: 3}.get(array.ndim) if dims is None else dims
     if space is None or array.ndim - space not in (1, 2):
-        given = "" if dims is None else f" with {option('dims', dims)}"
+        with_dims = "" if dims is None else f" with {option('dims', dims)}"
         raise InputError(
-            f"{name} has shape {array.shape}{given}: signals are (N, L) or "
+            f"{name} has shape {array.shape}{with_dims}: signals are (N, L) or "
             f"(N, C, L) with {option('dims', 1)}, images are (N, H, W), (N, H, W, C) or (N, C, H, W), volumes (N, "
             f"C, D, H, W), (N, D, H, W, C) or (N, D, H, W) with {option('dims', 3)}"
         )

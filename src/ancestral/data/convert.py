@@ -114,24 +114,24 @@ class Conversion:
                 f"floating-point data cannot be given {self.bits} bits: leave {option('bits')} out "
                 f"({option('bits', None)})"
             )
-        count, have = items.shape[:2]
+        count, item_channels = items.shape[:2]
         dtype = items.dtype if self.bits is None else DEPTHS[self.bits]
-        channels = self._channels(have, items.is_floating_point(), items.ndim == 4)
+        channels = self._channels(item_channels, items.is_floating_point(), items.ndim == 4)
         size = self.size or items.shape[2:]
-        if (dtype, have, *items.shape[2:]) == (items.dtype, channels, *size):
+        if (dtype, item_channels, *items.shape[2:]) == (items.dtype, channels, *size):
             return items
         out = torch.empty(count, channels, *size, dtype=dtype)
         if self.fit == "pad":
             out[:] = self._background_pixel(channels, dtype)
         for start in range(0, count, CHUNK):
             chunk = convert_bit_depth(items[start : start + CHUNK], dtype)
-            chunk = chunk if channels == have else composite(chunk, self.background_rgb)
+            chunk = chunk if channels == item_channels else composite(chunk, self.background_rgb)
             if self.size is not None:
                 chunk = (resize_inside if self.fit == "pad" else centre_crop_resize)(chunk, self.size)
             chunk = to_channels(chunk, channels)
             place = tuple(
-                slice((side - own) // 2, (side - own) // 2 + own)
-                for side, own in zip(size, chunk.shape[2:], strict=True)
+                slice((side - extent) // 2, (side - extent) // 2 + extent)
+                for side, extent in zip(size, chunk.shape[2:], strict=True)
             )
             out[(slice(start, start + CHUNK), slice(None), *place)] = chunk
         return out
@@ -149,24 +149,24 @@ class Conversion:
             pixel = torch.cat([pixel, torch.full_like(pixel[:1], LARGEST[torch.uint8])])
         return convert_bit_depth(pixel, dtype)
 
-    def _channels(self, have: int, floats: bool, images: bool) -> int:
+    def _channels(self, count: int, floats: bool, images: bool) -> int:
         """Number of channels of the result."""
         colours = (1, 3) if floats else (1, 2, 3, 4)  # in floats nothing says which value is opaque
-        if self.channels == have:
-            return have
-        if not images or have not in colours:
+        if self.channels == count:
+            return count
+        if not images or count not in colours:
             if self.channels is None:
-                return have
+                return count
             raise UnsuitableError(
-                f"data of {have} channels cannot be given {self.channels}: leave {option('channels')} out, or give "
-                f"{have}"
+                f"data of {count} channels cannot be given {self.channels}: leave {option('channels')} out, or give "
+                f"{count}"
             )
         if self.channels not in (None, 1, 3):
-            own = "" if have in (1, 3) else f"{have}, which keeps all as they are, "
+            own = "" if count in (1, 3) else f"{count}, which keeps all as they are, "
             raise UnsuitableError(
-                f"images of {have} channels cannot be given {self.channels}: give {own}1 (grey) or 3 (RGB)"
+                f"images of {count} channels cannot be given {self.channels}: give {own}1 (grey) or 3 (RGB)"
             )
-        return self.channels_of(grey=have <= 2, transparent=have in (2, 4))
+        return self.channels_of(grey=count <= 2, transparent=count in (2, 4))
 
 
 def convert_bit_depth(items: Tensor, dtype: torch.dtype) -> Tensor:
@@ -204,28 +204,28 @@ def composite(images: Tensor, background: tuple[int, int, int] | Tensor) -> Tens
     """
     if images.shape[1] in (1, 3):
         return images
-    most, wide = LARGEST[images.dtype], WIDE[images.dtype]
-    colour, alpha = images[:, :-1].to(wide), images[:, -1:].to(wide)
+    largest, dtype = LARGEST[images.dtype], WIDE[images.dtype]
+    colour, alpha = images[:, :-1].to(dtype), images[:, -1:].to(dtype)
     if isinstance(background, Tensor):
-        under = background.to(wide)
+        under = background.to(dtype)
     else:
-        under = torch.tensor(background, dtype=wide).view(1, 3, 1, 1)
+        under = torch.tensor(background, dtype=dtype).view(1, 3, 1, 1)
         if colour.shape[1] == 1 and len(set(background)) == 1:
             under = under[:, :1]
-    under = under * (most // 255)
-    return ((colour * alpha + under * (most - alpha) + most // 2) // most).to(images.dtype)
+    under = under * (largest // 255)
+    return ((colour * alpha + under * (largest - alpha) + largest // 2) // largest).to(images.dtype)
 
 
 def centre_crop_resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize the largest centre part of images (N, C, H, W) that has the shape of `size` to (N, C, *size)."""
     height, width = images.shape[2:]
-    high, wide = height, width
+    crop_height, crop_width = height, width
     if height * size[1] > width * size[0]:
-        high = max(1, round(width * size[0] / size[1]))
+        crop_height = max(1, round(width * size[0] / size[1]))
     else:
-        wide = max(1, round(height * size[1] / size[0]))
-    top, left = (height - high) // 2, (width - wide) // 2
-    return _resize(images[:, :, top : top + high, left : left + wide], size)
+        crop_width = max(1, round(height * size[1] / size[0]))
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return _resize(images[:, :, top : top + crop_height, left : left + crop_width], size)
 
 
 def resize_inside(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -86,12 +86,12 @@ def from_pixels(pixels: Tensor) -> Image.Image:
 
 def _sixteen_bits(image: Image.Image) -> Tensor:
     """Uint16 (1 or 2, H, W) of grey, and alpha where there is any. (Pillow's own conversion clips all above 255.)"""
-    deep = np.asarray(image).astype(np.int64)
-    if deep.min() < 0 or deep.max() > 65535:
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65535:
         raise ValueError("its pixels are beyond 16 bits: save it with 8")
-    bands = [deep]
+    bands = [levels]
     if image.has_transparency_data:  # one grey value stands for "transparent"
-        bands.append(np.where(deep == image.info["transparency"], 0, 65535))
+        bands.append(np.where(levels == image.info["transparency"], 0, 65535))
     return torch.from_numpy(np.stack(bands).astype(np.uint16))
 
 

@@ -133,9 +133,9 @@ def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Code
         return POINTS
     low, high = limits or tuple(end.item() for end in items.aminmax())
     if not bool(torch.tensor([low, high]).isfinite().all()):
-        odd = [i for i, item in enumerate(items) if not bool(item.isfinite().all())]
+        rows = [i for i, item in enumerate(items) if not bool(item.isfinite().all())]
         raise InputError(
-            f"{name} holds NaN or infinity in {len(odd):,} of {len(items):,} items, number {odd[0]} the first: "
+            f"{name} holds NaN or infinity in {len(rows):,} of {len(items):,} items, number {rows[0]} the first: "
             "leave those items out, or fill the gaps"
         )
     if low == high:

@@ -19,8 +19,8 @@ def evenly_spaced_first(n: int, count: int) -> Iterator[int]:
     """Yield each index of `count` items once: `n` evenly spaced ones, then the others in order."""
     first = evenly_spaced(n, count)
     yield from first
-    seen = set(first)
-    yield from (index for index in range(count) if index not in seen)
+    spaced = set(first)
+    yield from (index for index in range(count) if index not in spaced)
 
 
 def channel_mean(items: Tensor) -> tuple[float, ...]:

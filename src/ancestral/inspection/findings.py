@@ -93,9 +93,9 @@ def duplicate_findings(items: InspectedItems, classes: Mapping[str, int]) -> Ite
 
     Items of one colour are no copies of each other: they are findings of their own.
     """
-    data, own = items.data, np.arange(len(items.data))
-    equal = np.where(items.flat, own, first_equal(items.digests))
-    alike, distinct = own.copy(), np.flatnonzero((equal == own) & ~items.flat)
+    data, rows = items.data, np.arange(len(items.data))
+    equal = np.where(items.flat, rows, first_equal(items.digests))
+    alike, distinct = rows.copy(), np.flatnonzero((equal == rows) & ~items.flat)
     if items.thumbnails is not None:
         alike[distinct] = distinct[first_alike(items.thumbnails[distinct])]
     sentences = {
@@ -105,7 +105,7 @@ def duplicate_findings(items: InspectedItems, classes: Mapping[str, int]) -> Ite
     class_names, crossing = list(classes), dict[str, str]()
     for code, (firsts, text, remark) in sentences.items():
         copies: dict[str, str] = {}
-        for copy in np.flatnonzero(firsts != own).tolist():
+        for copy in np.flatnonzero(firsts != rows).tolist():
             name, first = data.name_of(copy), data.name_of(original := int(firsts[copy]))
             copies[name] = f"{remark} {first}"
             if data.labels is not None and data.labels[copy] != data.labels[original]:

@@ -163,9 +163,9 @@ class ValueSums:
         low, high = (float(end) for end in values.aminmax())
         self.low, self.high = min(self.low, low), max(self.high, high)
         size, mean = values.shape[1], values.mean(1)
-        away, total = mean - self.mean, self.values + size
-        self.squares = self.squares + (values - mean[:, None]).square().sum(1) + away**2 * (self.values * size / total)
-        self.mean = self.mean + away * (size / total)
+        shift, total = mean - self.mean, self.values + size
+        self.squares = self.squares + (values - mean[:, None]).square().sum(1) + shift**2 * (self.values * size / total)
+        self.mean = self.mean + shift * (size / total)
         self.count, self.values = self.count + len(items), total
         if items.ndim == 4 and items.shape[1] == 3 and items.dtype == torch.uint8:
             self.grey += int(((items.amax(1) - items.amin(1)).flatten(1).amax(1) <= GREY).sum())

@@ -77,10 +77,10 @@ def first_alike(thumbs: NDArray[np.uint8]) -> NDArray[np.int64]:
     return first.numpy()
 
 
-def _alike(some: Tensor, others: Tensor) -> Tensor:
+def _alike(these: Tensor, others: Tensor) -> Tensor:
     """Whether thumbnails (number of views, A, SIZE) and (number of views, B, SIZE) show the same image, bool (A, B)."""
     (grey, colour), (other_grey, other_colour) = (
-        (side[..., : CELLS**2].float(), side[..., CELLS**2 :].float()) for side in (some, others)
+        (side[..., : CELLS**2].float(), side[..., CELLS**2 :].float()) for side in (these, others)
     )
     contrast = torch.minimum(grey.std(-1)[:, :, None], other_grey.std(-1)[:, None])
     brightness = torch.cdist(grey, other_grey) / CELLS

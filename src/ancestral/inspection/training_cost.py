@@ -62,9 +62,9 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
     each = (some - one) // (items - 1) if items > 1 else one - before
     with_gradient = max(one - before - each, 4 * parameters)
     fixed = with_gradient + trainer.state.save_bytes - 4 * parameters
-    held = 0 if device.type == "cuda" else min(_bytes(trainer, count), int(trainer.config.data.memory * 2**30))
+    data_bytes = 0 if device.type == "cuda" else min(_bytes(trainer, count), int(trainer.config.data.memory * 2**30))
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else int(psutil.virtual_memory().available)
-    return StepMemory(fixed + held, each, free)
+    return StepMemory(fixed + data_bytes, each, free)
 
 
 def training_cost(
@@ -80,31 +80,31 @@ def training_cost(
         chosen: What was chosen by the size of the items, in a sentence.
     """
     config, device, share = trainer.config, trainer.device, len(trainer.gradients.positions)
-    left = config.train.steps - trainer.step
+    remaining_steps = config.train.steps - trainer.step
     parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
     fits = memory.largest(trainer.gradients.micro_batch)
     few = min(PROBE, share)
-    measured, most = few, share if fits == trainer.gradients.micro_batch else few
+    probe, largest_probe = few, share if fits == trainer.gradients.micro_batch else few
     # the less of two: other programs may have taken the core from one
-    while (seconds := min(_seconds(trainer, measured) for _ in range(2))) < LEAST_SECONDS and measured < most:
-        measured = min(GROWTH * measured, most)
-    if seconds * share / measured <= PATIENCE and most == share:
-        measured = share
+    while (seconds := min(_seconds(trainer, probe) for _ in range(2))) < LEAST_SECONDS and probe < largest_probe:
+        probe = min(GROWTH * probe, largest_probe)
+    if seconds * share / probe <= PATIENCE and largest_probe == share:
+        probe = share
         seconds = statistics.median(_seconds(trainer, share) for _ in range(steps))
     else:
         steps = 1
-    seconds *= share / measured
+    seconds *= share / probe
     return TrainingCost(
         device=device.type,
         dtype=str(trainer.dtype).removeprefix("torch."),
         shape=tuple(trainer.spec.shape),
         parameters=parameters,
         batch_size=trainer.gradients.batch_size,
-        steps=left,
+        steps=remaining_steps,
         measured=steps,
-        scaled_from=measured * trainer.gradients.batch_size // share,
+        scaled_from=probe * trainer.gradients.batch_size // share,
         seconds_per_step=seconds,
-        seconds=seconds * left,
+        seconds=seconds * remaining_steps,
         weights=trainer.state.save_bytes,  # in memory there is the gradient in place of the model file
         data=_bytes(trainer, count),
         memory=memory.needed(trainer.gradients.micro_batch),
