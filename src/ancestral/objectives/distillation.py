@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ancestral.errors import InputError
 from ancestral.gaussian import Scalar
-from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser
+from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser, Wrapper
 from ancestral.options import option
 from ancestral.samplers.loop import spaced_times
 from ancestral.schedules import Schedule, broadcast
@@ -40,19 +40,14 @@ class Stages(NamedTuple):
         return -1 if step < self.begin else min(stage, self.number - 1)
 
 
-class _Distillation(Objective):
+class _Distillation(Wrapper):
     """An objective in stages."""
 
     def __init__(self, denoising: Objective, stages: Stages, clip: float | None = None) -> None:
-        super().__init__(denoising.times)
+        super().__init__(denoising)
         if self.times.continuous:
             raise InputError("distillation compares integer times of the schedule, so times cannot be continuous")
-        self.denoising, self.stages, self.clip = denoising, stages, clip
-
-    @property
-    def trainable(self) -> dict[str, nn.Parameter]:
-        """See `Objective.trainable`."""
-        return self.denoising.trainable
+        self.stages, self.clip = stages, clip
 
     def clipped(self, prediction: Prediction, x: Tensor, scales: tuple[Scalar, Scalar]) -> Prediction:
         """The prediction as samplers use it."""
@@ -124,7 +119,7 @@ class ConsistencyTuning(_Distillation):
         """See `Objective.errors`."""
         stage, schedule = self.stages.at(forward.step), forward.denoiser.schedule
         if stage < 0:
-            return self.denoising.errors(forward)
+            return self.inner.errors(forward)
         t = torch.as_tensor(schedule.time(forward.t)).expand(len(forward.x0))
         r = earlier(schedule, t, stage)
         later = r.clamp(min=1)
@@ -204,9 +199,8 @@ class ProgressiveDistillation(_Distillation):
     @classmethod
     def from_config(cls, config: Any, denoising: Objective, denoiser: Any) -> Self:
         """Build the objective of a run; see `objectives.from_config`."""
-        return cls(
-            denoising, Stages.of(config), denoiser, config.distil.evaluations, float(config.process.clip) or None
-        )
+        clip = float(config.process.clip) or None
+        return cls(denoising, Stages.of(config), denoiser, config.distil.evaluations, clip)
 
     def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:
         """See `Objective.prepare`: at a new stage the averaged weights become the teacher."""
@@ -225,7 +219,7 @@ class ProgressiveDistillation(_Distillation):
     def errors(self, forward: ForwardPass) -> Tensor:
         """See `Objective.errors`. The weight is the paper's truncated signal-to-noise ratio."""
         if self.stage < 0:
-            return self.denoising.errors(forward)
+            return self.inner.errors(forward)
         schedule, grid = self.teacher.schedule, self.grids[int(self.stage)]
         t = torch.as_tensor(schedule.time(forward.t)).expand(len(forward.x0))
         place = torch.searchsorted(grid, t).clamp(min=2)  # smaller at times of a validation loss only

@@ -161,7 +161,7 @@ class Denoising(Objective):
         return ((truth - forward.answer) ** 2).flatten(1).mean(1)  # (14)  L_simple = E ‖ε − ε_θ(x_t, t)‖²
 
 
-class _Wrapper(Objective):
+class Wrapper(Objective):
     """An objective that changes the errors of another one."""
 
     def __init__(self, inner: Objective) -> None:
@@ -174,7 +174,7 @@ class _Wrapper(Objective):
         return self.inner.trainable
 
 
-class Clipped(_Wrapper):
+class Clipped(Wrapper):
     """The loss of x̂_0 clipped to [−1, 1], as samplers clip it, so that an answer beyond black or white costs nothing.
 
     The gradient is that of the answer itself; otherwise an x̂_0 outside the range would never be pulled back.
@@ -188,7 +188,7 @@ class Clipped(_Wrapper):
         return self.inner.errors(replace(forward, answer=forward.answer + (clipped - forward.answer).detach()))
 
 
-class Weighted(_Wrapper):
+class Weighted(Wrapper):
     """Another objective's errors times a weight for each t.
 
     Args:
@@ -210,7 +210,7 @@ class Weighted(_Wrapper):
         return errors * self.weights[t].to(errors)
 
 
-class Hybrid(_Wrapper):
+class Hybrid(Wrapper):
     """L_hybrid = L_simple + λ L_vlb, which trains a learned variance. L_vlb is T times the bound's term of step t.
 
     The bound trains the variance alone: the mean has no gradient in it.
