@@ -17,9 +17,11 @@ from PIL import Image
 import ancestral
 from ancestral import storage
 from ancestral.config import PRESETS
+from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.faces import command as cli
 from ancestral.training import Checkpoints, RunFolder
+from ancestral.workflows.plan_training import plan
 from conftest import untrained
 
 EMOJI = Path(__file__).parents[1] / "files" / "emoji"
@@ -134,11 +136,8 @@ def test_data_may_stand_in_the_place_of_a_preset_or_after_it(run, refused, tmp_p
     small = ("--image-size", 8, "--blocks", 1)
     assert run("train", "pics", *TINY, *small).startswith("pics: 4 items of 3x8x8")
     assert RunFolder(tmp_path / "runs" / "pics").read_config().preset == "folder"
-    run("train", "folder", "pics/", *TINY, *small, "--out", "again")
-    assert RunFolder(tmp_path / "again").read_config().data.source == str(tmp_path / "pics")
-    assert run("train", "swissroll", *TINY).startswith("swissroll: ")
-    result = ancestral.train("pics", out="python", steps=1, batch_size=2, width=16, progress=False, image_size=8)
-    assert result.preset == "folder"
+    assert plan(Train(config="folder", data="pics/", out="again")).config.data.source == str(tmp_path / "pics")
+    assert plan(Train(config="swissroll")).config.preset == "points"
     assert "given twice, pics and moons" in refused("train", "pics", "--data", "moons")
     for words in (["pictures/"], ["--data=pictures/"]):
         assert "no such file or folder: 'pictures/'" in refused("train", *words)
@@ -620,7 +619,7 @@ def test_a_corrupt_image_among_good_ones_is_named_and_skipped(capsys, tmp_path):
     for number, path in enumerate(sorted(EMOJI.rglob("*.png"))[:5]):
         (source / f"{number}.png").write_bytes(path.read_bytes())
     (source / "broken.png").write_bytes((source / "0.png").read_bytes()[:200])
-    code, text, _ = call(capsys, "train", "--data", source, "--out", tmp_path / "run", *SMALL)
+    code, text, _ = call(capsys, "train", "--data", source, "--out", tmp_path / "run", "--image-size", 8, *SMALL)
     assert code == 0
     assert "5 items" in text
     assert "broken.png" in text

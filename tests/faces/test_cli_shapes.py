@@ -124,16 +124,12 @@ def test_a_folder_of_images_that_are_no_squares(run, refused, tmp_path):
     source.mkdir()
     for number in range(8):
         Image.fromarray(RNG.integers(0, 256, (40, 24, 3), dtype=np.uint8)).save(source / f"{number}.png")
-    advice = "--image-size 40x24 (height x width) keeps their shape"
-    assert advice in run("train", "--data", source, "--out", tmp_path / "square", *SMALL)
-    output = run("train", "--data", source, "--image-size", "21x13", "--fit", "pad", "--out", out, *SMALL)
-    assert advice not in output
+    run("train", "--data", source, "--image-size", "21x13", "--fit", "pad", "--out", out, *SMALL)
     assert ancestral.load(out).sample(2, steps=1).shape == (2, 3, 21, 13)
     config = ancestral.load(out).config.data
     assert (config.image_size, config.fit) == ("21x13", "pad")
     line = refused("train", "--out", out, "--resume", "--image-size", "21")
     assert "was trained with --image-size 21x13, so it cannot go on with 21" in line
-    run("train", "--out", out, "--resume", "--steps", "4")
     Image.new("RGB", (50, 50)).save(source / "square.png")  # other data is brought to the size of the model
     run("evaluate", out, "--data", source, "--likelihood", "-n", "4", "--passes", "2")
     command = run(
@@ -158,12 +154,11 @@ def test_data_of_another_kind_is_refused(refused, trained, tmp_path):
     assert "holds float items of" in refused("evaluate", trained("odd"), "--likelihood", "--data", tmp_path / "x.npy")
 
 
-def test_training_and_doctor_say_what_an_array_was_taken_for(run, tmp_path):
+def test_doctor_says_what_an_array_was_taken_for(run, tmp_path):
     np.save(tmp_path / "x.npy", RNG.integers(0, 256, (12, 4, 32), dtype=np.uint8))
     text = (
         "shape (12, 4, 32) was taken for grey images, 4 pixels high and 32 wide; --dims 1 reads signals of 4 channels"
     )
-    assert text in run("train", "--data", tmp_path / "x.npy", "--out", tmp_path / "run", *SMALL)
     assert text in run("doctor", tmp_path / "x.npy", "--steps", "0", "--out", tmp_path / "sheet.png")
     quiet = run("doctor", tmp_path / "x.npy", "--dims", "1", "--steps", "0", "--out", tmp_path / "sheet.png")
     assert "taken for" not in quiet
