@@ -104,8 +104,14 @@ def hidden(default: Any) -> Any:
     return field(default=default, metadata={"hidden": True})
 
 
-def arguments_of(kind: Any, section: str = "Options") -> list[Argument]:
-    """List the arguments of a declaration, or the settings of a section of a config: inherited ones last."""
+def arguments_of(part: Any, section: str = "Options") -> list[Argument]:
+    """List the arguments of a declaration, or the settings of a section of a config: inherited ones last.
+
+    Args:
+        part: The dataclass, or an instance of it, whose values are then the defaults.
+        section: What the help lists them under.
+    """
+    kind = part if isinstance(part, type) else type(part)
     texts, hints = field_docstrings(kind), _command_hints(kind)
     facts = {name: value for name in dir(kind) if name.isupper() and isinstance(value := getattr(kind, name), str)}
     for fact, value in facts.items():
@@ -114,7 +120,7 @@ def arguments_of(kind: Any, section: str = "Options") -> list[Argument]:
         Argument(
             name=one.name,
             text=" ".join(texts.get(one.name, "").split()),
-            default=one.default if one.default_factory is MISSING else one.default_factory(),
+            default=one.default if part is kind else getattr(part, one.name),
             hint=chosen_by_name(one.metadata.get("words") or hints[one.name]),
             section=section,
             python=None if isinstance(one.type, str) else chosen_by_name(one.type),

@@ -222,11 +222,6 @@ OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
 """Settings that users give by an option of another name."""
 
 
-def net_kinds_with(name: str) -> list[str]:
-    """List the kinds of network that have a setting."""
-    return [kind for kind, net in NET_KINDS.items() if name in net.__dataclass_fields__]
-
-
 @dataclass(frozen=True)
 class ProcessConfig:
     """The forward process and what the network predicts."""
@@ -435,19 +430,12 @@ class Config:
         return (path.stem if path.suffix in (".npy", ".npz", ".tar") else path.name) or self.preset
 
     @staticmethod
-    def settings() -> list[Argument]:
-        """List the settings of all sections, and of networks of all kinds."""
-        parts = (DataConfig, *NET_KINDS.values(), ProcessConfig, TrainConfig, RuntimeConfig, SampleConfig)
-        return list({one.name: one for part in reversed(parts) for one in arguments_of(part, _title(part))}.values())
-
-    def settings_with_values(self) -> list[Argument]:
-        """List the settings, with the values that they have in this config as their defaults."""
-        sections = [getattr(self, name) for name in SECTIONS]
-        return [
-            dataclasses.replace(one, default=getattr(section, one.name))
-            for section in sections
-            for one in arguments_of(type(section), _title(type(section)))
-        ]
+    def settings(config: "Config | None" = None) -> list[Argument]:
+        """List the settings of all sections and of networks of all kinds; or those of a config, with its values."""
+        kinds = (DataConfig, *NET_KINDS.values(), ProcessConfig, TrainConfig, RuntimeConfig, SampleConfig)
+        parts = reversed(kinds) if config is None else (getattr(config, name) for name in SECTIONS)
+        titles = ((part, (part.__doc__ or "").partition("\n")[0].rstrip(".")) for part in parts)
+        return list({one.name: one for part, title in titles for one in arguments_of(part, title)}.values())
 
     def unplaced(self) -> "Config":
         """Return the config without the folders of the machine that it was made on, as it may be shared."""
@@ -527,7 +515,8 @@ class Config:
         changes: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
             if name not in section_of:
-                if kinds := net_kinds_with(name):
+                kinds = [kind for kind, net in NET_KINDS.items() if name in net.__dataclass_fields__]
+                if kinds:
                     of = " or ".join(option("net", kind) for kind in kinds)
                     raise InputError(f"{option(name)} is for {of}, and this network is of another kind")
                 nearest = difflib.get_close_matches(name, section_of, n=1, cutoff=0.0)[0]
@@ -577,11 +566,6 @@ OWN_PARTS = {
     "decay": "lr_schedule, a function of the step",
 }
 """What Python gives in the place of the name of a setting; a config then has "custom"."""
-
-
-def _title(section: type) -> str:
-    """What the help lists the settings of a section under."""
-    return (section.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def _describe_setting(name: str, hint: Any) -> str:

@@ -37,7 +37,7 @@ def options_of(case: UseCase, config: Config | None = None) -> list[Argument]:
     if not case.declaration.SETTINGS:
         return options
     names = {one.name for one in options}
-    settings = Config.settings() if config is None else config.settings_with_values()
+    settings = Config.settings(config)
     return [*options, *(one for one in settings if one.name not in names)]
 
 
