@@ -51,7 +51,7 @@ def studied(model, train, count, folder, sampler=None, guidance=1.0):
     references = References.of(model.spec, train, None, "pixels")
     sampler = model.sampler(sampler)
     spec = SamplingSpec("a hash", repr(sampler), guidance=guidance)
-    return Study.of(model, "a run", sampler, spec, folder, folder, count, references)
+    return Study(model, "a run", sampler, spec, folder, folder, count, references)
 
 
 def test_a_study_is_checked_without_a_forward_pass(tmp_path, monkeypatch):

@@ -25,12 +25,9 @@ from ancestral.metrics.distances import sample_size_warning
 from ancestral.metrics.extractors import Extractor, Features
 from ancestral.metrics.neighbours import memorisation, nearest
 from ancestral.metrics.uncertainty import Reference
-from ancestral.quantities import plural
 from ancestral.randomness import Stream
 from ancestral.results import evaluation_result as facts
 
-FEWEST = 6
-"""Items of a set that have the 5 neighbours of precision and recall."""
 UNEVEN = 1.5
 """A note says so if one class is more frequent than another by this factor."""
 CLOSEST = 24
@@ -74,15 +71,6 @@ def distances(items: Tensor, reference: Tensor | Reference, metrics: Collection[
     )
 
 
-def check_counts(samples: int, train: int, held_out: int | None) -> None:
-    """Raise InputError if one of the sets is too small for its numbers."""
-    least = FEWEST if held_out is not None else 2 * FEWEST  # a half of it stands in
-    for name, count, fewest in (("sample", samples, FEWEST), ("training item", train, least),
-                                ("held-out item", held_out, FEWEST)):  # fmt: skip
-        if count is not None and count < fewest:
-            raise InputError(f"{plural(count, name)} are too few to measure; at least {fewest} are needed")
-
-
 def measure(
     sets: Sequence[FeatureSet],
     codec: Codec,
@@ -103,12 +91,8 @@ def measure(
 
     Returns:
         The numbers, and the samples nearest to training items, by pixels and by features.
-
-    Raises:
-        InputError: If a set is too small for its numbers.
     """
     (samples, train), held_out = sets[:2], sets[2] if len(sets) > 2 else None
-    check_counts(len(samples), len(train), None if held_out is None else len(held_out))
     notes = [*_warnings(samples, train, extractor)] if "frechet" in metrics else []
     x, y = samples.features.values, train.features.values
     z = None if held_out is None else held_out.features.values

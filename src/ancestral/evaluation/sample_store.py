@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
@@ -125,7 +125,9 @@ class SampleStore:
             items[part.start : part.stop] = stored[: n - part.start]
         return None if self.missing(n, n) else items
 
-    def fill(self, model: Model, sampler: Sampler, spec: SamplingSpec, parts: Iterable[range]) -> Iterator[float]:
+    def fill(
+        self, model: Model, sampler: Sampler, spec: SamplingSpec, parts: Iterable[range]
+    ) -> Generator[float, None, None]:
         """Sample each range of items in one batch and keep it.
 
         Yields:

@@ -6,7 +6,7 @@ Comparisons of several samplers or models make a study of each: features of data
 import dataclasses
 import platform
 import uuid
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +17,20 @@ from ancestral import __version__
 from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.declarations import METRICS, Metric
 from ancestral.device import check_memory
+from ancestral.errors import InputError
 from ancestral.evaluation.reference import ReferenceSet
-from ancestral.evaluation.sample_quality import FeatureSet, NearestPairs, check_counts, measure
+from ancestral.evaluation.sample_quality import FeatureSet, NearestPairs, measure
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
 from ancestral.events import Event, Work, track
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Model
+from ancestral.quantities import plural
 from ancestral.results import evaluation_result as facts
 from ancestral.samplers import Sampler
 
+FEWEST = 6
+"""Items of a set that have the 5 neighbours of precision and recall."""
 Measurement = Generator[Event, None, tuple[facts.SampleMetrics, list[NearestPairs]]]
 """A measurement, which returns the metrics and the samples nearest to training items."""
 
@@ -82,7 +86,12 @@ class References:
 
     def check(self, count: int) -> None:
         """Raise InputError if this number of samples, or the data, is too small to measure."""
-        check_counts(count, len(self.train.items), None if self.held_out is None else len(self.held_out.items))
+        least = FEWEST if self.held_out is not None else 2 * FEWEST  # a half of it stands in
+        unseen = FEWEST if self.held_out is None else len(self.held_out.items)
+        for name, number, fewest in (("sample", count, FEWEST), ("training item", len(self.train.items), least),
+                                     ("held-out item", unseen, FEWEST)):  # fmt: skip
+            if number < fewest:
+                raise InputError(f"{plural(number, name)} are too few to measure; at least {fewest} are needed")
 
     def item_sets(self, samples: Tensor, folder: Path | None) -> list[tuple[str, Tensor, Path | None]]:
         """List all items whose features are needed, and where these are kept: of data in the user's cache."""
@@ -137,7 +146,11 @@ class References:
 
 @dataclass(frozen=True)
 class Study:
-    """A model's samples and what they are compared with."""
+    """A model's samples and what they are compared with.
+
+    Raises:
+        InputError: If the model cannot be sampled so, or the samples or data are too few or too many.
+    """
 
     model: Model
     name: str
@@ -145,46 +158,30 @@ class Study:
     sampler: Sampler
     spec: SamplingSpec
     """All that decides the samples. Its hash of the model is empty for a model that is in no file."""
-    store: SampleStore
     folder: Path
     """The folder of samples that are kept, which later evaluations find."""
     temporary: Path
     """The folder of samples that are not kept: those of code of your own."""
     count: int
     references: References
+    variant: str = ""
+    """A part of the temporary folder: two samplers of your own may have the same repr."""
 
-    @staticmethod
-    def of(
-        model: Model,
-        name: str,
-        sampler: Sampler,
-        spec: SamplingSpec,
-        folder: Path,
-        temporary: Path,
-        count: int,
-        references: References,
-    ) -> "Study":
-        """Plan a study; refuse what cannot be measured before anything is sampled.
+    def __post_init__(self) -> None:
+        self.model.check_guidance(self.spec.guidance)
+        self.references.check(self.count)
+        check_memory(self.count, self.store.shape, self.store.dtype)
 
-        Raises:
-            InputError: If the model cannot be sampled so, or the samples or data are too few or too many.
-        """
-        model.check_guidance(spec.guidance)
-        references.check(count)
-        place = (folder if reproducible(model, sampler) else temporary) / spec.key
-        store = SampleStore(place, model.spec.shape, model.spec.codec.dtype)
-        check_memory(count, store.shape, store.dtype)
-        return Study(model, name, sampler, spec, store, folder, temporary, count, references)
+    @property
+    def store(self) -> SampleStore:
+        """The samples on disk."""
+        folder = self.folder if reproducible(self.model, self.sampler) else self.temporary / self.variant
+        return SampleStore(folder / self.spec.key, self.model.spec.shape, self.model.spec.codec.dtype)
 
     def with_sampler(self, sampler: Sampler) -> "Study":
         """Return the same study of another sampler, with samples of its own."""
         spec = dataclasses.replace(self.spec, sampler=repr(sampler))
-        if reproducible(self.model, sampler):
-            place = self.folder / spec.key
-        else:  # two samplers of your own may have the same repr
-            place = self.temporary / uuid.uuid4().hex
-        store = dataclasses.replace(self.store, folder=place)
-        return dataclasses.replace(self, sampler=sampler, spec=spec, store=store)
+        return dataclasses.replace(self, sampler=sampler, spec=spec, variant=uuid.uuid4().hex)
 
     @property
     def kept(self) -> bool:
@@ -206,7 +203,7 @@ class Study:
             passes = len(self.sampler.times(schedule)) - 1
         return passes * (1 if self.spec.guidance == 1 else 2)
 
-    def sample(self, parts: Iterable[range]) -> Iterator[float]:
+    def sample(self, parts: Iterable[range]) -> Generator[float, None, None]:
         """Sample and keep these items; see `SampleStore.fill`."""
         return self.store.fill(self.model, self.sampler, self.spec, parts)
 
@@ -214,8 +211,7 @@ class Study:
         """Return all samples (count, *shape), decoded. Those that are missing are sampled first."""
         while (items := self.store.read(self.count)) is None:  # again if a file turns out to be damaged
             missing = self.store.missing(self.count, batch_size)
-            steps = (share for share in self.sample(missing))
-            yield from track(steps, task, sum(map(len, missing)), "samples", lambda share: share)
+            yield from track(self.sample(missing), task, sum(map(len, missing)), "samples", lambda share: share)
         return items
 
     def features(self, title: str, batch_size: int) -> Generator[Event, None, Features]:

@@ -93,7 +93,7 @@ def _average(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
         facts = storage.read_metadata(out / FILE_NAME)
         yield Message(f"replaces the average of length {float(facts['average']):g}, step {facts['step']}, in {out}")
     name = f"lengths and EMA, {ema.count:,} samples of {ema.passes:,} network evaluations each"
-    unmade = dataclasses.replace(ema, store=dataclasses.replace(ema.store, folder=out / SAMPLES))
+    unmade = dataclasses.replace(ema, folder=out / SAMPLES)
     studies = [(name, study) for study in (ema, *[unmade] * len(plan.lengths))]
     if line := forecast.forecast(forecast.sampling_parts(studies, plan.options.batch_size), SHORTER):
         yield Message(line)
@@ -183,6 +183,4 @@ def _study_of(plan: AveragePlan, model: Model) -> Study:
     for value in model.diffusion.net.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     spec = dataclasses.replace(ema.spec, model=digest.hexdigest())
-    folder = plan.folder / SAMPLES if ema.kept else ema.temporary
-    store = dataclasses.replace(ema.store, folder=folder / spec.key)
-    return dataclasses.replace(ema, model=model, spec=spec, store=store)
+    return dataclasses.replace(ema, model=model, spec=spec, folder=plan.folder / SAMPLES)

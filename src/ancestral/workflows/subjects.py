@@ -136,7 +136,7 @@ def plan_study(
     spec = SamplingSpec(subject.sha256, repr(sampler), options.seed, None, guidance)
     folder = out / "samples" if out is not None and subject.sha256 else temporary
     count = DEFAULT_COUNT if isinstance(options.samples, bool | None) else options.samples
-    return Study.of(model, subject.name, sampler, spec, folder, temporary, count, references)
+    return Study(model, subject.name, sampler, spec, folder, temporary, count, references)
 
 
 def perform(plan: Measurements[O], events: Generator[Event, None, R]) -> Generator[Event, None, R]:
