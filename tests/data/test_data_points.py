@@ -61,7 +61,7 @@ def test_swissroll_lies_on_a_spiral():
 
 def test_points_refuse_options_for_images():
     assert load("moons").shape == (2,)
-    with pytest.raises(InputError, match="moons holds 2-D points"):
+    with pytest.raises(InputError, match="2-D points have no image size"):
         load("moons", image_size=32)
 
 

@@ -289,7 +289,6 @@ def test_many_images_of_one_look_are_one_group():
     rng = np.random.default_rng(0)
     faint = (128 + rng.integers(0, 2, (2000, 1, near_duplicates.SIZE))).astype(np.uint8)
     assert not near_duplicates.first_alike(faint).any()
-    assert near_duplicates.first_equal(np.array([7, 5, 7, 5, 6], np.uint64)).tolist() == [0, 1, 0, 1, 4]
 
 
 # -- what is said of the data -----------------------------------------------------------------------------------------

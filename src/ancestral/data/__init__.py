@@ -215,9 +215,6 @@ def _read(
     match kind:
         case "built-in":
             data = BUILTINS[source](split)
-            if data.items.is_floating_point():
-                conversion.reject_points(source)
-                return data
             return replace(data, items=conversion(data.items))
         case "array":
             items, labels = source if isinstance(source, tuple) else (source, None)

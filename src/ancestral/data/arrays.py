@@ -81,14 +81,13 @@ def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) 
         raise InputError(f"{name} holds no items: its shape is {array.shape}")
     array = _numbers(array, name)
     if array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == 2 and dims is None:
-        conversion.reject_points(name)
         x = torch.from_numpy(np.ascontiguousarray(array))
         if not bool(x.isfinite().all()):
             row = int((~x.isfinite()).any(1).nonzero()[0])
             raise InputError(f"{name} holds NaN or infinity, in point {row} first: leave those points out")
         if not bool((x.abs() <= 1).all()):
             raise InputError(f"{name} holds points beyond [-1, 1]: scale them, as in points / abs(points).max()")
-        return x
+        return conversion(x)
     space = {2: 1, 3: 2, 4: 2, 5: 3}.get(array.ndim) if dims is None else dims
     if space is None or array.ndim - space not in (1, 2):
         with_dims = "" if dims is None else f" with {option('dims', dims)}"

@@ -83,13 +83,6 @@ class Conversion:
             ) from None
         return red, green, blue
 
-    def reject_points(self, name: str) -> None:
-        """Raise InputError if an option for images is set, since the data `name` are points."""
-        if (self.image_size, self.channels, self.bits) != (None, None, None):
-            raise UnsuitableError(
-                f"{name} holds 2-D points, which have no image size, channels or bits: leave these out"
-            )
-
     def channels_of(self, grey: bool, transparent: bool) -> int:
         """Number of channels of the result, 1 or 3: a background that shows colours grey images if it is coloured."""
         if self.channels is not None:
@@ -98,12 +91,16 @@ class Conversion:
         return 1 if grey and not (shows and len(set(self.background_rgb)) > 1) else 3
 
     def __call__(self, items: Tensor) -> Tensor:
-        """Convert (N, C, *space), N >= 1. Returns `items` itself if there is nothing to do.
+        """Convert (N, C, *space) or points (N, 2), N >= 1. Returns `items` itself if there is nothing to do.
 
         Raises:
             InputError: If these items cannot be converted so.
         """
         dims = items.ndim - 2
+        if not dims and (self.image_size, self.channels, self.bits) != (None, None, None):
+            raise UnsuitableError("2-D points have no image size, channels or bits: leave these options out")
+        if not dims:
+            return items
         if dims != 2 and self.image_size is not None:
             raise UnsuitableError(
                 f"{dims}-D data is not resized: bring it to the size you want yourself, and leave "

@@ -83,6 +83,10 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         """What messages call an item, in one line."""
         return f"item {index}"
 
+    def empty(self, *sizes: int) -> Tensor:
+        """Allocate a tensor (*sizes, *shape) for items."""
+        return torch.empty(*sizes, *self.shape, dtype=self.codec.dtype)
+
     def labels_of(self, rows: Tensor | list[int]) -> Tensor | None:
         """Return the labels of the items `rows`, int64 (n,), or None if the source has no classes."""
         return None if self.labels is None else self.labels[rows].long()

@@ -124,7 +124,7 @@ class LazyDataset(Dataset):
     @property
     def nbytes(self) -> int:
         """Size of all decoded items."""
-        return len(self) * torch.empty(self.shape, dtype=self.codec.dtype, device="meta").nbytes
+        return len(self) * self.empty(1).nbytes
 
     def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
         """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
@@ -142,7 +142,7 @@ class LazyDataset(Dataset):
         return part
 
     def _gather(self, indices: Sequence[int]) -> Generator[Work, None, InMemoryDataset]:
-        items = torch.empty(len(indices), *self.shape, dtype=self.codec.dtype)
+        items = self.empty(len(indices))
 
         def place(position: int) -> str | None:
             try:

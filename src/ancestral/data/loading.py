@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
             if isinstance(data, InMemoryDataset):
                 yield Batch(step, data.items[indices], data.labels_of(indices), indices)
             else:
-                items = self._empty(len(indices))
+                items = data.empty(len(indices))
                 yield self._batch(step, items, fetch(data, indices, items), named)
 
     def _from_workers(self, step: int) -> Generator[Batch]:
@@ -143,33 +143,25 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
             with self._started() as workers:
                 try:
                     for number in range(step, step + AHEAD * self.workers):
-                        self._ask(workers, number)
+                        worker = workers[number % self.workers]
+                        worker.ask(number, self._indices(number))
                     while True:
-                        worker, slot = workers[step % self.workers], self._slot(step)
-                        answer = worker.connection.recv()
-                        if isinstance(answer, Exception):
-                            raise answer
-                        batch = self._batch(step, worker.slots[slot].clone(), answer, named, restarts)
-                        self._ask(workers, step + AHEAD * self.workers)
+                        worker = workers[step % self.workers]
+                        batch = self._batch(step, *worker.answer(), named, restarts)
+                        number = step + AHEAD * self.workers
+                        worker.ask(number, self._indices(number))
                         yield batch
                         step, deaths, restarts = step + 1, 0, []
                 except (EOFError, OSError):
-                    deaths, death = deaths + 1, _death(workers)
+                    worker.process.join(GRACE)
+                    code = worker.process.exitcode or 0
+            deaths, death = deaths + 1, signal.Signals(-code).name if code < 0 else f"exit code {code}"
             if deaths == MOST_DEATHS:
                 raise InputError(
                     f"the data workers died {deaths} times at step {step} ({death}): free some memory, take fewer with "
                     f"{option('workers')}, or read the data without, by {option('workers', 0)}"
                 )
             restarts.append(f"a data worker died at step {step} ({death}): started again")
-
-    def _slot(self, step: int) -> int:
-        return step // self.workers % AHEAD
-
-    def _ask(self, workers: list["_Worker"], step: int) -> None:
-        workers[step % self.workers].connection.send((step, self._slot(step), self._indices(step).numpy()))
-
-    def _empty(self, *sizes: int) -> Tensor:
-        return torch.empty(*sizes, *self._data.shape, dtype=self._data.codec.dtype)
 
     def _batch(self, step: int, items: Tensor, answer: Answer, named: set[str], restarts: Sequence[str] = ()) -> Batch:
         """The batch of a step, with the notes that are not `named` yet."""
@@ -181,7 +173,10 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
 
     @contextlib.contextmanager
     def _started(self) -> Iterator[list["_Worker"]]:
-        """Start the workers, and kill them in the end: they write nothing that could be half-written."""
+        """Start the workers, and kill them in the end: they write nothing that could be half-written.
+
+        They inherit the signals that are blocked while they start.
+        """
         workers: list[_Worker] = []
 
         def kill() -> None:
@@ -192,10 +187,14 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
                 worker.process.join(GRACE)
 
         atexit.register(kill)  # before Python's own end of daemons, which would wait for those that ignore SIGTERM
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS) if hasattr(signal, "pthread_sigmask") else None
         try:
-            with _blocked_signals():
+            try:
                 for _ in range(self.workers):
-                    workers.append(_Worker(self._data, self._empty(AHEAD, len(self._positions))))
+                    workers.append(_Worker(self._data, len(self._positions)))
+            finally:
+                if mask is not None:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             yield workers
         finally:
             atexit.unregister(kill)
@@ -203,23 +202,34 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
 
 
 class _Worker:
-    """A process that reads batches into AHEAD slots of shared memory (AHEAD, N, *shape)."""
+    """A process that reads batches into AHEAD slots of shared memory in turn, and answers by a pipe of its own."""
 
-    def __init__(self, data: Dataset, slots: Tensor) -> None:
+    def __init__(self, data: Dataset, batch: int) -> None:
+        slots = data.empty(AHEAD, batch)
         try:
-            self.slots = slots.share_memory_()  # type: ignore[no-untyped-call]
+            slots.share_memory_()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             raise InputError(
                 f"{slots.nbytes / 2**20:.3g} MiB cannot be shared with a data worker ({error}): enlarge /dev/shm, or "
                 f"read the data without workers, by {option('workers', 0)}"
             ) from error
+        self._turns = itertools.cycle(slots)
         context: Any = multiprocessing.get_context(METHOD)
         self.connection, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(data, self.slots, other, os.getpid()), daemon=True)
+        self.process = context.Process(target=_serve, args=(data, slots, other, os.getpid()), daemon=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python 3.12's, of forks beside threads
             self.process.start()
         other.close()  # so that the end of the process ends the connection
+
+    def ask(self, step: int, indices: Tensor) -> None:
+        self.connection.send((step, indices.numpy()))
+
+    def answer(self) -> tuple[Tensor, Answer]:
+        answer, items = self.connection.recv(), next(self._turns).clone()
+        if isinstance(answer, Exception):
+            raise answer
+        return items, answer
 
 
 def _serve(data: Dataset, slots: Tensor, connection: Connection, parent: int) -> None:
@@ -236,37 +246,17 @@ def _serve(data: Dataset, slots: Tensor, connection: Connection, parent: int) ->
     threading.Thread(target=watch, daemon=True).start()
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError):
-        while True:
-            step, slot, indices = connection.recv()
+        for slot in itertools.cycle(slots):
+            step, indices = connection.recv()
             torch.manual_seed(step)
             random.seed(step)
             np.random.seed(step % 2**32)
             try:
-                answer: Answer | Exception = fetch(data, torch.from_numpy(indices), slots[slot])
+                answer: Answer | Exception = fetch(data, torch.from_numpy(indices), slot)
             except Exception as error:
                 error.add_note(traceback.format_exc())
                 answer = error
             connection.send(answer)
-
-
-def _death(workers: list[_Worker]) -> str:
-    """How the first worker ended."""
-    ended = wait([worker.process.sentinel for worker in workers], GRACE)
-    process = next((each.process for each in workers if each.process.sentinel in ended), workers[0].process)
-    process.join(GRACE)
-    code = process.exitcode or 0
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-
-
-@contextlib.contextmanager
-def _blocked_signals() -> Iterator[None]:
-    """Block JOB_SIGNALS, in processes that are started meanwhile for ever."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS) if hasattr(signal, "pthread_sigmask") else None
-    try:
-        yield
-    finally:
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def default_workers() -> int:

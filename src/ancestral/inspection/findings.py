@@ -11,7 +11,7 @@ from ancestral.config.image_size import parse_image_size
 from ancestral.data.convert import share_cropped
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.inspection.items import InspectedItems
-from ancestral.inspection.near_duplicates import first_alike, first_equal
+from ancestral.inspection.near_duplicates import first_alike
 from ancestral.options import option
 from ancestral.quantities import are, format_bytes, plural
 from ancestral.results.data_report import Finding, TrainingCost, ValueStatistics
@@ -94,7 +94,8 @@ def duplicate_findings(items: InspectedItems, classes: Mapping[str, int]) -> Ite
     Items of one colour are no copies of each other: they are findings of their own.
     """
     data, rows = items.data, np.arange(len(items.data))
-    equal = np.where(items.flat, rows, first_equal(items.digests))
+    _, first_rows, groups = np.unique(items.digests, return_index=True, return_inverse=True)
+    equal = np.where(items.flat, rows, first_rows[groups])
     alike, distinct = rows.copy(), np.flatnonzero((equal == rows) & ~items.flat)
     if items.thumbnails is not None:
         alike[distinct] = distinct[first_alike(items.thumbnails[distinct])]

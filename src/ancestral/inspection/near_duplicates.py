@@ -44,12 +44,6 @@ def _thumbnails(images: Tensor) -> NDArray[np.uint8]:
     return torch.cat(parts, 1).byte().numpy()
 
 
-def first_equal(digests: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Find the first item with the same digest as each, (N,)."""
-    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
-    return first[inverse]
-
-
 def first_alike(thumbs: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Find the first image of each image's group, in which each looks like another.
 
