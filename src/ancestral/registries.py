@@ -181,7 +181,7 @@ WEIGHTINGS = Registry(
 TIMES = Registry(
     "times",
     Entry("uniform", "objectives.times:UniformTimes", "each alike", "Ho et al. (2020)"),
-    Entry("stratified", "objectives.times:StratifiedTimes", "even over the batch, less noisy", "Kingma et al. (2021)"),
+    Entry("stratified", "objectives.times:StratifiedTimes", "spread evenly, less noisy", "Kingma et al. (2021)"),
     Entry("lognormal", "objectives.times:LogNormalTimes", "EDM's log-normal noise levels", "Karras et al. (2022)"),
     Entry(
         "logitnormal",
@@ -190,7 +190,9 @@ TIMES = Registry(
         "Li and He (2025)",
         {"mean": 0.8, "std": 0.8},
     ),
-    Entry("importance", "objectives.times:ImportanceTimes", "as recent losses are", "Nichol and Dhariwal (2021)"),
+    Entry(
+        "importance", "objectives.times:ImportanceTimes", "in proportion to the losses", "Nichol and Dhariwal (2021)"
+    ),
 )
 NETWORKS = Registry(
     "kind of network",
