@@ -102,7 +102,7 @@ def test_a_list_of_paths_or_of_images_is_converted_as_a_folder(tmp_path):
 def test_lists_that_are_no_data(tmp_path):
     paths = pictures(tmp_path)
     for bad, message in (
-        ([], "no item of images can be read"),
+        ([], "the list holds no items"),
         ([torch.zeros(3, 8, 8)], "item 0 of the list is a Tensor: .* stacked"),
         ([paths[0], tmp_path / "none.png"], "item 1 of the list is .*none.png, which is no file"),
         ([paths[0], tmp_path], "item 1 of the list is .*, which is no file"),

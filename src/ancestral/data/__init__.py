@@ -31,10 +31,9 @@ from ancestral.data.sources import hugging_face
 from ancestral.data.sources.builtin import BUILTINS, TESTED
 from ancestral.data.sources.folders import FileFolder
 from ancestral.data.sources.hugging_face import HuggingFaceRows
-from ancestral.data.sources.image_list import ImageList
+from ancestral.data.sources.python_items import PythonItems
 from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.sources.tar_shards import TarShards
-from ancestral.data.sources.torch_dataset import TorchItems
 from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
 from ancestral.errors import InputError, UnsuitableError, one_line
 from ancestral.events import Work, finish
@@ -228,12 +227,10 @@ def _read(
         case "shards":
             paths = sorted(place.glob("*.tar")) if place.is_dir() else [place]
             return LazyDataset(TarShards(paths, one_line(place.resolve().stem)), conversion, dims)
-        case "data set":
-            return LazyDataset(TorchItems(source), conversion, dims)
+        case "data set" | "list":
+            return LazyDataset(PythonItems(source), conversion, dims)
         case "rows":
             return LazyDataset(HuggingFaceRows(source if _is_name(source) else place, split), conversion)
-        case "list":
-            return LazyDataset(ImageList(source), conversion)
     return LazyDataset(FileFolder(place), conversion)
 
 
