@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from ancestral import config as configs
-from ancestral.config.file_kinds import HEIC, SUFFIXES
+from ancestral.config.folders import HEIC, SUFFIXES
 from ancestral.data import InMemoryDataset
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.faces import command as cli

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral.config.file_kinds import READ_HEIC
+from ancestral.config.folders import READ_HEIC
 from ancestral.data import load
 from ancestral.data.decoding import to_pixels
 from ancestral.data.sources.folders import scan

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from ancestral import data
-from ancestral.config.file_kinds import SUFFIXES
+from ancestral.config.folders import SUFFIXES
 from ancestral.data import InMemoryDataset, LazyDataset, lazy_dataset
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import FORMATS

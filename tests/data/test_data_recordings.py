@@ -11,7 +11,7 @@ import torch
 import ancestral
 from ancestral import config as configs
 from ancestral import data
-from ancestral.config.file_kinds import holds_recordings
+from ancestral.config.folders import holds_recordings
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.sources.recordings import decode_wav, read_header
 from ancestral.errors import InputError

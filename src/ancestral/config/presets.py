@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.arguments import read_json
-from ancestral.config.file_kinds import holds_recordings, nearest_path
+from ancestral.config.folders import holds_recordings, nearest_path
 from ancestral.config.schema import (
     POINTS,
     SECTIONS,

@@ -21,8 +21,7 @@ from torch.utils import data as torch_data
 
 from ancestral.arguments import short_source
 from ancestral.config import UNPLACED
-from ancestral.config.file_kinds import SUFFIXES, WAV, holds_recordings, nearest_path
-from ancestral.config.output_folders import is_run
+from ancestral.config.folders import SUFFIXES, WAV, holds_recordings, is_run, nearest_path
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out

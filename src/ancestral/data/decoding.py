@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ancestral.config.file_kinds import HEIC, SUFFIXES
+from ancestral.config.folders import HEIC, SUFFIXES
 from ancestral.data.arrays import to_items
 from ancestral.data.convert import DEPTHS, Conversion, convert_bit_depth, to_channels
 from ancestral.data.io_errors import Unreadable

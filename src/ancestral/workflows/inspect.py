@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ancestral import config as configs
 from ancestral import data
 from ancestral.config import Config, DataConfig, by_size
+from ancestral.config.folders import check_outside
 from ancestral.config.image_size import plain_image_size
-from ancestral.config.output_folders import check_outside
 from ancestral.data.lazy_dataset import SizesDifferError
 from ancestral.declarations import PRINTED, Inspect
 from ancestral.device import keep_freed_memory, pick_device

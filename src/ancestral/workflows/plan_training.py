@@ -12,7 +12,7 @@ from ancestral import data as datasets
 from ancestral import model as models
 from ancestral import registries, storage
 from ancestral.config import Config, by_size
-from ancestral.config.output_folders import check_run_folder
+from ancestral.config.folders import check_run_folder
 from ancestral.declarations import Train
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ancestral import storage
 from ancestral.config import Config
-from ancestral.config.output_folders import REPORTS
+from ancestral.config.folders import REPORTS
 from ancestral.declarations import Runs
 from ancestral.errors import InputError
 from ancestral.events import Event

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ancestral import __version__, hub, samplers, storage
-from ancestral.config.output_folders import check_outside
+from ancestral.config.folders import check_outside
 from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample

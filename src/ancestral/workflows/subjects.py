@@ -19,7 +19,7 @@ from ancestral import model as models
 from ancestral import storage
 from ancestral.arguments import short_source
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
-from ancestral.config.output_folders import check_outside
+from ancestral.config.folders import check_outside
 from ancestral.data import TESTED, Dataset
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.device import keep_freed_memory

@@ -20,8 +20,7 @@ from ancestral import data as datasets
 from ancestral import model as models
 from ancestral.arguments import short_source
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
-from ancestral.config.file_kinds import first_suffix
-from ancestral.config.output_folders import is_output
+from ancestral.config.folders import first_suffix, is_output
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device

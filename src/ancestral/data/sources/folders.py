@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ancestral.config.file_kinds import HEIC, READ_HEIC, SUFFIXES
-from ancestral.config.output_folders import is_output
+from ancestral.config.folders import HEIC, READ_HEIC, SUFFIXES, is_output
 from ancestral.data.decoding import HEADER, Raw
 from ancestral.data.io_errors import read_file
 from ancestral.data.lazy_dataset import StoredItems

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ancestral.config.file_kinds import WAV
+from ancestral.config.folders import WAV
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import HEADER, reading_threads
 from ancestral.data.io_errors import Unreadable, read_file

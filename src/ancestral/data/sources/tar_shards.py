@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from ancestral import storage
-from ancestral.config.file_kinds import SUFFIXES
+from ancestral.config.folders import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
 from ancestral.data.decoding import HEADER
 from ancestral.data.download import cache
