@@ -313,7 +313,7 @@ def test_a_plot_survives_what_cannot_be_drawn(figures):
     [
         (["--likelihood", "-n", "0"], "n must be at least 1, not 0"),
         (["--likelihood", "--batch-size", "0"], "--batch-size must be at least 1, not 0"),
-        (["--likelihood", "-n", "41"], "choose -n from 1 to 40"),
+        (["--likelihood", "-n", "41"], "-n must be from 1 to 40"),
         (["--likelihood", "--passes", "1"], "passes must be at least 2, not 1"),
         (["--likelihood", "--data", "nowhere"], "no such file or folder: 'nowhere'"),
         (["--likelihood", "--data", "digits"], "items of 1x28x28, but the model knows uint8 items of 1x8x8"),

@@ -182,7 +182,7 @@ def test_a_picture_of_another_model_or_without_a_recipe_is_refused(run, refused,
     assert "plain.png holds no recipe" in refused("sample", copied, "--like", "plain.png")
     (tmp_path / "text.png").write_text("no picture")
     assert "text.png is no PNG" in refused("sample", copied, "--like", "text.png")
-    assert "there is no file none.png" in refused("sample", copied, "--like", "none.png")
+    assert "none.png is no PNG" in refused("sample", copied, "--like", "none.png")
     writers.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"schema": "recipe-9"}')
     assert "has the schema 'recipe-9'" in refused("sample", copied, "--like", "odd.png")
     writers.write_picture(tmp_path / "odd.png", Image.new("L", (2, 2)), '{"model": 3}')

@@ -42,10 +42,7 @@ class EvalItems:
             InputError: If the data holds fewer items.
         """
         if not 1 <= n <= len(data):
-            raise InputError(
-                f"{data.name} has {len(data):,} items to evaluate on; choose {option('n')} from 1 to {len(data)}, "
-                f"not {n}"
-            )
+            raise InputError(f"{option('n')} must be from 1 to {len(data)}, the items of {data.name}, not {n}")
         indices = [i * len(data) // n for i in range(n)]
         return EvalItems(codec.encode(data.items[indices]), indices, None if labels is None else labels[indices])
 

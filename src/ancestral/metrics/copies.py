@@ -71,13 +71,7 @@ class Copies(NamedTuple):
 
 
 def fisher(hits: int, count: int, other_hits: int, other_count: int) -> float:
-    """Compute the p-value of Fisher's exact test, one-sided: is a hit more likely among `count` than among the others?
-
-    Args:
-        hits: The number of hits among `count`.
-        count: A number of trials.
-        other_hits: The number of hits among `other_count`.
-        other_count: The number of the other trials.
+    """Compute the p-value of Fisher's exact test, one-sided: is a hit more likely among `count` trials than others?
 
     Returns:
         The probability of at least `hits` among `count`, given the number of hits of both.

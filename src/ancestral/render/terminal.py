@@ -62,10 +62,9 @@ class _Bar:
         total, amount = work.total or None, ""
         if total is not None:
             amount = f"{work.done:,.0f} of {total:,.0f} {work.unit}" if work.unit else f"{work.done / total:.0%}"
-        task = self.bars.tasks[0] if self.bars.tasks else None
-        if task is None or task.description != work.task:
-            if task is not None:
-                self.bars.remove_task(task.id)
+        if self.bars.tasks and self.bars.tasks[0].description != work.task:
+            self.bars.remove_task(self.bars.tasks[0].id)
+        if not self.bars.tasks:
             self.bars.add_task(work.task, amount="")
         self.bars.update(self.bars.tasks[0].id, completed=work.done, total=total, amount=amount)
         if self.bars.disable and total is not None and time.monotonic() - self.last_line > PLAIN_SECONDS:
@@ -139,18 +138,16 @@ def draw(progress: "Progress") -> Panel:
         f"{progress.memory / 2**30:.2f} GiB",
     )
     lines = [Text(_validation(progress))] if progress.validation is not None else []
-    by_time = _by_time(progress.by_time, progress.T)
-    return Panel(Group(head, facts, *lines, by_time), title="training", title_align="left")
+    lines.append(_by_time(progress.by_time, progress.T))
+    return Panel(Group(head, facts, *lines), title="training", title_align="left")
 
 
 def _validation(progress: "Progress", end: str = "") -> str:
     """The last validation loss; "" without one."""
-    losses = progress.validation
-    if losses is None:
+    if (losses := progress.validation) is None:
         return ""
-    return (
-        f"validation loss {losses.validation:#.4g}, training items {losses.training:#.4g} (step {losses.step:,}){end}"
-    )
+    means = f"validation loss {losses.validation:#.4g}, training items {losses.training:#.4g}"
+    return f"{means} (step {losses.step:,}){end}"
 
 
 def _by_time(means: tuple[float, ...], T: int) -> Text:
@@ -202,21 +199,21 @@ def follow(
             except StopIteration as end:
                 result: R = spelled(end.value, spelling)
                 return result
-            if isinstance(event, Message) and event.detail and not verbose:
-                continue
-            if isinstance(event, Message | Wrote):
-                out.print(event.text if isinstance(event, Message) else str(event.path))
-                continue
-            if isinstance(event, Measured):
+            if isinstance(event, Message):
+                if verbose or not event.detail:
+                    out.print(event.text)
+            elif isinstance(event, Wrote):
+                out.print(str(event.path))
+            elif isinstance(event, Measured):
                 if parts:
                     out.print(event.part.to_text(spelling))
-                continue
-            bar = isinstance(event, Work) and not event.part
-            if not isinstance(display, _Bar if bar else TrainingPanel):
-                if display is not None:
-                    display.close()
-                display = _Bar() if bar else TrainingPanel(out)
-            display.show(event)
+            else:
+                bar = isinstance(event, Work) and not event.part
+                if not isinstance(display, _Bar if bar else TrainingPanel):
+                    if display is not None:
+                        display.close()
+                    display = _Bar() if bar else TrainingPanel(out)
+                display.show(event)
     finally:
         if display is not None:
             display.close()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from itertools import count, repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,13 +48,11 @@ def read_recipe(path: Path) -> str:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             recipe = image.info.get(RECIPE)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{path} is no PNG that can be read: {error}") from None
     if not isinstance(recipe, str):
         raise InputError(f"{path} holds no recipe; PNGs of `ancestral sample` do, unless another program saved them")
-    return str(recipe)
+    return recipe
 
 
 def write_images(
@@ -143,20 +142,18 @@ def _write_gif(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
     late = [frames[len(frames) * eighth // 8] for eighth in (4, 6, 7)]  # colours of the samples rather than of noise
     small = [frame.resize((-(-frame.width // 4), -(-frame.height // 4)), Image.Resampling.NEAREST) for frame in frames]
     palette = hstack([*late, frames[-1], *small], 0).quantize(COLOURS)
-    first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames[:-1]]
-    others.append(frames[-1].quantize())
-    first.save(path, save_all=True, append_images=others, duration=_durations(frames, fps), loop=0)
+    shared = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames[:-1]]
+    _write_frames(path, [*shared, frames[-1].quantize()], fps)
 
 
 def _write_webp(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
+    _write_frames(path, frames, fps, quality=WEBP_QUALITY)
+
+
+def _write_frames(path: Path, frames: Sequence[Image.Image], fps: int, **options: Any) -> None:
     first, *others = frames
-    durations = _durations(frames, fps)
-    first.save(path, save_all=True, append_images=others, duration=durations, loop=0, quality=WEBP_QUALITY)
-
-
-def _durations(frames: Sequence[Image.Image], fps: int) -> list[int]:
-    """The milliseconds of each frame."""
-    return [round(1000 / fps)] * (len(frames) - 1) + [1000 * HELD]
+    milliseconds = [round(1000 / fps)] * len(others) + [1000 * HELD]
+    first.save(path, save_all=True, append_images=others, duration=milliseconds, loop=0, **options)
 
 
 def _write_mp4(path: Path, frames: Sequence[Image.Image], fps: int) -> None:
