@@ -61,7 +61,7 @@ def noise(kind="unet"):
     return torch.randn(2, 2) if kind == "mlp" else torch.randn(2, 1, 8, 8)
 
 
-@copies
+@two_copies
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules(name, duplicate):
     schedule, times = SCHEDULES[name], torch.arange(len(SCHEDULES[name].signal))
@@ -122,7 +122,7 @@ def test_oracles_and_wrappers(duplicate):
     assert torch.equal(duplicate(guided).predict(x, 4, labels=labels).x0, guided.predict(x, 4, labels=labels).x0)
 
 
-@copies
+@two_copies
 @pytest.mark.parametrize("name", samplers.BY_NAME)
 def test_samplers_and_predictions(name, duplicate):
     """A copy takes up a trajectory where the original was, with its state and its prediction."""

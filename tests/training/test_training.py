@@ -37,7 +37,7 @@ def batch(trainer):
         trainer.gradients.positions,
         trainer.config,
         trainer.spec,
-        trainer.state.takes,
+        trainer.state.conditions,
         trainer.device,
     )
 

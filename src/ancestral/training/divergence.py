@@ -69,7 +69,7 @@ class DivergenceGuard:
         return guard
 
 
-def describe(step: int, t: Tensor, losses: Tensor, items: Sequence[int], layer: str, T: int) -> str:
+def describe_fault(step: int, t: Tensor, losses: Tensor, items: Sequence[int], layer: str, T: int) -> str:
     """Describe a bad step in one line: its times, its layer, and its items of the data."""
     infinite = ~losses.isfinite()
     worst = infinite if bool(infinite.any()) else losses >= losses.max()

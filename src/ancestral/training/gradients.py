@@ -20,9 +20,9 @@ from ancestral.training.training_state import TrainingState
 
 
 def prepare(
-    batch: Batch, positions: range, config: Config, spec: DataSpec, takes: set[str], device: torch.device
+    batch: Batch, positions: range, config: Config, spec: DataSpec, conditions: set[str], device: torch.device
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Prepare the clean images of a batch and what the network is conditioned on, out of what it `takes`.
+    """Prepare the clean images of a batch and what the network is conditioned on, out of its `conditions`.
 
     Each image is a function of (seed, step, position) alone.
 
@@ -37,10 +37,10 @@ def prepare(
         x0 = x0.flip(-1).where(flip.to(device).view(-1, *[1] * (x0.ndim - 1)), x0)
     x0 = x0.contiguous(memory_format=layout(x0.ndim))
     condition: dict[str, Tensor] = {}
-    if spec.classes and batch.labels is not None and "labels" in takes:
+    if spec.classes and batch.labels is not None and "labels" in conditions:
         no_label = randomness.uniform(train.seed, Stream.LABEL, step, positions) < train.label_dropout
         condition["labels"] = batch.labels.masked_fill(no_label, NO_CLASS)
-    if "keys" in takes and (isinstance(config.net, CustomNetConfig) or getattr(config.net, "dropout", 0) > 0):
+    if "keys" in conditions and (isinstance(config.net, CustomNetConfig) or getattr(config.net, "dropout", 0) > 0):
         condition["keys"] = randomness.keys(train.seed, Stream.DROPOUT, step, positions)
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}
 
@@ -132,7 +132,7 @@ class Gradients:
         distributed, count = self.distributed, len(positions)
         state.denoiser.train()
         state.optimiser.zero_grad()
-        x0, condition = prepare(batch, positions, self.config, state.spec, state.takes, distributed.device)
+        x0, condition = prepare(batch, positions, self.config, state.spec, state.conditions, distributed.device)
         table = []
         for start in range(0, count, self.micro_batch):
             part = slice(start, start + self.micro_batch)
@@ -151,7 +151,9 @@ class Gradients:
                 loss = losses.sum() * (distributed.world / self.batch_size)
                 distributed.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             table.append(torch.stack([t.to(distributed.device, torch.float64), losses.detach().double()]))
-        for parameter in state.own.values() if distributed.world > 1 else ():  # no wrapper sums their gradients
+        for parameter in (
+            state.objective_parameters.values() if distributed.world > 1 else ()
+        ):  # no wrapper sums their gradients
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parameter.grad = distributed.total(gradient).to(distributed.device) / distributed.world
         return torch.cat(table, dim=1)

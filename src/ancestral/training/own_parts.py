@@ -34,7 +34,7 @@ def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed)
         raise InputError("the untrained network, or the target of your own, gives numbers that are not finite")
 
 
-def make_objective(make: Callable[[Diffusion], Objective], denoiser: Diffusion) -> Objective:
+def call_objective(make: Callable[[Diffusion], Objective], denoiser: Diffusion) -> Objective:
     """Call a function of one's own. Raises InputError if it fails or returns something else."""
     with explained("objective(denoiser) failed", "give a function of the denoiser that returns an objective"):
         objective: object = make(denoiser)
@@ -74,7 +74,7 @@ def _two_items(spec: DataSpec, distributed: Distributed) -> tuple[Tensor, dict[s
     return x, {"labels": torch.zeros(2, dtype=torch.int64, device=x.device)} if spec.classes else {}
 
 
-def make_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
+def call_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
     """Call a function of one's own. Raises InputError unless it returns an optimiser of exactly these parameters."""
     with explained("optimiser(parameters) failed"):
         optimiser = make(parameters)
@@ -96,7 +96,7 @@ def make_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: 
     return optimiser
 
 
-def lr_factor(schedule: Callable[[int], float], step: int) -> float:
+def call_lr_schedule(schedule: Callable[[int], float], step: int) -> float:
     """Evaluate a learning-rate schedule. Raises InputError unless it returns a number, 0 or more."""
     with explained(f"lr_schedule({step}) failed", "give a function of the step that returns a factor"):
         factor = plain(schedule(step))

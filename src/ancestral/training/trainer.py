@@ -148,7 +148,7 @@ class Trainer:
         norm = self.distributed.gradient_norm(state.trained)
         # with loss scaling an infinite gradient is how the scale is found: the scaler then skips the step itself
         gradient = 0.0 if scaler.is_enabled() else norm.item()
-        verdict = state.guard.judge(losses.mean().item(), gradient, positive=not state.own)
+        verdict = state.guard.judge(losses.mean().item(), gradient, positive=not state.objective_parameters)
         if verdict == "good":
             torch.nn.utils.clip_grads_with_norm_(state.trained, self.config.train.clip_norm, norm)
             set_learning_rate(state.optimiser, *rates)
@@ -175,7 +175,7 @@ class Trainer:
     def _learning_rates(self, state: TrainingState, step: int | None = None) -> list[float]:
         """The learning rate of each parameter group at the step of the state, or another one."""
         step, schedule = state.step if step is None else step, self.parts.lr_schedule
-        factor = lr_factor(self.config.train, step) if schedule is None else own_parts.lr_factor(schedule, step)
+        factor = lr_factor(self.config.train, step) if schedule is None else own_parts.call_lr_schedule(schedule, step)
         return [rate * factor * state.guard.lr_factor for rate in state.rates]
 
     def _fault(self, t: Tensor, losses: Tensor, batch: Batch) -> str:
@@ -185,7 +185,7 @@ class Trainer:
         layer = divergence.largest_gradient(self.state.net)
         numbers = self.distributed.total(items).long()
         names = (numbers if self.dataset.rows is None else self.dataset.rows[numbers]).tolist()
-        return divergence.describe(self.step, t, losses, names, layer, self.denoiser.schedule.steps)
+        return divergence.describe_fault(self.step, t, losses, names, layer, self.denoiser.schedule.steps)
 
     # -- all steps ----------------------------------------------------------------------------------------------------
 

@@ -71,8 +71,8 @@ class TrainingState:
                 self.net.load_state_dict(initial)
             except RuntimeError:
                 raise InputError("the weights that the run starts from do not fit its network") from None
-        self.takes = nets.conditions(self.net)
-        if "labels" not in self.takes:  # a network of one's own may be unconditional
+        self.conditions = nets.conditions(self.net)
+        if "labels" not in self.conditions:  # a network of one's own may be unconditional
             self.spec = dataclasses.replace(spec, classes=())
         if parts != OwnParts():
             own_parts.check_network(self.denoiser, self.spec, distributed)
@@ -80,12 +80,12 @@ class TrainingState:
             if make_objective is None:
                 self.objective = objectives.from_config(config, self.denoiser)
             else:
-                self.objective = own_parts.make_objective(make_objective, self.denoiser)
-        self.own = self.objective.trainable
+                self.objective = own_parts.call_objective(make_objective, self.denoiser)
+        self.objective_parameters = self.objective.trainable
         """The parameters of the objective itself, by name."""
-        for parameter in self.own.values():
+        for parameter in self.objective_parameters.values():
             parameter.data = parameter.data.to(distributed.device)
-        if distributed.shard and (self.own or self.objective.reads_average):
+        if distributed.shard and (self.objective_parameters or self.objective.reads_average):
             raise InputError(
                 f"an objective with parameters, or that reads the averaged weights, is not distributed; leave "
                 f"{option('shard')} out"
@@ -104,30 +104,28 @@ class TrainingState:
         lengths = zip(PREFIXES, LENGTHS, strict=True) if self.pairs else ()
         self.powers: dict[str, Average] = {prefix: PowerAverage(self.parameters, length) for prefix, length in lengths}
         """The power-function averages by the prefix of their tensors: none in a run that was begun without them."""
-        self.trained = [*self.parameters, *self.own.values()]
+        self.trained = [*self.parameters, *self.objective_parameters.values()]
         """All parameters that the gradient is of."""
         if parts.optimiser is None:
-            more = list(self.own.values())
+            more = list(self.objective_parameters.values())
             self.optimiser: Optimizer = make_optimiser(self.net, config.train.optimiser, distributed, more)
             set_learning_rate(self.optimiser, config.train.lr or 0.0)
         else:
-            self.optimiser = own_parts.make_optimiser(parts.optimiser, [p for p in self.trained if p.requires_grad])
+            self.optimiser = own_parts.call_optimiser(parts.optimiser, [p for p in self.trained if p.requires_grad])
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         """The learning rate of each parameter group at a factor of 1."""
-        self.averaged = self._averaged(config) if self.objective.reads_average else None
+        self.averaged: Diffusion | None = None
         """The denoiser with the averaged weights, for objectives that read them."""
+        if self.objective.reads_average:
+            self.averaged = self._build(config).requires_grad_(False).eval()
+            for parameter, average in zip(self.averaged.net.parameters(), self.ema.weights, strict=True):
+                parameter.data = average  # one memory, so it follows every update
         for value in validation.state.values() if validation else ():
             value.zero_()
 
     def _build(self, config: Config, seed: int = 0) -> Diffusion:
         with pytorch_generator(seed):
             return model.build(config, self.spec, self.parts).to(self.distributed.device)
-
-    def _averaged(self, config: Config) -> Diffusion:
-        denoiser = self._build(config).requires_grad_(False).eval()
-        for parameter, average in zip(denoiser.net.parameters(), self.ema.weights, strict=True):
-            parameter.data = average  # one memory, so it follows every update
-        return denoiser
 
     @property
     def save_bytes(self) -> int:
@@ -148,7 +146,7 @@ class TrainingState:
     def tensors(self) -> dict[str, Tensor]:
         """Collect the state by name, on the CPU, in memory of its own. All processes take part."""
         tensors: dict[str, Tensor] = {f"net.{name}": value for name, value in self.net.state_dict().items()}
-        tensors |= {f"objective.{name}": value for name, value in self.own.items()}
+        tensors |= {f"objective.{name}": value for name, value in self.objective_parameters.items()}
         for prefix, name, parameter in self._moments():
             for key, value in self.optimiser.state[parameter].items():
                 if isinstance(value, Tensor):
@@ -194,7 +192,7 @@ class TrainingState:
     def _moments(self) -> Iterator[tuple[str, str, nn.Parameter]]:
         """The prefix of the moments, the name and the parameter: of the network, then of the objective."""
         yield from (("adam", name, parameter) for name, parameter in self.net.named_parameters())
-        yield from (("objective-adam", name, parameter) for name, parameter in self.own.items())
+        yield from (("objective-adam", name, parameter) for name, parameter in self.objective_parameters.items())
 
     def restore(self, step: int, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Take up what `tensors` and `numbers` returned after a step.
@@ -224,9 +222,12 @@ class TrainingState:
 
     def _restore_weights(self, tensors: Mapping[str, Tensor]) -> None:
         weights = self.net.state_dict()
-        if (weights.keys(), self.own.keys()) != (_named(tensors, "net.").keys(), _named(tensors, "objective.").keys()):
+        if (weights.keys(), self.objective_parameters.keys()) != (
+            _named(tensors, "net.").keys(),
+            _named(tensors, "objective.").keys(),
+        ):
             raise KeyError("the network or the objective has other weights")
-        for name, parameter in self.own.items():
+        for name, parameter in self.objective_parameters.items():
             parameter.data.copy_(_same_shape(tensors[f"objective.{name}"], parameter))
         for name, value in weights.items():
             value.copy_(self.distributed.like(value, _same_shape(tensors[f"net.{name}"], value)))
