@@ -89,77 +89,79 @@ def failure(kind, message="404 Client Error.\n\nNot there (Request ID: 1)"):
 
 
 @pytest.fixture
-def there(tmp_path, monkeypatch):
-    stand_in = Hub(tmp_path / "hub")
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", stand_in.download)
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: stand_in)
-    monkeypatch.setattr(huggingface_hub, "get_session", lambda: stand_in)
-    return stand_in
+def stand_in(tmp_path, monkeypatch):
+    hub_library = Hub(tmp_path / "hub")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hub_library.download)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub_library)
+    monkeypatch.setattr(huggingface_hub, "get_session", lambda: hub_library)
+    return hub_library
 
 
 @pytest.mark.parametrize("address", ["hf://me/stripes/runs/1", "hf://me/stripes@main"])
-def test_push_and_load(there, address):
+def test_push_and_load(stand_in, address):
     model = untrained(classes=("a", "b"))
     assert ancestral.push(model, address) == "https://huggingface.co/me/stripes"
     again = ancestral.load(address, "cpu")
     assert torch.equal(again.sample(2, steps=2), model.sample(2, steps=2))
-    assert there.repos == {"me/stripes": False}
-    names = {str(p.relative_to(there.path / "me" / "stripes")) for p in there.path.rglob("*") if p.is_file()}
+    assert stand_in.repos == {"me/stripes": False}
+    names = {str(p.relative_to(stand_in.path / "me" / "stripes")) for p in stand_in.path.rglob("*") if p.is_file()}
     folder = "runs/1/" if address.endswith("1") else ""
     assert names == {"README.md", "card.png", f"{folder}model.safetensors"}
-    with Image.open(there.path / "me" / "stripes" / "card.png") as picture:
+    with Image.open(stand_in.path / "me" / "stripes" / "card.png") as picture:
         assert picture.width > 200
-    assert "\n![Samples of this model](card.png)\n" in (there.path / "me" / "stripes" / "README.md").read_text("utf-8")
+    assert "\n![Samples of this model](card.png)\n" in (stand_in.path / "me" / "stripes" / "README.md").read_text(
+        "utf-8"
+    )
 
 
-def test_the_command_pushes_a_run(there, run, tmp_path):
+def test_the_command_pushes_a_run(stand_in, run, tmp_path):
     untrained().save(tmp_path / "run" / "model.safetensors")
     assert run("push", tmp_path / "run", "hf://me/stripes", "--private") == "https://huggingface.co/me/stripes\n"
-    assert there.repos == {"me/stripes": True}
+    assert stand_in.repos == {"me/stripes": True}
 
 
-def test_a_model_that_makes_no_samples_is_pushed_without_a_picture(there):
+def test_a_model_that_makes_no_samples_is_pushed_without_a_picture(stand_in):
     model = untrained()
     with torch.no_grad():
         for parameter in model.diffusion.net.parameters():
             parameter.fill_(float("nan"))
     ancestral.push(model, "hf://me/stripes")
-    assert {path.name for path in (there.path / "me" / "stripes").iterdir()} == {"README.md", "model.safetensors"}
-    assert "card.png" not in (there.path / "me" / "stripes" / "README.md").read_text("utf-8")
+    assert {path.name for path in (stand_in.path / "me" / "stripes").iterdir()} == {"README.md", "model.safetensors"}
+    assert "card.png" not in (stand_in.path / "me" / "stripes" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("hangs", [True, False])
 def test_without_a_network_the_cache_alone_is_read_after_one_attempt_of_bounded_time(
-    there, run, refused, tmp_path, monkeypatch, hangs
+    stand_in, run, refused, tmp_path, monkeypatch, hangs
 ):
     """The network drops what is sent, or refuses it: either way there is no second attempt, and one line."""
     monkeypatch.chdir(tmp_path)
     ancestral.push(untrained(), "hf://me/tiny")
-    asked_before = len(there.timeouts)
-    there.silent = threading.Event()
+    request_count = len(stand_in.timeouts)
+    stand_in.silent = threading.Event()
     monkeypatch.setattr(hub, "PATIENCE", 0.01)
     if not hangs:
-        there.silent.set()
+        stand_in.silent.set()
     try:
         assert "is not in the cache and the Hub cannot be reached; check the network" in refused("info", "hf://me/tiny")
-        assert there.timeouts[asked_before:] == [0.01]
-        assert there.local[-1]
+        assert stand_in.timeouts[request_count:] == [0.01]
+        assert stand_in.local[-1]
         with pytest.raises(InputError, match="cannot be reached, so nothing was uploaded to hf://me/tiny"):
             ancestral.push(untrained(), "hf://me/tiny")
-        there.cached = True
+        stand_in.cached = True
         assert "hf://me/tiny" in run("info", "hf://me/tiny")
     finally:
-        there.silent.set()
+        stand_in.silent.set()
 
 
 def test_the_hub_has_less_than_5_seconds_to_answer():
     assert hub.PATIENCE <= 4
 
 
-def test_the_card_and_a_private_repository(there):
+def test_the_card_and_a_private_repository(stand_in):
     ancestral.push(untrained(classes=("a", "b")), "hf://me/secret", private=True)
-    assert there.repos == {"me/secret": True}
-    path = there.path / "me" / "secret" / "README.md"
+    assert stand_in.repos == {"me/secret": True}
+    path = stand_in.path / "me" / "secret" / "README.md"
     card = path.read_text(encoding="utf-8")
     front = card.split("---\n")[1]
     assert "library_name: ancestral\n" in front
@@ -174,7 +176,7 @@ def test_the_card_and_a_private_repository(there):
     assert ancestral.load("hf://me/secret", "cpu").spec.classes == ()
 
 
-def test_the_command_line_takes_addresses(there, run, refused, tmp_path, monkeypatch):
+def test_the_command_line_takes_addresses(stand_in, run, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ancestral.push(untrained(), "hf://me/tiny")
     assert "hf://me/tiny" in run("info", "hf://me/tiny")
@@ -211,15 +213,15 @@ def test_addresses():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_goes_wrong_is_one_line(there, error, says):
-    there.fails = error
+def test_what_goes_wrong_is_one_line(stand_in, error, says):
+    stand_in.fails = error
     with pytest.raises(InputError, match=says) as refusal:
         ancestral.load("hf://me/x")
     assert "\n" not in str(refusal.value)
 
 
-def test_an_upload_that_the_hub_refuses_is_one_line(there):
-    there.fails = failure(errors.HfHubHTTPError, "500 Server Error")
+def test_an_upload_that_the_hub_refuses_is_one_line(stand_in):
+    stand_in.fails = failure(errors.HfHubHTTPError, "500 Server Error")
     with pytest.raises(InputError, match="500 Server Error"):
         ancestral.push(untrained((2,)), "hf://me/x")
 

@@ -222,10 +222,10 @@ TINY_RUN = {"width": 8, "steps": 1, "image_size": 40, "device": "cpu", "trackers
 def run(photos, tmp_path_factory):
     """A run of one step, and what it said."""
     out = tmp_path_factory.mktemp("runs") / "by-size"
-    return out, said(train("folder", str(photos), out=out, **TINY_RUN))
+    return out, messages(train("folder", str(photos), out=out, **TINY_RUN))
 
 
-def said(events):
+def messages(events):
     return [spell(event.text, in_python) for event in events if isinstance(event, Message)]
 
 
@@ -248,7 +248,7 @@ def test_a_run_is_resumed_with_its_own_settings_whatever_the_rule_says(run, phot
     settings = configs.preset("folder").with_settings(
         source=str(photos), image_size=40, width=8, trackers=("none",), preview_steps=1
     )
-    again = said(train(settings.with_settings(steps=2), out=out, resume=True, device="cpu"))
+    again = messages(train(settings.with_settings(steps=2), out=out, resume=True, device="cpu"))
     assert not any("chosen by size" in line for line in again)
     now = json.loads((out / "config.json").read_text())
     assert now["net"] == json.loads(old_config)["net"]
@@ -278,7 +278,7 @@ def test_patches_of_a_transformer_make_few_tokens(shape, device, patch):
 
 
 def test_settings_without_effect_are_named(photos, tmp_path):
-    lines = said(train("folder", str(photos), out=tmp_path / "a", attention=(7,), **TINY_RUN))
+    lines = messages(train("folder", str(photos), out=tmp_path / "a", attention=(7,), **TINY_RUN))
     assert "note: attention=7 has no effect; the resolutions are 20 10 5" in lines
     eps = {"net": "transformer", "width": 8, "depth": 1, "heads": 2, "target": "eps"}
     rest = {name: value for name, value in TINY_RUN.items() if name != "width"}
@@ -323,7 +323,7 @@ def test_memory_that_does_not_suffice_is_said_before_training(photos, tmp_path, 
 
     monkeypatch.setattr("ancestral.workflows.train.step_memory", scarce)
     monkeypatch.setattr("ancestral.workflows.inspect.step_memory", scarce)
-    lines = said(train("folder", str(photos), out=tmp_path / "run", **TINY_RUN))
+    lines = messages(train("folder", str(photos), out=tmp_path / "run", **TINY_RUN))
     (cost,) = [line for line in lines if "of memory beside the program" in line]
     assert "too little. Give micro_batch=6 (the same batches, in parts)" in cost
     report = ancestral.inspect(photos, image_size=40, steps=1, device="cpu", progress=False)

@@ -20,7 +20,7 @@ ANY = {
 }
 
 
-def made(name):
+def random_array(name):
     shape, dtype, _ = ANY[name]
     if dtype == "float32":
         return RNG.uniform(20, 30, shape).astype(dtype)
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 
     def get(name):
         if name not in runs:
-            np.save(root / f"{name}.npy", made(name))
+            np.save(root / f"{name}.npy", random_array(name))
             out = root / name
             argv = ("train", "--data", root / f"{name}.npy", "--out", out, *ANY[name][2], *SMALL)
             with pytest.raises(SystemExit) as stop:
@@ -150,7 +150,7 @@ def test_the_likelihood_of_floats_is_a_density(run, refused, trained):
 
 
 def test_data_of_another_kind_is_refused(refused, trained, tmp_path):
-    np.save(tmp_path / "x.npy", made("odd").astype(np.float32))
+    np.save(tmp_path / "x.npy", random_array("odd").astype(np.float32))
     assert "holds float items of" in refused("evaluate", trained("odd"), "--likelihood", "--data", tmp_path / "x.npy")
 
 
@@ -165,7 +165,7 @@ def test_doctor_says_what_an_array_was_taken_for(run, tmp_path):
 
 
 def test_signals_are_not_resized(refused, trained, tmp_path):
-    np.save(tmp_path / "x.npy", made("signals"))
+    np.save(tmp_path / "x.npy", random_array("signals"))
     argv = ("train", "--data", tmp_path / "x.npy", "--dims", "1", "--image-size", "8", "--out", tmp_path / "run")
     assert "1-D data is not resized" in refused(*argv)
     assert not (tmp_path / "run").exists()
