@@ -40,22 +40,24 @@ def test_the_progress_of_a_preview_is_reported(tmp_path):
 
 
 def test_first_samples_come_early_with_a_model_and_change_no_weight(tmp_path, monkeypatch):
-    options = {**TINY, "steps": 210, "sample_every": 1000, "save_every": 1000}
+    for module in ("config.schema", "config", "training.fault_tolerance"):
+        monkeypatch.setattr(f"ancestral.{module}.EARLY", (3, 6))
+    options = {**TINY, "steps": 8, "sample_every": 1000, "save_every": 1000}
     run, model_steps = tmp_path / "run", []
     for event in train("points", out=run, **options):
         if isinstance(event, Message) and event.text.startswith("First samples"):
-            assert event.text == f"First samples: {run}/samples/000050.png; more, in another terminal:  " + (
+            assert event.text == f"First samples: {run}/samples/000003.png; more, in another terminal:  " + (
                 f"ancestral sample {run}"
             )
         elif isinstance(event, Work) and event.part and event.done == 1:  # of a preview, so the model is there
             model_steps.append(ancestral.load(run).step)
     pictures = sorted(path.name for path in (run / "samples").iterdir())
-    assert pictures == ["000050.png", "000100.png", "000200.png", "000210.png"]
-    assert model_steps == [50, 100, 200, 210]
+    assert pictures == ["000003.png", "000006.png", "000008.png"]
+    assert model_steps == [3, 6, 8]
     monkeypatch.setattr("ancestral.config.schema.EARLY", ())
     ancestral.train("points", out=tmp_path / "late", progress=False, **options)
-    assert [path.name for path in (tmp_path / "late" / "samples").iterdir()] == ["000210.png"]
-    for name in ("model.safetensors", "checkpoints/000210/state.safetensors"):
+    assert [path.name for path in (tmp_path / "late" / "samples").iterdir()] == ["000008.png"]
+    for name in ("model.safetensors", "checkpoints/000008/state.safetensors"):
         one, other = (storage.read_tensors(folder / name)[0] for folder in (run, tmp_path / "late"))
         assert all(torch.equal(value, other[key]) for key, value in one.items())
 
