@@ -45,6 +45,7 @@ def on_a_disk(size, path):
     return done.returncode, done.stdout, done.stderr, path.with_name(f"{path.name}.kept")
 
 
+@pytest.mark.slow
 def test_a_run_on_a_disk_with_room_for_one_checkpoint_comes_to_its_end(tmp_path):
     """The lack is reported before step 1, and each thing that gives way once."""
     code, out, err, copy = on_a_disk(CHECKPOINT + 2 * MODEL + 500_000, tmp_path / "small")

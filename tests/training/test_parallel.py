@@ -253,7 +253,8 @@ if sys.argv[1] == "own group":
 """
 
 
-@pytest.mark.parametrize("group", ["own group", pytest.param("no group", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("group", ["own group", "no group"])
 def test_a_script_trains_evaluates_trains_again_and_compares(tmp_path, group):
     """Under torchrun, in a process group that the script made or one that the first workflow makes. All processes get
     the same results, and those of one process's mistake.
