@@ -18,7 +18,7 @@ from ancestral.render.model_card import FOLDER, mark_sections, merge_card, model
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
 from conftest import untrained
-from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, found, images, model_run, state
+from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, images, metrics_json, model_run, state
 from test_page import about as page_about
 from test_page import begun, read
 
@@ -262,7 +262,7 @@ def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, c
     path = model_run / "README.md"
     assert str(path) in text.splitlines()
     assert "was trained on digits; what is called training data is train.npz" in " ".join(text.split())
-    value = found(model_run / "evaluation")["distances"]["train"]["frechet"]["value"]
+    value = metrics_json(model_run / "evaluation")["distances"]["train"]["frechet"]["value"]
     results = {result.metric_type: result.metric_value for result in ModelCard.load(path).data.eval_results}
     assert results["fd-pixels"] == pytest.approx(value, rel=1e-5)
     assert ModelCard.load(path).data.model_name == "run"

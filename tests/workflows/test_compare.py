@@ -33,7 +33,7 @@ from conftest import events_of, untrained
 from test_card import samples_tree
 
 # what evaluate's tests have: a run of six steps, its data and options, and a list of all that is drawn
-from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, found, model_run, passes  # noqa: F401
+from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, metrics_json, model_run, passes  # noqa: F401
 
 compare = events_of(Compare)
 
@@ -106,9 +106,9 @@ def test_the_numbers_are_those_of_evaluate_and_its_samples_are_not_drawn_again(
     run("evaluate", other, *options)
     assert len(passes) == 6
     for folder, tree in zip((model_run, other), compared(tmp_path / "both")["runs"], strict=True):
-        own = found(folder / "evaluation")
-        assert own.pop("schema") == "samples-1"
-        assert {name: tree[name] for name in own} == own
+        evaluation = metrics_json(folder / "evaluation")
+        assert evaluation.pop("schema") == "samples-1"
+        assert {name: tree[name] for name in evaluation} == evaluation
         parameters = sum(p.numel() for p in ancestral.load(folder, "cpu").denoiser.parameters())
         assert tree["parameters"] == parameters
         assert f"{parameters:,}" in text
@@ -214,8 +214,8 @@ def test_chosen_metrics_alone_are_compared(run, refused, model_run, other, optio
     assert list(tree["best"]) == ["KID-pixels", "parameters", "steps trained"]
     assert "copies" not in text.lower()
     assert "--metrics is for runs" in refused("compare", model_run, "--samplers", "ddim", "--metrics", "kernel")
-    given = {"samples": 20, "batch_size": 8, "extractor": "pixels", "data": str(files / "train.npz")}
-    result = finish(compare([model_run, other], metrics="kernel", **given, out=model_run.parent / "again"))
+    named = {"samples": 20, "batch_size": 8, "extractor": "pixels", "data": str(files / "train.npz")}
+    result = finish(compare([model_run, other], metrics="kernel", **named, out=model_run.parent / "again"))
     assert json.loads(result.to_json()) == tree
 
 
@@ -253,7 +253,7 @@ def test_the_ladder_counts_passes_not_steps():
     }.items():
         budgets = list(step_budgets(model, name, 250))
         assert [budget.steps for budget in budgets if budget.steps < 60] == steps
-        assert all(budget.passes <= wanted for budget, wanted in zip(budgets[::-1], PASSES[::-1], strict=False))
+        assert all(budget.passes <= limit for budget, limit in zip(budgets[::-1], PASSES[::-1], strict=False))
     assert [budget.passes for budget in step_budgets(model, "heun", 12)] == [3, 5, 7, 9, 11]
     whole = reference_budget(model)
     assert (whole.sampler, whole.steps, whole.passes) == (samplers.DDPM(steps=60), 60, 60)
@@ -269,10 +269,10 @@ def test_the_curve_is_what_evaluate_measures_of_each(run, model_run, options, pa
     assert drawn == 5 * 3
     for name, point in [("ddpm", tree["reference"]), ("heun", tree["curves"]["heun"][1])]:
         run("evaluate", model_run, *options, "--sampler", name, "--steps", point["steps"])
-        own = found(model_run / "evaluation")["distances"]
-        assert point["frechet"] == own["train"]["frechet"]
-        assert point["kernel"] == own["train"]["kernel"]
-        assert tree["floor"] == own["floor"]["frechet"]
+        evaluation = metrics_json(model_run / "evaluation")["distances"]
+        assert point["frechet"] == evaluation["train"]["frechet"]
+        assert point["kernel"] == evaluation["train"]["kernel"]
+        assert tree["floor"] == evaluation["floor"]["frechet"]
     for name, curve in tree["curves"].items():
         reached = [p for p in curve if p["frechet"]["value"] <= 1.05 * tree["reference"]["frechet"]["value"]]
         assert tree["needed"][name] == (reached[0] if reached else None)
@@ -313,7 +313,7 @@ def test_all_is_also_what_the_run_draws_by(run, model_run, options, monkeypatch)
 
 def test_all_samplers_are_drawn_as_lines_over_passes(figures):
     curves = {name: [at(4, 30.0, 1.0), at(16, 9.0, 1.0)] for name in samplers.BY_NAME}
-    whole, fewer = (samplers_plot(sampler_result(known)) for known in (curves, dict(list(curves.items())[:1])))
+    whole, fewer = (samplers_plot(sampler_result(subset)) for subset in (curves, dict(list(curves.items())[:1])))
     assert whole.size == fewer.size == (1500, 900)
     assert whole.tobytes() != fewer.tobytes()
 
@@ -327,12 +327,13 @@ def test_a_sampler_with_its_own_steps_is_one_point_of_a_curve(run, model_run, op
         "heun:spacing=linspace,steps=3": [(3, 5)],
     }
     source, common = str(files / "train.npz"), {"samples": 20, "extractor": "pixels", "most": 6}  # noqa: F811
-    own = [samplers.Heun(steps=2, clip=1.0), OneJump(steps=4)]
-    result = finish(compare(model_run, source, samplers=own, **common))
+    jump = OneJump(steps=4)
+    instances = [samplers.Heun(steps=2, clip=1.0), jump]
+    result = finish(compare(model_run, source, samplers=instances, **common))
     assert list(result.curves) == ["Heun(steps=2, clip=1.0)", "OneJump(steps=4)"]
     assert to_plain(result.curves["Heun(steps=2, clip=1.0)"][0]) == curves["heun:steps=2"][0]
     assert [point.passes for point in result.curves["OneJump(steps=4)"]] == [4]
-    evaluated = ancestral.evaluate(model_run, source, sampler=own[1], samples=20, extractor="pixels", progress=False)
+    evaluated = ancestral.evaluate(model_run, source, sampler=jump, samples=20, extractor="pixels", progress=False)
     assert result.curves["OneJump(steps=4)"][0].frechet == evaluated.samples.distances.train.frechet
     whole = finish(compare(model_run, source, samplers=OneJump(steps=5), **common))
     assert list(whole.curves) == ["OneJump(steps=5)"]
@@ -358,7 +359,7 @@ def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "RUN is missing"),
         (["RUN"], "one run is compared with nothing"),
@@ -376,7 +377,7 @@ def test_most_bounds_the_reference_too(run, model_run, options, passes, monkeypa
         (["RUN", "RUN", "--out", "file"], "file is a file"),
     ],
 )
-def test_refusals_are_one_line_and_draw_nothing(refused, monkeypatch, tmp_path, options, passes, words, said):  # noqa: F811
+def test_refusals_are_one_line_and_draw_nothing(refused, monkeypatch, tmp_path, options, passes, words, message):  # noqa: F811
     monkeypatch.chdir(tmp_path)
     untrained(SHAPE, CLASSES, PROCESS).save(tmp_path / "RUN" / "model.safetensors")
     untrained((3, 8, 8), CLASSES, PROCESS).save(tmp_path / "larger" / "model.safetensors")
@@ -384,7 +385,7 @@ def test_refusals_are_one_line_and_draw_nothing(refused, monkeypatch, tmp_path, 
     deeper.spec = dataclasses.replace(deeper.spec, codec=ancestral.data.Codec("uint16"))
     deeper.save(tmp_path / "deeper" / "model.safetensors")
     (tmp_path / "file").write_text("mine")
-    assert said in refused("compare", *options, *words)
+    assert message in refused("compare", *options, *words)
     assert passes == []
     assert not (tmp_path / "runs").exists()
     assert (tmp_path / "file").read_text() == "mine"

@@ -539,17 +539,17 @@ def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
 @pytest.mark.parametrize("killed", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 2, 5))])
 def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, method, options, killed):
     """Bit for bit, across the boundaries of stages, and from checkpoints at one."""
-    begun = shutil.copytree(source / "eps", tmp_path / "teacher")
-    given = {"method": method, **options, **{n: v for n, v in SHORT.items() if n != "progress"}}
-    ancestral.distil(begun, data(), out=tmp_path / "whole", **given, progress=False)
-    events, steps = workflow(begun, data(), out=tmp_path / "cut", **given), 0
+    teacher_run = shutil.copytree(source / "eps", tmp_path / "teacher")
+    arguments = {"method": method, **options, **{n: v for n, v in SHORT.items() if n != "progress"}}
+    ancestral.distil(teacher_run, data(), out=tmp_path / "whole", **arguments, progress=False)
+    events, steps = workflow(teacher_run, data(), out=tmp_path / "cut", **arguments), 0
     for event in events:
         steps += isinstance(event, Progress)
         if steps == killed:
             break
     events.close()
-    shutil.rmtree(begun)
-    ancestral.distil(begun, data(), out=tmp_path / "cut", resume=True, **given, progress=False)
+    shutil.rmtree(teacher_run)
+    ancestral.distil(teacher_run, data(), out=tmp_path / "cut", resume=True, **arguments, progress=False)
     assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
     assert RunFolder(tmp_path / "cut").read_config() == RunFolder(tmp_path / "whole").read_config()
     if method == "progressive":
@@ -574,11 +574,11 @@ def test_a_repeated_distillation_from_its_config(source, tmp_path):
 
 
 def test_a_schedule_given_from_python_is_in_the_file(tmp_path, run):
-    own = dataclasses.replace(schedules.cosine(20), spec={})
-    ancestral.train("points", schedule=own, target="v", out=tmp_path / "a", width=16, **SHORT)
+    custom = dataclasses.replace(schedules.cosine(20), spec={})
+    ancestral.train("points", schedule=custom, target="v", out=tmp_path / "a", width=16, **SHORT)
     folder = ancestral.distil(tmp_path / "a", out=tmp_path / "b", **STAGED).folder
     assert "Already at step 6 of 6" in run("train", "--out", folder, "--resume", "--device", "cpu")
-    assert torch.equal(ancestral.load(folder).denoiser.schedule.signal, own.signal)
+    assert torch.equal(ancestral.load(folder).denoiser.schedule.signal, custom.signal)
 
 
 def test_a_distilled_model_is_distilled_again(source, tmp_path):
@@ -619,15 +619,15 @@ class Own(nn.Module):
 
 
 def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
-    own = targets.Target("own", lambda a, b: -b, lambda a, b: a)
+    custom = targets.Target("own", lambda a, b: -b, lambda a, b: a)
     table = dataclasses.replace(schedules.linear(100), noise=schedules.linear(100).noise * 0.99, spec={})
-    parts = {"net": Own, "target": own, "schedule": table}
+    parts = {"net": Own, "target": custom, "schedule": table}
     ancestral.train("arrays", data=data()[0], out=tmp_path / "a", **parts, **SHORT)
     for method in ("consistency", "progressive"):
-        given = {"method": method, "stages": 3, **SHORT}
-        ancestral.distil(tmp_path / "a", data()[0], out=tmp_path / method, **parts, **given)
+        arguments = {"method": method, "stages": 3, **SHORT}
+        ancestral.distil(tmp_path / "a", data()[0], out=tmp_path / method, **parts, **arguments)
         assert RunFolder(tmp_path / method).read_config().distil.method == method
-    bad = dataclasses.replace(own, name="bad", p=lambda a, b: 0.0, q=lambda a, b: 1.0)
+    bad = dataclasses.replace(custom, name="bad", p=lambda a, b: 0.0, q=lambda a, b: 1.0)
     ancestral.train("arrays", data=data()[0], out=tmp_path / "b", target=bad, **NET, **SHORT)
     with pytest.raises(InputError, match=r"multiplies the network's errors by 2.03e\+04"):
         ancestral.distil(tmp_path / "b", data()[0], out=tmp_path / "c", target=bad, **STAGED)
@@ -654,9 +654,9 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
     ids=str,
 )
 def test_bad_input_is_refused_in_one_line(source, tmp_path, options, says):
-    given = {"data": data(), **STAGED, **options}
+    arguments = {"data": data(), **STAGED, **options}
     with pytest.raises(InputError, match=says):
-        ancestral.distil(source / "v", out=tmp_path / "run", **given)
+        ancestral.distil(source / "v", out=tmp_path / "run", **arguments)
     assert not (tmp_path / "run").exists()
 
 
@@ -695,9 +695,9 @@ def test_from_the_command_line(run, refused, tmp_path, monkeypatch):
         assert "--steps go on" not in text
         assert "about" not in text  # no time of steps that are not to come
     run("sample", "b", "-n", 4, "--threads", 1)
-    shown = " ".join(run("info", "b").split())
-    assert "by the method progressive" in shown
-    assert "sampler ddim:steps=2" in shown
+    text = " ".join(run("info", "b").split())
+    assert "by the method progressive" in text
+    assert "sampler ddim:steps=2" in text
     few = ("-n", 2, "--threads", 1)
     assert "distilled for 2 steps of ddim" in run("sample", "b", *few, "--steps", 1)
     assert "distilled" not in run("sample", "b", *few)
@@ -751,8 +751,8 @@ def test_the_teacher_of_a_run_is_its_first_model(source, tmp_path):
     trainer.load(RunFolder(out))
     x, t = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 500, 1000])
     expected = first.diffusion.predict(x, t, labels=torch.tensor([0, 1, 0]))
-    found = trainer.state.objective.teacher.predict(x, t, labels=torch.tensor([0, 1, 0]))
-    assert torch.equal(found.eps, expected.eps)
+    prediction = trainer.state.objective.teacher.predict(x, t, labels=torch.tensor([0, 1, 0]))
+    assert torch.equal(prediction.eps, expected.eps)
     assert trainer.denoiser.target.name == "v"
 
 

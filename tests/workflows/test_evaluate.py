@@ -55,11 +55,11 @@ def points_run(tmp_path_factory):
     return path
 
 
-def found(folder):
+def likelihood_json(folder):
     return json.loads((folder / "likelihood.json").read_text(encoding="utf-8"))
 
 
-def chosen(path, n):
+def evenly_spaced_images(path, n):
     """The images that -n chooses, as the model sees them, their labels and places."""
     model = ancestral.load(path, "cpu")
     dataset = stripes()
@@ -75,15 +75,15 @@ def test_the_table_is_the_bound(run, model_run, images, tmp_path, options):
     words = {"clip": lambda value: [] if value else ["--no-clip"]}
     argv = [w for k, v in options.items() for w in words.get(k, lambda v, k=k: [f"--{k}", v])(v)]
     text = run("evaluate", model_run, "--likelihood", "-n", 7, "--data", images, "--out", tmp_path, *argv)
-    model, x0, labels, places = chosen(model_run, 7)
+    model, x0, labels, places = evenly_spaced_images(model_run, 7)
     expected = bound.bits_per_dim(model.denoiser, x0, indices=places, labels=labels, **options)
-    tree = found(tmp_path)
+    tree = likelihood_json(tmp_path)
     torch.testing.assert_close(torch.tensor(tree["per_image"]["bits_per_dim"]), expected.total, rtol=1e-5, atol=1e-5)
     parts = {"L_T": expected.L_T, "L_t": expected.L_t.sum(1), "L_0": expected.L_0, "total": expected.total}
     for name, values in parts.items():
-        shown = tree["bits_per_dim"][name]
-        assert shown["mean"] == pytest.approx(values.mean().item(), rel=1e-4)
-        assert shown["standard_error"] == pytest.approx(values.std().item() / 7**0.5, rel=1e-3)
+        estimate = tree["bits_per_dim"][name]
+        assert estimate["mean"] == pytest.approx(values.mean().item(), rel=1e-4)
+        assert estimate["standard_error"] == pytest.approx(values.std().item() / 7**0.5, rel=1e-3)
     mean, error = (float(word) for word in re.search(r"total +(\S+) ± (\S+) bits/dim", text).groups())
     digit = 10 ** -len(text.partition("total")[2].split()[2].partition(".")[2])  # of the last place
     assert mean == pytest.approx(expected.total.mean().item(), abs=0.6 * digit)
@@ -94,9 +94,9 @@ def test_the_table_is_the_bound(run, model_run, images, tmp_path, options):
 def test_over_time(run, model_run, images, tmp_path):
     """Bits of each step, the rate that adds them up from T down, and the error of x̂_0 in grey levels."""
     run("evaluate", model_run, "--likelihood", "-n", 5, "--data", images, "--out", tmp_path)
-    model, x0, labels, places = chosen(model_run, 5)
+    model, x0, labels, places = evenly_spaced_images(model_run, 5)
     terms = list(ELBO().terms(model.denoiser, x0, places, labels=labels))[::-1]
-    over, total = found(tmp_path)["over_time"], found(tmp_path)["bits_per_dim"]
+    over, total = likelihood_json(tmp_path)["over_time"], likelihood_json(tmp_path)["bits_per_dim"]
     assert over["t_first"] == over["t_last"] == list(range(1, T + 1))
     assert over["bits_per_dim_of_a_step"] == pytest.approx([t.bits.mean().item() for t in terms], rel=1e-4)
     assert over["mean_square_error"] == pytest.approx([t.error.mean().item() for t in terms], rel=1e-4)
@@ -115,12 +115,12 @@ def test_a_run_of_times_counts_its_steps_and_half_of_them_lie_above():
         torch.tensor([[0.4, 0.2, 0.1], [0.2, 0.2, 0.1]]).double(),
     )
     assert terms.total.tolist() == [16, 18]
-    found = terms.over_time(10, "units")
-    assert (found.t_first, found.t_last) == ((1, 2, 3), (1, 2, 6))
-    assert found.bits_per_dim_of_a_step == (6, 3, 1.5)
-    assert found.rate == (2 + 6 + 3, 2 + 6, 2 + 1.5 * 1.5)  # the last is the mean of 2, 3.5, 5 and 6.5
-    assert found.mean_square_error == pytest.approx([0.1, 0.2, 0.3])
-    assert found.distortion == pytest.approx([10 * error**0.5 for error in (0.1, 0.2, 0.3)])
+    curve = terms.over_time(10, "units")
+    assert (curve.t_first, curve.t_last) == ((1, 2, 3), (1, 2, 6))
+    assert curve.bits_per_dim_of_a_step == (6, 3, 1.5)
+    assert curve.rate == (2 + 6 + 3, 2 + 6, 2 + 1.5 * 1.5)  # the last is the mean of 2, 3.5, 5 and 6.5
+    assert curve.mean_square_error == pytest.approx([0.1, 0.2, 0.3])
+    assert curve.distortion == pytest.approx([10 * error**0.5 for error in (0.1, 0.2, 0.3)])
 
 
 def test_batch_size_changes_nothing(run, points_run, model_run, images, tmp_path):
@@ -129,7 +129,7 @@ def test_batch_size_changes_nothing(run, points_run, model_run, images, tmp_path
         run("evaluate", model_run, *common, "--passes", 2, "--data", images, "--out", tmp_path / f"i{size}")
         run("evaluate", points_run, *common, "--passes", 3, "--probes", 2, "--out", tmp_path / f"p{size}")
     for kind in "ip":
-        one, other = (found(tmp_path / f"{kind}{size}")["per_image"] for size in (2, 7))
+        one, other = (likelihood_json(tmp_path / f"{kind}{size}")["per_image"] for size in (2, 7))
         assert one["index"] == other["index"]
         for name in ("bits_per_dim", "ode_bits_per_dim"):
             assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-4)
@@ -139,11 +139,11 @@ def test_few_passes_agree_with_all_of_them_within_their_error(run, points_run, t
     """Over five seeds: the z-scores are neither all tiny nor large. The error of both is mostly that of the images."""
     common = ("evaluate", points_run, "--likelihood", "--clip", "-n", 200, "--batch-size", 200, "--out", tmp_path)
     run(*common)
-    truth = np.array(found(tmp_path)["per_image"]["bits_per_dim"])
+    truth = np.array(likelihood_json(tmp_path)["per_image"]["bits_per_dim"])
     scores = []
     for seed in range(5):
         run(*common, "--passes", 6, "--seed", seed)
-        tree = found(tmp_path)
+        tree = likelihood_json(tmp_path)
         assert len(tree["over_time"]["t_first"]) == 6
         total = tree["bits_per_dim"]["total"]
         apart = np.array(tree["per_image"]["bits_per_dim"]) - truth
@@ -157,7 +157,7 @@ def test_passes_as_many_as_times_are_all_of_them(run, points_run, tmp_path):
     trees = []
     for passes in ([], ["--passes", 20], ["--passes", 500]):
         run("evaluate", points_run, "--likelihood", "-n", 9, "--out", tmp_path, *passes)
-        trees.append(found(tmp_path))
+        trees.append(likelihood_json(tmp_path))
     assert trees[0]["over_time"]["t_last"] == list(range(1, 21))
     assert trees[0]["per_image"] == trees[1]["per_image"] == trees[2]["per_image"]
 
@@ -170,7 +170,7 @@ def test_ode_of_points_is_the_flows_likelihood(run, points_run, tmp_path):
     model, moons = ancestral.load(points_run, "cpu"), data.load("moons", split="test")
     places = [i * len(moons) // 6 for i in range(6)]
     log_p = probability_flow.log_likelihood(model.denoiser, moons.items[places], steps=15, spacing="logsnr")
-    tree = found(tmp_path)
+    tree = likelihood_json(tmp_path)
     assert tree["ode"]["nats"]["mean"] == pytest.approx(-log_p.mean().item(), rel=1e-4)
     assert tree["per_image"]["ode_bits_per_dim"] == pytest.approx((-log_p / (2 * math.log(2))).tolist(), rel=1e-4)
     assert "15 steps, exact divergence" in text
@@ -212,7 +212,7 @@ def test_files_and_words(run, tiny_run, images, figures):
     assert "8 passes for T = 1,000" in " ".join(text.split())
     assert "conditioned on the class of each image" in text
     assert "training data" not in text
-    tree = found(folder)
+    tree = likelihood_json(folder)
     assert tree["data"] == {
         "source": str(images),
         "split": "train",
@@ -246,21 +246,21 @@ def test_the_split_is_test_where_there_is_one(run, points_run, tmp_path):
     text = run(*common, "--split", "train")
     assert "moons, train split" in text
     assert "These are training data" in text
-    assert found(tmp_path)["settings"]["clip"] is True
-    assert found(tmp_path)["settings"]["decoder"] == "density"
-    assert found(tmp_path)["data"]["split"] == "train"
+    assert likelihood_json(tmp_path)["settings"]["clip"] is True
+    assert likelihood_json(tmp_path)["settings"]["decoder"] == "density"
+    assert likelihood_json(tmp_path)["data"]["split"] == "train"
 
 
 def test_small_data_is_taken_whole(run, model_run, images, tmp_path):
     text = run("evaluate", model_run, "--likelihood", "--passes", 2, "--data", images, "--out", tmp_path)
     assert "40 of 40 images" in text
-    assert found(tmp_path)["per_image"]["index"] == list(range(40))
+    assert likelihood_json(tmp_path)["per_image"]["index"] == list(range(40))
 
 
 def test_one_image_has_no_error(run, points_run, tmp_path):
     text = run("evaluate", points_run, "--likelihood", "-n", 1, "--passes", 3, "--out", tmp_path)
     assert "±" not in text
-    assert found(tmp_path)["bits_per_dim"]["total"]["standard_error"] is None
+    assert likelihood_json(tmp_path)["bits_per_dim"]["total"]["standard_error"] is None
 
 
 def test_a_learned_variance_is_used_by_default(run, tmp_path, images):
@@ -273,7 +273,9 @@ def test_a_learned_variance_is_used_by_default(run, tmp_path, images):
     assert "class" not in text
     x0 = data.IMAGES.encode(stripes().items[::10])
     expected = bound.bits_per_dim(model.denoiser, x0, variance="learned", indices=[0, 10, 20, 30])
-    assert found(tmp_path / "evaluation")["per_image"]["bits_per_dim"] == pytest.approx(expected.total.tolist(), 1e-4)
+    assert likelihood_json(tmp_path / "evaluation")["per_image"]["bits_per_dim"] == pytest.approx(
+        expected.total.tolist(), 1e-4
+    )
     assert "small variance" in run(*common, "--variance", "small")
 
 
@@ -281,9 +283,9 @@ def test_data_without_its_classes_asks_for_no_class(run, model_run, tmp_path):
     np.save(tmp_path / "plain.npy", stripes().items.numpy())
     text = run("evaluate", model_run, "--likelihood", "-n", 4, "--data", tmp_path / "plain.npy", "--out", tmp_path)
     assert '"no class"' in text
-    model, x0, _, places = chosen(model_run, 4)
+    model, x0, _, places = evenly_spaced_images(model_run, 4)
     expected = bound.bits_per_dim(model.denoiser, x0, indices=places, labels=torch.full((4,), -1))
-    assert found(tmp_path)["per_image"]["bits_per_dim"] == pytest.approx(expected.total.tolist(), rel=1e-4)
+    assert likelihood_json(tmp_path)["per_image"]["bits_per_dim"] == pytest.approx(expected.total.tolist(), rel=1e-4)
 
 
 def test_labels_are_matched_by_name_and_by_number_only_where_there_are_no_names():

@@ -93,7 +93,7 @@ def common(files):
     return ("--samples", 20, "--batch-size", 8, "--data", files / "train.npz", "--extractor", "pixels")
 
 
-def found(folder):
+def metrics_json(folder):
     return json.loads((folder / "samples.json").read_text(encoding="utf-8"))
 
 
@@ -117,11 +117,11 @@ def passes(monkeypatch):
 
 def test_the_same_evaluation_again_draws_nothing_and_says_the_same(run, model_run, common, passes):
     run("evaluate", model_run, *common)
-    first = found(model_run / "evaluation")
+    first = metrics_json(model_run / "evaluation")
     assert passes == [range(8), range(8, 16), range(16, 20)]
     run("evaluate", model_run, *common)
     assert len(passes) == 3
-    assert found(model_run / "evaluation") == first
+    assert metrics_json(model_run / "evaluation") == first
     run("evaluate", model_run, *common[2:], "--samples", 30)
     assert passes[3:] == [range(20, 28), range(28, 30)]
     items = ancestral.load(model_run, "cpu").sample(30)
@@ -150,9 +150,9 @@ def test_what_was_killed_goes_on_and_draws_nothing_twice(run, model_run, common,
     assert not (model_run / "evaluation" / "samples.json").exists()
     run(*argv)
     assert passes == [range(16, 20)]
-    saved = found(model_run / "evaluation")
+    saved = metrics_json(model_run / "evaluation")
     run(*argv, "--out", model_run.parent / "anew")
-    assert found(model_run.parent / "anew") == saved
+    assert metrics_json(model_run.parent / "anew") == saved
 
 
 def test_ctrl_c_keeps_what_is_drawn_and_says_how_to_go_on(capsys, monkeypatch, model_run, common):
@@ -167,9 +167,9 @@ def test_ctrl_c_keeps_what_is_drawn_and_says_how_to_go_on(capsys, monkeypatch, m
     with pytest.raises(SystemExit) as stop:
         cli.main(argv)
     assert stop.value.code == 130
-    said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("Stopped; all samples so far are kept. Go on with:  ancestral evaluate ")
-    assert said[1] == "ancestral: interrupted"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Stopped; all samples so far are kept. Go on with:  ancestral evaluate ")
+    assert lines[1] == "ancestral: interrupted"
     assert {path.name for path in (model_run / "evaluation").iterdir()} == {"samples"}
 
 
@@ -177,17 +177,17 @@ def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model
     folders = set()
     for options in ([], ["--seed", 1], ["--sampler", "ddpm"]):
         run("evaluate", model_run, *common, *options)
-        folders.add(found(model_run / "evaluation")["samples"]["folder"])
+        folders.add(metrics_json(model_run / "evaluation")["samples"]["folder"])
     assert len(folders) == 3
     assert len(passes) == 9
-    before = found(model_run / "evaluation")
+    before = metrics_json(model_run / "evaluation")
     with torch.no_grad():
         model = ancestral.load(model_run, "cpu")
         next(model.denoiser.parameters()).mul_(1.5)
     model.save(model_run / "model.safetensors")
     run("evaluate", model_run, *common, "--sampler", "ddpm")
     assert len(passes) == 12
-    after = found(model_run / "evaluation")
+    after = metrics_json(model_run / "evaluation")
     assert after["model"]["sha256"] == storage.sha256(model_run / "model.safetensors") != before["model"]["sha256"]
     assert after["distances"] != before["distances"]
 
@@ -195,35 +195,35 @@ def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model
 def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
     model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
     spec, sampler = SamplingSpec("a hash", "a sampler"), model.sampler()
-    kept = SampleStore(tmp_path / spec.key, SHAPE, torch.uint8)
-    assert kept.missing(20, 8) == [range(8), range(8, 16), range(16, 20)]
-    list(kept.fill(model, sampler, spec, [range(4, 9), range(12, 15)]))
-    assert kept.missing(20, 8) == [range(4), range(9, 12), range(15, 20)]
-    assert (kept.count(20), kept.count(6), kept.read(20)) == (8, 2, None)
-    worked = sum(kept.fill(model, sampler, spec, kept.missing(20, 8)))
+    store = SampleStore(tmp_path / spec.key, SHAPE, torch.uint8)
+    assert store.missing(20, 8) == [range(8), range(8, 16), range(16, 20)]
+    list(store.fill(model, sampler, spec, [range(4, 9), range(12, 15)]))
+    assert store.missing(20, 8) == [range(4), range(9, 12), range(15, 20)]
+    assert (store.count(20), store.count(6), store.read(20)) == (8, 2, None)
+    worked = sum(store.fill(model, sampler, spec, store.missing(20, 8)))
     assert worked == pytest.approx(12)
-    whole = kept.read(20)
+    whole = store.read(20)
     assert torch.equal(whole, model.sample(20))
-    assert torch.equal(kept.read(7), whole[:7])
-    names = sorted(path.name for path in kept.folder.iterdir())
+    assert torch.equal(store.read(7), whole[:7])
+    names = sorted(path.name for path in store.folder.iterdir())
     assert names[0] == "000000-000003.safetensors"
-    (kept.folder / names[0]).write_bytes((kept.folder / names[0]).read_bytes()[:-5])
-    kept.write(range(9, 12), torch.zeros(3, 1, 4, 4, dtype=torch.uint8))  # of another shape
-    assert kept.read(20) is None
-    assert kept.missing(20, 8) == [range(4), range(9, 12)]
-    kept.write(range(9, 12), whole[9:12])
-    kept.write(range(4), whole[:4])
-    path = kept.folder / names[0]
+    (store.folder / names[0]).write_bytes((store.folder / names[0]).read_bytes()[:-5])
+    store.write(range(9, 12), torch.zeros(3, 1, 4, 4, dtype=torch.uint8))  # of another shape
+    assert store.read(20) is None
+    assert store.missing(20, 8) == [range(4), range(9, 12)]
+    store.write(range(9, 12), whole[9:12])
+    store.write(range(4), whole[:4])
+    path = store.folder / names[0]
     content = bytearray(path.read_bytes())
     content[-1] ^= 1  # a byte of an image, which the disk got wrong
     path.write_bytes(content)
-    assert kept.read(20) is None
-    assert kept.missing(20, 8) == [range(4)]
+    assert store.read(20) is None
+    assert store.missing(20, 8) == [range(4)]
     path.mkdir()
     with pytest.raises(InputError, match="is a folder where samples are kept; move it away"):
-        kept.missing(20, 8)
+        store.missing(20, 8)
     path.rmdir()
-    assert json.loads((kept.folder / "recipe.json").read_text())["sampler"] == "a sampler"
+    assert json.loads((store.folder / "recipe.json").read_text())["sampler"] == "a sampler"
 
 
 def test_two_processes_find_what_one_does(run, model_run, common, tmp_path, files):
@@ -233,7 +233,7 @@ def test_two_processes_find_what_one_does(run, model_run, common, tmp_path, file
     first, second = together("-c", code, "evaluate", model_run, *common, "--out", tmp_path / "two")
     assert second == ""
     assert "samples.json" in first
-    assert found(tmp_path / "two") == found(tmp_path / "one")
+    assert metrics_json(tmp_path / "two") == metrics_json(tmp_path / "one")
 
 
 class Together:
@@ -255,8 +255,8 @@ def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, 
 
     model, train = ancestral.load(model_run, "cpu"), data.load(str(files / "train.npz"))
     plain = studied(model, train, 20, model_run / "evaluation" / "samples")
-    known = extractors.Extractor("known", 64, "a hash", compute)
-    one = dataclasses.replace(plain, references=dataclasses.replace(plain.references, extractor=known))
+    cached_extractor = extractors.Extractor("known", 64, "a hash", compute)
+    one = dataclasses.replace(plain, references=dataclasses.replace(plain.references, extractor=cached_extractor))
     barrier = threading.Barrier(3)
     engines = [Together(rank, 3, barrier) for rank in range(3)]
     with ThreadPoolExecutor(3) as pool:
@@ -280,25 +280,25 @@ def features(items):
     return data.IMAGES.encode(items).flatten(1)
 
 
-@pytest.mark.parametrize("held", [False, True])
-def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, held):
-    argv = ("--held-out", files / "test.npz") if held else ()
+@pytest.mark.parametrize("has_held_out", [False, True])
+def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, has_held_out):
+    argv = ("--held-out", files / "test.npz") if has_held_out else ()
     text = run("evaluate", model_run, *common, *argv)
-    tree = found(model_run / "evaluation")
+    tree = metrics_json(model_run / "evaluation")
     x = features(ancestral.load(model_run, "cpu").sample(20))
     y = features(data.load(str(files / "train.npz")).items)
     sets = {"train": (x, y)}
-    if held:
+    if has_held_out:
         z = features(data.load(str(files / "test.npz")).items)
         places = [round(i * 39 / 19) for i in range(20)]
         sets |= {"held_out": (x, z), "floor": (z[places], y)}
-    for name, (ours, theirs) in sets.items():
+    for name, (samples, references) in sets.items():
         saved = tree["distances"][name]
-        assert (saved["items"], saved["against"]) == (len(ours), len(theirs))
-        ball = precision_recall.precision_recall(ours, theirs)
+        assert (saved["items"], saved["against"]) == (len(samples), len(references))
+        ball = precision_recall.precision_recall(samples, references)
         expected = {
-            "frechet": distances.frechet(distances.moments(ours), distances.moments(theirs)),
-            "kernel": distances.kernel(ours, theirs),
+            "frechet": distances.frechet(distances.moments(samples), distances.moments(references)),
+            "kernel": distances.kernel(samples, references),
             **{key: float(values.mean()) for key, values in ball._asdict().items()},
         }
         for key, value in expected.items():
@@ -310,7 +310,7 @@ def test_the_numbers_are_those_of_the_metrics(run, model_run, files, common, hel
     assert saved["median"] == pytest.approx(float(near.distance.median()) * 127.5 / 8)  # root mean square, grey levels
     assert saved["closest"][0]["sample"] == int(near.distance.argmin())
     assert saved["closest"][0]["training_item"] == int(near.index[near.distance.argmin()])
-    if held:
+    if has_held_out:
         judged = neighbours.memorisation(x, y, z)
         assert [saved[key] for key in ("share", "expected", "error")] == pytest.approx(
             [judged.share, judged.expected, judged.error]
@@ -341,8 +341,8 @@ def state_and_pairs(samples, train, held_out=None, labels=(None, None, None), **
 def measurement(samples, train, held_out=None, labels=(None, None, None), **options):
     judge = extractor("pixels", tuple(train.shape[1:]), data.IMAGES)
     sets = [
-        FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), known)
-        for x, known in zip((samples, train, held_out), labels, strict=True)
+        FeatureSet(x, Features(data.IMAGES.encode(x).flatten(1)), class_labels)
+        for x, class_labels in zip((samples, train, held_out), labels, strict=True)
         if x is not None
     ]
     return sample_quality.measure(sets, data.IMAGES, judge, **options)
@@ -352,26 +352,26 @@ def images(count, seed):
     return torch.from_numpy(noisy(count, seed)[0])
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_copies_of_training_items_are_found(held):
+@pytest.mark.parametrize("has_held_out", [True, False])
+def test_copies_of_training_items_are_found(has_held_out):
     """With nothing held out, copies of one half alone can be found; and what is new is never taken for a copy."""
-    train, held_out = images(200, 0), images(150, 1) if held else None
+    train, held_out = images(200, 0), images(150, 1) if has_held_out else None
     copies = train[:100].clone()
     copies[:, 0, 0, 0] += 1  # not to the last level
-    found = state(copies, train, held_out).memorisation.pixels
-    assert [pair.training_item for pair in found.closest] == [pair.sample for pair in found.closest]
-    assert found.share == 1 if held else found.share == pytest.approx(0.5, abs=0.15)
+    memorisation = state(copies, train, held_out).memorisation.pixels
+    assert [pair.training_item for pair in memorisation.closest] == [pair.sample for pair in memorisation.closest]
+    assert memorisation.share == 1 if has_held_out else memorisation.share == pytest.approx(0.5, abs=0.15)
     fresh = state(images(300, 2), train, held_out).memorisation.pixels
     assert abs(fresh.share - fresh.expected) < 4 * fresh.error
-    assert found.share - found.expected > 8 * fresh.error
+    assert memorisation.share - memorisation.expected > 8 * fresh.error
 
 
 def verdict(samples, train, held_out=None, **options):
     names = {"data": ReferenceNames("data", None), "extractor": ExtractorName("pixels", 64)}
-    made = SampleSettings(len(samples), None, None, None, None, folder="samples")
+    settings = SampleSettings(len(samples), None, None, None, None, folder="samples")
     quality = state_and_pairs(samples, train, held_out, **options)[0]
     titles = MetricTitles("FD-pixels", "KID-pixels")
-    return SampleMetrics(**vars(quality), model=None, samples=made, titles=titles, **names)
+    return SampleMetrics(**vars(quality), model=None, samples=settings, titles=titles, **names)
 
 
 def test_samples_of_a_sampler_that_was_replaced_in_part_are_not_kept(model_run, monkeypatch):
@@ -385,10 +385,10 @@ def test_samples_of_a_sampler_that_was_replaced_in_part_are_not_kept(model_run, 
     assert reproducible(model, samplers.from_name("heun"))
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_a_verdict_in_words_comes_first(held):
+@pytest.mark.parametrize("has_held_out", [True, False])
+def test_a_verdict_in_words_comes_first(has_held_out):
     """30 items, and 9 of 10 samples are copies: half of the data in the place of unseen items gave about a half."""
-    train, held_out = images(30, 0), images(60, 1) if held else None
+    train, held_out = images(30, 0), images(60, 1) if has_held_out else None
     samples = torch.cat([train[torch.arange(180) % 27], images(20, 2)])
     metrics = verdict(samples, train, held_out)
     assert evaluation_text.verdict(metrics).startswith(
@@ -396,7 +396,7 @@ def test_a_verdict_in_words_comes_first(held):
     )
     assert str(metrics).splitlines()[0] == spell(evaluation_text.verdict(metrics), in_python)
     assert "hold out 10 %" in evaluation_text.verdict(metrics)
-    assert any("No data were held out: half of the training data" in note for note in metrics.notes) != held
+    assert any("No data were held out: half of the training data" in note for note in metrics.notes) != has_held_out
     few = verdict(torch.cat([train[:6], images(194, 2)]), images(400, 0))
     assert evaluation_text.verdict(few).startswith("SOME COPIES: 3.0 ± 1.2 %")
     new = verdict(images(200, 3), train, held_out)
@@ -429,12 +429,12 @@ def test_copies_that_are_not_exact_are_tested_against_chance():
     assert (evaluation_text.verdict(one), one.memorisation.pixels.copies.equal) == ("NO COPIES", 0)
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_items_of_one_colour_make_no_verdict(held):
+@pytest.mark.parametrize("has_held_out", [True, False])
+def test_items_of_one_colour_make_no_verdict(has_held_out):
     """A drawing on white that is cut at its edge is white: 13 white samples were COPIES, of blank items alone."""
     white = torch.full((13, 1, 8, 8), 255, dtype=torch.uint8)
     white[:, 0, 0, 0] -= torch.arange(13).to(torch.uint8) // 4
-    train, held_out = torch.cat([white[:5], images(200, 0)]), images(60, 1) if held else None
+    train, held_out = torch.cat([white[:5], images(200, 0)]), images(60, 1) if has_held_out else None
     samples = torch.cat([white, images(47, 2)])
     metrics = verdict(samples, train, held_out, metrics=["memorisation"])
     assert evaluation_text.verdict(metrics) == "NO COPIES"
@@ -470,29 +470,29 @@ def test_the_floor_is_of_as_many_items_as_what_stands_beside_it():
 
 def test_what_belongs_to_a_reference_set_is_computed_once(monkeypatch):
     """Samples and the floor are compared with the same training items: a sweep spent most of its time on these."""
-    sums, radii, own = distances.kernel_sums, precision_recall.radii, []
+    sums, radii, calls = distances.kernel_sums, precision_recall.radii, []
 
     def counted_sums(x, y, **options):
         if options:
-            own.append(("kernel", len(x)))
+            calls.append(("kernel", len(x)))
         return sums(x, y, **options)
 
     def counted_radii(x, k):
-        own.append(("radii", len(x)))
+        calls.append(("radii", len(x)))
         return radii(x, k)
 
     monkeypatch.setattr(distances, "kernel_sums", counted_sums)
     monkeypatch.setattr(precision_recall, "radii", counted_radii)
     state(images(40, 1), images(90, 0), images(30, 2))
-    assert own.count(("kernel", 90)) == own.count(("radii", 90)) == 1
+    assert calls.count(("kernel", 90)) == calls.count(("radii", 90)) == 1
 
 
 def test_copies_among_the_data_leave_memorisation_open():
     train = images(40, 0)
-    found = state(images(20, 1), train, train[:20])
-    assert found.memorisation.pixels.share is None
-    assert any("Memorisation by pixels could not be measured" in note for note in found.notes)
-    assert found.distances.floor.frechet.value < found.distances.train.frechet.value
+    metrics = state(images(20, 1), train, train[:20])
+    assert metrics.memorisation.pixels.share is None
+    assert any("Memorisation by pixels could not be measured" in note for note in metrics.notes)
+    assert metrics.distances.floor.frechet.value < metrics.distances.train.frechet.value
 
 
 def test_a_drift_of_colours_is_found():
@@ -508,20 +508,20 @@ def test_a_drift_of_colours_is_found():
 
 
 def test_class_accuracy_of_right_and_of_wrong_labels():
-    (train, known), (fresh, requested_labels) = noisy(200, 0), noisy(80, 1)
-    train, known, fresh, requested_labels = map(torch.from_numpy, (train, known, fresh, requested_labels))
-    right = state(fresh, train, None, (requested_labels, known, None)).class_accuracy
+    (train, train_labels), (fresh, requested_labels) = noisy(200, 0), noisy(80, 1)
+    train, train_labels, fresh, requested_labels = map(torch.from_numpy, (train, train_labels, fresh, requested_labels))
+    right = state(fresh, train, None, (requested_labels, train_labels, None)).class_accuracy
     assert right.samples.value == right.data.value == 1
     assert right.items == 40  # a fifth of the training data
     assert evaluation_text.by_chance(right) == "by chance 50 %"
-    wrong = state(fresh, train, None, (1 - requested_labels, known, None)).class_accuracy
+    wrong = state(fresh, train, None, (1 - requested_labels, train_labels, None)).class_accuracy
     assert wrong.samples.value == 0
     mixed = torch.cat([requested_labels[:40], 1 - requested_labels[40:]])
-    half = state(fresh, train, fresh, (mixed, known, requested_labels)).class_accuracy
+    half = state(fresh, train, fresh, (mixed, train_labels, requested_labels)).class_accuracy
     assert half.samples.value == 0.5
     assert half.samples.error == pytest.approx(0.5 / 80**0.5, rel=0.05)
     assert (half.data.value, half.items) == (1, 80)
-    some = known.clone()
+    some = train_labels.clone()
     some[::4] = -1  # not every item has a class
     assert state(fresh, train, None, (requested_labels, some, None)).class_accuracy.items == 30
 
@@ -549,11 +549,11 @@ def test_logits_give_an_inception_score():
     sets = [FeatureSet(torch.zeros(len(z), 1, 2, 2, dtype=torch.uint8) + z[:, :1, None, None].byte(), Features(z, z))
             for z in (x, y)]  # fmt: skip
     judge = extractors.Extractor("own", 5, None, lambda items: Features(items))
-    found, pairs = finish(sample_quality.measure(sets, data.IMAGES, judge))
-    assert found.inception_score.samples.value == pytest.approx(distances.inception_score(x))
-    assert found.inception_score.train.value == pytest.approx(distances.inception_score(y))
+    metrics, pairs = finish(sample_quality.measure(sets, data.IMAGES, judge))
+    assert metrics.inception_score.samples.value == pytest.approx(distances.inception_score(x))
+    assert metrics.inception_score.train.value == pytest.approx(distances.inception_score(y))
     near = neighbours.nearest(x, y).index.tolist()
-    assert all(near[pair.sample] == pair.training_item for pair in found.memorisation.features.closest)
+    assert all(near[pair.sample] == pair.training_item for pair in metrics.memorisation.features.closest)
     assert [pair.title for pair in pairs] == ["nearest by pixels", "nearest by features"]
 
 
@@ -564,13 +564,15 @@ def test_data_too_large_are_a_fixed_number_evenly_chosen(run, model_run, files, 
     monkeypatch.setattr(reference, "MAX_ITEMS", 21)
     text = run("evaluate", model_run, *common)
     assert "train, train split, 21 of 60, evenly chosen" in text
-    tree = found(model_run / "evaluation")
+    tree = metrics_json(model_run / "evaluation")
     assert tree["distances"]["train"]["against"] == 21
     assert tree["memorisation"]["pixels"]["among"] == 60  # pixels are cheap
     model = ancestral.load(model_run, "cpu")
-    held = ReferenceSet.from_data(data.load(str(files / "train.npz")), model.spec.classes, "train split")
-    assert torch.equal(held.items, data.load(str(files / "train.npz")).items[[round(i * 59 / 20) for i in range(21)]])
-    assert held.labels.tolist() == [round(i * 59 / 20) % 2 for i in range(21)]
+    reference_set = ReferenceSet.from_data(data.load(str(files / "train.npz")), model.spec.classes, "train split")
+    assert torch.equal(
+        reference_set.items, data.load(str(files / "train.npz")).items[[round(i * 59 / 20) for i in range(21)]]
+    )
+    assert reference_set.labels.tolist() == [round(i * 59 / 20) % 2 for i in range(21)]
 
 
 def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, model_run):
@@ -583,14 +585,14 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
     (tmp_path / "images" / "vertical" / "00.png").write_bytes(b"no image")
     model = ancestral.load(model_run, "cpu")
     lazy = data.open(str(tmp_path / "images"), memory=0)
-    held = ReferenceSet.from_data(lazy, model.spec.classes, "train split")
+    reference_set = ReferenceSet.from_data(lazy, model.spec.classes, "train split")
     whole = data.load(str(tmp_path / "images"))
     assert not isinstance(lazy, data.InMemoryDataset)
-    assert held.of == 30
-    assert len(held.items) == 29
-    assert torch.equal(held.items, whole.items)
+    assert reference_set.of == 30
+    assert len(reference_set.items) == 29
+    assert torch.equal(reference_set.items, whole.items)
     names = {name: number for number, name in enumerate(CLASSES)}
-    assert held.labels.tolist() == [names[whole.classes[label]] for label in whole.labels.tolist()]
+    assert reference_set.labels.tolist() == [names[whole.classes[label]] for label in whole.labels.tolist()]
     assert reference.in_memory(lazy).items.shape == (29, 1, 8, 8)
 
 
@@ -598,7 +600,7 @@ def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch)
     monkeypatch.setattr(reference, "MAX_ITEMS", 400)
     untrained((2,), process=PROCESS).save(tmp_path / "run" / "model.safetensors")
     text = run("evaluate", tmp_path / "run", "--samples", 30, "--data", "moons")
-    tree = found(tmp_path / "run" / "evaluation")
+    tree = metrics_json(tmp_path / "run" / "evaluation")
     assert tree["data"]["train"] == "moons, train split, 400 of 10,000, evenly chosen"
     assert tree["data"]["held_out"] == "moons, test split, 400 of 10,000, evenly chosen"
     assert tree["distances"]["floor"]["items"] == 30
@@ -639,7 +641,7 @@ def test_both_are_measured_on_request(run, model_run, files, common):
     assert likelihood["data"]["source"] == str(files / "test.npz")
     assert likelihood["data"]["split"] == "held-out"
     assert likelihood["per_image"]["index"] == [0, 8, 16, 24, 32]
-    assert likelihood["model"]["sha256"] == found(folder)["model"]["sha256"]
+    assert likelihood["model"]["sha256"] == metrics_json(folder)["model"]["sha256"]
     assert "5 of 40 images of test.npz, held-out split" in text
 
 
@@ -669,11 +671,11 @@ def test_a_long_evaluation_says_how_long(run, model_run, common, monkeypatch):
 
 def test_chosen_metrics_alone_are_measured(run, model_run, common, files, monkeypatch):
     run("evaluate", model_run, *common)
-    every = found(model_run / "evaluation")
+    every = metrics_json(model_run / "evaluation")
     for unused in ("drift", "memorisation", "copies", "_class_accuracy"):
         monkeypatch.delattr(sample_quality, unused)
     text = run("evaluate", model_run, *common, "--metrics", "frechet", "precision_recall")
-    some = found(model_run / "evaluation")
+    some = metrics_json(model_run / "evaluation")
     assert set(some["distances"]["train"]) == {
         "items", "against", "frechet", "precision", "recall", "density", "coverage"
     }  # fmt: skip
@@ -746,7 +748,7 @@ def test_the_picture_has_each_training_item_once_and_flat_ones_last():
 
 def test_the_picture_holds_samples_above_training_items(run, model_run, files, common):
     run("evaluate", model_run, *common)
-    rows = found(model_run / "evaluation")["memorisation"]["pixels"]["closest"]
+    rows = metrics_json(model_run / "evaluation")["memorisation"]["pixels"]["closest"]
     near = sorted({row["training_item"]: row for row in rows[::-1]}.values(), key=lambda row: row["distance"])[:12]
     samples = ancestral.load(model_run, "cpu").sample(20)[[row["sample"] for row in near]]
     train = data.load(str(files / "train.npz")).items[[row["training_item"] for row in near]]
@@ -828,7 +830,7 @@ def test_a_model_of_the_hub_has_its_results_in_runs(run, model_run, common, tmp_
     monkeypatch.setattr(hub, "fetch", lambda address, name: model_run / name)
     monkeypatch.chdir(tmp_path)
     run("evaluate", "hf://me/stripes", *common)
-    assert found(tmp_path / "runs" / "stripes" / "evaluation")["samples"]["count"] == 20
+    assert metrics_json(tmp_path / "runs" / "stripes" / "evaluation")["samples"]["count"] == 20
     assert "ancestral sample hf://me/stripes" in (tmp_path / "runs" / "stripes" / "README.md").read_text()
     assert [path.name for path in model_run.iterdir()] == ["model.safetensors"]
 
@@ -856,14 +858,14 @@ def test_python_measures_what_the_command_line_does(run, model_run, files, commo
     assert result.likelihood is None
     model = ancestral.load(model_run, "cpu")
     before = sorted(model_run.rglob("*"))
-    own = finish(evaluate(model, source, samples=20, extractor="pixels", likelihood=True, n=3, passes=2))
-    assert own.samples.distances == saved.distances
-    assert own.samples.memorisation == saved.memorisation
-    assert own.likelihood.data.images == 3
+    unsaved = finish(evaluate(model, source, samples=20, extractor="pixels", likelihood=True, n=3, passes=2))
+    assert unsaved.samples.distances == saved.distances
+    assert unsaved.samples.memorisation == saved.memorisation
+    assert unsaved.likelihood.data.images == 3
     assert sorted(model_run.rglob("*")) == before
     only = finish(evaluate(model, source, samples=False, likelihood=True, n=3, passes=2))
     assert only.samples is None
-    assert only.likelihood == own.likelihood
+    assert only.likelihood == unsaved.likelihood
 
 
 def test_an_unsaved_model_is_evaluated_as_it_is(files, tmp_path):
@@ -892,8 +894,8 @@ def test_data_and_samples_may_be_in_memory(files):
     model = untrained(SHAPE, CLASSES, PROCESS, dropout=0.0)
     options = {"samples": 20, "extractor": "pixels"}
     saved = finish(evaluate(model, str(files / "train.npz"), **options)).samples
-    items, known = torch.from_numpy(images), torch.from_numpy(labels)
-    for source in ((images, labels), (items, known), torch.utils.data.TensorDataset(items, known)):
+    items, label_tensor = torch.from_numpy(images), torch.from_numpy(labels)
+    for source in ((images, labels), (items, label_tensor), torch.utils.data.TensorDataset(items, label_tensor)):
         result = finish(evaluate(model, source, **options)).samples
         assert result.distances == saved.distances
         assert result.class_accuracy == saved.class_accuracy

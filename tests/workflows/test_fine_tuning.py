@@ -42,7 +42,7 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture
-def begun(source, tmp_path):
+def source_run(source, tmp_path):
     """The run folder of the source, which a test may remove."""
     return shutil.copytree(source.folder, tmp_path / "source")
 
@@ -64,34 +64,37 @@ def state(folder, step=None):
 # -- starting from a model --------------------------------------------------------------------------------------------
 
 
-def test_network_and_average_start_as_the_average_of_the_model(begun, tmp_path):
-    run = tune(begun, tmp_path / "run", keep=9)
+def test_network_and_average_start_as_the_average_of_the_model(source_run, tmp_path):
+    run = tune(source_run, tmp_path / "run", keep=9)
     first = state(tmp_path / "run", 0)
-    for name, value in weights(begun).items():
+    for name, value in weights(source_run).items():
         assert torch.equal(first[f"net.{name}"], value)
         assert torch.equal(first[f"ema.{name}"], value)
     assert not any(name.startswith("adam.step") for name in first)
     assert run.step == 4
-    assert any(not torch.equal(value, weights(begun)[name]) for name, value in weights(tmp_path / "run").items())
+    assert any(not torch.equal(value, weights(source_run)[name]) for name, value in weights(tmp_path / "run").items())
     config = RunFolder(tmp_path / "run").read_config()
-    assert (config.net, config.process) == (ancestral.load(begun).config.net, ancestral.load(begun).config.process)
-    assert config.initial == configs.InitialConfig(str(begun), storage.sha256(begun / "model.safetensors"))
+    assert (config.net, config.process) == (
+        ancestral.load(source_run).config.net,
+        ancestral.load(source_run).config.process,
+    )
+    assert config.initial == configs.InitialConfig(str(source_run), storage.sha256(source_run / "model.safetensors"))
     assert ancestral.load(tmp_path / "run").config.initial == config.initial
-    assert f"from the weights of {begun}" in str(ancestral.info(tmp_path / "run"))
+    assert f"from the weights of {source_run}" in str(ancestral.info(tmp_path / "run"))
     assert "sha256" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_model_file_and_a_model_start_the_same_run(source, begun, tmp_path):
-    tune(begun / "model.safetensors", tmp_path / "a", steps=1)
+def test_a_model_file_and_a_model_start_the_same_run(source, source_run, tmp_path):
+    tune(source_run / "model.safetensors", tmp_path / "a", steps=1)
     tune(source.model, tmp_path / "b", steps=1)
     other = weights(tmp_path / "b")
     assert all(torch.equal(value, other[name]) for name, value in weights(tmp_path / "a").items())
 
 
 @pytest.mark.parametrize("killed", [pytest.param(1, marks=pytest.mark.slow), 3])
-def test_a_resumed_run_is_the_whole_run_without_the_model_it_started_from(begun, tmp_path, killed):
-    tune(begun, tmp_path / "whole")
-    events = workflow("arrays", data(3), out=tmp_path / "cut", initial=begun,
+def test_a_resumed_run_is_the_whole_run_without_the_model_it_started_from(source_run, tmp_path, killed):
+    tune(source_run, tmp_path / "whole")
+    events = workflow("arrays", data(3), out=tmp_path / "cut", initial=source_run,
                       **{name: value for name, value in FAST.items() if name != "progress"})  # fmt: skip
     steps = 0
     for event in events:
@@ -99,15 +102,15 @@ def test_a_resumed_run_is_the_whole_run_without_the_model_it_started_from(begun,
         if steps == killed:
             break
     events.close()
-    shutil.rmtree(begun)
-    ancestral.train("arrays", data=data(3), out=tmp_path / "cut", resume=True, initial=begun, **FAST)
+    shutil.rmtree(source_run)
+    ancestral.train("arrays", data=data(3), out=tmp_path / "cut", resume=True, initial=source_run, **FAST)
     one, other = state(tmp_path / "whole"), state(tmp_path / "cut")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert RunFolder(tmp_path / "cut").read_config() == RunFolder(tmp_path / "whole").read_config()
 
 
-def test_a_run_that_was_killed_before_it_saved_starts_from_the_model_again(begun, tmp_path):
-    tune(begun, tmp_path / "whole")
+def test_a_run_that_was_killed_before_it_saved_starts_from_the_model_again(source_run, tmp_path):
+    tune(source_run, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     shutil.rmtree(tmp_path / "cut" / "checkpoints")
     (tmp_path / "cut" / "model.safetensors").unlink()
@@ -117,7 +120,7 @@ def test_a_run_that_was_killed_before_it_saved_starts_from_the_model_again(begun
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     shutil.rmtree(tmp_path / "cut" / "checkpoints")
     (tmp_path / "cut" / "model.safetensors").unlink()
-    untrained((1, 8, 8)).save(begun / "model.safetensors")
+    untrained((1, 8, 8)).save(source_run / "model.safetensors")
     with pytest.raises(InputError, match="has changed: the SHA-256"):
         ancestral.train("arrays", **options)
 
@@ -136,14 +139,14 @@ def test_a_run_that_was_killed_before_it_saved_starts_from_the_model_again(begun
     ],
     ids=str,
 )
-def test_another_architecture_is_refused_by_name(begun, tmp_path, options, says):
+def test_another_architecture_is_refused_by_name(source_run, tmp_path, options, says):
     with pytest.raises(InputError, match=says):
-        tune(begun, tmp_path / "run", **options)
+        tune(source_run, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
 
 
-def test_dropout_and_clipping_may_differ(begun, tmp_path):
-    config = tune(begun, tmp_path / "run", dropout=0.3, clip=False, steps=1).model.config
+def test_dropout_and_clipping_may_differ(source_run, tmp_path):
+    config = tune(source_run, tmp_path / "run", dropout=0.3, clip=False, steps=1).model.config
     assert (config.net.dropout, config.process.clip) == (0.3, False)
 
 
@@ -161,11 +164,11 @@ def test_dropout_and_clipping_may_differ(begun, tmp_path):
     ],
     ids=["shape", "codec"],
 )
-def test_other_data_are_refused(begun, tmp_path, items, says):
+def test_other_data_are_refused(source_run, tmp_path, items, says):
     if isinstance(items, tuple) and items[0].shape[-1] == 12:
         items[0][:10] = 255
     with pytest.raises(InputError, match=says):
-        ancestral.train("arrays", data=items, out=tmp_path / "run", initial=begun, **FAST)
+        ancestral.train("arrays", data=items, out=tmp_path / "run", initial=source_run, **FAST)
     assert not (tmp_path / "run").exists()
 
 
@@ -219,11 +222,11 @@ def test_a_teacher_of_other_classes_is_refused(source, tmp_path):
     assert not (tmp_path / "fast").exists()
 
 
-def test_a_model_that_is_not_there_and_a_run_that_began_otherwise(source, begun, tmp_path):
+def test_a_model_that_is_not_there_and_a_run_that_began_otherwise(source, source_run, tmp_path):
     with pytest.raises(InputError, match="no run folder or model file nowhere"):
         tune("nowhere", tmp_path / "run")
     with pytest.raises(InputError, match="started from random weights, so it cannot go on from nowhere"):
-        ancestral.train("arrays", data=data(), out=begun, resume=True, initial="nowhere", **FAST)
+        ancestral.train("arrays", data=data(), out=source_run, resume=True, initial="nowhere", **FAST)
     with pytest.raises(InputError, match="initial cannot be 3"):
         tune(3, tmp_path / "run")
 
@@ -241,10 +244,10 @@ def test_a_schedule_of_tables_is_that_of_the_model_file(old, tmp_path):
         metadata["config"] = untrained((1, 8, 8)).config.to_json()
         storage.write_tensors(tmp_path / "odd.safetensors", tensors, metadata)
     options = {"data": stripes().items, "initial": tmp_path / "odd.safetensors", **FAST, "steps": 1}
-    given = ancestral.load(options["initial"]).denoiser.schedule
+    schedule = ancestral.load(options["initial"]).denoiser.schedule
     with pytest.raises(InputError, match="has another schedule"):
         ancestral.train("arrays", out=tmp_path / "a", schedule=dataclasses.replace(base), **options)
-    for out, parts in (("b", {}), ("c", {"schedule": given})):
+    for out, parts in (("b", {}), ("c", {"schedule": schedule})):
         run = ancestral.train("arrays", out=tmp_path / out, **parts, **options)
         assert torch.equal(run.model.denoiser.schedule.noise, odd.noise)
 
@@ -282,20 +285,20 @@ def test_a_network_of_ones_own_is_given_again(tmp_path):
     assert first.parameters == second.parameters
 
 
-def test_from_the_command_line(run, refused, begun, tmp_path, monkeypatch):
+def test_from_the_command_line(run, refused, source_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("data.npz", images=data()[0].numpy(), labels=data()[1].numpy())
-    words = ["train", "--data", "data.npz", "--from", begun, "--out", "tuned", "--steps", 2, "--batch-size", 4,
+    words = ["train", "--data", "data.npz", "--from", source_run, "--out", "tuned", "--steps", 2, "--batch-size", 4,
              "--trackers", "none", "--device", "cpu"]  # fmt: skip
     assert "cannot have --width 32" in refused(*words, "--width", 32)
     assert "no run folder or model file nowhere" in refused(*words[:4], "nowhere", *words[5:])
     assert not (tmp_path / "tuned").exists()
     text = run(*words)
-    assert f"starting from the averaged weights of {begun}, step 4 (SHA-256 " in text
-    shutil.rmtree(begun)
+    assert f"starting from the averaged weights of {source_run}, step 4 (SHA-256 " in text
+    shutil.rmtree(source_run)
     assert "going on from step 2" in run(*words[:7], "--steps", 3, *words[9:], "--resume")
     assert ancestral.load("tuned").step == 3
-    assert ancestral.load("tuned").config.initial.model == str(begun)
+    assert ancestral.load("tuned").config.initial.model == str(source_run)
 
 
 # -- settings in a file -----------------------------------------------------------------------------------------------
@@ -308,9 +311,9 @@ def file(path, **tree):
 
 def test_settings_in_a_file_change_a_preset(tmp_path):
     path = file(tmp_path / "a.json", preset="points", steps=7, net={"width": 32}, train={"lr": 0.5}, data="swissroll")
-    wanted = configs.preset("points").with_settings(steps=7, width=32, lr=0.5, source="swissroll")
-    assert configs.read_config(path) == wanted
-    assert configs.read_config(path, configs.preset("points")) == wanted
+    expected = configs.preset("points").with_settings(steps=7, width=32, lr=0.5, source="swissroll")
+    assert configs.read_config(path) == expected
+    assert configs.read_config(path, configs.preset("points")) == expected
     assert configs.read_config(file(path, data="moons")).preset == "points"
     assert configs.read_config(file(path, steps=3), source="x.npz").preset == "arrays"
     assert configs.read_config(file(path, net="mlp")).net == configs.MLPConfig()
@@ -368,25 +371,25 @@ def test_options_win_over_the_file(run, refused, tmp_path, monkeypatch):
     assert (result.model.config.net, result.steps) == (config.net, 1)
 
 
-def test_the_config_of_a_fine_tuned_run_starts_from_the_same_model(begun, tmp_path):
-    tune(begun, tmp_path / "a")
+def test_the_config_of_a_fine_tuned_run_starts_from_the_same_model(source_run, tmp_path):
+    tune(source_run, tmp_path / "a")
     config = str(RunFolder(tmp_path / "a").config)
     ancestral.train(config, data=data(3), out=tmp_path / "b", progress=False)
     one, other = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
-    assert RunFolder(tmp_path / "b").read_config().initial.model == str(begun)
+    assert RunFolder(tmp_path / "b").read_config().initial.model == str(source_run)
 
 
 def test_a_stopped_run_of_no_preset_says_a_command_that_resumes_it(run, tmp_path):
     config = dataclasses.replace(configs.preset("points"), preset="mine").with_settings(trackers=("none",), width=16)
-    said, interrupted = [], False
+    messages, interrupted = [], False
     for event in workflow(config, out=tmp_path / "run", device="cpu"):
         if isinstance(event, Message):
-            said.append(event.text)
+            messages.append(event.text)
         elif isinstance(event, Progress) and not interrupted:  # a second one would interrupt at once
             interrupted = True
             signal.raise_signal(signal.SIGINT)
-    assert said[-1].endswith(f"ancestral train --out {tmp_path / 'run'} --resume")
+    assert messages[-1].endswith(f"ancestral train --out {tmp_path / 'run'} --resume")
     assert "Already at step" in run("train", "--out", tmp_path / "run", "--resume", "--steps", 1, "--device", "cpu")
 
 

@@ -53,9 +53,9 @@ def place(trained, tmp_path, monkeypatch):
 
 
 def test_runs_are_listed_and_the_rest_is_named(run, place):
-    found = ancestral.runs()
-    assert [row.name for row in found.runs] == ["cut", "many/second", "first"]  # the last change first
-    first = found.runs[-1]
+    run_list = ancestral.runs()
+    assert [row.name for row in run_list.runs] == ["cut", "many/second", "first"]  # the last change first
+    first = run_list.runs[-1]
     assert (first.data, first.preset, first.step, first.steps) == ("stripes", "digits", 6, 6)
     assert first.loss > 0
     assert first.distance is None
@@ -66,16 +66,16 @@ def test_runs_are_listed_and_the_rest_is_named(run, place):
     assert {name: first.parts[name] for name in bytes_in} == bytes_in
     assert sum(first.parts.values()) == first.size
     text = run("runs")
-    assert text == f"{found}\n"
+    assert text == f"{run_list}\n"
     assert "first" in text
     assert "6 of 6" in text
     assert re.search(r"on disk +model +checkpoints +snapshots +other\n", text)
     assert text.count(format_bytes(bytes_in["snapshots"])) == 3
-    assert len(found.problems) == 3
+    assert len(run_list.problems) == 3
     assert "damaged: runs/broken/config.json is not JSON" in text
     assert "damaged: runs/cut/model.safetensors is not a whole safetensors file" in text
     assert "no run: runs/photos" in text
-    assert RunList.from_json(found.to_json()) == found
+    assert RunList.from_json(run_list.to_json()) == run_list
 
 
 def test_an_evaluation_of_this_state_of_the_model_is_shown(place):
@@ -83,12 +83,12 @@ def test_an_evaluation_of_this_state_of_the_model_is_shown(place):
     folder = place / "first" / "evaluation"
     folder.mkdir()
     tree = json.loads(source.read_text(encoding="utf-8"))
-    for step, shown in ((6, "107.5 ± 2.3 FD-pixels"), (5, None)):
+    for step, distance in ((6, "107.5 ± 2.3 FD-pixels"), (5, None)):
         tree["model"]["step"] = step
         storage.write_text(folder / "samples.json", json.dumps(tree))
         (row,) = (row for row in ancestral.runs(place).runs if row.name == "first")
-        assert f"{shown or '–'}  " in str(RunList("", (row,)))
-        assert (row.distance is None) == (shown is None)
+        assert f"{distance or '–'}  " in str(RunList("", (row,)))
+        assert (row.distance is None) == (distance is None)
 
 
 def test_one_run_folder_and_a_lone_model(run, place):
@@ -108,7 +108,7 @@ def test_a_folder_that_is_not_there(refused, tmp_path, monkeypatch):
         ancestral.runs(3)
 
 
-def left(folder):
+def checkpoint_names(folder):
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
 
 
@@ -130,8 +130,8 @@ def test_finished_runs_are_cleaned_only_with_yes(run, place):
     sizes = sum(r.size for r in ancestral.runs(place, clean=True).removals)
     assert f"{sizes:,} bytes" in text
     assert "removed" in run("runs", "--clean", "--yes")
-    assert left(place / "first") == left(place / "many" / "second") == ["000006"]
-    assert left(place / "cut") == ["000002", "000004", "000006"]
+    assert checkpoint_names(place / "first") == checkpoint_names(place / "many" / "second") == ["000006"]
+    assert checkpoint_names(place / "cut") == ["000002", "000004", "000006"]
     assert [(place / name / "snapshots").exists() for name in ("first", "many/second", "cut")] == [False, False, True]
     assert not old.exists()
     assert fresh.exists()
@@ -157,8 +157,8 @@ def test_what_is_needed_stays(place):
     newest.write_bytes(newest.read_bytes()[:99])
     result = ancestral.runs(place, clean=True, yes=True)
     assert [removal.path for removal in result.removals] == [str(second.checkpoints / "000002")]
-    assert left(second.path) == ["000004", "000006"]
-    assert left(first.path) == ["000002", "000004", "000006"]
+    assert checkpoint_names(second.path) == ["000004", "000006"]
+    assert checkpoint_names(first.path) == ["000002", "000004", "000006"]
     assert CleaningResult.from_json(result.to_json()) == result
 
 

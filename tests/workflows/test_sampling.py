@@ -83,10 +83,10 @@ def test_a_run_may_follow_the_values_of_an_option(run, copied):
 
 
 def test_python_gives_a_sampler_and_files_of_the_kinds_that_are_written(copied):
-    own = finish(sample(copied, 2, sampler=samplers.UniPC(steps=3, clip=1.0), out=copied / "own.npz"))
+    instance = finish(sample(copied, 2, sampler=samplers.UniPC(steps=3, clip=1.0), out=copied / "own.npz"))
     named = finish(sample(copied, 2, sampler="unipc:steps=3", out=copied / "named.npz"))
     assert array(copied / "own.npz")[0].tolist() == array(copied / "named.npz")[0].tolist()
-    assert own.sampler == named.sampler
+    assert instance.sampler == named.sampler
     for name, path in (("gif", "x.txt"), ("film", "x.gif")):
         with pytest.raises(InputError, match=f"{name} writes .* files, not {path}"):
             sample(copied, 2, steps=2, **{name: path})
@@ -144,22 +144,27 @@ def test_a_picture_is_repeated_by_its_recipe(run, copied, words):
     run("sample", copied, "--like", "a.png", "--out", "b.png", "--film", "c.png")
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
     assert recipe("c.png") == recipe("a.png")
-    found = recipe("a.png")
-    assert found.model == storage.sha256(copied / "model.safetensors")
-    assert found.version == __version__
-    assert "steps=" in found.sampler
-    assert "spacing=" in found.sampler
+    saved_recipe = recipe("a.png")
+    assert saved_recipe.model == storage.sha256(copied / "model.safetensors")
+    assert saved_recipe.version == __version__
+    assert "steps=" in saved_recipe.sampler
+    assert "spacing=" in saved_recipe.sampler
 
 
 def test_single_pictures_have_recipes_of_their_own(run, copied):
     run("sample", copied, *FEW, "--index", 4, 7, "--seed", 3, "--out", "ones")
-    found = recipe("ones/000007.png")
-    assert (found.seed, found.index, found.label, found.single) == (3, (7,), ("horizontal",), True)
+    saved_recipe = recipe("ones/000007.png")
+    assert (saved_recipe.seed, saved_recipe.index, saved_recipe.label, saved_recipe.single) == (
+        3,
+        (7,),
+        ("horizontal",),
+        True,
+    )
     run("sample", copied, "--like", "ones/000007.png", "--out", "again.png")
     with Image.open("ones/000007.png") as image, Image.open("again.png") as again:
         assert again.size == (8, 8)
         assert np.abs(np.asarray(image).astype(int) - np.asarray(again)).max() <= 1  # it was in a batch of two
-    assert recipe("again.png") == found
+    assert recipe("again.png") == saved_recipe
 
 
 @pytest.mark.parametrize("name", ["seed", "n", "index", "label", "guidance", "steps", "sampler"])
@@ -174,9 +179,9 @@ def test_a_picture_of_another_model_or_without_a_recipe_is_refused(run, refused,
     run("sample", copied, *FEW, "-n", 1, "--out", "a.png")
     other = tmp_path / "other.safetensors"
     untrained((1, 8, 8)).save(other)
-    said = refused("sample", other, "--like", "a.png")
-    assert storage.sha256(other)[:12] in said
-    assert storage.sha256(copied / "model.safetensors")[:12] in said
+    message = refused("sample", other, "--like", "a.png")
+    assert storage.sha256(other)[:12] in message
+    assert storage.sha256(copied / "model.safetensors")[:12] in message
     with Image.open("a.png") as image:
         image.save("plain.png")
     assert "plain.png holds no recipe" in refused("sample", copied, "--like", "plain.png")
@@ -198,9 +203,9 @@ def test_a_picture_of_another_version_is_repeated_with_a_word_of_warning(run, co
 
 def test_a_recipe_is_a_table_and_json(run, copied):
     run("sample", copied, *FEW, "-n", 2, "--out", "a.png")
-    found = recipe("a.png")
-    assert "spacing=trailing\nguidance  1.0\n" in str(found)
-    assert SamplingRecipe.from_json(found.to_json()) == found
+    saved_recipe = recipe("a.png")
+    assert "spacing=trailing\nguidance  1.0\n" in str(saved_recipe)
+    assert SamplingRecipe.from_json(saved_recipe.to_json()) == saved_recipe
 
 
 def test_a_model_in_no_file_writes_no_recipe(tmp_path):
@@ -243,11 +248,11 @@ def test_two_commands_at_once_write_two_files(run, copied, monkeypatch):
         write(path, *rest)
 
     monkeypatch.setattr(writers, "write_picture", while_another_writes)
-    (mine,) = finish(sample(copied, 2, steps=3, device="cpu")).paths
+    (first,) = finish(sample(copied, 2, steps=3, device="cpu")).paths
     (other,) = others
-    assert Path(mine).name == "seed0-steps3-2.png"
-    assert (recipe(mine).n, recipe(other).n) == (2, 3)
-    assert {path.name for path in Path(mine).parent.iterdir()} == {"seed0-steps3.png", "seed0-steps3-2.png"}
+    assert Path(first).name == "seed0-steps3-2.png"
+    assert (recipe(first).n, recipe(other).n) == (2, 3)
+    assert {path.name for path in Path(first).parent.iterdir()} == {"seed0-steps3.png", "seed0-steps3-2.png"}
 
 
 def test_an_animation_has_the_frames_and_the_size_of_the_options(run, copied):
@@ -282,16 +287,16 @@ def test_mp4_without_its_package_is_refused_before_sampling(refused, copied, mon
 
 
 def test_a_long_list_of_indices_makes_no_long_name(run, copied):
-    (written,) = run("sample", copied, "--steps", 1, "--index", *range(60)).split()
-    assert len(written.rpartition("/")[2]) <= 110
+    (path,) = run("sample", copied, "--steps", 1, "--index", *range(60)).split()
+    assert len(path.rpartition("/")[2]) <= 110
 
 
 def test_samples_of_a_lone_model_file_go_to_the_working_folder(run, copied, tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir()
     shutil.copy(copied / "model.safetensors", shared / "tiny.safetensors")
-    (written,) = run("sample", shared / "tiny.safetensors", *FEW, "-n", 1).split()
-    assert written == "samples/seed0-steps3.png"
+    (path,) = run("sample", shared / "tiny.safetensors", *FEW, "-n", 1).split()
+    assert path == "samples/seed0-steps3.png"
     assert [path.name for path in shared.iterdir()] == ["tiny.safetensors"]
     loaded = ancestral.load(copied, "cpu")
     assert finish(sample(loaded, 1, steps=3)).paths == (str(copied / "samples" / "seed0-steps3.png"),)

@@ -142,25 +142,16 @@ def _measure(plan: AveragePlan) -> Generator[Event, None, AveragingResult]:
 def _steps(home: RunFolder, end: int | None) -> tuple[int, ...]:
     """The steps of the snapshots up to `end`. Raises InputError if there are none, or `end` is outside them."""
     steps = Snapshots(home.snapshots).steps()
-    if not steps and (home.path.parent / "config.json").is_file() and home.path.name == FOLDER:
-        raise InputError(f"{home.path} holds an average; give the run that it was made of, {home.path.parent}")
-    if not steps:
+    if len(steps) < 2:  # one makes the same average of every length
         raise InputError(
-            f"{home.path} has no snapshots of averages: it was trained with {option('snapshots', 0)}, its network is "
-            f"too large for the default, or a cleaning or a full disk took them; train it anew with "
-            f"{option('snapshots', 16)}"
+            f"{home.path} has {len(steps)} snapshots of averages, and two are needed: give a run that was trained with "
+            f"{option('snapshots', 16)}, the default of small networks, and was not cleaned"
         )
-    if end is not None and not steps[0] <= end <= steps[-1]:
+    if end is not None and not steps[1] <= end <= steps[-1]:
         raise InputError(
-            f"{option('end')} must be {steps[0]} to {steps[-1]}, the steps of the snapshots of {home.path}, not {end}"
+            f"{option('end')} must be {steps[1]} to {steps[-1]}, the steps of the snapshots of {home.path}, not {end}"
         )
-    steps = [step for step in steps if end is None or step <= end]
-    if len(steps) == 1:
-        raise InputError(
-            f"the only snapshot up to step {steps[0]} makes the same average of every length: give a larger "
-            f"{option('end')}, or train with more {option('snapshots')}"
-        )
-    return tuple(steps)
+    return tuple(step for step in steps if end is None or step <= end)
 
 
 def _averaged_model(plan: AveragePlan, length: float) -> tuple[Model, float]:
