@@ -18,8 +18,9 @@ SOURCE = Path(ancestral.__file__).parent
 LAYERS = [
     {"options"},
     {"errors", "interrupts", "quantities", "transforms"},
-    {"arguments", "fields"},
+    {"arguments"},
     {"registries"},
+    {"fields"},
     {"gaussian", "config", "randomness", "storage", "hub", "device", "threads", "plugins", "results"},
     {"curves", "events"},
     {"schedules"},

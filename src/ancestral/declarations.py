@@ -19,8 +19,6 @@ from ancestral.fields import argument, check_ranges
 from ancestral.options import option
 from ancestral.registries import (
     DEFAULT_DISTILLATION,
-    DISTILLATIONS,
-    EXTRACTORS,
     NETWORKS,
     SAMPLERS,
     DistillationName,
@@ -235,10 +233,8 @@ class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
     """Run folder, model file or hf:// address of a model{; from Python also the model}."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
     """What to train on, in any form that training takes; default: what the model was trained on."""
-    METHODS: ClassVar[str] = DISTILLATIONS.described
-
     method: DistillationName | None = None
-    """{METHODS}. Default: consistency, or what the run that is resumed has."""
+    """{DISTILLATIONS}. Default: consistency, or what the run that is resumed has."""
     stages: int | None = None
     """Number of stages, each of which halves the step that is learned; default: the method's."""
     evaluations: int | None = None
@@ -457,8 +453,6 @@ class WithReference(WithDevice, WithOut):
     held_out: Any = argument(None, words=str | None, metavar="SOURCE")
     """Data of the same kind that no model was trained on, in any form that `data` has; default: the test split, or what
     the run held out by `validation`, if there is one."""
-    EXTRACTORS: ClassVar[str] = EXTRACTORS.described
-
     extractor: str | nn.Module | Callable[[Tensor], Tensor] | None = argument(None, words=str | None, metavar="NAME")
     """Feature extractor: {EXTRACTORS}, or a function of your own as package.module:function{; from Python also a module
     or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""

@@ -2,7 +2,7 @@
 
 The docstring below a field says what it sets. In it, names in `backticks` are options, which each face spells as its
 users write them, and text in {braces} is for Python alone. A name in {CAPITALS} stands for the text of that name in the
-class.
+class, or for the parts in the table of that name.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from itertools import pairwise
 from operator import ge, gt, le, lt
 from typing import Any, Literal
 
+from ancestral import registries
 from ancestral.errors import InputError
 from ancestral.options import option
+from ancestral.registries import Registry
 
 MISSING = dataclasses.MISSING
 
@@ -113,7 +115,8 @@ def arguments_of(part: Any, section: str = "Options") -> list[Argument]:
     """
     kind = part if isinstance(part, type) else type(part)
     texts, hints = field_docstrings(kind), _command_hints(kind)
-    facts = {name: value for name in dir(kind) if name.isupper() and isinstance(value := getattr(kind, name), str)}
+    facts = {name: table.described for name, table in vars(registries).items() if isinstance(table, Registry)}
+    facts |= {name: value for name in dir(kind) if name.isupper() and isinstance(value := getattr(kind, name), str)}
     for fact, value in facts.items():
         texts = {name: text.replace(f"{{{fact}}}", value) for name, text in texts.items()}
     return [

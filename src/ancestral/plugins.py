@@ -1,7 +1,7 @@
 """Functions of your own: imported by name, package.module:function, from the working folder too, and called."""
 
 import contextlib
-import importlib
+import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +19,12 @@ def import_function(name: str) -> Callable[..., Any]:
     Raises:
         InputError: If there is no such module or object, or it cannot be called.
     """
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
+    if not all(name.partition(":")):
         raise InputError(f"{name!r} names no function: give package.module:function")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        function = getattr(importlib.import_module(module), attribute)
+        function = pkgutil.resolve_name(name)
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{name} cannot be imported: {type(error).__name__}: {reason}") from error

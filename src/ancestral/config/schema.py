@@ -12,7 +12,7 @@ import math
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from ancestral import registries
 from ancestral.arguments import converted, describe, from_json, read_json, short_source, shown
@@ -226,9 +226,6 @@ OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
 class ProcessConfig:
     """The forward process and what the network predicts."""
 
-    SCHEDULES: ClassVar[str] = registries.SCHEDULES.described
-    TARGETS: ClassVar[str] = registries.TARGETS.described
-
     schedule: str = "linear"
     """Noise schedule, a name or a name with options, as in karras:rho=5. {SCHEDULES}; custom is one that was given from
     Python."""
@@ -277,9 +274,6 @@ EARLY = (50, 100, 200)
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train."""
-
-    TIMES: ClassVar[str] = registries.TIMES.described
-    WEIGHTINGS: ClassVar[str] = registries.WEIGHTINGS.described
 
     steps: int = argument(800_000, least=1)
     """Number of optimiser steps."""
