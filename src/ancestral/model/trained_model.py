@@ -86,7 +86,7 @@ class Model:
             "trained": f"{self.step:,} steps",
             "sampler": self.config.sample.sampler,
         }
-        return Table((), tuple(rows.items()), "Model")._repr_html_()
+        return Table((), tuple(rows.items()))._repr_html_()
 
     def _parameters(self) -> list[Tensor]:
         return list(self.denoiser.parameters()) if isinstance(self.denoiser, nn.Module) else []

@@ -29,12 +29,10 @@ class Table:
     Args:
         columns: The titles. Without titles there is no header, and all columns are left-aligned.
         rows: One text for each column.
-        title: A line above the table.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    title: str = ""
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -49,15 +47,13 @@ class Table:
             table.add_row(*row)
         text = io.StringIO()
         Console(file=text, width=10_000, markup=False, emoji=False, highlight=False).print(table)
-        lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        return "\n".join([self.title] * bool(self.title) + lines)
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(title)}</th>" for title in self.columns)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in self.rows)
-        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
         header = f"<thead><tr>{head}</tr></thead>" if head else ""
-        return f"<table>{caption}{header}<tbody>{body}</tbody></table>"
+        return f"<table>{header}<tbody>{body}</tbody></table>"
 
 
 class Result:
