@@ -66,7 +66,8 @@ def test_nothing_is_measured_where_there_is_no_choice(two_cores, monkeypatch):
 
 
 def test_a_run_keeps_the_number_that_was_measured(two_cores, monkeypatch, tmp_path):
-    monkeypatch.setattr(threads, "_measure", lambda work, most: work() or threads.Threads(1, "1 CPU thread of 2"))
+    one = threads.Threads(1, "1 CPU thread of 2")
+    monkeypatch.setattr(threads, "_measure", lambda work, most: torch.set_num_threads(1) or one)
     run = ancestral.train("points", out=tmp_path / "run", **TINY)
     assert Config.from_json((tmp_path / "run" / "config.json").read_text()).runtime.threads == 1
     assert torch.get_num_threads() == 2
