@@ -84,15 +84,8 @@ def likelihood_tree():
 def about(address=FOLDER, shape=SHAPE, classes=CLASSES, model_config=None, name="a: name"):
     """A model, as far as a card describes it, and the other arguments of `model_card`."""
     spec = DataSpec(shape, Codec("uint8"), classes)
-    model = SimpleNamespace(
-        config=model_config or presets.preset("digits"),
-        spec=spec,
-        step=600,
-        version="0.1.0",
-        parameters=1234,
-        average=None,
-    )
-    return model, name, address
+    facts = {"step": 600, "version": "0.1.0", "parameters": 1234, "average": None}
+    return SimpleNamespace(config=model_config or presets.preset("digits"), spec=spec, **facts), name, address
 
 
 FLOW = config.ProcessConfig("flow", target="flow")

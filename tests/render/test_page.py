@@ -168,9 +168,8 @@ def test_grids_stand_in_order_and_the_last_is_large(tmp_path):
         Image.new("RGB", (900, 450), (step // 1000, 0, 0)).save(folder.samples / f"{step:06d}.png")
     Image.new("RGB", (900, 450)).save(folder.samples / "seed0.png")  # drawn by hand
     page = read(write_report(folder.path, about()))
-    grid_steps = [int(step.replace(",", "")) for step in re.findall(r"step ([\d,]+)", " ".join(page.words))][
-        2:
-    ]  # those of the title are 6
+    texts = re.findall(r"step ([\d,]+)", " ".join(page.words))[2:]  # the first two are of the title
+    grid_steps = [int(text.replace(",", "")) for text in texts]
     assert len(grid_steps) == GRIDS == len(page.pictures)
     assert grid_steps == sorted(grid_steps)
     assert (grid_steps[0], grid_steps[-1]) == (steps[0], steps[-1])
