@@ -101,7 +101,6 @@ def run(plan: ComparePlan) -> Generator[Event, None, ComparisonResult | SamplerC
 
 def _check(options: Compare, count: int, sampler_names: Sequence[str | Sampler]) -> None:
     """Raise InputError for too few or too many runs, no samplers, or an option of the other comparison."""
-    check_metrics(options.metrics)
     if options.samplers is None:
         if options.most is not None:
             raise InputError(f"{option('most')} belongs to {option('samplers')}; give that too")

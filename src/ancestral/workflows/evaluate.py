@@ -66,7 +66,6 @@ def plan(options: Evaluate) -> EvaluatePlan:
     """
     samples = not options.likelihood if options.samples is None else options.samples
     _check_parts(options, {"samples": bool(samples), "likelihood": options.likelihood, "ode": options.ode})
-    check_metrics(options.metrics)
     processes = Distributed(options.device)
     subject = subjects.open_subject(options.model, options, processes.device)
     check_metrics(options.metrics, bool(subject.model.spec.classes))
@@ -121,7 +120,7 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     return EvaluationResult(metrics, bound)
 
 
-def check_metrics(metrics: tuple[Metric, ...] | None, classes: bool = True) -> None:
+def check_metrics(metrics: tuple[Metric, ...] | None, classes: bool) -> None:
     """Raise InputError for no metrics, and for the class accuracy of samples without classes."""
     if metrics == ():
         raise InputError(f"{option('metrics')} names none; give some of {', '.join(METRICS)}")

@@ -36,7 +36,6 @@ class SamplesPlan:
 
 def plan(options: EvaluateSamples) -> SamplesPlan:
     """Open the samples and the data. Raises InputError if they cannot be read, or do not fit."""
-    check_metrics(options.metrics)
     folder, processes = check_folder(options.out, options.data, options.held_out), Distributed(options.device)
     samples, n = in_memory(datasets.open(options.samples, image_size=options.image_size)), options.n
     if n is not None:
