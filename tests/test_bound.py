@@ -159,6 +159,7 @@ def test_total_is_the_sum_of_its_terms_for_each_image():
     assert (result.L_t > 0).all()
 
 
+@pytest.mark.long
 def test_the_exact_denoiser_of_one_image_pays_only_for_the_variances():
     """x̂_0 = x_0 leaves KL terms of zero with the small variance, and with the large one their known cost."""
     x0 = (torch.randint(0, 256, (1, 1, 4, 4), generator=torch.Generator().manual_seed(0)) / 127.5 - 1).to(F64)
@@ -195,6 +196,7 @@ def test_an_images_bound_does_not_depend_on_its_neighbours():
     assert alone.total.item() == pytest.approx(among.total[2].item(), rel=1e-12)
 
 
+@pytest.mark.long
 def test_clipping_helps_a_model_that_overshoots():
     x0 = torch.full((1, 1, 4, 4), 0.9, dtype=F64)
     denoiser = oracle.Gaussian(LINEAR, 3.0, 0.01)
@@ -275,6 +277,7 @@ def test_the_tanh_of_the_papers_code_is_near_the_exact_cdf():
         bound.bits_per_dim(denoiser, x0, decoder="erf")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variance", ["large", "small"])
 def test_the_bound_is_above_the_entropy_and_closes_in_as_T_grows(variance):
     gaps = [bound_gap.gap(schedules.geometric(T, 0.001, 50.0), variance) for T in (8, 32, 128, 512)]
@@ -372,6 +375,7 @@ def test_hybrid_loss_is_simple_plus_a_thousandth_of_the_bound():
     assert net.v.grad.abs() > 1e-3
 
 
+@pytest.mark.long
 def test_training_the_blend_finds_the_better_variance():
     """For data of deviation 1 the reverse variance is β, for a single image β̃: the fraction goes where it should."""
     schedule = schedules.cosine(50)

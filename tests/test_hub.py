@@ -130,6 +130,7 @@ def test_a_model_that_makes_no_samples_is_pushed_without_a_picture(stand_in):
     assert "card.png" not in (stand_in.path / "me" / "stripes" / "README.md").read_text("utf-8")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hangs", [True, False])
 def test_without_a_network_the_cache_alone_is_read_after_one_attempt_of_bounded_time(
     stand_in, run, refused, tmp_path, monkeypatch, hangs
@@ -158,6 +159,7 @@ def test_the_hub_has_less_than_5_seconds_to_answer():
     assert hub.PATIENCE <= 4
 
 
+@pytest.mark.long
 def test_the_card_and_a_private_repository(stand_in):
     ancestral.push(untrained(classes=("a", "b")), "hf://me/secret", private=True)
     assert stand_in.repos == {"me/secret": True}

@@ -43,6 +43,7 @@ def test_it_is_the_exact_density_to_a_ten_thousandth_of_a_nat(make):
     torch.testing.assert_close(found, density(x), rtol=0, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["sigmoid", "zero_terminal"])
 def test_the_integral_is_exact_where_the_prior_is_not(name):
     """With the exact density of x_T in the place of N(0, π²), which there is off by what x_T still holds of x_0."""
@@ -54,6 +55,7 @@ def test_the_integral_is_exact_where_the_prior_is_not(name):
     torch.testing.assert_close(denoiser.log_density(end.x, T) + end.divergence, density(x), rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "error"),
     [
@@ -74,6 +76,7 @@ def test_the_error_of_the_prior_is_that_of_the_page(name, error):
     assert (found - density(x)).abs().max().item() == pytest.approx(error, rel=0.05)
 
 
+@pytest.mark.long
 def test_its_order_is_two():
     errors = [bound_gap.flow_error(schedules.flow(steps)) for steps in (100, 200, 400)]
     assert math.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.15)

@@ -103,6 +103,7 @@ def test_networks_have_right_derivatives(kind):
     assert gradgradcheck(function, inputs, fast_mode=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["unet", "transformer", "mlp"])
 def test_every_way_to_a_second_derivative_leads_to_the_same(kind):
     net, x = small(kind, train=True)
@@ -226,6 +227,7 @@ def test_second_derivatives_in_bfloat16_are_those_of_float64_rounded():
     assert (rounded - exact).norm() < 0.05 * exact.norm()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind", ["mlp", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("unet", "transformer"))]
 )

@@ -338,6 +338,7 @@ def test_the_command_line_refuses_in_one_line(tmp_path, monkeypatch, capsys, arg
     assert not any(word in said.err for word in ("Traceback", "InputError"))
 
 
+@pytest.mark.long
 def test_the_command_says_what_is_right_and_wrong_and_exits_with_1(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(RIGHT + "\ndef unpatchify(patches, size, height, width):\n    return patches\n", encoding="utf-8")

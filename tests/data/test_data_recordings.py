@@ -197,6 +197,7 @@ def test_the_first_file_decides_what_a_folder_holds(tmp_path):
     assert not holds_recordings("hf://datasets/me/sounds")
 
 
+@pytest.mark.long
 def test_recordings_from_end_to_end(run, refused, tmp_path):
     source, out, samples = tmp_path / "sounds", tmp_path / "run", tmp_path / "samples"
     source.mkdir()

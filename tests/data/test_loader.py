@@ -110,6 +110,7 @@ def test_by_index_it_is_the_order_of_memory(folder):
     equal(batches(data.open(str(folder), memory=0), 10), batches(data.load(str(folder)), 10))
 
 
+@pytest.mark.long
 def test_workers_that_are_spawned(folder, monkeypatch):
     lazy = data.open(str(folder), memory=0)
     monkeypatch.setattr(loading, "METHOD", "spawn")
@@ -324,6 +325,7 @@ raise SystemExit(3)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["kill", pytest.param("leave", marks=pytest.mark.slow)])
 def test_no_worker_outlives_its_training(folder, how):
     """Killed while the second worker may still be starting, whose parent is gone before it looks for it."""

@@ -400,6 +400,7 @@ print(*resident.peak_memory(work, torch.device("cpu")), resident.peak_memory(lam
 """
 
 
+@pytest.mark.long
 def test_memory_counts_the_peak_of_a_step():
     # a process of its own: pages that other tests of this one free meanwhile would count
     run = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, cwd=BENCH, check=True)
@@ -468,6 +469,7 @@ def test_equal_quality_takes_the_fewest_steps_that_reach_it(monkeypatch):
     assert row["seconds"] == pytest.approx(1000 * 10 * 0.01)
 
 
+@pytest.mark.long
 def test_growth_and_its_exponent(monkeypatch):
     monkeypatch.setattr(growth, "BASE", dataclasses.replace(growth.BASE, width=32))
     result = run_part(growth, "--over", "batch", "--most", "4", "--rounds", "1")
@@ -512,6 +514,7 @@ def test_a_quality_run_is_refused_before_any_work(monkeypatch):
             run_part(quality, "--data", "digits", *arguments)
 
 
+@pytest.mark.long
 def test_bad_input_of_another_process_is_one_line_and_exit_code_2(capfd):
     with pytest.raises(SystemExit) as stop:
         measure.run_code("from ancestral.errors import InputError; raise InputError('no data')")
@@ -831,6 +834,7 @@ def test_a_record_is_refused_before_a_run(small_records, monkeypatch):
         record("digits")
 
 
+@pytest.mark.long
 def test_budgets_on_one_side_of_the_limit_are_refused(small_records):
     with pytest.raises(InputError, match="both sides"):
         record("digits", "--contestant", "test_bench:Denoising", "--minutes", "2", "3", "--seeds", "2")

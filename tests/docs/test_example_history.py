@@ -57,6 +57,7 @@ def test_needed_is_the_fewest_passes_near_the_best_or_the_floor():
     assert sweep.needed(0.3).passes == 10
 
 
+@pytest.mark.long
 def test_methods_are_trained_once_measured_and_drawn(tmp_path, monkeypatch, capsys):
     """Consistency tuning starts from the run of EDM, and a second call trains nothing."""
     monkeypatch.setattr(train, "LAST_PREVIEW_STEPS", 2)

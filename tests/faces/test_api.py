@@ -123,6 +123,7 @@ def test_a_function_by_name_is_never_run_unless_it_is_named(tmp_path):
             ancestral.load(tmp_path / "run", net=wrong)
 
 
+@pytest.mark.long
 def test_an_own_network_from_the_command_line(tmp_path, capsys, monkeypatch):
     from ancestral.faces import command as cli
 
@@ -313,6 +314,7 @@ def test_a_sweep_of_six_runs_in_one_program(tmp_path):
     assert all(torch.equal(value, again[name]) for name, value in runs[3].model.denoiser.net.state_dict().items())
 
 
+@pytest.mark.long
 def test_a_run_goes_on_with_its_own_schedule_alone(tmp_path):
     run = train(tmp_path, schedule=schedules.linear(20))
     with pytest.raises(InputError, match="was trained with another schedule"):
@@ -454,6 +456,7 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.long
 def test_two_threads_train_what_each_would_alone(tmp_path):
     alone = train(tmp_path).model.sample(2, steps=2)
     samples = {}
@@ -529,6 +532,7 @@ def test_one_metric_is_named_and_a_size_is_a_pair(tmp_path):
             call()
 
 
+@pytest.mark.long
 def test_runs_and_samplers_are_compared(tmp_path):
     for name in "ab":
         ancestral.train(

@@ -134,7 +134,7 @@ WRONG = {
         lambda m: ancestral.train("digits", width=10**6, progress=False),
         "smaller width or batch_size",
     ),
-    "train: batch": (lambda m: ancestral.train("points", batch_size=10**12, progress=False), "a smaller batch_size"),
+    "train: batch": (lambda m: ancestral.train("points", batch_size=10**12, progress=False), "smaller .*batch_size"),
     "train: timesteps": (lambda m: ancestral.train("points", timesteps=10**12, progress=False), "1 to 1,000,000"),
     "train: run": (lambda m: ancestral.train(data=m.file.parent), "is a run folder"),
     "train: optimiser": (

@@ -288,6 +288,7 @@ def test_captions_can_be_left_off(capsys, tmp_path):
     assert top(tmp_path / "dogs.png")[1] != top(tmp_path / "none.png")[1]
 
 
+@pytest.mark.long
 def test_points_are_drawn(capsys, points_run, tmp_path, figures, refused):
     code, text, _ = call(
         capsys, "sample", points_run, "-n", 50, "--steps", 5, "--gif", tmp_path / "p.gif", "--film", tmp_path / "p.png"
@@ -331,6 +332,7 @@ def test_a_run_that_is_beyond_its_last_step_has_no_forecast(capsys, tmp_path, mo
     assert "warning" not in text
 
 
+@pytest.mark.long
 def test_a_resumed_run_has_no_numbers_of_the_model_before_on_its_card(capsys, tmp_path):
     folder, card = str(tmp_path / "a"), tmp_path / "a" / "README.md"
     call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--width", "16", "--out", folder)
@@ -379,6 +381,7 @@ def test_a_resumed_run_cannot_become_another(points_run, refused):
     assert "with --no-clip, so it cannot go on with --clip;" in line
 
 
+@pytest.mark.long
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     out = tmp_path / "run"
     command = [
@@ -536,6 +539,7 @@ def test_a_run_whose_checkpoints_were_emptied_is_not_begun_anew(points_run, tmp_
     assert "all in" in refused("train", "points", "--out", tmp_path, "--resume")
 
 
+@pytest.mark.long
 def test_a_log_that_is_noise_does_not_stop_a_resume(capsys, tmp_path):
     argv = ("train", "points", "--batch-size", "4", "--width", "16", "--trackers", "none", "--out", tmp_path / "run")
     assert call(capsys, *argv, "--steps", 2)[0] == 0
@@ -548,6 +552,7 @@ def test_a_run_of_another_preset_is_refused(points_run, refused):
     assert "of the preset points, not digits" in refused("train", "digits", "--out", points_run, "--resume")
 
 
+@pytest.mark.long
 def test_paths_are_shown_as_they_are_and_quoted_in_commands(capsys, tmp_path):
     out = tmp_path / "my [old] run :cat: ü"
     code, text, _ = call(capsys, "train", "points", "--steps", "1", "--batch-size", "4", "--out", out)

@@ -46,6 +46,7 @@ def trained(tmp_path_factory):
     return get
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ANY)
 def test_trains_samples_and_says_what_it_is(run, trained, tmp_path, name):
     shape, dtype, _ = ANY[name]
@@ -100,6 +101,7 @@ def test_pngs_with_four_channels(run, trained, tmp_path):
     assert np.array_equal(pixels, ancestral.load(trained("bytes4")).sample(2, steps=1)[1].numpy())
 
 
+@pytest.mark.long
 def test_a_folder_of_sixteen_bit_files_from_end_to_end(run, tmp_path):
     source, out = tmp_path / "deep", tmp_path / "run"
     source.mkdir()
@@ -118,6 +120,7 @@ def test_a_folder_of_sixteen_bit_files_from_end_to_end(run, tmp_path):
     assert tree["bits_per_dim"]["total"]["mean"] > 8  # random 16-bit numbers have 16
 
 
+@pytest.mark.long
 def test_a_folder_of_images_that_are_no_squares(run, refused, tmp_path):
     """Sides that the network's levels do not divide, padded, from end to end."""
     source, out = tmp_path / "tall", tmp_path / "run"
@@ -140,6 +143,7 @@ def test_a_folder_of_images_that_are_no_squares(run, refused, tmp_path):
     assert line.startswith("ancestral: image size 32x is impossible: give the side of a square")
 
 
+@pytest.mark.long
 def test_the_likelihood_of_floats_is_a_density(run, refused, trained):
     folder = trained("signals")
     assert "points and floats have no grey levels" in refused("evaluate", folder, "--likelihood", "--decoder", "exact")

@@ -457,6 +457,7 @@ def test_the_estimate_adds_up(emoji):
     assert "memorisation" in codes(report)
 
 
+@pytest.mark.long
 def test_what_may_be_memorised_is_no_forecast(tmp_path):
     """It said "will be memorised; use 214 items; stop at 484" of 132 photographs, of which 1 % was."""
     config = dataclasses.replace(FOLDER, train=dataclasses.replace(FOLDER.train, batch_size=32))

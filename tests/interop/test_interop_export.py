@@ -170,6 +170,7 @@ def test_the_default_spacing_is_ours(tmp_path):
         assert [t - 1 for t in times] == pipeline.scheduler.timesteps.tolist()
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own use of numpy
 def test_dpm_solver_runs(tmp_path):
     model = untrained(process=ProcessConfig("cosine", target="v"))
@@ -210,6 +211,7 @@ def test_the_command_line_writes_beside_the_run(run, tmp_path):
     assert (folder / "diffusers").stat().st_mode & 0o777 == folder.stat().st_mode & 0o777
 
 
+@pytest.mark.long
 def test_diffusers_is_not_needed(tmp_path):
     untrained().save(tmp_path / "model.safetensors")
     code = (

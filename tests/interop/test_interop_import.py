@@ -94,6 +94,7 @@ def change(path, **values):
 # -- what is read -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "size"),
     [(CIFAR10, 32), pytest.param(CELEBAHQ, 64, marks=pytest.mark.slow)],
@@ -202,6 +203,7 @@ def test_schedules_both_ways(tmp_path, process):
     assert again.config.prediction_type == process.config.prediction_type
 
 
+@pytest.mark.long
 def test_whole_trajectories_are_the_same(tmp_path):
     saved(tmp_path / "p", process=DDIMScheduler(num_train_timesteps=400, timestep_spacing="trailing"),
           pipeline=DDIMPipeline)  # fmt: skip

@@ -69,6 +69,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "case",
     [
@@ -121,6 +122,7 @@ def test_the_program_needs_neither_torch_nor_this_package(tmp_path):
     assert done.stdout == "set() (16, 2)\n", done.stderr
 
 
+@pytest.mark.long
 def test_the_command_line(tmp_path, run, refused):
     untrained(shape=(2,)).save(tmp_path / "run" / "model.safetensors")
     assert run("export", tmp_path / "run", "--to", "onnx") == f"{tmp_path / 'run' / 'model.onnx'}\n"

@@ -161,6 +161,7 @@ PAPER = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("ours", "theirs", "size"),
     [

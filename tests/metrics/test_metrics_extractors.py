@@ -102,6 +102,7 @@ def test_only_inception_has_fid(lite0):
     assert pixels.title("FD") == "FD-pixels"
 
 
+@pytest.mark.long
 def test_inception_with_stand_in_weights(monkeypatch, tmp_path):
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -144,6 +145,7 @@ def test_inception_without_weights_or_network_is_refused(monkeypatch, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.long
 def test_dinov2_with_stand_in_weights(monkeypatch, tmp_path):
     import timm
     from torchvision.transforms.v2 import InterpolationMode

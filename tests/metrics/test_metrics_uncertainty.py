@@ -55,6 +55,7 @@ def test_intervals_of_kid_hold_what_they_say(draw, n, m):
     check(*repeated(uncertainty.kernel, draw, n, m, repeats=200), low=0.85, cover=0.8 if n < D else 0.9)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("draw", [same, near])
 def test_intervals_of_precision_and_recall_hold_what_they_say(draw):
     def measure(x, y):

@@ -346,6 +346,7 @@ def test_the_config_of_a_plain_loop_is_that_of_its_denoiser(schedule, process):
         assert settings == dataclasses.replace(process, target="v")
 
 
+@pytest.mark.long
 def test_weights_of_any_float_type_sample(tiny_run):
     """float64 carries the state in float64; half precision is that of the network alone."""
     model = ancestral.load(tiny_run.path, "cpu")

@@ -300,6 +300,7 @@ def test_elsewhere_there_is_no_card(run, model_run, common, tmp_path):
     assert not (model_run / "README.md").exists()
 
 
+@pytest.mark.long
 def test_push_takes_the_card_of_the_run(monkeypatch, run, model_run, common):
     from ancestral import hub
 

@@ -257,6 +257,7 @@ def quick(monkeypatch):
 TINY = ["--width", "16", "--mults", "1", "2", "--blocks", "1", "--batch-size", "4", "--trackers", "none"]
 
 
+@pytest.mark.long
 def test_a_training_of_digits_leaves_its_page(tmp_path, run, quick, monkeypatch):
     out = tmp_path / "run"
     monkeypatch.setattr("sys.argv", ["ancestral", "train", "digits"])

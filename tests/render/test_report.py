@@ -98,6 +98,7 @@ def test_film_names_t_its_rows_and_the_classes_beside_the_images():
     assert (film[3 * line + 170 :, left:] == plain[182:]).all()
 
 
+@pytest.mark.long
 def test_film_of_points_is_one_figure_with_a_colour_for_each_time():
     clouds = [Step(i, 99 - i, 20 * torch.randn(50, 2), torch.randn(50, 2) / 3) for i in range(100)]
     film = np.asarray(compositions.film(clouds)).astype(int)

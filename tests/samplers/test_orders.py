@@ -28,6 +28,7 @@ def table(labels, few, quick=()):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["linear", "flow"])
 def test_the_error_falls_with_the_order_that_is_claimed(name):
     found = orders.errors(name, (150, 300), exact_steps=400)
@@ -80,6 +81,7 @@ def test_every_target_gives_the_same_samples_or_is_refused(label, name):
 AFFINE = [label for label in orders.STOCHASTIC if "Langevin" not in label]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("label", "name"),
     [
@@ -152,6 +154,7 @@ def test_the_page_has_the_words_of_its_generator():
         assert words.strip() in page
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["linear", "karras"])
 def test_the_orders_hold_at_float_times(name):
     """Steps shorter than the distance of two integer times, of a schedule of 20: interpolated and in closed form."""

@@ -378,6 +378,7 @@ def test_many_steps_reach_the_data():
         assert variance == pytest.approx(0.25, rel=0.03)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("clip", [None, 1.0])
 @pytest.mark.parametrize("steps", [1000, 50])
 def test_ddim_with_eta_one_is_ddpm_with_the_small_variance(steps, clip):
@@ -593,6 +594,7 @@ def test_every_sampler_takes_float_times(schedule, sampler):
     assert 0 < (one - other).abs().max() < 1e-2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["cosine", *(pytest.param(n, marks=pytest.mark.slow) for n in ("karras", "zero_terminal"))]
 )

@@ -79,6 +79,7 @@ def poison(trainer, steps):
     return poisoned
 
 
+@pytest.mark.long
 def test_several_bad_steps_in_a_row_go_back_to_the_last_good_state(tmp_path, monkeypatch):
     config = tiny_config(steps=14, save_every=4)
     folder = begun(tmp_path / "run", config)
@@ -96,6 +97,7 @@ def test_several_bad_steps_in_a_row_go_back_to_the_last_good_state(tmp_path, mon
     assert ancestral.load(folder.path, "cpu").step == 14
 
 
+@pytest.mark.long
 def test_a_run_killed_after_going_back_is_the_one_that_was_not(tmp_path, monkeypatch):
     config = tiny_config(steps=14, save_every=4)
 
@@ -116,6 +118,7 @@ def test_a_run_killed_after_going_back_is_the_one_that_was_not(tmp_path, monkeyp
     assert_same_state(trained("whole", 14), trained("killed", 6))
 
 
+@pytest.mark.long
 def test_a_run_that_diverges_again_and_again_gives_up(tmp_path, monkeypatch):
     config = tiny_config(steps=40, save_every=3)
     folder = begun(tmp_path / "run", config)
@@ -223,6 +226,7 @@ def no_room_for_step_6(monkeypatch):
     monkeypatch.setattr(Checkpoints, "write", full)
 
 
+@pytest.mark.long
 def test_a_save_that_fails_is_reported_and_tried_again(tmp_path, monkeypatch):
     """No room at the second of three saves: training goes on, the first is untouched, the third succeeds."""
     config = tiny_config(steps=9, save_every=3)
@@ -370,6 +374,7 @@ def interrupted(batches, what):
         yield batch
 
 
+@pytest.mark.long
 def test_data_that_is_gone_ends_a_training_saved(tmp_path, monkeypatch):
     """The file system does not come back: what was trained is saved, and the error says how to go on."""
     config, folder = nine_steps(tmp_path)

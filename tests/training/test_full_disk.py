@@ -143,6 +143,7 @@ def test_a_file_that_is_too_large_costs_nothing(tmp_path, monkeypatch):
     assert (store.steps(), published, folder.model_step()) == ([10, 20], [], None)
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_costs_snapshots_and_then_old_checkpoints(tmp_path, monkeypatch):
     """A training whose disk others fill up after its first saves: it ends as any other, and says each thing once."""
     config = tiny_config(steps=12, save_every=2)

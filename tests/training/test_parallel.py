@@ -96,6 +96,7 @@ def pair(request, pairs):
     return pairs / request.param
 
 
+@pytest.mark.long
 def test_two_processes_train_what_one_does(alone, pair):
     """12 steps: 1 x 32 images against 2 x 16, weights, average and Adam's moments within 1e-5."""
     assert_close(state(alone[0]), state(pair))
@@ -208,6 +209,7 @@ def test_in_bf16_two_processes_differ_from_one_by_its_rounding(tmp_path):
     assert TOLERANCE < apart < 1e-2
 
 
+@pytest.mark.long
 def test_torchrun_starts_one_training_of_two_processes(tmp_path):
     """The command of the README: no device named, one run, reported once."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]

@@ -69,6 +69,7 @@ def test_early_steps_are_added_to_those_that_come_more_seldom(every, steps):
     assert [step for step in range(1, 101) if train.saves(step)][: len(steps)] == steps
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("lost", "steps"), [("000002", 6), ("000004", 4)], ids=["in the middle", "the last"])
 def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(tmp_path, lost, steps):
     run, items = tmp_path / "run", torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8)
@@ -81,6 +82,7 @@ def test_a_run_that_was_killed_in_a_preview_gets_it_on_resume(tmp_path, lost, st
     assert (run / "samples" / f"{steps:06d}.png").exists()
 
 
+@pytest.mark.long
 def test_a_grid_of_training_is_repeated(figures, tmp_path, run):
     """It held no recipe, so `sample --like` refused the pictures that one has seen."""
     folder = tmp_path / "run"
@@ -96,6 +98,7 @@ def test_a_grid_of_training_is_repeated(figures, tmp_path, run):
     assert Image.open(folder / "samples" / "000002.png").tobytes() != other
 
 
+@pytest.mark.long
 def test_a_grid_of_the_training_of_another_run_is_refused(tmp_path, run, refused):
     """By the seed alone; one of the run itself goes on, also after the run was resumed, and one without a name."""
     mine, other = tmp_path / "mine", tmp_path / "other"

@@ -50,6 +50,7 @@ def test_sub_folders_with_runs_alone_are_no_classes(tmp_path, run):
     assert note in run("train", pics, "--out", tmp_path / "run", *options)
 
 
+@pytest.mark.long
 def test_a_run_goes_on_from_another_folder_and_with_data_at_another_place(tmp_path, monkeypatch):
     images(tmp_path / "here" / "pics")
     monkeypatch.chdir(tmp_path / "here")
@@ -92,6 +93,7 @@ def test_a_class_that_was_renamed_is_named(tmp_path, refused, monkeypatch):
     assert "other classes: class flags is now banners. " in refused(*words)
 
 
+@pytest.mark.long
 def test_a_run_without_a_fingerprint_takes_data_of_its_shape(tmp_path):
     """As of a run that a Trainer began."""
     first, other = images(tmp_path / "a"), images(tmp_path / "b", seed=1)
@@ -132,6 +134,7 @@ def test_the_default_folder_has_the_name_of_the_data(tmp_path, monkeypatch):
         ancestral.train(data="leters", out="runs/letters", **TINY)
 
 
+@pytest.mark.long
 def test_what_is_shared_does_not_tell_where_the_data_lie(tmp_path, monkeypatch, run):
     """A run is shared by its model file, its report and its card; on this machine it knows its data all the same."""
     place, moved = images(tmp_path / "secret" / "photos"), tmp_path / "secret" / "moved"
@@ -167,6 +170,7 @@ def photos(tmp_path, monkeypatch):
     return tmp_path / "photos"
 
 
+@pytest.mark.long
 def test_a_run_among_its_data_goes_on_and_is_no_data_of_the_next(photos, run):
     """The grids of samples, the report and the pictures of the doctor lie in the folder that is trained on."""
     first = ancestral.train(data=".", **{**TINY, "sample_every": 1})

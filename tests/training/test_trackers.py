@@ -135,6 +135,7 @@ def test_the_panel_prints_notes_above_itself():
     assert "a data worker died" in console.file.getvalue()
 
 
+@pytest.mark.long
 def test_a_notebook_is_not_warned_of_a_progress_bar_that_nobody_shows():
     code = """
 import sys, types

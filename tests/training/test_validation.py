@@ -151,6 +151,7 @@ def test_the_loss_is_that_of_the_averaged_weights_at_fixed_times_and_noise():
     assert [last.validation.validation, last.validation.training] == pytest.approx(means, rel=1e-4)
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_with_the_same_validation_losses(tmp_path):
     data_of, options = random_images(20), {**TINY, "steps": 6, "save_every": 3, "keep": 9}
     ancestral.train("arrays", data_of, validation=0.2, out=tmp_path / "a", **options)
@@ -169,6 +170,7 @@ def test_a_killed_run_goes_on_with_the_same_validation_losses(tmp_path):
         ancestral.train("arrays", data_of, out=tmp_path / "b", resume=True, **{**options, "validation": 0.3})
 
 
+@pytest.mark.long
 def test_validation_data_of_ones_own(tmp_path, refused):
     """Other data take no item from the training, so a run may get them later."""
     images, others = random_images(12), random_images(6, seed=1)
@@ -232,6 +234,7 @@ LEARNED = {**TINY, "mults": (1, 2), "batch_size": 12, "lr": 3e-3, "warmup": 10, 
            "sample_every": 16, "schedule": "cosine", "target": "v"}  # fmt: skip
 
 
+@pytest.mark.long
 def test_memorisation_is_named_once_while_training(tmp_path):
     """Twelve images of noise: nothing that is learned of nine of them helps with the other three."""
     ancestral.train("arrays", random_images(12), validation=0.25, out=tmp_path / "run", **LEARNED)
@@ -320,6 +323,7 @@ def test_data_of_which_nothing_was_held_out_are_opened_once(tmp_path, monkeypatc
     assert [arguments[0] for arguments in calls] == [source, source]  # the second is refused: there is no test split
 
 
+@pytest.mark.long
 def test_evaluation_takes_the_validation_data_of_the_run(tmp_path):
     np.save(tmp_path / "x.npy", random_images(20).numpy())
     np.save(tmp_path / "y.npy", random_images(12, seed=1).numpy())

@@ -216,6 +216,7 @@ def tracked(tmp_path_factory):
     return folder, {k: dict(zip(names, average.weights, strict=True)) for k, average in others.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("length", [0.04, 0.06, 0.08, 0.12])
 def test_a_run_gives_averages_that_were_not_tracked(tracked, length):
     """To 1e-6 of the weights' size, the rounding of float32 included."""
@@ -299,6 +300,7 @@ def whole(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stopped", [3, 7, 9, 11])
 def test_a_resumed_run_has_the_same_snapshots(tmp_path, whole, stopped):
     """Killed without a save, so that snapshots after the checkpoint are there, and one was cut short."""
@@ -508,6 +510,7 @@ def test_all_lengths_are_sampled_with_the_same_noise(averaged, tracked):
     assert evaluation.samples.distances.train.frechet.value == pytest.approx(other.best.frechet.value, rel=1e-6)
 
 
+@pytest.mark.long
 def test_most_bounds_the_network_evaluations(averaged, monkeypatch):
     """DDPM with all its steps took hours, and nothing said so before."""
     run, _ = averaged

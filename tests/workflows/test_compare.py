@@ -96,6 +96,7 @@ def sampler_result(curves):
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_numbers_are_those_of_evaluate_and_its_samples_are_not_drawn_again(
     run, model_run, other, options, passes, tmp_path  # noqa: F811
 ):  # fmt: skip
@@ -132,6 +133,7 @@ def test_a_run_differs_from_itself_by_nothing(run, model_run, options, files, tm
         assert left.tobytes() == right.tobytes()
 
 
+@pytest.mark.long
 def test_bounds_that_differ_are_reported(run, model_run, options, files, tmp_path):  # noqa: F811
     other = tmp_path / "other"
     shutil.copytree(model_run, other)
@@ -208,6 +210,7 @@ def test_python_compares_runs_and_models(run, model_run, other, options, files):
         finish(compare([model], source))
 
 
+@pytest.mark.long
 def test_chosen_metrics_alone_are_compared(run, refused, model_run, other, options, files):  # noqa: F811
     text = run("compare", model_run, other, *options, "--out", model_run.parent / "both", "--metrics", "kernel")
     tree = compared(model_run.parent / "both")
@@ -219,6 +222,7 @@ def test_chosen_metrics_alone_are_compared(run, refused, model_run, other, optio
     assert json.loads(result.to_json()) == tree
 
 
+@pytest.mark.long
 def test_python_compares_samplers(run, model_run, options, files):  # noqa: F811
     text = run("compare", model_run, *options, "--samplers", "ddim", "--most", 6)
     saved = SamplerComparisonResult.from_json((model_run / "evaluation" / "samplers.json").read_text())
@@ -259,6 +263,7 @@ def test_the_ladder_counts_passes_not_steps():
     assert (whole.sampler, whole.steps, whole.passes) == (samplers.DDPM(steps=60), 60, 60)
 
 
+@pytest.mark.long
 def test_the_curve_is_what_evaluate_measures_of_each(run, model_run, options, passes):  # noqa: F811
     argv = ("compare", model_run, *options, "--samplers", "ddim,heun", "--most", 6)
     text = run(*argv)
@@ -294,6 +299,7 @@ def test_what_cannot_run_is_left_out_and_said(run, refused, model_run, options, 
     assert "none of these samplers can be tried" in refused(*argv, "--samplers", "langevin")
 
 
+@pytest.mark.long
 def test_all_is_also_what_the_run_draws_by(run, model_run, options, monkeypatch):  # noqa: F811
     model = ancestral.load(model_run, "cpu")
     model.config = dataclasses.replace(model.config, sample=config.SampleConfig("ddim:eta=1"))
@@ -318,6 +324,7 @@ def test_all_samplers_are_drawn_as_lines_over_passes(figures):
     assert whole.tobytes() != fewer.tobytes()
 
 
+@pytest.mark.long
 def test_a_sampler_with_its_own_steps_is_one_point_of_a_curve(run, model_run, options, files):  # noqa: F811
     """`steps` in a name was ignored: both names were tried with all numbers of steps, and printed alike."""
     run("compare", model_run, *options, "--samplers", "heun:steps=2,heun:spacing=linspace,steps=3", "--most", 6)

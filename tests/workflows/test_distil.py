@@ -535,6 +535,7 @@ def test_a_distilled_run_is_a_run(source, tmp_path, method, options, target):
     assert (out / "samples" / "000006.png").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "options"), METHODS, ids=[method for method, _ in METHODS])
 @pytest.mark.parametrize("killed", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 2, 5))])
 def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, method, options, killed):
@@ -581,6 +582,7 @@ def test_a_schedule_given_from_python_is_in_the_file(tmp_path, run):
     assert torch.equal(ancestral.load(folder).denoiser.schedule.signal, custom.signal)
 
 
+@pytest.mark.long
 def test_a_distilled_model_is_distilled_again(source, tmp_path):
     ancestral.distil(source / "v", data(), out=tmp_path / "a", **STAGED)
     run = ancestral.distil(ancestral.load(tmp_path / "a"), data(), out=tmp_path / "b", stages=2, **SHORT)
@@ -591,6 +593,7 @@ def test_a_distilled_model_is_distilled_again(source, tmp_path):
         ancestral.distil(tmp_path / "a", data(), out=tmp_path / "c", method="progressive", **STAGED)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "settings",
     [{"learned_variance": True}, {"net": "mlp"}, pytest.param({"clip": True, "target": "x0"}, marks=pytest.mark.slow)],
@@ -618,6 +621,7 @@ class Own(nn.Module):
         return self.layer(self.norm(x))
 
 
+@pytest.mark.long
 def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
     custom = targets.Target("own", lambda a, b: -b, lambda a, b: a)
     table = dataclasses.replace(schedules.linear(100), noise=schedules.linear(100).noise * 0.99, spec={})

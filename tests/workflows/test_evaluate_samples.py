@@ -115,6 +115,7 @@ def passes(monkeypatch):
 # -- samples on disk --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_same_evaluation_again_draws_nothing_and_says_the_same(run, model_run, common, passes):
     run("evaluate", model_run, *common)
     first = metrics_json(model_run / "evaluation")
@@ -143,6 +144,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.long
 def test_what_was_killed_goes_on_and_draws_nothing_twice(run, model_run, common, passes):
     argv = [str(word) for word in ("evaluate", model_run, *common)]
     killed = subprocess.run([sys.executable, "-c", KILLED, *argv], capture_output=True, timeout=120)
@@ -173,6 +175,7 @@ def test_ctrl_c_keeps_what_is_drawn_and_says_how_to_go_on(capsys, monkeypatch, m
     assert {path.name for path in (model_run / "evaluation").iterdir()} == {"samples"}
 
 
+@pytest.mark.long
 def test_a_changed_model_and_other_settings_have_samples_of_their_own(run, model_run, common, passes):
     folders = set()
     for options in ([], ["--seed", 1], ["--sampler", "ddpm"]):
@@ -226,6 +229,7 @@ def test_gaps_are_filled_and_damage_is_drawn_again(tmp_path):
     assert json.loads((store.folder / "recipe.json").read_text())["sampler"] == "a sampler"
 
 
+@pytest.mark.long
 def test_two_processes_find_what_one_does(run, model_run, common, tmp_path, files):
     """The same JSON; each draws its own batches, and all the features are there before the first is left alone."""
     run("evaluate", model_run, *common, "--out", tmp_path / "one")
@@ -849,6 +853,7 @@ def test_a_study_can_be_made_of_several_samplers(model_run, files, tmp_path):
     assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
+@pytest.mark.long
 def test_python_measures_what_the_command_line_does(run, model_run, files, common):
     run("evaluate", model_run, *common)
     saved = EvaluationResult.load(model_run / "evaluation").samples
@@ -888,6 +893,7 @@ def test_an_unsaved_model_is_evaluated_as_it_is(files, tmp_path):
     assert sampling[-1].done == pytest.approx(sampling[-1].total) == 12
 
 
+@pytest.mark.long
 def test_data_and_samples_may_be_in_memory(files):
     """Tensors, arrays and torch data sets in the place of the .npz file, also as samples."""
     images, labels = noisy(60)

@@ -231,6 +231,7 @@ def test_a_model_that_is_not_there_and_a_run_that_began_otherwise(source, source
         tune(3, tmp_path / "run")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("old", [False, True], ids=["", "by version 0.2, whose config names the schedule linear"])
 def test_a_schedule_of_tables_is_that_of_the_model_file(old, tmp_path):
     """As models that were imported from diffusers have it."""
@@ -371,6 +372,7 @@ def test_options_win_over_the_file(run, refused, tmp_path, monkeypatch):
     assert (result.model.config.net, result.steps) == (config.net, 1)
 
 
+@pytest.mark.long
 def test_the_config_of_a_fine_tuned_run_starts_from_the_same_model(source_run, tmp_path):
     tune(source_run, tmp_path / "a")
     config = str(RunFolder(tmp_path / "a").config)
@@ -393,6 +395,7 @@ def test_a_stopped_run_of_no_preset_says_a_command_that_resumes_it(run, tmp_path
     assert "Already at step" in run("train", "--out", tmp_path / "run", "--resume", "--steps", 1, "--device", "cpu")
 
 
+@pytest.mark.long
 def test_the_size_of_images_is_that_of_the_model(tmp_path, monkeypatch):
     """And the path to the model is absolute, so the config can be used from another folder."""
     rng = np.random.default_rng(0)

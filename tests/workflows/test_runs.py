@@ -162,6 +162,7 @@ def test_what_is_needed_stays(place):
     assert CleaningResult.from_json(result.to_json()) == result
 
 
+@pytest.mark.long
 def test_a_run_in_progress_is_left_alone(place):
     with RunFolder(place / "first").locked():
         result = ancestral.runs(place / "first", clean=True, yes=True)
