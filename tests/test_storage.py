@@ -1,8 +1,10 @@
 """Files are whole or absent, whatever goes wrong."""
 
+import contextlib
 import errno
 import resource
 import stat
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,7 +124,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         pass
 
 
-def test_a_new_file_replaces_nothing_that_appears_meanwhile(tmp_path):
+def test_a_new_file_replaces_nothing_that_appears_meanwhile(tmp_path, monkeypatch):
     path = tmp_path / "x.txt"
 
     def beside_another(target):
@@ -131,7 +133,24 @@ def test_a_new_file_replaces_nothing_that_appears_meanwhile(tmp_path):
         storage.write_text(target, "mine")
 
     assert storage.write_new(path, beside_another) == tmp_path / "x-2.txt"
-    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"x.txt": "other", "x-2.txt": "mine"}
+    monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(PermissionError(1, "not permitted")))
+    assert storage.write_new(path, beside_another) == tmp_path / "x-3.txt"  # on a file system without hard links
+    contents = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert contents == {"x.txt": "other", "x-2.txt": "mine", "x-3.txt": "mine"}
+
+
+def test_a_kill_leaves_a_whole_new_file_or_none(tmp_path, monkeypatch):
+    """Before each call of the file system that may bring the file to its place."""
+
+    def killed(*_, **__):
+        raise SystemExit
+
+    for call in ("hardlink_to", "touch", "replace", "rename"):
+        path = tmp_path / call / "x.txt"
+        with monkeypatch.context() as patched, contextlib.suppress(SystemExit):
+            patched.setattr(Path, call, killed)
+            storage.write_new(path, lambda place: place.write_text("mine"))
+        assert not path.exists() or path.read_text() == "mine"
 
 
 def test_a_new_folder_mixes_with_no_other(tmp_path):

@@ -111,10 +111,15 @@ def _moved(source: Path, target: Path) -> bool:
                 shutil.move(part, target)
         return True
     try:
-        target.touch(exist_ok=False)  # unlike a rename, it does not replace what is there
+        target.hardlink_to(source)  # unlike a rename, it does not replace what is there
     except FileExistsError:
         return False
-    source.replace(target)
+    except OSError:  # a file system without hard links, where a kill between the two leaves an empty file
+        try:
+            target.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        source.replace(target)
     return True
 
 
