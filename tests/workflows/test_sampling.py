@@ -13,7 +13,7 @@ import ancestral
 from ancestral import __version__, model, samplers, storage
 from ancestral.declarations import Sample
 from ancestral.errors import InputError
-from ancestral.events import finish
+from ancestral.events import Message, finish
 from ancestral.render import writers
 from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
 from conftest import events_of, untrained
@@ -300,3 +300,25 @@ def test_samples_of_a_lone_model_file_go_to_the_working_folder(run, copied, tmp_
     assert [path.name for path in shared.iterdir()] == ["tiny.safetensors"]
     loaded = ancestral.load(copied, "cpu")
     assert finish(sample(loaded, 1, steps=3)).paths == (str(copied / "samples" / "seed0-steps3.png"),)
+
+
+def test_samples_beside_other_images_are_reported(copied, tmp_path):
+    """A model file does not know where its data lie, nor that these are data of another training."""
+    lone = shutil.copy(copied / "model.safetensors", tmp_path / "lone.safetensors")
+
+    def warnings(**options):
+        notes = [event.text for event in sample(lone, 2, steps=2, **options) if isinstance(event, Message)]
+        return [note for note in notes if note.startswith("warning: ")]
+
+    (tmp_path / "cats").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "cats" / "cat.png")
+    for options in ({"out": "cats/new.png"}, {"out": "cats/some"}, {"out": "x.npz", "film": "cats/film.png"}):
+        (note,) = warnings(**options)
+        assert str(Path("cats", "cat.png")) in note
+    for name in ("one.png", "two.png"):  # beside a sample, but no other image
+        assert warnings(out=tmp_path / "pictures" / name) == []
+    assert warnings() == []  # in samples/
+    Image.new("L", (8, 8)).save(tmp_path / "cat.jpg")
+    assert len(warnings()) == 1
+    Image.new("L", (8, 8)).save(copied / "samples.png")
+    assert warnings(out=copied / "samples" / "new.png") == []  # pictures of a run are no data

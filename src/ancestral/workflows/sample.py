@@ -1,16 +1,18 @@
 """Samples of a trained model, written as a grid, single files, an array, an animation or a film strip."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from torch import Tensor
 
 from ancestral import __version__, hub, samplers, storage
-from ancestral.config.folders import check_outside
+from ancestral.config.folders import SUFFIXES, check_outside, is_output
 from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
 from ancestral.declarations import Sample
@@ -35,6 +37,8 @@ IN_RECIPE = ("n", "index", "seed", "label", "guidance", "sampler", *SAMPLER_OPTI
 FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
 LONGEST_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
+STILLS, LOOKED_AT = SUFFIXES.keys() - writers.ANIMATIONS.keys(), 100
+"""Suffixes of images, of which samples are PNGs with a recipe; how many entries of a folder are looked at."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def plan(options: Sample) -> SamplePlan:
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
     _check_out(out, model)
     gif, film = _path(options.gif, folder / f"{stem}.gif"), _path(options.film, folder / f"{stem}-film.png")
-    for path in filter(None, (out, gif, film)):
+    paths = [path for path in (out, gif, film) if path is not None]
+    for path in paths:
         check_outside(path, model.config.data.source)
     animations = [path for path in (out, gif) if path is not None and path.suffix.lower() in writers.ANIMATIONS]
     for path in animations:
@@ -112,7 +117,7 @@ def plan(options: Sample) -> SamplePlan:
         out=out,
         gif=gif,
         film=film,
-        notes=(*_doubts(model, sampler), *_differences(options, recipe, model)),
+        notes=(*_doubts(model, sampler), *_differences(options, recipe, model), *_other_images(paths)),
     )
 
 
@@ -289,6 +294,25 @@ def _samples_folder(model: Model | str | Path) -> Path:
     place = home(model)
     in_run = hub.is_address(model) or RunFolder(place).config.exists()
     return place / "samples" if in_run else Path("samples")
+
+
+def _other_images(paths: Sequence[Path]) -> list[str]:
+    """Warn of an image that is no sample, in the folder of a file or in that of the folder `samples`."""
+    folders = {path.parent for path in paths}
+    for folder in sorted(folders | ({Path()} if Path("samples") in folders else set())):
+        if folder.is_dir() and not any(map(is_output, (folder.absolute(), *folder.absolute().parents))):
+            for file in islice(sorted(folder.iterdir()), LOOKED_AT):
+                if file.suffix.lower() in STILLS and not _is_sample(file):
+                    place = f"{file} is no sample, and samples are written beside it"
+                    advice = f"who trains on that folder trains on both; {option('out')} takes a place elsewhere"
+                    return [f"warning: {place}: {advice}"]
+    return []
+
+
+def _is_sample(file: Path) -> bool:
+    with contextlib.suppress(InputError):
+        return bool(writers.read_recipe(file))
+    return False
 
 
 def _stem(options: Sample, recipe: SamplingRecipe) -> str:
