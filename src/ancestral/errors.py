@@ -43,6 +43,10 @@ class UnsuitableError(InputError):
     """
 
 
+class MissingSplitError(InputError):
+    """A data set has no such split, as opposed to one that cannot be opened."""
+
+
 def whole(value: object, least: float, most: float, message: str) -> int:
     """Convert a whole number of any type, NumPy's integers too, to an int.
 

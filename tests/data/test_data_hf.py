@@ -13,7 +13,7 @@ from ancestral.data import InMemoryDataset, LazyDataset
 from ancestral.data.decoding import FORMATS
 from ancestral.data.io_errors import SourceLost
 from ancestral.data.loading import Loader
-from ancestral.errors import InputError, install_command
+from ancestral.errors import InputError, MissingSplitError, install_command
 
 COUNT, SHARDS = 30, 3
 RNG = np.random.default_rng(0)
@@ -89,8 +89,8 @@ def test_by_index_it_equals_the_folder(places, kind, options):
 
 def test_splits(places):
     assert len(data.load(str(places / "splits"), split="test")) == 4
-    for kind in ("saved", "parquet"):
-        with pytest.raises(InputError, match=f"{kind} has no test split"):
+    for kind in ("saved", "parquet", "arrow"):
+        with pytest.raises(MissingSplitError, match=f"{kind} has no test split"):
             data.open(str(places / kind), split="test")
 
 
@@ -120,7 +120,7 @@ def test_what_is_no_set_of_images(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_addresses(monkeypatch):
+def test_addresses(places, monkeypatch):
     calls = []
 
     def load_dataset(*args, **options):
@@ -132,9 +132,14 @@ def test_addresses(monkeypatch):
         with pytest.raises(InputError, match=r"cannot be read as a data set: no network"):
             data.open(address, split="test")
     assert calls == [
-        (("me/cats", None), {"split": "test", "revision": None}),
-        (("me/cats", "small"), {"split": "test", "revision": "v1"}),
+        (("me/cats", None), {"revision": None}),
+        (("me/cats", "small"), {"revision": "v1"}),
     ]
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: datasets.load_from_disk(str(places / "splits")))
+    assert len(data.open("hf://datasets/me/cats", split="test", image_size=4)) == 4
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: datasets.DatasetDict())
+    with pytest.raises(MissingSplitError, match="no test split"):
+        data.open("hf://datasets/me/cats", split="test")
     with pytest.raises(InputError, match="is no address: write hf://datasets/user/name"):
         data.open("hf://datasets/cats")
 

@@ -600,6 +600,24 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
     assert reference.in_memory(lazy).items.shape == (29, 1, 8, 8)
 
 
+def test_a_test_split_that_cannot_be_opened_does_not_count_as_none(run, refused, tmp_path, monkeypatch):
+    """Distances to training data would be taken for those to held-out data."""
+    moons = data.BUILTINS["moons"]
+
+    def damaged(split):
+        if split == "test":
+            raise InputError("the test file is damaged")
+        return moons(split)
+
+    monkeypatch.setitem(data.BUILTINS, "moons", damaged)
+    untrained((2,), process=PROCESS).save(tmp_path / "run" / "model.safetensors")
+    for words in (("evaluate", tmp_path / "run"), ("compare", tmp_path / "run", tmp_path / "run")):
+        assert "the test file is damaged" in refused(*words, "--samples", 30, "--data", "moons")
+    likelihood = ("evaluate", tmp_path / "run", "--likelihood", "-n", 3, "--passes", 2, "--data", "moons")
+    assert "the test file is damaged" in refused(*likelihood)
+    assert "moons, train split" in run(*likelihood, "--split", "train")  # which needs no other
+
+
 def test_the_test_split_of_built_in_data_is_held_out(run, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "MAX_ITEMS", 400)
     untrained((2,), process=PROCESS).save(tmp_path / "run" / "model.safetensors")

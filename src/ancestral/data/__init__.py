@@ -34,7 +34,7 @@ from ancestral.data.sources.python_items import PythonItems
 from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.sources.tar_shards import TarShards
 from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
-from ancestral.errors import InputError, UnsuitableError, one_line
+from ancestral.errors import InputError, MissingSplitError, UnsuitableError, one_line
 from ancestral.events import Work, finish
 from ancestral.options import option
 
@@ -118,7 +118,7 @@ def open(
     if split not in ("train", "test"):
         raise InputError(f"unknown split {split!r}: use train or test")
     if split != "train" and kind not in ("built-in", "rows"):
-        raise InputError(f"{name} has no {split} split: give the path of the {split} data itself")
+        raise MissingSplitError(f"{name} has no {split} split: give the path of the {split} data itself")
     if length is not None and kind != "recordings":
         raise UnsuitableError(f"{name} holds no .wav files, which alone have a length: leave {option('length')} out")
     if length is not None and length < 1:

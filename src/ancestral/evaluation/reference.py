@@ -15,7 +15,7 @@ from ancestral import data
 from ancestral.config import DataConfig
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.spec import DataSpec
-from ancestral.errors import InputError, UnsuitableError
+from ancestral.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.guidance import NO_CLASS
 from ancestral.options import option
 
@@ -54,7 +54,7 @@ def loader(spec: DataSpec, config: DataConfig | None, run: DataConfig | None = N
             if held_out is not None:
                 opened[place, HELD_OUT] = held_out
         if (place, split) not in opened:
-            raise InputError(f"{source} has no part that was held out")
+            raise MissingSplitError(f"{source} has no part that was held out")
         return opened[place, split]
 
     return load
@@ -80,6 +80,7 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
         The data.
 
     Raises:
+        MissingSplitError: If there is no such split.
         InputError: If the data cannot be read, or not be brought to that shape and coding.
     """
     options: dict[str, Any] = {"split": split}
@@ -97,6 +98,8 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
         dataset = data.open(source, **options)
     except UnsuitableError as error:  # nobody here gave such options
         raise InputError(f"{source} cannot be converted, but {needed}") from error
+    except MissingSplitError:
+        raise
     except InputError as error:
         hint = f"; the run was trained on it: say with {option('data')} where it is now" if trained_on else ""
         raise InputError(f"{error.text}{hint}") from None

@@ -213,8 +213,9 @@ def _choose_items(
 ) -> tuple[EvalItems, facts.LikelihoodData]:
     """The items of the likelihood, and what the reader should know of them."""
     spec, codec, notes = subject.model.spec, subject.model.spec.codec, []
-    held_out, title = subjects.held_out_data(source, load, options.held_out)
-    split = options.split
+    held_out, title, split = None, "", options.split
+    if split in (None, "held-out"):
+        held_out, title = subjects.held_out_data(source, load, options.held_out)
     if split is None:
         tested = options.held_out is None and title == "test split" and source in TESTED
         split = "test" if tested else "held-out" if options.held_out is not None or title == HELD_OUT else "train"

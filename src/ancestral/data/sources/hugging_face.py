@@ -14,7 +14,7 @@ import torch
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, read_file
 from ancestral.data.lazy_dataset import StoredItems
-from ancestral.errors import InputError, install_command, one_line
+from ancestral.errors import InputError, MissingSplitError, install_command, one_line
 
 SCHEME = "hf://datasets/"
 ADDRESS = re.compile(r"hf://datasets/(?P<repo>[^/@\s]+/[^/@\s]+)(@(?P<revision>[^/\s]+))?(/(?P<config>[^/\s]+))?/*")
@@ -82,20 +82,19 @@ def _open(source: str | Path, split: str) -> Any:
             match = ADDRESS.fullmatch(source)
             if match is None:
                 raise InputError(f"{source} is no address: write hf://datasets/user/name, or with @revision or /config")
-            return datasets.load_dataset(match["repo"], match["config"], split=split, revision=match["revision"])
-        parquet, arrow = (sorted(map(str, source.glob(f"*.{suffix}"))) for suffix in ("parquet", "arrow"))
-        if is_saved(source):
+            rows = datasets.load_dataset(match["repo"], match["config"], revision=match["revision"])
+        elif is_saved(source):
             rows = datasets.load_from_disk(str(source))
-            if isinstance(rows, datasets.DatasetDict):
-                return rows[split]
-        elif parquet:
-            options = {"data_files": parquet, "split": "train", "cache_dir": str(cache() / "datasets")}
-            rows = datasets.load_dataset("parquet", **options)
+        elif parquet := sorted(map(str, source.glob("*.parquet"))):
+            rows = datasets.load_dataset("parquet", data_files=parquet, cache_dir=str(cache() / "datasets"))
         else:  # they are mapped into memory where they lie
-            rows = datasets.concatenate_datasets(list(map(datasets.Dataset.from_file, arrow)))
-        if split != "train":
-            raise InputError(f"{source} has no {split} split: give the path of the {split} data itself")
-        return rows
+            files = sorted(map(str, source.glob("*.arrow")))
+            rows = datasets.concatenate_datasets(list(map(datasets.Dataset.from_file, files)))
+        splits = rows if isinstance(rows, datasets.DatasetDict) else {"train": rows}
+        if split not in splits:
+            names = ", ".join(splits)
+            raise MissingSplitError(f"{source} has no {split} split, only {names}: give the {split} data themselves")
+        return splits[split]
     except InputError:
         raise
     except Exception as error:  # of the library, Arrow, the network or the file system
