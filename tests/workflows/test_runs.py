@@ -1,6 +1,7 @@
 """`ancestral runs`: the runs of a folder, whatever else lies there, and what finished ones no longer need."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -97,6 +98,25 @@ def test_one_run_folder_and_a_lone_model(run, place):
     (place / "first" / "log.csv").unlink()
     assert [(row.step, row.loss) for row in ancestral.runs(place / "first").runs] == [(6, None)]
     assert "there are no runs in" in run("runs", place / "photos")
+
+
+def test_a_folder_that_may_not_be_read_does_not_end_the_list(place, monkeypatch):
+    """The superuser, who runs tests, may read everything."""
+    locked, model = place / "many" / "locked", place / "first" / "model.safetensors"
+    locked.mkdir()
+    access, iterdir, read_metadata = os.access, Path.iterdir, storage.read_metadata
+
+    def refused(path):
+        if path in (locked, model):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return path
+
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked and access(path, mode))
+    monkeypatch.setattr(Path, "iterdir", lambda path: iterdir(refused(path)))
+    monkeypatch.setattr(storage, "read_metadata", lambda path: read_metadata(refused(path)))
+    run_list = ancestral.runs(place)
+    assert [row.name for row in run_list.runs] == ["cut", "many/second"]
+    assert {f"may not be read: {path}" for path in (locked, model.parent)} <= set(run_list.problems)
 
 
 def test_a_folder_that_is_not_there(refused, tmp_path, monkeypatch):

@@ -48,6 +48,8 @@ def _list(folder: Path) -> RunList:
             summaries.append(_summary(run, name, problems))
         except InputError as error:
             problems.append(f"damaged: {error.text}")
+        except OSError:
+            problems.append(f"may not be read: {run.path}")
     latest_first = sorted(summaries, key=lambda run: run.changed, reverse=True)
     return RunList(str(folder), tuple(latest_first), tuple(problems))
 
@@ -87,6 +89,9 @@ def _run_folders(
     inner = sorted(
         path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in REPORTS
     )
+    locked = [path for path in inner if not os.access(path, os.R_OK | os.X_OK)]
+    problems += [f"may not be read: {path}" for path in locked]
+    inner = [path for path in inner if path not in locked]
     if name and not any(RunFolder(path).holds_run() for path in inner):
         problems.append(f"no run: {folder}")
     elif depth:
