@@ -269,11 +269,11 @@ def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch)
     text = run(*TRAIN, "--out", tmp_path / "kept")
     assert re.search(r"for ancestral average: 4 snapshots of \d+ kB each", text)
     assert Snapshots(tmp_path / "kept" / "snapshots").steps() == [1, 2, 3, 4]
-    assert "for ancestral average: no snapshots" in run(*TRAIN, "--snapshots", 0, "--out", tmp_path / "none")
+    assert "no snapshots (--snapshots 0)" in run(*TRAIN, "--snapshots", 0, "--out", tmp_path / "none")
     again = ("--resume", "--snapshots", 8, "--steps", 5, "--out", tmp_path / "none")
     assert "was begun without snapshots" in refused("train", "points", "--trackers", "none", *again)
     monkeypatch.setattr("ancestral.training.averages.BYTES", 1000)
-    assert "for ancestral average: no snapshots" in run(*TRAIN, "--out", tmp_path / "large")
+    assert "--snapshots 16 keeps 16" in run(*TRAIN, "--out", tmp_path / "large")
     assert not (tmp_path / "large" / "snapshots").exists()
     assert "--snapshots must be at least 0" in refused(*TRAIN, "--snapshots", -1, "--out", tmp_path / "wrong")
 

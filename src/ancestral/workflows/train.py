@@ -31,7 +31,7 @@ from ancestral.guidance import NO_CLASS
 from ancestral.inspection.findings import memorisation_finding
 from ancestral.inspection.training_cost import StepMemory, step_memory, training_cost
 from ancestral.model import Model
-from ancestral.nets import UNet
+from ancestral.nets import Transformer, UNet
 from ancestral.options import on_command_line, option
 from ancestral.quantities import format_bytes
 from ancestral.render import compositions, model_card, pictures, writers
@@ -147,7 +147,7 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
         notes.append(f"distilling {config.distil}: samples by {config.sample.sampler}")
     if trainer.config.net.kind != config.net.kind:
         notes.append(f"points have no neighbours for a U-Net: the network is an {trainer.config.net}")
-    notes += [*_idle_attention(trainer), *disk_warning(trainer, plan.folder)]
+    notes += [*_doubts(trainer), *disk_warning(trainer, plan.folder)]
     models.check_sampler(trainer.denoiser, config.sample.sampler)
     if plan.export_to == "diffusers":
         interop.check_exportable(trainer.denoiser, trainer.config, trainer.spec)
@@ -412,10 +412,9 @@ def _announce(
     trainer: Trainer, folder: RunFolder, resuming: bool, lines: Sequence[str], details: Sequence[str]
 ) -> Iterator[Message]:
     """Say what is trained, and how; the details are in the notes of the run too."""
-    held_out, pair = trainer.held_out, format_bytes(trainer.state.pair_bytes)
+    held_out = trainer.held_out
     about = [f"for the validation loss: {len(held_out):,} held-out items of {held_out.name}"] if held_out else []
-    number = f"{trainer.snapshot_count} snapshots of {pair} each" if trainer.snapshot_count else "no snapshots"
-    details = [*about, f"for ancestral average: {number} ({option('snapshots')} sets their number)", *details]
+    details = [*about, _snapshots_described(trainer), *details]
     if not resuming:
         with contextlib.suppress(OSError):
             folder.append_notes(trainer.step, details)
@@ -423,13 +422,32 @@ def _announce(
     yield from (Message(line, detail=True) for line in details)
 
 
-def _idle_attention(trainer: Trainer) -> list[str]:
-    """Say so if attention was chosen for resolutions that the network does not have."""
-    net, config = trainer.denoiser.net, trainer.config.net
-    if not isinstance(net, UNet) or not isinstance(config, UNetConfig):
-        return []
-    idle, levels = set(config.attention or ()) - set(net.resolutions), " ".join(map(str, net.resolutions))
-    return [f"note: {option('attention', *idle)} has no effect; the resolutions are {levels}"] if idle else []
+def _snapshots_described(trainer: Trainer) -> str:
+    """What is kept for averages of other lengths, or why nothing is."""
+    count, pair = trainer.snapshot_count, format_bytes(trainer.state.pair_bytes)
+    if count:
+        text = f"{count} snapshot{'s' * (count > 1)} of {pair} each ({option('snapshots')} sets their number)"
+    elif trainer.config.runtime.snapshots == 0:
+        text = f"no snapshots ({option('snapshots', 0)})"
+    elif trainer.state.pairs:
+        text = "no snapshots (the run was begun without)"
+    else:
+        text = f"no snapshots (each takes {pair}; {option('snapshots', 16)} keeps 16)"
+    return f"for ancestral average: {text}"
+
+
+def _doubts(trainer: Trainer) -> Iterator[str]:
+    """Settings that have no effect, or that hardly work."""
+    net, config = trainer.denoiser.net, trainer.config
+    if isinstance(net, UNet) and isinstance(config.net, UNetConfig):
+        idle, levels = set(config.net.attention or ()) - set(net.resolutions), " ".join(map(str, net.resolutions))
+        if idle:
+            yield f"note: {option('attention', *idle)} has no effect; the resolutions are {levels}"
+    if isinstance(net, Transformer) and config.process.target in ("eps", "score"):
+        numbers = trainer.spec.shape[0] * net.patch**net.dims
+        if numbers > net.width:
+            problem = f"noise fills all {numbers} numbers of a patch, and a token has {net.width} ({option('width')})"
+            yield f"note: {problem}: predict clean items, {option('target', 'x0')}"
 
 
 def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> Iterator[str]:
