@@ -215,11 +215,11 @@ def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number):
 # -- disks ------------------------------------------------------------------------------------------------------------
 
 
-def no_room_for_step_6(monkeypatch):
+def no_room_for(steps, monkeypatch):
     write = Checkpoints.write
 
     def full(checkpoints, checkpoint):
-        if checkpoint.step == 6:
+        if checkpoint.step in steps:
             raise OSError(28, "could not write: No space left on device")
         write(checkpoints, checkpoint)
 
@@ -228,17 +228,19 @@ def no_room_for_step_6(monkeypatch):
 
 @pytest.mark.long
 def test_a_save_that_fails_is_reported_and_tried_again(tmp_path, monkeypatch):
-    """No room at the second of three saves: training goes on, the first is untouched, the third succeeds."""
-    config = tiny_config(steps=9, save_every=3)
+    """No room at some saves: training goes on, others succeed, and only the first failure in a row is reported."""
+    config = tiny_config(steps=18, save_every=3)
+    config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, keep=9))
     folder = begun(tmp_path / "run", config)
     trainer = Trainer(config, stripes(), "cpu")
-    no_room_for_step_6(monkeypatch)
-    steps = list(trainer.run(folder))
-    notes = [note for progress in steps for note in progress.notes]
-    assert len(notes) == 1
-    assert "No space left on device" in notes[0]
-    assert "training goes on" in notes[0]
-    assert Checkpoints(folder.checkpoints).steps() == [3, 9]
+    no_room_for((6, 9, 15), monkeypatch)
+    notes = []
+    for progress in trainer.run(folder):
+        notes += [(progress.step, note) for note in progress.notes]
+        wait_for_saves()
+    assert [step for step, _ in notes] == [7, 16]
+    assert all("No space left on device" in note and "training goes on" in note for _, note in notes)
+    assert Checkpoints(folder.checkpoints).steps() == [3, 12, 18]
     plain = Trainer(config, stripes(), "cpu")
     list(plain.run())
     assert_same_state(plain, trainer)
@@ -247,7 +249,7 @@ def test_a_save_that_fails_is_reported_and_tried_again(tmp_path, monkeypatch):
 def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkeypatch):
     config = tiny_config(steps=6, save_every=3)
     folder = begun(tmp_path / "run", config)
-    no_room_for_step_6(monkeypatch)
+    no_room_for((6,), monkeypatch)
     message = r"No space left on device; the model file is of step 6; a resumed run goes on from step 3, and the steps "
     with pytest.raises(OSError, match=message):
         list(Trainer(config, stripes(), "cpu").run(folder))

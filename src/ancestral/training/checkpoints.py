@@ -56,6 +56,8 @@ class Checkpoints:
         self._removed: list[Path] = []
         self._writer: Thread | None = None
         self._error: OSError | None = None
+        self.failed = False
+        """Whether the last save failed."""
 
     def steps(self) -> list[int]:
         """List the steps that were saved, whole or damaged, oldest first."""
@@ -121,7 +123,7 @@ class Checkpoints:
             error = error or of_model
         if error is None:
             self._prune(checkpoint.step)
-        self._error = error
+        self._error, self.failed = error, error is not None
 
     def _superseded(self, checkpoint: Checkpoint) -> list[Path]:
         """The checkpoints before this one: first those that need not be kept, last the newest whole one."""

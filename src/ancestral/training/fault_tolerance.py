@@ -1,8 +1,8 @@
 """The saves of a run, and what keeps it alive when a step, a save, the data or the run folder fails.
 
 A bad step is skipped (`divergence`). After several in a row training goes back to the last good checkpoint, with a
-lower learning rate. A save that fails is reported, and tried again at its next time; only the last one has to succeed.
-Where training cannot go on, it saves first.
+lower learning rate. A save that fails is reported, once until one succeeds, and tried again at its next time; only the
+last one has to succeed. Where training cannot go on, it saves first.
 """
 
 import itertools
@@ -33,7 +33,7 @@ class Saves:
         path, runtime = RunFolder(folder.lasting_path).checkpoints, config.runtime
         self.checkpoints = Checkpoints(path, runtime.keep, runtime.keep_every)
         self._notes: set[str] = set()
-        """The kinds of the notes that are given once."""
+        """The kinds of the notes that are given once, that on a save until one succeeds."""
 
     def save(self, state: TrainingState) -> None:
         """Write a checkpoint, then the model, in the background. All processes take part."""
@@ -121,12 +121,15 @@ class Saves:
         return notes
 
     def _failure(self, wait: bool) -> list[str]:
-        """Say what went wrong with the last save, which may be waited for."""
+        """Say what went wrong with the last save, which may be waited for, unless the one before failed too."""
         try:
             with self.folder.lasting():
                 self.checkpoints.wait() if wait else self.checkpoints.check()
         except OSError as error:
-            return [f"{error}; training goes on, and saves again at the next multiple of {option('save_every')}"]
+            again = f"training goes on, and saves again at the next multiple of {option('save_every')}"
+            return self._once("save", f"{error}; {again}")
+        if wait and not self.checkpoints.failed:
+            self._notes.discard("save")
         return []
 
     def _once(self, kind: str, note: str) -> list[str]:
