@@ -71,7 +71,7 @@ SHORT = {
     "average": "--samples 12 --steps 2 --end 2 --threads 1",
     "doctor": "--steps 0",
 }
-"""Options that make a command short; the last of two values counts."""
+"""Options that make a command short, of one value each, which replace those of the page."""
 
 
 def code_blocks(page, language):
@@ -145,37 +145,43 @@ class Place:
 
     def run(self, argv):
         """Run a command in a short setting. A training run that the page starts takes the place of the one before."""
-        short = SHORT.get(argv[0], "")
-        words = [*argv, *short.split()]
+        words = with_options(argv, SHORT.get(argv[0], ""))
         if argv[0] == "sample":
             words = without(words, "-n") if {"--index", "--like"} & set(argv) else words
             words = without(words, "--steps", "--sampler") if "--like" in argv else words
             words = without(words, "--steps") if any(word.startswith("heun:steps") for word in argv) else words
         if argv[0] == "train":
-            words += [] if {"--net", "--from"} & set(argv) else ["--width", "8"]
+            words = words if {"--net", "--from"} & set(argv) else with_options(words, "--width 8")
             if "--resume" not in argv:
                 shutil.rmtree(out_of(argv), ignore_errors=True)
         if argv[0] in ("evaluate", "compare"):
             likelihood = "--likelihood" in argv
-            samples = not likelihood or "--samples" in argv
-            words += ["--draw", "12", "--steps", "2", "--extractor", "pixels"] if samples else []
-            words += ["--passes", "4", "-n", "2"] if likelihood else []
-            words += ["--ode-steps", "2"] if "--ode" in argv else []
-            words += ["--most", "8"] if "--samplers" in argv else []
+            if not likelihood or "--samples" in argv:
+                words = with_options(without(words, "--samples"), "--draw 12 --steps 2 --extractor pixels")
+            words = with_options(words, "--passes 4 -n 2") if likelihood else words
+            words = with_options(words, "--ode-steps 2") if "--ode" in argv else words
+            words = with_options(words, "--most 8") if "--samplers" in argv else words
             words = without(words, "--steps") if "--samplers" in argv else words
         with pytest.raises(SystemExit) as stop:
             cli.main(words)
         assert stop.value.code == (1 if argv[0] == "doctor" and stop.value.code == 1 else 0), words
 
 
+def with_options(words, text):
+    """The words with these options, of one value each, in the place of those of the same name."""
+    options = text.split()
+    return [*without(words, *options[::2]), *options]
+
+
 def without(words, *names):
-    """The words without these options and their values."""
-    kept, skip = [], False
+    """The words without these options and their value, if they have one."""
+    rest, after_name = [], False
     for word in words:
-        if not skip and word not in names:
-            kept.append(word)
-        skip = word in names
-    return kept
+        value = after_name and not word.startswith("-")
+        after_name = word in names
+        if not (value or after_name):
+            rest.append(word)
+    return rest
 
 
 def out_of(argv):
