@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from ancestral import config, data
-from ancestral.data import Dataset
+from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import decode_image, strict_pillow
 from ancestral.data.loading import Loader
@@ -133,7 +133,7 @@ def main() -> None:
             "parquet": data.open(str(root / "parquet"), memory=0),
         }
         for name, source in sources.items():
-            for workers in (0,) if source.in_memory else (0, 2):
+            for workers in (0,) if isinstance(source, InMemoryDataset) else (0, 2):
                 wall, cpu = loader_throughput(source, workers, options.seconds)
                 print(f"{name:20}, {workers} workers {wall:14,.0f} {cpu:14,.0f} {cpu / decoding[1]:12.2f}", flush=True)
         trainer = Trainer(config.preset("digits"), data.load("digits"), "cpu")

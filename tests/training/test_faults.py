@@ -433,6 +433,26 @@ def test_a_killed_data_worker_changes_nothing(tmp_path):
     killed.close()
 
 
+def test_a_worker_death_in_the_middle_of_a_step_changes_nothing(tmp_path, monkeypatch):
+    """The handler of SIGCHLD of another DataLoader in the process raises wherever the training run is."""
+    config = tiny_config(steps=9, save_every=3)
+    folder = begun(tmp_path / "run", config)
+    trainer, plain = Trainer(config, stripes(), "cpu"), Trainer(config, stripes(), "cpu")
+    update, interruptions = trainer.state.ema.update, []
+
+    def interrupted_update(parameters, step):
+        if step == 5 and not interruptions:
+            interruptions.append(step)
+            raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed. ")
+        update(parameters, step)
+
+    monkeypatch.setattr(trainer.state.ema, "update", interrupted_update)
+    notes = [note for progress in trainer.run(folder) for note in progress.notes]
+    assert notes == ["a data worker died in the middle of a step: back to step 3"]
+    list(plain.run())
+    assert_same_state(plain, trainer)
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's own, of its compiler
 def test_blocks_are_compiled_on_request():
     """By region: each block on its own, and nothing else; compiling itself is left to the first step."""

@@ -14,17 +14,17 @@ import signal
 import sys
 import threading
 import time
-import traceback
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing.connection import Connection
+from functools import lru_cache, partial
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import data as torch_data
 
 from ancestral import randomness
 from ancestral.data.dataset import Dataset, InMemoryDataset
@@ -34,8 +34,6 @@ from ancestral.options import option
 from ancestral.randomness import Stream
 
 METHOD = "fork" if sys.platform == "linux" else "spawn"
-AHEAD = 2
-"""Number of batches that each worker reads ahead."""
 GRACE = 5.0  # seconds for a killed process to end: on a dead network file system it may not
 MOST_DEATHS = 3
 """Number of times that workers may die at one step."""
@@ -47,8 +45,8 @@ MOST_UNREADABLE = 100
 """Number of successive unreadable items at which training ends."""
 JOB_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
 """Signals that a terminal or a job sends to all its processes, and that only the training process answers."""
-Answer = tuple[list[int], list[int], list[str]]
-"""Of the items that were read the labels, -1 without, and the indices; and notes."""
+Answer = tuple[Tensor, list[int], list[str]] | InputError
+"""The items of a batch, their indices and notes; or why they cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
                 needs none.
         """
         self._data, self._seed, self._batch_size, self._positions = data, seed, batch_size, list(positions)
-        self.workers = default_workers() if workers is None else workers
-        if isinstance(data, InMemoryDataset):
-            self.workers = 0
+        self.workers = 0 if isinstance(data, InMemoryDataset) else default_workers() if workers is None else workers
         self._running: Generator[Batch] | None = None
 
     def batches(self, first_step: int) -> Iterator[Batch]:
@@ -112,7 +108,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
             InputError: If the data cannot be read any more, or the workers die again and again.
         """
         self.close()
-        self._running = self._from_workers(first_step) if self.workers else self._from_here(first_step)
+        self._running = self._batches(first_step)
         return self._running
 
     def close(self) -> None:
@@ -124,139 +120,166 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _indices(self, step: int) -> Tensor:
-        return batch_indices(len(self._data), self._batch_size, self._seed, step)[self._positions]
-
-    def _from_here(self, first_step: int) -> Generator[Batch]:
-        data, named = self._data, set[str]()
+    def _order(self, first_step: int) -> Iterator[tuple[int, list[int]]]:
+        """The steps from the first on, each with the indices of this process's items."""
         for step in itertools.count(first_step):
-            indices = self._indices(step)
-            if isinstance(data, InMemoryDataset):
-                yield Batch(step, data.items[indices], data.labels_of(indices), indices)
-            else:
-                items = data.empty(len(indices))
-                yield self._batch(step, items, fetch(data, indices, items), named)
+            indices = batch_indices(len(self._data), self._batch_size, self._seed, step)
+            yield step, indices[self._positions].tolist()
 
-    def _from_workers(self, step: int) -> Generator[Batch]:
+    def _batches(self, step: int) -> Generator[Batch]:
         deaths, restarts, named = 0, list[str](), set[str]()
         while True:
-            with self._started() as workers:
-                try:
-                    for number in range(step, step + AHEAD * self.workers):
-                        worker = workers[number % self.workers]
-                        worker.ask(number, self._indices(number))
-                    while True:
-                        worker = workers[step % self.workers]
-                        batch = self._batch(step, *worker.answer(), named, restarts)
-                        number = step + AHEAD * self.workers
-                        worker.ask(number, self._indices(number))
-                        yield batch
-                        step, deaths, restarts = step + 1, 0, []
-                except (EOFError, OSError):
-                    worker.process.join(GRACE)
-                    code = worker.process.exitcode or 0
-            deaths, death = deaths + 1, signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            with _started(_Reader(self._data), self._order(step), self.workers) as (answers, processes):
+                while True:
+                    try:
+                        answer = next(answers)
+                    except (RuntimeError, OSError, EOFError):
+                        death = _death(processes)
+                        if death is None:
+                            raise
+                        break
+                    if isinstance(answer, InputError):
+                        raise answer
+                    items, rows, answer_notes = answer
+                    notes = [note for note in dict.fromkeys(answer_notes) if note not in named]
+                    named.update(notes)
+                    yield Batch(step, items, self._data.labels_of(rows), torch.tensor(rows), (*restarts, *notes))
+                    step, deaths, restarts = step + 1, 0, []
+            deaths += 1
             if deaths == MOST_DEATHS:
                 raise InputError(
-                    f"the data workers died {deaths} times at step {step} ({death}): free some memory, take fewer with "
-                    f"{option('workers')}, or read the data without, by {option('workers', 0)}"
+                    f"the data workers died {deaths} times at step {step} ({death}): free some memory (and "
+                    f"/dev/shm, through which they return items), take fewer with {option('workers')}, or read the "
+                    f"data without, by {option('workers', 0)}"
                 )
             restarts.append(f"a data worker died at step {step} ({death}): started again")
 
-    def _batch(self, step: int, items: Tensor, answer: Answer, named: set[str], restarts: Sequence[str] = ()) -> Batch:
-        """The batch of a step, with the notes that are not `named` yet."""
-        labels, rows, notes = answer
-        notes = [note for note in dict.fromkeys(notes) if note not in named]
-        named.update(notes)
-        label_tensor = None if self._data.labels is None else torch.tensor(labels)
-        return Batch(step, items, label_tensor, torch.tensor(rows), (*restarts, *notes))
 
-    @contextlib.contextmanager
-    def _started(self) -> Iterator[list["_Worker"]]:
-        """Start the workers, and kill them in the end: they write nothing that could be half-written.
+class _Reader(torch_data.Dataset[Answer]):
+    """Batches as a DataLoader reads them: one for each step with its indices."""
 
-        They inherit the signals that are blocked while they start.
+    def __init__(self, data: Dataset) -> None:
+        self._data = data
+
+    def __getitem__(self, batch: tuple[int, list[int]]) -> Answer:
+        """Read a batch. Errors are returned, since a DataLoader would raise them with a traceback in the message.
+
+        A data set of the user that draws random numbers in a worker draws others in each step.
         """
-        workers: list[_Worker] = []
-
-        def kill() -> None:
-            for worker in workers:
-                worker.process.kill()
-                worker.connection.close()
-            for worker in workers:
-                worker.process.join(GRACE)
-
-        atexit.register(kill)  # before Python's own end of daemons, which would wait for those that ignore SIGTERM
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS) if hasattr(signal, "pthread_sigmask") else None
+        step, indices = batch
+        if isinstance(self._data, InMemoryDataset):
+            return self._data.items[indices], indices, []
+        items, rows, notes = self._data.empty(len(indices)), list[int](), list[str]()
         try:
-            try:
-                for _ in range(self.workers):
-                    workers.append(_Worker(self._data, len(self._positions)))
-            finally:
-                if mask is not None:
-                    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            yield workers
-        finally:
-            atexit.unregister(kill)
-            kill()
+            if torch_data.get_worker_info() is not None:
+                torch.manual_seed(step)
+                random.seed(step)
+                np.random.seed(step % 2**32)
+                _share(items)
+            for position, index in enumerate(indices):
+                items[position], row = _read_next(self._data, index, notes)
+                rows.append(row)
+        except InputError as error:
+            return error
+        return items, rows, notes
 
 
-class _Worker:
-    """A process that reads batches into AHEAD slots of shared memory in turn, and answers by a pipe of its own."""
-
-    def __init__(self, data: Dataset, batch: int) -> None:
-        slots = data.empty(AHEAD, batch)
-        try:
-            slots.share_memory_()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            raise InputError(
-                f"{slots.nbytes / 2**20:.3g} MiB cannot be shared with a data worker ({error}): enlarge /dev/shm, or "
-                f"read the data without workers, by {option('workers', 0)}"
-            ) from error
-        self._turns = itertools.cycle(slots)
-        context: Any = multiprocessing.get_context(METHOD)
-        self.connection, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(data, slots, other, os.getpid()), daemon=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python 3.12's, of forks beside threads
-            self.process.start()
-        other.close()  # so that the end of the process ends the connection
-
-    def ask(self, step: int, indices: Tensor) -> None:
-        self.connection.send((step, indices.numpy()))
-
-    def answer(self) -> tuple[Tensor, Answer]:
-        answer, items = self.connection.recv(), next(self._turns).clone()
-        if isinstance(answer, Exception):
-            raise answer
-        return items, answer
+def _identity(answer: Any) -> Any:
+    return answer
 
 
-def _serve(data: Dataset, slots: Tensor, connection: Connection, parent: int) -> None:
-    """Read batches in a worker until the training process `parent` is gone, even if that dies while the worker starts.
+def _share(items: Tensor) -> None:
+    try:
+        items.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise InputError(
+            f"a data worker cannot share {items.nbytes / 2**20:.3g} MiB ({error}): enlarge /dev/shm, or read the data "
+            f"without workers, by {option('workers', 0)}"
+        ) from error
 
-    A data set of the user that draws random numbers draws others in each step.
+
+@contextlib.contextmanager
+def _started(
+    reader: _Reader, order: Iterator[tuple[int, list[int]]], workers: int
+) -> Iterator[tuple[Iterator[Answer], list[BaseProcess]]]:
+    """What a DataLoader reads, and its workers, which are killed in the end."""
+    before = multiprocessing.active_children()
+    with warnings.catch_warnings(), _worker_signals():
+        warnings.simplefilter("ignore")  # of more workers than cores, and Python 3.12's, of forks beside threads
+        answers: Iterator[Answer] = iter(
+            torch_data.DataLoader(
+                reader,
+                batch_size=None,
+                sampler=order,
+                num_workers=workers,
+                collate_fn=_identity,  # a DataLoader's own looks at every index
+                generator=torch.Generator(),  # or it would draw a number from the global one
+                multiprocessing_context=METHOD if workers else None,
+                worker_init_fn=partial(_end_with_parent, os.getpid()),
+            )
+        )
+    processes: list[BaseProcess] = [child for child in multiprocessing.active_children() if child not in before]
+
+    def kill() -> None:  # workers write nothing, so nothing can be half-written
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(GRACE)
+
+    atexit.register(kill)  # before Python's own end of daemons, which would wait for those that ignore SIGTERM
+    try:
+        yield answers, processes
+    finally:
+        atexit.unregister(kill)
+        kill()
+
+
+def _death(processes: list[BaseProcess]) -> str | None:
+    """How a worker ended; None if all are alive."""
+    for process in sorted(processes, key=BaseProcess.is_alive):
+        process.join(1)  # an error may come before the end
+        if code := process.exitcode:
+            return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return None
+
+
+@contextlib.contextmanager
+def _worker_signals() -> Iterator[None]:
+    """Start workers that ignore JOB_SIGNALS, and leave the handlers of this process as they are.
+
+    Workers inherit the mask. A DataLoader installs a handler of SIGCHLD that raises a worker's death in whatever the
+    training process is doing, maybe half of an optimiser's step. Without it `next` finds the death, within 5 seconds.
     """
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGCHLD) if main and hasattr(signal, "SIGCHLD") else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, JOB_SIGNALS) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        yield
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGCHLD, handler)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _end_with_parent(pid: int, _worker: int) -> None:
+    """End this worker when the training process `pid` is gone, even if that dies while the worker starts or reads."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == pid:
             time.sleep(1)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    torch.set_num_threads(1)
-    with contextlib.suppress(EOFError, OSError):
-        for slot in itertools.cycle(slots):
-            step, indices = connection.recv()
-            torch.manual_seed(step)
-            random.seed(step)
-            np.random.seed(step % 2**32)
-            try:
-                answer: Answer | Exception = fetch(data, torch.from_numpy(indices), slot)
-            except Exception as error:
-                error.add_note(traceback.format_exc())
-                answer = error
-            connection.send(answer)
+
+
+def is_worker_death(error: BaseException) -> bool:
+    """Whether an error is a DataLoader's, of a worker that died.
+
+    `Loader` starts dead workers again by itself. But where the user's own code has started another DataLoader before,
+    that one's handler of SIGCHLD may raise this error anywhere in the training process.
+    """
+    return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
 
 
 def default_workers() -> int:
@@ -265,39 +288,25 @@ def default_workers() -> int:
     return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def fetch(data: Dataset, indices: Tensor, items: Tensor) -> Answer:
-    """Read items into `items`. One that is unreadable is replaced by the next that is not, and named in a note.
-
-    Raises:
-        InputError: If too many items in a row are unreadable; a SourceLost after PATIENCE.
-    """
-    labels, rows, notes = list[int](), list[int](), list[str]()
-    for position, index in enumerate(indices.tolist()):
-        items[position], label, row = _read_next(data, index, notes)
-        labels.append(label)
-        rows.append(row)
-    return labels, rows, notes
-
-
-def _read_next(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, int, int]:
-    """The first readable item from `index` on, its label, and its index."""
+def _read_next(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, int]:
+    """The first readable item from `index` on, and its index. Those before are named in `notes`."""
     reason = ""
     for offset in range(MOST_UNREADABLE):
         row = (index + offset) % len(data)
         try:
-            return *_read_patiently(data, row, notes), row
+            return _read_patiently(data, row, notes), row
         except Unreadable as error:
             reason = f"{data.name_of(row)}: {error}"
             notes.append(f"left out {reason}")
     raise InputError(f"{MOST_UNREADABLE} items of {data.name} one after the other cannot be read: {reason}")
 
 
-def _read_patiently(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, int]:
+def _read_patiently(data: Dataset, index: int, notes: list[str]) -> Tensor:
     """Read an item, trying again while the data is gone. Raises SourceLost after PATIENCE."""
     began, pause, lost = time.monotonic(), FIRST_PAUSE, ""
     while True:
         try:
-            item = data.read(index)
+            item, _ = data.read(index)
         except SourceLost as error:
             lost = error.text
             if time.monotonic() - began > PATIENCE:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ancestral import model
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data import Dataset
-from ancestral.data.loading import Batch, Loader
+from ancestral.data.loading import Batch, Loader, is_worker_death
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.model import Model, OwnParts
@@ -267,6 +267,14 @@ class Trainer:
             if not self.step:
                 raise
             raise type(error)(f"{error.text}; {save_at_once(saves, self.state)}") from None
+        except RuntimeError as error:  # from a signal handler, maybe in the middle of an optimiser step
+            if not is_worker_death(error) or self.distributed.world > 1:
+                raise
+            state = self._begin()
+            if saves is not None:
+                saves.go_back(state)
+            self._go_on_from(state)
+            return StepOutcome(notes=(f"a data worker died in the middle of a step: back to step {state.step}",))
 
     def _validate(self) -> tuple[str, ...]:
         """Measure the validation loss, and say if the model begins to memorise. All processes take part."""
