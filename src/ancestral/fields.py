@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import functools
 import inspect
+import math
 import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,7 +97,10 @@ def check_ranges(values: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if not all(BOUNDS[name][1](bound, value) for name, bound in bounds.items()):
-            words = " and ".join(f"{BOUNDS[name][0]} {bound}" for name, bound in bounds.items())
+            words = " and ".join(
+                "finite" if bound == math.inf else f"{BOUNDS[name][0]} {'2^63' if bound == 2**63 else bound}"
+                for name, bound in bounds.items()
+            )
             words = f"from {bounds['least']} to {bounds['most']}" if "most" in bounds else words
             raise InputError(f"{option(one.name)} must be {words}, not {value}")
 

@@ -107,7 +107,7 @@ def test_lists_that_are_no_data(tmp_path):
         ([paths[0], tmp_path / "none.png"], "item 1 of the list is .*none.png, which is no file"),
         ([paths[0], tmp_path], "item 1 of the list is .*, which is no file"),
         ((paths, [0] * 5), "a list of images has no labels"),
-        (iter(paths), "a list_iterator cannot be read as data: .*a list of paths or Pillow images"),
+        (iter(paths), "of type list_iterator cannot be read as data: .*a list of paths or Pillow images"),
     ):
         with pytest.raises(InputError, match=message) as error:
             data.open(bad, image_size=8)
@@ -160,7 +160,7 @@ def test_arrays_that_are_no_data(bad):
         data.open(bad)
     with pytest.raises(InputError, match="holds no items"):
         data.open(torch.zeros(0, 1, 2, 2))
-    with pytest.raises(InputError, match="a dict cannot be read as data: give a name or path, a tensor"):
+    with pytest.raises(InputError, match="of type dict cannot be read as data: give a name or path, a tensor"):
         data.open({})
 
 

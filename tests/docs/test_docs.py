@@ -363,7 +363,7 @@ def test_the_page_of_the_command_line_has_every_option(pages):
     for command in cli.COMMANDS:
         assert f"## ancestral {command}\n" in text
     assert re.search(r"^`--image-size HxW`\n:   Height x width", text, re.MULTILINE)
-    assert re.search(r"^`--n, -n N`\n:   Number of samples", text, re.MULTILINE)
+    assert re.search(r"^`-n, --n N`\n:   Number of samples", text, re.MULTILINE)
     assert text.count("\n:   ") > 150
 
 

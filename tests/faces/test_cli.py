@@ -159,7 +159,7 @@ def test_a_misspelt_folder(refused, tmp_path, monkeypatch):
     assert message in refused("train", "icon")
     with pytest.raises(InputError, match="did you mean the data icons"):
         ancestral.train("icon", progress=False)
-    assert "there is no preset 'qqq', and no such file or folder; Presets: digits" in refused("train", "qqq")
+    assert "there is no preset 'qqq', and no such file or folder. Presets: digits" in refused("train", "qqq")
     for words, near in (
         (["train", "icon/"], "icons"),
         (["doctor", "sub/photo"], "sub/photos"),
@@ -326,8 +326,10 @@ def test_a_run_that_is_beyond_its_last_step_has_no_forecast(capsys, tmp_path, mo
     common = ["train", "points", "--out", tmp_path / "a", "--trackers", "none"]
     assert call(capsys, *common, "--steps", "3", "--batch-size", "4", "--width", "16")[0] == 0
     monkeypatch.setattr("ancestral.storage.free_bytes", lambda path: 0)
+    notes = (tmp_path / "a" / "notes.txt").read_text()
     text = call(capsys, *common, "--steps", "2", "--resume")[1]
     assert "Already at step 3 of 2" in text
+    assert (tmp_path / "a" / "notes.txt").read_text() == notes  # nothing goes on, so nothing was changed
     assert "steps of" not in text
     assert "warning" not in text
 
@@ -436,7 +438,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         (["train", "digits", "--steps", "0"], "--steps must be at least 1"),
         (["train", "digits", "--batch-size", "-1"], "--batch-size must be at least 1"),
         (["train", "digits", "--lr", "0"], "--lr must be above 0"),
-        (["train", "digits", "--lr", "inf"], "--lr must be above 0 and below inf"),
+        (["train", "digits", "--lr", "inf"], "--lr must be above 0 and finite"),
         (["train", "digits", "--lr", "nan"], "--lr cannot be"),
         (["train", "digits", "--ema", "1.5"], "--ema must be"),
         (["train", "digits", "--mults", "0"], "--mults must be one or more numbers from 1"),

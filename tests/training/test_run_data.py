@@ -1,7 +1,9 @@
 """A run knows its data wherever they lie, is named after them, and says what differs when they are others."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral import data
+from ancestral import data, storage
 from ancestral.config import Config
+from ancestral.config.folders import is_run
 from ancestral.errors import InputError
+from ancestral.training import RunFolder
 
 TINY = {"steps": 2, "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100, "progress": False}
 TINY["preview_steps"] = 1
@@ -75,7 +79,27 @@ def test_other_data_are_refused_with_what_differs(tmp_path):
         with pytest.raises(InputError, match=f"{message}.*Resuming needs the same data .data='{first}'.; to train .*"
                                              f"start another run from it .initial='{run}', out=....$"):  # fmt: skip
             ancestral.train(data=place, out=run, resume=True, **{**TINY, "steps": 4})
+    with pytest.raises(InputError, match=f"moons is not what {run} was trained on: 2-D points .*Resuming needs"):
+        ancestral.train(data="moons", out=run, resume=True, **{**TINY, "steps": 4})  # whose options do not apply
     assert saved(run).data.source == str(first)
+
+
+def test_a_folder_that_may_not_be_read_is_no_run(tmp_path, monkeypatch):
+    """So that what reads the folder says why it cannot be read."""
+
+    def denied(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert not is_run(tmp_path)
+
+
+def test_a_run_that_may_not_be_written_is_called_by_its_own_path(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    with folder.locked():
+        monkeypatch.setattr(storage, "write_text", lambda path, text: (_ for _ in ()).throw(OSError(f"in {path}")))
+        with pytest.raises(OSError, match=f"in {tmp_path / 'log.csv'}"):
+            folder.trim_log(3)
 
 
 def test_a_class_that_was_renamed_is_named(tmp_path, refused, monkeypatch):

@@ -267,7 +267,7 @@ TRAIN = ("train", "points", "--steps", 4, "--batch-size", 8, "--width", 16, "--t
 @pytest.mark.slow
 def test_train_says_what_the_snapshots_take(run, refused, tmp_path, monkeypatch):
     text = run(*TRAIN, "--out", tmp_path / "kept")
-    assert re.search(r"for ancestral average: 4 snapshots of [\d.]+ kB each", text)
+    assert re.search(r"for ancestral average: 4 snapshots of two averages, [\d.]+ kB ", text)
     assert Snapshots(tmp_path / "kept" / "snapshots").steps() == [1, 2, 3, 4]
     assert "no snapshots (--snapshots 0)" in run(*TRAIN, "--snapshots", 0, "--out", tmp_path / "none")
     again = ("--resume", "--snapshots", 8, "--steps", 5, "--out", tmp_path / "none")

@@ -87,7 +87,10 @@ RUN_FILES = ("log.csv", "model.safetensors", "checkpoints")
 def is_run(folder: str | Path) -> bool:
     """Tell whether a folder is a run folder."""
     path = Path(folder)
-    return (path / "config.json").is_file() and any((path / name).exists() for name in RUN_FILES)
+    try:
+        return (path / "config.json").is_file() and any((path / name).exists() for name in RUN_FILES)
+    except PermissionError:  # a folder that may not be read
+        return False
 
 
 def is_output(folder: str | Path) -> bool:

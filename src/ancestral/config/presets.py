@@ -227,7 +227,7 @@ def preset(name: str) -> Config:
     if name not in PRESETS:
         suggestions = [f"the data {path}"] if (path := nearest_path(name)) else []
         suggestions += [f"the preset {preset}" for preset in difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.5)]
-        question = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ";"
+        question = f"; did you mean {' or '.join(suggestions)}?" if suggestions else "."
         raise InputError(f"there is no preset {name!r}, and no such file or folder{question} Presets: {PRESETS.names}")
     config: Config = PRESETS[name].make()
     return dataclasses.replace(config, preset=name)

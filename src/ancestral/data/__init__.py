@@ -180,8 +180,8 @@ def _place_and_kind(source: Any) -> tuple[Path, str]:
             "a list of images has no labels: give a map-style data set of PyTorch of (image, class number)"
         )
     raise InputError(
-        f"a {type(source).__name__} cannot be read as data: give a name or path, a tensor or array (N, C, ...), "
-        "(items, labels), a list of paths or Pillow images, or a map-style data set of PyTorch"
+        f"an object of type {type(source).__name__} cannot be read as data: give a name or path, a tensor or array "
+        "(N, C, ...), (items, labels), a list of paths or Pillow images, or a map-style data set of PyTorch"
     )
 
 

@@ -25,7 +25,7 @@ from ancestral.events import Event, Work, track
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
 from ancestral.model import Model
-from ancestral.quantities import plural
+from ancestral.quantities import are
 from ancestral.results import evaluation_result as facts
 from ancestral.samplers import Sampler
 
@@ -91,7 +91,7 @@ class References:
         for name, number, fewest in (("sample", count, FEWEST), ("training item", len(self.train.items), least),
                                      ("held-out item", unseen, FEWEST)):  # fmt: skip
             if number < fewest:
-                raise InputError(f"{plural(number, name)} are too few to measure; at least {fewest} are needed")
+                raise InputError(f"{are(number, name)} too few to measure: give at least {fewest}")
 
     def item_sets(self, samples: Tensor, folder: Path | None) -> list[tuple[str, Tensor, Path | None]]:
         """List all items whose features are needed, and where these are kept: of data in the user's cache."""

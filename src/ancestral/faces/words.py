@@ -60,10 +60,9 @@ ABSENT = {
 
 
 def written(one: Argument) -> list[str]:
-    """List the names of an option on the command line, the one that messages use last."""
-    name = on_command_line(one.name, [])
-    names = [*(on_command_line(short, []) for short in one.short), f"--{one.name.replace('_', '-')}"]
-    return [*dict.fromkeys(other for other in names if other != name), name]
+    """List the names of an option on the command line, the one that messages use first."""
+    names = [one.name, *one.short]
+    return [*dict.fromkeys([*(on_command_line(name, []) for name in names), f"--{one.name.replace('_', '-')}"])]
 
 
 def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complete: bool = True) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
             raise _unknown(name, [*by_word], verb)
         one, on = by_word[name]
         if values.get(one.name, one.bare) != one.bare:  # a number may follow --samples, as in --samples --draw 16
-            raise InputError(f"{written(one)[-1]} is given twice; give it once")
+            raise InputError(f"{written(one)[0]} is given twice; give it once")
         if one.flag:
             if equals:
                 raise InputError(f"{name} takes no value, so not {shown(value)}")
@@ -147,7 +146,7 @@ def convert(one: Argument, words: Sequence[str]) -> Any:
         if fits(value, kind):
             return value
     text = " ".join(words)
-    name = one.metavar if one.positional else written(one)[-1]
+    name = one.metavar if one.positional else written(one)[0]
     kinds = [typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind for kind in _kinds(one.hint)]
     several = ", or several" if one.many else ""
     raise InputError(f"{name} cannot be {shown(text)}: give {describe(Union[tuple(kinds)])}{several}")  # noqa: UP007

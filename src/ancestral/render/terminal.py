@@ -164,9 +164,9 @@ def _by_time(means: tuple[float, ...], T: int) -> Text:
     return text.append(f"(t = 1 to {T})", style="dim")
 
 
-def _clock(seconds: float) -> timedelta:
-    """Seconds as h:mm:ss."""
-    return timedelta(seconds=round(seconds))
+def _clock(seconds: float) -> str:
+    """Seconds as m:ss, or as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds))).removeprefix("0:0").removeprefix("0:")
 
 
 def follow(

@@ -134,14 +134,14 @@ class RunFolder:
 
     def trim_log(self, step: int) -> None:
         """Remove the lines of both logs after `step`, which a resumed run writes again, and those cut short."""
-        place = RunFolder(self.lasting_path)
-        for path, header in ((place.log, LOG_HEADER), (place.validation, VALIDATION_HEADER)):
-            lines = [line.split(",") for line in _lines(path) if line.count(",") == header.count(",")]
-            before = [",".join(line) for line in lines if line[0].isdecimal() and int(line[0]) <= step]
-            if before or path == place.log:
-                storage.write_text(path, "\n".join([header, *before]) + "\n")
-            else:
-                path.unlink(missing_ok=True)
+        with self.lasting() as place:
+            for path, header in ((place.log, LOG_HEADER), (place.validation, VALIDATION_HEADER)):
+                lines = [line.split(",") for line in _lines(path) if line.count(",") == header.count(",")]
+                before = [",".join(line) for line in lines if line[0].isdecimal() and int(line[0]) <= step]
+                if before or path == place.log:
+                    storage.write_text(path, "\n".join([header, *before]) + "\n")
+                else:
+                    path.unlink(missing_ok=True)
 
     def append_log(self, progress: Progress) -> None:
         """Append a line to the log."""

@@ -24,7 +24,7 @@ from ancestral.config.folders import first_suffix, is_output
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
-from ancestral.errors import InputError
+from ancestral.errors import InputError, UnsuitableError
 from ancestral.evaluation.reference import labels_for, load_validation
 from ancestral.events import Event, Message, Work, finish
 from ancestral.guidance import NO_CLASS
@@ -33,7 +33,7 @@ from ancestral.inspection.training_cost import StepMemory, step_memory, training
 from ancestral.model import Model
 from ancestral.nets import Transformer, UNet
 from ancestral.options import on_command_line, option
-from ancestral.quantities import format_bytes
+from ancestral.quantities import format_bytes, plural
 from ancestral.render import compositions, model_card, pictures, writers
 from ancestral.render.data_text import cost_summary
 from ancestral.results.data_report import TrainingCost
@@ -127,7 +127,12 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     """Open the data and make the trainer; return it with notes for the user, and details for those who ask."""
     config, notes = plan.config, [*plan.notes]
     opening = datasets.opening(plan.data, **config.data.form, memory=config.data.memory)
-    dataset = (yield from opening) if int(os.environ.get("RANK", "0")) == 0 else finish(opening)
+    try:
+        dataset = (yield from opening) if int(os.environ.get("RANK", "0")) == 0 else finish(opening)
+    except UnsuitableError as error:
+        if plan.saved is None:
+            raise
+        raise _other_data(plan.saved, config.data.source, plan.folder, error.text) from None
     if plan.saved is not None:
         notes += _check_same_data(plan.saved, config, dataset, plan.folder)
     else:
@@ -209,7 +214,8 @@ def _restore(trainer: Trainer, folder: RunFolder, notes: Sequence[str]) -> list[
         folder.tidy()
         folder.trim_log(trainer.step)
         with contextlib.suppress(OSError):  # the notes are for the report alone
-            folder.append_notes(trainer.step, ["going on", *notes, *wrong])
+            if trainer.step < trainer.config.train.steps:  # else nothing goes on, so nothing has changed
+                folder.append_notes(trainer.step, ["going on", *notes, *wrong])
     return wrong
 
 
@@ -228,13 +234,18 @@ def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: Ru
     if trained_on is not None and trained_on.classes != spec.classes:
         differences.append(f"other classes: {fine_tuning.class_changes(trained_on.classes, spec.classes)}")
     if differences:
-        place = "" if before.source == configs.FROM_PYTHON else f" ({option('data', before.source)})"
-        raise InputError(
-            f"{source} is not what {folder.path} was trained on: it holds {'; '.join(differences)}. Resuming needs the "
-            f"same data{place}; to train its model further on these, start another run from it "
-            f"({option('initial', folder.path)}, {option('out', '...')})"
-        )
+        raise _other_data(saved, source, folder, f"it holds {'; '.join(differences)}")
     return [] if before.source == source else [f"changed: the place of {option('data', short_source(source))}"]
+
+
+def _other_data(saved: Config, source: str, folder: RunFolder, reason: str) -> InputError:
+    """Make the error that data are not those that a run was trained on."""
+    place = "" if saved.data.source == configs.FROM_PYTHON else f" ({option('data', saved.data.source)})"
+    return InputError(
+        f"{source} is not what {folder.path} was trained on: {reason}. Resuming needs the same data{place}; to train "
+        f"its model further on these, start another run from it ({option('initial', folder.path)}, "
+        f"{option('out', '...')})"
+    )
 
 
 def _saved_spec(folder: RunFolder) -> DataSpec | None:
@@ -426,7 +437,8 @@ def _snapshots_described(trainer: Trainer) -> str:
     """What is kept for averages of other lengths, or why nothing is."""
     count, pair = trainer.snapshot_count, format_bytes(trainer.state.pair_bytes)
     if count:
-        text = f"{count} snapshot{'s' * (count > 1)} of {pair} each ({option('snapshots')} sets their number)"
+        size = format_bytes(count * trainer.state.pair_bytes)
+        text = f"{plural(count, 'snapshot')} of two averages, {size} ({option('snapshots', 0)} keeps none)"
     elif trainer.config.runtime.snapshots == 0:
         text = f"no snapshots ({option('snapshots', 0)})"
     elif trainer.state.pairs:
@@ -472,7 +484,7 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     if dataset.labels is None and source.is_dir() and any(map(_holds_items, source.iterdir())):
         yield "no classes: some images lie outside the sub-folders"
     if skipped := dataset.skipped:
-        yield f"skipping {len(skipped)} file{'s' * (len(skipped) > 1)} that could not be read:"
+        yield f"skipping {plural(len(skipped), 'file')} that could not be read:"
         yield from (f"  {line}" for line in skipped[:SKIPPED_SHOWN])
         if len(skipped) > SKIPPED_SHOWN:
             yield f"  and {len(skipped) - SKIPPED_SHOWN} more"
@@ -492,6 +504,8 @@ def _closing(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: M
     """What the user should know after the last step, and the model card brought up to date."""
     if stopped is None:
         return
+    if skipped := trainer.dataset.skipped:
+        yield Message(f"skipped {plural(len(skipped), 'file')} that could not be read, named above")
     if stopped:
         preset = f"{trainer.config.preset} " if trainer.config.preset in configs.PRESETS else ""  # else it is a file's
         place = on_command_line("out", [str(folder.path)])
