@@ -38,7 +38,7 @@ PRINTED = Path("-")
 """A file that stands for standard output."""
 Metric = Literal["frechet", "kernel", "precision_recall", "inception_score", "memorisation", "colour", "class_accuracy"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
-"""What is measured of samples; precision_recall includes density and coverage, memorisation includes copies."""
+"""Measures of samples; precision_recall includes density and coverage, memorisation includes copies."""
 DEFAULT_COUNT = 2500
 """The default number of samples: enough to fill the covariance of every built-in extractor's features."""
 FUNCTION = "package.module:function"
@@ -63,7 +63,7 @@ class Declaration:
     COMMON: ClassVar[tuple[str, ...]] = ()
     """The options that the help lists first; () lists all."""
     OUT: ClassVar[str] = ""
-    """What `out` is, and its default."""
+    """Meaning of `out`, and its default."""
     COMMAND_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
     """Defaults that only the command has."""
 
@@ -178,7 +178,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     """Name of a preset ({PRESETS}){; from Python also a config, or a .json file as of `file`}. The name or path of
     data is taken for `data`. Default: the preset for the data, or digits without data."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", positional=True)
-    """What to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or
+    """Data to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of images or
     .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the library datasets (a folder,
     or hf://datasets/user/name). {From Python also a tensor or array of items (N, C, *sides) or points (N, 2), alone or
     with labels as (items, labels); a list of paths of images, or of Pillow images; or a torch Dataset of items, alone
@@ -232,7 +232,7 @@ class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
     run: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, model file or hf:// address of a model{; from Python also the model}."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
-    """What to train on, in any form that training takes; default: what the model was trained on."""
+    """Data to train on, in any form that training takes; default: those of the model."""
     method: DistillationName | None = None
     """{DISTILLATIONS}. Default: consistency, or what the run that is resumed has."""
     stages: int | None = None
@@ -464,7 +464,7 @@ class WithMetrics(WithReference):
     """A use case that measures samples by several metrics."""
 
     metrics: tuple[Metric, ...] | None = None
-    """What is measured of samples: frechet, kernel, precision_recall (with density and coverage), inception_score,
+    """Measures of samples: frechet, kernel, precision_recall (with density and coverage), inception_score,
     memorisation (with copies), colour, class_accuracy; default: all."""
 
 
@@ -477,7 +477,7 @@ class WithSamples(WithReference, WithThreads, WithNet):
     """Number of samples{; False measures none}. Default: {COUNT}, more than the features of each built-in extractor.
     Those that were made before are used again."""
     data: Any = argument(None, words=str | None, metavar="SOURCE", ordered=True)
-    """What the model was trained on, in any form that training takes; default: the source of the (first) run."""
+    """Data that the model was trained on, in any form that training takes; default: the source of the (first) run."""
     sampler: str | Sampler | None = argument(None, words=str | None, metavar="NAME")
     """Sampler, a name with options if need be{; from Python also one of your own}. Default: the one of the run."""
     steps: int | None = None

@@ -194,7 +194,7 @@ class Diffusion(nn.Module):
 
 
 class _LastDraw:
-    """What the last loss in training was drawn for, by which a forgotten `step` or `indices` is noticed.
+    """The samples and the step of the last loss in training, by which a forgotten `step` or `indices` is noticed.
 
     No number depends on it, so it is no state of the denoiser: copies and files begin with an empty one.
     """

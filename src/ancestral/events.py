@@ -1,4 +1,4 @@
-"""What a workflow reports while it runs: each workflow is a generator of events that returns a result.
+"""Events that a workflow reports while it runs: each workflow is a generator of events that returns a result.
 
 Whoever runs it draws the events: the command line, a notebook, a web page, or nobody.
 """
@@ -31,7 +31,7 @@ class Work:
     done: float
     total: float
     unit: str = ""
-    """What is counted, in the plural; "" for a share of the work."""
+    """Noun of what is counted, in the plural; "" for a share of the work."""
     part: bool = False
     """Whether it is a part of a training run, which goes on after it."""
 

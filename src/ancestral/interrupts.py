@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 EXIT_CODE = 130
-"""What shells report for a program that Ctrl-C ended."""
+"""Exit code that shells report for a program that Ctrl-C ended."""
 MESSAGE = "ancestral: interrupted"
 PATIENCE = 0.5
 """Seconds that native code has to return after Ctrl-C."""

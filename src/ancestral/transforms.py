@@ -1,4 +1,4 @@
-"""What runs this code: PyTorch as it is, a transform of torch.func or forward-mode AD, or a compiler.
+"""Tests of what runs this code: PyTorch as it is, a transform of torch.func or forward-mode AD, or a compiler.
 
 A transform runs a function on tensors that stand for many values or carry a tangent, and a compiler on tensors without
 values. Operations in place, custom backward passes and questions about values are for the first case alone.

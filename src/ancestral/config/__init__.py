@@ -1,4 +1,4 @@
-"""What a run is: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
+"""Config of a run: one frozen tree of dataclasses (`schema`), and the presets that return one (`presets`)."""
 
 from ancestral.config import by_size as by_size
 from ancestral.config.presets import METHODS as METHODS

@@ -22,10 +22,10 @@ FEWEST = 8
 
 
 class Plan(NamedTuple):
-    """What the rule takes for items above 32x32 on one kind of device. Sizes are numbers of positions."""
+    """Sizing limits of items above 32x32 on one kind of device. Sizes are numbers of positions."""
 
     first: int
-    """Of the first level, to which a patch brings larger items."""
+    """Size of the first level, to which a patch brings larger items."""
     attention: int
     """Largest of a level with self-attention."""
     batch: int

@@ -35,7 +35,7 @@ MAY_CHANGE = {"steps", "lr", "precision", "save_every", "sample_every"}
 """Training settings that may differ when a run is resumed, besides those of runtime and sampling."""
 
 UNPLACED = "…/"
-"""What stands for the folders of a path that are not shared."""
+"""Placeholder for the folders of a path that are not shared."""
 
 
 def unplaced(source: str) -> str:
@@ -45,7 +45,7 @@ def unplaced(source: str) -> str:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to train on."""
+    """The data to train on."""
 
     source: str = hidden("digits")
     """The name, path or address of the data, as `data` of `train` takes it."""
@@ -53,7 +53,7 @@ class DataConfig:
     """Height x width to which images are brought, as in 32x48; one number is the side of a square. {From Python also
     (height, width).} Default: the size that they have."""
     fit: Literal["crop", "pad"] = "crop"
-    """How images get the shape of `image_size`: crop keeps the largest centre part of that shape; pad keeps all of each
+    """The way to the shape of `image_size`: crop keeps the largest centre part of that shape; pad keeps all of each
     image, and adds edges in the colour of `background`."""
     channels: int | None = None
     """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
@@ -87,7 +87,7 @@ class DataConfig:
 
     @property
     def form(self) -> dict[str, Any]:
-        """What `data.load` and `data.open` are to make of the source, by their arguments."""
+        """Arguments of `data.load` and `data.open` that say how the source is read."""
         names = ("image_size", "fit", "channels", "background", "dims", "bits", "length")
         return {name: getattr(self, name) for name in names}
 
@@ -232,7 +232,7 @@ class ProcessConfig:
     timesteps: int = 1000
     """T, the number of noise levels."""
     target: TargetName = "eps"
-    """What the network predicts: {TARGETS}; custom is a target that was given from Python."""
+    """Target, which the network predicts: {TARGETS}; custom is a target that was given from Python."""
     sigma_min: float | None = None
     """Smallest noise level of geometric and karras; default: 0.01 and 0.002."""
     sigma_max: float | None = None
@@ -273,7 +273,7 @@ EARLY = (50, 100, 200)
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train."""
+    """Settings of training."""
 
     steps: int = argument(800_000, least=1)
     """Number of optimiser steps."""
@@ -297,7 +297,7 @@ class TrainConfig:
     label_dropout: float = argument(0.1, least=0, below=1)
     """Probability that a label is dropped during training, which teaches the unconditional model for guidance."""
     times: TimesName = "uniform"
-    """How the times t of a batch are drawn: {TIMES}."""
+    """Distribution of the times t of a batch: {TIMES}."""
     continuous: bool = False
     """Draw t from the whole interval (0, T], not only from its integers; not with importance or a learned variance."""
     weighting: WeightingName = "simple"
@@ -327,7 +327,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """How the work is done. It changes no result, except for rounding."""
+    """Settings of the work that change no result, except for rounding."""
 
     micro_batch: int | None = argument(None, least=1)
     """Number of images that each process computes at once; gradients are accumulated. Default: all of its share, halved
@@ -357,7 +357,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How to sample by default."""
+    """Default settings of sampling."""
 
     sampler: str = "ddim"
     """Default sampler of the model: a name, or a name with options, as in heun:steps=18,churn=10."""
@@ -377,7 +377,7 @@ class InitialConfig:
 
 @dataclass(frozen=True)
 class DistilConfig:
-    """How a run distils the model that it starts from."""
+    """Settings by which a run distils the model that it starts from."""
 
     method: DistillationName | Literal[""] = ""
     """A name of `registries.DISTILLATIONS`; "" for a run that minimises the denoising loss."""
@@ -417,7 +417,7 @@ class Config:
 
     @property
     def title(self) -> str:
-        """What the run is called: its preset, or for data of your own the name of the data."""
+        """Title of the run: its preset, or for data of your own the name of the data."""
         if self.preset not in OWN_DATA or self.data.source in ("", FROM_PYTHON):
             return self.preset
         path = Path(short_source(self.data.source))
@@ -559,11 +559,11 @@ OWN_PARTS = {
     "optimiser": "a function such as torch.optim.SGD",
     "decay": "lr_schedule, a function of the step",
 }
-"""What Python gives in the place of the name of a setting; a config then has "custom"."""
+"""Objects that Python gives in place of the name of a setting; a config then has "custom"."""
 
 
 def _describe_setting(name: str, hint: Any) -> str:
-    """What fits a setting, without "custom": nobody chooses it by that name."""
+    """Values that fit a setting, without "custom", which nobody chooses by that name."""
     if name not in OWN_PARTS:
         return describe(hint)
     *most, last = typing.get_args(chosen_by_name(hint)) or registries.SCHEDULES

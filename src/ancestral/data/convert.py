@@ -33,7 +33,7 @@ LUMA = (19595, 38470, 7471)
 
 @dataclass(frozen=True)
 class Conversion:
-    """How to convert items (N, C, *space) of uint8, uint16 or float32. Raises InputError if a field is invalid."""
+    """A conversion of items (N, C, *space) of uint8, uint16 or float32. Raises InputError if a field is invalid."""
 
     image_size: int | str | tuple[int, int] | None = None
     """The size of the result, as `parse_image_size` reads it; None keeps the size."""

@@ -27,7 +27,7 @@ MOST_READ = 256
 HASHED = 64
 """Number of items whose bytes are hashed in a fingerprint."""
 Notes = tuple[tuple[str, str], ...]
-"""What was assumed of data, each with what to do if that is wrong."""
+"""Assumptions on the data, each with what to do if it is wrong."""
 
 
 class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
@@ -45,7 +45,7 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     rate: int | None = None
     """Samples in a second, of recordings."""
     rows: Tensor | None = None
-    """Of a subset the number of each item in the whole data set, int64 (N,)."""
+    """Number of each item of a subset in the whole data set, int64 (N,)."""
     threads: int = min(8, os.cpu_count() or 1)
     """Number of threads that may read at the same time."""
 
@@ -80,7 +80,7 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         return self.read(index)
 
     def name_of(self, index: int) -> str:
-        """What messages call an item, in one line."""
+        """Name an item for messages, in one line."""
         return f"item {index}"
 
     def empty(self, *sizes: int) -> Tensor:

@@ -31,7 +31,7 @@ from ancestral.options import option
 READ_AT_ONCE, REPORTED = 16, 64
 """Numbers of items that a thread reads before it may be stopped, and between two reports of the progress."""
 SPACED_HEADERS, FIRST_HEADERS, MOST_HEADERS = 1000, 8, 8192
-"""How many headers are read in evenly spaced order before the others, and how many at once, at first and at most."""
+"""Numbers of headers that are read in evenly spaced order before the others, and at once at first and at most."""
 Size = tuple[int, int]
 """(height, width)."""
 
@@ -68,7 +68,7 @@ class StoredItems(ABC):
         return self.raw(row)
 
     def name_of(self, row: int) -> str:
-        """What messages call an item, in one line."""
+        """Name an item for messages, in one line."""
         return f"item {row}"
 
 
@@ -106,7 +106,7 @@ class LazyDataset(Dataset):
         return item, -1 if self.labels is None else int(self.labels[index])
 
     def name_of(self, index: int) -> str:
-        """What messages call an item: its path, where it has one."""
+        """Name an item for messages: by its path, where it has one."""
         return self.source.name_of(self._row(index))
 
     def _row(self, index: int) -> int:
@@ -249,7 +249,7 @@ def _resolve_conversion(source: StoredItems, conversion: Conversion, pool: Threa
 
 
 def _header(source: StoredItems, row: int, conversion: Conversion) -> tuple[int, bool, Size] | None:
-    """What `read_header` says; None of an array, and of a file whose header cannot be read."""
+    """The answer of `read_header`; None of an array, and of a file whose header cannot be read."""
     with suppress(Unreadable):
         head = source.head(row)
         if isinstance(head, Image.Image) or (isinstance(head, bytes) and not head.startswith(NPY)):

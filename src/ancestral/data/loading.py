@@ -61,7 +61,7 @@ class Batch:
     indices: Tensor
     """int64 (len(positions),): the items' numbers in the data set."""
     notes: tuple[str, ...] = ()
-    """What the user should know: items left out, workers that died, waiting. One line each."""
+    """Notes for the user: items left out, workers that died, waiting. One line each."""
 
 
 def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:
@@ -202,7 +202,7 @@ def _share(items: Tensor) -> None:
 def _started(
     reader: _Reader, order: Iterator[tuple[int, list[int]]], workers: int
 ) -> Iterator[tuple[Iterator[Answer], list[BaseProcess]]]:
-    """What a DataLoader reads, and its workers, which are killed in the end."""
+    """The batches of a DataLoader and its workers, which are killed in the end."""
     before = multiprocessing.active_children()
     with warnings.catch_warnings(), _worker_signals():
         warnings.simplefilter("ignore")  # of more workers than cores, and Python 3.12's, of forks beside threads
@@ -235,7 +235,7 @@ def _started(
 
 
 def _death(processes: list[BaseProcess]) -> str | None:
-    """How a worker ended; None if all are alive."""
+    """The end of a worker, in words; None if all are alive."""
     for process in sorted(processes, key=BaseProcess.is_alive):
         process.join(1)  # an error may come before the end
         if code := process.exitcode:

@@ -1,4 +1,4 @@
-"""What a model must know of its data: shape, codec, classes. A model file records it, so that it can be undone."""
+"""Facts of the data that a model needs: shape, codec, classes. A model file records it, so that it can be undone."""
 
 import math
 from dataclasses import dataclass

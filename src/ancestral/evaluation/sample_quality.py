@@ -1,4 +1,4 @@
-"""How good samples are, measured against data: functions of the items and of their features.
+"""Quality of samples, measured against data: functions of the items and of their features.
 
 Distances go from samples to the training data, as papers report them, and to held-out data. The floor is the same
 distance between data and data. If nothing is held out, two interleaved halves of the training data take the places of

@@ -61,7 +61,7 @@ class SamplingSpec:
     """The class that samples are conditioned on; None takes all classes in turn."""
     guidance: float = 1.0
     version: str = __version__
-    """Of this package: another version may sample otherwise."""
+    """Version of this package: another one may sample otherwise."""
 
     @property
     def key(self) -> str:

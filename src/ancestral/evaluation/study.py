@@ -154,7 +154,7 @@ class Study:
 
     model: Model
     name: str
-    """What results call it: the path of its run."""
+    """Name in results: the path of its run."""
     sampler: Sampler
     spec: SamplingSpec
     """All that decides the samples. Its hash of the model is empty for a model that is in no file."""

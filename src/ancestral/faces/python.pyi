@@ -212,7 +212,7 @@ def train(
             points, ncsn, ddpm, ddim, improved, edm, flow, ncsn-points, ddpm-points, ddim-points, improved-points,
             edm-points, flow-points); from Python also a config, or a .json file as of `file`. The name or path of
             data is taken for `data`. Default: the preset for the data, or digits without data.
-        data: What to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of
+        data: Data to train on: a built-in (digits, fashion, cifar10, moons, swissroll, checkerboard), a folder of
             images or .wav files, a .npy/.npz file, a folder of WebDataset shards (.tar), or a data set of the
             library datasets (a folder, or hf://datasets/user/name). From Python also a tensor or array of items (N,
             C, *sides) or points (N, 2), alone or with labels as (items, labels); a list of paths of images, or of
@@ -326,7 +326,7 @@ def distil(
 
     Args:
         run: Run folder, model file or hf:// address of a model; from Python also the model.
-        data: What to train on, in any form that training takes; default: what the model was trained on.
+        data: Data to train on, in any form that training takes; default: those of the model.
         method: consistency (x̂_0 at every noise level is a sample; with the model as a teacher in later stages),
             tuning (the same without a teacher), progressive (each step learns two steps of a teacher, so the same
             noise gives the same sample). Default: consistency, or what the run that is resumed has.
@@ -489,12 +489,12 @@ def evaluate(
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
         batch_size: Number of items at a time. It changes memory and time, not the numbers.
-        metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
+        metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
-        data: What the model was trained on, in any form that training takes; default: the source of the (first)
-            run.
+        data: Data that the model was trained on, in any form that training takes; default: the source of the
+            (first) run.
         sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
             run.
         steps: Number of sampling steps; default: the sampler's default.
@@ -543,7 +543,7 @@ def evaluate_samples(
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
         batch_size: Number of items at a time. It changes memory and time, not the numbers.
-        metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
+        metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
         progress: Whether to show the progress.
 
@@ -600,12 +600,12 @@ def compare(
             as package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
             channels, else pixels.
         batch_size: Number of items at a time. It changes memory and time, not the numbers.
-        metrics: What is measured of samples: frechet, kernel, precision_recall (with density and coverage),
+        metrics: Measures of samples: frechet, kernel, precision_recall (with density and coverage),
             inception_score, memorisation (with copies), colour, class_accuracy; default: all.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
-        data: What the model was trained on, in any form that training takes; default: the source of the (first)
-            run.
+        data: Data that the model was trained on, in any form that training takes; default: the source of the
+            (first) run.
         sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
             run.
         steps: Number of sampling steps; default: the sampler's default.
@@ -670,8 +670,8 @@ def average(
         batch_size: Number of items at a time. It changes memory and time, not the numbers.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
             extractor. Those that were made before are used again.
-        data: What the model was trained on, in any form that training takes; default: the source of the (first)
-            run.
+        data: Data that the model was trained on, in any form that training takes; default: the source of the
+            (first) run.
         sampler: Sampler, a name with options if need be; from Python also one of your own. Default: the one of the
             run.
         steps: Number of sampling steps; default: the sampler's default.

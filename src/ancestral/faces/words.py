@@ -56,7 +56,7 @@ ABSENT = {
         *("model", "run", "ckpt", "checkpoint", "weights", "path"),
     ),
 }
-"""What to say of options of other programs that no option here answers, where SYNONYMS has none either."""
+"""Advice on options of other programs that no option here answers, where SYNONYMS has none either."""
 
 
 def written(one: Argument) -> list[str]:

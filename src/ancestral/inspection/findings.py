@@ -1,4 +1,4 @@
-"""What is wrong with a data set, or may be, each with what to do about it."""
+"""Findings: faults of a data set, or possible ones, each with what to do about it."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

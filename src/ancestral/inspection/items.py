@@ -42,7 +42,7 @@ FACTS = np.dtype(
 
 @dataclass(frozen=True)
 class InspectedItems:
-    """What was found in the items of a data set; arrays have a row for each readable item."""
+    """Facts of the items of a data set; arrays have a row for each readable item."""
 
     data: Dataset
     """The readable items."""

@@ -33,7 +33,7 @@ for each t in times but the last, with the s that follows it in times, and its s
     eps = (x - signal[t] * x0) / noise[t]
     x = signal[s] * x0 + sqrt(noise[s]^2 - std^2) * eps + std * normal noise
 item = low + (x + 1) / 2 * (high - low), with low, high = limits; of integers rounded, and clipped to the limits"""
-"""How to sample, in the names of the metadata. DDIM and consistency models differ in `fresh_noise_std` alone."""
+"""Sampling, in the names of the metadata. DDIM and consistency models differ in `fresh_noise_std` alone."""
 MAX_BYTES = 2_000_000_000
 """An ONNX file is a protocol buffer, which holds at most 2 GiB."""
 

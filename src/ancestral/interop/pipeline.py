@@ -161,7 +161,7 @@ def read_pipeline(folder: Path) -> tuple[Model, list[str]]:
 
 
 def _remarks(config: dict[str, Any]) -> list[str]:
-    """How the scheduler samples, where that differs from the default sampling here."""
+    """Differences of the scheduler's sampling from the default sampling here."""
     remarks = []
     if config.get("_class_name", "DDPMScheduler") == "DDPMScheduler":
         variance = config.get("variance_type", "fixed_small")

@@ -21,7 +21,7 @@ from ancestral.nets import UNet
 from ancestral.nets.unet import NOUNS, SelfAttention, Stage
 
 Obstacle = tuple[str, dict[str, Any]]
-"""What diffusers cannot represent of a model, and the settings with which it is trained so that it can."""
+"""A property that diffusers cannot represent, and the settings of a model without it."""
 
 FIXED: dict[str, tuple[Any, Any]] = {
     "center_input_sample": (False, False),
@@ -69,7 +69,7 @@ HINTS = {
     "attention_head_dim": ": several heads",
     "out_channels": ": a learned variance, or conditions on another image",
 }
-"""What an unsupported setting means."""
+"""Meaning of an unsupported setting."""
 
 BLOCK_LAYERS = {
     "norm1": "norm1",

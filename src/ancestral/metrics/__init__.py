@@ -1,1 +1,1 @@
-"""How good samples are: distances between sets of features, with their uncertainty."""
+"""Measures of samples: distances between sets of features, with their uncertainty."""

@@ -30,7 +30,7 @@ be the second-nearest where the other is the nearest."""
 FEWEST = 3
 """Different training items that have a ratio each."""
 ELEMENTS = 2**23
-"""Of a block of the matrix of distances."""
+"""Number of elements of a block of the matrix of distances."""
 
 
 class Copies(NamedTuple):

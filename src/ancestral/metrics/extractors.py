@@ -34,7 +34,7 @@ image."""
 PIECE = 512
 """Items whose features are kept in one file: what is lost when an evaluation is killed."""
 VERSION = "1"
-"""Of the layout of these files, in every hash."""
+"""Version of the layout of these files, in every hash."""
 
 
 class Features(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor
 from ancestral.errors import InputError
 
 ROWS, COLUMNS = 256, 8192
-"""Of a block of the matrix of distances, so that memory is bounded: 16 MB of float64."""
+"""Size of a block of the matrix of distances, so that memory is bounded: 16 MB of float64."""
 RUN = 16
 """Columns of which one pass over a matrix takes the minimum."""
 

@@ -14,7 +14,7 @@ from ancestral.options import option
 from ancestral.registries import NETWORKS
 
 CONDITIONS = ("labels", "keys")
-"""What a network may be conditioned on besides t: class labels, and the keys of counter-based dropout."""
+"""Conditions that a network may have besides t: class labels, and the keys of counter-based dropout."""
 
 
 def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **settings: Any) -> nn.Module:

@@ -26,7 +26,7 @@ BASE = 100.0
 """Ratio of the largest to the smallest frequency of the positions: the longest wave is 2π · 100 patches long.
 Images have some tens of patches a side."""
 NORM_EPS = 1e-6
-"""What is added to the variance in every layer norm."""
+"""Constant that is added to the variance in every layer norm."""
 
 Rotation = tuple[Tensor, Tensor]
 """Cosines and sines of the angles by which the halves of queries and keys are rotated, (positions, pairs) each."""

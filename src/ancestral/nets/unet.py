@@ -29,7 +29,7 @@ ZERO = 1e-10
 """The variance scale that the authors' code gives to layers "initialised to 0"."""
 
 NOUNS = {1: "signals", 2: "images", 3: "volumes"}
-"""What x holds, by its number of axes of space."""
+"""Noun of what x holds, by its number of axes of space."""
 
 Layer = TypeVar("Layer", bound=Conv | nn.Linear)
 

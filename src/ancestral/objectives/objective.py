@@ -66,7 +66,7 @@ def positions(count: int) -> range:
 
 
 class Objective(ABC):
-    """What training minimises: the mean of the losses of a batch, whose t are of the distribution `times`.
+    """An objective of training: the mean of the losses of a batch, whose t are of the distribution `times`.
 
     A subclass defines `errors`.
     """

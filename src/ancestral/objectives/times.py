@@ -18,7 +18,7 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 class TimeDistribution(ABC):
-    """How t is drawn: from the integers 1..T, or `continuous`, from the interval (0, T].
+    """A distribution of t: on the integers 1..T, or `continuous`, on the interval (0, T].
 
     Most are functions of (seed, step, position); one that learns has a `state`.
     """

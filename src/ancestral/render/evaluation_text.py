@@ -13,13 +13,13 @@ from ancestral.results.result import Table
 MAX_CHANNELS = 6
 """Channels whose means are shown."""
 KINDS = {2: "signals", 3: "images", 4: "volumes"}
-"""What items are called, by their number of axes; else points."""
+"""Noun of items, by their number of axes; else points."""
 HOLD_OUT = f"hold out 10 % ({option('validation', 0.1)}) and stop where its loss rises"
 """Advice against memorisation."""
 
 
 def evaluation_parts(result: facts.EvaluationResult) -> list[Table | str]:
-    """What the samples' metrics and the likelihood show."""
+    """Say what the samples' metrics and the likelihood show."""
     samples = [] if result.samples is None else metrics_parts(result.samples)
     return samples + ([] if result.likelihood is None else likelihood_parts(result.likelihood))
 
@@ -32,7 +32,7 @@ def metrics_parts(metrics: facts.SampleMetrics) -> list[Table | str]:
 
 
 def verdict(metrics: facts.SampleMetrics) -> str:
-    """What was found, in a line, with advice: copies first, then how far the samples are from the data."""
+    """Verdict on samples in a line, with advice: copies first, then how far the samples are from the data."""
     parts = [part for part in (metrics.memorisation.pixels, metrics.memorisation.features) if part is not None]
     copies = max((part.copies for part in parts if part.copies), key=lambda one: one.excess, default=None)
     if copies is not None and copies.excess:
@@ -51,7 +51,7 @@ def verdict(metrics: facts.SampleMetrics) -> str:
 
 
 def _distance_verdict(metrics: facts.SampleMetrics) -> str:
-    """How far the samples are from the data, against the floor of equal numbers of items."""
+    """Say how far the samples are from the data, against the floor of equal numbers of items."""
     samples, floor, titles = metrics.distances.comparable, metrics.distances.floor, metrics.titles
     few = min(samples.items, samples.against) <= metrics.extractor.features
     pairs = [(titles.frechet, samples.frechet, floor.frechet), (titles.kernel, samples.kernel, floor.kernel)]
@@ -153,7 +153,7 @@ def _memorisation(part: facts.MemorisationResult) -> str:
 
 
 def by_chance(accuracy: facts.ClassAccuracy) -> str:
-    """What guessing would reach, such as "by chance 10 %"; empty if that is not known."""
+    """Share that guessing would reach, such as "by chance 10 %"; empty if that is not known."""
     return "" if accuracy.classes is None else f"by chance {100 / accuracy.classes:.3g} %"
 
 

@@ -63,7 +63,7 @@ LOG_RATIO = 20.0
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the report says of the data: properties by name (`rows`), the number of items of each class, the doctor's
+    """Facts of the data in the report: properties by name (`rows`), the number of items of each class, the doctor's
     findings as (level, text, advice), and a picture of some of the items.
     """
 
@@ -76,7 +76,7 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the report says of a run that the run folder does not hold: how far it is, the model in one `sentence`, the
+    """Facts of a run in the report that the run folder does not hold: how far it is, the model in one `sentence`, the
     time trained, the number of parameters, the data, and versions and hardware by name.
     """
 

@@ -138,7 +138,7 @@ def _cleaning(result: CleaningResult) -> list[Table | str]:
 
 
 def comparison_parts(result: comparison.ComparisonResult) -> list[Table | str]:
-    """What all runs share and in what they differ, the table of the runs, and the notes."""
+    """Format what all runs share and in what they differ, the table of the runs, and the notes."""
     runs = result.runs
     settings = [sample_settings(run) for run in runs]
     shared = {name: text for name, text in settings[0].items() if all(one.get(name) == text for one in settings)}

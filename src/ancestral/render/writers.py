@@ -175,4 +175,4 @@ ANIMATIONS: dict[str, Callable[[Path, Sequence[Image.Image], int], None]] = {
     ".webp": _write_webp,
     ".mp4": _write_mp4,
 }
-"""How an animation is written, by the suffix of its file."""
+"""Functions that write an animation, by the suffix of its file."""

@@ -1,4 +1,4 @@
-"""What workflows return: frozen values of plain numbers and text, with a JSON schema each. No torch."""
+"""Results that workflows return: frozen values of plain numbers and text, with a JSON schema each. No torch."""
 
 from ancestral.results.comparison_result import AveragingResult, ComparisonResult, SamplerComparisonResult
 from ancestral.results.estimate import Estimate

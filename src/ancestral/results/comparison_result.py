@@ -35,13 +35,13 @@ class ComparedBound(facts.LikelihoodSettings):
 
     @property
     def comparable(self) -> tuple[object, ...]:
-        """What must agree for two bounds to be ranked."""
+        """Settings that must agree for two bounds to be ranked."""
         return self.source, self.split, self.images, self.of, self.variance, self.clip, self.decoder
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedRun(facts.SampleMetrics):
-    """What is compared of a run: the metrics of its samples, its size, and its bound where that was measured."""
+    """A run in a comparison: the metrics of its samples, its size, and its bound where that was measured."""
 
     parameters: int
     bits_per_dim: ComparedBound | None
@@ -184,7 +184,7 @@ class AveragePoint:
     frechet: Estimate
     kernel: Estimate
     behind: Estimate | None
-    """How much larger its Fréchet distance is than the best length's, on the same noise; None for the best itself. The
+    """Excess of its Fréchet distance over the best length's, on the same noise; None for the best itself. The
     EMA of training may be better than all lengths: then it is negative."""
     profile_error: float = 0.0
     """The root mean square error of the reconstructed profile, as a share of its root mean square."""

@@ -1,4 +1,4 @@
-"""What a data set is, what is wrong with it, and what training on it costs."""
+"""Report on a data set: its facts, its faults, and the cost of training on it."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -10,7 +10,7 @@ from ancestral.results.result import ATTACHED, Result
 
 @dataclass(frozen=True)
 class Finding:
-    """What is the case, what to do, and the files or items concerned, each with a remark.
+    """A finding: description, advice, and the files or items concerned, each with a remark.
 
     `level` is error (data that cannot be trained on), warning (data that is lost, or will hurt) or note.
     """
@@ -42,10 +42,10 @@ class ValueStatistics:
 
     count: int
     shape: tuple[int, ...]
-    """Of an item: (C, *space), or (2,) of points."""
+    """Shape of an item: (C, *space), or (2,) of points."""
     dtype: str
     mean: tuple[float, ...]
-    """Of each channel, or coordinate."""
+    """Mean of each channel, or coordinate."""
     std: tuple[float, ...]
     low: float
     high: float
@@ -68,7 +68,7 @@ class TrainingCost:
     """The batch size that was measured; if it is less than `batch_size`, time and memory were scaled up."""
     seconds_per_step: float
     seconds: float
-    """Of all steps, without checkpoints and previews."""
+    """Time of all steps, without checkpoints and previews."""
     weights: int
     """Weights, gradients, averages and moments; a checkpoint with the model file has the same size."""
     data: int
@@ -78,7 +78,7 @@ class TrainingCost:
     snapshots: int = 0
     network: str | None = None
     chosen: str | None = None
-    """What was chosen by the size of the items and why; None if all settings were given."""
+    """Settings that were chosen by the size of the items, and why; None if all settings were given."""
     micro_batch: int | None = None
     """The largest number of items at once whose memory is free, 0 for none; None if a whole step fits."""
 

@@ -1,4 +1,4 @@
-"""What an evaluation measured: how good samples are (samples.json), and the likelihood of data (likelihood.json)."""
+"""Results of an evaluation: quality of samples (samples.json), and the likelihood of data (likelihood.json)."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,7 @@ class MeasuredModel:
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """How the samples were made. Samples that came from elsewhere have a count and a folder."""
+    """The making of samples. Samples that came from elsewhere have a count and a folder."""
 
     count: int
     sampler: str | None
@@ -45,7 +45,7 @@ class SampleSettings:
 
 @dataclass(frozen=True)
 class ReferenceNames:
-    """What the samples were compared with."""
+    """Data that samples were compared with."""
 
     train: str
     held_out: str | None
@@ -62,7 +62,7 @@ class ExtractorName:
 
 @dataclass(frozen=True)
 class MetricTitles:
-    """What the distances are called on the features of the extractor, such as FID."""
+    """Titles of the distances on the features of the extractor, such as FID."""
 
     frechet: str
     kernel: str
@@ -91,7 +91,7 @@ class DistanceSets:
     floor: Distances
     held_out: Distances | None = None
     matched: Distances | None = None
-    """Of as many samples to as many training items as the floor has; None where `train` has these numbers."""
+    """Distance of as many samples to as many training items as the floor has; None where `train` has these numbers."""
 
     @property
     def comparable(self) -> Distances:
@@ -121,9 +121,9 @@ class CopyResult:
     """Samples that are copies: much nearer to one training item than to any other (`metrics.copies`)."""
 
     share: Estimate
-    """Of samples that are copies."""
+    """Share of samples that are copies."""
     chance: Estimate
-    """Of training items that would be copies of others: what a model that copies nothing has."""
+    """Share of training items that would be copies of others: that of a model that copies nothing."""
     items: int
     copied: int
     """The number of training items that some sample copies, of the `items` that are different."""
@@ -136,7 +136,7 @@ class CopyResult:
 
     @property
     def excess(self) -> float:
-        """How much larger the share is than by chance; 0 where that may be chance."""
+        """Excess of the share over chance; 0 where that may be chance."""
         excess = self.share.value - self.chance.value
         certain = self.p_value < BY_CHANCE and excess >= SOME_COPIES and self.share.value > 2 * self.chance.value
         if self.equal:  # which chance does not do
@@ -146,13 +146,13 @@ class CopyResult:
 
 @dataclass(frozen=True)
 class MemorisationResult:
-    """How near samples come to `among` training items; no shares where unseen items are copies of training items."""
+    """Distances of samples to `among` training items; no shares where unseen items are copies of training items."""
 
     among: int
     median: float
     """The median distance of a sample to the nearest of these."""
     share: float | None = None
-    """Of samples that are nearer to a training item than `threshold`; `expected` of a model that memorised nothing."""
+    """Share of samples nearer to a training item than `threshold`; `expected` of a model that memorised nothing."""
     share_error: float | None = None
     expected: float | None = None
     error: float | None = None
@@ -164,7 +164,7 @@ class MemorisationResult:
 
     @property
     def excess(self) -> float:
-        """How much larger the share is than without memorisation; 0 where that may be chance."""
+        """Excess of the share over that without memorisation; 0 where that may be chance."""
         if self.share is None or self.expected is None or self.error is None:
             return 0.0
         return self.share - self.expected if self.share - self.expected > SURE * self.error else 0.0
@@ -194,7 +194,7 @@ class ChannelMoments:
 
 @dataclass(frozen=True)
 class ColourDrift:
-    """How far the colours of samples are from those of the data."""
+    """Distance of the colours of samples from those of the data."""
 
     levels: float
     """The largest difference of a channel's mean, signed, in 255ths of the range of values."""
@@ -206,11 +206,11 @@ class ColourDrift:
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """How often a linear classifier on the features finds the class that a sample was conditioned on."""
+    """Share of samples of which a linear classifier on the features finds the class that they were conditioned on."""
 
     samples: Estimate
     data: Estimate
-    """Of real items that the classifier was not fitted to: the most that samples can be expected to reach."""
+    """Accuracy on real items that the classifier was not fitted to: the most that samples can be expected to reach."""
     items: int
     """Their number."""
     classes: int | None = None
@@ -219,7 +219,7 @@ class ClassAccuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleQuality:
-    """What is measured of samples, whatever made them."""
+    """Measures of samples, whatever made them."""
 
     floor: str
     distances: DistanceSets
@@ -232,7 +232,7 @@ class SampleQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleMetrics(SampleQuality, Result):
-    """How good samples are, of what they were made and what they were compared with."""
+    """Quality of samples, with the model that made them and the data that they were compared with."""
 
     SCHEMA: ClassVar[str] = "samples-1"
     model: MeasuredModel | None
@@ -244,7 +244,7 @@ class SampleMetrics(SampleQuality, Result):
 
     @property
     def all_notes(self) -> list[str]:
-        """What a reader should know of the data and of the numbers."""
+        """Notes on the data and on the numbers."""
         return [*self.data.notes, *self.notes]
 
 
@@ -266,7 +266,7 @@ class LikelihoodData:
 
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodSettings:
-    """How the bound was taken. Another variance, clipping or decoder makes another number."""
+    """Settings of the bound. Another variance, clipping or decoder makes another number."""
 
     T: int
     variance: str
@@ -298,7 +298,7 @@ class BoundOverTime:
     rate: tuple[float, ...]
     """The bits/dim of all steps above: what was sent before x_t is known (figure 5 of the DDPM paper)."""
     mean_square_error: tuple[float, ...]
-    """Of x̂_0, in the network's [-1, 1]."""
+    """Mean square error of x̂_0, in the network's [-1, 1]."""
     distortion: tuple[float, ...]
     """The root mean square error of x̂_0, in `unit`."""
     unit: str | None = None
@@ -341,7 +341,7 @@ class LikelihoodResult(Result):
 
     @property
     def all_notes(self) -> list[str]:
-        """What a reader should know of the data and of the numbers."""
+        """Notes on the data and on the numbers."""
         return list(self.data.notes)
 
 
@@ -350,7 +350,7 @@ R = TypeVar("R", SampleMetrics, LikelihoodResult)
 
 @dataclass(frozen=True)
 class EvaluationResult(Result):
-    """What was measured of a model or of samples; None is what was not."""
+    """Measurements of a model or of samples; None where there is none."""
 
     SCHEMA: ClassVar[str] = "evaluation-1"
     samples: SampleMetrics | None = None

@@ -1,4 +1,4 @@
-"""What a model file holds."""
+"""Content of a model file."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -44,6 +44,6 @@ class ModelInfo(Result):
     average: float | None = None
     """The length σ_rel of the power-function average that the weights are; None for the average of training."""
     distilled: str | None = None
-    """How that model was distilled, in words; None for a model that was trained by denoising."""
+    """The distillation of that model, in words; None for a model that was trained by denoising."""
     sampler: str | None = None
     """The sampler that samples are drawn by if no other is given; None in results of older versions."""

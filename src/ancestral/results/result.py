@@ -1,4 +1,4 @@
-"""What all results share: JSON with a version of its schema, and tables for a terminal and a notebook.
+"""Base class of all results: JSON with a version of its schema, and tables for a terminal and a notebook.
 
 The schema is the dataclass: a field is a key, a nested dataclass an object. A field whose default is None is left out
 of the JSON where it is None. Files may come from anywhere: a value of another type than its field's is refused.

@@ -17,7 +17,7 @@ PARTS = {
     "wandb": "trackers",
     "trackio": "trackers",
 }
-"""What the files and folders in a run folder hold, by their names."""
+"""Content of the files and folders in a run folder, by their names."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class RunSummary:
     distance: Estimate | None = None
     """The Fréchet distance of samples to the training data; None if this state of the model was not evaluated."""
     distance_name: str | None = None
-    """What the distance is called, by its feature extractor: FD-lite0, FID, ..."""
+    """Title of the distance, by its feature extractor: FD-lite0, FID, ..."""
     parts: dict[str, int] = field(default_factory=dict)
     """Bytes on disk by what they hold: a value of PARTS, or "other"."""
 
@@ -52,7 +52,7 @@ class RunList(Result):
     folder: str
     runs: tuple[RunSummary, ...]
     problems: tuple[str, ...] = ()
-    """What is damaged, and which folders are no runs, a line each."""
+    """Damaged files, and folders that are no runs, a line each."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class CleaningResult(Result):
-    """What was removed from finished runs, or would be."""
+    """Files that were removed from finished runs, or would be."""
 
     SCHEMA: ClassVar[str] = "cleaning-1"
 

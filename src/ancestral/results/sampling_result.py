@@ -1,4 +1,4 @@
-"""What `ancestral sample` wrote, and what decides the pixels of a picture of samples."""
+"""Result of `ancestral sample`, and the recipe that decides the pixels of a picture of samples."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -42,7 +42,7 @@ class SamplingRecipe(Result):
     model: str
     """SHA-256 of the model file; empty for a grid of training, whose weights are in no file."""
     version: str
-    """Of this package: another version may sample otherwise."""
+    """Version of this package: another one may sample otherwise."""
     seed: int
     n: int
     """The number of items: those with indices 0..n−1 of the seed, unless `index` names others."""

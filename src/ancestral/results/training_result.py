@@ -1,4 +1,4 @@
-"""What a training run came to."""
+"""Result of a training run."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
@@ -20,7 +20,7 @@ class ValidationLosses:
     training: float
     """The loss of as many training items."""
     rise: float
-    """How far the validation loss is above its minimum so far."""
+    """Rise of the validation loss above its minimum so far."""
     rise_error: float
     """The standard error of the rise: its items are paired."""
 
@@ -47,7 +47,7 @@ class TrainingResult(Result, Generic[ModelType]):
     """The last validation loss; None without a validation set."""
 
     trained: ModelType | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)
-    """What `model` returns; None of a result that was read from JSON."""
+    """The model that `model` returns; None of a result that was read from JSON."""
 
     @property
     def model(self) -> ModelType:

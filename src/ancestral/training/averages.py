@@ -29,7 +29,7 @@ PAIRS, FEWEST = 16, 8
 """By default there are at most PAIRS snapshots, and none where fewer than FEWEST fit into BYTES."""
 BYTES = 500_000_000
 PREFIXES = tuple(f"average.{length:g}." for length in LENGTHS)
-"""What stands before the parameters' names, in snapshots and in checkpoints."""
+"""Prefixes of the parameters' names, in snapshots and in checkpoints."""
 
 
 class Average:

@@ -45,7 +45,7 @@ class Publication:
     last: bool = False
     """Whether it is the model of the last step, which is worth more than the checkpoint it is made of."""
     spare: Callable[[], Sequence[Path]] = tuple
-    """What is needed less than checkpoints and model, the least needed first."""
+    """Files that are needed less than checkpoints and model, the least needed first."""
 
 
 class Checkpoints:

@@ -1,4 +1,4 @@
-"""What a run takes on the disk, compared with what is free there before the first step."""
+"""Size of a run on the disk, compared with the free space before the first step."""
 
 from ancestral import storage
 from ancestral.errors import InputError

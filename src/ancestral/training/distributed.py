@@ -26,7 +26,7 @@ E = TypeVar("E")
 R = TypeVar("R")
 
 PATIENCE = datetime.timedelta(days=30)
-"""How long processes wait for the work of the first one."""
+"""Time for which processes wait for the work of the first one."""
 
 
 class Distributed:

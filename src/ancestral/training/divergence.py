@@ -1,4 +1,4 @@
-"""What to do when a training step goes wrong: skip it, and after several in a row roll back with a lower learning rate.
+"""Guard against steps that go wrong: skip one, and after several in a row roll back with a lower learning rate.
 
 Every decision is a function of the losses, which all processes know alike, and of the few numbers in
 `DivergenceGuard.state`, which are saved with the weights: so a run that was killed decides again as it did.

@@ -1,4 +1,4 @@
-"""What a training run reports after each step."""
+"""Progress that a training run reports after each step."""
 
 import math
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class Progress:
     stopped: bool = False
     """Whether this is the last step because `Trainer.stop` was called on one of the processes."""
     notes: tuple[str, ...] = ()
-    """What the user should know of this step, a line each."""
+    """Notes on this step for the user, a line each."""
     validation: ValidationLosses | None = None
     """The last validation loss since this process began to train; None without one."""
     model: Callable[[], Model] = field(default=_no_model, repr=False, compare=False)
@@ -60,7 +60,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a training step came to, the same on every process; by default that there was none."""
+    """Outcome of a training step, the same on every process; by default that of no step."""
 
     verdict: Verdict = "good"
     norm: float = math.nan

@@ -31,7 +31,7 @@ COPIES = 5
 """Copies of each weight in a checkpoint and a model file, without the power-function averages: weight, average, two
 moments of the optimiser, and the average once more."""
 NUMBERS = (int, float, bool, type(None))
-"""What a checkpoint holds of an optimiser besides tensors."""
+"""Types of the values of an optimiser in a checkpoint, besides tensors."""
 
 
 def spec_of(data: Dataset, config: Config) -> DataSpec:

@@ -291,7 +291,7 @@ UNIFORM_GUESS = (
 
 
 def _forecast(plan: EvaluatePlan) -> str | None:
-    """How long all takes, if it is long."""
+    """Forecast of the time, if it is long."""
     model, size, parts = plan.subjects[0].model, plan.options.batch_size, dict[str, float]()
     for study in plan.studies:
         name = f"{study.count:,} samples of {study.passes:,} network evaluations"

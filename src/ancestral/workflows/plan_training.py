@@ -178,7 +178,7 @@ def _with_absolute_paths(
 
 
 def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_python: bool) -> list[str]:
-    """What changes when a run is resumed. Raises InputError if the folder cannot hold this run."""
+    """List what changes when a run is resumed. Raises InputError if the folder cannot hold this run."""
     if saved is not None:
         if saved.runtime.snapshots == 0 and config.runtime.snapshots:
             raise InputError(f"{folder.path} was begun without snapshots, whose averages need all steps: train it anew")
@@ -190,7 +190,7 @@ def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_p
 
 
 def _changes(saved: Config, config: Config, folder: RunFolder) -> list[str]:
-    """What changes when a run is resumed, a line each. Raises InputError if it would become another run."""
+    """List what changes when a run is resumed, a line each. Raises InputError if it would become another run."""
     lines = []
     for section, key, old, new in fine_tuning.differences(saved.unplaced(), config.unplaced(), configs.SECTIONS):
         if section == "data" and key in ("source", "fingerprint"):

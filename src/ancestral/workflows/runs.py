@@ -159,7 +159,7 @@ def _last_logged(run: RunFolder) -> tuple[int, float | None]:
 
 
 def _needless(run: RunFolder, config: Config) -> list[Path]:
-    """What a finished run no longer needs: checkpoints older than the newest whole one, snapshots, abandoned files."""
+    """List files that a finished run needs no more: old checkpoints, snapshots, abandoned files."""
     checkpoints = Checkpoints(run.checkpoints)
     steps, every, whole = checkpoints.steps(), config.runtime.keep_every, 0
     for step in reversed(steps):

@@ -62,7 +62,7 @@ class Subject:
 
     @property
     def data_config(self) -> DataConfig | None:
-        """What the model was trained on; None if that is not known."""
+        """Data that the model was trained on; None if they are not known."""
         config = self.model.config
         return None if config.preset == "imported" or config.data.source == FROM_PYTHON else config.data
 
@@ -220,7 +220,7 @@ def plain_source(source: Any) -> Any:
 
 
 def held_out_data(source: Any, load: Loader, held_out: Any) -> tuple[Dataset | None, str]:
-    """What is held out, and what it is called: as given, or the test split of the data, or what the run held out."""
+    """Held-out data and their name: as given, or the test split of the data, or the part that the run held out."""
     if held_out is not None:
         tested = isinstance(held_out, str) and held_out in TESTED
         return load(plain_source(held_out), "test" if tested else "train"), "test split" if tested else "held out"

@@ -434,7 +434,7 @@ def _announce(
 
 
 def _snapshots_described(trainer: Trainer) -> str:
-    """What is kept for averages of other lengths, or why nothing is."""
+    """Describe the snapshots for averages of other lengths, or say why there are none."""
     count, pair = trainer.snapshot_count, format_bytes(trainer.state.pair_bytes)
     if count:
         size = format_bytes(count * trainer.state.pair_bytes)
@@ -501,7 +501,7 @@ def _holds_items(path: Path) -> bool:
 
 
 def _closing(trainer: Trainer, folder: RunFolder, stopped: bool | None, model: Model) -> Iterator[Event]:
-    """What the user should know after the last step, and the model card brought up to date."""
+    """Say what the user should know after the last step, and bring the model card up to date."""
     if stopped is None:
         return
     if skipped := trainer.dataset.skipped:

@@ -1,1 +1,1 @@
-"""What can be read as data: built-in sets, folders of images, arrays, tar shards, and data sets of other libraries."""
+"""Sources of data: built-in sets, folders of images, arrays, tar shards, and data sets of other libraries."""

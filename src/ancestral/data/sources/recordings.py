@@ -24,7 +24,7 @@ OPEN_END = 0xFFFFFFFF
 
 
 class WavHeader(NamedTuple):
-    """What the header of a .wav file says of its samples."""
+    """Facts of the samples in the header of a .wav file."""
 
     encoding: int
     bits: int

@@ -173,7 +173,7 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> int:
 
 
 def _end_problem(path: Path, offset: int, size: int) -> str:
-    """What is wrong where the last member ended; "" for the zeros that end a whole archive."""
+    """The fault where the last member ended; "" for the zeros that end a whole archive."""
     if offset + tarfile.BLOCKSIZE > size:
         return "cut short"
     with path.open("rb") as file:

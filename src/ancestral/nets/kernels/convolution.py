@@ -18,7 +18,7 @@ else:
 
 
 class _Mixin(_Base):
-    """What the three classes have in common, before PyTorch's class."""
+    """Common part of the three classes, before PyTorch's class."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         device = input.device.type
