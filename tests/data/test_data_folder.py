@@ -14,7 +14,7 @@ import ancestral
 from ancestral.config.folders import READ_HEIC
 from ancestral.data import load
 from ancestral.data.decoding import to_pixels
-from ancestral.data.sources.folders import scan
+from ancestral.data.sources.file_folder import scan
 from ancestral.errors import InputError
 from ancestral.options import in_python, option, spell
 

@@ -1,4 +1,4 @@
-"""Folders: the kinds of files that data may be, told from their names alone, and what this package writes itself.
+"""Folders: the kinds of files that data may be, by their names alone, and what this package writes itself.
 
 The pictures in runs and reports are samples, which no data set takes for items.
 """

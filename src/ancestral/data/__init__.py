@@ -28,7 +28,7 @@ from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
 from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.data.sources import hugging_face
 from ancestral.data.sources.builtin import BUILTINS, TESTED
-from ancestral.data.sources.folders import FileFolder
+from ancestral.data.sources.file_folder import FileFolder
 from ancestral.data.sources.hugging_face import HuggingFaceRows
 from ancestral.data.sources.python_items import PythonItems
 from ancestral.data.sources.recordings import RecordingFolder

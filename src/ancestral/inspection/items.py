@@ -16,7 +16,7 @@ from ancestral.data import Dataset, InMemoryDataset, LazyDataset
 from ancestral.data.convert import Conversion, to_uint8
 from ancestral.data.decoding import FORMATS, read_header, reading_threads
 from ancestral.data.io_errors import Unreadable
-from ancestral.data.sources.folders import FileFolder
+from ancestral.data.sources.file_folder import FileFolder
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Work
 from ancestral.inspection.near_duplicates import SIZE, thumbnails

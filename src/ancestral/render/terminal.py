@@ -29,9 +29,9 @@ R = TypeVar("R")
 STYLES = {"✗ error:": "bold red", "! warning:": "bold yellow", "· note:": "bold blue"}
 """Styles of the beginnings of findings."""
 PLAIN_SECONDS = 15.0
-"""Between two lines if the output is a file or a pipe."""
+"""Time between two lines if the output is a file or a pipe."""
 LIVE_SECONDS = 1.0
-"""Between two updates of the panel, which take a few milliseconds each."""
+"""Time between two updates of the panel, which take a few milliseconds each."""
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -78,7 +78,7 @@ class _Bar:
 
 
 class TrainingPanel:
-    """Shows the progress of a training run on a console: a live panel on a terminal, else a line now and then."""
+    """The progress of a training run on a console: a live panel on a terminal, else a line from time to time."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

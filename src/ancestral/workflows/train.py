@@ -416,7 +416,7 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# -- what the user is told --------------------------------------------------------------------------------------------
+# -- messages for the user -------------------------------------------------------------------------------------------
 
 
 def _announce(

@@ -12,7 +12,7 @@ from ancestral.config.folders import WAV
 from ancestral.data.convert import Conversion
 from ancestral.data.decoding import HEADER, reading_threads
 from ancestral.data.io_errors import Unreadable, read_file
-from ancestral.data.sources.folders import FileFolder
+from ancestral.data.sources.file_folder import FileFolder
 from ancestral.errors import InputError, UnsuitableError, one_line
 from ancestral.options import option
 

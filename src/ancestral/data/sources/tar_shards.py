@@ -26,7 +26,7 @@ from ancestral.data.decoding import HEADER
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, Unreadable, classify
 from ancestral.data.lazy_dataset import StoredItems
-from ancestral.data.sources.folders import NameList
+from ancestral.data.sources.file_folder import NameList
 from ancestral.errors import InputError, one_line
 
 ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
