@@ -1,11 +1,12 @@
 """From a kind of network and its settings to an untrained network."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from ancestral.conditions import Condition, check
 from ancestral.errors import InputError
 from ancestral.nets.mlp import MLP
 from ancestral.nets.transformer import Transformer
@@ -17,7 +18,14 @@ CONDITIONS = ("labels", "keys")
 """Conditions that a network may have besides t: class labels, and the keys of counter-based dropout."""
 
 
-def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **settings: Any) -> nn.Module:
+def build(
+    kind: str,
+    shape: Sequence[int],
+    classes: int = 0,
+    factor: int = 1,
+    conditions: Mapping[str, Condition] | None = None,
+    **settings: Any,
+) -> nn.Module:
     """Build an untrained network.
 
     Args:
@@ -25,15 +33,18 @@ def build(kind: str, shape: Sequence[int], classes: int = 0, factor: int = 1, **
         shape: The shape of an item: (C, *sides) for a U-Net or a transformer, (features,) for an MLP.
         classes: The number of class labels, 0 for none.
         factor: The number of output channels for each input channel: 2 where the variance is learned too.
+        conditions: What else it is conditioned on, by name.
         settings: The settings of this kind: those of `config.UNetConfig`, `config.TransformerConfig` or
             `config.MLPConfig`.
 
     Returns:
-        A network `net(x, index, labels=None, keys=None)`.
+        A network `net(x, index, labels=None, keys=None, **conditions)`.
 
     Raises:
         InputError: If the kind is unknown, or items of this shape do not fit it.
     """
+    check(conditions or {}, len(shape) - 1)
+    settings["conditions"] = conditions
     net: nn.Module = NETWORKS.find(kind).make(shape, classes or None, factor, settings)
     return net
 
@@ -78,4 +89,11 @@ def _mlp(shape: Sequence[int], classes: int | None, factor: int, settings: dict[
         raise InputError(
             f"an MLP is for points, not for images, signals or volumes; take {option('net', 'unet')}, or other data"
         )
-    return MLP(shape[0], settings["width"], settings["blocks"], classes, out_features=factor * shape[0])
+    return MLP(
+        shape[0],
+        settings["width"],
+        settings["blocks"],
+        classes,
+        out_features=factor * shape[0],
+        conditions=settings["conditions"],
+    )

@@ -1,9 +1,13 @@
 """A small network for points: residual layers of two dense layers each, with the U-Net's time embedding."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ancestral.conditions import Condition
+from ancestral.nets.conditioning import Conditioning
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.layer_norm import LayerNorm
 
@@ -17,6 +21,7 @@ class MLP(nn.Module):
         layers: Number of residual layers.
         classes: Number of class labels; the network also learns an embedding for "no class".
         out_features: Number of features of the output; `features` by default.
+        conditions: What it is conditioned on besides class labels, by name: classes and vectors.
     """
 
     def __init__(
@@ -26,6 +31,7 @@ class MLP(nn.Module):
         layers: int = 3,
         classes: int | None = None,
         out_features: int | None = None,
+        conditions: Mapping[str, Condition] | None = None,
     ) -> None:
         super().__init__()
         self.width, self.classes = width, classes
@@ -40,8 +46,16 @@ class MLP(nn.Module):
         self.out = nn.Linear(width, out_features or features)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        self.conditioning = Conditioning(conditions or {}, width)
 
-    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor,
+        labels: Tensor | None = None,
+        keys: Tensor | None = None,
+        **conditions: Tensor | None,
+    ) -> Tensor:
         """Predict the target, (B, out_features), at time indices (B,).
 
         Negative labels, or None, mean "no class". `keys` are the U-Net's dropout keys, which have no effect here.
@@ -50,6 +64,8 @@ class MLP(nn.Module):
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             temb = temb + self.label(class_index(labels, self.classes))
+        self.conditioning.check(conditions)
+        temb = self.conditioning.embed(temb, conditions)
         h = self.stem(x)
         for layer in self.layers:
             h = h + layer(h + temb)

@@ -7,14 +7,16 @@ narrow layer can pass on.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ancestral.conditions import Condition
 from ancestral.errors import InputError, whole
+from ancestral.nets.conditioning import Conditioning
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
@@ -115,6 +117,7 @@ class Transformer(nn.Module):
         out_channels: Number of channels of the output; `channels` by default.
         classes: Number of class labels; the network also learns an embedding for "no class".
         dims: Number of axes of space, 1, 2 or 3.
+        conditions: What it is conditioned on besides class labels, by name.
 
     Raises:
         InputError: If the numbers do not fit together.
@@ -135,6 +138,7 @@ class Transformer(nn.Module):
         out_channels: int | None = None,
         classes: int | None = None,
         dims: int = 2,
+        conditions: Mapping[str, Condition] | None = None,
     ) -> None:
         super().__init__()
         if dims not in NOUNS:
@@ -156,9 +160,18 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(depth))
         self.modulation = init(nn.Linear(width, 2 * width), scale=0)
         self.out = init(nn.Linear(width, (out_channels or channels) * patch**dims), scale=0)
+        image_stem = lambda channels: init(nn.Linear(channels * patch**dims, width), scale=0)  # noqa: E731
+        self.conditioning = Conditioning(conditions or {}, width, image_stem)
         number_dropouts(self)
 
-    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor,
+        labels: Tensor | None = None,
+        keys: Tensor | None = None,
+        **conditions: Tensor | None,
+    ) -> Tensor:
         """Predict the target.
 
         Args:
@@ -166,11 +179,14 @@ class Transformer(nn.Module):
             index: Time indices t − 1, int64 (B,).
             labels: Class numbers (B,), negative for "no class", which is also what None means.
             keys: Keys of `randomness` (B,) that dropout masks are functions of; None: PyTorch's generator draws them.
+            conditions: The other conditions, by name, as their kinds encode them; what is left out is absent.
 
         Returns:
             (B, out_channels, *sides).
         """
         sides = x.shape[2:]
+        self.conditioning.check(conditions)
+        images = self.conditioning.image(x, conditions)
         x = fold(pad(x, self.patch), self.patch)
         grid = x.shape[2:]
 
@@ -178,9 +194,11 @@ class Transformer(nn.Module):
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             condition = condition + self.label(class_index(labels, self.classes))
-        condition = F.silu(condition)  # every block begins with it, so it is computed once
+        condition = F.silu(self.conditioning.embed(condition, conditions))  # every block begins with it: computed once
 
         h = self.stem(x.flatten(2).transpose(1, 2))  # (B, positions, width)
+        if images is not None:
+            h = h + self.conditioning.stem(fold(pad(images, self.patch), self.patch).flatten(2).transpose(1, 2))
         angle = angles(grid, self.width // 2, x.device)
         h = h + torch.cat([angle.sin(), angle.cos()], dim=1).to(h.dtype)
         angle = angles(grid, self.width // self.heads // 2, x.device)

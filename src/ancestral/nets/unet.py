@@ -7,7 +7,7 @@ spends its time in fewer, wider convolutions.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar
@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ancestral.conditions import Condition
 from ancestral.errors import InputError
+from ancestral.nets.conditioning import Conditioning
 from ancestral.nets.embedding import class_index, timestep_embedding
 from ancestral.nets.kernels.attention import attend, merged_attention, merges
 from ancestral.nets.kernels.convolution import CONV, Conv
@@ -159,6 +161,7 @@ class UNet(nn.Module):
         patch: Side of the space-to-depth stem; 1 is the paper's network.
         groups: Number of groups of every group norm; None is the paper's 32, and fewer in narrow layers.
         dims: Number of axes of space, 1, 2 or 3.
+        conditions: What it is conditioned on besides class labels, by name.
 
     Raises:
         InputError: If the numbers do not fit together.
@@ -181,6 +184,7 @@ class UNet(nn.Module):
         patch: int = 1,
         groups: int | None = None,
         dims: int = 2,
+        conditions: Mapping[str, Condition] | None = None,
     ) -> None:
         super().__init__()
         if dims not in NOUNS:
@@ -223,6 +227,8 @@ class UNet(nn.Module):
                 self.up.append(Upsample(x_width, dims))
         self.norm = norm(x_width, groups, silu=True)
         self.out = conv(dims, x_width, (out_channels or channels) * cell, scale=ZERO)
+        image_stem = lambda channels: conv(dims, channels * cell, width, scale=0)  # noqa: E731
+        self.conditioning = Conditioning(conditions or {}, temb, image_stem)
         number_dropouts(self)
 
     def check_size(self, *sides: int) -> None:
@@ -234,7 +240,14 @@ class UNet(nn.Module):
                 "patch=1, need less)"
             )
 
-    def forward(self, x: Tensor, index: Tensor, labels: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor,
+        labels: Tensor | None = None,
+        keys: Tensor | None = None,
+        **conditions: Tensor | None,
+    ) -> Tensor:
         """Predict the target.
 
         Args:
@@ -242,6 +255,7 @@ class UNet(nn.Module):
             index: Time indices t − 1, int64 (B,).
             labels: Class numbers (B,), negative for "no class", which is also what None means.
             keys: Keys of `randomness` (B,) that dropout masks are functions of; None: PyTorch's generator draws them.
+            conditions: The other conditions, by name, as their kinds encode them; what is left out is absent.
 
         Returns:
             (B, out_channels, *sides).
@@ -249,19 +263,23 @@ class UNet(nn.Module):
         if self.dims == 3 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             # oneDNN's bfloat16 Conv3d is wrong on thin volumes: where the depth is 2 its gradient is memory never set
             with torch.autocast("cpu", enabled=False):
-                out: Tensor = self(x.to(self.stem.weight.dtype), index, labels, keys)
+                out: Tensor = self(x.to(self.stem.weight.dtype), index, labels, keys, **conditions)
                 return out
         sides = x.shape[2:]
         self.check_size(*sides)
+        self.conditioning.check(conditions)
+        images = self.conditioning.image(x, conditions)
         x = fold(pad(x, self.multiple), self.patch)
 
         temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             temb = temb + self.label(class_index(labels, self.classes))
-        temb = F.silu(temb)  # every block begins with it, so it is computed once
+        temb = F.silu(self.conditioning.embed(temb, conditions))  # every block begins with it: computed once
 
         h = self.stem(x)
+        if images is not None:
+            h = h + self.conditioning.stem(fold(pad(images, self.multiple), self.patch))
         skips = [h]
         for module in self.down:
             h = module(h, temb, keys)

@@ -1,0 +1,170 @@
+"""Conditions: what an item is given beside its noise, so that a model of p(x_0 | c) can be asked for any c.
+
+A condition has a name and one of three kinds. The kind says what its values are in the data, what a network gets of
+them, and what stands for a condition that is absent:
+
+    kind      in the data               a network gets                                       absent
+    Classes   an integer each           the integers, (B,)                                   -1
+    Vector    k numbers each            (B, k + 1): standardised, then 1                     zeros
+    Image     channels on a grid        (B, C + 1, *sides): in [-1, 1], on x's grid, then 1  zeros
+
+The last number or channel says whether the condition is there, so a network of one's own needs no case for what is
+absent. A condition that is dropped at random in training can be left out when sampling.
+"""
+
+import keyword
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ancestral.errors import InputError
+
+ABSENT = -1
+"""The number of a class that is absent, for which networks learn an embedding."""
+LABEL = "label"
+"""The name of the classes of sub-folders and arrays of labels. Networks get them as `labels`."""
+RESERVED = {
+    *("x", "x0", "x_t", "t", "s", "eps", "index", "keys", "labels"),
+    *("step", "seed", "indices", "averaged", "objective", "denoiser", "self"),
+}
+"""Names that mean something else in the calls of networks, denoisers and objectives."""
+INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""How images are brought to another grid, by the number of axes of space."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """One of several classes, by their numbers.
+
+    Attributes:
+        names: The name of each class.
+    """
+
+    names: tuple[str, ...]
+
+    def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
+        """Return the numbers, int64 (B,)."""
+        return values.long()
+
+    def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
+        """Return what a network gets where the condition is absent, int64 (count,)."""
+        return torch.full((count,), ABSENT)
+
+    def drop(self, inputs: Tensor, rows: Tensor) -> Tensor:
+        """Return the inputs of a network with the condition absent in some rows, bool (B,)."""
+        return inputs.where(~rows, ABSENT)
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Numbers, which networks get standardised.
+
+    Attributes:
+        mean: The mean of each number over the data.
+        std: The standard deviation of each number over the data.
+        names: The name of each number; () if they have none.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    names: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of numbers."""
+        return len(self.mean)
+
+    def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
+        """Standardise numbers (B, k) or (B,): float32 (B, k + 1), whose rows are zeros where a number is NaN."""
+        values = values.reshape(len(values), self.size).double()
+        mean, std = (torch.tensor(part, dtype=torch.float64, device=values.device) for part in (self.mean, self.std))
+        inputs = F.pad((values - mean) / std, (0, 1), value=1.0)
+        return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float()
+
+    def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
+        """Return what a network gets where the condition is absent, zeros (count, k + 1)."""
+        return torch.zeros(count, self.size + 1)
+
+    def drop(self, inputs: Tensor, rows: Tensor) -> Tensor:
+        """Return the inputs of a network with the condition absent in some rows, bool (B,)."""
+        return _zero(inputs, rows)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, signal or volume with as many axes of space as the items.
+
+    Attributes:
+        channels: The number of channels.
+        limits: The values that -1 and 1 stand for.
+    """
+
+    channels: int
+    limits: tuple[float, float] = (0.0, 255.0)
+
+    def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
+        """Scale values (B, C, *) to [-1, 1] and bring them to a grid: float32 (B, C + 1, *sides).
+
+        The interpolation is linear along each axis between the centres of pixels; smaller grids average (antialias).
+        """
+        low, high = self.limits
+        scaled = resized(2 * (values.float() - low) / (high - low) - 1, sides)
+        return torch.cat([scaled, torch.ones_like(scaled[:, :1])], dim=1)
+
+    def absent(self, count: int, sides: Sequence[int]) -> Tensor:
+        """Return what a network gets where the condition is absent, zeros (count, C + 1, *sides)."""
+        return torch.zeros(count, self.channels + 1, *sides)
+
+    def drop(self, inputs: Tensor, rows: Tensor) -> Tensor:
+        """Return the inputs of a network with the condition absent in some rows, bool (B,)."""
+        return _zero(inputs, rows)
+
+
+Condition = Classes | Vector | Image
+
+
+def resized(x: Tensor, sides: Sequence[int]) -> Tensor:
+    """Bring images, signals or volumes (B, C, *) to a grid by linear interpolation."""
+    if tuple(x.shape[2:]) == tuple(sides):
+        return x
+    smaller = any(after < before for before, after in zip(x.shape[2:], sides, strict=True))
+    if smaller and len(sides) != 2:  # PyTorch has an antialias for images alone
+        return F.adaptive_avg_pool1d(x, sides[0]) if len(sides) == 1 else F.adaptive_avg_pool3d(x, tuple(sides))
+    return F.interpolate(x, tuple(sides), mode=INTERPOLATION[len(sides)], align_corners=False, antialias=smaller)
+
+
+def _zero(inputs: Tensor, rows: Tensor) -> Tensor:
+    return inputs.masked_fill(rows.reshape(-1, *[1] * (inputs.ndim - 1)), 0.0)
+
+
+def argument_name(name: str) -> str:
+    """Return the name by which networks and denoisers take a condition."""
+    return "labels" if name == LABEL else name
+
+
+def check_name(name: str) -> str:
+    """Return the name of a condition. Raises InputError if no network could take an argument of that name."""
+    if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED or name.startswith("_"):
+        reserved = ", ".join(sorted(RESERVED))
+        raise InputError(
+            f"{name!r} cannot be the name of a condition: take letters, digits and _, beginning with a letter, and "
+            f"none of {reserved}"
+        )
+    return name
+
+
+def check(conditions: Mapping[str, Condition], dims: int) -> None:
+    """Raise InputError if items with `dims` axes of space cannot have these conditions."""
+    for name, condition in conditions.items():
+        check_name(name)
+        if isinstance(condition, Image) and not dims:
+            raise InputError(f"the condition {name} is an image, and points have no grid for it: give it as a vector")
+        if isinstance(condition, Vector):
+            if not all(math.isfinite(value) for value in (*condition.mean, *condition.std)):
+                raise InputError(f"the condition {name} holds numbers that are not finite")
+            if not all(std > 0 for std in condition.std):
+                raise InputError(f"the condition {name} has one value in all items: leave it out")

@@ -1,0 +1,85 @@
+"""How networks take conditions: classes and vectors add to the embedding of t, images to what the stem makes of x.
+
+The new layers end in zeros, so the output of an untrained network does not depend on its conditions.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ancestral.conditions import Classes, Condition, Image, Vector, argument_name
+from ancestral.errors import InputError
+from ancestral.nets.embedding import class_index
+
+
+class Conditioning(nn.Module):
+    """The layers of a network for its conditions.
+
+    Args:
+        conditions: The conditions by name.
+        width: Number of features of the embedding of t.
+        stem: Makes the layer for images from its number of input channels; None for points, which have no grid.
+    """
+
+    def __init__(
+        self, conditions: Mapping[str, Condition], width: int, stem: Callable[[int], nn.Module] | None = None
+    ) -> None:
+        super().__init__()
+        self.kinds = {argument_name(name): kind for name, kind in conditions.items()}
+        self.embeddings = nn.ModuleDict()
+        for name, kind in self.kinds.items():
+            if isinstance(kind, Classes):
+                self.embeddings[f"of_{name}"] = _zero(nn.Embedding(len(kind.names) + 1, width))  # the last: no class
+            elif isinstance(kind, Vector):
+                layers = nn.Linear(kind.size + 1, width), nn.SiLU(), _zero(nn.Linear(width, width))
+                self.embeddings[f"of_{name}"] = nn.Sequential(*layers)
+        self.images = [name for name, kind in self.kinds.items() if isinstance(kind, Image)]
+        if self.images and stem is None:
+            raise InputError(f"points have no grid for the image {self.images[0]}: give this condition as a vector")
+        channels = sum(kind.channels + 1 for kind in self.kinds.values() if isinstance(kind, Image))
+        self.stem = stem(channels) if stem is not None and channels else None
+
+    def check(self, values: Mapping[str, object]) -> None:
+        """Raise InputError for a condition that the network does not have."""
+        for name in values:
+            if name not in self.kinds:
+                has = f"its conditions are {', '.join(self.kinds)}" if self.kinds else "it has no conditions of its own"
+                raise InputError(f"the network is not conditioned on {name}: {has}")
+
+    def embed(self, embedding: Tensor, values: Mapping[str, Tensor | None]) -> Tensor:
+        """Add the embedding of classes and vectors to that of t, (B, width). What is not given is absent."""
+        for name, kind in self.kinds.items():
+            if isinstance(kind, Image):
+                continue
+            value = values.get(name)
+            value = kind.absent(len(embedding)).to(embedding.device) if value is None else value
+            if isinstance(kind, Classes):
+                value = class_index(value, len(kind.names))
+            else:
+                value = value.to(embedding.dtype)
+            embedding = embedding + self.embeddings[f"of_{name}"](value)
+        return embedding
+
+    def image(self, x: Tensor, values: Mapping[str, Tensor | None]) -> Tensor | None:
+        """Join the images on the grid of x (B, C, *sides) along their channels. None if there are none."""
+        if not self.images:
+            return None
+        present = []
+        for name in self.images:
+            value = values.get(name)
+            if value is None:
+                value = self.kinds[name].absent(len(x), x.shape[2:]).to(x.device)
+            if value.shape[2:] != x.shape[2:]:
+                raise InputError(
+                    f"the image {name} has the sides {tuple(value.shape[2:])} and x {tuple(x.shape[2:])}: a network "
+                    "takes it on the grid of x, as Image.encode makes it"
+                )
+            present.append(value.to(x.dtype))
+        return torch.cat(present, dim=1)
+
+
+def _zero(layer: nn.Module) -> nn.Module:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
