@@ -1,0 +1,63 @@
+"""What networks get of conditions: units, grids, absence."""
+
+import pytest
+import torch
+
+from ancestral.conditions import Classes, Image, Vector, check
+from ancestral.errors import InputError
+
+
+def test_vectors_are_standardised_and_rows_with_gaps_are_absent():
+    pose = Vector((10.0, -1.0), (2.0, 0.5))
+    inputs = pose.encode(torch.tensor([[12.0, -1.5], [10.0, float("nan")]]), ())
+    assert inputs.tolist() == [[1.0, -1.0, 1.0], [0.0, 0.0, 0.0]]
+    assert inputs.dtype == torch.float32
+    assert Vector((20.0,), (10.0,)).encode(torch.tensor([30.0, 10.0])).tolist() == [[1.0, 1.0], [-1.0, 1.0]]
+
+
+def test_large_numbers_keep_their_digits():
+    """A year or a time stamp, of which float32 would keep seven digits before its mean is taken off."""
+    stamps = torch.tensor([1.7e9 + 1, 1.7e9 + 2], dtype=torch.float64)
+    assert Vector((1.7e9,), (1.0,)).encode(stamps)[:, 0].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("sides", [(8,), (6, 8), (4, 6, 2)])
+def test_images_are_scaled_and_brought_to_the_grid(sides):
+    """A constant stays one, a ramp stays one between the centres of pixels, and a smaller grid takes means."""
+    kind = Image(2, (0.0, 200.0))
+    low = torch.full((3, 2, *[side // 2 for side in sides]), 150.0)
+    inputs = kind.encode(low, sides)
+    assert inputs.shape == (3, 3, *sides)
+    torch.testing.assert_close(inputs[:, :2], torch.full((3, 2, *sides), 0.5))
+    assert inputs[:, 2].eq(1).all()
+    ramp = torch.arange(sides[0] // 2).float().reshape(1, 1, -1, *[1] * (len(sides) - 1)).expand(1, 1, *low.shape[2:])
+    up = Image(1, (0.0, 2.0)).encode(ramp, sides)[0, 0].reshape(sides[0], -1)[:, 0]
+    places = (torch.arange(sides[0]) + 0.5) / 2 - 0.5
+    torch.testing.assert_close(up, places.clamp(0, sides[0] // 2 - 1) - 1)
+    large = torch.randn(50, 1, *[2 * side for side in sides], generator=torch.Generator().manual_seed(0))
+    small = Image(1, (-1.0, 1.0)).encode(large, sides)[:, :1]
+    assert small.std() < 0.8 * large.std()
+
+
+def test_dropping_sets_single_rows_to_what_is_absent():
+    rows = torch.tensor([True, False])
+    for kind, raw, sides in (
+        (Classes(("a", "b")), torch.tensor([1, 1]), ()),
+        (Vector((0.0,), (1.0,)), torch.tensor([2.0, 2.0]), ()),
+        (Image(1), torch.full((2, 1, 2, 2), 255.0), (4, 4)),
+    ):
+        inputs = kind.encode(raw, sides)
+        dropped = kind.drop(inputs, rows)
+        assert torch.equal(dropped[:1], kind.absent(1, sides))
+        assert torch.equal(dropped[1], inputs[1])
+
+
+def test_conditions_that_items_cannot_have_are_refused():
+    check({"low": Image(3), "age": Vector((1.0,), (2.0,))}, 2)
+    for wrong, dims in (
+        ({"low": Image(3)}, 0),
+        ({"age": Vector((1.0,), (0.0,))}, 2),
+        ({"age": Vector((float("nan"),), (1.0,))}, 2),
+    ):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            check(wrong, dims)

@@ -1,0 +1,87 @@
+"""Operators: the adjoint and the pseudo-inverse are those of the matrix, on images, signals and volumes."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+from PIL import Image
+
+from ancestral import operators
+from ancestral.errors import InputError
+from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask
+
+F64 = torch.float64
+CASES = {
+    "mask": (Mask((torch.arange(48) % 3 > 0).reshape(6, 8)), (3, 6, 8)),
+    "downsample": (Downsample(2), (3, 6, 8)),
+    "downsample a signal": (Downsample(3), (2, 9)),
+    "downsample a volume": (Downsample(2), (1, 4, 2, 6)),
+    "grey": (Grey(), (3, 5, 4)),
+    "grey with alpha": (Grey(), (4, 5, 4)),
+    "blur": (Blur(0.5), (2, 6, 7)),
+    "blur a volume": (Blur(0.5), (1, 3, 4, 5)),
+    "crop": (Crop((1, 2), (3, 4)), (3, 6, 8)),
+    "blur, then downsample": (Blur(0.7) | Downsample(2), (1, 6, 8)),
+    "one's own": (Linear(lambda x: x.cumsum(2)), (1, 7)),
+}
+
+
+def matrix(function, shape):
+    """The matrix of a linear function of (B, *shape)."""
+    return function(torch.eye(math.prod(shape), dtype=F64).reshape(-1, *shape)).flatten(1).T
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_adjoint_and_pseudo_inverse_are_those_of_the_matrix(case):
+    operator, shape = CASES[case]
+    A = matrix(operator.apply, shape)
+    out = operator.apply(torch.zeros(1, *shape)).shape[1:]
+    torch.testing.assert_close(matrix(lambda y: operator.adjoint(y, shape), out), A.T, rtol=0, atol=1e-12)
+    inverse = matrix(lambda y: operator.pseudo_inverse(y, shape), out)
+    torch.testing.assert_close(inverse, torch.linalg.pinv(A), rtol=0, atol=1e-5)
+
+
+def test_downsampling_is_pillows_box_filter_and_grey_its_conversion():
+    pixels = torch.randint(0, 256, (3, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    small = torch.tensor(np.asarray(picture.resize((3, 2), Image.Resampling.BOX))).permute(2, 0, 1)
+    assert (Downsample(4).apply(pixels[None].double())[0] - small).abs().max() <= 1  # Pillow rounds twice
+    grey = torch.tensor(np.asarray(picture.convert("L")))
+    assert (Grey().apply(pixels[None].double())[0, 0] - grey).abs().max() <= 1
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 3.0])
+def test_blur_is_scipys(sigma):
+    x = torch.randn(1, 2, 9, 13, dtype=F64, generator=torch.Generator().manual_seed(0))
+    truth = scipy.ndimage.gaussian_filter(x.numpy(), (0, 0, sigma, sigma), mode="nearest", radius=math.ceil(4 * sigma))
+    torch.testing.assert_close(Blur(sigma).apply(x), torch.from_numpy(truth), rtol=0, atol=1e-12)
+
+
+def test_conjugate_gradients_solve_each_item_by_itself():
+    """In as many iterations as the matrix has eigenvalues; an item that is solved already stays as it is."""
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.randn(6, 6, dtype=F64, generator=generator)
+    A = factor @ factor.T + torch.eye(6, dtype=F64)
+    right = torch.randn(5, 6, dtype=F64, generator=generator)
+    right[2] = 0
+    found = operators.conjugate_gradients(lambda v: v @ A, right, iterations=6, tolerance=1e-12)
+    torch.testing.assert_close(found, torch.linalg.solve(A, right.T).T, rtol=1e-8, atol=1e-10)
+    assert found[2].eq(0).all()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: Downsample(1),
+        lambda: Downsample(4).apply(torch.zeros(1, 1, 6, 8)),
+        lambda: Grey().apply(torch.zeros(1, 1, 6, 8)),
+        lambda: Blur(0),
+        lambda: Crop((4, 0), (3, 8)).apply(torch.zeros(1, 1, 6, 8)),
+        lambda: Crop((1,), (3,)).apply(torch.zeros(1, 1, 6, 8)),
+    ],
+)
+def test_what_does_not_fit_is_refused(act):
+    with pytest.raises(InputError):
+        act()
