@@ -587,7 +587,7 @@ EQUATIONS = (
         "6",
         r"\tilde\epsilon_\theta(z,c)=(1+w)\,\epsilon_\theta(z,c)-w\,\epsilon_\theta(z)",
         "Extrapolate from the estimate without a label through the one with a label. `scale` is $1+w$.",
-        ("guidance.ClassifierFree.predict",),
+        ("guidance.guided",),
         (
             Proof("test_equations.py::test_guidance_is_the_score_of_a_sharpened_classifier", "autograd"),
             Proof("test_guidance.py::test_guidance_moves_from_no_class_through_the_label_and_on", "known answers"),

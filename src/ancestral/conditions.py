@@ -133,7 +133,7 @@ def resized(x: Tensor, sides: Sequence[int]) -> Tensor:
         return x
     smaller = any(after < before for before, after in zip(x.shape[2:], sides, strict=True))
     if smaller and len(sides) != 2:  # PyTorch has an antialias for images alone
-        return F.adaptive_avg_pool1d(x, sides[0]) if len(sides) == 1 else F.adaptive_avg_pool3d(x, tuple(sides))
+        return F.adaptive_avg_pool1d(x, sides[0]) if len(sides) == 1 else F.adaptive_avg_pool3d(x, (*sides,))  # type: ignore[arg-type]
     return F.interpolate(x, tuple(sides), mode=INTERPOLATION[len(sides)], align_corners=False, antialias=smaller)
 
 

@@ -70,8 +70,8 @@ class ClassifierFree(Wrapper):
 
     References:
         Ho and Salimans, *Classifier-free diffusion guidance* (2022), eq. 6.
-        Brooks, Holynski and Efros, *InstructPix2Pix* (2023), eq. 3: two conditions.
-        Lin et al., *Common diffusion noise schedules and sample steps are flawed* (2024), eqs. 15 and 16: rescaling.
+        Brooks, Holynski and Efros, *InstructPix2Pix* (2023): two conditions.
+        Lin et al., *Common diffusion noise schedules and sample steps are flawed* (2024): rescaling.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class ClassifierFree(Wrapper):
         passes = {name: self._passes(name, value, len(x_t), absent) for name, value in condition.items()}
         times = t.expand(len(x_t)).repeat(len(absent)) if isinstance(t, Tensor) else t
         estimates = self.denoiser.predict(torch.cat([x_t] * len(absent)), times, **passes)
-        x0s, epss = (part.chunk(len(absent)) for part in estimates)
+        x0s, epss = estimates.x0.chunk(len(absent)), estimates.eps.chunk(len(absent))
         x0, eps = guided(x0s, scales), guided(epss, scales)
         if self.rescale:
             deviation, plain = (each.flatten(1).std(1) for each in (x0, x0s[0]))
-            x0 = broadcast(1 - self.rescale + self.rescale * plain / deviation, x0) * x0  # (15), (16)
-            eps = X0.solve(x_t, x0, *self.schedule.at(t))[1]
+            x0 = broadcast(1 - self.rescale + self.rescale * plain / deviation, x0) * x0
+            _, eps = X0.solve(x_t, x0, *self.schedule.at(t))
         fraction = estimates.variance_fraction
         return Prediction(x0, eps, None if fraction is None else fraction[: len(x_t)])
 
@@ -144,7 +144,7 @@ class AutoGuidance(Wrapper):
         InputError: If the two have other schedules.
 
     References:
-        Karras et al., *Guiding a diffusion model with a bad version of itself* (2024), eq. 3.
+        Karras et al., *Guiding a diffusion model with a bad version of itself* (2024).
     """
 
     def __init__(self, denoiser: Denoiser, weak: Denoiser, scale: float) -> None:
@@ -157,7 +157,7 @@ class AutoGuidance(Wrapper):
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε, by a forward pass of each model."""
         strong, weak = (each.predict(x_t, t, **condition) for each in (self.denoiser, self.weak))
-        x0, eps = (guided(pair, [self.scale]) for pair in zip(strong, weak, strict=True))
+        x0, eps = guided([strong.x0, weak.x0], [self.scale]), guided([strong.eps, weak.eps], [self.scale])
         return Prediction(x0, eps, strong.variance_fraction)
 
 
@@ -171,7 +171,7 @@ class Interval(Wrapper):
 
     References:
         Kynkäänniemi et al., *Applying guidance in a limited interval improves sample and distribution quality in
-        diffusion models* (2024), eq. 6.
+        diffusion models* (2024).
     """
 
     def __init__(self, guidance: Wrapper, low: float = 0.0, high: float = math.inf) -> None:

@@ -116,13 +116,14 @@ class Downsample(Operator):
         if any(side % self.factor for side in sides):
             size = "x".join(map(str, sides))
             raise InputError(f"items of {size} cannot be {self.factor} times smaller: every side must be a multiple")
+        blocks = x
         for axis in range(2, x.ndim):
-            x = x.unflatten(axis, (-1, self.factor)).mean(axis + 1)
-        return x
+            blocks = torch.stack(torch.split(blocks, self.factor, axis), axis).mean(axis + 1)
+        return blocks
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """See `Operator.adjoint`."""
-        return self.pseudo_inverse(y, shape) / self.factor ** (y.ndim - 2)
+        return self.pseudo_inverse(y, shape) / math.pow(self.factor, y.ndim - 2)
 
     def pseudo_inverse(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """See `Operator.pseudo_inverse`: each value in all pixels of its block."""

@@ -197,7 +197,7 @@ class Transformer(nn.Module):
         condition = F.silu(self.conditioning.embed(condition, conditions))  # every block begins with it: computed once
 
         h = self.stem(x.flatten(2).transpose(1, 2))  # (B, positions, width)
-        if images is not None:
+        if images is not None and self.conditioning.stem is not None:
             h = h + self.conditioning.stem(fold(pad(images, self.patch), self.patch).flatten(2).transpose(1, 2))
         angle = angles(grid, self.width // 2, x.device)
         h = h + torch.cat([angle.sin(), angle.cos()], dim=1).to(h.dtype)

@@ -278,7 +278,7 @@ class UNet(nn.Module):
         temb = F.silu(self.conditioning.embed(temb, conditions))  # every block begins with it: computed once
 
         h = self.stem(x)
-        if images is not None:
+        if images is not None and self.conditioning.stem is not None:
             h = h + self.conditioning.stem(fold(pad(images, self.multiple), self.patch))
         skips = [h]
         for module in self.down:
