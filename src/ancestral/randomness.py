@@ -52,6 +52,8 @@ class Stream(Enum):
     """The seed of what a network of your own draws from PyTorch's generator."""
     ORDER = "order"
     """The order of the items in an epoch."""
+    BALANCE = "balance"
+    """The order of classes that are trained on equally often, and of their items."""
     PRIOR = "prior"
     """x_T."""
     REVERSE = "reverse"

@@ -110,6 +110,40 @@ def test_by_index_it_is_the_order_of_memory(folder):
     equal(batches(data.open(str(folder), memory=0), 10), batches(data.load(str(folder)), 10))
 
 
+def test_balanced_classes_are_equally_often_in_any_stretch_and_so_are_the_items_of_each():
+    labels = torch.tensor([0] * 50 + [1] * 7 + [3] * 20 + [-1] * 3)[torch.randperm(80, generator=torch.manual_seed(0))]
+    source = InMemoryDataset(torch.arange(80, dtype=torch.uint8).view(80, 1, 1, 1), labels, tuple("abcd"))
+
+    def balanced(count, *, first=0, rank=0, ranks=1, seed=3):
+        positions = range(rank, BATCH, ranks)
+        with Loader(source, seed=seed, batch_size=BATCH, positions=positions, balance=True) as loader:
+            stream = loader.batches(first)
+            return [next(stream) for _ in range(count)]
+
+    whole = balanced(77)
+    order = torch.cat([batch.indices for batch in whole])
+    for n in (3, 11, 200, 616):  # 616 are 154 of each class: three epochs of the largest
+        counts = torch.stack([(labels[order[:n]] == label).sum() for label in labels.unique()])
+        assert counts.max() - counts.min() <= 1
+        for label in labels.unique():
+            times = order[:n].bincount(minlength=80)[labels == label]
+            assert times.max() - times.min() <= 1
+    assert sorted(order[labels[order] == 0][:50].tolist()) == (labels == 0).nonzero().flatten().tolist()
+    assert not torch.equal(order[labels[order] == 0][:50], order[labels[order] == 0][50:100])
+    assert not torch.equal(order, torch.cat([batch.indices for batch in balanced(77, seed=4)]))
+    equal(balanced(5, first=70), whole[70:75])
+    for rank in (0, 1):
+        for mine, all_ in zip(balanced(4, first=3, rank=rank, ranks=2), whole[3:7], strict=True):
+            assert torch.equal(mine.indices, all_.indices[rank::2])
+    assert all(torch.equal(batch.labels, labels[batch.indices]) for batch in whole)
+
+
+def test_data_without_classes_cannot_be_balanced():
+    points = data.load("moons")
+    with pytest.raises(InputError, match="moons has no classes to balance: leave balance=True out"):
+        Loader(points, seed=0, batch_size=BATCH, positions=range(BATCH), balance=True)
+
+
 @pytest.mark.long
 def test_workers_that_are_spawned(folder, monkeypatch):
     lazy = data.open(str(folder), memory=0)

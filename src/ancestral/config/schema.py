@@ -71,6 +71,8 @@ class DataConfig:
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
+    balance: bool = False
+    """Train on each class equally often, however many items it has."""
     fingerprint: str = hidden("")
     """The number of items and a hash of some of them, by which a run that is resumed knows its data wherever they lie;
     "" in a run that a Trainer began without a workflow."""

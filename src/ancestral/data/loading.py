@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing.process import BaseProcess
@@ -70,10 +70,15 @@ def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:
     The permutations of successive epochs are cut into batches with nothing left over, so that each item is used
     equally often, and any step can be computed without the ones before.
     """
-    position = torch.arange(step * batch_size, (step + 1) * batch_size)
-    epoch = position // count
-    epochs = range(int(epoch[0]), int(epoch[-1]) + 1)  # one, or a few
-    return torch.cat([_permutation(count, seed, e)[position[epoch == e] % count] for e in epochs])
+    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
+    return _in_turn(positions, count, partial(_permutation, count, seed))
+
+
+def _in_turn(positions: Tensor, count: int, permutation: Callable[[int], Tensor]) -> Tensor:
+    """The items at successive positions of successive permutations of `count` items, each given by its number."""
+    number = positions // count
+    numbers = range(int(number[0]), int(number[-1]) + 1)  # one, or a few
+    return torch.cat([permutation(n)[positions[number == n] % count] for n in numbers])
 
 
 @lru_cache(maxsize=2)
@@ -81,11 +86,53 @@ def _permutation(count: int, seed: int, epoch: int) -> Tensor:
     return randomness.permutation(count, seed, Stream.ORDER, epoch)
 
 
+class BalancedOrder:
+    """The items of each batch where every class is trained on equally often, however many items it has.
+
+    The positions of a run are cut into rounds of K, in which each of K classes has one, in random order. A class fills
+    its positions with successive permutations of its items. So after any number of positions the numbers of two classes
+    differ by at most one, and so do those of two items of a class.
+
+    Args:
+        labels: The class of each item, integers (N,). Items without a class, -1, count as one class.
+        seed: Seed of the order.
+    """
+
+    def __init__(self, labels: Tensor, seed: int) -> None:
+        self._rows = [(labels == label).nonzero().flatten() for label in torch.unique(labels)]
+        self._seed = seed
+        self._permutation = lru_cache(maxsize=2 * len(self._rows))(self._draw)
+
+    def indices(self, batch_size: int, step: int) -> Tensor:
+        """Return which items make up the batch of a step: int64 (batch_size,)."""
+        classes = len(self._rows)
+        start, stop = step * batch_size, (step + 1) * batch_size
+        rounds = torch.arange(start // classes, -(-stop // classes))
+        positions = torch.arange(len(rounds) * classes) + rounds[0] * classes
+        order = randomness.uniform(self._seed, Stream.BALANCE, 0, positions.tolist()).view(-1, classes).argsort(1)
+        columns = [
+            rows[_in_turn(rounds, len(rows), partial(self._permutation, number))]
+            for number, rows in enumerate(self._rows)
+        ]
+        first = start - int(positions[0])
+        return torch.stack(columns, 1).gather(1, order).flatten()[first : first + batch_size]
+
+    def _draw(self, number: int, epoch: int) -> Tensor:
+        return randomness.permutation(len(self._rows[number]), self._seed, Stream.BALANCE, epoch, draw=number)
+
+
 class Loader(contextlib.AbstractContextManager["Loader"]):
     """The batches of a training run. Use it as a context, or `close` it, so that no worker is left behind."""
 
     def __init__(
-        self, data: Dataset, *, seed: int, batch_size: int, positions: range, workers: int | None = None
+        self,
+        data: Dataset,
+        *,
+        seed: int,
+        batch_size: int,
+        positions: range,
+        workers: int | None = None,
+        balance: bool = False,
     ) -> None:
         """Set up; workers start with `batches`.
 
@@ -96,8 +143,20 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
             positions: This process's positions in the global batch: range(rank, batch_size, processes).
             workers: Number of worker processes; None is this process's share of the cores, up to 8. Data in memory
                 needs none.
+            balance: Whether each class is trained on equally often, however many items it has.
+
+        Raises:
+            InputError: If classes are to be balanced, and the data have none.
         """
-        self._data, self._seed, self._batch_size, self._positions = data, seed, batch_size, list(positions)
+        self._data, self._positions = data, list(positions)
+        self._indices: Callable[[int], Tensor] = partial(batch_indices, len(data), batch_size, seed)
+        if balance:
+            if data.labels is None:
+                raise InputError(
+                    f"{data.name} has no classes to balance: leave {option('balance', True)} out, or give a folder "
+                    "with a sub-folder for each class"
+                )
+            self._indices = partial(BalancedOrder(data.labels, seed).indices, batch_size)
         self.workers = 0 if isinstance(data, InMemoryDataset) else default_workers() if workers is None else workers
         self._running: Generator[Batch] | None = None
 
@@ -123,8 +182,7 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
     def _order(self, first_step: int) -> Iterator[tuple[int, list[int]]]:
         """The steps from the first on, each with the indices of this process's items."""
         for step in itertools.count(first_step):
-            indices = batch_indices(len(self._data), self._batch_size, self._seed, step)
-            yield step, indices[self._positions].tolist()
+            yield step, self._indices(step)[self._positions].tolist()
 
     def _batches(self, step: int) -> Generator[Batch]:
         deaths, restarts, named = 0, list[str](), set[str]()

@@ -92,6 +92,7 @@ def inspect(
     flip: bool = ...,
     background: str = ...,
     class_labels: bool = ...,
+    balance: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> DataReport:
@@ -195,6 +196,7 @@ def train(
     flip: bool = ...,
     background: str = ...,
     class_labels: bool = ...,
+    balance: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -313,6 +315,7 @@ def distil(
     flip: bool = ...,
     background: str = ...,
     class_labels: bool = ...,
+    balance: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -879,6 +882,7 @@ def train_steps(
     flip: bool = ...,
     background: str = ...,
     class_labels: bool = ...,
+    balance: bool = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> Generator[Progress, None, TrainingResult[Model]]:

@@ -39,6 +39,7 @@ SYNONYMS = {
     "--channels 1": ("grayscale", "greyscale", "gray", "grey"),
     "--channels 4": ("rgba", "alpha", "transparency", "transparent"),
     "--flip": ("augment", "augmentation", "hflip", "horizontal-flip", "random-flip", "mirror"),
+    "--balance": ("balanced", "class-balance", "oversample", "class-weights"),
     "--from": ("pretrained", "checkpoint", "init", "weights", "finetune"),
 }
 """Options by their names in other programs."""

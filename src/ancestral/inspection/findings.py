@@ -133,7 +133,10 @@ def class_findings(classes: Mapping[str, int]) -> Iterator[Finding]:
         yield Finding("one_class", "note", text, advice)
     if max(counts) > UNEVEN * min(counts):
         text = f"classes are uneven: the largest has {max(counts):,}, the smallest {min(counts):,}"
-        yield Finding("imbalance", "warning", text, "add to the small ones: samples of rare classes are worse")
+        advice = (
+            f"add to the small ones, since samples of rare classes are worse, or train with {option('balance', True)}"
+        )
+        yield Finding("imbalance", "warning", text, advice)
     if few := {name: f"{count}" for name, count in classes.items() if 0 < count < FEW}:
         text = f"{plural(len(few), 'class')} with fewer than {FEW} items"
         advice = f"add images, or merge classes, or {option('class_labels', False)}"

@@ -76,6 +76,7 @@ class Trainer:
             batch_size=self.gradients.batch_size,
             positions=self.gradients.positions,
             workers=config.runtime.workers,
+            balance=config.data.balance,
         )
         self.validation = None if held_out is None else Validation(held_out, dataset, self.spec)
         self.stopping = False
