@@ -50,6 +50,10 @@ class Classes:
         """Return the numbers, int64 (B,)."""
         return values.long()
 
+    def place(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
+        """See `encode`."""
+        return self.encode(values)
+
     def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
         """Return what a network gets where the condition is absent, int64 (count,)."""
         return torch.full((count,), ABSENT)
@@ -67,11 +71,13 @@ class Vector:
         mean: The mean of each number over the data.
         std: The standard deviation of each number over the data.
         names: The name of each number; () if they have none.
+        made_by: The function that makes them of the item (`derived`); "" for those of the data.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     names: tuple[str, ...] = ()
+    made_by: str = ""
 
     @property
     def size(self) -> int:
@@ -84,6 +90,10 @@ class Vector:
         mean, std = (torch.tensor(part, dtype=torch.float64, device=values.device) for part in (self.mean, self.std))
         inputs = F.pad((values - mean) / std, (0, 1), value=1.0)
         return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float()
+
+    def place(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
+        """See `encode`: numbers that are made of the item have the units of the data."""
+        return self.encode(values)
 
     def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
         """Return what a network gets where the condition is absent, zeros (count, k + 1)."""
@@ -101,19 +111,38 @@ class Image:
     Attributes:
         channels: The number of channels.
         limits: The values that -1 and 1 stand for.
+        sides: The grid of the values in the data; () where it varies.
+        masked: Whether the last channel says what is known: the upper half of the limits, as an alpha channel does.
+        made_by: The operator that makes them of the item (`derived`); "" for those of the data.
     """
 
     channels: int
     limits: tuple[float, float] = (0.0, 255.0)
+    sides: tuple[int, ...] = ()
+    masked: bool = False
+    made_by: str = ""
 
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
-        """Scale values (B, C, *) to [-1, 1] and bring them to a grid: float32 (B, C + 1, *sides).
+        """Scale values (B, C, *) to [-1, 1], bring them to the grid of the data, and place them.
+
+        The scale is that of `data.Codec`, to the last bit. Where a mask says that nothing is known, the values are 0.
+        """
+        low, high = self.limits
+        x, scale = values.float(), (high - low) / 2
+        x = (x - (low + high) / 2) / scale if values.is_floating_point() else (x - low) / scale - 1
+        x = resized(x, self.sides or x.shape[2:])
+        if self.masked:
+            known = x[:, -1:] > 0
+            x = torch.cat([x[:, :-1].where(known, 0.0), 2 * known.float() - 1], dim=1)
+        return self.place(x, sides)
+
+    def place(self, values: Tensor, sides: Sequence[int]) -> Tensor:
+        """Bring values in [-1, 1] (B, C, *) to the grid of x, then add ones: float32 (B, C + 1, *sides).
 
         The interpolation is linear along each axis between the centres of pixels; smaller grids average (antialias).
         """
-        low, high = self.limits
-        scaled = resized(2 * (values.float() - low) / (high - low) - 1, sides)
-        return torch.cat([scaled, torch.ones_like(scaled[:, :1])], dim=1)
+        placed = resized(values, sides)
+        return torch.cat([placed, torch.ones_like(placed[:, :1])], dim=1)
 
     def absent(self, count: int, sides: Sequence[int]) -> Tensor:
         """Return what a network gets where the condition is absent, zeros (count, C + 1, *sides)."""

@@ -46,6 +46,8 @@ class Stream(Enum):
     """Which images of a batch are flipped."""
     LABEL = "label"
     """Which labels of a batch are dropped, for classifier-free guidance."""
+    CONDITION = "condition"
+    """Random operators that make a condition of an item: masks, boxes and noise."""
     DROPOUT = "dropout"
     """Dropout masks."""
     NETWORK = "network"
@@ -135,6 +137,18 @@ def words(keys: Tensor, count: int) -> Tensor:
 def uniform(seed: int, stream: Stream, step: int, indices: Sequence[int]) -> Tensor:
     """Draw from U[0, 1) for each index: float64 (len(indices),) on the CPU."""
     return _shift(keys(seed, stream, step, indices), 11).double() * 2.0**-53
+
+
+def uniforms(
+    count: int,
+    seed: int,
+    stream: Stream,
+    step: int,
+    indices: Sequence[int],
+    draw: int | tuple[int, ...] | None = None,
+) -> Tensor:
+    """Draw `count` numbers from U[0, 1) for each index: float64 (len(indices), count) on the CPU."""
+    return _shift(words(keys(seed, stream, step, indices, draw), count), 11).double() * 2.0**-53
 
 
 def integers(low: int, high: int, seed: int, stream: Stream, step: int, indices: Sequence[int]) -> Tensor:

@@ -210,6 +210,38 @@ EXTRACTORS = Registry(
 
 
 @dataclass(frozen=True)
+class Making(Entry):
+    """A way to make a condition of the item.
+
+    Attributes:
+        condition: The name of the condition, unless the user gives one.
+    """
+
+    condition: str = ""
+
+
+OPERATORS = Registry(
+    "operator",
+    Making("upscale", "derived:upscale", "a smaller item, by means of blocks: upscale:4", condition="low"),
+    Making("grey", "derived:grey", "the grey of a colour image", condition="grey"),
+    Making(
+        "mask",
+        "derived:mask",
+        "what a mask leaves, with random boxes, brushes and halves, or with one kind: mask:box, mask:brush, mask:half, "
+        "mask:left, mask:right, mask:top and mask:bottom, whose half is known",
+        condition="known",
+    ),
+    Making(
+        "crop", "derived:crop", "a random box of half of each side, or of another share: crop:0.4", condition="crop"
+    ),
+    Making("blur", "derived:blur", "Gaussian blur, with a standard deviation in pixels: blur:2", condition="blurred"),
+    Making(
+        "noise", "derived:noise", "Gaussian noise, with a standard deviation in [-1, 1]: noise:0.1", condition="noisy"
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Distillation(Entry):
     """A method of distillation.
 

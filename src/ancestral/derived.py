@@ -1,0 +1,427 @@
+"""Conditions that are made of the item itself, so that super-resolution, colourising and inpainting need no pairs.
+
+A text says how: operators of `registries.OPERATORS`, joined by + ("grey+upscale:4+noise:0.05"), or a function of one's
+own (package.module:function). Images, signals and volumes have masks alike. Of what a mask leaves, the hidden values
+are 0, and one more channel is 1 where the item is known and -1 elsewhere.
+
+Random numbers follow from (seed, step, index) and the place of the operator in the text, so an item gets the same mask
+in every batch and on every device.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ancestral import randomness
+from ancestral.conditions import Condition, Image, Vector
+from ancestral.errors import InputError, whole
+from ancestral.operators import Blur, Downsample, Grey, Operator
+from ancestral.plugins import explained, import_function
+from ancestral.randomness import Stream
+from ancestral.registries import OPERATORS
+
+EXAMPLES = 1000
+"""The number of items of which the mean and standard deviation of numbers are computed."""
+FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+HALVES = {"left": (-1, True), "right": (-1, False), "top": (-2, True), "bottom": (-2, False)}
+"""The axis that is halved, and whether its first half is known."""
+MIXTURE = ("box", "brush", "half")
+"""The kinds of random masks, each of a third of the items unless one is chosen."""
+BOXES = 3
+"""The largest number of boxes of a mask."""
+BOX = {1: (0.1, 0.3), 2: (0.2, 0.5), 3: (0.35, 0.65)}
+"""The least and largest share of each side that a box hides, by the number of axes."""
+STROKES, SEGMENTS = 3, 4
+"""The largest number of strokes of a brush, and the segments of each."""
+REACH = {1: 0.05, 2: 0.5, 3: 0.5}
+"""The longest step of a brush along each axis, as a share of the side, by the number of axes."""
+RADIUS = {1: (0.02, 0.06), 2: (0.04, 0.08), 3: (0.12, 0.2)}
+"""The least and largest radius of a brush, as a share of the longest side, by the number of axes."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the random numbers of an operator are: those of each item are its own."""
+
+    seed: int
+    step: int
+    indices: Sequence[int]
+    draw: int
+
+    def uniforms(self, count: int) -> Tensor:
+        """Draw from U[0, 1): float64 (B, count) on the CPU."""
+        return randomness.uniforms(count, self.seed, Stream.CONDITION, self.step, self.indices, self.draw)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Draw N(0, 1) in the shape of (B, *)."""
+        shape = like.shape[1:]
+        return randomness.normal(shape, self.seed, Stream.CONDITION, self.step, self.indices, like.device, self.draw)
+
+    def seeds(self) -> list[int]:
+        """Seeds of PyTorch's generator, one for each item."""
+        keys = randomness.keys(self.seed, Stream.CONDITION, self.step, self.indices, self.draw)
+        return [key & randomness.MASK for key in keys.tolist()]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """An operator that has no random numbers."""
+
+    operator: Operator
+
+    def __call__(self, x: Tensor, address: Address) -> Tensor:
+        """A x. In float64, so that the order of a sum, which depends on batch and device, has no effect."""
+        work = x if x.device.type == "mps" else x.double()
+        return self.operator.apply(work).float()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """White Gaussian noise.
+
+    Attributes:
+        sigma: The standard deviation, in units of [-1, 1].
+        masked: Whether the last channel of x says what is known; the noise is there alone, and not in that channel.
+    """
+
+    sigma: float
+    masked: bool = False
+
+    def __call__(self, x: Tensor, address: Address) -> Tensor:
+        """Return x + σ z."""
+        if self.masked:
+            known = x[:, -1:]
+            values = x[:, :-1]
+            return torch.cat([torch.where(known > 0, values + self.sigma * address.normal(values), 0.0), known], dim=1)
+        return x + self.sigma * address.normal(x)
+
+
+@dataclass(frozen=True)
+class RandomMask:
+    """Hides a part of the item; one more channel says which part is known.
+
+    Attributes:
+        kind: "" for a mixture, a kind of `MIXTURE`, a half of `HALVES`, or "crop".
+        share: The share of each side that a crop knows.
+    """
+
+    kind: str = ""
+    share: float = 0.5
+
+    def __call__(self, x: Tensor, address: Address) -> Tensor:
+        """Return x where it is known and 0 elsewhere, then 1 where it is known and -1 elsewhere."""
+        sides = tuple(x.shape[2:])
+        mask = self._known(address, sides, x.device)[:, None]
+        return torch.cat([x.where(mask, 0.0), 2 * mask.to(x) - 1], dim=1)
+
+    def _known(self, address: Address, sides: tuple[int, ...], device: torch.device) -> Tensor:
+        """Where the items are known, bool (B, *sides) on the device."""
+        if self.kind in HALVES:
+            axis, first = HALVES[self.kind]
+            if -axis > len(sides):
+                raise InputError(f"mask:{self.kind} is of images and volumes: give mask:left or mask:right to signals")
+            return _half(sides, axis, first).to(device).expand(len(address.indices), *sides)
+        if self.kind == "crop":
+            return _box(address.uniforms(len(sides)), sides, self.share).to(device)
+        if self.kind:
+            return _RANDOM[self.kind](address.uniforms(_NUMBERS), sides, device)
+        numbers = address.uniforms(1 + _NUMBERS)
+        choices = (numbers[:, 0] * len(MIXTURE)).long()
+        known = torch.empty(len(numbers), *sides, dtype=torch.bool, device=device)
+        for choice, kind in enumerate(MIXTURE):
+            rows = (choices == choice).nonzero()[:, 0]
+            if len(rows):
+                known[rows.to(device)] = _RANDOM[kind](numbers[rows, 1:], sides, device)
+        return known
+
+
+@dataclass(frozen=True)
+class OwnFunction:
+    """A function of the user's own, which is called on the CPU with one item at a time.
+
+    Attributes:
+        name: package.module:function.
+    """
+
+    name: str
+
+    def __call__(self, x: Tensor, address: Address) -> Tensor:
+        """Return images (B, C', *sides') or numbers (B, k). Raises InputError if the function fails."""
+        function = import_function(self.name)
+        shape = "x".join(map(str, x[:1].shape))
+        results: list[Tensor] = []
+        for item, seed in zip(torch.split(x.cpu(), 1), address.seeds(), strict=True):
+            with (
+                explained(f"{self.name} failed", f"it is called with one item of shape {shape} in [-1, 1]"),
+                randomness.pytorch_generator(seed),
+            ):
+                result = function(item)
+            if not isinstance(result, Tensor) or result.ndim not in (2, x.ndim) or len(result) != 1:
+                what = f"shape {list(result.shape)}" if isinstance(result, Tensor) else f"type {type(result).__name__}"
+                raise InputError(
+                    f"{self.name} returned a result of {what}: return a tensor of shape (1, numbers) or "
+                    f"(1, channels{', side' * (x.ndim - 2)})"
+                )
+            if results and result.shape != results[0].shape:
+                shapes = f"{list(results[0].shape)} for one item and {list(result.shape)} for another"
+                raise InputError(f"{self.name} returned {shapes}: return one shape for all")
+            results.append(result.detach())
+        made = torch.cat(results)
+        return (made.double() if made.ndim == 2 else made.float()).to(x.device)
+
+
+Part = Fixed | Noise | RandomMask | OwnFunction
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How a condition is made of the item.
+
+    Attributes:
+        text: The operators, as the user wrote them.
+        name: The name of the condition, unless the user gives one.
+        parts: The operators, in the order in which they are applied.
+    """
+
+    text: str
+    name: str
+    parts: tuple[Part, ...] = field(repr=False)
+
+    def condition(
+        self, shape: Sequence[int], limits: tuple[float, float], example: Callable[[int], Tensor]
+    ) -> Condition:
+        """Describe the condition of items of a shape.
+
+        Args:
+            shape: (C, *sides), or (k,) of points.
+            limits: The values of the data that -1 and 1 stand for.
+            example: Returns the first n items of the data, encoded, (n, C, *sides); called for functions alone.
+
+        Raises:
+            InputError: If the operators do not fit the shape, or a function fails.
+        """
+        own = any(isinstance(part, OwnFunction) for part in self.parts)
+        items = example(2) if own else torch.zeros(1, *shape)
+        values = self.make(items, 0, 0, range(len(items)))
+        if values.ndim > 2:
+            if not bool(values.isfinite().all()):
+                raise InputError(f"{self.text} makes values that are not finite")
+            return Image(values.shape[1], limits, tuple(values.shape[2:]), self._masked, self.text)
+        items = example(EXAMPLES)
+        values = self.make(items, 0, 0, range(len(items)))
+        rows = values[~values.isnan().any(1)]
+        return Vector(tuple(rows.mean(0).tolist()), tuple(rows.std(0, correction=0).tolist()), made_by=self.text)
+
+    @torch.no_grad()
+    def make(self, x0: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:
+        """Make the values of the condition, which `Condition.place` brings to what a network gets.
+
+        Args:
+            x0: Encoded items (B, C, *sides), in [-1, 1], or points (B, k).
+            seed: The seed of the run.
+            step: The training step.
+            indices: The index of each item.
+
+        Returns:
+            float32 (B, C', *sides'), in [-1, 1] on the operator's own grid, or numbers, float64 (B, k).
+
+        Raises:
+            InputError: If the operators do not fit the items, or a function fails.
+        """
+        x = x0
+        for draw, part in enumerate(self.parts):
+            if x.ndim < 3 and not isinstance(part, OwnFunction):
+                raise InputError(
+                    f"{self.text} is of images, signals and volumes, not of numbers: give package.module:function"
+                )
+            x = part(x, Address(seed, step, indices, draw))
+        return x
+
+    @property
+    def _masked(self) -> bool:
+        return any(isinstance(part, RandomMask) for part in self.parts)
+
+
+def parse(text: str) -> Maker | None:
+    """Read how a condition is made of the item.
+
+    Args:
+        text: Operators joined by +, as "upscale:4+noise:0.05", or package.module:function.
+
+    Returns:
+        The maker; None if the text begins with neither, as a column and a path do.
+
+    Raises:
+        InputError: If an operator cannot have its option, is unknown, or cannot follow those before it.
+    """
+    text = text.strip()
+    name = ""
+    parts: list[Part] = []
+    for piece in map(str.strip, text.split("+")):
+        operator, _, argument = piece.partition(":")
+        if operator in OPERATORS:
+            part: Part = OPERATORS[operator].make(argument)
+            name = name or OPERATORS[operator].condition
+        elif FUNCTION.fullmatch(piece):
+            part = OwnFunction(piece)
+            name = name or piece.replace(":", ".").rpartition(".")[2]
+        elif not parts:
+            return None
+        else:
+            OPERATORS.find(operator)
+        if any(isinstance(before, RandomMask) for before in parts):
+            if not isinstance(part, Noise):
+                raise InputError(f"{piece} cannot follow a mask in {text}, only noise can: put it before the mask")
+            part = replace(part, masked=True)
+        parts.append(part)
+    return Maker(text, name, tuple(parts))
+
+
+def upscale(argument: str) -> Part:
+    """Read the factor of upscale:4."""
+    factor: object = int(argument) if argument.isdecimal() else argument
+    return Fixed(Downsample(whole(factor, 2, math.inf, _wrong("upscale", argument, "a whole factor, 2 or more", "4"))))
+
+
+def grey(argument: str) -> Part:
+    """Read grey, which has no option."""
+    if argument:
+        raise InputError(f"grey takes nothing after it, not {argument!r}")
+    return Fixed(Grey())
+
+
+def mask(argument: str) -> Part:
+    """Read the kind of mask:box; none is the mixture."""
+    if argument not in ("", *MIXTURE, *HALVES):
+        raise InputError(f"there is no mask {argument!r}: give one of {', '.join((*MIXTURE, *HALVES))}, or mask alone")
+    return RandomMask(argument)
+
+
+def crop(argument: str) -> Part:
+    """Read the share of each side in crop:0.4; none is a half."""
+    return RandomMask("crop", _number("crop", argument or "0.5", 1, "a share of each side between 0 and 1", "0.4"))
+
+
+def blur(argument: str) -> Part:
+    """Read the standard deviation of blur:2."""
+    return Fixed(Blur(_number("blur", argument, 1000, "a standard deviation in pixels, above 0", "2")))
+
+
+def noise(argument: str) -> Part:
+    """Read the standard deviation of noise:0.1."""
+    return Noise(_number("noise", argument, 1000, "a standard deviation above 0", "0.1"))
+
+
+def _wrong(operator: str, argument: str, needs: str, example: str) -> str:
+    return f"{operator} needs {needs}, as in {operator}:{example}, not {argument!r}"
+
+
+def _number(operator: str, argument: str, most: float, needs: str, example: str) -> float:
+    """Read a number above 0 and below `most`."""
+    try:
+        number = float(argument)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < most:
+        raise InputError(_wrong(operator, argument, needs, example))
+    return number
+
+
+def _along(values: Tensor, axis: int, dims: int) -> Tensor:
+    """Put values (*, side) along one of the axes of space: (*, 1, ..., side, ..., 1)."""
+    return values.reshape(*values.shape[:-1], *(values.shape[-1] if axis == other else 1 for other in range(dims)))
+
+
+def _half(sides: tuple[int, ...], axis: int, first: bool) -> Tensor:
+    """The first or the second half of an axis, bool (*sides)."""
+    axis %= len(sides)
+    before = torch.arange(sides[axis]) < sides[axis] // 2
+    return _along(before if first else ~before, axis, len(sides)).expand(sides)
+
+
+def _halves(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Tensor:
+    """A random half of each item, bool (B, *sides)."""
+    halves = torch.stack([_half(sides, axis, first) for axis in range(len(sides)) for first in (True, False)])
+    return halves[(numbers[:, 0] * len(halves)).long()].to(device)
+
+
+def _inside(starts: Tensor, lengths: Tensor, sides: tuple[int, ...]) -> Tensor:
+    """The inside of boxes (B, K, axes), bool (B, K, *sides)."""
+    inside = torch.ones((), dtype=torch.bool)
+    for axis, side in enumerate(sides):
+        positions = torch.arange(side)
+        start = starts[..., axis, None]
+        one = (positions >= start) & (positions < start + lengths[..., axis, None])
+        inside = inside & _along(one, axis, len(sides))
+    return inside
+
+
+def _box(numbers: Tensor, sides: tuple[int, ...], share: float) -> Tensor:
+    """The inside of one random box of a share of each side, bool (B, *sides)."""
+    space = torch.tensor(sides)
+    lengths = (space * share).round().long().clamp(min=1).expand(len(numbers), -1)
+    starts = (numbers * (space - lengths + 1)).long()
+    return _inside(starts[:, None], lengths[:, None], sides)[:, 0]
+
+
+def _boxes(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Tensor:
+    """What is outside of one to three random boxes, bool (B, *sides)."""
+    space, dims = torch.tensor(sides), len(sides)
+    boxes = 1 + (numbers[:, :1] * BOXES).long()
+    sizes, places = numbers[:, 1 : 1 + 2 * BOXES * dims].reshape(-1, BOXES, 2, dims).unbind(2)
+    least, most = BOX[dims]
+    lengths = ((least + (most - least) * sizes) * space).round().long().clamp(min=1)
+    starts = (places * (space - lengths + 1)).long()
+    lengths = lengths * (torch.arange(BOXES) < boxes)[..., None]  # boxes beyond the number of this item are empty
+    return ~_inside(starts, lengths, sides).any(1).to(device)
+
+
+def _brushes(numbers: Tensor, sides: tuple[int, ...], device: torch.device) -> Tensor:
+    """What one to three random walks with a round brush leave, bool (B, *sides)."""
+    work = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+    dims, longest = len(sides), max(sides)
+    space = torch.tensor(sides, dtype=torch.float64)
+    strokes = 1 + (numbers[:, 0] * STROKES).long()
+    least, most = RADIUS[dims]
+    radii = ((least + (most - least) * numbers[:, 1 : 1 + STROKES]) * longest).clamp(min=0.5)
+    walks = numbers[:, 1 + STROKES : 1 + STROKES + STROKES * (1 + SEGMENTS) * dims]
+    walks = walks.reshape(-1, STROKES, 1 + SEGMENTS, dims)
+    radii = torch.where(torch.arange(STROKES) < strokes[:, None], radii, -1.0).to(work)
+    point = walks[:, :, 0] * (space - 1)
+    known = torch.ones(len(numbers), *sides, dtype=torch.bool, device=work)
+    for segment in range(1, 1 + SEGMENTS):
+        moves = (2 * walks[:, :, segment] - 1) * REACH[dims] * space
+        end = torch.minimum((point + moves).clamp(min=0), space - 1)
+        for stroke in range(STROKES):
+            reach = radii[:, stroke].reshape(-1, *[1] * dims)
+            square = _square_distance(point[:, stroke].to(work), end[:, stroke].to(work), sides)
+            known &= (square > reach * reach) | (reach < 0)
+        point = end
+    return known.to(device)
+
+
+def _square_distance(start: Tensor, end: Tensor, sides: tuple[int, ...]) -> Tensor:
+    """The square of each pixel's distance from a segment between points (B, axes): (B, *sides).
+
+    Every operation is correctly rounded by itself, so CPU and GPU have the same bits.
+    """
+    dims, one = len(sides), (-1, *[1] * len(sides))
+    move = end - start
+    offsets = [
+        _along(torch.arange(side, device=start.device) - start[:, axis, None], axis, dims)
+        for axis, side in enumerate(sides)
+    ]
+    moves = [move[:, axis].reshape(one) for axis in range(dims)]
+    length = sum((step * step for step in moves), start.new_zeros(1)).clamp(min=1e-12)
+    nearest = (sum((o * s for o, s in zip(offsets, moves, strict=True)), start.new_zeros(1)) / length).clamp(0, 1)
+    gaps = [offset - nearest * step for offset, step in zip(offsets, moves, strict=True)]
+    return sum((gap * gap for gap in gaps), start.new_zeros(1))
+
+
+_RANDOM = {"box": _boxes, "brush": _brushes, "half": _halves}
+_NUMBERS = 1 + STROKES + STROKES * (1 + SEGMENTS) * 3
+"""Random numbers of a mask, those of brushes in three dimensions being the most."""
