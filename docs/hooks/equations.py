@@ -952,6 +952,51 @@ EQUATIONS = (
             Proof("test_metrics_distances.py::test_kid_of_one_distribution_is_nought_on_average", "0 on average"),
         ),
     ),
+    Equation(
+        "other papers",
+        "energy score",
+        r"\frac1K\sum_k\Vert X_k-x\Vert-\frac1{2K(K-1)}\sum_{j,k}\Vert X_j-X_k\Vert",
+        "How well $K$ samples of a condition forecast its item $x$; proper, and unbiased for any $K$.",
+        ("metrics.ensembles.energy_scores: score = ",),
+        (
+            Proof(
+                "test_metrics_ensembles.py::test_the_energy_score_of_the_truth_is_half_the_mean_distance_of_two_items",
+                "the closed form for normal values",
+            ),
+            Proof("test_metrics_ensembles.py::test_no_forecast_beats_the_true_distribution", "wrong forecasts"),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "CRPS",
+        r"\sum_{j<k}\vert x_j-x_k\vert=\sum_k(2k-K-1)\,x_{(k)}",
+        "The energy score of a single value, from the sorted members.",
+        ("metrics.ensembles.crps: weights = ",),
+        (
+            Proof(
+                "test_metrics_ensembles.py::test_the_crps_of_normal_samples_is_on_average_the_closed_form",
+                "the closed form",
+            ),
+            Proof(
+                "test_metrics_ensembles.py::test_the_crps_is_scipys_energy_distance_of_fair_pairs",
+                "scipy",
+            ),
+        ),
+    ),
+    Equation(
+        "other papers",
+        "spread and error",
+        r"\mathbb E\Vert\bar X-x\Vert^2=\frac{K+1}K\,\mathbb E\,s^2",
+        "The variance $s^2$ of the members of a calibrated ensemble predicts the error of their mean $\\bar X$.",
+        ("metrics.ensembles.squared_spread_and_error: spreads.append",),
+        (
+            Proof(
+                "test_metrics_ensembles.py::"
+                "test_spread_is_the_error_of_a_calibrated_ensemble_for_any_number_of_members",
+                "both sides, for normal values",
+            ),
+        ),
+    ),
     # -- this package -------------------------------------------------------------------------------------------------
     Equation(
         "this package",

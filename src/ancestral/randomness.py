@@ -78,6 +78,8 @@ class Stream(Enum):
     """The images with which a feature extractor is checked."""
     CLASSIFIER = "classifier"
     """The split into training and test set of the linear classifier."""
+    BASELINE = "baseline"
+    """The random training items that conditional samples are compared with."""
     HELD_OUT = "held out"
     """Which items are held out of training."""
     VALIDATION = "validation"

@@ -223,6 +223,20 @@ def precision_recall(samples: Tensor, reference: Tensor | Reference) -> dict[str
     }
 
 
+def mean(values: Tensor) -> Estimate:
+    """Estimate the mean of independent values (n,). One value has no error."""
+    return ratio(values, torch.ones_like(values))
+
+
+def ratio(numerators: Tensor, denominators: Tensor) -> Estimate:
+    """Estimate Σ a_i / Σ b_i of independent pairs (n,). One pair has no error. g_i is (a_i − R b_i)/b̄."""
+    a, b = numerators.double(), denominators.double()
+    value = float(a.sum() / b.sum())
+    if len(a) < 2:
+        return Estimate(value)
+    return _estimate(value, float(((a - value * b) / b.mean()).var()) / len(a))
+
+
 def share(value: float, count: int, variance: float | None = None) -> Estimate:
     """Estimate a share in [0, 1] with Wilson's interval (1927).
 

@@ -1,0 +1,46 @@
+"""Baselines: random training items are those of the data, and nearest ones those of a search over all pairs."""
+
+import pytest
+import torch
+
+from ancestral.conditions import Classes, Image, Vector
+from ancestral.errors import InputError
+from ancestral.metrics import baselines
+
+
+def test_random_items_differ_within_an_ensemble_and_are_used_equally_often():
+    index = baselines.random_items(conditions=60, members=7, items=30)
+    assert index.shape == (60, 7)
+    assert all(len(set(row)) == 7 for row in index.tolist())
+    assert torch.equal(torch.bincount(index.flatten()), torch.full((30,), 14))
+    assert torch.equal(index[:10], baselines.random_items(10, 7, 30))  # more conditions change none
+    assert not torch.equal(index.flatten()[:30], torch.arange(30))
+    with pytest.raises(InputError, match=r"7 different training items .* there are 6"):
+        baselines.random_items(1, 7, 6)
+
+
+def test_the_nearest_item_is_that_of_the_condition_in_deviations_of_the_data():
+    generator = torch.Generator().manual_seed(0)
+    training = {
+        "size": torch.randn(50, 2, generator=generator, dtype=torch.float64) * torch.tensor([1000.0, 0.01]),
+        "low": torch.randint(0, 256, (50, 1, 3, 3), generator=generator, dtype=torch.uint8),
+    }
+    kinds = {"size": Vector((0.0, 0.0), (1000.0, 0.01)), "low": Image(1)}
+    queries = {name: values[:8].clone() for name, values in training.items()}
+    assert baselines.nearest_items(queries, training, kinds).tolist() == list(range(8))
+    queries["size"] += torch.tensor([300.0, -0.003])
+    queries["low"] = queries["low"] // 2
+    parts = []
+    for name, scale in (("size", torch.tensor([1000.0, 0.01])), ("low", 127.5)):
+        rows, others = (part[name].double().flatten(1) / scale for part in (queries, training))
+        parts.append((rows[:, None] - others).square().sum(2) / others.var(0, correction=0).sum())
+    assert torch.equal(baselines.nearest_items(queries, training, kinds), sum(parts).argmin(1))
+
+
+def test_items_of_the_same_class_are_nearer_than_all_others():
+    kinds = {"label": Classes(("a", "b")), "age": Vector((0.0,), (1.0,))}
+    training = {"label": torch.tensor([0, 0, 1, 1, -1]), "age": torch.tensor([[-1e4], [5.0], [6.0], [1e4], [0.0]])}
+    queries = {"label": torch.tensor([0, 1, 1]), "age": torch.tensor([[1e5], [0.0], [1e5]])}
+    assert baselines.nearest_items(queries, training, kinds).tolist() == [1, 2, 3]
+    with pytest.raises(InputError, match="classes have no distance"):
+        baselines.nearest_items({"label": queries["label"]}, {"label": training["label"]}, {"label": kinds["label"]})
