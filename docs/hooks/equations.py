@@ -85,6 +85,24 @@ PAPERS = (
     Paper(("VDM", "Kingma et al."), "Kingma et al., *Variational diffusion models* (2021), arXiv 2107.00630"),
     Paper(("CFG", "Ho and Salimans"), "Ho and Salimans, *Classifier-free diffusion guidance* (2022), arXiv 2207.12598"),
     Paper(
+        ("InstructPix2Pix", "Brooks, Holynski and Efros"),
+        "Brooks, Holynski and Efros, *InstructPix2Pix: learning to follow image editing instructions* (2023), arXiv "
+        "2211.09800",
+    ),
+    Paper(
+        ("rescaled guidance", "Lin et al."),
+        "Lin et al., *Common diffusion noise schedules and sample steps are flawed* (2024), arXiv 2305.08891",
+    ),
+    Paper(
+        ("guidance interval", "Kynkäänniemi et al."),
+        "Kynkäänniemi et al., *Applying guidance in a limited interval improves sample and distribution quality in "
+        "diffusion models* (2024), arXiv 2404.07724",
+    ),
+    Paper(
+        ("autoguidance",),
+        "Karras et al., *Guiding a diffusion model with a bad version of itself* (2024), arXiv 2406.02507",
+    ),
+    Paper(
         ("EDM", "Karras et al."),
         "Karras et al., *Elucidating the design space of diffusion-based generative models* (2022), arXiv 2206.00364",
     ),
@@ -591,6 +609,76 @@ EQUATIONS = (
         (
             Proof("test_equations.py::test_guidance_is_the_score_of_a_sharpened_classifier", "autograd"),
             Proof("test_guidance.py::test_guidance_moves_from_no_class_through_the_label_and_on", "known answers"),
+        ),
+    ),
+    # -- InstructPix2Pix, rescaled guidance, guidance interval, autoguidance ------------------------------------------
+    Equation(
+        "InstructPix2Pix",
+        "3",
+        r"\tilde e_\theta(z_t,c_I,c_T)=e_\theta(z_t,\varnothing,\varnothing)+s_I\,(e_\theta(z_t,c_I,\varnothing)-"
+        r"e_\theta(z_t,\varnothing,\varnothing))+s_T\,(e_\theta(z_t,c_I,c_T)-e_\theta(z_t,c_I,\varnothing))",
+        "Two conditions, each with a scale of its own, are added one after another. Here there may be more.",
+        ("guidance.guided",),
+        (
+            Proof(
+                "test_guidance.py::test_guidance_of_an_exact_conditional_oracle_is_its_formula",
+                "the scores of a joint Gaussian, by autograd",
+            ),
+            Proof("test_guidance.py::test_a_chain_of_three_scales_adds_one_condition_after_another", "known answers"),
+        ),
+    ),
+    Equation(
+        "rescaled guidance",
+        "15",
+        r"\sigma_{pos}=\mathrm{std}(x_{pos}),\quad\sigma_{cfg}=\mathrm{std}(x_{cfg}),\quad "
+        r"x_{rescaled}=x_{cfg}\cdot\sigma_{pos}/\sigma_{cfg}",
+        "The guided estimate has the standard deviation of the conditional one, item by item. The paper takes the "
+        "network's output; here it is $\\hat x_0$, whatever the network predicts.",
+        ("guidance._deviation_ratio",),
+        (
+            Proof(
+                "test_guidance.py::test_rescaled_guidance_has_the_deviation_of_plain_conditioning",
+                "the formula written out",
+            ),
+        ),
+    ),
+    Equation(
+        "rescaled guidance",
+        "16",
+        r"x_{final}=\phi\,x_{rescaled}+(1-\phi)\,x_{cfg}",
+        "A share $\\phi$ of that, `rescale`. $\\hat\\epsilon$ is solved for again.",
+        ("guidance.ClassifierFree.predict",),
+        (
+            Proof(
+                "test_guidance.py::test_rescaled_guidance_has_the_deviation_of_plain_conditioning",
+                "the formula written out",
+            ),
+        ),
+    ),
+    Equation(
+        "guidance interval",
+        "6",
+        r"w(\sigma)=\begin{cases}w&\sigma\in(\sigma_{lo},\sigma_{hi}]\\1&\text{otherwise}\end{cases}",
+        "Guidance at noise levels in the middle, and the plain denoiser at others.",
+        ("guidance.Interval.predict",),
+        (
+            Proof(
+                "test_guidance.py::test_an_interval_guides_at_its_noise_levels_alone",
+                "the wrapper and the plain denoiser, item by item, with their evaluations counted",
+            ),
+        ),
+    ),
+    Equation(
+        "autoguidance",
+        "3",
+        r"D_w(x;\sigma,c)=w\,D_1(x;\sigma,c)+(1-w)\,D_0(x;\sigma,c)",
+        "Extrapolate from the estimate of a weaker model through that of the denoiser.",
+        ("guidance.guided",),
+        (
+            Proof(
+                "test_guidance.py::test_autoguidance_is_the_score_of_a_ratio_of_densities",
+                "the scores of two joint Gaussians, by autograd",
+            ),
         ),
     ),
     # -- EDM ----------------------------------------------------------------------------------------------------------

@@ -3,18 +3,20 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby, pairwise
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from ancestral.conditions import ABSENT
 from ancestral.errors import InputError
-from ancestral.schedules import Schedule, Time, broadcast, largest_difference
-from ancestral.targets import X0, Denoiser, Prediction, for_move
+from ancestral.schedules import Schedule, Time, broadcast, largest_difference, per_item
+from ancestral.targets import X0, Denoiser, Prediction, exact_at_zero, for_move
+from ancestral.transforms import certain
 
-NO_CLASS = -1
+NO_CLASS = ABSENT
 """The label of an image without a class, for which networks learn an embedding."""
 
 
@@ -38,7 +40,7 @@ class Wrapper(ABC):
         """The device of the wrapped denoiser; the CPU where it has none."""
         return getattr(self.denoiser, "device", torch.device("cpu"))
 
-    def for_move(self, move: Any) -> "Wrapper":
+    def for_move(self, move: Any) -> Self:
         """See `targets.for_move`: the same wrapper around the wrapped denoiser of this step."""
         denoiser = for_move(self.denoiser, move)
         if denoiser is self.denoiser:
@@ -53,25 +55,35 @@ class Wrapper(ABC):
 
 
 class ClassifierFree(Wrapper):
-    """Classifier-free guidance: extrapolation from the estimate without conditions to that with them.
+    """Classifier-free guidance: extrapolation from the estimate without conditions through that with them.
 
-    All estimates come from one forward pass over a larger batch: a doubled one with one scale.
+    With one scale, all conditions are dropped together: x̂ = x̂(∅) + scale · (x̂(c) − x̂(∅)). With several, the conditions
+    are added one after another, and each difference has the scale of the condition that makes it:
+
+        x̂ = x̂(∅) + s_1 (x̂(c_1) − x̂(∅)) + s_2 (x̂(c_1, c_2) − x̂(c_1)) + ...
+
+    Conditions of scale 1 come first, those of scale 0 last, and the others in between, in the order of the mapping. So
+    a condition of scale 1 is in all estimates, as one without a scale is. Neighbours of equal scale are added together.
+    All estimates come from one forward pass over a batch that is as many times larger: twice for one scale.
 
     Args:
         denoiser: A denoiser that was trained with and without the conditions.
-        scale: 0 ignores the conditions, 1 is plain conditioning, more trades diversity for fidelity. By name, as in
-            {"labels": 2, "low": 1}, each condition has its own: to those of scale 1 the others are added one after
-            another in this order, and each difference counts by its scale.
-        drop: The conditions to drop, by name, with the value that stands for their absence: a number, or a tensor that
-            broadcasts against the condition. By default the labels, or all that have a scale; of these, integers are -1
-            where they are absent, and floats 0.
+        scale: 0 ignores a condition, 1 is plain conditioning, more trades diversity for fidelity. A number is the scale
+            of all conditions that are given as tensors, or of those in `drop`. A mapping, as {"labels": 2, "low": 1.5},
+            has the scale of each by name; those of it that are not given have no effect.
+        drop: The value of a condition that stands for its absence, by name: a number, or a tensor that broadcasts
+            against the condition. For others, signed integers are -1 where they are absent, and floats 0.
         rescale: The share, from 0 to 1, in which the standard deviation of each x̂_0 is brought back to that of plain
             conditioning, which large scales exceed.
 
+    Raises:
+        InputError: If an argument cannot be used.
+
     References:
         Ho and Salimans, *Classifier-free diffusion guidance* (2022), eq. 6.
-        Brooks, Holynski and Efros, *InstructPix2Pix* (2023): two conditions.
-        Lin et al., *Common diffusion noise schedules and sample steps are flawed* (2024): rescaling.
+        Brooks, Holynski and Efros, *InstructPix2Pix* (2023), eq. 3: two conditions.
+        Lin et al., *Common diffusion noise schedules and sample steps are flawed* (2024), eqs. 15 and 16: rescaling,
+        there of the network's output.
     """
 
     def __init__(
@@ -86,112 +98,173 @@ class ClassifierFree(Wrapper):
             isinstance(drop, Mapping) and drop and all(isinstance(v, int | float | Tensor) for v in drop.values())
         ):
             raise InputError("drop names at least one condition, each with the number or tensor that is its absence")
+        if isinstance(scale, Mapping):
+            if not scale or not all(isinstance(value, int | float) for value in scale.values()):
+                raise InputError(f"scale is a number, or names conditions with a number each, not {scale}")
+            if unknown := [name for name in drop or () if name not in scale]:
+                raise InputError(f"drop names {' and '.join(unknown)}, which scale does not: give each a scale")
         if not 0 <= rescale <= 1:
             raise InputError(f"rescale is a share from 0 to 1, not {rescale}")
-        self.drop, self.rescale = dict(drop or {}), rescale
-        self.scales = dict(scale) if isinstance(scale, Mapping) else dict.fromkeys(drop or ("labels",), scale)
-        """The scale of each condition."""
+        self.scale, self.drop, self.rescale = scale, dict(drop or {}), rescale
 
+    @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
-        """Estimate x_0 and ε with guidance. Raises InputError if none of the conditions to drop is given."""
-        present = {name: scale for name, scale in self.scales.items() if condition.get(name) is not None}
-        if not present:
-            names = " or ".join(self.scales)
-            raise InputError(f"guidance strengthens {names}, and none is given: pass {names}=..., one for each image")
-        scales = [scale for scale in dict.fromkeys(reversed(present.values())) if scale != 1] or [1.0]
-        absent = [[name for name in present if present[name] in scales[:count]] for count in range(len(scales) + 1)]
+        """Estimate x_0 and ε with guidance. Raises InputError if none of the conditions to strengthen is given."""
+        scales, absent = self._differences(condition)
         passes = {name: self._passes(name, value, len(x_t), absent) for name, value in condition.items()}
         times = t.expand(len(x_t)).repeat(len(absent)) if isinstance(t, Tensor) else t
         estimates = self.denoiser.predict(torch.cat([x_t] * len(absent)), times, **passes)
-        x0s, epss = estimates.x0.chunk(len(absent)), estimates.eps.chunk(len(absent))
+        x0s, epss = (part.chunk(len(absent)) for part in estimates)
         x0, eps = guided(x0s, scales), guided(epss, scales)
         if self.rescale:
-            deviation, plain = (each.flatten(1).std(1) for each in (x0, x0s[0]))
-            x0 = broadcast(1 - self.rescale + self.rescale * plain / deviation, x0) * x0
+            x0 = (
+                broadcast(1 - self.rescale + self.rescale * _deviation_ratio(x0s[0], x0), x0) * x0
+            )  # rescaled guidance (16)
             _, eps = X0.solve(x_t, x0, *self.schedule.at(t))
         fraction = estimates.variance_fraction
         return Prediction(x0, eps, None if fraction is None else fraction[: len(x_t)])
 
+    def _differences(self, condition: Mapping[str, Any]) -> tuple[list[float], list[list[str]]]:
+        """The scale of each difference, and the absent conditions of each estimate, from none to most."""
+        if isinstance(self.scale, Mapping):
+            scales = dict(self.scale)
+        else:
+            tensors = (name for name, value in condition.items() if isinstance(value, Tensor))
+            scales = dict.fromkeys(self.drop or ("labels", *tensors), self.scale)
+        given = [name for name in scales if condition.get(name) is not None]
+        if not given:
+            names = " or ".join(scales)
+            raise InputError(f"guidance strengthens {names}, and none is given: pass {names}=..., one for each image")
+        given.sort(key=lambda name: (scales[name] != 1, scales[name] == 0))
+        groups = [(scale, list(names)) for scale, names in groupby(given, scales.__getitem__)]
+        if groups[0][0] == 1 and len(groups) > 1:  # then the difference that adds them need not be computed
+            del groups[0]
+        groups.reverse()
+        absent = [[name for _, names in groups[:count] for name in names] for count in range(len(groups) + 1)]
+        return [scale for scale, _ in groups], absent
+
     def _passes(self, name: str, value: Any, count: int, absent: Sequence[Sequence[str]]) -> Any:
         """The condition in all passes; what is no tensor is the same in all, unless it is dropped."""
-        if value is None or (name not in self.scales and not isinstance(value, Tensor)):
+        dropped = any(name in names for names in absent)
+        if value is None or not (dropped or isinstance(value, Tensor)):
             return value
         if not isinstance(value, Tensor):
             raise InputError(f"guidance drops {name}: give it as a tensor, one row for each image")
         value = value.expand(count, *value.shape[1:])
-        nothing = torch.as_tensor(self.drop.get(name, 0.0 if value.is_floating_point() else NO_CLASS)).to(value)
-        return torch.cat([nothing.expand_as(value) if name in names else value for names in absent])
+        if not dropped:
+            return torch.cat([value] * len(absent))
+        if name not in self.drop and not value.dtype.is_signed:
+            raise InputError(f"what stands for an absent {name} of {value.dtype} is not known: name its value in drop")
+        absence = self.drop.get(name, 0.0 if value.is_floating_point() else ABSENT)
+        nothing = torch.as_tensor(absence, dtype=value.dtype, device=value.device).expand_as(value)
+        return torch.cat([nothing if name in names else value for names in absent])
 
 
 def guided(estimates: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
-    """Extrapolate from the last estimate through those before, each of which has more conditions than the next."""
+    """Extrapolate from the last estimate through those before it, each of which has more conditions than the next.
+
+    Args:
+        estimates: Estimates of one quantity, (B, *) each.
+        scales: The scale of each difference of neighbours.
+
+    Returns:
+        The guided estimate, (B, *).
+    """
     value = estimates[-1]
     for (more, fewer), scale in reversed([*zip(pairwise(estimates), scales, strict=True)]):
-        value = value + scale * (more - fewer)  # CFG (6), with scale = 1 + w
+        # CFG (6) with scale = 1 + w; InstructPix2Pix (3) for two differences; autoguidance (3)
+        value = value + scale * (more - fewer)
     return value
 
 
+def _deviation_ratio(plain: Tensor, guided: Tensor) -> Tensor:
+    """The standard deviation of each plain estimate over that of the guided one, (B,); 1 where the latter is 0."""
+    of_plain, of_guided = (each.flatten(1).std(1, correction=0) for each in (plain, guided))
+    return (of_plain / of_guided).where(of_guided > 0, 1.0)  # rescaled guidance (15)
+
+
 class AutoGuidance(Wrapper):
-    """Guidance by a weaker model of the same data: extrapolation from its estimate to that of the denoiser.
+    """Guidance by a weaker model of the same data: extrapolation from its estimate through that of the denoiser.
+
+    It needs no condition. A step costs a forward pass of each model.
 
     Args:
         denoiser: The denoiser.
-        weak: A denoiser that makes the same errors, only larger: a snapshot of the run, or a smaller model. It gets the
-            same conditions.
-        scale: 1 is the denoiser alone, more trades diversity for fidelity.
+        weak: A denoiser that makes the same errors, only larger: a snapshot of the run, or a smaller model.
+        scale: 0 is the weaker model, 1 the denoiser alone, more trades diversity for fidelity.
+        without: Names of conditions that the weaker model does not take. It gets all others.
 
     Raises:
         InputError: If the two have other schedules.
 
     References:
-        Karras et al., *Guiding a diffusion model with a bad version of itself* (2024).
+        Karras et al., autoguidance: *Guiding a diffusion model with a bad version of itself* (2024), eq. 3.
     """
 
-    def __init__(self, denoiser: Denoiser, weak: Denoiser, scale: float) -> None:
+    def __init__(self, denoiser: Denoiser, weak: Denoiser, scale: float, without: Collection[str] = ()) -> None:
         super().__init__(denoiser)
-        self.weak, self.scale = weak, scale
+        self.weak, self.scale, self.without = weak, scale, frozenset(without)
         one, other = (torch.stack([each.schedule.signal, each.schedule.noise]) for each in (denoiser, weak))
-        if one.shape != other.shape or largest_difference(one, other) is not None:
-            raise InputError("the weaker model has another schedule: take a snapshot of the same run")
+        if one.shape != other.shape:
+            difference = f"{weak.schedule.steps} steps, not {denoiser.schedule.steps}"
+        elif (t := largest_difference(one, other)) is not None:
+            difference = f"noise {other[1, t]:.4g} at t = {t}, not {one[1, t]:.4g}"
+        else:
+            return
+        raise InputError(f"the weaker model has another schedule ({difference}): take a snapshot of the same run")
+
+    def for_move(self, move: Any) -> Self:
+        """See `targets.for_move`: guidance of the denoiser of this step by the weaker one of this step."""
+        wrapper, weak = super().for_move(move), for_move(self.weak, move)
+        if weak is not self.weak:
+            wrapper = copy.copy(wrapper)
+            wrapper.weak = weak
+        return wrapper
 
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε, by a forward pass of each model."""
-        strong, weak = (each.predict(x_t, t, **condition) for each in (self.denoiser, self.weak))
-        x0, eps = guided([strong.x0, weak.x0], [self.scale]), guided([strong.eps, weak.eps], [self.scale])
+        strong = self.denoiser.predict(x_t, t, **condition)
+        weak = self.weak.predict(x_t, t, **{name: v for name, v in condition.items() if name not in self.without})
+        x0, eps = (guided(pair, [self.scale]) for pair in zip(strong, weak, strict=True))
         return Prediction(x0, eps, strong.variance_fraction)
 
 
 class Interval(Wrapper):
-    """Guidance within an interval of noise levels, and the plain denoiser outside of it.
+    """Guidance within an interval of noise levels, and the denoiser without it at others, which costs less.
 
     Args:
         guidance: A wrapper of a denoiser.
-        low: The lowest noise level b_t/a_t that is guided.
-        high: The highest one.
+        low: The noise level b_t/a_t above which the wrapper is used.
+        high: The highest noise level at which it is.
+
+    Raises:
+        InputError: If `guidance` is no wrapper, or the interval is empty.
 
     References:
         Kynkäänniemi et al., *Applying guidance in a limited interval improves sample and distribution quality in
-        diffusion models* (2024).
+        diffusion models* (2024), eq. 6.
     """
+
+    denoiser: Wrapper
 
     def __init__(self, guidance: Wrapper, low: float = 0.0, high: float = math.inf) -> None:
         super().__init__(guidance)
+        if not isinstance(guidance, Wrapper):
+            raise InputError(f"an interval limits guidance, and a {type(guidance).__name__} has none: wrap it first")
         if not 0 <= low < high:
             raise InputError(f"an interval of noise levels needs 0 <= low < high, not {low} and {high}")
         self.low, self.high = low, high
 
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
-        """Estimate x_0 and ε. Times of a batch that differ take both forward passes where some are in the interval."""
-        assert isinstance(self.denoiser, Wrapper)
-        a, b = (torch.as_tensor(scale) for scale in self.schedule.at(t))
-        inside = (self.low * a <= b) & (b <= self.high * a)
-        if not bool(inside.any()):
-            return self.denoiser.denoiser.predict(x_t, t, **condition)
-        prediction = self.denoiser.predict(x_t, t, **condition)
-        if bool(inside.all()):
-            return prediction
+        """Estimate x_0 and ε. A batch of times inside and outside of the interval is evaluated with and without."""
+        a, b = (torch.as_tensor(scale, dtype=torch.float64) for scale in self.schedule.at(t))
+        inside = (self.low < b / a) & (b / a <= self.high)  # guidance interval (6)
+        if certain(inside.all()):
+            return self.denoiser.predict(x_t, t, **condition)
         plain = self.denoiser.denoiser.predict(x_t, t, **condition)
-        rows = inside.to(x_t.device).reshape(-1, *[1] * (x_t.ndim - 1))
+        if certain(~inside.any()):
+            return plain
+        guidance, rows = self.denoiser.predict(x_t, t, **condition), per_item(inside, x_t)
         return Prediction(
-            prediction.x0.where(rows, plain.x0), prediction.eps.where(rows, plain.eps), plain.variance_fraction
+            guidance.x0.where(rows, plain.x0), guidance.eps.where(rows, plain.eps), plain.variance_fraction
         )
