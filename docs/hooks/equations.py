@@ -658,7 +658,7 @@ EQUATIONS = (
     Equation(
         "guidance interval",
         "6",
-        r"w(\sigma)=\begin{cases}w&\sigma\in(\sigma_{lo},\sigma_{hi}]\\1&\text{otherwise}\end{cases}",
+        r"w(\sigma)=w\ \text{ if }\ \sigma\in(\sigma_{lo},\sigma_{hi}],\quad w(\sigma)=1\ \text{ otherwise}",
         "Guidance at noise levels in the middle, and the plain denoiser at others.",
         ("guidance.Interval.predict",),
         (

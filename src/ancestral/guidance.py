@@ -117,9 +117,8 @@ class ClassifierFree(Wrapper):
         x0s, epss = (part.chunk(len(absent)) for part in estimates)
         x0, eps = guided(x0s, scales), guided(epss, scales)
         if self.rescale:
-            x0 = (
-                broadcast(1 - self.rescale + self.rescale * _deviation_ratio(x0s[0], x0), x0) * x0
-            )  # rescaled guidance (16)
+            factor = 1 - self.rescale + self.rescale * _deviation_ratio(x0s[0], x0)  # rescaled guidance (16)
+            x0 = broadcast(factor, x0) * x0
             _, eps = X0.solve(x_t, x0, *self.schedule.at(t))
         fraction = estimates.variance_fraction
         return Prediction(x0, eps, None if fraction is None else fraction[: len(x_t)])
