@@ -190,7 +190,7 @@ class AutoGuidance(Wrapper):
     Args:
         denoiser: The denoiser.
         weak: A denoiser that makes the same errors, only larger: a snapshot of the run, or a smaller model.
-        scale: 0 is the weaker model, 1 the denoiser alone, more trades diversity for fidelity.
+        scale: 0 is the weaker model, 1 the denoiser alone, more leads away from the errors of the weaker one.
         without: Names of conditions that the weaker model does not take. It gets all others.
 
     Raises:
