@@ -13,18 +13,30 @@ from ancestral.errors import InputError
 from ancestral.operators import Blur, Crop, Downsample, Grey, Linear, Mask
 
 F64 = torch.float64
+THIRDS = torch.arange(210) % 3 > 0
 CASES = {
-    "mask": (Mask((torch.arange(48) % 3 > 0).reshape(6, 8)), (3, 6, 8)),
+    "mask": (Mask(THIRDS[:35].reshape(5, 7)), (3, 5, 7)),
+    "mask of a signal": (Mask(THIRDS[:9]), (2, 9)),
+    "mask of a volume": (Mask(THIRDS[:30].reshape(3, 2, 5)), (2, 3, 2, 5)),
     "downsample": (Downsample(2), (3, 6, 8)),
+    "downsample to one pixel": (Downsample(5), (2, 5, 5)),
     "downsample a signal": (Downsample(3), (2, 9)),
     "downsample a volume": (Downsample(2), (1, 4, 2, 6)),
     "grey": (Grey(), (3, 5, 4)),
     "grey with alpha": (Grey(), (4, 5, 4)),
+    "grey of a signal": (Grey(), (3, 7)),
+    "grey of a volume": (Grey(), (3, 2, 3, 5)),
     "blur": (Blur(0.5), (2, 6, 7)),
+    "blur a signal that is shorter than the kernel": (Blur(0.8), (1, 3)),
     "blur a volume": (Blur(0.5), (1, 3, 4, 5)),
     "crop": (Crop((1, 2), (3, 4)), (3, 6, 8)),
+    "crop a signal": (Crop((4,), (5,)), (2, 9)),
+    "crop a volume": (Crop((1, 0, 2), (2, 3, 1)), (1, 3, 4, 5)),
     "blur, then downsample": (Blur(0.7) | Downsample(2), (1, 6, 8)),
+    "grey, blur, then mask": (Grey() | Blur(0.5) | Mask(THIRDS[:15].reshape(3, 5)), (3, 3, 5)),
     "one's own": (Linear(lambda x: x.cumsum(2)), (1, 7)),
+    "values that nothing gives": (Linear(lambda x: x.cumsum(2).repeat_interleave(2, 2)), (1, 4)),
+    "one value of all": (Linear(lambda x: x.sum((1, 2), keepdim=True).expand(-1, 1, 5)), (2, 3)),
 }
 
 
@@ -40,7 +52,8 @@ def test_adjoint_and_pseudo_inverse_are_those_of_the_matrix(case):
     out = operator.apply(torch.zeros(1, *shape)).shape[1:]
     torch.testing.assert_close(matrix(lambda y: operator.adjoint(y, shape), out), A.T, rtol=0, atol=1e-12)
     inverse = matrix(lambda y: operator.pseudo_inverse(y, shape), out)
-    torch.testing.assert_close(inverse, torch.linalg.pinv(A), rtol=0, atol=1e-5)
+    torch.testing.assert_close(inverse, torch.linalg.pinv(A, rtol=1e-8), rtol=0, atol=1e-5)
+    torch.testing.assert_close(A @ inverse @ A, A, rtol=0, atol=1e-5)
 
 
 def test_downsampling_is_pillows_box_filter_and_grey_its_conversion():
@@ -80,6 +93,9 @@ def test_conjugate_gradients_solve_each_item_by_itself():
         lambda: Blur(0),
         lambda: Crop((4, 0), (3, 8)).apply(torch.zeros(1, 1, 6, 8)),
         lambda: Crop((1,), (3,)).apply(torch.zeros(1, 1, 6, 8)),
+        lambda: Crop((-3, 0), (3, 8)).apply(torch.zeros(1, 1, 6, 8)),
+        lambda: Mask(torch.tensor([0, 255], dtype=torch.uint8)),
+        lambda: Mask(torch.tensor([0.0, 0.5, 1.0])),
     ],
 )
 def test_what_does_not_fit_is_refused(act):

@@ -126,10 +126,16 @@ def test_integers_are_uniform_and_reach_both_ends():
 
 
 def test_uniform_lies_in_its_interval():
-    u = randomness.uniform(0, Stream.FLIP, 3, range(10_000))
-    assert 0 <= u.min() < 1e-3
-    assert 1 - 1e-3 < u.max() < 1
-    assert u.mean().item() == pytest.approx(0.5, abs=4 * (1 / 12 / 10_000) ** 0.5)
+    one, several = (
+        randomness.uniform(0, Stream.FLIP, 3, range(10_000)),
+        randomness.uniforms(3, 0, Stream.OWN, 3, range(10_000)),
+    )
+    for u in (one, *several.T):
+        assert 0 <= u.min() < 1e-3
+        assert 1 - 1e-3 < u.max() < 1
+        assert u.mean().item() == pytest.approx(0.5, abs=4 * (1 / 12 / 10_000) ** 0.5)
+    assert torch.corrcoef(several.T).triu(1).abs().max() < 4 / 100
+    assert torch.equal(randomness.uniforms(3, 0, Stream.OWN, 3, [7, 2]), several[[7, 2]])
 
 
 def test_permutation_is_one_and_uniform():

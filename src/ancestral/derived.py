@@ -143,6 +143,8 @@ class RandomMask:
 class OwnFunction:
     """A function of the user's own, which is called on the CPU with one item at a time.
 
+    PyTorch's CPU generator is seeded for each item.
+
     Attributes:
         name: package.module:function.
     """
@@ -154,12 +156,13 @@ class OwnFunction:
         function = import_function(self.name)
         shape = "x".join(map(str, x[:1].shape))
         results: list[Tensor] = []
-        for item, seed in zip(torch.split(x.cpu(), 1), address.seeds(), strict=True):
+        for item, seed in zip(x.cpu(), address.seeds(), strict=True):
             with (
                 explained(f"{self.name} failed", f"it is called with one item of shape {shape} in [-1, 1]"),
-                randomness.pytorch_generator(seed),
+                randomness.pytorch_generator(),
             ):
-                result = function(item)
+                torch.default_generator.manual_seed(seed)  # torch.manual_seed takes a millisecond, for other devices
+                result = function(item[None].clone())  # a copy, since it may write to it
             if not isinstance(result, Tensor) or result.ndim not in (2, x.ndim) or len(result) != 1:
                 what = f"shape {list(result.shape)}" if isinstance(result, Tensor) else f"type {type(result).__name__}"
                 raise InputError(

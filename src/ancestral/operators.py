@@ -39,8 +39,11 @@ class Operator(ABC):
             return torch.autograd.grad(self.apply(x), x, y)[0]
 
     def pseudo_inverse(self, y: Tensor, shape: Sequence[int]) -> Tensor:
-        """A⁺ y, (B, *shape): of all x whose A x is nearest to y the smallest one. By default by conjugate gradients."""
-        return self.adjoint(conjugate_gradients(lambda v: self.apply(self.adjoint(v, shape)), y), shape)
+        """A⁺ y, (B, *shape): of all x whose A x is nearest to y the smallest one.
+
+        By default by conjugate gradients on AᵀA x = Aᵀy, which has a solution even where no x gives y.
+        """
+        return conjugate_gradients(lambda x: self.adjoint(self.apply(x), shape), self.adjoint(y, shape))
 
     def __or__(self, after: "Operator") -> "Operator":
         """The operator that applies this one, then the other."""
@@ -83,6 +86,11 @@ class Mask(Operator):
 
     mask: Tensor
 
+    def __post_init__(self) -> None:
+        """Raise InputError for a mask that holds anything but 0 and 1."""
+        if not bool(((self.mask == 0) | (self.mask == 1)).all()):
+            raise InputError(f"a mask holds 0 and 1, and this one values from {self.mask.min()} to {self.mask.max()}")
+
     def apply(self, x: Tensor) -> Tensor:
         """See `Operator.apply`."""
         return x * self.mask.to(x)
@@ -116,10 +124,9 @@ class Downsample(Operator):
         if any(side % self.factor for side in sides):
             size = "x".join(map(str, sides))
             raise InputError(f"items of {size} cannot be {self.factor} times smaller: every side must be a multiple")
-        blocks = x
         for axis in range(2, x.ndim):
-            blocks = torch.stack(torch.split(blocks, self.factor, axis), axis).mean(axis + 1)
-        return blocks
+            x = torch.unflatten(x, axis, (-1, self.factor)).mean(axis + 1)
+        return x
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """See `Operator.adjoint`."""
@@ -214,7 +221,9 @@ class Crop(Operator):
     def apply(self, x: Tensor) -> Tensor:
         """See `Operator.apply`. Raises InputError if the box does not lie in the items."""
         ends = [first + side for first, side in zip(self.start, self.sides, strict=True)]
-        if len(self.sides) != x.ndim - 2 or any(end > side for end, side in zip(ends, x.shape[2:], strict=True)):
+        if len(self.sides) != x.ndim - 2 or not all(
+            0 <= first < end <= side for first, end, side in zip(self.start, ends, x.shape[2:], strict=True)
+        ):
             raise InputError(f"the box from {self.start} of {self.sides} does not lie in items of {tuple(x.shape[2:])}")
         for axis, (first, side) in enumerate(zip(self.start, self.sides, strict=True), 2):
             x = x.narrow(axis, first, side)
@@ -232,7 +241,7 @@ def conjugate_gradients(
 
     Args:
         function: A linear map, symmetric and not negative, of each item by itself.
-        right: The right-hand side; where it is out of reach of the map, the nearest v is found.
+        right: The right-hand side, a value of the map.
         iterations: The largest number of iterations.
         tolerance: The relative residual at which an item is solved.
 
