@@ -37,6 +37,29 @@ def test_the_nearest_item_is_that_of_the_condition_in_deviations_of_the_data():
     assert torch.equal(baselines.nearest_items(queries, training, kinds), sum(parts).argmin(1))
 
 
+def test_masked_images_are_compared_where_both_are_known(monkeypatch):
+    """Values that are made of items are in [-1, 1] already; the last channel says what is known."""
+    generator = torch.Generator().manual_seed(0)
+    items = torch.rand(40, 2, 4, 4, generator=generator) * 2 - 1
+    known = torch.rand(10, 1, 4, 4, generator=generator) < 0.3
+    noisy = items[5:15] + 0.9 * torch.randn(10, 2, 4, 4, generator=generator)
+    queries = {"masked": torch.cat([noisy.where(known, 0.0), 2 * known.float() - 1], 1)}
+    training = {"masked": torch.cat([items, torch.ones(40, 1, 4, 4)], 1)}
+    kinds = {"masked": Image(3, (-1.0, 1.0), (4, 4), masked=True, made_by="mask")}
+    truth = ((noisy[:, None] - items).square() * known[:, None]).sum((2, 3, 4)).argmin(1)
+    assert torch.equal(baselines.nearest_items(queries, training, kinds), truth)
+    assert not torch.equal(truth, torch.arange(5, 15))
+    monkeypatch.setattr(baselines, "ROWS", 3)
+    monkeypatch.setattr(baselines, "COLUMNS", 7)
+    assert torch.equal(baselines.nearest_items(queries, training, kinds), truth)
+    raw = {name: ((values + 1) * 127.5).round().to(torch.uint8) for name, values in training.items()}
+    data = {"masked": Image(3, (0.0, 255.0), (4, 4), masked=True)}  # an alpha channel of 8-bit images
+    assert torch.equal(baselines.nearest_items({"masked": raw["masked"][:9]}, raw, data), torch.arange(9))
+    hidden = {"masked": torch.cat([items, -torch.ones(40, 1, 4, 4)], 1)}
+    hidden["masked"][7, 2] = 1
+    assert baselines.nearest_items(queries, hidden, kinds).tolist() == [7] * 10  # nothing else can be compared
+
+
 def test_items_of_the_same_class_are_nearer_than_all_others():
     kinds = {"label": Classes(("a", "b")), "age": Vector((0.0,), (1.0,))}
     training = {"label": torch.tensor([0, 0, 1, 1, -1]), "age": torch.tensor([[-1e4], [5.0], [6.0], [1e4], [0.0]])}

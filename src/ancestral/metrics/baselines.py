@@ -1,16 +1,19 @@
 """Forecasts that need no model, against which a conditional model is measured: random and nearest training items."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ancestral import randomness
-from ancestral.conditions import Classes, Condition
+from ancestral.conditions import Classes, Condition, Image
 from ancestral.errors import InputError
-from ancestral.metrics.neighbours import nearest
+from ancestral.metrics.neighbours import squares
 from ancestral.randomness import Stream
+
+ROWS, COLUMNS = 256, 1024
+"""Queries and training items that are compared at a time, so that memory is bounded."""
 
 
 def random_items(conditions: int, members: int, items: int) -> Tensor:
@@ -40,13 +43,13 @@ def nearest_items(
 ) -> Tensor:
     """Find the training item whose conditions are nearest to those of each query: what a search by condition finds.
 
-    The distance is Euclidean on what networks get of vectors and images, at the resolution of the condition. Of several
-    conditions each is divided by its standard deviation over the training items, so that all count alike. Items of the
-    same class are nearer than all others. Conditions of random operators can be compared only if both were made by the
-    same draw: make those of the training items with the operator of the query.
+    The distance is the mean square difference of numbers in standard deviations, and of images in [−1, 1] on their own
+    grid. Of several conditions each is divided by its variance over the training items, so that all count alike.
+    Items of the same class come before all others. Masked images are compared where both are known; a search knows the
+    training items as a whole, so give their images with nothing hidden.
 
     Args:
-        queries: By name the values of the conditions as they are in the data, (N, ...).
+        queries: By name the values of the conditions, (N, ...): as they are in the data, or as they were made of items.
         training: The same of the training items, (M, ...).
         kinds: The kind of each condition.
 
@@ -58,26 +61,59 @@ def nearest_items(
     """
     if all(isinstance(kind, Classes) for kind in kinds.values()):
         raise InputError("classes have no distance, so there is no nearest item: compare with random training items")
-    ours, theirs = (torch.cat(side, 1) for side in zip(*_standardised(queries, training, kinds), strict=True))
-    # a size of one-hot rows at which no difference of the other conditions outweighs another class
-    size = math.sqrt(1 + 4 * float(torch.cat([ours, theirs]).square().sum(1).max()))
-    for name, kind in kinds.items():
-        if isinstance(kind, Classes):
-            numbers = torch.arange(len(kind.names))
-            ours, theirs = (
-                torch.cat([rows, size * (values[name][:, None] == numbers)], 1)
-                for rows, values in ((ours, queries), (theirs, training))
-            )
-    return nearest(ours, theirs).index
+    sides = {name: values.shape[2:] for name, values in training.items()}
+    pairs = {
+        name: tuple(_rows(values[name], kind, sides[name]) for values in (queries, training))
+        for name, kind in kinds.items()
+    }
+    nearest = []
+    for start in range(0, len(next(iter(queries.values()))), ROWS):
+        distance, others = torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.int64)
+        for name, (ours, theirs) in pairs.items():
+            rows = ours.part(start, ROWS)
+            if isinstance(kinds[name], Classes):
+                others = others + (rows.values != theirs.values.T)
+            else:
+                variance = float(theirs.values.var(0, correction=0).mean()) or 1.0
+                distance = distance + _square_distances(rows, theirs) / variance
+        fewest = others == others.amin(1, keepdim=True)
+        nearest.append(distance.where(fewest, torch.inf).argmin(1))
+    return torch.cat(nearest)
 
 
-def _standardised(
-    queries: Mapping[str, Tensor], training: Mapping[str, Tensor], kinds: Mapping[str, Condition]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows of each condition that is no class, of queries (N, d) and of training items (M, d)."""
-    for name, kind in kinds.items():
-        if not isinstance(kind, Classes):
-            sides = training[name].shape[2:]
-            ours, theirs = (kind.encode(values[name], sides).flatten(1) for values in (queries, training))
-            deviation = float(theirs.var(0, correction=0).sum().sqrt()) or 1.0
-            yield ours / deviation, theirs / deviation
+class _Rows(NamedTuple):
+    """The values (n, d) of a condition, and where they are known, 0 or 1 (n, d); None where all are."""
+
+    values: Tensor
+    known: Tensor | None = None
+
+    def part(self, start: int, count: int) -> "_Rows":
+        rows = slice(start, start + count)
+        return _Rows(self.values[rows], None if self.known is None else self.known[rows])
+
+
+def _rows(values: Tensor, kind: Condition, sides: Sequence[int]) -> _Rows:
+    """What networks get of the values of a condition, on a grid."""
+    if isinstance(kind, Classes):
+        return _Rows(values[:, None])
+    inputs = (kind.place if kind.made_by else kind.encode)(values, sides)
+    if not (isinstance(kind, Image) and kind.masked):
+        return _Rows(inputs.flatten(1))
+    x, known = inputs[:, :-2], inputs[:, -2:-1] > 0
+    return _Rows(x.flatten(1), known.expand_as(x).flatten(1))
+
+
+def _square_distances(x: _Rows, y: _Rows) -> Tensor:
+    """Mean square differences (n, m) over the values that both know; infinite where there are none."""
+    blocks = []
+    for start in range(0, len(y.values), COLUMNS):
+        other = y.part(start, COLUMNS)
+        a, b = x.values.double(), other.values.double()
+        if x.known is None or other.known is None:
+            blocks.append(squares(a, b) / a.shape[1])
+        else:
+            p, q = x.known.double(), other.known.double()
+            total = (a.square() * p) @ q.T + p @ (b.square() * q).T - 2 * (a * p) @ (b * q).T  # Σ p q (a − b)²
+            both = p @ q.T
+            blocks.append((total / both).where(both > 0, torch.inf))
+    return torch.cat(blocks, 1)
