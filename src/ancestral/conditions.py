@@ -86,10 +86,12 @@ class Vector:
 
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Standardise numbers (B, k) or (B,): float32 (B, k + 1), whose rows are zeros where a number is NaN."""
-        values = values.reshape(len(values), self.size).double()
-        mean, std = (torch.tensor(part, dtype=torch.float64, device=values.device) for part in (self.mean, self.std))
+        device = values.device
+        work = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+        values = values.reshape(len(values), self.size).to(work).double()
+        mean, std = (torch.tensor(part, dtype=torch.float64, device=work) for part in (self.mean, self.std))
         inputs = F.pad((values - mean) / std, (0, 1), value=1.0)
-        return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float()
+        return inputs.where(~inputs.isnan().any(1, keepdim=True), 0.0).float().to(device)
 
     def place(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """See `encode`: numbers that are made of the item have the units of the data."""

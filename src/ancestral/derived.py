@@ -174,7 +174,8 @@ class OwnFunction:
                 raise InputError(f"{self.name} returned {shapes}: return one shape for all")
             results.append(result.detach())
         made = torch.cat(results)
-        return (made.double() if made.ndim == 2 else made.float()).to(x.device)
+        single = made.ndim > 2 or x.device.type == "mps"  # which has no float64
+        return made.to(x.device, torch.float32 if single else torch.float64)
 
 
 Part = Fixed | Noise | RandomMask | OwnFunction
