@@ -156,11 +156,14 @@ def wake(net):
     return net
 
 
-def untrained(shape=(3, 8, 8), classes=(), process=None, **net):
+def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, **net):
     """A model with random weights: a tiny U-Net, or for one dimension an MLP."""
     settings = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.1, "groups": 4, **net}
     config = dataclasses.replace(
-        configs.Config(), net=configs.UNetConfig(**settings), process=process or configs.ProcessConfig()
+        configs.Config(),
+        data=configs.DataConfig(augment=augment),
+        net=configs.UNetConfig(**settings),
+        process=process or configs.ProcessConfig(),
     )
     facts = DataSpec(shape, Codec("uint8" if len(shape) == 3 else "float"), tuple(classes))
     denoiser = build(config, facts)

@@ -461,7 +461,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         (["sample", "run", "--size", "64"], "images have the size that the model was trained on"),
         (["sample", "run", "--prompt", "a cat"], "ancestral sample chooses a class of the data by --label"),
         (["train", "digits", "--rgba"], "did you mean --channels 4?"),
-        (["train", "digits", "--augment"], "did you mean --flip?"),
+        (["train", "digits", "--augmentation"], "did you mean --augment?"),
         (["train", "digits", "--no-attention"], "--attention without a number leaves self-attention out"),
         (["sample", "run", "--num-samples", "4"], "did you mean -n?"),
         (["sample", "run", "--checkpoint", "x"], "name the run folder or the model file without an option"),

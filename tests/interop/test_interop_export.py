@@ -194,6 +194,17 @@ def test_one_class_is_built_in(tmp_path, label, number):
     assert (other - theirs).abs().max() > 1e-3
 
 
+def test_the_augmentation_is_built_in_as_none(tmp_path):
+    model = untrained(augment=0.1)
+    assert any("of_augment" in name for name, _ in model.denoiser.named_parameters())
+    interop.write_pipeline(model, tmp_path / "out")
+    theirs = drawn(load(DDIMPipeline, tmp_path / "out"), num_inference_steps=10, use_clipped_model_output=True)
+    torch.testing.assert_close(ours(model, DDIM(10)), theirs, rtol=0, atol=1e-4)
+    name = "conditioning.embeddings.of_augment.2.bias"
+    dict(model.denoiser.net.named_parameters())[name].data.zero_()  # it counts
+    assert (ours(model, DDIM(10)) - theirs).abs().max() > 1e-3
+
+
 def test_the_command_line_writes_beside_the_run(run, tmp_path):
     folder = tmp_path / "run"
     untrained().save(folder / "model.safetensors")

@@ -45,9 +45,10 @@ def sampled_by(model, sampler):
 
 CASES = {
     "attention": lambda: untrained(),
-    "patch, odd sides, labels": lambda: untrained(
+    "patch, odd sides, labels, augmented": lambda: untrained(
         shape=(1, 13, 14),
         classes=("a", "b"),
+        augment=0.1,
         mults=(1,),
         patch=2,
         groups=None,

@@ -27,7 +27,10 @@ TOLERANCE = 1e-5
 
 
 def config(shard=False, times="stratified", net="unet", optimiser="adam", precision="fp32"):
-    """With attention, labels and flips, and without dropout; the batch is 32 on one process, 16 on each of two."""
+    """With attention, labels, flips, augmentation and balanced classes, and without dropout.
+
+    The batch is 32 on one process, 16 on each of two.
+    """
     base = tiny_config(steps=STEPS, batch_size=32, warmup=4, precision=precision, save_every=8, times=times)
     base = dataclasses.replace(base, train=dataclasses.replace(base.train, optimiser=optimiser))
     nets = {
@@ -36,7 +39,7 @@ def config(shard=False, times="stratified", net="unet", optimiser="adam", precis
     }
     return dataclasses.replace(
         base,
-        data=dataclasses.replace(base.data, flip=True),
+        data=dataclasses.replace(base.data, flip=True, augment=0.3, balance=True),
         net=nets[net],
         runtime=dataclasses.replace(base.runtime, shard=shard, keep=9),
     )

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from ancestral import augmentation, data, storage
 from ancestral import config as configs
-from ancestral import data, storage
 from ancestral.config import Config
 from ancestral.data.loading import batch_indices
 from ancestral.errors import InputError
@@ -28,6 +28,11 @@ def run(config, dataset=None, folder=None, steps=None):
         if progress.step == steps:
             break
     return trainer
+
+
+def with_data(config, **settings):
+    """The config with other settings of the data."""
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **settings))
 
 
 def batch(trainer):
@@ -164,12 +169,66 @@ def test_flips_happen_to_half_of_the_images_and_only_on_request():
     config = tiny_config(batch_size=400)
     plain, _ = batch(Trainer(config, dataset, "cpu"))
     assert (plain[..., 0] == 1).all()
-    flipped, _ = batch(
-        Trainer(dataclasses.replace(config, data=dataclasses.replace(config.data, flip=True)), dataset, "cpu")
-    )
+    flipped, _ = batch(Trainer(with_data(config, flip=True), dataset, "cpu"))
     share = (flipped[:, 0, 0, 0] == 1).float().mean().item()
     assert share == pytest.approx(0.5, abs=4 * 0.025)
     assert ((flipped[..., 0] == 1) ^ (flipped[..., -1] == 1)).all()
+
+
+def test_augmented_images_come_with_the_numbers_that_say_how_and_others_with_zeros():
+    config = tiny_config(batch_size=64)
+    plain, _ = batch(Trainer(config, stripes(), "cpu"))
+    x0, condition = batch(Trainer(with_data(config, augment=0.2), stripes(), "cpu"))
+    transforms = augmentation.draw((8, 8), 0.2, config.train.seed, 0, range(64))
+    assert torch.equal(x0, transforms(plain))
+    assert torch.equal(condition["augment"], transforms.inputs((8, 8)))
+    untouched = (condition["augment"] == 0).all(1)
+    assert 10 < untouched.sum() < 54
+    assert torch.equal(x0[untouched], plain[untouched])
+
+
+def test_augmentation_does_not_leak():
+    """A signal that is translated and mirrored at random: of pure noise, x̂_0 is the signal as it is.
+
+    Of the numbers of a flip it is the mirrored one. Without the condition it would be the mean of all that was shown.
+    """
+    ramp = torch.tensor([0, 0, 0, 60, 120, 160, 200, 255], dtype=torch.uint8).view(1, 1, 8)
+    config = with_data(tiny_config(steps=200, batch_size=32, lr=4e-3, warmup=20, ema=0.95), augment=0.5)
+    config = dataclasses.replace(config, net=configs.UNetConfig(width=16, mults=(1,), blocks=1, attention=()))
+    model = run(config, data.InMemoryDataset(ramp.repeat(4, 1, 1))).model()
+    x0, x_T = model.spec.codec.encode(ramp), torch.randn(64, 1, 8, generator=torch.manual_seed(0))
+    plain = model.denoiser.predict(x_T, 1000).x0.mean(0)
+    flipped = model.denoiser.predict(x_T, 1000, augment=torch.tensor([[0.0, 1, 1]]).expand(64, 3)).x0.mean(0)
+    assert (plain - x0[0]).abs().max() < 0.2
+    assert (flipped - x0[0].flip(1)).abs().max() < 0.3
+    leaked = augmentation.draw((8,), 0.5, 0, 0, range(1000))(x0.expand(1000, 1, 8)).mean(0)
+    assert (leaked - x0[0]).abs().max() > 0.4
+
+
+class Told(nn.Module):
+    """A network of one's own that takes the numbers of the augmentation."""
+
+    def __init__(self, numbers):
+        super().__init__()
+        self.layer, self.told = nn.Conv2d(1, 1, 3, padding=1), nn.Linear(numbers, 1)
+
+    def forward(self, x, index, augment=None):
+        told = 0 if augment is None else self.told(augment)[..., None, None]
+        return self.layer(x) + told
+
+
+def test_a_network_of_ones_own_takes_the_numbers_or_the_augmentation_is_refused():
+    config = with_data(tiny_config(steps=2), augment=0.2)
+    trainer = Trainer(config, stripes(), "cpu", OwnParts(net=Told(10)))
+    before = trainer.state.net.told.weight.clone()
+    list(trainer.run())
+    assert not torch.equal(trainer.state.net.told.weight, before)
+    with pytest.raises(InputError, match=r"takes no augment=None, the numbers that say how .*: add that argument, or"):
+        Trainer(config, stripes(), "cpu", OwnParts(net=Plain()))
+    with pytest.raises(InputError, match="the network fails on x of shape"):
+        Trainer(config, stripes(), "cpu", OwnParts(net=Told(9)))
+    with pytest.raises(InputError, match="points are not augmented: leave augment out"):
+        Trainer(config, data.load("moons"), "cpu")
 
 
 def test_batches_are_scaled_and_labelled():
@@ -182,9 +241,7 @@ def test_batches_are_scaled_and_labelled():
 
 
 def test_classes_may_be_left_out():
-    config = tiny_config()
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, class_labels=False))
-    trainer = Trainer(config, stripes(), "cpu")
+    trainer = Trainer(with_data(tiny_config(), class_labels=False), stripes(), "cpu")
     assert trainer.spec.classes == ()
     assert batch(trainer)[1].keys() == {"keys"}  # of the dropout
 
@@ -193,8 +250,9 @@ def test_classes_may_be_left_out():
 
 
 def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path):
-    """Stopped after 4 of 9 steps, in the middle of a warm-up and of an epoch, with dropout and hidden labels."""
-    config = tiny_config(steps=9, warmup=6)
+    """Stopped after 4 of 9 steps, in the middle of a warm-up and of an epoch, with dropout, hidden labels, augmentation
+    and balanced classes."""
+    config = with_data(tiny_config(steps=9, warmup=6), augment=0.3, balance=True)
     whole = run(config)
     folder = RunFolder(tmp_path / "run")
     folder.begin(config)

@@ -145,6 +145,26 @@ def test_another_architecture_is_refused_by_name(source_run, tmp_path, options, 
     assert not (tmp_path / "run").exists()
 
 
+def test_augmentation_begins_without_a_change_and_goes_on(source_run, tmp_path):
+    run = tune(source_run, tmp_path / "run", augment=0.3, keep=9)
+    first, before = state(tmp_path / "run", 0), weights(source_run)
+    assert all(torch.equal(first[f"net.{name}"], value) for name, value in before.items())
+    x, index = torch.randn(2, 1, 8, 8, generator=torch.manual_seed(0)), torch.tensor([3, 700])
+    net = run.model.denoiser.net
+    net.load_state_dict({name.removeprefix("net."): value for name, value in first.items() if name.startswith("net.")})
+    told = net.eval()(x, index, augment=torch.ones(2, 10))
+    assert torch.equal(told, ancestral.load(source_run).denoiser.net.eval()(x, index))
+    again = tune(tmp_path / "run", tmp_path / "again", steps=2)
+    assert again.model.config.data.augment == 0.3  # its network was trained with it
+    assert tune(tmp_path / "run", tmp_path / "other", steps=1, augment=0.1).model.config.data.augment == 0.1
+    with pytest.raises(InputError, match=r"has augment=0.3, so a run that starts from it cannot have augment=0\.0;"):
+        tune(tmp_path / "run", tmp_path / "none", augment=0.0)
+    distilled = ancestral.distil(tmp_path / "run", data=data(), out=tmp_path / "fast", stages=1, **FAST)
+    assert distilled.model.config.data.augment == 0.3
+    assert weights(tmp_path / "fast").keys() == weights(tmp_path / "run").keys()
+    assert torch.isfinite(distilled.model.sample(2).float()).all()
+
+
 def test_dropout_and_clipping_may_differ(source_run, tmp_path):
     config = tune(source_run, tmp_path / "run", dropout=0.3, clip=False, steps=1).model.config
     assert (config.net.dropout, config.process.clip) == (0.3, False)

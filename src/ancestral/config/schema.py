@@ -67,6 +67,9 @@ class DataConfig:
     default: all are of one length."""
     flip: bool = False
     """Mirror half of the images left to right, at random. Not for digits and letters."""
+    augment: float = argument(0.0, least=0, below=1)
+    """Probability of each random transform of an item: translation, flips, and of images rotation, scaling and
+    stretching. The network is told which were applied, so samples show none. 0.12 suits small data; 0 is none."""
     background: str = "white"
     """Colour that shows through transparent images: a name or #rrggbb."""
     class_labels: bool = True

@@ -38,7 +38,8 @@ SYNONYMS = {
     "--workers": ("num-workers",),
     "--channels 1": ("grayscale", "greyscale", "gray", "grey"),
     "--channels 4": ("rgba", "alpha", "transparency", "transparent"),
-    "--flip": ("augment", "augmentation", "hflip", "horizontal-flip", "random-flip", "mirror"),
+    "--augment": ("augmentation", "augment-p", "data-augmentation", "ada"),
+    "--flip": ("hflip", "horizontal-flip", "random-flip", "mirror"),
     "--balance": ("balanced", "class-balance", "oversample", "class-weights"),
     "--from": ("pretrained", "checkpoint", "init", "weights", "finetune"),
 }

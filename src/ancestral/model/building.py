@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from ancestral import nets, samplers, schedules, targets
+from ancestral import augmentation, nets, samplers, schedules, targets
+from ancestral.conditions import Condition
 from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_size
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
@@ -123,7 +124,10 @@ def _net(config: Config, spec: DataSpec) -> nn.Module:
         raise InputError(f"this model has a network of your own, which its file does not hold: give {how}")
     settings = dataclasses.asdict(for_items(config, spec).net)
     factor = 2 if config.process.learned_variance else 1
-    return nets.build(shape=spec.shape, classes=len(spec.classes), factor=factor, **settings)
+    conditions: dict[str, Condition] = {}
+    if config.data.augment:
+        conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1)
+    return nets.build(shape=spec.shape, classes=len(spec.classes), factor=factor, conditions=conditions, **settings)
 
 
 def _own_net(net: NetSource, spec: DataSpec) -> nn.Module:

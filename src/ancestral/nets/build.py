@@ -14,8 +14,9 @@ from ancestral.nets.unet import UNet
 from ancestral.options import option
 from ancestral.registries import NETWORKS
 
-CONDITIONS = ("labels", "keys")
-"""Conditions that a network may have besides t: class labels, and the keys of counter-based dropout."""
+CONDITIONS = ("labels", "keys", "augment")
+"""Conditions that a network may have besides t: class labels, the keys of counter-based dropout, and the numbers of the
+augmentation."""
 
 
 def build(

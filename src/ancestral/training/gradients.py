@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ancestral import randomness
+from ancestral import augmentation, randomness
 from ancestral.config import Config, CustomNetConfig
 from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
@@ -27,16 +27,19 @@ def prepare(
     Each image is a function of (seed, step, position) alone.
 
     Returns:
-        x_0 of shape (len(positions), *) in [−1, 1], mirrored where the config says so; and by name the labels, some of
-        them dropped, and the keys of counter-based dropout.
+        x_0 of shape (len(positions), *) in [−1, 1], mirrored and augmented where the config says so; and by name the
+        numbers of the augmentation, the labels, some of them dropped, and the keys of counter-based dropout.
     """
     train, step = config.train, batch.step
     x0 = spec.codec.encode(batch.items.to(device, non_blocking=True))
     if config.data.flip and x0.ndim >= 4:
         flip = randomness.uniform(train.seed, Stream.FLIP, step, positions) < 0.5
         x0 = x0.flip(-1).where(flip.to(device).view(-1, *[1] * (x0.ndim - 1)), x0)
-    x0 = x0.contiguous(memory_format=layout(x0.ndim))
     condition: dict[str, Tensor] = {}
+    if config.data.augment:
+        transforms = augmentation.draw(spec.shape[1:], config.data.augment, train.seed, step, positions)
+        x0, condition[augmentation.NAME] = transforms(x0), transforms.inputs(spec.shape[1:])
+    x0 = x0.contiguous(memory_format=layout(x0.ndim))
     if spec.classes and batch.labels is not None and "labels" in conditions:
         no_label = randomness.uniform(train.seed, Stream.LABEL, step, positions) < train.label_dropout
         condition["labels"] = batch.labels.masked_fill(no_label, NO_CLASS)

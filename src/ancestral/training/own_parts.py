@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ancestral import augmentation
 from ancestral.arguments import fits, plain
 from ancestral.data import DataSpec
 from ancestral.diffusion import Diffusion
@@ -18,9 +19,9 @@ from ancestral.randomness import pytorch_generator
 from ancestral.training.distributed import Distributed
 
 
-def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed) -> None:
+def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed, augmented: bool = False) -> None:
     """Raise InputError if the network fails on empty items, cannot be trained, or a prediction is not finite."""
-    x, labels = _two_items(spec, distributed)
+    x, conditions = _two_items(spec, distributed, augmented)
     if not any(parameter.requires_grad for parameter in denoiser.net.parameters()):
         raise InputError("the network has no parameters to train: all are frozen, or there are none")
     with (
@@ -29,7 +30,7 @@ def check_network(denoiser: Diffusion, spec: DataSpec, distributed: Distributed)
         distributed.autocast(),
         pytorch_generator(0),
     ):
-        prediction = denoiser.eval().predict(x, 1, **labels)
+        prediction = denoiser.eval().predict(x, 1, **conditions)
     if not all(bool(estimate.isfinite().all()) for estimate in prediction):
         raise InputError("the untrained network, or the target of your own, gives numbers that are not finite")
 
@@ -68,10 +69,13 @@ def check_objective(objective: Objective, denoiser: Diffusion, spec: DataSpec, d
         )
 
 
-def _two_items(spec: DataSpec, distributed: Distributed) -> tuple[Tensor, dict[str, Tensor]]:
+def _two_items(spec: DataSpec, distributed: Distributed, augmented: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
     """Empty items and what the network is conditioned on."""
     x = torch.zeros(2, *spec.shape, device=distributed.device)
-    return x, {"labels": torch.zeros(2, dtype=torch.int64, device=x.device)} if spec.classes else {}
+    conditions = {"labels": torch.zeros(2, dtype=torch.int64)} if spec.classes else {}
+    if augmented:
+        conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1).absent(2)
+    return x, {name: value.to(x.device) for name, value in conditions.items()}
 
 
 def call_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ancestral import model, nets, objectives
+from ancestral import augmentation, model, nets, objectives
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
@@ -74,8 +74,13 @@ class TrainingState:
         self.conditions = nets.conditions(self.net)
         if "labels" not in self.conditions:  # a network of one's own may be unconditional
             self.spec = dataclasses.replace(spec, classes=())
+        if config.data.augment and augmentation.NAME not in self.conditions:
+            raise InputError(
+                f"the forward method of the network takes no {augmentation.NAME}=None, the numbers that say how an "
+                f"item was transformed: add that argument, or leave {option('augment')} out"
+            )
         if parts != OwnParts():
-            own_parts.check_network(self.denoiser, self.spec, distributed)
+            own_parts.check_network(self.denoiser, self.spec, distributed, bool(config.data.augment))
         with pytorch_generator(config.train.seed):  # parameters of an objective of one's own may begin at random
             if make_objective is None:
                 self.objective = objectives.from_config(config, self.denoiser)

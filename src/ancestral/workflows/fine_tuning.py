@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral import augmentation, hub, storage
 from ancestral import config as configs
-from ancestral import hub, storage
 from ancestral.config import Config, CustomNetConfig, InitialConfig
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError
@@ -25,6 +25,8 @@ SCHEDULE = {"schedule", "timesteps", "sigma_min", "sigma_max", "zero_terminal_sn
 """The settings of the schedule."""
 LABELS = "label.weight"
 """The label embedding of the networks of this package, (classes + 1, width); its last row is "no class"."""
+AUGMENTATION = "conditioning.embeddings.of_augment."
+"""The layers for the numbers of the augmentation in the networks of this package, by the beginning of their names."""
 NAMED = 5
 """Largest number of classes that a message names."""
 
@@ -47,13 +49,14 @@ def described(model: Model | str | Path) -> tuple[Config, DataSpec]:
 
 
 def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
-    """Return the config with the network and the process of the model that a run starts from, and its size of items.
+    """Return the config with the network and the process of the model that a run starts from, its size of items and
+    its augmentation.
 
     Raises:
         InputError: If there is no such model.
     """
     source, spec = described(initial)
-    data = config.data
+    data = dataclasses.replace(config.data, augment=source.data.augment)
     if spec.rate is not None:
         data = dataclasses.replace(data, channels=spec.shape[0], length=spec.shape[1])
     elif len(spec.shape) == 3:
@@ -98,6 +101,11 @@ def start_of(
     if config.distil.convert or (model.config.process.target, config.process.target) == ("x0", "skip"):
         may_differ |= {"target"}
     _check_parts(record.model, model.config, config, may_differ)
+    if model.config.data.augment and not config.data.augment:
+        before, after = (option(augmentation.NAME, part.data.augment) for part in (model.config, config))
+        raise InputError(
+            f"{record.model} has {before}, so a run that starts from it cannot have {after}; leave that out"
+        )
     return Start(model, record)
 
 
@@ -135,7 +143,9 @@ def begin(trainer: Trainer, start: Start) -> list[str]:
             notes.append(f"{changes}; new ones start from the label embedding of no class, all other weights are kept")
         if not distilling and not fixed:
             weights = _for_classes(weights, before.classes, now.classes, trainer.state.net.state_dict())
-    trainer.start_from(weights)
+    random = trainer.state.net.state_dict()  # a new condition changes nothing at first, since its layers end in zeros
+    new = {name: value for name, value in random.items() if name not in weights and name.startswith(AUGMENTATION)}
+    trainer.start_from({**weights, **new})
     return notes
 
 
