@@ -1,7 +1,8 @@
 """The training loop, as a generator of `Progress`.
 
 Each step is a function of (config, data, step): the batch, flips, augmentation, t, ε and dropout all follow from
-(seed, step, index). So a run that was stopped and resumed is the run that was not, and many processes train what one would.
+(seed, step, index). So a run that was stopped and resumed is the run that was not, and many processes train what one
+would.
 """
 
 import collections
