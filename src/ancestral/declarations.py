@@ -264,7 +264,8 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     model: Model | str | Path = argument(words=str, metavar="RUN", positional=True)
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model}."""
     n: int | None = argument(None, short=["n"], ordered=True)
-    """Number of samples: those with indices 0 to n-1 of the seed; default: 64."""
+    """Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where it has
+    several, else 64."""
     index: tuple[int, ...] | None = None
     """Indices of the samples of the seed, one or several; default: the first n."""
     sampler: str | Sampler | None = argument(None, words=str | None, metavar="|".join(SAMPLERS))
@@ -281,8 +282,20 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     label: Label = argument(None, words=tuple[str, ...] | None)
     """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
     all classes in turn."""
-    guidance: float | None = None
-    """Scale of classifier-free guidance; above 1 strengthens the label. Default: 1."""
+    given: Mapping[str, Any] | None = argument(None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True)
+    """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
+    file. A folder of images gives one sample for each. {From Python a mapping of names to values, as of
+    `Model.sample`.} Given several times, sample i has value i mod their number. What is left out is absent."""
+    guidance: float | Mapping[str, float] | None = argument(None, words=tuple[str, ...] | None, metavar="SCALE")
+    """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
+    low=1{ (a mapping in Python)}. Default: 1."""
+    guidance_interval: tuple[float, ...] | None = argument(None, metavar="LOW HIGH")
+    """Lowest and highest noise level b_t/a_t at which samples are guided; default: all."""
+    guidance_rescale: float | None = argument(None, least=0, most=1)
+    """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
+    weak: Model | str | Path | None = argument(None, words=str | None, metavar="RUN")
+    """Weaker model of the same data, such as an average of an early part of the run: guidance is then autoguidance,
+    away from it, which needs no condition. Default: none."""
     like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
     """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
     Or a grid of the training run: the same noise and settings, by the model as it is now."""

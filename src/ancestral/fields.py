@@ -44,6 +44,7 @@ class Argument:
         positional: Whether the command line takes it without a name.
         bare: Its value on the command line where none follows; None if one must follow.
         suffixes: Endings of the files that it names. A word with another ending is not its value.
+        repeats: Whether it may be given several times on the command line, each time with more values.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Argument:
     positional: bool = False
     bare: Any = None
     suffixes: Sequence[str] = ()
+    repeats: bool = False
     python: Any = None
 
     @property
@@ -131,7 +133,7 @@ def arguments_of(part: Any, section: str = "Options") -> list[Argument]:
             hint=chosen_by_name(one.metadata.get("words") or hints[one.name]),
             section=section,
             python=None if isinstance(one.type, str) else chosen_by_name(one.type),
-            **{name: one.metadata[name] for name in ("metavar", "short", "positional", "bare", "suffixes")
+            **{name: one.metadata[name] for name in ("metavar", "short", "positional", "bare", "suffixes", "repeats")
                if name in one.metadata},
         )
         for one in sorted(dataclasses.fields(kind), key=lambda one: one.name not in inspect.get_annotations(kind))

@@ -42,7 +42,7 @@ def batch(trainer):
         trainer.gradients.positions,
         trainer.config,
         trainer.spec,
-        trainer.state.conditions,
+        trainer.state.takes_keys,
         trainer.device,
     )
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +42,14 @@ UNPLACED = "…/"
 def unplaced(source: str) -> str:
     """Return a source as it may be shared: an absolute path as …/NAME, which cannot be opened by mistake."""
     return UNPLACED + short_source(source) if Path(source).is_absolute() else source
+
+
+def with_places(given: tuple[str, ...] | None, place: Callable[[str], str]) -> tuple[str, ...] | None:
+    """Return the texts of `given` with another name for each place that is an absolute path, as `place` returns it."""
+    if given is None:
+        return None
+    parts = [text.rpartition("=") for text in given]
+    return tuple(name + equals + (place(what) if Path(what).is_absolute() else what) for name, equals, what in parts)
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,11 @@ class DataConfig:
     """Condition the model on the classes of the data (one sub-folder each), where there are any."""
     balance: bool = False
     """Train on each class equally often, however many items it has."""
+    given: tuple[str, ...] | None = argument(None, metavar="[NAME=]WHAT", repeats=True)
+    """What the model is conditioned on besides the class: a column of the data (of metadata.csv or metadata.jsonl in a
+    folder, a further array of an .npz, a column or key), or several joined by commas; a folder with an image of the
+    same name for each; an operator that makes it of the item itself ({CONDITIONS}), several joined by +, as in
+    upscale:4+noise:0.05; or a function, package.module:function. Default: what comes from Python with the items."""
     fingerprint: str = hidden("")
     """The number of items and a hash of some of them, by which a run that is resumed knows its data wherever they lie;
     "" in a run that a Trainer began without a workflow."""
@@ -93,7 +107,7 @@ class DataConfig:
     @property
     def form(self) -> dict[str, Any]:
         """Arguments of `data.load` and `data.open` that say how the source is read."""
-        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length")
+        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length", "given")
         return {name: getattr(self, name) for name in names}
 
 
@@ -301,6 +315,9 @@ class TrainConfig:
     short runs work too."""
     label_dropout: float = argument(0.1, least=0, below=1)
     """Probability that a label is dropped during training, which teaches the unconditional model for guidance."""
+    condition_dropout: float = argument(0.1, least=0, below=1)
+    """Probability that a condition of `given` is dropped during training: each on its own, and where there are several
+    conditions, the label among them, all together. Any of them can then be left out when sampling."""
     times: TimesName = "uniform"
     """Distribution of the times t of a batch: {TIMES}."""
     continuous: bool = False
@@ -440,7 +457,12 @@ class Config:
         """Return the config without the folders of the machine that it was made on, as it may be shared."""
         validation = self.data.validation
         validation = unplaced(validation) if isinstance(validation, str) else validation
-        data = dataclasses.replace(self.data, source=unplaced(self.data.source), validation=validation)
+        data = dataclasses.replace(
+            self.data,
+            source=unplaced(self.data.source),
+            validation=validation,
+            given=with_places(self.data.given, unplaced),
+        )
         initial = dataclasses.replace(self.initial, model=unplaced(self.initial.model))
         return dataclasses.replace(self, data=data, initial=initial)
 
@@ -451,7 +473,7 @@ class Config:
         decide there, or that distillation changes, do not count.
         """
         config = Config.from_json(self.to_json())  # numbers of one type
-        data, net, process = (dataclasses.asdict(part) for part in (config.data, config.net, config.process))
+        data, net, process = (dataclasses.asdict(part) for part in (config.unplaced().data, config.net, config.process))
         train = {name: value for name, value in dataclasses.asdict(config.train).items() if name not in MAY_CHANGE}
         for name in ("source", "validation"):  # places, which may change
             del data[name]
@@ -469,6 +491,8 @@ class Config:
             data = dataclasses.replace(data, source=other.data.source)
             if data.validation == plain.data.validation:
                 data = dataclasses.replace(data, validation=other.data.validation)
+            if data.given == plain.data.given:
+                data = dataclasses.replace(data, given=other.data.given)
         return dataclasses.replace(self, data=data, initial=other.initial if initial == plain.initial else initial)
 
     def check(self) -> "Config":

@@ -7,7 +7,7 @@ open(["a.png", "b.jpg"])    open([pillow_image, ...])
 
 import difflib
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +20,13 @@ from torch import Tensor
 from torch.utils import data as torch_data
 
 from ancestral.arguments import short_source
+from ancestral.conditions import LABEL
 from ancestral.config import UNPLACED
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings, is_run, nearest_path
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
+from ancestral.data.given import attach
 from ancestral.data.lazy_dataset import LazyDataset
 from ancestral.data.sources import hugging_face
 from ancestral.data.sources.builtin import BUILTINS, TESTED
@@ -57,9 +59,18 @@ __all__ = [
 ]
 
 Array = Tensor | NDArray[np.generic]
-Source = str | Path | Array | tuple[Array, Array] | list[str] | list[Path] | list[Image] | torch_data.Dataset[Any]
-"""A name, a path or an address; items, or (items, labels); a list of paths of images, or of Pillow images; or a
-map-style data set of PyTorch."""
+Source = (
+    str
+    | Path
+    | Array
+    | tuple[Array, Array | Mapping[str, Array]]
+    | list[str]
+    | list[Path]
+    | list[Image]
+    | torch_data.Dataset[Any]
+)
+"""A name, a path or an address; items, or (items, labels) or (items, {name: condition}); a list of paths of images, or
+of Pillow images; or a map-style data set of PyTorch."""
 
 DIMS = dict.fromkeys(("built-in", "rows", "images", "list"), (2,)) | {"recordings": (1,)}
 """Axes besides channels of the kinds of data whose items have a fixed number of them."""
@@ -77,6 +88,7 @@ def open(
     length: int | None = None,
     memory: float = 1.0,
     split: str = "train",
+    given: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Open a data set, in memory if its decoded items fit, else read by index.
 
@@ -84,9 +96,10 @@ def open(
         source: The name of a built-in data set; a folder of images (`./digits` is a folder) or of .wav recordings; a
             .npy or .npz file; a .tar of WebDataset samples or a folder of them; a data set of the library `datasets`: a
             folder that `save_to_disk` wrote, or of .parquet or .arrow files, or hf://datasets/user/name; items as a
-            tensor or array (N, C, *space) or points (N, 2), alone or as (items, labels); a list of paths of images, or
-            of Pillow images; or a map-style data set of PyTorch, whose items are tensors, arrays or Pillow images,
-            alone or as (item, label).
+            tensor or array (N, C, *space) or points (N, 2), alone, as (items, labels) or as (items, {name: condition}),
+            where a condition is (N,) integers, (N,) or (N, k) floats, or (N, C, *space) images; a list of paths of
+            images, or of Pillow images; or a map-style data set of PyTorch, whose items are tensors, arrays or Pillow
+            images, alone, as (item, label), or in a dict with conditions by name.
         image_size: The size that images are brought to, never stretched: the side of a square, "HEIGHTxWIDTH" or
             (height, width); None keeps their size.
         fit: "crop" cuts images to the shape of `image_size` around their centre; "pad" keeps all of each image, and
@@ -102,6 +115,10 @@ def open(
         memory: GiB of decoded items that are held in memory. It changes neither shape, codec nor classes. Arrays and
             built-in data sets are always in memory.
         split: "train" or "test", of built-in data sets and those of `datasets`.
+        given: What each item is conditioned on besides its label, `[name=]what` for each condition, where `what` is a
+            column of the data (several, joined by commas, are one vector), an operator that makes the condition of the
+            item ("upscale:4"), a function ("package.module:function"), or a folder with a file of the same name for
+            each. None takes the conditions that come from Python with the items, and none of files.
 
     Returns:
         The data set. For `channels` and `bits` None, headers were read until the answer was certain: a few of RGB
@@ -127,7 +144,8 @@ def open(
         raise InputError(
             f"{name} holds no {arrays.NAMES[dims]}: leave {option('dims')} out, or give a .npy or .npz file of them"
         )
-    data = _read(source, place, kind, conversion, dims, length, split)
+    data, columns, uses_all = _read(source, place, kind, conversion, dims, length, split)
+    data = attach(data, [given] if isinstance(given, str) else given, columns, uses_all, conversion)
     return finish(data.loading()) if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
 
 
@@ -208,29 +226,33 @@ def _kind_of_path(path: Path) -> str:
 
 def _read(
     source: Any, place: Path, kind: str, conversion: Conversion, dims: int | None, length: int | None, split: str
-) -> Dataset:
-    """Read data of a kind."""
+) -> tuple[Dataset, Mapping[str, Any], bool]:
+    """Read data of a kind; return them, their columns, and whether all of these are conditions."""
     match kind:
         case "built-in":
-            data = BUILTINS[source](split)
-            return replace(data, items=conversion(data.items))
+            builtin = BUILTINS[source](split)
+            return replace(builtin, items=conversion(builtin.items)), {}, False
         case "array":
             items, labels = source if isinstance(source, tuple) else (source, None)
-            return _labelled(items, labels, "the array", "arrays", conversion, dims)
+            columns: Any = dict(labels) if isinstance(labels, Mapping) else {}
+            labels = columns.pop(LABEL, None) if isinstance(labels, Mapping) else labels
+            return _labelled(items, labels, "the array", "arrays", conversion, dims), columns, True
         case "arrays":
-            items, labels, implied_dims = arrays.load(place)
-            return _labelled(items, labels, one_line(place), one_line(place.stem), conversion, dims or implied_dims)
+            items, labels, implied_dims, columns = arrays.load(place)
+            dims = dims or implied_dims
+            return _labelled(items, labels, one_line(place), one_line(place.stem), conversion, dims), columns, False
         case "recordings":
-            recordings = RecordingFolder(place, conversion, length)
-            return LazyDataset(recordings, replace(conversion, channels=None), dims=1)
+            data = LazyDataset(RecordingFolder(place, conversion, length), replace(conversion, channels=None), dims=1)
         case "shards":
             paths = sorted(place.glob("*.tar")) if place.is_dir() else [place]
-            return LazyDataset(TarShards(paths, one_line(place.resolve().stem)), conversion, dims)
+            data = LazyDataset(TarShards(paths, one_line(place.resolve().stem)), conversion, dims)
         case "data set" | "list":
-            return LazyDataset(PythonItems(source), conversion, dims)
+            data = LazyDataset(PythonItems(source), conversion, dims)
         case "rows":
-            return LazyDataset(HuggingFaceRows(source if _is_name(source) else place, split), conversion)
-    return LazyDataset(FileFolder(place), conversion)
+            data = LazyDataset(HuggingFaceRows(source if _is_name(source) else place, split), conversion)
+        case _:
+            data = LazyDataset(FileFolder(place), conversion)
+    return data, data.source.columns, data.source.uses_all
 
 
 def _labelled(

@@ -8,6 +8,7 @@ tensors the channels are the second axis.
 """
 
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +28,38 @@ LONG = 4
 Array = NDArray[np.generic] | Tensor
 
 
-def load(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic] | None, int | None]:
+class FurtherArrays(Mapping[str, NDArray[np.generic]]):
+    """The arrays of a .npz file besides the items and their labels, each loaded when it is looked up."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self._path, self._names = path, names
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        if name not in self._names:
+            raise KeyError(name)
+        try:
+            with np.load(self._path, allow_pickle=False) as content:
+                return content[name]  # type: ignore[no-any-return]
+        except Exception as error:  # a damaged file may raise anything
+            raise InputError(f"{name} in {one_line(self._path)} cannot be read: {one_line(error)}") from None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+
+def load(
+    path: Path,
+) -> tuple[NDArray[np.generic], NDArray[np.generic] | None, int | None, Mapping[str, NDArray[np.generic]]]:
     """Load the array of a .npy, or `images`, `signals`, `volumes` (or the only array) and `labels` of a .npz.
 
     Nothing is unpickled.
 
     Returns:
-        The array, the labels, and the number of axes besides channels that the array's name implies, or None for each.
+        The array; the labels, or None; the number of axes besides channels that the array's name implies, or None; and
+        the other arrays by name, if the array has one of these names.
 
     Raises:
         InputError: If the file is damaged, or holds several arrays and none with such a name.
@@ -43,7 +69,7 @@ def load(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic] | None, i
             warnings.simplefilter("ignore")  # NumPy's, on odd but readable headers
             content = np.load(file, allow_pickle=False)
             if not isinstance(content, np.lib.npyio.NpzFile):
-                return content, None, None
+                return content, None, None, {}
             with content:
                 others = [key for key in content.files if key != "labels"]
                 keys = [key for key in NAMES.values() if key in others] or others
@@ -58,7 +84,8 @@ def load(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic] | None, i
             f"{one_line(path)} holds {', '.join(others) or 'nothing'}: name the array of images `images` (or "
             "`signals`, `volumes`), as np.savez does with images="
         )
-    return arrays[keys[0]], arrays.get("labels"), {"signals": 1, "volumes": 3}.get(keys[0])
+    columns = FurtherArrays(path, [key for key in others if key != keys[0]])
+    return arrays[keys[0]], arrays.get("labels"), {"signals": 1, "volumes": 3}.get(keys[0]), columns
 
 
 def to_items(array: Array, name: str, conversion: Conversion, dims: int | None) -> Tensor:

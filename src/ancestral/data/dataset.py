@@ -3,9 +3,10 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils import data as torch_data
 
 from ancestral import randomness
+from ancestral.conditions import Condition
 from ancestral.data.decoding import Raw
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import Codec, DataSpec, spec_of_items
@@ -28,6 +30,9 @@ HASHED = 64
 """Number of items whose bytes are hashed in a fingerprint."""
 Notes = tuple[tuple[str, str], ...]
 """Assumptions on the data, each with what to do if it is wrong."""
+Values: TypeAlias = "Tensor | Dataset"
+"""A condition of all items, the label besides: classes int64 (N,), -1 where there is none; vectors float64 (N, k), NaN
+where there is none; or images, whose item i is that of item i."""
 
 
 class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
@@ -46,6 +51,8 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     """Samples in a second, of recordings."""
     rows: Tensor | None = None
     """Number of each item of a subset in the whole data set, int64 (N,)."""
+    conditions: Mapping[str, Values] = {}
+    """The values of the conditions that the data hold besides the label, by name."""
     threads: int = min(8, os.cpu_count() or 1)
     """Number of threads that may read at the same time."""
 
@@ -86,6 +93,29 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     def empty(self, *sizes: int) -> Tensor:
         """Allocate a tensor (*sizes, *shape) for items."""
         return torch.empty(*sizes, *self.shape, dtype=self.codec.dtype)
+
+    def images_of(self, index: int) -> dict[str, Tensor]:
+        """Read the images that an item is conditioned on, each (C, *space). Raises as `read`."""
+        return {
+            name: values.read(index)[0] for name, values in self.conditions.items() if not isinstance(values, Tensor)
+        }
+
+    def numbers_of(self, rows: Tensor | list[int]) -> dict[str, Tensor]:
+        """Return the classes and vectors that the items `rows` are conditioned on, (n,) and (n, k), besides labels."""
+        return {name: values[rows] for name, values in self.conditions.items() if isinstance(values, Tensor)}
+
+    def conditions_of(self, rows: Tensor | list[int]) -> dict[str, Tensor]:
+        """Read all that the items `rows` are conditioned on besides labels: (n,), (n, k) or (n, C, *space)."""
+        images = [self.images_of(int(row)) for row in rows]
+        stacked = {name: torch.stack([one[name] for one in images]) for name in (images[0] if images else {})}
+        return self.numbers_of(rows) | stacked
+
+    def conditions_at(self, rows: Tensor) -> dict[str, Values]:
+        """Return the conditions of the items `rows`, int64 (n,), for a subset of the data."""
+        return {
+            name: values[rows] if isinstance(values, Tensor) else values.subset(rows)
+            for name, values in self.conditions.items()
+        }
 
     def labels_of(self, rows: Tensor | list[int]) -> Tensor | None:
         """Return the labels of the items `rows`, int64 (n,), or None if the source has no classes."""
@@ -128,6 +158,9 @@ class InMemoryDataset(Dataset):
     notes: Notes = ()
     rate: int | None = None
     rows: Tensor | None = None
+    conditions: Mapping[str, Values] = field(default_factory=dict)
+    kinds: Mapping[str, Condition] = field(default_factory=dict)
+    """The kind of each condition besides the label, of those that are made from the items too."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -135,12 +168,14 @@ class InMemoryDataset(Dataset):
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
         """As `data.fingerprint` computes it."""
-        return self.source or fingerprint(len(self), self.labels, lambda index: ("", self.items[index]))
+        if self.source:
+            return self.source
+        return fingerprint(len(self), self.labels, lambda index: ("", self.items[index]), self.conditions)
 
     @cached_property
     def spec(self) -> DataSpec:  # type: ignore[override]
-        """The shape, codec, classes and mean. Raises InputError for floats without a range."""
-        return spec_of_items(self.items, self.classes, self.name, self.limits, self.rate)
+        """The shape, codec, conditions and mean. Raises InputError for floats without a range."""
+        return spec_of_items(self.items, self.classes, self.name, self.limits, self.rate, self.kinds)
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Return an item and its label, -1 without."""
@@ -150,23 +185,32 @@ class InMemoryDataset(Dataset):
         """Return `n` evenly spaced items, or the data set itself if it has no more."""
         if len(self) <= n:
             return self
-        rows = evenly_spaced(n, len(self))
-        return replace(self, source="", items=self.items[rows], labels=self.labels_of(rows), rows=None)
+        rows = torch.tensor(evenly_spaced(n, len(self)))
+        return replace(self._part(rows), source="", rows=None)
 
     def subset(self, rows: Tensor) -> "InMemoryDataset":
         """Return the items `rows`, copied."""
         limits = self.codec.limits if self.items.is_floating_point() else None
+        return replace(self._part(rows), limits=limits, source=self.fingerprint)
+
+    def _part(self, rows: Tensor) -> "InMemoryDataset":
         part = replace(self, items=self.items[rows], labels=self.labels_of(rows), rows=rows)
-        return replace(part, limits=limits, source=self.fingerprint)
+        return replace(part, conditions=self.conditions_at(rows))
 
 
-def fingerprint(count: int, labels: Tensor | None, item: Callable[[int], tuple[str, Raw]]) -> str:
+def fingerprint(
+    count: int,
+    labels: Tensor | None,
+    item: Callable[[int], tuple[str, Raw]],
+    conditions: Mapping[str, Values] | None = None,
+) -> str:
     """Compute a short text by which data are recognised wherever they lie.
 
     Args:
         count: The number of items.
         labels: The label of each.
         item: Returns the name and the stored form of an item, or raises Unreadable.
+        conditions: The conditions besides the label.
 
     Returns:
         The number and a hash of evenly spaced items, as in "1911:0f343b0931126a20". Items between these do not count.
@@ -182,6 +226,9 @@ def fingerprint(count: int, labels: Tensor | None, item: Callable[[int], tuple[s
         digest.update(
             raw if isinstance(raw, bytes) else (raw if isinstance(raw, Image.Image) else np.asarray(raw)).tobytes()
         )
+    for name, values in (conditions or {}).items():
+        one = values.numpy().tobytes() if isinstance(values, Tensor) else values.fingerprint.encode()
+        digest.update(name.encode() + one)
     return f"{count}:{digest.hexdigest()[:16]}"
 
 

@@ -5,21 +5,22 @@ The headers of all items decide on channels and bit depth; a sample of the items
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from multiprocessing.pool import ThreadPool
-from typing import Self
+from typing import Any, Self
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.conditions import Condition
 from ancestral.config.image_size import plain_image_size
 from ancestral.data.convert import Conversion, share_cropped
-from ancestral.data.dataset import MOST_READ, Dataset, InMemoryDataset, Notes, fingerprint
+from ancestral.data.dataset import MOST_READ, Dataset, InMemoryDataset, Notes, Values, fingerprint
 from ancestral.data.decoding import HEADER, NPY, Raw, decode_item, read_header, reading_threads, strict_pillow
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED, SAMPLE, size_text, spec_of_items
@@ -46,6 +47,11 @@ class StoredItems(ABC):
     rate: int | None = None
     """Samples in a second, of recordings."""
     threads = Dataset.threads
+    columns: Mapping[str, Any] = {}
+    """What else the source has for each item, by name: an array (N, *), a list of text and numbers (None where there is
+    none), or images as StoredItems. A mapping may read a column when it is looked up."""
+    uses_all = False
+    """Whether all columns are conditions, not only those that the user names."""
 
     def __init__(
         self,
@@ -91,6 +97,7 @@ class LazyDataset(Dataset):
         self.source, self._dims, self._count = source, dims, source.count
         self.name, self.labels, self.skipped = source.name, source.labels, source.skipped
         self.rate, self.threads = source.rate, source.threads
+        self._all_conditions: Mapping[str, Values] = {}
         with reading_threads(self.threads) as pool:
             self._conversion, sizes = _resolve_conversion(source, conversion, pool)
             items = _sample_items(source, self._conversion, dims, pool)
@@ -105,6 +112,13 @@ class LazyDataset(Dataset):
             raise Unreadable(f"it is {size_text(item.shape)}, but the others are {size_text(self.shape)}")
         return item, -1 if self.labels is None else int(self.labels[index])
 
+    def with_conditions(self, conditions: Mapping[str, Values], kinds: Mapping[str, Condition]) -> Self:
+        """Return the data set with conditions besides the label, and their kinds, also of those made from the items."""
+        part = copy.copy(self)
+        part.conditions = part._all_conditions = conditions
+        part.spec = replace(self.spec, conditions=kinds)
+        return part
+
     def name_of(self, index: int) -> str:
         """Name an item for messages: by its path, where it has one."""
         return self.source.name_of(self._row(index))
@@ -116,15 +130,18 @@ class LazyDataset(Dataset):
     def fingerprint(self) -> str:  # type: ignore[override]
         """As `data.fingerprint` computes it, of the whole data set."""
         source = self.source
-        return fingerprint(source.count, source.labels, lambda row: (source.name_of(row), source.raw(row)))
+        return fingerprint(
+            source.count, source.labels, lambda row: (source.name_of(row), source.raw(row)), self._all_conditions
+        )
 
     def __len__(self) -> int:
         return self._count if self.rows is None else len(self.rows)
 
     @property
     def nbytes(self) -> int:
-        """Size of all decoded items."""
-        return len(self) * self.empty(1).nbytes
+        """Size of all decoded items, and of the images that they are conditioned on."""
+        images = [values.empty(1).nbytes for values in self.conditions.values() if isinstance(values, Dataset)]
+        return len(self) * (self.empty(1).nbytes + sum(images))
 
     def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
         """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
@@ -139,14 +156,20 @@ class LazyDataset(Dataset):
         part = copy.copy(self)
         part.rows = rows if self.rows is None else self.rows[rows]
         part.labels = None if self.labels is None else self.labels[rows]
+        part.conditions = self.conditions_at(rows)
         return part
 
     def _gather(self, indices: Sequence[int]) -> Generator[Work, None, InMemoryDataset]:
         items = self.empty(len(indices))
+        images = {
+            name: values.empty(len(indices)) for name, values in self.conditions.items() if isinstance(values, Dataset)
+        }
 
         def place(position: int) -> str | None:
             try:
                 items[position] = self.read(indices[position])[0]
+                for name, image in self.images_of(indices[position]).items():
+                    images[name][position] = image
             except Unreadable as reason:
                 return f"{self.name_of(indices[position])}: {reason}"
             return None
@@ -160,16 +183,24 @@ class LazyDataset(Dataset):
         readable = [position for position, reason in enumerate(reasons) if reason is None]
         for new, old in enumerate(readable):  # close the gaps in place: items[readable] would hold everything twice
             if new != old:
-                items[new] = items[old]
+                for tensor in (items, *images.values()):
+                    tensor[new] = tensor[old]
+        rows = [indices[position] for position in readable]
+        conditions: dict[str, Values] = {**self.numbers_of(rows)}
+        for name, tensor in images.items():
+            codec = self.conditions[name].codec  # type: ignore[union-attr]
+            conditions[name] = InMemoryDataset(tensor[: len(readable)], name=name, limits=codec.limits)
         return InMemoryDataset(
             items[: len(readable)],
-            self.labels_of([indices[position] for position in readable]),
+            self.labels_of(rows),
             self.classes,
             self.name,
             self.skipped + tuple(filter(None, reasons)),
             self.codec.limits,
             notes=self.notes,
             rate=self.rate,
+            conditions=conditions,
+            kinds=self.spec.further,
         )
 
 

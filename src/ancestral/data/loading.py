@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -45,8 +45,9 @@ MOST_UNREADABLE = 100
 """Number of successive unreadable items at which training ends."""
 JOB_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
 """Signals that a terminal or a job sends to all its processes, and that only the training process answers."""
-Answer = tuple[Tensor, list[int], list[str]] | InputError
-"""The items of a batch, their indices and notes; or why they cannot be read."""
+Answer = tuple[Tensor, list[int], list[str], dict[str, Tensor]] | InputError
+"""The items of a batch, their indices and notes, and the images that they are conditioned on; or why they cannot be
+read."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Batch:
     """int64 (len(positions),): the items' numbers in the data set."""
     notes: tuple[str, ...] = ()
     """Notes for the user: items left out, workers that died, waiting. One line each."""
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
+    """The values of the conditions that the data hold besides the label, as `Dataset.conditions_of` returns them."""
 
 
 def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:
@@ -198,10 +201,17 @@ class Loader(contextlib.AbstractContextManager["Loader"]):
                         break
                     if isinstance(answer, InputError):
                         raise answer
-                    items, rows, answer_notes = answer
+                    items, rows, answer_notes, images = answer
                     notes = [note for note in dict.fromkeys(answer_notes) if note not in named]
                     named.update(notes)
-                    yield Batch(step, items, self._data.labels_of(rows), torch.tensor(rows), (*restarts, *notes))
+                    yield Batch(
+                        step,
+                        items,
+                        self._data.labels_of(rows),
+                        torch.tensor(rows),
+                        (*restarts, *notes),
+                        self._data.numbers_of(rows) | images,
+                    )
                     step, deaths, restarts = step + 1, 0, []
             deaths += 1
             if deaths == MOST_DEATHS:
@@ -225,21 +235,27 @@ class _Reader(torch_data.Dataset[Answer]):
         A data set of the user that draws random numbers in a worker draws others in each step.
         """
         step, indices = batch
+        partners = {name: part for name, part in self._data.conditions.items() if isinstance(part, Dataset)}
         if isinstance(self._data, InMemoryDataset):
-            return self._data.items[indices], indices, []
+            images = {name: part.items[indices] for name, part in partners.items() if isinstance(part, InMemoryDataset)}
+            return self._data.items[indices], indices, [], images
         items, rows, notes = self._data.empty(len(indices)), list[int](), list[str]()
+        images = {name: part.empty(len(indices)) for name, part in partners.items()}
         try:
             if torch_data.get_worker_info() is not None:
                 torch.manual_seed(step)
                 random.seed(step)
                 np.random.seed(step % 2**32)
-                _share(items)
+                for tensor in (items, *images.values()):
+                    _share(tensor)
             for position, index in enumerate(indices):
-                items[position], row = _read_next(self._data, index, notes)
+                items[position], partner_images, row = _read_next(self._data, index, notes)
+                for name, image in partner_images.items():
+                    images[name][position] = image
                 rows.append(row)
         except InputError as error:
             return error
-        return items, rows, notes
+        return items, rows, notes, images
 
 
 def _identity(answer: Any) -> Any:
@@ -346,25 +362,25 @@ def default_workers() -> int:
     return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def _read_next(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, int]:
-    """The first readable item from `index` on, and its index. Those before are named in `notes`."""
+def _read_next(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, dict[str, Tensor], int]:
+    """The first readable item from `index` on, its images and its index. Those before are named in `notes`."""
     reason = ""
     for offset in range(MOST_UNREADABLE):
         row = (index + offset) % len(data)
         try:
-            return _read_patiently(data, row, notes), row
+            return *_read_patiently(data, row, notes), row
         except Unreadable as error:
             reason = f"{data.name_of(row)}: {error}"
             notes.append(f"left out {reason}")
     raise InputError(f"{MOST_UNREADABLE} items of {data.name} one after the other cannot be read: {reason}")
 
 
-def _read_patiently(data: Dataset, index: int, notes: list[str]) -> Tensor:
-    """Read an item, trying again while the data is gone. Raises SourceLost after PATIENCE."""
+def _read_patiently(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Read an item and its images, trying again while the data is gone. Raises SourceLost after PATIENCE."""
     began, pause, lost = time.monotonic(), FIRST_PAUSE, ""
     while True:
         try:
-            item, _ = data.read(index)
+            (item, _), images = data.read(index), data.images_of(index)
         except SourceLost as error:
             lost = error.text
             if time.monotonic() - began > PATIENCE:
@@ -376,4 +392,4 @@ def _read_patiently(data: Dataset, index: int, notes: list[str]) -> Tensor:
             continue
         if lost:
             notes.append(f"waited {time.monotonic() - began:.1f} s: {lost}")
-        return item
+        return item, images

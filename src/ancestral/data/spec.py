@@ -1,11 +1,13 @@
-"""Facts of the data that a model needs: shape, codec, classes. A model file records it, so that it can be undone."""
+"""Facts of the data that a model needs: shape, codec, conditions. A model file records it, so that it can be undone."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from ancestral.conditions import LABEL, Classes, Condition
 from ancestral.data.statistics import channel_mean
 from ancestral.errors import InputError
 
@@ -81,7 +83,7 @@ POINTS = Codec("float")
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The shape of one item, how it is coded, the names of its classes, and the mean of each channel.
+    """The shape of one item, how it is coded, the names of its classes, the mean of each channel, and its conditions.
 
     The mean, in the items' units, is reported only; training does not depend on it. Of data in memory it is over all
     items, else over a sample of at most SAMPLE; of points it is empty.
@@ -93,6 +95,25 @@ class DataSpec:
     mean: tuple[float, ...] = ()
     rate: int | None = None
     """Samples in a second, of recordings."""
+    conditions: Mapping[str, Condition] = field(default_factory=dict, hash=False)
+    """All conditions of an item by name; the classes are the condition LABEL."""
+
+    def __post_init__(self) -> None:
+        """Make the classes the condition LABEL, or the condition LABEL the classes."""
+        label = self.conditions.get(LABEL)
+        if isinstance(label, Classes) and not self.classes:
+            object.__setattr__(self, "classes", label.names)
+        label_first = {LABEL: Classes(self.classes)} if self.classes else {}
+        object.__setattr__(self, "conditions", label_first | dict(self.further))
+
+    @property
+    def further(self) -> Mapping[str, Condition]:
+        """The conditions besides the label."""
+        return {name: kind for name, kind in self.conditions.items() if name != LABEL}
+
+    def without_label(self) -> "DataSpec":
+        """Return the description of the same data without classes."""
+        return replace(self, classes=(), conditions=self.further)
 
     @property
     def items(self) -> str:
@@ -107,6 +128,7 @@ def spec_of_items(
     name: str,
     limits: tuple[float, float] | None = None,
     rate: int | None = None,
+    conditions: Mapping[str, Condition] | None = None,
 ) -> DataSpec:
     """Describe items in memory.
 
@@ -116,12 +138,13 @@ def spec_of_items(
         name: What messages call the data.
         limits: The range of floats; None is that of `items`.
         rate: The sampling rate of recordings.
+        conditions: The conditions besides the label.
 
     Raises:
         InputError: If floats hold NaN or infinity, or have no range.
     """
     mean = channel_mean(items) if items.ndim > 2 else ()
-    return DataSpec(tuple(items.shape[1:]), _codec(items, name, limits), classes, mean, rate)
+    return DataSpec(tuple(items.shape[1:]), _codec(items, name, limits), classes, mean, rate, conditions or {})
 
 
 def _codec(items: Tensor, name: str, limits: tuple[float, float] | None) -> Codec:

@@ -24,7 +24,7 @@ from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reprodu
 from ancestral.events import Event, Work, track
 from ancestral.metrics import extractors
 from ancestral.metrics.extractors import Extractor, Features, concatenate
-from ancestral.model import Model
+from ancestral.model import Guidance, Model
 from ancestral.quantities import are
 from ancestral.results import evaluation_result as facts
 from ancestral.samplers import Sampler
@@ -168,7 +168,7 @@ class Study:
     """A part of the temporary folder: two samplers of your own may have the same repr."""
 
     def __post_init__(self) -> None:
-        self.model.check_guidance(self.spec.guidance)
+        self.model.guided(Guidance(self.spec.guidance), self.model.spec.conditions)
         self.references.check(self.count)
         check_memory(self.count, self.store.shape, self.store.dtype)
 

@@ -102,7 +102,8 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         if name not in by_word:
             raise _unknown(name, [*by_word], verb)
         one, on = by_word[name]
-        if values.get(one.name, one.bare) != one.bare:  # a number may follow --samples, as in --samples --draw 16
+        again = values.get(one.name, one.bare) != one.bare  # a number may follow --samples, as in --samples --draw 16
+        if again and not one.repeats:
             raise InputError(f"{written(one)[0]} is given twice; give it once")
         if one.flag:
             if equals:
@@ -112,7 +113,8 @@ def read(words: Sequence[str], arguments: Sequence[Argument], verb: str, complet
         option_words = [value] if equals else _values(one, queue, needs_place=not places and any(
             each.required and each.positional for each in arguments))  # fmt: skip
         if option_words or one.many:
-            values[one.name] = convert(one, option_words)
+            more = values.get(one.name, ()) if one.repeats else ()
+            values[one.name] = (*more, *convert(one, option_words)) if more else convert(one, option_words)
         elif one.bare is not None:
             values[one.name] = one.bare
         else:

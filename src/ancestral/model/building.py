@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +25,9 @@ from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
 
-NetSource = nn.Module | Callable[[tuple[int, ...], int], nn.Module] | str
+NetSource = nn.Module | Callable[..., nn.Module] | str
 """A network of your own: the module, a function of (shape of an item, number of classes) that builds it, or the name of
-such a function, package.module:function."""
+such a function, package.module:function. A function with a parameter `conditions` gets the kinds of the other ones."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _net(config: Config, spec: DataSpec) -> nn.Module:
         raise InputError(f"this model has a network of your own, which its file does not hold: give {how}")
     settings = dataclasses.asdict(for_items(config, spec).net)
     factor = 2 if config.process.learned_variance else 1
-    conditions: dict[str, Condition] = {}
+    conditions = dict(spec.further)
     if config.data.augment:
         conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1)
     return nets.build(shape=spec.shape, classes=len(spec.classes), factor=factor, conditions=conditions, **settings)
@@ -136,7 +137,8 @@ def _own_net(net: NetSource, spec: DataSpec) -> nn.Module:
     name = net if isinstance(net, str) else getattr(net, "__name__", type(net).__name__)
     function = import_function(net) if isinstance(net, str) else net
     with explained(f"{name}(shape, classes) failed", f"it should return a network for items of shape {spec.shape}"):
-        module = function(spec.shape, len(spec.classes))
+        more = {"conditions": spec.further} if "conditions" in inspect.signature(function).parameters else {}
+        module = function(spec.shape, len(spec.classes), **more)
     if not isinstance(module, nn.Module):
         raise InputError(f"{name} returned a {type(module).__name__}, not a torch.nn.Module")
     return module

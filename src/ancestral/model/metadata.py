@@ -1,6 +1,6 @@
 """The metadata of a model file: what rebuilds a denoiser around its weights.
 
-They are the config, the schedule, the target, the codec, the shape of an item, the classes, the step and the version.
+They are the config, the schedule, the target, the codec, the shape of an item, its conditions, step and version.
 Code is never stored and never run: a network of your own, a target of your own, or a subclass of Schedule has to be
 given again when the model is loaded, and the file says so.
 """
@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from ancestral import __version__, schedules, targets
-from ancestral.arguments import fits
+from ancestral.arguments import fits, from_json
+from ancestral.conditions import Classes, Condition, Image, Vector
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig
 from ancestral.curves import Interpolation
 from ancestral.data.spec import Codec, DataSpec
@@ -37,8 +38,11 @@ TYPES: dict[str, Any] = {
     "limits": tuple[float, float],
     "rate": int,
     "average": float,
+    "conditions": dict,
 }
 """The types of what is JSON in the metadata. Older files lack some."""
+CONDITION_KINDS = {kind.__name__: kind for kind in (Classes, Vector, Image)}
+"""The kinds of condition by their names in the metadata."""
 
 
 def metadata_of(
@@ -66,6 +70,9 @@ def metadata_of(
         "classes": json.dumps(spec.classes),
         "mean": json.dumps(spec.mean),
         "rate": json.dumps(spec.rate),
+        "conditions": json.dumps(
+            {name: {"kind": type(kind).__name__, **dataclasses.asdict(kind)} for name, kind in spec.further.items()}
+        ),
     }
 
 
@@ -156,7 +163,18 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
     if len(shape) not in (1, 2, 3, 4) or min(shape) < 1:
         raise damaged(path, "shape")
     codec = Codec(metadata["codec"], limits) if limits else Codec(metadata["codec"])
-    return config, DataSpec(shape, codec, classes, mean, rate)
+    return config, DataSpec(shape, codec, classes, mean, rate, _conditions(path, metadata))
+
+
+def _conditions(path: Path, metadata: Mapping[str, str]) -> dict[str, Condition]:
+    """The conditions besides the label; older files have none."""
+    conditions: dict[str, Condition] = {}
+    for name, tree in (read(path, metadata, "conditions") or {}).items():
+        try:
+            conditions[name] = from_json(CONDITION_KINDS[tree.pop("kind")], tree, "conditions", closed=True)
+        except (InputError, KeyError, AttributeError, TypeError):
+            raise damaged(path, "conditions") from None
+    return conditions
 
 
 def read_schedule(path: Path, metadata: Mapping[str, str]) -> Schedule:

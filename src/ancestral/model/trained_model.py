@@ -3,7 +3,7 @@
 import builtins
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,19 @@ from torch import Tensor, nn
 
 from ancestral import __version__, storage
 from ancestral.arguments import checked, shown
+from ancestral.conditions import LABEL, argument_name
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.decoding import from_pixels
+from ancestral.data.given import inputs
 from ancestral.data.spec import DataSpec
 from ancestral.device import check_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
 from ancestral.events import finish
-from ancestral.guidance import NO_CLASS, ClassifierFree
+from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Interval, Wrapper
 from ancestral.model.building import sampler_for
+from ancestral.model.condition_values import ConditionValues, class_number, network_inputs, read_values
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
@@ -32,6 +35,34 @@ from ancestral.targets import Denoiser
 
 Label = int | str | Sequence[int | str] | None
 """Number or name of a class, or "none" for no class; several of these; or None for all classes in turn."""
+Given = Mapping[str, Any]
+"""Values of conditions by name, as `condition_values.read_values` reads them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Guidance:
+    """How estimates are guided.
+
+    Attributes:
+        scale: The scale: above 1 strengthens the conditions; or a scale for each of some, by name.
+        interval: The lowest and the highest noise level b_t/a_t that are guided.
+        rescale: The share in which the standard deviation of x̂_0 is brought back to that of plain conditioning.
+        weak: The weaker model of autoguidance; None for classifier-free guidance.
+    """
+
+    scale: builtins.float | Mapping[str, builtins.float] = 1.0
+    interval: tuple[builtins.float, builtins.float] = (0.0, math.inf)
+    rescale: builtins.float = 0.0
+    weak: "Model | None" = None
+
+    def scales(self, names: Iterable[str]) -> dict[str, builtins.float]:
+        """Return the scale of each condition of some names; a single one is that of all."""
+        return {name: self.scale.get(name, 1.0) if isinstance(self.scale, Mapping) else self.scale for name in names}
+
+    @property
+    def off(self) -> bool:
+        """Whether the estimates are those of the denoiser itself."""
+        return set(self.scale.values() if isinstance(self.scale, Mapping) else [self.scale]) <= {1}
 
 
 class Model:
@@ -145,21 +176,26 @@ class Model:
     @checked
     def sample(
         self,
-        n: int = 64,
+        n: int | None = None,
         sampler: str | Sampler | None = None,
         steps: int | None = None,
         seed: int = 0,
         label: Label = None,
-        guidance: builtins.float = 1.0,
+        guidance: builtins.float | Mapping[str, builtins.float] = 1.0,
         batch_size: int = 64,
         indices: Sequence[int] | None = None,
+        given: Given | None = None,
+        guidance_interval: tuple[builtins.float, builtins.float] | None = None,
+        guidance_rescale: builtins.float = 0.0,
+        weak: "Model | None" = None,
         condition: Mapping[str, Tensor] | None = None,
         decode: bool = True,
     ) -> Tensor:
         """Sample items of a seed.
 
         Args:
-            n: The number of items, which are the items 0..n−1 of the seed.
+            n: The number of items, which are the items 0..n−1 of the seed; None is the largest number of values of a
+                condition in `given`, if it has several, else 64.
             sampler: A name of `samplers.BY_NAME`, with options or without ("heun:churn=10"); None is the config's. Or a
                 sampler as an object, which is taken as it is: `UniPC`, `DPMSolver`, `Heun` and `Langevin` clip x̂_0
                 only with clip=1.0, and by their names all samplers do.
@@ -167,9 +203,19 @@ class Model:
             seed: The seed. Item i of a seed is always the same item.
             label: Number or name of a class, or "none"; of several, item i of the seed has label i mod their number.
                 None takes all classes in turn.
-            guidance: Scale of classifier-free guidance: above 1 strengthens the label.
+            guidance: Scale of guidance: above 1 strengthens the conditions that are given; or a scale for some of them
+                by name, as in {"label": 2, "low": 1}.
             batch_size: The number of items in a batch. It changes memory and time, not the items.
             indices: Which items of the seed, in the place of the first n.
+            given: What the items are conditioned on, by name: {"age": 31, "low": image}. A class is a name or number; a
+                vector a number or k numbers; an image a tensor, an array, a Pillow image or a path, in the units of the
+                data. One value is that of all items; of several, item i has value i modulo their number. What is left
+                out is absent.
+            guidance_interval: The lowest and the highest noise level b_t/a_t that are guided; None guides all.
+            guidance_rescale: The share, from 0 to 1, in which the standard deviation of x̂_0 is brought back to that
+                without guidance.
+            weak: A weaker model of the same data, as a snapshot of the run: guidance is then autoguidance, away from
+                it, which needs no condition.
             condition: What else a network of your own is conditioned on, by name: tensors with one row for all items,
                 or one for each. They are moved to the model's device.
             decode: Whether to convert the items to the units of the data; False returns them as the network knows them.
@@ -182,16 +228,33 @@ class Model:
         Raises:
             InputError: If the model cannot do this.
         """
-        items = self.items(n, indices, batch_size)
+        label, values = self.given_values(label, given)
+        most = max((len(value.rows) for value in values.values()), default=1)
+        items = self.items((64 if most == 1 else most) if n is None else n, indices, batch_size)
         method = self.sampler(sampler, steps=steps)
         rows = _rows(condition or {}, len(items))
+        guided = Guidance(guidance, guidance_interval or (0.0, math.inf), guidance_rescale, weak)
 
         def trajectory(positions: Sequence[int]) -> Iterator[Step]:
             part = {name: value[list(positions)] for name, value in rows.items()}
-            return self.trajectory([items[position] for position in positions], method, seed, label, guidance, part)
+            batch = [items[position] for position in positions]
+            return self.trajectory(batch, method, seed, label, guided, part, values)
 
         convert = (lambda x: self.spec.codec.decode(x).cpu()) if decode else Tensor.cpu
         return finish(record(trajectory, range(len(items)), batch_size, convert)).samples
+
+    def given_values(self, label: Label, given: Given | None) -> tuple[Label, dict[str, ConditionValues]]:
+        """Return the labels and the values of the other conditions.
+
+        Raises:
+            InputError: If the label is given twice, the model has no such condition, or not with this value.
+        """
+        others = dict(given or {})
+        if LABEL in others:
+            if label is not None:
+                raise InputError(f"the label is given twice: by {option('label')} and by {option('given')}")
+            label = others.pop(LABEL)
+        return label, read_values(self.spec, others)
 
     def items(self, n: int, indices: Sequence[int] | None, batch_size: int) -> Sequence[int]:
         """Return the indices of the items to sample: `indices`, or without them 0..n−1.
@@ -213,13 +276,14 @@ class Model:
         batch_size = min(batch_size, 64)
         x = torch.zeros(batch_size, *self.spec.shape, device=self.device)
         labels = self.labels(range(batch_size), None)
-        self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}))
+        rest = inputs(self.spec, x, {}, 0, 0, range(batch_size))
+        self.denoiser.predict(x, 1, **({} if labels is None else {"labels": labels}), **rest)
 
-    def images(self, n: int = 64, **options: Any) -> ImageGrid:
+    def images(self, n: int | None = None, **options: Any) -> ImageGrid:
         """Sample images for Pillow.
 
         Args:
-            n: The number of images.
+            n: The number of images, as of `sample`.
             options: The other options of `sample`.
 
         Returns:
@@ -259,17 +323,22 @@ class Model:
         sampler: Sampler,
         seed: int = 0,
         label: Label = None,
-        guidance: builtins.float = 1.0,
+        guidance: "builtins.float | Guidance" = 1.0,
         condition: Mapping[str, Tensor] | None = None,
+        values: Mapping[str, ConditionValues] | None = None,
     ) -> Iterator[Step]:
-        """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states."""
-        self.check_guidance(guidance)
+        """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states.
+
+        `values` are those of conditions in the units of the data, and `condition` has one row for each item of what
+        else a network of one's own gets.
+        """
+        guidance = guidance if isinstance(guidance, Guidance) else Guidance(guidance)
         conditions: dict[str, Any] = {name: value.to(self.device) for name, value in (condition or {}).items()}
-        denoiser: Denoiser = self.denoiser
+        conditions |= network_inputs(values or {}, indices, self.spec, self.device)
         labels = self.labels(indices, label)
         if labels is not None:
             conditions["labels"] = labels
-            denoiser = denoiser if guidance == 1.0 else ClassifierFree(denoiser, guidance)
+        denoiser = self.guided(guidance, [*(values or {}), *([] if labels is None else [LABEL])])
         x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
         x_T = x_T.to(torch.promote_types(self.dtype, torch.float32))
         for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **conditions):
@@ -277,15 +346,38 @@ class Model:
                 raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
             yield step
 
-    def check_guidance(self, guidance: builtins.float) -> None:
-        """Raise InputError for a scale that is not finite, or that is not 1 if the model has no classes."""
-        if not math.isfinite(guidance):
-            raise InputError(f"{option('guidance')} must be a finite number, not {guidance}")
-        if guidance != 1.0 and not self.spec.classes:
+    def guided(self, guidance: Guidance, names: Iterable[str]) -> Denoiser:
+        """Return the denoiser with guidance, for samples that are conditioned on these names.
+
+        Raises:
+            InputError: If a scale is not finite, or there is no condition to strengthen and no weaker model.
+        """
+        for name in guidance.scale if isinstance(guidance.scale, Mapping) else ():
+            if name not in self.spec.conditions:
+                has = ", ".join(self.spec.conditions) or "none"
+                raise InputError(f"{option('guidance')} names {name!r}, and the conditions of the model are: {has}")
+        scales = guidance.scales(names)
+        values = scales.values() if isinstance(guidance.scale, Mapping) else [guidance.scale]
+        if not all(isinstance(scale, int | builtins.float) and math.isfinite(scale) for scale in values):
+            raise InputError(f"{option('guidance')} must be a finite number, not {shown(guidance.scale)}")
+        if guidance.off:
+            return self.denoiser
+        if guidance.weak is not None:
+            if isinstance(guidance.scale, Mapping):
+                raise InputError(f"autoguidance has one scale: give {option('guidance')} a number")
+            wrapper: Wrapper = AutoGuidance(self.denoiser, guidance.weak.denoiser, guidance.scale)
+        elif not scales:
+            what = "is given no condition" if self.spec.conditions else "was trained without conditions"
             raise InputError(
-                "this model was trained without classes, so there is nothing for guidance to strengthen; for "
-                "conditions of your own, wrap it: Model(guidance.ClassifierFree(model.denoiser, scale, drop=...), spec)"
+                f"this model {what}, so there is nothing for guidance to strengthen; {option('weak')} guides it away "
+                "from a weaker model, and for conditions of your own wrap it: "
+                "Model(guidance.ClassifierFree(model.denoiser, scale, drop=...), spec)"
             )
+        else:
+            by_argument = {argument_name(name): scale for name, scale in scales.items()}
+            wrapper = ClassifierFree(self.denoiser, by_argument, rescale=guidance.rescale)
+        low, high = guidance.interval
+        return wrapper if (low, high) == (0.0, math.inf) else Interval(wrapper, low, high)
 
     def labels(self, indices: Sequence[int], label: Label) -> Tensor | None:
         """Return the labels (len(indices),) of these items, or None for a model without classes."""
@@ -294,7 +386,7 @@ class Model:
             raise InputError("this model was trained without classes, so leave the label out")
         if not classes:
             return None
-        numbers = range(len(classes)) if label is None else [self._label_number(name) for name in several(label)]
+        numbers = range(len(classes)) if label is None else [class_number(classes, name) for name in several(label)]
         if not numbers:
             raise InputError(f"{option('label')} names no class; leave it out to sample all classes in turn")
         return torch.tensor([numbers[index % len(numbers)] for index in indices], device=self.device)
@@ -305,19 +397,6 @@ class Model:
         if labels is None:
             return None
         return ["no class" if number == NO_CLASS else self.spec.classes[number] for number in labels.tolist()]
-
-    def _label_number(self, label: int | str) -> int:
-        classes = self.spec.classes
-        text = str(label)
-        if isinstance(label, str) and text in classes:
-            return classes.index(text)
-        if text == "none":
-            return NO_CLASS
-        if text.isdecimal() and int(text) < len(classes):
-            return int(text)
-        raise InputError(
-            f"there is no class {text!r}; this model has {', '.join(classes)} (or 0 to {len(classes) - 1}, or none)"
-        )
 
     def save(self, path: str | Path) -> None:
         """Write the model file, atomically.

@@ -14,10 +14,6 @@ from ancestral.nets.unet import UNet
 from ancestral.options import option
 from ancestral.registries import NETWORKS
 
-CONDITIONS = ("labels", "keys", "augment")
-"""Conditions that a network may have besides t: class labels, the keys of counter-based dropout, and the numbers of the
-augmentation."""
-
 
 def build(
     kind: str,
@@ -50,11 +46,15 @@ def build(
     return net
 
 
-def conditions(net: nn.Module) -> set[str]:
-    """Find out which of CONDITIONS the network takes, from the signature of its forward method."""
+def takes(net: nn.Module, name: str) -> bool:
+    """Tell from the signature of its forward method whether a network takes an argument.
+
+    Args:
+        net: The network.
+        name: The name of a condition, or "keys", those of counter-based dropout.
+    """
     parameters = inspect.signature(net.forward).parameters
-    every = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
-    return {name for name in CONDITIONS if every or name in parameters}
+    return name in parameters or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
 
 
 def _unet(shape: Sequence[int], classes: int | None, factor: int, settings: dict[str, Any]) -> nn.Module:

@@ -1,6 +1,6 @@
 """Result of `ancestral sample`, and the recipe that decides the pixels of a picture of samples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ancestral.results.result import Result
@@ -21,13 +21,15 @@ class SamplingResult(Result):
     seed: int
     sampler: str
     label: str | None
-    guidance: float
+    guidance: float | dict[str, float]
     paths: tuple[str, ...]
     codec: str
     means: tuple[float, ...]
     data_means: tuple[float, ...]
     index: tuple[int, ...] | None = None
     """Which samples of the seed they are; None is the first `count`."""
+    given: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The values of the conditions besides the label: sample i has value i mod their number."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class SamplingRecipe(Result):
     """The number of items: those with indices 0..n−1 of the seed, unless `index` names others."""
     sampler: str
     """The sampler with all its settings."""
-    guidance: float
+    guidance: float | dict[str, float]
     index: tuple[int, ...] | None = None
     label: tuple[str, ...] | None = None
     """Names of classes: item i has label i mod their number. None takes all classes in turn, if there are any."""
@@ -56,5 +58,12 @@ class SamplingRecipe(Result):
     """Whether the picture is one item in its own size, not a grid."""
     step: int | None = None
     """The training step of a grid of training."""
+    given: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The values of the conditions besides the label: names of classes, numbers, and of images the name of the file and
+    the SHA-256 of its values, as in "low.png sha256:...". Item i has value i mod their number."""
+    guidance_interval: tuple[float, ...] | None = None
+    guidance_rescale: float | None = None
+    weak: str | None = None
+    """SHA-256 of the file of the weaker model of autoguidance."""
     run: str | None = None
     """`Config.identity` of the run of a grid of training; earlier versions wrote none."""

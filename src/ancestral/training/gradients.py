@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.config import Config, CustomNetConfig
+from ancestral.conditions import LABEL, argument_name
+from ancestral.config import Config, CustomNetConfig, TrainConfig
+from ancestral.data.given import inputs
 from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
@@ -20,15 +22,16 @@ from ancestral.training.training_state import TrainingState
 
 
 def prepare(
-    batch: Batch, positions: range, config: Config, spec: DataSpec, conditions: set[str], device: torch.device
+    batch: Batch, positions: range, config: Config, spec: DataSpec, takes_keys: bool, device: torch.device
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Prepare the clean images of a batch and what the network is conditioned on, out of its `conditions`.
+    """Prepare the clean images of a batch and what the network is conditioned on.
 
     Each image is a function of (seed, step, position) alone.
 
     Returns:
         x_0 of shape (len(positions), *) in [−1, 1], mirrored and augmented where the config says so; and by name the
-        numbers of the augmentation, the labels, some of them dropped, and the keys of counter-based dropout.
+        numbers of the augmentation, the conditions, some of them dropped, and the keys of counter-based dropout if the
+        network takes them.
     """
     train, step = config.train, batch.step
     x0 = spec.codec.encode(batch.items.to(device, non_blocking=True))
@@ -40,12 +43,30 @@ def prepare(
         transforms = augmentation.draw(spec.shape[1:], config.data.augment, train.seed, step, positions)
         x0, condition[augmentation.NAME] = transforms(x0), transforms.inputs(spec.shape[1:])
     x0 = x0.contiguous(memory_format=layout(x0.ndim))
-    if spec.classes and batch.labels is not None and "labels" in conditions:
-        no_label = randomness.uniform(train.seed, Stream.LABEL, step, positions) < train.label_dropout
-        condition["labels"] = batch.labels.masked_fill(no_label, NO_CLASS)
-    if "keys" in conditions and (isinstance(config.net, CustomNetConfig) or getattr(config.net, "dropout", 0) > 0):
+    absent = _absent(train, spec, step, positions)
+    if spec.classes and batch.labels is not None:
+        condition["labels"] = batch.labels.masked_fill(absent[LABEL], NO_CLASS)
+    if spec.further:
+        values = inputs(spec, x0, batch.conditions, train.seed, step, positions)
+        for name, kind in spec.further.items():
+            argument = argument_name(name)
+            condition[argument] = kind.drop(values[argument], absent[name].to(device))
+    if takes_keys and (isinstance(config.net, CustomNetConfig) or getattr(config.net, "dropout", 0) > 0):
         condition["keys"] = randomness.keys(train.seed, Stream.DROPOUT, step, positions)
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}
+
+
+def _absent(train: TrainConfig, spec: DataSpec, step: int, positions: range) -> dict[str, Tensor]:
+    """Which items go without which condition, bool (len(positions),): each on its own, and all together."""
+    absent: dict[str, Tensor] = {}
+    if spec.classes:
+        absent[LABEL] = randomness.uniform(train.seed, Stream.LABEL, step, positions) < train.label_dropout
+    if not spec.further:
+        return absent
+    draws = randomness.uniforms(1 + len(spec.further), train.seed, Stream.ABSENCE, step, positions)
+    every, *each = (draws < train.condition_dropout).T
+    absent |= dict(zip(spec.further, each, strict=True))
+    return absent if len(absent) == 1 else {name: rows | every for name, rows in absent.items()}
 
 
 class Gradients:
@@ -135,7 +156,7 @@ class Gradients:
         distributed, count = self.distributed, len(positions)
         state.denoiser.train()
         state.optimiser.zero_grad()
-        x0, condition = prepare(batch, positions, self.config, state.spec, state.conditions, distributed.device)
+        x0, condition = prepare(batch, positions, self.config, state.spec, state.takes_keys, distributed.device)
         table = []
         for start in range(0, count, self.micro_batch):
             part = slice(start, start + self.micro_batch)

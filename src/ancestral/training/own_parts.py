@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from ancestral import augmentation
 from ancestral.arguments import fits, plain
 from ancestral.data import DataSpec
+from ancestral.data.given import inputs
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
 from ancestral.objectives import Objective
@@ -72,10 +73,11 @@ def check_objective(objective: Objective, denoiser: Diffusion, spec: DataSpec, d
 def _two_items(spec: DataSpec, distributed: Distributed, augmented: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
     """Empty items and what the network is conditioned on."""
     x = torch.zeros(2, *spec.shape, device=distributed.device)
-    conditions = {"labels": torch.zeros(2, dtype=torch.int64)} if spec.classes else {}
+    labels = {"labels": torch.zeros(2, dtype=torch.int64, device=x.device)} if spec.classes else {}
+    conditions = labels | inputs(spec, x, {}, 0, 0, [0, 1])
     if augmented:
-        conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1).absent(2)
-    return x, {name: value.to(x.device) for name, value in conditions.items()}
+        conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1).absent(2).to(x.device)
+    return x, conditions
 
 
 def call_optimiser(make: Callable[[list[nn.Parameter]], Optimizer], parameters: list[nn.Parameter]) -> Optimizer:

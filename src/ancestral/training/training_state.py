@@ -3,7 +3,6 @@
 As tensors they have the same names for one process or many, replicated or sharded.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation, model, nets, objectives
+from ancestral.conditions import argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
 from ancestral.diffusion import Diffusion
@@ -38,7 +38,7 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
     """Describe the data to a model that is trained on it by this config. Raises InputError if there are none."""
     if not len(data):
         raise InputError(f"{data.name} holds no items to train on")
-    return data.spec if config.data.class_labels else dataclasses.replace(data.spec, classes=())
+    return data.spec if config.data.class_labels else data.spec.without_label()
 
 
 class TrainingState:
@@ -71,10 +71,16 @@ class TrainingState:
                 self.net.load_state_dict(initial)
             except RuntimeError:
                 raise InputError("the weights that the run starts from do not fit its network") from None
-        self.conditions = nets.conditions(self.net)
-        if "labels" not in self.conditions:  # a network of one's own may be unconditional
-            self.spec = dataclasses.replace(spec, classes=())
-        if config.data.augment and augmentation.NAME not in self.conditions:
+        self.takes_keys = nets.takes(self.net, "keys")
+        if not nets.takes(self.net, "labels"):  # a network of one's own may be unconditional
+            self.spec = spec.without_label()
+        for name in map(argument_name, self.spec.further):
+            if not nets.takes(self.net, name):
+                raise InputError(
+                    f"the network takes no argument {name}: add it to forward, as in forward(x, index, {name}), or "
+                    f"leave this condition out ({option('given')})"
+                )
+        if config.data.augment and not nets.takes(self.net, augmentation.NAME):
             raise InputError(
                 f"the forward method of the network takes no {augmentation.NAME}=None, the numbers that say how an "
                 f"item was transformed: add that argument, or leave {option('augment')} out"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.data import Dataset, InMemoryDataset
+from ancestral.data.given import inputs
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
 from ancestral.diffusion import Diffusion
@@ -47,9 +48,12 @@ class Validation:
         if n < 2:
             raise InputError("the validation loss needs at least 2 items that can be read, and as many to train on")
         self.spec = spec
-        self.items = torch.cat([part.sample(n).items for part in parts])
+        parts = [part.sample(n) for part in parts]
+        self.items = torch.cat([part.items for part in parts])
         """(2 n, C, *space): those that are held out, then those of the training."""
-        self.labels = torch.cat([_labels(part.sample(n)) for part in parts])
+        self.labels = torch.cat([_labels(part) for part in parts])
+        values = [part.conditions_of(torch.arange(n)) for part in parts]
+        self.conditions = {name: torch.cat([one[name] for one in values]) for name in values[0]}
         self.lowest = torch.zeros(2, n, dtype=torch.float64)
         """The loss of each item when that of the items that are held out was lowest."""
         self.numbers = torch.zeros(3, dtype=torch.int64)
@@ -80,6 +84,8 @@ class Validation:
             x0 = x0.contiguous(memory_format=layout(x0.ndim))
             eps = randomness.normal(x0.shape[1:], 0, Stream.VALIDATION, 0, draws.tolist(), x0.device).to(x0.dtype)
             condition = {"labels": self.labels[rows].to(x0.device)} if self.spec.classes else {}
+            values = {name: value[rows] for name, value in self.conditions.items()}
+            condition |= inputs(self.spec, x0, values, 0, 0, draws.tolist())
             with distributed.autocast():
                 forward = denoiser.forward_pass(x0, t, eps, **condition)
                 errors = objective.errors(replace(forward, averaged=denoiser))

@@ -174,7 +174,15 @@ def _with_absolute_paths(
     except InputError as error:
         advice = f"; if the data of this run were moved, say where they are: {option('data', '...')}"
         raise InputError(error.text + advice * (saved is not None and source == saved.data.source)) from None
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source, validation=held_out))
+    given = None if config.data.given is None else tuple(map(_absolute, config.data.given))
+    data = dataclasses.replace(config.data, source=source, validation=held_out, given=given)
+    return dataclasses.replace(config, data=data)
+
+
+def _absolute(given: str) -> str:
+    """A text of `given` with the absolute path of its folder, if it names one."""
+    name, _, place = given.rpartition("=")
+    return f"{name or Path(place).name}={Path(place).resolve()}" if Path(place).is_dir() else given
 
 
 def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_python: bool) -> list[str]:

@@ -2,16 +2,19 @@
 
 import contextlib
 import dataclasses
+import math
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from ancestral import __version__, hub, samplers, storage
+from ancestral.conditions import LABEL, Image
 from ancestral.config.folders import SUFFIXES, check_outside, is_output
 from ancestral.data.decoding import from_pixels
 from ancestral.data.statistics import channel_mean, evenly_spaced
@@ -19,7 +22,8 @@ from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote, track
 from ancestral.guidance import NO_CLASS
-from ancestral.model import Model, find, load, sampler_name, several
+from ancestral.model import Guidance, Label, Model, find, load, sampler_name, several
+from ancestral.model.condition_values import ConditionValues
 from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
 from ancestral.render import compositions, pictures, writers
@@ -32,9 +36,14 @@ from ancestral.workflows.model_cards import home
 
 SAMPLER_OPTIONS = ("steps", "eta", "variance")
 """Options of samplers that have names of their own."""
-IN_RECIPE = ("n", "index", "seed", "label", "guidance", "sampler", *SAMPLER_OPTIONS)
+IN_RECIPE = (
+    *("n", "index", "seed", "label", "guidance", "guidance_interval", "guidance_rescale", "sampler"),
+    *SAMPLER_OPTIONS,
+)
 """Options that a recipe replaces."""
 FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
+EVERYWHERE = (0.0, math.inf)
+"""The interval of all noise levels."""
 LONGEST_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
 STILLS, LOOKED_AT = SUFFIXES.keys() - writers.ANIMATIONS.keys(), 100
@@ -51,6 +60,8 @@ class SamplePlan:
         name: What the result calls it.
         sampler: The sampler.
         items: The indices of the samples.
+        values: The values of the conditions besides the label.
+        guidance: How estimates are guided.
         recipe: How they are made, for the metadata of PNGs. Its classes are those that samples have in turn.
         out: The grid, animation, array or folder.
         gif: An animation, if any.
@@ -63,6 +74,8 @@ class SamplePlan:
     name: str
     sampler: samplers.Sampler
     items: Sequence[int]
+    values: Mapping[str, ConditionValues]
+    guidance: Guidance
     recipe: SamplingRecipe
     out: Path
     gif: Path | None
@@ -87,7 +100,15 @@ def plan(options: Sample) -> SamplePlan:
     like_recipe = None if options.like is None else _read_recipe(Path(options.like), options, digest)
     model = options.model if isinstance(options.model, Model) else load(options.model, options.device, net=options.net)
     sampler = model.sampler(options.sampler if like_recipe is None else like_recipe.sampler, **sampler_options)
-    recipe = _recipe(options, model) if like_recipe is None else like_recipe
+    given, weak = _by_name(options.given), _weak(options)
+    label, values = model.given_values(options.label, given)
+    recipe = _recipe(options, model, label, values, weak) if like_recipe is None else like_recipe
+    if like_recipe is not None:
+        values = _repeated(like_recipe, model, values, options.like)
+        _check_weak(like_recipe, weak)
+    low, high = recipe.guidance_interval or EVERYWHERE
+    guidance = Guidance(recipe.guidance, (low, high), recipe.guidance_rescale or 0.0, weak)
+    model.guided(guidance, [*values, *([LABEL] if model.spec.classes else [])])
     items = model.items(recipe.n, recipe.index, options.batch_size)
     if recipe.single:
         writers.check_png(model.spec.shape, model.spec.codec.dtype)
@@ -110,9 +131,16 @@ def plan(options: Sample) -> SamplePlan:
         name=str(file if isinstance(options.model, Model) else options.model),
         sampler=sampler,
         items=items,
-        recipe=SamplingRecipe(
-            *(digest, __version__, recipe.seed, len(items), sampler_name(sampler), recipe.guidance),
-            *(recipe.index, recipe.label, recipe.single),
+        values=values,
+        guidance=guidance,
+        recipe=dataclasses.replace(
+            recipe,
+            model=digest,
+            version=__version__,
+            n=len(items),
+            sampler=sampler_name(sampler),
+            step=None,
+            run=None,
         ),
         out=out,
         gif=gif,
@@ -137,7 +165,9 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     in_animation = evenly_spaced(writers.frame_count(options.fps or writers.FPS), len(times)) if animated else []
     in_film = evenly_spaced(compositions.FILM_STATES, len(times)) if plan.film else []
     steps_of_batches = samplers.record(
-        lambda batch: model.trajectory(batch, plan.sampler, recipe.seed, recipe.label, recipe.guidance),
+        lambda batch: model.trajectory(
+            batch, plan.sampler, recipe.seed, recipe.label, plan.guidance, values=plan.values
+        ),
         items,
         options.batch_size,
         lambda x: model.spec.codec.decode(x).cpu(),
@@ -167,6 +197,7 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
         means=channel_mean(samples) if samples.ndim > 2 else (),
         data_means=model.spec.mean,
         index=recipe.index,
+        given=recipe.given,
     )
     if means := channel_means(result):
         yield Message(means)
@@ -225,11 +256,103 @@ def _files(
 # -- the recipe -------------------------------------------------------------------------------------------------------
 
 
-def _recipe(options: Sample, model: Model) -> SamplingRecipe:
+def _by_name(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+    """The conditions by name; of words as in age=31 and low=small.png, several of a name are a list."""
+    if given is None or isinstance(given, Mapping):
+        return dict(given or {})
+    values: dict[str, list[str]] = {}
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option('given', word)}: give the name of a condition and its value, as in age=31")
+        values.setdefault(name, []).append(value)
+    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
+
+
+def _scale(guidance: float | Mapping[str, float] | Sequence[str] | None) -> float | dict[str, float]:
+    """The scale of guidance, or one for each condition; of words as in 2, or label=2 low=1."""
+    if guidance is None:
+        return 1.0
+    if isinstance(guidance, Mapping):
+        return dict(guidance)
+    if isinstance(guidance, int | float):
+        return guidance
+    try:
+        if len(guidance) == 1 and "=" not in guidance[0]:
+            return float(guidance[0])
+        return {name: float(value) for name, _, value in (word.partition("=") for word in guidance)}
+    except ValueError:
+        words = " ".join(guidance)
+        raise InputError(f"{option('guidance')} cannot be {words!r}: give a number, or one by name (label=2)") from None
+
+
+def _weak(options: Sample) -> Model | None:
+    """The weaker model of autoguidance."""
+    if options.weak is None or isinstance(options.weak, Model):
+        return options.weak
+    return load(options.weak, options.device, net=options.net)
+
+
+def _digest(model: Model | None) -> str | None:
+    return storage.sha256(model.file) if model is not None and model.file is not None else None
+
+
+def _recipe(
+    options: Sample, model: Model, label: Label, values: Mapping[str, ConditionValues], weak: Model | None
+) -> SamplingRecipe:
     """The recipe of the options, of a sampler that is known otherwise."""
-    names = None if options.label is None else _class_names(model, options.label)
-    n, guidance = 64 if options.n is None else options.n, 1.0 if options.guidance is None else options.guidance
-    return SamplingRecipe("", __version__, options.seed or 0, n, "", guidance, options.index, names)
+    most = max((len(value.rows) for value in values.values()), default=1)
+    n = options.n if options.n is not None else 64 if most == 1 else most
+    interval = options.guidance_interval
+    if interval is not None and len(interval) != 2:
+        raise InputError(f"{option('guidance_interval')} takes two noise levels, the lowest and the highest")
+    return SamplingRecipe(
+        model="",
+        version=__version__,
+        seed=options.seed or 0,
+        n=n,
+        sampler="",
+        guidance=_scale(options.guidance),
+        index=options.index,
+        label=None if label is None else _class_names(model, label),
+        given={name: value.described for name, value in values.items()},
+        guidance_interval=interval,
+        guidance_rescale=options.guidance_rescale,
+        weak=_digest(weak),
+    )
+
+
+def _repeated(
+    recipe: SamplingRecipe, model: Model, values: Mapping[str, ConditionValues], like: str | Path | None
+) -> dict[str, ConditionValues]:
+    """The values of the conditions of a recipe: its own, and images that the user gives again."""
+    repeated = dict(values)
+    for name, texts in recipe.given.items():
+        if isinstance(model.spec.conditions.get(name), Image):
+            if name not in values:
+                files = ", ".join(texts[:3])
+                again = option("given", f"{name}=...")
+                raise InputError(f"{like} was conditioned on the image {name} ({files}): give it again, {again}")
+            if [*map(_hash, values[name].described)] != [*map(_hash, texts)]:
+                raise InputError(f"{like} was conditioned on another image {name}, {texts[0]}: give that one")
+        elif name in values:
+            raise InputError(f"{option('like')} makes the samples of {like} again; leave {option('given', name)} out")
+        else:
+            repeated |= model.given_values(None, {name: list(texts)})[1]
+    if further := values.keys() - recipe.given.keys():
+        raise InputError(f"{like} was made without {', '.join(sorted(further))}: leave it out")
+    return repeated
+
+
+def _hash(described: str) -> str:
+    return described.rpartition(" ")[2]
+
+
+def _check_weak(recipe: SamplingRecipe, weak: Model | None) -> None:
+    """Raise InputError unless the weaker model is that of a recipe."""
+    if recipe.weak != _digest(weak):
+        which = f"the model whose SHA-256 is {recipe.weak[:12]}" if recipe.weak else "no weaker model"
+        raise InputError(f"these samples were guided by {which}: {option('weak')} names that one")
 
 
 def _read_recipe(like: Path, options: Sample, digest: str) -> SamplingRecipe:
@@ -263,7 +386,10 @@ def _recipe_of_one(recipe: SamplingRecipe, model: Model, index: int) -> Sampling
     """The recipe of one of the items alone."""
     names = _class_names(model, recipe.label or model.spec.classes) if model.spec.classes else None
     name = None if names is None else (names[index % len(names)],)
-    return dataclasses.replace(recipe, n=1, index=(index,), label=name, single=True)
+    given: dict[str, tuple[str, ...]] = {
+        condition: (texts[index % len(texts)],) for condition, texts in recipe.given.items()
+    }
+    return dataclasses.replace(recipe, n=1, index=(index,), label=name, given=given, single=True)
 
 
 def _class_names(model: Model, label: int | str | Sequence[int | str]) -> tuple[str, ...]:
@@ -322,6 +448,7 @@ def _stem(options: Sample, recipe: SamplingRecipe) -> str:
         "label": recipe.label and "_".join(recipe.label),
         "sampler": options.sampler,
         **{name: getattr(options, name) for name in SAMPLER_OPTIONS},
+        **{name: "_".join(text.partition(" sha256:")[0] for text in texts) for name, texts in recipe.given.items()},
         "guidance": None if recipe.guidance == 1 else recipe.guidance,
     }
     parts = [f"{name}{value}" for name, value in settings.items() if value is not None]
