@@ -26,6 +26,7 @@ from ancestral.data.sources.file_folder import FileFolder
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
+from ancestral.registries import OPERATORS
 
 SHOWN = 3
 """Largest number of items that a message names."""
@@ -132,7 +133,7 @@ def _column(name: str, columns: Mapping[str, Any], data: Dataset) -> Any:
     has = f"its columns are {', '.join(columns)}" if len(columns) else "it has no columns"
     raise InputError(
         f"{option('given', name)}: {data.name} has no column {name!r} ({has}), and there is no folder, operator "
-        f"({', '.join(derived.OPERATORS)}) or function of that name"
+        f"({', '.join(OPERATORS)}) or function of that name"
     )
 
 
@@ -240,7 +241,7 @@ def inputs(
     """
     sides, made = x0.shape[2:], dict[str, Tensor]()
     for name, kind in spec.further.items():
-        if kind.made_by:
+        if isinstance(kind, Vector | Image) and kind.made_by:
             maker = derived.parse(kind.made_by)
             assert maker is not None
             made[name] = kind.place(maker.make(x0, seed, step, indices), sides)

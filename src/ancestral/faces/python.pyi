@@ -58,6 +58,7 @@ def inspect(
     clip_norm: float = ...,
     ema: float = ...,
     label_dropout: float = ...,
+    condition_dropout: float = ...,
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
@@ -94,6 +95,7 @@ def inspect(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
+    given: str | Sequence[str] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> DataReport:
@@ -163,6 +165,7 @@ def train(
     clip_norm: float = ...,
     ema: float = ...,
     label_dropout: float = ...,
+    condition_dropout: float = ...,
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
@@ -199,6 +202,7 @@ def train(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
+    given: str | Sequence[str] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -283,6 +287,7 @@ def distil(
     clip_norm: float = ...,
     ema: float = ...,
     label_dropout: float = ...,
+    condition_dropout: float = ...,
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
@@ -319,6 +324,7 @@ def distil(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
+    given: str | Sequence[str] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> TrainingResult[Model]:
@@ -367,7 +373,11 @@ def sample(
     variance: str | None = None,
     seed: int | None = None,
     label: Label = None,
-    guidance: float | None = None,
+    given: Mapping[str, Any] | None = None,
+    guidance: float | Mapping[str, float] | None = None,
+    guidance_interval: float | Sequence[float] | None = None,
+    guidance_rescale: float | None = None,
+    weak: Model | str | Path | None = None,
     like: str | Path | None = None,
     batch_size: int = 64,
     gif: str | Path | bool = False,
@@ -388,7 +398,8 @@ def sample(
 
     Args:
         model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model.
-        n: Number of samples: those with indices 0 to n-1 of the seed; default: 64.
+        n: Number of samples: those with indices 0 to n-1 of the seed; default: one for each value of `given` where
+            it has several, else 64.
         index: Indices of the samples of the seed, one or several; default: the first n.
         sampler: Sampler, a name of `registries.SAMPLERS`, with options if need be: heun:churn=10,spacing=logsnr.
             Default: the sampler of the run's config.
@@ -399,7 +410,17 @@ def sample(
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
             Default: all classes in turn.
-        guidance: Scale of classifier-free guidance; above 1 strengthens the label. Default: 1.
+        given: What the samples are conditioned on: a class by name or number, numbers joined by commas, or an
+            image, by its file. A folder of images gives one sample for each. From Python a mapping of names to
+            values, as of `Model.sample`. Given several times, sample i has value i mod their number. What is left
+            out is absent.
+        guidance: Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as
+            in label=2 low=1 (a mapping in Python). Default: 1.
+        guidance_interval: Lowest and highest noise level b_t/a_t at which samples are guided; default: all.
+        guidance_rescale: Share in which the standard deviation of the estimate is brought back to that without
+            guidance; default: 0.
+        weak: Weaker model of the same data, such as an average of an early part of the run: guidance is then
+            autoguidance, away from it, which needs no condition. Default: none.
         like: PNG that was sampled from this model: the same samples again. Options that it holds are refused. Or a
             grid of the training run: the same noise and settings, by the model as it is now.
         batch_size: Number of samples in a batch. It changes memory and time, not the samples.
@@ -851,6 +872,7 @@ def train_steps(
     clip_norm: float = ...,
     ema: float = ...,
     label_dropout: float = ...,
+    condition_dropout: float = ...,
     times: Literal["uniform", "stratified", "lognormal", "logitnormal", "importance"] = ...,
     continuous: bool = ...,
     weighting: Literal["simple", "snr", "min-snr", "variational", "edm", "velocity"] = ...,
@@ -887,6 +909,7 @@ def train_steps(
     background: str = ...,
     class_labels: bool = ...,
     balance: bool = ...,
+    given: str | Sequence[str] | None = ...,
     memory: float = ...,
     validation: Any | float | str | None = ...,
 ) -> Generator[Progress, None, TrainingResult[Model]]:
