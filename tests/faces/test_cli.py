@@ -510,7 +510,7 @@ def test_options_that_synonyms_name_exist_and_no_option_is_called_a_synonym():
         (["-n", "0"], "at least 1"),
         (["--sampler", "ddmp"], "did you mean ddpm?"),
         (["--sampler", "ddpm", "--eta", "1"], "no option eta"),
-        (["--guidance", "nan"], "cannot be 'nan': give a number"),
+        (["--guidance", "nan"], "must be a finite number, not nan"),
         (["--gif", "a.avi"], "--gif writes"),
         (["--film", "a.gif"], "--film writes"),
         (["--eta", "2"], "eta must lie between"),

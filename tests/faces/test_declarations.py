@@ -18,7 +18,7 @@ from ancestral.faces.words import read
 from ancestral.fields import arguments_of, bases_of
 from ancestral.workflows.plan_training import plan
 
-IN_ANY_FORM = {"data", "held_out", "source", "samples"}
+IN_ANY_FORM = {"given", "data", "held_out", "source", "samples"}
 """Options that take data: names, arrays, tensors and data sets."""
 
 

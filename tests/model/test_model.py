@@ -177,7 +177,7 @@ def test_a_model_without_classes_refuses_labels(tmp_path):
     assert plain.labels(range(3), None) is None
     with pytest.raises(InputError, match="without classes"):
         plain.sample(1, label=0)
-    with pytest.raises(InputError, match="without classes"):
+    with pytest.raises(InputError, match="without conditions"):
         plain.sample(1, guidance=2.0)
 
 
