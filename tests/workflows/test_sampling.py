@@ -204,7 +204,7 @@ def test_a_picture_of_another_version_is_repeated_with_a_word_of_warning(run, co
 def test_a_recipe_is_a_table_and_json(run, copied):
     run("sample", copied, *FEW, "-n", 2, "--out", "a.png")
     saved_recipe = recipe("a.png")
-    assert "spacing=trailing\nguidance  1.0\n" in str(saved_recipe)
+    assert "spacing=trailing\nguidance           1.0\n" in str(saved_recipe)
     assert SamplingRecipe.from_json(saved_recipe.to_json()) == saved_recipe
 
 
