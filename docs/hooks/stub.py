@@ -32,7 +32,7 @@ OBJECTS = {
 """Settings that Python users may give as objects, and the types of these."""
 HEAD = '''"""Written by `python docs/hooks/stub.py` from the declarations; a test compares them."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 

@@ -1,6 +1,6 @@
 """Written by `python docs/hooks/stub.py` from the declarations; a test compares them."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 

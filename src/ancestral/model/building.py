@@ -12,7 +12,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ancestral import augmentation, nets, samplers, schedules, targets
-from ancestral.conditions import Condition
 from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_size
 from ancestral.data.spec import DataSpec
 from ancestral.device import layout
