@@ -235,20 +235,25 @@ def test_a_chain_of_three_scales_adds_one_condition_after_another():
     assert found.item() == 2 * 1 + 3 * 2 + 2 * (4 + 1)  # equal scales that are no neighbours stay apart
 
 
-def test_rescaled_guidance_has_the_deviation_of_plain_conditioning():
+@pytest.mark.parametrize("kind", ["auto", "classifier-free"])
+def test_rescaled_guidance_has_the_deviation_of_plain_conditioning(kind):
     """Lin et al. (14) to (16), written out."""
-    joint = JointGaussian(schedules.cosine(100))
+    joint, weak = JointGaussian(schedules.cosine(100)), JointGaussian(schedules.cosine(100), seed=1)
     x, t, condition = joint_batch()
-    plain, free = joint.predict(x, t, **condition), joint.predict(x, t)
-    x_cfg = free.x0 + 7.5 * (plain.x0 - free.x0)
+    plain = joint.predict(x, t, **condition)
+    other = weak.predict(x, t, **condition) if kind == "auto" else joint.predict(x, t)
+    x_cfg = other.x0 + 7.5 * (plain.x0 - other.x0)
     x_rescaled = x_cfg * (plain.x0.std(1) / x_cfg.std(1))[:, None]
     for share in (0.7, 1.0):
-        found = guidance.ClassifierFree(joint, 7.5, rescale=share).predict(x, t, **condition)
+        wrapper = {
+            "auto": guidance.AutoGuidance(joint, weak, 7.5, rescale=share),
+            "classifier-free": guidance.ClassifierFree(joint, 7.5, rescale=share),
+        }[kind]
+        found = wrapper.predict(x, t, **condition)
         torch.testing.assert_close(found.x0, share * x_rescaled + (1 - share) * x_cfg, **EXACT)
         torch.testing.assert_close(joint.schedule.add_noise(found.x0, t, found.eps), x, **EXACT)
     torch.testing.assert_close(found.x0.std(1), plain.x0.std(1), **EXACT)
-    clean = guidance.ClassifierFree(joint, 7.5, rescale=0.7).predict(x, 0, **condition)
-    assert torch.equal(clean.x0, x)
+    assert torch.equal(wrapper.predict(x, 0, **condition).x0, x)
 
 
 def test_items_of_one_value_have_no_deviation_to_rescale():
@@ -445,6 +450,7 @@ def test_a_number_strengthens_all_tensors_that_are_given():
         (lambda d: guidance.ClassifierFree(d, {"low": "2"}), "names conditions with a number each"),
         (lambda d: guidance.ClassifierFree(d, {"low": 2.0}, drop={"text": 0}), "drop names text, which scale does not"),
         (lambda d: guidance.ClassifierFree(d, 2.0, rescale=1.5), "rescale is a share from 0 to 1, not 1.5"),
+        (lambda d: guidance.AutoGuidance(d, d, 2.0, rescale=-0.1), "rescale is a share from 0 to 1, not -0.1"),
         (lambda d: guidance.Interval(guidance.ClassifierFree(d, 2.0), 3.0, 2.0), "low < high, not 3.0 and 2.0"),
         (lambda d: guidance.Interval(d, 0.1, 2.0), "a Gaussian has none: wrap it first"),
         (

@@ -634,7 +634,7 @@ EQUATIONS = (
         r"x_{rescaled}=x_{cfg}\cdot\sigma_{pos}/\sigma_{cfg}",
         "The guided estimate has the standard deviation of the conditional one, item by item. The paper takes the "
         "network's output; here it is $\\hat x_0$, whatever the network predicts.",
-        ("guidance._deviation_ratio",),
+        ("guidance._rescaled",),
         (
             Proof(
                 "test_guidance.py::test_rescaled_guidance_has_the_deviation_of_plain_conditioning",
@@ -647,7 +647,7 @@ EQUATIONS = (
         "16",
         r"x_{final}=\phi\,x_{rescaled}+(1-\phi)\,x_{cfg}",
         "A share $\\phi$ of that, `rescale`. $\\hat\\epsilon$ is solved for again.",
-        ("guidance.ClassifierFree.predict",),
+        ("guidance._rescaled",),
         (
             Proof(
                 "test_guidance.py::test_rescaled_guidance_has_the_deviation_of_plain_conditioning",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ancestral.conditions import ABSENT
 from ancestral.errors import InputError
+from ancestral.gaussian import Scalar
 from ancestral.schedules import Schedule, Time, broadcast, largest_difference, per_item
 from ancestral.targets import X0, Denoiser, Prediction, exact_at_zero, for_move
 from ancestral.transforms import certain
@@ -103,9 +104,7 @@ class ClassifierFree(Wrapper):
                 raise InputError(f"scale is a number, or names conditions with a number each, not {scale}")
             if unknown := [name for name in drop or () if name not in scale]:
                 raise InputError(f"drop names {' and '.join(unknown)}, which scale does not: give each a scale")
-        if not 0 <= rescale <= 1:
-            raise InputError(f"rescale is a share from 0 to 1, not {rescale}")
-        self.scale, self.drop, self.rescale = scale, dict(drop or {}), rescale
+        self.scale, self.drop, self.rescale = scale, dict(drop or {}), _share(rescale)
 
     @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
@@ -115,13 +114,11 @@ class ClassifierFree(Wrapper):
         times = t.expand(len(x_t)).repeat(len(absent)) if isinstance(t, Tensor) else t
         estimates = self.denoiser.predict(torch.cat([x_t] * len(absent)), times, **passes)
         x0s, epss = (part.chunk(len(absent)) for part in estimates)
-        x0, eps = guided(x0s, scales), guided(epss, scales)
-        if self.rescale:
-            factor = 1 - self.rescale + self.rescale * _deviation_ratio(x0s[0], x0)  # rescaled guidance (16)
-            x0 = broadcast(factor, x0) * x0
-            _, eps = X0.solve(x_t, x0, *self.schedule.at(t))
         fraction = estimates.variance_fraction
-        return Prediction(x0, eps, None if fraction is None else fraction[: len(x_t)])
+        prediction = Prediction(
+            guided(x0s, scales), guided(epss, scales), None if fraction is None else fraction[: len(x_t)]
+        )
+        return _rescaled(prediction, x0s[0], self.rescale, x_t, *self.schedule.at(t))
 
     def _differences(self, condition: Mapping[str, Any]) -> tuple[list[float], list[list[str]]]:
         """The scale of each difference, and the absent conditions of each estimate, from none to most."""
@@ -176,10 +173,24 @@ def guided(estimates: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
     return value
 
 
-def _deviation_ratio(plain: Tensor, guided: Tensor) -> Tensor:
-    """The standard deviation of each plain estimate over that of the guided one, (B,); 1 where the latter is 0."""
-    of_plain, of_guided = (each.flatten(1).std(1, correction=0) for each in (plain, guided))
-    return (of_plain / of_guided).where(of_guided > 0, 1.0)  # rescaled guidance (15)
+def _share(rescale: float) -> float:
+    if not 0 <= rescale <= 1:
+        raise InputError(f"rescale is a share from 0 to 1, not {rescale}")
+    return rescale
+
+
+def _rescaled(prediction: Prediction, plain: Tensor, share: float, x_t: Tensor, a: Scalar, b: Scalar) -> Prediction:
+    """Bring the standard deviation of each x̂_0 back to that of the plain one, in a share, with the ε̂ that then agrees.
+
+    An estimate of standard deviation 0 stays as it is.
+    """
+    if not share:
+        return prediction
+    std_plain, std_guided = (x0.flatten(1).std(1, correction=0) for x0 in (plain, prediction.x0))
+    ratio = (std_plain / std_guided).where(std_guided > 0, 1.0)  # rescaled guidance (15)
+    factor = share * ratio + 1 - share  # rescaled guidance (16)
+    x0, eps = X0.solve(x_t, broadcast(factor, x_t) * prediction.x0, a, b)
+    return Prediction(x0, eps, prediction.variance_fraction)
 
 
 class AutoGuidance(Wrapper):
@@ -191,18 +202,27 @@ class AutoGuidance(Wrapper):
         denoiser: The denoiser.
         weak: A denoiser that makes the same errors, only larger: a snapshot of the run, or a smaller model.
         scale: 0 is the weaker model, 1 the denoiser alone, more leads away from the errors of the weaker one.
+        rescale: The share, from 0 to 1, in which the standard deviation of each x̂_0 is brought back to that of the
+            denoiser alone.
         without: Names of conditions that the weaker model does not take. It gets all others.
 
     Raises:
-        InputError: If the two have other schedules.
+        InputError: If the two have other schedules, or `rescale` is no share.
 
     References:
         Karras et al., autoguidance: *Guiding a diffusion model with a bad version of itself* (2024), eq. 3.
     """
 
-    def __init__(self, denoiser: Denoiser, weak: Denoiser, scale: float, without: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        weak: Denoiser,
+        scale: float,
+        rescale: float = 0.0,
+        without: Collection[str] = (),
+    ) -> None:
         super().__init__(denoiser)
-        self.weak, self.scale, self.without = weak, scale, frozenset(without)
+        self.weak, self.scale, self.rescale, self.without = weak, scale, _share(rescale), frozenset(without)
         one, other = (torch.stack([each.schedule.signal, each.schedule.noise]) for each in (denoiser, weak))
         if one.shape != other.shape:
             difference = f"{weak.schedule.steps} steps, not {denoiser.schedule.steps}"
@@ -220,12 +240,14 @@ class AutoGuidance(Wrapper):
             wrapper.weak = weak
         return wrapper
 
+    @exact_at_zero
     def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
         """Estimate x_0 and ε, by a forward pass of each model."""
         strong = self.denoiser.predict(x_t, t, **condition)
         weak = self.weak.predict(x_t, t, **{name: v for name, v in condition.items() if name not in self.without})
         x0, eps = (guided(pair, [self.scale]) for pair in zip(strong, weak, strict=True))
-        return Prediction(x0, eps, strong.variance_fraction)
+        prediction = Prediction(x0, eps, strong.variance_fraction)
+        return _rescaled(prediction, strong.x0, self.rescale, x_t, *self.schedule.at(t))
 
 
 class Interval(Wrapper):

@@ -14,6 +14,7 @@ from torch import nn
 
 import ancestral
 from ancestral import samplers, schedules, storage, targets
+from ancestral.conditions import Vector
 from ancestral.config import CustomNetConfig, ProcessConfig, TrainConfig
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
@@ -405,6 +406,54 @@ def test_a_condition_of_a_network_of_ones_own_is_given_to_sample():
     for bad, says in ((colours[:2], "1 or 3 rows"), (0.5, "a tensor with")):
         with pytest.raises(InputError, match=says):
             model.sample(3, condition={"colour": bad}, steps=2)
+
+
+class Products:
+    """x̂_0 is (1, 2) times angle + 2 low + 4 angle low, and half of that where the model is weak and knows no low."""
+
+    def __init__(self, weak=False):
+        self.schedule = linear(10)
+        self.predict = self.half if weak else self.full
+
+    def full(self, x_t, t, angle, low):
+        value = angle[:, :1] + 2 * low[:, :1] + 4 * angle[:, :1] * low[:, :1]
+        return targets.X0.solve(x_t, value * torch.tensor([1.0, 2.0]), *self.schedule.at(t))
+
+    def half(self, x_t, t, angle):
+        return targets.X0.solve(x_t, angle[:, :1] * torch.tensor([0.5, 1.0]), *self.schedule.at(t))
+
+
+NUMBER = Vector((0.0,), (1.0,))
+WEAK = Model(Products(weak=True), DataSpec((2,), Codec("float"), conditions={"angle": NUMBER}))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 7),
+        ({"guidance": 2}, 14),
+        ({"guidance": {"low": 3}}, 1 + 3 * (7 - 1)),
+        ({"guidance": {"low": 3, "angle": 1}}, 1 + 3 * (7 - 1)),
+        ({"guidance": {"angle": 2, "low": 3}}, 2 * 1 + 3 * (7 - 1)),
+        ({"guidance": {"low": 3, "angle": 2}}, 3 * 2 + 2 * (7 - 2)),
+        ({"guidance": 2, "guidance_interval": (0.0, 1e-3)}, 7),
+        ({"guidance": 2, "guidance_interval": (1e-3, 1e3)}, 14),
+        ({"guidance": 2, "guidance_rescale": 0.5}, 0.5 * 7 + 0.5 * 14),
+        ({"guidance": 3, "weak": WEAK}, 0.5 + 3 * (7 - 0.5)),
+        ({"guidance": 3, "weak": WEAK, "guidance_rescale": 1}, 7),
+    ],
+    ids=str,
+)
+def test_each_guidance_of_sample_is_its_formula(options, expected):
+    model = Model(Products(), DataSpec((2,), Codec("float"), conditions={"angle": NUMBER, "low": NUMBER}))
+    samples = model.sample(2, DDIM(1, clip=None), given={"angle": 1.0, "low": 1.0}, **options)
+    torch.testing.assert_close(samples, expected * torch.tensor([[1.0, 2.0]] * 2))
+
+
+def test_a_weaker_model_of_other_items_is_refused():
+    other = Model(Gaussian(linear(10), 0.0, 1.0), DataSpec((3,), Codec("float")))
+    with pytest.raises(InputError, match=r"weak is a model of items of shape \(3,\), not \(2,\)"):
+        WEAK.sample(2, guidance=2, weak=other)
 
 
 def test_another_schedule_or_target_than_that_of_the_file_is_refused(tmp_path):

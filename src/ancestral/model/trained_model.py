@@ -56,8 +56,12 @@ class Guidance:
     weak: "Model | None" = None
 
     def scales(self, names: Iterable[str]) -> dict[str, builtins.float]:
-        """Return the scale of each condition of some names; a single one is that of all."""
-        return {name: self.scale.get(name, 1.0) if isinstance(self.scale, Mapping) else self.scale for name in names}
+        """Return the scale of each condition of some names, in the order of the scales; a single one is that of all."""
+        if not isinstance(self.scale, Mapping):
+            return dict.fromkeys(names, self.scale)
+        others = dict.fromkeys(names, 1.0)
+        scaled = {name: scale for name, scale in self.scale.items() if others.pop(name, None)}
+        return scaled | others
 
     @property
     def off(self) -> bool:
@@ -365,7 +369,15 @@ class Model:
         if guidance.weak is not None:
             if isinstance(guidance.scale, Mapping):
                 raise InputError(f"autoguidance has one scale: give {option('guidance')} a number")
-            wrapper: Wrapper = AutoGuidance(self.denoiser, guidance.weak.denoiser, guidance.scale)
+            if guidance.weak.spec.shape != self.spec.shape:
+                shapes = f"{guidance.weak.spec.shape}, not {self.spec.shape}"
+                raise InputError(f"{option('weak')} is a model of items of shape {shapes}: take one of the same data")
+            without = [
+                argument_name(name) for name in self.spec.conditions if name not in guidance.weak.spec.conditions
+            ]
+            wrapper: Wrapper = AutoGuidance(
+                self.denoiser, guidance.weak.denoiser, guidance.scale, guidance.rescale, without
+            )
         elif not scales:
             what = "is given no condition" if self.spec.conditions else "was trained without conditions"
             raise InputError(
