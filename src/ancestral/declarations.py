@@ -164,8 +164,8 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
     PRESETS: ClassVar[str] = PRESETS.names
     COMMON: ClassVar[tuple[str, ...]] = (
-        *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "class_labels"),
-        *("validation", *COMMON_SETTINGS),
+        *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "augment"),
+        *("class_labels", "validation", *COMMON_SETTINGS),
     )
 
     @classmethod
