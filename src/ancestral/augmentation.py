@@ -163,10 +163,10 @@ def draw(sides: Sequence[int], probability: float, seed: int, step: int, indices
         indices: The positions of the items in the global batch.
     """
     dims, image = len(sides), len(sides) == 2
-    kinds = [randomness.uniform(seed, Stream.AUGMENTATION, step, indices, draw=kind) for kind in range(dims + 5)]
+    kinds = randomness.uniforms(5 + dims, seed, Stream.AUGMENTATION, step, indices, draw=0)
     # below 1 with this probability, and uniform if so
-    translated, turned, rotated, scaled, stretched, *flipped = [kind / probability for kind in kinds]
-    z = randomness.normal((dims + 2,), seed, Stream.AUGMENTATION, step, indices).double()
+    translated, turned, rotated, scaled, stretched, *flipped = (kinds / probability).T
+    z = randomness.normal((dims + 2,), seed, Stream.AUGMENTATION, step, indices, draw=1).double()
     shifts = (z[:, :dims] * SHIFT * torch.tensor(sides)).round().long()
     none = torch.zeros(len(z), dtype=torch.float64)
     return Augmentation(

@@ -140,9 +140,9 @@ def words(keys: Tensor, count: int) -> Tensor:
     return _mix(keys[:, None] ^ counters(count, keys.device))
 
 
-def uniform(seed: int, stream: Stream, step: int, indices: Sequence[int], draw: int | None = None) -> Tensor:
+def uniform(seed: int, stream: Stream, step: int, indices: Sequence[int]) -> Tensor:
     """Draw from U[0, 1) for each index: float64 (len(indices),) on the CPU."""
-    return _shift(keys(seed, stream, step, indices, draw), 11).double() * 2.0**-53
+    return _shift(keys(seed, stream, step, indices), 11).double() * 2.0**-53
 
 
 def uniforms(

@@ -187,6 +187,28 @@ def test_augmented_images_come_with_the_numbers_that_say_how_and_others_with_zer
     assert torch.equal(x0[untouched], plain[untouched])
 
 
+def test_images_of_the_data_are_mirrored_and_augmented_with_their_items():
+    """The partner of an image is the image itself, at half of its resolution in the second condition."""
+    images = torch.randint(0, 256, (16, 1, 8, 8), dtype=torch.uint8, generator=torch.manual_seed(0))
+    dataset = data.load((images, {"same": images, "low": images[..., ::2, ::2]}))
+    trainer = Trainer(
+        with_data(tiny_config(batch_size=32, condition_dropout=0.0), flip=True, augment=0.3), dataset, "cpu"
+    )
+    x0, condition = batch(trainer)
+    assert torch.equal(condition["same"][:, :1], x0)
+    assert torch.equal(condition["same"][:, 1], torch.ones(32, 8, 8))
+    plain, plain_condition = batch(
+        Trainer(with_data(tiny_config(batch_size=32, condition_dropout=0.0)), dataset, "cpu")
+    )
+    assert not torch.equal(x0, plain)
+    drawn = augmentation.draw((8, 8), 0.3, 0, 0, range(32))
+    low, turned = plain_condition["low"], (x0[:, 0] == drawn(plain)[:, 0]).flatten(1).all(1)
+    assert torch.equal(condition["low"][turned], drawn(low)[turned])
+    assert torch.equal(condition["low"][~turned], drawn(low.flip(-1))[~turned])
+    with pytest.raises(InputError, match=r"augment is the condition of augment=0\.3: give yours another name"):
+        Trainer(with_data(tiny_config(), augment=0.3), data.load((images, {"augment": torch.rand(16)})), "cpu")
+
+
 def test_augmentation_does_not_leak():
     """A signal that is translated and mirrored at random: of pure noise, x̂_0 is the signal as it is.
 

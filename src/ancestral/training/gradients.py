@@ -1,13 +1,13 @@
 """From a batch of the data to the gradient of its mean loss, in parts that fit into the memory."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from ancestral import augmentation, randomness
-from ancestral.conditions import LABEL, argument_name
+from ancestral.conditions import LABEL, Image, argument_name
 from ancestral.config import Config, CustomNetConfig, TrainConfig
 from ancestral.data.given import inputs
 from ancestral.data.loading import Batch
@@ -35,13 +35,18 @@ def prepare(
     """
     train, step = config.train, batch.step
     x0 = spec.codec.encode(batch.items.to(device, non_blocking=True))
+    condition: dict[str, Tensor] = {}
+    transforms = list[Callable[[Tensor], Tensor]]()  # of the items, and of the images that they are given with
     if config.data.flip and x0.ndim >= 4:
         flip = randomness.uniform(train.seed, Stream.FLIP, step, positions) < 0.5
-        x0 = x0.flip(-1).where(flip.to(device).view(-1, *[1] * (x0.ndim - 1)), x0)
-    condition: dict[str, Tensor] = {}
+        flip = flip.to(device).view(-1, *[1] * (x0.ndim - 1))
+        transforms.append(lambda images: images.flip(-1).where(flip, images))
     if config.data.augment:
-        transforms = augmentation.draw(spec.shape[1:], config.data.augment, train.seed, step, positions)
-        x0, condition[augmentation.NAME] = transforms(x0), transforms.inputs(spec.shape[1:])
+        augment = augmentation.draw(spec.shape[1:], config.data.augment, train.seed, step, positions)
+        condition[augmentation.NAME] = augment.inputs(spec.shape[1:])
+        transforms.append(augment)
+    for transform in transforms:
+        x0 = transform(x0)
     x0 = x0.contiguous(memory_format=layout(x0.ndim))
     absent = _absent(train, spec, step, positions)
     if spec.classes and batch.labels is not None:
@@ -50,7 +55,10 @@ def prepare(
         values = inputs(spec, x0, batch.conditions, train.seed, step, positions)
         for name, kind in spec.further.items():
             argument = argument_name(name)
-            condition[argument] = kind.drop(values[argument], absent[name].to(device))
+            value = values[argument]
+            for transform in transforms if isinstance(kind, Image) and not kind.made_by else ():
+                value = transform(value)
+            condition[argument] = kind.drop(value, absent[name].to(device))
     if takes_keys and (isinstance(config.net, CustomNetConfig) or getattr(config.net, "dropout", 0) > 0):
         condition["keys"] = randomness.keys(train.seed, Stream.DROPOUT, step, positions)
     return x0, {name: value.to(device, non_blocking=True) for name, value in condition.items()}

@@ -80,6 +80,11 @@ class TrainingState:
                     f"the network takes no argument {name}: add it to forward, as in forward(x, index, {name}), or "
                     f"leave this condition out ({option('given')})"
                 )
+        if config.data.augment and augmentation.NAME in self.spec.further:
+            raise InputError(
+                f"{augmentation.NAME} is the condition of {option('augment', config.data.augment)}: give yours another "
+                f"name, as in {option('given', 'other=augment')}"
+            )
         if config.data.augment and not nets.takes(self.net, augmentation.NAME):
             raise InputError(
                 f"the forward method of the network takes no {augmentation.NAME}=None, the numbers that say how an "
