@@ -156,7 +156,7 @@ def wake(net):
     return net
 
 
-def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, **net):
+def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, conditions=None, **net):
     """A model with random weights: a tiny U-Net, or for one dimension an MLP."""
     settings = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.1, "groups": 4, **net}
     config = dataclasses.replace(
@@ -165,7 +165,8 @@ def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, **net):
         net=configs.UNetConfig(**settings),
         process=process or configs.ProcessConfig(),
     )
-    facts = DataSpec(shape, Codec("uint8" if len(shape) == 3 else "float"), tuple(classes))
+    codec = Codec("uint8" if len(shape) == 3 else "float")
+    facts = DataSpec(shape, codec, tuple(classes), conditions=conditions or {})
     denoiser = build(config, facts)
     wake(denoiser)
     return Model(denoiser, facts, config, step=3)

@@ -296,6 +296,14 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     weak: Model | str | Path | None = argument(None, words=str | None, metavar="RUN")
     """Weaker model of the same data, such as an average of an early part of the run: guidance is then autoguidance,
     away from it, which needs no condition. Default: none."""
+    then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
+        None, words=tuple[str, ...] | None, metavar="UPSCALER"
+    )
+    """Model that is conditioned on an image, which the samples of RUN become, as one that was trained with --given
+    upscale:4. Several follow one another, and the files hold samples of the last. Each gets the same seed, the label
+    and the values of `given` that it is conditioned on, with classes matched by name. The sampler and its options are
+    those of all if they are given. A single scale of guidance is that of RUN; one by name is that of each model with
+    this condition. Default: none."""
     like: str | Path | None = argument(None, words=Path | None, metavar="FILE.png")
     """PNG that was sampled from this model: the same samples again. Options that it holds are refused.
     Or a grid of the training run: the same noise and settings, by the model as it is now."""

@@ -378,6 +378,7 @@ def sample(
     guidance_interval: float | Sequence[float] | None = None,
     guidance_rescale: float | None = None,
     weak: Model | str | Path | None = None,
+    then: Model | str | Path | Sequence[Model | str | Path] | None = None,
     like: str | Path | None = None,
     batch_size: int = 64,
     gif: str | Path | bool = False,
@@ -421,6 +422,11 @@ def sample(
             guidance; default: 0.
         weak: Weaker model of the same data, such as an average of an early part of the run: guidance is then
             autoguidance, away from it, which needs no condition. Default: none.
+        then: Model that is conditioned on an image, which the samples of RUN become, as one that was trained with
+            --given upscale:4. Several follow one another, and the files hold samples of the last. Each gets the
+            same seed, the label and the values of `given` that it is conditioned on, with classes matched by name.
+            The sampler and its options are those of all if they are given. A single scale of guidance is that of
+            RUN; one by name is that of each model with this condition. Default: none.
         like: PNG that was sampled from this model: the same samples again. Options that it holds are refused. Or a
             grid of the training run: the same noise and settings, by the model as it is now.
         batch_size: Number of samples in a batch. It changes memory and time, not the samples.

@@ -36,11 +36,13 @@ class ConditionValues:
         kind: The kind of the condition.
         rows: The values in the units of the data: (m,), (m, k) or (m, C, *sides).
         names: What names each value: the class, the numbers, or the file of an image; "" for an image without one.
+        indices: The index of the sample that each value is of, if it is not i modulo their number.
     """
 
     kind: Condition
     rows: Tensor
     names: tuple[str, ...]
+    indices: Sequence[int] | None = None
 
     @property
     def described(self) -> tuple[str, ...]:
@@ -54,7 +56,19 @@ class ConditionValues:
 
     def of(self, indices: Sequence[int]) -> Tensor:
         """Return the values of some samples."""
-        return self.rows[[index % len(self.rows) for index in indices]]
+        if self.indices is None:
+            return self.rows[[index % len(self.rows) for index in indices]]
+        places = {index: row for row, index in enumerate(self.indices)}
+        return self.rows[[places[index] for index in indices]]
+
+
+def with_label(label: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the given values with the label among them. Raises InputError if it is given twice."""
+    if label is None:
+        return dict(given or {})
+    if LABEL in (given or {}):
+        raise InputError(f"the label is given twice: by {option('label')} and by {option('given')}")
+    return {LABEL: label, **(given or {})}
 
 
 def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, ConditionValues]:
@@ -77,12 +91,12 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
             has = f"its conditions are {', '.join(spec.conditions)}" if spec.conditions else "it has none"
             raise InputError(f"the model is not conditioned on {name!r}: {has}")
         if isinstance(kind, Classes):
-            numbers = [class_number(kind.names, one, name) for one in _several(value)]
+            numbers = [class_number(kind.names, one, name) for one in separate(value)]
             names = [NONE if number == ABSENT else kind.names[number] for number in numbers]
             rows = torch.tensor(numbers)
         elif isinstance(kind, Vector):
             rows = _vectors(kind, value, name)
-            names = [NONE if row.isnan().any() else ",".join(f"{one:g}" for one in row.tolist()) for row in rows]
+            names = [NONE if row.isnan().any() else ",".join(map(_exactly, row.tolist())) for row in rows]
         else:
             images = _images(kind, value, name, spec)
             rows, names = torch.stack([image for image, _ in images]), [path for _, path in images]
@@ -122,8 +136,8 @@ def class_number(classes: Sequence[str], label: object, name: str = LABEL) -> in
     raise InputError(f"{what} {text!r}; this model has {', '.join(classes)} (or 0 to {len(classes) - 1}, or {NONE})")
 
 
-def _several(value: Any) -> Sequence[Any]:
-    """Several values as a sequence, one as a sequence of itself."""
+def separate(value: Any) -> Sequence[Any]:
+    """Return several values as a sequence, one as a sequence of itself."""
     value = plain(value)
     if isinstance(value, Tensor | np.ndarray):
         return value.tolist()
@@ -134,10 +148,9 @@ def _vectors(kind: Vector, value: Any, name: str) -> Tensor:
     """Numbers (m, k), a row of NaN for None."""
     size = kind.size
     try:
-        value = [float(one) for one in value.split(",")] if isinstance(value, str) else value
-        rows: Any = [[value]] if isinstance(plain(value), int | float) else _several(value)
-        if size > 1 and all(isinstance(one, str) for one in rows):
-            rows = [one.split(",") for one in rows]
+        rows: Any = [[value]] if isinstance(plain(value), int | float) else separate(value)
+        if all(isinstance(one, str) for one in rows):
+            rows = [None if one == NONE else one.split(",") for one in rows]
         if rows and all(isinstance(plain(one), int | float | None) for one in rows):
             rows = [[one] for one in rows] if size == 1 else [rows]
         rows = [[np.nan] * size if row is None or list(row) == [None] else [float(one) for one in row] for row in rows]
@@ -148,6 +161,11 @@ def _vectors(kind: Vector, value: Any, name: str) -> Tensor:
         numbers = "a number" if size == 1 else f"{size} numbers"
         raise InputError(f"{name} cannot be {shown(value)}: give {numbers}, or a sequence of such for several samples")
     return tensor
+
+
+def _exactly(number: float) -> str:
+    """The shortest text that is read as the same number, since a recipe repeats samples."""
+    return repr(number).removesuffix(".0")
 
 
 def _images(kind: Image, value: Any, name: str, spec: DataSpec) -> list[tuple[Tensor, str]]:

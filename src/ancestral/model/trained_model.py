@@ -24,7 +24,7 @@ from ancestral.errors import InputError, whole
 from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Interval, Wrapper
 from ancestral.model.building import sampler_for
-from ancestral.model.condition_values import ConditionValues, class_number, network_inputs, read_values
+from ancestral.model.condition_values import ConditionValues, class_number, network_inputs, read_values, with_label
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
@@ -253,12 +253,8 @@ class Model:
         Raises:
             InputError: If the label is given twice, the model has no such condition, or not with this value.
         """
-        others = dict(given or {})
-        if LABEL in others:
-            if label is not None:
-                raise InputError(f"the label is given twice: by {option('label')} and by {option('given')}")
-            label = others.pop(LABEL)
-        return label, read_values(self.spec, others)
+        others = with_label(label, given)
+        return others.pop(LABEL, None), read_values(self.spec, others)
 
     def items(self, n: int, indices: Sequence[int] | None, batch_size: int) -> Sequence[int]:
         """Return the indices of the items to sample: `indices`, or without them 0..n−1.

@@ -50,9 +50,12 @@ def _training(result: TrainingResult[Any]) -> list[Table | str]:
 
 def _sampling(result: SamplingResult) -> list[Table | str]:
     label = f", label {result.label}" if result.label is not None else ""
-    guidance = f", guidance {result.guidance:g}" if result.guidance != 1 else ""
+    scale = result.guidance
+    scales = f"{scale:g}" if not isinstance(scale, dict) else " ".join(f"{name}={s:g}" for name, s in scale.items())
+    guidance = f", guidance {scales}" if scale != 1 else ""
     index = f", index {' '.join(map(str, result.index))}" if result.index is not None else ""
-    rows = [("samples", f"{result.count:,} of {result.model}, seed {result.seed}{index}{label}{guidance}")]
+    models = ", then ".join((result.model, *result.then))
+    rows = [("samples", f"{result.count:,} of {models}, seed {result.seed}{index}{label}{guidance}")]
     rows += [("sampler", result.sampler), ("files", ", ".join(result.paths))]
     return [Table((), rows), *filter(None, [channel_means(result)])]
 

@@ -30,6 +30,8 @@ class SamplingResult(Result):
     """Which samples of the seed they are; None is the first `count`."""
     given: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The values of the conditions besides the label: sample i has value i mod their number."""
+    then: tuple[str, ...] = ()
+    """The models that follow in a cascade. `codec`, `means` and `data_means` are those of the last."""
 
 
 @dataclass(frozen=True)
@@ -65,5 +67,7 @@ class SamplingRecipe(Result):
     guidance_rescale: float | None = None
     weak: str | None = None
     """SHA-256 of the file of the weaker model of autoguidance."""
+    then: dict[str, str] = field(default_factory=dict)
+    """The models that follow in a cascade: the SHA-256 of the file of each, and its sampler with all its settings."""
     run: str | None = None
     """`Config.identity` of the run of a grid of training; earlier versions wrote none."""

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ancestral import __version__, hub, samplers, storage
@@ -22,7 +23,7 @@ from ancestral.declarations import Sample
 from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote, track
 from ancestral.guidance import NO_CLASS
-from ancestral.model import Guidance, Label, Model, find, load, sampler_name, several
+from ancestral.model import Guidance, Model, find, load, sampler_name, several
 from ancestral.model.condition_values import ConditionValues
 from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
@@ -32,6 +33,7 @@ from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
 from ancestral.samplers.loop import Step
 from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder
+from ancestral.workflows.cascades import Stage, condition_for, opened, with_values
 from ancestral.workflows.model_cards import home
 
 SAMPLER_OPTIONS = ("steps", "eta", "variance")
@@ -56,12 +58,8 @@ class SamplePlan:
 
     Attributes:
         options: What the user gave.
-        model: The model.
-        name: What the result calls it.
-        sampler: The sampler.
+        stages: The model, and those that follow it in a cascade.
         items: The indices of the samples.
-        values: The values of the conditions besides the label.
-        guidance: How estimates are guided.
         recipe: How they are made, for the metadata of PNGs. Its classes are those that samples have in turn.
         out: The grid, animation, array or folder.
         gif: An animation, if any.
@@ -70,17 +68,23 @@ class SamplePlan:
     """
 
     options: Sample
-    model: Model
-    name: str
-    sampler: samplers.Sampler
+    stages: tuple[Stage, ...]
     items: Sequence[int]
-    values: Mapping[str, ConditionValues]
-    guidance: Guidance
     recipe: SamplingRecipe
     out: Path
     gif: Path | None
     film: Path | None
     notes: tuple[str, ...]
+
+    @property
+    def model(self) -> Model:
+        """The model whose samples are written: the last of a cascade."""
+        return self.stages[-1].model
+
+    @property
+    def labelled(self) -> Model:
+        """The model whose classes the labels are: the first that has some."""
+        return next((stage.model for stage in self.stages if stage.model.spec.classes), self.model)
 
 
 def plan(options: Sample) -> SamplePlan:
@@ -100,25 +104,31 @@ def plan(options: Sample) -> SamplePlan:
     like_recipe = None if options.like is None else _read_recipe(Path(options.like), options, digest)
     model = options.model if isinstance(options.model, Model) else load(options.model, options.device, net=options.net)
     sampler = model.sampler(options.sampler if like_recipe is None else like_recipe.sampler, **sampler_options)
-    given, weak = _by_name(options.given), _weak(options)
-    label, values = model.given_values(options.label, given)
-    recipe = _recipe(options, model, label, values, weak) if like_recipe is None else like_recipe
+    name = str(file or "the model") if isinstance(options.model, Model) else str(options.model)
+    stages = [Stage(model, name, digest, "", sampler)]
+    for follower in _followers(options, like_recipe):
+        stages.append(_next_stage(stages[-1], follower, options, like_recipe))
+    label, given, weak = options.label, _by_name(options.given), _weak(options)
     if like_recipe is not None:
-        values = _repeated(like_recipe, model, values, options.like)
+        label, given = like_recipe.label, _given_again(like_recipe, stages, given, options.like)
         _check_weak(like_recipe, weak)
-    low, high = recipe.guidance_interval or EVERYWHERE
-    guidance = Guidance(recipe.guidance, (low, high), recipe.guidance_rescale or 0.0, weak)
-    model.guided(guidance, [*values, *([LABEL] if model.spec.classes else [])])
+    stages = with_values(stages, label, given)
+    recipe = _recipe(options, stages, weak) if like_recipe is None else like_recipe
+    if like_recipe is not None:
+        _check_images(like_recipe, stages, options.like)
+    stages = [_with_guidance(stage, recipe, weak if stage is stages[0] else None, stages) for stage in stages]
     items = model.items(recipe.n, recipe.index, options.batch_size)
+    model = stages[-1].model
+    model.items(recipe.n, recipe.index, options.batch_size)
     if recipe.single:
         writers.check_png(model.spec.shape, model.spec.codec.dtype)
-    folder, stem = _samples_folder(options.model), _stem(options, recipe)
+    folder, stem = _samples_folder(options.model), _stem(options, recipe, [stage.name for stage in stages[1:]])
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
     _check_out(out, model)
     gif, film = _path(options.gif, folder / f"{stem}.gif"), _path(options.film, folder / f"{stem}-film.png")
     paths = [path for path in (out, gif, film) if path is not None]
-    for path in paths:
-        check_outside(path, model.config.data.source)
+    for path, stage in product(paths, stages):
+        check_outside(path, stage.model.config.data.source)
     animations = [path for path in (out, gif) if path is not None and path.suffix.lower() in writers.ANIMATIONS]
     for path in animations:
         writers.check_animation(path)
@@ -127,25 +137,26 @@ def plan(options: Sample) -> SamplePlan:
         raise InputError(f"{names} are those of an animation: add {option('gif', True)}, or leave them out")
     return SamplePlan(
         options=options,
-        model=model,
-        name=str(file if isinstance(options.model, Model) else options.model),
-        sampler=sampler,
+        stages=tuple(stages),
         items=items,
-        values=values,
-        guidance=guidance,
         recipe=dataclasses.replace(
             recipe,
-            model=digest,
+            model=digest if all(stage.digest for stage in stages) else "",
             version=__version__,
             n=len(items),
             sampler=sampler_name(sampler),
             step=None,
             run=None,
+            then={stage.digest: sampler_name(stage.sampler) for stage in stages[1:]},
         ),
         out=out,
         gif=gif,
         film=film,
-        notes=(*_doubts(model, sampler), *_differences(options, recipe, model), *_other_images(paths)),
+        notes=(
+            *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
+            *_differences(options, recipe, stages[0].model),
+            *_other_images(paths),
+        ),
     )
 
 
@@ -160,36 +171,30 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
     """
     model, recipe, items, options = plan.model, plan.recipe, plan.items, plan.options
     yield from map(Message, plan.notes)
-    times = plan.sampler.times(model.denoiser.schedule)
+    times = plan.stages[-1].sampler.times(model.denoiser.schedule)
     animated = plan.gif is not None or plan.out.suffix.lower() in writers.ANIMATIONS
     in_animation = evenly_spaced(writers.frame_count(options.fps or writers.FPS), len(times)) if animated else []
     in_film = evenly_spaced(compositions.FILM_STATES, len(times)) if plan.film else []
-    steps_of_batches = samplers.record(
-        lambda batch: model.trajectory(
-            batch, plan.sampler, recipe.seed, recipe.label, plan.guidance, values=plan.values
-        ),
-        items,
-        options.batch_size,
-        lambda x: model.spec.codec.decode(x).cpu(),
-        sorted({*in_animation, *in_film}),
-    )
-    task = f"{len(items)} image{'s' * (len(items) > 1)}"
     work = partial(model.rehearse, min(options.batch_size, len(items)))
+    stages, samples = list[Stage](), torch.empty(0)
     with cpu_threads(options.threads, model.device, work) as threads:
         if threads.reason:
             yield Message(threads.reason)
-        batches = -(-len(items) // options.batch_size)
-        samples, states = yield from track(steps_of_batches, task, batches * len(times))
+        for stage in plan.stages:
+            stages.append(stage.given_samples(samples, items) if stages else stage)
+            keep = sorted({*in_animation, *in_film}) if stage is plan.stages[-1] else []
+            samples, states = yield from _sampled(stages[-1], plan, keep)
+    plan = dataclasses.replace(plan, stages=tuple(stages))
     frames, stills = ([state for state in states if state.index in indices] for indices in (in_animation, in_film))
     paths = []
     for path, write in _files(plan, samples, frames, stills).items():
         paths.append(storage.write_new(path, write))
         yield Wrote(paths[-1])
     result = SamplingResult(
-        model=plan.name,
+        model=plan.stages[0].name,
         count=len(items),
         seed=recipe.seed,
-        sampler=str(plan.sampler),
+        sampler=str(plan.stages[0].sampler),
         label=None if recipe.label is None else ", ".join(recipe.label),
         guidance=recipe.guidance,
         paths=tuple(map(str, paths)),
@@ -198,19 +203,36 @@ def run(plan: SamplePlan) -> Generator[Event, None, SamplingResult]:
         data_means=model.spec.mean,
         index=recipe.index,
         given=recipe.given,
+        then=tuple(stage.name for stage in plan.stages[1:]),
     )
     if means := channel_means(result):
         yield Message(means)
     return result
 
 
+def _sampled(stage: Stage, plan: SamplePlan, keep: Sequence[int]) -> Generator[Event, None, samplers.Recording]:
+    """Make the samples of a stage, and keep some of the states."""
+    model, items, size = stage.model, plan.items, plan.options.batch_size
+    steps_of_batches = samplers.record(
+        lambda batch: stage.trajectory(batch, plan.recipe.seed),
+        items,
+        size,
+        lambda x: model.spec.codec.decode(x).cpu(),
+        keep,
+    )
+    sides = f" of {'x'.join(map(str, model.spec.shape[1:]))}" if len(plan.stages) > 1 else ""
+    task = f"{len(items)} image{'s' * (len(items) > 1)}{sides}"
+    total = -(-len(items) // size) * len(stage.sampler.times(model.denoiser.schedule))
+    return (yield from track(steps_of_batches, task, total))
+
+
 def _files(
     plan: SamplePlan, samples: Tensor, frames: Sequence[Step], stills: Sequence[Step]
 ) -> dict[Path, Callable[[Path], None]]:
     """The files of a plan, each with what writes it."""
-    options, model, recipe, items, out = plan.options, plan.model, plan.recipe, plan.items, plan.out
-    spec, limits, suffix = model.spec, model.spec.codec.limits, plan.out.suffix.lower()
-    columns = 1 if recipe.index is not None else len(spec.classes if recipe.label is None else recipe.label)
+    options, model, recipe, items, out = plan.options, plan.labelled, plan.recipe, plan.items, plan.out
+    spec, limits, suffix = plan.model.spec, plan.model.spec.codec.limits, plan.out.suffix.lower()
+    columns = 1 if recipe.index is not None else len(model.spec.classes if recipe.label is None else recipe.label)
     columns = pictures.grid_columns(len(items), spec.shape, columns or 1)  # one label in each column
     classes = model.class_names(items, recipe.label) if options.captions else None
     animate = partial(
@@ -297,10 +319,55 @@ def _digest(model: Model | None) -> str | None:
     return storage.sha256(model.file) if model is not None and model.file is not None else None
 
 
-def _recipe(
-    options: Sample, model: Model, label: Label, values: Mapping[str, ConditionValues], weak: Model | None
-) -> SamplingRecipe:
+def _followers(options: Sample, recipe: SamplingRecipe | None) -> list[Model | str | Path]:
+    """The models of a cascade behind the first. Raises InputError unless they are as many as those of a recipe."""
+    then = options.then
+    followers = [] if then is None else [then] if isinstance(then, Model | str | Path) else [*then]
+    if recipe is not None and len(followers) != len(recipe.then):
+        digests = " ".join(digest[:12] for digest in recipe.then)
+        which = f"by further models, whose SHA-256 are {digests}: {option('then')} names them" if digests else "by one"
+        raise InputError(f"{options.like} was made {which}" + ("" if digests else f"; leave {option('then')} out"))
+    return followers
+
+
+def _next_stage(before: Stage, follower: Model | str | Path, options: Sample, recipe: SamplingRecipe | None) -> Stage:
+    """The stage of a model that follows another, as in a recipe if there is one."""
+    model, name, digest = opened(follower, options.device, options.net)
+    condition = condition_for(before, model, name)
+    if recipe is None:
+        sampler_options = {each: getattr(options, each) for each in SAMPLER_OPTIONS}
+        return Stage(model, name, digest, condition, model.sampler(options.sampler, **sampler_options))
+    if digest not in recipe.then:
+        digests = " ".join(one[:12] for one in recipe.then)
+        raise InputError(f"{options.like} was made by further models whose SHA-256 are {digests}, not by {name}")
+    return Stage(model, name, digest, condition, model.sampler(recipe.then[digest]))
+
+
+def _with_guidance(stage: Stage, recipe: SamplingRecipe, weak: Model | None, stages: Sequence[Stage]) -> Stage:
+    """The stage with its guidance: one scale is that of the first stage, those by name are of all that have them."""
+    scale, first = recipe.guidance, stage is stages[0]
+    if isinstance(scale, Mapping):
+        known = {name for each in stages for name in each.model.spec.conditions}
+        own = stage.model.spec.conditions
+        scale = {name: value for name, value in scale.items() if name in own or (first and name not in known)}
+    elif not first:
+        scale = 1.0
+    low, high = recipe.guidance_interval or EVERYWHERE
+    guidance = Guidance(scale, (low, high), recipe.guidance_rescale or 0.0, weak)
+    names = [*stage.values, *[stage.condition] * (not first), *[LABEL] * bool(stage.model.spec.classes)]
+    stage.model.guided(guidance, names)
+    return dataclasses.replace(stage, guidance=guidance)
+
+
+def _given_values(stages: Sequence[Stage]) -> dict[str, ConditionValues]:
+    """The values of the conditions besides the label, of each in the first model that has it."""
+    return {name: value for stage in reversed(stages) for name, value in stage.values.items()}
+
+
+def _recipe(options: Sample, stages: Sequence[Stage], weak: Model | None) -> SamplingRecipe:
     """The recipe of the options, of a sampler that is known otherwise."""
+    values = _given_values(stages)
+    labelled = next((stage for stage in stages if stage.model.spec.classes), stages[0])
     most = max((len(value.rows) for value in values.values()), default=1)
     n = options.n if options.n is not None else 64 if most == 1 else most
     interval = options.guidance_interval
@@ -314,7 +381,7 @@ def _recipe(
         sampler="",
         guidance=_scale(options.guidance),
         index=options.index,
-        label=None if label is None else _class_names(model, label),
+        label=None if labelled.label is None else _class_names(labelled.model, labelled.label),
         given={name: value.described for name, value in values.items()},
         guidance_interval=interval,
         guidance_rescale=options.guidance_rescale,
@@ -322,26 +389,31 @@ def _recipe(
     )
 
 
-def _repeated(
-    recipe: SamplingRecipe, model: Model, values: Mapping[str, ConditionValues], like: str | Path | None
-) -> dict[str, ConditionValues]:
+def _given_again(
+    recipe: SamplingRecipe, stages: Sequence[Stage], given: Mapping[str, Any], like: str | Path | None
+) -> dict[str, Any]:
     """The values of the conditions of a recipe: its own, and images that the user gives again."""
-    repeated = dict(values)
+    again = dict(given)
     for name, texts in recipe.given.items():
-        if isinstance(model.spec.conditions.get(name), Image):
-            if name not in values:
-                files = ", ".join(texts[:3])
-                again = option("given", f"{name}=...")
-                raise InputError(f"{like} was conditioned on the image {name} ({files}): give it again, {again}")
-            if [*map(_hash, values[name].described)] != [*map(_hash, texts)]:
-                raise InputError(f"{like} was conditioned on another image {name}, {texts[0]}: give that one")
-        elif name in values:
+        if any(isinstance(stage.model.spec.conditions.get(name), Image) and stage.takes(name) for stage in stages):
+            if name not in given:
+                files, option_again = ", ".join(texts[:3]), option("given", f"{name}=...")
+                raise InputError(f"{like} was conditioned on the image {name} ({files}): give it again, {option_again}")
+        elif name in given:
             raise InputError(f"{option('like')} makes the samples of {like} again; leave {option('given', name)} out")
         else:
-            repeated |= model.given_values(None, {name: list(texts)})[1]
-    if further := values.keys() - recipe.given.keys():
+            again[name] = list(texts)
+    if further := given.keys() - recipe.given.keys():
         raise InputError(f"{like} was made without {', '.join(sorted(further))}: leave it out")
-    return repeated
+    return again
+
+
+def _check_images(recipe: SamplingRecipe, stages: Sequence[Stage], like: str | Path | None) -> None:
+    """Raise InputError unless the images that the user gives again are those of a recipe."""
+    for name, values in _given_values(stages).items():
+        texts = recipe.given[name]
+        if isinstance(values.kind, Image) and [*map(_hash, values.described)] != [*map(_hash, texts)]:
+            raise InputError(f"{like} was conditioned on another image {name}, {texts[0]}: give that one")
 
 
 def _hash(described: str) -> str:
@@ -441,7 +513,7 @@ def _is_sample(file: Path) -> bool:
     return False
 
 
-def _stem(options: Sample, recipe: SamplingRecipe) -> str:
+def _stem(options: Sample, recipe: SamplingRecipe, followers: Sequence[str]) -> str:
     """The stem of a file's name: the seed and the settings that were given."""
     settings = {
         "index": recipe.index and "_".join(map(str, recipe.index)),
@@ -450,6 +522,7 @@ def _stem(options: Sample, recipe: SamplingRecipe) -> str:
         **{name: getattr(options, name) for name in SAMPLER_OPTIONS},
         **{name: "_".join(text.partition(" sha256:")[0] for text in texts) for name, texts in recipe.given.items()},
         "guidance": None if recipe.guidance == 1 else recipe.guidance,
+        "then": "_".join(Path(name).name for name in followers) or None,
     }
     parts = [f"{name}{value}" for name, value in settings.items() if value is not None]
     return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{recipe.seed}", *parts]))[:LONGEST_STEM]

@@ -1,0 +1,158 @@
+"""Cascades: the samples of a model are the image that the next one is conditioned on, as in super-resolution."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ancestral import storage
+from ancestral.conditions import ABSENT, LABEL, Classes, Image
+from ancestral.config import CustomNetConfig
+from ancestral.data.spec import LARGEST
+from ancestral.errors import InputError
+from ancestral.model import Guidance, Label, Model, describe_file, find, load
+from ancestral.model.condition_values import NONE, ConditionValues, class_number, separate, with_label
+from ancestral.options import option
+from ancestral.samplers import Sampler, Step
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the models that make samples, one after another.
+
+    Attributes:
+        model: The model.
+        name: What messages call it.
+        digest: The SHA-256 of its file; "" if it is in none.
+        condition: The name of its condition that is the samples of the model before; "" of the first model.
+        sampler: The sampler.
+        label: The labels.
+        values: The values of the conditions besides the label and `condition`.
+        guidance: How estimates are guided.
+    """
+
+    model: Model
+    name: str
+    digest: str
+    condition: str
+    sampler: Sampler
+    label: Label = None
+    values: Mapping[str, ConditionValues] = field(default_factory=dict)
+    guidance: Guidance = field(default_factory=Guidance)
+
+    def takes(self, name: str) -> bool:
+        """Whether the user says the value of the condition of a name."""
+        return name in self.model.spec.conditions and name != self.condition
+
+    def trajectory(self, indices: Sequence[int], seed: int) -> Iterator[Step]:
+        """Sample the items `indices` of a seed in one batch, step by step."""
+        return self.model.trajectory(indices, self.sampler, seed, self.label, self.guidance, values=self.values)
+
+    def given_samples(self, samples: Tensor, indices: Sequence[int]) -> "Stage":
+        """Return the stage with the samples of the model before, which have these indices."""
+        kind = self.model.spec.conditions[self.condition]
+        names = ("",) * len(samples)
+        return replace(self, values={**self.values, self.condition: ConditionValues(kind, samples, names, indices)})
+
+
+def opened(model: Model | str | Path, device: str, net: Any) -> tuple[Model, str, str]:
+    """Return a model that follows another, its name, and the SHA-256 of its file.
+
+    Args:
+        model: The model, or where it is.
+        device: The device for a model that is read.
+        net: The network of the user's own, for models that have one.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    if isinstance(model, Model):
+        digest = storage.sha256(model.file) if model.file is not None and model.file.is_file() else ""
+        return model, str(model.file or "the model"), digest
+    file = find(model)
+    own = isinstance(describe_file(file)[0].net, CustomNetConfig)
+    return load(model, device, net=net if own else None), str(model), storage.sha256(file)
+
+
+def condition_for(before: Stage, follower: Model, name: str) -> str:
+    """Return the name of the condition of a model that the samples of another can be.
+
+    Raises:
+        InputError: If it is not conditioned on such an image, or several of its conditions fit.
+    """
+    made, codec = before.model.spec.shape, before.model.spec.codec
+    images = {one: kind for one, kind in follower.spec.conditions.items() if isinstance(kind, Image)}
+    if not images:
+        raise InputError(
+            f"{name} is not conditioned on an image, so it cannot follow {before.name}: {option('then')} names a model "
+            f"that was trained with {option('given', 'upscale:4')}, or on pairs of images"
+        )
+    fitting = [
+        one
+        for one, kind in images.items()
+        if (kind.channels, *(kind.sides or made[1:])) == made
+        and not kind.masked
+        and (kind.limits == codec.limits or not _integers(codec.limits) | _integers(kind.limits))
+    ]
+    if not fitting:
+        takes = "; ".join(f"{one}, {_size(kind.channels, kind.sides)}" for one, kind in images.items())
+        raise InputError(
+            f"{name} cannot follow {before.name}: it is conditioned on {takes} (channels x sides), and samples of "
+            f"{before.name} are {_size(made[0], made[1:])} from {codec.limits[0]:g} to {codec.limits[1]:g}"
+        )
+    if len(fitting) > 1:
+        raise InputError(
+            f"samples of {before.name} could be several of the conditions of {name}: {', '.join(fitting)}; from "
+            f"Python, name one: model.sample(given={{{fitting[0]!r}: samples}})"
+        )
+    return fitting[0]
+
+
+def _integers(limits: tuple[float, float]) -> bool:
+    """Whether values of these limits are integers."""
+    return limits[0] == 0 and limits[1] in LARGEST.values()
+
+
+def _size(channels: int, sides: Sequence[int]) -> str:
+    return "x".join(map(str, (channels, *sides))) if sides else f"{channels} channels of any size"
+
+
+def with_values(stages: Sequence[Stage], label: Label, given: Mapping[str, Any]) -> list[Stage]:
+    """Give each of the stages the labels and the values of the conditions that it has.
+
+    Classes are those of the first model that has the condition. The others have them by name, and a class that they do
+    not know is absent. So is the label of a model behind one without classes, unless it is given.
+
+    Raises:
+        InputError: If no model has such a condition, or one cannot have the value.
+    """
+    asked = with_label(label, given)
+    of_none = {name: value for name, value in asked.items() if not any(stage.takes(name) for stage in stages)}
+    for name in of_none:
+        if any(name == stage.condition for stage in stages):
+            raise InputError(f"{name} is the samples of the model before: leave {option('given', name)} out")
+    done = []
+    for stage in stages:
+        values = {name: _matched(name, value, stage, stages) for name, value in asked.items() if stage.takes(name)}
+        if stage is stages[0]:
+            values |= of_none  # which the first model refuses
+        elif stage.model.spec.classes and LABEL not in asked:
+            in_turn = stages[0].model.spec.classes
+            values[LABEL] = _matched(LABEL, in_turn, stage, stages) if in_turn else NONE
+        final_label, others = stage.model.given_values(None, values)
+        stage.model.labels([0], final_label)
+        done.append(replace(stage, label=final_label, values=others))
+    return done
+
+
+def _matched(name: str, value: Any, stage: Stage, stages: Sequence[Stage]) -> Any:
+    """A value as a stage takes it: classes by their names in the first model that has the condition."""
+    kinds = [other.model.spec.conditions[name] for other in stages if other.takes(name)]
+    own, first = stage.model.spec.conditions[name], kinds[0]
+    if not isinstance(own, Classes) or not isinstance(first, Classes) or own == first:
+        return value
+    numbers = [class_number(first.names, one, name) for one in separate(value)]
+    names = [NONE if number == ABSENT else first.names[number] for number in numbers]
+    return [one if one in own.names else NONE for one in names]
