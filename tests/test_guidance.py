@@ -303,6 +303,17 @@ def test_a_weaker_model_with_another_schedule_is_refused():
     guidance.AutoGuidance(one, oracle.Gaussian(schedules.cosine(100), 0.0, 2.0), 2.0)  # equal, and another object
 
 
+@pytest.mark.parametrize("t", [40, torch.tensor([0, 30, 70, 100])])
+def test_clipped_estimates_still_add_up_to_x_t(t):
+    joint = JointGaussian(schedules.cosine(100), spread=9.0)
+    x, _, condition = joint_batch()
+    plain, found = joint.predict(x, t, **condition), guidance.Clipped(joint, 0.7).predict(x, t, **condition)
+    noisy = (torch.as_tensor(t).expand(4) > 0)[:, None]
+    assert (plain.x0.abs() > 0.7).any()
+    torch.testing.assert_close(found.x0, plain.x0.clamp(-0.7, 0.7).where(noisy, x), **EXACT)
+    torch.testing.assert_close(joint.schedule.add_noise(found.x0, t, found.eps), x, **EXACT)
+
+
 def guided_by(kind, schedule):
     """A wrapper, what it wraps, and what counts its evaluations."""
     if kind == "auto":

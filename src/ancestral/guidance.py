@@ -55,6 +55,27 @@ class Wrapper(ABC):
         """See `Denoiser.predict`."""
 
 
+class Clipped(Wrapper):
+    """A denoiser whose x̂_0 is clipped to [−limit, limit], with the ε̂ that then agrees with x_t.
+
+    A network that was trained by the loss of its clipped x̂_0 may answer anything beyond the range of the data. Such
+    estimates of two models can be compared only after they are clipped.
+
+    Args:
+        denoiser: The denoiser to wrap.
+        limit: The largest absolute value of x̂_0.
+    """
+
+    def __init__(self, denoiser: Denoiser, limit: float = 1.0) -> None:
+        super().__init__(denoiser)
+        self.limit = limit
+
+    @exact_at_zero
+    def predict(self, x_t: Tensor, t: Time, **condition: Any) -> Prediction:
+        """Estimate x_0 and ε, as the denoiser does, and clip x̂_0."""
+        return self.denoiser.predict(x_t, t, **condition).clipped(self.limit, x_t, *self.schedule.at(t))
+
+
 class ClassifierFree(Wrapper):
     """Classifier-free guidance: extrapolation from the estimate without conditions through that with them.
 

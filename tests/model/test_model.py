@@ -15,7 +15,7 @@ from torch import nn
 import ancestral
 from ancestral import samplers, schedules, storage, targets
 from ancestral.conditions import Vector
-from ancestral.config import CustomNetConfig, ProcessConfig, TrainConfig
+from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig, TrainConfig
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
@@ -448,6 +448,14 @@ def test_each_guidance_of_sample_is_its_formula(options, expected):
     model = Model(Products(), DataSpec((2,), Codec("float"), conditions={"angle": NUMBER, "low": NUMBER}))
     samples = model.sample(2, DDIM(1, clip=None), given={"angle": 1.0, "low": 1.0}, **options)
     torch.testing.assert_close(samples, expected * torch.tensor([[1.0, 2.0]] * 2))
+
+
+def test_models_of_a_clipped_loss_are_clipped_before_autoguidance():
+    """Beyond the range of the data their x̂_0 means nothing: 5 and 3 are both 1, and their difference is none."""
+    config = Config(PLAIN_LOOP, DataConfig(FROM_PYTHON), CustomNetConfig(), ProcessConfig(clip=True))
+    strong, weak = (Model(Gaussian(linear(10), x0, 0.0), DataSpec((2,), Codec("float")), config) for x0 in (5.0, 3.0))
+    samples = strong.sample(2, DDIM(1, clip=None), guidance=3, weak=weak)
+    torch.testing.assert_close(samples, torch.ones(2, 2))
 
 
 def test_a_weaker_model_of_other_items_is_refused():

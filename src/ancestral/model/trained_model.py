@@ -22,7 +22,7 @@ from ancestral.device import check_memory
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError, whole
 from ancestral.events import finish
-from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Interval, Wrapper
+from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
 from ancestral.model.building import sampler_for
 from ancestral.model.condition_values import ConditionValues, class_number, network_inputs, read_values, with_label
 from ancestral.model.image_grid import ImageGrid
@@ -365,15 +365,15 @@ class Model:
         if guidance.weak is not None:
             if isinstance(guidance.scale, Mapping):
                 raise InputError(f"autoguidance has one scale: give {option('guidance')} a number")
-            if guidance.weak.spec.shape != self.spec.shape:
-                shapes = f"{guidance.weak.spec.shape}, not {self.spec.shape}"
+            weak = guidance.weak
+            if weak.spec.shape != self.spec.shape:
+                shapes = f"{weak.spec.shape}, not {self.spec.shape}"
                 raise InputError(f"{option('weak')} is a model of items of shape {shapes}: take one of the same data")
-            without = [
-                argument_name(name) for name in self.spec.conditions if name not in guidance.weak.spec.conditions
-            ]
-            wrapper: Wrapper = AutoGuidance(
-                self.denoiser, guidance.weak.denoiser, guidance.scale, guidance.rescale, without
+            without = [argument_name(name) for name in self.spec.conditions if name not in weak.spec.conditions]
+            strong, weaker = (  # after training on clipped estimates, what lies beyond the range means nothing
+                Clipped(model.denoiser) if model.config.process.clip else model.denoiser for model in (self, weak)
             )
+            wrapper: Wrapper = AutoGuidance(strong, weaker, guidance.scale, guidance.rescale, without)
         elif not scales:
             what = "is given no condition" if self.spec.conditions else "was trained without conditions"
             raise InputError(
