@@ -44,6 +44,8 @@ class Stream(Enum):
     """ε of a training step."""
     FLIP = "flip"
     """Which images of a batch are flipped."""
+    CROP = "crop"
+    """Where windows are cut from the images of a batch."""
     AUGMENTATION = "augmentation"
     """Which images of a batch are transformed, and by how much."""
     LABEL = "label"

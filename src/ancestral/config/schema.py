@@ -64,6 +64,9 @@ class DataConfig:
     fit: Literal["crop", "pad"] = "crop"
     """The way to the shape of `image_size`: crop keeps the largest centre part of that shape; pad keeps all of each
     image, and adds edges in the colour of `background`."""
+    crop: float = argument(1.0, least=1, most=4)
+    """Train on random windows of `image_size`, cut from images of so many times its height and width. Samples look like
+    windows, and are compared with those at the centre. 1 cuts none."""
     channels: int | None = None
     """1 makes images grey, 3 makes them RGB, and their own number keeps all channels as they are (4: RGBA);
     default: grey or RGB, whichever they are, and 5 and more kept."""
@@ -107,7 +110,7 @@ class DataConfig:
     @property
     def form(self) -> dict[str, Any]:
         """Arguments of `data.load` and `data.open` that say how the source is read."""
-        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length", "given")
+        names = ("image_size", "fit", "channels", "background", "dims", "bits", "length", "given", "crop")
         return {name: getattr(self, name) for name in names}
 
 

@@ -23,6 +23,7 @@ from ancestral.arguments import short_source
 from ancestral.conditions import LABEL
 from ancestral.config import UNPLACED
 from ancestral.config.folders import SUFFIXES, WAV, holds_recordings, is_run, nearest_path
+from ancestral.config.image_size import parse_image_size
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, hold_out
@@ -36,6 +37,7 @@ from ancestral.data.sources.python_items import PythonItems
 from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.sources.tar_shards import TarShards
 from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
+from ancestral.data.windows import enlarged
 from ancestral.errors import InputError, MissingSplitError, UnsuitableError, one_line
 from ancestral.events import Work, finish
 from ancestral.options import option
@@ -89,6 +91,7 @@ def open(
     memory: float = 1.0,
     split: str = "train",
     given: str | Sequence[str] | None = None,
+    crop: float = 1.0,
 ) -> Dataset:
     """Open a data set, in memory if its decoded items fit, else read by index.
 
@@ -119,6 +122,8 @@ def open(
             column of the data (several, joined by commas, are one vector), an operator that makes the condition of the
             item ("upscale:4"), a function ("package.module:function"), or a folder with a file of the same name for
             each. None takes the conditions that come from Python with the items, and none of files.
+        crop: Above 1, images are brought to so many times `image_size`, and items are the windows of `image_size` at
+            their centre. Training cuts others at random.
 
     Returns:
         The data set. For `channels` and `bits` None, headers were read until the answer was certain: a few of RGB
@@ -131,7 +136,8 @@ def open(
         return source
     place, kind = _place_and_kind(source)
     name = one_line(source) if isinstance(source, str | Path) else f"the {kind}"
-    conversion = Conversion(image_size, channels, background, bits, fit)
+    whole = image_size if crop == 1 else enlarged(image_size, crop)
+    conversion = Conversion(whole, channels, background, bits, fit)
     if split not in ("train", "test"):
         raise InputError(f"unknown split {split!r}: use train or test")
     if split != "train" and kind not in ("built-in", "rows"):
@@ -145,7 +151,13 @@ def open(
             f"{name} holds no {arrays.NAMES[dims]}: leave {option('dims')} out, or give a .npy or .npz file of them"
         )
     data, columns, uses_all = _read(source, place, kind, conversion, dims, length, split)
+    data = data if crop == 1 or image_size is None else data.windows(parse_image_size(image_size))
     data = attach(data, [given] if isinstance(given, str) else given, columns, uses_all, conversion)
+    if crop != 1 and (images := [name for name, values in data.conditions.items() if isinstance(values, Dataset)]):
+        raise InputError(
+            f"{option('crop', crop)} cuts windows of the items alone, and {images[0]} has an image for each: leave one "
+            "of the two out"
+        )
     return finish(data.loading()) if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -20,6 +20,7 @@ from ancestral.data.decoding import Raw
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import Codec, DataSpec, spec_of_items
 from ancestral.data.statistics import evenly_spaced
+from ancestral.data.windows import centre
 from ancestral.errors import InputError
 from ancestral.options import option
 from ancestral.randomness import Stream
@@ -94,6 +95,23 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         """Allocate a tensor (*sizes, *shape) for items."""
         return torch.empty(*sizes, *self.shape, dtype=self.codec.dtype)
 
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of an item as it is stored: larger than `shape` if items are windows of it."""
+        return self.shape
+
+    def empty_stored(self, *sizes: int) -> Tensor:
+        """Allocate a tensor (*sizes, *stored_shape) for items as they are stored."""
+        return torch.empty(*sizes, *self.stored_shape, dtype=self.codec.dtype)
+
+    def read_stored(self, index: int) -> Tensor:
+        """Read an item as it is stored, (C, *space). Raises as `read`."""
+        return self.read(index)[0]
+
+    @abstractmethod
+    def windows(self, sides: Sequence[int]) -> "Dataset":
+        """Return the windows at the centre of images, which training cuts at random from what is stored."""
+
     def images_of(self, index: int) -> dict[str, Tensor]:
         """Read the images that an item is conditioned on, each (C, *space). Raises as `read`."""
         return {
@@ -162,6 +180,9 @@ class InMemoryDataset(Dataset):
     kinds: Mapping[str, Condition] = field(default_factory=dict)
     """The kind of each condition besides the label, of those that are made from the items too."""
 
+    stored: Tensor | None = None
+    """The images (N, C, H, W) that `items` are the centres of, if they are larger."""
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -193,8 +214,25 @@ class InMemoryDataset(Dataset):
         limits = self.codec.limits if self.items.is_floating_point() else None
         return replace(self._part(rows), limits=limits, source=self.fingerprint)
 
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of the images in memory."""
+        return self.shape if self.stored is None else tuple(self.stored.shape[1:])
+
+    def read_stored(self, index: int) -> Tensor:
+        """Return an item in the size that is in memory."""
+        return (self.items if self.stored is None else self.stored)[index]
+
+    def windows(self, sides: Sequence[int]) -> "InMemoryDataset":
+        """Return the windows at the centre of the images, as a view of them."""
+        limits = self.codec.limits if self.items.is_floating_point() else None
+        items = centre(self.items, sides)
+        return replace(self, items=items, stored=self.items, limits=limits, source=self.fingerprint)
+
     def _part(self, rows: Tensor) -> "InMemoryDataset":
-        part = replace(self, items=self.items[rows], labels=self.labels_of(rows), rows=rows)
+        stored = None if self.stored is None else self.stored[rows]
+        items = self.items[rows] if stored is None else centre(stored, self.shape[1:])
+        part = replace(self, items=items, stored=stored, labels=self.labels_of(rows), rows=rows)
         return replace(part, conditions=self.conditions_at(rows))
 
 

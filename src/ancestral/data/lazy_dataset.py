@@ -25,6 +25,7 @@ from ancestral.data.decoding import HEADER, NPY, Raw, decode_item, read_header, 
 from ancestral.data.io_errors import Unreadable
 from ancestral.data.spec import CROP_NOTED, SAMPLE, size_text, spec_of_items
 from ancestral.data.statistics import evenly_spaced, evenly_spaced_first
+from ancestral.data.windows import centre
 from ancestral.errors import InputError
 from ancestral.events import Work, finish
 from ancestral.options import option
@@ -102,15 +103,32 @@ class LazyDataset(Dataset):
             self._conversion, sizes = _resolve_conversion(source, conversion, pool)
             items = _sample_items(source, self._conversion, dims, pool)
         self.spec = spec_of_items(items, source.classes, self.name, rate=self.rate)
+        self._stored_shape = self.spec.shape
         self.notes = _crop_notes(sizes, conversion) + source.notes
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Read and decode an item."""
+        item = centre(self.read_stored(index), self.shape[1:])
+        return item, -1 if self.labels is None else int(self.labels[index])
+
+    def read_stored(self, index: int) -> Tensor:
+        """Read and decode an item in the size that is stored."""
         with strict_pillow():
             item = decode_item(self.source.raw(self._row(index)), self._conversion, self._dims)
-        if tuple(item.shape) != self.shape or item.dtype != self.codec.dtype:
-            raise Unreadable(f"it is {size_text(item.shape)}, but the others are {size_text(self.shape)}")
-        return item, -1 if self.labels is None else int(self.labels[index])
+        if tuple(item.shape) != self.stored_shape or item.dtype != self.codec.dtype:
+            raise Unreadable(f"it is {size_text(item.shape)}, but the others are {size_text(self.stored_shape)}")
+        return item
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of an item as it is decoded."""
+        return self._stored_shape
+
+    def windows(self, sides: Sequence[int]) -> Self:
+        """Return the windows at the centre of the images."""
+        part = copy.copy(self)
+        part.spec = replace(self.spec, shape=(self.shape[0], *sides))
+        return part
 
     def with_conditions(self, conditions: Mapping[str, Values], kinds: Mapping[str, Condition]) -> Self:
         """Return the data set with conditions besides the label, and their kinds, also of those made from the items."""
@@ -141,7 +159,7 @@ class LazyDataset(Dataset):
     def nbytes(self) -> int:
         """Size of all decoded items, and of the images that they are conditioned on."""
         images = [values.empty(1).nbytes for values in self.conditions.values() if isinstance(values, Dataset)]
-        return len(self) * (self.empty(1).nbytes + sum(images))
+        return len(self) * (self.empty_stored(1).nbytes + sum(images))
 
     def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
         """Read at most min(n, read) evenly spaced items; unreadable ones are left out."""
@@ -160,14 +178,14 @@ class LazyDataset(Dataset):
         return part
 
     def _gather(self, indices: Sequence[int]) -> Generator[Work, None, InMemoryDataset]:
-        items = self.empty(len(indices))
+        items = self.empty_stored(len(indices))
         images = {
             name: values.empty(len(indices)) for name, values in self.conditions.items() if isinstance(values, Dataset)
         }
 
         def place(position: int) -> str | None:
             try:
-                items[position] = self.read(indices[position])[0]
+                items[position] = self.read_stored(indices[position])
                 for name, image in self.images_of(indices[position]).items():
                     images[name][position] = image
             except Unreadable as reason:
@@ -190,7 +208,7 @@ class LazyDataset(Dataset):
         for name, tensor in images.items():
             codec = self.conditions[name].codec  # type: ignore[union-attr]
             conditions[name] = InMemoryDataset(tensor[: len(readable)], name=name, limits=codec.limits)
-        return InMemoryDataset(
+        data = InMemoryDataset(
             items[: len(readable)],
             self.labels_of(rows),
             self.classes,
@@ -202,6 +220,7 @@ class LazyDataset(Dataset):
             conditions=conditions,
             kinds=self.spec.further,
         )
+        return data if self.stored_shape == self.shape else data.windows(self.shape[1:])
 
 
 def _sample_items(source: StoredItems, conversion: Conversion, dims: int | None, pool: ThreadPool) -> Tensor:

@@ -56,7 +56,7 @@ class Batch:
 
     step: int
     items: Tensor
-    """(len(positions), C, *space), as the source has them."""
+    """(len(positions), C, *space), as the source has them: images from which windows are cut are whole."""
     labels: Tensor | None
     """int64 (len(positions),), -1 for an item without a class; None if the source has no classes."""
     indices: Tensor
@@ -238,8 +238,9 @@ class _Reader(torch_data.Dataset[Answer]):
         partners = {name: part for name, part in self._data.conditions.items() if isinstance(part, Dataset)}
         if isinstance(self._data, InMemoryDataset):
             images = {name: part.items[indices] for name, part in partners.items() if isinstance(part, InMemoryDataset)}
-            return self._data.items[indices], indices, [], images
-        items, rows, notes = self._data.empty(len(indices)), list[int](), list[str]()
+            items = self._data.items if self._data.stored is None else self._data.stored
+            return items[indices], indices, [], images
+        items, rows, notes = self._data.empty_stored(len(indices)), list[int](), list[str]()
         images = {name: part.empty(len(indices)) for name, part in partners.items()}
         try:
             if torch_data.get_worker_info() is not None:
@@ -380,7 +381,7 @@ def _read_patiently(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor
     began, pause, lost = time.monotonic(), FIRST_PAUSE, ""
     while True:
         try:
-            (item, _), images = data.read(index), data.images_of(index)
+            item, images = data.read_stored(index), data.images_of(index)
         except SourceLost as error:
             lost = error.text
             if time.monotonic() - began > PATIENCE:

@@ -40,6 +40,7 @@ SYNONYMS = {
     "--channels 4": ("rgba", "alpha", "transparency", "transparent"),
     "--augment": ("augmentation", "augment-p", "data-augmentation", "ada"),
     "--flip": ("hflip", "horizontal-flip", "random-flip", "mirror"),
+    "--crop": ("random-crop", "random-crops", "random-resized-crop"),
     "--balance": ("balanced", "class-balance", "oversample", "class-weights"),
     "--from": ("pretrained", "checkpoint", "init", "weights", "finetune"),
 }

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ancestral.config import Config, DataConfig
-from ancestral.config.image_size import parse_image_size
+from ancestral.config.image_size import parse_image_size, plain_image_size
 from ancestral.data.convert import share_cropped
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
+from ancestral.data.windows import enlarged
 from ancestral.inspection.items import InspectedItems
 from ancestral.inspection.near_duplicates import first_alike
 from ancestral.options import option
@@ -56,14 +57,14 @@ def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config
         yield Finding("transparent", "note", text, advice)
     if config.image_size is None:
         return
-    size, height, width = parse_image_size(config.image_size), files["height"], files["width"]
+    size, height, width = enlarged(config.image_size, config.crop), files["height"], files["width"]
     cropped = crop_shares(files, config)
     sizes = np.unique(np.stack([height, width]), axis=1).shape[1]
     if sizes == 1 and cropped.mean() > CROP_NOTED:
         return  # the data say so, and the size that keeps their shape is their own
     both, either = (height < size[0]) & (width < size[1]), (height < size[0]) | (width < size[1])
     if names := named(both if config.fit == "pad" else either, lambda file: f"{file['height']}x{file['width']}"):
-        text = f"{are(len(names), 'file')} smaller than {config.image_size} pixels"
+        text = f"{are(len(names), 'file')} smaller than {plain_image_size(size)} pixels"
         advice = (
             f"leave them out, or take a smaller {option('image_size')}: enlarged images are blurred, as samples are"
         )

@@ -12,6 +12,7 @@ from ancestral.config import Config, CustomNetConfig, TrainConfig
 from ancestral.data.given import inputs
 from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec
+from ancestral.data.windows import at_random
 from ancestral.device import layout
 from ancestral.errors import InputError
 from ancestral.guidance import NO_CLASS
@@ -34,7 +35,8 @@ def prepare(
         network takes them.
     """
     train, step = config.train, batch.step
-    x0 = spec.codec.encode(batch.items.to(device, non_blocking=True))
+    items = at_random(batch.items, spec.shape[1:], train.seed, step, positions)
+    x0 = spec.codec.encode(items.to(device, non_blocking=True))
     condition: dict[str, Tensor] = {}
     transforms = list[Callable[[Tensor], Tensor]]()  # of the items, and of the images that they are given with
     if config.data.flip and x0.ndim >= 4:
