@@ -73,15 +73,10 @@ def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:
     The permutations of successive epochs are cut into batches with nothing left over, so that each item is used
     equally often, and any step can be computed without the ones before.
     """
-    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
-    return _in_turn(positions, count, partial(_permutation, count, seed))
-
-
-def _in_turn(positions: Tensor, count: int, permutation: Callable[[int], Tensor]) -> Tensor:
-    """The items at successive positions of successive permutations of `count` items, each given by its number."""
-    number = positions // count
-    numbers = range(int(number[0]), int(number[-1]) + 1)  # one, or a few
-    return torch.cat([permutation(n)[positions[number == n] % count] for n in numbers])
+    position = torch.arange(step * batch_size, (step + 1) * batch_size)
+    epoch = position // count
+    epochs = range(int(epoch[0]), int(epoch[-1]) + 1)  # one, or a few
+    return torch.cat([_permutation(count, seed, e)[position[epoch == e] % count] for e in epochs])
 
 
 @lru_cache(maxsize=2)
@@ -104,24 +99,24 @@ class BalancedOrder:
     def __init__(self, labels: Tensor, seed: int) -> None:
         self._rows = [(labels == label).nonzero().flatten() for label in torch.unique(labels)]
         self._seed = seed
-        self._permutation = lru_cache(maxsize=2 * len(self._rows))(self._draw)
+        self._permuted = lru_cache(maxsize=2 * len(self._rows))(self._draw)
 
     def indices(self, batch_size: int, step: int) -> Tensor:
         """Return which items make up the batch of a step: int64 (batch_size,)."""
-        classes = len(self._rows)
-        start, stop = step * batch_size, (step + 1) * batch_size
-        rounds = torch.arange(start // classes, -(-stop // classes))
-        positions = torch.arange(len(rounds) * classes) + rounds[0] * classes
-        order = randomness.uniform(self._seed, Stream.BALANCE, 0, positions.tolist()).view(-1, classes).argsort(1)
-        columns = [
-            rows[_in_turn(rounds, len(rows), partial(self._permutation, number))]
-            for number, rows in enumerate(self._rows)
-        ]
-        first = start - int(positions[0])
-        return torch.stack(columns, 1).gather(1, order).flatten()[first : first + batch_size]
+        count, start, stop = len(self._rows), step * batch_size, (step + 1) * batch_size
+        places = range(start // count * count, -(-stop // count) * count)  # of whole rounds
+        order = randomness.uniform(self._seed, Stream.BALANCE, 0, places).view(-1, count).argsort(1).flatten().tolist()
+        items = list[Tensor]()
+        for position in range(start, stop):
+            number, turn = order[position - places.start], position // count
+            size = len(self._rows[number])
+            items.append(self._permuted(number, turn // size)[turn % size])
+        return torch.stack(items)
 
     def _draw(self, number: int, epoch: int) -> Tensor:
-        return randomness.permutation(len(self._rows[number]), self._seed, Stream.BALANCE, epoch, draw=number)
+        """The items of a class in the order of an epoch of the class."""
+        rows = self._rows[number]
+        return rows[randomness.permutation(len(rows), self._seed, Stream.BALANCE, epoch, draw=number)]
 
 
 class Loader(contextlib.AbstractContextManager["Loader"]):
