@@ -97,7 +97,7 @@ class BalancedOrder:
     """
 
     def __init__(self, labels: Tensor, seed: int) -> None:
-        self._rows = [(labels == label).nonzero().flatten() for label in torch.unique(labels)]
+        self._rows: list[Tensor] = [(labels == label).nonzero().flatten() for label in torch.unique(labels)]
         self._seed = seed
         self._permuted = lru_cache(maxsize=2 * len(self._rows))(self._draw)
 
@@ -116,7 +116,8 @@ class BalancedOrder:
     def _draw(self, number: int, epoch: int) -> Tensor:
         """The items of a class in the order of an epoch of the class."""
         rows = self._rows[number]
-        return rows[randomness.permutation(len(rows), self._seed, Stream.BALANCE, epoch, draw=number)]
+        permutation = randomness.permutation(len(rows), self._seed, Stream.BALANCE, epoch, draw=number)
+        return rows[permutation]
 
 
 class Loader(contextlib.AbstractContextManager["Loader"]):
