@@ -15,6 +15,7 @@ import ancestral.storage
 from ancestral import config as configs
 from ancestral import interop, schedules, targets
 from ancestral import model as models
+from ancestral.conditions import Image, Vector
 from ancestral.config import Config, ProcessConfig
 from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.declarations import Export, Train
@@ -247,6 +248,10 @@ def test_diffusers_is_not_needed(tmp_path):
         (lambda: with_schedule(untrained(), exploding()), "schedule exploding does not keep"),
         (lambda: with_schedule(untrained(), schedules.linear(), STRAIGHT), "target straight"),
         (lambda: learned(untrained()), "variance that the network predicts"),
+        (
+            lambda: untrained(conditions={"low": Image(3), "age": Vector((0.0,), (1.0,))}),
+            "takes no conditions but classes, and this model has low, age; export with",
+        ),
     ],
 )
 def test_what_diffusers_cannot_hold_is_refused_by_name(tmp_path, model, says):
@@ -366,6 +371,13 @@ def test_patch_and_groups_are_chosen_for_diffusers_and_said(tmp_path):
     )
     interop.write_pipeline(model, tmp_path / "out")
     assert (tmp_path / "out" / "model_index.json").exists()
+
+
+def test_training_with_conditions_is_refused_for_diffusers(tmp_path):
+    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
+    with pytest.raises(InputError, match="no conditions but classes, and this model has low"):
+        list(train("arrays", data=images, given="upscale:2", out=tmp_path / "run", export_to="diffusers", device="cpu"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,15 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ancestral import interop
-from ancestral.config import ProcessConfig
+from ancestral.conditions import Classes, Image, Vector
+from ancestral.config import Config, ProcessConfig, TransformerConfig
+from ancestral.data.spec import Codec, DataSpec
 from ancestral.errors import InputError, install_command
-from conftest import untrained
+from ancestral.model import Model, build
+from conftest import untrained, wake
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "export-import.md").read_text(encoding="utf-8")
 PROGRAM = re.search(r"^```python\n(import json.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1]
@@ -116,6 +120,84 @@ def test_the_program_of_the_page_samples_as_the_package_does(tmp_path, case):
         assert abs(one - other).max() > 1e-3
 
 
+CONDITIONS = {
+    "hair": Classes(("dark", "fair")),
+    "pose": Vector((3.0, -1.0), (2.0, 0.5)),
+    "low": Image(1, (0.0, 255.0), (4, 4)),
+    "part": Image(2, (-1.0, 3.0), (8, 8), masked=True),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", ["points", "unet", "transformer"])
+def test_each_condition_is_an_input_that_the_metadata_describe(tmp_path, case):
+    """Values in the units of the data become inputs by the metadata alone; absent ones are as those of our network."""
+    points = case == "points"
+    kinds = {name: kind for name, kind in CONDITIONS.items() if not (points and isinstance(kind, Image))}
+    if case == "transformer":
+        net = TransformerConfig(width=16, depth=1, heads=2, patch=2)
+        config = dataclasses.replace(Config(), net=net)
+        spec = DataSpec((1, 8, 8), Codec("uint8"), ("a", "b"), conditions=kinds)
+        model = Model(build(config, spec), spec, config)
+        wake(model.diffusion.net)
+    else:
+        model = untrained((2,) if points else (1, 8, 8), ("a", "b"), conditions=kinds)
+    for parameter in model.diffusion.net.conditioning.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    interop.write_onnx(model, tmp_path / "model.onnx")
+    network, about = session(tmp_path / "model.onnx")
+    assert [value.name for value in network.get_inputs()] == ["x", "index", "labels", *kinds]
+    rng, n, sides = np.random.default_rng(0), 5, model.spec.shape[1:]
+    raw = {
+        "hair": np.array([1, 0, -1, 1, 0]),
+        "pose": rng.normal(size=(n, 2)),
+        "low": rng.integers(0, 256, (n, 1, 4, 4)),
+        "part": np.concatenate([rng.uniform(-1, 3, (n, 1, 8, 8)), np.full((n, 1, 8, 8), 3.0)], 1),
+    }
+    ones = np.ones((n, 1, *sides))
+    made, ours = {}, {}
+    for name, kind in kinds.items():
+        said = about["conditions"][name]
+        assert said["kind"] == type(kind).__name__
+        value = raw[name]
+        if said["kind"] == "Vector":
+            value = np.concatenate([(value - said["mean"]) / said["std"], np.ones((n, 1))], 1)
+        if said["kind"] == "Image":
+            low, high = said["limits"]
+            value = -1 + 2 * (value - low) / (high - low)
+            assert said["sides"] == [*value.shape[2:]]
+            if value.shape[2:] != sides:
+                value = F.interpolate(torch.tensor(value), sides, mode="bilinear").numpy()
+            value = np.concatenate([value, ones], 1)
+        made[name] = value.astype(said["dtype"])
+        assert made[name].shape == (n, *said["shape"])
+        tensor = torch.tensor(raw[name])
+        ours[name] = kind.encode(tensor.byte() if name == "low" else tensor, sides)
+        np.testing.assert_allclose(made[name], ours[name].numpy(), atol=1e-6)
+    x, index, labels = rng.normal(size=(n, *model.spec.shape)).astype(np.float32), np.arange(n) * 9, np.arange(n) % 2
+
+    def answers(conditions):
+        nothing = {
+            name: np.full((n, *said["shape"]), said["absent"], said["dtype"])
+            for name, said in about["conditions"].items()
+        }
+        (theirs,) = network.run(None, {"x": x, "index": index, "labels": labels, **nothing, **conditions})
+        with torch.no_grad():
+            right = model.diffusion.net(
+                torch.tensor(x), torch.tensor(index), torch.tensor(labels), **{name: ours[name] for name in conditions}
+            )
+        np.testing.assert_allclose(theirs, right.numpy(), rtol=1e-4, atol=1e-5)
+        return theirs
+
+    without = answers({})
+    answers(made)
+    for name, value in made.items():
+        assert abs(answers({name: value}) - without).max() > 1e-3, name
+    found = {}
+    exec(program(tmp_path / "model.onnx"), found)
+    assert np.isfinite(found["x"]).all()
+
+
 def test_the_program_needs_neither_torch_nor_this_package(tmp_path):
     interop.write_onnx(untrained(shape=(2,)), tmp_path / "model.onnx")
     code = program("model.onnx") + "import sys\nprint({'torch', 'ancestral'} & {*sys.modules}, items.shape)\n"
@@ -143,6 +225,8 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
 
 
 def test_what_one_file_cannot_hold(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="is called output, as a condition"):
+        interop.write_onnx(untrained(shape=(2,), conditions={"output": CONDITIONS["hair"]}), tmp_path / "model.onnx")
     monkeypatch.setattr("ancestral.interop.onnx_file.MAX_BYTES", 1000)
     with pytest.raises(InputError, match="over 2 GB"):
         interop.write_onnx(untrained(shape=(2,)), tmp_path / "model.onnx")

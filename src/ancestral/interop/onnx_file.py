@@ -1,22 +1,26 @@
 """The network of a model as an ONNX file, with all that sampling needs as metadata.
 
-Inputs are x, float32 (batch, *shape), index = t − 1, int64 (batch,), and for models with classes labels, int64
-(batch,), negative for "no class". The output is the prediction of the network, float32 of the shape of x, with twice as
-many channels where the variance is learned. The metadata is JSON: a_t and b_t (signal and noise, t = 0..T), the target,
-the shape, the codec with its limits (the values that −1 and 1 stand for), the classes, and a recipe of sampling that
-numpy can follow.
+Inputs are x, float32 (batch, *shape), index = t − 1, int64 (batch,), for models with classes labels, int64 (batch,),
+negative for "no class", and each of the other conditions by its name, as its `encode` makes it. The output is the
+prediction of the network, float32 of the shape of x, with twice as many channels where the variance is learned. The
+metadata is JSON: a_t and b_t (signal and noise, t = 0..T), the target, the shape, the codec with its limits (the values
+that −1 and 1 stand for), the classes, the other conditions, and a recipe of sampling that numpy can follow.
 """
 
+import dataclasses
 import json
 import logging
 import warnings
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from ancestral import storage
+from ancestral.conditions import Classes, Condition, Image, Vector, argument_name
 from ancestral.errors import InputError, install_command
 from ancestral.gaussian import Scalar
 from ancestral.model import Model
@@ -27,13 +31,22 @@ from ancestral.samplers import DDIM, Consistency
 SAMPLING = """\
 x = prior_std * normal noise of shape (n, *shape)
 for each t in times but the last, with the s that follows it in times, and its std in fresh_noise_std:
-    answer = output_scale[t-1] * network(x = input_scale[t-1] * x, index = t-1); of its channels the first shape[0]
+    answer = output_scale[t-1] * network(x = input_scale[t-1] * x, index = t-1, conditions), its first shape[0] channels
     x0 = (target_eps[t-1] * x - noise[t] * answer) / (signal[t] * target_eps[t-1] - noise[t] * target_x0[t-1])
     x0 = x0 clipped to [-clip, clip], unless clip is null
     eps = (x - signal[t] * x0) / noise[t]
     x = signal[s] * x0 + sqrt(noise[s]^2 - std^2) * eps + std * normal noise
 item = low + (x + 1) / 2 * (high - low), with low, high = limits; of integers rounded, and clipped to the limits"""
 """Sampling, in the names of the metadata. DDIM and consistency models differ in `fresh_noise_std` alone."""
+ENCODED = {
+    Classes: "the number of the name",
+    Vector: "(values - mean) / std, then 1; all numbers are 0 where one is missing",
+    Image: "-1 + 2 (values - low) / (high - low) with low, high = limits; brought to the sides of x by linear "
+    "interpolation between the centres of pixels (smaller ones with antialias); then a channel of ones",
+}
+"""How the input of the network is made of values in the units of the data, by the kind of the condition."""
+MASKED = "; the last channel of values is 1 where the image is known, and -1 where it is not and the others are 0"
+OUTPUT = "output"
 MAX_BYTES = 2_000_000_000
 """An ONNX file is a protocol buffer, which holds at most 2 GiB."""
 
@@ -57,8 +70,10 @@ def write_onnx(model: Model, path: Path) -> None:
     storage.check_writable(path.parent)  # before the minutes that the export takes
     net, spec = model.diffusion.net.float().eval(), model.spec
     inputs = {"x": torch.zeros(2, *spec.shape), "index": torch.zeros(2, dtype=torch.int64)}
-    if spec.classes:
-        inputs["labels"] = torch.zeros(2, dtype=torch.int64)
+    if OUTPUT in spec.conditions:
+        raise InputError(f"the output of an ONNX file is called {OUTPUT}, as a condition of this model is: rename that")
+    for name, kind in spec.conditions.items():
+        inputs[argument_name(name)] = kind.absent(2, spec.shape[1:])
     shapes = {name: {0: torch.export.Dim.DYNAMIC} for name in inputs}
     shapes["x"] = {0: torch.export.Dim("batch")}  # one name for all, since they have the same size
     # it logs each operation that it does not fold, which changes nothing
@@ -67,18 +82,30 @@ def write_onnx(model: Model, path: Path) -> None:
         # raised by torch's exporter about itself
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
         program = torch.onnx.export(
-            net,
+            _Positional(net, tuple(inputs)).eval() if spec.further else net,
             tuple(inputs.values()),
             dynamo=True,
             input_names=list(inputs),
-            output_names=["output"],
-            dynamic_shapes=shapes,
+            output_names=[OUTPUT],
+            dynamic_shapes={"inputs": tuple(shapes.values())} if spec.further else shapes,
             verbose=False,
         )
     assert program is not None
     program.model.metadata_props.update(metadata(model))
     with storage.atomic(path) as temporary:
         program.save(temporary, external_data=False)
+
+
+class _Positional(nn.Module):
+    """A network whose inputs have an order in the place of names."""
+
+    def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.net, self.names = net, names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        out: Tensor = self.net(**dict(zip(self.names, inputs, strict=True)))
+        return out
 
 
 def metadata(model: Model) -> dict[str, str]:
@@ -106,9 +133,23 @@ def metadata(model: Model) -> dict[str, str]:
         "codec": spec.codec.kind,
         "limits": spec.codec.limits,
         "classes": spec.classes,
+        "conditions": {name: _described(kind, spec.shape[1:]) for name, kind in spec.further.items()},
         **_recipe(model),
     }
     return {name: json.dumps(value) for name, value in values.items()}
+
+
+def _described(kind: Condition, sides: Sequence[int]) -> dict[str, Any]:
+    """A condition besides the label: its kind, the input of the network, its value where it is absent, and the rest."""
+    nothing = kind.absent(1, sides)
+    return {
+        "kind": type(kind).__name__,
+        "shape": nothing.shape[1:],
+        "dtype": str(nothing.dtype).removeprefix("torch."),
+        "absent": nothing.flatten()[0].item(),
+        "encoded": ENCODED[type(kind)] + (MASKED if isinstance(kind, Image) and kind.masked else ""),
+        **dataclasses.asdict(kind),
+    }
 
 
 def _table(value: Scalar, length: int) -> list[float]:

@@ -56,7 +56,7 @@ def write_pipeline(model: Model, folder: Path, label: int | str | None = None) -
         rows = state.pop("label.weight")
         # emb = dense(time) + row of the class, so the row is part of the dense layer's bias
         state["time.2.bias"] = state["time.2.bias"] + rows[int(numbers) if int(numbers) >= 0 else len(rows) - 1]
-    # neither has it inputs for other conditions, which are built in as absent
+    # neither has it an input for the numbers of the augmentation, which are built in as absent
     absent = net.conditioning.embed(torch.zeros(1, len(state["time.2.bias"])), {})[0].detach()
     state["time.2.bias"] = state["time.2.bias"] + absent
     state = {name: value for name, value in state.items() if not name.startswith("conditioning.embeddings.")}
@@ -117,6 +117,8 @@ def choose_for_diffusers(config: Config, spec: DataSpec, device: str) -> dict[st
 
 
 def _obstacles(denoiser: Diffusion, spec: DataSpec) -> Iterator[unet2d.Obstacle]:
+    if spec.further:
+        yield f"a UNet2DModel takes no conditions but classes, and this model has {', '.join(spec.further)}", {}
     if denoiser.learned_variance:
         yield "a DDPMPipeline drops the variance that the network predicts too", {"learned_variance": False}
     yield from unet2d.obstacles(denoiser.net, spec.shape)
