@@ -41,6 +41,8 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 """Measures of samples; precision_recall includes density and coverage, memorisation includes copies."""
 DEFAULT_COUNT = 2500
 """The default number of samples: enough to fill the covariance of every built-in extractor's features."""
+DEFAULT_MEMBERS = 8
+"""The default number of samples of each condition."""
 FUNCTION = "package.module:function"
 COMMON_SETTINGS = ("steps", "batch_size", "lr", "seed", "sample_every", "sampler")
 Prints = Literal["events", "parts", "result"]
@@ -515,6 +517,9 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
         result = ancestral.evaluate("runs/a", samples=1000)
         result = ancestral.evaluate(run.model, data=x, likelihood=True)
 
+    A model with conditions besides the label is measured on held-out items too: samples of the conditions of each item
+    are compared with the item. All other samples are given the conditions of training items.
+
     Samples of a run are kept in its folder and made only once, so an evaluation that was stopped goes on; the results,
     their pictures, the model card and report.html are written there. For a model in memory nothing is written, unless
     `out` is given. Processes that a launcher started share the sampling.
@@ -531,13 +536,19 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
         "card) and report.html are updated"
     )
     COMMON: ClassVar[tuple[str, ...]] = (
-        *("model", "samples", "likelihood", "data", "held_out", "sampler", "steps", "extractor"),
-        *("metrics", "batch_size", "device", "out"),
+        *("model", "samples", "conditions", "members", "likelihood", "data", "held_out", "sampler", "steps"),
+        *("extractor", "metrics", "batch_size", "device", "out"),
     )
 
     model: str | Path | Model | Denoiser = argument(words=str, metavar="RUN", positional=True)
     """Run folder, its model.safetensors, or hf://user/repo{; from Python also a model, saved or not, or any denoiser
     with `schedule` and `predict`}."""
+    conditions: int | None = argument(None, least=0)
+    """Conditional models: number of items whose conditions samples are given, evenly chosen among held-out ones; 0
+    measures none. Default: 48, or all if there are fewer, whenever samples are measured."""
+    members: int = argument(DEFAULT_MEMBERS, least=2)
+    """Conditional models: number of samples for each of these items. With 19, or 39, there are intervals that cover
+    exactly 90 %."""
     likelihood: bool = False
     """Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at each rate. Samples
     are then measured only if `samples` is given."""

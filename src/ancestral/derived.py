@@ -245,6 +245,12 @@ class Maker:
             x = part(x, Address(seed, step, indices, draw))
         return x
 
+    def make_plain(self, x0: Tensor) -> Tensor:
+        """Make the values without noise and with nothing hidden, as `make` returns them."""
+        parts = tuple(part for part in self.parts if not isinstance(part, Noise | RandomMask))
+        x = replace(self, parts=parts).make(x0, 0, 0, range(len(x0)))
+        return torch.cat([x, torch.ones_like(x[:, :1])], 1) if self._masked else x
+
     @property
     def _masked(self) -> bool:
         return any(isinstance(part, RandomMask) for part in self.parts)

@@ -86,6 +86,8 @@ class Stream(Enum):
     """The split into training and test set of the linear classifier."""
     BASELINE = "baseline"
     """The random training items that conditional samples are compared with."""
+    GIVEN = "given"
+    """The order of the training items whose conditions samples are given."""
     HELD_OUT = "held out"
     """Which items are held out of training."""
     VALIDATION = "validation"

@@ -35,7 +35,7 @@ from ancestral.options import in_python, on_command_line, spell
 from ancestral.render import evaluation_text
 from ancestral.results import EvaluationResult, SampleMetrics
 from ancestral.results.evaluation_result import ExtractorName, MetricTitles, ReferenceNames, SampleSettings
-from ancestral.workflows.evaluate import share_sampling
+from ancestral.workflows.evaluate import share_features, share_sampling
 from ancestral.workflows.subjects import temporary_folder
 from conftest import events_of, together, untrained
 
@@ -264,7 +264,8 @@ def test_processes_draw_and_look_at_everything_once(model_run, files, tmp_path, 
     barrier = threading.Barrier(3)
     engines = [Together(rank, 3, barrier) for rank in range(3)]
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda engine: list(share_sampling(one, engine, 8)), engines))
+        work = lambda engine: [*share_sampling(one, engine, 8), *share_features(one, engine, 8)]  # noqa: E731
+        list(pool.map(work, engines))
     assert sorted(passes, key=lambda part: part.start) == [range(8), range(8, 16), range(16, 20)]
     items = one.store.read(20)
     assert torch.equal(items, model.sample(20))
@@ -572,7 +573,7 @@ def test_data_too_large_are_a_fixed_number_evenly_chosen(run, model_run, files, 
     assert tree["distances"]["train"]["against"] == 21
     assert tree["memorisation"]["pixels"]["among"] == 60  # pixels are cheap
     model = ancestral.load(model_run, "cpu")
-    reference_set = ReferenceSet.from_data(data.load(str(files / "train.npz")), model.spec.classes, "train split")
+    reference_set = ReferenceSet.from_data(data.load(str(files / "train.npz")), model.spec, "train split")
     assert torch.equal(
         reference_set.items, data.load(str(files / "train.npz")).items[[round(i * 59 / 20) for i in range(21)]]
     )
@@ -589,7 +590,7 @@ def test_data_that_are_read_as_they_are_needed_keep_their_classes(tmp_path, mode
     (tmp_path / "images" / "vertical" / "00.png").write_bytes(b"no image")
     model = ancestral.load(model_run, "cpu")
     lazy = data.open(str(tmp_path / "images"), memory=0)
-    reference_set = ReferenceSet.from_data(lazy, model.spec.classes, "train split")
+    reference_set = ReferenceSet.from_data(lazy, model.spec, "train split")
     whole = data.load(str(tmp_path / "images"))
     assert not isinstance(lazy, data.InMemoryDataset)
     assert reference_set.of == 30

@@ -5,8 +5,8 @@ is the same in batches of any size.
 """
 
 import math
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,18 +25,31 @@ from ancestral.targets import Denoiser
 
 @dataclass(frozen=True)
 class EvalItems:
-    """Items to evaluate on: x0 (n, *) in [−1, 1], their indices in the data set, and their labels (n,) or None."""
+    """Items to evaluate on: x0 (n, *) in [−1, 1], their indices in the data set, and what a network gets of their
+    conditions by name, (n, *) each.
+    """
 
     x0: Tensor
     indices: list[int]
-    labels: Tensor | None = None
+    condition: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     @staticmethod
-    def choose(data: InMemoryDataset, n: int, codec: Codec, labels: Tensor | None = None) -> "EvalItems":
-        """Choose n items spread evenly over the data, whose classes may be sorted; `labels` (N,) are of all the data.
+    def choose(
+        data: InMemoryDataset,
+        n: int,
+        codec: Codec,
+        condition: Callable[[list[int]], Mapping[str, Tensor]] = lambda indices: {},
+    ) -> "EvalItems":
+        """Choose n items spread evenly over the data, whose classes may be sorted.
+
+        Args:
+            data: The data.
+            n: The number of items.
+            codec: The codec of the model.
+            condition: Returns what a network gets of the conditions of items, by their indices.
 
         Raises:
             InputError: If the data holds fewer items.
@@ -44,15 +57,14 @@ class EvalItems:
         if not 1 <= n <= len(data):
             raise InputError(f"{option('n')} must be from 1 to {len(data)}, the items of {data.name}, not {n}")
         indices = [i * len(data) // n for i in range(n)]
-        return EvalItems(codec.encode(data.items[indices]), indices, None if labels is None else labels[indices])
+        return EvalItems(codec.encode(data.items[indices]), indices, condition(indices))
 
     def batches(self, size: int, device: torch.device) -> Iterator[tuple[slice, "EvalItems", dict[str, Tensor]]]:
         """Iterate over batches on the device: their rows, the items, and what a denoiser is conditioned on."""
         for first in range(0, len(self), size):
             rows = slice(first, first + size)
-            labels = None if self.labels is None else self.labels[rows].to(device)
-            part = EvalItems(self.x0[rows].to(device), self.indices[rows], labels)
-            yield rows, part, {} if labels is None else {"labels": labels}
+            condition = {name: value[rows].to(device) for name, value in self.condition.items()}
+            yield rows, EvalItems(self.x0[rows].to(device), self.indices[rows], condition), condition
 
 
 @dataclass(frozen=True)

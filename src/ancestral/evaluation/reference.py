@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ancestral import data
+from ancestral.conditions import ABSENT, Classes, Condition, Vector
 from ancestral.config import DataConfig
 from ancestral.data import Dataset, InMemoryDataset
-from ancestral.data.spec import DataSpec
+from ancestral.data.spec import LARGEST, DataSpec
 from ancestral.errors import InputError, MissingSplitError, UnsuitableError
 from ancestral.guidance import NO_CLASS
 from ancestral.options import option
@@ -26,30 +27,34 @@ MAX_ELEMENTS = 2**26
 
 Loader = Callable[[Any, str], Dataset]
 """(source, split) -> the data of that split, each opened once."""
+SHOWN = 5
+"""Largest number of classes that a message names."""
 HELD_OUT = "held out of the run"
 """The split of a run's own data that `train --validation` held out."""
 
 
-def loader(spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None) -> Loader:
+def loader(
+    spec: DataSpec, config: DataConfig | None, run: DataConfig | None = None, given: Sequence[str] | None = None
+) -> Loader:
     """Create the function that opens data as `load_reference` does, and the same data only once.
 
-    `spec` and `config` are those of `load_reference`, and `run` the data of a run by their fingerprint: what it held
-    out is the split `HELD_OUT`, and not in "train".
+    `spec`, `config` and `given` are those of `load_reference`, and `run` the data of a run by their fingerprint: what
+    it held out is the split `HELD_OUT`, and not in "train".
     """
     opened: dict[tuple[object, str], Dataset] = {}
 
     def load(source: Any, split: str) -> Dataset:
         place = source if isinstance(source, str) else id(source)
         if (place, split) not in opened and split == "test":
-            opened[place, split] = load_reference(spec, source, split, config)
+            opened[place, split] = load_reference(spec, source, split, config, given)
         elif (place, "train") not in opened:
-            train, held_out = load_reference(spec, source, "train", config), None
+            train, held_out = load_reference(spec, source, "train", config, given), None
             if run is not None and run.validation is not None and train.fingerprint == run.fingerprint:
                 if isinstance(run.validation, float):
                     train, held_out = data.hold_out(train, run.validation)
                 else:
                     with contextlib.suppress(InputError):  # it was moved, or given from Python
-                        held_out = load_validation(spec, run.validation, config)
+                        held_out = load_validation(spec, run.validation, config, given)
             opened[place, "train"] = train
             if held_out is not None:
                 opened[place, HELD_OUT] = held_out
@@ -60,13 +65,21 @@ def loader(spec: DataSpec, config: DataConfig | None, run: DataConfig | None = N
     return load
 
 
-def load_validation(spec: DataSpec, source: Any, config: DataConfig | None) -> Dataset:
+def load_validation(
+    spec: DataSpec, source: Any, config: DataConfig | None, given: Sequence[str] | None = None
+) -> Dataset:
     """Open what `train --validation SOURCE` names: of built-in data the test split, if there is one."""
     tested = isinstance(source, str) and source in data.TESTED
-    return load_reference(spec, source, "test" if tested else "train", config)
+    return load_reference(spec, source, "test" if tested else "train", config, given)
 
 
-def load_reference(spec: DataSpec, source: Any, split: str = "train", config: DataConfig | None = None) -> Dataset:
+def load_reference(
+    spec: DataSpec,
+    source: Any,
+    split: str = "train",
+    config: DataConfig | None = None,
+    given: Sequence[str] | None = None,
+) -> Dataset:
     """Open data in the shape and coding of a model's items.
 
     Args:
@@ -75,6 +88,7 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
         split: "train" or "test".
         config: What the model was trained on. Its options apply to its own source; other images are cropped, resized
             and converted to the model's shape.
+        given: Where conditions are found, as `data.open` takes it.
 
     Returns:
         The data.
@@ -83,7 +97,7 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
         MissingSplitError: If there is no such split.
         InputError: If the data cannot be read, or not be brought to that shape and coding.
     """
-    options: dict[str, Any] = {"split": split}
+    options: dict[str, Any] = {"split": split, "given": given}
     trained_on = config is not None and isinstance(source, str) and _same_place(source, config.source)
     if isinstance(source, str):
         form = config or DataConfig()
@@ -92,7 +106,7 @@ def load_reference(spec: DataSpec, source: Any, split: str = "train", config: Da
             form = dataclasses.replace(form, image_size=spec.shape[1:], channels=spec.shape[0], bits=bits)
         if not trained_on and spec.rate is not None:
             form = dataclasses.replace(form, channels=spec.shape[0], length=spec.shape[1])
-        options |= {**form.form, "memory": form.memory}
+        options |= {**form.form, "memory": form.memory, "given": given}
     needed = f"the model knows {_items(spec)}; give {option('data')} of that kind"
     try:
         dataset = data.open(source, **options)
@@ -141,6 +155,86 @@ def labels_for(data: InMemoryDataset, classes: Sequence[str]) -> Tensor | None:
     return data.labels if numbered and len(data.classes) <= len(classes) else None
 
 
+def names_of_conditions(spec: DataSpec, given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return what `data.open` takes as `given` to find the conditions of a model.
+
+    Args:
+        spec: The description of the data of the model.
+        given: What its training took. None of data from Python, whose conditions are then named.
+    """
+    if given is not None or not spec.further:
+        return None if given is None else tuple(given)
+    return tuple(name for name, kind in spec.further.items() if isinstance(kind, Classes) or not kind.made_by)
+
+
+def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the conditions of all the data besides the label in the numbering and the units of a model.
+
+    Classes are matched by name, or by number if the data has no names for them. A class that the model does not know is
+    absent. Conditions that are made from the items are not among them.
+
+    Returns:
+        The values by name, as `Dataset.conditions_of` returns them; and notes on classes that the model does not know.
+
+    Raises:
+        InputError: If the data lack a condition, it is of another kind, or the model knows none of its classes.
+    """
+    rows, notes = data.conditions_of(list(range(len(data)))), list[str]()
+    for name, kind in spec.further.items():
+        if not isinstance(kind, Classes) and kind.made_by:
+            rows.pop(name, None)
+            continue
+        if name not in rows:
+            has = ", ".join(rows) or "none"
+            raise InputError(
+                f"{data.name} has no condition {name}, which the model was trained with (its conditions are: {has}): "
+                "give data that have it"
+            )
+        theirs = data.spec.further[name]
+        if _kind_text(theirs) != _kind_text(kind):
+            raise InputError(
+                f"the condition {name} of {data.name} is {_kind_text(theirs)}, and that of the model "
+                f"{_kind_text(kind)}: give data of that kind"
+            )
+        if isinstance(kind, Classes) and isinstance(theirs, Classes):
+            rows[name], unknown = _renumbered(rows[name], theirs.names, kind.names, name, data.name)
+            if unknown:
+                notes.append(f"The model does not know {unknown} of {data.name}: there the condition {name} is absent.")
+    return {name: rows[name] for name in spec.further if name in rows}, tuple(notes)
+
+
+def _renumbered(
+    numbers: Tensor, theirs: Sequence[str], ours: Sequence[str], name: str, origin: str
+) -> tuple[Tensor, str]:
+    """Classes int64 (N,) in the numbering of a model, ABSENT where it does not know them; and which these are."""
+    table = [ours.index(one) if one in ours else ABSENT for one in theirs]
+    if set(table) == {ABSENT}:
+        numbered = list(theirs) == [str(number) for number in range(len(theirs))] and len(theirs) <= len(ours)
+        if not numbered:
+            raise InputError(
+                f"the model knows no class of the condition {name} of {origin} ({_listed(theirs)}): its classes are "
+                f"{_listed(ours)}"
+            )
+        table = list(range(len(theirs)))
+    unknown = [one for one, number in zip(theirs, table, strict=True) if number == ABSENT]
+    return torch.tensor(table)[numbers].where(numbers >= 0, ABSENT), _listed(unknown)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _kind_text(kind: Condition) -> str:
+    """The kind of a condition, with all that has to be equal where a network takes it."""
+    if isinstance(kind, Classes):
+        return "classes"
+    if isinstance(kind, Vector):
+        return f"numbers ({kind.size})"
+    integers = kind.limits in {(0.0, float(largest)) for largest in LARGEST.values()}
+    values = f"integers up to {kind.limits[1]:g}" if integers else "floats"
+    return f"images of {'x'.join(map(str, (kind.channels, *kind.sides)))} ({values})"
+
+
 @dataclass(frozen=True, eq=False)
 class ReferenceSet:
     """Items (N, *shape) of a part of the data."""
@@ -154,13 +248,20 @@ class ReferenceSet:
     """The number of items of that part."""
     all_items: Tensor
     """As many items (M, *shape) as fit into memory, N or more: copies are searched for among these."""
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
+    """The values of the conditions besides the label that are not made from the items, as `conditions_for` returns
+    them."""
+    notes: tuple[str, ...] = ()
+    """Notes on these."""
 
     @staticmethod
-    def from_data(dataset: Dataset, classes: Sequence[str], split: str) -> "ReferenceSet":
-        """Take as many evenly chosen items as distances can be measured on, labelled as `labels_for` does."""
+    def from_data(dataset: Dataset, spec: DataSpec, split: str) -> "ReferenceSet":
+        """Take as many evenly chosen items as distances can be measured on, in the numbering of a model."""
         more = dataset.sample(max(1, MAX_ELEMENTS // math.prod(dataset.shape)), max_items(dataset.shape))
         part = more.sample(max_items(dataset.shape))
-        return ReferenceSet(part.items, labels_for(part, classes), part.name, split, len(dataset), more.items)
+        conditions = conditions_for(part, spec) if spec.further else ({}, ())
+        labels = labels_for(part, spec.classes)
+        return ReferenceSet(part.items, labels, part.name, split, len(dataset), more.items, *conditions)
 
     def __str__(self) -> str:
         of = f" of {self.of:,}, evenly chosen" if self.of != len(self.items) else ""

@@ -214,8 +214,9 @@ def _warnings(samples: FeatureSet, train: FeatureSet, extractor: Extractor) -> I
     if few:
         yield f"{few}."
     if samples.labels is not None and train.labels is not None:
-        counts = torch.bincount(train.labels[train.labels >= 0])
-        if len(counts) and counts.max() > UNEVEN * counts.min():
+        counts, in_turn = (torch.bincount(labels[labels >= 0]) for labels in (train.labels, samples.labels))
+        taken_in_turn = len(in_turn) > 0 and in_turn.max() - in_turn.min() <= 1
+        if taken_in_turn and len(counts) and counts.max() > UNEVEN * counts.min():
             yield (
                 "The classes of the data are not equally frequent, but samples take each class in turn: this is part "
                 "of their distance."

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
@@ -62,11 +62,18 @@ class SamplingSpec:
     guidance: float = 1.0
     version: str = __version__
     """Version of this package: another one may sample otherwise."""
+    conditions: str = ""
+    """Hash of the items whose conditions samples are given (`ItemConditions.digest`); "" where they are given none."""
+
+    @property
+    def content(self) -> dict[str, object]:
+        """All fields by name, without the conditions where there are none."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name != "conditions"}
 
     @property
     def key(self) -> str:
         """The name of the folder: a hash of all fields."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -126,9 +133,14 @@ class SampleStore:
         return None if self.missing(n, n) else items
 
     def fill(
-        self, model: Model, sampler: Sampler, spec: SamplingSpec, parts: Iterable[range]
+        self,
+        model: Model,
+        sampler: Sampler,
+        spec: SamplingSpec,
+        parts: Iterable[range],
+        conditions: Callable[[range], dict[str, Tensor]] | None = None,
     ) -> Generator[float, None, None]:
-        """Sample each range of items in one batch and keep it.
+        """Sample each range of items in one batch and keep it. A network gets `conditions` of the items in a range.
 
         Yields:
             After each step, the number of items that its share of the work stands for.
@@ -138,10 +150,11 @@ class SampleStore:
         """
         path = self.folder / "recipe.json"
         if not path.exists():
-            storage.write_text(path, json.dumps(dataclasses.asdict(spec), indent=2) + "\n")
+            storage.write_text(path, json.dumps(spec.content, indent=2) + "\n")
         steps = len(sampler.times(model.denoiser.schedule)) - 1
         for part in parts:
-            for step in model.trajectory(part, sampler, spec.seed, spec.label, spec.guidance):
+            condition = None if conditions is None else conditions(part)
+            for step in model.trajectory(part, sampler, spec.seed, spec.label, spec.guidance, condition):
                 if step.t == 0:
                     self.write(part, model.spec.codec.decode(step.x).cpu())
                 if step.index:

@@ -18,6 +18,7 @@ from ancestral.data import Codec, Dataset, DataSpec
 from ancestral.declarations import METRICS, Metric
 from ancestral.device import check_memory
 from ancestral.errors import InputError
+from ancestral.evaluation.item_conditions import ItemConditions
 from ancestral.evaluation.reference import ReferenceSet
 from ancestral.evaluation.sample_quality import FeatureSet, NearestPairs, measure
 from ancestral.evaluation.sample_store import SampleStore, SamplingSpec, reproducible
@@ -73,13 +74,14 @@ class References:
         name = extractor or ("lite0" if len(spec.shape) == 3 and spec.shape[0] in (1, 3) else "pixels")
         device = torch.device(device)
         feature_extractor = extractors.extractor(name, spec.shape, spec.codec, device)
-        train_set = ReferenceSet.from_data(train, spec.classes, "train split")
-        held_out_set = None if held_out is None else ReferenceSet.from_data(held_out, spec.classes, held_out_split)
+        train_set = ReferenceSet.from_data(train, spec, "train split")
+        held_out_set = None if held_out is None else ReferenceSet.from_data(held_out, spec, held_out_split)
         parts = [part for part in (train, held_out) if part is not None]
         notes = [f"Files that could not be read were left out: {len(part.skipped)} of {part.name}."
                  for part in parts if part.skipped]  # fmt: skip
         remarks = dict.fromkeys(text for part in parts for text, _ in part.notes)
         notes += [f"{text[0].upper()}{text[1:]}." for text in remarks]
+        notes += [note for part in (train_set, held_out_set) if part is not None for note in part.notes]
         if spec.classes and train.labels is not None and train_set.labels is None:
             notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
         return References(spec.codec, feature_extractor, device, train_set, held_out_set, tuple(notes), mirrored)
@@ -166,6 +168,8 @@ class Study:
     references: References
     variant: str = ""
     """A part of the temporary folder: two samplers of your own may have the same repr."""
+    conditions: ItemConditions | None = None
+    """The real items whose conditions samples are given; None of a model without conditions besides the label."""
 
     def __post_init__(self) -> None:
         self.model.guided(Guidance(self.spec.guidance), self.model.spec.conditions)
@@ -205,7 +209,8 @@ class Study:
 
     def sample(self, parts: Iterable[range]) -> Generator[float, None, None]:
         """Sample and keep these items; see `SampleStore.fill`."""
-        return self.store.fill(self.model, self.sampler, self.spec, parts)
+        conditions = None if self.conditions is None else self.conditions.inputs
+        return self.store.fill(self.model, self.sampler, self.spec, parts, conditions)
 
     def samples(self, batch_size: int, task: str = "sampling") -> Generator[Event, None, Tensor]:
         """Return all samples (count, *shape), decoded. Those that are missing are sampled first."""
@@ -222,13 +227,17 @@ class Study:
     def metrics(self, items: Tensor, batch_size: int, metrics: Collection[Metric] = METRICS) -> Measurement:
         """Measure the samples; see `References.measure`."""
         spec, classes = self.spec, len(self.model.spec.classes)
-        labels = self.model.labels(range(self.count), spec.label)
-        label = f"{classes} classes in turn" if spec.label is None else str(spec.label)
+        if self.conditions is None:
+            labels = self.model.labels(range(self.count), spec.label)
+            label = f"{classes} classes in turn" if spec.label is None else str(spec.label)
+            label_text = label if classes else None
+        else:
+            labels = self.conditions.labels_of(range(self.count))
+            names = ", ".join(self.model.spec.conditions)
+            label_text = f"{names} of {len(self.conditions):,} training items"
         steps = len(self.sampler.times(self.model.denoiser.schedule)) - 1
         folder = self.store.folder.name if self.kept else None
-        settings = facts.SampleSettings(
-            self.count, spec.sampler, spec.seed, spec.guidance, label if classes else None, steps, folder
-        )
+        settings = facts.SampleSettings(self.count, spec.sampler, spec.seed, spec.guidance, label_text, steps, folder)
         cpu_labels = None if labels is None else labels.cpu()
         return self.references.measure(
             items, cpu_labels, batch_size, settings, self.identity, self.store.folder / "features", metrics

@@ -460,6 +460,8 @@ def evaluate(
     model: str | Path | Model | Denoiser,
     data: Any = None,
     *,
+    conditions: int | None = None,
+    members: int = 8,
     likelihood: bool = False,
     n: int | None = None,
     split: Literal["train", "test", "held-out"] | None = None,
@@ -490,6 +492,9 @@ def evaluate(
         result = ancestral.evaluate("runs/a", samples=1000)
         result = ancestral.evaluate(run.model, data=x, likelihood=True)
 
+    A model with conditions besides the label is measured on held-out items too: samples of the conditions of each item
+    are compared with the item. All other samples are given the conditions of training items.
+
     Samples of a run are kept in its folder and made only once, so an evaluation that was stopped goes on; the results,
     their pictures, the model card and report.html are written there. For a model in memory nothing is written, unless
     `out` is given. Processes that a launcher started share the sampling.
@@ -497,6 +502,10 @@ def evaluate(
     Args:
         model: Run folder, its model.safetensors, or hf://user/repo; from Python also a model, saved or not, or any
             denoiser with `schedule` and `predict`.
+        conditions: Conditional models: number of items whose conditions samples are given, evenly chosen among
+            held-out ones; 0 measures none. Default: 48, or all if there are fewer, whenever samples are measured.
+        members: Conditional models: number of samples for each of these items. With 19, or 39, there are intervals
+            that cover exactly 90 %.
         likelihood: Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at
             each rate. Samples are then measured only if `samples` is given.
         n: Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer.

@@ -329,16 +329,19 @@ class Model:
     ) -> Iterator[Step]:
         """Sample the items `indices` of a seed in one batch, step by step; `spec.codec` decodes the states.
 
-        `values` are those of conditions in the units of the data, and `condition` has one row for each item of what
-        else a network of one's own gets.
+        `values` are those of conditions in the units of the data. `condition` has one row for each item of what a
+        network gets by the names of its arguments: what else one of one's own takes, or conditions as `given.inputs`
+        makes them, which then count in place of `values` and `label`.
         """
         guidance = guidance if isinstance(guidance, Guidance) else Guidance(guidance)
-        conditions: dict[str, Any] = {name: value.to(self.device) for name, value in (condition or {}).items()}
-        conditions |= network_inputs(values or {}, indices, self.spec, self.device)
+        rows = {name: value.to(self.device) for name, value in (condition or {}).items()}
+        conditions: dict[str, Any] = network_inputs(values or {}, indices, self.spec, self.device)
         labels = self.labels(indices, label)
         if labels is not None:
             conditions["labels"] = labels
-        denoiser = self.guided(guidance, [*(values or {}), *([] if labels is None else [LABEL])])
+        conditions |= rows
+        names = [name for name in self.spec.further if name in (values or {}) or argument_name(name) in rows]
+        denoiser = self.guided(guidance, [*names, *([] if labels is None else [LABEL])])
         x_T = prior(self.denoiser.schedule, self.spec.shape, seed, indices, self.device)
         x_T = x_T.to(torch.promote_types(self.dtype, torch.float32))
         for step in sampler.trajectory(denoiser, x_T, seed=seed, indices=indices, **conditions):

@@ -14,6 +14,17 @@ MAX_CHANNELS = 6
 """Channels whose means are shown."""
 KINDS = {2: "signals", 3: "images", 4: "volumes"}
 """Noun of items, by their number of axes; else points."""
+MAX_RANKS = 20
+"""Shares of ranks that are shown in a line."""
+OVERCONFIDENT = 0.8
+"""The ratio of spread and error below which a verdict speaks of it."""
+FORECASTS = {
+    "samples": "samples",
+    "mean": "their mean",
+    "nearest": "nearest training item",
+    "random": "random training items",
+}
+"""Names of answers to a condition."""
 HOLD_OUT = f"hold out 10 % ({option('validation', 0.1)}) and stop where its loss rises"
 """Advice against memorisation."""
 
@@ -21,7 +32,8 @@ HOLD_OUT = f"hold out 10 % ({option('validation', 0.1)}) and stop where its loss
 def evaluation_parts(result: facts.EvaluationResult) -> list[Table | str]:
     """Say what the samples' metrics and the likelihood show."""
     samples = [] if result.samples is None else metrics_parts(result.samples)
-    return samples + ([] if result.likelihood is None else likelihood_parts(result.likelihood))
+    conditional = [] if result.conditional is None else conditional_parts(result.conditional)
+    return [*samples, *conditional, *([] if result.likelihood is None else likelihood_parts(result.likelihood))]
 
 
 def metrics_parts(metrics: facts.SampleMetrics) -> list[Table | str]:
@@ -160,6 +172,108 @@ def by_chance(accuracy: facts.ClassAccuracy) -> str:
 def _few(values: Sequence[float]) -> str:
     text = " ".join(f"{value:.4g}" for value in values[:MAX_CHANNELS])
     return f"{text} …" if len(values) > MAX_CHANNELS else text
+
+
+def conditional_parts(result: facts.ConditionalResult) -> list[Table | str]:
+    """The verdict, the table of scores, those of the calibration and the settings, and the notes."""
+    tables = [score_table(result), crps_table(result), Table((), [*calibration_rows(result).items()])]
+    settings = Table((), [*conditional_settings(result).items()])
+    return [conditional_verdict(result), *(table for table in tables if table.rows), settings, *result.all_notes]
+
+
+def conditional_verdict(result: facts.ConditionalResult) -> str:
+    """Verdict on samples for the conditions of items in a line, with advice."""
+    score = f"energy score {result.forecasts[0].pixels.energy}"
+    behind = {answer.name: answer.behind for answer in result.forecasts if answer.behind is not None}
+    for name in (name for name in ("random", "nearest") if name in behind):
+        if behind[name].value <= NORMAL * (behind[name].error or 0):
+            return (
+                f"NO BETTER THAN {FORECASTS[name].upper()}: {score}, theirs higher by {behind[name]}. Train for more "
+                f"{option('steps')}, or look whether the conditions are those of the items."
+            )
+    if (mean := behind.get("mean")) is not None and mean.value <= NORMAL * (mean.error or 0):
+        return f"NO GAIN BY SAMPLING: {score}, and the mean of the samples as a single answer is as good."
+    ratio = result.calibration.ratio
+    if ratio is not None and ratio.high is not None and ratio.high < OVERCONFIDENT:
+        return f"TOO LITTLE VARIED: {score}, and the samples of a condition spread {ratio} times as much as they err."
+    return f"USES THE CONDITIONS: {score}, better than every baseline without a model."
+
+
+def conditional_settings(result: facts.ConditionalResult) -> dict[str, str]:
+    """Describe the items whose conditions were given, and the samples, by name."""
+    data, samples = result.data, result.samples
+    guidance = f", guidance {samples.guidance:g}" if samples.guidance not in (None, 1) else ""
+    rows = {
+        "items": f"{data.items:,} of {data.of:,} of {short_source(data.source)}, {data.split}",
+        "conditions": ", ".join(data.conditions),
+        "samples": f"{result.members:,} for each by {samples.sampler}, seed {samples.seed}{guidance}",
+        "baselines": f"of {data.train_items:,} training items of {short_source(data.train)}",
+    }
+    if result.extractor is not None:
+        rows["features"] = f"{result.extractor.features:,} of {result.extractor.name}"
+    return rows
+
+
+def score_table(result: facts.ConditionalResult) -> Table:
+    """Make the table of energy scores, and of the distances of single answers."""
+    features = result.extractor is not None
+    columns = ["", "energy score", *(["in features"] if features else []), "above the samples", "PSNR of one (dB)",
+               "distance of one", *(["in features"] if features else [])]  # fmt: skip
+    rows = []
+    for answer in result.forecasts:
+        by_features = answer.features
+        rows.append([
+            forecast_name(answer, result.members),
+            str(answer.pixels.energy),
+            *([str(by_features.energy)] if by_features is not None else []),
+            "–" if answer.behind is None else str(answer.behind),
+            "–" if answer.pixels.psnr is None else str(answer.pixels.psnr),
+            str(answer.pixels.distance),
+            *([str(by_features.distance)] if by_features is not None else []),
+        ])  # fmt: skip
+    return Table(columns, rows)
+
+
+def crps_table(result: facts.ConditionalResult) -> Table:
+    """Make the table of the CRPS of points and signals, in the units of the data; it has no rows of other items."""
+    scores = [(answer, answer.crps) for answer in result.forecasts if answer.crps is not None]
+    shown = min([MAX_CHANNELS, *(len(crps.channels) for _, crps in scores)])
+    numbers = [f"{'number' if len(result.data.shape) == 1 else 'channel'} {i}" for i in range(shown)]
+    rows = [
+        [forecast_name(answer, result.members), *map(str, (crps.mean, *crps.channels[:shown]))]
+        for answer, crps in scores
+    ]
+    return Table(("CRPS", "mean", *numbers), rows)
+
+
+def forecast_name(answer: facts.Forecast, members: int) -> str:
+    """Name an answer to conditions in a table."""
+    several = f"{members:,} " if answer.name in ("samples", "random") else ""
+    return several + FORECASTS.get(answer.name, answer.name)
+
+
+def calibration_rows(result: facts.ConditionalResult) -> dict[str, str]:
+    """Describe the coverage, the ranks, and the spread against the error, by name."""
+    part, rows = result.calibration, dict[str, str]()
+    if part.coverage is not None:
+        rows["coverage"] = (
+            f"{part.coverage.percent} of true values lie from sample {part.rank} to {part.members + 1 - part.rank} of "
+            f"{part.members}; {100 * part.nominal:.3g} % if calibrated"
+        )
+    if part.ranks and len(part.ranks) <= MAX_RANKS:
+        shares = " ".join(f"{100 * share.value:.1f}" for share in part.ranks)
+        rows["ranks"] = (
+            f"{shares} % of true values are above 0 to {part.members} samples; {100 / len(part.ranks):.3g} % each if "
+            "calibrated"
+        )
+    if part.ratio is not None:
+        rows["spread / error"] = (
+            f"{part.ratio}; 1 if calibrated, less if overconfident (the mean errs by {part.error}, and the samples "
+            f"predict {part.spread})"
+        )
+    if part.constant > 0:
+        rows["constant values"] = f"{100 * part.constant:.3g} % equal all samples, and are left out of the shares"
+    return rows
 
 
 def likelihood_parts(result: facts.LikelihoodResult) -> list[Table | str]:

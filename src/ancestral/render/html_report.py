@@ -36,6 +36,7 @@ EVALUATION_START, EVALUATION_END = "<!-- evaluation -->", "<!-- end of evaluatio
 LOSS_BY_TIME, GRADIENT = "loss by time t", "gradient norm, before it is clipped"
 EVALUATION_PICTURES = {
     "memorisation.png": "Samples that are nearest to a training item, each above that item.",
+    "ranks.png": "Shares of true values above 0, 1, 2, ... samples of their condition; flat if calibrated.",
     "likelihood.png": "Bits/dim of each step, and the error of x̂_0 against the bits/dim sent so far.",
 }
 VALIDATION = "loss of the averaged weights"

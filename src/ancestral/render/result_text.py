@@ -12,6 +12,7 @@ from ancestral.render.data_text import data_parts
 from ancestral.render.evaluation_text import (
     bound_settings,
     by_chance,
+    conditional_parts,
     evaluation_parts,
     likelihood_parts,
     metrics_parts,
@@ -243,7 +244,7 @@ def averaging_verdict(result: comparison.AveragingResult) -> list[str]:
     return [*lines, f"The average of length {best} is in {result.file}."] if result.file else lines
 
 
-for text in (_sampling, _model, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts,
+for text in (_sampling, _model, _runs, _cleaning, data_parts, evaluation_parts, metrics_parts, conditional_parts,
              likelihood_parts, comparison_parts, sampler_parts, averaging_parts):  # fmt: skip
     result_parts.register(text)
 result_parts.register(TrainingResult, _training)

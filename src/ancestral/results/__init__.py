@@ -2,12 +2,13 @@
 
 from ancestral.results.comparison_result import AveragingResult, ComparisonResult, SamplerComparisonResult
 from ancestral.results.estimate import Estimate
-from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
+from ancestral.results.evaluation_result import ConditionalResult, EvaluationResult, LikelihoodResult, SampleMetrics
 from ancestral.results.result import Table
 
 __all__ = [
     "AveragingResult",
     "ComparisonResult",
+    "ConditionalResult",
     "Estimate",
     "EvaluationResult",
     "LikelihoodResult",

@@ -1,14 +1,17 @@
-"""Results of an evaluation: quality of samples (samples.json), and the likelihood of data (likelihood.json)."""
+"""Results of an evaluation: quality of samples (samples.json), samples for the conditions of held-out items
+(conditional.json), and the likelihood of data (likelihood.json).
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from ancestral.errors import InputError
+from ancestral.results.ensemble_result import Calibration, ChannelScores, ForecastScores
 from ancestral.results.estimate import Estimate
 from ancestral.results.result import Result
 
-SAMPLES_FILE, LIKELIHOOD_FILE = "samples.json", "likelihood.json"
+SAMPLES_FILE, CONDITIONAL_FILE, LIKELIHOOD_FILE = "samples.json", "conditional.json", "likelihood.json"
 SHARES = ("precision", "recall", "density", "coverage")
 MANY_COPIES, SOME_COPIES = 0.05, 0.005
 """Shares of copies beyond chance from which a verdict speaks of them."""
@@ -39,6 +42,7 @@ class SampleSettings:
     seed: int | None
     guidance: float | None
     label: str | None
+    """The classes that samples were conditioned on, or the conditions, in words."""
     steps: int | None = None
     folder: str | None = None
 
@@ -248,6 +252,68 @@ class SampleMetrics(SampleQuality, Result):
         return [*self.data.notes, *self.notes]
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """Scores of an answer to conditions, in pixels from -1 to 1 and in features.
+
+    `name` is samples; mean, the mean of the samples of a condition as a single answer; nearest, the training item whose
+    conditions are nearest; or random, as many random training items as samples.
+    """
+
+    name: str
+    pixels: ForecastScores
+    features: ForecastScores | None = None
+    """None where the features are the pixels."""
+    crps: ChannelScores | None = None
+    """The CRPS in the units of the data, of points and signals."""
+    behind: Estimate | None = None
+    """Mean of this energy score less that of the samples, in pixels, on the same items; None of the samples."""
+
+
+@dataclass(frozen=True)
+class ConditionalData:
+    """The items whose conditions samples were given: `items` of the `of` items of a source, and the names of these."""
+
+    source: str
+    split: str
+    items: int
+    of: int
+    shape: tuple[int, ...]
+    conditions: tuple[str, ...]
+    train: str
+    """The training data, of which the baselines take items, and from how many."""
+    train_items: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionalResult(Result):
+    """How well samples for the conditions of items forecast these items."""
+
+    SCHEMA: ClassVar[str] = "conditional-1"
+    model: MeasuredModel
+    samples: SampleSettings
+    data: ConditionalData
+    extractor: ExtractorName | None
+    forecasts: tuple[Forecast, ...]
+    calibration: Calibration
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.forecasts or self.forecasts[0].name != "samples":
+            raise InputError("the first forecast is that of the samples")
+
+    @property
+    def members(self) -> int:
+        """The number of samples for each item."""
+        return self.calibration.members
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Notes on the data and on the numbers."""
+        return list(self.data.notes)
+
+
 MEAN = {"keys": {"value": "mean", "error": "standard_error"}}
 """The keys in the JSON of an estimate that is a mean over items."""
 
@@ -345,7 +411,7 @@ class LikelihoodResult(Result):
         return list(self.data.notes)
 
 
-R = TypeVar("R", SampleMetrics, LikelihoodResult)
+R = TypeVar("R", SampleMetrics, ConditionalResult, LikelihoodResult)
 
 
 @dataclass(frozen=True)
@@ -355,10 +421,11 @@ class EvaluationResult(Result):
     SCHEMA: ClassVar[str] = "evaluation-1"
     samples: SampleMetrics | None = None
     likelihood: LikelihoodResult | None = None
+    conditional: ConditionalResult | None = None
 
     @classmethod
     def load(cls, folder: str | Path, sha256: str | None = None) -> "EvaluationResult":
-        """Read samples.json and likelihood.json. A file that is missing or damaged counts as not measured.
+        """Read the files of all parts. One that is missing or damaged counts as not measured.
 
         Args:
             folder: Where an evaluation wrote them, such as `evaluation` in a run folder.
@@ -367,12 +434,13 @@ class EvaluationResult(Result):
         return cls(
             _load(SampleMetrics, Path(folder) / SAMPLES_FILE, sha256),
             _load(LikelihoodResult, Path(folder) / LIKELIHOOD_FILE, sha256),
+            _load(ConditionalResult, Path(folder) / CONDITIONAL_FILE, sha256),
         )
 
     @property
-    def measured(self) -> list[SampleMetrics | LikelihoodResult]:
+    def measured(self) -> list[SampleMetrics | ConditionalResult | LikelihoodResult]:
         """The parts that were measured."""
-        return [part for part in (self.samples, self.likelihood) if part is not None]
+        return [part for part in (self.samples, self.conditional, self.likelihood) if part is not None]
 
 
 def _load(kind: type[R], path: Path, sha256: str | None) -> R | None:

@@ -13,14 +13,15 @@ from torch import Tensor
 from ancestral import hub
 from ancestral.bound import ELBO
 from ancestral.data import TESTED
-from ancestral.declarations import METRICS, Evaluate, Metric
+from ancestral.declarations import DEFAULT_MEMBERS, METRICS, Evaluate, Metric
 from ancestral.errors import InputError
 from ancestral.evaluation import forecast
 from ancestral.evaluation.bound_terms import EvalItems, bits_from_nats, collect_bound, flow_nats, mean
-from ancestral.evaluation.reference import HELD_OUT, Loader, in_memory, labels_for, loader
+from ancestral.evaluation.conditional_samples import EnsembleStudy
+from ancestral.evaluation.item_conditions import ItemConditions
+from ancestral.evaluation.reference import HELD_OUT, Loader, conditions_for, in_memory, labels_for, loader
 from ancestral.evaluation.study import Measurement, Study
 from ancestral.events import Event, Measured, Message, Work, Wrote
-from ancestral.guidance import NO_CLASS
 from ancestral.metrics.extractors import features
 from ancestral.options import option
 from ancestral.render import compositions, html_report, model_card, plots
@@ -35,7 +36,7 @@ EXACT_DIVERGENCE = 16
 ODE_STEPS, LIKELIHOOD_ITEMS = 100, 64
 """The default numbers of ODE steps and of items of the likelihood."""
 PARTS = {
-    "samples": ("sampler", "steps", "guidance", "extractor", "metrics"),
+    "samples": ("sampler", "steps", "guidance", "extractor"),
     "likelihood": ("n", "split", "passes", "variance", "clip", "decoder", "ode", "ode_steps", "probes"),
     "ode": ("ode_steps", "probes"),
 }
@@ -52,9 +53,11 @@ class LikelihoodPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class EvaluatePlan(subjects.Measurements[Evaluate]):
-    """An evaluation that is decided; it has no study without samples."""
+    """An evaluation that is decided; None is what is not measured."""
 
     folder: Path | None
+    samples: Study | None
+    ensembles: EnsembleStudy | None
     likelihood: LikelihoodPlan | None
 
 
@@ -64,21 +67,31 @@ def plan(options: Evaluate) -> EvaluatePlan:
     Raises:
         InputError: If the model or the data cannot be read or do not fit, or an option is of what is not measured.
     """
-    samples = not options.likelihood if options.samples is None else options.samples
-    _check_parts(options, {"samples": bool(samples), "likelihood": options.likelihood, "ode": options.ode})
+    samples = bool(not options.likelihood if options.samples is None else options.samples)
+    _check_parts(options, samples)
     processes = Distributed(options.device)
     subject = subjects.open_subject(options.model, options, processes.device)
     check_metrics(options.metrics, bool(subject.model.spec.classes))
     source = subject.source(options.data)
     folder = subjects.check_folder(subject.folder if options.out is None else options.out, source, options.held_out)
-    load = loader(subject.model.spec, subject.data_config, subject.model.config.data)
-    temporary = subjects.temporary_folder(processes)
+    load = loader(subject.model.spec, subject.data_config, subject.model.config.data, subject.given)
+    conditional = _measures_conditions(options, bool(subject.model.spec.further), samples)
+    temporary, study, ensembles = subjects.temporary_folder(processes), None, None
+    studies = list[Study]()
+    if samples or conditional:
+        study = subjects.plan_study(subject, options, source, load, temporary, folder)
+        studies += [study] if samples else []
+    if study is not None and conditional:
+        ensembles = EnsembleStudy.of(study, options.conditions, options.members)
+        studies.append(ensembles.study)
     return EvaluatePlan(
         options=options,
         processes=processes,
         subjects=(subject,),
-        studies=(subjects.plan_study(subject, options, source, load, temporary, folder),) if samples else (),
+        studies=tuple(studies),
         folder=folder,
+        samples=study if samples else None,
+        ensembles=ensembles,
         likelihood=_plan_likelihood(subject, options, source, load) if options.likelihood else None,
     )
 
@@ -100,16 +113,24 @@ def _evaluate(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
         yield Message(line)
     for study in plan.studies:
         yield from share_sampling(study, plan.processes, plan.options.batch_size)
+    if plan.samples is not None:
+        yield from share_features(plan.samples, plan.processes, plan.options.batch_size)
     return (yield from plan.processes.first(_measure(plan)))
 
 
 def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
     options, (subject,) = plan.options, plan.subjects
-    metrics = bound = items = None
-    for study in plan.studies:
-        items = yield from study.samples(options.batch_size)
-        measurement = study.metrics(items, options.batch_size, options.metrics or METRICS)
-        metrics = yield from write_samples(measurement, plan.folder, study.references.codec.limits)
+    metrics = bound = items = conditional = None
+    if plan.samples is not None:
+        items = yield from plan.samples.samples(options.batch_size)
+        measurement = plan.samples.metrics(items, options.batch_size, options.metrics or METRICS)
+        metrics = yield from write_samples(measurement, plan.folder, plan.samples.references.codec.limits)
+    if plan.ensembles is not None:
+        conditional = yield from plan.ensembles.measure(options.batch_size)
+        yield Measured(conditional)
+        if plan.folder is not None:
+            plot = plots.rank_plot(conditional.calibration)
+            yield from subjects.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, "ranks.png": plot})
     if plan.likelihood is not None:
         bound = yield from _measure_likelihood(subject, plan.likelihood, options.batch_size)
         if plan.folder is not None:
@@ -117,7 +138,7 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
             yield from subjects.write_results(plan.folder, {facts.LIKELIHOOD_FILE: bound, "likelihood.png": plot})
     if options.out is None and subject.folder is not None:
         yield from _update_run(subject, items)
-    return EvaluationResult(metrics, bound)
+    return EvaluationResult(metrics, bound, conditional)
 
 
 def check_metrics(metrics: tuple[Metric, ...] | None, classes: bool) -> None:
@@ -130,22 +151,39 @@ def check_metrics(metrics: tuple[Metric, ...] | None, classes: bool) -> None:
         )
 
 
-def _check_parts(options: Evaluate, parts: dict[str, bool]) -> None:
+def _check_parts(options: Evaluate, samples: bool) -> None:
     """Raise InputError for an option of a part that is not measured."""
     defaults = {field.name: field.default for field in dataclasses.fields(Evaluate)}
+    parts = {"samples": samples or bool(options.conditions), "likelihood": options.likelihood, "ode": options.ode}
     idle = [(part, name) for part, is_measured in parts.items() if not is_measured for name in PARTS[part]]
-    for part, name in idle:
+    for part, name in [*idle, *([] if samples else [("samples", "metrics")])]:
         if getattr(options, name) != defaults[name]:
             raise InputError(
                 f"{option(name)} is an option of {part}: give {option(part, True)} too, or leave {option(name)} out"
             )
 
 
+def _measures_conditions(options: Evaluate, has_conditions: bool, samples: bool) -> bool:
+    """Whether samples for the conditions of items are measured. Raises InputError for options without effect."""
+    measured = has_conditions and (samples if options.conditions is None else options.conditions > 0)
+    if not has_conditions and options.conditions:
+        raise InputError(
+            f"{option('conditions', options.conditions)} is for models with conditions besides the label, and this "
+            "one has none: leave it out"
+        )
+    if not measured and options.members != DEFAULT_MEMBERS:
+        raise InputError(
+            f"{option('members', options.members)} is the number of samples for each of the {option('conditions')} of "
+            "a conditional model, which are not measured: leave it out"
+        )
+    return measured
+
+
 # -- samples ----------------------------------------------------------------------------------------------------------
 
 
 def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Iterator[Event]:
-    """Sample this process's part of what is missing, and compute its part of all features.
+    """Sample this process's part of what is missing.
 
     Everything goes through files, so a killed evaluation goes on; processes wait for each other at the end.
     """
@@ -157,6 +195,10 @@ def share_sampling(study: Study, processes: Distributed, batch_size: int) -> Ite
         if processes.main:
             yield Work("sampling", done, total, "samples")
     processes.wait()
+
+
+def share_features(study: Study, processes: Distributed, batch_size: int) -> Iterator[Event]:
+    """Compute this process's part of all features, which several processes keep in files."""
     references = study.references
     if processes.world > 1 and references.extractor.identity is not None:
         items = yield from study.samples(batch_size)
@@ -236,18 +278,22 @@ def _choose_items(
         )
     if dataset.skipped:
         notes.append(f"Files that could not be read were skipped: {len(dataset.skipped)}.")
-    labels = labels_for(dataset, spec.classes)
+    labels, (values, condition_notes) = labels_for(dataset, spec.classes), conditions_for(dataset, spec)
+    conditions = ItemConditions(spec, dataset.items, labels, values, torch.arange(len(dataset)), options.seed)
+    notes += condition_notes
     if spec.classes and labels is None:
-        labels = torch.full((len(dataset),), NO_CLASS)
         notes.append('The data has no classes that the model knows, so the model was conditioned on "no class".')
     elif spec.classes:
         notes.append("The model was conditioned on the class of each image, so these are bits given the class.")
+    if spec.further:
+        names = ", ".join(spec.further)
+        notes.append(f"The model was conditioned on {names} of each item, so these are bits given those.")
     if not codec.level and codec.scale != 1:
         notes.append(
             f"Densities are of the data scaled to [-1, 1]; in its own units add {math.log2(codec.scale):.4g} bits/dim."
         )
     n = min(LIKELIHOOD_ITEMS, len(dataset)) if options.n is None else options.n
-    items = EvalItems.choose(dataset, n, codec, labels)
+    items = EvalItems.choose(dataset, n, codec, conditions.inputs)
     text = str(name) if isinstance(name, str | Path) else data.name
     return items, facts.LikelihoodData(text, split, len(items), len(dataset), dataset.shape, tuple(notes))
 
@@ -293,10 +339,14 @@ UNIFORM_GUESS = (
 def _forecast(plan: EvaluatePlan) -> str | None:
     """Forecast of the time, if it is long."""
     model, size, parts = plan.subjects[0].model, plan.options.batch_size, dict[str, float]()
-    for study in plan.studies:
-        name = f"{study.count:,} samples of {study.passes:,} network evaluations"
-        shared = forecast.sampling_parts([(name, study)], size)
-        parts |= {name: seconds / plan.processes.world for name, seconds in shared.items()}
+    named = []
+    if plan.samples is not None:
+        passes = plan.samples.passes
+        named.append((f"{plan.samples.count:,} samples of {passes:,} network evaluations", plan.samples))
+    if plan.ensembles is not None:
+        named.append((f"{plan.ensembles.study.count:,} samples for the conditions of items", plan.ensembles.study))
+    shared = forecast.sampling_parts(named, size)
+    parts |= {name: seconds / plan.processes.world for name, seconds in shared.items()}
     if plan.likelihood is not None:
         items, _, settings = plan.likelihood
         item_seconds = len(items) * forecast.network_seconds(model, size)
@@ -312,6 +362,8 @@ def _update_run(subject: subjects.Subject, samples: Tensor | None) -> Iterator[E
     """Update the model card, which shows some of the samples, and the report of the run."""
     assert subject.folder is not None
     run = subject.folder.parent
+    if subject.model.spec.further:  # whose first samples are of no classes in turn, as those of a card
+        samples = None
     address = subject.name if hub.is_address(subject.name) else model_card.FOLDER
     yield model_cards.update_card(subject.model, run, address, subject.folder, samples)
     report = run / html_report.REPORT

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ancestral import data as datasets
 from ancestral import model as models
-from ancestral import storage
+from ancestral import randomness, storage
 from ancestral.arguments import short_source
 from ancestral.config import FROM_PYTHON, CustomNetConfig, DataConfig
 from ancestral.config.folders import check_outside
@@ -24,7 +24,8 @@ from ancestral.data import TESTED, Dataset
 from ancestral.declarations import DEFAULT_COUNT, WithSamples
 from ancestral.device import keep_freed_memory
 from ancestral.errors import InputError, MissingSplitError
-from ancestral.evaluation.reference import HELD_OUT, Loader
+from ancestral.evaluation.item_conditions import ItemConditions
+from ancestral.evaluation.reference import HELD_OUT, Loader, names_of_conditions
 from ancestral.evaluation.sample_quality import floor_sets
 from ancestral.evaluation.sample_store import SamplingSpec
 from ancestral.evaluation.study import References, Study
@@ -33,6 +34,7 @@ from ancestral.metrics import uncertainty
 from ancestral.metrics.distances import sample_size_warning
 from ancestral.model import Model
 from ancestral.options import option
+from ancestral.randomness import Stream
 from ancestral.render import writers
 from ancestral.render.result_text import floor_note
 from ancestral.results.comparison_result import ComparedSamples
@@ -76,6 +78,11 @@ class Subject:
                 f"{option('data', '...')}"
             )
         return self.data_config.source
+
+    @property
+    def given(self) -> tuple[str, ...] | None:
+        """Where the data have the conditions of the model, as `data.open` takes it."""
+        return names_of_conditions(self.model.spec, self.model.config.data.given)
 
 
 @dataclass(frozen=True)
@@ -133,10 +140,15 @@ def plan_study(
     references = References.of(model.spec, train, held_out, options.extractor, split, model.device, flip)
     references = dataclasses.replace(references, notes=(*references.notes, *notes))
     guidance = 1.0 if options.guidance is None else options.guidance
-    spec = SamplingSpec(subject.sha256, repr(sampler), options.seed, None, guidance)
+    conditions = None
+    if model.spec.further:  # in random order, since the data may be sorted
+        order = randomness.permutation(len(references.train.items), 0, Stream.GIVEN, 0)
+        conditions = ItemConditions.of(model.spec, references.train, order, options.seed)
+    digest = "" if conditions is None else conditions.digest
+    spec = SamplingSpec(subject.sha256, repr(sampler), options.seed, None, guidance, conditions=digest)
     folder = out / "samples" if out is not None and subject.sha256 else temporary
     count = DEFAULT_COUNT if isinstance(options.samples, bool | None) else options.samples
-    return Study(model, subject.name, sampler, spec, folder, temporary, count, references)
+    return Study(model, subject.name, sampler, spec, folder, temporary, count, references, conditions=conditions)
 
 
 def perform(plan: Measurements[O], events: Generator[Event, None, R]) -> Generator[Event, None, R]:

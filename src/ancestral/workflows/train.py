@@ -19,13 +19,14 @@ from ancestral import config as configs
 from ancestral import data as datasets
 from ancestral import model as models
 from ancestral.arguments import short_source
+from ancestral.conditions import Image
 from ancestral.config import Config, CustomNetConfig, UNetConfig, by_size
 from ancestral.config.folders import first_suffix, is_output
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.spec import NOTHING_TO_LEARN, SAMPLE
 from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, UnsuitableError
-from ancestral.evaluation.reference import labels_for, load_validation
+from ancestral.evaluation.reference import conditions_for, labels_for, load_validation, names_of_conditions
 from ancestral.events import Event, Message, Work, finish
 from ancestral.guidance import NO_CLASS
 from ancestral.inspection.findings import memorisation_finding
@@ -51,7 +52,7 @@ from ancestral.workflows.plan_training import TrainPlan, plan
 from ancestral.workflows.run_report import RunReport
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image as PillowImage
 
 __all__ = ["fit", "plan", "run"]
 
@@ -138,7 +139,8 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     else:
         _check_varied(dataset)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
-    dataset, held_out = _split(dataset, config, plan.validation)
+    dataset, held_out, split_notes = _split(dataset, config, plan.validation)
+    notes += split_notes
     if plan.export_to == "diffusers" and plan.saved is None and plan.start is None:
         settings = interop.choose_for_diffusers(config, spec_of(dataset, config), pick_device(plan.device).type)
         config = config.with_settings(**settings)
@@ -160,29 +162,37 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
     return trainer, notes, [by_size_note] if by_size_note else []
 
 
-def _split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, Dataset | None]:
-    """The data to train on, and what is held out: a share of them, or other data, `validation` if from Python.
+def _split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:
+    """The data to train on, what is held out, and notes on that: a share of them, or other data, `validation` if from
+    Python.
 
     Raises:
         InputError: If the validation data cannot be read, are not of the kind of the data, or are the data.
     """
     share = config.data.validation
     if share is None or isinstance(share, float):
-        return (dataset, None) if share is None else datasets.hold_out(dataset, share)
+        return (dataset, None, ()) if share is None else (*datasets.hold_out(dataset, share), ())
     spec, source = spec_of(dataset, config), validation if share == configs.FROM_PYTHON else share
+    given = names_of_conditions(spec, config.data.given)
     try:
-        held_out = load_validation(spec, source, config.data)
+        held_out = load_validation(spec, source, config.data, given)
+        items = held_out.sample(PASSES)
+        values, notes = conditions_for(items, spec)
     except InputError as error:
         raise InputError(f"{option('validation')}: {error.text}") from None
     if held_out.fingerprint == dataset.fingerprint or share == config.data.source != configs.FROM_PYTHON:
         raise InputError(
             f"{option('validation')} names the data that are trained on: give a share of them, as in 0.1, or others"
         )
-    items = held_out.sample(PASSES)
     labels = labels_for(items, spec.classes) if spec.classes else None
     if spec.classes and labels is None:
         labels = torch.full((len(items),), NO_CLASS)
-    return dataset, dataclasses.replace(items, labels=labels, classes=spec.classes)
+    conditions = {
+        name: items.conditions[name] if isinstance(spec.further[name], Image) else value
+        for name, value in values.items()
+    }
+    split = dataclasses.replace(items, labels=labels, classes=spec.classes, conditions=conditions, kinds=spec.further)
+    return dataset, split, notes
 
 
 def _measure_memory(trainer: Trainer) -> Generator[Event, None, StepMemory | None]:
@@ -377,7 +387,7 @@ def _preview(
 
 
 def _write_report(
-    folder: RunFolder, report: RunReport, film: "Image | None" = None, last: bool = False
+    folder: RunFolder, report: RunReport, film: "PillowImage | None" = None, last: bool = False
 ) -> Iterator[Message]:
     yield from _follow(folder)
     yield from _problem(report.write(film, last))
