@@ -41,6 +41,7 @@ def test_items_are_windows_at_the_centre_and_a_batch_has_whole_images(folder, ki
     }[kind]()
     assert opened.shape == opened.spec.shape == (3, 8, 16)
     assert opened.stored_shape == (3, 12, 24)
+    assert opened.notes == ()
     order = opened.sample(10).items[:, 2, 0, 0].long()
     window = IMAGES[order][..., 2:10, 4:20]
     assert torch.equal(opened.sample(10).items, window)
@@ -53,6 +54,12 @@ def test_items_are_windows_at_the_centre_and_a_batch_has_whole_images(folder, ki
             batch = next(loader.batches(5))
         index = batch.indices if rows is None else rows[batch.indices]
         assert torch.equal(batch.items, IMAGES[order[index]])
+
+
+def test_the_size_that_keeps_the_shape_is_that_of_the_windows(folder):
+    ((text, advice),) = data.open(folder, memory=0, image_size=8, crop=1.5).notes
+    assert text.endswith("the crop to 8x8 loses 50%")
+    assert "8x16" in advice
 
 
 def test_windows_are_uniform_and_a_function_of_seed_step_and_position():

@@ -100,11 +100,11 @@ class LazyDataset(Dataset):
         self.rate, self.threads = source.rate, source.threads
         self._all_conditions: Mapping[str, Values] = {}
         with reading_threads(self.threads) as pool:
-            self._conversion, sizes = _resolve_conversion(source, conversion, pool)
+            self._conversion, self._sizes = _resolve_conversion(source, conversion, pool)
             items = _sample_items(source, self._conversion, dims, pool)
         self.spec = spec_of_items(items, source.classes, self.name, rate=self.rate)
         self._stored_shape = self.spec.shape
-        self.notes = _crop_notes(sizes, conversion) + source.notes
+        self.notes = _crop_notes(self._sizes, conversion) + source.notes
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Read and decode an item."""
@@ -128,6 +128,8 @@ class LazyDataset(Dataset):
         """Return the windows at the centre of the images."""
         part = copy.copy(self)
         part.spec = replace(self.spec, shape=(self.shape[0], *sides))
+        height, width = sides
+        part.notes = _crop_notes(self._sizes, replace(self._conversion, image_size=(height, width))) + self.source.notes
         return part
 
     def with_conditions(self, conditions: Mapping[str, Values], kinds: Mapping[str, Condition]) -> Self:
