@@ -32,7 +32,9 @@ if importlib.util.find_spec("pillow_heif"):
 WAV = ".wav"
 """The suffix of recordings."""
 
-ARRAYS = (".npy", ".npz", ".tar")
+ARRAY_FILES = (".npy", ".npz")
+"""The suffixes of files of arrays."""
+ARRAYS = (*ARRAY_FILES, ".tar")
 """The suffixes of files that are data by themselves."""
 MOST_LISTED = 10_000
 """Largest number of names in a folder that a misspelt path is compared with."""

@@ -48,7 +48,7 @@ def with_places(given: tuple[str, ...] | None, place: Callable[[str], str]) -> t
     """Return the texts of `given` with another name for each place that is an absolute path, as `place` returns it."""
     if given is None:
         return None
-    parts = [text.rpartition("=") for text in given]
+    parts = [text.partition("=") if "=" in text else ("", "", text) for text in given]
     return tuple(name + equals + (place(what) if Path(what).is_absolute() else what) for name, equals, what in parts)
 
 

@@ -92,6 +92,7 @@ def open(
     split: str = "train",
     given: str | Sequence[str] | None = None,
     crop: float = 1.0,
+    faults: list[InputError] | None = None,
 ) -> Dataset:
     """Open a data set, in memory if its decoded items fit, else read by index.
 
@@ -102,7 +103,9 @@ def open(
             tensor or array (N, C, *space) or points (N, 2), alone, as (items, labels) or as (items, {name: condition}),
             where a condition is (N,) integers, (N,) or (N, k) floats, or (N, C, *space) images; a list of paths of
             images, or of Pillow images; or a map-style data set of PyTorch, whose items are tensors, arrays or Pillow
-            images, alone, as (item, label), or in a dict with conditions by name.
+            images, alone, as (item, label), as (item, {name: condition}), or as a dict in which `image`, `images`, `x`,
+            `item`, `signal` or `volume` is the item, `label` its label, and all else a condition: text and integers are
+            classes, floats and (k,) floats vectors, and arrays of more axes and Pillow images images.
         image_size: The size that images are brought to, never stretched: the side of a square, "HEIGHTxWIDTH" or
             (height, width); None keeps their size.
         fit: "crop" cuts images to the shape of `image_size` around their centre; "pad" keeps all of each image, and
@@ -120,10 +123,14 @@ def open(
         split: "train" or "test", of built-in data sets and those of `datasets`.
         given: What each item is conditioned on besides its label, `[name=]what` for each condition, where `what` is a
             column of the data (several, joined by commas, are one vector), an operator that makes the condition of the
-            item ("upscale:4"), a function ("package.module:function"), or a folder with a file of the same name for
-            each. None takes the conditions that come from Python with the items, and none of files.
+            item ("upscale:4"), a function ("package.module:function"), a folder with a file of the same name for
+            each, or a .npy or .npz file with a row for each. Columns are those of metadata.csv or metadata.jsonl in a
+            folder, the other arrays of a .npz, the other members of WebDataset samples and fields of their json, and
+            the other columns of a data set of `datasets`; text in them is a class, and numbers are a vector. None takes
+            the conditions that come from Python with the items, and none of files.
         crop: Above 1, images are brought to so many times `image_size`, and items are the windows of `image_size` at
             their centre. Training cuts others at random.
+        faults: Receives the errors of conditions that do not fit, which are left out then; None raises the first.
 
     Returns:
         The data set. For `channels` and `bits` None, headers were read until the answer was certain: a few of RGB
@@ -132,8 +139,9 @@ def open(
     Raises:
         InputError: If the source cannot be read, or an option does not apply to it.
     """
+    texts = [given] if isinstance(given, str) else given
     if isinstance(source, Dataset):
-        return source
+        return source if texts is None else attach(source, texts, {}, faults=faults)
     place, kind = _place_and_kind(source)
     name = one_line(source) if isinstance(source, str | Path) else f"the {kind}"
     whole = image_size if crop == 1 else enlarged(image_size, crop)
@@ -152,7 +160,7 @@ def open(
         )
     data, columns, uses_all = _read(source, place, kind, conversion, dims, length, split)
     data = data if crop == 1 or image_size is None else data.windows(parse_image_size(image_size))
-    data = attach(data, [given] if isinstance(given, str) else given, columns, uses_all, conversion)
+    data = attach(data, texts, columns, uses_all, conversion, faults)
     if crop != 1 and (images := [name for name, values in data.conditions.items() if isinstance(values, Dataset)]):
         raise InputError(
             f"{option('crop', crop)} cuts windows of the items alone, and {images[0]} has an image for each: leave one "
@@ -247,6 +255,8 @@ def _read(
         case "array":
             items, labels = source if isinstance(source, tuple) else (source, None)
             columns: Any = dict(labels) if isinstance(labels, Mapping) else {}
+            if not all(isinstance(name, str) for name in columns):
+                raise InputError("the names of conditions are texts: give (items, {name: condition})")
             labels = columns.pop(LABEL, None) if isinstance(labels, Mapping) else labels
             return _labelled(items, labels, "the array", "arrays", conversion, dims), columns, True
         case "arrays":

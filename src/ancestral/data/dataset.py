@@ -82,6 +82,22 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
     def subset(self, rows: Tensor) -> "Dataset":
         """Return the items `rows`, int64 (n,), as a data set with the spec and the fingerprint of this one."""
 
+    @abstractmethod
+    def with_conditions(
+        self, conditions: Mapping[str, "Values"], kinds: Mapping[str, Condition], notes: Notes = ()
+    ) -> "Dataset":
+        """Return the data set with other conditions besides the label.
+
+        Args:
+            conditions: Their values.
+            kinds: Their kinds, also of those that are made from the items.
+            notes: Further notes.
+        """
+
+    @abstractmethod
+    def with_labels(self, labels: Tensor, classes: tuple[str, ...]) -> "Dataset":
+        """Return the data set with these labels, int64 (N,), of classes with these names."""
+
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         if not 0 <= index < len(self):
             raise IndexError(index)
@@ -228,6 +244,19 @@ class InMemoryDataset(Dataset):
         limits = self.codec.limits if self.items.is_floating_point() else None
         items = centre(self.items, sides)
         return replace(self, items=items, stored=self.items, limits=limits, source=self.fingerprint)
+
+    def with_conditions(
+        self, conditions: Mapping[str, Values], kinds: Mapping[str, Condition], notes: Notes = ()
+    ) -> "InMemoryDataset":
+        """See `Dataset.with_conditions`."""
+        source = self.source
+        if source and conditions.keys() != self.conditions.keys():  # they are other data
+            source = fingerprint(len(self), None, lambda _: ("", source.encode()), conditions)
+        return replace(self, conditions=conditions, kinds=kinds, notes=self.notes + notes, source=source)
+
+    def with_labels(self, labels: Tensor, classes: tuple[str, ...]) -> "InMemoryDataset":
+        """See `Dataset.with_labels`."""
+        return replace(self, labels=labels, classes=classes)
 
     def _part(self, rows: Tensor) -> "InMemoryDataset":
         stored = None if self.stored is None else self.stored[rows]

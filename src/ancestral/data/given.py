@@ -2,10 +2,15 @@
 
 Each text of `given` is `[name=]what`, and `what` is a column of the data (`age`; several, joined by commas, are one
 vector), an operator that makes the condition of the item itself (`upscale:4`), a function (`package.module:function`),
-or a folder with a file of the same name for each item.
+a folder with a file of the same name for each item, or a .npy or .npz with a row for each.
+
+In Python integers are classes, since floats can be given as well. In files numbers are numbers, and text is a class.
 """
 
+import os
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,56 +21,66 @@ import torch
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.conditions import Classes, Condition, Image, Vector, argument_name, check
+from ancestral.arguments import plain
+from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector, argument_name, check
+from ancestral.config.folders import ARRAY_FILES
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
-from ancestral.data.dataset import Dataset, InMemoryDataset, Values
+from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
 from ancestral.data.decoding import Raw
-from ancestral.data.lazy_dataset import LazyDataset, StoredItems
+from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
 from ancestral.data.sources.file_folder import FileFolder
+from ancestral.data.sources.metadata_table import ItemsError, MetadataTable, listed
+from ancestral.data.sources.recordings import RecordingFolder
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
+from ancestral.quantities import plural
 from ancestral.registries import OPERATORS
 
-SHOWN = 3
-"""Largest number of items that a message names."""
+SEVERAL = -2
+"""The partner of an item that has several."""
 
 
 class Partners(StoredItems):
     """The files of a folder in the order of the items whose names they share, whatever the suffix."""
 
-    def __init__(self, folder: FileFolder, items: StoredItems) -> None:
-        """Find the partner of each item. Raises InputError if items have none."""
-        rows = {_stem(folder.name_of(row)): row for row in range(folder.count)}
-        self._folder = folder
-        self._rows = [rows.get(_stem(items.name_of(row)), -1) for row in range(items.count)]
-        if alone := [items.name_of(row) for row, partner in enumerate(self._rows) if partner < 0]:
-            raise InputError(
-                f"{folder.name} has no partner for {len(alone):,} of {items.count:,} items ({_listed(alone)}): give "
-                "each a file of the same name there, or leave these items out"
-            )
+    def __init__(self, folder: FileFolder, items: FileFolder) -> None:
+        """Find the partner of each item: the file of its name, else that of its name with another suffix.
+
+        Raises:
+            InputError: If items have none, or several.
+        """
+        by_name = {name: row for row, name in enumerate(folder.names)}
+        by_stem: dict[bytes, int] = {}
+        for name, row in by_name.items():
+            stem = name.rpartition(b".")[0]
+            by_stem[stem] = SEVERAL if stem in by_stem else row
+        rows = [by_name.get(name, by_stem.get(name.rpartition(b".")[0], -1)) for name in items.names]
+        self._folder, self._rows = folder, np.array(rows)
+        for number, text, advice in (
+            (-1, "no partner", "give each a file of the same name there, or leave these items out"),
+            (SEVERAL, "several partners", "keep one for each"),
+        ):
+            wrong = [items.name_of(row) for row in np.flatnonzero(self._rows == number).tolist()]
+            if wrong:
+                raise ItemsError(
+                    f"{folder.name} has {text} for {len(wrong):,} of {items.count:,} items ({listed(wrong)}): {advice}",
+                    dict.fromkeys(wrong, text),
+                )
         super().__init__(folder.name, items.count)
 
     def raw(self, row: int) -> Raw:
-        """Read the bytes of the partner of an item."""
-        return self._folder.raw(self._rows[row])
+        """Read the partner of an item."""
+        return self._folder.raw(int(self._rows[row]))
 
     def head(self, row: int) -> Raw | None:
         """Read the first bytes of the partner of an item."""
-        return self._folder.head(self._rows[row])
+        return self._folder.head(int(self._rows[row]))
 
     def name_of(self, row: int) -> str:
         """The path of the partner, from the parent of its folder."""
-        return f"{self.name}/{self._folder.name_of(self._rows[row])}"
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        return f"{self.name}/{self._folder.name_of(int(self._rows[row]))}"
 
 
 def attach(
@@ -74,6 +89,7 @@ def attach(
     columns: Mapping[str, Any],
     uses_all: bool = False,
     conversion: Conversion | None = None,
+    faults: list[InputError] | None = None,
 ) -> Dataset:
     """Return a data set with its conditions.
 
@@ -83,108 +99,193 @@ def attach(
         columns: What the source has for each item, as `StoredItems.columns`.
         uses_all: Whether columns are conditions that are not named.
         conversion: How images are converted that lie beside the items.
+        faults: Receives the errors of conditions, which are left out then; None raises the first.
 
     Raises:
         InputError: If there is no such column, operator, function or folder, or it does not fit the items.
     """
-    texts = (list(columns) if uses_all else []) if given is None else given
+    unnamed = given is None and uses_all
+    pairs = [(name, name) for name in columns] if unnamed else [_named(text) for text in given or ()]
     kinds: dict[str, Condition] = {}
     values: dict[str, Values] = {}
-    for text in texts:
-        name, equals, what = text.partition("=")
-        name, what = (name.strip(), what.strip()) if equals else ("", text.strip())
-        maker = None if what in columns else derived.parse(what)
-        name = name or (Path(what).name if maker is None else maker.name)
-        if name in kinds:
-            raise InputError(f"two conditions are called {name}: name them, as in {option('given', f'other={what}')}")
-        with_name = f"the condition {name}"
-        if maker is not None:
-            kinds[name] = maker.condition(data.shape, data.codec.limits, partial(_example, data))
-        elif what not in columns and Path(what).is_dir():
-            kinds[name], values[name] = _of_images(_partners(data, Path(what)), data, conversion)
-        else:
-            parts = [_column(part.strip(), columns, data) for part in ([what] if what in columns else what.split(","))]
-            kinds[name], values[name] = _joined(parts, with_name, data, conversion)
-    check(kinds, len(data.shape) - 1)
-    if not kinds:
+    notes: list[tuple[str, str]] = []
+    for name, what in pairs:
+        try:
+            name, kind, value = _condition(name, what, columns, data, conversion)
+            if name in {**kinds, **data.spec.conditions}:
+                text = f"{data.name} has classes already" if name == LABEL else f"two conditions are called {name}"
+                raise InputError(f"{text}: name this one, as in {option('given', f'other={what}')}")
+            check({name: kind}, len(data.shape) - 1)
+            if name == LABEL and not isinstance(kind, Classes):
+                raise InputError(f"{LABEL} is the name of classes, and {what} is none: give it another name")
+        except InputError as error:
+            advice = f"; or name the conditions to use: {option('given', 'NAME')}" if unnamed else ""
+            if faults is None:
+                raise InputError(error.text + advice) from None
+            faults.append(error)
+            continue
+        kinds[name] = kind
+        if value is not None:
+            values[name] = value
+            notes += _missing_note(name, value)
+    if given is None and isinstance(columns, MetadataTable) and columns.note is not None:
+        text, example = columns.note
+        notes.append((text, f"{option('given', example)} conditions the model on it"))
+    labels, classes = values.pop(LABEL, None), kinds.pop(LABEL, None)
+    if isinstance(labels, Tensor) and isinstance(classes, Classes):
+        data = data.with_labels(labels, classes.names)
+    if not kinds and not notes:
         return data
-    if isinstance(data, LazyDataset):
-        return data.with_conditions(values, kinds)
-    assert isinstance(data, InMemoryDataset)
-    return replace(data, conditions=values, kinds=kinds)
+    return data.with_conditions({**data.conditions, **values}, {**data.spec.further, **kinds}, tuple(notes))
+
+
+def _named(text: str) -> tuple[str, str]:
+    """The name of a condition, "" if there is none, and where it comes from."""
+    name, equals, what = text.partition("=")
+    return (name.strip(), what.strip()) if equals else ("", text.strip())
+
+
+def _condition(
+    name: str, what: str, columns: Mapping[str, Any], data: Dataset, conversion: Conversion | None
+) -> "tuple[str, Condition, Values | None]":
+    """The name, the kind and the values of a condition; None of one that is made from the items."""
+    is_column, place = what in columns, Path(what).expanduser()
+    if not is_column and (maker := derived.parse(what)) is not None:
+        kind = maker.condition(data.shape, data.codec.limits, partial(_example, data))
+        return name or maker.name, kind, None
+    if not is_column and os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
+        return name or place.name, *_of_images(_partners(data, place), data, conversion)
+    if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
+        array, *_ = arrays.load(place)
+        return name or place.stem, *_of_array(_array(array, one_line(place)), one_line(place), data, conversion)
+    names = [what] if is_column else [part.strip() for part in what.split(",")]
+    parts = [_column(part, columns, data) for part in names]
+    if not name and not what.isidentifier():
+        plain_name = "pose" if len(names) > 1 else re.sub(r"\W+", "_", what).strip("_") or "name"
+        raise InputError(f"{what!r} needs a name as a condition: give {option('given', f'{plain_name}={what}')}")
+    name = name or what
+    return name, *_joined(parts, names, f"the condition {name}", data, conversion)
+
+
+def _missing_note(name: str, values: Values) -> Notes:
+    """The note that a condition is missing for some items."""
+    rows = missing_rows(values)
+    count = 0 if rows is None else int(rows.sum())
+    if rows is None or not count:
+        return ()
+    text = f"the condition {name} is missing for {count:,} of {plural(len(rows), 'item')}"
+    return ((text, "these are trained on without it"),)
+
+
+def missing_rows(values: Values) -> Tensor | None:
+    """Return where classes or vectors are missing, bool (N,); None of images, which are never missing."""
+    if not isinstance(values, Tensor):
+        return None
+    return values.isnan().any(1) if values.ndim > 1 else values == ABSENT
 
 
 def _example(data: Dataset, n: int) -> Tensor:
     return data.codec.encode(data.sample(n).items)
 
 
-def _partners(data: Dataset, folder: Path) -> Partners:
+def _partners(data: Dataset, path: Path) -> Partners:
     source = data.source if isinstance(data, LazyDataset) else None
     if not isinstance(source, FileFolder):
         raise InputError(
-            f"{folder} holds images for the files of a folder, and {data.name} is none: give its conditions as columns"
+            f"{path} holds files for those of a folder, and {data.name} is none: give its conditions as columns, or as "
+            "a .npy file"
         )
-    return Partners(FileFolder(folder), source)
+    if path.resolve() != source.root.resolve() and path.resolve().is_relative_to(source.root.resolve()):
+        raise InputError(f"{path} lies in the data, so its files are items themselves: move it to a place beside them")
+    if isinstance(source, RecordingFolder):
+        return Partners(source.partner(path), source)
+    return Partners(FileFolder(path), source)
 
 
 def _column(name: str, columns: Mapping[str, Any], data: Dataset) -> Any:
-    if name in columns:
+    with suppress(KeyError):
         return columns[name]
-    has = f"its columns are {', '.join(columns)}" if len(columns) else "it has no columns"
+    has = f"its columns are {', '.join(map(one_line, columns))}" if len(columns) else "it has no columns"
     raise InputError(
         f"{option('given', name)}: {data.name} has no column {name!r} ({has}), and there is no folder, operator "
         f"({', '.join(OPERATORS)}) or function of that name"
     )
 
 
-def _joined(parts: Sequence[Any], name: str, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
+def _joined(
+    parts: Sequence[Any], names: Sequence[str], name: str, data: Dataset, conversion: Conversion | None
+) -> tuple[Condition, Values]:
     """The kind and the values of one column, or of several that are one vector."""
     if len(parts) == 1 and isinstance(parts[0], StoredItems):
         return _of_images(parts[0], data, conversion)
+    if len(parts) == 1 and isinstance(parts[0], NamedClasses):
+        return Classes(tuple(map(one_line, parts[0].names))), parts[0].numbers
     read = [_array(part, name) for part in parts]
     if len(read) == 1:
-        return _of_array(read[0], name, data)
+        return _of_array(read[0], name, data, conversion)
     if not all(isinstance(part, np.ndarray) and part.dtype.kind in "fiu" and part.ndim <= 2 for part in read):
         raise InputError(f"{name} joins columns that are no numbers: only numbers form a vector")
-    return _of_array(np.concatenate([part.reshape(len(part), -1).astype(np.float64) for part in read], 1), name, data)
+    columns = [part.reshape(len(part), -1).astype(np.float64) for part in read]
+    if len({len(column) for column in columns}) > 1:
+        raise InputError(f"{name} joins columns of different lengths: give one row for each item")
+    joined = np.concatenate(columns, 1)
+    kind, values = _of_array(joined, name, data, conversion)
+    assert isinstance(kind, Vector)
+    return (replace(kind, names=tuple(names)) if kind.size == len(names) else kind), values
 
 
 def _array(column: Any, name: str) -> Any:
-    """A column as an array: of a list, float64 with NaN for None, or objects for text with None."""
+    """A column as an array of numbers, a tensor of images, or an array of objects, text or None."""
     if isinstance(column, Tensor):
-        return column.detach().cpu() if column.ndim > 2 else column.detach().cpu().numpy()
-    if isinstance(column, np.ndarray) and column.dtype.kind != "U":
-        return column
-    texts, numbers = (sum(isinstance(one, kind) for one in column) for kind in (str | bool, int | float))
-    numbers -= sum(isinstance(one, bool) for one in column)
-    missing = sum(one is None for one in column)
-    if missing == len(column):
+        column = column.detach().cpu()
+        if column.ndim > 2:
+            return column
+        column = (column.double() if column.is_floating_point() else column).numpy()
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind in "fiu":
+            return column
+        column = column.tolist() if column.dtype.kind in "bUO" and column.ndim == 1 else column
+    if not isinstance(column, list | tuple):
+        what = f"{column.dtype} array" if isinstance(column, np.ndarray) else type(column).__name__
+        raise InputError(f"{name} is a {what} that cannot be used: give numbers, texts or images, one for each item")
+    values = [plain(one) for one in column]
+    types = {type(one) for one in values} - {type(None)}
+    if not types:
         raise InputError(f"{name} has no value at all: leave it out")
-    if texts + missing == len(column):
-        return np.array([None if one is None else str(one) for one in column], dtype=object)
-    if numbers + missing == len(column):
-        array = np.array([np.nan if one is None else one for one in column], dtype=np.float64)
-        if np.isfinite(array).sum() != numbers:
-            row = next(row for row, one in enumerate(column) if one is not None and not np.isfinite(one))
-            raise InputError(f"{name} is {column[row]} in row {row + 1}: give a number, or nothing where it is missing")
-        return array
-    if all(hasattr(one, "__len__") and not isinstance(one, str) for one in column):
-        with_lengths = {len(one) for one in column}
-        if len(with_lengths) == 1:
-            return np.asarray(column, dtype=np.float64)
-    raise InputError(f"{name} holds values of several kinds: give text alone, or numbers alone")
+    if types <= {str, bool}:
+        return np.array([None if one is None else str(one) for one in values], dtype=object)
+    if types == {int}:
+        return np.array([ABSENT if one is None else one for one in values])
+    if types <= {int, float}:
+        return np.array([np.nan if one is None else float(one) for one in values])
+    rows = [one for one in values if one is not None]
+    with suppress(ValueError, TypeError):
+        stacked = np.stack([np.asarray(one.detach().cpu() if isinstance(one, Tensor) else one) for one in rows])
+        if stacked.dtype.kind in "fiu" and stacked.ndim > 1 and (stacked.ndim == 2 or len(rows) == len(values)):
+            if stacked.ndim > 2 or len(rows) == len(values):
+                return stacked
+            filled = np.full((len(values), stacked.shape[1]), np.nan)
+            filled[[one is not None for one in values]] = stacked
+            return filled
+    raise InputError(
+        f"{name} holds values of several kinds or lengths: give text alone, numbers alone, or as many numbers for each "
+        "item"
+    )
 
 
-def _of_array(array: Any, name: str, data: Dataset) -> tuple[Condition, Values]:
+def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
     count = data.source.count if isinstance(data, LazyDataset) else len(data)
-    if len(array) != count:
-        raise InputError(f"{name} has {len(array):,} rows, and the data have {count:,} items: give one for each")
+    if array.ndim == 0 or len(array) != count:
+        rows = 0 if array.ndim == 0 else len(array)
+        raise InputError(f"{name} has {rows:,} rows, and the data have {count:,} items: give one for each")
     if array.ndim == 1 and array.dtype == object:
         names = tuple(sorted({one for one in array if one is not None}))
-        numbers = {None: -1} | {one: number for number, one in enumerate(names)}
+        if len(names) > arrays.MAX_CLASSES:
+            raise InputError(f"{name} has {len(names):,} different texts, which are no classes: leave it out")
+        numbers = {None: ABSENT} | {one: number for number, one in enumerate(names)}
         return Classes(tuple(map(one_line, names))), torch.tensor([numbers[one] for one in array])
     if array.ndim == 1 and array.dtype.kind in "iu":
-        if array.min() < -1 or array.max() >= arrays.MAX_CLASSES or array.max() < 0:
+        if array.min() < ABSENT or array.max() >= arrays.MAX_CLASSES or array.max() < 0:
             raise InputError(
                 f"{name} holds whole numbers from {array.min()} to {array.max()}, which would be classes: number them "
                 "0, 1, 2, ... (-1 for none), or give floats"
@@ -192,7 +293,7 @@ def _of_array(array: Any, name: str, data: Dataset) -> tuple[Condition, Values]:
         return Classes(tuple(map(str, range(int(array.max()) + 1)))), torch.from_numpy(array.astype(np.int64))
     if array.ndim <= 2:
         return _vector(np.asarray(array, dtype=np.float64).reshape(count, -1), name)
-    items = arrays.to_items(array, name, Conversion(), len(data.shape) - 1)
+    items = arrays.to_items(array, name, _for_partners(conversion), len(data.shape) - 1)
     if items.is_floating_point() and not bool(items.isfinite().all()):
         raise InputError(f"{name} holds NaN or infinity: leave those items out, or fill the gaps")
     images = InMemoryDataset(items, name=name)
@@ -208,9 +309,13 @@ def _vector(values: Any, name: str) -> tuple[Condition, Tensor]:
     return Vector(tuple(mean.tolist()), tuple(std.tolist())), tensor
 
 
+def _for_partners(conversion: Conversion | None) -> Conversion:
+    """The conversion of images beside the items, which have channels and a depth of their own."""
+    return replace(conversion or Conversion(), channels=None, bits=None)
+
+
 def _of_images(source: StoredItems, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
-    conversion = replace(conversion or Conversion(), channels=None, bits=None)
-    images = LazyDataset(source, conversion, len(data.shape) - 1)
+    images = LazyDataset(source, _for_partners(conversion), len(data.shape) - 1)
     return _image(images, data), images
 
 

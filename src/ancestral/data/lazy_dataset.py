@@ -7,7 +7,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from multiprocessing.pool import ThreadPool
@@ -42,6 +42,19 @@ class SizesDifferError(InputError):
     """Items have different sizes, and none was given that they are brought to."""
 
 
+@dataclass(frozen=True)
+class NamedClasses:
+    """A column of classes.
+
+    Attributes:
+        numbers: The class of each item, int64 (N,), -1 where it is missing.
+        names: The name of each class.
+    """
+
+    numbers: Tensor
+    names: tuple[str, ...]
+
+
 class StoredItems(ABC):
     """The items of a source as they are stored, each with a name and a label. All that a kind of source must say."""
 
@@ -49,8 +62,9 @@ class StoredItems(ABC):
     """Samples in a second, of recordings."""
     threads = Dataset.threads
     columns: Mapping[str, Any] = {}
-    """What else the source has for each item, by name: an array (N, *), a list of text and numbers (None where there is
-    none), or images as StoredItems. A mapping may read a column when it is looked up."""
+    """What else the source has for each item, by name: an array (N, *); a list of text, numbers or sequences of numbers
+    (None where there is none); NamedClasses; or images as StoredItems. A mapping may read a column when it is looked
+    up."""
     uses_all = False
     """Whether all columns are conditions, not only those that the user names."""
 
@@ -98,6 +112,7 @@ class LazyDataset(Dataset):
         self.source, self._dims, self._count = source, dims, source.count
         self.name, self.labels, self.skipped = source.name, source.labels, source.skipped
         self.rate, self.threads = source.rate, source.threads
+        self._all_labels = source.labels
         self._all_conditions: Mapping[str, Values] = {}
         with reading_threads(self.threads) as pool:
             self._conversion, self._sizes = _resolve_conversion(source, conversion, pool)
@@ -132,11 +147,21 @@ class LazyDataset(Dataset):
         part.notes = _crop_notes(self._sizes, replace(self._conversion, image_size=(height, width))) + self.source.notes
         return part
 
-    def with_conditions(self, conditions: Mapping[str, Values], kinds: Mapping[str, Condition]) -> Self:
-        """Return the data set with conditions besides the label, and their kinds, also of those made from the items."""
+    def with_conditions(
+        self, conditions: Mapping[str, Values], kinds: Mapping[str, Condition], notes: Notes = ()
+    ) -> Self:
+        """See `Dataset.with_conditions`."""
         part = copy.copy(self)
         part.conditions = part._all_conditions = conditions
         part.spec = replace(self.spec, conditions=kinds)
+        part.notes = self.notes + notes
+        return part
+
+    def with_labels(self, labels: Tensor, classes: tuple[str, ...]) -> Self:
+        """See `Dataset.with_labels`."""
+        part = copy.copy(self)
+        part.labels = part._all_labels = labels
+        part.spec = replace(self.spec, classes=classes)
         return part
 
     def name_of(self, index: int) -> str:
@@ -151,7 +176,7 @@ class LazyDataset(Dataset):
         """As `data.fingerprint` computes it, of the whole data set."""
         source = self.source
         return fingerprint(
-            source.count, source.labels, lambda row: (source.name_of(row), source.raw(row)), self._all_conditions
+            source.count, self._all_labels, lambda row: (source.name_of(row), source.raw(row)), self._all_conditions
         )
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from ancestral import data as datasets
 from ancestral import model as models
 from ancestral import registries, storage
 from ancestral.config import Config, by_size
-from ancestral.config.folders import check_run_folder
+from ancestral.config.folders import ARRAY_FILES, check_run_folder
 from ancestral.declarations import Train
 from ancestral.diffusion import Diffusion
 from ancestral.errors import InputError
@@ -180,9 +181,13 @@ def _with_absolute_paths(
 
 
 def _absolute(given: str) -> str:
-    """A text of `given` with the absolute path of its folder, if it names one."""
-    name, _, place = given.rpartition("=")
-    return f"{name or Path(place).name}={Path(place).resolve()}" if Path(place).is_dir() else given
+    """A text of `given` with the absolute path of its folder or file of arrays, if it names one."""
+    name, equals, what = given.partition("=")
+    name, place = (name, Path(what.strip()).expanduser()) if equals else ("", Path(given.strip()).expanduser())
+    if os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
+        return f"{name.strip() or place.name}={place.resolve()}"
+    is_array = place.suffix.lower() in ARRAY_FILES and os.path.isfile(place)  # noqa: PTH113
+    return f"{name.strip() or place.stem}={place.resolve()}" if is_array else given
 
 
 def _check_place(config: Config, saved: Config | None, folder: RunFolder, from_python: bool) -> list[str]:

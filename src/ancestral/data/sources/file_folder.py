@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from ancestral.config.folders import HEIC, READ_HEIC, SUFFIXES, is_output
 from ancestral.data.decoding import HEADER, Raw
 from ancestral.data.io_errors import read_file
 from ancestral.data.lazy_dataset import StoredItems
+from ancestral.data.sources.metadata_table import MetadataTable
 from ancestral.errors import InputError, one_line
 from ancestral.options import option
 from ancestral.quantities import are, plural
 
 
-class NameList:
+class NameList(Sequence[bytes]):
     """Names in one buffer, each of which ends in a zero byte."""
 
     def __init__(self, buffer: bytes) -> None:
@@ -28,16 +29,19 @@ class NameList:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, index: int) -> bytes:
+    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]
         begin = int(self._ends[index - 1]) + 1 if index else 0
         return self.buffer[begin : int(self._ends[index])]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.buffer.split(b"\0")[:-1])
 
 
 class FileFolder(StoredItems):
     """All files below `root` that have one of some suffixes, images or others, in the order of their paths' parts.
 
     Each immediate sub-folder is a class. If a file lies in `root` itself, it has no class, so there are no labels.
-    Classes follow from names alone, so files that cannot be read count.
+    Classes follow from names alone, so files that cannot be read count. The columns are those of `MetadataTable`.
     """
 
     def __init__(self, root: Path, suffixes: Iterable[str] = SUFFIXES) -> None:
@@ -72,6 +76,7 @@ class FileFolder(StoredItems):
             )
         classed = b"" not in tops[1:] and min(labels) >= 0
         self.root, self.names = root, NameList(bytes(buffer))
+        self.columns = MetadataTable(root, self.names)
         super().__init__(
             one_line(root.resolve().name),
             len(labels),

@@ -5,6 +5,7 @@ that every mode and transparency is treated as in a folder.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, read_file
-from ancestral.data.lazy_dataset import StoredItems
+from ancestral.data.lazy_dataset import NamedClasses, StoredItems
 from ancestral.errors import InputError, MissingSplitError, install_command, one_line
 
 SCHEME = "hf://datasets/"
@@ -22,37 +23,22 @@ SAVED = ("dataset_dict.json", "state.json")
 """Files that `save_to_disk` writes into a folder, of several splits and of one."""
 
 
-class HuggingFaceRows(StoredItems):
-    """The first column of images of a data set, and its first of class labels."""
+class HuggingFaceImages(StoredItems):
+    """A column of images of a data set."""
 
-    def __init__(self, source: str | Path, split: str = "train") -> None:
-        """Open the data set. Raises InputError if the library is missing or cannot read it."""
-        rows = _open(source, split)
+    def __init__(self, rows: Any, column: str, name: str) -> None:
+        """Set up; images are read by index."""
         import datasets
 
-        features = rows.features or {}
-        self._image, label = (
-            next((name for name, kind in features.items() if isinstance(kind, type_)), None)
-            for type_ in (datasets.Image, datasets.ClassLabel)
-        )
-        if self._image is None:
-            raise InputError(
-                f"{source} has no column of images, only {', '.join(features) or 'unknown ones'}: cast "
-                "one to datasets.Image and save it again"
-            )
-        images = rows.cast_column(self._image, datasets.Image(decode=False))  # as bytes
-        self._rows = images.select_columns([self._image])
-        name = one_line(source.resolve().name if isinstance(source, Path) else source.removeprefix(SCHEME))
+        self._column = column
+        images = rows.cast_column(column, datasets.Image(decode=False))  # as bytes
+        self._rows = images.select_columns([column])
         super().__init__(name, len(rows))
-        if label:
-            column = rows.select_columns([label]).with_format("arrow")[:].column(0)
-            self.labels = torch.from_numpy(column.fill_null(-1).to_numpy().astype(np.int32))
-            self.classes = tuple(map(one_line, features[label].names))
 
     def raw(self, row: int) -> bytes:
         """Read the bytes of an image, which may lie in a file of its own; none of a missing one."""
         try:
-            image = self._rows[row][self._image]
+            image = self._rows[row][self._column]
         except Exception as error:  # of the library, Arrow or the file system
             raise SourceLost(f"{self.name} cannot be read: {error}") from None
         if image is None:
@@ -64,6 +50,70 @@ class HuggingFaceRows(StoredItems):
     def name_of(self, row: int) -> str:
         """The row of an item."""
         return f"row {row}"
+
+
+class HuggingFaceRows(HuggingFaceImages):
+    """The first column of images of a data set, and its first of class labels. Other columns may be conditions."""
+
+    def __init__(self, source: str | Path, split: str = "train") -> None:
+        """Open the data set. Raises InputError if the library is missing or cannot read it."""
+        rows = _open(source, split)
+        import datasets
+
+        features = rows.features or {}
+        image, label = (
+            next((name for name, kind in features.items() if isinstance(kind, type_)), None)
+            for type_ in (datasets.Image, datasets.ClassLabel)
+        )
+        if image is None:
+            raise InputError(
+                f"{source} has no column of images, only {', '.join(features) or 'unknown ones'}: cast "
+                "one to datasets.Image and save it again"
+            )
+        name = one_line(source.resolve().name if isinstance(source, Path) else source.removeprefix(SCHEME))
+        super().__init__(rows, image, name)
+        others = [name for name in features if name not in (image, label)]
+        self.columns = _Columns(rows, others, self.name)
+        if label:
+            labels = _classes(rows, label)
+            self.labels, self.classes = labels.numbers.int(), labels.names
+
+
+class _Columns(Mapping[str, Any]):
+    """The other columns of a data set, each read when it is looked up: numbers are floats, and text is a class."""
+
+    def __init__(self, rows: Any, names: list[str], origin: str) -> None:
+        self._rows, self._names, self._origin = rows, names, origin
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        import datasets
+
+        kind = self._rows.features[name]
+        if isinstance(kind, datasets.Image):
+            return HuggingFaceImages(self._rows, name, f"{one_line(name)} of {self._origin}")
+        if isinstance(kind, datasets.ClassLabel):
+            return _classes(self._rows, name)
+        values = _arrow(self._rows, name).to_pylist()
+        return [float(value) if type(value) is int else value for value in values]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _arrow(rows: Any, name: str) -> Any:
+    """A column as Arrow has it."""
+    return rows.select_columns([name]).with_format("arrow")[:].column(0)
+
+
+def _classes(rows: Any, name: str) -> NamedClasses:
+    """A column of class labels; -1 where there is none."""
+    numbers = _arrow(rows, name).fill_null(-1).to_numpy().astype(np.int64)
+    return NamedClasses(torch.from_numpy(numbers), tuple(map(one_line, rows.features[name].names)))
 
 
 def is_saved(folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,31 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.conditions import LABEL
 from ancestral.data.arrays import to_labels
 from ancestral.data.decoding import HEADER, Raw, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.errors import InputError, one_line
 
+ITEM_KEYS = ("image", "images", "x", "item", "signal", "volume")
+"""The keys of a dict, the first of which holds the item."""
+Stored = Tensor | np.ndarray | Image.Image | Path
+
 
 class PythonItems(StoredItems):
     """The tensors, arrays or Pillow images of a `torch.utils.data.Dataset` with a length, or the images of a list.
 
-    Labels are its attribute `targets`, if that holds one whole number for each item, as torchvision's data sets have
-    it; else every item is read once. The names of classes are its attribute `classes`, else the numbers. Images of
-    Pillow are read, like the headers of files, until it is certain whether all of them are grey.
+    Its items are alone, (item, label), (item, {name: condition}), or dicts with the item under one of ITEM_KEYS, its
+    label under `label`, and conditions under all other keys. Labels are its attribute `targets`, if that holds one
+    whole number for each item, as torchvision's data sets have it; else every item is read once, as it is for
+    conditions. Those that are images are read with the item, by one access. The names of classes are its attribute
+    `classes`, else the numbers. Images of Pillow are read, like the headers of files, until it is certain whether all
+    of them are grey.
     """
 
     threads = 1  # a data set of the user and images of Pillow need not be thread-safe
+    uses_all = True
 
     def __init__(self, source: Any) -> None:
         """Find labels and classes. Raises InputError if there are no items, or they are of other types."""
@@ -40,34 +49,70 @@ class PythonItems(StoredItems):
             self.name, self._source = "images", [_image_or_path(number, item) for number, item in enumerate(source)]
             if all(isinstance(item, Path) for item in self._source):
                 self.threads = StoredItems.threads
+        self._last: tuple[int, Mapping[str, Any]] = (-1, {})
         first = self._item(0)
-        self._tuples = isinstance(first, tuple | list) and len(first) in (1, 2)
-        item = first[0] if self._tuples else first
-        if not isinstance(item, Tensor | np.ndarray | Image.Image | Path):
+        self._pairs = isinstance(first, tuple | list) and len(first) in (1, 2)
+        item, label, conditions = self._parts(0, first)
+        if not isinstance(item, Stored):
+            keys = f" without any of {', '.join(ITEM_KEYS)}" if isinstance(first, Mapping) else ""
             raise InputError(
-                f"item 0 of {name} is a {type(first).__name__}: return a tensor, an array or a Pillow image, or a pair "
-                "of it and a class number"
+                f"item 0 of {name} is a {type(first).__name__}{keys}: return a tensor, an array or a Pillow image, "
+                "or a pair of it and a class number or a dict of conditions, or a dict of all"
             )
         self._headers = isinstance(item, Image.Image | Path)
-        if self._tuples and len(first) == 2:
-            self.labels = self._labels()
+        targets = None if label is None else self._targets()
+        numbers = [key for key, value in conditions.items() if not _is_image(value)]
+        if (label is not None and targets is None) or numbers:
+            labels = self._read_columns(label is not None and targets is None, numbers)
+            targets = labels if targets is None else targets
+        self.columns = {key: self.columns.get(key) or _Images(self, key) for key in conditions}
+        if targets is not None:
+            self.labels = targets
             count = int(self.labels.max()) + 1
             names = getattr(source, "classes", None)
             if not isinstance(names, Sequence) or isinstance(names, str) or len(names) < count:
                 names = range(count)
             self.classes = tuple(map(one_line, names))
 
-    def _labels(self) -> Tensor:
+    def _targets(self) -> Tensor | None:
+        """The labels, if the data set has them as an attribute."""
         targets = getattr(self._source, "targets", None)
         if targets is not None and len(targets) == self.count:
             targets = np.asarray(targets)
             if targets.ndim == 1 and targets.dtype.kind in "iu":
                 return to_labels(targets, self.name, self.count)
-        try:
-            numbers = [operator.index(self._item(row)[1]) for row in range(self.count)]
-        except TypeError:
-            raise InputError(f"{self.name} has labels that are no whole numbers: return (item, class number)") from None
-        return to_labels(torch.tensor(numbers), self.name, self.count)
+        return None
+
+    def _read_columns(self, with_labels: bool, names: Sequence[str]) -> Tensor | None:
+        """Read every item once, for its label and the conditions that are no images."""
+        labels, columns = list[int](), {name: list[Any]() for name in names}
+        for row in range(self.count):
+            _, label, conditions = self._parts(row, self._item(row))
+            if with_labels:
+                try:
+                    labels.append(operator.index(label))
+                except TypeError:
+                    raise InputError(
+                        f"{self.name} has labels that are no whole numbers: return (item, class number)"
+                    ) from None
+            for name, column in columns.items():
+                column.append(conditions.get(name))
+        self.columns = columns
+        return to_labels(torch.tensor(labels), self.name, self.count) if with_labels else None
+
+    def _parts(self, row: int, content: Any) -> tuple[Any, Any, Mapping[str, Any]]:
+        """The item, its label and its conditions; None where there is none."""
+        if isinstance(content, Mapping):
+            key = next((key for key in ITEM_KEYS if key in content), None)
+            rest = {name: value for name, value in content.items() if name not in (key, LABEL)}
+            if not all(isinstance(name, str) for name in rest):
+                raise InputError(f"item {row} of {self.name} has keys that are no texts: give conditions by name")
+            return None if key is None else content[key], content.get(LABEL), rest
+        if not self._pairs:
+            return content, None, {}
+        if len(content) == 2 and isinstance(content[1], Mapping):
+            return content[0], *self._parts(row, content[1])[1:]
+        return content[0], content[1] if len(content) == 2 else None, {}
 
     def _item(self, row: int) -> Any:
         try:
@@ -79,26 +124,63 @@ class PythonItems(StoredItems):
         """Return an item without its label, or the bytes of a file."""
         return self._raw(row, -1)
 
+    def condition(self, row: int, name: str) -> Any:
+        """Return a condition of an item, of the access that read the item if that was the last one."""
+        last, conditions = self._last
+        if last != row or name not in conditions:
+            conditions = self._parts(row, self._item(row))[2]
+        self._last = (row, {key: value for key, value in conditions.items() if key != name})
+        if name not in conditions:
+            raise Unreadable(f"it has no {name}")
+        return conditions[name]
+
     def head(self, row: int) -> Raw | None:
         """Return an image, or the first bytes of a file; None of arrays, which have no headers."""
         return self._raw(row, HEADER) if self._headers else None
 
     def _raw(self, row: int, size: int) -> Raw:
-        item = self._item(row)
-        raw: Raw | Path = item[0] if self._tuples else item
-        if isinstance(raw, Path):
-            return read_file(raw, size)
-        if isinstance(raw, Image.Image):
-            try:
-                raw.load()
-            except Exception as error:  # whatever a decoder raises of a damaged file
-                raise Unreadable(one_line(error) or type(error).__name__) from None
-        return raw
+        raw, _, conditions = self._parts(row, self._item(row))
+        self._last = (row, conditions)
+        return _loaded(raw, size)
 
     def name_of(self, row: int) -> str:
         """The path of a file, as it was given."""
         paths = isinstance(self._source, list) and isinstance(self._source[row], Path)
         return one_line(self._source[row]) if paths else super().name_of(row)
+
+
+class _Images(StoredItems):
+    """The images under a key of the items."""
+
+    threads = 1
+
+    def __init__(self, items: PythonItems, key: str) -> None:
+        super().__init__(f"{key} of {items.name}", items.count)
+        self._items, self._key = items, key
+
+    def raw(self, row: int) -> Raw:
+        """Return the image of an item, or the bytes of a file."""
+        value = self._items.condition(row, self._key)
+        if not isinstance(value, Stored):
+            raise Unreadable(f"its {self._key} is a {type(value).__name__}")
+        return _loaded(value, -1)
+
+
+def _is_image(value: Any) -> bool:
+    """Whether a condition is an image, a signal with channels or a volume, and no number, vector or text."""
+    return isinstance(value, Image.Image | Path) or (isinstance(value, Tensor | np.ndarray) and value.ndim > 1)
+
+
+def _loaded(raw: Raw | Path, size: int) -> Raw:
+    """An item as it is stored, of a file the first `size` bytes, or all for -1."""
+    if isinstance(raw, Path):
+        return read_file(raw, size)
+    if isinstance(raw, Image.Image):
+        try:
+            raw.load()
+        except Exception as error:  # whatever a decoder raises of a damaged file
+            raise Unreadable(one_line(error) or type(error).__name__) from None
+    return raw
 
 
 def _image_or_path(number: int, item: Any) -> Image.Image | Path:

@@ -130,6 +130,7 @@ class RecordingFolder(FileFolder):
                 f"{self.name_of(other)} {long:,}): give {option('length', median)}, the median, or another "
                 "number, to cut longer ones at their end and to fill shorter ones with silence"
             )
+        self._given_length = length
         self._length = length or (lengths[0][0] if lengths else 1)
         self._channels = conversion.channels or max((header.channels for _, header in headers), default=1)
 
@@ -157,6 +158,14 @@ class RecordingFolder(FileFolder):
         out = np.zeros((self._channels, self._length), np.float32)
         out[:, : signal.shape[1]] = signal[:, : self._length]  # mono is repeated
         return out
+
+    def partner(self, root: Path) -> "RecordingFolder":
+        """Find the recordings of another folder that belong to these, of their length in seconds where it is given."""
+        length = self._given_length
+        folder = RecordingFolder(root, Conversion(), length)
+        if length is None or folder.rate in (None, self.rate) or not self.rate:
+            return folder
+        return RecordingFolder(root, Conversion(), max(1, round(length * folder.rate / self.rate)))
 
     def head(self, row: int) -> None:
         """Return None, since all headers were read."""

@@ -1,19 +1,22 @@
 """WebDataset shards: samples in .tar files, read by index, so that every epoch is an exact shuffle.
 
 Successive members whose paths agree up to the first dot of the file's name are one sample: an image or .npy, and its
-label in `cls` (a number) or `json` ({"label": a number}). Other members are not read. Where the samples of a shard
-lie is found once and kept in the cache.
+label in `cls` (a number) or `json` ({"label": a number}). Columns are the fields of `json`; `txt` and `NAME.txt`, texts
+or numbers; and images or .npy with a name, as in 0001.mask.png. They are read when they are looked up, images by index.
+Other members are not read. Where the members of a shard lie is found once and kept in the cache.
 """
 
 import hashlib
+import io
 import json
 import os
 import stat
 import tarfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from numpy.typing import NDArray
 from ancestral import storage
 from ancestral.config.folders import SUFFIXES
 from ancestral.data.arrays import MAX_CLASSES
-from ancestral.data.decoding import HEADER
+from ancestral.data.decoding import HEADER, NPY
 from ancestral.data.download import cache
 from ancestral.data.io_errors import SourceLost, Unreadable, classify
 from ancestral.data.lazy_dataset import StoredItems
@@ -30,10 +33,16 @@ from ancestral.data.sources.file_folder import NameList
 from ancestral.errors import InputError, one_line
 
 ITEM_KINDS = (*(suffix[1:] for suffix in SUFFIXES), "npy")
-VERSION = 3  # of the files in the cache
+VERSION = 4  # of the files in the cache
 LARGEST_LABEL = 1 << 16  # bytes of a member with a label
+MOST_KINDS = 64
+"""Largest number of kinds of further members in a shard; what follows more dots may be a part of the name."""
+PEEKED = 16
+"""Number of samples whose json says which fields there are."""
+FIELDS = ("starts", "sizes", "labels", "names", "problem", "further", "kinds")
 Index = dict[str, NDArray[np.generic]]
-"""starts and sizes (int64), labels (int32, -1 without), names (a buffer as in NameList), problem (text as uint8)."""
+"""FIELDS: starts and sizes (int64), labels (int32, -1 without), names (a buffer as in NameList), problem (text as
+uint8), further members (int64 of sample, kind, start and size), and the names of their kinds (a buffer)."""
 
 
 class TarShards(StoredItems):
@@ -57,15 +66,16 @@ class TarShards(StoredItems):
         if 0 < missing < len(labels):
             skipped += (f"the labels, which {missing:,} of {len(labels):,} samples do not have",)
         classes = () if missing else tuple(map(str, range(int(labels.max()) + 1)))
+        self.columns = _Columns(self, shards)
         super().__init__(name, len(labels), None if missing else torch.from_numpy(labels), classes, skipped)
 
     def raw(self, row: int) -> bytes:
         """Read the bytes of an item from its shard."""
-        return self._section(row, int(self._sizes[row]))
+        return self.section(row, int(self._starts[row]), int(self._sizes[row]))
 
     def head(self, row: int) -> bytes:
         """Read the first of them."""
-        return self._section(row, min(int(self._sizes[row]), HEADER))
+        return self.section(row, int(self._starts[row]), min(int(self._sizes[row]), HEADER))
 
     def name_of(self, row: int) -> str:
         """The shard, and the member in it."""
@@ -74,11 +84,12 @@ class TarShards(StoredItems):
     def _shard(self, row: int) -> Path:
         return self.paths[int(np.searchsorted(self._bounds, row, side="right")) - 1]
 
-    def _section(self, row: int, size: int) -> bytes:
+    def section(self, row: int, start: int, size: int) -> bytes:
+        """Read bytes of the shard of an item. Raises Unreadable or SourceLost."""
         path = self._shard(row)
         try:
             with path.open("rb", buffering=0) as file:
-                raw = os.pread(file.fileno(), size, int(self._starts[row]))
+                raw = os.pread(file.fileno(), size, start)
         except OSError as error:
             raise SourceLost(f"{path} cannot be read: {error.strerror}") from None
         if len(raw) < size:
@@ -101,7 +112,7 @@ def index_shard(path: Path) -> Index:
     key = f"{VERSION} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
     file = cache() / "shards" / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npz"
     with suppress(Exception), np.load(file, allow_pickle=False) as arrays:  # a damaged file is written anew
-        return {field: arrays[field] for field in ("starts", "sizes", "labels", "names", "problem")}
+        return {field: arrays[field] for field in FIELDS}
     index = _read_index(path, status.st_size)
     with suppress(OSError), storage.atomic(file) as temporary:  # without a cache it is made again the next time
         np.savez(temporary, **index)  # type: ignore[arg-type]
@@ -110,9 +121,13 @@ def index_shard(path: Path) -> Index:
 
 def _read_index(path: Path, size: int) -> Index:
     starts, sizes, labels, names, problem = array("q"), array("q"), array("i"), bytearray(), ""
+    further, kinds = array("q"), dict[str, int]()
     try:
         with tarfile.open(path, "r:") as tar:
-            for name, start, length, label in _samples(tar, size):
+            for name, start, length, label, members in _samples(tar, size):
+                for kind, *place in members:
+                    if kind in kinds or len(kinds) < MOST_KINDS:
+                        further.extend([len(starts), kinds.setdefault(kind, len(kinds)), *place])
                 names += name.encode("utf-8", "surrogateescape").replace(b"\0", b"?") + b"\0"
                 starts.append(start)
                 sizes.append(length)
@@ -130,12 +145,14 @@ def _read_index(path: Path, size: int) -> Index:
         "labels": np.array(labels, np.int32),
         "names": np.frombuffer(names, np.uint8),
         "problem": np.frombuffer(problem.encode(), np.uint8),
+        "further": np.array(further, np.int64).reshape(-1, 4),
+        "kinds": np.frombuffer("".join(f"{kind}\0" for kind in kinds).encode("utf-8", "surrogateescape"), np.uint8),
     }
 
 
-def _samples(tar: tarfile.TarFile, end: int) -> Iterator[tuple[str, int, int, int]]:
-    """Name, start, size and label of each sample that lies before `end`, whole."""
-    key, item, label = ("", ""), None, -1
+def _samples(tar: tarfile.TarFile, end: int) -> Iterator[tuple[str, int, int, int, list[tuple[str, int, int]]]]:
+    """Name, start, size, label and further members (kind, start, size) of each whole sample before `end`."""
+    key, item, label, further = ("", ""), None, -1, list[tuple[str, int, int]]()
     while (member := tar.next()) is not None:
         tar.members = []  # type: ignore[attr-defined]  # the archive keeps them all, at a kilobyte each
         if not member.isreg() or member.issparse():
@@ -146,15 +163,128 @@ def _samples(tar: tarfile.TarFile, end: int) -> Iterator[tuple[str, int, int, in
         stem, _, kind = file.partition(".")
         if (folder, stem) != key:
             if item is not None:
-                yield *item, label
-            key, item, label = (folder, stem), None, -1
+                yield *item, label, further
+            key, item, label, further = (folder, stem), None, -1, []
         kind = kind.lower()
+        name, _, suffix = kind.rpartition(".")
         if kind in ITEM_KINDS and item is None:
             item = (member.name, member.offset_data, member.size)
         elif kind in ("cls", "json") and label < 0 and member.size <= LARGEST_LABEL:
             label = _label(tar, member, kind)
+        if kind in ("json", "txt") or (name and suffix in (*ITEM_KINDS, "txt")):
+            further.append((kind, member.offset_data, member.size))
     if item is not None:
-        yield *item, label
+        yield *item, label, further
+
+
+class _Columns(Mapping[str, Any]):
+    """The further members of samples, and the fields of their json, each read when it is looked up."""
+
+    def __init__(self, shards: TarShards, indices: Sequence[Index]) -> None:
+        self._shards = shards
+        self._places: dict[str, dict[str, NDArray[np.int64]]] = {}
+        """By column and kind the rows (sample, start, size)."""
+        self._fields: list[str] | None = None
+        first = 0
+        for index in indices:
+            further, kinds = index["further"], NameList(index["kinds"].tobytes())
+            for number, raw in enumerate(kinds):
+                kind = raw.decode("utf-8", "surrogateescape")
+                rows = further[further[:, 1] == number][:, [0, 2, 3]] + np.array([first, 0, 0])
+                name, _, suffix = kind.rpartition(".")
+                places = self._places.setdefault(name or suffix, {})
+                places[kind] = np.concatenate([places[kind], rows]) if kind in places else rows
+            first += len(index["starts"])
+
+    def __getitem__(self, name: str) -> Any:
+        """Read a column: texts, numbers and vectors as a list, or images by index."""
+        if name in self._places and name != "json":
+            if set(self._places[name]) & {"txt", f"{name}.txt"}:
+                return self._read(name, _text)
+            images = _Members(self._shards, name, self._places[name])
+            small = images.small_array()
+            return images if small is None else [images.small_array(row) for row in range(images.count)]
+        if name not in self._json_fields():
+            raise KeyError(name)
+        return self._read("json", lambda raw: _json(raw).get(name))
+
+    def __iter__(self) -> Iterator[str]:
+        yield from dict.fromkeys([*(name for name in self._places if name != "json"), *self._json_fields()])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
+
+    def _json_fields(self) -> list[str]:
+        """The fields of the first samples besides the label."""
+        if self._fields is None:
+            places = [rows[:PEEKED] for rows in self._places.get("json", {}).values()]
+            contents = [_json(self._shards.section(*map(int, place))) for rows in places for place in rows]
+            self._fields = [key for key in dict.fromkeys(key for one in contents for key in one) if key != "label"]
+        return self._fields
+
+    def _read(self, name: str, value: Callable[[bytes], Any]) -> list[Any]:
+        column: list[Any] = [None] * self._shards.count
+        for rows in self._places[name].values():
+            for row, start, size in rows.tolist():
+                one = value(self._shards.section(row, start, size))
+                column[row] = float(one) if type(one) is int else one
+        if all(one is None or isinstance(one, str) for one in column):
+            with suppress(ValueError):  # texts that are all numbers
+                return [None if one is None else float(one) for one in column]
+        return column
+
+
+class _Members(StoredItems):
+    """The images under one name, in the order of the samples."""
+
+    def __init__(self, shards: TarShards, name: str, places: Mapping[str, NDArray[np.int64]]) -> None:
+        super().__init__(f"{name} of {shards.name}", shards.count)
+        self._shards, self._name = shards, name
+        self._places = np.full((shards.count, 2), -1, np.int64)
+        for rows in places.values():
+            self._places[rows[:, 0]] = rows[:, 1:]
+
+    def raw(self, row: int) -> bytes:
+        """Read the bytes of an image. Raises Unreadable if the sample has none."""
+        return self._bytes(row, int(self._places[row, 1]))
+
+    def head(self, row: int) -> bytes:
+        """Read the first of them."""
+        return self._bytes(row, min(int(self._places[row, 1]), HEADER))
+
+    def name_of(self, row: int) -> str:
+        """The sample, and the name."""
+        return f"{self._name} of {self._shards.name_of(row)}"
+
+    def small_array(self, row: int | None = None) -> Any:
+        """The numbers of a .npy without an axis of space; None for images and what cannot be read."""
+        rows = np.flatnonzero(self._places[:, 0] >= 0)
+        with suppress(Unreadable, ValueError, OSError):
+            raw = self.raw(int(rows[0]) if row is None else row)
+            if raw.startswith(NPY):
+                content = np.load(io.BytesIO(raw), allow_pickle=False)
+                return content.astype(np.float64).reshape(-1) if content.ndim < 2 else None
+        return None
+
+    def _bytes(self, row: int, size: int) -> bytes:
+        if size < 0:
+            raise Unreadable(f"the sample has no {self._name}")
+        return self._shards.section(row, int(self._places[row, 0]), size)
+
+
+def _text(raw: bytes) -> str | None:
+    return raw.decode("utf-8", "replace").strip() or None
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    """The content of a json; {} if it is damaged, or no object."""
+    with suppress(ValueError, RecursionError):
+        content = json.loads(raw)
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> int:

@@ -1,0 +1,282 @@
+"""Columns of metadata.csv or metadata.jsonl beside files, as Hugging Face's ImageFolder has them.
+
+The column `file_name` holds the path of a file from the folder of the table. The table lies in the folder of the data,
+or each immediate sub-folder has one. A .csv is UTF-8, its fields are separated by commas, semicolons or tabs, and an
+empty one is missing, like null or an absent key of a .jsonl. In a .csv a column of numbers alone is numbers, any other
+is text.
+"""
+
+import csv
+import json
+import math
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ancestral.errors import InputError, one_line
+
+FILES = ("metadata.csv", "metadata.jsonl")
+FILE_NAME = "file_name"
+SEPARATORS = ",;\t"
+PEEKED = 100
+"""Number of rows of a .jsonl whose keys are its columns."""
+CSV = 2
+"""Marks the rows of a .csv."""
+SHOWN = 3
+"""Largest number of names in a message."""
+
+
+class ItemsError(InputError):
+    """A fault of some items, whose names a report lists.
+
+    Attributes:
+        names: A remark by the name of each item.
+    """
+
+    def __init__(self, message: str, names: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.names = dict(names or {})
+
+
+def listed(names: Iterable[str]) -> str:
+    """Join the first names."""
+    first = list(islice(names, SHOWN + 1))
+    return ", ".join(first[:SHOWN]) + (", ..." if len(first) > SHOWN else "")
+
+
+class MetadataTable(Mapping[str, Any]):
+    """The columns of the tables of a folder, each read when it is looked up, in the order of the files.
+
+    A column is float64 (N,) with NaN where it is missing; or a list of text and None; or of a .jsonl also a list of
+    sequences of numbers. Files without a row are missing in all columns.
+    """
+
+    def __init__(self, root: Path, names: Sequence[bytes]) -> None:
+        """Set up; nothing is read.
+
+        Args:
+            root: The folder.
+            names: The path of each file from the folder.
+        """
+        self._root, self._names = root, names
+        self._columns: dict[str, Path] | None = None
+        self._problem = ""
+
+    def __getitem__(self, name: str) -> Any:
+        """Read a column. Raises KeyError if there is none, and InputError if a table is damaged or does not fit."""
+        if name not in self._peek():
+            if self._problem:
+                raise InputError(self._problem)
+            raise KeyError(name)
+        values: list[Any] = [None] * len(self._names)
+        seen = bytearray(len(values))
+        rows = {file: row for row, file in enumerate(self._names)}
+        origin = one_line(self._peek()[name])
+        strangers, twice = list[str](), dict[str, str]()
+        for table in self._tables():
+            prefix = os.fsencode(f"{table.parent.relative_to(self._root)}/") if table.parent != self._root else b""
+            for file, value in _rows(table, name):
+                path = prefix + os.fsencode(_normal(file))
+                row = rows.get(path, -1)
+                if row < 0:
+                    strangers += [] if _exists(self._root, path) else [one_line(os.fsdecode(path))]
+                elif seen[row]:
+                    twice[one_line(os.fsdecode(path))] = "several rows"
+                else:
+                    seen[row], values[row] = CSV if table.suffix == ".csv" else 1, value
+        if twice:
+            raise ItemsError(
+                f"{origin} has several rows for {len(twice):,} files ({listed(twice)}): keep one row for each", twice
+            )
+        if strangers:
+            raise ItemsError(
+                f"{origin} has {len(strangers):,} rows for files that do not exist ({listed(strangers)}): correct "
+                f"{FILE_NAME}, or delete these rows",
+                dict.fromkeys(strangers, "no such file"),
+            )
+        return self._numbers_or_text(values, f"the column {name} of {origin}", seen)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._peek())
+
+    def __len__(self) -> int:
+        return len(self._peek())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._peek()
+
+    @property
+    def note(self) -> tuple[str, str] | None:
+        """What columns there are, and how they are used; None without a table."""
+        names = list(self)
+        if not names:
+            return None
+        file = one_line(next(iter(self._peek().values())).name)
+        columns = f"the column {names[0]}" if len(names) == 1 else f"the columns {listed(names)}"
+        return f"{file} has {columns}", names[0]
+
+    def _tables(self) -> list[Path]:
+        """The tables of the folder and of its sub-folders. Raises InputError for two in one folder."""
+        folders = dict.fromkeys(name.partition(b"/")[0] for name in self._names if b"/" in name)
+        tables = list[Path]()
+        for folder in (self._root, *(self._root / os.fsdecode(name) for name in folders)):
+            here = [folder / name for name in FILES if (folder / name).is_file()]
+            if len(here) > 1:
+                raise InputError(f"{one_line(folder)} holds {' and '.join(FILES)}: keep one of them")
+            tables += here
+        return tables
+
+    def _peek(self) -> dict[str, Path]:
+        """The table of each column; none, with the reason, if a table is damaged."""
+        if self._columns is None:
+            self._columns = {}
+            try:
+                tables = self._tables()
+                for table in tables:
+                    self._columns |= {name: table for name in _column_names(table) if name not in self._columns}
+            except InputError as error:
+                self._columns, self._problem = {}, error.text
+        return self._columns
+
+    def _numbers_or_text(self, values: list[Any], name: str, formats: Sequence[int]) -> Any:
+        """Numbers as an array, text and others as a list. Rows of a .csv have text alone, which is parsed."""
+        numbers, wrong, texts, others = array("d"), array("q"), array("q"), 0
+        for row, value in enumerate(values):
+            number = math.nan
+            if isinstance(value, bool):
+                values[row] = str(value).lower()
+                texts.append(row)
+            elif isinstance(value, str) and formats[row] != CSV:
+                texts.append(row)
+            elif value is not None:
+                try:
+                    number = float(value)
+                    if not math.isfinite(number):
+                        wrong.append(row)
+                except (ValueError, OverflowError):
+                    texts.append(row)
+                except TypeError:
+                    others += 1
+            numbers.append(number)
+        filled = len(values) - values.count(None)
+        if others or not filled or 2 * len(texts) >= filled:
+            return values
+        for rows, what, advice in (
+            (texts, "holds numbers, and text", "give numbers alone, nothing where they are missing, or text alone"),
+            (wrong, "is not finite", "give numbers, and nothing where they are missing"),
+        ):
+            if rows:
+                names = {self._name(row): one_line(values[row]) for row in rows}
+                example, value = next(iter(names.items()))
+                raise ItemsError(f"{name} {what} in {len(rows):,} rows ({value} of {example}): {advice}", names)
+        return np.array(numbers)
+
+    def _name(self, row: int) -> str:
+        return one_line(os.fsdecode(self._names[row]))
+
+
+def _normal(file: str) -> str:
+    """A path as it is listed: without ./ before it, and with slashes."""
+    file = file.replace("\\", "/") if "\\" in file else file
+    return file[2:] if file.startswith("./") else file
+
+
+def _exists(root: Path, path: bytes) -> bool:
+    """Whether there is such a file, of a kind that is not read."""
+    with suppress(OSError, ValueError):
+        return bool(path) and os.path.isfile(os.path.join(os.fsencode(root), path))  # noqa: PTH113, PTH118 (bytes)
+    return False
+
+
+def _column_names(table: Path) -> list[str]:
+    """The columns besides the names of files. Raises InputError if there are no such names."""
+    if table.suffix == ".csv":
+        header, _ = next(_csv(table))
+        names = header
+    else:
+        names = list(dict.fromkeys(key for row in islice(_jsonl(table), PEEKED) for key in row))
+    if FILE_NAME not in names:
+        raise InputError(
+            f"{one_line(table)} has no column {FILE_NAME} (its columns are {', '.join(map(one_line, names[:9]))}): "
+            "name the column with the path of each file so"
+        )
+    return [name for name in names if name and name != FILE_NAME]
+
+
+def _rows(table: Path, name: str) -> Iterator[tuple[str, Any]]:
+    """The name of the file and the value of a column in each row; None where it is missing."""
+    if table.suffix != ".csv":
+        for number, content in enumerate(_jsonl(table), 1):
+            file, value = content.get(FILE_NAME), content.get(name)
+            if not isinstance(file, str):
+                raise InputError(f"{one_line(table)} has no {FILE_NAME} in row {number:,}: give the path of the file")
+            yield file, None if value == "" else value
+        return
+    rows = _csv(table)
+    header, _ = next(rows)
+    if header.count(name) > 1:
+        raise InputError(f"{one_line(table)} has several columns {one_line(name)}: give each a name of its own")
+    place, column = header.index(FILE_NAME), header.index(name) if name in header else -1
+    texts: dict[str, str] = {}  # equal cells are one object
+    for row, number in rows:
+        if len(row) > len(header):
+            raise InputError(
+                f"{one_line(table)} has {len(row)} fields in line {number:,}, and {len(header)} columns: quote text "
+                "with separators in it"
+            )
+        cell = row[column].strip() if -1 < column < len(row) else ""
+        yield row[place].strip() if place < len(row) else "", texts.setdefault(cell, cell) if cell else None
+
+
+def _csv(table: Path) -> Iterator[tuple[list[str], int]]:
+    """The header and the rows of a .csv that are not empty, with the numbers of their lines."""
+    with _explained(table), table.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        fields = {mark: [cell.strip().strip('"') for cell in first.split(mark)] for mark in SEPARATORS}
+        separator = next((mark for mark in SEPARATORS if FILE_NAME in fields[mark]), ",")
+        reader = csv.reader(file, delimiter=separator)
+        header = next(reader, [])
+        yield [cell.strip() for cell in header], 1
+        for row in reader:
+            if row:
+                yield row, reader.line_num
+
+
+def _jsonl(table: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a .jsonl."""
+    with _explained(table), table.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    content = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise InputError(f"{one_line(table)} is no JSON in line {number:,} ({error}): correct it") from None
+                if not isinstance(content, dict):
+                    raise InputError(f"{one_line(table)} has no JSON object in line {number:,}: write one in each line")
+                yield content
+
+
+class _explained:
+    """Turn what reading a table raises into an InputError."""
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, UnicodeDecodeError):
+            raise InputError(f"{one_line(self._table)} is not UTF-8: save it so, in Excel as CSV UTF-8") from None
+        if isinstance(error, csv.Error):
+            raise InputError(f"{one_line(self._table)} cannot be read: {error}") from None
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            raise InputError(f"{one_line(self._table)} cannot be read: {reason}") from None
