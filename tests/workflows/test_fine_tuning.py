@@ -165,6 +165,119 @@ def test_augmentation_begins_without_a_change_and_goes_on(source_run, tmp_path):
     assert torch.isfinite(distilled.model.sample(2).float()).all()
 
 
+def given(scale=1.0, hair=("dark", "fair"), count=37, **more):
+    """The data of `tune` with a label, a vector and classes."""
+    items, labels = data(40 - count)
+    ages = torch.linspace(20, 60, count, dtype=torch.float64) * scale
+    names = [hair[row % len(hair)] for row in range(count)]
+    return items, {"label": labels, "age": ages, "hair": names, **more}
+
+
+def answers(net, **conditions):
+    x, index = torch.randn(4, 1, 8, 8, generator=torch.manual_seed(0)), torch.tensor([3, 700, 50, 999])
+    with torch.no_grad():
+        return net.eval()(x, index, labels=torch.tensor([0, 1, -1, 0]), **conditions)
+
+
+def at_the_start(run):
+    """The network of a run as it began."""
+    first = state(run.model.file.parent, 0)
+    net = run.model.denoiser.net
+    net.load_state_dict({name.removeprefix("net."): value for name, value in first.items() if name.startswith("net.")})
+    return net
+
+
+@pytest.fixture(scope="module")
+def conditional(source, tmp_path_factory):
+    """A run with conditions that starts from the run without, and its messages."""
+    folder = tmp_path_factory.mktemp("conditional") / "run"
+    options = {name: value for name, value in FAST.items() if name != "progress"} | {"keep": 9, "lr": 0.05}
+    events = workflow(
+        "arrays", given(), given=("upscale:2", "age", "hair"), out=folder, initial=source.folder, **options
+    )
+    texts = [event.text for event in events if isinstance(event, Message)]
+    assert "new conditions: low, age, hair; at first they change nothing, and all other weights are kept" in texts
+    return folder
+
+
+def inputs(model, age, hair, low):
+    kinds = model.spec.conditions
+    return {
+        "age": kinds["age"].encode(torch.tensor(age)),
+        "hair": torch.tensor([kinds["hair"].names.index(one) if one else -1 for one in hair]),
+        "low": kinds["low"].encode(low, (8, 8)),
+    }
+
+
+AGES, HAIR = [30.0, 50.0, 21.0, 64.0], ["fair", "", "dark", "fair"]
+LOW = torch.randint(0, 256, (4, 1, 4, 4), dtype=torch.uint8, generator=torch.manual_seed(1))
+
+
+def test_conditions_of_a_model_without_begin_without_a_change(source, conditional):
+    """The untrained network computes what the model did, whatever its conditions, and then they count."""
+    model = ancestral.load(conditional, "cpu")
+    kept, values = source.model.denoiser.net, inputs(model, AGES, HAIR, LOW)
+    trained = answers(model.denoiser.net, **values)
+    assert (trained - answers(model.denoiser.net)).abs().max() > 1e-4
+    run = ancestral.train("arrays", data=given(), out=conditional, resume=True, **FAST)
+    assert torch.equal(answers(at_the_start(run), **values), answers(kept))
+
+
+def test_weights_of_conditions_keep_their_meaning(conditional, tmp_path):
+    """Other means, another order of classes and new conditions change nothing in what the model computes."""
+    before = ancestral.load(conditional, "cpu")
+    other = given(scale=3, hair=("fair", "red", "dark"), count=30, size=torch.rand(30))
+    options = {**FAST, "keep": 9, "steps": 2}
+    more = ("blur:1", "size", "hair", "age", "upscale:2")
+    run = ancestral.train("arrays", data=other, given=more, out=tmp_path / "run", initial=conditional, **options)
+    spec = run.model.spec
+    assert [*spec.further] == ["low", "age", "hair", "blurred", "size"]
+    assert spec.conditions["age"].mean == before.spec.conditions["age"].mean
+    assert spec.conditions["hair"].names == ("dark", "fair", "red")
+    values = inputs(run.model, AGES, HAIR, LOW)
+    new = {"size": torch.rand(4, 2), "blurred": torch.rand(4, 2, 8, 8)}
+    ours = answers(at_the_start(run), **values, **new)
+    theirs = answers(before.denoiser.net, **inputs(before, AGES, HAIR, LOW))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    red = answers(run.model.denoiser.net, **values | {"hair": torch.tensor([2, 2, 2, 2])})
+    none = answers(before.denoiser.net, **inputs(before, AGES, [""] * 4, LOW))
+    torch.testing.assert_close(red, none, rtol=1e-5, atol=1e-6)
+    again = ancestral.train("arrays", data=other, out=tmp_path / "run", resume=True, **{**options, "steps": 3})
+    assert again.model.spec == spec
+
+
+def test_made_conditions_are_taken_over_and_others_are_needed(conditional, tmp_path):
+    run = ancestral.train("arrays", data=given(), out=tmp_path / "run", initial=conditional, **{**FAST, "steps": 1})
+    assert run.model.config.data.given == ("upscale:2", "age", "hair")
+    items, columns = given()
+    for data_, options, says in (
+        ((items, {"label": columns["label"], "age": columns["age"]}), {}, "no column 'hair'"),
+        (
+            given(),
+            {"given": ("age", "hair")},
+            "is conditioned on low, and .* is not: give it, as in given='low=upscale:2'",
+        ),
+        (given(), {"given": ("age", "hair", "low=upscale:4")}, "low as images of 1x4x4 .* it is images of 1x2x2"),
+        ((items, {**columns, "age": torch.rand(37, 2)}), {}, r"age as numbers \(1\), and in .* it is numbers \(2\)"),
+        ((items, {**columns, "age": ["x", "y"] * 18 + ["x"]}), {}, "it is classes: give age alike"),
+    ):
+        with pytest.raises(InputError, match=says) as error:
+            ancestral.train("arrays", data=data_, out=tmp_path / "other", initial=conditional, **{**FAST, **options})
+        assert "\n" not in str(error.value)
+        assert not (tmp_path / "other").exists()
+
+
+def test_a_student_has_the_conditions_of_its_teacher(conditional, tmp_path):
+    options = {**FAST, "stages": 1, "steps": 2}
+    distilled = ancestral.distil(conditional, data=given(), out=tmp_path / "fast", **options)
+    assert [*distilled.model.spec.further] == ["low", "age", "hair"]
+    more, red = ("upscale:2", "age", "hair", "blur:1"), given(hair=("dark", "fair", "red"))
+    with pytest.raises(InputError, match="was trained without blurred: leave given out"):
+        ancestral.distil(conditional, data=given(), given=more, out=tmp_path / "other", **options)
+    with pytest.raises(InputError, match="only the classes of hair that it was trained on, and new classes: red"):
+        ancestral.distil(conditional, data=red, out=tmp_path / "other", **options)
+
+
 def test_dropout_and_clipping_may_differ(source_run, tmp_path):
     config = tune(source_run, tmp_path / "run", dropout=0.3, clip=False, steps=1).model.config
     assert (config.net.dropout, config.process.clip) == (0.3, False)

@@ -184,6 +184,14 @@ def missing_rows(values: Values) -> Tensor | None:
     return values.isnan().any(1) if values.ndim > 1 else values == ABSENT
 
 
+def with_kinds(data: Dataset, kinds: Mapping[str, Condition]) -> Dataset:
+    """Return a data set whose conditions besides the label have other kinds, or another order."""
+    if isinstance(data, LazyDataset):
+        return data.with_conditions(data.conditions, kinds)
+    assert isinstance(data, InMemoryDataset)
+    return replace(data, kinds=kinds)
+
+
 def _example(data: Dataset, n: int) -> Tensor:
     return data.codec.encode(data.sample(n).items)
 

@@ -191,10 +191,10 @@ def conditions_for(data: InMemoryDataset, spec: DataSpec) -> tuple[dict[str, Ten
                 "give data that have it"
             )
         theirs = data.spec.further[name]
-        if _kind_text(theirs) != _kind_text(kind):
+        if kind_text(theirs) != kind_text(kind):
             raise InputError(
-                f"the condition {name} of {data.name} is {_kind_text(theirs)}, and that of the model "
-                f"{_kind_text(kind)}: give data of that kind"
+                f"the condition {name} of {data.name} is {kind_text(theirs)}, and that of the model "
+                f"{kind_text(kind)}: give data of that kind"
             )
         if isinstance(kind, Classes) and isinstance(theirs, Classes):
             rows[name], unknown = _renumbered(rows[name], theirs.names, kind.names, name, data.name)
@@ -224,15 +224,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
-def _kind_text(kind: Condition) -> str:
-    """The kind of a condition, with all that has to be equal where a network takes it."""
+def kind_text(kind: Condition) -> str:
+    """Say the kind of a condition, with all that has to be equal where a network takes it."""
     if isinstance(kind, Classes):
         return "classes"
     if isinstance(kind, Vector):
         return f"numbers ({kind.size})"
     integers = kind.limits in {(0.0, float(largest)) for largest in LARGEST.values()}
     values = f"integers up to {kind.limits[1]:g}" if integers else "floats"
-    return f"images of {'x'.join(map(str, (kind.channels, *kind.sides)))} ({values})"
+    mask = ", the last channel a mask" if kind.masked else ""
+    return f"images of {'x'.join(map(str, (kind.channels, *kind.sides)))} ({values}{mask})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,13 @@ from torch import Tensor
 
 from ancestral import augmentation, hub, storage
 from ancestral import config as configs
+from ancestral.conditions import Classes, Condition, Image, Vector
 from ancestral.config import Config, CustomNetConfig, InitialConfig
+from ancestral.data import Dataset
+from ancestral.data.given import with_kinds
 from ancestral.data.spec import DataSpec
 from ancestral.errors import InputError
+from ancestral.evaluation.reference import kind_text
 from ancestral.model import Model, OwnParts, describe_file, find, load
 from ancestral.options import option
 from ancestral.schedules import Schedule
@@ -25,8 +29,10 @@ SCHEDULE = {"schedule", "timesteps", "sigma_min", "sigma_max", "zero_terminal_sn
 """The settings of the schedule."""
 LABELS = "label.weight"
 """The label embedding of the networks of this package, (classes + 1, width); its last row is "no class"."""
-AUGMENTATION = "conditioning.embeddings.of_augment."
-"""The layers for the numbers of the augmentation in the networks of this package, by the beginning of their names."""
+CONDITIONING = "conditioning."
+"""The layers for all other conditions in the networks of this package, by the beginning of their names."""
+IMAGES = f"{CONDITIONING}stem.weight"
+"""The weights of the images among them, (width, channels of all images, ...), in the order of the conditions."""
 NAMED = 5
 """Largest number of classes that a message names."""
 
@@ -49,14 +55,14 @@ def described(model: Model | str | Path) -> tuple[Config, DataSpec]:
 
 
 def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
-    """Return the config with the network and the process of the model that a run starts from, its size of items and
-    its augmentation.
+    """Return the config with the network and the process of the model that a run starts from, its size of items, its
+    augmentation and the place of its conditions.
 
     Raises:
         InputError: If there is no such model.
     """
     source, spec = described(initial)
-    data = dataclasses.replace(config.data, augment=source.data.augment)
+    data = dataclasses.replace(config.data, augment=source.data.augment, given=source.data.given)
     if spec.rate is not None:
         data = dataclasses.replace(data, channels=spec.shape[0], length=spec.shape[1])
     elif len(spec.shape) == 3:
@@ -109,11 +115,46 @@ def start_of(
     return Start(model, record)
 
 
+def with_conditions_of(spec: DataSpec, name: str, dataset: Dataset) -> Dataset:
+    """Return data whose conditions have the means, deviations and limits of a model, so that its weights keep their
+    meaning, and come in its order, before new ones.
+
+    Args:
+        spec: The description of the data of the model.
+        name: What messages call the model.
+        dataset: The data.
+
+    Raises:
+        InputError: If the data lack a condition of the model, or it is of another kind.
+    """
+    kinds: dict[str, Condition] = {}
+    for condition, before in spec.further.items():
+        now = dataset.spec.further.get(condition)
+        if now is None:
+            made_by = "" if isinstance(before, Classes) else before.made_by
+            how = option("given", f"{condition}={made_by}" if made_by else condition)
+            raise InputError(f"{name} is conditioned on {condition}, and {dataset.name} is not: give it, as in {how}")
+        if kind_text(now) != kind_text(before):
+            raise InputError(
+                f"{name} is conditioned on {condition} as {kind_text(before)}, and in {dataset.name} it is "
+                f"{kind_text(now)}: give {condition} alike, or call this one otherwise ({option('given', 'other=...')})"
+            )
+        if isinstance(before, Vector) and isinstance(now, Vector):
+            now = dataclasses.replace(now, mean=before.mean, std=before.std)
+        if isinstance(before, Image) and isinstance(now, Image):
+            now = dataclasses.replace(now, limits=before.limits)
+        kinds[condition] = now
+    return with_kinds(
+        dataset, kinds | {other: kind for other, kind in dataset.spec.further.items() if other not in kinds}
+    )
+
+
 def begin(trainer: Trainer, start: Start) -> list[str]:
-    """Give a trainer the weights of the model, with label embeddings for the classes of the data.
+    """Give a trainer the weights of the model, with layers for the classes and the conditions of the data.
 
     Classes keep their label embedding by name, and one that takes the place of another has its own. New ones start from
-    "no class", so that the network computes at first what it did without a label.
+    "no class", so that the network computes at first what it did without a label. The layers of new conditions end in
+    zeros, so that they change nothing at first.
 
     Returns:
         Lines on what starts anew.
@@ -143,10 +184,46 @@ def begin(trainer: Trainer, start: Start) -> list[str]:
             notes.append(f"{changes}; new ones start from the label embedding of no class, all other weights are kept")
         if not distilling and not fixed:
             weights = _for_classes(weights, before.classes, now.classes, trainer.state.net.state_dict())
-    random = trainer.state.net.state_dict()  # a new condition changes nothing at first, since its layers end in zeros
-    new = {name: value for name, value in random.items() if name not in weights and name.startswith(AUGMENTATION)}
-    trainer.start_from({**weights, **new})
+    changed = _changed_classes(before, now)
+    new = [one for one in now.further if one not in before.further]
+    if (distilling or fixed) and changed:
+        one, changes = next(iter(changed.items()))
+        raise InputError(
+            f"{name} knows only the classes of {one} that it was trained on, and {changes}; give data alike"
+        )
+    if distilling and new:
+        raise InputError(f"{name} was trained without {', '.join(new)}: leave {option('given')} out")
+    notes += [f"{one}: {changes}; new ones start from the embedding of none" for one, changes in changed.items()]
+    if new:
+        notes.append(f"new conditions: {', '.join(new)}; at first they change nothing, and all other weights are kept")
+    trainer.start_from(_for_conditions(weights, before, now, trainer.state.net.state_dict()))
     return notes
+
+
+def _changed_classes(before: DataSpec, now: DataSpec) -> dict[str, str]:
+    """What changes in the classes of each condition whose classes change."""
+    kinds = {name: (kind, now.further.get(name)) for name, kind in before.further.items()}
+    return {
+        name: class_changes(old.names, new.names)
+        for name, (old, new) in kinds.items()
+        if isinstance(old, Classes) and isinstance(new, Classes) and old.names != new.names
+    }
+
+
+def _for_conditions(
+    weights: Mapping[str, Tensor], before: DataSpec, now: DataSpec, random: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Weights for the conditions `now`, of a network of this package with the conditions `before`."""
+    fitted = {**{name: value for name, value in random.items() if name.startswith(CONDITIONING)}, **weights}
+    for name in _changed_classes(before, now):
+        embedding = f"{CONDITIONING}embeddings.of_{name}.weight"
+        old, new = before.further[name], now.further[name]
+        assert isinstance(old, Classes) and isinstance(new, Classes)  # noqa: PT018
+        fitted[embedding] = weights[embedding][_rows(old.names, new.names)]
+    if IMAGES in weights and weights[IMAGES].shape != random[IMAGES].shape:
+        old_images = weights[IMAGES]
+        fitted[IMAGES] = torch.cat([old_images, random[IMAGES][:, old_images.shape[1] :].to(old_images)], 1)
+    return fitted
 
 
 def class_changes(before: Sequence[str], now: Sequence[str]) -> str:
@@ -176,9 +253,14 @@ def _for_classes(
     if not now:
         return others
     rows = weights.get(LABELS, torch.zeros(1, random[LABELS].shape[1]))
+    return others | {LABELS: rows[_rows(before, now)]}
+
+
+def _rows(before: Sequence[str], now: Sequence[str]) -> list[int]:
+    """The row of an embedding of the classes `before` for each of the classes `now`, and at the end for none."""
     gone, new = _gone_and_new(before, now)
     names = [gone[0] if name in new and len(gone) == len(new) == 1 else name for name in now]
-    return others | {LABELS: rows[[before.index(name) if name in before else -1 for name in names] + [-1]]}
+    return [before.index(name) if name in before else -1 for name in names] + [-1]
 
 
 def _name(initial: Model | str | Path) -> str:

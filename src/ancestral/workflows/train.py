@@ -138,6 +138,10 @@ def _trainer(plan: TrainPlan) -> Generator[Event, None, tuple[Trainer, list[str]
         notes += _check_same_data(plan.saved, config, dataset, plan.folder)
     else:
         _check_varied(dataset)
+    if plan.start is not None:
+        dataset = fine_tuning.with_conditions_of(plan.start.model.spec, plan.start.record.model, dataset)
+    elif plan.saved is not None and (spec := _saved_spec(plan.folder)) is not None:
+        dataset = fine_tuning.with_conditions_of(spec, str(plan.folder.path), dataset)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     dataset, held_out, split_notes = _split(dataset, config, plan.validation)
     notes += split_notes
