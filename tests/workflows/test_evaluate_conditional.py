@@ -1,5 +1,8 @@
 """Evaluation of conditional models: against a joint Gaussian in closed form, and of trained models of all kinds."""
 
+import dataclasses
+import hashlib
+import json
 import math
 
 import pytest
@@ -7,11 +10,20 @@ import torch
 from torch import Tensor
 
 import ancestral
-from ancestral import samplers, schedules
+from ancestral import config as configs
+from ancestral import data, samplers, schedules
 from ancestral.conditions import Vector
+from ancestral.data.given import attach
 from ancestral.data.spec import POINTS, DataSpec
+from ancestral.errors import InputError
+from ancestral.evaluation.item_conditions import ItemConditions
+from ancestral.evaluation.reference import conditions_for
+from ancestral.evaluation.sample_store import SamplingSpec
+from ancestral.metrics.baselines import nearest_items
 from ancestral.model import Model
 from ancestral.targets import X0, Prediction, exact_at_zero
+from ancestral.training.validation import Validation
+from ancestral.workflows import train as train_workflow
 
 SLOPE, STD = torch.tensor([0.18, -0.09]), 0.1
 HEUN = samplers.Heun(steps=60, spacing="logsnr")
@@ -104,3 +116,143 @@ def test_a_model_that_ignores_the_condition_scores_as_random_items_do(oracle_sco
     within(blind.calibration.ratio, 1.0)
     assert "NO BETTER THAN RANDOM TRAINING ITEMS" in str(blind)
     assert "USES THE CONDITIONS" in str(exact)
+
+
+def test_bits_are_of_the_density_given_the_condition():
+    """The probability flow of the exact denoiser has -log N(x; SLOPE c, STD²) of each item, with its own c."""
+    x, given = joint(6, 3)
+    result = ancestral.evaluate(
+        gaussian_model(), data=(x, given), likelihood=True, n=6, ode=True, ode_steps=60, batch_size=4
+    ).likelihood
+    squares = ((x - given["c"][:, None] * SLOPE) / STD).square().sum(1)
+    bits = (squares / 2 + math.log(2 * math.pi * STD**2)) / (2 * math.log(2))
+    assert result.per_image.ode_bits_per_dim == pytest.approx(bits.tolist(), abs=0.02)
+    assert any("bits given those" in note for note in result.data.notes)
+    x, _ = joint(6, 3)
+    unrelated = ancestral.evaluate(
+        gaussian_model(), data=(x, {"c": given["c"].flip(0)}), likelihood=True, n=6, passes=50
+    ).likelihood
+    assert unrelated.bits_per_dim.total.value > result.bits_per_dim.total.value + 0.3
+
+
+def test_samples_of_distances_are_given_the_conditions_of_training_items():
+    """Each item once, in a fixed random order; so the samples have the distribution of the data."""
+    model, items = gaussian_model(), joint(60, 0)
+    result = ancestral.evaluate(
+        model, data=items, samples=90, sampler=samplers.DDIM(steps=4), batch_size=25, conditions=0, metrics=["frechet"]
+    )
+    calls = [c[:, 0] for c in model.denoiser.given if bool(c[:, 1].all())]
+    given = torch.cat(calls[::4])
+    assert result.conditional is None
+    assert torch.equal(given[:60].sort().values, items[1]["c"].sort().values)
+    assert torch.equal(given[60:], given[:30])
+    assert not torch.equal(given[:60], items[1]["c"])
+    assert result.samples.samples.label == "c of 60 training items"
+
+
+# -- conditions of other data -----------------------------------------------------------------------------------------
+
+GREY = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def opened(**conditions):
+    columns = {name: list(one) if isinstance(one, tuple) else one for name, one in conditions.items()}
+    return attach(data.open(GREY), None, columns, uses_all=True)
+
+
+def test_classes_of_other_data_are_numbered_by_their_names():
+    spec = opened(hair=("b", "a", "c", None) * 5).spec
+    other = opened(hair=("c", "d", "b", None) * 5)
+    values, notes = conditions_for(other, spec)
+    assert values["hair"][:4].tolist() == [2, -1, 1, -1]
+    assert notes == ("The model does not know d of arrays: there the condition hair is absent.",)
+    numbered, notes = conditions_for(opened(hair=torch.arange(20) % 2), spec)
+    assert numbered["hair"][:3].tolist() == [0, 1, 0]
+    assert notes == ()
+
+
+def test_numbers_of_other_data_are_in_the_units_of_the_model():
+    spec, other = opened(age=torch.arange(20.0)).spec, opened(age=torch.arange(20.0) + 100)
+    values, _ = conditions_for(other, spec)
+    conditions = ItemConditions(spec, other.items, None, values, torch.arange(20))
+    expected = (torch.arange(20.0) + 100 - 9.5) / torch.arange(20.0).std(correction=0)
+    torch.testing.assert_close(conditions.inputs([3, 23])["age"][:, 0], expected[[3, 3]])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "says"),
+    [
+        ({}, "has no condition age, which the model was trained with (its conditions are: none)"),
+        ({"age": ("young", "old") * 10}, "is classes, and that of the model numbers (1)"),
+        ({"age": torch.rand(20, 2)}, "is numbers (2), and that of the model numbers (1)"),
+        ({"age": GREY}, "is images of 1x8x8 (integers up to 255), and that of the model numbers (1)"),
+    ],
+)
+def test_conditions_of_another_kind_are_refused(theirs, says):
+    with pytest.raises(InputError) as error:
+        conditions_for(opened(**theirs), opened(age=torch.rand(20)).spec)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_classes_that_the_model_does_not_know_at_all_are_refused():
+    with pytest.raises(InputError, match=r"knows no class of the condition hair of .* \(x, y\): its classes are a, b"):
+        conditions_for(opened(hair=("x", "y") * 10), opened(hair=("a", "b") * 10).spec)
+
+
+def test_validation_data_have_the_numbering_of_the_training_data():
+    """Also the share of a run's own data, and a vector whose mean differs."""
+    dataset = opened(hair=("b", "a", "c", None) * 5, age=torch.arange(20.0), low=GREY)
+    other = attach(
+        data.open(255 - GREY),
+        None,
+        {"hair": ["c", "z", "b", "a"] * 5, "age": torch.arange(20.0) + 9, "low": GREY},
+        True,
+    )
+    config = configs.preset("arrays")
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, source="x", validation="(given from Python)")
+    )
+    train, held_out, notes = train_workflow._split(dataset, config, other)
+    assert train is dataset
+    assert held_out.spec.further == dataset.spec.further
+    assert held_out.conditions["hair"][:4].tolist() == [2, -1, 1, 0]
+    assert torch.equal(held_out.conditions["age"], other.conditions["age"])
+    assert notes == ("The model does not know z of arrays: there the condition hair is absent.",)
+    validation = Validation(held_out, train, dataset.spec)
+    assert validation.conditions["hair"][:4].tolist() == [2, -1, 1, 0]
+    assert torch.equal(validation.conditions["low"], torch.cat([GREY, GREY]))
+    with pytest.raises(InputError, match=r"^validation: .* no column 'hair'"):
+        train_workflow._split(dataset, config, (GREY, {"age": torch.arange(20.0)}))
+
+
+def test_a_run_and_its_kept_samples_follow_from_the_conditions():
+    """Samples of a model without further conditions keep their key; other conditions are other samples."""
+    spec = SamplingSpec("a" * 64, "DDIM()", version="0")
+    old = dataclasses.asdict(spec)
+    old.pop("conditions")
+    assert spec.key == hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()[:16]
+    (x, given), order = joint(8, 0), torch.arange(8)
+    digests = {
+        ItemConditions(gaussian_model().spec, x, None, {"c": c}, order[:n]).digest
+        for c, n in ((given["c"], 8), (given["c"] + 1, 8), (given["c"], 7))
+    }
+    assert len(digests) == 3
+    masked = data.open(GREY, given="masked=mask").spec
+    made = [
+        ItemConditions(masked, items, None, {}, order, seed) for items, seed in ((GREY, 0), (GREY, 1), (255 - GREY, 0))
+    ]
+    assert len({one.digest for one in made}) == 3
+    first, again = (made[0].inputs([2, 10])["masked"][row] for row in (0, 1))
+    assert torch.equal(first, again)  # the members of an ensemble have the same mask
+    assert not torch.equal(made[1].inputs([2])["masked"][0], first)
+
+
+def test_the_nearest_item_of_a_masked_one_is_found_by_what_is_known():
+    items = data.open(GREY, given="masked=mask:left+noise:0.05")
+    conditions = ItemConditions(items.spec, GREY, None, {}, torch.arange(20))
+    hidden = conditions.compared(plain=False)["masked"]
+    whole = conditions.compared(plain=True)["masked"]
+    assert torch.equal(whole, torch.cat([data.IMAGES.encode(GREY), torch.ones(20, 1, 8, 8)], 1))
+    assert hidden[:, :1, :, 4:].abs().max() == 0
+    assert nearest_items({"masked": hidden}, {"masked": whole}, items.spec.further).tolist() == list(range(20))

@@ -99,6 +99,8 @@ def load_reference(
     """
     options: dict[str, Any] = {"split": split, "given": given}
     trained_on = config is not None and isinstance(source, str) and _same_place(source, config.source)
+    if not isinstance(source, str) and len(spec.shape) > 1:
+        options["dims"] = len(spec.shape) - 1
     if isinstance(source, str):
         form = config or DataConfig()
         if not trained_on and len(spec.shape) == 3 and spec.shape[0] in (1, 3):

@@ -184,15 +184,19 @@ def conditional_parts(result: facts.ConditionalResult) -> list[Table | str]:
 def conditional_verdict(result: facts.ConditionalResult) -> str:
     """Verdict on samples for the conditions of items in a line, with advice."""
     score = f"energy score {result.forecasts[0].pixels.energy}"
-    behind = {answer.name: answer.behind for answer in result.forecasts if answer.behind is not None}
-    for name in (name for name in ("random", "nearest") if name in behind):
-        if behind[name].value <= NORMAL * (behind[name].error or 0):
+    as_good = {
+        answer.name: answer.pixels.energy
+        for answer in result.forecasts
+        if answer.behind is not None and answer.behind.value <= NORMAL * (answer.behind.error or 0)
+    }
+    for name in ("random", "nearest"):
+        if name in as_good:
             return (
-                f"NO BETTER THAN {FORECASTS[name].upper()}: {score}, theirs higher by {behind[name]}. Train for more "
+                f"NO BETTER THAN {FORECASTS[name].upper()}: {score}, theirs {as_good[name]}. Train for more "
                 f"{option('steps')}, or look whether the conditions are those of the items."
             )
-    if (mean := behind.get("mean")) is not None and mean.value <= NORMAL * (mean.error or 0):
-        return f"NO GAIN BY SAMPLING: {score}, and the mean of the samples as a single answer is as good."
+    if "mean" in as_good:
+        return f"NO GAIN BY SAMPLING: {score}, and the mean of the samples as a single answer {as_good['mean']}."
     ratio = result.calibration.ratio
     if ratio is not None and ratio.high is not None and ratio.high < OVERCONFIDENT:
         return f"TOO LITTLE VARIED: {score}, and the samples of a condition spread {ratio} times as much as they err."

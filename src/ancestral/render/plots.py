@@ -105,7 +105,8 @@ def rank_plot(calibration: Calibration) -> Image.Image:
     axes.set(xlabel=f"samples of {calibration.members:,} below the true value", ylabel="share of true values (%)")
     coverage = "" if calibration.coverage is None else f"; coverage {calibration.coverage.percent}"
     axes.set_title(f"Ranks among the samples{coverage}, {100 * calibration.nominal:.3g} % if calibrated", loc="left")
-    axes.legend(loc="lower right")
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center")
     return figure_to_image(figure)
 
 

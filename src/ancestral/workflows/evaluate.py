@@ -362,8 +362,6 @@ def _update_run(subject: subjects.Subject, samples: Tensor | None) -> Iterator[E
     """Update the model card, which shows some of the samples, and the report of the run."""
     assert subject.folder is not None
     run = subject.folder.parent
-    if subject.model.spec.further:  # whose first samples are of no classes in turn, as those of a card
-        samples = None
     address = subject.name if hub.is_address(subject.name) else model_card.FOLDER
     yield model_cards.update_card(subject.model, run, address, subject.folder, samples)
     report = run / html_report.REPORT

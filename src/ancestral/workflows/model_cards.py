@@ -54,6 +54,8 @@ def sample_picture(model: Model, samples: Tensor | None = None) -> bytes | None:
             return None
     items, buffer = samples[:n], io.BytesIO()
     columns, names = grid_columns(len(items), shape, classes), model.class_names(range(len(items)))
+    if model.spec.further:  # samples have the classes of real items then, not all in turn
+        names = None
     height = 400 if len(shape) == 1 else ROW * -(-len(items) // columns)
     picture(items, columns, height, model.spec.codec.limits, names).save(buffer, "PNG")
     return buffer.getvalue()
