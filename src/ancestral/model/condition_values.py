@@ -12,11 +12,13 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor
 
+from ancestral import derived
 from ancestral.arguments import plain, shown
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector, argument_name
 from ancestral.config.folders import SUFFIXES
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion
+from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import decode_image, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
@@ -35,7 +37,8 @@ class ConditionValues:
     Attributes:
         kind: The kind of the condition.
         rows: The values in the units of the data: (m,), (m, k) or (m, C, *sides).
-        names: What names each value: the class, the numbers, or the file of an image; "" for an image without one.
+        names: What names each value: the class, the numbers, or the file of an image or its item; "" for an image
+            without one.
         indices: The index of the sample that each value is of, if it is not i modulo their number.
     """
 
@@ -53,6 +56,12 @@ class ConditionValues:
             f"{Path(name).name or 'image'} sha256:{hashlib.sha256(row.contiguous().numpy().tobytes()).hexdigest()[:16]}"
             for name, row in zip(self.names, self.rows, strict=True)
         )
+
+    def text(self, row: int) -> str:
+        """The value of a row in a few characters, numbers with four digits."""
+        if isinstance(self.kind, Vector) and self.names[row] != NONE:
+            return ", ".join(f"{number:.4g}" for number in self.rows[row].tolist())
+        return self.names[row]
 
     def of(self, indices: Sequence[int]) -> Tensor:
         """Return the values of some samples."""
@@ -96,7 +105,7 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
             rows = torch.tensor(numbers)
         elif isinstance(kind, Vector):
             rows = _vectors(kind, value, name)
-            names = [NONE if row.isnan().any() else ",".join(map(_exactly, row.tolist())) for row in rows]
+            names = _vector_names(rows)
         else:
             images = _images(kind, value, name, spec)
             rows, names = torch.stack([image for image, _ in images]), [path for _, path in images]
@@ -104,6 +113,66 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
             raise InputError(f"the condition {name} has no value: leave it out where it is absent")
         values[name] = ConditionValues(kind, rows, tuple(names))
     return values
+
+
+def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dict[str, ConditionValues]:
+    """Return what items of a data set are conditioned on besides the label, one value for each.
+
+    Args:
+        data: The items.
+        spec: The description of the data of the model.
+        seed: The seed of conditions that are made of the items at random.
+
+    Returns:
+        The values by name. Images that are made of items of integers are integers, as those in files are, unless they
+        lie beyond the range.
+    """
+    rows, values = range(len(data)), dict[str, ConditionValues]()
+    stored = data.conditions_of(list(rows))
+    for name, kind in spec.further.items():
+        if isinstance(kind, Vector | Image) and kind.made_by:
+            maker = derived.parse(kind.made_by)
+            assert maker is not None
+            made = maker.make(spec.codec.encode(data.items), seed, 0, rows)
+            stored[name] = _in_units(made, spec) if isinstance(kind, Image) else made.double()
+        if name not in stored:
+            continue
+        if isinstance(kind, Classes):
+            names = [NONE if number == ABSENT else kind.names[number] for number in stored[name].tolist()]
+        elif isinstance(kind, Vector):
+            names = _vector_names(stored[name])
+        else:
+            names = [data.name_of(row) for row in rows]
+        values[name] = ConditionValues(kind, stored[name], tuple(names))
+    return values
+
+
+def _in_units(made: Tensor, spec: DataSpec) -> Tensor:
+    """Values in [-1, 1] in the units of the data."""
+    if float(made.abs().max()) <= 1 or spec.codec.level is None:
+        return spec.codec.decode(made)
+    return (made + 1) * spec.codec.scale + spec.codec.limits[0]
+
+
+def captions(
+    values: Mapping[str, ConditionValues], indices: Sequence[int], labels: Sequence[str] | None = None
+) -> list[str]:
+    """Say in a text each what samples are conditioned on besides images.
+
+    Args:
+        values: The values of the conditions, by name.
+        indices: The indices of the samples.
+        labels: The name of the class of each sample.
+
+    Returns:
+        A text for each sample, such as "cat, angle 30"; none if there is nothing to say.
+    """
+    parts = [list(labels)] if labels else []
+    for name, value in values.items():
+        if not isinstance(value.kind, Image):
+            texts = [value.text(row) for row in range(len(value.rows))]
+            parts.append([f"{name} {texts[index % len(texts)]}" for index in indices])
+    return [", ".join(one) for one in zip(*parts, strict=True)]
 
 
 def network_inputs(
@@ -163,14 +232,17 @@ def _vectors(kind: Vector, value: Any, name: str) -> Tensor:
     return tensor
 
 
-def _exactly(number: float) -> str:
-    """The shortest text that is read as the same number, since a recipe repeats samples."""
-    return repr(number).removesuffix(".0")
+def _vector_names(rows: Tensor) -> list[str]:
+    """The numbers of each row as text, of which the same numbers are read, since a recipe repeats samples."""
+    texts = [[repr(number).removesuffix(".0") for number in row] for row in rows.tolist()]
+    return [NONE if "nan" in row else ",".join(row) for row in texts]
 
 
 def _images(kind: Image, value: Any, name: str, spec: DataSpec) -> list[tuple[Tensor, str]]:
     """Each image as the data have it, (C, *sides), with its path or ""."""
     dims = len(spec.shape) - 1
+    if isinstance(value, str | os.PathLike) and str(value).lower().endswith(".npz"):
+        return _images_of_array(kind, Path(value), name, dims)
     if isinstance(value, str | os.PathLike):
         return [_image_of_file(kind, path, name, dims) for path in _files(Path(value), name)]
     if isinstance(value, PillowImage.Image):
@@ -210,6 +282,25 @@ def _image_of_file(kind: Image, path: Path, name: str, dims: int) -> tuple[Tenso
         return _checked(kind, _decoded(kind, read_file(path), name, one_line(path)), name), str(path)
     except Unreadable as error:
         raise InputError(f"{option('given', f'{name}={path}')}: {error}") from None
+
+
+def _images_of_array(kind: Image, path: Path, name: str, dims: int) -> list[tuple[Tensor, str]]:
+    """The images of the array of a .npz that has the name of the condition, as samples are saved with it."""
+    given = option("given", f"{name}={path}")
+    if not path.is_file():
+        raise InputError(f"{given}: there is no such file or folder")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            array = content[name] if name in content.files else None
+    except Exception as error:  # a damaged file may raise anything
+        raise InputError(f"{given}: it is no whole .npz file of numbers: {one_line(error)}") from None
+    if array is None or array.ndim not in (dims + 1, dims + 2):
+        raise InputError(f"{given}: there is no array {name} of images in it: give (N, C, ...)")
+    if array.ndim == dims + 2 and array.shape[1] != kind.channels:
+        array = np.moveaxis(array, -1, 1)
+    array = array[:, None] if array.ndim == dims + 1 else array
+    items = arrays.to_items(torch.from_numpy(array), f"the condition {name}", Conversion(), dims)
+    return [(_checked(kind, item, name), path.name) for item in items]
 
 
 def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: str) -> Tensor:

@@ -1,19 +1,22 @@
 """Pictures composed of others: film strips, contact sheets of data sets, nearest pairs, and runs side by side."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ancestral.conditions import Image as ImageCondition
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.evaluation.sample_quality import NearestPairs
+from ancestral.model.condition_values import ConditionValues
 from ancestral.options import option
 from ancestral.render import pictures
+from ancestral.render.pictures import Beside
 from ancestral.render.writers import write_picture
 from ancestral.results.data_report import DataReport
 from ancestral.samplers import Step
@@ -44,6 +47,8 @@ def film(
     limits: tuple[float, float] | None = None,
     names: Sequence[str] | None = None,
     captions: bool = True,
+    before: Sequence[Beside] = (),
+    after: Sequence[Beside] = (),
 ) -> Image.Image:
     """Draw a film strip: time from left to right; for each of the first items, x_t above the estimate x̂_0.
 
@@ -54,11 +59,14 @@ def film(
         limits: Those of `picture`.
         names: The classes of the items.
         captions: Whether t stands above each state, x_t and x̂_0 beside their rows, and its class above each item.
+        before: What stands to the left of the states of each item.
+        after: What stands to the right of them.
     """
     if states[0].x.ndim == 2:
         return _clouds([states[i] for i in evenly_spaced(min(columns, CLOUDS), len(states))], captions)
     columns_states = [states[i] for i in evenly_spaced(columns, len(states))]
     small = pictures.picture(columns_states[0].x[:1], 1, 0, limits)
+    columns = max(columns, len(columns_states) + len(before) + len(after))
     height = round(small.height * max(1, width // columns - pictures.PADDING) / small.width)
 
     def rows(item: int) -> list[Image.Image]:
@@ -71,20 +79,54 @@ def film(
     column = (across + pictures.PADDING) / len(columns_states)
     count = min(FILM_ITEMS, len(states[0].x), max(1, int(TALLEST * columns * column / (down + GAP))))
     strips += map(rows, range(1, count))
+    tall = down // 2 - pictures.PADDING
+    flanks = [
+        [[pictures.tiles(part.at([item]), states[0].x, tall)[0] for part in parts] for item in range(count)]
+        for parts in (before, after)
+    ]
     if not captions:
-        return pictures.vstack([pictures.vstack(strip) for strip in strips], GAP)
+        blocks = [_flanked(pictures.vstack(strip), *sides) for strip, *sides in zip(strips, *flanks, strict=True)]
+        return pictures.vstack(blocks, GAP)
     times = [f"t = {state.t}" for state in columns_states]
     size = pictures.caption_size(times, column, across)
     labels = [pictures.formula(text, size) for text in (X_T, X_0)]
     left = max(label.width for label in labels) + 2 * pictures.SIDE
-    parts = [pictures.caption_line(times, size, column, left, left + across)]
+    line = pictures.caption_line(times, size, column, left, left + across)
+    wide = flanks[0][0][0].width if before else flanks[1][0][0].width if after else 0
+    heads = [[pictures.caption_line([part.name], size, wide, 0, wide) for part in parts] for parts in (before, after)]
+    empty = [[Image.new("RGB", (wide, 1), "white")] * len(parts) for parts in (before, after)]
+    parts = [_flanked(line, *heads)]
     for item, strip in enumerate(strips):
         if names:
-            parts.append(pictures.caption_line([names[item]], size, across, left, left + across, centred=False))
+            name = pictures.caption_line([names[item]], size, across, left, left + across, centred=False)
+            parts.append(_flanked(name, *empty))
         elif item:
             parts.append(Image.new("RGB", (1, GAP), "white"))
-        parts.append(_named_rows(strip, labels, left))
+        parts.append(_flanked(_named_rows(strip, labels, left), flanks[0][item], flanks[1][item]))
     return pictures.vstack(parts, 0)
+
+
+def beside(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> list[Beside]:
+    """Return the images that samples are conditioned on, to stand before them.
+
+    Args:
+        values: The values of the conditions, by name.
+        indices: The indices of the samples.
+    """
+    images = {name: value for name, value in values.items() if isinstance(value.kind, ImageCondition)}
+    return [
+        Beside(name, value.rows if len(value.rows) == 1 else value.of(indices), value.kind.limits, value.kind.masked)
+        for name, value in images.items()
+    ]
+
+
+def _flanked(part: Image.Image, left: Sequence[Image.Image], right: Sequence[Image.Image]) -> Image.Image:
+    """A part of a strip between tiles, all in the middle of its height."""
+    tall, sheets = max(one.height for one in (*left, part, *right)), []
+    for one in (*left, part, *right):
+        sheets.append(Image.new("RGB", (one.width, tall), "white"))
+        sheets[-1].paste(one, (0, (tall - one.height) // 2))
+    return pictures.hstack(sheets, pictures.PADDING)
 
 
 def _named_rows(rows: Sequence[Image.Image], labels: Sequence[Image.Image], left: int) -> Image.Image:

@@ -1,21 +1,25 @@
 """Images of items of every shape: grids of images and of slices of volumes, line plots of signals, clouds of points.
 
-Captions are legible at the size in which a page shows the picture.
+What items are conditioned on, and true items, stand beside them. Captions are legible at the size in which a page shows
+the picture.
 """
 
 import colorsys
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ancestral.conditions import resized
 from ancestral.data.convert import composite, has_alpha, to_uint8
 
 if TYPE_CHECKING:
@@ -25,8 +29,8 @@ STYLE = "ancestral.render.figures"
 """The figure style, `figures.mplstyle`: it can be read on a light and on a dark page."""
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""
-MAX_PERIOD, LEGEND = 12, 20
-"""Largest numbers of classes that have columns of their own, and that a legend names."""
+MAX_PERIOD, LEGEND, MAX_HUES = 12, 20, 100
+"""Largest numbers of classes that have columns of their own, that a legend names, and that have colours of their own."""
 MID_GREY = 128
 CHECKERBOARD, SQUARES = (232, 192), 8
 """The two greys behind transparent pixels, between which both white and black are seen; the squares of a long side."""
@@ -36,6 +40,10 @@ SIGNAL_COLOURS = ("#1f4e8c", "#c8691c", "#2f7d4f", "#8a3f8f", "#b3261e", "#00788
 """Colours of a signal's channels, in turn."""
 SIGNAL_GAP, OVERSAMPLING = 4, 3
 """Pixels between line plots, and the factor by which they are drawn larger, so that lines are smooth when reduced."""
+SIGNAL_GROUND = (221, 221, 221)
+"""The grey between line plots, and behind what a mask hides of a signal."""
+SAMPLE, TRUTH = "sample", "truth"
+"""The names of samples and of true items where they stand side by side."""
 INK = "#22262b"
 PAGE = 920
 """Pixels of the report's page: a wider picture is shown reduced to it."""
@@ -49,12 +57,37 @@ DRAWING = RLock()
 """Held while matplotlib draws, whose style and parser of formulas serve one thread at a time."""
 
 
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What stands beside the items of a picture: a condition before them, true items after them.
+
+    Attributes:
+        name: The name that stands above it.
+        images: Of the kind of the items, (m, C, *sides) on any grid, or points. Item i has image i modulo m.
+        limits: The values of floats that are black and white.
+        masked: Whether the last channel says what is known, in the upper half of the limits.
+    """
+
+    name: str
+    images: Tensor
+    limits: tuple[float, float] | None = None
+    masked: bool = False
+
+    def at(self, indices: Sequence[int]) -> "Beside":
+        """Return the images of some items; a single image stays that of all."""
+        if len(self.images) == 1:
+            return self
+        return replace(self, images=self.images[[index % len(self.images) for index in indices]])
+
+
 def picture(
     items: Tensor,
     columns: int | None = None,
     height: int = 0,
     limits: tuple[float, float] | None = None,
     captions: Sequence[str] | None = None,
+    before: Sequence[Beside] = (),
+    after: Sequence[Beside] = (),
 ) -> Image.Image:
     """Render items of any shape and depth as one picture.
 
@@ -62,17 +95,23 @@ def picture(
         items: Points (N, 2) as a scatter plot, or a grid of images (N, C, H, W), of line plots of signals (N, C, L) or
             of the three middle slices of volumes (N, C, D, H, W). Two channels show the first, four and more the first
             three as RGB; but integers of two and four channels are grey and RGB with alpha, shown on a checkerboard.
-        columns: The number of tiles in a row; None makes the grid about square, as `grid_columns` does.
+        columns: The number of items in a row; None makes the grid about square, as `grid_columns` does.
         height: Height in pixels to which small grids are enlarged by a whole factor; 0 leaves them as they are.
         limits: The values of floats that are black and white (those of a codec); None takes the minimum and maximum.
         captions: A text above each item, such as its class; one line above the grid if those of a column are equal.
-            Points have one colour for each, and a legend.
+            Points have one colour for each, and a legend. None draws no text; () names what stands beside the items.
+        before: What stands to the left of each item, in its size. One image of all items is drawn once.
+        after: What stands to the right of each item; for points, of their plot.
 
     Returns:
         An RGB image.
     """
     if items.ndim == 2:
-        return scatter(items, height or 400, captions)
+        captions = captions if len(set(captions or ())) <= MAX_HUES else None
+        plots = [scatter(points, height or 400, captions) for points in (items, *(part.images for part in after))]
+        return plots[0] if not after else _named([SAMPLE, *(part.name for part in after)], plots)
+    if before or after:
+        return _groups(items, columns, height, limits, captions, before, after)
     columns = min(len(items), columns or grid_columns(len(items), items.shape[1:]))
     if not captions:
         return _grid(items, columns, height, limits)[0]
@@ -82,20 +121,21 @@ def picture(
     return _captioned(grid, gap, columns, captions)
 
 
-def grid_columns(n: int, shape: Sequence[int], period: int = 1) -> int:
+def grid_columns(n: int, shape: Sequence[int], period: int = 1, tiles: int = 1) -> int:
     """Choose the number of columns that makes a grid of n items about square.
 
     Args:
         n: The number of items.
         shape: The shape of an item.
         period: The number of items after which their classes repeat; up to MAX_PERIOD, each column has one class.
+        tiles: The number of tiles of an item: its own, and what stands beside it.
     """
     ratio = 1.0
     if len(shape) == 3:
         ratio = shape[1] / shape[2]
     elif len(shape) == 4:
         ratio = max(shape[1:3]) / (2 * shape[3] + shape[2] + 2 * SLICE_GAP)
-    columns = max(1.0, math.sqrt(n * ratio))
+    columns = max(1.0, math.sqrt(n * ratio / tiles))
     return period * math.ceil(columns / period) if 1 < period <= MAX_PERIOD else round(columns)
 
 
@@ -103,11 +143,130 @@ def _grid(items: Tensor, columns: int, height: int, limits: tuple[float, float] 
     """A grid of items with axes, and the pixels between its tiles."""
     if items.ndim == 3:
         return signal_plots(items, columns, height, limits), SIGNAL_GAP
-    images = to_uint8(items, limits)
-    images = on_checkerboard(images) if has_alpha(items.shape[1:], items.dtype) else images
-    small = tile(middle_slices(images) if items.ndim == 5 else images, columns)
+    small = tile(_flat(to_uint8(items, limits), has_alpha(items.shape[1:], items.dtype)), columns)
     large = enlarge(small, height)
     return large, 0 if len(items) == 1 else PADDING * large.width // small.width
+
+
+def _flat(images: Tensor, alpha: bool, masked: bool = False) -> Tensor:
+    """Images, or slices of volumes, as uint8 (N, C, H, W); what is transparent or hidden is a checkerboard."""
+    if masked:
+        images = images[:, :-1].where(images[:, -1:] > MID_GREY - 1, checkerboard(images.shape[2:]))
+    images = on_checkerboard(images) if alpha else images
+    return middle_slices(images) if images.ndim == 5 else images
+
+
+def _groups(
+    items: Tensor,
+    columns: int | None,
+    height: int,
+    limits: tuple[float, float] | None,
+    captions: Sequence[str] | None,
+    before: Sequence[Beside],
+    after: Sequence[Beside],
+) -> Image.Image:
+    """A grid whose tiles are groups: what stands before an item, the item, and what stands after it."""
+    alone = [part for part in before if len(part.images) == 1 and len(items) > 1]
+    parts = [part for part in before if part not in alone] + [Beside(SAMPLE, items, limits), *after]
+    columns = min(len(items), columns or grid_columns(len(items), items.shape[1:], tiles=len(parts)))
+    rows = -(-len(items) // columns)
+    needed = 0 if captions is None else len(parts) * caption_width([part.name for part in (*alone, *parts)])
+    needed = max(needed, caption_width(captions)) if captions else needed
+    tall, gap = _row(items, rows, height)
+    across = _pitch(len(parts), _wide(items, tall), gap)[1]
+    if across < needed:
+        tall, gap = _row(items, rows, (tall + gap) * rows * -(-needed // across))
+    drawn = [tiles(part, items, tall) for part in parts]
+    groups = [[each[number % len(each)] for each in drawn] for number in range(len(items))]
+    sheets = [_sheet(groups, columns, gap, items.ndim)]
+    if captions:
+        sheets = [_captioned(sheets[0], gap, columns, captions)]
+    if alone:
+        sheets.insert(0, _sheet([[tiles(part, items, tall)[0] for part in alone]], 1, gap, items.ndim))
+    if captions is None:
+        return hstack(sheets, gap)
+    names = [[part.name for part in some] for some in (alone, parts)]
+    size = caption_size([*names[0], *names[1]], drawn[0][0].width, sum(sheet.width for sheet in sheets))
+    headed = [
+        vstack([_headings(texts, size, drawn[0][0].width, gap, sheet.width), sheet], 0)
+        for texts, sheet in zip(names if alone else names[1:], sheets, strict=True)
+    ]
+    return hstack(headed, gap)
+
+
+def _row(items: Tensor, rows: int, height: int) -> tuple[int, int]:
+    """The height of the tiles of a grid of about this height, and the gap between them."""
+    if items.ndim == 3:
+        return max(24, (height or 64 * rows) // rows - SIGNAL_GAP), SIGNAL_GAP
+    side = max(items.shape[2:4]) if items.ndim == 5 else items.shape[2]
+    factor = max(1, round(height / (rows * (side + PADDING) + PADDING)))
+    return factor * side, factor * PADDING
+
+
+def _wide(items: Tensor, tall: int) -> int:
+    """The width of a tile of this height."""
+    if items.ndim == 3:
+        return 2 * tall
+    height, width = middle_slices(items[:1, :1]).shape[2:] if items.ndim == 5 else items.shape[2:]
+    return int(width * tall // height)
+
+
+def tiles(part: Beside, items: Tensor, tall: int) -> list[Image.Image]:
+    """Draw each image of a part in the size of a tile of the items (N, C, *sides), of this height.
+
+    Images and volumes of a smaller grid have larger pixels; of a larger one they are averaged, as a network gets them.
+    """
+    if items.ndim == 3:
+        known = part.images[:, -1] > sum(part.limits or (0.0, 0.0)) / 2 if part.masked else None
+        signals = part.images[:, :-1] if part.masked else part.images
+        return _line_plots(signals, 2 * tall, tall, part.limits, known)
+    images, sides = to_uint8(part.images, part.limits), items.shape[2:]
+    if any(before > after for before, after in zip(images.shape[2:], sides, strict=True)):
+        images = resized(images.float(), sides).round().to(torch.uint8)
+    images = F.interpolate(images, tuple(sides), mode="nearest-exact")
+    flat = _flat(images, has_alpha((images.shape[1] - part.masked, *sides), part.images.dtype), part.masked)
+    colours = flat[:, :1].expand(-1, 3, -1, -1) if flat.shape[1] < 3 else flat[:, :3]
+    return [enlarge(Image.fromarray(one.permute(1, 2, 0).contiguous().numpy()), tall) for one in colours]
+
+
+def _sheet(groups: Sequence[Sequence[Image.Image]], columns: int, gap: int, axes: int) -> Image.Image:
+    """Groups of tiles of one size in rows: a gap between the tiles of a group, and three between groups."""
+    wide, tall = groups[0][0].size
+    left, pitch = _pitch(len(groups[0]), wide, gap)
+    size = columns * pitch + gap, -(-len(groups) // columns) * (tall + gap) + gap
+    sheet = Image.new("RGB", size, SIGNAL_GROUND if axes == 3 else (MID_GREY,) * 3)
+    for number, group in enumerate(groups):
+        row, column = divmod(number, columns)
+        for place, one in enumerate(group):
+            sheet.paste(one, (left + column * pitch + place * (wide + gap), gap + row * (tall + gap)))
+    return sheet
+
+
+def _pitch(count: int, wide: int, gap: int) -> tuple[int, int]:
+    """Where the first of the groups of so many tiles begins, and the distance of two groups."""
+    more = 2 * gap if count > 1 else 0
+    return gap + more // 2, count * (wide + gap) + more
+
+
+def _headings(names: Sequence[str], size: int, wide: int, gap: int, width: int) -> Image.Image:
+    """A line with the name of each tile of the groups of a sheet of this width; a name alone is in its middle."""
+    if len(names) == 1:
+        return caption_line(names, size, width, 0, width)
+    line = Image.new("RGB", (width, round(1.5 * size)), "white")
+    start, pitch = _pitch(len(names), wide, gap)
+    for left in range(start, width - gap, pitch):
+        for place, name in enumerate(names):
+            middle = left + place * (wide + gap) + wide / 2
+            text = shorten(name, size, wide + gap - 2 * SIDE)
+            ImageDraw.Draw(line).text((middle, line.height / 2), text, fill=INK, font=font(size), anchor="mm")
+    return line
+
+
+def _named(names: Sequence[str], plots: Sequence[Image.Image]) -> Image.Image:
+    """Plots side by side, each below its name."""
+    size = caption_size(names, plots[0].width, sum(plot.width for plot in plots))
+    lines = [caption_line([name], size, plot.width, 0, plot.width) for name, plot in zip(names, plots, strict=True)]
+    return hstack([vstack(parts, 0) for parts in zip(lines, plots, strict=True)])
 
 
 def _captioned(grid: Image.Image, gap: int, columns: int, captions: Sequence[str]) -> Image.Image:
@@ -127,10 +286,14 @@ def _captioned(grid: Image.Image, gap: int, columns: int, captions: Sequence[str
 
 def on_checkerboard(images: Tensor) -> Tensor:
     """Composite uint8 images (N, 2 or 4, H, W), whose last channel is alpha, on a checkerboard: (N, 1 or 3, H, W)."""
-    height, width = images.shape[2:]
-    side = max(1, max(height, width) // SQUARES)
-    odd = (torch.arange(height)[:, None] // side + torch.arange(width) // side) % 2
-    return composite(images, torch.tensor(CHECKERBOARD)[odd])
+    return composite(images, checkerboard(images.shape[2:]))
+
+
+def checkerboard(sides: Sequence[int]) -> Tensor:
+    """Two greys in turn, uint8 (*sides)."""
+    side = max(1, max(sides) // SQUARES)
+    places = torch.meshgrid(*(torch.arange(length) // side for length in sides), indexing="ij")
+    return torch.tensor(CHECKERBOARD, dtype=torch.uint8)[torch.stack(places).sum(0) % 2]
 
 
 def middle_slices(volumes: Tensor) -> Tensor:
@@ -169,28 +332,50 @@ def signal_plots(signals: Tensor, columns: int, height: int, limits: tuple[float
 
     All share the vertical axis `limits`, beyond which lines leave the plot; None takes the minimum and maximum.
     """
+    rows = -(-len(signals) // columns)
+    tall, _ = _row(signals, rows, height)
+    wide = 2 * tall
+    size = columns * (wide + SIGNAL_GAP) + SIGNAL_GAP, rows * (tall + SIGNAL_GAP) + SIGNAL_GAP
+    sheet = Image.new("RGB", size, SIGNAL_GROUND)
+    for number, plot in enumerate(_line_plots(signals, wide, tall, limits)):
+        row, column = divmod(number, columns)
+        sheet.paste(plot, (SIGNAL_GAP + column * (wide + SIGNAL_GAP), SIGNAL_GAP + row * (tall + SIGNAL_GAP)))
+    return sheet
+
+
+def _line_plots(
+    signals: Tensor, wide: int, tall: int, limits: tuple[float, float] | None, known: Tensor | None = None
+) -> list[Image.Image]:
+    """Plots of signals (N, C, L), grey and without lines where values are not known, bool (N, L)."""
     signals = signals.double()
     low, high = limits or (float(signals.min()), float(signals.max()))
-    rows = -(-len(signals) // columns)
-    tall = max(24, (height or 64 * rows) // rows - SIGNAL_GAP)
-    wide, edge = 2 * tall, 2
-    size = columns * (wide + SIGNAL_GAP) + SIGNAL_GAP, rows * (tall + SIGNAL_GAP) + SIGNAL_GAP
-    sheet = Image.new("RGB", size, "#dddddd")
-    length = signals.shape[2]
+    edge, length = 2, signals.shape[2]
+    step = (wide - 2 * edge) / length
     x = [OVERSAMPLING * (edge + (wide - 2 * edge) * (i + 0.5) / length) for i in range(length)]
     share = ((signals - low) / ((high - low) or 1)).clamp(-1, 2)  # keeps coordinates finite; -1 and 2 are off the plot
     y = OVERSAMPLING * (edge + (tall - 2 * edge) * (1 - share))
-    for number, item in enumerate(y.tolist()):
-        cell = Image.new("RGB", (OVERSAMPLING * wide, OVERSAMPLING * tall), "white")
+    runs = [[(0, length)]] * len(signals) if known is None else [_runs(one.tolist()) for one in known]
+    plots = []
+    for item, ends in zip(y.tolist(), runs, strict=True):
+        cell = Image.new("RGB", (OVERSAMPLING * wide, OVERSAMPLING * tall), "white" if known is None else SIGNAL_GROUND)
         pen, middle = ImageDraw.Draw(cell), OVERSAMPLING * tall / 2
+        for start, end in ends if known is not None else []:
+            left, right = (OVERSAMPLING * (edge + step * place) for place in (start, end))
+            pen.rectangle([(left, 0), (right, OVERSAMPLING * tall)], fill="white")
         pen.line([(0, middle), (OVERSAMPLING * wide, middle)], fill="#e6e6e6", width=OVERSAMPLING)
         for channel, heights in enumerate(item):
             colour = SIGNAL_COLOURS[channel % len(SIGNAL_COLOURS)]
-            pen.line(list(zip(x, heights, strict=True)), fill=colour, width=OVERSAMPLING + 1)
-        row, column = divmod(number, columns)
-        place = SIGNAL_GAP + column * (wide + SIGNAL_GAP), SIGNAL_GAP + row * (tall + SIGNAL_GAP)
-        sheet.paste(cell.reduce(OVERSAMPLING), place)
-    return sheet
+            for start, end in ends:
+                points = list(zip(x[start:end], heights[start:end], strict=True))
+                pen.line(points, fill=colour, width=OVERSAMPLING + 1)
+        plots.append(cell.reduce(OVERSAMPLING))
+    return plots
+
+
+def _runs(known: Sequence[bool]) -> list[tuple[int, int]]:
+    """Where stretches of known values begin and end."""
+    changes = [i for i in range(len(known) + 1) if (i < len(known) and known[i]) != (i > 0 and known[i - 1])]
+    return list(zip(changes[::2], changes[1::2], strict=True))
 
 
 def scatter(points: Tensor, height: int, captions: Sequence[str] | None = None) -> Image.Image:

@@ -1,7 +1,7 @@
 """Files of samples and results: pictures, single PNGs, recordings, arrays, and animations as GIF, WebP or MP4."""
 
 import wave
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import count, repeat
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
@@ -17,7 +18,7 @@ from ancestral.data.arrays import NAMES
 from ancestral.data.decoding import from_pixels
 from ancestral.errors import InputError, install_command
 from ancestral.options import option
-from ancestral.render.pictures import hstack, picture
+from ancestral.render.pictures import Beside, hstack, picture
 from ancestral.samplers import Step
 from ancestral.storage import atomic
 
@@ -56,19 +57,24 @@ def read_recipe(path: Path) -> str:
 
 
 def write_images(
-    folder: Path, images: Tensor, indices: Iterable[int] | None = None, recipes: Iterable[str] = repeat("")
+    folder: Path, images: Tensor, names: Iterable[str] | None = None, recipes: Iterable[str] = repeat("")
 ) -> None:
-    """Write images (N, C, H, W) as 000000.png and so on, by their indices; raise InputError as `check_png` does."""
+    """Write images (N, C, H, W) as 000000.png and so on, or by their names; raise InputError as `check_png` does."""
     check_png(images.shape[1:], images.dtype)
-    for image, index, recipe in zip(images, indices or count(), recipes, strict=False):
-        write_picture(folder / f"{index:06d}.png", from_pixels(image), recipe)
+    for image, name, recipe in zip(images, names or numbered(count()), recipes, strict=False):
+        write_picture(folder / f"{name}.png", from_pixels(image), recipe)
 
 
-def write_recordings(folder: Path, signals: Tensor, rate: int) -> None:
-    """Write signals (N, C, L) in [-1, 1] as 000000.wav and so on, in 16 bits with `rate` samples a second."""
-    for number, signal in enumerate(signals):
+def numbered(indices: Iterable[int]) -> Iterator[str]:
+    """Iterate over the names of single files, 000000 and so on, by the indices of the items."""
+    return (f"{index:06d}" for index in indices)
+
+
+def write_recordings(folder: Path, signals: Tensor, rate: int, names: Iterable[str] | None = None) -> None:
+    """Write signals (N, C, L) in [-1, 1] as 000000.wav and so on, or by their names: in 16 bits, `rate` a second."""
+    for signal, name in zip(signals, names or numbered(count()), strict=False):
         levels = (signal.T.double() * 2**15).round().clamp(-(2**15), 2**15 - 1).contiguous().numpy().astype("<i2")
-        with atomic(folder / f"{number:06d}.wav") as temporary, wave.open(str(temporary), "wb") as file:
+        with atomic(folder / f"{name}.wav") as temporary, wave.open(str(temporary), "wb") as file:
             file.setnchannels(len(signal))
             file.setsampwidth(2)
             file.setframerate(rate)
@@ -86,15 +92,28 @@ def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
         )
 
 
-def write_array(path: Path, items: Tensor, labels: Tensor | None) -> None:
-    """Write items and any labels (N,) as a .npz, as `labels` and `points` (N, 2), `signals` (N, C, L), `images`
-    (N, C, H, W) or `volumes` (N, C, D, H, W).
+def write_array(
+    path: Path, items: Tensor, labels: Tensor | None, conditions: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write items as a .npz: `points` (N, 2), `signals` (N, C, L), `images` (N, C, H, W) or `volumes` (N, C, D, H, W).
+
+    Any labels (N,) are `labels`, and other conditions, of which item i has row i, have their own names.
     """
-    arrays = {NAMES.get(items.ndim - 2, "points"): items.numpy()}
+    arrays = {array_name(items.shape[1:]): items.numpy()}
     if labels is not None:
         arrays["labels"] = labels.cpu().numpy()
+    write_arrays(path, arrays | {name: values.numpy() for name, values in (conditions or {}).items()})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name as a .npz, atomically."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def array_name(shape: Sequence[int]) -> str:
+    """Return the name of the array of items of a shape in a .npz."""
+    return NAMES.get(len(shape) - 1, "points")
 
 
 def frame_count(fps: int) -> int:
@@ -116,6 +135,7 @@ def write_animation(
     limits: tuple[float, float] | None = None,
     fps: int = FPS,
     scale: float = 1.0,
+    before: Sequence[Beside] = (),
 ) -> None:
     """Write x_t from noise to samples, which are held for two seconds, in the format of the suffix.
 
@@ -127,12 +147,13 @@ def write_animation(
         limits: Those of `picture`.
         fps: The number of states in a second; GIF rounds a frame's time to 0.01 s.
         scale: Width and height, as a share of those of `picture`.
+        before: That of `picture`.
     """
-    across, down = picture(states[-1].x, columns, height, limits).size
+    across, down = picture(states[-1].x, columns, height, limits, before=before).size
     size = max(1, round(scale * across)), max(1, round(scale * down))
     frames = []
     for state in states:
-        frame = picture(state.x, columns, max(1, round(scale * height)), limits)
+        frame = picture(state.x, columns, max(1, round(scale * height)), limits, before=before)
         frames.append(frame if frame.size == size else frame.resize(size, Image.Resampling.LANCZOS))
     with atomic(path) as temporary:
         ANIMATIONS[path.suffix.lower()](temporary, frames, fps)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from ancestral.errors import InputError
 from ancestral.events import Event, Message, Wrote, track
 from ancestral.guidance import NO_CLASS
 from ancestral.model import Guidance, Model, find, load, sampler_name, several
-from ancestral.model.condition_values import ConditionValues
+from ancestral.model.condition_values import ConditionValues, captions
 from ancestral.options import option
 from ancestral.registries import DISTILLATIONS
 from ancestral.render import compositions, pictures, writers
@@ -33,6 +34,7 @@ from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
 from ancestral.samplers.loop import Step
 from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder
+from ancestral.training.preview import CONDITIONS
 from ancestral.workflows.cascades import Stage, condition_for, opened, with_values
 from ancestral.workflows.model_cards import home
 
@@ -232,9 +234,13 @@ def _files(
     """The files of a plan, each with what writes it."""
     options, model, recipe, items, out = plan.options, plan.labelled, plan.recipe, plan.items, plan.out
     spec, limits, suffix = plan.model.spec, plan.model.spec.codec.limits, plan.out.suffix.lower()
-    columns = 1 if recipe.index is not None else len(model.spec.classes if recipe.label is None else recipe.label)
-    columns = pictures.grid_columns(len(items), spec.shape, columns or 1)  # one label in each column
-    classes = model.class_names(items, recipe.label) if options.captions else None
+    values = _given_values(plan.stages)
+    before = compositions.beside(values, items)
+    tiles = 1 + sum(len(part.images) > 1 or len(items) == 1 for part in before)
+    period = 1 if recipe.index is not None else _period(plan, values)
+    period = 1 if tiles > 1 and period >= len(items) else period
+    columns = pictures.grid_columns(len(items), spec.shape, period, tiles)  # one label in each column
+    names = captions(values, items, model.class_names(items, recipe.label)) if options.captions else None
     animate = partial(
         writers.write_animation,
         states=frames,
@@ -243,26 +249,31 @@ def _files(
         limits=limits,
         fps=options.fps or writers.FPS,
         scale=options.scale or 1.0,
+        before=before,
     )
 
     def text(recipe: SamplingRecipe) -> str:
         return recipe.to_json() if recipe.model else ""
 
     def grid(path: Path) -> None:
-        picture = partial(pictures.picture, samples, columns, 500, limits, classes)
+        picture = partial(pictures.picture, samples, columns, 500, limits, names, before)
         writers.write_picture(path, from_pixels(samples[0]) if recipe.single else picture(), text(recipe))
 
     def single_files(path: Path) -> None:
+        files = _file_names(plan, values)
         if spec.rate:
-            writers.write_recordings(path, samples, spec.rate)
+            writers.write_recordings(path, samples, spec.rate, files)
         else:
-            writers.write_images(path, samples, items, [text(_recipe_of_one(recipe, model, index)) for index in items])
+            writers.write_images(path, samples, files, [text(_recipe_of_one(recipe, model, index)) for index in items])
 
     def array(path: Path) -> None:
-        writers.write_array(path, samples, model.labels(items, recipe.label))
+        conditions = {name: value.of(items) for name, value in values.items()}
+        writers.write_array(path, samples, model.labels(items, recipe.label), conditions)
 
     def film(path: Path) -> None:
-        strip = compositions.film(stills, width=1180, limits=limits, names=classes, captions=options.captions)
+        strip = compositions.film(
+            stills, width=1180, limits=limits, names=names, captions=options.captions, before=before
+        )
         writers.write_picture(path, strip, text(dataclasses.replace(recipe, single=False)))
 
     kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(writers.ANIMATIONS, animate)
@@ -273,6 +284,30 @@ def _files(
     if plan.film is not None:
         files[plan.film] = film
     return files
+
+
+def _period(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> int:
+    """The number of samples after which their conditions repeat."""
+    label, classes = plan.recipe.label, plan.labelled.spec.classes
+    return math.lcm(len(classes if label is None else label) or 1, *(len(value.rows) for value in values.values()))
+
+
+def _file_names(plan: SamplePlan, values: Mapping[str, ConditionValues]) -> list[str]:
+    """The names of single files, without suffix: those of the files of a condition if it has several, else numbers.
+
+    Samples of one file have their number after its name.
+    """
+    numbers = list(writers.numbered(plan.items))
+    for value in values.values():
+        files = [Path(name).absolute() for name in value.names]
+        if isinstance(value.kind, Image) and len(files) > 1 and len(set(files)) == len(files):
+            root = os.path.commonpath([file.parent for file in files])
+            stems = [str(file.relative_to(root).with_suffix("")) for file in files]
+            names = [stems[index % len(stems)] for index in plan.items]
+            if len(set(names)) == len(names):
+                return names
+            return [f"{name}-{number}" for name, number in zip(names, numbers, strict=True)]
+    return numbers
 
 
 # -- the recipe -------------------------------------------------------------------------------------------------------
@@ -397,7 +432,10 @@ def _given_again(
     for name, texts in recipe.given.items():
         if any(isinstance(stage.model.spec.conditions.get(name), Image) and stage.takes(name) for stage in stages):
             if name not in given:
-                files, option_again = ", ".join(texts[:3]), option("given", f"{name}=...")
+                files = ", ".join(map(_name_of, texts[:3])) + ", ..." * (len(texts) > 3)
+                saved = Path(like or "").parent / CONDITIONS  # of the previews of a run
+                place = saved if recipe.step is not None and saved.exists() else "..."
+                option_again = option("given", f"{name}={place}")
                 raise InputError(f"{like} was conditioned on the image {name} ({files}): give it again, {option_again}")
         elif name in given:
             raise InputError(f"{option('like')} makes the samples of {like} again; leave {option('given', name)} out")
@@ -413,11 +451,16 @@ def _check_images(recipe: SamplingRecipe, stages: Sequence[Stage], like: str | P
     for name, values in _given_values(stages).items():
         texts = recipe.given[name]
         if isinstance(values.kind, Image) and [*map(_hash, values.described)] != [*map(_hash, texts)]:
-            raise InputError(f"{like} was conditioned on another image {name}, {texts[0]}: give that one")
+            others = f"{_name_of(texts[0])}{' and others' * (len(texts) > 1)}"
+            raise InputError(f"{like} was conditioned on another image {name} ({others}): give that one")
 
 
 def _hash(described: str) -> str:
     return described.rpartition(" ")[2]
+
+
+def _name_of(described: str) -> str:
+    return described.partition(" sha256:")[0]
 
 
 def _check_weak(recipe: SamplingRecipe, weak: Model | None) -> None:
@@ -520,12 +563,18 @@ def _stem(options: Sample, recipe: SamplingRecipe, followers: Sequence[str]) -> 
         "label": recipe.label and "_".join(recipe.label),
         "sampler": options.sampler,
         **{name: getattr(options, name) for name in SAMPLER_OPTIONS},
-        **{name: "_".join(text.partition(" sha256:")[0] for text in texts) for name, texts in recipe.given.items()},
+        **{name: "_".join(map(_without_suffix, texts)) for name, texts in recipe.given.items()},
         "guidance": None if recipe.guidance == 1 else recipe.guidance,
         "then": "_".join(Path(name).name for name in followers) or None,
     }
     parts = [f"{name}{value}" for name, value in settings.items() if value is not None]
     return re.sub(r"[^\w.-]+", "-", "-".join([f"seed{recipe.seed}", *parts]))[:LONGEST_STEM]
+
+
+def _without_suffix(described: str) -> str:
+    """The text of a value in the name of a file: numbers, a class, or the stem of an image's file."""
+    name, image, _ = described.partition(" sha256:")
+    return Path(name).stem if image else name
 
 
 def _path(value: str | Path | bool, default: Path) -> Path | None:
@@ -536,6 +585,8 @@ def _path(value: str | Path | bool, default: Path) -> Path | None:
 
 def _check_out(out: Path, model: Model) -> None:
     """Raise InputError if the samples could not be written."""
+    if out.suffix.lower() == ".npz" and (name := writers.array_name(model.spec.shape)) in model.spec.conditions:
+        raise InputError(f"{out} would hold two arrays called {name}, the samples and a condition: give a folder")
     if out.suffix.lower() in (*writers.ANIMATIONS, ".npz", ".png"):
         return
     if out.suffix:

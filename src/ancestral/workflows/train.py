@@ -32,6 +32,7 @@ from ancestral.guidance import NO_CLASS
 from ancestral.inspection.findings import memorisation_finding
 from ancestral.inspection.training_cost import StepMemory, step_memory, training_cost
 from ancestral.model import Model
+from ancestral.model.condition_values import captions
 from ancestral.nets import Transformer, UNet
 from ancestral.options import on_command_line, option
 from ancestral.quantities import format_bytes, plural
@@ -44,7 +45,7 @@ from ancestral.threads import cpu_threads
 from ancestral.training import Progress, RunFolder, Stopped, Trainer, trackers
 from ancestral.training.disk_space import disk_warning
 from ancestral.training.distributed import memory_explained
-from ancestral.training.preview import preview_sampler, sample_preview
+from ancestral.training.preview import CONDITIONS, Examples, examples, preview_sampler, sample_preview
 from ancestral.training.training_state import spec_of
 from ancestral.training.validation import PASSES
 from ancestral.workflows import fine_tuning, model_cards
@@ -58,6 +59,8 @@ __all__ = ["fit", "plan", "run"]
 
 PREVIEW_STEPS, LAST_PREVIEW_STEPS = 30, 100
 """Largest numbers of sampling steps of the previews during training, and of the last one."""
+PREVIEW_TILES, PREVIEW_POINTS = 64, 1000
+"""About the number of tiles of a preview: samples, and what stands beside them; the number of points."""
 FILM_ITEMS = 4
 """Number of items of the report's film strip; points are one cloud."""
 MEASURED = 3
@@ -317,11 +320,12 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
     """
     config, T, main = trainer.config, trainer.denoiser.schedule.steps, trainer.distributed.main
     report = RunReport(trainer, folder) if main else None
+    given = examples(trainer, _preview_size(trainer.spec)[0])
     logs = trackers.Trackers(folder, config.runtime.trackers, T, trainer.step) if main else contextlib.nullcontext()
     with _stop_on_signals(trainer), logs as log, contextlib.closing(trainer.run(folder)) as steps:
         reached = trainer.step
         if _lacks_preview(trainer, folder):  # killed while it was sampled
-            yield from _preview(trainer, folder, log, report)
+            yield from _preview(trainer, folder, log, report, given)
         for progress in steps:
             step, last = progress.step, progress.step == progress.steps
             if log is not None and report is not None:
@@ -339,7 +343,7 @@ def fit(trainer: Trainer, folder: RunFolder) -> Generator[TrainingEvent, None, b
             if progress.stopped and not last:
                 return False
             if config.train.previews(step) or last:
-                yield from _preview(trainer, folder, log, report)
+                yield from _preview(trainer, folder, log, report, given)
     return True
 
 
@@ -355,35 +359,60 @@ def _grid(trainer: Trainer, folder: RunFolder) -> Path:
     return folder.samples / f"{trainer.step:06d}.png"
 
 
+def _preview_size(spec: DataSpec) -> tuple[int, int]:
+    """The numbers of samples and of columns of a preview, whose samples and what stands beside them are tiles."""
+    conditions = spec.further
+    tiles = 2 + sum(isinstance(kind, Image) for kind in conditions.values()) if conditions else 1
+    count = PREVIEW_TILES // tiles
+    columns = pictures.grid_columns(count, spec.shape, 1 if conditions else len(spec.classes) or 1, tiles)
+    return PREVIEW_POINTS if len(spec.shape) == 1 else columns * -(-count // columns), columns
+
+
 def _preview(
-    trainer: Trainer, folder: RunFolder, log: "trackers.Trackers | None", report: RunReport | None
+    trainer: Trainer, folder: RunFolder, log: "trackers.Trackers | None", report: RunReport | None, given: Examples
 ) -> Generator[TrainingEvent, None, None]:
-    """Write a grid of samples from the averaged weights, and with a film strip the report. All processes take part."""
+    """Write a grid of samples from the averaged weights, and with a film strip the report. All processes take part.
+
+    Samples stand between the conditions of the examples and the true items.
+    """
     config, spec, step, last = trainer.config, trainer.spec, trainer.step, trainer.step >= trainer.config.train.steps
     max_steps = config.sample.preview_steps or (LAST_PREVIEW_STEPS if last else PREVIEW_STEPS)
     points = len(spec.shape) == 1
-    columns = pictures.grid_columns(64, spec.shape, len(spec.classes) or 1)
-    n = 1000 if points else columns * -(-64 // columns)
-    sampling = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS)
+    n, columns = _preview_size(spec)
+    sampling = sample_preview(trainer, n, max_steps, n if points else FILM_ITEMS, given)
     if log is None or report is None:
         finish(sampling)
         return
     film, recording = None, (yield from sampling)
     if recording is not None:  # else the run was asked to stop
-        names = [spec.classes[i % len(spec.classes)] for i in range(n)] if spec.classes else []
-        limits = spec.codec.limits
-        image = pictures.picture(recording.samples, columns, height=500, limits=limits, captions=names)
+        labels = given.label or spec.classes
+        names = captions(given.values, range(n), [labels[i % len(labels)] for i in range(n)] if labels else None)
+        limits, before = spec.codec.limits, compositions.beside(given.values, range(n))
+        after = [] if given.items is None else [pictures.Beside(pictures.TRUTH, given.items.items, limits)]
+        after = [part.at(range(n)) for part in after]
+        image = pictures.picture(recording.samples, columns, 500, limits, names, before, after)
         sampler = models.sampler_name(preview_sampler(trainer, max_steps))
-        recipe = SamplingRecipe("", __version__, 0, n, sampler, 1.0, step=step, run=config.identity())
+        described = {name: value.described for name, value in given.values.items()}
+        recipe = SamplingRecipe(
+            "", __version__, 0, n, sampler, 1.0, label=given.label, given=described, step=step, run=config.identity()
+        )
         yield from _follow(folder)
         try:
             with folder.lasting() as place:
                 writers.write_picture(_grid(trainer, place), image, recipe.to_json())
+                if given.images and not (conditions := place.samples / CONDITIONS).exists():
+                    writers.write_arrays(conditions, {name: rows.numpy() for name, rows in given.images.items()})
         except OSError as error:
             yield Message(f"{error}; training goes on")
         yield from _problem(log.picture(image, step))
-        followed = [names[i] for i in trainer.distributed.positions(n)] if names else []
-        film = compositions.film(recording.states, limits=limits, names=followed)
+        followed = trainer.distributed.positions(n)
+        film = compositions.film(
+            recording.states,
+            limits=limits,
+            names=[names[i] for i in followed] if names else [],
+            before=[part.at(followed) for part in before],
+            after=[part.at(followed) for part in after],
+        )
     yield from _write_report(folder, report, film, last)
     if step == configs.EARLY[0] and not last and _grid(trainer, folder).exists() and folder.model_step() == step:
         command = _sampling(trainer, folder)
