@@ -193,3 +193,99 @@ def test_threads_draw_one_after_the_other():
     finally:
         sys.setswitchinterval(before)
     assert errors == []
+
+
+# -- what stands beside items -----------------------------------------------------------------------------------------
+
+GREYS = (0.0, 255.0)
+
+
+def test_a_condition_a_sample_and_the_truth_stand_in_groups():
+    """Of 2 × 2 pixels, enlarged three times: tiles have their own gap, and groups three of it."""
+    items = torch.arange(3 * 12, dtype=torch.uint8).view(3, 1, 2, 6) * 5
+    low, truth = items[..., ::2, ::3], items + 1
+    beside = [pictures.Beside("low", low, GREYS)], [pictures.Beside("truth", truth, GREYS)]
+    drawn = pixels(pictures.picture(items, 2, 26, GREYS, None, *beside))[..., 0]
+    assert drawn.shape == (2 * (6 + 6) + 6, 2 * (3 * (18 + 6) + 12) + 6)  # a pixel is 3 × 3
+    for number in range(3):
+        top, left = 6 + 12 * (number // 2), 12 + 84 * (number % 2)
+        for place, (tile, times) in enumerate(((low, (6, 9)), (items, (3, 3)), (truth, (3, 3)))):
+            cut = drawn[top : top + 6, left + 24 * place : left + 24 * place + 18]
+            assert np.array_equal(cut, np.kron(tile[number, 0].numpy(), np.ones(times))), (number, place)
+    assert (drawn[:6] == 128).all()
+    assert (drawn[18:24, 84:] == 128).all()  # there is no fourth group
+
+
+def test_one_condition_of_all_samples_is_drawn_once():
+    items, low = torch.full((4, 3, 4, 4), 10, dtype=torch.uint8), torch.full((1, 3, 2, 2), 200, dtype=torch.uint8)
+    drawn = pixels(pictures.picture(items, 2, 0, GREYS, None, [pictures.Beside("low", low, GREYS)]))
+    assert (drawn == 200).all(2).sum() == 16
+    assert (drawn == 10).all(2).sum() == 4 * 16
+    alone = pixels(pictures.picture(items[:1], 1, 0, GREYS, None, [pictures.Beside("low", low, GREYS)]))
+    assert alone.shape == (8, 2 * (4 + 2) + 4 + 2, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_what_a_mask_hides_is_a_checkerboard(channels):
+    items = torch.full((2, channels, 16, 16), 10.0)
+    mask = torch.full((2, 1, 16, 16), 255.0)
+    mask[..., 8:] = 0
+    hidden = pictures.Beside("known", torch.cat([items, mask], 1), GREYS, masked=True)
+    drawn = pixels(pictures.picture(items, 1, 0, GREYS, None, [hidden]))
+    tile = drawn[2:18, 4:20]
+    assert (tile[:, :8] == 10).all()
+    assert (tile[:, 8:] == SQUARES[:, 8:]).all()
+    assert (drawn[2:18, 22:38] == 10).all()
+
+
+def test_a_larger_condition_is_averaged_to_the_grid_of_the_items():
+    items, large = torch.zeros(2, 1, 4, 4), torch.rand(2, 1, 8, 8)
+    drawn = pixels(pictures.picture(items, 1, 0, (0.0, 1.0), None, [pictures.Beside("large", large, (0.0, 1.0))]))
+    assert abs(drawn[2:6, 4:8, 0].mean() - 255 * large[0].mean()) < 8
+
+
+def test_hidden_parts_of_volumes_and_signals_are_seen():
+    volume = torch.full((2, 1, 8, 8, 8), 0.0)
+    known = torch.ones(2, 1, 8, 8, 8)
+    known[..., :4] = -1
+    part = pictures.Beside("known", torch.cat([volume, known], 1), (-1.0, 1.0), masked=True)
+    drawn = pixels(pictures.picture(volume, 1, 0, (-1.0, 1.0), None, [part]))
+    assert ((drawn == 232) | (drawn == 192)).all(2).sum() == 2 * (4 * 8 + 4 * 8)  # the third slice is known
+    signal = torch.zeros(2, 1, 40)
+    known = torch.ones(2, 1, 40)
+    known[..., 10:20] = -1
+    part = pictures.Beside("known", torch.cat([signal, known], 1), (-1.0, 1.0), masked=True)
+    tile = pixels(pictures.tiles(part, signal, 52)[0])
+    assert tile.shape == (52, 104, 3)
+    assert (tile[:, 29:50] >= 221).all()  # no line there, on grey
+    assert (tile[10, 30:50] == 221).all()
+    assert (tile[:, 5:25, 0] < 100).any(0).all()
+    assert (tile[:, 55:100, 0] < 100).any(0).all()
+
+
+def test_names_stand_above_the_tiles_and_captions_above_the_groups():
+    items = torch.full((4, 1, 8, 8), 200, dtype=torch.uint8)
+    before, after = [pictures.Beside("low", items, GREYS)], [pictures.Beside("truth", items, GREYS)]
+    plain = pixels(pictures.picture(items, 2, 300, GREYS, None, before, after))
+    named = pixels(pictures.picture(items, 2, 300, GREYS, (), before, after))
+    both = pixels(pictures.picture(items, 2, 300, GREYS, ["one", "two", "three", "four"], before, after))
+    line = len(named) - len(plain)
+    assert 15 < line < 40
+    assert len(both) > len(plain) + 2 * line
+    assert np.array_equal(named[line:], plain)
+    for tile in range(6):  # dark letters above each
+        left = round(tile * named.shape[1] / 6)
+        assert (named[:line, left : left + named.shape[1] // 6] < 100).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 32), (1, 6, 6, 6)], ids=str)
+def test_a_film_has_conditions_before_and_the_truth_after_its_states(shape):
+    steps = [Step(i, 3 - i, torch.zeros(2, *shape), torch.zeros(2, *shape)) for i in range(4)]
+    part = pictures.Beside("low", torch.ones(1, *shape), (-1.0, 1.0))
+    plain = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=False)
+    film = compositions.film(steps, 4, 400, (-1.0, 1.0), captions=False, before=[part], after=[part])
+    assert film.height <= plain.height
+    if len(shape) != 2:  # white tiles at both ends
+        middle = pixels(film)[film.height // 4]
+        assert (middle[[5, -5]] == 255).all()
+        assert (middle[len(middle) // 2 + 5] < 140).all()

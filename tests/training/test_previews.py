@@ -3,6 +3,7 @@
 import dataclasses
 import io
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,15 +11,16 @@ from rich.console import Console
 
 import ancestral
 from ancestral import config as configs
+from ancestral import data as datasets
 from ancestral import storage
 from ancestral.declarations import Train
 from ancestral.errors import InputError
 from ancestral.events import Message, Work
-from ancestral.render import writers
+from ancestral.render import compositions, pictures, writers
 from ancestral.render.terminal import TrainingPanel
 from ancestral.results.sampling_result import SamplingRecipe
 from ancestral.training import Progress
-from conftest import events_of
+from conftest import events_of, together
 
 train = events_of(Train)
 
@@ -113,6 +115,74 @@ def test_a_grid_of_the_training_of_another_run_is_refused(tmp_path, run, refused
     old = dataclasses.replace(recipe, run=None)
     writers.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
     assert "was made at step 2 of training" in run("sample", other, "--like", tmp_path / "old.png", *sampled)
+
+
+def conditioned(n=12):
+    """Images 8×8 with an angle and a class, whose quarter is held out."""
+    images = torch.randint(0, 256, (n, 1, 8, 8), dtype=torch.uint8)
+    columns = {"angle": torch.linspace(0, 90, n), "label": torch.arange(n) % 3}
+    return (images, columns), {**TINY, "validation": 0.25, "given": ["angle", "upscale:2", "mask"]}
+
+
+def test_previews_are_conditioned_on_held_out_items_and_show_them_beside_the_truth(tmp_path, monkeypatch):
+    drawn, film = [], []
+    picture, strip = pictures.picture, compositions.film
+    monkeypatch.setattr(pictures, "picture", lambda *args, **named: drawn.append(args) or picture(*args, **named))
+    monkeypatch.setattr(compositions, "film", lambda *args, **named: film.append(named) or strip(*args, **named))
+    data, options = conditioned()
+    run = ancestral.train("arrays", data, out=tmp_path / "run", progress=False, **options)
+    held_out = datasets.hold_out(datasets.open(data, given=options["given"]), 0.25)[1]
+    grids = [args for args in drawn if len(args) > 6]
+    assert len(grids) == 2  # of steps 2 and 4
+    for samples, _columns, _height, _limits, names, before, after in grids:
+        rows = torch.arange(len(samples)) % 3
+        assert torch.equal(after[0].images, held_out.items[rows])
+        assert [part.name for part in before] == ["low", "known"]
+        means = held_out.items.double().unflatten(3, (4, 2)).mean(4).unflatten(2, (4, 2)).mean(3)
+        assert (before[0].images - means[rows]).abs().max() <= 0.51
+        hidden = before[1].images[:, 1:] == 0
+        assert torch.equal(before[1].images[:, :1][~hidden], held_out.items[rows][~hidden])
+        assert 0 < hidden.double().mean() < 1
+        angles = [f"angle {float(held_out.conditions['angle'][row, 0]):.4g}" for row in rows]
+        assert names == [f"{held_out.classes[held_out.labels[row]]}, {a}" for row, a in zip(rows, angles, strict=True)]
+    assert film[-1]["names"] == grids[-1][4]
+    model, recipe = run.model, SamplingRecipe.from_json(writers.read_recipe(tmp_path / "run/samples/000004.png"))
+    with np.load(tmp_path / "run/samples/given.npz") as saved:
+        given = {"angle": list(recipe.given["angle"]), **{name: torch.from_numpy(saved[name]) for name in saved}}
+    again = model.sample(recipe.n, recipe.sampler, given=given, label=list(recipe.label))
+    assert (again.int() - grids[-1][0].int()).abs().max() <= 1
+
+
+@pytest.mark.long
+def test_a_conditional_grid_of_training_is_repeated(tmp_path, run, refused):
+    data, options = conditioned()
+    folder = tmp_path / "run"
+    ancestral.train("arrays", data, out=folder, progress=False, **options)
+    grid, conditions = folder / "samples" / "000004.png", folder / "samples" / "given.npz"
+    assert f"give it again, --given low={conditions}" in refused("sample", folder, "--like", grid)
+    words = ["--given", f"low={conditions}", "--given", f"known={conditions}"]
+    run("sample", folder, "--like", grid, *words, "--out", tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as one, np.load(conditions) as other:
+        assert np.array_equal(one["low"][:3], other["low"])
+        recipe = SamplingRecipe.from_json(writers.read_recipe(grid))
+        assert [str(angle).removesuffix(".0") for angle in one["angle"][:3, 0]] == list(recipe.given["angle"])
+
+
+@pytest.mark.long
+def test_processes_share_the_samples_of_a_conditional_preview(tmp_path):
+    code = """
+import sys, torch, ancestral
+torch.manual_seed(0)
+images = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8)
+ancestral.train("arrays", (images, {"angle": torch.linspace(0, 90, 12)}), out=sys.argv[1], device="cpu", steps=2,
+                batch_size=8, width=16, preview_steps=3, given=["angle", "upscale:2"], validation=0.25, progress=False)
+"""
+    together("-c", code, tmp_path / "two")
+    together("-c", code, tmp_path / "one", count=1)
+    greys = [np.asarray(Image.open(tmp_path / name / "samples" / "000002.png")).astype(int) for name in ("one", "two")]
+    assert abs(greys[0] - greys[1]).max() <= 3
+    with np.load(tmp_path / "one/samples/given.npz") as one, np.load(tmp_path / "two/samples/given.npz") as two:
+        assert np.array_equal(one["low"], two["low"])
 
 
 def test_the_panel_shows_the_preview_below_the_training():

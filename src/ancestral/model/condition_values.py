@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor
 
@@ -250,9 +251,7 @@ def _images(kind: Image, value: Any, name: str, spec: DataSpec) -> list[tuple[Te
     if isinstance(value, Tensor | np.ndarray) and value.ndim > dims + 1:
         return [image for one in value for image in _images(kind, one, name, spec)]
     if isinstance(value, Tensor | np.ndarray):
-        item = value[None] if value.ndim == dims else value
-        items = arrays.to_items(item[None], f"the condition {name}", Conversion(), dims)
-        return [(_checked(kind, items[0], name), "")]
+        return [(_of_array(kind, value, name, dims), "")]
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value):
         return [image for one in value for image in _images(kind, one, name, spec)]
     raise InputError(
@@ -275,9 +274,7 @@ def _files(path: Path, name: str) -> list[Path]:
 
 def _image_of_file(kind: Image, path: Path, name: str, dims: int) -> tuple[Tensor, str]:
     if path.suffix.lower() == ".npy":
-        items, *_ = arrays.load(path)
-        items = items[None] if items.ndim == dims else items
-        return _checked(kind, arrays.to_items(items[None], one_line(path), Conversion(), dims)[0], name), str(path)
+        return _of_array(kind, arrays.load(path)[0], name, dims), str(path)
     try:
         return _checked(kind, _decoded(kind, read_file(path), name, one_line(path)), name), str(path)
     except Unreadable as error:
@@ -296,11 +293,17 @@ def _images_of_array(kind: Image, path: Path, name: str, dims: int) -> list[tupl
         raise InputError(f"{given}: it is no whole .npz file of numbers: {one_line(error)}") from None
     if array is None or array.ndim not in (dims + 1, dims + 2):
         raise InputError(f"{given}: there is no array {name} of images in it: give (N, C, ...)")
-    if array.ndim == dims + 2 and array.shape[1] != kind.channels:
-        array = np.moveaxis(array, -1, 1)
-    array = array[:, None] if array.ndim == dims + 1 else array
-    items = arrays.to_items(torch.from_numpy(array), f"the condition {name}", Conversion(), dims)
-    return [(_checked(kind, item, name), path.name) for item in items]
+    return [(_of_array(kind, item, name, dims), path.name) for item in array]
+
+
+def _of_array(kind: Image, array: Tensor | NDArray[np.generic], name: str, dims: int) -> Tensor:
+    """The image (C, *sides), (*sides, C) or (*sides), with all its channels."""
+    array = array[None] if array.ndim == dims else array
+    if array.shape[0] != kind.channels == array.shape[-1]:
+        array = array.moveaxis(-1, 0) if isinstance(array, Tensor) else np.moveaxis(array, -1, 0)
+    item = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+    items = arrays.to_items(item[None], f"the condition {name}", Conversion(channels=len(item)), dims)
+    return _checked(kind, items[0], name)
 
 
 def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: str) -> Tensor:

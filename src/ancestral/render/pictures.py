@@ -30,7 +30,7 @@ STYLE = "ancestral.render.figures"
 PADDING = 2
 """Pixels between the tiles of a grid, before scaling."""
 MAX_PERIOD, LEGEND, MAX_HUES = 12, 20, 100
-"""Largest numbers of classes that have columns of their own, that a legend names, and that have colours of their own."""
+"""Largest numbers of classes that have columns of their own, that a legend names, and that have colours."""
 MID_GREY = 128
 CHECKERBOARD, SQUARES = (232, 192), 8
 """The two greys behind transparent pixels, between which both white and black are seen; the squares of a long side."""

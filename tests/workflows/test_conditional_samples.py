@@ -1,0 +1,145 @@
+"""Files of samples with conditions: what they are conditioned on is in each, and the recipe repeats them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+import ancestral
+from ancestral.conditions import Classes, Image, Vector
+from ancestral.render import pictures, writers
+from ancestral.results.sampling_result import SamplingRecipe
+from conftest import untrained
+
+pytestmark = pytest.mark.usefixtures("figures")
+
+FEW = ("--steps", 3)
+LIMITS = (0.0, 255.0)
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A model of 8×8 pixels with conditions of each kind, in the working folder, and images for them."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(2)
+    conditions = {
+        "low": Image(1, LIMITS, (4, 4), made_by="upscale:2"),
+        "known": Image(2, LIMITS, (8, 8), masked=True, made_by="mask"),
+        "angle": Vector((45.0,), (20.0,)),
+        "hair": Classes(("dark", "fair")),
+    }
+    made = untrained((1, 8, 8), ("a", "b"), conditions=conditions)
+    made.save(tmp_path / "m" / "model.safetensors")
+    for number in range(3):
+        (tmp_path / "small" / "sub").mkdir(parents=True, exist_ok=True)
+        place = "small/sub/two.png" if number == 2 else f"small/{'zero' if number == 0 else 'one'}.png"
+        PillowImage.fromarray(levels(number)).save(tmp_path / place)
+    return ancestral.load("m", "cpu")
+
+
+def levels(number):
+    return np.random.default_rng(number).integers(0, 256, (4, 4), dtype=np.uint8)
+
+
+def recipe(path):
+    return SamplingRecipe.from_json(writers.read_recipe(path))
+
+
+def names_below(folder):
+    return {str(path.relative_to(folder)) for path in Path(folder).glob("**/*.png")}
+
+
+def pixels(path):
+    with PillowImage.open(path) as image:
+        return np.asarray(image)
+
+
+def test_a_folder_gives_a_sample_of_each_file_by_the_name_of_the_file(run, model):
+    run("sample", "m", *FEW, "--given", "low=small", "--given", "angle=30", "--out", "large")
+    files = ["one", "sub/two", "zero"]
+    assert names_below("large") == {f"{file}.png" for file in files}
+    numbers = [1, 2, 0]
+    low = [torch.from_numpy(levels(number)) for number in numbers]
+    expected = model.sample(steps=3, given={"low": low, "angle": 30.0})
+    for row, file in enumerate(files):
+        assert np.array_equal(pixels(f"large/{file}.png"), expected[row, 0].numpy())
+        one = recipe(f"large/{file}.png")
+        assert one.index == (row,)
+        assert one.given["angle"] == ("30",)
+        assert one.given["low"][0].startswith(f"{file.rpartition('/')[2]}.png sha256:")
+    run("sample", "m", "--like", "large/sub/two.png", "--given", "low=small/sub/two.png", "--out", "again.png")
+    assert (pixels("again.png").astype(int) - pixels("large/sub/two.png")).max() <= 1  # it was in a batch of three
+
+
+def test_several_samples_of_each_file_have_their_numbers_too(run, model):
+    run("sample", "m", *FEW, "--given", "low=small", "-n", 4, "--out", "large")
+    assert names_below("large") == {"one-000000.png", "sub/two-000001.png", "zero-000002.png", "one-000003.png"}
+    run("sample", "m", *FEW, "--given", "low=small/one.png", "-n", 2, "--out", "of-one")
+    assert names_below("of-one") == {"000000.png", "000001.png"}
+
+
+def test_a_grid_has_the_conditions_beside_the_samples_and_is_repeated(run, refused, model):
+    words = ["--given", "low=small", "--given", "angle=30", "--given", "angle=60.5", "--given", "hair=fair"]
+    run("sample", "m", *FEW, *words, "-n", 3, "--out", "a.png")
+    given = {"low": [torch.from_numpy(levels(number)) for number in (1, 2, 0)], "angle": [30, 60.5], "hair": "fair"}
+    samples, low = model.sample(3, steps=3, given=given), torch.stack(given["low"])[:, None]
+    captions = ["a, angle 30, hair fair", "b, angle 60.5, hair fair", "a, angle 30, hair fair"]
+    drawn = pictures.picture(samples, None, 500, LIMITS, captions, [pictures.Beside("low", low, LIMITS)])
+    assert np.array_equal(pixels("a.png"), np.asarray(drawn))
+    run("sample", "m", "--like", "a.png", "--given", "low=small", "--out", "b.png")
+    assert Path("b.png").read_bytes() == Path("a.png").read_bytes()
+    assert "give it again, --given low=..." in refused("sample", "m", "--like", "a.png")
+    said = refused("sample", "m", "--like", "a.png", "--given", "low=small/one.png")
+    assert "was conditioned on another image low (one.png and others): give that one" in said
+    run("sample", "m", *FEW, *words, "-n", 3, "--no-captions", "--out", "plain.png")
+    plain = pictures.picture(samples, None, 500, LIMITS, None, [pictures.Beside("low", low, LIMITS)])
+    assert np.array_equal(pixels("plain.png"), np.asarray(plain))
+
+
+def test_an_array_holds_what_each_sample_is_conditioned_on(run, model):
+    words = ["--given", "low=small", "--given", "angle=30", "--given", "hair=fair", "--given", "hair=none"]
+    run("sample", "m", *FEW, *words, "-n", 4, "--out", "x.npz")
+    with np.load("x.npz") as arrays:
+        assert sorted(arrays) == ["angle", "hair", "images", "labels", "low"]
+        assert arrays["angle"].tolist() == [[30.0]] * 4
+        assert arrays["hair"].tolist() == [1, -1, 1, -1]
+        assert [np.array_equal(arrays["low"][row, 0], levels(number)) for row, number in enumerate([1, 2, 0, 1])] == (
+            [True] * 4
+        )
+    run("sample", "m", *FEW, *words[2:], "--given", "low=x.npz", "-n", 4, "--out", "y.npz")
+    with np.load("x.npz") as one, np.load("y.npz") as other:
+        assert np.array_equal(one["images"], other["images"])
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [("none.npz", "no such file"), ("bad.npz", "no whole .npz"), ("other.npz", "there is no array low of images")],
+)
+def test_arrays_that_hold_no_condition(refused, model, file, says):
+    np.savez("other.npz", images=np.zeros((2, 4, 4), np.uint8))
+    Path("bad.npz").write_bytes(b"no array")
+    assert says in refused("sample", "m", "--given", f"low={file}")
+
+
+def test_films_and_animations_have_the_conditions_beside_the_samples(run, model):
+    known = np.zeros((8, 8, 2), np.uint8)
+    known[:, :4] = 255
+    PillowImage.fromarray(known, "LA").save("half.png")
+    words = ["-n", 2, "--given", "known=half.png", "--out", "a.gif"]
+    run("sample", "m", *FEW, *words, "--film", "film.png")
+    for name in ("film.png", "a.gif"):
+        with PillowImage.open(name) as image:
+            drawn = np.asarray(image.convert("RGB")).astype(int)
+        square = (abs(drawn - 232).max(2) < 3) | (abs(drawn - 192).max(2) < 3)
+        assert square.mean() > 0.01, name
+
+
+def test_samples_of_points_have_a_colour_for_each_value_unless_they_are_many(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    untrained((2,), conditions={"angle": Vector((45.0,), (20.0,))}).save("p/model.safetensors")
+    run("sample", "p", *FEW, "-n", 200, "--given", "angle=30", "--given", "angle=50", "--out", "two.png")
+    many = [word for number in range(150) for word in ("--given", f"angle={number}")]
+    run("sample", "p", *FEW, *many, "--out", "many.png")
+    assert pixels("two.png").shape[1] > pixels("many.png").shape[1]  # by its legend
