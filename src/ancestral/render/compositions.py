@@ -113,11 +113,12 @@ def beside(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> lis
         values: The values of the conditions, by name.
         indices: The indices of the samples.
     """
-    images = {name: value for name, value in values.items() if isinstance(value.kind, ImageCondition)}
-    return [
-        Beside(name, value.rows if len(value.rows) == 1 else value.of(indices), value.kind.limits, value.kind.masked)
-        for name, value in images.items()
-    ]
+    parts = []
+    for name, value in values.items():
+        if isinstance(value.kind, ImageCondition):
+            images = value.rows if len(value.rows) == 1 else value.of(indices)
+            parts.append(Beside(name, images, value.kind.limits, value.kind.masked))
+    return parts
 
 
 def _flanked(part: Image.Image, left: Sequence[Image.Image], right: Sequence[Image.Image]) -> Image.Image:
