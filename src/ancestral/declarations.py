@@ -166,7 +166,7 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     OUT: ClassVar[str] = "Run folder; default: runs/ and the preset, or the name of your own data"
     PRESETS: ClassVar[str] = PRESETS.names
     COMMON: ClassVar[tuple[str, ...]] = (
-        *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "augment"),
+        *("config", "data", "out", "resume", "device", "net", "image_size", "channels", "flip", "augment", "given"),
         *("class_labels", "validation", *COMMON_SETTINGS),
     )
 
@@ -346,7 +346,7 @@ class Inspect(WithSettings, WithDevice, WithOut, prints="result"):
     OUT: ClassVar[str] = "A .png for the contact sheet, or a folder for it; default: none, as a command runs/doctor"
     COMMAND_DEFAULTS: ClassVar[Mapping[str, Any]] = {"out": Path("runs/doctor")}
     COMMON: ClassVar[tuple[str, ...]] = (
-        *("source", "config", "image_size", "fit", "channels", "dims", "length", "background"),
+        *("source", "config", "image_size", "fit", "channels", "dims", "length", "background", "given"),
         *("net", "width", "mults", "patch", "batch_size", "micro_batch", "steps", "threads", "device", "json", "out"),
     )
 

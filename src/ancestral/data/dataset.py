@@ -130,9 +130,14 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
 
     def images_of(self, index: int) -> dict[str, Tensor]:
         """Read the images that an item is conditioned on, each (C, *space). Raises as `read`."""
-        return {
-            name: values.read(index)[0] for name, values in self.conditions.items() if not isinstance(values, Tensor)
-        }
+        images = dict[str, Tensor]()
+        for name, values in self.conditions.items():
+            if not isinstance(values, Tensor):
+                try:
+                    images[name] = values.read(index)[0]
+                except Unreadable as reason:
+                    raise Unreadable(f"{values.name_of(index)}: {reason}") from None
+        return images
 
     def numbers_of(self, rows: Tensor | list[int]) -> dict[str, Tensor]:
         """Return the classes and vectors that the items `rows` are conditioned on, (n,) and (n, k), besides labels."""

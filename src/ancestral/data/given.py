@@ -215,8 +215,8 @@ def _column(name: str, columns: Mapping[str, Any], data: Dataset) -> Any:
         return columns[name]
     has = f"its columns are {', '.join(map(one_line, columns))}" if len(columns) else "it has no columns"
     raise InputError(
-        f"{option('given', name)}: {data.name} has no column {name!r} ({has}), and there is no folder, operator "
-        f"({', '.join(OPERATORS)}) or function of that name"
+        f"{data.name} has no column {name!r} ({has}), and there is no folder or function of that name: give one of "
+        f"these, or an operator ({', '.join(OPERATORS)})"
     )
 
 

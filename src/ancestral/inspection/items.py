@@ -76,7 +76,9 @@ def inspect_items(data: Dataset, threads: int) -> Generator[Event, None, Inspect
         items, reasons = dict[int, Tensor](), dict[str, str]()
         for row in block:
             try:
-                items[row] = data.read(row)[0]
+                item = data.read(row)[0]
+                data.images_of(row)
+                items[row] = item
                 if folder is not None and isinstance(raw := folder.raw(row), bytes):
                     files[row] = _file_facts(raw)
             except Unreadable as reason:

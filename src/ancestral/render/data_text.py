@@ -5,7 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from ancestral.inspection.findings import memory_remedy
 from ancestral.options import option
 from ancestral.quantities import format_bytes, format_duration, plural
-from ancestral.results.data_report import DataReport, FileStatistics, TrainingCost, ValueStatistics
+from ancestral.results.data_report import (
+    ConditionStatistics,
+    DataReport,
+    FileStatistics,
+    TrainingCost,
+    ValueStatistics,
+)
 from ancestral.results.result import Table
 
 NAMES, CLASSES, BAR = 5, 20, 30
@@ -26,6 +32,7 @@ def data_parts(report: DataReport) -> list[Table | str]:
         [] if report.files is None else [*_file_rows(report.files)],
         [*value_rows(report.values)],
         _class_rows(report.classes),
+        [*condition_rows(report.conditions)],
         [] if report.cost is None else [*cost_rows(report.cost, report.count)],
     ]
     for rows in filter(None, sections):
@@ -60,6 +67,26 @@ def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:
     yield "range", f"{_number(values.low)} to {_number(values.high)} ({values.dtype})"
     if values.grey:
         yield "no colour", f"{values.grey:,} of {values.count:,}"
+
+
+def condition_rows(conditions: Mapping[str, ConditionStatistics]) -> Iterator[tuple[str, str]]:
+    """Format the statistics of the conditions as (name, text)."""
+    for name, one in conditions.items():
+        if one.kind == "classes":
+            counts = {label: count for label, count in one.classes.items() if count}
+            most, least = (pick(counts, key=lambda label: counts[label]) for pick in (max, min))
+            text = plural(len(counts), "class")
+            text += f", {most} with {counts[most]:,} items to {least} with {counts[least]:,}"
+        elif one.kind == "image":
+            text = f"image of {' x '.join(map(str, one.shape))}"
+        else:
+            numbers = [f"{_number(mean)} ± {_number(std)}" for mean, std in zip(one.mean, one.std, strict=True)]
+            ends = [f", {_number(low)} to {_number(high)}" for low, high in zip(one.low, one.high, strict=True)]
+            ends = ends or [""] * len(numbers)
+            text = "; ".join(number + end for number, end in list(zip(numbers, ends, strict=True))[:6])
+            text += f"; and {len(numbers) - 6} more numbers" if len(numbers) > 6 else ""
+        text += f", made by {one.made_by}" if one.made_by else ""
+        yield name, text + (f"; missing for {plural(one.missing, 'item')}" if one.missing else "")
 
 
 def cost_summary(cost: TrainingCost) -> str:

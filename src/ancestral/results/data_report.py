@@ -54,6 +54,27 @@ class ValueStatistics:
 
 
 @dataclass(frozen=True)
+class ConditionStatistics:
+    """Statistics of a condition besides the label."""
+
+    kind: str
+    """classes, vector or image."""
+    missing: int
+    """The number of items without it."""
+    low: tuple[float, ...] = ()
+    """The least value of each number of a vector that the data hold."""
+    high: tuple[float, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    classes: dict[str, int] = field(default_factory=dict)
+    """The number of items of each class."""
+    shape: tuple[int, ...] = ()
+    """Shape of an image: (C, *space)."""
+    made_by: str = ""
+    """The operator or function that makes it from the item; "" for those of the data."""
+
+
+@dataclass(frozen=True)
 class TrainingCost:
     """Time in seconds and memory in bytes of a training run, from `measured` steps, of which the median counts."""
 
@@ -112,6 +133,8 @@ class DataReport(Result):
     """None if it was not measured, or the preset cannot be trained on the data."""
     rate: int | None = None
     """Samples in a second, of recordings."""
+    conditions: dict[str, ConditionStatistics] = field(default_factory=dict)
+    """The conditions besides the label, by name."""
     command: str = ""
     """The command that trains on the data; "" if they cannot be trained on."""
     sheet: Image | None = field(default=None, repr=False, compare=False, metadata=ATTACHED)

@@ -20,6 +20,7 @@ from ancestral.device import keep_freed_memory, pick_device
 from ancestral.errors import InputError, one_line
 from ancestral.events import Event, Message, Wrote
 from ancestral.inspection import findings
+from ancestral.inspection.condition_findings import condition_findings, condition_statistics, fault_findings
 from ancestral.inspection.items import class_counts, inspect_items
 from ancestral.inspection.training_cost import step_memory, training_cost
 from ancestral.options import command_line, option
@@ -81,22 +82,27 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     options, config, name, from_python = plan.options, plan.config, plan.name, plan.name == configs.FROM_PYTHON
     kind = pick_device(options.device).type
     keep_freed_memory()
-    rows, form = list[Finding](), config.data.form
+    rows, form, faults = list[Finding](), config.data.form, list[InputError]()
     try:
-        source = yield from data.opening(options.source, memory=0, **form)
+        source = yield from data.opening(options.source, memory=0, faults=faults, **form)
     except SizesDifferError as error:  # which sizes, the report says
         text, _, advice = error.text.rpartition(": ")
         rows.append(Finding("sizes", "error", text, advice))
-        source = yield from data.opening(options.source, memory=0, **form | {"image_size": PROBE_SIZE})
+        form |= {"image_size": PROBE_SIZE}
+        source = yield from data.opening(options.source, memory=0, faults=faults, **form)
     if not len(source):
         raise InputError(f"{source.name} holds no items that can be read")
     items = yield from inspect_items(source, options.threads or source.threads)
     dataset, values, files = items.data, items.values, items.files
     classes = class_counts(dataset.labels, dataset.classes)
+    of_conditions = [*condition_findings(dataset)]
+    condition_texts = {row.text for row in of_conditions}  # these name the items too
     rows += [
         *findings.unreadable_finding(items.unreadable),
         *(() if files is None else findings.file_findings(files, dataset.name_of, config.data)),
-        *(Finding("reading", "note", text, advice) for text, advice in dataset.notes),
+        *(Finding("reading", "note", text, advice) for text, advice in dataset.notes if text not in condition_texts),
+        *fault_findings(faults),
+        *of_conditions,
         *findings.duplicate_findings(items, classes),
         *findings.class_findings(classes),
         *findings.flat_finding(
@@ -130,6 +136,7 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
         findings=tuple(sorted(rows, key=lambda row: list(LEVEL_MARKS).index(row.level))),
         cost=cost,
         rate=dataset.rate,
+        conditions=condition_statistics(dataset),
         command=configs.command(plan.config) if trainable and not from_python else "",
     )
     report = dataclasses.replace(report, sheet=compositions.contact_sheet(report, dataset))

@@ -80,6 +80,7 @@ class MetadataTable(Mapping[str, Any]):
         origin = one_line(self._peek()[name])
         strangers, twice = list[str](), dict[str, str]()
         for table in self._tables():
+            mark = CSV if table.suffix == ".csv" else 1
             prefix = os.fsencode(f"{table.parent.relative_to(self._root)}/") if table.parent != self._root else b""
             for file, value in _rows(table, name):
                 path = prefix + os.fsencode(_normal(file))
@@ -89,7 +90,7 @@ class MetadataTable(Mapping[str, Any]):
                 elif seen[row]:
                     twice[one_line(os.fsdecode(path))] = "several rows"
                 else:
-                    seen[row], values[row] = CSV if table.suffix == ".csv" else 1, value
+                    seen[row], values[row] = mark, value
         if twice:
             raise ItemsError(
                 f"{origin} has several rows for {len(twice):,} files ({listed(twice)}): keep one row for each", twice

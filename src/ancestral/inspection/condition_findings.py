@@ -1,0 +1,162 @@
+"""Inspection of the conditions of a data set: their kinds and ranges, what is missing, far out or uneven in them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ancestral.conditions import Classes, Condition, Image, Vector
+from ancestral.data import Dataset, LazyDataset
+from ancestral.data.convert import Conversion, share_cropped
+from ancestral.data.decoding import read_header, reading_threads
+from ancestral.data.given import missing_rows
+from ancestral.data.io_errors import Unreadable
+from ancestral.data.spec import CROP_NOTED
+from ancestral.errors import InputError
+from ancestral.inspection.findings import UNEVEN
+from ancestral.inspection.items import class_counts
+from ancestral.options import option
+from ancestral.quantities import are, plural
+from ancestral.results.data_report import ConditionStatistics, Finding
+
+FAR_OUT = 8.0
+"""Distance from the median, in standard deviations by the median absolute deviation, from which a number is far out."""
+DEVIATION = 1.4826
+"""The standard deviation of normal numbers over their median absolute deviation."""
+MEAN_DEVIATION = 1.2533
+"""The same over their mean absolute deviation, where more than half of the numbers are equal."""
+FEW_VALUES, ITEMS_EACH = 12, 5
+"""The largest number of whole numbers that look like classes, and the least mean number of items of each."""
+
+
+def fault_findings(faults: Sequence[InputError]) -> Iterator[Finding]:
+    """Report the conditions that training would refuse, each with the items concerned."""
+    for fault in faults:
+        text, colon, advice = fault.text.rpartition(": ")
+        names: dict[str, str] = getattr(fault, "names", {})
+        yield Finding("condition", "error", text if colon else fault.text, advice, names)
+
+
+def condition_statistics(data: Dataset) -> dict[str, ConditionStatistics]:
+    """Compute the statistics of all conditions besides the label."""
+    return {name: _statistics(kind, data, name) for name, kind in data.spec.further.items()}
+
+
+def _statistics(kind: Condition, data: Dataset, name: str) -> ConditionStatistics:
+    values = data.conditions.get(name)
+    rows = None if values is None else missing_rows(values)
+    missing = 0 if rows is None else int(rows.sum())
+    if isinstance(kind, Classes):
+        assert isinstance(values, Tensor)
+        return ConditionStatistics("classes", missing, classes=class_counts(values, kind.names))
+    if isinstance(kind, Image):
+        shape = (kind.channels, *kind.sides)
+        return ConditionStatistics("image", missing, shape=shape, made_by=kind.made_by)
+    ends: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    if isinstance(values, Tensor) and rows is not None and not bool(rows.all()):
+        present = values[~rows]
+        ends = tuple(present.amin(0).tolist()), tuple(present.amax(0).tolist())
+    return ConditionStatistics(
+        "vector", missing, low=ends[0], high=ends[1], mean=kind.mean, std=kind.std, made_by=kind.made_by
+    )
+
+
+def condition_findings(data: Dataset) -> Iterator[Finding]:
+    """Find what is missing, far out, uneven or of another shape in the conditions besides the label."""
+    for name, values in data.conditions.items():
+        kind = data.spec.conditions[name]
+        if isinstance(values, Tensor):
+            yield from _missing(name, values, data)
+        if isinstance(kind, Classes) and isinstance(values, Tensor):
+            yield from _of_classes(name, class_counts(values, kind.names))
+        elif isinstance(kind, Vector) and isinstance(values, Tensor):
+            titles = [f"{name} ({part})" for part in kind.names] or [name] * kind.size
+            for title, column in zip(titles, values.T, strict=True):
+                yield from _of_numbers(title, column.numpy(), data)
+        elif isinstance(values, LazyDataset) and isinstance(data, LazyDataset):
+            yield from _of_partners(name, values, data)
+
+
+def _missing(name: str, values: Tensor, data: Dataset) -> Iterator[Finding]:
+    rows = missing_rows(values)
+    if rows is None or not bool(rows.any()):
+        return
+    names = {data.name_of(row): "missing" for row in rows.nonzero().flatten().tolist()}
+    text = f"the condition {name} is missing for {len(names):,} of {plural(len(rows), 'item')}"
+    advice = "fill it in where it is known: these items are trained on without it"
+    yield Finding("missing_condition", "warning" if 2 * len(names) > len(rows) else "note", text, advice, names)
+
+
+def _of_classes(name: str, counts: dict[str, int]) -> Iterator[Finding]:
+    single = {label: "one item" for label, count in counts.items() if count == 1}
+    filled = [count for count in counts.values() if count]
+    if 2 * len(single) > len(filled) and len(filled) > 2:
+        text = f"the condition {name} has {len(filled):,} classes for {plural(sum(filled), 'item')}"
+        advice = "leave it out, or merge classes: a network does not learn what it sees once, and reads no text"
+        yield Finding("single_classes", "warning", text, advice, single)
+        return
+    if empty := {label: "no item" for label, count in counts.items() if not count}:
+        text = f"{are(len(empty), 'class')} of the condition {name} empty"
+        yield Finding("empty_classes", "note", text, "number the classes 0, 1, 2, ..., or give floats", empty)
+    if single:
+        text = f"{plural(len(single), 'class')} of the condition {name} with one item"
+        yield Finding("single_classes", "warning", text, "add items, or merge classes", single)
+    if filled and max(filled) > UNEVEN * min(filled):
+        commonest = max(counts, key=lambda label: counts[label])
+        rarest = min((label for label in counts if counts[label]), key=lambda label: counts[label])
+        text = (
+            f"the classes of the condition {name} are uneven: {commonest} has {counts[commonest]:,} items, {rarest} "
+            f"{counts[rarest]:,}"
+        )
+        advice = (
+            f"add to the rare ones; where it is the label ({option('given', f'label={name}')}), "
+            f"{option('balance', True)} trains on each equally often"
+        )
+        yield Finding("uneven_classes", "warning", text, advice)
+
+
+def _of_numbers(title: str, column: NDArray[np.float64], data: Dataset) -> Iterator[Finding]:
+    present = column[~np.isnan(column)]
+    if not len(present):
+        return
+    median = np.median(present)
+    deviations = np.abs(present - median)
+    scale = DEVIATION * np.median(deviations) or MEAN_DEVIATION * deviations.mean()
+    if scale and len(far := np.flatnonzero(np.abs(np.nan_to_num(column, nan=median) - median) > FAR_OUT * scale)):
+        far = far[np.argsort(-np.abs(column[far] - median), kind="stable")]
+        names = {data.name_of(row): f"{column[row]:g}" for row in far.tolist()}
+        text = f"{plural(len(names), 'item')} with {title} far from the others, whose median is {median:g}"
+        advice = "correct mistakes, and leave out what is rare: such numbers push all others together"
+        yield Finding("outliers", "warning", text, advice, names)
+    distinct = np.unique(present)
+    if len(distinct) <= FEW_VALUES and len(present) >= ITEMS_EACH * len(distinct) and (distinct % 1 == 0).all():
+        text = f"{title} has {len(distinct)} different values, all whole: {', '.join(f'{one:g}' for one in distinct)}"
+        advice = "if these number kinds without an order, make them classes: texts in files, integers in Python"
+        yield Finding("like_classes", "note", text, advice)
+
+
+def _of_partners(name: str, images: LazyDataset, data: LazyDataset) -> Iterator[Finding]:
+    """Find images of another aspect than their items, which the crop would shift against them."""
+
+    def compare(row: int) -> str | None:
+        sizes = []
+        for part in (data, images):
+            with suppress(Unreadable):
+                head = part.source.head(row if part.rows is None else int(part.rows[row]))
+                header = None if not isinstance(head, bytes) else read_header(head, Conversion())
+                sizes += [] if header is None else [header[2]]
+        if len(sizes) < 2:
+            return None
+        (height, width), other = sizes
+        lost = float(share_cropped(height, width, other))
+        return f"{height}x{width}, and {other[0]}x{other[1]}" if lost > CROP_NOTED else None
+
+    with reading_threads(min(data.threads, images.threads)) as pool:
+        remarks = pool.map(compare, range(len(data)))
+    names = {data.name_of(row): remark for row, remark in enumerate(remarks) if remark is not None}
+    if names:
+        text = f"{plural(len(names), 'item')} of another shape than the image of the condition {name}"
+        advice = "bring both to one shape: they are cropped and resized each by itself, and would not lie on each other"
+        yield Finding("condition_aspect", "warning", text, advice, names)
