@@ -32,6 +32,8 @@ RESERVED = {
     *("step", "seed", "indices", "averaged", "objective", "denoiser", "self"),
 }
 """Names that mean something else in the calls of networks, denoisers and objectives."""
+SHOWN = 10
+"""The largest number of classes or numbers that the text of a condition has."""
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """How images are brought to another grid, by the number of axes of space."""
 
@@ -45,6 +47,10 @@ class Classes:
     """
 
     names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = ", ..." if len(self.names) > SHOWN else ""
+        return f"{len(self.names)} classes: {', '.join(self.names[:SHOWN])}{more}"
 
     def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
         """Return the numbers, int64 (B,)."""
@@ -78,6 +84,13 @@ class Vector:
     std: tuple[float, ...]
     names: tuple[str, ...] = ()
     made_by: str = ""
+
+    def __str__(self) -> str:
+        names = [f"{name} " for name in self.names] or [""] * self.size
+        each = [f"{name}{m:.4g} ± {s:.4g}" for name, m, s in zip(names, self.mean, self.std, strict=True)]
+        more = ", ..." if len(each) > SHOWN else ""
+        numbers = "a number" if self.size == 1 else f"{self.size} numbers"
+        return f"{numbers}, {', '.join(each[:SHOWN])}{more}{_origin(self.made_by)}"
 
     @property
     def size(self) -> int:
@@ -124,6 +137,11 @@ class Image:
     masked: bool = False
     made_by: str = ""
 
+    def __str__(self) -> str:
+        plural = "s" if self.channels > 1 else ""
+        size = "x".join(map(str, (self.channels, *self.sides))) if self.sides else f"{self.channels} channel{plural}"
+        return f"an image of {size}{', the last of which says what is known' * self.masked}{_origin(self.made_by)}"
+
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Scale values (B, C, *) to [-1, 1], bring them to the grid of the data, and place them.
 
@@ -156,6 +174,10 @@ class Image:
 
 
 Condition = Classes | Vector | Image
+
+
+def _origin(made_by: str) -> str:
+    return f", made by {made_by}" if made_by else ""
 
 
 def resized(x: Tensor, sides: Sequence[int]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import nn
 
 import ancestral
 from ancestral import samplers, schedules, storage, targets
+from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Vector
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig, ProcessConfig, TrainConfig
 from ancestral.data.spec import Codec, DataSpec
@@ -513,6 +514,38 @@ def test_images_show_themselves_in_a_notebook():
     many = ImageGrid(images * 100)._repr_html_()
     assert many.count("<img") == 256
     assert "and 44 more" in many
+
+
+def test_images_show_what_they_are_conditioned_on():
+    """A condition that is an image stands before each image in its size, hidden parts transparent; others below it."""
+    limits = (0.0, 255.0)
+    conditions = {"known": ImageCondition(2, limits, (4, 4), masked=True), "angle": Vector((45.0,), (20.0,))}
+    model = untrained((1, 8, 8), conditions=conditions)
+    known = torch.full((2, 2, 4, 4), 7, dtype=torch.uint8)
+    known[0, 1, :2] = 255
+    images = model.images(steps=2, given={"known": known, "angle": [30, 12.5]})
+    text = images._repr_html_()
+    codes = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    assert len(codes) == 4
+    for row in range(2):
+        with Image.open(io.BytesIO(base64.b64decode(codes[2 * row]))) as picture:
+            assert picture.mode == "LA"
+            assert np.array_equal(np.asarray(picture)[..., 1], 255 * (known[row, 1].numpy() > 127))
+        with Image.open(io.BytesIO(base64.b64decode(codes[2 * row + 1]))) as picture:
+            assert picture.tobytes() == images[row].tobytes()
+    assert re.findall("<figcaption>(.*?)</figcaption>", text) == ["angle 30", "angle 12.5"]
+    assert set(re.findall(r"width:(\d+)px", text)) == {"64"}
+
+
+def test_a_model_shows_its_conditions():
+    conditions = {
+        "low": ImageCondition(1, (0.0, 255.0), (4, 4), made_by="upscale:2"),
+        "angle": Vector((45.0,), (20.0,)),
+    }
+    model = untrained((1, 8, 8), conditions=conditions)
+    assert ", given low, angle, " in repr(model)
+    assert "an image of 1x4x4, made by upscale:2" in model._repr_html_()
+    assert "a number, 45 ± 20" in model._repr_html_()
 
 
 def test_a_model_shows_itself_in_a_notebook(model):

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from huggingface_hub import ModelCard
-from PIL import Image
+from PIL import Image as PillowImage
 
 import ancestral
 from ancestral import config, storage
+from ancestral.conditions import Classes, Image, Vector
 from ancestral.config import presets
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.options import on_command_line, spell
@@ -17,6 +18,7 @@ from ancestral.render import evaluation_text, html_report
 from ancestral.render.model_card import FOLDER, mark_sections, merge_card, model_card, update_sections, write_card
 from ancestral.results.estimate import Estimate
 from ancestral.results.evaluation_result import EvaluationResult, LikelihoodResult, SampleMetrics
+from ancestral.workflows.model_cards import update_card
 from conftest import untrained
 from test_evaluate_samples import CLASSES, PROCESS, SHAPE, common, files, images, metrics_json, model_run, state
 from test_page import about as page_about
@@ -185,6 +187,28 @@ def test_other_models_have_cards_too(shape, changes, says):
     assert len(ModelCard(text).data.eval_results) == 7
 
 
+def test_the_card_of_a_conditional_model_has_its_conditions_and_a_command_that_gives_them(tmp_path):
+    limits = (0.0, 255.0)
+    conditions = {
+        "low": Image(1, limits, (4, 4), made_by="upscale:2"),
+        "pose": Vector((0.25, 30.0), (0.1, 9.0)),
+        "hair": Classes(("very\nfair", "dark")),
+    }
+    model = untrained((1, 8, 8), conditions=conditions)
+    text = model_card(model, "x", FOLDER, EvaluationResult())
+    assert "given low, pose and hair" in text
+    assert "    ancestral sample FOLDER --given low=small.png --given pose=0.25,30 --given 'hair=very fair'\n" in text
+    assert '.sample(16, given={"low": "small.png", "pose": [0.25, 30.0], "hair": "very\\nfair"})' in text
+    for kind in ("an image of 1x4x4, made by upscale:2", "2 numbers, 0.25 ± 0.1, 30 ± 9", "2 classes: very"):
+        assert kind in text
+    model.save(tmp_path / "model.safetensors")
+    (tmp_path / "samples").mkdir()
+    for step in (2, 10):
+        PillowImage.new("L", (step, 3)).save(tmp_path / "samples" / f"{step:06d}.png")
+    update_card(ancestral.load(tmp_path), tmp_path)
+    assert (tmp_path / "card.png").read_bytes() == (tmp_path / "samples" / "000010.png").read_bytes()
+
+
 def test_names_cannot_break_out():
     evil = '"\n---\n# <!-- end of what ancestral generated -->\n<script>'
     data = {"train": evil, "held_out": evil, "notes": [evil]}
@@ -260,7 +284,7 @@ def test_an_evaluation_leaves_a_card_and_keeps_the_users_words(run, model_run, c
     assert results["fd-pixels"] == pytest.approx(value, rel=1e-5)
     assert ModelCard.load(path).data.model_name == "run"
     assert "![Samples of this model](card.png)" in path.read_text(encoding="utf-8")
-    with Image.open(model_run / "card.png") as picture:
+    with PillowImage.open(model_run / "card.png") as picture:
         assert picture.format == "PNG"
     path.write_text(path.read_text(encoding="utf-8") + "\nMine.\n", encoding="utf-8")
     run("evaluate", model_run, "--likelihood", "-n", 3, "--passes", 2, "--data", files / "train.npz")

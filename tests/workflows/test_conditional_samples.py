@@ -143,3 +143,24 @@ def test_samples_of_points_have_a_colour_for_each_value_unless_they_are_many(run
     many = [word for number in range(150) for word in ("--given", f"angle={number}")]
     run("sample", "p", *FEW, *many, "--out", "many.png")
     assert pixels("two.png").shape[1] > pixels("many.png").shape[1]  # by its legend
+
+
+def test_a_model_and_its_training_say_its_conditions(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    np.savez("x.npz", images=images, yaw=np.linspace(0, 90, 12), labels=np.arange(12) % 2)
+    words = ["--steps", 2, "--batch-size", 4, "--width", 16, "--sample-every", 2, "--preview-steps", 2]
+    text = run("train", "--data", "x.npz", "--out", "r", "--given", "yaw", "--given", "upscale:2", *words)
+    assert "given yaw: a number, 45 ± 28.24" in text
+    assert "given low: an image of 1x4x4, made by upscale:2" in text
+    assert "each condition is dropped with probability 0.1 (the label with 0.1), and all together with 0.1" in text
+    assert text.rstrip().endswith("ancestral sample r --gif --film --given yaw=45 --given low=small.png")
+    about = " ".join(run("info", "r").split())
+    assert "given yaw a number, 45 ± 28.24 given low an image of 1x4x4, made by upscale:2" in about
+    info = ancestral.info("r")
+    assert type(info).from_json(info.to_json()) == info
+    assert info.conditions["low"].made_by == "upscale:2"
+    page = Path("r/report.html").read_text()
+    assert "given yaw, low of the true items beside the samples" in page
+    assert "an image of 1x4x4, made by upscale:2" in page

@@ -1,6 +1,7 @@
 """Values of conditions as users write them: names of classes, numbers, and images as tensors, arrays or files."""
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from ancestral.arguments import plain, shown
 from ancestral.conditions import ABSENT, LABEL, Classes, Condition, Image, Vector, argument_name
 from ancestral.config.folders import SUFFIXES
 from ancestral.data import arrays
-from ancestral.data.convert import Conversion
+from ancestral.data.convert import Conversion, has_alpha, to_uint8
 from ancestral.data.dataset import InMemoryDataset
-from ancestral.data.decoding import decode_image, strict_pillow
+from ancestral.data.decoding import decode_image, from_pixels, strict_pillow
 from ancestral.data.io_errors import Unreadable, read_file
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.spec import LARGEST, DataSpec
@@ -63,6 +64,17 @@ class ConditionValues:
         if isinstance(self.kind, Vector) and self.names[row] != NONE:
             return ", ".join(f"{number:.4g}" for number in self.rows[row].tolist())
         return self.names[row]
+
+    def pictures(self) -> list[PillowImage.Image]:
+        """Draw the images of a condition on images, in 8 bits; what a mask hides is transparent."""
+        assert isinstance(self.kind, Image)
+        images = to_uint8(self.rows, self.kind.limits)
+        colours = images[:, :-1] if self.kind.masked else images
+        if self.kind.masked or not has_alpha(images.shape[1:], self.rows.dtype):
+            colours = colours[:, : 3 if colours.shape[1] >= 3 else 1]
+        if self.kind.masked:
+            colours = torch.cat([colours, torch.where(images[:, -1:] > 127, 255, 0).to(torch.uint8)], dim=1)
+        return [from_pixels(one) for one in colours]
 
     def of(self, indices: Sequence[int]) -> Tensor:
         """Return the values of some samples."""
@@ -174,6 +186,28 @@ def captions(
             texts = [value.text(row) for row in range(len(value.rows))]
             parts.append([f"{name} {texts[index % len(texts)]}" for index in indices])
     return [", ".join(one) for one in zip(*parts, strict=True)]
+
+
+def examples(spec: DataSpec) -> dict[str, Any]:
+    """Return a value of each condition besides the label, for a suggested command: a mean, a class or a file."""
+    shape, values = spec.shape, dict[str, Any]()
+    for name, kind in spec.further.items():
+        if isinstance(kind, Classes):
+            values[name] = kind.names[0]
+        elif isinstance(kind, Vector):
+            numbers = [float(f"{mean:.3g}") for mean in kind.mean]
+            values[name] = numbers if len(numbers) > 1 else numbers[0]
+        else:
+            smaller = bool(kind.sides) and math.prod(kind.sides) < math.prod(shape[1:])
+            values[name] = f"{'small' if smaller else name}{'.png' if len(shape) == 3 else '.npy'}"
+    return values
+
+
+def as_words(given: Mapping[str, Any]) -> list[str]:
+    """Return values as the command line takes them, as in angle=45."""
+    lists = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    texts = {name: [f"{one:g}" if isinstance(one, float) else one for one in each] for name, each in lists.items()}
+    return [f"{name}={','.join(each)}" for name, each in texts.items()]
 
 
 def network_inputs(

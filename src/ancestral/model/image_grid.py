@@ -1,7 +1,9 @@
 """Pillow images that show themselves as a grid in a notebook."""
 
 import base64
+import html
 import io
+from collections.abc import Iterable, Sequence
 
 from PIL.Image import Image
 
@@ -14,19 +16,35 @@ CHECKERBOARD = "background:repeating-conic-gradient(#ccc 0 25%,#fff 0 50%) 0/16p
 
 
 class ImageGrid(list[Image]):
-    """A list of images. Notebooks draw it as a grid, transparent images on a checkerboard."""
+    """A list of images. Notebooks draw it as a grid, transparent images on a checkerboard.
+
+    Args:
+        images: The images.
+        before: Of each condition that is an image, the image that stands before each of them.
+        captions: A text below each; () draws none.
+    """
+
+    def __init__(
+        self, images: Iterable[Image], before: Sequence[Sequence[Image]] = (), captions: Sequence[str] = ()
+    ) -> None:
+        super().__init__(images)
+        self.before, self.captions = before, captions
 
     def _repr_html_(self) -> str:
-        pictures = "".join(map(_picture, self[:MOST_SHOWN]))
+        groups = []
+        for number, image in enumerate(self[:MOST_SHOWN]):
+            width = max(image.width, SMALLEST)
+            pictures = "".join(_picture(one, width) for one in (*(each[number] for each in self.before), image))
+            text = f"<figcaption>{html.escape(self.captions[number])}</figcaption>" if self.captions else ""
+            groups.append(f'<figure style="margin:2px">{pictures}{text}</figure>' if text or self.before else pictures)
         more = f"<p>and {len(self) - MOST_SHOWN:,} more</p>" if len(self) > MOST_SHOWN else ""
-        return f'<div style="display:flex;flex-wrap:wrap;gap:2px">{pictures}</div>{more}'
+        return f'<div style="display:flex;flex-wrap:wrap;gap:2px">{"".join(groups)}</div>{more}'
 
 
-def _picture(image: Image) -> str:
+def _picture(image: Image, width: int) -> str:
     file = io.BytesIO()
     image.save(file, "PNG")
     code = base64.b64encode(file.getvalue()).decode()
     behind = CHECKERBOARD if image.has_transparency_data else ""
-    width = max(image.width, SMALLEST)
     style = f"width:{width}px;image-rendering:pixelated;{behind}"
     return f'<img alt="" style="{style}" src="data:image/png;base64,{code}">'

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ancestral import __version__, storage
 from ancestral.arguments import checked, shown
-from ancestral.conditions import LABEL, argument_name
+from ancestral.conditions import LABEL, Image, argument_name
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.data.convert import has_alpha, to_uint8
 from ancestral.data.decoding import from_pixels
@@ -24,7 +24,14 @@ from ancestral.errors import InputError, whole
 from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
 from ancestral.model.building import sampler_for
-from ancestral.model.condition_values import ConditionValues, class_number, network_inputs, read_values, with_label
+from ancestral.model.condition_values import (
+    ConditionValues,
+    captions,
+    class_number,
+    network_inputs,
+    read_values,
+    with_label,
+)
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_of
 from ancestral.options import option
@@ -108,14 +115,16 @@ class Model:
 
     def __repr__(self) -> str:
         classes = f", {len(self.spec.classes)} classes" if self.spec.classes else ""
+        given = f", given {', '.join(self.spec.further)}" if self.spec.further else ""
         shape = "x".join(map(str, self.spec.shape))
-        return f"Model({shape}{classes}, {self.parameters:,} parameters, {self.step:,} training steps)"
+        return f"Model({shape}{classes}{given}, {self.parameters:,} parameters, {self.step:,} training steps)"
 
     def _repr_html_(self) -> str:
         process = self.config.process
         rows = {
             "items": f"{self.spec.codec.kind} {'x'.join(map(str, self.spec.shape))}",
             "classes": ", ".join(self.spec.classes) or "none",
+            **{f"given {name}": str(kind) for name, kind in self.spec.further.items()},
             "network": f"{self.parameters:,} parameters; {self.config.net}",
             "process": f"{process.schedule} schedule, T = {process.timesteps:,}, target {process.target}",
             "trained": f"{self.step:,} steps",
@@ -287,8 +296,9 @@ class Model:
             options: The other options of `sample`.
 
         Returns:
-            A list, which notebooks draw as a grid. Images have 8 bits, to which other numbers are scaled: L (grey),
-            RGB, or LA and RGBA of a model that was trained on transparent images: integers of 2 or 4 channels.
+            A list, which notebooks draw as a grid, with what the images are conditioned on beside them. Images have 8
+            bits, to which other numbers are scaled: L (grey), RGB, or LA and RGBA of a model that was trained on
+            transparent images: integers of 2 or 4 channels.
 
         Raises:
             InputError: If the items are no such images, or as `sample` does.
@@ -296,7 +306,16 @@ class Model:
         spec = self.spec
         if len(spec.shape) != 3 or not (spec.shape[0] in (1, 3) or has_alpha(spec.shape, spec.codec.dtype)):
             raise InputError(f"items of shape {spec.shape} are no grey, RGB or RGBA images; use sample()")
-        return ImageGrid(map(from_pixels, to_uint8(self.sample(n, **options), spec.codec.limits)))
+        samples = self.sample(n, **options)
+        label, values = self.given_values(options.get("label"), options.get("given"))
+        indices = options.get("indices") or range(len(samples))
+        texts = captions(values, indices, self.class_names(indices, label) if spec.further else None)
+        beside = [
+            [value.pictures()[index % len(value.rows)] for index in indices]
+            for value in values.values()
+            if (isinstance(value.kind, Image))
+        ]
+        return ImageGrid(map(from_pixels, to_uint8(samples, spec.codec.limits)), beside, texts)
 
     def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:
         """Choose a sampler: by name, with these options; None is the config's; an object is returned as it is.

@@ -13,7 +13,7 @@ from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.statistics import evenly_spaced
 from ancestral.errors import InputError
 from ancestral.evaluation.sample_quality import NearestPairs
-from ancestral.model.condition_values import ConditionValues
+from ancestral.model.condition_values import ConditionValues, captions, values_of_items
 from ancestral.options import option
 from ancestral.render import pictures
 from ancestral.render.pictures import Beside
@@ -208,15 +208,18 @@ def sample_picture(data: Dataset) -> Image.Image:
 
 
 def _items_picture(data: InMemoryDataset) -> Image.Image:
-    names = None
+    labels = None
     if data.labels is not None:
-        names = [data.classes[label] if label >= 0 else "no class" for label in data.labels.tolist()]
+        labels = [data.classes[label] if label >= 0 else "no class" for label in data.labels.tolist()]
+    values, rows = values_of_items(data, data.spec), range(len(data))
+    names, before = captions(values, rows, labels), beside(values, rows)
     if len(data.shape) == 1:
         return pictures.picture(data.items, height=400, captions=names)
-    height = SHEET_HEIGHT * -(-len(data) // SHEET_COLUMNS) // 2
+    columns = max(1, SHEET_COLUMNS // (1 + len(before)))
+    height = SHEET_HEIGHT * -(-len(data) // columns) // 2
     if len(data.shape) == 3:
         height = max(height, height * data.shape[1] // data.shape[2])
-    return pictures.picture(data.items, SHEET_COLUMNS, height, data.codec.limits, names)
+    return pictures.picture(data.items, columns, height, data.codec.limits, names, before, name="item")
 
 
 def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:

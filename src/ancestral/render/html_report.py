@@ -65,7 +65,7 @@ LOG_RATIO = 20.0
 @dataclass(frozen=True)
 class DataFacts:
     """Facts of the data in the report: properties by name (`rows`), the number of items of each class, the doctor's
-    findings as (level, text, advice), and a picture of some of the items.
+    findings as (level, text, advice), a picture of some of the items, and the names of further conditions.
     """
 
     name: str
@@ -73,6 +73,7 @@ class DataFacts:
     classes: Mapping[str, int]
     findings: Sequence[tuple[str, str, str]] = ()
     picture: Image.Image | None = None
+    given: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ holds a hash of its section, which shows whether the user edited it.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ancestral import storage
@@ -14,6 +15,8 @@ from ancestral.config import PLAIN_LOOP, Config, UNetConfig
 from ancestral.data.arrays import NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
+from ancestral.model.condition_values import as_words, examples
+from ancestral.options import on_command_line
 from ancestral.registries import NETWORKS, TARGETS
 from ancestral.render import evaluation_text
 from ancestral.render.templates import fill_template
@@ -39,12 +42,17 @@ def describe_model(config: Config, spec: DataSpec, data: str) -> str:
     net = "mlp" if kind == "points" and config.net.kind == "unet" else config.net.kind
     network = NETWORKS[net].text if net in NETWORKS else "a network"
     classes = f", in {len(spec.classes)} classes" if spec.classes else ""
+    classes += f", given {_listed(list(spec.further))}" if spec.further else ""
     process, target = config.process, config.process.target
     predicted = TARGETS[target].text if target in TARGETS else "a target of its own"
     return (
         f"{network[0].upper()}{network[1:]} that turns noise into {kind} {size} like those of {data}{classes}: it "
         f"predicts {predicted} at {process.timesteps:,} noise levels of the {process.schedule} schedule"
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def model_card(model: Model, name: str, address: str, evaluation: EvaluationResult, picture: str | None = None) -> str:
@@ -61,12 +69,15 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
     kind = NAMES.get(len(model.spec.shape) - 1, "points")
     unet = isinstance(net, UNetConfig) and kind == "images" and net.patch == 1 and net.groups
     common = process.target in ("eps", "x0", "v") and process.schedule_name in ("linear", "cosine", "sigmoid")
-    source = short_source(config.data.source)
+    source, given = short_source(config.data.source), examples(model.spec)
     values = {
         "name": name,
         "address": address,
         "model": model,
         "kind": kind,
+        "given": given,
+        "given_words": [f" {on_command_line('given', [' '.join(word.split())])}" for word in as_words(given)],
+        "conditions": {name: str(condition) for name, condition in model.spec.further.items()},
         "description": describe_model(config, model.spec, source),
         "data": source,
         "training": _training(model),

@@ -88,6 +88,7 @@ def picture(
     captions: Sequence[str] | None = None,
     before: Sequence[Beside] = (),
     after: Sequence[Beside] = (),
+    name: str = SAMPLE,
 ) -> Image.Image:
     """Render items of any shape and depth as one picture.
 
@@ -102,6 +103,7 @@ def picture(
             Points have one colour for each, and a legend. None draws no text; () names what stands beside the items.
         before: What stands to the left of each item, in its size. One image of all items is drawn once.
         after: What stands to the right of each item; for points, of their plot.
+        name: What the items are called beside others.
 
     Returns:
         An RGB image.
@@ -109,9 +111,9 @@ def picture(
     if items.ndim == 2:
         captions = captions if len(set(captions or ())) <= MAX_HUES else None
         plots = [scatter(points, height or 400, captions) for points in (items, *(part.images for part in after))]
-        return plots[0] if not after else _named([SAMPLE, *(part.name for part in after)], plots)
+        return plots[0] if not after else _named([name, *(part.name for part in after)], plots)
     if before or after:
-        return _groups(items, columns, height, limits, captions, before, after)
+        return _groups(Beside(name, items, limits), columns, height, captions, before, after)
     columns = min(len(items), columns or grid_columns(len(items), items.shape[1:]))
     if not captions:
         return _grid(items, columns, height, limits)[0]
@@ -157,17 +159,17 @@ def _flat(images: Tensor, alpha: bool, masked: bool = False) -> Tensor:
 
 
 def _groups(
-    items: Tensor,
+    middle: Beside,
     columns: int | None,
     height: int,
-    limits: tuple[float, float] | None,
     captions: Sequence[str] | None,
     before: Sequence[Beside],
     after: Sequence[Beside],
 ) -> Image.Image:
     """A grid whose tiles are groups: what stands before an item, the item, and what stands after it."""
+    items = middle.images
     alone = [part for part in before if len(part.images) == 1 and len(items) > 1]
-    parts = [part for part in before if part not in alone] + [Beside(SAMPLE, items, limits), *after]
+    parts = [part for part in before if part not in alone] + [middle, *after]
     columns = min(len(items), columns or grid_columns(len(items), items.shape[1:], tiles=len(parts)))
     rows = -(-len(items) // columns)
     needed = 0 if captions is None else len(parts) * caption_width([part.name for part in (*alone, *parts)])

@@ -6,6 +6,7 @@ from functools import singledispatch
 from typing import Any
 
 from ancestral.arguments import short_source
+from ancestral.model.metadata import CONDITION_KINDS
 from ancestral.options import option
 from ancestral.quantities import format_bytes
 from ancestral.render.data_text import data_parts
@@ -20,7 +21,7 @@ from ancestral.render.evaluation_text import (
 )
 from ancestral.results import comparison_result as comparison
 from ancestral.results.estimate import NORMAL, Estimate
-from ancestral.results.model_info import ModelInfo
+from ancestral.results.model_info import ConditionInfo, ModelInfo
 from ancestral.results.result import Result, Table
 from ancestral.results.run_list import PARTS, CleaningResult, RunList, RunSummary
 from ancestral.results.sampling_result import SamplingResult
@@ -96,6 +97,7 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "trained": trained,
         "item": f"{'x'.join(map(str, info.shape))}, {info.codec} from {low:g} to {high:g}{rate}",
         "classes": ", ".join(info.classes) or "none",
+        **{f"given {name}": _condition(one) for name, one in info.conditions.items()},
         "network": f"{info.parameters:,} parameters; {info.network}",
         "schedule": f"{info.schedule}, T = {info.timesteps}; a_T = {info.final_signal:.2g}",
         "target": info.target + (", x_0 clipped in the loss" if info.clip else ""),
@@ -104,6 +106,12 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "file": f"{format_bytes(info.file_bytes)}, written by ancestral {info.version}",
     }
     return [Table((), list(rows.items()))]
+
+
+def _condition(info: ConditionInfo) -> str:
+    """A condition in words, those of its kind."""
+    values = {name: value for name, value in vars(info).items() if name != "kind" and value is not None}
+    return str(CONDITION_KINDS[info.kind](**values))
 
 
 def _runs(result: RunList) -> list[Table | str]:

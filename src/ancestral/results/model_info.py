@@ -1,9 +1,29 @@
 """Content of a model file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ancestral.results.result import Result
+
+
+@dataclass(frozen=True)
+class ConditionInfo:
+    """A condition besides the label, whose kind is Classes, Vector or Image of `ancestral.conditions`.
+
+    What the kind does not have is None: the names of classes or numbers, the mean and the standard deviation of
+    numbers, the channels, limits and sides of images and whether their last channel says what is known, and the
+    operator or function that makes it of the item.
+    """
+
+    kind: str
+    names: tuple[str, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: int | None = None
+    limits: tuple[float, ...] | None = None
+    sides: tuple[int, ...] | None = None
+    masked: bool | None = None
+    made_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,3 +67,5 @@ class ModelInfo(Result):
     """The distillation of that model, in words; None for a model that was trained by denoising."""
     sampler: str | None = None
     """The sampler that samples are drawn by if no other is given; None in results of older versions."""
+    conditions: dict[str, ConditionInfo] = field(default_factory=dict)
+    """The conditions besides the classes, by name."""

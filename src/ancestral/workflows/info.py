@@ -1,12 +1,13 @@
 """The description of a model."""
 
+import dataclasses
 from collections.abc import Generator
 
 from ancestral import hub
 from ancestral.declarations import Info
 from ancestral.events import Event
 from ancestral.model import find, load
-from ancestral.results.model_info import ModelInfo
+from ancestral.results.model_info import ConditionInfo, ModelInfo
 
 
 def plan(options: Info) -> Info:
@@ -47,4 +48,7 @@ def run(plan: Info) -> Generator[Event, None, ModelInfo]:
         average=model.average,
         distilled=str(config.distil) if config.distil.method else None,
         sampler=config.sample.sampler,
+        conditions={
+            name: ConditionInfo(type(kind).__name__, **dataclasses.asdict(kind)) for name, kind in spec.further.items()
+        },
     )

@@ -34,7 +34,7 @@ def update_card(
     `evaluation` beside the card. `samples` are its first samples, of all classes in turn; None makes some.
     """
     results = evaluation_of(model, evaluation or folder / "evaluation")
-    image = sample_picture(model, samples)
+    image = card_picture(model, folder, samples)
     if write_card(folder, model_card(model, folder.absolute().name, address, results, PICTURE if image else None)):
         if image:
             storage.write_bytes(folder / PICTURE, image)
@@ -42,8 +42,14 @@ def update_card(
     return Message(f"{folder / README} is left as it is, since it is your own; move it away for a new one")
 
 
-def sample_picture(model: Model, samples: Tensor | None = None) -> bytes | None:
-    """A small grid of samples for the card as a PNG; None if the model makes none, such as one that diverged."""
+def card_picture(model: Model, folder: Path | None = None, samples: Tensor | None = None) -> bytes | None:
+    """A small grid of samples for the card as a PNG; None if the model makes none, such as one that diverged.
+
+    Of a model with conditions besides the label it is the last preview in its run folder, which shows them too.
+    """
+    previews = [] if folder is None or not model.spec.further else (folder / "samples").glob("[0-9]*.png")
+    if paths := {int(path.stem): path for path in previews if path.stem.isdecimal()}:
+        return paths[max(paths)].read_bytes()
     shape, classes = model.spec.shape, len(model.spec.classes) or 1
     n = PICTURE_POINTS if len(shape) == 1 else PICTURE_ITEMS
     if samples is None:

@@ -10,7 +10,7 @@ from ancestral.events import Event
 from ancestral.model import FILE_NAME, Model, load
 from ancestral.render.model_card import PICTURE, README, merge_card, model_card
 from ancestral.results.evaluation_result import EvaluationResult
-from ancestral.workflows.model_cards import evaluation_of, sample_picture
+from ancestral.workflows.model_cards import card_picture, evaluation_of
 
 
 def plan(options: Push) -> Push:
@@ -28,7 +28,7 @@ def run(plan: Push) -> Generator[Event, None, str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
         model.save(path)
-        picture = sample_picture(model)
+        picture = card_picture(model, run)
         card = model_card(model, hub.parse(plan.address).repo, plan.address, evaluation, PICTURE if picture else None)
         card = card if run is None else merge_card(run, card)
         files = {README: card.encode()} | ({PICTURE: picture} if picture and PICTURE in card else {})

@@ -90,9 +90,11 @@ class RunReport:
         rows = {"items": f"{len(data):,} of {'x'.join(map(str, data.shape))}"}
         rows |= {"examined": f"{len(some):,} of them"} if len(some) != len(data) else {}
         rows |= {"held out": f"{len(held_out):,} of {held_out.name}, for the validation loss"} if held_out else {}
+        rows |= {f"given {name}": str(kind) for name, kind in self.trainer.spec.further.items()}
         rows |= dict(value_rows(values))
         texts = [(finding.level, finding.text, finding.advice) for finding in findings]
-        return DataFacts(data.name, rows, classes, texts, compositions.sample_picture(some))
+        given = tuple(self.trainer.spec.further)
+        return DataFacts(data.name, rows, classes, texts, compositions.sample_picture(some), given)
 
 
 def _unplaced(word: str) -> str:

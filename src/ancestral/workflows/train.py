@@ -32,7 +32,8 @@ from ancestral.guidance import NO_CLASS
 from ancestral.inspection.findings import memorisation_finding
 from ancestral.inspection.training_cost import StepMemory, step_memory, training_cost
 from ancestral.model import Model
-from ancestral.model.condition_values import captions
+from ancestral.model.condition_values import as_words, captions
+from ancestral.model.condition_values import examples as value_examples
 from ancestral.nets import Transformer, UNet
 from ancestral.options import on_command_line, option
 from ancestral.quantities import format_bytes, plural
@@ -512,6 +513,7 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
     labels = f", {classes} class{'es' * (classes > 1)}" if classes else ""
     readers = f", read by {workers} process{'es' * (workers > 1)}" if workers else ""
     yield f"{dataset.name}: {len(dataset):,} items of {'x'.join(map(str, dataset.shape))}{labels}{readers}"
+    yield from _conditions_described(trainer)
     parameters = sum(parameter.numel() for parameter in trainer.state.parameters)
     sharded = ", sharded" if distributed.shard else ""
     processes = f"{distributed.world} processes{sharded} on " if distributed.world > 1 else ""
@@ -536,6 +538,18 @@ def _opening(trainer: Trainer, folder: RunFolder, cost: TrainingCost | None) -> 
         yield f"{memorised.text}; {memorised.advice}"
     if trainer.step:
         yield f"going on from step {trainer.step:,}"
+
+
+def _conditions_described(trainer: Trainer) -> Iterator[str]:
+    """The conditions besides the label, and how often they are dropped, a line each."""
+    spec, share = trainer.spec, trainer.config.train.condition_dropout
+    yield from (f"given {name}: {kind}" for name, kind in spec.further.items())
+    if spec.further:
+        several = len(spec.conditions) > 1
+        together = f", and all together with {share:g}" if several else ""
+        each = "each condition" if several else "the condition"
+        label = f" (the label with {trainer.config.train.label_dropout:g})" if spec.classes else ""
+        yield f"{each} is dropped with probability {share:g}{label}{together}"
 
 
 def _holds_items(path: Path) -> bool:
@@ -568,8 +582,10 @@ def _sampling(trainer: Trainer, folder: RunFolder, options: Sequence[str] = ()) 
     """The command or the Python expression that samples from the model of a run."""
     net, out = trainer.config.net, shlex.quote(str(folder.path))
     if isinstance(net, CustomNetConfig) and not net.function:
-        return f"ancestral.load({str(folder.path)!r}, net=...).sample(64)"
+        given = f", given={value_examples(trainer.spec)!r}" if trainer.spec.further else ""
+        return f"ancestral.load({str(folder.path)!r}, net=...).sample(64{given})"
     words = ["ancestral", "sample", out, *(on_command_line(name, ["True"]) for name in options)]
+    words += [on_command_line("given", [word]) for word in as_words(value_examples(trainer.spec))]
     if isinstance(net, CustomNetConfig):
         words.append(on_command_line("net", [net.function]))
     return " ".join(words)
