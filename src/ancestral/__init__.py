@@ -24,6 +24,7 @@ _MODULES = {
     ),
     "model": ("Model", "load"),
     "targets": ("Prediction",),
+    "training.snapshot_models": ("load_snapshot",),
 }
 """The public names by their modules; docs/hooks/stub.py writes __init__.pyi of them for editors and type checkers."""
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -295,9 +295,9 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Lowest and highest noise level b_t/a_t at which samples are guided; default: all."""
     guidance_rescale: float | None = argument(None, least=0, most=1)
     """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
-    weak: Model | str | Path | None = argument(None, words=str | None, metavar="RUN")
-    """Weaker model of the same data, such as an average of an early part of the run: guidance is then autoguidance,
-    away from it, which needs no condition. Default: none."""
+    weak: Model | str | Path | int | None = argument(None, words=str | None, metavar="RUN|STEP")
+    """Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition. A number is
+    a step of RUN itself: the averaged weights of the nearest snapshot. Default: none."""
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
         None, words=tuple[str, ...] | None, metavar="UPSCALER"
     )

@@ -16,6 +16,7 @@ from ancestral.errors import InputError
 from ancestral.events import Message, finish
 from ancestral.render import writers
 from ancestral.results.sampling_result import SamplingRecipe, SamplingResult
+from ancestral.training import Snapshots
 from conftest import events_of, untrained
 
 sample = events_of(Sample)
@@ -322,3 +323,58 @@ def test_samples_beside_other_images_are_reported(copied, tmp_path):
     assert len(warnings()) == 1
     Image.new("L", (8, 8)).save(copied / "samples.png")
     assert warnings(out=copied / "samples" / "new.png") == []  # pictures of a run are no data
+
+
+# -- autoguidance -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def moons(tmp_path_factory):
+    """A run on two moons, with snapshots."""
+    folder = tmp_path_factory.mktemp("moons") / "run"
+    options = {"steps": 40, "batch_size": 32, "warmup": 1, "width": 16, "trackers": ("none",), "device": "cpu"}
+    ancestral.train("points", out=folder, snapshots=5, lr=0.02, **options)
+    return folder
+
+
+def points(path):
+    with np.load(path) as arrays:
+        return torch.from_numpy(next(iter(arrays.values())))
+
+
+def test_a_snapshot_of_the_run_is_the_weaker_model(run, refused, moons, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = ancestral.load(moons, "cpu")
+    weak = ancestral.load_snapshot(moons, 17, "cpu")
+    assert Snapshots(moons / "snapshots").steps() == [8, 16, 24, 32, 40]
+    assert (weak.step, weak.average, weak.file) == (16, 0.05, moons / "snapshots" / "000016.safetensors")
+    assert "points" in str(ancestral.load_snapshot(model, 1000).config.preset)
+    assert ancestral.load_snapshot(model, 1000).step == 40
+    printed = run("sample", moons, *FEW, "-n", 50, "--guidance", 2, "--weak", 17, "--out", "auto.npz")
+    assert "the weaker model is the run at step 16, the nearest of its snapshots" in printed
+    plain, auto = model.sample(50, steps=3), points("auto.npz")
+    assert torch.equal(auto, model.sample(50, steps=3, guidance=2.0, weak=weak))
+    assert torch.equal(auto, points_of(model, 50, guidance=2.0, weak=16))
+    assert (auto - plain).abs().max() > 0.01
+    torch.testing.assert_close(model.sample(50, steps=3, guidance=2.0, weak=model), plain, rtol=1e-4, atol=1e-5)
+    run("sample", moons, *FEW, "-n", 50, "--guidance", 2, "--weak", 16, "--out", "auto.png")
+    run("sample", moons, "--like", "auto.png", "--weak", 15, "--out", "again.png")
+    with Image.open("auto.png") as one, Image.open("again.png") as other:
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+    assert "--weak names that one" in refused("sample", moons, "--like", "auto.png", "--weak", 30)
+
+
+def points_of(model, n, **options):
+    finish(sample(model, n, steps=3, out=Path("of-python.npz"), **options))
+    return points("of-python.npz")
+
+
+def test_a_run_without_snapshots_has_no_weaker_model(refused, copied):
+    message = refused("sample", copied, "--guidance", 2, "--weak", 3)
+    assert "run has no snapshots of averages: give a run that was trained with --snapshots 16" in message
+    with pytest.raises(InputError, match="snapshots are in a run folder"):
+        ancestral.load_snapshot(untrained(), 3)
+    (copied / "snapshots").mkdir()
+    storage.write_tensors(copied / "snapshots" / "000003.safetensors", {"x": torch.zeros(1)}, {"format": "other"})
+    with pytest.raises(InputError, match="is no snapshot of step 3"):
+        ancestral.load_snapshot(copied, 3)

@@ -380,7 +380,7 @@ def sample(
     guidance: float | Mapping[str, float] | None = None,
     guidance_interval: float | Sequence[float] | None = None,
     guidance_rescale: float | None = None,
-    weak: Model | str | Path | None = None,
+    weak: Model | str | Path | int | None = None,
     then: Model | str | Path | Sequence[Model | str | Path] | None = None,
     like: str | Path | None = None,
     batch_size: int = 64,
@@ -423,8 +423,8 @@ def sample(
         guidance_interval: Lowest and highest noise level b_t/a_t at which samples are guided; default: all.
         guidance_rescale: Share in which the standard deviation of the estimate is brought back to that without
             guidance; default: 0.
-        weak: Weaker model of the same data, such as an average of an early part of the run: guidance is then
-            autoguidance, away from it, which needs no condition. Default: none.
+        weak: Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition.
+            A number is a step of RUN itself: the averaged weights of the nearest snapshot. Default: none.
         then: Model that is conditioned on an image, which the samples of RUN become, as one that was trained with
             --given upscale:4. Several follow one another, and the files hold samples of the last. Each gets the
             same seed, the label and the values of `given` that it is conditioned on, with classes matched by name.

@@ -181,6 +181,18 @@ class Snapshots:
                 with contextlib.suppress(OSError):
                     self.path(later).unlink()
 
+    def read(self, step: int, length: float) -> dict[str, Tensor]:
+        """Read an average that is stored, whose length is one of `LENGTHS`: the weights by parameter name.
+
+        Raises:
+            InputError: If the snapshot is damaged.
+        """
+        tensors, metadata = storage.read_tensors(self.path(step))
+        if metadata != {"format": FORMAT, "step": str(step)}:
+            raise InputError(f"{self.path(step)} is no snapshot of step {step}: remove it")
+        prefix = PREFIXES[LENGTHS.index(length)]
+        return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
     def reconstruct(self, length: float, end: int | None = None) -> tuple[dict[str, Tensor], float]:
         """Combine the snapshots into the average of a length, summed in float64.
 

@@ -1,13 +1,11 @@
 """The length of the average of the weights, chosen after training from the snapshots of a run."""
 
-import copy
 import dataclasses
 import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ancestral import hub, storage
@@ -26,6 +24,7 @@ from ancestral.results.comparison_result import AveragePoint, AveragingResult
 from ancestral.results.estimate import Estimate
 from ancestral.training import RunFolder, Snapshots, check_length, ema_length
 from ancestral.training.distributed import Distributed
+from ancestral.training.snapshot_models import with_weights
 from ancestral.workflows import subjects
 
 FOLDER, SAMPLES = "average", Path("evaluation/samples")
@@ -158,14 +157,7 @@ def _averaged_model(plan: AveragePlan, length: float) -> tuple[Model, float]:
     """The model with the average of this length, and the error of its profile. Buffers are those of the model."""
     model, end = plan.subjects[0].model, plan.steps[-1]
     weights, error = plan.snapshots.reconstruct(length, end)
-    denoiser = copy.deepcopy(model.diffusion)
-    parameters = dict(denoiser.net.named_parameters())
-    if weights.keys() != parameters.keys() or any(weights[name].shape != parameters[name].shape for name in weights):
-        raise InputError(f"the snapshots in {plan.snapshots.folder} are of another network than the model beside them")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
-    return Model(denoiser, model.spec, model.config, end, model.version, average=length), error
+    return with_weights(model, weights, end, length, plan.snapshots.folder), error
 
 
 def _study_of(plan: AveragePlan, model: Model) -> Study:

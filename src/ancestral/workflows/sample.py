@@ -35,6 +35,7 @@ from ancestral.samplers.loop import Step
 from ancestral.threads import cpu_threads
 from ancestral.training import RunFolder
 from ancestral.training.preview import CONDITIONS
+from ancestral.training.snapshot_models import load_snapshot
 from ancestral.workflows.cascades import Stage, condition_for, opened, with_values
 from ancestral.workflows.model_cards import home
 
@@ -110,7 +111,7 @@ def plan(options: Sample) -> SamplePlan:
     stages = [Stage(model, name, digest, "", sampler)]
     for follower in _followers(options, like_recipe):
         stages.append(_next_stage(stages[-1], follower, options, like_recipe))
-    label, given, weak = options.label, _by_name(options.given), _weak(options)
+    label, given, weak = options.label, _by_name(options.given), _weak(options, model)
     if like_recipe is not None:
         label, given = like_recipe.label, _given_again(like_recipe, stages, given, options.like)
         _check_weak(like_recipe, weak)
@@ -156,6 +157,7 @@ def plan(options: Sample) -> SamplePlan:
         film=film,
         notes=(
             *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
+            *_snapshots(options, weak),
             *_differences(options, recipe, stages[0].model),
             *_other_images(paths),
         ),
@@ -343,11 +345,21 @@ def _scale(guidance: float | Mapping[str, float] | Sequence[str] | None) -> floa
         raise InputError(f"{option('guidance')} cannot be {words!r}: give a number, or one by name (label=2)") from None
 
 
-def _weak(options: Sample) -> Model | None:
-    """The weaker model of autoguidance."""
-    if options.weak is None or isinstance(options.weak, Model):
-        return options.weak
-    return load(options.weak, options.device, net=options.net)
+def _weak(options: Sample, model: Model) -> Model | None:
+    """The weaker model of autoguidance: a number is the step of a snapshot of the run."""
+    weak = options.weak
+    if weak is None or isinstance(weak, Model):
+        return weak
+    if isinstance(weak, int) or (isinstance(weak, str) and weak.isdecimal()):
+        return load_snapshot(model, int(weak))
+    return load(weak, options.device, net=options.net)
+
+
+def _snapshots(options: Sample, weak: Model | None) -> list[str]:
+    """Say which snapshot the weaker model is, if it is one of another step than that which was given."""
+    if weak is None or not str(options.weak).isdecimal() or int(str(options.weak)) == weak.step:
+        return []
+    return [f"the weaker model is the run at step {weak.step:,}, the nearest of its snapshots"]
 
 
 def _digest(model: Model | None) -> str | None:
