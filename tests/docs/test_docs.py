@@ -219,6 +219,13 @@ def data_folder(tmp_path_factory):
             file.writeframes((np.sin(np.arange(300 + i) * (i + 1) / 40) * 20000).astype("<i2").tobytes())
     numbers = np.random.default_rng(0)
     np.save(folder / "signals.npy", numbers.normal(size=(14, 2, 32)).astype("float32"))
+    load = numbers.uniform(1, 2, size=60).astype("float32")
+    np.savez(
+        folder / "machine.npz",
+        signals=np.sin(load[:, None, None] * np.linspace(0, 12, 32)).astype("float32"),
+        load=load,
+        state=np.array(["new", "worn"] * 30),
+    )
     np.save(folder / "volumes.npy", numbers.normal(size=(14, 1, 8, 8, 8)).astype("float32"))
     images = numbers.integers(0, 255, (14, 1, 16, 16), dtype="uint8")
     np.save(folder / "images.npy", images)

@@ -98,3 +98,18 @@ def test_data_without_the_condition_and_options_without_effect_are_refused_in_on
 def test_a_model_without_conditions_has_no_such_options(tiny_run, refused):
     text = refused("evaluate", tiny_run.path, "--conditions", 3)
     assert "--conditions 3 is for models with conditions besides the label" in text
+
+
+@pytest.mark.parametrize("method", ["consistency", "progressive"])
+def test_a_conditional_model_is_distilled_with_its_conditions(tmp_path, method):
+    source = waves()
+    ancestral.train("arrays", data=source, out=tmp_path / "run", dims=1, **TINY)
+    distilled = ancestral.distil(
+        tmp_path / "run", out=tmp_path / "fast", data=source, method=method, stages=2, steps=6, lr=0.01
+    ).model
+    assert distilled.spec.further == ancestral.load(tmp_path / "run").spec.further
+    one, other, absent = (distilled.sample(2, given=given) for given in ({"pose": [1, 1]}, {"pose": [0.6, 1.4]}, {}))
+    assert not torch.equal(one, other)
+    assert not torch.equal(one, absent)
+    result = ancestral.evaluate(distilled, data=source, samples=False, conditions=3, members=2)
+    assert result.conditional.samples.steps <= 2

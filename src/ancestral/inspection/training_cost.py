@@ -12,6 +12,7 @@ from functools import partial
 import psutil
 import torch
 
+from ancestral.data import Dataset
 from ancestral.results.data_report import TrainingCost
 from ancestral.training import Trainer
 
@@ -121,8 +122,10 @@ def training_cost(
 
 
 def _bytes(trainer: Trainer, count: int) -> int:
-    """The size of `count` items, decoded."""
-    return trainer.spec.codec.dtype.itemsize * math.prod(trainer.spec.shape) * count
+    """The size of `count` items and of the images that they are conditioned on, decoded."""
+    item = trainer.spec.codec.dtype.itemsize * math.prod(trainer.spec.shape)
+    images = [values.empty(1).nbytes for values in trainer.dataset.conditions.values() if isinstance(values, Dataset)]
+    return (item + sum(images)) * count
 
 
 def _seconds(trainer: Trainer, count: int) -> float:
