@@ -37,8 +37,8 @@ class Tally:
     during_save: int = 0
 
 
-def command(out: Path, precision: str, steps: int, save_every: int) -> list[str]:
-    """Return the command that starts or resumes the training run."""
+def command(out: Path, precision: str, steps: int, save_every: int, *more: object) -> list[str]:
+    """Return the command that starts or resumes the training run, with more options."""
     options = ["--steps", steps, "--save-every", save_every, "--precision", precision, "--trackers", "none"]
     return [
         sys.executable,
@@ -47,7 +47,7 @@ def command(out: Path, precision: str, steps: int, save_every: int) -> list[str]
         "train",
         "digits",
         *SMALL,
-        *map(str, options),
+        *map(str, [*options, *more]),
         "--out",
         str(out),
         "--resume",

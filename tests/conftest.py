@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 from ancestral import config as configs
+from ancestral import data
 from ancestral.config.folders import HEIC, SUFFIXES
 from ancestral.data import InMemoryDataset
 from ancestral.data.spec import Codec, DataSpec
@@ -114,6 +115,18 @@ def stripes(count=40, channels=1):
     return InMemoryDataset(
         images[:, None].repeat(1, channels, 1, 1).contiguous(), labels, ("vertical", "horizontal"), "stripes"
     )
+
+
+def conditional_stripes(count=40):
+    """Stripes with classes besides the label, a vector, an image and a random mask of each; some are missing."""
+    images, rows = stripes(count), torch.arange(count)
+    conditions = {
+        "label": images.labels,
+        "colour": rows % 4 - 1,
+        "angle": torch.where(rows % 5 == 0, torch.nan, rows / 3),
+        "low": images.items[:, :, ::2, ::2].flip(3),
+    }
+    return data.open(data.open((images.items, conditions)), given=("hole=mask",))
 
 
 class LearnedWeights(nn.Module, Objective):

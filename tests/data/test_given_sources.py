@@ -158,17 +158,17 @@ def test_a_table_that_is_not_used_is_noted(tmp_path):
     [
         (["00.png,1,x"], "file_name,age,hair", "no column 'height' (its columns are age, hair)"),
         (["00.png,1"], "name,height", "no column file_name (its columns are name, height)"),
-        (["00.png,1", "99.png,2"], "file_name,height", "1 rows for files that do not exist (99.png): correct"),
-        (["00.png,1", "01.png,2", "./00.png,2"], "file_name,height", "several rows for 1 files (00.png)"),
-        (["00.png,1", "01.png,nan"], "file_name,height", "not finite in 1 rows (nan of 01.png)"),
-        (["00.png,1", "01.png,-Inf"], "file_name,height", "not finite in 1 rows (-Inf of 01.png)"),
-        (["00.png,1", "01.png,2", "02.png,NA"], "file_name,height", "holds numbers, and text in 1 rows (NA of 02.png)"),
+        (["00.png,1", "99.png,2"], "file_name,height", "1 row for files that do not exist (99.png): correct"),
+        (["00.png,1", "01.png,2", "./00.png,2"], "file_name,height", "several rows for 1 file (00.png)"),
+        (["00.png,1", "01.png,nan"], "file_name,height", "not finite in 1 row (nan of 01.png)"),
+        (["00.png,1", "01.png,-Inf"], "file_name,height", "not finite in 1 row (-Inf of 01.png)"),
+        (["00.png,1", "01.png,2", "02.png,NA"], "file_name,height", "holds numbers, and text in 1 row (NA of 02.png)"),
         (["00.png,1,2"], "file_name,height", "has 3 fields in line 2, and 2 columns"),
         (["00.png,1,2"], "file_name,height,height", "several columns height"),
         (["00.png,", "01.png,"], "file_name,height", "no value at all"),
         (["00.png,5", "01.png,5"], "file_name,height", "one value in all items"),
         (["00.png,\udcff"], "file_name,height", "is not UTF-8"),
-        (["00.png,1"], "file_name,height\nfile,x", "rows for files that do not exist (file)"),
+        (["00.png,1"], "file_name,height\nfile,x", "row for files that do not exist (file)"),
     ],
 )  # fmt: skip
 def test_a_table_that_does_not_fit_is_refused_in_one_line(tmp_path, rows, header, says):
@@ -185,7 +185,7 @@ def test_a_table_that_does_not_fit_is_refused_in_one_line(tmp_path, rows, header
     [
         ('{"file_name": "00.png", "height": 1}\n{', "no JSON in line 2"),
         ("[1]", "no JSON object in line 1"),
-        ('{"file_name": "00.png", "height": NaN}', "not finite in 1 rows (nan of 00.png)"),
+        ('{"file_name": "00.png", "height": NaN}', "not finite in 1 row (nan of 00.png)"),
         ('{"file_name": 3, "height": 1}', "no file_name in row 1"),
         ('{"file_name": "00.png", "height": {"a": 1}}', "several kinds or lengths"),
         ('{"file_name": "00.png", "height": [1, 2]}\n{"file_name": "01.png", "height": [1]}', "several kinds"),

@@ -211,6 +211,10 @@ def data_folder(tmp_path_factory):
         for label in ("cats", "dogs"):
             stripes(folder / name / label, 9 if name == "more-photos" else 32, 24, 24)
     stripes(folder / "posters", 14, 48, 32)
+    for name in ("faces", "facades", "sketches", "new-sketches"):
+        stripes(folder / name, 14, 24, 24)
+    rows = [f"{i:03d}.png,{30 + i},{('dark', 'grey')[i % 2]},{i / 10},{-i / 20}" for i in range(14)]
+    (folder / "faces" / "metadata.csv").write_text("\n".join(["file_name,age,hair,yaw,pitch", *rows]))
     for i in range(14):
         path = folder / "drums" / ("kick" if i % 2 else "snare") / f"{i}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)

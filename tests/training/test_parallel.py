@@ -20,7 +20,7 @@ from ancestral.events import finish
 from ancestral.model import OwnParts
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.training.preview import sample_preview
-from conftest import LearnedWeights, stripes, tiny_config, together
+from conftest import LearnedWeights, conditional_stripes, stripes, tiny_config, together
 
 STEPS = 12
 TOLERANCE = 1e-5
@@ -77,6 +77,7 @@ def alone(tmp_path_factory):
 PAIRS = {
     "ddp": ["work", {}],
     "importance": ["work", {"steps": 5, "times": "importance"}],
+    "conditions": ["work", {"steps": 4, "conditions": True}],
     "learned weights": ["work", {"steps": 4, "optimiser": "custom"}],
     "plain loop": ["write_plain_loop", {"micro_batches": 1}],
     "plain loop in parts": ["write_plain_loop", {"micro_batches": 3}],
@@ -177,6 +178,18 @@ def test_importance_learns_from_the_losses_of_all(tmp_path, pairs):
     assert one.tensors["times.counts"].sum() == 5 * 32
     assert torch.equal(one.tensors["times.counts"], two.tensors["times.counts"])
     assert torch.allclose(one.tensors["times.history"], two.tensors["times.history"], atol=1e-5)
+
+
+def test_conditions_of_every_kind_are_those_of_one_process(tmp_path, pairs):
+    """Classes, a vector, an image and a random mask, each missing for some items and dropped for others."""
+    folder = RunFolder(tmp_path / "one")
+    folder.begin(config())
+    trainer = Trainer(config(), conditional_stripes(), "cpu")
+    assert list(trainer.spec.conditions) == ["label", "colour", "angle", "low", "hole"]
+    for _ in range(4):
+        trainer.advance()
+    trainer.save(folder)
+    assert_close(state(folder.path, 4), state(pairs / "conditions", 4))
 
 
 def own_trainer(settings):
@@ -336,10 +349,13 @@ def write_plain_loop(folder, micro_batches):
     safetensors.torch.save_file({"weights": weights, "seen": torch.tensor(indices)}, path)
 
 
-def work(path, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam", precision="fp32"):
+def work(
+    path, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam", precision="fp32", conditions=False
+):
     """Train as this process of two, from where the folder is to `steps`."""
     folder, settings = RunFolder(path), config(shard, times, net, optimiser, precision)
-    trainer = own_trainer(settings) if optimiser == "custom" else Trainer(settings, stripes(), "cpu")
+    images = conditional_stripes() if conditions else stripes()
+    trainer = own_trainer(settings) if options.get("optimiser") == "custom" else Trainer(settings, images, "cpu")
     assert trainer.distributed.world == 2
     if folder.holds_run():
         trainer.load(folder)

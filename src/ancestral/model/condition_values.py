@@ -341,7 +341,10 @@ def _of_array(kind: Image, array: Tensor | NDArray[np.generic], name: str, dims:
 
 
 def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: str) -> Tensor:
-    """The pixels of an image of integers, in the channels and the bits of the condition."""
+    """The pixels of an image of integers, in the channels and the bits of the condition.
+
+    Images of the data were cropped and resized for training, and so is this one.
+    """
     bits = next((8 * dtype.itemsize for dtype, largest in LARGEST.items() if kind.limits == (0.0, largest)), None)
     if bits is None:
         raise InputError(
@@ -350,7 +353,8 @@ def _decoded(kind: Image, image: bytes | PillowImage.Image, name: str, origin: s
         )
     try:
         with strict_pillow():
-            return decode_image(image, Conversion(channels=kind.channels, bits=bits))
+            size = (kind.sides[0], kind.sides[1]) if len(kind.sides) == 2 and not kind.made_by else None
+            return decode_image(image, Conversion(size, kind.channels, bits=bits))
     except Unreadable as error:
         raise InputError(f"{origin} cannot be read as the condition {name}: {error}") from None
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ancestral.errors import InputError, one_line
+from ancestral.quantities import plural
 
 FILES = ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"
@@ -93,12 +94,13 @@ class MetadataTable(Mapping[str, Any]):
                     seen[row], values[row] = mark, value
         if twice:
             raise ItemsError(
-                f"{origin} has several rows for {len(twice):,} files ({listed(twice)}): keep one row for each", twice
+                f"{origin} has several rows for {plural(len(twice), 'file')} ({listed(twice)}): keep one for each",
+                twice,
             )
         if strangers:
             raise ItemsError(
-                f"{origin} has {len(strangers):,} rows for files that do not exist ({listed(strangers)}): correct "
-                f"{FILE_NAME}, or delete these rows",
+                f"{origin} has {plural(len(strangers), 'row')} for files that do not exist ({listed(strangers)}): "
+                f"correct {FILE_NAME}, or delete these rows",
                 dict.fromkeys(strangers, "no such file"),
             )
         return self._numbers_or_text(values, f"the column {name} of {origin}", seen)
@@ -175,7 +177,7 @@ class MetadataTable(Mapping[str, Any]):
             if rows:
                 names = {self._name(row): one_line(values[row]) for row in rows}
                 example, value = next(iter(names.items()))
-                raise ItemsError(f"{name} {what} in {len(rows):,} rows ({value} of {example}): {advice}", names)
+                raise ItemsError(f"{name} {what} in {plural(len(rows), 'row')} ({value} of {example}): {advice}", names)
         return np.array(numbers)
 
     def _name(self, row: int) -> str:

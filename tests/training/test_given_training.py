@@ -1,0 +1,100 @@
+"""Training with every kind of condition, in memory or read by index, stopped and resumed: the same bit for bit."""
+
+import dataclasses
+
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+from ancestral import data
+from ancestral.conditions import Classes, Image, Vector
+from ancestral.training import Checkpoints, RunFolder, Trainer
+from conftest import stripes, tiny_config
+
+N = 24
+
+
+def conditional_folder(root):
+    """Write images, partners and a table; return the options of `train` that read them by two workers."""
+    images = stripes(N).items[:, 0].numpy()
+    for place in ("photos", "edges"):
+        (root / place).mkdir(parents=True)
+    lines = ["file_name,age,kind"]
+    for number, pixels in enumerate(images):
+        shade = (pixels // 2 + 5 * number).astype("uint8")
+        PillowImage.fromarray(shade).save(root / "photos" / f"{number:02}.png")
+        PillowImage.fromarray(255 - shade[::2, ::2]).save(root / "edges" / f"{number:02}.png")
+        lines.append(f"{number:02}.png,{number / 7 if number % 5 else ''},{'abc'[number % 3]}")
+    (root / "photos" / "metadata.csv").write_text("\n".join(lines))
+    return ["--data", root / "photos", "--given", *given_of(root), "--memory", 0, "--workers", 2]
+
+
+def given_of(root):
+    return ("label=kind", "age", f"edge={root / 'edges'}", "hole=mask")
+
+
+def opened(root, memory):
+    return data.open(root / "photos", given=given_of(root), memory=memory)
+
+
+def config(workers):
+    """Mirrored, with some of the conditions dropped."""
+    base = tiny_config(steps=6, batch_size=8, save_every=3, label_dropout=0.3, condition_dropout=0.3)
+    return dataclasses.replace(
+        base,
+        data=dataclasses.replace(base.data, flip=True),
+        runtime=dataclasses.replace(base.runtime, workers=workers),
+    )
+
+
+def trained(path, images, workers, steps=6):
+    """Train from where the folder is to a step; return the checkpoint."""
+    folder, settings = RunFolder(path), config(workers)
+    trainer = Trainer(settings, images, "cpu")
+    if folder.holds_run():
+        assert trainer.load(folder) == []
+    else:
+        folder.begin(settings)
+    try:
+        for progress in trainer.run(folder):
+            if progress.step == steps:
+                break
+        trainer.save(folder)
+    finally:
+        trainer.close()
+    return Checkpoints(folder.checkpoints).newest()[0]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The run in one go with the data in memory, and the folder of the data."""
+    root = tmp_path_factory.mktemp("given")
+    conditional_folder(root / "set")
+    images = opened(root / "set", 1)
+    kinds = {name: type(kind) for name, kind in images.spec.conditions.items()}
+    assert kinds == {"label": Classes, "age": Vector, "edge": Image, "hole": Image}
+    return root / "set", trained(root / "run", images, 0)
+
+
+@pytest.mark.parametrize(("memory", "workers"), [(1, 0), (0, 0), (0, 2)])
+def test_a_run_with_conditions_resumes_bit_for_bit_however_the_data_are_read(tmp_path, straight, memory, workers):
+    root, expected = straight
+    assert trained(tmp_path / "run", opened(root, memory), workers, steps=3).step == 3
+    resumed = trained(tmp_path / "run", opened(root, memory), workers)
+    assert resumed.step == 6
+    assert resumed.tensors.keys() == expected.tensors.keys()
+    for name, tensor in expected.tensors.items():
+        assert torch.equal(tensor, resumed.tensors[name]), name
+    assert resumed.numbers == expected.numbers
+
+
+def test_each_kind_of_condition_has_an_effect_on_training(tmp_path, straight):
+    """With those of other items the weights are others."""
+    root, expected = straight
+    for name in ("age", "edge"):
+        images = opened(root, 1)
+        values = images.conditions[name]
+        changed = values.flip(0) if isinstance(values, torch.Tensor) else values.subset(torch.arange(N).flip(0))
+        images = dataclasses.replace(images, conditions={**images.conditions, name: changed})
+        other = trained(tmp_path / name, images, 0)
+        assert any(not torch.equal(tensor, other.tensors[key]) for key, tensor in expected.tensors.items()), name
