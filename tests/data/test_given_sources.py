@@ -140,6 +140,16 @@ def test_a_column_may_be_the_class(tmp_path):
     assert opened.fingerprint != data.open(root, given="age").fingerprint
 
 
+def test_whole_numbers_of_a_table_may_be_the_class_and_others_not(tmp_path):
+    root = folder(tmp_path / "photos", IMAGES)
+    csv_table(root, [f"{i:02}.png,{(10, 2, '')[i % 3]},{i / 2}" for i in range(N)], "file_name,season,age")
+    opened = data.open(root, given="label=season")
+    assert opened.classes == ("2", "10")
+    assert opened.labels.tolist() == [(1, 0, -1)[i % 3] for i in range(N)]
+    with pytest.raises(InputError, match="label is the name of classes, and age is none"):
+        data.open(root, given="label=age")
+
+
 def test_a_table_that_is_not_used_is_noted(tmp_path):
     root = folder(tmp_path / "photos", IMAGES)
     assert data.open(root).notes == ()

@@ -90,9 +90,10 @@ class DataConfig:
     """Train on each class equally often, however many items it has."""
     given: tuple[str, ...] | None = argument(None, metavar="[NAME=]WHAT", repeats=True)
     """What the model is conditioned on besides the class: a column of the data (of metadata.csv or metadata.jsonl in a
-    folder, a further array of an .npz, a column or key), or several joined by commas; a folder with an image of the
-    same name for each; an operator that makes it of the item itself ({OPERATORS}), several joined by +, as in
-    upscale:4+noise:0.05; or a function, package.module:function. Default: what comes from Python with the items."""
+    folder, a further array of an .npz, a column or key), or several joined by commas; a folder with a file of the same
+    name for each, or a .npy or .npz file with a row for each; an operator that makes it of the item itself
+    ({OPERATORS}), several joined by +, as in upscale:4+noise:0.05; or a function, package.module:function. Default:
+    what comes from Python with the items."""
     fingerprint: str = hidden("")
     """The number of items and a hash of some of them, by which a run that is resumed knows its data wherever they lie;
     "" in a run that a Trainer began without a workflow."""

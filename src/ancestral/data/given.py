@@ -112,6 +112,8 @@ def attach(
     for name, what in pairs:
         try:
             name, kind, value = _condition(name, what, columns, data, conversion)
+            if name == LABEL and isinstance(value, Tensor):
+                kind, value = _as_classes(kind, value)
             if name in {**kinds, **data.spec.conditions}:
                 text = f"{data.name} has classes already" if name == LABEL else f"two conditions are called {name}"
                 raise InputError(f"{text}: name this one, as in {option('given', f'other={what}')}")
@@ -165,6 +167,18 @@ def _condition(
         raise InputError(f"{what!r} needs a name as a condition: give {option('given', f'{plain_name}={what}')}")
     name = name or what
     return name, *_joined(parts, names, f"the condition {name}", data, conversion)
+
+
+def _as_classes(kind: Condition, values: Tensor) -> "tuple[Condition, Values]":
+    """Classes as they are, and whole numbers of a file as the names of classes, in their order."""
+    if not isinstance(kind, Vector) or kind.size > 1:
+        return kind, values
+    numbers, there = values[:, 0], ~values[:, 0].isnan()
+    distinct = numbers[there].unique()  # type: ignore[no-untyped-call]
+    if bool((distinct % 1 != 0).any()) or len(distinct) > arrays.MAX_CLASSES:
+        return kind, values
+    names = tuple(f"{number:.0f}" for number in distinct.tolist())
+    return Classes(names), torch.searchsorted(distinct, numbers.nan_to_num()).where(there, ABSENT)
 
 
 def _missing_note(name: str, values: Values) -> Notes:

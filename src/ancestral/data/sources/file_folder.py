@@ -76,7 +76,7 @@ class FileFolder(StoredItems):
             )
         classed = b"" not in tops[1:] and min(labels) >= 0
         self.root, self.names = root, NameList(bytes(buffer))
-        self.columns = MetadataTable(root, self.names)
+        self.columns = MetadataTable(root, self.names, dict.fromkeys(filter(None, tops)))
         super().__init__(
             one_line(root.resolve().name),
             len(labels),

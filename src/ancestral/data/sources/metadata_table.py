@@ -58,14 +58,15 @@ class MetadataTable(Mapping[str, Any]):
     sequences of numbers. Files without a row are missing in all columns.
     """
 
-    def __init__(self, root: Path, names: Sequence[bytes]) -> None:
+    def __init__(self, root: Path, names: Sequence[bytes], folders: Iterable[bytes] = ()) -> None:
         """Set up; nothing is read.
 
         Args:
             root: The folder.
             names: The path of each file from the folder.
+            folders: The names of its sub-folders.
         """
-        self._root, self._names = root, names
+        self._root, self._names, self._folders = root, names, [root, *(root / os.fsdecode(name) for name in folders)]
         self._columns: dict[str, Path] | None = None
         self._problem = ""
 
@@ -126,9 +127,8 @@ class MetadataTable(Mapping[str, Any]):
 
     def _tables(self) -> list[Path]:
         """The tables of the folder and of its sub-folders. Raises InputError for two in one folder."""
-        folders = dict.fromkeys(name.partition(b"/")[0] for name in self._names if b"/" in name)
         tables = list[Path]()
-        for folder in (self._root, *(self._root / os.fsdecode(name) for name in folders)):
+        for folder in self._folders:
             here = [folder / name for name in FILES if (folder / name).is_file()]
             if len(here) > 1:
                 raise InputError(f"{one_line(folder)} holds {' and '.join(FILES)}: keep one of them")

@@ -221,15 +221,21 @@ class _Columns(Mapping[str, Any]):
         """The fields of the first samples besides the label."""
         if self._fields is None:
             places = [rows[:PEEKED] for rows in self._places.get("json", {}).values()]
-            contents = [_json(self._shards.section(*map(int, place))) for rows in places for place in rows]
+            contents = [_json(self._member(*place)) for rows in places for place in rows.tolist()]
             self._fields = [key for key in dict.fromkeys(key for one in contents for key in one) if key != "label"]
         return self._fields
+
+    def _member(self, row: int, start: int, size: int) -> bytes:
+        """The bytes of a member; none if the shard was cut since."""
+        with suppress(Unreadable):
+            return self._shards.section(row, start, size)
+        return b""
 
     def _read(self, name: str, value: Callable[[bytes], Any]) -> list[Any]:
         column: list[Any] = [None] * self._shards.count
         for rows in self._places[name].values():
             for row, start, size in rows.tolist():
-                one = value(self._shards.section(row, start, size))
+                one = value(self._member(row, start, size))
                 column[row] = float(one) if type(one) is int else one
         if all(one is None or isinstance(one, str) for one in column):
             with suppress(ValueError):  # texts that are all numbers
