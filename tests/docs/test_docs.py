@@ -215,6 +215,13 @@ def data_folder(tmp_path_factory):
         stripes(folder / name, 14, 24, 24)
     rows = [f"{i:03d}.png,{30 + i},{('dark', 'grey')[i % 2]},{i / 10},{-i / 20}" for i in range(14)]
     (folder / "faces" / "metadata.csv").write_text("\n".join(["file_name,age,hair,yaw,pitch", *rows]))
+    stripes(folder / "small", 3, 16, 16)
+    shutil.copy(folder / "small" / "000.png", folder / "small.png")
+    stripes(folder / "old", 3, 64, 64)
+    shutil.copy(folder / "old" / "000.png", folder / "old.png")
+    with Image.open(folder / "old.png") as image:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        image.save(folder / "torn.png")
     for i in range(14):
         path = folder / "drums" / ("kick" if i % 2 else "snare") / f"{i}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -253,6 +260,7 @@ def trained(data_folder, tmp_path_factory):
         place.run(["train", "--data", "photos", "--image-size", "16"])
         place.run(["train", "--data", "photos", "--image-size", "16", "--out", "runs/other", "--seed", "1"])
         place.run(["train", "digits"])
+        place.run(["train", "--data", "photos", "--image-size", "64", "--given", "upscale:4", "--out", "runs/upscaler"])
     return folder
 
 
