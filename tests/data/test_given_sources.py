@@ -265,6 +265,15 @@ def test_a_file_of_arrays_has_a_row_for_each_item(tmp_path):
         data.open(photos, given=str(tmp_path / "masks.npy"))
 
 
+def test_conditions_are_added_to_a_part_of_data_that_are_open(tmp_path):
+    photos, edges = folder(tmp_path / "photos", IMAGES), folder(tmp_path / "edges", MASKS)
+    np.save(tmp_path / "ages.npy", AGES[[7, 2, 5]].numpy())
+    part = data.open(photos, memory=0).subset(torch.tensor([7, 2, 5]))
+    values = data.open(part, given=(str(edges), str(tmp_path / "ages.npy"))).conditions_of([0, 2])
+    assert torch.equal(values["edges"], MASKS[[7, 5]])
+    assert torch.equal(values["ages"][:, 0], AGES[[7, 5]])
+
+
 def test_partners_inside_the_data_are_refused(tmp_path):
     photos = folder(tmp_path / "photos", IMAGES)
     folder(photos / "edges", MASKS)

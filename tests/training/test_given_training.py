@@ -1,13 +1,16 @@
 """Training with every kind of condition, in memory or read by index, stopped and resumed: the same bit for bit."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
 from PIL import Image as PillowImage
 
+import ancestral
 from ancestral import data
 from ancestral.conditions import Classes, Image, Vector
+from ancestral.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from conftest import stripes, tiny_config
 
@@ -98,3 +101,23 @@ def test_each_kind_of_condition_has_an_effect_on_training(tmp_path, straight):
         images = dataclasses.replace(images, conditions={**images.conditions, name: changed})
         other = trained(tmp_path / name, images, 0)
         assert any(not torch.equal(tensor, other.tensors[key]) for key, tensor in expected.tensors.items()), name
+
+
+@pytest.mark.long
+def test_a_run_goes_on_with_its_data_and_partners_at_another_place(tmp_path, monkeypatch):
+    conditional_folder(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    tiny = {"batch_size": 4, "width": 16, "blocks": 1, "sample_every": 100, "preview_steps": 1, "progress": False}
+    given = ("label=kind", "age", "edges", "hole=mask")
+    run = tmp_path / "run"
+    ancestral.train(data="photos", given=given, out=run, steps=2, **tiny)
+    monkeypatch.chdir(tmp_path)
+    assert ancestral.train(out=run, resume=True, steps=3, **tiny).step == 3
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    given = ("label=kind", "age", "there/edges", "hole=mask")
+    result = ancestral.train(data="there/photos", given=given, out=run, resume=True, steps=4, **tiny)
+    assert (result.step, list(result.model.spec.conditions)) == (4, ["label", "age", "edges", "hole"])
+    csv = tmp_path / "there" / "photos" / "metadata.csv"
+    csv.write_text(csv.read_text().replace("01.png,0.1", "01.png,0.2"))
+    with pytest.raises(InputError, match=r"is not what .* was trained on"):
+        ancestral.train(out=run, resume=True, steps=5, **tiny)

@@ -65,7 +65,7 @@ Source = (
     str
     | Path
     | Array
-    | tuple[Array, Array | Mapping[str, Array]]
+    | tuple[Array, Array | Mapping[str, Any]]
     | list[str]
     | list[Path]
     | list[Image]

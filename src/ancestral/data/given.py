@@ -156,7 +156,8 @@ def _condition(
         kind = maker.condition(data.shape, data.codec.limits, partial(_example, data))
         return name or maker.name, kind, None
     if not is_column and os.path.isdir(place):  # noqa: PTH112 (no error of a name that is too long)
-        return name or place.name, *_of_images(_partners(data, place), data, conversion)
+        kind, images = _of_images(_partners(data, place), data, conversion)
+        return name or place.name, kind, images if data.rows is None else images.subset(data.rows)
     if not is_column and place.suffix.lower() in ARRAY_FILES and os.path.isfile(place):  # noqa: PTH113
         array, *_ = arrays.load(place)
         return name or place.stem, *_of_array(_array(array, one_line(place)), one_line(place), data, conversion)
@@ -296,7 +297,7 @@ def _array(column: Any, name: str) -> Any:
 
 
 def _of_array(array: Any, name: str, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
-    count = data.source.count if isinstance(data, LazyDataset) else len(data)
+    count = len(data)
     if array.ndim == 0 or len(array) != count:
         rows = 0 if array.ndim == 0 else len(array)
         raise InputError(f"{name} has {rows:,} rows, and the data have {count:,} items: give one for each")
@@ -336,7 +337,7 @@ def _for_partners(conversion: Conversion | None) -> Conversion:
     return replace(conversion or Conversion(), channels=None, bits=None)
 
 
-def _of_images(source: StoredItems, data: Dataset, conversion: Conversion | None) -> tuple[Condition, Values]:
+def _of_images(source: StoredItems, data: Dataset, conversion: Conversion | None) -> tuple[Condition, LazyDataset]:
     images = LazyDataset(source, _for_partners(conversion), len(data.shape) - 1)
     return _image(images, data), images
 
