@@ -57,7 +57,8 @@ def pixels(path):
 
 
 def test_a_folder_gives_a_sample_of_each_file_by_the_name_of_the_file(run, model):
-    run("sample", "m", *FEW, "--given", "low=small", "--given", "angle=30", "--out", "large")
+    said = run("sample", "m", *FEW, "--given", "low=small", "--given", "angle=30", "--out", "large")
+    assert "take the classes in turn, whatever low shows: --label none leaves the class open" in said
     files = ["one", "sub/two", "zero"]
     assert names_below("large") == {f"{file}.png" for file in files}
     numbers = [1, 2, 0]
@@ -76,7 +77,8 @@ def test_a_folder_gives_a_sample_of_each_file_by_the_name_of_the_file(run, model
 def test_several_samples_of_each_file_have_their_numbers_too(run, model):
     run("sample", "m", *FEW, "--given", "low=small", "-n", 4, "--out", "large")
     assert names_below("large") == {"one-000000.png", "sub/two-000001.png", "zero-000002.png", "one-000003.png"}
-    run("sample", "m", *FEW, "--given", "low=small/one.png", "-n", 2, "--out", "of-one")
+    words = ["--given", "low=small/one.png", "--label", "none", "-n", 2, "--out", "of-one"]
+    assert "classes in turn" not in run("sample", "m", *FEW, *words)
     assert names_below("of-one") == {"000000.png", "000001.png"}
 
 
@@ -101,6 +103,8 @@ def test_a_grid_has_the_conditions_beside_the_samples_and_is_repeated(run, refus
 def test_an_array_holds_what_each_sample_is_conditioned_on(run, model):
     words = ["--given", "low=small", "--given", "angle=30", "--given", "hair=fair", "--given", "hair=none"]
     run("sample", "m", *FEW, *words, "-n", 4, "--out", "x.npz")
+    result = ancestral.sample("m", 3, steps=2, given={"low": "small", "angle": 30}, out="z.npz")
+    assert "given low one.png, two.png, zero.png given angle 30" in " ".join(str(result).split())
     with np.load("x.npz") as arrays:
         assert sorted(arrays) == ["angle", "hair", "images", "labels", "low"]
         assert arrays["angle"].tolist() == [[30.0]] * 4

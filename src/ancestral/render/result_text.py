@@ -27,8 +27,8 @@ from ancestral.results.run_list import PARTS, CleaningResult, RunList, RunSummar
 from ancestral.results.sampling_result import SamplingResult
 from ancestral.results.training_result import TrainingResult
 
-MAX_CHANNELS = 8
-"""The largest number of channels whose means are shown."""
+MAX_CHANNELS, MAX_VALUES = 8, 10
+"""The largest numbers of channels whose means are shown, and of values of a condition."""
 
 
 @singledispatch
@@ -58,8 +58,15 @@ def _sampling(result: SamplingResult) -> list[Table | str]:
     index = f", index {' '.join(map(str, result.index))}" if result.index is not None else ""
     models = ", then ".join((result.model, *result.then))
     rows = [("samples", f"{result.count:,} of {models}, seed {result.seed}{index}{label}{guidance}")]
+    rows += [(f"given {name}", _values(texts)) for name, texts in result.given.items()]
     rows += [("sampler", result.sampler), ("files", ", ".join(result.paths))]
     return [Table((), rows), *filter(None, [channel_means(result)])]
+
+
+def _values(texts: Sequence[str]) -> str:
+    """The values of a condition in a recipe, of images the names of their files."""
+    names = [text.partition(" sha256:")[0] for text in texts[:MAX_VALUES]]
+    return ", ".join([*names, *["..."] * (len(texts) > MAX_VALUES)])
 
 
 def channel_means(result: SamplingResult) -> str:
