@@ -113,3 +113,17 @@ def test_a_conditional_model_is_distilled_with_its_conditions(tmp_path, method):
     assert not torch.equal(one, absent)
     result = ancestral.evaluate(distilled, data=source, samples=False, conditions=3, members=2)
     assert result.conditional.samples.steps <= 2
+
+
+def test_a_conditional_run_is_compared_with_one_without_conditions(upscaler, tmp_path):
+    """Each is sampled as evaluate samples it: with the conditions of training items, and with all classes in turn."""
+    ancestral.train("arrays", data=str(upscaler / "a.npz"), out=tmp_path / "plain", **TINY)
+    options = {"samples": 12, "steps": 3, "extractor": "pixels", "out": tmp_path / "compare"}
+    plain, conditional = ancestral.compare([tmp_path / "plain", upscaler / "run"], **options).runs
+    assert plain.samples.label == "2 classes in turn"
+    assert conditional.samples.label == "label, low of 45 training items"
+    assert plain.data == conditional.data
+    alone = ancestral.evaluate(
+        upscaler / "run", samples=12, steps=3, extractor="pixels", conditions=0, out=tmp_path / "alone"
+    )
+    assert alone.samples.distances == conditional.distances
