@@ -18,6 +18,8 @@ SYNONYMS = {
     "--image-size": ("resolution", "res", "size", "img-size", "height", "side"),
     "--label": ("class", "class-label", "category", "digit"),
     "--guidance": ("cfg", "cfg-scale", "guidance-scale"),
+    "--given": ("condition", "conditions", "cond", "conditioning", "control", "pair", "attributes"),
+    "--weak": ("autoguidance", "bad-model"),
     "--steps": ("num-steps", "max-steps", "train-steps", "iterations", "iters", "num-inference-steps"),
     "--lr": ("learning-rate",),
     "--batch-size": ("batch", "bs", "train-batch-size"),
