@@ -283,7 +283,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Seed of all noise; sample i of a seed is always the same. Default: 0."""
     label: Label = argument(None, words=tuple[str, ...] | None)
     """Class to sample, by name or number, or "none"; of several, sample i has label i mod their number. Default:
-    all classes in turn."""
+    all classes in turn, or none with `given`."""
     given: Mapping[str, Any] | None = argument(None, words=tuple[str, ...] | None, metavar="NAME=VALUE", repeats=True)
     """What the samples are conditioned on: a class by name or number, numbers joined by commas, or an image, by its
     file. A folder of images gives one sample for each. {From Python a mapping of names to values, as of

@@ -52,6 +52,16 @@ ELSEWHERE = {
     "ancestral train cifar10": "needs CIFAR-10 and a GPU",
     "ancestral train ddpm256": "needs a GPU; tests/config/test_by_size.py holds its settings",
     "README.md ancestral export runs/photos --label": "needs a run that was trained with --for diffusers",
+    **dict.fromkeys(
+        (
+            "README.md ancestral sample runs/small",
+            "README.md ancestral train --data faces/",
+            "README.md ancestral sample runs/faces",
+            "README.md ancestral train --data scans/",
+            "README.md ancestral evaluate runs/ct",
+        ),
+        "names data that are not here; the how-to pages on conditions run such commands",
+    ),
     "ancestral push": "uploads; tests/test_hub.py runs it with a Hub of its own",
     "ancestral evaluate-samples made/": "tests/workflows/test_evaluate_samples.py runs it on files of its own",
     "ancestral import ddpm-cifar10-32": "reads a model that is not here: how-to/export-import.md imports its own",

@@ -552,3 +552,12 @@ def test_a_model_shows_itself_in_a_notebook(model):
     text = model._repr_html_()
     for part in ("uint8 1x8x8", "vertical, horizontal", f"{model.parameters:,} parameters", "target v", "6 steps"):
         assert part in text, part
+
+
+def test_beside_a_condition_a_label_that_is_left_out_is_absent():
+    config = tiny_config()
+    spec = DataSpec((1, 8, 8), ancestral.data.IMAGES, ("a", "b"), conditions={"angle": Vector((0.0,), (1.0,))})
+    model = ancestral.Model(build(config, spec), spec, config)
+    assert model.given_values(None, {"angle": 1.0})[0] == "none"
+    assert model.given_values(None, {})[0] is None
+    assert model.given_values("b", {"angle": 1.0})[0] == "b"

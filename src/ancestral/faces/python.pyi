@@ -413,7 +413,7 @@ def sample(
         variance: Variance of ddpm: large, small or (where the model has it) learned; default: large.
         seed: Seed of all noise; sample i of a seed is always the same. Default: 0.
         label: Class to sample, by name or number, or "none"; of several, sample i has label i mod their number.
-            Default: all classes in turn.
+            Default: all classes in turn, or none with `given`.
         given: What the samples are conditioned on: a class by name or number, numbers joined by commas, or an
             image, by its file. A folder of images gives one sample for each. From Python a mapping of names to
             values, as of `Model.sample`. Given several times, sample i has value i mod their number. What is left

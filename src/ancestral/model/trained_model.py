@@ -25,6 +25,7 @@ from ancestral.events import finish
 from ancestral.guidance import NO_CLASS, AutoGuidance, ClassifierFree, Clipped, Interval, Wrapper
 from ancestral.model.building import sampler_for
 from ancestral.model.condition_values import (
+    NONE,
     ConditionValues,
     captions,
     class_number,
@@ -215,7 +216,7 @@ class Model:
             steps: The number of sampling steps; None is the sampler's default (DDIM 50, DDPM all T).
             seed: The seed. Item i of a seed is always the same item.
             label: Number or name of a class, or "none"; of several, item i of the seed has label i mod their number.
-                None takes all classes in turn.
+                None takes all classes in turn, or none where other conditions are given.
             guidance: Scale of guidance: above 1 strengthens the conditions that are given; or a scale for some of them
                 by name, as in {"label": 2, "low": 1}.
             batch_size: The number of items in a batch. It changes memory and time, not the items.
@@ -257,13 +258,14 @@ class Model:
         return finish(record(trajectory, range(len(items)), batch_size, convert)).samples
 
     def given_values(self, label: Label, given: Given | None) -> tuple[Label, dict[str, ConditionValues]]:
-        """Return the labels and the values of the other conditions.
+        """Return the labels and the values of the other conditions; beside those a label that is left out is absent.
 
         Raises:
             InputError: If the label is given twice, the model has no such condition, or not with this value.
         """
         others = with_label(label, given)
-        return others.pop(LABEL, None), read_values(self.spec, others)
+        labels, values = others.pop(LABEL, None), read_values(self.spec, others)
+        return NONE if labels is None and values and self.spec.classes else labels, values
 
     def items(self, n: int, indices: Sequence[int] | None, batch_size: int) -> Sequence[int]:
         """Return the indices of the items to sample: `indices`, or without them 0..n−1.

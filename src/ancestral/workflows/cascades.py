@@ -123,7 +123,7 @@ def with_values(stages: Sequence[Stage], label: Label, given: Mapping[str, Any])
     """Give each of the stages the labels and the values of the conditions that it has.
 
     Classes are those of the first model that has the condition. The others have them by name, and a class that they do
-    not know is absent. So is the label of a model behind one without classes, unless it is given.
+    not know is absent. So is the label of a model behind one without a label, unless it is given.
 
     Raises:
         InputError: If no model has such a condition, or one cannot have the value.
@@ -133,13 +133,13 @@ def with_values(stages: Sequence[Stage], label: Label, given: Mapping[str, Any])
     for name in of_none:
         if any(name == stage.condition for stage in stages):
             raise InputError(f"{name} is the samples of the model before: leave {option('given', name)} out")
-    done = []
+    done: list[Stage] = []
     for stage in stages:
         values = {name: _matched(name, value, stage, stages) for name, value in asked.items() if stage.takes(name)}
         if stage is stages[0]:
             values |= of_none  # which the first model refuses
         elif stage.model.spec.classes and LABEL not in asked:
-            in_turn = stages[0].model.spec.classes
+            in_turn = stages[0].model.spec.classes if done[0].label is None else ()
             values[LABEL] = _matched(LABEL, in_turn, stage, stages) if in_turn else NONE
         final_label, others = stage.model.given_values(None, values)
         stage.model.labels([0], final_label)

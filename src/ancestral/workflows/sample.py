@@ -159,7 +159,6 @@ def plan(options: Sample) -> SamplePlan:
             *(doubt for stage in stages for doubt in _doubts(stage.model, stage.sampler)),
             *_snapshots(options, weak),
             *_differences(options, recipe, stages[0].model),
-            *_classes_beside_images(recipe, stages),
             *_other_images(paths),
         ),
     )
@@ -508,15 +507,6 @@ def _differences(options: Sample, recipe: SamplingRecipe, model: Model) -> list[
     if recipe.version != __version__:
         notes.append(f"{like} was made by ancestral {recipe.version}; version {__version__} may sample otherwise")
     return notes
-
-
-def _classes_beside_images(recipe: SamplingRecipe, stages: Sequence[Stage]) -> list[str]:
-    """Say that the first model takes its classes in turn although it is given images, which may be of other classes."""
-    images = [name for name, value in stages[0].values.items() if isinstance(value.kind, Image)]
-    if not images or recipe.label is not None or not stages[0].model.spec.classes:
-        return []
-    shown, none = ", ".join(images), option("label", "none")
-    return [f"note: samples take the classes in turn, whatever {shown} shows: {none} leaves the class open"]
 
 
 def _recipe_of_one(recipe: SamplingRecipe, model: Model, index: int) -> SamplingRecipe:
