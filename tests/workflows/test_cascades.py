@@ -50,7 +50,8 @@ def images(path):
 
 def test_samples_become_the_condition_of_the_next_model(run, chain):
     """Of each sample by its index, with the seed, the values and the classes that both models have."""
-    words = ["--given", "age=31", "--given", "age=54.3", "--given", "hair=dark", "--given", "hair=fair", "--label", "a", "b", "-n", 5]
+    words = ["--given", "age=31", "--given", "age=54.3", "--given", "hair=dark", "--given", "hair=fair"]
+    words += ["--label", "a", "b", "-n", 5]
     run("sample", "base", "--then", "to16", "to32", "--steps", 3, "--seed", 4, *words, "--out", "all.npz")
     given = {"age": [31, 54.3], "hair": ["dark", "fair"]}
     options = {**FEW, "seed": 4, "n": 5}
