@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ancestral
 from ancestral import data, storage
+from ancestral.data.given import attach
 from ancestral.data.io_errors import SourceLost
 from ancestral.declarations import Train
 from ancestral.errors import InputError
@@ -473,12 +474,12 @@ def test_blocks_are_compiled_on_request():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_a_compiled_network_trains_as_a_plain_one():
-    """Blocks of two widths, in channels_last."""
-    base = tiny_config()
+    """Blocks of two widths, in channels_last, with an image condition."""
+    base, data = tiny_config(), attach(stripes(), ("upscale:2",), {})
     losses = []
     for compiled in (False, True):
         runtime = dataclasses.replace(base.runtime, compile=compiled)
-        trainer = Trainer(dataclasses.replace(base, runtime=runtime), stripes(), "cpu")
+        trainer = Trainer(dataclasses.replace(base, runtime=runtime), data, "cpu")
         losses.append(torch.stack([trainer.advance().losses for _ in range(3)]))
     assert torch.allclose(*losses, rtol=0.02, atol=1e-3)  # bfloat16 where it is native
     assert not torch.equal(losses[0][0], losses[0][1])
