@@ -245,11 +245,16 @@ def _written(function: Function, pure: bool = False) -> Function:
         if value is None or value is ...:
             raise NotWritten(f"not written yet (the function returns {value})")
         tensors = [(a, b) for a, b in zip(copies, arguments, strict=True) if isinstance(b, Tensor)]
-        if pure and not all(torch.equal(a, b) for a, b in tensors):
+        if pure and not all(_same_values(a, b) for a, b in tensors):
             raise ChangedArgument("an argument was changed in place. Return a new tensor: the caller needs it again")
         return value
 
     return call
+
+
+def _same_values(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same values, of which some may be NaN."""
+    return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
 def _tensor(value: Any) -> Tensor:

@@ -42,6 +42,7 @@ LESSONS = (
     Lesson(10, "10_change_the_core", "Change the core", "a network, schedule, target and sampler of your own", 1),
     Lesson(11, "11_few_evaluations", "Few evaluations", "consistency tuning and progressive distillation", 2),
     Lesson(12, "12_larger_images", "Larger images", "cost, patches, noise schedule and target up to 256 pixels", 2),
+    Lesson(13, "13_conditions", "Conditions", "vectors, classes and images as conditions, and their evaluation", 2),
 )
 
 

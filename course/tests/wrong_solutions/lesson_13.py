@@ -1,0 +1,349 @@
+"""Solutions of lesson 13: wrong ones with a part of the hint that they must get, and right ones in other styles."""
+
+WRONG: dict[str, dict[str, str]] = {
+    "best_estimate": {
+        """
+def best_estimate(x_t, c, a, b, slope, std):
+    variance = slope**2 + std**2
+    return a * variance * x_t / (a**2 * variance + b**2)
+""": "without the condition",
+        """
+def best_estimate(x_t, c, a, b, slope, std):
+    return slope * c
+""": "x_t says something",
+        """
+def best_estimate(x_t, c, a, b, slope, std):
+    gain = a * std**2 / (a**2 * std**2 + b**2)
+    return slope * c + gain * (x_t - slope * c)
+""": "multiplied by a before the noise",
+        """
+def best_estimate(x_t, c, a, b, slope, std):
+    gain = a * std**2 / (a**2 * std**2 + b**2)
+    return slope * c + gain * x_t
+""": "compared with 0",
+        """
+def best_estimate(x_t, c, a, b, slope, std):
+    gain = a**2 * std**2 / (a**2 * std**2 + b**2)
+    return slope * c + gain * (x_t - a * slope * c)
+""": "that of a · x_0",
+        """
+def best_estimate(x_t, c, a, b, slope, std):
+    variance = slope**2 + std**2
+    return slope * c + a * variance / (a**2 * variance + b**2) * (x_t - a * slope * c)
+""": "that of c, which is known",
+    },
+    "subset_share": {
+        """
+def subset_share(present, p):
+    share = 1.0
+    for there in present:
+        share *= 1 - p if there else p
+    return share
+""": "the joint draw is missing",
+        """
+def subset_share(present, p):
+    share = 1 - p
+    for there in present:
+        share *= 1 - p if there else p
+    return share
+""": "gets p more",
+        """
+def subset_share(present, p):
+    kept = sum(present)
+    return (1 - p) ** (kept + 1) + p * (kept == 0)
+""": "the absent conditions count as well",
+        """
+def subset_share(present, p):
+    kept = sum(present)
+    if kept == 0:
+        return p
+    return (1 - p) ** (kept + 1) * p ** (len(present) - kept)
+""": "This is p alone",
+        """
+def subset_share(present, p):
+    share = 1.0
+    for there in present:
+        share *= 1 - p if there else p
+    return share + (0 if any(present) else p)
+""": "multiply by 1 − p",
+    },
+    "encode_vector": {
+        """
+def encode_vector(values, mean, std):
+    there = (~values.isnan().any(dim=1, keepdim=True)).double()
+    return torch.cat([(values - mean) / std, torch.ones_like(there)], dim=1) * there
+""": "NaN is left",
+        """
+def encode_vector(values, mean, std):
+    inputs = ((values - mean) / std).nan_to_num(0.0)
+    return torch.cat([inputs, (~values.isnan().any(dim=1, keepdim=True)).double()], dim=1)
+""": "absent as a whole",
+        """
+def encode_vector(values, mean, std):
+    there = ~values.isnan().any(dim=1, keepdim=True)
+    inputs = torch.where(there, (values - mean) / std, 0.0)
+    return torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
+""": "the last number too",
+        """
+def encode_vector(values, mean, std):
+    there = ~values.isnan().any(dim=1, keepdim=True)
+    return torch.cat([torch.where(there, values, 0.0), there.double()], dim=1)
+""": "not standardised",
+        """
+def encode_vector(values, mean, std):
+    absent = values.isnan().any(dim=1, keepdim=True)
+    return torch.cat([torch.where(absent, 0.0, (values - mean) / std), absent.double()], dim=1)
+""": "not the other way round",
+        """
+def encode_vector(values, mean, std):
+    there = ~values.isnan().any(dim=1, keepdim=True)
+    values[~there[:, 0]] = 0
+    return torch.cat([torch.where(there, (values - mean) / std, 0.0), there.double()], dim=1)
+""": "changed in place",
+    },
+    "encode_image": {
+        """
+def encode_image(image, side):
+    x = F.interpolate(image.float() / 127.5 - 1, (side, side))
+    return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+""": "makes blocks",
+        """
+def encode_image(image, side):
+    x = F.interpolate(image.float() / 255, (side, side), mode="bilinear")
+    return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+""": "scales to [0, 1]",
+        """
+def encode_image(image, side):
+    x = F.interpolate(image.float() / 127.5 - 1, (side, side), mode="bilinear", align_corners=True)
+    return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+""": "corners are aligned",
+        """
+def encode_image(image, side):
+    x = F.interpolate(image.float() / 127.5 - 1, (side, side), mode="bilinear")
+    return torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)
+""": "sign of an absent one",
+        """
+def encode_image(image, side):
+    x = F.interpolate(image.float() / 127.5 - 1, (side, side), mode="bilinear")
+    return torch.cat([torch.ones_like(x[:, :1]), x], dim=1)
+""": "is the last, not the first",
+    },
+    "posterior": {
+        """
+def posterior(y, operator, mean, covariance, sigma):
+    of_y = operator @ covariance @ operator.T + sigma * torch.eye(len(y), dtype=y.dtype)
+    gain = covariance @ operator.T @ of_y.inverse()
+    return mean + gain @ (y - operator @ mean), covariance - gain @ operator @ covariance
+""": "the variance of the noise is sigma²",
+        """
+def posterior(y, operator, mean, covariance, sigma):
+    of_y = operator @ covariance @ operator.T
+    gain = covariance @ operator.T @ of_y.inverse()
+    return mean + gain @ (y - operator @ mean), covariance - gain @ operator @ covariance
+""": "the noise is missing",
+        """
+def posterior(y, operator, mean, covariance, sigma):
+    of_y = operator @ covariance @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
+    gain = covariance @ operator.T @ of_y.inverse()
+    return mean + gain @ y, covariance - gain @ operator @ covariance
+""": "compared with 0",
+        """
+def posterior(y, operator, mean, covariance, sigma):
+    of_y = operator @ covariance @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
+    gain = covariance @ operator.T @ of_y.inverse()
+    return mean + gain @ (y - operator @ mean), covariance
+""": "still that of the prior",
+        """
+def posterior(y, operator, mean, covariance, sigma):
+    of_y = operator @ covariance @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
+    gain = covariance @ operator.T @ of_y.inverse()
+    return mean + gain @ (y - operator @ mean), torch.eye(len(mean), dtype=y.dtype) - gain @ operator
+""": "multiply it by Σ",
+    },
+    "two_scales": {
+        """
+def two_scales(none, first, both, s_1, s_2):
+    return none + s_1 * (first - none) + s_2 * (both - none)
+""": "begins at the estimate without",
+        """
+def two_scales(none, first, both, s_1, s_2):
+    return none + s_2 * (first - none) + s_1 * (both - first)
+""": "exchanged",
+        """
+def two_scales(none, first, both, s_1, s_2):
+    return s_1 * (first - none) + s_2 * (both - first)
+""": "begin with it",
+        """
+def two_scales(none, first, both, s_1, s_2):
+    return torch.lerp(first, both, s_2)
+""": "first condition is not used",
+        """
+def two_scales(none, first, both, s_1, s_2):
+    return both + s_1 * (first - none) + s_2 * (both - first)
+""": "begin at none",
+    },
+    "energy_score": {
+        """
+def energy_score(samples, truth):
+    to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
+    return (to_truth - torch.cdist(samples, samples).mean(dim=(1, 2)) / 2) / samples.shape[2] ** 0.5
+""": "not by K²",
+        """
+def energy_score(samples, truth):
+    members = samples.shape[1]
+    to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
+    between = torch.cdist(samples, samples).sum(dim=(1, 2)) / (members * (members - 1))
+    return (to_truth - between) / samples.shape[2] ** 0.5
+""": "twice too large",
+        """
+def energy_score(samples, truth):
+    members = samples.shape[1]
+    to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
+    return to_truth - torch.cdist(samples, samples).sum(dim=(1, 2)) / (2 * members * (members - 1))
+""": "divide the norm by √D",
+        """
+def energy_score(samples, truth):
+    return (samples - truth[:, None]).square().mean(dim=2).sqrt().mean(dim=1)
+""": "second term is missing",
+        """
+def energy_score(samples, truth):
+    members = samples.shape[1]
+    to_truth = (samples - truth[:, None]).norm(dim=2).mean(dim=1)
+    between = torch.cdist(samples, samples).sum(dim=(1, 2)) / (members * (members - 1))
+    return (to_truth + between / 2) / samples.shape[2] ** 0.5
+""": "Spread is rewarded",
+    },
+    "nominal_coverage": {
+        """
+def nominal_coverage(members, rank):
+    return (members - 2 * rank) / members
+""": "this counts 2 r of K",
+        """
+def nominal_coverage(members, rank):
+    return (members - 2 * rank) / (members + 1)
+""": "one gap too few",
+        """
+def nominal_coverage(members, rank):
+    return 1 - rank / (members + 1)
+""": "one side is forgotten",
+        """
+def nominal_coverage(members, rank):
+    return 2 * rank / (members + 1)
+""": "outside of the interval",
+        """
+def nominal_coverage(members, rank):
+    return (members - 2 * rank + 1) / members
+""": "Divide by K + 1",
+    },
+}
+
+OTHERWISE: dict[str, list[str]] = {
+    "best_estimate": [
+        """
+def best_estimate(x_t, c, a, b, slope, std):
+    return (slope * c * b**2 + a * std**2 * x_t) / (a**2 * std**2 + b**2)
+""",
+    ],
+    "subset_share": [
+        """
+def subset_share(present, p):
+    kept, all_of_them = sum(present), len(present)
+    own = (1 - p) ** kept * p ** (all_of_them - kept)
+    return (1 - p) * own + (p if kept == 0 else 0.0)
+""",
+        """
+def subset_share(present, p):
+    own = torch.where(torch.tensor(present), 1 - p, p).prod()
+    return (1 - p) * own + p * (not any(present))
+""",
+    ],
+    "encode_vector": [
+        """
+def encode_vector(values, mean, std):
+    rows = []
+    for row in values:
+        if torch.isnan(row).any():
+            rows.append(torch.zeros(len(row) + 1, dtype=values.dtype))
+        else:
+            rows.append(torch.cat([(row - mean) / std, torch.ones(1, dtype=values.dtype)]))
+    return torch.stack(rows)
+""",
+        """
+def encode_vector(values, mean, std):
+    return age_and_pose(mean, std).encode(values)
+
+
+def age_and_pose(mean, std):
+    return conditions.Vector(tuple(mean.tolist()), tuple(std.tolist()))
+""",
+    ],
+    "encode_image": [
+        """
+def encode_image(image, side):
+    x = F.interpolate(image.double(), size=side, mode="bilinear", align_corners=False)
+    return F.pad((x - 127.5) / 127.5, (0, 0, 0, 0, 0, 1), value=1.0)
+""",
+        """
+def encode_image(image, side):
+    return conditions.Image(image.shape[1]).encode(image, (side, side))
+""",
+    ],
+    "posterior": [
+        """
+def posterior(y, operator, mean, covariance, sigma):
+    precision = covariance.inverse() + operator.T @ operator / sigma**2
+    return torch.linalg.solve(
+        precision, covariance.inverse() @ mean + operator.T @ y / sigma**2
+    ), precision.inverse()
+""",
+        """
+def posterior(y, operator, mean, covariance, sigma):
+    of_y = operator @ covariance @ operator.T + sigma**2 * torch.eye(len(y), dtype=y.dtype)
+    cross = operator @ covariance
+    return (
+        mean + cross.T @ torch.linalg.solve(of_y, y - operator @ mean),
+        covariance - cross.T @ torch.linalg.solve(of_y, cross),
+    )
+""",
+    ],
+    "two_scales": [
+        """
+def two_scales(none, first, both, s_1, s_2):
+    return (1 - s_1) * none + (s_1 - s_2) * first + s_2 * both
+""",
+        """
+def two_scales(none, first, both, s_1, s_2):
+    return guidance.guided([both, first, none], [s_2, s_1])
+""",
+    ],
+    "energy_score": [
+        """
+def energy_score(samples, truth):
+    members = samples.shape[1]
+    scores = []
+    for ensemble, x in zip(samples, truth):
+        score = sum((member - x).square().mean().sqrt() for member in ensemble) / members
+        for i in range(members):
+            for j in range(i):
+                distance = (ensemble[i] - ensemble[j]).square().mean().sqrt()
+                score = score - distance / (members * (members - 1))
+        scores.append(score)
+    return torch.stack(scores)
+""",
+        """
+def energy_score(samples, truth):
+    return ensembles.energy_scores(samples, truth)
+""",
+    ],
+    "nominal_coverage": [
+        """
+def nominal_coverage(members, rank):
+    return 1 - 2 * rank / (members + 1)
+""",
+        """
+def nominal_coverage(members, rank):
+    gaps = range(members + 1)
+    return sum(rank <= gap <= members - rank for gap in gaps) / len(gaps)
+""",
+    ],
+}
