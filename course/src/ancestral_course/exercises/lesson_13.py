@@ -24,7 +24,7 @@ def _normal(*shape: int, seed: int) -> Tensor:
 
 def _schedule(a: float, b: float) -> Schedule:
     """A process of one time, with the factors a and b."""
-    return Schedule(*(torch.tensor(pair, dtype=torch.float64) for pair in ((1.0, a), (0.0, b))))
+    return Schedule(torch.tensor([1.0, a], dtype=torch.float64), torch.tensor([0.0, b], dtype=torch.float64))
 
 
 def _best_estimate(x_t: Tensor, c: Tensor, a: float, b: float, slope: float, std: float) -> Tensor:
@@ -202,7 +202,8 @@ def _nan_rows(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def _presence_first(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return _vector()(values, mean, std).roll(1, 1)
+    inputs: Tensor = _vector()(values, mean, std)
+    return inputs.roll(1, 1)
 
 
 ENCODE_VECTOR = Exercise(
@@ -275,7 +276,7 @@ def _image(
 
 
 def _after_the_ones(image: Tensor, side: int) -> Tensor:
-    x = _image()(image, side)
+    x: Tensor = _image()(image, side)
     return x.roll(1, 1)
 
 
@@ -457,7 +458,8 @@ def _scored(
         size = root(samples.shape[2])
         to_truth = ((samples - truth[:, None]).norm(dim=2) / size) ** power
         between = (torch.cdist(samples, samples, compute_mode="donot_use_mm_for_euclid_dist") / size) ** power
-        return to_truth.mean(1) - half * between.sum((1, 2)) / pairs(samples.shape[1])
+        score: Tensor = to_truth.mean(1) - half * between.sum((1, 2)) / pairs(samples.shape[1])
+        return score
 
     return function
 
