@@ -459,7 +459,7 @@ with plt.style.context("ancestral.render.figures"):
     axis.plot(positions, signals[0], color="k", linewidth=1, linestyle="dashed", label="truth")
     axis.plot(positions[:8] * 4 + 1.5, measured[0], "k.", markersize=5, label="y")
     axis.legend(fontsize=7, ncols=2)
-    axis.set(xlabel="position")
+    axis.set(xlabel="position", ylim=(-2.5, 3.2))
     figure.tight_layout()
     plt.show()
 learned = torch.linalg.lstsq(measured, signals).solution.T  # a linear network, trained on pairs (y, x) alone
