@@ -292,7 +292,7 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut):
     """Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as in label=2
     low=1{ (a mapping in Python)}. Default: 1."""
     guidance_interval: tuple[float, ...] | None = argument(None, metavar="LOW HIGH")
-    """Lowest and highest noise level b_t/a_t at which samples are guided; default: all."""
+    """Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default: all."""
     guidance_rescale: float | None = argument(None, least=0, most=1)
     """Share in which the standard deviation of the estimate is brought back to that without guidance; default: 0."""
     weak: Model | str | Path | int | None = argument(None, words=str | None, metavar="RUN|STEP")

@@ -420,7 +420,8 @@ def sample(
             out is absent.
         guidance: Scale of guidance; above 1 strengthens the conditions. One for some of them is given by name, as
             in label=2 low=1 (a mapping in Python). Default: 1.
-        guidance_interval: Lowest and highest noise level b_t/a_t at which samples are guided; default: all.
+        guidance_interval: Noise levels b_t/a_t at which samples are guided: above LOW, and up to HIGH. Default:
+            all.
         guidance_rescale: Share in which the standard deviation of the estimate is brought back to that without
             guidance; default: 0.
         weak: Weaker model of the same data: guidance is then autoguidance, away from it, which needs no condition.
