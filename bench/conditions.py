@@ -122,14 +122,12 @@ def _plain_loop(
     torch.manual_seed(seed)
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0, fused=True)
     average = EMA(net, beta=0.995, update_every=1, update_after_step=20)
-    step, steps = 0, 10**9
-
-    def advance() -> None:
-        nonlocal step
+    step, began = 0, time.process_time()
+    while (share := (time.process_time() - began) / seconds) < 1:
         rows = torch.randint(0, len(problem.data), (batch,))
         x = problem.spec.codec.encode(problem.data.items[rows])  # type: ignore[attr-defined]
         for group in optimiser.param_groups:
-            group["lr"] = lr * min(1, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * min(1, step / steps)))
+            group["lr"] = lr * min(1, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * share))
         with torch.autocast("cpu", torch.bfloat16):
             value = loss(x, problem.inputs(x, seed, step, range(batch)))
         optimiser.zero_grad()
@@ -138,13 +136,8 @@ def _plain_loop(
         optimiser.step()
         average.update()
         step += 1
-
-    steps = _affordable(advance, seconds) + CALIBRATION[0]
-    spent = _cpu(advance, steps - CALIBRATION[0])
-    return (
-        average.ema_model.eval(),
-        f"{steps} steps in {spent:.0f} CPU-s, {sum(p.numel() for p in net.parameters()):,} parameters",
-    )
+    spent, parameters = time.process_time() - began, sum(p.numel() for p in net.parameters())
+    return average.ema_model.eval(), f"{step} steps in {spent:.0f} CPU-s, {parameters:,} parameters"
 
 
 def diffusers_(problem: Problem, seconds: float, seed: int, settings: dict[str, Any]) -> tuple[Sampler, str]:
